@@ -1,0 +1,1 @@
+"""seglab: a laboratory for image segmentation experiments."""

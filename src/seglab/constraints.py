@@ -1,0 +1,19 @@
+"""Types for settings that carry their range; used to annotate every constructor that a config can name.
+
+`seglab.config` reads these annotations from the source text, without importing the module (which would load
+TensorFlow), and checks the given values with pydantic before anything is allocated.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+DecayRate = Annotated[float, Field(ge=0, lt=1)]

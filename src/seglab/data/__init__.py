@@ -1,0 +1,1 @@
+"""From files to batches: cases, sources, splits, preprocessing, augmentation."""

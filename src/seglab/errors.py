@@ -1,0 +1,48 @@
+"""Errors that a user caused and can mend. Anything else that is raised is our own mistake."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SeglabError(Exception):
+    """One message for the user: what was wrong, where, found, expected, what to do.
+
+    Entry points print it without a traceback and leave with exit code 2.
+    """
+
+    def __init__(self, what: str, *, where: str = "", found: object = None, expected: str = "", remedy: str = ""):
+        lines = [what]
+        if where:
+            lines.append(f"  where:    {where}")
+        if found is not None:
+            lines.append(f"  found:    {found}")
+        if expected:
+            lines.append(f"  expected: {expected}")
+        if remedy:
+            lines.append(f"  remedy:   {remedy}")
+        super().__init__("\n".join(lines))
+        self.what, self.where, self.found, self.expected, self.remedy = what, where, found, expected, remedy
+
+
+class ConfigError(SeglabError):
+    """A setting that cannot work; raised before TensorFlow or MLflow is imported."""
+
+
+class DataError(SeglabError):
+    """A file, image or mask that cannot be used; names the file."""
+
+
+class TrackingError(SeglabError):
+    """Tracking that was asked for and cannot work."""
+
+
+class TrainingError(SeglabError):
+    """Training that cannot go on, such as a loss that is not finite."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the known word closest to `word`, or an empty string when none is close."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean '{found[0]}'?" if found else ""

@@ -1,0 +1,1 @@
+"""Scores for each case, their aggregate, pictures and comparisons."""

@@ -1,0 +1,1 @@
+"""From a trained bundle to masks: bundle, predictor, tiles."""

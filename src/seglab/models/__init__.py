@@ -1,0 +1,1 @@
+"""Architectures: blocks, heads, 2D and 3D networks that return logits."""

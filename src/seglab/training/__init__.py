@@ -1,0 +1,1 @@
+"""Fitting a model: callbacks, checkpoint and resume; knows neither MLflow nor Hydra."""
