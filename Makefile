@@ -1,0 +1,76 @@
+# Every verb of the laboratory. `make` or `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+export NO_ALBUMENTATIONS_UPDATE ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo train test test-all test-jax check format lint types ui doctor sync bench model-card clean
+
+help: ## List every verb
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no python3.11 found; install it or run: make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "Setting up $(VENV) from requirements.txt (two to three minutes the first time)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $(READY)
+
+setup: $(READY) ## Create .venv with the pinned requirements
+
+demo: $(READY) ## Train UNet_DiceLoss_Adam on the built-in images, score it, show where everything lies
+	@$(PY) train.py model=unet loss=dice
+
+train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=focal"
+	@$(PY) train.py $(ARGS)
+
+test: $(READY) ## Set up and run the test suite
+	@$(PY) -m pytest -m "not slow and not jax" $(ARGS)
+
+test-all: $(READY) ## The test suite with every slow check (about an hour on two cores)
+	@$(PY) -m pytest -m "not jax" $(ARGS)
+
+test-jax: $(READY) ## Model and loss tests on the JAX backend
+	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
+	@KERAS_BACKEND=jax $(PY) -m pytest -m jax $(ARGS)
+
+check: $(READY) ## What CI runs: format, lint, types, tests
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(MAKE) --no-print-directory test
+
+format: $(READY) ## Format the code in place
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lint: $(READY) ## Format check and lint
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+
+types: $(READY) ## Type check of the package
+	@$(PY) -m mypy
+
+ui: $(READY) ## MLflow UI on mlruns/mlflow.db, at http://127.0.0.1:5000 (PORT=…)
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(PY) -m mlflow ui --workers 1 --host 127.0.0.1 --port $(or $(PORT),5000) \
+		--backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root file://$(CURDIR)/mlruns/artifacts
+
+doctor: $(READY) ## Versions, devices, CPU flags, chosen precision, store health, stale runs
+	@$(PY) scripts/doctor.py $(ARGS)
+
+sync: $(READY) ## Deliver what runs spooled while their tracking server was away
+	@$(PY) scripts/sync.py $(ARGS)
+
+bench: $(READY) ## Speed as ratios measured in one run (PyTorch peers: see requirements-bench.txt)
+	@$(PY) scripts/bench.py $(ARGS)
+
+model-card: $(READY) ## Layers, parameters, FLOPs, memory of a training step: make model-card MODEL=unet
+	@$(PY) scripts/model_card.py model=$(or $(MODEL),unet) $(ARGS)
+
+clean: ## Remove caches (not .venv, not mlruns)
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""How a command starts: Hydra composes, mistakes become one message and exit code 2, an interruption its own code."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from seglab.errors import ConfigError, SeglabError, nearest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a function of the composed config a command line entry point.
+
+    A user's mistake prints one message and leaves with code 2; Ctrl-C leaves with 130, and an exception that carries
+    an `exit_code` (SIGTERM: 143) with that. Anything else is our own mistake and shows its traceback.
+    """
+
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)
+
+        @functools.wraps(task)
+        def entry() -> None:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
+            try:
+                composed()
+            except SeglabError as error:
+                _leave(error)
+            except (HydraException, OmegaConfBaseException) as error:
+                _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
+            except KeyboardInterrupt as stop:
+                sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
+
+        return entry
+
+    return decorate
+
+
+def _leave(error: SeglabError) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(EXIT_MISTAKE)
+
+
+def task_overrides() -> list[str]:
+    """What the user said on the command line of the running command, without Hydra's own settings."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError:
+    """Say which override Hydra stumbled over, what is allowed in its place and the nearest match."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    overrides = []
+    for word in words:
+        try:
+            overrides.append(OverridesParser.create().parse_override(word))
+        except OverrideParseException:
+            return ConfigError(
+                "a word on the command line that cannot be read",
+                where=word,
+                expected="key=value, with lists as [1,2] and special characters in quotes",
+                remedy="quote the value: \"key='a value'\"",
+            )
+    groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
+    chosen = []
+    for override in overrides:
+        if override.key_or_group not in groups:
+            continue
+        options = sorted(path.stem for path in (CONF / override.key_or_group).glob("*.yaml"))
+        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
+        for value in values:
+            if value is not None and str(value) not in options:
+                return ConfigError(
+                    f"unknown choice for {override.key_or_group}",
+                    where=override.key_or_group,
+                    found=value,
+                    expected="one of " + ", ".join(options),
+                    remedy=nearest(str(value), options) or f"choose one, or add conf/{override.key_or_group}/{value}.yaml",
+                )
+        chosen.append(f"{override.key_or_group}={values[0] if values[0] is not None else 'null'}")
+    known = _known_keys(config_name, chosen)
+    for override in overrides:
+        key = override.key_or_group
+        if key in groups or key.startswith("hydra") or key in known:
+            continue
+        return _unknown_key(key, known, groups)
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ConfigError("the configuration cannot be composed", where=f"conf/{config_name}.yaml", found=first)
+
+
+def _known_keys(config_name: str, chosen: list[str]) -> list[str]:
+    """Every dotted key of the config that the chosen groups give."""
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = OmegaConf.to_container(hydra.compose(config_name, overrides=chosen), resolve=False)
+    keys: list[str] = []
+
+    def walk(node: Any, prefix: str) -> None:
+        if isinstance(node, dict):
+            for name, child in node.items():
+                keys.append(f"{prefix}{name}")
+                walk(child, f"{prefix}{name}.")
+
+    walk(composed, "")
+    return keys
+
+
+def _unknown_key(key: str, known: list[str], groups: set[str]) -> ConfigError:
+    parent, _, leaf = key.rpartition(".")
+    siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent]
+    elsewhere = [name for name in known if name.rpartition(".")[2] == leaf]
+    candidates = siblings if parent else sorted({*siblings, *groups})
+    if not candidates:
+        candidates = sorted(groups)
+        leaf = key.partition(".")[0]
+    remedy = nearest(leaf, candidates)
+    if not remedy and elsewhere:
+        remedy = f"did you mean '{elsewhere[0]}'?"
+    return ConfigError(
+        f"unknown setting '{key}': nothing reads it",
+        where=key,
+        found=leaf,
+        expected="one of " + ", ".join(sorted(candidates)),
+        remedy=remedy or "see every setting with: python train.py --cfg job",
+    )

@@ -1,0 +1,364 @@
+"""The typed schema of a run: reads what Hydra composed, refuses what cannot work, before TensorFlow is loaded.
+
+`load_config` turns the composed yaml into a `Config`. Sections that are ours are pydantic models; sections with a
+`_target_` are checked against the signature of what they name. Each mistake becomes one `ConfigError` with the dotted
+key, what was found, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from seglab.constraints import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from seglab.errors import ConfigError, nearest
+from seglab.signatures import parameters_of
+
+_DISPLAY_NAMES = {
+    "vgg16": "VGG16",
+    "resnet50": "ResNet50",
+    "mobilenetv3": "MobileNetV3",
+    "efficientnetv2b0": "EfficientNetV2B0",
+}
+OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)
+OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SplitSettings(_Section):
+    """Shares of the cases; used when the source brings no split of its own."""
+
+    train: Fraction
+    val: Fraction
+    test: Fraction
+
+
+class DataCard(_Section):
+    """What every data set states beside its reader's own arguments."""
+
+    name: str
+    rank: Literal[2, 3]
+    size: list[PositiveInt]
+    batch_size: PositiveInt
+    fit: Literal["resize", "pad", "patch"]
+    foreground_share: Fraction
+    patches_per_case: PositiveInt
+    normalize: Literal["scale", "standard", "zscore"]
+    workers: NonNegativeInt
+    split: SplitSettings
+    split_seed: int | None
+    limit_cases: PositiveInt | None
+    validate_on_train: bool
+
+
+class ModelCard(_Section):
+    """What every model states beside its own arguments."""
+
+    name: str
+    rank: Literal[2, 3]
+    size_multiple: PositiveInt
+
+
+class NameCard(_Section):
+    """Losses, optimizers, schedules and augmentations state a display name only."""
+
+    name: str
+
+
+class PrecisionSettings(_Section):
+    policy: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
+
+
+class TrainerSettings(_Section):
+    """How long to train and when to stop; durations carry their unit."""
+
+    epochs: PositiveInt
+    monitor: str
+    patience_epochs: PositiveInt | None
+    min_delta: NonNegativeFloat
+    deterministic: bool
+    profile: bool
+
+
+class TrackingSettings(_Section):
+    """Where runs are recorded."""
+
+    uri: str | None
+    experiment: str
+    system_metrics: bool
+    heartbeat_seconds: PositiveFloat
+
+
+_CARDS: Mapping[str, type[_Section]] = {
+    "data": DataCard,
+    "model": ModelCard,
+    "loss": NameCard,
+    "optimizer": NameCard,
+    "schedule": NameCard,
+    "augment": NameCard,
+}
+# Given by the experiment, though spelled in the yaml beside the target's own arguments.
+_PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
+_PLAIN: Mapping[str, type[_Section]] = {
+    "precision": PrecisionSettings,
+    "trainer": TrainerSettings,
+    "tracking": TrackingSettings,
+}
+_ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
+# Settings that cannot change a result and so are no part of a run's identity.
+_NOT_IDENTITY = ("run_name", "resume", "tracking")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A named thing to construct: the target's dotted path and its keyword arguments."""
+
+    name: str
+    target: str
+    arguments: Mapping[str, Any]
+
+    def build(self, *injected: Any) -> Any:
+        """Import the target and call it with what the experiment injects and what the config says."""
+        module, _, name = self.target.rpartition(".")
+        return getattr(importlib.import_module(module), name)(*injected, **self.arguments)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration. `resolved` is the plain dictionary that it was read from."""
+
+    seed: int
+    run_name: str
+    resume: str | None
+    data_card: DataCard
+    data: Component
+    model_card: ModelCard
+    model: Component
+    loss: Component
+    optimizer: Component
+    learning_rate: float
+    schedule: Component
+    augment: Component
+    precision: PrecisionSettings
+    trainer: TrainerSettings
+    tracking: TrackingSettings
+    resolved: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that can change a result: the whole config less names, store and resume."""
+        kept = {key: value for key, value in self.resolved.items() if key not in _NOT_IDENTITY}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
+    """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
+    try:
+        resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True) if OmegaConf.is_config(cfg) else cfg
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            "a setting that has no value",
+            where=str(error.full_key or ""),
+            found=str(error.msg).splitlines()[0],
+            remedy=f"give it on the command line: {error.full_key}=…",
+        ) from error
+    resolved = dict(_as_mapping(resolved))
+    known = [*_ROOT_VALUES, *_CARDS, *_PLAIN]
+    for key in resolved:
+        if key not in known:
+            raise _unknown(key, known)
+    for key in known:
+        if key not in resolved:
+            raise ConfigError("a missing section", where=key, expected=f"a value or a group named {key}")
+    for key, kind in _ROOT_VALUES.items():
+        _check_value(resolved[key], kind, key)
+    cards = {group: _card(group, resolved[group], card) for group, card in _CARDS.items()}
+    plain = {group: _plain(group, resolved[group], section) for group, section in _PLAIN.items()}
+    parts = {group: _component(group, resolved[group], card) for group, card in _CARDS.items()}
+    config = Config(
+        seed=resolved["seed"],
+        run_name=resolved["run_name"],
+        resume=resolved["resume"],
+        data_card=cards["data"],
+        model_card=cards["model"],
+        learning_rate=resolved["optimizer"]["learning_rate"],
+        resolved=resolved,
+        **parts,
+        **plain,
+    )
+    _check_together(config)
+    return config
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    """The composed root as a dictionary with string keys; anything else is a mistake in the yaml."""
+    if not isinstance(value, Mapping):
+        raise ConfigError("the root config is no mapping", where="conf/train.yaml", found=type(value).__name__)
+    return {str(key): item for key, item in value.items()}
+
+
+def _unknown(key: str, known: list[str]) -> ConfigError:
+    group, _, leaf = key.rpartition(".")
+    local = [name.rpartition(".")[2] for name in known]
+    return ConfigError(
+        f"unknown setting '{key}': nothing reads it",
+        where=key,
+        found=leaf,
+        expected="one of " + ", ".join(sorted(local)),
+        remedy=nearest(leaf, local) or f"remove it, or use a setting that {group or 'the config'} has",
+    )
+
+
+def _card(group: str, section: Any, card: type[_Section]) -> _Section:
+    if not isinstance(section, Mapping):
+        raise ConfigError("a group that is not chosen", where=group, found=section, remedy=f"choose one: {group}=…")
+    held = {key: value for key, value in section.items() if key in card.model_fields}
+    return _validate(group, held, card)
+
+
+def _plain(group: str, section: Any, schema: type[_Section]) -> _Section:
+    if not isinstance(section, Mapping):
+        raise ConfigError("a group that is not chosen", where=group, found=section, remedy=f"choose one: {group}=…")
+    return _validate(group, section, schema)
+
+
+def _component(group: str, section: Mapping[str, Any], card: type[_Section]) -> Component:
+    target = section.get("_target_")
+    if not isinstance(target, str):
+        raise ConfigError("a group without a target", where=f"{group}._target_", found=target, expected="a dotted path")
+    passed = _PASSED_BY_EXPERIMENT.get(group, {})
+    for key, kind in passed.items():
+        if key not in section:
+            raise ConfigError("a missing setting", where=f"{group}.{key}", remedy=f"give it: {group}.{key}=…")
+        _check_value(section[key], kind, f"{group}.{key}")
+    own = {k: v for k, v in section.items() if k != "_target_" and k not in card.model_fields and k not in passed}
+    parameters = parameters_of(target, f"{group}._target_")
+    for key, value in own.items():
+        if key not in parameters:
+            raise _unknown(f"{group}.{key}", [*parameters, *card.model_fields, *passed])
+        _check_value(value, parameters[key].annotation, f"{group}.{key}")
+    for key, parameter in parameters.items():
+        if parameter.required and key not in own:
+            raise ConfigError("a missing setting", where=f"{group}.{key}", remedy=f"give it: {group}.{key}=…")
+    return Component(name=section["name"], target=target, arguments=own)
+
+
+def _check_value(value: Any, annotation: Any, where: str) -> None:
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise _from_pydantic(error, where, value) from error
+
+
+def _validate(group: str, section: Mapping[str, Any], schema: type[_Section]) -> _Section:
+    try:
+        return schema.model_validate(dict(section))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([group, *[str(part) for part in first["loc"]]])
+        if first["type"] == "extra_forbidden":
+            raise _unknown(where, [f"{group}.{name}" for name in schema.model_fields]) from error
+        raise _from_pydantic(error, where, first["input"]) from error
+
+
+def _from_pydantic(error: ValidationError, where: str, found: Any) -> ConfigError:
+    first = error.errors()[0]
+    if first["type"] == "missing":
+        return ConfigError("a missing setting", where=where, remedy=f"give it: {where}=…")
+    expected = first["msg"].replace("Input should be ", "")
+    remedy = ""
+    if first["type"] == "literal_error":
+        allowed = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
+        remedy = nearest(str(found), allowed)
+    return ConfigError(
+        "a value that is not allowed",
+        where=where,
+        found=repr(found),
+        expected=expected,
+        remedy=remedy or f"set {where} to such a value",
+    )
+
+
+def _check_together(config: Config) -> None:
+    """Settings that are each fine and cannot go together."""
+    data, model, trainer = config.data_card, config.model_card, config.trainer
+    if model.rank != data.rank:
+        fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, conv3d, vnet"
+        raise ConfigError(
+            f"a {model.rank}D model on {data.rank}D data",
+            where="model.rank, data.rank",
+            found=f"model={config.model.name} is {model.rank}D, data={config.data.name} is {data.rank}D",
+            expected="the same rank",
+            remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
+        )
+    if len(data.size) != data.rank:
+        raise ConfigError(
+            "an input size of the wrong rank",
+            where="data.size",
+            found=data.size,
+            expected=f"{data.rank} numbers, one for each axis",
+            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
+        )
+    valid = [-(-n // model.size_multiple) * model.size_multiple for n in data.size]
+    if valid != data.size:
+        raise ConfigError(
+            f"an input size that {config.model.name} cannot halve",
+            where="data.size",
+            found=data.size,
+            expected=f"multiples of {model.size_multiple} (model.size_multiple)",
+            remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
+        )
+    shares = data.split
+    if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
+        raise ConfigError(
+            "split shares that do not make a whole",
+            where="data.split",
+            found=f"train {shares.train} + val {shares.val} + test {shares.test}",
+            expected="a sum of 1 with train above 0",
+            remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
+        )
+    _check_monitor(config)
+    warmup = config.schedule.arguments.get("warmup_epochs", 0)
+    if warmup and warmup >= trainer.epochs:
+        raise ConfigError(
+            "a warm-up that never ends",
+            where="schedule.warmup_epochs",
+            found=f"{warmup} of {trainer.epochs} epochs",
+            expected=f"fewer than trainer.epochs={trainer.epochs}",
+            remedy="shorten the warm-up or train longer",
+        )
+
+
+def _check_monitor(config: Config) -> None:
+    monitor = config.trainer.monitor
+    known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
+    base, _, a_class = monitor.partition("/")
+    if base not in known or (a_class and base.endswith("loss")):
+        raise ConfigError(
+            "a monitored metric that does not exist",
+            where="trainer.monitor",
+            found=monitor,
+            expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
+            remedy=nearest(monitor, known) or "trainer.monitor=val_dice",
+        )
+    if base.startswith("val_") and config.data_card.split.val == 0 and not config.data_card.validate_on_train:
+        raise ConfigError(
+            "a monitored metric without validation cases",
+            where="trainer.monitor",
+            found=f"{monitor} with data.split.val=0",
+            expected="a validation share above 0, or a metric of the training split",
+            remedy="data.split.val=0.15, or trainer.monitor=train_dice",
+        )
+
+

@@ -1,0 +1,89 @@
+"""Data moves one way: a module imports only from stations to its left, or from its own package."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "seglab"
+
+# Stations from left to right. Those that share a line may not import one another.
+STATIONS = [
+    {"errors", "constraints"},
+    {"task", "signatures"},
+    {"config", "confusion"},
+    {"command"},
+    {"reproducibility"},
+    {"data"},
+    {"models"},
+    {"losses", "metrics", "optimizers", "precision"},
+    {"training"},
+    {"tracking"},
+    {"inference"},
+    {"evaluation"},
+    {"registry"},
+    {"experiment"},
+    {"bench", "serving", "interactive", "doctor"},
+]
+POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
+# What may never be loaded before the config is known to be good.
+HEAVY = {"tensorflow", "keras", "mlflow"}
+LIGHT = {"errors", "constraints", "task", "signatures", "config", "command", "confusion", "reproducibility"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE or path.stem != "__init__")
+
+
+def station(path: Path) -> str:
+    relative = path.relative_to(SOURCE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports(tree: ast.AST) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def top_level(tree: ast.Module) -> ast.Module:
+    return ast.Module([node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))], [])
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_arrows_point_left(path: Path) -> None:
+    here = station(path)
+    assert here in POSITION, f"{here} has no station: add it to the order, or put the code where it belongs"
+    for name in imports(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] != "seglab" or len(parts) < 2 or parts[1] not in POSITION or parts[1] == here:
+            continue
+        assert POSITION[parts[1]] < POSITION[here], f"{path.name} ({here}) imports {name}: that arrow points back"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_light_modules_load_nothing_heavy(path: Path) -> None:
+    here = station(path)
+    if here not in LIGHT and not (here == "data" and path.stem != "batches"):
+        return
+    heavy = {name for name in imports(top_level(ast.parse(path.read_text()))) if name.split(".")[0] in HEAVY}
+    assert not heavy, f"{path.name} loads {heavy} before the config is known to be good"
+
+
+@pytest.mark.parametrize("forbidden", ["mlflow", "hydra"])
+def test_training_knows_neither_tracker_nor_composer(forbidden: str) -> None:
+    for path in (SOURCE / "training").rglob("*.py"):
+        assert not any(name.split(".")[0] == forbidden for name in imports(ast.parse(path.read_text()))), path
+
+
+def test_entry_points_are_thin() -> None:
+    root = SOURCE.parents[1]
+    assert len((root / "train.py").read_text().splitlines()) < 40
+    for path in (root / "scripts").glob("*.py"):
+        assert len(path.read_text().splitlines()) < 60, path
