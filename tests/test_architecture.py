@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
     {"errors", "constraints"},
-    {"task", "signatures"},
+    {"task", "signatures", "schema"},
     {"config", "confusion"},
     {"command"},
     {"reproducibility"},
@@ -30,7 +30,7 @@ STATIONS = [
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
-LIGHT = {"errors", "constraints", "task", "signatures", "config", "command", "confusion", "reproducibility"}
+LIGHT = {"errors", "constraints", "task", "signatures", "schema", "config", "command", "confusion", "reproducibility"}
 
 
 def modules() -> list[Path]:

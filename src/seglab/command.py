@@ -91,7 +91,8 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
                     where=override.key_or_group,
                     found=value,
                     expected="one of " + ", ".join(options),
-                    remedy=nearest(str(value), options) or f"choose one, or add conf/{override.key_or_group}/{value}.yaml",
+                    remedy=nearest(str(value), options)
+                    or f"choose one, or add conf/{override.key_or_group}/{value}.yaml",
                 )
         chosen.append(f"{override.key_or_group}={values[0] if values[0] is not None else 'null'}")
     known = _known_keys(config_name, chosen)

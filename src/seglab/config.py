@@ -12,14 +12,23 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from seglab.constraints import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from seglab.constraints import NonNegativeInt, PositiveFloat
 from seglab.errors import ConfigError, nearest
+from seglab.schema import (
+    DataCard,
+    ModelCard,
+    NameCard,
+    PrecisionSettings,
+    Section,
+    TrackingSettings,
+    TrainerSettings,
+)
 from seglab.signatures import parameters_of
 
 _DISPLAY_NAMES = {
@@ -32,75 +41,9 @@ OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), rep
 OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+S = TypeVar("S", bound=Section)
 
-
-class SplitSettings(_Section):
-    """Shares of the cases; used when the source brings no split of its own."""
-
-    train: Fraction
-    val: Fraction
-    test: Fraction
-
-
-class DataCard(_Section):
-    """What every data set states beside its reader's own arguments."""
-
-    name: str
-    rank: Literal[2, 3]
-    size: list[PositiveInt]
-    batch_size: PositiveInt
-    fit: Literal["resize", "pad", "patch"]
-    foreground_share: Fraction
-    patches_per_case: PositiveInt
-    normalize: Literal["scale", "standard", "zscore"]
-    workers: NonNegativeInt
-    split: SplitSettings
-    split_seed: int | None
-    limit_cases: PositiveInt | None
-    validate_on_train: bool
-
-
-class ModelCard(_Section):
-    """What every model states beside its own arguments."""
-
-    name: str
-    rank: Literal[2, 3]
-    size_multiple: PositiveInt
-
-
-class NameCard(_Section):
-    """Losses, optimizers, schedules and augmentations state a display name only."""
-
-    name: str
-
-
-class PrecisionSettings(_Section):
-    policy: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
-
-
-class TrainerSettings(_Section):
-    """How long to train and when to stop; durations carry their unit."""
-
-    epochs: PositiveInt
-    monitor: str
-    patience_epochs: PositiveInt | None
-    min_delta: NonNegativeFloat
-    deterministic: bool
-    profile: bool
-
-
-class TrackingSettings(_Section):
-    """Where runs are recorded."""
-
-    uri: str | None
-    experiment: str
-    system_metrics: bool
-    heartbeat_seconds: PositiveFloat
-
-
-_CARDS: Mapping[str, type[_Section]] = {
+_CARDS: Mapping[str, type[Section]] = {
     "data": DataCard,
     "model": ModelCard,
     "loss": NameCard,
@@ -110,11 +53,7 @@ _CARDS: Mapping[str, type[_Section]] = {
 }
 # Given by the experiment, though spelled in the yaml beside the target's own arguments.
 _PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
-_PLAIN: Mapping[str, type[_Section]] = {
-    "precision": PrecisionSettings,
-    "trainer": TrainerSettings,
-    "tracking": TrackingSettings,
-}
+_PLAIN = ("precision", "trainer", "tracking")
 _ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
 # Settings that cannot change a result and so are no part of a run's identity.
 _NOT_IDENTITY = ("run_name", "resume", "tracking")
@@ -183,19 +122,22 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             raise ConfigError("a missing section", where=key, expected=f"a value or a group named {key}")
     for key, kind in _ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
-    cards = {group: _card(group, resolved[group], card) for group, card in _CARDS.items()}
-    plain = {group: _plain(group, resolved[group], section) for group, section in _PLAIN.items()}
+    for group in (*_CARDS, *_PLAIN):
+        if not isinstance(resolved[group], Mapping):
+            raise ConfigError("a group that is not chosen", where=group, found=resolved[group], remedy=f"{group}=…")
     parts = {group: _component(group, resolved[group], card) for group, card in _CARDS.items()}
     config = Config(
         seed=resolved["seed"],
         run_name=resolved["run_name"],
         resume=resolved["resume"],
-        data_card=cards["data"],
-        model_card=cards["model"],
+        data_card=_card("data", resolved["data"], DataCard),
+        model_card=_card("model", resolved["model"], ModelCard),
         learning_rate=resolved["optimizer"]["learning_rate"],
+        precision=_validate("precision", resolved["precision"], PrecisionSettings),
+        trainer=_validate("trainer", resolved["trainer"], TrainerSettings),
+        tracking=_validate("tracking", resolved["tracking"], TrackingSettings),
         resolved=resolved,
         **parts,
-        **plain,
     )
     _check_together(config)
     return config
@@ -220,20 +162,11 @@ def _unknown(key: str, known: list[str]) -> ConfigError:
     )
 
 
-def _card(group: str, section: Any, card: type[_Section]) -> _Section:
-    if not isinstance(section, Mapping):
-        raise ConfigError("a group that is not chosen", where=group, found=section, remedy=f"choose one: {group}=…")
-    held = {key: value for key, value in section.items() if key in card.model_fields}
-    return _validate(group, held, card)
+def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
+    return _validate(group, {key: value for key, value in section.items() if key in card.model_fields}, card)
 
 
-def _plain(group: str, section: Any, schema: type[_Section]) -> _Section:
-    if not isinstance(section, Mapping):
-        raise ConfigError("a group that is not chosen", where=group, found=section, remedy=f"choose one: {group}=…")
-    return _validate(group, section, schema)
-
-
-def _component(group: str, section: Mapping[str, Any], card: type[_Section]) -> Component:
+def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> Component:
     target = section.get("_target_")
     if not isinstance(target, str):
         raise ConfigError("a group without a target", where=f"{group}._target_", found=target, expected="a dotted path")
@@ -251,7 +184,8 @@ def _component(group: str, section: Mapping[str, Any], card: type[_Section]) -> 
     for key, parameter in parameters.items():
         if parameter.required and key not in own:
             raise ConfigError("a missing setting", where=f"{group}.{key}", remedy=f"give it: {group}.{key}=…")
-    return Component(name=section["name"], target=target, arguments=own)
+    name = _card(group, section, card).model_dump()["name"]
+    return Component(name=name, target=target, arguments=own)
 
 
 def _check_value(value: Any, annotation: Any, where: str) -> None:
@@ -261,7 +195,7 @@ def _check_value(value: Any, annotation: Any, where: str) -> None:
         raise _from_pydantic(error, where, value) from error
 
 
-def _validate(group: str, section: Mapping[str, Any], schema: type[_Section]) -> _Section:
+def _validate(group: str, section: Mapping[str, Any], schema: type[S]) -> S:
     try:
         return schema.model_validate(dict(section))
     except ValidationError as error:
@@ -360,5 +294,3 @@ def _check_monitor(config: Config) -> None:
             expected="a validation share above 0, or a metric of the training split",
             remedy="data.split.val=0.15, or trainer.monitor=train_dice",
         )
-
-

@@ -12,7 +12,7 @@ import importlib.util
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +37,7 @@ class Parameter:
     required: bool
 
 
-@lru_cache(maxsize=None)
+@cache
 def parameters_of(target: str, where: str) -> Mapping[str, Parameter]:
     """Keyword-only parameters of the function or class at dotted path `target`; `where` is the config key to blame."""
     module, _, name = target.rpartition(".")

@@ -1,0 +1,173 @@
+"""Every yaml composes, every key is a parameter, every mistake has one message that says what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import OmegaConf
+
+from seglab.config import load_config
+from seglab.errors import ConfigError
+from seglab.signatures import parameters_of
+
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf"
+TARGET_GROUPS = ("data", "model", "loss", "optimizer", "schedule", "augment")
+GROUPS = (*TARGET_GROUPS, "precision", "trainer", "tracking", "debug")
+
+
+def compose(*overrides: str):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("train", overrides=list(overrides))
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def rank_fitting(group: str, option: str) -> list[str]:
+    """The overrides that make one option part of a whole config of the right rank."""
+    overrides = [f"{group}={option}"]
+    if group == "model" and OmegaConf.load(CONF / "model" / f"{option}.yaml").rank == 3:
+        overrides.append("data=synthetic3d")
+    if group == "data":
+        card = OmegaConf.load(CONF / "data" / f"{option}.yaml")
+        overrides += ["model=unet3d"] if card.rank == 3 else []
+        overrides += ["data.root=some/folder"] if "root" in card else []
+    return overrides
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g in GROUPS for o in options(g)])
+def test_every_option_composes_and_passes_the_checks(group: str, option: str) -> None:
+    config = load_config(compose(*rank_fitting(group, option)))
+    assert config.run_name == f"{config.model.name}_{config.loss.name}_{config.optimizer.name}"
+
+
+@pytest.mark.parametrize("option", options("experiment"))
+def test_every_experiment_composes(option: str) -> None:
+    load_config(compose(f"experiment={option}"))
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g in TARGET_GROUPS for o in options(g)])
+def test_every_parameter_is_spelled_in_the_yaml(group: str, option: str) -> None:
+    written = set(OmegaConf.load(CONF / group / f"{option}.yaml"))
+    config = load_config(compose(*rank_fitting(group, option)))
+    component = getattr(config, group)
+    missing = set(parameters_of(component.target, group)) - written
+    assert not missing, f"conf/{group}/{option}.yaml leaves out {missing}"
+
+
+def test_the_name_is_arch_loss_opt_and_can_be_overridden() -> None:
+    assert load_config(compose("model=unet", "loss=dice")).run_name == "UNet_DiceLoss_Adam"
+    assert load_config(compose("model=conv3d", "data=synthetic3d")).run_name == "Conv3D_CombinedLoss_Adam"
+    assert load_config(compose("run_name=Baseline")).run_name == "Baseline"
+
+
+def test_the_digest_changes_with_results_and_not_with_names() -> None:
+    base = load_config(compose()).digest
+    assert load_config(compose("run_name=other", "tracking.experiment=other")).digest == base
+    assert load_config(compose("optimizer.learning_rate=0.5")).digest != base
+    assert load_config(compose("seed=1")).digest != base
+
+
+# overrides, words that the message must hold
+BAD = [
+    (["+lrr=1"], ["unknown setting 'lrr'", "nothing reads it", "one of"]),
+    (["+trainer.epoch=3"], ["trainer.epoch", "did you mean 'epochs'?"]),
+    (["+model.dept=3"], ["model.dept", "did you mean 'depth'?"]),
+    (["+loss.lambda=3"], ["loss.lambda", "one of"]),
+    (["model=unet3d"], ["3D model on 2D data", "model.rank", "model=UNet3D is 3D", "choose a 2D model"]),
+    (["data=synthetic3d"], ["2D model on 3D data", "choose a 3D model"]),
+    (["data.size=[130,128]"], ["UNet cannot halve", "[130, 128]", "multiples of 8", "data.size=[136,128]"]),
+    (["data.size=[128]"], ["wrong rank", "2 numbers"]),
+    (["data.size=[0,128]"], ["data.size.0", "0", "greater than 0"]),
+    (["trainer.epochs=0"], ["trainer.epochs", "0", "greater than 0"]),
+    (["trainer.epochs=-3"], ["trainer.epochs", "-3", "greater than 0"]),
+    (["trainer.epochs=many"], ["trainer.epochs", "'many'", "a valid integer"]),
+    (["trainer.monitor=val_dcie"], ["monitored metric that does not exist", "val_dcie", "did you mean 'val_dice'?"]),
+    (["trainer.monitor=val_loss/cell"], ["monitored metric that does not exist"]),
+    (["data.split={train:0.8,val:0.0,test:0.2}"], ["without validation cases", "trainer.monitor=train_dice"]),
+    (["data.split.train=0.9"], ["do not make a whole", "train 0.9"]),
+    (["data.batch_size=0"], ["data.batch_size", "greater than 0"]),
+    (["optimizer.learning_rate=-1"], ["optimizer.learning_rate", "-1", "greater than 0"]),
+    (["optimizer.learning_rate=fast"], ["optimizer.learning_rate", "'fast'", "a valid number"]),
+    (["schedule.warmup_epochs=-1"], ["schedule.warmup_epochs", "-1"]),
+    (["schedule.warmup_epochs=40"], ["warm-up that never ends", "40 of 30 epochs"]),
+    (["model.norm=bacth"], ["model.norm", "'bacth'", "did you mean 'batch'?"]),
+    (["model.depth=0"], ["model.depth", "greater than 0"]),
+    (["model._target_=seglab.models.unet.unett"], ["has no 'unett'", "model._target_", "did you mean 'unet'?"]),
+    (["model._target_=seglab.nowhere.unet"], ["cannot be found", "seglab.nowhere.unet"]),
+    (["seed=-1"], ["seed", "-1", "greater than or equal to 0"]),
+    (["~trainer.epochs"], ["missing setting", "trainer.epochs"]),
+    (["~loss"], ["a missing section", "loss"]),
+    (["data=nifti", "model=unet3d"], ["data.root", "give it"]),
+    (["tracking.heartbeat_seconds=0"], ["tracking.heartbeat_seconds", "greater than 0"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "words"), BAD, ids=[" ".join(row[0]) for row in BAD])
+def test_a_mistake_has_one_message_with_key_found_expected_remedy(overrides: list[str], words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(compose(*overrides))
+    for word in words:
+        assert word in str(caught.value), f"{word!r} not in:\n{caught.value}"
+
+
+# What Hydra itself refuses: said on the real command line.
+BAD_WORDS = [
+    (["trainer.epoch=3"], ["unknown setting 'trainer.epoch'", "did you mean 'epochs'?"]),
+    (["lrr=1"], ["unknown setting 'lrr'", "nothing reads it"]),
+    (["optimizer.lr=1"], ["unknown setting 'optimizer.lr'", "learning_rate"]),
+    (["model=unett"], ["unknown choice for model", "unett", "attention_unet", "did you mean 'unet'?"]),
+    (["-m", "model=unet,unett"], ["unknown choice for model", "unett"]),
+    (["modle=unet"], ["modle", "did you mean 'model'?"]),
+    (["data.size=[1,"], ["cannot be read", "data.size=[1,"]),
+    (["+learning=1"], ["unknown setting 'learning'"]),
+    (["trainer.epochs=0"], ["trainer.epochs", "greater than 0"]),
+]
+
+
+@pytest.mark.parametrize(("words", "expected"), BAD_WORDS, ids=[" ".join(row[0]) for row in BAD_WORDS])
+def test_the_command_line_says_the_same_and_leaves_with_2(
+    words: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    seconds = time.perf_counter() - start
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("import time:"))
+    assert done.returncode == 2, said
+    assert not loaded & {"tensorflow", "keras", "mlflow"}
+    assert said.startswith("error: "), said
+    assert "Traceback" not in said
+    for word in expected:
+        assert word in said, f"{word!r} not in:\n{said}"
+    assert seconds < 10  # two on a quiet machine
+
+
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
+def test_showing_the_config_loads_nothing_heavy(words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not loaded & {"tensorflow", "keras", "mlflow"}
+    assert "unet" in done.stdout
+    assert not list(tmp_path.iterdir()), "showing the config leaves nothing behind"
