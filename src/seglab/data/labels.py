@@ -1,0 +1,118 @@
+"""From the values in a mask file to class ids, refusing every value that nobody declared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seglab.errors import ConfigError, DataError
+
+MAX_CLASSES = 255  # ids 0..254; 255 is the ignore label of an 8-bit mask
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """`values[i]` in a file is class id `i`; `ignore_value` becomes `ignore_label`.
+
+    Attributes:
+        values: the declared values, in the order of the class ids.
+        ignore_value: value that marks pixels without a truth, or None.
+        ignore_label: what those pixels become.
+        remedy: what to do about an undeclared value, where the format has a better answer than `data.label_values`.
+    """
+
+    values: tuple[int, ...]
+    ignore_value: int | None = None
+    ignore_label: int = 255
+    remedy: str = ""
+
+    def __post_init__(self) -> None:
+        declared = list(self.values) + ([] if self.ignore_value is None else [self.ignore_value])
+        if len(set(declared)) != len(declared) or len(self.values) > MAX_CLASSES:
+            raise ConfigError(
+                "label values that are not distinct" if len(self.values) <= MAX_CLASSES else "too many label values",
+                where="data.label_values, data.ignore_value",
+                found=f"label_values={list(self.values)}, ignore_value={self.ignore_value}",
+                expected=f"up to {MAX_CLASSES} values, each once, the ignored one apart",
+                remedy="list each value once, in the order of the class ids, background first",
+            )
+
+    def ids(self, mask: np.ndarray, where: str) -> np.ndarray:
+        """Class ids (uint8) of a mask of file values; `where` is the file to name.
+
+        Raises:
+            DataError: values that are not whole numbers, or not declared.
+        """
+        mask = _whole_numbers(mask, where)
+        declared = np.array([*self.values, *([] if self.ignore_value is None else [self.ignore_value])])
+        becomes = np.array([*range(len(self.values)), *([] if self.ignore_value is None else [self.ignore_label])])
+        order = np.argsort(declared)
+        declared, becomes = declared[order], becomes[order].astype(np.uint8)
+        position = np.searchsorted(declared, mask).clip(max=len(declared) - 1)
+        if (declared[position] != mask).any():
+            raise self._undeclared(np.unique(mask), where)
+        return becomes[position]
+
+    def _undeclared(self, found: np.ndarray, where: str) -> DataError:
+        values = [int(value) for value in found]
+        unknown = [value for value in values if value not in self.values and value != self.ignore_value]
+        shown = ", ".join(map(str, values[:12])) + (f", … ({len(values)} values)" if len(values) > 12 else "")
+        ignored = "" if self.ignore_value is None else f" and {self.ignore_value} (ignored)"
+        return DataError(
+            f"a mask value that is not declared: {', '.join(map(str, unknown[:6]))}",
+            where=where,
+            found=f"values {shown}",
+            expected="only " + ", ".join(map(str, self.values)) + ignored,
+            remedy=self.remedy or self._remedy(values, unknown),
+        )
+
+    def _remedy(self, values: list[int], unknown: list[int]) -> str:
+        if len(values) > 32:
+            return (
+                "this looks like a photograph or a lossy mask: store masks as PNG or TIFF with one class value a pixel,"
+                " and check that data.images and data.masks are not swapped"
+            )
+        whole = "data.label_values=[" + ",".join(map(str, sorted({*values}))) + "]"
+        if set(values) <= {0, 255} and self.values == (0, 1):
+            return f"the mask is stored as black and white, 0 and 255: {whole}"
+        if unknown == [255]:
+            return f"if 255 marks pixels without a truth: data.ignore_value=255; if it is a class: {whole}"
+        return f"if these are all the classes, in the order of their ids: {whole}; to leave one out: data.ignore_value"
+
+
+def class_names_for(values: Sequence[int], names: Sequence[str] | None, where: str = "data.class_names") -> list[str]:
+    """The given class names, checked; without them each class is named after its value: `label_0`, `label_255`.
+
+    The value is used because nothing says that the first class is a background: in a membrane data set with
+    values 0 and 255, 0 is what is looked for.
+    """
+    if names is None:
+        return [f"label_{value}" for value in values]
+    if len(names) != len(values) or len(set(names)) != len(names):
+        raise ConfigError(
+            "class names that do not fit the label values",
+            where=where,
+            found=f"{len(names)} names {list(names)} for {len(values)} values {list(values)}",
+            expected="one name of its own for each of data.label_values",
+            remedy=f"give {len(values)} different names, or {where}=null to name them after their values",
+        )
+    return list(names)
+
+
+def _whole_numbers(mask: np.ndarray, where: str) -> np.ndarray:
+    if mask.dtype.kind in "iub":
+        return mask.astype(np.int64) if mask.dtype.kind == "b" else mask
+    finite = np.isfinite(mask)
+    whole = finite & (np.where(finite, mask, 0) == np.round(np.where(finite, mask, 0)))
+    if not whole.all():
+        odd = np.unique(mask[~whole])[:4]
+        raise DataError(
+            "a mask whose values are no whole numbers",
+            where=where,
+            found=", ".join(f"{value:g}" for value in odd),
+            expected="class values such as 0, 1, 2",
+            remedy="store the mask as integers; a resampled mask needs nearest-neighbour interpolation",
+        )
+    return mask.astype(np.int64)
