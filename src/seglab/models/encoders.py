@@ -1,0 +1,247 @@
+"""Image classifiers of keras.applications as encoders: features at strides 1 to 32, ImageNet weights, frozen start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from seglab.errors import ConfigError
+
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+# Means of the blue, green and red channels in 0..255, as the networks first trained with Caffe subtract them.
+CAFFE_MEAN = np.array([103.939, 116.779, 123.68])
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A classifier and where to tap it.
+
+    Attributes:
+        build: the constructor in keras.applications.
+        scaling: what its weights were trained with: `caffe` (BGR in 0..255 less the mean), `symmetric` (-1..1) or
+            `standard` (ImageNet's mean and standard deviation removed from 0..1).
+        taps: name of the last layer at each stride; the stride is the key.
+        stages: pattern of the names of the layers that bring the features to that stride.
+    """
+
+    build: Callable[..., keras.Model]
+    scaling: Literal["caffe", "symmetric", "standard"]
+    taps: dict[int, str]
+    stages: dict[int, str]
+
+
+def _v3(include_top: bool, weights: str | None, input_shape: Any) -> keras.Model:
+    return keras.applications.MobileNetV3Large(
+        include_top=include_top, weights=weights, input_shape=input_shape, include_preprocessing=False
+    )
+
+
+def _v2b0(include_top: bool, weights: str | None, input_shape: Any) -> keras.Model:
+    return keras.applications.EfficientNetV2B0(
+        include_top=include_top, weights=weights, input_shape=input_shape, include_preprocessing=False
+    )
+
+
+ENCODERS = {
+    "vgg16": Encoder(
+        keras.applications.VGG16,
+        "caffe",
+        {
+            1: "block1_conv2",
+            2: "block2_conv2",
+            4: "block3_conv3",
+            8: "block4_conv3",
+            16: "block5_conv3",
+            32: "block5_pool",
+        },
+        {16: r"block4_pool|block5_conv\d", 32: r"block5_pool"},
+    ),
+    "resnet50": Encoder(
+        keras.applications.ResNet50,
+        "caffe",
+        {2: "conv1_relu", 4: "conv2_block3_out", 8: "conv3_block4_out", 16: "conv4_block6_out", 32: "conv5_block3_out"},
+        {16: r"conv4_.*", 32: r"conv5_.*"},
+    ),
+    "mobilenetv3": Encoder(
+        _v3,
+        "symmetric",
+        {
+            2: "expanded_conv_add",
+            4: "expanded_conv_2_add",
+            8: "expanded_conv_5_add",
+            16: "expanded_conv_11_add",
+            32: "expanded_conv_14_add",
+        },
+        {16: r"expanded_conv_([6-9]|10|11)_.*", 32: r"expanded_conv_1[2-4]_.*"},
+    ),
+    "efficientnetv2b0": Encoder(
+        _v2b0,
+        "standard",
+        {2: "block1a_project_activation", 4: "block2b_add", 8: "block3b_add", 16: "block5e_add", 32: "block6h_add"},
+        {16: r"block[45]\w_.*", 32: r"block6\w_.*"},
+    ),
+}
+
+
+@keras.saving.register_keras_serializable(package="seglab")
+class EncoderInput(layers.Layer):
+    """Turns a normalised image `(B, H, W, 1 or 3)` into what a pre-trained encoder was fed, `(B, H, W, 3)` float32.
+
+    A single channel is repeated three times.
+
+    Args:
+        normalized: how the image was normalised before it came here (`data.normalize`). `scale`: to 0..1, so that the
+            result is exactly that of the encoder's own training. `standard` or `zscore`: to zero mean and unit variance
+            per channel; the image then gets ImageNet's mean and variance, since its own are gone.
+        scaling: see `Encoder`.
+    """
+
+    def __init__(self, normalized: str, scaling: str, **kwargs: Any):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.normalized = normalized
+        self.scaling = scaling
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.repeat(inputs, 3, axis=-1) if inputs.shape[-1] == 1 else inputs
+        # To 0..1 first, then on to the encoder's range: both affine, so one multiplication and one addition.
+        scale, offset = (np.ones(3), np.zeros(3)) if self.normalized == "scale" else (IMAGENET_STD, IMAGENET_MEAN)
+        if self.scaling == "caffe":
+            x = ops.flip(x, axis=-1)
+            scale, offset = scale[::-1] * 255, offset[::-1] * 255 - CAFFE_MEAN
+        elif self.scaling == "symmetric":
+            scale, offset = scale * 2, offset * 2 - 1
+        else:
+            scale, offset = scale / IMAGENET_STD, (offset - IMAGENET_MEAN) / IMAGENET_STD
+        return x * scale.astype("float32") + offset.astype("float32")
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], 3)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "normalized": self.normalized, "scaling": self.scaling}
+
+
+def check_freezing(weights: str | None, freeze_epochs: int) -> None:
+    """Raises ConfigError when an encoder with random weights is to be frozen: it would learn nothing meanwhile."""
+    if freeze_epochs and weights is None:
+        raise ConfigError(
+            "an encoder with random weights that is to be frozen",
+            where="model.freeze_epochs, model.weights",
+            found=f"freeze_epochs={freeze_epochs} with weights=null",
+            expected="pre-trained weights, or freeze_epochs=0",
+            remedy="model.weights=imagenet, model.weights=<file> or model.freeze_epochs=0",
+        )
+
+
+def encode(
+    image: Any, name: str, strides: Sequence[int], weights: str | None, normalized: str, output_stride: int = 32
+) -> dict[int, Any]:
+    """Features `{stride: (B, H / stride, W / stride, channels)}` of an image `(B, H, W, C)` by a named encoder.
+
+    All of the encoder's layers lie in one nested model with the name `encoder`. Images with neither 1 nor 3 channels
+    pass a learnt 1-wide convolution to 3 first.
+
+    Args:
+        image: symbolic input.
+        name: key of `ENCODERS`.
+        strides: which features, of the strides of the encoder's taps.
+        weights: `imagenet`, the path of a weights file of the classifier without its top (`.weights.h5`, or `.h5` as
+            keras.applications distributes them), or None for random weights.
+        normalized: see `EncoderInput`.
+        output_stride: from here on, strides are replaced by dilation (Chen et al. 2017,
+            https://arxiv.org/abs/1706.05587), so that deeper features keep this resolution.
+    """
+    encoder = ENCODERS[name]
+    x = image
+    if x.shape[-1] not in (1, 3):
+        x = layers.Conv2D(3, 1, name="to_rgb")(x)
+    x = EncoderInput(normalized, encoder.scaling, name="encoder_input")(x)
+    whole = _classifier(encoder, name, weights)
+    taps = [encoder.taps[stride] for stride in strides]
+    model = _tapped(whole, taps, image.shape[1:-1], encoder, output_stride)
+    features = model(x)
+    return dict(zip(strides, features if isinstance(features, (list, tuple)) else [features], strict=True))
+
+
+def _classifier(encoder: Encoder, name: str, weights: str | None) -> keras.Model:
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ConfigError(
+            "a file of encoder weights that does not exist",
+            where="model.weights",
+            found=weights,
+            expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
+        )
+    try:
+        # Any size: the layers are convolutions, and the size is set when the model is cut to its taps.
+        return encoder.build(include_top=False, weights=weights, input_shape=(None, None, 3))
+    except Exception as error:
+        # keras raises a bare Exception for a failed download, and many kinds for a file that does not fit.
+        if weights is None:
+            raise
+        if weights == "imagenet":
+            raise ConfigError(
+                f"the ImageNet weights of {name} could not be fetched ({_first_line(error)})",
+                where="model.weights",
+                found=weights,
+                expected="a network connection, or the file in ~/.keras/models",
+                remedy="run once on a machine with a network and copy ~/.keras/models here; or model.weights=<file>; "
+                "or model.weights=null for random weights",
+            ) from error
+        raise ConfigError(
+            f"encoder weights that do not fit {name} ({_first_line(error)})",
+            where="model.weights",
+            found=weights,
+            expected=f"weights of the keras.applications model for {name}, saved without its top",
+            remedy="check model.encoder, and that the file was saved with include_top=False",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _tapped(
+    whole: keras.Model, taps: Sequence[str], size: Sequence[int], encoder: Encoder, output_stride: int
+) -> keras.Model:
+    """The classifier from a `(*size, 3)` image to the named layers, with dilation beyond the output stride."""
+    config = whole.get_config()
+    config["name"] = "encoder"
+    config["layers"][0]["config"]["batch_shape"] = (None, *size, 3)
+    config["output_layers"] = [[tap, 0, 0] for tap in taps]
+    for layer in config["layers"]:
+        for stride, pattern in encoder.stages.items():
+            if stride > output_stride and re.fullmatch(pattern, layer["name"]):
+                _dilate(layer, stride // output_stride)
+    model = keras.Model.from_config(config)
+    for layer in model.layers:
+        layer.set_weights(whole.get_layer(layer.name).get_weights())
+    return model
+
+
+def _dilate(layer: dict[str, Any], dilation: int) -> None:
+    """Changes the config of a layer of a stage so that the stage has stride 1 and, after its entry, this dilation.
+
+    The layer that had the stride sees the resolution of the stage before, so it keeps that stage's dilation.
+    """
+    config = layer["config"]
+    kind = layer["class_name"]
+    if kind == "MaxPooling2D":
+        config.update(strides=(1, 1), padding="same")
+    elif kind in ("Conv2D", "DepthwiseConv2D"):
+        strided = tuple(config["strides"]) != (1, 1)
+        own = dilation // 2 if strided else dilation
+        if strided:
+            config.update(strides=(1, 1), padding="same")
+        if tuple(config["kernel_size"]) != (1, 1):
+            config["dilation_rate"] = (own, own)
+    elif kind == "ZeroPadding2D":
+        # It made room for the strided convolution after it, which pads itself now.
+        config["padding"] = ((0, 0), (0, 0))
