@@ -1,0 +1,128 @@
+"""The reported score, case by case: whole images at their original size, through the one `Predictor`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from seglab.confusion import confusion_matrix, dice_iou, macro
+from seglab.data.cases import Case, Sample, Source
+from seglab.errors import DataError
+from seglab.inference.predictor import Predictor
+from seglab.task import Task
+
+Progress = Callable[[int, int], None]
+"""Told (cases done, cases in all) after each case."""
+
+
+class Evaluation(NamedTuple):
+    """Scores of each case, and the counts of all of them.
+
+    Attributes:
+        cases: one row a case, as `score_case` gives it.
+        confusion: `(K, K)` int64 summed over the cases; row the true class, column the predicted one.
+    """
+
+    cases: pd.DataFrame
+    confusion: np.ndarray
+
+
+def evaluate_cases(
+    predictor: Predictor, source: Source, cases: Sequence[Case], progress: Progress | None = None
+) -> Evaluation:
+    """Predicts and scores `cases` one at a time; never more than one is in memory.
+
+    Args:
+        predictor: its task must have the classes of the source's.
+        source: gives image and truth at the original size.
+        cases: which to score, each with a label.
+        progress: called after each case.
+
+    Raises:
+        DataError: the predictor has other classes than the source, or a case has no label.
+    """
+    _same_classes(predictor.task, source.task)
+    task = source.task
+    total = np.zeros((task.classes, task.classes), np.int64)
+    rows = []
+    for done, case in enumerate(cases, start=1):
+        sample, truth = labelled(source, case)
+        start = time.perf_counter()
+        prediction = predictor.predict(sample.image)
+        seconds = time.perf_counter() - start
+        confusion = confusion_matrix(truth, prediction, task)
+        rows.append({"id": case.id, "group": case.group, **score_case(confusion, task), "seconds": seconds})
+        total += confusion
+        if progress:
+            progress(done, len(cases))
+    return Evaluation(pd.DataFrame(rows), total)
+
+
+def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
+    """Everything that is read off one case's counts.
+
+    Keys: `dice`, `iou` (mean over the classes without background), then for each class, background included,
+    `dice/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>`, and the numbers of scored pixels or voxels
+    `true/<class>` and `predicted/<class>`.
+
+    One rule for empty sets: a ratio of nothing to nothing is NaN. Dice and IoU are NaN for a class that neither truth
+    nor prediction holds, precision for one that was never predicted, recall for one that is not there. The means leave
+    NaN out, and are NaN themselves when nothing is left.
+    """
+    dice, iou = dice_iou(confusion)
+    right = np.diagonal(confusion)
+    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    scores: dict[str, float] = {"dice": macro(dice), "iou": macro(iou)}
+    for k, name in enumerate(task.class_names):
+        scores[f"dice/{name}"] = float(dice[k])
+        scores[f"iou/{name}"] = float(iou[k])
+        scores[f"precision/{name}"] = right[k] / predicted[k] if predicted[k] else np.nan
+        scores[f"recall/{name}"] = right[k] / true[k] if true[k] else np.nan
+        scores[f"true/{name}"] = int(true[k])
+        scores[f"predicted/{name}"] = int(predicted[k])
+    return scores
+
+
+def pick_cases(cases: pd.DataFrame) -> dict[str, str]:
+    """Ids of the `best`, `median` and `worst` case by Dice, ties by id; with two cases or one, no case twice.
+
+    Cases without a Dice are left out; empty when none is left.
+    """
+    ranked = cases.dropna(subset="dice").sort_values(["dice", "id"], ascending=[False, True])["id"].tolist()
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    picked: dict[str, str] = {}
+    for place, index in places.items():
+        if ranked and ranked[index] not in picked.values():
+            picked[place] = ranked[index]
+    return picked
+
+
+def labelled(source: Source, case: Case) -> tuple[Sample, np.ndarray]:
+    """The case and its truth, `(*spatial)` class ids with the ignored label.
+
+    Raises:
+        DataError: it has none.
+    """
+    sample = source.read(case)
+    if sample.mask is None:
+        raise DataError(
+            "a case without a label cannot be scored",
+            where=source.describe_files(case),
+            remedy="leave it out of the split, or add its label",
+        )
+    return sample, sample.mask
+
+
+def _same_classes(mine: Task, others: Task) -> None:
+    if (mine.rank, mine.channels, mine.class_names) != (others.rank, others.channels, others.class_names):
+        raise DataError(
+            "the model was trained for another task than this data set",
+            where="evaluation",
+            found=f"data: {others.rank}D, {others.channels} channel(s), classes {', '.join(others.class_names)}",
+            expected=f"{mine.rank}D, {mine.channels} channel(s), classes {', '.join(mine.class_names)}",
+            remedy="score the model on data with its own classes",
+        )

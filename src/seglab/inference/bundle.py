@@ -1,0 +1,274 @@
+"""The bundle: a trained model together with everything that was fitted to its data.
+
+A folder of two files: `model.keras`, Keras's own archive (a JSON architecture and HDF5 weights), and `bundle.json`.
+Loading one runs no code that the bundle brings along: nothing is unpickled, Lambda layers are refused, and classes are
+looked up by name among Keras's and seglab's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import pkgutil
+import shutil
+import tempfile
+import zipfile
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from seglab.data.preprocess import Preprocessing
+from seglab.errors import DataError
+from seglab.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+FORMAT = 1
+MODEL_FILE = "model.keras"
+CARD_FILE = "bundle.json"
+VERSIONED = ("seglab", "keras", "tensorflow")
+
+Fit = Literal["resize", "pad", "patch"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What travels with the weights.
+
+    Attributes:
+        task: rank, channels, classes with names and colours, ignored label.
+        preprocessing: fitted on the training split; from raw intensities to the network's input.
+        size: spatial size of the network's input.
+        fit: how an image of another size is brought to it: "resize" it, "pad" it (windows where it is larger),
+            or cover it with windows ("patch").
+        threshold: a binary task's foreground is where its probability is above this, in 0..1.
+        spacing: mm between voxels along each axis that the network was trained at, when it was one and known.
+        split_digest: names the split that the model was trained on.
+        config: the resolved configuration of the run.
+        versions: of seglab, keras and tensorflow, when it was saved.
+    """
+
+    task: Task
+    preprocessing: Preprocessing
+    size: tuple[int, ...]
+    fit: Fit
+    threshold: float = 0.5
+    spacing: tuple[float, ...] | None = None
+    split_digest: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in VERSIONED})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in JSON's own types."""
+        return {
+            "task": asdict(self.task),
+            "preprocessing": self.preprocessing.to_dict(),
+            "size": list(self.size),
+            "fit": self.fit,
+            "threshold": self.threshold,
+            "spacing": None if self.spacing is None else list(self.spacing),
+            "split_digest": self.split_digest,
+            "config": self.config,
+            "versions": self.versions,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Bundle:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: a part is missing or of another kind.
+        """
+        if values["fit"] not in get_args(Fit):
+            raise ValueError(f"fit is {values['fit']!r} and not one of {get_args(Fit)}")
+        return cls(
+            task=_task(values["task"]),
+            preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+            size=tuple(int(side) for side in values["size"]),
+            fit=values["fit"],
+            threshold=float(values["threshold"]),
+            spacing=None if values["spacing"] is None else tuple(float(step) for step in values["spacing"]),
+            split_digest=values["split_digest"],
+            config=values["config"],
+            versions=values["versions"],
+        )
+
+
+def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
+    """Writes the folder `path`, in whole or not at all; replaces a bundle that is there.
+
+    Args:
+        path: the folder to make.
+        model: returns logits (of several outputs, the first); its optimizer is left out.
+        bundle: what goes with it.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DataError: `path` holds something that is not a bundle.
+    """
+    path = Path(path)
+    if path.exists() and not (path / CARD_FILE).is_file():
+        raise DataError(
+            "cannot write a bundle over something else",
+            where=str(path),
+            expected="no such folder, or an older bundle",
+            remedy="choose another folder",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    former = partial.with_name(f"{partial.name}.former")
+    try:
+        logits_model(model).save(partial / MODEL_FILE)
+        card = {"format": FORMAT, "sha256": _sha256(partial / MODEL_FILE), **bundle.to_dict()}
+        (partial / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name in (MODEL_FILE, CARD_FILE):
+            _sync(partial / name)
+        partial.chmod(0o755)
+        if path.exists():
+            path.rename(former)
+        partial.rename(path)
+    finally:
+        for leftover in (partial, former):
+            shutil.rmtree(leftover, ignore_errors=True)
+    _sync(path.parent)
+    return path
+
+
+def logits_model(model: keras.Model) -> keras.Model:
+    """The same layers and weights without the optimizer and, under deep supervision, without the coarser outputs."""
+    import keras
+
+    return keras.Model(model.inputs, model.outputs[0], name=model.name)
+
+
+def read_bundle(path: Path | str) -> Bundle:
+    """What goes with the model, without loading it (nor TensorFlow).
+
+    Raises:
+        DataError: no bundle at `path`, one of a later format, or a damaged one.
+    """
+    return _read(Path(path))[0]
+
+
+def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
+    """The model, not compiled, and what goes with it.
+
+    Raises:
+        DataError: no bundle at `path`, one of a later format, a damaged one, or one that needs code to be run.
+    """
+    path = Path(path)
+    bundle, digest = _read(path)
+    file = path / MODEL_FILE
+    found = _sha256(file)
+    if found != digest:
+        raise DataError(
+            "the bundle's model is not the one that was saved",
+            where=str(file),
+            found=f"sha256 {found[:16]}…",
+            expected=f"sha256 {digest[:16]}…",
+            remedy="copy the bundle again from where it was saved",
+        )
+    import keras
+
+    _register_layers()
+    try:
+        model = keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise DataError(
+            "the bundle's model cannot be loaded",
+            where=str(file),
+            found=_first_line(error),
+            expected="a model of Keras's and seglab's own layers",
+            remedy=f"it was saved with {_listed(bundle.versions)}; a layer of your own must be registered with "
+            "keras.saving.register_keras_serializable and imported first",
+        ) from error
+    expected = (*bundle.size, bundle.task.channels)
+    found_input = tuple(model.inputs[0].shape[1:])
+    if found_input != expected:
+        raise DataError(
+            "the bundle's model and its description disagree",
+            where=str(path),
+            found=f"a model with input {found_input}",
+            expected=f"{expected}",
+            remedy="save the bundle again from its run",
+        )
+    return model, bundle
+
+
+def _read(path: Path) -> tuple[Bundle, str]:
+    """The bundle and the digest that its model file must have."""
+    card = path / CARD_FILE
+    missing = [name for name in (CARD_FILE, MODEL_FILE) if not (path / name).is_file()]
+    if missing:
+        raise DataError(
+            "no model bundle here",
+            where=str(path),
+            found=f"{', '.join(missing)} missing" if path.is_dir() else "no such folder",
+            expected=f"a folder with {MODEL_FILE} and {CARD_FILE}",
+            remedy="give the folder that a run's bundle was saved to",
+        )
+    try:
+        values = json.loads(card.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise DataError(
+                "this seglab cannot read the bundle",
+                where=str(card),
+                found=f"format {values['format']}",
+                expected=f"format {FORMAT}",
+                remedy=f"use the versions that it was saved with: {_listed(values.get('versions', {}))}",
+            )
+        return Bundle.from_dict(values), values["sha256"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            "the bundle's description is damaged",
+            where=str(card),
+            found=f"{type(error).__name__}: {_first_line(error)}",
+            remedy="copy the bundle again from where it was saved",
+        ) from error
+
+
+def _task(values: dict[str, Any]) -> Task:
+    frequencies = values["class_frequencies"]
+    return Task(
+        rank=values["rank"],
+        channels=values["channels"],
+        class_names=tuple(values["class_names"]),
+        class_colors=tuple(tuple(color) for color in values["class_colors"]),
+        ignore_label=values["ignore_label"],
+        class_frequencies=None if frequencies is None else tuple(frequencies),
+    )
+
+
+def _register_layers() -> None:
+    """Imports seglab's models, so that Keras knows their layers by name."""
+    package = importlib.import_module("seglab.models")
+    for module in pkgutil.iter_modules(package.__path__, "seglab.models."):
+        importlib.import_module(module.name)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Waits until the file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items()) or "unknown versions"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:300]

@@ -1,0 +1,170 @@
+"""The one way from an image of any size to its mask. Evaluation, export, service and scripts all come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seglab.data.geometry import resize_image
+from seglab.data.preprocess import Preprocessing
+from seglab.errors import DataError
+from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
+from seglab.inference.tiles import SlidingWindow
+from seglab.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Predictor:
+    """A trained model behind the data's own preprocessing.
+
+    What happens to an image whose size is not the network's:
+
+    - `fit="resize"`: it is resized, and the probabilities are resized back before a class is chosen;
+    - `fit="pad"`: it is padded when it fits into the network's input, else covered with windows;
+    - `fit="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
+
+    Args:
+        model: takes `(B, *size, C)`, returns logits; of several outputs the first.
+        task: classes and channels.
+        preprocessing: from raw intensities to what the model was trained on.
+        size: spatial size of the model's input.
+        fit: see above.
+        threshold: a binary task's foreground is where its probability is above this.
+        overlap: of neighbouring windows, in [0, 1).
+        flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        task: Task,
+        preprocessing: Preprocessing,
+        size: tuple[int, ...],
+        fit: Fit,
+        *,
+        threshold: float = 0.5,
+        overlap: float = 0.5,
+        flips: tuple[int, ...] = (),
+    ):
+        self.task = task
+        self.preprocessing = preprocessing
+        self.size = tuple(size)
+        self.fit = fit
+        self.threshold = threshold
+        self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
+        self._network = _activated(model, task)
+
+    @classmethod
+    def load(cls, path: Path | str, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
+        """The predictor of a saved bundle.
+
+        Raises:
+            DataError: no bundle at `path`, or one that cannot be used.
+        """
+        model, bundle = load_bundle(path)
+        return cls.of(model, bundle, overlap=overlap, flips=flips)
+
+    @classmethod
+    def of(cls, model: keras.Model, bundle: Bundle, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
+        """The predictor of a model in memory and its bundle."""
+        return cls(
+            model,
+            bundle.task,
+            bundle.preprocessing,
+            bundle.size,
+            bundle.fit,
+            threshold=bundle.threshold,
+            overlap=overlap,
+            flips=flips,
+        )
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """The mask of one image.
+
+        Args:
+            image: `(*spatial, C)` raw intensities of any numeric dtype and any spatial size.
+
+        Returns:
+            `(*spatial)` class ids in the smallest unsigned dtype that holds them all.
+
+        Raises:
+            DataError: the image has another rank or channel count than the task.
+        """
+        probabilities, restore = self._run(image)
+        channels = (restore(probabilities[..., k]) for k in range(probabilities.shape[-1]))
+        dtype = np.min_scalar_type(self.task.classes - 1)
+        if self.task.binary:
+            return (next(channels) > self.threshold).astype(dtype)
+        return _most_probable(channels, dtype)
+
+    def predict_probabilities(self, image: np.ndarray) -> np.ndarray:
+        """The class probabilities of one image: `(*spatial, K)` float32, summing to 1 over the last axis.
+
+        Args and errors as for `predict`.
+        """
+        probabilities, restore = self._run(image)
+        channels = [restore(probabilities[..., k]) for k in range(probabilities.shape[-1])]
+        if self.task.binary:
+            channels = [1 - channels[0], channels[0]]
+        return np.stack(channels, axis=-1)
+
+    def _run(self, image: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Probabilities `(*grid, K)`, the foreground's `(*grid, 1)` for a binary task, and what brings one class's
+        probabilities `(*grid)` to the size of the image."""
+        prepared = self._prepared(image)
+        spatial = prepared.shape[:-1]
+        if self.fit != "resize":
+            return self._windows(prepared, self._network), lambda channel: channel
+        resized = resize_image(prepared, self.size)
+        return self._windows(resized, self._network), lambda channel: resize_image(channel[..., None], spatial)[..., 0]
+
+    def _prepared(self, image: np.ndarray) -> np.ndarray:
+        if image.ndim != self.task.rank + 1 or not image.size:
+            raise DataError(
+                "an image that is not of the model's rank",
+                where="image",
+                found=f"shape {image.shape}",
+                expected=f"{self.task.rank} spatial axes and one of channels",
+                remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
+            )
+        prepared = self.preprocessing.apply(image)
+        if not np.isfinite(prepared).all():
+            raise DataError(
+                "an image with NaN or infinite values",
+                where="image",
+                found=f"{int((~np.isfinite(prepared)).sum())} of {prepared.size} values after normalisation",
+                expected="finite numbers",
+                remedy="replace them before prediction",
+            )
+        return prepared
+
+
+def _activated(model: keras.Model, task: Task) -> Callable[[np.ndarray], np.ndarray]:
+    """The compiled network with its activation: `(B, *size, C)` to `(B, *size, K)`, or `(B, *size, 1)`, the
+    foreground, for a binary task. Keras traces it once and then takes any B."""
+    import keras
+
+    from seglab.models import heads
+
+    network = logits_model(model)
+    probabilities = heads.probabilities(network.outputs[0], task)
+    activated = keras.Model(network.inputs, probabilities[..., 1:] if task.binary else probabilities)
+    activated.jit_compile = False  # XLA gains nothing here and costs a compilation for every batch size
+    return activated.predict_on_batch
+
+
+def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """Index of the largest of the arrays, the first on a tie, with one array at a time in memory."""
+    best, ids = None, np.empty(0, dtype)
+    for class_id, channel in enumerate(channels):
+        if best is None:
+            best, ids = channel.copy(), np.zeros(channel.shape, dtype)
+            continue
+        ids[channel > best] = class_id
+        np.maximum(best, channel, out=best)
+    return ids

@@ -1,0 +1,130 @@
+"""The one writer of masks: class ids back into a file that lies exactly on the image it was predicted from.
+
+Every file is written under another name, synced, read again and compared before it gets its own name, so that a file
+under the asked name is whole and right. Values are stored in the smallest unsigned type, unscaled.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from seglab.data.nifti import restore_orientation
+from seglab.errors import DataError
+
+NIFTI = (".nii.gz", ".nii")
+
+
+def write_mask(
+    path: Path | str, mask: np.ndarray, *, like: Path | str | None = None, values: Sequence[int] | None = None
+) -> Path:
+    """Writes a mask as PNG (2D) or NIfTI (3D), by the ending of `path`.
+
+    Args:
+        path: `.png`, `.nii` or `.nii.gz`; its folder is made.
+        mask: `(H, W)` class ids for a PNG; `(X, Y, Z)` in RAS order for NIfTI.
+        like: the NIfTI file that the mask belongs to: its axis order, affine, codes and units are taken over.
+        values: the value to store for each class id, such as the data set's own labels; the ids themselves when None.
+
+    Returns:
+        `path`.
+
+    Raises:
+        DataError: the ending, the rank or the image's shape does not fit, or the file reads back differently.
+    """
+    path = Path(path)
+    stored = _stored(mask, values)
+    if path.name.lower().endswith(NIFTI):
+        image = _nifti(stored, like, path)
+        return _write(path, lambda partial: nib.save(image, partial), lambda partial: _check_nifti(partial, image))
+    if path.suffix.lower() != ".png":
+        raise DataError(
+            "masks cannot be written in this format", where=str(path), expected=f".png or {' or '.join(NIFTI)}"
+        )
+    if stored.ndim != 2 or stored.dtype.itemsize > 2:
+        raise DataError(
+            "a PNG holds one plane of values up to 65535",
+            where=str(path),
+            found=f"shape {stored.shape}, values up to {stored.max(initial=0)}",
+            expected="(H, W)",
+            remedy="write a volume as .nii.gz",
+        )
+    return _write(
+        path, lambda partial: Image.fromarray(stored).save(partial), lambda partial: _check_png(partial, stored)
+    )
+
+
+def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
+    """The values to store, in the smallest unsigned dtype that holds every class's value."""
+    if values is None:
+        return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
+    table = np.asarray(values)
+    return table.astype(np.min_scalar_type(int(table.max())))[mask]
+
+
+def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> nib.Nifti1Image:
+    """The mask in the axis order of `like`, under its header, in memory."""
+    if like is None:
+        raise DataError(
+            "a NIfTI mask needs the image that it belongs to", where=str(path), remedy="give the image file as `like`"
+        )
+    original: Any = nib.load(like)
+    turned = restore_orientation(stored, original.affine) if stored.ndim == 3 else stored
+    if turned.shape != original.shape[:3]:
+        raise DataError(
+            "the mask does not lie on the image",
+            where=str(like),
+            found=f"a mask of shape {turned.shape} in the file's axis order",
+            expected=f"{original.shape[:3]}",
+        )
+    kind = nib.Nifti2Image if isinstance(original, nib.Nifti2Image) else nib.Nifti1Image
+    header = kind.header_class.from_header(original.header)
+    header.extensions.clear()  # they speak of the image
+    header.set_data_dtype(stored.dtype)
+    header["cal_min"] = header["cal_max"] = 0  # display range, the image's
+    header.set_intent("none")
+    image = kind(turned, original.affine, header)
+    image.header.set_slope_inter(1, 0)
+    return image
+
+
+def _check_nifti(file: Path, image: nib.Nifti1Image) -> str:
+    again: Any = nib.load(file)
+    if not np.array_equal(np.asarray(again.dataobj), np.asarray(image.dataobj)):
+        return "other values"
+    if not np.array_equal(again.affine, image.affine):
+        return "another affine"
+    return ""
+
+
+def _check_png(file: Path, stored: np.ndarray) -> str:
+    with Image.open(file) as again:
+        return "" if np.array_equal(np.asarray(again), stored) else "other values"
+
+
+def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
+    """Saves under a hidden name beside `path`, checks, and renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ending = next((end for end in NIFTI if path.name.lower().endswith(end)), path.suffix)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ending, dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        save(partial)
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        found = difference(partial)
+        if found:
+            raise DataError("the mask reads back differently from what was written", where=str(path), found=found)
+        partial.chmod(0o644)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
