@@ -1,0 +1,57 @@
+"""The confusion matrix and the scores that are read off it, in NumPy: counts first, then a named average."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from seglab.task import Task
+
+
+def confusion_matrix(y_true: npt.ArrayLike, y_pred: npt.ArrayLike, task: Task) -> npt.NDArray[np.int64]:
+    """Counts `(K, K)` int64 of pixels or voxels: row the true class, column the predicted one.
+
+    Matrices of several cases add up to the matrix of all of them.
+
+    Args:
+        y_true: integer class ids of any shape; `task.ignore_label` is left out.
+        y_pred: integer class ids of the same shape, 0..K-1 (whatever it holds where the truth is ignored).
+        task: number of classes and the label to ignore.
+
+    Raises:
+        ValueError: shapes differ, or an id is not a class.
+    """
+    truth, prediction = np.asarray(y_true), np.asarray(y_pred)
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth of shape {truth.shape} and prediction of shape {prediction.shape} differ")
+    valid = truth != task.ignore_label
+    truth, prediction = truth[valid].astype(np.int64), prediction[valid].astype(np.int64)
+    for name, ids in (("truth", truth), ("prediction", prediction)):
+        if ids.size and (ids.min() < 0 or ids.max() >= task.classes):
+            strange = sorted({int(i) for i in np.unique(ids) if not 0 <= i < task.classes})
+            raise ValueError(f"the {name} holds {strange}, which are no classes (0..{task.classes - 1})")
+    counts = np.bincount(truth * task.classes + prediction, minlength=task.classes**2)
+    return counts.astype(np.int64).reshape(task.classes, task.classes)
+
+
+def dice_iou(confusion: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Dice 2 TP / (2 TP + FP + FN) and IoU TP / (TP + FP + FN) of each class, two arrays `(K,)` in 0..1.
+
+    A class that neither truth nor prediction holds is NaN.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    right = np.diagonal(counts)
+    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2.0 * right
+    undefined = right + wrong == 0
+    right, wrong = np.where(undefined, np.nan, right), np.where(undefined, np.nan, wrong)
+    return 2.0 * right / (2.0 * right + wrong), right / (right + wrong)
+
+
+def macro(per_class: npt.ArrayLike) -> float:
+    """Mean of a score `(K,)` over the classes, without background (class 0) and without NaN; NaN if none is left."""
+    foreground = np.asarray(per_class, dtype=np.float64)[1:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of the mean of nothing, which is NaN as it should be
+        return float(np.nanmean(foreground))

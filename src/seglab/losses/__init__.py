@@ -1,0 +1,1 @@
+"""Losses on logits, in `keras.ops`: region overlap, distribution, Lovász and their sums."""

@@ -1,0 +1,169 @@
+"""What every loss shares: the truth and the logits of a batch, seen as counts and as log-probabilities.
+
+The numbers are those of `seglab.models.heads`; the layout is another. Channels are moved in front of the pixels, where
+an operation over a few classes is a handful of long vector operations instead of very many short ones (about three
+times faster on a CPU), and a binary task keeps its single channel.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+from seglab.errors import ConfigError
+from seglab.task import Task
+
+
+class Counts(NamedTuple):
+    """Soft counts per image and class, `(B, K)` float32: sums of probabilities over the pixels that count."""
+
+    true_positive: Any
+    false_positive: Any
+    false_negative: Any
+
+
+@ops.custom_gradient
+def _log_softmax(logits: Any) -> Any:
+    """Log-softmax over axis 1. The gradient is written out because it needs a third of what is derived."""
+    shifted = logits - ops.max(logits, axis=1, keepdims=True)
+    exponentials = ops.exp(shifted)
+    total = ops.sum(exponentials, axis=1, keepdims=True)
+
+    def gradient(*args: Any, upstream: Any = None) -> Any:
+        upstream = args[0] if upstream is None else upstream
+        return upstream - exponentials * (ops.sum(upstream, axis=1, keepdims=True) / total)
+
+    return shifted - ops.log(total), gradient
+
+
+class Scores:
+    """Truth and logits of one batch with pixels or voxels in one row, and what losses take from them, computed once.
+
+    Args:
+        y_true: `(B, *size)` class ids of any dtype, `task.ignore_label` where nothing is known.
+        logits: `(B, *size, task.logit_channels)` float32.
+        task: classes, kind of head, label to ignore.
+    """
+
+    def __init__(self, y_true: Any, logits: Any, task: Task):
+        if len(y_true.shape) != len(logits.shape) - 1 or logits.shape[-1] != task.logit_channels:
+            raise ValueError(
+                f"truth of shape {tuple(y_true.shape)} and logits of shape {tuple(logits.shape)} do not fit: expected "
+                f"(B, *size) and (B, *size, {task.logit_channels}) for a task of {task.classes} classes"
+            )
+        self.task = task
+        batch = ops.shape(logits)[0]
+        self.ids = ops.cast(ops.reshape(y_true, (batch, -1)), "int32")
+        if task.binary:
+            self.logits = ops.reshape(logits, (batch, -1))
+        else:
+            self.logits = ops.transpose(ops.reshape(logits, (batch, -1, task.classes)), (0, 2, 1))
+
+    @cached_property
+    def valid(self) -> Any:
+        """`(B, P)` float32, 0 where the truth is to be ignored."""
+        return ops.cast(ops.not_equal(self.ids, self.task.ignore_label), "float32")
+
+    @cached_property
+    def defined(self) -> Any:
+        """`(B,)` float32, 0 for an image that is ignored as a whole."""
+        return ops.max(self.valid, axis=1)
+
+    @cached_property
+    def truth(self) -> Any:
+        """One-hot truth `(B, K, P)`, or the foreground `(B, P)` of a binary task; zero where ignored."""
+        if self.task.binary:
+            return self._is(1)
+        # An ignored id that is also a class must match no class.
+        wanted = [c if c != self.task.ignore_label else -1 for c in range(self.task.classes)]
+        return ops.cast(ops.equal(self.ids[:, None, :], ops.array(wanted, "int32")[:, None]), "float32")
+
+    def _is(self, class_id: int) -> Any:
+        return ops.cast(ops.equal(self.ids, class_id), "float32") * (1.0 if class_id != self.task.ignore_label else 0.0)
+
+    @cached_property
+    def log_probabilities(self) -> Any:
+        """Log-probabilities `(B, K, P)` of a task with more than two classes."""
+        return _log_softmax(self.logits)
+
+    @cached_property
+    def probabilities(self) -> Any:
+        """Probabilities `(B, K, P)`, or `(B, P)` of the foreground of a binary task."""
+        return ops.sigmoid(self.logits) if self.task.binary else ops.exp(self.log_probabilities)
+
+    @cached_property
+    def log_likelihood(self) -> Any:
+        """Log-probability of the true class `(B, P)`, zero where ignored for many classes, of no meaning for two."""
+        if self.task.binary:
+            return -ops.softplus(self.logits * (1.0 - 2.0 * self.truth))
+        return ops.sum(self.log_probabilities * self.truth, axis=1)
+
+    @cached_property
+    def counts(self) -> Counts:
+        """Soft true positives, false positives and false negatives."""
+        if self.task.binary:
+            return self._binary_counts()
+        # Row: true class, column: predicted; all three counts come from one pass over the probabilities.
+        confusion = ops.einsum("bkp,bjp->bkj", self.truth, self.probabilities)
+        diagonal = ops.eye(self.task.classes)
+        wrong = confusion * (1.0 - diagonal)
+        return Counts(ops.sum(confusion * diagonal, axis=1), ops.sum(wrong, axis=1), ops.sum(wrong, axis=2))
+
+    def _binary_counts(self) -> Counts:
+        background = self._is(0)
+        hit = ops.sum(self.probabilities * self.truth, axis=1)
+        false_alarm = ops.sum(self.probabilities * background, axis=1)
+        miss = ops.sum(self.truth, axis=1) - hit
+        rejected = ops.sum(background, axis=1) - false_alarm
+        # What is a false alarm for the foreground is a miss for the background.
+        stack = [(rejected, hit), (miss, false_alarm), (false_alarm, miss)]
+        return Counts(*(ops.stack(pair, axis=1) for pair in stack))
+
+
+class SegmentationLoss(keras.losses.Loss, ABC):
+    """A loss on logits. Subclasses write `value`.
+
+    `call` takes `y_true` `(B, *size)` class ids and `y_pred` `(B, *size, task.logit_channels)` logits of any floating
+    dtype, works in float32 and returns one number for the batch, which is 0 when all of the truth is to be ignored.
+
+    Args:
+        task: classes, kind of head, label to ignore.
+        name: the name that Keras shows.
+    """
+
+    def __init__(self, task: Task, name: str):
+        super().__init__(name=name, reduction="none", dtype="float32")
+        self.task = task
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.value(Scores(y_true, y_pred, self.task))
+
+    @abstractmethod
+    def value(self, scores: Scores) -> Any:
+        """The loss of one batch, a float32 scalar."""
+
+
+def check_class_weights(class_weights: Sequence[float] | None, task: Task) -> list[float] | None:
+    """`class_weights` as a list of K numbers of which none is negative and one is positive; ConfigError otherwise."""
+    if class_weights is None:
+        return None
+    weights = [float(weight) for weight in class_weights]
+    if len(weights) != task.classes or min(weights) < 0 or max(weights) <= 0:
+        raise ConfigError(
+            "class weights do not fit the task",
+            where="loss.class_weights",
+            found=weights,
+            expected=f"{task.classes} numbers of 0 or more, not all 0: one for each of {', '.join(task.class_names)}",
+        )
+    return weights
+
+
+def mean_where(values: Any, weights: Any) -> Any:
+    """Weighted mean over all axes, 0 with zero gradient where all weights are 0."""
+    total = ops.sum(weights)
+    return ops.sum(values * weights) / ops.where(total > 0, total, 1.0)

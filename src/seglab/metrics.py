@@ -1,0 +1,76 @@
+"""Dice and IoU during training, from one confusion matrix of integers for a whole pass over a split.
+
+These are scores of what the network is fed (patches, resized images): a sign of progress. The reported number, per case
+and at original size, comes from `seglab.evaluation` by the NumPy functions that are passed on here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from seglab.confusion import confusion_matrix, dice_iou, macro
+from seglab.models import heads
+from seglab.task import Task
+
+__all__ = ["SegmentationScores", "confusion_matrix", "dice_iou", "macro"]
+
+
+class SegmentationScores(keras.metrics.Metric):
+    """Streaming Dice and IoU: counts are added up over batches, scores are read off the sum.
+
+    `result()` is a dict that `fit` puts into its logs key by key: `dice` and `iou`, the means over the classes without
+    background, and `dice/<class>` and `iou/<class>` for every class. A class that neither truth nor prediction holds
+    is NaN and left out of the mean; a mean of nothing is NaN.
+
+    Counts are int64 on TensorFlow. JAX has int32 only, which is full after 2^31 pixels of one kind.
+
+    Args:
+        task: classes, kind of head, label to ignore.
+        name: the name that Keras shows.
+    """
+
+    def __init__(self, task: Task, name: str = "scores"):
+        super().__init__(name=name, dtype="float32")
+        self.task = task
+        shape = (task.classes, task.classes)
+        self.confusion = self.add_variable(shape, "zeros", dtype="int", name="confusion")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts one batch.
+
+        Args:
+            y_true: `(B, *size)` class ids; ids that are no class are not counted.
+            y_pred: `(B, *size, task.logit_channels)` logits.
+            sample_weight: refused; pixels are counted once or, with the label to ignore, not at all.
+        """
+        if sample_weight is not None:
+            raise ValueError("SegmentationScores counts pixels and takes no sample weights")
+        batch = ops.shape(y_pred)[0]
+        truth = self._member(ops.reshape(ops.cast(y_true, "int32"), (batch, -1)), ignored=self.task.ignore_label)
+        predicted = self._member(ops.reshape(heads.labels(y_pred, self.task), (batch, -1)), ignored=None)
+        # Products of 0 and 1: exact in float32 for images of up to 2^24 pixels, and unlike a histogram
+        # repeatable and compiled on every device.
+        counts = ops.einsum("bip,bjp->bij", truth, predicted)
+        self.confusion.assign(self.confusion + ops.sum(ops.cast(counts, self.confusion.dtype), axis=0))
+
+    def _member(self, ids: Any, ignored: int | None) -> Any:
+        """`(B, K, P)` float32: 1 where the pixel is of the class."""
+        wanted = [c if c != ignored else -1 for c in range(self.task.classes)]
+        return ops.cast(ops.equal(ids[:, None, :], ops.array(wanted, "int32")[:, None]), "float32")
+
+    def result(self) -> dict[str, Any]:
+        counts = ops.cast(self.confusion, "float32")
+        right = ops.diagonal(counts)
+        either = ops.sum(counts, axis=0) + ops.sum(counts, axis=1)  # 2 TP + FP + FN
+        # 0 / 0 is the NaN of a class that is not there.
+        dice, iou = 2.0 * right / either, right / (either - right)
+        present = ops.cast(either[1:] > 0, "float32")
+        scores = {}
+        for key, values in (("dice", dice), ("iou", iou)):
+            foreground = ops.where(either[1:] > 0, values[1:], 0.0)
+            scores[key] = ops.sum(foreground) / ops.sum(present)
+            scores |= {f"{key}/{name}": values[c] for c, name in enumerate(self.task.class_names)}
+        return scores
