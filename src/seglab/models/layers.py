@@ -84,7 +84,18 @@ class MaxPooling(keras.layers.Layer):
     """
 
     def call(self, inputs: Any) -> Any:
+        if self._lacks_kernel(inputs):
+            # Exact: every float16 is a float32, and the maximum is one of them.
+            return ops.cast(ops.max_pool(ops.cast(inputs, "float32"), 2, 2, padding="valid"), inputs.dtype)
         return ops.max_pool(inputs, 2, 2, padding="valid")
+
+    def _lacks_kernel(self, inputs: Any) -> bool:
+        """TensorFlow pools float16 volumes on a GPU only."""
+        if keras.backend.backend() != "tensorflow" or len(inputs.shape) != 5:
+            return False
+        import tensorflow as tf
+
+        return inputs.dtype == tf.float16 and not tf.config.list_physical_devices("GPU")
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         batch, *size, channels = input_shape
@@ -166,7 +177,9 @@ class UpConcatConv(keras.layers.Layer):
         of_low, of_skip = kernel[..., : self.low_channels, :], kernel[..., self.low_channels :, :]
         shape = tf.concat([tf.shape(skip)[:-1], [self.filters]], axis=0)
         y = tf.nn.conv_transpose(low, tf.cast(transposed_kernel(of_low), low.dtype), shape, strides=2, padding="SAME")
-        return y + tf.nn.convolution(skip, tf.cast(of_skip, skip.dtype), padding="SAME")
+        # Without the layout, the eager gradient of the 3D kernel fails.
+        layout = {4: "NHWC", 5: "NDHWC"}[len(skip.shape)]
+        return y + tf.nn.convolution(skip, tf.cast(of_skip, skip.dtype), padding="SAME", data_format=layout)
 
     def compute_output_shape(self, input_shape: Sequence[Sequence[int | None]]) -> tuple[int | None, ...]:
         return (*input_shape[1][:-1], self.filters)

@@ -1,0 +1,258 @@
+"""Every architecture is one row of a table and passes the same tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from seglab.errors import ConfigError
+from seglab.models import encoders
+from seglab.models.context import deeplabv3plus, pspnet
+from seglab.models.encoder_unet import encoder_unet
+from seglab.models.network import Network
+from seglab.models.unet import attention_unet, residual_unet, unet
+from seglab.models.volumetric import conv3d, vnet
+from seglab.task import Task
+
+NAMES = ("background", "a", "b", "c", "d")
+
+
+def task(rank: int, channels: int = 1, classes: int = 2) -> Task:
+    return Task(rank=rank, channels=channels, class_names=NAMES[:classes])
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One row: how to build a small one. `size` has a different side along each axis; `multiple` divides all."""
+
+    build: Callable[..., Network]
+    size: tuple[int, ...]
+    multiple: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, channels: int = 1, classes: int = 2, size: tuple[int, ...] | None = None, **options: Any):
+        what = task(len(self.size), channels, classes)
+        return self.build(what, size or self.size, **{**self.options, **options})
+
+
+SMALL = {"depth": 2, "width": 4}
+PRETRAINED = {"encoder": "mobilenetv3", "weights": None, "width": 8}
+ARCHITECTURES = {
+    "unet": Architecture(unet, (16, 24), 4, SMALL),
+    "unet3d": Architecture(unet, (8, 12, 16), 4, SMALL),
+    "attention_unet": Architecture(attention_unet, (16, 24), 4, SMALL),
+    "attention_unet3d": Architecture(attention_unet, (8, 12, 16), 4, SMALL),
+    "residual_unet": Architecture(residual_unet, (16, 24), 4, SMALL),
+    "residual_unet3d": Architecture(residual_unet, (8, 12, 16), 4, SMALL),
+    "vnet": Architecture(vnet, (8, 12, 16), 4, SMALL),
+    "conv3d": Architecture(conv3d, (7, 8, 9), 1, {"depth": 3, "width": 4}),
+    "encoder_unet": Architecture(encoder_unet, (32, 64), 32, PRETRAINED),
+    "deeplabv3plus": Architecture(deeplabv3plus, (48, 32), 16, PRETRAINED),
+    "pspnet": Architecture(pspnet, (32, 48), 8, PRETRAINED),
+}
+SUPERVISED = [name for name in ARCHITECTURES if name not in ("conv3d", "deeplabv3plus")]
+POLICIES = {"float32": "float32", "mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+
+
+def tiny_classifier(include_top: bool, weights: str | None, input_shape: tuple) -> keras.Model:
+    """A stand-in for keras.applications: five strided stages. The real ones take seconds and have their own tests."""
+    x = image = keras.Input(input_shape)
+    for stage in range(1, 6):
+        x = layers.Conv2D(4, 3, strides=2, padding="same", name=f"stage{stage}_down")(x)
+        x = layers.BatchNormalization(name=f"stage{stage}_norm")(x)
+        x = layers.Conv2D(4 + stage, 3, padding="same", activation="elu", name=f"stage{stage}_out")(x)
+    return keras.Model(image, x)
+
+
+TINY = encoders.Encoder(
+    tiny_classifier,
+    "symmetric",
+    {2**stage: f"stage{stage}_out" for stage in range(1, 6)},
+    {16: "stage4_.*", 32: "stage5_.*"},
+)
+
+
+@pytest.fixture(autouse=True)
+def _tiny_encoder_and_clean_state(monkeypatch):
+    monkeypatch.setitem(encoders.ENCODERS, "mobilenetv3", TINY)
+    keras.utils.set_random_seed(1)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def images(model: keras.Model, batch: int = 2) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(batch, *model.inputs[0].shape[1:])).astype("float32")
+
+
+def forward(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    return ops.convert_to_numpy(model(x, training=False))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@every_architecture
+def test_logits_are_float32_at_the_input_size(architecture, policy):
+    keras.config.set_dtype_policy(policy)
+    model = architecture(channels=2, classes=5)
+    found = forward(model, images(model))
+    assert isinstance(model, Network)
+    assert found.shape == (2, *architecture.size, 5)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert found.std() > 0
+    # The policy has reached the convolutions, and has not reached the last one.
+    kernels = [layer for layer in model.layers if "Conv" in type(layer).__name__]
+    assert kernels[0].compute_dtype == POLICIES[policy]
+    assert kernels[-1].compute_dtype == "float32"
+    assert kernels[-1].name.startswith("logits")
+
+
+@pytest.mark.parametrize(("channels", "classes", "logit_channels"), [(1, 2, 1), (3, 2, 1), (5, 3, 3)])
+@every_architecture
+def test_any_number_of_channels_and_classes(architecture, channels, classes, logit_channels):
+    model = architecture(channels, classes)
+    assert model.inputs[0].shape == (None, *architecture.size, channels)
+    assert model.inputs[0].dtype == "float32"
+    assert model.output_shape == (None, *architecture.size, logit_channels)
+
+
+@every_architecture
+def test_every_weight_learns(architecture):
+    model = architecture(channels=4, classes=3)
+    x = images(model, batch=4)
+    wanted = np.random.default_rng(1).normal(size=(4, *architecture.size, 3)).astype("float32")
+    # With plain gradient descent at rate 1, what a weight moves by is its gradient.
+    model.compile(keras.optimizers.SGD(1.0), loss=keras.losses.MeanSquaredError(), run_eagerly=True)
+    before = [ops.convert_to_numpy(w) for w in model.trainable_variables]
+    assert np.isfinite(model.train_on_batch(x, wanted))
+    for weight, old in zip(model.trainable_variables, before, strict=True):
+        gradient = old - ops.convert_to_numpy(weight)
+        assert np.isfinite(gradient).all(), weight.path
+        assert np.abs(gradient).max() > 0, weight.path
+
+
+@every_architecture
+def test_saved_and_loaded_it_is_the_same(architecture, tmp_path):
+    model = architecture(channels=2, classes=3)
+    rng = np.random.default_rng(3)
+    for weight in model.variables:
+        if "seed" not in weight.path:
+            weight.assign(rng.uniform(0.05, 0.2, weight.shape))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded) is Network
+    assert [w.path for w in loaded.weights] == [w.path for w in model.weights]
+    np.testing.assert_array_equal(forward(loaded, images(model)), forward(model, images(model)))
+
+
+@every_architecture
+def test_seed_decides_the_weights(architecture):
+    def weights(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        return [ops.convert_to_numpy(w) for w in architecture().trainable_variables]
+
+    first, again, other = weights(5), weights(5), weights(6)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != c).any() for a, c in zip(first, other, strict=True))
+
+
+@every_architecture
+def test_odd_sizes_are_refused_with_the_next_valid_one(architecture):
+    if architecture.multiple == 1:
+        pytest.skip("takes any size")
+    first = architecture.size[0]
+    wrong = (first + 1, *architecture.size[1:])
+    right = [first + architecture.multiple, *architecture.size[1:]]
+    with pytest.raises(ConfigError) as caught:
+        architecture(size=wrong)
+    assert caught.value.where == "data.size"
+    assert caught.value.found == list(wrong)
+    assert caught.value.expected == f"multiples of {architecture.multiple}"
+    assert str(right).replace(" ", "") in caught.value.remedy
+    assert architecture(size=tuple(right)).output_shape[1:-1] == tuple(right)
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_deep_supervision_returns_a_list_finest_first(name, tmp_path):
+    architecture = ARCHITECTURES[name]
+    model = architecture(classes=3, deep_supervision=True)
+    shapes = [shape[1:-1] for shape in model.output_shape]
+    if name == "pspnet":
+        expected = [architecture.size, tuple(side // 8 for side in architecture.size)]
+    else:
+        levels = 5 if name == "encoder_unet" else 2
+        expected = [tuple(side // 2**level for side in architecture.size) for level in range(levels)]
+    assert shapes == expected
+    assert all(shape[-1] == 3 for shape in model.output_shape)
+    assert all(output.dtype == "float32" for output in model.outputs)
+
+    x = images(model)
+    plain = model.without_supervision()
+    assert plain.output_shape == (None, *architecture.size, 3)
+    np.testing.assert_array_equal(forward(plain, x), ops.convert_to_numpy(model(x, training=False)[0]))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for mine, theirs in zip(model(x, training=False), loaded(x, training=False), strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(mine), ops.convert_to_numpy(theirs))
+
+
+def test_rank_of_size_and_task_must_agree():
+    with pytest.raises(ConfigError, match=r"wrong rank(.|\n)*data.size(.|\n)*\[32, 32\](.|\n)*3 numbers"):
+        unet(task(3), (32, 32))
+
+
+def test_classic_unet_has_the_weights_counted_by_hand():
+    # 3x3 kernels without bias, in -> out channels, 9 * in * out each:
+    #   1->32 288, 32->32 9216, 32->64 18432, 64->64 36864, 64->128 73728, 128->128 147456,
+    #   128->256 294912, 256->256 589824                                      encoder and bottleneck: 1170720
+    #   (256+128)->128 442368, 128->128 147456, (128+64)->64 110592, 64->64 36864,
+    #   (64+32)->32 27648, 32->32 9216                                        decoder: 774144
+    # Batch norms have 4 numbers for each channel (2 of them trained):
+    #   4 * 2 * (32+64+128 + 256 + 128+64+32) = 5632. The logits: 32 + 1 = 33.
+    model = unet(task(2), (128, 128))
+    assert model.count_params() == 1170720 + 774144 + 5632 + 33
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_variables) == 1170720 + 774144 + 5632 // 2 + 33
+
+
+def test_attention_unet_adds_its_gates_only():
+    # A gate on C channels, gated by 2C: inner C/2. theta 2*2*C*C/2 = 2C^2, phi 2C*C/2 + C/2, psi C/2 + 1.
+    # For C = 32, 64, 128: 3C^2 + C + 1 = 3105, 12353, 49281.
+    plain = unet(task(2), (128, 128)).count_params()
+    assert attention_unet(task(2), (128, 128)).count_params() == plain + 3105 + 12353 + 49281
+
+
+def test_vnet_is_as_large_as_published():
+    # Kernels 5^3 = 125 * in * out. Stages of the encoder (16, 32, 64, 128 channels; 1, 2, 3, 3 convolutions):
+    #   1->16 2000, 2 * 32^2 * 125 = 256000, 3 * 64^2 * 125 = 1536000, 3 * 128^2 * 125 = 6144000   sum 7938000
+    # bottleneck 3 * 256^2 * 125 = 24576000; decoder (256, 128, 64, 32 channels; 3, 3, 2, 1 convolutions):
+    #   24576000 + 6144000 + 2 * 64^2 * 125 = 1024000 + 32^2 * 125 = 128000                          sum 31872000
+    # Halving 8 * C * 2C for C = 16..128: 16 * (256 + 1024 + 4096 + 16384) = 348160
+    # Doubling 8 * in * out: 256->128, 256->64, 128->32, 64->16: 262144 + 131072 + 32768 + 8192 = 434176
+    # First shortcut 1 * 16, logits 32 + 1. Without normalisation each of these has a bias and a slope per channel,
+    # but the shortcut has a bias only:
+    #   encoder 16 + 2*32 + 3*64 + 3*128 = 656, bottleneck 768, decoder 768 + 384 + 128 + 32 = 1312,
+    #   halving 32 + 64 + 128 + 256 = 480, doubling 128 + 64 + 32 + 16 = 240                        sum 3456
+    model = vnet(task(3), (16, 16, 16), norm="none")
+    kernels = 7938000 + 24576000 + 31872000 + 348160 + 434176
+    assert model.count_params() == kernels + (16 + 16) + 33 + 2 * 3456
+
+
+def test_conv3d_sees_as_far_as_it_says():
+    # Depth 2: dilations 1 and 2, 2^3 - 1 = 7 voxels along each axis, 3 to each side.
+    model = conv3d(task(3), (11, 11, 11), depth=2, width=2, norm="none", activation="elu")
+    for weight in model.trainable_variables:
+        weight.assign(np.full(weight.shape, 0.1))
+    x = np.zeros((1, 11, 11, 11, 1), "float32")
+    quiet = forward(model, x)
+    x[0, 5, 5, 5] = 1
+    seen = np.argwhere(forward(model, x)[0, ..., 0] != quiet[0, ..., 0])
+    assert seen.min(0).tolist() == [2, 2, 2]
+    assert seen.max(0).tolist() == [8, 8, 8]
