@@ -50,11 +50,7 @@ def evaluate_cases(
     total = np.zeros((task.classes, task.classes), np.int64)
     rows = []
     for done, case in enumerate(cases, start=1):
-        sample, truth = labelled(source, case)
-        start = time.perf_counter()
-        prediction = predictor.predict(sample.image)
-        seconds = time.perf_counter() - start
-        confusion = confusion_matrix(truth, prediction, task)
+        confusion, seconds = _count(predictor, source, case)
         rows.append({"id": case.id, "group": case.group, **score_case(confusion, task), "seconds": seconds})
         total += confusion
         if progress:
@@ -115,6 +111,15 @@ def labelled(source: Source, case: Case) -> tuple[Sample, np.ndarray]:
             remedy="leave it out of the split, or add its label",
         )
     return sample, sample.mask
+
+
+def _count(predictor: Predictor, source: Source, case: Case) -> tuple[np.ndarray, float]:
+    """Confusion matrix of one case, and how long its prediction took; its arrays are gone before the next is read."""
+    sample, truth = labelled(source, case)
+    start = time.perf_counter()
+    prediction = predictor.predict(sample.image)
+    seconds = time.perf_counter() - start
+    return confusion_matrix(truth, prediction, source.task), seconds
 
 
 def _same_classes(mine: Task, others: Task) -> None:

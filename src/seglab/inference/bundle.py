@@ -130,14 +130,25 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
         for name in (MODEL_FILE, CARD_FILE):
             _sync(partial / name)
         partial.chmod(0o755)
-        if path.exists():
-            path.rename(former)
-        partial.rename(path)
+        _put_in_place(partial, path, former)
     finally:
         for leftover in (partial, former):
             shutil.rmtree(leftover, ignore_errors=True)
     _sync(path.parent)
     return path
+
+
+def _put_in_place(partial: Path, path: Path, former: Path) -> None:
+    """Renames `partial` to `path`; what was there goes to `former`, and back if that fails."""
+    replaces = path.exists()
+    if replaces:
+        path.rename(former)
+    try:
+        partial.rename(path)
+    except OSError:
+        if replaces:
+            former.rename(path)
+        raise
 
 
 def logits_model(model: keras.Model) -> keras.Model:

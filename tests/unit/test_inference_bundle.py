@@ -1,0 +1,270 @@
+"""A bundle gives back what was saved, and nothing that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from seglab.data.preprocess import Preprocessing
+from seglab.errors import DataError
+from seglab.inference import bundle as module
+from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
+from seglab.inference.predictor import Predictor
+from seglab.inference.pyfunc import _load_pyfunc, input_example, signature
+from seglab.models.unet import unet
+from seglab.task import Task
+
+TASK = Task(
+    rank=2,
+    channels=1,
+    class_names=("background", "Zelle", "细胞核"),
+    class_colors=((0, 0, 0), (250, 10, 10), (10, 250, 10)),
+    ignore_label=255,
+    class_frequencies=(0.8, 0.15, 0.05),
+)
+BUNDLE = Bundle(
+    task=TASK,
+    preprocessing=Preprocessing("standard", 1, 255.0, (0.1,), (0.3,)),
+    size=(16, 16),
+    fit="patch",
+    threshold=0.4,
+    spacing=(0.5, 0.25),
+    split_digest="abc",
+    config={"model": {"name": "UNet"}, "seed": 0},
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    network = unet(TASK, (16, 16), depth=1, width=4)
+    network.compile(optimizer="adam", loss="mse")
+    network.optimizer.build(network.trainable_variables)
+    return network
+
+
+@pytest.fixture
+def path(model: keras.Model, tmp_path: Path) -> Path:
+    return save_bundle(tmp_path / "out" / "bundle", model, BUNDLE)
+
+
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (21, 30, 1)).astype(np.uint8)
+
+
+def test_round_trip(model: keras.Model, path: Path) -> None:
+    loaded, bundle = load_bundle(path)
+    assert bundle == BUNDLE
+    assert read_bundle(path) == BUNDLE
+    expected = Predictor.of(model, BUNDLE).predict_probabilities(image())
+    np.testing.assert_array_equal(Predictor.of(loaded, bundle).predict_probabilities(image()), expected)
+    loaded = Predictor.load(path)
+    np.testing.assert_array_equal(loaded.predict_probabilities(image()), expected)
+    assert (loaded.threshold, loaded.fit, loaded.size) == (0.4, "patch", (16, 16))
+
+
+def test_the_folder_holds_two_files_and_no_optimizer(path: Path) -> None:
+    assert sorted(file.name for file in path.iterdir()) == ["bundle.json", "model.keras"]
+    assert [file.name for file in path.parent.iterdir()] == ["bundle"]
+    with zipfile.ZipFile(path / "model.keras") as archive, h5py.File(archive.open("model.weights.h5")) as weights:
+        assert "layers" in weights
+        assert "optimizer" not in weights
+
+
+def test_the_coarse_outputs_of_deep_supervision_stay_behind(tmp_path: Path) -> None:
+    network = unet(TASK, (16, 16), depth=2, width=2, deep_supervision=True)
+    assert len(network.outputs) > 1
+    loaded, _ = load_bundle(save_bundle(tmp_path / "b", network, BUNDLE))
+    assert loaded.output_shape == (None, 16, 16, 3)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_precision_travels_along(policy: str, tmp_path: Path) -> None:
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = unet(TASK, (16, 16), depth=1, width=2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    loaded, bundle = load_bundle(save_bundle(tmp_path / "b", network, BUNDLE))
+    assert {layer.dtype_policy.name for layer in loaded.layers} >= {policy}
+    np.testing.assert_array_equal(
+        Predictor.of(loaded, bundle).predict(image()), Predictor.of(network, bundle).predict(image())
+    )
+
+
+def test_replaces_an_older_bundle_whole(model: keras.Model, path: Path) -> None:
+    save_bundle(path, model, replace(BUNDLE, threshold=0.7))
+    assert read_bundle(path).threshold == 0.7
+    assert [file.name for file in path.parent.iterdir()] == ["bundle"]
+
+
+def test_a_failed_write_leaves_the_older_bundle(
+    model: keras.Model, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    def refused(self: Path, target: Path) -> Path:
+        if target == path and not self.name.endswith("former"):
+            raise OSError(13, "Permission denied")
+        return rename(self, target)
+
+    for where, name, failing in ((os, "fsync", full), (Path, "rename", refused)):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, failing)
+            with pytest.raises(OSError, match=r"No space left|Permission denied"):
+                save_bundle(path, model, replace(BUNDLE, threshold=0.7))
+        assert load_bundle(path)[1].threshold == 0.4
+        assert [file.name for file in path.parent.iterdir()] == ["bundle"]
+
+
+def test_never_overwrites_something_else(model: keras.Model, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.png").touch()
+    with pytest.raises(DataError, match="over something else"):
+        save_bundle(tmp_path / "photos", model, BUNDLE)
+    assert (tmp_path / "photos" / "me.png").exists()
+
+
+def test_no_folder_and_missing_files(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        load_bundle(tmp_path / "nowhere")
+    (path / "model.keras").unlink()
+    with pytest.raises(DataError, match=r"model\.keras missing"):
+        load_bundle(path)
+
+
+def test_a_changed_model_file_is_noticed(path: Path) -> None:
+    weights = bytearray((path / "model.keras").read_bytes())
+    weights[len(weights) // 2] ^= 1
+    (path / "model.keras").write_bytes(weights)
+    with pytest.raises(DataError, match="not the one that was saved"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"fit": "stretch"}, "stretch"),
+        ({"preprocessing": {"mode": "scale"}}, "damaged"),
+        ({"task": None}, "damaged"),
+        ({"size": [8, 8]}, "disagree"),
+    ],
+)
+def test_a_damaged_description_is_named(path: Path, change: dict, message: str) -> None:
+    card = json.loads((path / "bundle.json").read_text())
+    (path / "bundle.json").write_text(json.dumps({**card, **change}))
+    with pytest.raises(DataError, match=message) as raised:
+        load_bundle(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_truncated_description_is_named(path: Path) -> None:
+    text = (path / "bundle.json").read_text()
+    (path / "bundle.json").write_text(text[: len(text) // 2])
+    with pytest.raises(DataError, match="damaged"):
+        read_bundle(path)
+
+
+def with_model_file(path: Path, write) -> Path:  # type: ignore[no-untyped-def]
+    """Puts another model file into the bundle, and its digest into the description."""
+    write(path / "model.keras")
+    card = json.loads((path / "bundle.json").read_text())
+    card["sha256"] = module._sha256(path / "model.keras")
+    (path / "bundle.json").write_text(json.dumps(card))
+    return path
+
+
+def test_lambda_code_is_never_run(path: Path) -> None:
+    x = keras.Input((16, 16, 1))
+    evil = keras.Model(x, keras.layers.Lambda(lambda t: t, output_shape=(16, 16, 3))(x))
+    with pytest.raises(DataError, match="cannot be loaded"):
+        load_bundle(with_model_file(path, evil.save))
+
+
+def test_a_pickle_is_never_opened(path: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self):  # type: ignore[no-untyped-def]
+            return (Path.touch, (tmp_path / "exploded",))
+
+    with pytest.raises(DataError, match="cannot be loaded"):
+        load_bundle(with_model_file(path, lambda file: file.write_bytes(pickle.dumps(Bomb()))))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_class_that_is_not_registered_is_refused(path: Path) -> None:
+    def foreign(file: Path) -> None:
+        with zipfile.ZipFile(file) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        text = parts["config.json"].decode()
+        assert '"class_name": "Conv2D"' in text
+        text = text.replace('"class_name": "Conv2D"', '"class_name": "Popen"').replace(
+            '"module": "keras.layers"', '"module": "subprocess"'
+        )
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, content in {**parts, "config.json": text.encode()}.items():
+                archive.writestr(name, content)
+
+    with pytest.raises(DataError, match="cannot be loaded"):
+        load_bundle(with_model_file(path, foreign))
+
+
+def test_reading_the_description_needs_no_tensorflow(path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from seglab.inference.bundle import read_bundle; "
+        f"read_bundle({str(path)!r}); print('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_mlflow_loader_takes_a_batch_or_one_image(path: Path) -> None:
+    loaded = _load_pyfunc(str(path))
+    expected = Predictor.load(path).predict(image())
+    np.testing.assert_array_equal(loaded.predict(image()), expected)
+    batch = np.stack([image(), image()[::-1]])
+    masks = loaded.predict(batch, params={})
+    assert masks.shape == (2, 21, 30)
+    np.testing.assert_array_equal(masks[0], expected)
+    with pytest.raises(DataError, match="rank"):
+        loaded.predict(np.zeros((21, 30)))
+
+
+def test_as_an_mlflow_model(path: Path, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    specs = {side: Schema([TensorSpec(*spec)]) for side, spec in signature(BUNDLE).items()}
+    example = input_example(BUNDLE)
+    assert example.shape == (1, 16, 16, 1)
+    assert (example.min(), example.max()) == (0, 255)
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        loader_module="seglab.inference.pyfunc",
+        data_path=str(path),
+        signature=ModelSignature(**specs),
+        pip_requirements=["seglab"],
+    )
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    masks = loaded.predict(example)
+    assert masks.dtype == np.uint8
+    np.testing.assert_array_equal(masks[0], Predictor.load(path).predict(example[0]))
+    other_size = image()[None].astype(np.float32)
+    np.testing.assert_array_equal(loaded.predict(other_size)[0], Predictor.load(path).predict(other_size[0]))
+    assert not list((tmp_path / "model").rglob("*.pkl"))

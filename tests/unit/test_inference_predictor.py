@@ -1,0 +1,180 @@
+"""Any size in, a mask of that size out, the same whichever way the image meets the network."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seglab.data.preprocess import Preprocessing
+from seglab.errors import DataError
+from seglab.inference.predictor import Predictor
+from seglab.task import Task
+
+BINARY = Task(rank=2, channels=1, class_names=("background", "object"))
+THREE = Task(rank=2, channels=1, class_names=("background", "a", "b"))
+VOLUME = Task(rank=3, channels=1, class_names=("background", "object"))
+AS_IS = Preprocessing("scale", channels=1)
+
+
+def pixelwise(task: Task, size: tuple[int, ...], slopes: list[float], offsets: list[float]) -> keras.Model:
+    """Logit k of a pixel of intensity v is slopes[k] · v + offsets[k], whatever is around it."""
+    convolution = {2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[task.rank](task.logit_channels, 1)
+    image = keras.Input((*size, task.channels))
+    model = keras.Model(image, convolution(image))
+    convolution.set_weights([np.reshape(slopes, convolution.kernel.shape), np.asarray(offsets)])
+    return model
+
+
+def blurring(size: tuple[int, ...]) -> keras.Model:
+    """One that sees a neighbourhood."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((*size, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    return keras.Model(image, keras.layers.Conv2D(1, 3, padding="same")(x))
+
+
+# Above 0.5 is the object: 10 · 0.5 - 5 = 0.
+ABOVE_HALF = ([10.0], [-5.0])
+
+
+@pytest.fixture(scope="module")
+def windows() -> Predictor:
+    return Predictor(pixelwise(BINARY, (16, 16), *ABOVE_HALF), BINARY, AS_IS, (16, 16), "patch")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 45), st.integers(1, 45))
+def test_windows_give_every_size_back(windows: Predictor, height: int, width: int) -> None:
+    image = np.random.default_rng(height).random((height, width, 1), np.float32)
+    np.testing.assert_array_equal(windows.predict(image), image[..., 0] > 0.5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 45), st.integers(1, 45))
+def test_resizing_gives_every_size_back(height: int, width: int) -> None:
+    # Left half dark, right half bright: the border may move by half a pixel of the coarser grid, no more.
+    image = np.zeros((height, width, 1), np.float32)
+    image[:, width // 2 :] = 1
+    mask = resizing().predict(image)
+    assert mask.shape == (height, width)
+    reach = int(np.ceil(max(1, width / 16)))
+    assert (mask[:, width // 2 + reach :] == 1).all()
+    assert (mask[:, : max(0, width // 2 - reach)] == 0).all()
+
+
+_RESIZING: list[Predictor] = []
+
+
+def resizing() -> Predictor:
+    if not _RESIZING:
+        model = pixelwise(BINARY, (16, 16), *ABOVE_HALF)
+        _RESIZING.append(Predictor(model, BINARY, AS_IS, (16, 16), "resize"))
+    return _RESIZING[0]
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
+def test_at_its_own_size_all_ways_are_the_bare_network(fit: str) -> None:
+    model = blurring((16, 16))
+    image = np.random.default_rng(0).random((16, 16, 1), np.float32)
+    predictor = Predictor(model, BINARY, AS_IS, (16, 16), fit)
+    foreground = 1 / (1 + np.exp(-model.predict_on_batch(image[None])[0, ..., 0].astype(np.float64)))
+    probabilities = predictor.predict_probabilities(image)
+    np.testing.assert_allclose(probabilities[..., 1], foreground, atol=1e-6)
+    np.testing.assert_array_equal(predictor.predict(image), (probabilities[..., 1] > 0.5))
+
+
+def test_padding_puts_the_image_in_the_middle_of_zeros() -> None:
+    model = blurring((16, 16))
+    image = np.random.default_rng(0).random((11, 16, 1), np.float32)
+    padded = np.zeros((16, 16, 1), np.float32)
+    padded[2:13] = image  # 5 rows to spare: 2 above, 3 below
+    whole = Predictor(model, BINARY, AS_IS, (16, 16), "pad")
+    np.testing.assert_array_equal(whole.predict_probabilities(image), whole.predict_probabilities(padded)[2:13])
+
+
+def test_probabilities_by_hand_and_the_threshold() -> None:
+    # Logits 10 v - 5 for v = 0.5, 0.6, 0.7: sigmoid(0) = 0.5, sigmoid(1) = 0.731, sigmoid(2) = 0.881.
+    image = np.array([0.5, 0.6, 0.7], np.float32).reshape(1, 3, 1)
+    model = pixelwise(BINARY, (4, 4), *ABOVE_HALF)
+    probabilities = Predictor(model, BINARY, AS_IS, (4, 4), "pad").predict_probabilities(image)
+    np.testing.assert_allclose(probabilities[0], [[0.5, 0.5], [0.268941, 0.731059], [0.119203, 0.880797]], atol=1e-6)
+    for threshold, expected in ((0.5, [0, 1, 1]), (0.8, [0, 0, 1]), (0.9, [0, 0, 0]), (0.4, [1, 1, 1])):
+        predictor = Predictor(model, BINARY, AS_IS, (4, 4), "pad", threshold=threshold)
+        assert predictor.predict(image)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("fit", ["resize", "patch"])
+def test_several_classes_take_the_most_probable(fit: str) -> None:
+    # Logits 0, 20 v - 5, 40 v - 25: class 1 wins from 0.25 on, class 2 from 1.0 on (20 v - 5 = 40 v - 25).
+    model = pixelwise(THREE, (8, 8), [0, 20, 40], [0, -5, -25])
+    predictor = Predictor(model, THREE, AS_IS, (8, 8), fit)
+    image = np.zeros((24, 24, 1), np.float32)
+    image[8:16], image[16:] = 0.6, 1.5
+    mask = predictor.predict(image)
+    probabilities = predictor.predict_probabilities(image)
+    assert (mask[:7] == 0).all()
+    assert (mask[9:15] == 1).all()
+    assert (mask[17:] == 2).all()
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(probabilities.argmax(axis=-1), mask)
+
+
+def test_volumes_of_odd_sizes() -> None:
+    predictor = Predictor(pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), "patch")
+    image = np.random.default_rng(0).random((13, 5, 9, 1), np.float32)
+    np.testing.assert_array_equal(predictor.predict(image), image[..., 0] > 0.5)
+
+
+def test_the_preprocessing_comes_first() -> None:
+    # 8-bit 127 becomes 0.498, 128 becomes 0.502.
+    predictor = Predictor(
+        pixelwise(BINARY, (4, 4), *ABOVE_HALF), BINARY, Preprocessing("scale", 1, unit=255.0), (4, 4), "patch"
+    )
+    assert predictor.predict(np.array([[[127], [128]]], np.uint8)).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(("classes", "dtype"), [(2, np.uint8), (256, np.uint8), (257, np.uint16)])
+def test_masks_take_the_smallest_unsigned_type(classes: int, dtype: type) -> None:
+    task = Task(rank=2, channels=1, class_names=tuple(f"c{i}" for i in range(classes)), ignore_label=65535)
+    channels = task.logit_channels
+    model = pixelwise(task, (4, 4), [0.0] * channels, list(np.arange(channels, dtype=float)))
+    mask = Predictor(model, task, AS_IS, (4, 4), "patch").predict(np.zeros((4, 4, 1), np.float32))
+    assert mask.dtype == dtype
+    assert (mask == (0 if classes == 2 else classes - 1)).all()
+
+
+def test_of_several_outputs_the_first_counts() -> None:
+    model = pixelwise(BINARY, (4, 4), *ABOVE_HALF)
+    coarse = keras.layers.AveragePooling2D(2)(model.output)
+    supervised = keras.Model(model.input, [model.output, coarse])
+    image = np.random.default_rng(0).random((4, 4, 1), np.float32)
+    predictor = Predictor(supervised, BINARY, AS_IS, (4, 4), "patch")
+    np.testing.assert_array_equal(predictor.predict(image), image[..., 0] > 0.5)
+
+
+def test_flips_average_over_the_mirrored_images() -> None:
+    model = blurring((16, 16))
+    image = np.random.default_rng(0).random((16, 16, 1), np.float32)
+    plain = Predictor(model, BINARY, AS_IS, (16, 16), "resize")
+    expected = (plain.predict_probabilities(image) + plain.predict_probabilities(image[:, ::-1])[:, ::-1]) / 2
+    flipped = Predictor(model, BINARY, AS_IS, (16, 16), "resize", flips=(1,)).predict_probabilities(image)
+    np.testing.assert_allclose(flipped, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4)), "add the axis of channels"),
+        (np.zeros((4, 4, 4, 1)), "rank"),
+        (np.zeros((0, 4, 1)), "rank"),
+        (np.zeros((4, 4, 3)), "another number of channels"),
+        (np.full((4, 4, 1), np.nan), "NaN"),
+        (np.full((4, 4, 1), np.inf), "NaN"),
+    ],
+)
+def test_refuses_an_image_that_does_not_fit(windows: Predictor, image: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        windows.predict(image)
