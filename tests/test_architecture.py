@@ -17,15 +17,16 @@ STATIONS = [
     {"command"},
     {"reproducibility"},
     {"data"},
-    {"models"},
+    {"models", "schedules"},
     {"losses", "metrics", "optimizers", "precision"},
     {"training"},
     {"tracking"},
     {"inference"},
     {"evaluation"},
     {"registry"},
+    {"resuming"},
     {"experiment"},
-    {"bench", "serving", "interactive", "doctor"},
+    {"doctor", "bench", "serving", "interactive"},
 ]
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.

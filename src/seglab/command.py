@@ -61,6 +61,16 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
+def sweep_tags() -> dict[str, str]:
+    """Which sweep this job belongs to and its number in it; empty outside of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return {}
+    return {"sweep_id": Path(HydraConfig.get().sweep.dir).name, "sweep_job": str(HydraConfig.get().job.num)}
+
+
 def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError:
     """Say which override Hydra stumbled over, what is allowed in its place and the nearest match."""
     from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -1,0 +1,222 @@
+"""The joining point: config → data → model → fit → evaluate → log. The only module that knows every station.
+
+TensorFlow and MLflow are imported by the functions that need them, after config and data are known to be good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+
+from seglab.config import Config, load_config
+from seglab.data.material import Material, gather
+from seglab.reproducibility import code_version, environment, seed_everything
+
+if TYPE_CHECKING:
+    import keras
+
+    from seglab.tracking.tracker import Tracker
+    from seglab.training.fit import History
+
+RUNS = Path("mlruns")
+console = Console(highlight=False, soft_wrap=True)
+
+
+def run(
+    cfg: DictConfig | Mapping[str, Any], overrides: Sequence[str] = (), tags: Mapping[str, Any] | None = None
+) -> float:
+    """Train, evaluate and record one configuration.
+
+    Args:
+        cfg: the composed config, as `conf/train.yaml` makes it.
+        overrides: what was said on the command line; on `resume` these keys are compared with the run's own.
+        tags: further tags for the run, such as the sweep that it belongs to.
+
+    Returns:
+        The objective: the best value of `trainer.monitor`, NaN when it was never defined.
+
+    Raises:
+        ConfigError, DataError: before TensorFlow is loaded.
+        TrackingError: the run cannot be recorded, or not be resumed.
+        TrainingError: the loss is not finite, or the state cannot be written.
+    """
+    config = load_config(cfg)
+    if config.resume:
+        from seglab.resuming import stored_config
+
+        config = stored_config(config, overrides, RUNS)
+    material = gather(config)
+    code = code_version(Path(__file__).parent)
+    identity = {
+        "config_digest": config.digest,
+        "data_digest": material.digest,
+        "split_digest": material.split.digest(),
+    }
+    facts = {**identity, "git_dirty": code.dirty, "seed": config.seed, **(tags or {})}
+    if code.commit:
+        facts["git_commit"] = code.commit
+    params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
+
+    from seglab.resuming import remember
+    from seglab.tracking.tracker import Tracker
+
+    with Tracker(
+        config.tracking, RUNS, run_name=config.run_name, params=params, tags=facts, resume=config.resume
+    ) as tracker:
+        remember(tracker.work_dir, config, identity)
+        if config.resume is None:
+            tracker.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))), "config/config.yaml")
+            tracker.log_text(material.split.to_json(), "config/split.json")
+            if code.dirty:
+                tracker.log_text(code.diff, "config/code.diff")
+        return _train_and_judge(config, material, tracker)
+
+
+def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> float:
+    import keras
+
+    from seglab.metrics import SegmentationScores
+    from seglab.precision import choose_policy, find_device
+    from seglab.training.checkpoint import STATE_FILE, load_state
+    from seglab.training.fit import train
+
+    seed_everything(config.seed, config.trainer.deterministic)
+    device = find_device()
+    choice = choose_policy(config.precision.policy, device)
+    keras.config.set_dtype_policy(choice.policy)
+    tracker.set_tags({"device": device.name, "precision": choice.policy, "precision_reason": choice.reason})
+
+    batches = _batches(config, material)
+    model: keras.Model = config.model.build(material.task, tuple(config.data_card.size))
+    steps = len(batches["train"])
+    schedule = config.schedule.build(config.learning_rate, config.trainer.epochs, steps)
+    optimizer = config.optimizer.build(schedule)
+    if choice.policy == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    loss = config.loss.build(material.task)
+    _announce(config, material, tracker, model, f"{choice.policy}: {choice.reason}")
+    if config.resume is None:
+        _record_inputs(config, material, tracker, model)
+
+    state_file = tracker.work_dir / STATE_FILE
+    history = train(
+        model,
+        loss,
+        optimizer,
+        [SegmentationScores(material.task)],
+        batches["train"],
+        batches.get("val"),
+        config.trainer,
+        tracker.work_dir,
+        tracker.emit,
+        schedule=schedule,
+        state=load_state(state_file) if config.resume is not None and state_file.is_file() else None,
+    )
+    _judge(config, material, tracker, model, history)
+    return float("nan") if history.best is None else history.best
+
+
+def _batches(config: Config, material: Material) -> dict[str, Any]:
+    from seglab.data.batches import Batches
+
+    card = config.data_card
+    augmentation = config.augment.build(material.task)
+    return {
+        name: Batches(material, name, card, seed=config.seed, augmentation=augmentation if name == "train" else None)
+        for name in ("train", "val")
+        if getattr(material.split, name)
+    }
+
+
+def _announce(config: Config, material: Material, tracker: Tracker, model: keras.Model, precision: str) -> None:
+    """Say what is about to happen, before the first epoch."""
+    task, split = material.task, material.split
+    shares = ", ".join(f"{n} {f:.1%}" for n, f in zip(task.class_names, task.class_frequencies or (), strict=True))
+    rows = {
+        "run": f"{config.run_name}  {tracker.run_id}",
+        "data": f"{config.data.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test",
+        "classes": f"{shares} of the training {'pixels' if task.rank == 2 else 'voxels'}",
+        "model": f"{config.model.name}, {model.count_params():,} parameters, input {config.data_card.size}",
+        "precision": precision,
+    }
+    for key, value in rows.items():
+        console.print(f"{key:<10} {value}", markup=False)
+
+
+def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model) -> None:
+    """Data sets, environment and model summary: what the run began with."""
+    source = str(config.data.arguments.get("root", config.data.target))
+    for name, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
+        cases = material.cases(name)
+        if cases:
+            digest = hashlib.sha256(f"{material.digest}:{'/'.join(case.id for case in cases)}".encode()).hexdigest()
+            profile = {"cases": len(cases), "classes": list(material.task.class_names)}
+            tracker.log_dataset(f"{config.data.name}/{name}", digest, context, source, profile)
+    tracker.log_json(environment(Path(__file__).parent), "config/environment.json")
+    lines: list[str] = []
+    model.summary(print_fn=lines.append, line_length=110)
+    tracker.log_text("\n".join(lines), "model_summary.txt")
+    tracker.set_tags({"parameters": model.count_params()})
+
+
+def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Model, history: History) -> None:
+    """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
+    from seglab.evaluation.aggregate import aggregate, score_table
+    from seglab.evaluation.cases import evaluate_cases
+    from seglab.evaluation.figures import case_panel, curves, pick_examples
+    from seglab.inference.bundle import Bundle, save_bundle
+    from seglab.inference.predictor import Predictor
+    from seglab.inference.pyfunc import input_example
+
+    card = config.data_card
+    bundle = Bundle(
+        task=material.task,
+        preprocessing=material.preprocessing,
+        size=tuple(card.size),
+        fit=card.fit,
+        split_digest=material.split.digest(),
+        config=dict(config.resolved),
+    )
+    tracker.log_figure(
+        curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), "pictures/curves.png"
+    )
+    profile = tracker.work_dir / "profile.txt"
+    if profile.is_file():
+        tracker.log_file(profile)
+    saved = save_bundle(tracker.work_dir / "bundle", model, bundle)
+    predictor = Predictor.load(saved)
+    example = input_example(bundle)
+    tracker.log_bundle(saved, example=example, prediction=predictor.predict(example[0])[None])
+    name = "test" if material.split.test else "val"
+    cases = material.cases(name)
+    with Progress(console=console, transient=True) as bar:
+        work = bar.add_task(f"scoring {len(cases)} {name} cases", total=len(cases))
+        scores = evaluate_cases(
+            predictor, material.source, cases, progress=lambda done, _: bar.update(work, completed=done)
+        )
+    if name == "test":
+        metrics = aggregate(scores.cases, scores.confusion, material.task)
+        tracker.emit({key: value for key, value in metrics.items() if not math.isnan(value)}, len(history.epochs))
+    tracker.log_table(scores.cases, f"{name}_cases.csv")
+    tracker.log_figure(
+        case_panel(pick_examples(predictor, material.source, scores.cases), material.task), f"pictures/{name}_cases.png"
+    )
+    tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
+    console.print()
+    console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
+    best = (
+        "no epoch was better than another"
+        if history.best_epoch is None
+        else f"best epoch {history.best_epoch}, {history.monitor} {history.best:.4f}"
+    )
+    console.print(f"trained    {len(history.epochs)} epochs, {best}", markup=False)
+    console.print(f"run id     {tracker.run_id}", markup=False)
+    console.print(f"pictures   {tracker.artifact_path('pictures')}", markup=False)
+    console.print("look at it make ui, then http://127.0.0.1:5000", markup=False)

@@ -1,0 +1,84 @@
+"""Going on with a run that was cut off: its own config, and the proof that data and split are still the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seglab.config import Config, load_config
+from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.tracking.store import open_store
+
+CONFIG_FILE = "config.json"
+IDENTITY_FILE = "identity.json"
+NOT_COMPARED = ("resume", "tracking", "hydra")
+
+
+def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> Config:
+    """The config that the run to resume began with; what was said beside `resume` must agree with it, key by key."""
+    store = open_store(given.tracking.uri, directory)
+    run_id = str(given.resume)
+    name = store.run(run_id).info.run_name
+    file = store.work_dir(run_id) / CONFIG_FILE
+    if not file.is_file():
+        raise TrackingError(
+            "a run whose training state is not here",
+            where=f"resume={run_id}",
+            found=f"no {file}",
+            expected="the folder that the run left on the machine where it trained",
+            remedy="resume it there, or copy that folder here",
+        )
+    stored = json.loads(file.read_text(encoding="utf-8"))
+    changed = []
+    for word in overrides:
+        key = word.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] in NOT_COMPARED:
+            continue
+        before, now = _leaves(_at(stored, key), key), _leaves(_at(given.resolved, key), key)
+        changed += [
+            f"{leaf}: was {before.get(leaf, 'not set')}, is {now.get(leaf, 'not set')}"
+            for leaf in sorted({*before, *now})
+            if before.get(leaf) != now.get(leaf)
+        ]
+    if changed:
+        raise ConfigError(
+            "a resumed run with another config",
+            where=f"resume={run_id} ({name})",
+            found="\n            ".join(changed),
+            expected="the settings that the run began with",
+            remedy="leave the changed settings away, or start a new run without resume",
+        )
+    return load_config({**stored, "resume": run_id, "tracking": given.resolved["tracking"]})
+
+
+def _at(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _leaves(node: Any, prefix: str) -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        return {prefix: node}
+    return {key: value for name, child in node.items() for key, value in _leaves(child, f"{prefix}.{name}").items()}
+
+
+def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> None:
+    """Keep what a resumed run must find again, and refuse to go on with data or a split that changed meanwhile."""
+    file = work_dir / IDENTITY_FILE
+    if config.resume is not None and file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        for key, what in (("data_digest", "data"), ("split_digest", "split")):
+            if before[key] != identity[key]:
+                raise DataError(
+                    f"the {what} changed since the run began",
+                    where=f"resume={config.resume}",
+                    found=f"{key} {identity[key][:16]}…",
+                    expected=f"{before[key][:16]}…",
+                    remedy=f"bring the former {what} back, or start a new run without resume",
+                )
+        return
+    (work_dir / CONFIG_FILE).write_text(json.dumps(config.resolved), encoding="utf-8")
+    file.write_text(json.dumps(dict(identity)), encoding="utf-8")
