@@ -236,13 +236,13 @@ def test_vnet_is_as_large_as_published():
     #   24576000 + 6144000 + 2 * 64^2 * 125 = 1024000 + 32^2 * 125 = 128000                          sum 31872000
     # Halving 8 * C * 2C for C = 16..128: 16 * (256 + 1024 + 4096 + 16384) = 348160
     # Doubling 8 * in * out: 256->128, 256->64, 128->32, 64->16: 262144 + 131072 + 32768 + 8192 = 434176
-    # First shortcut 1 * 16, logits 32 + 1. Without normalisation each of these has a bias and a slope per channel,
-    # but the shortcut has a bias only:
+    # First shortcut 1 * 16, logits 32 + 1. Without normalisation each of these has a bias and a slope per channel
+    # (but the shortcut, which is only added):
     #   encoder 16 + 2*32 + 3*64 + 3*128 = 656, bottleneck 768, decoder 768 + 384 + 128 + 32 = 1312,
     #   halving 32 + 64 + 128 + 256 = 480, doubling 128 + 64 + 32 + 16 = 240                        sum 3456
     model = vnet(task(3), (16, 16, 16), norm="none")
     kernels = 7938000 + 24576000 + 31872000 + 348160 + 434176
-    assert model.count_params() == kernels + (16 + 16) + 33 + 2 * 3456
+    assert model.count_params() == kernels + 16 + 33 + 2 * 3456
 
 
 def test_conv3d_sees_as_far_as_it_says():

@@ -66,7 +66,7 @@ def residual_convolution(x: Any, filters: int, style: Style, name: str) -> Any:
 
     The input passes a 1-wide convolution where its channels differ.
     """
-    shortcut = x if x.shape[-1] == filters else plain(x, filters, f"{name}_shortcut", kernel=1)
+    shortcut = x if x.shape[-1] == filters else plain(x, filters, f"{name}_shortcut", kernel=1, bias=False)
     return _residual_end(convolution(x, filters, style, f"{name}_1"), shortcut, filters, style, name)
 
 
@@ -83,8 +83,8 @@ def up_residual_convolution(low: Any, skip: Any, filters: int, style: Style, nam
     transposed convolution), so it is computed at the low resolution and at the skip's apart, and added.
     """
     interpolation = style if style.upsampling != "transpose" else Style(upsampling="nearest")
-    low_part = plain(low, filters, f"{name}_shortcut_low", kernel=1)
-    skip_part = plain(skip, filters, f"{name}_shortcut_skip", kernel=1)
+    low_part = plain(low, filters, f"{name}_shortcut_low", kernel=1, bias=False)
+    skip_part = plain(skip, filters, f"{name}_shortcut_skip", kernel=1, bias=False)
     shortcut = layers.Add(name=f"{name}_shortcut")(
         [upsample(low_part, filters, interpolation, f"{name}_shortcut"), skip_part]
     )
@@ -103,15 +103,15 @@ def downsample(x: Any, name: str) -> Any:
     return MaxPooling(name=f"{name}_pool")(x)
 
 
-def upsample(x: Any, filters: int, style: Style, name: str) -> Any:
-    """Doubles every side. `filters` is the number of channels that a transposed convolution returns."""
+def upsample(x: Any, filters: int, style: Style, name: str, *, bias: bool = True) -> Any:
+    """Doubles every side. `filters` and `bias` are those of the transposed convolution, where the style has one."""
     rank = _rank(x)
     if style.upsampling == "nearest":
         return getattr(layers, f"UpSampling{rank}D")(2, name=f"{name}_up")(x)
     if style.upsampling == "bilinear":
         return LinearUpsampling(2, name=f"{name}_up")(x)
     transposed = getattr(layers, f"Conv{rank}DTranspose")
-    return transposed(filters, 2, strides=2, kernel_initializer="he_normal", name=f"{name}_up")(x)
+    return transposed(filters, 2, strides=2, use_bias=bias, kernel_initializer="he_normal", name=f"{name}_up")(x)
 
 
 def normalise(x: Any, style: Style, name: str) -> Any:

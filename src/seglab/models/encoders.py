@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +181,12 @@ def _classifier(encoder: Encoder, name: str, weights: str | None) -> keras.Model
             expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
         )
     try:
-        # Any size: the layers are convolutions, and the size is set when the model is cut to its taps.
-        return encoder.build(include_top=False, weights=weights, input_shape=(None, None, 3))
+        with warnings.catch_warnings():
+            # Keras warns of a file that lacks layers and leaves those as they were; of ImageNet weights, that the size
+            # is not 224 x 224, which does not matter to convolutions.
+            warnings.simplefilter("ignore" if weights == "imagenet" else "error", UserWarning)
+            # Any size: it is set when the model is cut to its taps.
+            return encoder.build(include_top=False, weights=weights, input_shape=(None, None, 3))
     except Exception as error:
         # keras raises a bare Exception for a failed download, and many kinds for a file that does not fit.
         if weights is None:
@@ -222,7 +227,8 @@ def _tapped(
                 _dilate(layer, stride // output_stride)
     model = keras.Model.from_config(config)
     for layer in model.layers:
-        layer.set_weights(whole.get_layer(layer.name).get_weights())
+        if layer.weights:
+            layer.set_weights(whole.get_layer(layer.name).get_weights())
     return model
 
 

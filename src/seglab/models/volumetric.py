@@ -102,7 +102,7 @@ def vnet(
 
 def _residual_stage(x: Any, filters: int, level: int, kernel: int, style: Style, name: str) -> Any:
     """One to three convolutions, the sum of whose result and the stage's input is activated."""
-    shortcut = x if x.shape[-1] == filters else blocks.plain(x, filters, f"{name}_shortcut", kernel=1)
+    shortcut = x if x.shape[-1] == filters else blocks.plain(x, filters, f"{name}_shortcut", kernel=1, bias=False)
     count = min(level + 1, 3)
     for i in range(count):
         x = blocks.normalise(
@@ -117,5 +117,6 @@ def _residual_stage(x: Any, filters: int, level: int, kernel: int, style: Style,
 def _doubled(x: Any, filters: int, style: Style, name: str) -> Any:
     """Twice the resolution and `filters` channels; interpolation follows the convolution, which is cheaper there."""
     if style.upsampling == "transpose":
-        return blocks.finish(blocks.upsample(x, filters, style, name), style, f"{name}_up")
+        x = blocks.upsample(x, filters, style, name, bias=style.norm == "none")
+        return blocks.finish(x, style, f"{name}_up")
     return blocks.upsample(blocks.convolution(x, filters, style, f"{name}_up", kernel=1), filters, style, name)
