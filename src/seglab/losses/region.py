@@ -18,6 +18,9 @@ from seglab.errors import ConfigError
 from seglab.losses.base import Counts, Scores, SegmentationLoss, check_class_weights, mean_where
 from seglab.task import Task
 
+# Where the power of the focal Tversky loss goes over into a straight line.
+_STRAIGHT = 1e-4
+
 
 class RegionLoss(SegmentationLoss):
     """Mean over images and classes of a loss that subclasses compute from the counts in `region`."""
@@ -161,8 +164,7 @@ class FocalTverskyLoss(TverskyLoss):
     """Focal Tversky: the Tversky loss of an image and class to the power of 1 / gamma.
 
     Abraham, Khan: A novel focal Tversky loss function with improved attention U-Net for lesion segmentation, 2019.
-    The power has an infinite slope at 0 for gamma above 1; it is taken of loss + 1e-7 and moved back to pass through 0,
-    which bounds the slope (to 42 for gamma = 4/3) and changes no value by more than 6e-6.
+    The power has an infinite slope at 0 for gamma above 1: below 1e-4 a straight line takes its place.
 
     Args:
         task: injected.
@@ -200,9 +202,9 @@ class FocalTverskyLoss(TverskyLoss):
         self.exponent = 1.0 / gamma
 
     def region(self, counts: Counts) -> Any:
-        # Rounding can leave a count of misses a hair below 0.
-        base = ops.maximum(super().region(counts), 0.0) + 1e-7
-        return ops.power(base, self.exponent) - 1e-7**self.exponent
+        base = super().region(counts)
+        power = ops.power(ops.maximum(base, _STRAIGHT), self.exponent)
+        return ops.where(base > _STRAIGHT, power, base * _STRAIGHT ** (self.exponent - 1.0))
 
 
 class GeneralizedDiceLoss(RegionLoss):
