@@ -125,6 +125,12 @@ def test_titles_columns_and_legend() -> None:
     assert [text.get_text() for text in without.get_texts()] == legend[:-1]
 
 
+def test_no_case_to_show_is_said_and_not_an_error() -> None:
+    figure = case_panel([], BINARY)
+    assert "no case has a Dice" in figure.texts[0].get_text()
+    assert size_of(figure)
+
+
 def test_a_volume_shows_three_planes_at_one_scale() -> None:
     truth = np.zeros((6, 8, 4), int)
     truth[2, 5, 1] = 2

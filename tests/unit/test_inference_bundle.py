@@ -19,7 +19,7 @@ from seglab.errors import DataError
 from seglab.inference import bundle as module
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.inference.predictor import Predictor
-from seglab.inference.pyfunc import _load_pyfunc, input_example, signature
+from seglab.inference.pyfunc import _load_pyfunc, input_example
 from seglab.models.unet import unet
 from seglab.task import Task
 
@@ -250,21 +250,23 @@ def test_as_an_mlflow_model(path: Path, tmp_path: Path) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    specs = {side: Schema([TensorSpec(*spec)]) for side, spec in signature(BUNDLE).items()}
+    images, masks = TensorSpec(np.dtype(np.float32), (-1, -1, -1, 1)), TensorSpec(np.dtype(np.uint8), (-1, -1, -1))
     example = input_example(BUNDLE)
+    assert example.dtype == np.float32
     assert example.shape == (1, 16, 16, 1)
     assert (example.min(), example.max()) == (0, 255)
     mlflow.pyfunc.save_model(
         tmp_path / "model",
         loader_module="seglab.inference.pyfunc",
         data_path=str(path),
-        signature=ModelSignature(**specs),
+        signature=ModelSignature(Schema([images]), Schema([masks])),
+        input_example=example,
         pip_requirements=["seglab"],
     )
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "model"))
-    masks = loaded.predict(example)
-    assert masks.dtype == np.uint8
-    np.testing.assert_array_equal(masks[0], Predictor.load(path).predict(example[0]))
+    predicted = loaded.predict(example)
+    assert predicted.dtype == np.uint8
+    np.testing.assert_array_equal(predicted[0], Predictor.load(path).predict(example[0]))
     other_size = image()[None].astype(np.float32)
     np.testing.assert_array_equal(loaded.predict(other_size)[0], Predictor.load(path).predict(other_size[0]))
     assert not list((tmp_path / "model").rglob("*.pkl"))

@@ -122,6 +122,12 @@ def test_several_classes_take_the_most_probable(fit: str) -> None:
     np.testing.assert_array_equal(probabilities.argmax(axis=-1), mask)
 
 
+def test_a_tie_goes_to_the_lower_class() -> None:
+    model = pixelwise(THREE, (4, 4), [0, 0, 0], [-1, 2, 2])
+    mask = Predictor(model, THREE, AS_IS, (4, 4), "patch").predict(np.zeros((4, 4, 1), np.float32))
+    assert (mask == 1).all()
+
+
 def test_volumes_of_odd_sizes() -> None:
     predictor = Predictor(pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), "patch")
     image = np.random.default_rng(0).random((13, 5, 9, 1), np.float32)

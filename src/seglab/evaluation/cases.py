@@ -36,6 +36,8 @@ def evaluate_cases(
 ) -> Evaluation:
     """Predicts and scores `cases` one at a time; never more than one is in memory.
 
+    The column `seconds` is the time of the prediction; the first case's holds the tracing of the network too.
+
     Args:
         predictor: its task must have the classes of the source's.
         source: gives image and truth at the original size.

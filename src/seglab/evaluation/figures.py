@@ -32,7 +32,7 @@ CURVES = {"loss": "Loss", "dice": "Dice", "iou": "IoU"}
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, CONFUSED = (0, 158, 115), (240, 165, 0), (204, 66, 160), (70, 160, 230)
 IGNORED = (150, 150, 150)
 FILL, ERROR_FILL = 0.55, 0.85
-PANEL_INCHES, TITLE_INCHES, COLUMN_TITLE_INCHES = 2.5, 0.3, 0.22
+PANEL_INCHES, TITLE_INCHES, COLUMN_TITLE_INCHES = 2.5, 0.26, 0.2
 COLUMNS = ("Input", "Truth", "Prediction", "Errors")
 
 
@@ -85,7 +85,9 @@ def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = N
         Line2D([], [], color=VAL_COLOR, lw=1.8, label="validation"),
     ]
     if best_epoch is not None:
-        handles.append(Line2D([], [], color=INK, lw=1, ls="--", marker="o", ms=5, label=f"best epoch, {best_epoch}"))
+        handles.append(
+            Line2D([], [], color=INK, lw=1, ls="--", marker="o", ms=5, mfc=VAL_COLOR, label=f"best epoch, {best_epoch}")
+        )
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
@@ -100,9 +102,14 @@ def case_panel(examples: Sequence[Example], task: Task) -> Figure:
     with several foreground classes, taken for another class. Pixels that are not scored are hatched.
 
     Args:
-        examples: one block of rows each, such as the best, the median and the worst case.
+        examples: one block of rows each, such as the best, the median and the worst case; without any, the picture
+            says why.
         task: classes, colours and the label to ignore.
     """
+    if not examples:
+        figure = _figure(len(COLUMNS) * PANEL_INCHES, 1)
+        figure.text(0.5, 0.5, "no case has a Dice: none holds any foreground", ha="center", va="center", color=INK)
+        return figure
     blocks = [planes(e.image, e.truth, e.prediction, e.spacing, task.ignore_label, e.anatomical) for e in examples]
     sizes = [_row_inches(block) for block in blocks]
     frame_inches = [sum(rows) + TITLE_INCHES for rows in sizes]

@@ -43,17 +43,6 @@ def _load_pyfunc(path: str) -> SegmentationModel:
     return SegmentationModel(Predictor.load(path))
 
 
-def signature(bundle: Bundle) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """Dtype and shape of `inputs` and `outputs`, -1 where any number goes, for an MLflow signature."""
-    task = bundle.task
-    spatial = (-1,) * task.rank
-    mask = np.min_scalar_type(task.classes - 1)
-    return {
-        "inputs": (np.dtype(np.float32), (-1, *spatial, task.channels)),
-        "outputs": (mask, (-1, *spatial)),
-    }
-
-
 def input_example(bundle: Bundle) -> np.ndarray:
     """One image of the network's own size, `(1, *size, C)` float32: a gradient from black to full brightness."""
     shape = (1, *bundle.size, bundle.task.channels)

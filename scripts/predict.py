@@ -1,0 +1,58 @@
+"""Masks of image files: python scripts/predict.py <bundle folder or run id> image.png … --out masks/"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from seglab.errors import SeglabError, TrackingError
+
+RUNS = Path("mlruns")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write the mask of each image, in the image's own size and geometry.")
+    parser.add_argument("model", help="a bundle's folder, or the id of a run")
+    parser.add_argument("files", nargs="+", help="PNG, JPEG or TIFF for a 2D model, NIfTI for a 3D one")
+    parser.add_argument("--out", required=True, help="folder for the masks (PNG, or .nii.gz)")
+    parser.add_argument("--values", type=int, nargs="+", help="value to store for each class, such as 0 255")
+    parser.add_argument("--overlap", type=float, default=0.5, help="of windows, where an image is larger (0.5)")
+    parser.add_argument("--flips", type=int, nargs="*", default=[], help="axes to flip at test time, such as 0 1")
+    parser.add_argument("--tracking-uri", help="where the run is recorded, unless in mlruns/")
+    args = parser.parse_args()
+
+    from seglab.inference.files import predict_files
+    from seglab.inference.predictor import Predictor
+
+    bundle = Path(args.model) if Path(args.model).exists() else bundle_of_run(args.model, args.tracking_uri)
+    predictor = Predictor.load(bundle, overlap=args.overlap, flips=tuple(args.flips))
+    predict_files(predictor, args.files, args.out, values=args.values, progress=print)
+
+
+def bundle_of_run(run_id: str, uri: str | None) -> Path:
+    """The bundle that a run recorded, brought here if it lies elsewhere."""
+    import mlflow
+
+    from seglab.tracking.store import open_store
+
+    store = open_store(uri, RUNS)
+    store.run(run_id)  # says which runs there are, where this is none
+    mlflow.set_tracking_uri(store.uri)
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/model"))
+    except mlflow.MlflowException as error:
+        remedy = "choose a run that FINISHED; make ui shows them"
+        raise TrackingError("the run has no model bundle", where=f"run {run_id}", remedy=remedy) from error
+    return next(folder.rglob("bundle.json"), folder / "bundle.json").parent
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SeglabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

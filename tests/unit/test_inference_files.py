@@ -1,0 +1,145 @@
+"""Image files to mask files, as a function and as the command."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglab.data.preprocess import Preprocessing
+from seglab.errors import DataError, TrackingError
+from seglab.inference.bundle import Bundle, save_bundle
+from seglab.inference.files import predict_files
+from seglab.inference.predictor import Predictor
+from seglab.schema import TrackingSettings
+from seglab.task import Task
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"
+
+
+def above_half(rank: int) -> tuple[keras.Model, Bundle]:
+    """A model whose object is whatever is brighter than 0.5 (10 · 0.5 - 5 = 0)."""
+    task = Task(rank=rank, channels=1, class_names=("background", "object"))
+    size = (8,) * rank
+    convolution = {2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank](1, 1)
+    image = keras.Input((*size, 1))
+    model = keras.Model(image, convolution(image))
+    convolution.set_weights([np.full(convolution.kernel.shape, 10.0), np.array([-5.0])])
+    return model, Bundle(task, Preprocessing("scale", 1, 255.0 if rank == 2 else 1.0), size, "patch")
+
+
+def pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
+    pixels = np.random.default_rng(0).integers(0, 256, (11, 19), dtype=np.uint8)
+    files = [folder / "ä one.png", folder / "two.TIF"]
+    for file in files:
+        Image.fromarray(pixels).save(file)
+    return files, pixels > 127
+
+
+def test_pictures(tmp_path: Path) -> None:
+    files, truth = pictures(tmp_path)
+    told: list[Path] = []
+    written = predict_files(
+        Predictor.of(*above_half(2)), files, tmp_path / "masks", values=(0, 255), progress=told.append
+    )
+    assert [path.name for path in written] == ["ä one.png", "two.png"]
+    assert told == written
+    for path in written:
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), truth * np.uint8(255))
+
+
+def test_volumes_in_their_own_geometry(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).random((9, 13, 7), np.float32)
+    affine = np.array([[0, -0.5, 0, 4], [0, 0, 3, 5], [-0.8, 0, 0, 6], [0, 0, 0, 1.0]])
+    nib.save(nib.Nifti1Image(voxels, affine), tmp_path / "scan.nii")
+    (path,) = predict_files(Predictor.of(*above_half(3)), [tmp_path / "scan.nii"], tmp_path / "masks")
+    assert path.name == "scan.nii.gz"
+    written = nib.load(path)
+    np.testing.assert_array_equal(np.asarray(written.dataobj), voxels > 0.5)
+    np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "scan.nii").affine)
+
+
+def test_refuses_before_it_predicts(tmp_path: Path) -> None:
+    files, _ = pictures(tmp_path)
+    predictor = Predictor.of(*above_half(2))
+    (tmp_path / "other").mkdir()
+    twin = tmp_path / "other" / "two.png"
+    Image.open(files[1]).save(twin)
+    with pytest.raises(DataError, match="one name"):
+        predict_files(predictor, [*files, twin], tmp_path / "masks")
+    with pytest.raises(DataError, match="overwrite"):
+        predict_files(predictor, files, tmp_path)
+    with pytest.raises(DataError, match=r"2D model cannot read"):
+        predict_files(predictor, [*files, tmp_path / "scan.nii.gz"], tmp_path / "masks")
+    with pytest.raises(DataError, match="2 values, for background, object"):
+        predict_files(predictor, files, tmp_path / "masks", values=(0, 1, 2))
+    assert not (tmp_path / "masks").exists()
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "rgb.png")
+    with pytest.raises(DataError, match=r"rgb\.png"):
+        predict_files(Predictor.of(*above_half(2)), [tmp_path / "rgb.png"], tmp_path / "masks")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "rgb.png").read_bytes()[:40])
+    with pytest.raises(DataError, match=r"cut\.png"):
+        predict_files(Predictor.of(*above_half(2)), [tmp_path / "cut.png"], tmp_path / "masks")
+    nib.save(nib.Nifti1Image(np.zeros((30, 30, 30)), np.eye(4)), tmp_path / "whole.nii.gz")
+    (tmp_path / "cut.nii.gz").write_bytes((tmp_path / "whole.nii.gz").read_bytes()[:100])
+    for name in ("cut.nii.gz", "nowhere.nii"):
+        with pytest.raises(DataError, match=name):
+            predict_files(Predictor.of(*above_half(3)), [tmp_path / name], tmp_path / "masks")
+
+
+def command(*words: object, cwd: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, SCRIPT, *map(str, words)], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_command_with_a_bundle(tmp_path: Path) -> None:
+    files, truth = pictures(tmp_path)
+    bundle = save_bundle(tmp_path / "bundle", *above_half(2))
+    done = command(bundle, *files, "--out", "masks", "--values", 0, 200, "--flips", 0, 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["masks/ä one.png", "masks/two.png"]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "masks" / "two.png")), truth * np.uint8(200))
+    wrong = command(tmp_path, *files, "--out", "masks", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: no model bundle here")
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder with `mlruns/`; MLflow forgets it afterwards."""
+    import mlflow
+
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path / "mlruns"
+    mlflow.set_tracking_uri(None)
+
+
+def test_the_command_with_a_run(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seglab.tracking.tracker import Tracker
+
+    files, truth = pictures(store.parent)
+    bundle = save_bundle("bundle", *above_half(2))
+    settings = TrackingSettings(uri=None, experiment="test", system_metrics=False, heartbeat_seconds=60.0)
+    with Tracker(settings, store, run_name="r", params={}, tags={}) as tracker:
+        example = np.zeros((1, 8, 8, 1), np.float32)
+        tracker.log_bundle(bundle, example=example, prediction=example[..., 0].astype(np.uint8))
+    with Tracker(settings, store, run_name="empty", params={}, tags={}) as empty:
+        pass
+    main = runpy.run_path(str(SCRIPT))["main"]
+    monkeypatch.setattr(sys, "argv", ["predict.py", tracker.run_id, str(files[1]), "--out", "masks"])
+    main()
+    np.testing.assert_array_equal(np.asarray(Image.open("masks/two.png")), truth)
+    for run_id, message in ((empty.run_id, "no model bundle"), ("f" * 32, "no run of this id")):
+        sys.argv[1] = run_id
+        with pytest.raises(TrackingError, match=message):
+            main()
