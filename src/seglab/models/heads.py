@@ -60,7 +60,13 @@ def labels(logits: Any, task: Task, threshold: float = 0.5) -> Any:
     if task.binary:
         foreground = ops.sigmoid(_float32(logits, task)[..., 0])
         return ops.cast(foreground > threshold, "int32")
-    return ops.cast(ops.argmax(_float32(logits, task), axis=-1), "int32")
+    # An argmax, as one comparison of all pixels for each class: several times faster on a CPU than along a short axis.
+    best, *others = ops.unstack(_float32(logits, task), axis=-1)
+    winner = ops.zeros_like(best, dtype="int32")
+    for class_id, rival in enumerate(others, start=1):
+        winner = ops.where(rival > best, class_id, winner)
+        best = ops.maximum(best, rival)
+    return winner
 
 
 def one_hot(y_true: Any, task: Task) -> tuple[Any, Any]:
