@@ -153,7 +153,7 @@ def pick_examples(predictor: Predictor, source: Source, scores: pd.DataFrame) ->
 
 
 def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
@@ -220,7 +220,7 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
     )
     for axes, picture in zip(row, pictures, strict=True):
         extent = (0, plane.width, 0, plane.height)
-        axes.imshow(picture, origin=plane.origin, extent=extent, aspect="equal", interpolation="nearest")
+        axes.imshow(picture, origin=plane.origin, extent=extent, aspect="equal", interpolation="antialiased")
         axes.set_xlim((plane.width - widest) / 2, (plane.width + widest) / 2)
         axes.set(xticks=[], yticks=[], facecolor="black")
         axes.spines[:].set_color("#b0b7bf")
