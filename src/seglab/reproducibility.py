@@ -1,0 +1,207 @@
+"""What makes a run repeatable: seeds, determinism, and a record of the code, packages and machine that ran it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "tensorflow",
+    "keras",
+    "numpy",
+    "mlflow",
+    "hydra-core",
+    "omegaconf",
+    "albumentations",
+    "nibabel",
+    "opencv-python-headless",
+    "scikit-image",
+    "scikit-learn",
+    "scipy",
+    "pandas",
+)
+# Instruction sets that decide which kernels and which number formats are fast.
+NOTABLE_CPU_FLAGS = (
+    "amx_bf16",
+    "amx_tile",
+    "amx_int8",
+    "avx512_bf16",
+    "avx512_vnni",
+    "avx512f",
+    "avx2",
+    "fma",
+    "asimd",
+    "bf16",
+)
+_SETTINGS_PREFIXES = ("TF_", "KERAS_", "OMP_", "MKL_", "XLA_", "CUDA_VISIBLE", "SLURM_JOB", "SLURM_ARRAY")
+_UNTRACKED_FILES = 50
+_UNTRACKED_BYTES = 200_000
+
+
+def seed_everything(seed: int, deterministic: bool) -> None:
+    """Seed Python, NumPy and TensorFlow through Keras, and make TensorFlow choose repeatable kernels if asked.
+
+    Data order and augmentation do not depend on these global streams: they have their own, see
+    `seglab.data.randomness`. Weights and the seeds of dropout layers do. Must be called before the model is built.
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    else:
+        tf.config.experimental.disable_op_determinism()
+
+
+@dataclass(frozen=True)
+class CodeVersion:
+    """The state of the repository.
+
+    Attributes:
+        commit: full hash, or None outside of a repository.
+        dirty: True when tracked files were changed or untracked files that git does not ignore exist.
+        diff: what must be applied to `commit` to get this code: changes of tracked files and small untracked files.
+    """
+
+    commit: str | None
+    dirty: bool
+    diff: str
+
+
+def code_version(root: Path) -> CodeVersion:
+    """Read commit, dirty flag and diff of the repository that holds `root`; empty where git or a repository lacks."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return CodeVersion(None, False, "")
+    status = _git(root, "status", "--porcelain") or ""
+    if not status.strip():
+        return CodeVersion(commit.strip(), False, "")
+    parts = [_git(root, "diff", "HEAD", "--no-color", "--no-ext-diff") or ""]
+    listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/") or ""
+    top = Path((_git(root, "rev-parse", "--show-toplevel") or str(root)).strip())
+    untracked = [name for name in listed.split("\0") if name]
+    for name in untracked[:_UNTRACKED_FILES]:
+        path = top / name
+        if path.is_file() and path.stat().st_size <= _UNTRACKED_BYTES:
+            parts.append(_git(top, "diff", "--no-index", "--no-color", "--", os.devnull, name, ok=(0, 1)) or "")
+        else:
+            parts.append(f"# untracked and left out: {name}\n")
+    if len(untracked) > _UNTRACKED_FILES:
+        parts.append(f"# {len(untracked) - _UNTRACKED_FILES} more untracked files left out\n")
+    return CodeVersion(commit.strip(), True, "".join(parts))
+
+
+def _git(root: Path, *arguments: str, ok: tuple[int, ...] = (0,)) -> str | None:
+    """Output of a git command, or None when it fails or git is missing."""
+    try:
+        # No optional locks: a run must not disturb a commit that happens at the same time.
+        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode in ok else None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as the operating system tells it; needs neither TensorFlow nor MLflow."""
+
+    host: str
+    system: str
+    processor: str
+    cores: int
+    usable_cores: int
+    memory_gb: float
+    cpu_flags: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def cpu_flags() -> frozenset[str]:
+    """Instruction sets of the first core in Linux' spelling; empty where `/proc/cpuinfo` does not exist."""
+    return frozenset(_cpuinfo("flags", "Features").split())
+
+
+def machine() -> Machine:
+    """Describe this machine."""
+    import psutil
+
+    return Machine(
+        host=socket.gethostname(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=_cpuinfo("model name") or platform.processor() or platform.machine(),
+        cores=os.cpu_count() or 1,
+        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
+        cpu_flags=tuple(flag for flag in NOTABLE_CPU_FLAGS if flag in cpu_flags()),
+    )
+
+
+def _cpuinfo(*names: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        key, _, value = line.partition(":")
+        if key.strip() in names:
+            return value.strip()
+    return ""
+
+
+def redacted(text: str) -> str:
+    """The text with the password of each address in it (`scheme://user:password@host`) replaced by stars."""
+    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
+
+
+def package_versions() -> dict[str, str]:
+    """Installed versions of the packages that can change a result."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions
+
+
+def devices() -> list[str]:
+    """Names of the devices that TensorFlow computes on, GPUs first. Loads TensorFlow."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    return [*names, _cpuinfo("model name") or platform.machine()]
+
+
+def environment(root: Path) -> dict[str, Any]:
+    """The full record of where and with what a run happened, ready for JSON. Loads TensorFlow.
+
+    Keys: `python`, `command`, `code` (commit and dirty flag; the diff is in `code_version`), `packages`, `machine`,
+    `devices`, `threads` and `settings` (environment variables that change what TensorFlow computes).
+    """
+    import tensorflow as tf
+
+    code = code_version(root)
+    return {
+        "python": platform.python_version(),
+        "command": [Path(sys.argv[0]).name, *(redacted(word) for word in sys.argv[1:])],
+        "code": {"commit": code.commit, "dirty": code.dirty},
+        "packages": package_versions(),
+        "machine": asdict(machine()),
+        "devices": devices(),
+        "threads": {
+            "within_operation": tf.config.threading.get_intra_op_parallelism_threads(),
+            "between_operations": tf.config.threading.get_inter_op_parallelism_threads(),
+        },
+        "settings": {key: os.environ[key] for key in sorted(os.environ) if key.startswith(_SETTINGS_PREFIXES)},
+    }

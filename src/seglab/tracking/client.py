@@ -1,0 +1,56 @@
+"""MLflow itself, quiet and with patience measured in seconds. Everything here imports it from this module."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import Any
+
+# MLflow reads these when it is imported. By default it reports its use over the network, prints an address at the end
+# of every run, and tries a server that is gone for several minutes.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+import mlflow
+import mlflow.entities
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SADeprecationWarning
+
+logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", category=SADeprecationWarning, module="mlflow")
+
+# Answers that will be the same tomorrow. Everything else may be a store that is away for a while.
+_REFUSALS = frozenset(
+    {
+        "BAD_REQUEST",
+        "INVALID_PARAMETER_VALUE",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+        "RESOURCE_ALREADY_EXISTS",
+        "RESOURCE_DOES_NOT_EXIST",
+        "UNAUTHENTICATED",
+    }
+)
+
+__all__ = ["MlflowClient", "MlflowException", "client_of", "mlflow", "refused"]
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client of the store at this address."""
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def refused(error: BaseException) -> bool:
+    """True when the store has understood and will not do it; False when trying again later may help."""
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSALS
+    response: Any = getattr(error, "response", None)
+    if response is not None:  # of an upload, which does not speak MLflow's own protocol
+        return 400 <= response.status_code < 500 and response.status_code not in (408, 429)
+    return isinstance(error, FileNotFoundError)

@@ -1,0 +1,232 @@
+"""What a run has to tell, on disk until the store has taken it. Training never waits for the store.
+
+Every operation is a file of its own, `<number>.json`, with an optional folder `<number>.files` beside it. A file that
+is there is whole, and it goes away when it was carried out; so a process can be killed at any time, and another can
+carry on with what it left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from seglab.reproducibility import redacted
+from seglab.tracking import operations
+from seglab.tracking.client import MlflowClient, MlflowException, client_of, refused
+from seglab.tracking.operations import Operation
+
+FOLDER = "outbox"
+REFUSED = "refused"
+_RETRY_SECONDS = 5.0
+_RETRY_SECONDS_AT_MOST = 60.0
+
+
+class Outbox:
+    """The operations of one run that wait on disk, in order.
+
+    Args:
+        directory: where they lie; made when missing.
+        run_id: the run.
+        uri: address of the store.
+    """
+
+    def __init__(self, directory: Path, run_id: str, uri: str):
+        self.directory, self.run_id, self.uri = directory, run_id, uri
+        directory.mkdir(parents=True, exist_ok=True)
+        _write(directory / "address", json.dumps({"run_id": run_id, "uri": uri}))
+        self._lock = threading.Lock()
+        numbers = [int(path.stem) for path in directory.glob("*.json")]
+        self._next = max(numbers, default=-1) + 1
+        self.added = threading.Event()
+
+    @classmethod
+    def found(cls, directory: Path) -> Outbox:
+        """The outbox that some other process has left in a folder."""
+        address = json.loads((directory / "address").read_text())
+        return cls(directory, address["run_id"], address["uri"])
+
+    def add(self, operation: Operation, attach: Callable[[Path], None] | None = None) -> None:
+        """Put an operation on disk; `attach` fills the folder that goes with it."""
+        with self._lock:
+            number = f"{self._next:08d}"
+            self._next += 1
+            if attach is not None:
+                folder = self.directory / f"{number}.files"
+                folder.mkdir()
+                attach(folder)
+            _write(self.directory / f"{number}.json", json.dumps(operation))
+        self.added.set()
+
+    def waiting(self) -> list[Path]:
+        """Files of the operations that wait, oldest first."""
+        return sorted(self.directory.glob("*.json"))
+
+    def deliver(self, client: MlflowClient) -> None:
+        """Carry out what waits, in order.
+
+        What the store refuses is put into `refused/` with its reason, and told on stderr; the rest goes on.
+
+        Raises:
+            MlflowException, OSError: the store does not answer; what is left waits on.
+        """
+        for path in self.waiting():
+            operation: Operation = json.loads(path.read_text())
+            attachment = path.with_suffix(".files")
+            try:
+                try:
+                    operations.apply(client, self.run_id, operation, attachment if attachment.is_dir() else None)
+                finally:
+                    # Notes made on the way, such as the id of a model that is half uploaded.
+                    _write(path, json.dumps(operation))
+            except Exception as error:
+                # Whatever cannot be delivered must not hold up the rest, above all not the end of the run.
+                if away(error):
+                    raise
+                self._refuse(path, error)
+                continue
+            path.unlink()
+            shutil.rmtree(attachment, ignore_errors=True)
+
+    def _refuse(self, path: Path, error: Exception) -> None:
+        reason = _line(error)
+        aside = self.directory / REFUSED
+        aside.mkdir(exist_ok=True)
+        for one in (path, path.with_suffix(".files")):
+            if one.exists():
+                os.replace(one, aside / one.name)
+        (aside / f"{path.stem}.reason").write_text(reason)
+        say(f"a record of run {self.run_id} was refused by the tracking store and is kept in {aside}: {reason}")
+
+    def remove(self) -> None:
+        """Remove the folder if everything in it was delivered."""
+        if not self.waiting() and not (self.directory / REFUSED).exists():
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Courier(threading.Thread):
+    """Delivers an outbox in the background while the run goes on, and says when the store goes away or comes back."""
+
+    def __init__(self, outbox: Outbox, client: MlflowClient):
+        super().__init__(name="courier", daemon=True)
+        self.outbox, self.client = outbox, client
+        self._away = False
+        self._deadline: float | None = None
+        self._ending = threading.Event()
+
+    def run(self) -> None:
+        pause = _RETRY_SECONDS
+        while True:
+            self.outbox.added.clear()
+            try:
+                self.outbox.deliver(self.client)
+            except (MlflowException, OSError) as error:
+                self._lost(error)
+                if self._deadline is None:
+                    self._ending.wait(pause)
+                    pause = min(pause * 2, _RETRY_SECONDS_AT_MOST)
+                elif time.monotonic() < self._deadline:
+                    time.sleep(0.5)
+                else:
+                    return
+            else:
+                self._back()
+                pause = _RETRY_SECONDS
+                if self._ending.is_set() and not self.outbox.waiting():
+                    return
+                self.outbox.added.wait()
+
+    def finish(self, patience: float, at_most: float | None = None) -> bool:
+        """Deliver what is left; True when nothing is.
+
+        Args:
+            patience: seconds to go on trying while the store does not answer.
+            at_most: seconds after which to stop even while it does; no limit when None.
+        """
+        self._deadline = time.monotonic() + patience
+        self._ending.set()
+        self.outbox.added.set()
+        self.join(at_most)
+        return not self.outbox.waiting()
+
+    def _lost(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            say(f"the tracking store does not answer; the run goes on and keeps its records on disk: {_line(error)}")
+
+    def _back(self) -> None:
+        if self._away:
+            self._away = False
+            say("the tracking store answers again; everything kept meanwhile was delivered")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of the outbox of one run.
+
+    Attributes:
+        run_id: the run.
+        records: number of records that were delivered.
+        left: number of records that still wait.
+        reason: why they wait, empty when none does.
+    """
+
+    run_id: str
+    records: int
+    left: int
+    reason: str
+
+
+def lock_of(work_dir: Path) -> filelock.BaseFileLock:
+    """Held by the process that delivers the outbox of a run; the system frees it when that process dies."""
+    return filelock.FileLock(work_dir / "outbox.lock", timeout=0)
+
+
+def deliver_all(directory: Path) -> list[Delivery]:
+    """Deliver the outboxes of all runs below `directory` (`mlruns/`) that no living process takes care of."""
+    deliveries = []
+    for address in sorted(directory.glob(f"runs/*/{FOLDER}/address")):
+        outbox = Outbox.found(address.parent)
+        before = len(outbox.waiting())
+        reason = ""
+        try:
+            with lock_of(address.parent.parent):
+                outbox.deliver(client_of(outbox.uri))
+                outbox.remove()
+        except filelock.Timeout:
+            reason = "its run is alive and delivers itself"
+        except (MlflowException, OSError) as error:
+            reason = _line(error)
+        left = len(outbox.waiting())
+        if before or left:
+            deliveries.append(Delivery(outbox.run_id, before - left, left, reason))
+    return deliveries
+
+
+def away(error: Exception) -> bool:
+    """True when trying again later may help."""
+    return isinstance(error, (MlflowException, OSError)) and not refused(error)
+
+
+def say(text: str) -> None:
+    """One line for the user, apart from what the program answers."""
+    print(f"tracking: {text}", file=sys.stderr, flush=True)
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return redacted(lines[0][:300])
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(text)
+    os.replace(part, path)

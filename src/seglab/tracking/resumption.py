@@ -1,0 +1,62 @@
+"""May a run go on, and what has it told already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mlflow.entities import Run
+
+from seglab.errors import ConfigError, TrackingError
+from seglab.tracking.client import MlflowClient
+from seglab.tracking.heartbeat import alive
+from seglab.tracking.system import PREFIX
+
+
+def check_resumable(run: Run, params: Mapping[str, str]) -> None:
+    """See that a run has not finished, is not alive, and began with these params (as `flat_params` made them).
+
+    Raises:
+        TrackingError: it has finished or is alive.
+        ConfigError: a param differs; names each with both values.
+    """
+    run_id, status = run.info.run_id, run.info.status
+    if status == "FINISHED":
+        raise TrackingError(
+            "a finished run cannot be resumed",
+            where=f"resume={run_id}",
+            found=f"{run.info.run_name}, {status}",
+            expected="a run that is FAILED or KILLED",
+            remedy="start a new run: leave resume away",
+        )
+    if status == "RUNNING" and alive(run.data.tags) is not False:
+        tags = run.data.tags
+        raise TrackingError(
+            "a run that is still alive cannot be resumed",
+            where=f"resume={run_id}",
+            found=f"process {tags.get('pid', '?')} on {tags.get('host', '?')}",
+            expected="a run whose process is gone",
+            remedy="stop that process first, or wait for its end",
+        )
+    stored = run.data.params
+    changed = [key for key in sorted({*stored, *params}) if stored.get(key) != params.get(key)]
+    if changed:
+        told = [f"{key}: was {stored.get(key, 'not set')}, is {params.get(key, 'not set')}" for key in changed]
+        raise ConfigError(
+            "a resumed run with another config",
+            where=f"resume={run_id}",
+            found="\n            ".join(told),
+            expected="the settings that the run began with",
+            remedy="leave the changed settings away, or start a new run without resume",
+        )
+
+
+def known_steps(client: MlflowClient, run: Run) -> tuple[set[tuple[str, int]], int]:
+    """Every (metric, step) that the store has of a run, and the number of the next sample of system metrics."""
+    known: set[tuple[str, int]] = set()
+    samples = 0
+    for name in run.data.metrics:
+        steps = {metric.step for metric in client.get_metric_history(run.info.run_id, name)}
+        known |= {(name, step) for step in steps}
+        if name.startswith(PREFIX):
+            samples = max(samples, max(steps) + 1)
+    return known, samples

@@ -1,0 +1,242 @@
+"""Where runs are kept: the embedded store below `mlruns/`, or a server. Found, made once, and known to answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import filelock
+
+from seglab.errors import TrackingError, nearest
+from seglab.reproducibility import redacted
+from seglab.tracking.client import MlflowClient, MlflowException, client_of, mlflow
+
+_ANSWER_SECONDS = 4.0
+_LOCK_SECONDS = 120.0
+_RUNS_LISTED = 1000
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tracking store that has answered.
+
+    Attributes:
+        uri: its address, with an absolute path where it is a file.
+        directory: the local folder (`mlruns/`) with the embedded store, working folders of runs, and outboxes.
+        client: MLflow's client of it.
+    """
+
+    uri: str
+    directory: Path
+    client: MlflowClient
+
+    @property
+    def served(self) -> bool:
+        """True when a server keeps the artifacts, False when this process writes them to `directory`."""
+        return urlsplit(self.uri).scheme in ("http", "https", "databricks")
+
+    def work_dir(self, run_id: str) -> Path:
+        """Folder of a run on this machine: state of training, outbox."""
+        return self.directory / "runs" / run_id
+
+    def artifact_location(self, experiment: str) -> str | None:
+        """Where artifacts of an experiment are kept; None when the server decides."""
+        folder = re.sub(r"[^\w.-]", "_", experiment).strip(".") or "_"
+        return None if self.served else (self.directory / "artifacts" / folder).as_uri()
+
+    def experiment_id(self, name: str) -> str:
+        """Id of an experiment, which is made on first use.
+
+        Raises:
+            TrackingError: it was deleted, or its artifacts lie where this store cannot be any more.
+        """
+        with _lock(self.directory):
+            experiment = self.client.get_experiment_by_name(name)
+            if experiment is None:
+                try:
+                    return self.client.create_experiment(name, artifact_location=self.artifact_location(name))
+                except MlflowException as error:
+                    experiment = self.client.get_experiment_by_name(name)  # made on another machine meanwhile
+                    if experiment is None:
+                        raise self._failure(error) from error
+        if experiment.lifecycle_stage != "active":
+            raise TrackingError(
+                "a deleted experiment",
+                where="tracking.experiment",
+                found=name,
+                remedy=f"choose another, or: mlflow experiments restore --experiment-id {experiment.experiment_id}",
+            )
+        moved = self.moved_from(experiment.artifact_location)
+        if moved is not None:
+            raise TrackingError(
+                "a store that was moved: it looks for artifacts where they were",
+                where=str(self.directory),
+                found=f"artifacts of experiment {name} in {moved}",
+                remedy=f"move the folder back, or link it: mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
+            )
+        return experiment.experiment_id
+
+    def moved_from(self, artifact_location: str) -> Path | None:
+        """The former `directory` of an embedded store that was moved without leaving a link; None when all is well."""
+        parts = urlsplit(artifact_location)
+        if self.served or parts.scheme not in ("", "file"):
+            return None
+        location = Path(unquote(parts.path))
+        if location.parent.name != "artifacts" or location.parent.parent.resolve() == self.directory.resolve():
+            return None
+        return location.parent.parent
+
+    def run(self, run_id: str) -> mlflow.entities.Run:
+        """A run by its id.
+
+        Raises:
+            TrackingError: the store has none of this id; names the store and the nearest.
+        """
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise self._failure(error) from error
+        runs = self.all_runs()
+        named = [run.info.run_id for run in runs if run.info.run_name == run_id]
+        hint = f"runs of that name: {', '.join(named[:5])}" if named else nearest(run_id, [r.info.run_id for r in runs])
+        latest = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in runs[:3])
+        raise TrackingError(
+            "no run of this id",
+            where=f"store {redacted(self.uri)}",
+            found=run_id,
+            expected=f"one of {len(runs)} runs, the latest: {latest}" if runs else "any run: the store has none",
+            remedy=hint or "see all runs with: make ui",
+        )
+
+    def all_runs(self, filter_string: str = "") -> list[mlflow.entities.Run]:
+        """The latest runs of all experiments, newest first."""
+        try:
+            ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
+            return list(self.client.search_runs(ids, filter_string, max_results=_RUNS_LISTED)) if ids else []
+        except MlflowException as error:
+            raise self._failure(error) from error
+
+    def check(self) -> None:
+        """Ask for something; raises TrackingError when no good answer comes."""
+        try:
+            self.client.search_experiments(max_results=1)
+        except MlflowException as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: MlflowException) -> TrackingError:
+        text = redacted(str(error.message).strip().splitlines()[0][:300])
+        remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
+        if "out-of-date database schema" in text:
+            remedy = f"back the database up, then: mlflow db upgrade {redacted(self.uri)}"
+        elif error.error_code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return TrackingError(
+            "the tracking store does not work",
+            where=f"tracking.uri={redacted(self.uri)}",
+            found=text,
+            expected="an answer",
+            remedy=remedy,
+        )
+
+
+def open_store(uri: str | None, directory: Path) -> Store:
+    """Find the store, make it if it is a SQLite file that does not exist yet, and see that it answers.
+
+    Args:
+        uri: an MLflow address (`http://host:5000`, `sqlite:///…`, `postgresql://…`); None for the embedded store,
+            `mlflow.db` in `directory`.
+        directory: the local folder of runs, normally `mlruns/`; made when missing.
+
+    Raises:
+        TrackingError: within about ten seconds, when the store cannot be reached or is of a kind that MLflow gave up.
+    """
+    directory = directory.resolve()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrackingError(
+            "the folder of runs cannot be made", where=str(directory), found=error.strerror, remedy="check permissions"
+        ) from error
+    uri = f"sqlite:///{directory / 'mlflow.db'}" if uri is None else uri
+    parts = urlsplit(uri)
+    if parts.scheme in ("", "file"):
+        raise TrackingError(
+            "a folder as tracking store, which MLflow no longer writes to",
+            where="tracking.uri",
+            found=uri,
+            expected="null, sqlite:///<file>, postgresql://… or http://…",
+            remedy="tracking.uri=null for the store in mlruns/",
+        )
+    if parts.scheme == "sqlite":
+        path = Path(uri.removeprefix("sqlite:///")).absolute()
+        uri = f"sqlite:///{path}"
+        _make_sqlite(path, directory)
+    elif parts.hostname:
+        _knock(uri, parts.hostname, parts.port or {"https": 443, "http": 80, "postgresql": 5432}.get(parts.scheme, 0))
+    store = Store(uri, directory, client_of(uri))
+    with _short_patience():
+        store.check()
+    return store
+
+
+@contextmanager
+def _short_patience() -> Iterator[None]:
+    """A server that accepts and then says nothing is no server; MLflow reads these settings at each request."""
+    short = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    before = {key: os.environ[key] for key in short}
+    os.environ.update(short)
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _make_sqlite(path: Path, directory: Path) -> None:
+    """Create the database under a temporary name and rename it: it is whole as soon as it can be seen."""
+    if path.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with _lock(directory):
+        if path.exists():
+            return
+        part = path.with_name(f".{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            made = SqlAlchemyStore(f"sqlite:///{part}", (directory / "artifacts").as_uri())
+            made.engine.dispose()
+            os.replace(part, path)
+        except (OSError, MlflowException) as error:
+            raise TrackingError(
+                "the tracking store cannot be made",
+                where=str(path),
+                found=str(error).splitlines()[0],
+                remedy="check permissions and free space, or set tracking.uri",
+            ) from error
+
+
+def _knock(uri: str, host: str, port: int) -> None:
+    """See in seconds whether anything listens; MLflow itself would try for minutes."""
+    try:
+        socket.create_connection((host, port), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise TrackingError(
+            "the tracking server cannot be reached",
+            where=f"tracking.uri={redacted(uri)}",
+            found=str(error),
+            expected=f"a server that listens on {host}:{port}",
+            remedy="start it (make ui serves the embedded store), correct the address, or set tracking.uri=null",
+        ) from error
+
+
+def _lock(directory: Path) -> filelock.BaseFileLock:
+    """Only one process at a time makes a store or an experiment."""
+    return filelock.FileLock(directory / ".lock", timeout=_LOCK_SECONDS)

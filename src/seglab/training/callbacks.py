@@ -1,0 +1,195 @@
+"""What happens around the epochs of `model.fit`. Nothing here runs between steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from seglab.schedules import Schedule
+from seglab.training.checkpoint import (
+    STATE_FILE,
+    TrainingState,
+    discard_old,
+    random_streams,
+    save_best,
+    save_state,
+    values,
+)
+from seglab.training.feed import Feed
+from seglab.training.progress import Progress
+from seglab.training.stopping import EarlyStopping, Plateau
+
+Emit = Callable[[dict[str, float], int], None]
+
+
+class EpochCallbacks(keras.callbacks.CallbackList):
+    """A list of callbacks that have nothing to do in a step, so that a step costs no callback work at all."""
+
+    def on_train_batch_begin(self, batch, logs=None):  # type: ignore[no-untyped-def]
+        pass
+
+    def on_train_batch_end(self, batch, logs=None):  # type: ignore[no-untyped-def]
+        pass
+
+    def on_test_batch_begin(self, batch, logs=None):  # type: ignore[no-untyped-def]
+        pass
+
+    def on_test_batch_end(self, batch, logs=None):  # type: ignore[no-untyped-def]
+        pass
+
+
+class EncoderFreezing(keras.callbacks.Callback):
+    """Holds a pre-trained encoder fixed for the first epochs, then lets it train.
+
+    Args:
+        model: has `freeze_epochs` and `freeze_encoder(frozen)`, as `seglab.models.network.Network`.
+        retrace: makes a new training function; Keras fixes what is trainable when it is made.
+    """
+
+    def __init__(self, model: keras.Model, retrace: Callable[[], None]):
+        super().__init__()
+        self._network, self._retrace = model, retrace
+        self._frozen = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        frozen = epoch < self._network.freeze_epochs
+        if frozen != self._frozen:
+            self._network.freeze_encoder(frozen)
+            self._frozen = frozen
+            self._retrace()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._frozen:
+            self._network.freeze_encoder(False)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Validates with the moving average of the weights (Polyak and Juditsky 1992) where the optimizer keeps one.
+
+    The weights that training goes on with are put back bit for bit.
+    """
+
+    def __init__(self, optimizer: keras.optimizers.Optimizer):
+        super().__init__()
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        self._pairs: list[tuple[Any, Any]] = []
+        if inner.use_ema:
+            self._pairs = list(zip(inner._trainable_variables, inner._model_variables_moving_average, strict=True))
+        self._kept: list[Any] | None = None
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._kept = values([variable for variable, _ in self._pairs])
+        for variable, average in self._pairs:
+            variable.assign(average)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        for (variable, _), kept in zip(self._pairs, self._kept or [], strict=True):
+            variable.assign(kept)
+        self._kept = None
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The model has the averaged weights within this context."""
+        self.on_test_begin()
+        try:
+            yield
+        finally:
+            self.on_test_end()
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """Judges a finished epoch, brings its state to the disk, and only then tells about it.
+
+    Args:
+        feed: the training batches, with their counters.
+        stopping: early stopping and best epoch.
+        plateau: rule for the schedule's scale, None without.
+        schedule: learning rate schedule with a variable `scale`, None without.
+        averaged: weights to judge and to keep as the best.
+        progress: what the user sees.
+        directory: where state and best weights are kept.
+        emit: takes the metrics of an epoch and its number, counted from 1.
+        history: metrics of the epochs that are done; grows.
+        epochs: number of epochs at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        stopping: EarlyStopping,
+        plateau: Plateau | None,
+        schedule: Schedule | None,
+        averaged: AveragedWeights,
+        progress: Progress,
+        directory: Path,
+        emit: Emit,
+        history: list[dict[str, float]],
+        epochs: int,
+    ):
+        super().__init__()
+        self.feed, self.stopping, self.plateau, self.schedule = feed, stopping, plateau, schedule
+        self.averaged, self.progress, self.directory, self.emit = averaged, progress, directory, emit
+        self.history, self.epochs = history, epochs
+        self._begun = self._rate = self._train_seconds = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.feed.restart(epoch)
+        self._rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self.progress.begin(epoch + 1)
+        self._begun = time.perf_counter()
+        self._train_seconds = 0.0
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._train_seconds = time.perf_counter() - self._begun
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        epoch_seconds = time.perf_counter() - self._begun
+        train_seconds = self._train_seconds or epoch_seconds
+        metrics = named(logs or {})
+        metrics["learning_rate"] = self._rate
+        metrics["images_per_second"] = self.feed.images / train_seconds
+        metrics["epoch_seconds"] = epoch_seconds
+        metrics["data_wait_share"] = min(self.feed.waited / train_seconds, 1.0)
+
+        score = metrics[self.progress.monitor]
+        best = self.stopping.update(epoch + 1, score)
+        if self.plateau is not None and self.schedule is not None:
+            self.schedule.scale.assign(self.plateau.update(score, self._scale(self.schedule)))
+        self.history.append(metrics)
+        self.model.stop_training = self.stopping.stop
+        self._save(epoch + 1, best, finished=self.stopping.stop or epoch + 1 == self.epochs)
+        self.emit(metrics, epoch + 1)
+        self.progress.end(metrics, best)
+
+    def _save(self, epoch: int, best: bool, finished: bool) -> None:
+        if best:
+            with self.averaged.applied():
+                save_best(self.directory, epoch, values(self.model.variables))
+        rules = {"stopping": self.stopping.state(), "plateau": self.plateau.state() if self.plateau else None}
+        state = TrainingState(
+            epoch=epoch,
+            model=values(self.model.variables),
+            optimizer=values(self.model.optimizer.variables),
+            scale=self._scale(self.schedule) if self.schedule is not None else None,
+            rules=rules,
+            history=self.history,
+            finished=finished,
+            streams=random_streams(),
+        )
+        save_state(self.directory / STATE_FILE, state)
+        discard_old(self.directory, self.stopping.best_epoch)
+
+    @staticmethod
+    def _scale(schedule: Schedule) -> float:
+        return float(keras.ops.convert_to_numpy(schedule.scale))
+
+
+def named(logs: dict[str, float]) -> dict[str, float]:
+    """Keras' names of a finished epoch as ours: `loss` is `train_loss`, `val_loss` stays."""
+    return {name if name.startswith("val_") else f"train_{name}": float(value) for name, value in logs.items()}

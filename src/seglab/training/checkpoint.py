@@ -1,0 +1,221 @@
+"""The state of training on disk: one file for each finished epoch, whole or not there, read without unpickling."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from seglab.errors import TrainingError
+
+STATE_FILE = "state.npz"
+BEST_FILES = "best-*.npz"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """Everything that the next epoch depends on.
+
+    Attributes:
+        epoch: number of finished epochs.
+        model: all variables of the model in its own order, states of seed generators included.
+        optimizer: all variables of the optimizer: moments, averages, accumulated gradients, loss scale, iterations.
+        scale: scale of the learning rate schedule, None when it has none.
+        rules: states of early stopping and plateau.
+        history: emitted metrics of each finished epoch.
+        finished: True when training has come to its end and only the restoring of the best weights is left.
+        streams: states of the global random streams of Python and NumPy.
+    """
+
+    epoch: int
+    model: list[np.ndarray]
+    optimizer: list[np.ndarray]
+    scale: float | None
+    rules: dict[str, Any]
+    history: list[dict[str, float]]
+    finished: bool
+    streams: dict[str, Any]
+
+
+def save_state(path: Path, state: TrainingState) -> None:
+    """Replace the state file: the old one stays until the new one is whole and on disk.
+
+    Raises:
+        TrainingError: the file cannot be written, for example on a full disk. The old file is intact.
+    """
+    words = {
+        "format": _FORMAT,
+        "epoch": state.epoch,
+        "scale": state.scale,
+        "rules": state.rules,
+        "history": state.history,
+        "finished": state.finished,
+        "streams": state.streams,
+        "counts": [len(state.model), len(state.optimizer)],
+    }
+    arrays = {f"model_{i}": array for i, array in enumerate(state.model)}
+    arrays |= {f"optimizer_{i}": array for i, array in enumerate(state.optimizer)}
+    _write(path, arrays, words)
+
+
+def load_state(path: Path) -> TrainingState:
+    """Read a state file.
+
+    Raises:
+        TrainingError: there is none, or it is no state file.
+    """
+    arrays, words = _read(path)
+    models, optimizers = words["counts"]
+    return TrainingState(
+        epoch=words["epoch"],
+        model=[arrays[f"model_{i}"] for i in range(models)],
+        optimizer=[arrays[f"optimizer_{i}"] for i in range(optimizers)],
+        scale=words["scale"],
+        rules=words["rules"],
+        history=words["history"],
+        finished=words["finished"],
+        streams=words["streams"],
+    )
+
+
+def save_best(directory: Path, epoch: int, weights: Sequence[np.ndarray]) -> Path:
+    """Write the weights of a best epoch to a file of their own, `best-<epoch>.npz`.
+
+    Files of earlier best epochs stay until `discard_old` is called, so that a state file always finds its own.
+    """
+    path = directory / f"best-{epoch:05d}.npz"
+    arrays = {f"model_{i}": array for i, array in enumerate(weights)}
+    _write(path, arrays, {"format": _FORMAT, "epoch": epoch, "counts": [len(weights), 0]})
+    return path
+
+
+def load_best(directory: Path, epoch: int) -> list[np.ndarray]:
+    """Weights of a best epoch as `save_best` wrote them."""
+    arrays, words = _read(directory / f"best-{epoch:05d}.npz")
+    return [arrays[f"model_{i}"] for i in range(words["counts"][0])]
+
+
+def discard_old(directory: Path, best_epoch: int | None) -> None:
+    """Remove the weights of all but the given best epoch, and what an interrupted write left."""
+    keep = f"best-{best_epoch:05d}.npz" if best_epoch is not None else None
+    for path in [*directory.glob(BEST_FILES), *directory.glob("*.npz.part")]:
+        if path.name != keep:
+            path.unlink(missing_ok=True)
+
+
+def discard_state(directory: Path) -> None:
+    """Remove state and best weights of a run that is finished and logged."""
+    discard_old(directory, None)
+    (directory / STATE_FILE).unlink(missing_ok=True)
+
+
+def values(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copies of the values of Keras variables."""
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def assign(variables: Sequence[Any], arrays: Sequence[np.ndarray], what: str) -> None:
+    """Give variables the stored values.
+
+    Raises:
+        TrainingError: number, shape or dtype of the variables differ from what is stored.
+    """
+    if len(variables) != len(arrays):
+        raise TrainingError(
+            f"a stored state of another {what}",
+            found=f"{len(arrays)} variables on disk",
+            expected=f"{len(variables)}, as this {what} has",
+            remedy="resume with the code and the settings that the run began with",
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        if tuple(variable.shape) != array.shape or variable.dtype != array.dtype.name:
+            raise TrainingError(
+                f"a stored state of another {what}",
+                where=variable.path,
+                found=f"{array.dtype.name} {array.shape} on disk",
+                expected=f"{variable.dtype} {tuple(variable.shape)}",
+                remedy="resume with the code and the settings that the run began with",
+            )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def random_streams() -> dict[str, Any]:
+    """States of the global streams of Python and NumPy, ready for JSON."""
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - the global stream is what is saved
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": [kind, [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
+    }
+
+
+def restore_streams(streams: dict[str, Any]) -> None:
+    """Put the global streams back to where they were."""
+    version, words, gauss = streams["python"]
+    random.setstate((version, tuple(words), gauss))
+    kind, keys, position, has_gauss, cached = streams["numpy"]
+    state = (kind, np.array(keys, "uint32"), position, has_gauss, cached)
+    np.random.set_state(state)  # noqa: NPY002 - the global stream is what is restored
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> None:
+    """Write to a temporary name beside `path`, bring it to the disk, rename it, bring the rename to the disk."""
+    part = path.with_name(path.name + ".part")
+    text = np.frombuffer(json.dumps(words).encode(), "uint8")
+    try:
+        with open(part, "wb") as file:
+            np.savez(file, words=text, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free / 2**20
+        raise TrainingError(
+            "the state of training cannot be written; the one of the epoch before is intact",
+            where=str(path),
+            found=f"{error.strerror or error} with {free:.0f} MiB free",
+            expected=f"room for {sum(array.nbytes for array in arrays.values()) / 2**20:.0f} MiB",
+            remedy="make room, then continue with: python train.py resume=<run id>",
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        words = json.loads(arrays.pop("words").tobytes())
+    except FileNotFoundError as error:
+        raise TrainingError(
+            "no stored state of training",
+            where=str(path),
+            expected="the file that training writes after each epoch",
+            remedy="resume on the machine and in the checkout where the run began, or start a new run",
+        ) from error
+    except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
+        raise TrainingError("a file that is no state of training", where=str(path), found=str(error)) from error
+    if words.get("format") != _FORMAT:
+        raise TrainingError(
+            "a state of training in an unknown format",
+            where=str(path),
+            found=words.get("format"),
+            expected=str(_FORMAT),
+            remedy="resume with the version of seglab that wrote it",
+        )
+    return arrays, words

@@ -1,0 +1,270 @@
+"""Training: `model.fit` with exact resume, an honest clock and a guard against losses that are not finite."""
+
+from __future__ import annotations
+
+import cProfile
+import io
+import math
+import pstats
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from seglab.errors import TrainingError
+from seglab.schedules import Schedule
+from seglab.schema import TrainerSettings
+from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
+from seglab.training.checkpoint import TrainingState, assign, load_best, restore_streams
+from seglab.training.feed import Batches, Feed
+from seglab.training.progress import Progress
+from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
+
+PROFILE_FILE = "profile.txt"
+
+
+@dataclass(frozen=True)
+class History:
+    """What came out of training.
+
+    Attributes:
+        epochs: metrics of each finished epoch, in order.
+        monitor: the metric that decided.
+        best_epoch: the epoch, counted from 1, whose weights the model has now; None when every score was NaN, and then
+            the model has the weights of the last epoch.
+        best: score of that epoch.
+        stopped_early: True when patience ran out before the last epoch.
+    """
+
+    epochs: list[dict[str, float]]
+    monitor: str
+    best_epoch: int | None
+    best: float | None
+    stopped_early: bool
+
+
+def train(
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    optimizer: keras.optimizers.Optimizer,
+    metrics: Sequence[keras.metrics.Metric],
+    train: Batches,
+    val: Batches | None,
+    settings: TrainerSettings,
+    work_dir: Path,
+    emit: Emit,
+    *,
+    schedule: Schedule | None = None,
+    state: TrainingState | None = None,
+    stream: TextIO | None = sys.stdout,
+) -> History:
+    """Train a model and leave it with the weights of its best epoch.
+
+    After each epoch the whole state is brought to `work_dir` first, then `emit(metrics, epoch)` is called, epochs
+    counted from 1. A run that is cut off goes on from its last whole epoch with `state=load_state(work_dir /
+    STATE_FILE)`, to the same bits as one that was not (with `settings.deterministic`, on the same machine); the epochs
+    before are emitted once more, so the receiver must leave out the steps that it has.
+
+    Emitted are `train_<metric>` and `val_<metric>` for the loss and every result of `metrics`, `learning_rate` of the
+    epoch's first step, `epoch_seconds` with validation, `images_per_second` of training alone, and `data_wait_share`,
+    the share of the training time for which the loop had to wait for the next batch.
+
+    Args:
+        model: from images `(B, *size, C)` to logits; not compiled. One with `freeze_epochs` above 0 and
+            `freeze_encoder(frozen)` has its encoder held fixed for so many epochs.
+        loss: of class ids `(B, *size)` and logits.
+        optimizer: keeps averaged weights if made with `use_ema`; then these are validated and kept.
+        metrics: results that are dicts give one metric for each key.
+        train: batches that are learned from.
+        val: batches that are validated on, always those of epoch 0; None to go without.
+        settings: number of epochs, monitored metric, patience, `min_delta`, profile.
+        work_dir: where state, best weights and, after a loss that is not finite, the batch are kept.
+        emit: receiver of the metrics.
+        schedule: the optimizer's learning rate schedule; one with `plateau` has its scale lowered. None when the
+            learning rate is a number.
+        state: where to go on from.
+        stream: where progress is written; None to be silent.
+
+    Raises:
+        TrainingError: the monitored metric does not appear, a loss is not finite, the state cannot be written or does
+            not fit the model.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    # XLA made a step on a CPU slower, in 3D ten times.
+    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    shape = model.inputs[0].shape[1:]
+    train_feed = Feed(train, shape)
+    val_feed = Feed(val, shape) if val is not None else None
+    progress = Progress(stream, settings.epochs, len(train), settings.monitor)
+    stopping = EarlyStopping(settings.monitor, settings.patience_epochs, settings.min_delta)
+    plateau = None
+    if schedule is not None and schedule.plateau is not None:
+        plateau = Plateau(settings.monitor, schedule.plateau, settings.min_delta)
+
+    history: list[dict[str, float]] = []
+    if state is not None:
+        _restore(state, model, schedule, stopping, plateau)
+        history += state.history
+        for epoch, values in enumerate(history, start=1):
+            emit(values, epoch)
+        progress.say(f"resuming after epoch {state.epoch} of {settings.epochs}")
+
+    steps = _Steps(model, train_feed, val_feed, progress, work_dir)
+    averaged = AveragedWeights(model.optimizer)
+    end = EpochEnd(
+        feed=train_feed,
+        stopping=stopping,
+        plateau=plateau,
+        schedule=schedule,
+        averaged=averaged,
+        progress=progress,
+        directory=work_dir,
+        emit=emit,
+        history=history,
+        epochs=settings.epochs,
+    )
+    callbacks: list[keras.callbacks.Callback] = [averaged, end]
+    if getattr(model, "freeze_epochs", 0):
+        callbacks.insert(0, EncoderFreezing(model, steps.make_train_function))
+    begun = state.epoch if state is not None else 0
+    if begun < settings.epochs and not (state is not None and state.finished):
+        check_monitor(settings.monitor, _metric_names(metrics, val is not None))
+        with _profiled(settings.profile, work_dir):
+            steps.fit(callbacks, begun, settings.epochs)
+
+    if stopping.best_epoch is not None:
+        assign(model.variables, load_best(work_dir, stopping.best_epoch), "model")
+    return History(
+        epochs=history,
+        monitor=settings.monitor,
+        best_epoch=stopping.best_epoch,
+        best=stopping.best,
+        stopped_early=stopping.stop and len(history) < settings.epochs,
+    )
+
+
+class _Steps:
+    """The two functions that `fit` calls for each batch, with the clock, the guard and the bar around Keras' own step.
+
+    Keras takes the next batch inside of the compiled step, where waiting for data cannot be told from computing.
+    """
+
+    def __init__(self, model: keras.Model, train: Feed, val: Feed | None, progress: Progress, work_dir: Path):
+        self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
+        self._unchecked: tuple[int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
+
+    def fit(self, callbacks: list[keras.callbacks.Callback], begun: int, epochs: int) -> None:
+        """Train from the epoch with index `begun` on."""
+        self.make_train_function()
+        if self.val is not None:
+            self._make_test_function(self.val)
+        steps = len(self.train.batches)
+        listed = EpochCallbacks(callbacks, add_history=True, model=self.model, epochs=epochs, steps=steps)
+        self.model.fit(
+            self.train.dataset,
+            validation_data=self.val.dataset if self.val is not None else None,
+            initial_epoch=begun,
+            epochs=epochs,
+            callbacks=listed,
+            shuffle=False,
+            verbose=0,
+        )
+
+    def make_train_function(self) -> None:
+        """Trace the training step anew at its next call."""
+        step = self._compiled(self.model.train_step, self.train)
+        last = len(self.train.batches) - 1
+
+        def train_on_next(iterator: Iterator[Any]) -> dict[str, tf.Tensor]:
+            batch = self.train.fetch(iterator)
+            logs = step(batch)
+            # The loss of the step before: asking for this one's would leave a GPU idle between the steps.
+            self._check()
+            self._unchecked = self.train.step, logs["loss"], batch
+            if self.train.step == last:
+                self._check()
+            self.progress.step(self.train.step, self.train.images)
+            return logs
+
+        self.model.train_function = train_on_next
+
+    def _make_test_function(self, val: Feed) -> None:
+        step = self._compiled(self.model.test_step, val)
+        self.model.test_function = lambda iterator: step(val.fetch(iterator))
+
+    @staticmethod
+    def _compiled(step: Callable[..., Any], feed: Feed) -> Callable[..., Any]:
+        # One trace for whole and for shorter last batches.
+        return tf.function(step, input_signature=[feed.signature], autograph=False, jit_compile=False)
+
+    def _check(self) -> None:
+        """Stop when the running mean of the loss is not finite: then the last added batch made it so."""
+        if self._unchecked is None:
+            return
+        step, loss, (x, y) = self._unchecked
+        self._unchecked = None
+        value = float(loss)
+        if math.isfinite(value):
+            return
+        epoch = self.train.batches.epoch + 1
+        ids = list(self.train.batches.case_ids(step))
+        path = self.work_dir / f"not_finite_epoch{epoch}_batch{step + 1}.npz"
+        np.savez(path, x=x.numpy(), y=y.numpy(), case_ids=np.array(ids))
+        raise TrainingError(
+            "the loss is not finite",
+            where=f"epoch {epoch}, batch {step + 1}, cases {', '.join(ids)}",
+            found=value,
+            expected="a finite loss for every batch",
+            remedy=f"look at the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
+        )
+
+
+def _restore(
+    state: TrainingState,
+    model: keras.Model,
+    schedule: Schedule | None,
+    stopping: EarlyStopping,
+    plateau: Plateau | None,
+) -> None:
+    assign(model.variables, state.model, "model")
+    assign(model.optimizer.variables, state.optimizer, "optimizer")
+    if (state.scale is None) != (schedule is None) or (state.rules["plateau"] is None) != (plateau is None):
+        raise TrainingError("a stored state of another schedule", remedy="resume with the settings of the run")
+    if schedule is not None:
+        schedule.scale.assign(state.scale)
+    if plateau is not None:
+        plateau.restore(state.rules["plateau"])
+    stopping.restore(state.rules["stopping"])
+    restore_streams(state.streams)
+
+
+def _metric_names(metrics: Sequence[keras.metrics.Metric], validated: bool) -> list[str]:
+    names = ["loss"]
+    for metric in metrics:
+        result = metric.result()
+        names += list(result) if isinstance(result, dict) else [metric.name]
+    return [f"{split}_{name}" for split in (("val", "train") if validated else ("train",)) for name in names]
+
+
+@contextmanager
+def _profiled(wanted: bool, directory: Path) -> Iterator[None]:
+    """Write what took the time, by Python function, to `profile.txt`."""
+    if not wanted:
+        yield
+        return
+    profiler = cProfile.Profile()
+    profiler.enable()
+    try:
+        yield
+    finally:
+        profiler.disable()
+        text = io.StringIO()
+        pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("cumulative").print_stats(60)
+        (directory / PROFILE_FILE).write_text(text.getvalue())
