@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from seglab.config import Config
 from seglab.data.cases import Case, Source
-from seglab.data.labels import class_frequencies
+from seglab.data.memory import SourceInMemory, class_frequencies
 from seglab.data.preprocess import Preprocessing, fit_preprocessing
 from seglab.data.splits import SPLIT_NAMES, Split, make_split
 from seglab.errors import DataError
@@ -44,7 +44,7 @@ def gather(config: Config) -> Material:
         DataError: files that cannot be used, or a split that cannot be made of them.
     """
     card = config.data_card
-    source: Source = config.data.build()
+    source: Source = SourceInMemory(config.data.build())
     if source.task.rank != card.rank:
         raise DataError(
             "data of another rank than its config says",

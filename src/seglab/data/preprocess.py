@@ -74,12 +74,10 @@ class Preprocessing:
             )
         if self.mode == "zscore":
             return _zscore(image)
+        scaled = image.astype(np.float32) / np.float32(unit_of(image.dtype, self.unit))
         if self.mode == "standard":
-            scale = np.float32(1 / unit_of(image.dtype, self.unit)) / np.asarray(self.std, np.float32)
-            return image.astype(np.float32) * scale - np.asarray(self.mean, np.float32) / np.asarray(
-                self.std, np.float32
-            )
-        return image.astype(np.float32) / np.float32(unit_of(image.dtype, self.unit))
+            scaled = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return scaled
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same preprocessing, bit for bit."""

@@ -1,0 +1,141 @@
+"""Decode one PNG, JPEG or TIFF to an array, with its channels and bit depth as stored, or say why not."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from seglab.errors import DataError
+
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_TIFF_ENDINGS = (".tif", ".tiff")
+# Pillow would give palette numbers or printing colours.
+_TO_PLAIN_MODE = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
+_COLOUR_OF_16_BIT = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}
+# What Pillow and tifffile raise on damaged files.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    IndexError,
+    KeyError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    UnidentifiedImageError,
+    tifffile.TiffFileError,
+)
+
+
+def read_image_file(path: str | Path) -> np.ndarray:
+    """`(H, W, C)` uint8, uint16 or float32; channels in file order (RGB), palettes resolved, alpha kept.
+
+    Raises:
+        DataError: a file that cannot be decoded whole, holds several pages, or holds NaN or infinite values.
+    """
+    pixels = _read(Path(path), palette_numbers=False)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8) * 255
+    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = pixels.astype(np.float32)
+        if not np.isfinite(pixels).all():
+            raise DataError(
+                "an image with NaN or infinite values",
+                where=str(path),
+                found=f"{int((~np.isfinite(pixels)).sum())} of {pixels.size} values",
+                expected="finite numbers",
+                remedy="replace them, or leave the image out",
+            )
+    return pixels
+
+
+def read_mask_file(path: str | Path) -> np.ndarray:
+    """`(H, W)` of the values as stored: palette numbers stay numbers, grey saved as RGB becomes grey.
+
+    Raises:
+        DataError: as `read_image_file`, or a mask in real colours.
+    """
+    values = _read(Path(path), palette_numbers=True)
+    if values.ndim == 2:
+        return values
+    if (values == values[..., :1]).all():
+        return values[..., 0]
+    raise DataError(
+        "a mask in colours",
+        where=str(path),
+        found=f"{values.shape[-1]} channels that differ",
+        expected="one channel of class values (grey or palette)",
+        remedy="store the class value of each pixel in a single-channel PNG or TIFF",
+    )
+
+
+def _read(path: Path, *, palette_numbers: bool) -> np.ndarray:
+    try:
+        if path.suffix.lower() in _TIFF_ENDINGS:
+            return _read_tiff(path, palette_numbers=palette_numbers)
+        return _read_with_pillow(path, palette_numbers=palette_numbers)
+    except FileNotFoundError as error:
+        raise DataError("a file that is not there", where=str(path), remedy="restore it or remove its case") from error
+    except _UNREADABLE as error:
+        raise DataError(
+            "a file that cannot be read",
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            expected="a whole " + ", ".join(sorted({ending[1:].upper() for ending in IMAGE_ENDINGS})),
+            remedy="copy it again from its origin, save it anew, or remove it with its partner",
+        ) from error
+
+
+def _read_with_pillow(path: Path, *, palette_numbers: bool) -> np.ndarray:
+    with Image.open(path) as image:
+        image.load()  # raises on a truncated file, where OpenCV would fill the rest with grey
+        if image.mode in _COLOUR_OF_16_BIT and _is_16_bit_png(path):
+            # Pillow keeps 8 of the 16 bits of a coloured PNG.
+            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            if pixels is None:
+                raise ValueError("16-bit PNG that OpenCV cannot decode")
+            return cv2.cvtColor(pixels, _COLOUR_OF_16_BIT[image.mode])
+        if palette_numbers and image.mode == "P":
+            return np.asarray(image)
+        plain = image.convert(_TO_PLAIN_MODE[image.mode]) if image.mode in _TO_PLAIN_MODE else image
+        return np.asarray(plain)
+
+
+def _is_16_bit_png(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(25)
+    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[24] == 16
+
+
+def _read_tiff(path: Path, *, palette_numbers: bool) -> np.ndarray:
+    with tifffile.TiffFile(path) as file:
+        if file.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE:
+            return _read_with_pillow(path, palette_numbers=palette_numbers)
+        series = file.series[0]
+        axes = series.axes
+        try:
+            pixels = series.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            # LZW and JPEG inside TIFF: Pillow brings the decoders.
+            return _read_with_pillow(path, palette_numbers=palette_numbers)
+    if axes in ("YX", "YXS", "YXC"):
+        return pixels
+    if axes in ("SYX", "CYX"):
+        return np.moveaxis(pixels, 0, -1)
+    raise DataError(
+        "a TIFF of several pages",
+        where=str(path),
+        found=f"axes {axes}, shape {pixels.shape}",
+        expected="one image (H, W) or (H, W, C) in a file",
+        remedy="save each page as a file of its own",
+    )
