@@ -99,7 +99,7 @@ def assign_groups(ids: Sequence[str], *, pattern: str | None = None, block_size:
     """
     if pattern is None and block_size is None:
         return {case_id: case_id for case_id in ids}
-    named = {case_id: "" for case_id in ids} if pattern is None else _by_pattern(ids, pattern)
+    named = dict.fromkeys(ids, "") if pattern is None else _by_pattern(ids, pattern)
     if block_size is None:
         return named
     groups: dict[str, str] = {}

@@ -20,9 +20,9 @@ from seglab.task import Task
 
 FEWEST_PIXELS_AN_EDGE = 16
 # Mean brightness (0..1) of background and of objects and distractors; the rest is texture, shading and noise.
-_BACKGROUND, _BRIGHT = 0.38, 0.56
-_TEXTURE, _SHADING, _NOISE = 0.13, 0.22, 0.06
-_EDGE_BLUR = 0.8
+_BACKGROUND, _BRIGHT = 0.36, 0.56
+_TEXTURE, _SHADING, _NOISE = 0.11, 0.22, 0.05
+_EDGE_BLUR = 1.0
 
 
 class _Synthetic:
@@ -124,9 +124,9 @@ def make_case(
     that reaches further in wins.
     """
     rank = len(size)
-    n_objects = int(rng.integers(3, 7)) + (classes - 2)
-    height, owner = _blobs(rng, size, n_objects, roughness=0.25)
-    wanted = max(int(round(rng.uniform(*foreground) * height.size)), 1)
+    n_objects = int(rng.integers(2, 5)) + (classes - 2)
+    height, owner = _blobs(rng, size, n_objects, roughness=0.12)
+    wanted = max(round(rng.uniform(*foreground) * height.size), 1)
     # Raising or lowering the water line until the islands have the wanted area.
     line = np.partition(height.ravel(), -wanted)[-wanted]
     inside = height >= line
@@ -163,11 +163,11 @@ def _blobs(
     axes = np.meshgrid(*[np.arange(n, dtype=np.float32) for n in size], indexing="ij", sparse=True)
     height = np.full(size, -np.inf, np.float32)
     owner = np.zeros(size, np.intp)
-    bumps = roughness * _smooth_noise(rng, size, edge / 16) if roughness else 0.0
+    bumps = roughness * _smooth_noise(rng, size, edge / 10) if roughness else 0.0
     for index in range(count):
         centre = [rng.uniform(0.1, 0.9) * n for n in size]
         turn = np.linalg.qr(rng.standard_normal((rank, rank)))[0]
-        radii = edge * rng.uniform(0.09, 0.2, rank)
+        radii = edge * rng.uniform(0.1, 0.2, rank)
         offsets = [axis - c for axis, c in zip(axes, centre, strict=True)]
         squared = np.zeros(size, np.float32)
         for row, radius in zip(turn, radii, strict=True):
