@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from seglab.config import Config, load_config
 from seglab.data.material import Material, gather
-from seglab.reproducibility import code_version, environment, seed_everything
+from seglab.reproducibility import code_version, environment, load_tensorflow, seed_everything
 
 if TYPE_CHECKING:
     import keras
@@ -64,6 +64,7 @@ def run(
         facts["git_commit"] = code.commit
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
+    load_tensorflow()
     from seglab.resuming import remember
     from seglab.tracking.tracker import Tracker
 
@@ -218,5 +219,5 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     )
     console.print(f"trained    {len(history.epochs)} epochs, {best}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
-    console.print(f"pictures   {tracker.artifact_path('pictures')}", markup=False)
+    console.print(f"pictures   {tracker.artifact_uri.removeprefix('file://')}/pictures", markup=False)
     console.print("look at it make ui, then http://127.0.0.1:5000", markup=False)

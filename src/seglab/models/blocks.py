@@ -118,7 +118,9 @@ def normalise(x: Any, style: Style, name: str) -> Any:
     if style.norm == "none":
         return x
     if style.norm == "batch":
-        return BatchNormalization(name=f"{name}_norm")(x)
+        # Keras's 0.99 averages over hundreds of steps: small sets have a dozen an epoch, and would be validated for
+        # many epochs with statistics of weights long gone.
+        return BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     channels = x.shape[-1]
     groups = channels if style.norm == "instance" else max(g for g in range(1, 9) if channels % g == 0)
     return layers.GroupNormalization(groups, epsilon=1e-5, name=f"{name}_norm")(x)
