@@ -14,6 +14,9 @@ from seglab.data.material import Material
 from seglab.data.randomness import generator
 from seglab.schema import DataCard
 
+# Enough places to draw boxes around, for each class of a case; all voxels of large organs would fill the memory.
+MOST_PLACES = 10_000
+
 
 @dataclass(frozen=True)
 class Item:
@@ -31,8 +34,11 @@ class Batches(keras.utils.PyDataset):
 
     - `resize`: the whole image, masks by nearest neighbour;
     - `pad`, `patch`: boxes of the input size, padded with 0 and the ignore label where the image is smaller. Training
-      draws `patches_per_case` boxes at random, a share of `foreground_share` of them around a voxel of the foreground;
-      validation takes a fixed grid in which every voxel counts once.
+      draws boxes at random, a share of `foreground_share` of them around a voxel of a foreground class (each class of
+      the case as often as the others); validation takes a fixed grid in which every voxel counts once.
+
+    Training takes `patches_per_case` samples of each case in an epoch, each drawn and augmented anew.
+    Images are normalised once and then kept; safe to read from several threads.
 
     Args:
         material: cases and preprocessing.
@@ -54,15 +60,15 @@ class Batches(keras.utils.PyDataset):
         self.training = split == "train"
         self.epoch = 0
         self._prepared: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._foreground: dict[str, np.ndarray] = {}
+        self._places: dict[str, list[np.ndarray]] = {}
         self._items = [item for case in material.cases(split) for item in self._items_of(case)]
         self._order: tuple[int, np.ndarray] | None = None
 
     def _items_of(self, case: Case) -> list[Item]:
-        if self.card.fit == "resize":
-            return [Item(case, 0)]
         if self.training:
             return [Item(case, draw) for draw in range(self.card.patches_per_case)]
+        if self.card.fit == "resize":
+            return [Item(case, 0)]
         shape = self._sample(case)[1].shape
         return [Item(case, draw, start) for draw, start in enumerate(grid_starts(shape, self.size))]
 
@@ -70,9 +76,11 @@ class Batches(keras.utils.PyDataset):
         return -(-len(self._items) // self.card.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        samples = [self._draw(item) for item in self._of(index)]
-        x = np.stack([image for image, _ in samples])
-        y = np.stack([mask for _, mask in samples]).astype(np.int32)
+        items = self._of(index)
+        x = np.empty((len(items), *self.size, self.material.task.channels), np.float32)
+        y = np.empty((len(items), *self.size), np.int32)
+        for row, item in enumerate(items):
+            x[row], y[row] = self._draw(item)
         return x, y
 
     def case_ids(self, step: int) -> list[str]:
@@ -80,6 +88,8 @@ class Batches(keras.utils.PyDataset):
         return [item.case.id for item in self._of(step)]
 
     def _of(self, step: int) -> list[Item]:
+        if not 0 <= step < len(self):
+            raise IndexError(f"batch {step} of {len(self)}")
         first = step * self.card.batch_size
         return [self._items[i] for i in self._epoch_order()[first : first + self.card.batch_size]]
 
@@ -96,11 +106,11 @@ class Batches(keras.utils.PyDataset):
         image, mask = self._sample(item.case)
         rng = generator(self.seed, "sample", self.epoch, item.case.id, item.draw)
         if self.card.fit != "resize":
-            start = self._random_start(item.case, mask, rng) if item.start is None else item.start
             ignore = self.material.task.ignore_label
+            start = self._random_start(item.case, mask, rng) if item.start is None else item.start
             image, mask = cut(image, start, self.size, 0), cut(mask, start, self.size, ignore)
             if item.start is not None:
-                mask = hide_covered(mask, item.start, ignore)
+                mask = hide_covered(mask, start, ignore)
         if self.training and self.augmentation is not None:
             image, mask = self.augmentation(image, mask, rng)
         return image, mask
@@ -119,22 +129,28 @@ class Batches(keras.utils.PyDataset):
         return held
 
     def _random_start(self, case: Case, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
-        """A box inside of the image, or with the image in its middle along an axis where the image is smaller."""
+        """A box inside of the image; along an axis where the image is smaller, with the image in its middle."""
+        focus, offsets = rng.random() < self.card.foreground_share, rng.random(len(self.size))
+        places = self._places_of(case, mask) if focus else []
         middle = pad_start(mask.shape, self.size)
         spare = [full - n for full, n in zip(mask.shape, self.size, strict=True)]
-        focus = rng.random() < self.card.foreground_share
-        voxels = self._foreground_of(case, mask) if focus else np.empty(0, np.int64)
-        if not len(voxels):
-            drawn = [int(rng.integers(s + 1)) if s > 0 else 0 for s in spare]
+        if places:
+            of_class = places[rng.integers(len(places))]
+            around = np.unravel_index(int(of_class[rng.integers(len(of_class))]), mask.shape)
+            # The drawn voxel lies anywhere in the box, not always in its centre.
+            drawn = [
+                int(np.clip(a - int(o * n), 0, max(s, 0)))
+                for a, o, n, s in zip(around, offsets, self.size, spare, strict=True)
+            ]
         else:
-            around = np.unravel_index(int(voxels[rng.integers(len(voxels))]), mask.shape)
-            offsets = [int(rng.integers(n)) for n in self.size]
-            drawn = [int(np.clip(a - o, 0, max(s, 0))) for a, o, s in zip(around, offsets, spare, strict=True)]
+            drawn = [int(o * (s + 1)) for o, s in zip(offsets, spare, strict=True)]
         return tuple(d if s > 0 else m for d, s, m in zip(drawn, spare, middle, strict=True))
 
-    def _foreground_of(self, case: Case, mask: np.ndarray) -> np.ndarray:
-        held = self._foreground.get(case.id)
+    def _places_of(self, case: Case, mask: np.ndarray) -> list[np.ndarray]:
+        """Flat indices of the voxels of each foreground class that the case has, evenly thinned out."""
+        held = self._places.get(case.id)
         if held is None:
-            held = np.flatnonzero((mask > 0) & (mask != self.material.task.ignore_label))
-            self._foreground[case.id] = held
+            voxels = [np.flatnonzero(mask == class_id) for class_id in range(1, self.material.task.classes)]
+            held = [places[:: -(-len(places) // MOST_PLACES)].copy() for places in voxels if len(places)]
+            self._places[case.id] = held
         return held

@@ -117,7 +117,7 @@ def _is_16_bit_png(path: Path) -> bool:
 
 def _read_tiff(path: Path, *, palette_numbers: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
-        if file.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE:
+        if file.pages.first.photometric == tifffile.PHOTOMETRIC.PALETTE:
             return _read_with_pillow(path, palette_numbers=palette_numbers)
         series = file.series[0]
         axes = series.axes

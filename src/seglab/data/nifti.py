@@ -193,8 +193,10 @@ def _unreadable(path: str, error: Exception) -> DataError:
     )
 
 
-def _voxels_apart(one: np.ndarray, other: np.ndarray, shape: Sequence[int]) -> float:
-    """The largest distance between the corners of two grids, in voxels of the first."""
+def _voxels_apart(one: np.ndarray | None, other: np.ndarray, shape: Sequence[int]) -> float:
+    """The largest distance between the corners of two grids, in voxels of the first; 0 when it has no affine."""
+    if one is None:
+        return 0.0
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]], indexing="ij")).reshape(3, -1)
     corners = np.vstack([corners, np.ones(corners.shape[1])])
     return float(np.abs(np.linalg.solve(one, (other - one) @ corners)[:3]).max())

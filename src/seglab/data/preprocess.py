@@ -74,7 +74,7 @@ class Preprocessing:
             )
         if self.mode == "zscore":
             return _zscore(image)
-        scaled = image.astype(np.float32) / np.float32(unit_of(image.dtype, self.unit))
+        scaled: np.ndarray = image.astype(np.float32) / np.float32(unit_of(image.dtype, self.unit))
         if self.mode == "standard":
             scaled = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return scaled

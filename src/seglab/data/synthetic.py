@@ -126,7 +126,7 @@ def make_case(
     rank = len(size)
     n_objects = int(rng.integers(2, 5)) + (classes - 2)
     height, owner = _blobs(rng, size, n_objects, roughness=0.12)
-    wanted = max(round(rng.uniform(*foreground) * height.size), 1)
+    wanted = max(round(rng.uniform(foreground[0], foreground[1]) * height.size), 1)
     # Raising or lowering the water line until the islands have the wanted area.
     line = np.partition(height.ravel(), -wanted)[-wanted]
     inside = height >= line
@@ -147,7 +147,7 @@ def make_case(
     for class_id in range(1, classes):
         where = mask == class_id
         if where.any():
-            texture = _TEXTURE * _grain(rng, size, 1.0 + 0.9 * (class_id - 1))
+            texture = _TEXTURE * (_grain(rng, size) if class_id == 1 else _stripes(rng, size, 3.0 * class_id))
             image = _paint(image, where, _BRIGHT + rng.uniform(-0.05, 0.03) + texture)
     image *= 1 + _SHADING * _smooth_noise(rng, size, max(size) / rank)
     image += _NOISE * rng.standard_normal(size, dtype=np.float32)
@@ -201,10 +201,19 @@ def _stretch(array: np.ndarray, axis: int, n: int) -> np.ndarray:
     return np.take(array, low, axis) * (1 - part) + np.take(array, low + 1, axis) * part
 
 
-def _grain(rng: np.random.Generator, size: Sequence[int], sigma: float) -> np.ndarray:
-    """Grain of a few pixels: noise blurred by `sigma`, standard deviation 1."""
-    noise = ndimage.gaussian_filter(rng.standard_normal(size, dtype=np.float32), sigma, truncate=2.5)
+def _grain(rng: np.random.Generator, size: Sequence[int]) -> np.ndarray:
+    """Grain of about three pixels, standard deviation 1."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(size, dtype=np.float32), 1.0, truncate=2.5)
     return noise / noise.std()
+
+
+def _stripes(rng: np.random.Generator, size: Sequence[int], wavelength: float) -> np.ndarray:
+    """A plane wave in a random direction, standard deviation 1."""
+    direction = rng.standard_normal(len(size))
+    direction *= 2 * np.pi / wavelength / np.linalg.norm(direction)
+    axes = np.meshgrid(*[np.arange(n, dtype=np.float32) for n in size], indexing="ij", sparse=True)
+    phase = sum(np.float32(d) * axis for d, axis in zip(direction, axes, strict=True))
+    return np.sqrt(2).astype(np.float32) * np.sin(phase + np.float32(rng.uniform(0, 2 * np.pi)))
 
 
 def _paint(image: np.ndarray, where: np.ndarray, value: np.ndarray) -> np.ndarray:
