@@ -39,7 +39,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Attributes:
         scale: a float32 variable, 1 at the start, that a plateau callback lowers; part of the state of a run, and not
-            among the variables of the optimizer.
+            among the variables of the optimizer. A compiled step reads it anew on TensorFlow; on JAX it is traced in.
         plateau: settings of that callback, or None when nothing is to lower the scale.
 
     Raises:

@@ -295,6 +295,7 @@ def test_a_warm_up_of_all_epochs_is_refused(name):
         getattr(schedules, name)(0.1, 3, 10, warmup_epochs=3.0)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="training is TensorFlow's")
 def test_scale_lowers_every_schedule_in_a_compiled_step():
     """The step is traced once; the variable must not be frozen into it."""
     assert schedules.constant(0.1, 2, 2).plateau is None
