@@ -6,6 +6,7 @@ import math
 import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -31,12 +32,13 @@ def model_card(model: keras.Model, batch_size: int) -> str:
     measured = measured_training_bytes(model, batch_size)
     facts = {
         "model": model.name,
-        "input": f"{size} ({model.dtype_policy.name})",
+        "input": size,
+        "precision": model.dtype_policy.name,
         "parameters": f"{total:,} ({trainable:,} trainable)",
         "forward pass": f"{flops / GIGA:,.3f} GFLOP an input (convolutions and dense layers, a multiply-add is 2)",
         "training step": f"about {3 * flops / GIGA:,.3f} GFLOP an input (the backward pass costs twice the forward)",
         "memory, estimated": f"{estimated / MEBI:,.0f} MiB for a training step with Adam and batch size {batch_size}",
-        "memory, measured": f"{measured / MEBI:,.0f} MiB ({_measured_on()})",
+        "memory, measured": f"{measured / MEBI:,.0f} MiB ({'on the GPU' if _gpu() else 'growth of this process, tracing included'})",
     }
     return "\n".join([layer_table(model), "", *(f"{name + ':':<19}{fact}" for name, fact in facts.items())])
 
@@ -108,36 +110,57 @@ def _bytes(shape: Any, dtype: str) -> int:
 
 
 def measured_training_bytes(model: keras.Model, batch_size: int) -> int:
-    """Growth of this process's peak memory (on a GPU: of the device's) over two steps on random images.
+    """How far memory rises above what it was (of this process; on a GPU, of the device) in two steps on random images.
 
-    The model is trained by these steps, so measure one that is not needed afterwards, and in a fresh process: a peak
-    that lies behind hides a smaller one. The loss is the mean square of the logits, whose own memory is small.
+    The model is trained by these steps, so measure one that is not needed afterwards, in a fresh process: what an
+    allocator keeps from before is used again and not seen. The loss is the mean square of the logits, whose own memory
+    is small.
     """
     images = np.random.default_rng(0).random((batch_size, *model.inputs[0].shape[1:]), "float32")
     truth = np.zeros((batch_size, *model.inputs[0].shape[1:-1]), "int32")
     model.compile(optimizer="adam", loss=lambda _, y_pred: ops.mean(ops.square(y_pred)))
-    before = _peak_bytes()
+    memory = _GpuMemory() if _gpu() else ProcessMemory()
+    before = memory.start()
     for _ in range(2):
         model.train_on_batch(images, truth)
-    return _peak_bytes() - before
+    return memory.peak() - before
 
 
-def _gpu() -> str | None:
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
+class ProcessMemory:
+    """Resident memory in bytes and its peak since `start`."""
 
-    return "GPU:0" if tf.config.list_physical_devices("GPU") else None
+    def start(self) -> int:
+        if sys.platform != "linux":
+            return self.peak()
+        # Linux forgets the peak so far when asked to; elsewhere a larger peak that lies behind hides a smaller one.
+        Path("/proc/self/clear_refs").write_text("5")
+        return self.peak()
+
+    def peak(self) -> int:
+        if sys.platform == "linux":
+            status = Path("/proc/self/status").read_text()
+            return int(status.split("VmHWM:")[1].split()[0]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _peak_bytes() -> int:
-    if gpu := _gpu():
+class _GpuMemory:
+    """Memory of the first GPU in bytes and its peak since `start`."""
+
+    def start(self) -> int:
         import tensorflow as tf
 
-        return tf.config.experimental.get_memory_info(gpu)["peak"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        tf.config.experimental.reset_memory_stats("GPU:0")
+        return tf.config.experimental.get_memory_info("GPU:0")["current"]
+
+    def peak(self) -> int:
+        import tensorflow as tf
+
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
 
 
-def _measured_on() -> str:
-    return "on the GPU" if _gpu() else "growth of the process, with the compiled step"
+def _gpu() -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
