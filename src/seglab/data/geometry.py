@@ -9,26 +9,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
-import cv2
 import numpy as np
-from scipy import ndimage
+from scipy import sparse
 
 
 def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Linear interpolation to `size`, pixel centres half a pixel in; where 2D shrinks, the mean over each new pixel."""
-    shape, size = image.shape[:-1], tuple(size)
-    if shape == size:
-        return image
-    if len(size) == 2:
-        shrinks = size[0] <= shape[0] and size[1] <= shape[1]
-        way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        channels = [cv2.resize(image[..., c], size[::-1], interpolation=way) for c in range(image.shape[-1])]
-        return np.stack(channels, axis=-1)
-    factors = [new / old for new, old in zip(size, shape, strict=True)]
-    resized = [
-        ndimage.zoom(image[..., c], factors, order=1, mode="nearest", grid_mode=True) for c in range(image.shape[-1])
-    ]
-    return np.stack(resized, axis=-1).astype(image.dtype, copy=False)
+    """`(…, C)` float32 to `(*size, C)`, each axis for itself: linear interpolation where it grows, the mean over each
+    new pixel where it shrinks. Pixel centres lie half a pixel in; beyond the outermost, their value goes on."""
+    for axis, (old, new) in enumerate(zip(image.shape[:-1], size, strict=True)):
+        if old != new:
+            lines = np.moveaxis(image, axis, 0)
+            resized = _resizing(old, new) @ np.ascontiguousarray(lines).reshape(old, -1)
+            image = np.moveaxis(resized.reshape(new, *lines.shape[1:]), 0, axis)
+    return np.ascontiguousarray(image)
+
+
+def _resizing(old: int, new: int) -> sparse.csr_array:
+    """The share `(new, old)` of each old pixel in each new one; rows sum to 1."""
+    if new < old:
+        edges, pixels = np.arange(new + 1) * (old / new), np.arange(old)
+        reach = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+        return sparse.csr_array((np.maximum(reach, 0) * (new / old)).astype(np.float32))
+    at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
+    low = at.astype(int)
+    share = (at - low).astype(np.float32)
+    columns = np.stack([low, np.minimum(low + 1, old - 1)], axis=1)
+    rows = np.repeat(np.arange(new), 2)
+    return sparse.csr_array((np.stack([1 - share, share], axis=1).ravel(), (rows, columns.ravel())), shape=(new, old))
 
 
 def resize_mask(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from seglab.errors import DataError
 
@@ -29,12 +29,15 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
     UnidentifiedImageError,
+    Image.DecompressionBombError,
     tifffile.TiffFileError,
 )
 
 
 def read_image_file(path: str | Path) -> np.ndarray:
     """`(H, W, C)` uint8, uint16 or float32; channels in file order (RGB), palettes resolved, alpha kept.
+
+    A photograph is turned as its EXIF orientation says, which is how it is shown to whoever draws its mask.
 
     Raises:
         DataError: a file that cannot be decoded whole, holds several pages, or holds NaN or infinite values.
@@ -58,7 +61,7 @@ def read_image_file(path: str | Path) -> np.ndarray:
 
 
 def read_mask_file(path: str | Path) -> np.ndarray:
-    """`(H, W)` of the values as stored: palette numbers stay numbers, grey saved as RGB becomes grey.
+    """`(H, W)` of the values as stored: palette numbers stay numbers, grey saved as RGB or RGBA becomes grey.
 
     Raises:
         DataError: as `read_image_file`, or a mask in real colours.
@@ -66,6 +69,8 @@ def read_mask_file(path: str | Path) -> np.ndarray:
     values = _read(Path(path), palette_numbers=True)
     if values.ndim == 2:
         return values
+    if values.shape[-1] in (2, 4) and (values[..., -1] == values[0, 0, -1]).all():
+        values = values[..., :-1]  # an alpha channel that hides nothing
     if (values == values[..., :1]).all():
         return values[..., 0]
     raise DataError(
@@ -106,7 +111,7 @@ def _read_with_pillow(path: Path, *, palette_numbers: bool) -> np.ndarray:
         if palette_numbers and image.mode == "P":
             return np.asarray(image)
         plain = image.convert(_TO_PLAIN_MODE[image.mode]) if image.mode in _TO_PLAIN_MODE else image
-        return np.asarray(plain)
+        return np.asarray(ImageOps.exif_transpose(plain))
 
 
 def _is_16_bit_png(path: Path) -> bool:

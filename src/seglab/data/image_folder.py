@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -91,9 +92,9 @@ class ImageFolder:
         return f"{case.image[0]} with mask {case.label}"
 
     def digest(self) -> str:
-        """SHA-256 of all files' contents, their names, and how labels are read."""
-        files = {f"image/{Path(case.image[0]).name}": case.image[0] for case in self.cases}
-        files |= {f"mask/{Path(case.label).name}": case.label for case in self.cases if case.label}
+        """SHA-256 of all files' contents, the case ids, and how labels are read."""
+        files = {f"image/{case.id}": case.image[0] for case in self.cases}
+        files |= {f"mask/{case.id}": case.label for case in self.cases if case.label}
         settings = {"label_values": list(self._labels.values), "ignore_value": self._labels.ignore_value}
         return digest_files(files, settings)
 
@@ -121,15 +122,16 @@ def _files_by_stem(root: Path, folder: str, key: str) -> dict[str, Path]:
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or not entry.is_file() or entry.suffix.lower() not in IMAGE_ENDINGS:
             continue
-        if entry.stem in found:
+        stem = _stem(entry)
+        if stem in found:
             raise DataError(
                 "two files of one name",
                 where=str(path),
-                found=f"{found[entry.stem].name} and {entry.name}",
+                found=f"{found[stem].name} and {entry.name}",
                 expected="one file for each name, since image and mask are matched by it",
                 remedy="remove one of them",
             )
-        found[entry.stem] = entry
+        found[stem] = entry
     if not found:
         raise DataError(
             "a data folder without images",
@@ -139,6 +141,21 @@ def _files_by_stem(root: Path, folder: str, key: str) -> dict[str, Path]:
             remedy=f"check {key}, or convert the files",
         )
     return found
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending, the same for an é in one character (Linux, Windows) or in two (macOS)."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "a file name that is no text",
+            where=str(path.parent),
+            found=ascii(path.name),
+            expected="a name in UTF-8",
+            remedy="rename the file; it becomes the id of its case",
+        ) from error
+    return unicodedata.normalize("NFC", path.stem)
 
 
 def _check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:

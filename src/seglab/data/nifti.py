@@ -29,6 +29,8 @@ _UNREADABLE = (
 )
 # Image and label grids may differ by rounding in their headers: this share of a voxel.
 _AFFINE_TOLERANCE = 0.05
+# Of the three directions of an affine; more means that two of them, or a spacing of 0, collapse.
+_LARGEST_CONDITION = 1e6
 
 
 class Nifti:
@@ -53,19 +55,20 @@ class Nifti:
         self.name = str(described.get("name") or self._root.name)
         self.split: Mapping[str, Sequence[str]] | None = None
         labels = _section(described, "labels", self._root)
-        values = tuple(sorted(_label_value(key, self._root) for key in labels))
+        names = {_label_value(key, self._root): str(name) for key, name in labels.items()}
+        if len(set(names.values())) < len(labels):
+            raise _malformed(self._root, f'"labels": {labels!r}', "a value and a name of its own for each class")
+        values = tuple(sorted(names))
         remedy = f'declare it under "labels" in {self._root / "dataset.json"}, or correct the label file'
         self._labels = LabelMap(values, remedy=remedy)
         modalities = _section(described, "modality", self._root)
-        self.task = Task(
-            rank=3, channels=len(modalities), class_names=tuple(str(labels[str(value)]) for value in values)
-        )
+        self.task = Task(rank=3, channels=len(modalities), class_names=tuple(names[value] for value in values))
         self.cases = self._find_cases(described, group_pattern)
 
     def _find_cases(self, described: Mapping[str, Any], group_pattern: str | None) -> list[Case]:
         files: dict[str, tuple[Path, Path]] = {}
         for pair in _section(described, "training", self._root, kind=list):
-            if not isinstance(pair, Mapping) or "image" not in pair or "label" not in pair:
+            if not isinstance(pair, Mapping) or not all(isinstance(pair.get(k), str) for k in ("image", "label")):
                 raise _malformed(self._root, f"training entry {pair!r}", 'an object with "image" and "label"')
             image, label = self._root / pair["image"], self._root / pair["label"]
             for path in (image, label):
@@ -118,15 +121,18 @@ class Nifti:
         if case.label is None:
             return sample
         label, _ = _load_ras(case.label)
-        if label.shape != sample.image.shape[:-1]:
+        values = _values(label, case.label)
+        if values.ndim == 4 and values.shape[-1] == 1:
+            values = values[..., 0]
+        if values.shape != sample.image.shape[:-1]:
             raise DataError(
                 "a label of another size than its image",
                 where=case.label,
-                found=f"{label.shape} in RAS order",
+                found=f"{values.shape} in RAS order",
                 expected=f"{sample.image.shape[:-1]} as {case.image[0]}",
                 remedy="resample the label to the grid of its image (nearest neighbour), or remove the case",
             )
-        apart = _voxels_apart(sample.affine, label.affine, label.shape)
+        apart = _voxels_apart(sample.affine, label.affine, values.shape)
         if apart > _AFFINE_TOLERANCE:
             raise DataError(
                 "a label that lies elsewhere than its image",
@@ -135,7 +141,7 @@ class Nifti:
                 expected=f"the affine of {case.image[0]}",
                 remedy="resample the label to the image, or copy the image's header if only the header is wrong",
             )
-        sample.mask = self._labels.ids(_values(label, case.label), case.label)
+        sample.mask = self._labels.ids(values, case.label)
         return sample
 
     def describe_files(self, case: Case) -> str:
@@ -143,9 +149,9 @@ class Nifti:
         return f"{case.image[0]} with label {case.label}"
 
     def digest(self) -> str:
-        """SHA-256 of all files' contents, their names, and how labels and channels are read."""
-        files = {f"image/{Path(case.image[0]).name}": case.image[0] for case in self.cases}
-        files |= {f"label/{Path(case.label).name}": case.label for case in self.cases if case.label}
+        """SHA-256 of all files' contents, the case ids, and how labels and channels are read."""
+        files = {f"image/{case.id}": case.image[0] for case in self.cases}
+        files |= {f"label/{case.id}": case.label for case in self.cases if case.label}
         return digest_files(files, {"label_values": list(self._labels.values), "channels": self.task.channels})
 
 
@@ -170,6 +176,14 @@ def _load_ras(path: str) -> tuple[Any, np.ndarray]:
                 found=f"shape {image.shape}",
                 expected="three spatial axes",
                 remedy="use data=image_folder for 2D images",
+            )
+        if not np.isfinite(image.affine).all() or np.linalg.cond(image.affine[:3, :3]) > _LARGEST_CONDITION:
+            raise DataError(
+                "a volume whose header does not say where its voxels lie",
+                where=path,
+                found=f"affine {np.round(image.affine, 4).tolist()}",
+                expected="finite numbers, and three axes in three directions",
+                remedy="write the header anew (spacing and directions), or remove the case",
             )
         return nib.as_closest_canonical(image), image.affine
     except _UNREADABLE as error:
@@ -197,7 +211,7 @@ def _voxels_apart(one: np.ndarray | None, other: np.ndarray, shape: Sequence[int
     """The largest distance between the corners of two grids, in voxels of the first; 0 when it has no affine."""
     if one is None:
         return 0.0
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape[:3]], indexing="ij")).reshape(3, -1)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij")).reshape(3, -1)
     corners = np.vstack([corners, np.ones(corners.shape[1])])
     return float(np.abs(np.linalg.solve(one, (other - one) @ corners)[:3]).max())
 
@@ -212,7 +226,7 @@ def _read_description(path: Path) -> Mapping[str, Any]:
             remedy="give the folder: data.root=…",
         )
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise DataError(
             "a description that is no JSON",

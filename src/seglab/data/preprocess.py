@@ -35,8 +35,8 @@ class Preprocessing:
         mode: one of the above.
         channels: channels C that the model was made for.
         unit: the largest value of the training images' number type (255 for 8 bit, 65535 for 16 bit, 1 for floats).
-            A whole-number image is divided by the largest value of its own type, a float image by `unit`: it is
-            taken to hold the numbers that the training files held.
+            An image of 8 or 16 bit is divided by the largest value of its own type, any other (float, int64) by
+            `unit`: it is taken to hold the numbers that the training files held.
         mean, std: per channel after division by the unit; 0 and 1 unless `standard`.
     """
 
@@ -113,10 +113,13 @@ def fit_preprocessing(source: Source, cases: Sequence[Case], mode: Mode) -> Prep
 
 
 def unit_of(dtype: np.dtype, for_floats: float) -> float:
-    """The value that stands for full brightness: the largest of a whole-number type, `for_floats` for floats."""
+    """The value that stands for full brightness: 255 or 65535 of an image of 8 or 16 bit, 1 of a binary one.
+
+    Of every other type it is `for_floats`: signed and wide integers are what arithmetic or JSON made of an image.
+    """
     if dtype.kind == "b":
         return 1.0
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else for_floats
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" and dtype.itemsize <= 2 else for_floats
 
 
 def _zscore(image: np.ndarray) -> np.ndarray:

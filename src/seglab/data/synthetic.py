@@ -136,8 +136,8 @@ def make_case(
     distractor_height, _ = _blobs(rng, size, int(rng.integers(4, 8)), roughness=0.0)
     near = ndimage.uniform_filter(inside.astype(np.float32), 5) > 0
     distractor_height[near] = -np.inf
-    share = rng.uniform(0.8, 1.4) * wanted
-    distractor = distractor_height >= np.partition(distractor_height.ravel(), -int(share))[-int(share)]
+    share = max(int(rng.uniform(0.8, 1.4) * wanted), 1)
+    distractor = distractor_height >= np.partition(distractor_height.ravel(), -share)[-share]
     distractor &= ~near
 
     image = np.full(size, _BACKGROUND, np.float32)
