@@ -36,7 +36,7 @@ class DataCard(Section):
     normalize: Literal["scale", "standard", "zscore"]
     workers: NonNegativeInt
     split: SplitSettings
-    split_seed: int | None
+    split_seed: NonNegativeInt | None
     limit_cases: PositiveInt | None
     validate_on_train: bool
 

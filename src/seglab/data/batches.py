@@ -11,6 +11,7 @@ from seglab.data.augment import Augmentation
 from seglab.data.cases import Case
 from seglab.data.geometry import cut, grid_starts, hide_covered, pad_start, resize_image, resize_mask
 from seglab.data.material import Material
+from seglab.data.memory import SourceInMemory
 from seglab.data.randomness import generator
 from seglab.schema import DataCard
 
@@ -126,6 +127,8 @@ class Batches(keras.utils.PyDataset):
             if self.card.fit == "resize":
                 image, mask = resize_image(image, self.size), resize_mask(mask, self.size)
             held = self._prepared[case.id] = np.ascontiguousarray(image, np.float32), mask
+            if isinstance(self.material.source, SourceInMemory):
+                self.material.source.forget(case)
         return held
 
     def _random_start(self, case: Case, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:

@@ -38,13 +38,16 @@ class Material:
 
 
 def gather(config: Config) -> Material:
-    """Find the cases, split them, fit the preprocessing.
+    """Find the cases, split them, read them all once, fit the preprocessing.
+
+    Training and validation cases stay in memory, as `SourceInMemory` holds them. Test cases are only read, so that a
+    file which cannot be used is known before the first epoch and not after the last.
 
     Raises:
         DataError: files that cannot be used, or a split that cannot be made of them.
     """
     card = config.data_card
-    source: Source = SourceInMemory(config.data.build())
+    source = SourceInMemory(config.data.build())
     if source.task.rank != card.rank:
         raise DataError(
             "data of another rank than its config says",
@@ -78,6 +81,8 @@ def gather(config: Config) -> Material:
         )
     base = Material(source, split, source.task, Preprocessing("zscore", source.task.channels), "")
     training = base.cases("train")
+    source.load(list(dict.fromkeys([*training, *base.cases("val")])))
+    source.check(base.cases("test"))
     return replace(
         base,
         task=source.task.with_frequencies(class_frequencies(source, training)),

@@ -1,4 +1,4 @@
-"""Decode once: a source that keeps what it has read, and the counts taken from it."""
+"""Decode once: a source that keeps what it was told to load, and the counts taken from it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from seglab.data.cases import Case, Sample, Source
 
 
 class SourceInMemory:
-    """A `Source` that keeps every sample of another one in memory, in the number type of the file.
+    """A `Source` that keeps samples of another one in memory, in the number type of the file, from `load` to `forget`.
 
+    A case that was not loaded is read each time, so that cases which are needed once fill no memory.
     Safe to read from several threads. Nobody may write to the arrays that `read` returns.
     """
 
@@ -22,18 +23,28 @@ class SourceInMemory:
         self.name, self.task, self.cases, self.split = source.name, source.task, source.cases, source.split
 
     def load(self, cases: Sequence[Case], *, threads: int = 4) -> None:
-        """Read these cases now, several at a time; raises the first `DataError` in the order of the cases."""
+        """Read these cases now, several at a time, and keep them; raises the first `DataError` in their order."""
         with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(self.read, cases):
+            for case, sample in zip(cases, pool.map(self.read, cases), strict=True):
+                self._samples[case.id] = sample
+
+    def check(self, cases: Sequence[Case], *, threads: int = 4) -> None:
+        """Read these cases and keep none; raises the first `DataError` in their order. Generated ones are left out."""
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(self._read_and_drop, [case for case in cases if case.image]):
                 pass
 
+    def _read_and_drop(self, case: Case) -> None:
+        self.read(case)
+
+    def forget(self, case: Case) -> None:
+        """Give the memory of a case back; its next `read` decodes it again."""
+        self._samples.pop(case.id, None)
+
     def read(self, case: Case) -> Sample:
-        """As `Source.read`; the second time from memory."""
-        sample = self._samples.get(case.id)
-        if sample is None:
-            sample = self._source.read(case)
-            self._samples[case.id] = sample
-        return sample
+        """As `Source.read`, from memory when the case is loaded."""
+        held = self._samples.get(case.id)
+        return self._source.read(case) if held is None else held
 
     def read_image(self, case: Case) -> Sample:
         """As `Source.read_image`; taken from memory when the whole case is there."""
