@@ -30,7 +30,16 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)
+        @functools.wraps(task)
+        def job(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg)
+            except SeglabError as error:
+                if sweep_tags():  # the other jobs of a sweep go on
+                    raise
+                _leave(error)
+
+        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
 
         @functools.wraps(task)
         def entry() -> None:
@@ -74,13 +83,12 @@ def sweep_tags() -> dict[str, str]:
 def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError:
     """Say which override Hydra stumbled over, what is allowed in its place and the nearest match."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
 
     overrides = []
     for word in words:
         try:
             overrides.append(OverridesParser.create().parse_override(word))
-        except OverrideParseException:
+        except HydraException:
             return ConfigError(
                 "a word on the command line that cannot be read",
                 where=word,

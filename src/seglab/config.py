@@ -103,6 +103,10 @@ class Config:
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
+    known = [*_ROOT_VALUES, *_CARDS, *_PLAIN]
+    for key in known:
+        if key not in cfg:
+            raise ConfigError("a missing section", where=key, expected=f"a value or a group named {key}")
     try:
         resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True) if OmegaConf.is_config(cfg) else cfg
     except OmegaConfBaseException as error:
@@ -112,26 +116,24 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             found=str(error.msg).splitlines()[0],
             remedy=f"give it on the command line: {error.full_key}=…",
         ) from error
-    resolved = dict(_as_mapping(resolved))
-    known = [*_ROOT_VALUES, *_CARDS, *_PLAIN]
+    resolved = _as_mapping(resolved)
     for key in resolved:
         if key not in known:
             raise _unknown(key, known)
-    for key in known:
-        if key not in resolved:
-            raise ConfigError("a missing section", where=key, expected=f"a value or a group named {key}")
     for key, kind in _ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
     for group in (*_CARDS, *_PLAIN):
         if not isinstance(resolved[group], Mapping):
             raise ConfigError("a group that is not chosen", where=group, found=resolved[group], remedy=f"{group}=…")
+    data_card = _card("data", resolved["data"], DataCard)
+    model_card = _card("model", resolved["model"], ModelCard)
     parts = {group: _component(group, resolved[group], card) for group, card in _CARDS.items()}
     config = Config(
         seed=resolved["seed"],
         run_name=resolved["run_name"],
         resume=resolved["resume"],
-        data_card=_card("data", resolved["data"], DataCard),
-        model_card=_card("model", resolved["model"], ModelCard),
+        data_card=data_card,
+        model_card=model_card,
         learning_rate=resolved["optimizer"]["learning_rate"],
         precision=_validate("precision", resolved["precision"], PrecisionSettings),
         trainer=_validate("trainer", resolved["trainer"], TrainerSettings),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import hydra
@@ -38,7 +38,7 @@ def rank_fitting(group: str, option: str) -> list[str]:
     if group == "data":
         card = OmegaConf.load(CONF / "data" / f"{option}.yaml")
         overrides += ["model=unet3d"] if card.rank == 3 else []
-        overrides += ["data.root=some/folder"] if "root" in card else []
+        overrides += ["data.root=some/folder"] if OmegaConf.is_missing(card, "root") else []
     return overrides
 
 
@@ -136,7 +136,7 @@ BAD_WORDS = [
 def test_the_command_line_says_the_same_and_leaves_with_2(
     words: list[str], expected: list[str], tmp_path: Path
 ) -> None:
-    start = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / "train.py"), *words],
         cwd=tmp_path,
@@ -145,7 +145,7 @@ def test_the_command_line_says_the_same_and_leaves_with_2(
         timeout=60,
         check=False,
     )
-    seconds = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith("import time:"))
     assert done.returncode == 2, said
@@ -154,7 +154,7 @@ def test_the_command_line_says_the_same_and_leaves_with_2(
     assert "Traceback" not in said
     for word in expected:
         assert word in said, f"{word!r} not in:\n{said}"
-    assert seconds < 10  # two on a quiet machine
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2, "seconds of computing until refused"
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
