@@ -7,9 +7,11 @@ and cases that the kernels do not know use. Weights, configuration and results a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 # dtypes that TensorFlow's fused normalisation takes, always with float32 parameters and statistics.
@@ -144,7 +146,6 @@ class UpConcatConv(keras.layers.Layer):
         if any(a is not None and b is not None and 2 * a != b for a, b in zip(low[1:-1], skip[1:-1], strict=True)):
             raise ValueError(f"the skip must be twice as large as the features below it: {tuple(low)}, {tuple(skip)}")
         rank = len(low) - 2
-        self.low_channels = low[-1]
         # Cast by hand: the 4-wide kernel is made of sums of this one, which would lose bits in half precision.
         self.kernel = self.add_weight(
             shape=(3,) * rank + (low[-1] + skip[-1], self.filters),
@@ -174,9 +175,11 @@ class UpConcatConv(keras.layers.Layer):
         import tensorflow as tf
 
         kernel = ops.convert_to_tensor(self.kernel)
-        of_low, of_skip = kernel[..., : self.low_channels, :], kernel[..., self.low_channels :, :]
+        of_low, of_skip = tf.split(kernel, [low.shape[-1], skip.shape[-1]], axis=-2)
         shape = tf.concat([tf.shape(skip)[:-1], [self.filters]], axis=0)
-        y = tf.nn.conv_transpose(low, tf.cast(transposed_kernel(of_low), low.dtype), shape, strides=2, padding="SAME")
+        # Summed in float32, then rounded once.
+        of_low = transposed_kernel(of_low, low.dtype)
+        y = tf.nn.conv_transpose(low, of_low, shape, strides=2, padding="SAME")
         # Without the layout, the eager gradient of the 3D kernel fails.
         layout = {4: "NHWC", 5: "NDHWC"}[len(skip.shape)]
         return y + tf.nn.convolution(skip, tf.cast(of_skip, skip.dtype), padding="SAME", data_format=layout)
@@ -194,21 +197,22 @@ class UpConcatConv(keras.layers.Layer):
         }
 
 
-def transposed_kernel(kernel: Any) -> Any:
+def transposed_kernel(kernel: Any, dtype: Any) -> Any:
     """The 4-wide kernel of the transposed convolution with stride 2 that repeats each value twice, then convolves.
 
-    Along one axis `[a, b, c]` becomes `[c, c + b, b + a, a]`: the flipped kernel convolved with `[1, 1]`.
+    Along one axis `[a, b, c]` becomes `[c, b + c, a + b, a]`: the flipped kernel convolved with `[1, 1]`.
 
     Args:
         kernel: `(3, ..., input channels, filters)`.
+        dtype: dtype of the result; sums run in the kernel's own.
 
     Returns:
         `(4, ..., filters, input channels)`, the order of axes that transposed convolutions take.
     """
     rank = len(kernel.shape) - 2
-    kernel = ops.flip(ops.swapaxes(kernel, -1, -2), axis=tuple(range(rank)))
-    for axis in range(rank):
-        before, after = ([(0, 0)] * (rank + 2) for _ in range(2))
-        before[axis], after[axis] = (1, 0), (0, 1)
-        kernel = ops.pad(kernel, after) + ops.pad(kernel, before)
-    return kernel
+    along = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    # One product for all axes: the Kronecker power maps the 3**rank taps to 4**rank.
+    taps = ops.convert_to_tensor(reduce(np.kron, [along] * rank), dtype=kernel.dtype)
+    wide = ops.matmul(taps, ops.reshape(kernel, (3**rank, -1)))
+    wide = ops.cast(ops.reshape(wide, (4**rank, *kernel.shape[-2:])), dtype)
+    return ops.reshape(ops.swapaxes(wide, 1, 2), (4,) * rank + (kernel.shape[-1], kernel.shape[-2]))
