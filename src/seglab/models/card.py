@@ -30,6 +30,7 @@ def model_card(model: keras.Model, batch_size: int) -> str:
     size = " x ".join(str(side) for side in model.inputs[0].shape[1:])
     estimated = estimated_training_bytes(model, batch_size)
     measured = measured_training_bytes(model, batch_size)
+    where = "on the GPU" if _gpu() else "growth of this process, tracing included"
     facts = {
         "model": model.name,
         "input": size,
@@ -38,7 +39,7 @@ def model_card(model: keras.Model, batch_size: int) -> str:
         "forward pass": f"{flops / GIGA:,.3f} GFLOP an input (convolutions and dense layers, a multiply-add is 2)",
         "training step": f"about {3 * flops / GIGA:,.3f} GFLOP an input (the backward pass costs twice the forward)",
         "memory, estimated": f"{estimated / MEBI:,.0f} MiB for a training step with Adam and batch size {batch_size}",
-        "memory, measured": f"{measured / MEBI:,.0f} MiB ({'on the GPU' if _gpu() else 'growth of this process, tracing included'})",
+        "memory, measured": f"{measured / MEBI:,.0f} MiB ({where})",
     }
     return "\n".join([layer_table(model), "", *(f"{name + ':':<19}{fact}" for name, fact in facts.items())])
 
