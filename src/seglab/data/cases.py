@@ -83,7 +83,7 @@ class Source(Protocol):
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts `slice2` before `slice10`: runs of digits compare as numbers."""
     parts = re.split(r"(\d+)", text)
-    return tuple((1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts if part)
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 
 def assign_groups(ids: Sequence[str], *, pattern: str | None = None, block_size: int | None = None) -> dict[str, str]:

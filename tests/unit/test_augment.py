@@ -1,0 +1,197 @@
+"""Augmentation: a mask drawn into the image comes back as its own threshold, and the generator decides everything."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy import ndimage
+
+from seglab.data.augment import Augment, none
+from seglab.data.randomness import generator
+from seglab.errors import ConfigError
+from seglab.task import Task
+
+CONF = Path(__file__).parents[2] / "conf" / "augment"
+OFF = {"flip": 0.0, "rotate90": 0.0, "affine": 0.0, "elastic": 0.0, "intensity": 0.0}
+TASKS = {rank: Task(rank, 1, ("background", "object")) for rank in (2, 3)}
+
+
+def _from_yaml(option, rank, channels=1):
+    settings = yaml.safe_load((CONF / f"{option}.yaml").read_text())
+    own = {key: value for key, value in settings.items() if key not in ("name", "_target_")}
+    return Augment(Task(rank, channels, ("background", "object")), **own)
+
+
+def _blob(size, seed=0):
+    """An asymmetric blob away from the border, as a mask."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=size), max(size) / 10)
+    inner = np.zeros(size, bool)
+    inner[tuple(slice(n // 6, -(n // 6)) for n in size)] = True
+    return ((noise > 0) & inner).astype(np.uint8)
+
+
+def _noise(size, channels=1, seed=0):
+    return np.random.default_rng(seed).normal(size=(*size, channels)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"flip": 0.5, "rotate90": 0.5},
+        {"flip": 1.0},
+        {"rotate90": 1.0, "axes": [0, 1]},
+        {"rotate90": 1.0, "axes": "all"},
+    ],
+)
+@pytest.mark.parametrize("size", [(24, 24), (24, 17), (12, 12, 12), (12, 9, 12)])
+def test_turns_move_image_and_mask_exactly_alike(settings, size):
+    rank = len(size)
+    axes = list(range(rank)) if settings.get("axes") == "all" else settings.get("axes")
+    augment = Augment(TASKS[rank], **{**OFF, **settings, "axes": axes})
+    mask = _blob(size)
+    image = mask[..., None].astype(np.float32)
+    moved = 0
+    for draw in range(20):
+        out, out_mask = augment(image, mask, generator(0, draw))
+        assert out.shape == image.shape
+        assert np.array_equal(out[..., 0] > 0.5, out_mask == 1)
+        moved += not np.array_equal(out_mask, mask)
+    # Quarter turns alone leave a plane with unequal sides as it is.
+    sides = [size[axis] for axis in axes or ()]
+    assert (moved > 2) == ("flip" in settings or len(set(sides)) < len(sides))
+
+
+@pytest.mark.parametrize("settings", [{"affine": 1.0, "rotate_degrees": 45.0, "scale": 0.3}, {"elastic": 1.0}])
+@pytest.mark.parametrize("size", [(96, 96), (80, 110)])
+def test_warps_move_image_and_mask_alike(settings, size):
+    augment = Augment(TASKS[2], **{**OFF, **settings})
+    mask = _blob(size)
+    for draw in range(10):
+        out, out_mask = augment(mask[..., None].astype(np.float32), mask, generator(1, draw))
+        known = out_mask != 255
+        thresholded = (out[..., 0] > 0.5) & known
+        assert 2 * (thresholded & (out_mask == 1)).sum() / (thresholded.sum() + (out_mask == 1).sum()) > 0.97
+        assert not np.array_equal(out_mask, mask)
+        assert set(np.unique(out_mask)) <= {0, 1, 255}
+
+
+def test_what_comes_from_outside_is_ignored():
+    augment = Augment(TASKS[2], **{**OFF, "affine": 1.0, "rotate_degrees": 45.0, "scale": 0.5})
+    mask = np.zeros((64, 64), np.uint8)
+    image = np.ones((64, 64, 1), np.float32)
+    ignored = []
+    for draw in range(20):
+        out, out_mask = augment(image, mask, generator(2, draw))
+        # The image is 1 wherever it is known, up to the pixel at the border that is mixed with the outside.
+        known = ndimage.binary_erosion(out_mask == 0, iterations=2)
+        assert np.allclose(out[known], 1)
+        ignored.append((out_mask == 255).mean())
+    assert max(ignored) > 0.1
+
+
+def test_axes_keep_directions_that_matter():
+    image = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
+    mask = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    for draw in range(10):
+        _, out = Augment(TASKS[2], **{**OFF, "flip": 1.0, "axes": [1]})(image, mask, generator(0, draw))
+        assert out.tolist() == [[2, 1, 0], [5, 4, 3]]
+    volume = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    body = Augment(TASKS[3], **{**OFF, "flip": 1.0, "rotate90": 1.0})
+    for draw in range(10):
+        # By default only left and right change places in a volume.
+        _, out = body(volume[..., None].astype(np.float32), volume, generator(0, draw))
+        assert np.array_equal(out, volume[::-1])
+
+
+@pytest.mark.parametrize("option", ["light", "strong"])
+@pytest.mark.parametrize(("size", "channels"), [((32, 40), 1), ((32, 32), 5), ((12, 12, 10), 1), ((8, 12, 8), 2)])
+def test_the_generator_decides_everything(option, size, channels):
+    augment = _from_yaml(option, len(size), channels)
+    image, mask = _noise(size, channels), _blob(size)
+    image.flags.writeable = mask.flags.writeable = False  # the given arrays are left alone
+    outs = []
+    for draw in range(12):
+        one, one_mask = augment(image, mask, generator(5, draw))
+        np.random.seed(draw)  # noqa: NPY002 - global state must play no part
+        other, other_mask = augment(image, mask, generator(5, draw))
+        assert one.tobytes() == other.tobytes()
+        assert np.array_equal(one_mask, other_mask)
+        assert one.shape == image.shape
+        assert (one.dtype, one_mask.dtype) == (np.float32, np.uint8)
+        assert np.isfinite(one).all()
+        outs.append(one.tobytes())
+    assert len(set(outs)) > 4
+
+
+def test_threads_do_not_disturb_each_other():
+    augment = _from_yaml("strong", 2)
+    image, mask = _noise((48, 48)), _blob((48, 48))
+
+    def run(draw):
+        return augment(image, mask, generator(0, draw))[0].tobytes()
+
+    alone = [run(draw) for draw in range(60)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(run, range(60))) == alone
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        # Amounts are drawn in −1..1; the largest change of each is checked over many draws of a ±1 checkerboard
+        # (mean 0, deviation 1), which makes the results easy to name.
+        ({"brightness": 0.5}, lambda x: np.abs(x.mean(axis=(1, 2, 3))).max() == pytest.approx(0.5, abs=0.05)),
+        ({"contrast": 0.5}, lambda x: x.std(axis=(1, 2, 3)).max() == pytest.approx(1.5, abs=0.05)),
+        ({"noise": 0.5}, lambda x: x.std(axis=(1, 2, 3)).max() == pytest.approx(np.sqrt(1.25), abs=0.05)),
+        ({"blur": 3.0}, lambda x: x.std(axis=(1, 2, 3)).min() < 0.01),
+    ],
+)
+def test_strengths_mean_what_they_say(change, expected):
+    names = ("brightness", "contrast", "gamma", "noise", "blur")
+    settings = {**OFF, "intensity": 1.0, **dict.fromkeys(names, 0.0), **change}
+    augment = Augment(TASKS[2], **settings)
+    board = (np.indices((32, 32)).sum(axis=0) % 2 * 2 - 1).astype(np.float32)[..., None]
+    mask = np.zeros((32, 32), np.uint8)
+    outs = np.stack([augment(board, mask, generator(0, draw))[0] for draw in range(150)])
+    assert expected(outs)
+
+
+def test_gamma_bends_between_the_fixed_ends():
+    names = ("brightness", "contrast", "noise", "blur")
+    augment = Augment(TASKS[2], **{**OFF, "intensity": 1.0, **dict.fromkeys(names, 0.0), "gamma": 0.5})
+    ramp = np.linspace(-3, 5, 33, dtype=np.float32).reshape(1, -1, 1)
+    middles = []
+    for draw in range(100):
+        out = augment(ramp, np.zeros((1, 33), np.uint8), generator(0, draw))[0].ravel()
+        assert (np.diff(out) >= 0).all()
+        assert out[[0, -1]].tolist() == pytest.approx([-3, 5], abs=1e-4)
+        middles.append(out[16])
+    # 0.5^0.5 = 0.7071 and 0.5^1.5 = 0.3536 of the way from −3 to 5.
+    assert max(middles) == pytest.approx(-3 + 8 * 0.7071, abs=0.1)
+    assert min(middles) == pytest.approx(-3 + 8 * 0.3536, abs=0.1)
+
+
+def test_none_changes_nothing_and_costs_nothing():
+    assert none(TASKS[2]) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [({"axes": [2]}, "augment.axes"), ({"axes": [0, 0]}, "augment.axes"), ({"scale": 1.0}, "augment.scale")],
+)
+def test_settings_that_cannot_work_are_refused(settings, key):
+    with pytest.raises(ConfigError) as caught:
+        Augment(TASKS[2], **settings)
+    assert caught.value.where == key
+
+
+def test_the_network_is_not_asked_for_news():
+    import os
+
+    augment = Augment(TASKS[2], **{**OFF, "elastic": 1.0})
+    augment(_noise((32, 32)), _blob((32, 32)), generator(0))
+    assert os.environ["NO_ALBUMENTATIONS_UPDATE"]

@@ -1,0 +1,303 @@
+"""Batches: the same for any number of workers and from any epoch, every case once, borders ignored."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seglab.data.augment import Augment
+from seglab.data.batches import MOST_PLACES, Batches
+from seglab.data.cases import Case, Sample
+from seglab.data.material import Material
+from seglab.data.memory import SourceInMemory
+from seglab.data.preprocess import Preprocessing
+from seglab.data.randomness import generator
+from seglab.data.splits import Split
+from seglab.data.synthetic import Synthetic2D
+from seglab.schema import DataCard
+from seglab.task import Task
+
+
+def _card(**changes):
+    settings = {
+        "name": "Toy",
+        "rank": 2,
+        "size": [16, 16],
+        "batch_size": 4,
+        "fit": "patch",
+        "foreground_share": 0.0,
+        "patches_per_case": 1,
+        "normalize": "scale",
+        "workers": 1,
+        "split": {"train": 0.7, "val": 0.15, "test": 0.15},
+        "split_seed": None,
+        "limit_cases": None,
+        "validate_on_train": False,
+        **changes,
+    }
+    return DataCard(**{**settings, "rank": len(settings["size"])})
+
+
+class Arrays:
+    """Cases of given masks; every pixel of an image is its mask value plus 1, so that padding shows."""
+
+    def __init__(self, masks, classes=3):
+        self.name, self.split = "arrays", None
+        self.task = Task(masks[0].ndim, 1, tuple(f"c{i}" for i in range(classes)))
+        self.cases = [Case(f"case{n}", (), None, str(n)) for n in range(len(masks))]
+        self._masks = dict(zip([case.id for case in self.cases], masks, strict=True))
+
+    def read(self, case):
+        mask = self._masks[case.id]
+        image = np.where(mask == 255, 0, mask).astype(np.float32)[..., None] + 1
+        return Sample(image, mask, (1.0,) * mask.ndim)
+
+    def read_image(self, case):
+        return self.read(case)
+
+    def describe_files(self, case):
+        return case.id
+
+    def digest(self):
+        return "0"
+
+
+def _material(source, train=None, val=()):
+    train = [case.id for case in source.cases] if train is None else train
+    split = Split(tuple(train), tuple(val), ())
+    return Material(source, split, source.task, Preprocessing("scale", source.task.channels), "0")
+
+
+def _masks(shapes, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 3, shape).astype(np.uint8) for shape in shapes]
+
+
+def _epoch(batches, epoch, threads=1):
+    batches.epoch = epoch
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(batches.__getitem__, range(len(batches))))
+
+
+def _same(one, other):
+    return all(
+        x.tobytes() == a.tobytes() and y.tobytes() == b.tobytes() for (x, y), (a, b) in zip(one, other, strict=True)
+    )
+
+
+STRONG = {"rotate90": 0.5, "affine": 0.7, "elastic": 0.3, "intensity": 0.5}
+
+
+def _toy(fit="patch", **changes):
+    source = Synthetic2D(count=11, image_size=(32, 24))
+    card = _card(fit=fit, foreground_share=0.5, patches_per_case=2, **changes)
+    augmentation = Augment(source.task, **STRONG)
+    return lambda: Batches(_material(SourceInMemory(source)), "train", card, seed=7, augmentation=augmentation)
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
+def test_worker_count_and_resume_never_change_a_batch(fit):
+    make = _toy(fit)
+    straight = make()
+    epochs = [_epoch(straight, epoch) for epoch in range(3)]
+    assert not _same(epochs[0], epochs[1])
+    # The third epoch, made at once by four threads from a fresh start.
+    assert _same(_epoch(make(), 2, threads=4), epochs[2])
+    # One batch alone, the last first.
+    alone = make()
+    alone.epoch = 1
+    assert _same([alone[5]], [epochs[1][5]])
+    assert _same([straight[0]], [epochs[2][0]])
+
+
+def test_another_seed_is_another_order_and_another_draw():
+    source = Synthetic2D(count=8, image_size=(24, 24))
+    one, other = (Batches(_material(source), "train", _card(), seed=seed) for seed in (1, 2))
+    assert [one.case_ids(step) for step in range(2)] != [other.case_ids(step) for step in range(2)]
+    assert not _same([one[0]], [other[0]])
+
+
+def test_a_case_keeps_its_draw_when_other_cases_leave():
+    """Randomness hangs on the case's id, not on its position."""
+    source = Synthetic2D(count=6, image_size=(24, 24))
+    ids = [case.id for case in source.cases]
+    all_of_them = Batches(_material(source), "train", _card(batch_size=1), seed=3)
+    few = Batches(_material(source, train=ids[3:]), "train", _card(batch_size=1), seed=3)
+    drawn = {all_of_them.case_ids(step)[0]: all_of_them[step][0].tobytes() for step in range(6)}
+    for step in range(3):
+        assert few[step][0].tobytes() == drawn[few.case_ids(step)[0]]
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
+def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
+    batches = Batches(_material(Arrays(_masks([(16, 16)] * 7))), "train", _card(fit=fit, patches_per_case=3), seed=0)
+    assert len(batches) == 6  # 7 cases × 3 samples in batches of 4: five full ones and one of 1
+    assert [len(x) for x, _ in _epoch(batches, 0)] == [4, 4, 4, 4, 4, 1]
+    ids = [i for step in range(6) for i in batches.case_ids(step)]
+    assert sorted(ids) == sorted([f"case{n}" for n in range(7)] * 3)
+    assert ids != sorted(ids)
+    with pytest.raises(IndexError):
+        batches[6]
+
+
+def test_shapes_types_and_case_ids():
+    masks = _masks([(16, 16)] * 3)
+    batches = Batches(_material(Arrays(masks)), "train", _card(fit="resize"), seed=0)
+    x, y = batches[0]
+    assert (x.shape, x.dtype, y.shape, y.dtype) == ((3, 16, 16, 1), np.float32, (3, 16, 16), np.int32)
+    for row, case_id in enumerate(batches.case_ids(0)):
+        assert np.array_equal(y[row], masks[int(case_id[-1])])
+        assert np.array_equal(x[row, ..., 0], y[row] + 1)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((9, 13), [16, 16]), ((5, 16, 7), [8, 16, 8]), ((20, 9), [16, 16])])
+def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
+    mask = _masks([shape])[0]
+    for fit in ("pad", "patch"):
+        x, y = Batches(_material(Arrays([mask])), "train", _card(fit=fit, size=size), seed=0)[0]
+        inside = y[0] != 255
+        assert inside.sum() == np.prod([min(a, b) for a, b in zip(shape, size, strict=True)])
+        assert (x[0, ..., 0][~inside] == 0).all()
+        assert np.array_equal(x[0, ..., 0][inside], y[0][inside] + 1)
+        for axis, (n, full) in enumerate(zip(shape, size, strict=True)):
+            if n <= full:
+                along = np.flatnonzero(inside.any(axis=tuple(a for a in range(len(size)) if a != axis)))
+                assert (along[0], along[-1]) == ((full - n) // 2, (full - n) // 2 + n - 1)
+
+
+def test_whole_small_volumes_come_back_whole():
+    mask = _masks([(5, 16, 7)])[0]
+    _, y = Batches(_material(Arrays([mask])), "train", _card(fit="pad", size=[8, 16, 8]), seed=0)[0]
+    assert np.array_equal(y[0][y[0] != 255].reshape(mask.shape), mask)
+
+
+@pytest.mark.parametrize("shapes", [[(40, 24), (16, 16), (9, 50)], [(20, 9, 17)]])
+def test_validation_covers_every_pixel_once_and_never_changes(shapes):
+    masks = _masks(shapes)
+    source = Arrays(masks)
+    ids = [case.id for case in source.cases]
+    card = _card(size=[16] * masks[0].ndim, foreground_share=1.0, patches_per_case=5)
+    batches = Batches(_material(source, val=ids, train=()), "val", card, seed=0)
+    first = _epoch(batches, 0)
+    assert _same(first, _epoch(batches, 9))
+    counts = np.bincount(np.concatenate([y.ravel() for _, y in first]), minlength=256)
+    truth = np.bincount(np.concatenate([mask.ravel() for mask in masks]), minlength=256)
+    assert np.array_equal(counts[:3], truth[:3])
+    seen = [i for step in range(len(batches)) for i in batches.case_ids(step)]
+    assert seen == sorted(seen)
+
+
+def test_validation_resizes_each_case_once():
+    source = Arrays(_masks([(40, 24), (9, 50)]))
+    batches = Batches(_material(source, val=["case0", "case1"], train=()), "val", _card(fit="resize"), seed=0)
+    x, y = batches[0]
+    assert batches.case_ids(0) == ["case0", "case1"]
+    assert x.shape == (2, 16, 16, 1)
+    assert set(np.unique(y)) <= {0, 1, 2}
+
+
+def _speck(shape, *places):
+    mask = np.zeros(shape, np.uint8)
+    for class_id, place in places:
+        mask[place] = class_id
+    return mask
+
+
+def test_foreground_share_of_boxes_hold_a_rare_class():
+    mask = _speck((200, 200), (1, (150, 30)))
+    rates = []
+    for share in (0.0, 0.5, 1.0):
+        card = _card(foreground_share=share, patches_per_case=200, batch_size=200)
+        _, y = Batches(_material(Arrays([mask])), "train", card, seed=0)[0]
+        rates.append((y == 1).any(axis=(1, 2)).mean())
+    # At random a box of 16² of 200² holds the speck in 16² / 185² = 0.7% of the draws.
+    assert rates[0] < 0.05
+    assert rates[1] == pytest.approx(0.5, abs=0.12)
+    assert rates[2] == 1.0
+
+
+def test_the_speck_lies_anywhere_in_the_box_and_classes_take_turns():
+    mask = _speck((100, 100), (1, (50, 50)), (2, (slice(0, 20), slice(0, 20))))
+    card = _card(foreground_share=1.0, patches_per_case=400, batch_size=400)
+    _, y = Batches(_material(Arrays([mask])), "train", card, seed=0)[0]
+    with_speck = (y == 1).any(axis=(1, 2))
+    # One pixel of class 1 against 400 of class 2, and still every second box.
+    assert with_speck.mean() == pytest.approx(0.5, abs=0.1)
+    rows = np.argwhere(y == 1)[:, 1]
+    assert rows.min() == 0
+    assert rows.max() == 15
+    assert abs(rows.mean() - 7.5) < 1
+
+
+def test_places_to_draw_around_are_bounded_and_without_foreground_any_box_will_do():
+    masks = [np.ones((150, 150), np.uint8), np.zeros((30, 30), np.uint8), np.full((30, 30), 255, np.uint8)]
+    batches = Batches(_material(Arrays(masks)), "train", _card(foreground_share=1.0), seed=0)
+    _, y = batches[0]
+    assert y.shape == (3, 16, 16)
+    places = batches._places_of(batches.material.source.cases[0], masks[0])
+    assert [len(p) for p in places] == [7500]  # every third of 22,500: at most MOST_PLACES
+    assert len(places[0]) <= MOST_PLACES
+
+
+def test_every_start_of_a_box_is_drawn():
+    mask = np.arange(18 * 18, dtype=np.int64).reshape(18, 18) % 3
+    card = _card(patches_per_case=300, batch_size=300)
+    source = Arrays([mask.astype(np.uint8)])
+    source._masks["case0"] = _speck((18, 18), (1, (8, 9)))
+    _, y = Batches(_material(source), "train", card, seed=0)[0]
+    # The speck at (8, 9) shows where each box started: 0, 1 and 2 along both axes.
+    starts = {(8 - row, 9 - column) for _, row, column in np.argwhere(y == 1)}
+    assert starts == {(a, b) for a in range(3) for b in range(3)}
+
+
+def test_augmentation_changes_training_alone():
+    source = Arrays(_masks([(16, 16)] * 4))
+    ids = [case.id for case in source.cases]
+    material = Material(source, Split(tuple(ids), tuple(ids), ()), source.task, Preprocessing("scale", 1), "0")
+    flip = Augment(source.task, flip=1.0, rotate90=0.0, intensity=0.0)
+    train = Batches(material, "train", _card(), seed=0, augmentation=flip)
+    val = Batches(material, "val", _card(), seed=0, augmentation=flip)
+    for row, case_id in enumerate(train.case_ids(0)):
+        assert np.array_equal(train[0][1][row], source._masks[case_id][::-1, ::-1])
+    for row, case_id in enumerate(val.case_ids(0)):
+        assert np.array_equal(val[0][1][row], source._masks[case_id])
+
+
+def test_a_case_is_read_and_normalised_once():
+    class Counting(Arrays):
+        reads = 0
+
+        def read(self, case):
+            Counting.reads += 1
+            return super().read(case)
+
+    batches = Batches(_material(Counting(_masks([(20, 20)] * 5))), "train", _card(), seed=0)
+    for epoch in range(3):
+        _epoch(batches, epoch)
+    assert Counting.reads == 5
+
+
+def test_streams_have_their_own_numbers():
+    paths = [(0,), (1,), (0, 0), (0, 1), (0, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), ("a", 0)]
+    firsts = {generator(0, *path).integers(2**63) for path in paths}
+    firsts |= {generator(1, *path).integers(2**63) for path in paths}
+    assert len(firsts) == 2 * len(paths)
+    # Golden: a change of the streams changes every run's history and must be seen.
+    assert generator(42, "sample", 3, "case7", 1).integers(1000, size=4).tolist() == [146, 123, 463, 287]
+
+
+def test_the_package_is_free_of_tensorflow_but_for_batches():
+    import subprocess
+    import sys
+
+    folder = Path(__file__).parents[2] / "src" / "seglab" / "data"
+    modules = sorted(
+        f"seglab.data.{path.stem}" for path in folder.glob("*.py") if path.stem not in ("batches", "__init__")
+    )
+    heavy = ("tensorflow", "keras", "mlflow", "albumentations")
+    code = f"import sys, {', '.join(modules)}; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,87 @@
+"""Resizing, padding and cutting, in 2D and 3D."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seglab.data.geometry import cut, grid_starts, hide_covered, pad_start, resize_image, resize_mask
+
+SIDES = st.lists(st.integers(1, 12), min_size=2, max_size=3)
+
+
+def test_linear_resize_worked_by_hand():
+    row = np.array([0.0, 10.0], np.float32)
+    # Twice as long, centres at −0.25, 0.25, 0.75, 1.25 of the old grid, the ends held: 0, 2.5, 7.5, 10.
+    image = np.tile(row, (2, 1))[..., None]
+    assert resize_image(image, (2, 4))[0, :, 0].tolist() == pytest.approx([0, 2.5, 7.5, 10])
+    volume = np.broadcast_to(row, (2, 2, 2))[..., None].copy()
+    assert resize_image(volume, (2, 2, 4))[0, 0, :, 0].tolist() == pytest.approx([0, 2.5, 7.5, 10])
+
+
+def test_shrinking_an_image_takes_the_mean():
+    image = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
+    # The upper left quarter holds 0, 1, 4, 5: mean 2.5.
+    assert resize_image(image, (2, 2))[..., 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+
+
+def test_masks_take_the_pixel_that_the_centre_lies_in():
+    mask = np.array([[0, 1, 2]], np.uint8)
+    assert resize_mask(mask, (2, 6)).tolist() == [[0, 0, 1, 1, 2, 2]] * 2
+    # Centres of two pixels over three: 0.75 and 2.25 → pixels 0 and 2.
+    assert resize_mask(mask, (1, 2)).tolist() == [[0, 2]]
+
+
+@given(SIDES, SIDES, st.integers(1, 6))
+def test_any_size_and_channels_to_any_size(shape, size, channels):
+    size = (size * 2)[: len(shape)]
+    image = np.random.default_rng(0).random((*shape, channels), np.float32)
+    out = resize_image(image, size)
+    assert out.shape == (*size, channels)
+    assert out.dtype == np.float32
+    assert out.min() >= image.min() - 1e-5
+    assert out.max() <= image.max() + 1e-5
+    labels = (image[..., 0] * 5).astype(np.uint8)
+    assert set(np.unique(resize_mask(labels, size))) <= set(np.unique(labels))
+
+
+def test_image_and_mask_stay_together_when_resized():
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in (60, 50, 40)], indexing="ij")
+    ball = (sum(axis**2 for axis in axes) < 0.5).astype(np.uint8)
+    for mask, size in ((ball, (33, 71, 40)), (ball[:, :, 20], (128, 33)), (ball[:, :, 20], (20, 21))):
+        image = resize_image(mask[..., None].astype(np.float32), size)[..., 0] > 0.5
+        other = resize_mask(mask, size) > 0
+        assert 2 * (image & other).sum() / (image.sum() + other.sum()) > 0.96
+
+
+@given(SIDES, SIDES, st.data())
+def test_a_cut_holds_what_lies_there_and_the_fill_elsewhere(shape, size, data):
+    size = (size * 2)[: len(shape)]
+    start = [data.draw(st.integers(-n, full)) for n, full in zip(size, shape, strict=True)]
+    array = np.arange(1, np.prod(shape) + 1).reshape(shape)
+    out = cut(array, start, size, 0)
+    assert out.shape == tuple(size)
+    for index in np.ndindex(*size):
+        at = tuple(i + s for i, s in zip(index, start, strict=True))
+        inside = all(0 <= a < n for a, n in zip(at, shape, strict=True))
+        assert out[index] == (array[at] if inside else 0)
+
+
+@given(SIDES, SIDES)
+def test_the_grid_shows_every_pixel_exactly_once(shape, size):
+    size = (size * 2)[: len(shape)]
+    mask = np.zeros(shape, np.uint8)
+    seen = np.zeros(shape, int)
+    for start in grid_starts(shape, size):
+        box = hide_covered(cut(mask, start, size, 255), start, 255)
+        for index in np.argwhere(box == 0):
+            seen[tuple(index + start)] += 1
+    assert (seen == 1).all()
+
+
+def test_padding_puts_the_array_in_the_middle():
+    assert pad_start((31, 40, 24), (48, 64, 48)) == (-8, -12, -12)
+    out = cut(np.ones((2, 1)), pad_start((2, 1), (4, 4)), (4, 4), 0)
+    assert out.tolist() == [[0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]

@@ -1,0 +1,223 @@
+"""Image folders: what is read, and the message for every way that files can be wrong."""
+
+from __future__ import annotations
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from seglab.data.image_files import read_image_file, read_mask_file
+from seglab.data.image_folder import ImageFolder
+from seglab.errors import ConfigError, DataError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (20, 30), np.uint8)
+DEEP = RNG.integers(0, 65536, (20, 30, 3), np.uint16)
+HALVES = np.repeat(np.array([[0, 255]], np.uint8), 20, 0).repeat(15, 1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pairs of grey PNG, masks 0 and 255."""
+    for name in ("s1", "s2", "s10"):
+        _save(tmp_path / "images" / f"{name}.png", GREY)
+        _save(tmp_path / "masks" / f"{name}.png", HALVES)
+    return tmp_path
+
+
+def _save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def _open(root, **options):
+    return ImageFolder(root=str(root), **{"label_values": [0, 255], **options})
+
+
+def test_pairs_are_found_in_natural_order_and_read(folder):
+    source = _open(folder)
+    assert [case.id for case in source.cases] == ["s1", "s2", "s10"]
+    sample = source.read(source.cases[2])
+    assert np.array_equal(sample.image[..., 0], GREY)
+    assert np.array_equal(sample.mask, HALVES // 255)
+    assert sample.spacing == (1.0, 1.0)
+    assert source.read_image(source.cases[0]).mask is None
+    assert source.task.class_names == ("label_0", "label_255")
+    assert (source.task.rank, source.task.channels, source.split) == (2, 1, None)
+    assert "s10.png" in source.describe_files(source.cases[2])
+
+
+def test_reversed_values_make_the_other_value_the_foreground(folder):
+    source = _open(folder, label_values=[255, 0], class_names=["cell", "membrane"])
+    assert np.array_equal(source.read(source.cases[0]).mask, 1 - HALVES // 255)
+    assert source.task.class_names == ("cell", "membrane")
+
+
+def test_an_ignored_value_becomes_the_ignore_label(folder):
+    half = HALVES.copy()
+    half[0, 0] = 9
+    _save(folder / "masks" / "s1.png", half)
+    assert _open(folder, ignore_value=9).read(_open(folder, ignore_value=9).cases[0]).mask[0, 0] == 255
+
+
+def test_endings_may_differ_and_be_upper_case(folder):
+    (folder / "images" / "s2.png").rename(folder / "images" / "s2.PNG")
+    tifffile.imwrite(folder / "masks" / "s2.tif", HALVES)
+    (folder / "masks" / "s2.png").unlink()
+    (folder / "masks" / "notes.txt").write_text("not an image")
+    (folder / "masks" / ".hidden.png").write_bytes(b"")
+    source = _open(folder)
+    assert np.array_equal(source.read(source.cases[1]).mask, HALVES // 255)
+
+
+def test_groups_come_from_names_and_blocks(folder):
+    assert [case.group for case in _open(folder, block_size=2).cases] == ["block0", "block0", "block1"]
+    assert [case.group for case in _open(folder, group_pattern=r"s\d").cases] == ["s1", "s2", "s1"]
+
+
+def test_the_digest_follows_contents_and_settings_and_not_the_place(folder, tmp_path_factory):
+    digest = _open(folder).digest()
+    moved = tmp_path_factory.mktemp("elsewhere") / "data"
+    shutil.copytree(folder, moved)
+    assert _open(moved).digest() == digest
+    assert _open(folder, label_values=[255, 0]).digest() != digest
+    changed = GREY.copy()
+    changed[0, 0] ^= 1
+    _save(moved / "images" / "s1.png", changed)
+    assert _open(moved).digest() != digest
+
+
+def _read_all(root):
+    source = _open(root)
+    return [source.read(case) for case in source.cases]
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _spoil(kind, root):
+    image, mask = root / "images" / "s1.png", root / "masks" / "s1.png"
+    if kind == "image alone":
+        mask.unlink()
+    elif kind == "mask alone":
+        image.unlink()
+    elif kind == "two of a name":
+        _save(root / "images" / "s1.jpg", GREY)
+    elif kind == "truncated image":
+        _truncate(image)
+    elif kind == "truncated mask":
+        _truncate(mask)
+    elif kind == "other size":
+        _save(mask, HALVES[:, :-2])
+    elif kind == "colour mask":
+        _save(mask, (DEEP >> 8).astype(np.uint8))
+    elif kind == "lossy mask":
+        mask.unlink()
+        Image.fromarray(np.clip(HALVES * 0.8 + GREY * 0.2, 0, 255).astype(np.uint8)).save(mask.with_suffix(".jpg"))
+    elif kind == "other channels":
+        _save(root / "images" / "s2.png", (DEEP >> 8).astype(np.uint8))
+    elif kind == "no images":
+        for file in (root / "images").iterdir():
+            file.unlink()
+    elif kind == "not a number":
+        image.unlink()
+        tifffile.imwrite(image.with_suffix(".tif"), np.where(GREY > 9, GREY, np.nan).astype(np.float32))
+    elif kind == "pages":
+        image.unlink()
+        tifffile.imwrite(image.with_suffix(".tif"), np.stack([GREY] * 5), photometric="minisblack")
+    elif kind == "empty file":
+        image.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("kind", "what", "names"),
+    [
+        ("image alone", "an image without a mask", "images/s1.png"),
+        ("mask alone", "a mask without an image", "masks/s1.png"),
+        ("two of a name", "two files of one name", "s1.jpg and s1.png"),
+        ("truncated image", "a file that cannot be read", "images/s1.png"),
+        ("truncated mask", "a file that cannot be read", "masks/s1.png"),
+        ("empty file", "a file that cannot be read", "images/s1.png"),
+        ("other size", "a mask of another size than its image", "masks/s1.png"),
+        ("colour mask", "a mask in colours", "masks/s1.png"),
+        ("lossy mask", "a mask value that is not declared", "masks/s1.jpg"),
+        ("other channels", "an image with another number of channels", "images/s2.png"),
+        ("no images", "a data folder without images", "images"),
+        ("not a number", "an image with NaN or infinite values", "images/s1.tif"),
+        ("pages", "a TIFF of several pages", "images/s1.tif"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_name(folder, kind, what, names):
+    _spoil(kind, folder)
+    with pytest.raises(DataError) as caught:
+        _read_all(folder)
+    assert caught.value.what.startswith(what)
+    assert names in str(caught.value)
+    assert "remedy" in str(caught.value)
+
+
+def test_black_and_white_masks_get_their_remedy(folder):
+    source = ImageFolder(root=str(folder))
+    with pytest.raises(DataError, match=r"data\.label_values=\[0,255\]") as caught:
+        source.read(source.cases[0])
+    assert "masks/s1.png" in str(caught.value)
+    assert "values 0, 255" in str(caught.value)
+
+
+def test_missing_folders_name_what_is_there(folder, tmp_path):
+    with pytest.raises(DataError, match=r"data\.root"):
+        _open(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="did you mean 'images'"):
+        _open(folder, images="image")
+    with pytest.raises(DataError, match=r"data\.masks"):
+        _open(folder, masks="truth")
+    with pytest.raises(ConfigError, match="class names"):
+        _open(folder, class_names=["one"])
+
+
+def test_bit_depth_channels_and_palettes_are_kept(tmp_path):
+    rgb16 = tmp_path / "rgb16.png"
+    cv2.imwrite(str(rgb16), cv2.cvtColor(DEEP, cv2.COLOR_RGB2BGR))
+    assert np.array_equal(read_image_file(rgb16), DEEP)
+    rgba16 = tmp_path / "rgba16.png"
+    four = np.dstack([DEEP, DEEP[..., 0]])
+    cv2.imwrite(str(rgba16), cv2.cvtColor(four, cv2.COLOR_RGBA2BGRA))
+    assert np.array_equal(read_image_file(rgba16), four)
+    _save(tmp_path / "grey16.png", DEEP[..., 0])
+    assert np.array_equal(read_image_file(tmp_path / "grey16.png")[..., 0], DEEP[..., 0])
+    five = np.moveaxis(np.dstack([DEEP, DEEP[..., :2]]), -1, 0)
+    tifffile.imwrite(tmp_path / "five.tif", five, planarconfig="separate", photometric="minisblack")
+    assert np.array_equal(read_image_file(tmp_path / "five.tif"), np.moveaxis(five, 0, -1))
+    tifffile.imwrite(tmp_path / "float.tif", DEEP[..., 0].astype(np.float64))
+    assert read_image_file(tmp_path / "float.tif").dtype == np.float32
+    Image.fromarray(DEEP[..., 0]).save(tmp_path / "lzw.tif", compression="tiff_lzw")
+    assert np.array_equal(read_image_file(tmp_path / "lzw.tif")[..., 0], DEEP[..., 0])
+
+
+def test_palettes_are_numbers_in_masks_and_colours_in_images(tmp_path):
+    numbers = GREY % 3
+    image = Image.fromarray(numbers).convert("P")
+    image.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 250] + [0] * 759)
+    for ending in ("png", "tif"):
+        image.save(tmp_path / f"p.{ending}")
+        assert np.array_equal(read_mask_file(tmp_path / f"p.{ending}"), numbers)
+        colours = read_image_file(tmp_path / f"p.{ending}")
+        assert colours.shape == (20, 30, 3)
+        assert (colours[numbers == 0] == [10, 20, 30]).all()
+
+
+def test_one_bit_files_are_0_and_1_in_masks_and_black_and_white_in_images(tmp_path):
+    for ending in ("png", "tif"):
+        Image.fromarray(HALVES).convert("1").save(tmp_path / f"one.{ending}")
+        assert np.array_equal(read_mask_file(tmp_path / f"one.{ending}"), HALVES // 255)
+        assert np.array_equal(read_image_file(tmp_path / f"one.{ending}")[..., 0], HALVES)
+
+
+def test_grey_saved_as_rgb_is_a_mask(tmp_path):
+    _save(tmp_path / "m.png", np.dstack([HALVES] * 3))
+    assert np.array_equal(read_mask_file(tmp_path / "m.png"), HALVES)

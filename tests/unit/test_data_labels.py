@@ -1,0 +1,89 @@
+"""Values in mask files become class ids, and nothing undeclared gets through."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seglab.data.labels import LabelMap, class_names_for
+from seglab.errors import ConfigError, DataError
+
+
+def test_the_position_of_a_value_is_its_class_id():
+    mask = np.array([[255, 0], [7, 255]], np.uint8)
+    # label_values=[255, 0]: 255 is class 0 and 0 is class 1; 7 is ignored.
+    ids = LabelMap((255, 0), ignore_value=7).ids(mask, "m.png")
+    assert ids.tolist() == [[0, 1], [255, 0]]
+    assert ids.dtype == np.uint8
+
+
+@given(
+    values=st.lists(st.integers(-5, 70_000), min_size=2, max_size=20, unique=True),
+    picks=st.lists(st.integers(0, 10_000), min_size=1, max_size=30),
+)
+def test_every_mapping_is_undone_by_its_values(values, picks):
+    mask = np.array([values[pick % len(values)] for pick in picks])
+    ids = LabelMap(tuple(values)).ids(mask, "m")
+    assert np.array_equal(np.array(values)[ids], mask)
+
+
+@given(
+    values=st.lists(st.integers(0, 300), min_size=2, max_size=10, unique=True),
+    stranger=st.integers(-400, 70_000),
+)
+def test_a_single_undeclared_value_is_refused(values, stranger):
+    mask = np.array([*values, stranger])
+    labels = LabelMap(tuple(values))
+    if stranger in values:
+        assert labels.ids(mask, "m").max() < len(values)
+        return
+    with pytest.raises(DataError, match="not declared") as caught:
+        labels.ids(mask, "folder/m.png")
+    assert str(stranger) in str(caught.value)
+    assert "folder/m.png" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("declared", "ignored", "values", "says"),
+    [
+        ((0, 1), None, [0, 255], "stored as black and white, 0 and 255: data.label_values=[0,255]"),
+        ((0, 1, 2), None, [0, 1, 2, 255], "if 255 marks pixels without a truth: data.ignore_value=255"),
+        ((0, 1), None, [0, 1, 2], "data.label_values=[0,1,2]"),
+        ((0, 255), 7, [0, 1], "only 0, 255 and 7 (ignored)"),
+        ((0, 1), None, range(200), "this looks like a photograph or a lossy mask"),
+        ((0, 1), None, [-3], "not declared: -3"),
+        ((0, 1), None, [0.5], "no whole numbers"),
+        ((0, 1), None, [np.nan, 1.0], "no whole numbers"),
+        ((0, 1), None, [np.inf], "no whole numbers"),
+    ],
+)
+def test_the_message_says_what_to_do(declared, ignored, values, says):
+    with pytest.raises(DataError) as caught:
+        LabelMap(declared, ignore_value=ignored).ids(np.array(list(values)), "m.png")
+    assert says in str(caught.value)
+
+
+def test_a_format_can_say_its_own_remedy():
+    with pytest.raises(DataError, match="edit the header"):
+        LabelMap((0, 1), remedy="edit the header").ids(np.array([2]), "m")
+
+
+def test_whole_numbers_stored_as_floats_or_booleans_are_fine():
+    assert LabelMap((0, 1)).ids(np.array([0.0, 1.0]), "m").tolist() == [0, 1]
+    assert LabelMap((0, 1)).ids(np.array([True, False]), "m").tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("values", "ignored"), [((0, 0), None), ((0, 1), 1), (tuple(range(256)), None)])
+def test_declarations_that_cannot_work_are_refused(values, ignored):
+    with pytest.raises(ConfigError, match="label values"):
+        LabelMap(values, ignore_value=ignored)
+
+
+def test_classes_are_named_after_their_values_unless_named():
+    assert class_names_for([0, 255], None) == ["label_0", "label_255"]
+    assert class_names_for([0, 255], ["membrane", "cell"]) == ["membrane", "cell"]
+    for names in (["one"], ["same", "same"], ["a", "b", "c"]):
+        with pytest.raises(ConfigError, match="do not fit the label values"):
+            class_names_for([0, 255], names)

@@ -1,0 +1,179 @@
+"""Normalisation: hand-worked values, what is fitted where, and the way through JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from seglab.data.cases import Case, Sample
+from seglab.data.memory import SourceInMemory, class_frequencies
+from seglab.data.preprocess import Preprocessing, fit_preprocessing
+from seglab.errors import ConfigError, DataError
+from seglab.task import Task
+
+
+class Arrays:
+    """A source of arrays in memory that counts how often it is read."""
+
+    def __init__(self, images, masks=None, classes=2):
+        self.name, self.split = "arrays", None
+        self.task = Task(2, images[0].shape[-1], tuple(f"c{i}" for i in range(classes)))
+        self.cases = [Case(str(n), (), None, str(n)) for n in range(len(images))]
+        self._images, self._masks, self.reads = images, masks, 0
+
+    def read(self, case):
+        self.reads += 1
+        return Sample(self._images[int(case.id)], self._masks and self._masks[int(case.id)], (1.0, 1.0))
+
+    def read_image(self, case):
+        return Sample(self._images[int(case.id)], None, (1.0, 1.0))
+
+    def describe_files(self, case):
+        return case.id
+
+    def digest(self):
+        return "0"
+
+
+def _image(values, dtype):
+    return np.array(values, dtype).reshape(2, 2, -1)
+
+
+def test_scale_divides_by_the_largest_value_of_the_type():
+    preprocessing = Preprocessing("scale", 1, unit=255.0)
+    assert preprocessing.apply(_image([0, 51, 102, 255], np.uint8)).ravel().tolist() == pytest.approx([0, 0.2, 0.4, 1])
+    assert preprocessing.apply(_image([0, 65535, 0, 0], np.uint16)).max() == 1
+    # A float image holds the numbers of the training files, here 8 bit.
+    assert preprocessing.apply(_image([0, 51, 102, 255], np.float64)).ravel().tolist() == pytest.approx(
+        [0, 0.2, 0.4, 1]
+    )
+
+
+def test_standard_uses_mean_and_deviation_of_the_training_pixels():
+    # Channel 0 of the training images in 0..1: 0, 0, 1, 1, 1, 1, 0, 0 → mean 0.5, deviation 0.5.
+    # Channel 1: all 0.2 → mean 0.2 and, constant, deviation 1.
+    first = np.dstack([[[0, 0], [255, 255]], np.full((2, 2), 51)]).astype(np.uint8)
+    second = np.dstack([[[255, 255], [0, 0]], np.full((2, 2), 51)]).astype(np.uint8)
+    unseen = np.full((2, 2, 2), 255, np.uint8)
+    source = Arrays([first, second, unseen])
+    fitted = fit_preprocessing(source, source.cases[:2], "standard")
+    assert fitted.unit == 255
+    assert fitted.mean == pytest.approx((0.5, 0.2))
+    assert fitted.std == pytest.approx((0.5, 1.0))
+    # (1 − 0.5) / 0.5 = 1 and (1 − 0.2) / 1 = 0.8.
+    assert fitted.apply(unseen)[0, 0].tolist() == pytest.approx([1.0, 0.8])
+    both = np.stack([fitted.apply(first), fitted.apply(second)])
+    assert both[..., 0].mean() == pytest.approx(0, abs=1e-6)
+    assert both[..., 0].std() == pytest.approx(1, abs=1e-6)
+
+
+def test_standard_on_floats_takes_them_as_they_are():
+    source = Arrays([np.array([[[100.0], [300.0]]], np.float32)])
+    fitted = fit_preprocessing(source, source.cases, "standard")
+    assert (fitted.unit, fitted.mean, fitted.std) == (1.0, (200.0,), (100.0,))
+
+
+def test_zscore_clips_outliers_of_each_image():
+    values = np.zeros((20, 100, 1), np.float32)
+    values[:10] = 10
+    values[0, 0] = 1_704_295  # one wild voxel of 2000: beyond the 99.5th percentile
+    out = Preprocessing("zscore", 1).apply(values)
+    # Clipped to 0 and 10, half each: mean 5, deviation 5 → ±1, the wild one too.
+    assert np.unique(out.round(4)).tolist() == [-1, 1]
+    assert out[0, 0] == pytest.approx(1)
+    assert out.dtype == np.float32
+
+
+@given(
+    npst.arrays(np.float32, (6, 5, 2), elements=st.floats(-1e6, 1e6, width=32)),
+    st.floats(0.01, 1e3),
+    st.floats(-1e3, 1e3),
+)
+def test_zscore_is_bounded_and_blind_to_scanner_units(image, factor, offset):
+    preprocessing = Preprocessing("zscore", 2)
+    out = preprocessing.apply(image)
+    assert np.isfinite(out).all()
+    for channel in range(2):
+        spread = out[..., channel].std()
+        assert spread == pytest.approx(1, abs=1e-3) or spread == 0
+        if spread > 0 and image[..., channel].std() > 1e-3 * np.abs(image[..., channel]).max() + 1:
+            again = preprocessing.apply(image.astype(np.float64) * factor + offset)
+            assert np.allclose(again[..., channel], out[..., channel], atol=1e-2)
+
+
+@pytest.mark.parametrize("mode", ["scale", "standard", "zscore"])
+def test_constant_images_stay_finite(mode):
+    constant = np.full((4, 4, 1), 7, np.uint8)
+    source = Arrays([constant])
+    out = fit_preprocessing(source, source.cases, mode).apply(constant)
+    assert np.isfinite(out).all()
+    assert out.std() == 0
+    assert np.abs(Preprocessing("zscore", 1).apply(np.full((9, 9, 1), 1e6 + 0.3, np.float32))).max() == 0
+
+
+@given(
+    mode=st.sampled_from(["scale", "standard", "zscore"]),
+    unit=st.sampled_from([1.0, 255.0, 65535.0]),
+    mean=st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=3),
+    std=st.lists(st.floats(1e-6, 1e6), min_size=3, max_size=3),
+)
+def test_json_gives_the_same_preprocessing_bit_for_bit(mode, unit, mean, std):
+    before = Preprocessing(mode, 3, unit, tuple(mean), tuple(std))
+    after = Preprocessing.from_dict(json.loads(json.dumps(before.to_dict())))
+    assert after == before
+    image = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    assert after.apply(image).tobytes() == before.apply(image).tobytes()
+
+
+def test_apply_leaves_its_input_alone():
+    image = np.ones((3, 3, 1), np.float32)
+    for mode in ("scale", "standard", "zscore"):
+        out = Preprocessing(mode, 1, mean=(2.0,), std=(3.0,)).apply(image)
+        out += 1
+        assert (image == 1).all()
+
+
+def test_other_channels_and_modes_are_refused():
+    with pytest.raises(DataError, match="another number of channels"):
+        Preprocessing("scale", 3).apply(np.zeros((4, 4, 1)))
+    with pytest.raises(ConfigError, match="did you mean 'zscore'"):
+        Preprocessing("zscor", 1)
+
+
+def test_class_shares_leave_out_ignored_pixels():
+    masks = [np.array([[0, 0], [1, 255]], np.uint8), np.array([[2, 0], [255, 255]], np.uint8)]
+    source = Arrays([np.zeros((2, 2, 1), np.uint8)] * 2, masks, classes=4)
+    # Labelled: 0, 0, 1 and 2, 0 → 3/5, 1/5, 1/5, and class 3 never.
+    assert class_frequencies(source, source.cases) == pytest.approx((0.6, 0.2, 0.2, 0.0))
+    assert class_frequencies(source, source.cases[:1]) == pytest.approx((2 / 3, 1 / 3, 0.0, 0.0))
+
+
+def test_a_source_in_memory_reads_once():
+    masks = [np.zeros((2, 2), np.uint8)] * 5
+    source = Arrays([np.full((2, 2, 1), n, np.uint8) for n in range(5)], masks)
+    held = SourceInMemory(source)
+    held.load(held.cases)
+    assert source.reads == 5
+    for case in held.cases:
+        assert held.read(case).image[0, 0, 0] == int(case.id)
+        assert held.read_image(case).mask is None
+    assert source.reads == 5
+    assert (held.name, held.task, held.split, held.digest()) == (source.name, source.task, None, "0")
+    assert held.describe_files(held.cases[1]) == "1"
+
+
+def test_loading_raises_the_error_of_the_first_bad_case():
+    class Broken(Arrays):
+        def read(self, case):
+            if int(case.id) >= 2:
+                raise DataError(f"bad case {case.id}")
+            return super().read(case)
+
+    source = SourceInMemory(Broken([np.zeros((2, 2, 1), np.uint8)] * 5))
+    with pytest.raises(DataError, match="bad case 2"):
+        source.load(source.cases)
