@@ -8,10 +8,15 @@ trains below <folder>/mlruns under a Tracker, as a process of its own.
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -109,6 +114,27 @@ def tracking(uri: str | None = None, **changes: Any) -> TrackingSettings:
     return TrackingSettings(uri=uri, **(settings | changes))
 
 
+_template: Path | None = None
+
+
+def fresh_store(directory: Path) -> Path:
+    """An empty embedded store in `directory`; making one takes seconds, so only the first is made, the rest copied."""
+    global _template
+    from seglab.tracking.store import open_store
+
+    if _template is None:
+        _template = Path(tempfile.mkdtemp(prefix="store"))
+        atexit.register(shutil.rmtree, _template, ignore_errors=True)
+        open_store(None, _template)
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_template / "mlflow.db", directory / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(directory / "mlflow.db")) as database:
+        moved = "update experiments set artifact_location = replace(artifact_location, ?, ?)"
+        database.execute(moved, (_template.as_uri(), directory.resolve().as_uri()))
+        database.commit()
+    return directory
+
+
 def job(options: argparse.Namespace) -> None:
     """Train under a Tracker and write what came out to `<folder>/<out>.npz`."""
     from seglab.reproducibility import seed_everything
@@ -141,7 +167,8 @@ def job(options: argparse.Namespace) -> None:
         resume=options.resume,
     ) as tracker:
         print(f"run {tracker.run_id}", flush=True)
-        state = load_state(tracker.work_dir / STATE_FILE) if options.resume else None
+        file = tracker.work_dir / STATE_FILE
+        state = load_state(file) if options.resume and file.exists() else None
         history = train(
             model,
             CrossEntropy(),

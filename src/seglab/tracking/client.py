@@ -23,6 +23,7 @@ from sqlalchemy.exc import SADeprecationWarning
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", category=SADeprecationWarning, module="mlflow")
 
 # Answers that will be the same tomorrow. Everything else may be a store that is away for a while.

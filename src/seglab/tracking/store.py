@@ -12,12 +12,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import filelock
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest
 from seglab.reproducibility import redacted
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, mlflow
 
-_ANSWER_SECONDS = 4.0
+_CONNECT_SECONDS = 4.0
+_ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
 _RUNS_LISTED = 1000
 
@@ -64,7 +66,7 @@ class Store:
                 except MlflowException as error:
                     experiment = self.client.get_experiment_by_name(name)  # made on another machine meanwhile
                     if experiment is None:
-                        raise self._failure(error) from error
+                        raise _failure(self.uri, error) from error
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 "a deleted experiment",
@@ -102,7 +104,7 @@ class Store:
             return self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise self._failure(error) from error
+                raise _failure(self.uri, error) from error
         runs = self.all_runs()
         named = [run.info.run_id for run in runs if run.info.run_name == run_id]
         hint = f"runs of that name: {', '.join(named[:5])}" if named else nearest(run_id, [r.info.run_id for r in runs])
@@ -121,29 +123,7 @@ class Store:
             ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
             return list(self.client.search_runs(ids, filter_string, max_results=_RUNS_LISTED)) if ids else []
         except MlflowException as error:
-            raise self._failure(error) from error
-
-    def check(self) -> None:
-        """Ask for something; raises TrackingError when no good answer comes."""
-        try:
-            self.client.search_experiments(max_results=1)
-        except MlflowException as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: MlflowException) -> TrackingError:
-        text = redacted(str(error.message).strip().splitlines()[0][:300])
-        remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
-        if "out-of-date database schema" in text:
-            remedy = f"back the database up, then: mlflow db upgrade {redacted(self.uri)}"
-        elif error.error_code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-        return TrackingError(
-            "the tracking store does not work",
-            where=f"tracking.uri={redacted(self.uri)}",
-            found=text,
-            expected="an answer",
-            remedy=remedy,
-        )
+            raise _failure(self.uri, error) from error
 
 
 def open_store(uri: str | None, directory: Path) -> Store:
@@ -180,16 +160,39 @@ def open_store(uri: str | None, directory: Path) -> Store:
         _make_sqlite(path, directory)
     elif parts.hostname:
         _knock(uri, parts.hostname, parts.port or {"https": 443, "http": 80, "postgresql": 5432}.get(parts.scheme, 0))
-    store = Store(uri, directory, client_of(uri))
     with _short_patience():
-        store.check()
-    return store
+        try:
+            client = client_of(uri)
+            client.search_experiments(max_results=1)
+        except (MlflowException, SQLAlchemyError) as error:
+            raise _failure(uri, error) from error
+    return Store(uri, directory, client)
+
+
+def _failure(uri: str, error: Exception) -> TrackingError:
+    """What MLflow or the database said, with what to do about it."""
+    text = redacted((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
+    code = getattr(error, "error_code", "")
+    remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
+    if "out-of-date database schema" in text:
+        remedy = f"back the database up, then: mlflow db upgrade {redacted(uri)}"
+    elif isinstance(error, DatabaseError):
+        remedy = "restore the database from a copy, or move it away to begin with an empty one"
+    elif code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    return TrackingError(
+        "the tracking store does not work",
+        where=f"tracking.uri={redacted(uri)}",
+        found=text,
+        expected="an answer",
+        remedy=remedy,
+    )
 
 
 @contextmanager
 def _short_patience() -> Iterator[None]:
     """A server that accepts and then says nothing is no server; MLflow reads these settings at each request."""
-    short = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    short = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(_ANSWER_SECONDS), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     before = {key: os.environ[key] for key in short}
     os.environ.update(short)
     try:
@@ -226,7 +229,7 @@ def _make_sqlite(path: Path, directory: Path) -> None:
 def _knock(uri: str, host: str, port: int) -> None:
     """See in seconds whether anything listens; MLflow itself would try for minutes."""
     try:
-        socket.create_connection((host, port), timeout=_ANSWER_SECONDS).close()
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         raise TrackingError(
             "the tracking server cannot be reached",

@@ -57,6 +57,7 @@ class Tracker:
 
     Attributes:
         run_id: the run's id, from entering on.
+        artifact_uri: where the store keeps its artifacts.
         work_dir: a folder of this run on this machine, for the state of training.
         artifact_uri: where its pictures and files are kept.
         store: where it is recorded.
@@ -176,7 +177,7 @@ class Tracker:
         """Record a data set as an input of the run.
 
         Args:
-            name: for example `synthetic2d/train`.
+            name: of this part, for example `synthetic2d/train`.
             digest: hex digest of its contents and split; MLflow keeps 36 characters, a tag the whole.
             context: `training`, `validation` or `testing`.
             source: where it lies.
@@ -230,6 +231,7 @@ class Tracker:
         self._lock(stack)
         Outbox(self.work_dir / FOLDER, run_id, self.store.uri).deliver(client)
         run = self.store.run(run_id)
+        self.artifact_uri = run.info.artifact_uri
         check_resumable(run, self._params)  # what the last process has left may have been its end
         self.artifact_uri = run.info.artifact_uri
         self._known, self._samples = known_steps(client, run)

@@ -1,0 +1,134 @@
+"""Is this machine ready, and is the store healthy? Everything that a run depends on, on one page."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglab.errors import SeglabError
+from seglab.reproducibility import code_version, load_tensorflow, machine, package_versions, redacted
+
+_LITTLE_DISK_GB = 2.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `ok` is False for what must be mended."""
+
+    label: str
+    text: str
+    ok: bool = True
+
+
+def examine(uri: str | None, directory: Path) -> Iterator[Finding]:
+    """Look at everything, cheapest first. Marks runs whose process is gone as KILLED.
+
+    Args:
+        uri: the store, as `tracking.uri`.
+        directory: the local folder of runs, normally `mlruns/`.
+    """
+    for part in (_software, _machine, _arithmetic, lambda: _store(uri, directory), lambda: _disk(directory)):
+        yield from _guarded(part)
+
+
+def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """A part that fails is a finding; the rest of the page is still wanted."""
+    try:
+        yield from part()
+    except (SeglabError, ImportError) as error:
+        yield Finding("Trouble", str(error), ok=False)
+
+
+def _software() -> Iterator[Finding]:
+    code = code_version(Path(__file__).parent)
+    commit = "no git repository" if code.commit is None else code.commit[:12] + (" with changes" if code.dirty else "")
+    yield Finding("Code", commit)
+    yield Finding("Python", f"{platform.python_version()} in {sys.prefix}")
+    versions = package_versions()
+    absent = [name for name, version in versions.items() if version == "absent"]
+    yield Finding("Packages", ", ".join(f"{name} {version}" for name, version in versions.items()), ok=not absent)
+
+
+def _machine() -> Iterator[Finding]:
+    found = machine()
+    cores = f"{found.usable_cores} of {found.cores} cores"
+    yield Finding("Machine", f"{found.host}, {found.system}, {found.processor}, {cores}, {found.memory_gb} GB")
+    fast = {"AMX-BF16": "amx_bf16", "AVX512-BF16": "avx512_bf16"}
+    bfloat16 = ", ".join(f"{name} {'yes' if flag in found.cpu_flags else 'no'}" for name, flag in fast.items())
+    yield Finding("CPU flags", f"{bfloat16}; of note: {' '.join(found.cpu_flags) or 'none known'}")
+
+
+def _arithmetic() -> Iterator[Finding]:
+    load_tensorflow()
+    import tensorflow as tf
+
+    from seglab.precision import choose_policy, find_device
+
+    gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
+    built = "with" if tf.test.is_built_with_cuda() else "without"
+    yield Finding("GPUs", ", ".join(gpus) or f"none (TensorFlow {tf.__version__} is built {built} CUDA)")
+    choice = choose_policy("auto", find_device())
+    yield Finding("Precision", f"auto is {choice.policy}: {choice.reason}")
+
+
+def _store(uri: str | None, directory: Path) -> Iterator[Finding]:
+    if uri is None and not (directory / "mlflow.db").exists():
+        yield Finding("Store", f"none yet in {directory}; the first run makes it")
+        return
+    from seglab.tracking.heartbeat import mark_stale_runs
+    from seglab.tracking.outbox import FOLDER, REFUSED
+    from seglab.tracking.store import open_store
+
+    store = open_store(uri, directory)
+    start = time.perf_counter()
+    stale = mark_stale_runs(store)
+    runs = store.all_runs()
+    seconds = time.perf_counter() - start
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(r.info.status for r in runs).items()))
+    yield Finding("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
+    for run in stale:
+        yield Finding("Stale run", f"{run.info.run_id} ({run.info.run_name}): its process is gone; marked KILLED")
+    experiments = store.client.search_experiments()
+    moved = {former for one in experiments if (former := store.moved_from(one.artifact_location)) is not None}
+    for former in sorted(moved):
+        yield Finding(
+            "Artifacts", f"looked for in {former}: move them back, or ln -s {store.directory} {former}", False
+        )
+    if not moved:
+        yield Finding("Artifacts", "kept by the server" if store.served else str(store.directory / "artifacts"))
+    for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
+        waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
+        if waiting or refused:
+            text = (
+                f"run {box.parent.name}: {waiting} records wait (make sync), {refused} were refused ({box / REFUSED})"
+            )
+            yield Finding("Outbox", text, ok=not refused)
+
+
+def _disk(directory: Path) -> Iterator[Finding]:
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free / 2**30
+    yield Finding("Disk", f"{free:.1f} GB free for {directory}", ok=free > _LITTLE_DISK_GB)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the page; 0 when nothing must be mended, 1 otherwise."""
+    parser = argparse.ArgumentParser(
+        prog="doctor", description="Versions, devices, CPU flags, chosen precision and why, store health, stale runs."
+    )
+    parser.add_argument("--uri", help="tracking store, as tracking.uri (default: the embedded one)")
+    parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
+    given = parser.parse_args(arguments)
+    wrong = 0
+    for finding in examine(given.uri, given.runs.absolute()):
+        wrong += not finding.ok
+        print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {finding.text}", flush=True)
+    print("Nothing to mend." if not wrong else f"{wrong} to mend, marked with !")
+    return 1 if wrong else 0

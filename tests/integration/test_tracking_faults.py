@@ -1,0 +1,234 @@
+"""What goes wrong with runs in real life, with real processes and a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+
+from seglab.command import ROOT
+from seglab.schema import TrackingSettings
+from seglab.tracking import outbox, tracker
+from seglab.tracking.client import mlflow
+from seglab.tracking.store import open_store
+from seglab.tracking.tracker import Tracker
+
+# A run without training, which starts in a second: says its id, then does what its second argument says.
+LIGHT = """
+import sys, time
+from pathlib import Path
+from seglab.schema import TrackingSettings
+from seglab.tracking.tracker import Tracker
+settings = TrackingSettings(uri=None, experiment="light", system_metrics=False, heartbeat_seconds=0.2)
+with Tracker(settings, Path(sys.argv[1]), run_name="Light", params={"seed": 1}, tags={}) as run:
+    run.emit({"val_dice": 0.5}, 1)
+    print(run.run_id, flush=True)
+    if sys.argv[2] == "sleep":
+        time.sleep(120)
+"""
+
+
+def light(directory: Path, then: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", LIGHT, str(directory), then]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_first_runs_that_start_at_once_all_succeed(tmp_path: Path) -> None:
+    directory = tmp_path / "mlruns"
+    started = [light(directory, "end") for _ in range(3)]
+    said = [process.communicate(timeout=180) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    store = open_store(None, directory)
+    for out, err in said:
+        run = store.run(out.strip())
+        assert (run.info.status, run.data.metrics) == ("FINISHED", {"val_dice": 0.5})
+        assert err == ""  # no migrations, addresses or warnings of MLflow's
+    assert [one.name for one in store.client.search_experiments() if one.name == "light"] == ["light"]
+
+
+def test_a_killed_run_is_marked_by_the_next_start_and_a_live_one_is_left_alone(tmp_path: Path) -> None:
+    directory = toys.fresh_store(tmp_path / "mlruns")
+    with light(directory, "sleep") as killed, light(directory, "sleep") as living:
+        assert killed.stdout is not None
+        assert living.stdout is not None
+        dead, alive = killed.stdout.readline().strip(), living.stdout.readline().strip()
+        killed.kill()
+        killed.wait()
+        store = open_store(None, directory)
+        assert store.run(dead).info.status == "RUNNING"
+        with light(directory, "end") as third:
+            assert third.wait(60) == 0
+        assert store.run(dead).info.status == "KILLED"
+        assert store.run(dead).data.metrics == {"val_dice": 0.5}
+        assert store.run(alive).info.status == "RUNNING"
+        living.terminate()
+        living.wait(30)
+    assert store.run(alive).info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_doctor_marks_a_killed_run(tmp_path: Path) -> None:
+    directory = toys.fresh_store(tmp_path / "mlruns")
+    with light(directory, "sleep") as killed:
+        assert killed.stdout is not None
+        dead = killed.stdout.readline().strip()
+        killed.kill()
+    page = script("doctor", "--runs", str(directory))
+    assert f"{dead} (Light): its process is gone; marked KILLED" in page.stdout
+    assert page.returncode == 0, page.stdout
+    for label in ("Code", "Packages", "CPU flags", "Precision", "Store", "Artifacts", "Disk"):
+        assert f"  {label} " in page.stdout
+    assert "Stale" not in script("doctor", "--runs", str(directory)).stdout
+    assert "auto is" in page.stdout
+
+
+def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Path) -> None:
+    toys.fresh_store(tmp_path / "mlruns")
+
+    def stopped(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, toys.__file__, str(tmp_path), "--die-at", f"2,3,{name}"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    processes = {name: stopped(name) for name in ("SIGTERM", "SIGINT")}
+    said = {name: process.communicate(timeout=180) for name, process in processes.items()}
+    codes = {name: process.returncode for name, process in processes.items()}
+    assert codes == {"SIGTERM": 143, "SIGINT": 130}, said
+    store = open_store(None, tmp_path / "mlruns")
+    for out, _ in said.values():
+        run = store.run(out.split()[1])
+        assert run.info.status == "KILLED"
+        assert run.data.tags["end_reason"] in ("Terminated", "KeyboardInterrupt")
+        assert (store.work_dir(run.info.run_id) / "state.npz").exists()
+        assert [m.step for m in store.client.get_metric_history(run.info.run_id, "val_dice")] == [1]
+
+
+class Server:
+    """A real MLflow server that can be killed and started again."""
+
+    def __init__(self, folder: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        with open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, env=os.environ | quiet
+            )
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=2):
+                return
+            time.sleep(0.2)
+        raise AssertionError((self.folder / "server.log").read_text()[-3000:])
+
+    def kill(self) -> None:
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = toys.fresh_store(tmp_path / "server")
+    served = Server(folder)
+    served.start()
+    yield served
+    served.kill()
+
+
+def until(condition: Any, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
+@pytest.mark.server
+def test_a_server_that_dies_midway_gets_everything_in_the_end(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outbox, "_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(tracker, "_PATIENCE_SECONDS", 1.0)
+    directory = tmp_path / "mlruns"
+    settings = TrackingSettings(uri=server.uri, experiment="served", system_metrics=False, heartbeat_seconds=0.5)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    (bundle / "weights.txt").write_text("weights")
+    example = np.zeros((1, 8, 8, 1), "float32")
+    with Tracker(settings, directory, run_name="Served", params={"seed": 1}, tags={"a": "b"}) as run:
+        box = run.work_dir / "outbox"
+        run.emit({"val_dice": 0.1}, 1)
+        run.log_text("first", "texts/first.txt")
+        until(lambda: not list(box.glob("*.json")))
+        server.kill()
+        start = time.perf_counter()
+        run.emit({"val_dice": 0.2, "val_iou": float("nan")}, 2)
+        run.set_tags({"device": "cpu"})
+        assert time.perf_counter() - start < 1  # training does not wait for a server that is gone
+        until(lambda: "does not answer" in capsys.readouterr().err)
+        server.start()
+        until(lambda: not list(box.glob("*.json")))
+        assert run.store.run(run.run_id).data.metrics["val_dice"] == 0.2
+        server.kill()
+        run.emit({"val_dice": 0.3}, 3)
+        run.log_text("second", "second.txt")
+        run.log_dataset("toys/train", "d" * 64, "training", "nowhere", {"cases": 2})
+        run.log_bundle(bundle, example=example, prediction=np.zeros((1, 8, 8), "uint8"))
+    told = capsys.readouterr().err
+    assert f"run {run.run_id} is FINISHED" in told
+    assert "make sync" in told
+    assert len(list(box.glob("*.json"))) == 6  # metrics, text, data set and its tag, model, end
+
+    away = script("sync", "--runs", str(directory))
+    assert away.returncode == 1
+    assert f"run {run.run_id}: 0 records delivered, 6 left" in away.stdout
+    server.start()
+    synced = script("sync", "--runs", str(directory))
+    assert synced.returncode == 0, synced.stdout + synced.stderr
+    assert f"run {run.run_id}: 6 records delivered\n" in synced.stdout
+    assert "nothing waits" in script("sync", "--runs", str(directory)).stdout
+
+    client = open_store(server.uri, directory).client
+    found = client.get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert [(m.step, m.value) for m in client.get_metric_history(run.run_id, "val_dice")] == [
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.3),
+    ]
+    assert (found.data.tags["device"], found.data.tags["dataset_digest_training"]) == ("cpu", "d" * 64)
+    assert [one.path for one in client.list_artifacts(run.run_id)] == ["second.txt", "texts"]
+    assert [one.dataset.name for one in found.inputs.dataset_inputs] == ["toys/train"]
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(server.uri)
+    try:
+        got = Path(mlflow.artifacts.download_artifacts(run.model_uri, dst_path=str(tmp_path / "got")))
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert (got / "data" / "bundle" / "weights.txt").read_text() == "weights"
+    assert not box.exists()
