@@ -11,6 +11,7 @@ import pytest
 from seglab.data.augment import Augment
 from seglab.data.batches import MOST_PLACES, Batches
 from seglab.data.cases import Case, Sample
+from seglab.data.geometry import resize_image, resize_mask
 from seglab.data.material import Material
 from seglab.data.memory import SourceInMemory
 from seglab.data.preprocess import Preprocessing
@@ -139,8 +140,9 @@ def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
     ids = [i for step in range(6) for i in batches.case_ids(step)]
     assert sorted(ids) == sorted([f"case{n}" for n in range(7)] * 3)
     assert ids != sorted(ids)
-    with pytest.raises(IndexError):
-        batches[6]
+    for beyond in (6, -1):
+        with pytest.raises(IndexError, match="of 6"):
+            batches[beyond]
 
 
 def test_shapes_types_and_case_ids():
@@ -190,13 +192,34 @@ def test_validation_covers_every_pixel_once_and_never_changes(shapes):
     assert seen == sorted(seen)
 
 
-def test_validation_resizes_each_case_once():
+@pytest.mark.parametrize("fit", ["pad", "patch"])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((10, 13), [4, 6]), ((3, 20), [8, 8]), ((5, 5), [5, 5]), ((9, 4, 7), [4, 6, 7]), ((5, 9, 5), [2, 4, 3])],
+)
+def test_validation_counts_no_pixel_twice(fit, shape, size):
+    source = Arrays([np.ones(shape, np.uint8)] * 2)
+    pixels = int(np.prod(shape))
+    # Each pixel has a number of its own, so that what is counted can be told from the images.
+    numbers = {f"case{n}": np.arange(pixels, dtype=np.float32).reshape(*shape, 1) + n * pixels for n in range(2)}
+    source.read = lambda case: Sample(numbers[case.id], np.ones(shape, np.uint8), (1.0,) * len(shape))
+    batches = Batches(_material(source, val=list(numbers), train=()), "val", _card(fit=fit, size=size), seed=0)
+    counted = np.concatenate([x[..., 0][y == 1] for x, y in _epoch(batches, 0)])
+    assert np.array_equal(np.sort(counted), np.arange(2 * pixels))
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_resizing_takes_each_case_whole(split):
     source = Arrays(_masks([(40, 24), (9, 50)]))
-    batches = Batches(_material(source, val=["case0", "case1"], train=()), "val", _card(fit="resize"), seed=0)
+    parts = {"train": (), "val": (), split: ("case0", "case1")}
+    batches = Batches(_material(source, **parts), split, _card(fit="resize"), seed=0)
     x, y = batches[0]
-    assert batches.case_ids(0) == ["case0", "case1"]
-    assert x.shape == (2, 16, 16, 1)
-    assert set(np.unique(y)) <= {0, 1, 2}
+    if split == "val":
+        assert batches.case_ids(0) == ["case0", "case1"]
+    for row, case in enumerate(batches.case_ids(0)):
+        sample = source.read(source.cases[int(case[-1])])
+        assert np.array_equal(x[row], resize_image(sample.image, (16, 16)))
+        assert np.array_equal(y[row], resize_mask(sample.mask, (16, 16)))
 
 
 def _speck(shape, *places):
@@ -206,15 +229,17 @@ def _speck(shape, *places):
     return mask
 
 
-def test_foreground_share_of_boxes_hold_a_rare_class():
-    mask = _speck((200, 200), (1, (150, 30)))
+@pytest.mark.parametrize(("shape", "size"), [((200, 200), [16, 16]), ((40, 200, 6), [16, 16, 8])])
+def test_foreground_share_of_boxes_hold_a_rare_class(shape, size):
+    mask = _speck(shape, (1, (30, 150, 5)[: len(shape)]))
     rates = []
     for share in (0.0, 0.5, 1.0):
-        card = _card(foreground_share=share, patches_per_case=200, batch_size=200)
+        card = _card(size=size, foreground_share=share, patches_per_case=200, batch_size=200)
         _, y = Batches(_material(Arrays([mask])), "train", card, seed=0)[0]
-        rates.append((y == 1).any(axis=(1, 2)).mean())
-    # At random a box of 16² of 200² holds the speck in 16² / 185² = 0.7% of the draws.
-    assert rates[0] < 0.05
+        rates.append((y == 1).reshape(200, -1).any(axis=1).mean())
+    # At random a box of 16² of 200² holds the speck in 16² / 185² = 0.7% of the draws, one of 40 × 200 in
+    # 10 / 25 × 16 / 185 = 3.5%.
+    assert rates[0] < 0.1
     assert rates[1] == pytest.approx(0.5, abs=0.12)
     assert rates[2] == 1.0
 
@@ -274,10 +299,34 @@ def test_a_case_is_read_and_normalised_once():
             Counting.reads += 1
             return super().read(case)
 
-    batches = Batches(_material(Counting(_masks([(20, 20)] * 5))), "train", _card(), seed=0)
+    source = SourceInMemory(Counting(_masks([(20, 20)] * 5)))
+    source.load(source.cases)
+    batches = Batches(_material(source), "train", _card(), seed=0)
     for epoch in range(3):
         _epoch(batches, epoch)
     assert Counting.reads == 5
+    # The memory of the raw case was given back: reading it again decodes it again.
+    source.read(source.cases[0])
+    assert Counting.reads == 6
+
+
+def test_nobody_can_spoil_the_cases_through_a_batch():
+    source = Arrays(_masks([(16, 16)] * 2))
+    batches = Batches(_material(source), "train", _card(fit="resize"), seed=0)
+    x, y = batches[0]
+    before = x.copy(), y.copy()
+    x += 1
+    y += 1
+    assert _same([batches[0]], [before])
+
+
+def test_workers_come_from_the_card_and_a_missing_mask_is_our_mistake():
+    source = Arrays(_masks([(16, 16)]))
+    assert Batches(_material(source), "train", _card(workers=3), seed=0).workers == 3
+    assert Batches(_material(source), "train", _card(workers=0), seed=0).workers == 1
+    source.read = lambda case: Sample(np.ones((16, 16, 1), np.float32), None, (1.0, 1.0))
+    with pytest.raises(ValueError, match="case0"):
+        Batches(_material(source), "train", _card(), seed=0)[0]
 
 
 def test_streams_have_their_own_numbers():
