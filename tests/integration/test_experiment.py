@@ -1,0 +1,292 @@
+"""A whole run through the real parts: config, data, training, scores, pictures, bundle and store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from seglab.config import load_config
+from seglab.errors import ConfigError, TrackingError, TrainingError
+
+ROOT = Path(__file__).parents[2]
+# One small run: 12 images of 32x32, a net of 2 levels, 2 epochs.
+SMALL = [
+    "model=unet",
+    "model.depth=1",
+    "model.width=4",
+    "data.size=[32,32]",
+    "data.count=12",
+    "data.batch_size=4",
+    "data.split={train:0.5,val:0.25,test:0.25}",
+    "trainer.epochs=2",
+    "precision=float32",
+    "tracking.system_metrics=false",
+]
+
+
+def compose(*overrides: str):
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return hydra.compose("train", overrides=[*SMALL, *overrides])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def store_of(folder: Path):
+    from seglab.tracking.store import open_store
+
+    return open_store(None, folder / "mlruns")
+
+
+def only_run(folder: Path):
+    (run,) = store_of(folder).all_runs()
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory):
+    """A finished run: (folder, run, objective)."""
+    from seglab.experiment import run
+
+    folder = tmp_path_factory.mktemp("finished")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        objective = run(compose("loss=dice"), tags={"sweep_id": "s", "sweep_job": "3"})
+    finally:
+        os.chdir(before)
+    return folder, only_run(folder), objective
+
+
+def test_a_run_is_named_ends_finished_and_leaves_nothing_outside_mlruns(finished) -> None:
+    folder, run, _ = finished
+    assert run.info.run_name == "UNet_DiceLoss_Adam"
+    assert run.info.status == "FINISHED"
+    assert [path.name for path in folder.iterdir()] == ["mlruns"]
+
+
+def test_params_and_tags_name_config_code_data_split_and_machine(finished) -> None:
+    _, run, _ = finished
+    config = load_config(compose("loss=dice"))
+    assert run.data.params["model.width"] == "4"
+    assert run.data.params["optimizer.learning_rate"] == "0.001"
+    assert run.data.params["data.split.val"] == "0.25"
+    assert run.data.tags["config_digest"] == config.digest
+    assert run.data.tags["precision"] == "float32"
+    assert run.data.tags["sweep_job"] == "3"
+    for key in ("data_digest", "split_digest", "device", "git_dirty", "host", "pid", "seed", "parameters"):
+        assert run.data.tags[key], key
+
+
+def test_every_epoch_has_one_value_of_each_metric(finished) -> None:
+    folder, run, _ = finished
+    client = store_of(folder).client
+    per_epoch = ["train_loss", "train_dice", "train_iou", "val_loss", "val_dice", "val_iou", "val_dice/object"]
+    per_epoch += ["learning_rate", "images_per_second", "epoch_seconds", "data_wait_share"]
+    for name in per_epoch:
+        history = client.get_metric_history(run.info.run_id, name)
+        assert [metric.step for metric in history] == [1, 2], name
+        assert all(np.isfinite(metric.value) for metric in history), name
+
+
+def test_the_objective_is_the_best_monitored_value(finished) -> None:
+    folder, run, objective = finished
+    history = store_of(folder).client.get_metric_history(run.info.run_id, "val_dice")
+    assert objective == pytest.approx(max(metric.value for metric in history), abs=1e-6)
+
+
+def test_the_reported_dice_is_the_mean_over_whole_test_cases(finished) -> None:
+    folder, run, _ = finished
+    table = pd.read_csv(store_of(folder).client.download_artifacts(run.info.run_id, "test_cases.csv"))
+    assert len(table) == 3
+    assert run.data.metrics["test_dice"] == pytest.approx(table["dice"].mean(), abs=1e-6)
+    assert run.data.metrics["test_iou"] == pytest.approx(table["iou"].mean(), abs=1e-6)
+
+
+def test_pictures_summary_split_and_config_are_artifacts(finished) -> None:
+    folder, run, _ = finished
+    client = store_of(folder).client
+    names = {item.path for part in ("", "pictures", "config") for item in client.list_artifacts(run.info.run_id, part)}
+    assert {
+        "pictures/curves.png",
+        "pictures/test_cases.png",
+        "model_summary.txt",
+        "config/config.yaml",
+        "config/split.json",
+        "config/environment.json",
+    } <= names
+    stored = yaml.safe_load(Path(client.download_artifacts(run.info.run_id, "config/config.yaml")).read_text())
+    assert load_config(stored).digest == run.data.tags["config_digest"]
+
+
+def test_data_sets_are_inputs_of_the_run(finished) -> None:
+    _, run, _ = finished
+    contexts = {
+        tag.value for item in run.inputs.dataset_inputs for tag in item.tags if tag.key == "mlflow.data.context"
+    }
+    assert contexts == {"training", "validation", "testing"}
+    assert len({item.dataset.digest for item in run.inputs.dataset_inputs}) == 3
+
+
+def test_the_model_loads_through_mlflow_and_gives_the_scored_masks(finished) -> None:
+    import mlflow
+
+    from seglab.confusion import confusion_matrix, dice_iou
+    from seglab.data.material import gather
+
+    folder, run, _ = finished
+    mlflow.set_tracking_uri(store_of(folder).uri)
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    material = gather(load_config(compose("loss=dice")))
+    table = pd.read_csv(store_of(folder).client.download_artifacts(run.info.run_id, "test_cases.csv")).set_index("id")
+    for case in material.cases("test"):
+        sample = material.source.read(case)
+        (mask,) = model.predict(sample.image[None].astype(np.float32))
+        dice, _ = dice_iou(confusion_matrix(sample.mask, mask, material.task))
+        assert dice[1] == pytest.approx(table.loc[case.id, "dice"], abs=1e-6)
+
+
+def test_the_same_config_gives_the_same_bits(finished, folder: Path) -> None:
+    from seglab.experiment import run
+
+    _, first, objective = finished
+    assert run(compose("loss=dice")) == objective
+    second = only_run(folder)
+    for name in ("train_loss", "val_loss", "val_dice", "test_dice", "test_iou"):
+        assert second.data.metrics[name] == first.data.metrics[name], name
+
+
+@pytest.mark.parametrize("model", ["conv3d", "unet3d"])
+def test_the_same_command_covers_3d(model: str, folder: Path) -> None:
+    from seglab.experiment import run
+
+    overrides = [word for word in SMALL if not word.startswith(("model", "data.size", "data.batch"))]
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = hydra.compose(
+            "train",
+            overrides=[*overrides, f"model={model}", "data=synthetic3d", "data.size=[16,16,16]", "model.width=4"]
+            + (["model.depth=1"] if model == "unet3d" else ["model.depth=2"]),
+        )
+    run(cfg)
+    recorded = only_run(folder)
+    assert recorded.info.run_name == {"conv3d": "Conv3D", "unet3d": "UNet3D"}[model] + "_CombinedLoss_Adam"
+    assert recorded.info.status == "FINISHED"
+    assert 0 <= recorded.data.metrics["test_dice"] <= 1
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_with_epoch_batch_and_cases(folder: Path) -> None:
+    from seglab.experiment import run
+
+    with pytest.raises(TrainingError, match=r"epoch 1, batch \d, cases synthetic2d_\d+") as caught:
+        run(compose("optimizer=sgd", "optimizer.learning_rate=1e30", "model.norm=none", "schedule=constant"))
+    failed = only_run(folder)
+    assert failed.info.status == "FAILED"
+    text = Path(store_of(folder).client.download_artifacts(failed.info.run_id, "traceback.txt")).read_text()
+    assert "the loss is not finite" in text
+    assert len(list((folder / "mlruns" / "runs" / failed.info.run_id).glob("not_finite_*.npz"))) == 1
+    assert "lower optimizer.learning_rate" in str(caught.value)
+
+
+def test_resume_refuses_what_cannot_be_resumed(finished, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seglab.experiment import run
+
+    monkeypatch.chdir(finished[0])
+    run_id = finished[1].info.run_id
+    with pytest.raises(TrackingError, match="finished run cannot be resumed"):
+        run(compose("loss=dice", f"resume={run_id}"))
+    with pytest.raises(TrackingError, match="no run of this id"):
+        run(compose("resume=0123"))
+    with pytest.raises(ConfigError) as caught:
+        run(compose("loss=focal", f"resume={run_id}", "seed=7"), ["loss=focal", f"resume={run_id}", "seed=7"])
+    for line in ("loss.name: was DiceLoss, is FocalLoss", "seed: was 42, is 7"):
+        assert line in str(caught.value)
+
+
+def history_of(folder: Path, run_id: str, names: list[str]) -> dict[str, list[tuple[int, float]]]:
+    client = store_of(folder).client
+    return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}
+
+
+def test_killed_in_epoch_3_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path) -> None:
+    """The real command, SIGKILL, and the real command again."""
+    words = [*SMALL, "trainer.epochs=5", "augment=strong", "model.dropout=0.2", "schedule=cosine", "data.count=24"]
+    names = ["train_loss", "train_dice", "val_loss", "val_dice", "learning_rate", "test_dice", "test_iou"]
+    folders = {name: tmp_path / name for name in ("whole", "broken")}
+    for folder in folders.values():
+        folder.mkdir()
+
+    def train(folder: Path, *more: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(ROOT / "train.py"), *more]
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    whole = train(folders["whole"], *words)
+    broken = train(folders["broken"], *words)
+    assert broken.stdout is not None
+    for line in broken.stdout:
+        if "epoch 2/5" in line:
+            broken.send_signal(signal.SIGKILL)
+            break
+    broken.wait(60)
+    said, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, said
+
+    run_id = only_run(folders["broken"]).info.run_id
+    resumed = train(folders["broken"], f"resume={run_id}")
+    said, _ = resumed.communicate(timeout=300)
+    assert resumed.returncode == 0, said
+    assert "resuming after epoch" in said
+
+    run = only_run(folders["broken"])
+    assert run.info.run_id == run_id
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["resume_count"] == "1"
+    unbroken = only_run(folders["whole"]).info.run_id
+    assert history_of(folders["broken"], run_id, names) == history_of(folders["whole"], unbroken, names)
+    assert [step for step, _ in history_of(folders["broken"], run_id, ["val_dice"])["val_dice"]] == [1, 2, 3, 4, 5]
+
+
+def test_sigterm_ends_killed_with_its_own_exit_code(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "train.py"), *SMALL, "trainer.epochs=200", "trainer.patience_epochs=null"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch" in line and "1/200" in line:
+            break
+    time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "Traceback" not in said
+    assert only_run(tmp_path).info.status == "KILLED"
+
+
+def test_a_sweep_makes_one_run_for_each_combination(tmp_path: Path) -> None:
+    small = [word for word in SMALL if word != "model=unet"]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "-m", "model=unet,unet_mini", "loss=dice,focal", *small],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    runs = store_of(tmp_path).all_runs()
+    names = {run.info.run_name for run in runs}
+    assert names == {f"{m}_{loss}_Adam" for m in ("UNet", "UNetMini") for loss in ("DiceLoss", "FocalLoss")}
+    assert len({run.data.tags["sweep_id"] for run in runs}) == 1
+    assert sorted(run.data.tags["sweep_job"] for run in runs) == ["0", "1", "2", "3"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]

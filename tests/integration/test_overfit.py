@@ -1,0 +1,96 @@
+"""Can each composition learn four cases by heart? One that cannot do this cannot learn at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+from seglab.config import load_config
+from seglab.metrics import SegmentationScores
+from seglab.task import Task
+
+CONF = Path(__file__).parents[2] / "conf"
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+LOSSES = sorted(path.stem for path in (CONF / "loss").glob("*.yaml"))
+PRECISIONS = ["float32", "mixed_bfloat16", "mixed_float16"]
+# Every architecture, every loss and every precision at least once.
+IN_CI = [
+    ("unet", "dice", "float32"),
+    ("unet_mini", "cross_entropy", "mixed_bfloat16"),
+    ("attention_unet", "focal_tversky", "float32"),
+    ("deeplabv3plus", "total", "float32"),
+    ("conv3d", "combined", "float32"),
+    ("unet3d", "generalized_dice", "mixed_bfloat16"),
+    ("unet3d_res", "balanced_cross_entropy", "float32"),
+    ("unet", "lovasz", "mixed_float16"),
+]
+STEPS = 300
+
+
+def four_cases(size: tuple[int, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Bright boxes on noise: images `(4, *size, 1)`, masks `(4, *size)`."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((4, *size), np.int32)
+    for mask in masks:
+        start = [int(rng.integers(1, side // 3)) for side in size]
+        mask[tuple(slice(s, s + side // 2) for s, side in zip(start, size, strict=True))] = 1
+    images = masks[..., None] * 1.0 + 0.3 * rng.standard_normal((*masks.shape, 1))
+    return images.astype(np.float32), masks
+
+
+def compose(model: str, loss: str):
+    import hydra
+
+    card = OmegaConf.load(CONF / "model" / f"{model}.yaml")
+    overrides = [f"model={model}", f"loss={loss}", f"data=synthetic{card.rank}d"]
+    small = {"width": 8, "depth": 2, "encoder": "mobilenetv3", "weights": "null", "kernel": 3, "dropout": 0.0}
+    overrides += [
+        f"model.{key}={value}" for key, value in small.items() if key in card or (key == "weights" and key in card)
+    ]
+    side = 32 if card.rank == 2 else 16
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose("train", overrides=[*overrides, f"data.size={[side] * card.rank}"])
+
+
+def overfits(model: str, loss: str, policy: str) -> float:
+    """The best Dice on the four cases within `STEPS` steps."""
+    config = load_config(compose(model, loss))
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    try:
+        size = tuple(config.data_card.size)
+        x, y = four_cases(size)
+        share = float((y == 1).mean())
+        task = Task(len(size), 1, ("background", "object")).with_frequencies((1 - share, share))
+        network = config.model.build(task, size)
+        optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(0.01)
+        if policy == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        network.compile(optimizer, config.loss.build(task), metrics=[SegmentationScores(task)], jit_compile=False)
+        best = 0.0
+        for step in range(STEPS):
+            logs = network.train_on_batch(x, y, return_dict=True)
+            network.reset_metrics()
+            best = max(best, float(logs["dice"]))
+            if best > 0.97 and step > 5:
+                break
+        return best
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(("model", "loss", "policy"), IN_CI)
+def test_a_composition_learns_four_cases_by_heart(model: str, loss: str, policy: str) -> None:
+    assert overfits(model, loss, policy) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", PRECISIONS)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_composition_learns_four_cases_by_heart(model: str, loss: str, policy: str) -> None:
+    assert overfits(model, loss, policy) > 0.95
