@@ -79,6 +79,16 @@ def test_warps_move_image_and_mask_alike(settings, size):
         assert set(np.unique(out_mask)) <= {0, 1, 255}
 
 
+@pytest.mark.parametrize("size", [(24, 17), (9, 12, 9)])
+def test_without_probabilities_nothing_changes(size):
+    image, mask = _noise(size, 2), _blob(size)
+    for draw in range(5):
+        out, out_mask = Augment(Task(len(size), 2, ("a", "b")), **OFF)(image, mask, generator(0, draw))
+        assert np.array_equal(out, image)
+        assert np.array_equal(out_mask, mask)
+        assert (out.dtype, out_mask.dtype) == (np.float32, np.uint8)
+
+
 def test_what_comes_from_outside_is_ignored():
     augment = Augment(TASKS[2], **{**OFF, "affine": 1.0, "rotate_degrees": 45.0, "scale": 0.5})
     mask = np.zeros((64, 64), np.uint8)

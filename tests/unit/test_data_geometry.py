@@ -27,6 +27,21 @@ def test_shrinking_an_image_takes_the_mean():
     assert resize_image(image, (2, 2))[..., 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
 
 
+def test_shrinking_a_volume_takes_the_mean_too():
+    volume = np.arange(16, dtype=np.float32).reshape(4, 2, 2, 1)
+    # The first half holds 0 … 7, the second 8 … 15.
+    assert resize_image(volume, (2, 1, 1)).ravel().tolist() == [3.5, 11.5]
+    # Three pixels into two: each takes one and a half, (0 + 3 · ½) / 1.5 = 1 and (3 · ½ + 6) / 1.5 = 5.
+    row = np.array([[0], [3], [6]], np.float32)[..., None]
+    assert resize_image(row, (2, 1)).ravel().tolist() == pytest.approx([1, 5])
+
+
+def test_each_axis_is_resized_for_itself():
+    # A stripe of one column in two: shrunk to its mean while the rows grow.
+    stripes = np.tile(np.array([0, 1], np.float32), (3, 8))[..., None]
+    assert np.allclose(resize_image(stripes, (9, 8)), 0.5)
+
+
 def test_masks_take_the_pixel_that_the_centre_lies_in():
     mask = np.array([[0, 1, 2]], np.uint8)
     assert resize_mask(mask, (2, 6)).tolist() == [[0, 0, 1, 1, 2, 2]] * 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import unicodedata
 
 import cv2
 import numpy as np
@@ -74,6 +76,35 @@ def test_endings_may_differ_and_be_upper_case(folder):
     assert np.array_equal(source.read(source.cases[1]).mask, HALVES // 255)
 
 
+def test_names_may_hold_spaces_and_accents_in_either_spelling(tmp_path):
+    # macOS stores é as e and an accent, Linux and Windows as one character.
+    apart, whole = unicodedata.normalize("NFD", "coupe é 1"), unicodedata.normalize("NFC", "coupe é 1")
+    assert apart != whole
+    _save(tmp_path / "images" / f"{apart}.png", GREY)
+    _save(tmp_path / "masks" / f"{whole}.png", HALVES)
+    source = _open(tmp_path)
+    assert [case.id for case in source.cases] == [whole]
+    assert np.array_equal(source.read(source.cases[0]).mask, HALVES // 255)
+    assert len(source.digest()) == 64
+
+
+def test_a_name_that_is_no_text_is_refused(folder):
+    (folder / "images" / "s1.png").rename(folder / "images" / os.fsdecode(b"s\xff.png"))
+    with pytest.raises(DataError, match="a file name that is no text") as caught:
+        _open(folder)
+    assert r"s\udcff.png" in str(caught.value)
+
+
+def test_a_photograph_is_read_as_it_is_shown(tmp_path):
+    image = Image.fromarray(GREY)
+    exif = image.getexif()
+    exif[0x0112] = 6  # orientation: to be turned by a quarter clockwise
+    image.save(tmp_path / "photo.png", exif=exif)
+    assert np.array_equal(read_image_file(tmp_path / "photo.png")[..., 0], np.rot90(GREY, -1))
+    image.save(tmp_path / "photo.jpg", exif=exif)
+    assert read_image_file(tmp_path / "photo.jpg").shape == (30, 20, 1)
+
+
 def test_groups_come_from_names_and_blocks(folder):
     assert [case.group for case in _open(folder, block_size=2).cases] == ["block0", "block0", "block1"]
     assert [case.group for case in _open(folder, group_pattern=r"s\d").cases] == ["s1", "s2", "s1"]
@@ -130,6 +161,20 @@ def _spoil(kind, root):
     elif kind == "pages":
         image.unlink()
         tifffile.imwrite(image.with_suffix(".tif"), np.stack([GREY] * 5), photometric="minisblack")
+    elif kind in ("truncated TIFF", "truncated deflated TIFF"):
+        image.unlink()
+        pixels = RNG.integers(0, 256, (200, 30), np.uint8)
+        compression = "zlib" if "deflated" in kind else None
+        tifffile.imwrite(image.with_suffix(".tif"), pixels, rowsperstrip=20, compression=compression)
+        _truncate(image.with_suffix(".tif"))
+    elif kind == "truncated JPEG":
+        image.unlink()
+        _save(image.with_suffix(".jpg"), GREY)
+        _truncate(image.with_suffix(".jpg"))
+    elif kind == "flipped byte":
+        damaged = bytearray(image.read_bytes())
+        damaged[len(damaged) // 2] ^= 255
+        image.write_bytes(damaged)
     elif kind == "empty file":
         image.write_bytes(b"")
 
@@ -142,6 +187,10 @@ def _spoil(kind, root):
         ("two of a name", "two files of one name", "s1.jpg and s1.png"),
         ("truncated image", "a file that cannot be read", "images/s1.png"),
         ("truncated mask", "a file that cannot be read", "masks/s1.png"),
+        ("truncated TIFF", "a file that cannot be read", "images/s1.tif"),
+        ("truncated deflated TIFF", "a file that cannot be read", "images/s1.tif"),
+        ("truncated JPEG", "a file that cannot be read", "images/s1.jpg"),
+        ("flipped byte", "a file that cannot be read", "images/s1.png"),
         ("empty file", "a file that cannot be read", "images/s1.png"),
         ("other size", "a mask of another size than its image", "masks/s1.png"),
         ("colour mask", "a mask in colours", "masks/s1.png"),
@@ -221,3 +270,21 @@ def test_one_bit_files_are_0_and_1_in_masks_and_black_and_white_in_images(tmp_pa
 def test_grey_saved_as_rgb_is_a_mask(tmp_path):
     _save(tmp_path / "m.png", np.dstack([HALVES] * 3))
     assert np.array_equal(read_mask_file(tmp_path / "m.png"), HALVES)
+
+
+@pytest.mark.parametrize("greys", [1, 3])
+def test_an_alpha_channel_that_hides_nothing_is_no_matter_to_a_mask(tmp_path, greys):
+    alpha = np.full_like(HALVES, 200)
+    _save(tmp_path / "m.png", np.dstack([*[HALVES] * greys, alpha]))
+    assert np.array_equal(read_mask_file(tmp_path / "m.png"), HALVES)
+    alpha[3, 3] = 0
+    _save(tmp_path / "m.png", np.dstack([*[HALVES] * greys, alpha]))
+    with pytest.raises(DataError, match="a mask in colours"):
+        read_mask_file(tmp_path / "m.png")
+
+
+def test_an_image_too_large_to_trust_is_refused(tmp_path, monkeypatch):
+    _save(tmp_path / "large.png", GREY)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match="Image size"):
+        read_image_file(tmp_path / "large.png")

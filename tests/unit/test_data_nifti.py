@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import struct
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -127,6 +129,52 @@ def test_label_values_need_not_be_consecutive(tmp_path):
     assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
 
 
+def test_a_label_with_an_axis_of_one_is_a_label(tmp_path):
+    source = _open(_dataset(tmp_path, {"c": (_volume(IMAGE), _volume(LABEL[..., None]))}))
+    assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
+
+
+def test_numbers_of_labels_may_have_leading_zeros_and_the_file_a_byte_order_mark(tmp_path):
+    root = _dataset(
+        tmp_path, {"c": (_volume(IMAGE), _volume(LABEL))}, labels={"02": "tail", "00": "none", "01": "head"}
+    )
+    described = (root / "dataset.json").read_text()
+    (root / "dataset.json").write_text(described, encoding="utf-8-sig")
+    source = _open(root)
+    assert source.task.class_names == ("none", "head", "tail")
+    assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
+
+
+def test_files_of_one_name_in_several_folders_all_count_for_the_digest(tmp_path):
+    digests = set()
+    for changed in (None, "p1", "p2"):
+        root = _dataset(tmp_path / str(changed), {})
+        pairs = []
+        for patient in ("p1", "p2"):
+            (root / patient).mkdir()
+            pairs.append({"image": f"imagesTr/{patient}.nii.gz", "label": f"{patient}/seg.nii.gz"})
+            nib.save(_volume(IMAGE), root / pairs[-1]["image"])
+            nib.save(_volume(LABEL * 0 if patient == changed else LABEL), root / pairs[-1]["label"])
+        described = json.loads((root / "dataset.json").read_text())
+        (root / "dataset.json").write_text(json.dumps({**described, "training": pairs}))
+        digests.add(_open(root).digest())
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("spacing", [0.0, np.nan, np.inf])
+def test_a_header_without_a_place_is_refused(tmp_path, spacing):
+    source = _open(_dataset(tmp_path, {"c": (_volume(IMAGE), _volume(LABEL))}))
+    path = source.cases[0].image[0]
+    spoilt = bytearray(gzip.decompress(Path(path).read_bytes()))
+    # The first row of the affine is at bytes 280 to 296 of a NIfTI-1 header; 252 and 254 say which affine counts.
+    spoilt[280:296] = struct.pack("<4f", spacing, 0, 0, 0)
+    spoilt[252:256] = struct.pack("<2h", 0, 1)
+    Path(path).write_bytes(gzip.compress(bytes(spoilt)))
+    with pytest.raises(DataError, match="does not say where its voxels lie") as caught:
+        source.read(source.cases[0])
+    assert "imagesTr/c.nii.gz" in str(caught.value)
+
+
 def test_the_digest_follows_contents_and_classes(tmp_path):
     pair = (_volume(IMAGE), _volume(LABEL))
     digest = _open(_dataset(tmp_path / "a", {"c": pair})).digest()
@@ -195,9 +243,12 @@ def test_damaged_files_are_refused_by_name(tmp_path, folder, kind):
     [
         ({"labels": {}}, '"labels"'),
         ({"labels": {"background": 0}}, "whole numbers as keys"),
+        ({"labels": {"0": "a", "1": "b", "01": "c"}}, "a value and a name of its own"),
+        ({"labels": {"0": "a", "1": "b", "2": "b"}}, "a value and a name of its own"),
         ({"modality": None}, '"modality"'),
         ({"training": []}, '"training"'),
         ({"training": ["a.nii.gz"]}, 'an object with "image" and "label"'),
+        ({"training": [{"image": ["a.nii.gz"], "label": 1}]}, 'an object with "image" and "label"'),
         ({"training": [{"image": "imagesTr/x.nii.gz", "label": "labelsTr/c.nii.gz"}]}, "x.nii.gz"),
         ({"training": [{"image": "imagesTr/c.nii.gz", "label": "labelsTr/c.nii.gz"}] * 2}, "two training images"),
     ],

@@ -54,6 +54,20 @@ def test_scale_divides_by_the_largest_value_of_the_type():
     )
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.int64, np.uint32, np.float32])
+def test_numbers_that_arithmetic_or_json_made_wide_mean_the_same(dtype):
+    preprocessing = Preprocessing("scale", 1, unit=255.0)
+    assert preprocessing.apply(_image([0, 51, 102, 255], dtype)).ravel().tolist() == pytest.approx([0, 0.2, 0.4, 1])
+    assert Preprocessing("scale", 1, unit=255.0).apply(_image([0, 1, 1, 0], bool)).max() == 1
+
+
+@pytest.mark.parametrize("mode", ["scale", "standard", "zscore"])
+def test_a_value_that_is_no_number_is_not_hidden(mode):
+    image = np.ones((4, 4, 1), np.float32)
+    image[1, 2] = np.nan
+    assert np.isnan(Preprocessing(mode, 1).apply(image)[1, 2])
+
+
 def test_standard_uses_mean_and_deviation_of_the_training_pixels():
     # Channel 0 of the training images in 0..1: 0, 0, 1, 1, 1, 1, 0, 0 → mean 0.5, deviation 0.5.
     # Channel 1: all 0.2 → mean 0.2 and, constant, deviation 1.
