@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-export TF_CPP_MIN_LOG_LEVEL ?= 3
+
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
