@@ -278,6 +278,14 @@ def test_every_start_of_a_box_is_drawn():
     assert starts == {(a, b) for a in range(3) for b in range(3)}
 
 
+def test_cases_epochs_and_draws_each_have_their_own_box():
+    masks = [np.arange(90 * 90, dtype=np.int64).reshape(90, 90) % 251 % 3 for _ in range(2)]
+    source = Arrays([mask.astype(np.uint8) for mask in masks])
+    batches = Batches(_material(source), "train", _card(patches_per_case=2), seed=0)
+    boxes = {y.tobytes() for epoch in range(2) for y in _epoch(batches, epoch)[0][1]}
+    assert len(boxes) == 2 * 2 * 2
+
+
 def test_augmentation_changes_training_alone():
     source = Arrays(_masks([(16, 16)] * 4))
     ids = [case.id for case in source.cases]

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from seglab.data.synthetic import Synthetic2D, Synthetic3D
@@ -74,6 +75,28 @@ def test_objects_are_brighter_than_background_and_distractors_as_bright(images):
     assert bright_outside > 0.5 * bright_inside
 
 
+def _grain(grey):
+    """Size of what is a few pixels wide."""
+    return np.abs(ndimage.gaussian_filter(grey, 1.0) - ndimage.gaussian_filter(grey, 2.5))
+
+
+def test_objects_are_grainier_under_noise_and_a_bias_field(images):
+    greys = [sample.image[..., 0].astype(float) for sample in images[:50]]
+    inside, outside = (
+        np.mean([_grain(grey)[(sample.mask > 0) == wanted].mean() for grey, sample in zip(greys, images, strict=False)])
+        for wanted in (True, False)
+    )
+    assert inside > 1.5 * outside
+    # Noise differs from pixel to pixel: by 0.05 × 255 = 13 of 255 here, by the wide mean almost nothing.
+    fine = [grey - ndimage.uniform_filter(grey, 3) for grey in greys]
+    noise = [np.std(f[sample.mask == 0]) for f, sample in zip(fine, images, strict=False)]
+    assert 8 < np.mean(noise) < 18
+    # The background of one image differs from corner to corner.
+    ends = (slice(32), slice(96, 128))
+    corners = [[np.median(s.image[rows, columns]) for rows in ends for columns in ends] for s in images[:50]]
+    assert np.median(np.ptp(corners, axis=1)) > 20
+
+
 @pytest.mark.parametrize("kind", [Synthetic2D, Synthetic3D])
 def test_a_case_depends_on_seed_and_index_alone(kind):
     few, many = kind(count=3), kind(count=300)
@@ -116,6 +139,13 @@ def test_options(kind):
         assert 0.1 - 1 / pixels <= (sample.mask > 0).mean() <= 0.12 + 1 / pixels
     assert source.describe_files(source.cases[7]) == f"generated: {kind.name}, seed 3, index 7"
     assert len({case.group for case in source.cases}) == 8
+
+
+def test_a_single_pixel_of_foreground_can_be_asked_for():
+    source = Synthetic2D(count=20, image_size=(16, 16), foreground=(0.001, 0.001))
+    assert {int((source.read(case).mask > 0).sum()) for case in source.cases} == {1}
+    # Distractors are as rare: most of an image is the darker background.
+    assert np.mean([np.median(source.read(case).image) for case in source.cases]) < 0.45 * 255
 
 
 @pytest.mark.parametrize(
