@@ -55,13 +55,13 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     `seglab.data.randomness`. Weights and the seeds of dropout layers do. Must be called before the model is built.
     """
     import keras
-    import tensorflow as tf
+    from tensorflow.python.framework import config  # the public name can switch on, and not off again
 
     keras.utils.set_random_seed(seed)
     if deterministic:
-        tf.config.experimental.enable_op_determinism()
+        config.enable_op_determinism()
     else:
-        tf.config.experimental.disable_op_determinism()
+        config.disable_op_determinism()
 
 
 def load_tensorflow() -> None:

@@ -17,7 +17,7 @@ import toys
 from seglab.errors import DataError, TrainingError
 from seglab.reproducibility import seed_everything
 from seglab.schedules import plateau
-from seglab.training.checkpoint import STATE_FILE, load_best, load_state, values
+from seglab.training.checkpoint import STATE_FILE, load_state, values
 from seglab.training.fit import PROFILE_FILE, train
 from seglab.training.progress import Progress, duration
 
@@ -156,7 +156,7 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
             target.assign(average)
         assert metrics["val_loss"] == pytest.approx(judge.evaluate(x, y, verbose=0), rel=1e-5)
         if load_state(tmp_path / STATE_FILE).rules["stopping"]["best_epoch"] == epoch:
-            kept = load_best(tmp_path, epoch)
+            kept = load_state(tmp_path / STATE_FILE).best
             assert all(np.array_equal(a, b) for a, b in zip(kept, values(judge.variables), strict=True))
 
     fit(tmp_path, model=model, optimizer=optimizer, emit=emit, val=toys.Squares(1))
@@ -218,7 +218,7 @@ def test_a_score_that_is_never_defined_keeps_the_last_weights(tmp_path: Path) ->
 
     history = fit(tmp_path, metrics=[Undefined()], settings={"patience_epochs": 2}, epochs=5)
     assert (history.best_epoch, history.best, len(history.epochs)) == (None, None, 2)
-    assert not list(tmp_path.glob("best-*"))
+    assert load_state(tmp_path / STATE_FILE).best == []
 
 
 def test_an_unknown_monitor_stops_before_the_first_batch(tmp_path: Path) -> None:

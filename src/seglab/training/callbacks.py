@@ -9,17 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from seglab.schedules import Schedule
-from seglab.training.checkpoint import (
-    STATE_FILE,
-    TrainingState,
-    discard_old,
-    random_streams,
-    save_best,
-    save_state,
-    values,
-)
+from seglab.training.checkpoint import STATE_FILE, TrainingState, random_streams, save_state, values
 from seglab.training.feed import Feed
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau
@@ -112,9 +105,10 @@ class EpochEnd(keras.callbacks.Callback):
         schedule: learning rate schedule with a variable `scale`, None without.
         averaged: weights to judge and to keep as the best.
         progress: what the user sees.
-        directory: where state and best weights are kept.
+        directory: where the state is kept.
         emit: takes the metrics of an epoch and its number, counted from 1.
         history: metrics of the epochs that are done; grows.
+        best_weights: variables of the model at the best epoch so far, empty without one.
         epochs: number of epochs at most.
     """
 
@@ -130,12 +124,13 @@ class EpochEnd(keras.callbacks.Callback):
         directory: Path,
         emit: Emit,
         history: list[dict[str, float]],
+        best_weights: list[np.ndarray],
         epochs: int,
     ):
         super().__init__()
         self.feed, self.stopping, self.plateau, self.schedule = feed, stopping, plateau, schedule
         self.averaged, self.progress, self.directory, self.emit = averaged, progress, directory, emit
-        self.history, self.epochs = history, epochs
+        self.history, self.best_weights, self.epochs = history, best_weights, epochs
         self._begun = self._rate = self._train_seconds = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -170,12 +165,13 @@ class EpochEnd(keras.callbacks.Callback):
     def _save(self, epoch: int, best: bool, finished: bool) -> None:
         if best:
             with self.averaged.applied():
-                save_best(self.directory, epoch, values(self.model.variables))
+                self.best_weights = values(self.model.variables)
         rules = {"stopping": self.stopping.state(), "plateau": self.plateau.state() if self.plateau else None}
         state = TrainingState(
             epoch=epoch,
             model=values(self.model.variables),
             optimizer=values(self.model.optimizer.variables),
+            best=self.best_weights,
             scale=self._scale(self.schedule) if self.schedule is not None else None,
             rules=rules,
             history=self.history,
@@ -183,7 +179,6 @@ class EpochEnd(keras.callbacks.Callback):
             streams=random_streams(),
         )
         save_state(self.directory / STATE_FILE, state)
-        discard_old(self.directory, self.stopping.best_epoch)
 
     @staticmethod
     def _scale(schedule: Schedule) -> float:

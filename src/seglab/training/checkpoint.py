@@ -18,8 +18,8 @@ import numpy as np
 from seglab.errors import TrainingError
 
 STATE_FILE = "state.npz"
-BEST_FILES = "best-*.npz"
 _FORMAT = 1
+_PARTS = ("model", "optimizer", "best")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class TrainingState:
         epoch: number of finished epochs.
         model: all variables of the model in its own order, states of seed generators included.
         optimizer: all variables of the optimizer: moments, averages, accumulated gradients, loss scale, iterations.
+        best: variables of the model at the best epoch, empty while there is none.
         scale: scale of the learning rate schedule, None when it has none.
         rules: states of early stopping and plateau.
         history: emitted metrics of each finished epoch.
@@ -40,6 +41,7 @@ class TrainingState:
     epoch: int
     model: list[np.ndarray]
     optimizer: list[np.ndarray]
+    best: list[np.ndarray]
     scale: float | None
     rules: dict[str, Any]
     history: list[dict[str, float]]
@@ -61,10 +63,9 @@ def save_state(path: Path, state: TrainingState) -> None:
         "history": state.history,
         "finished": state.finished,
         "streams": state.streams,
-        "counts": [len(state.model), len(state.optimizer)],
+        "counts": {part: len(getattr(state, part)) for part in _PARTS},
     }
-    arrays = {f"model_{i}": array for i, array in enumerate(state.model)}
-    arrays |= {f"optimizer_{i}": array for i, array in enumerate(state.optimizer)}
+    arrays = {f"{part}_{i}": array for part in _PARTS for i, array in enumerate(getattr(state, part))}
     _write(path, arrays, words)
 
 
@@ -75,11 +76,10 @@ def load_state(path: Path) -> TrainingState:
         TrainingError: there is none, or it is no state file.
     """
     arrays, words = _read(path)
-    models, optimizers = words["counts"]
+    parts = {part: [arrays[f"{part}_{i}"] for i in range(words["counts"][part])] for part in _PARTS}
     return TrainingState(
+        **parts,
         epoch=words["epoch"],
-        model=[arrays[f"model_{i}"] for i in range(models)],
-        optimizer=[arrays[f"optimizer_{i}"] for i in range(optimizers)],
         scale=words["scale"],
         rules=words["rules"],
         history=words["history"],
@@ -88,40 +88,15 @@ def load_state(path: Path) -> TrainingState:
     )
 
 
-def save_best(directory: Path, epoch: int, weights: Sequence[np.ndarray]) -> Path:
-    """Write the weights of a best epoch to a file of their own, `best-<epoch>.npz`.
-
-    Files of earlier best epochs stay until `discard_old` is called, so that a state file always finds its own.
-    """
-    path = directory / f"best-{epoch:05d}.npz"
-    arrays = {f"model_{i}": array for i, array in enumerate(weights)}
-    _write(path, arrays, {"format": _FORMAT, "epoch": epoch, "counts": [len(weights), 0]})
-    return path
-
-
-def load_best(directory: Path, epoch: int) -> list[np.ndarray]:
-    """Weights of a best epoch as `save_best` wrote them."""
-    arrays, words = _read(directory / f"best-{epoch:05d}.npz")
-    return [arrays[f"model_{i}"] for i in range(words["counts"][0])]
-
-
-def discard_old(directory: Path, best_epoch: int | None) -> None:
-    """Remove the weights of all but the given best epoch, and what an interrupted write left."""
-    keep = f"best-{best_epoch:05d}.npz" if best_epoch is not None else None
-    for path in [*directory.glob(BEST_FILES), *directory.glob("*.npz.part")]:
-        if path.name != keep:
-            path.unlink(missing_ok=True)
-
-
 def discard_state(directory: Path) -> None:
-    """Remove state and best weights of a run that is finished and logged."""
-    discard_old(directory, None)
+    """Remove the state of a run that is finished and logged."""
     (directory / STATE_FILE).unlink(missing_ok=True)
 
 
 def values(variables: Sequence[Any]) -> list[np.ndarray]:
-    """Copies of the values of Keras variables."""
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    """The values of Keras variables now; later changes of the variables do not reach them."""
+    # TensorFlow shares its memory with these arrays, and takes new memory for a variable whose old one is shared.
+    return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def assign(variables: Sequence[Any], arrays: Sequence[np.ndarray], what: str) -> None:

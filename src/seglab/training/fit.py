@@ -21,7 +21,7 @@ from seglab.errors import TrainingError
 from seglab.schedules import Schedule
 from seglab.schema import TrainerSettings
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
-from seglab.training.checkpoint import TrainingState, assign, load_best, restore_streams
+from seglab.training.checkpoint import TrainingState, assign, restore_streams
 from seglab.training.feed import Batches, Feed
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
@@ -84,7 +84,7 @@ def train(
         train: batches that are learned from.
         val: batches that are validated on, always those of epoch 0; None to go without.
         settings: number of epochs, monitored metric, patience, `min_delta`, profile.
-        work_dir: where state, best weights and, after a loss that is not finite, the batch are kept.
+        work_dir: where the state and, after a loss that is not finite, the batch are kept.
         emit: receiver of the metrics.
         schedule: the optimizer's learning rate schedule; one with `plateau` has its scale lowered. None when the
             learning rate is a number.
@@ -128,6 +128,7 @@ def train(
         directory=work_dir,
         emit=emit,
         history=history,
+        best_weights=state.best if state is not None else [],
         epochs=settings.epochs,
     )
     callbacks: list[keras.callbacks.Callback] = [averaged, end]
@@ -139,8 +140,8 @@ def train(
         with _profiled(settings.profile, work_dir):
             steps.fit(callbacks, begun, settings.epochs)
 
-    if stopping.best_epoch is not None:
-        assign(model.variables, load_best(work_dir, stopping.best_epoch), "model")
+    if end.best_weights:
+        assign(model.variables, end.best_weights, "model")
     return History(
         epochs=history,
         monitor=settings.monitor,
