@@ -1,0 +1,159 @@
+"""Answers with the seconds of one training step (`stock`, `seglab`) or of one epoch (`bare`, `fit`, `tracked`).
+
+python keras_worker.py <variant> <rank> <policy>; prints `=> ready`, then one number for each line on standard input.
+A line `matmul` is answered with the GFLOP/s of a large bfloat16 matrix product.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from seglab.task import Task
+
+SHAPES = {2: ((128, 128), 8, 32), 3: ((64, 64, 64), 2, 16)}  # size, batch, width of the first level
+
+
+def answer(value: object) -> None:
+    """The one line that the other side waits for."""
+    print(f"=> {value}", flush=True)
+
+
+def stock_unet(rank: int) -> keras.Model:
+    """The classic U-Net of Keras's own layers: three levels, two convolutions each, batch norm, nearest upsampling."""
+    size, _, width = SHAPES[rank]
+    convolution, norm = getattr(layers, f"Conv{rank}D"), layers.BatchNormalization
+    pool, up = getattr(layers, f"MaxPooling{rank}D"), getattr(layers, f"UpSampling{rank}D")
+
+    def block(x: Any, filters: int) -> Any:
+        for _ in range(2):
+            x = layers.Activation("relu")(norm()(convolution(filters, 3, padding="same", use_bias=False)(x)))
+        return x
+
+    x = inputs = layers.Input((*size, 1))
+    skips = []
+    for level in range(3):
+        x = block(x, width * 2**level)
+        skips.append(x)
+        x = pool()(x)
+    x = block(x, width * 8)
+    for level in reversed(range(3)):
+        x = block(layers.Concatenate()([up()(x), skips[level]]), width * 2**level)
+    return keras.Model(inputs, convolution(1, 1, dtype="float32")(x))
+
+
+def binary_cross_entropy(y_true: Any, y_pred: Any) -> Any:
+    """The same loss for every variant and framework."""
+    truth = ops.cast(y_true, "float32")
+    return ops.mean(ops.binary_crossentropy(truth, ops.cast(y_pred, "float32"), from_logits=True))
+
+
+def step_worker(variant: str, rank: int) -> None:
+    """One call of `train_on_batch`, metrics and all, as `fit` would make it."""
+    size, batch, width = SHAPES[rank]
+    if variant == "seglab":
+        from seglab.models.unet import unet
+
+        model = unet(Task(rank, 1, ("background", "object")), size, depth=3, width=width)
+    else:
+        model = stock_unet(rank)
+    model.compile("adam", loss=binary_cross_entropy, jit_compile=False)
+    x = np.random.default_rng(0).random((batch, *size, 1), np.float32)
+    y = (x > 0.5).astype(np.float32)
+    answer("ready")
+    for line in sys.stdin:
+        if line.strip() == "matmul":
+            answer(matmul_rate())
+            continue
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        answer(time.perf_counter() - start)
+
+
+def matmul_rate(side: int = 4096, times: int = 3) -> float:
+    """GFLOP/s of a square bfloat16 matrix product."""
+    a = tf.cast(tf.random.normal((side, side)), tf.bfloat16)
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)[0]))
+    product().numpy()
+    start = time.perf_counter()
+    for _ in range(times):
+        product().numpy()
+    return 2 * side**3 * times / (time.perf_counter() - start) / 1e9
+
+
+def epoch_worker(variant: str, rank: int) -> None:
+    """One epoch of steps: alone (`bare`), inside of training (`fit`), with a real store (`tracked`)."""
+    import hydra
+
+    from seglab.config import load_config
+    from seglab.data.batches import Batches
+    from seglab.data.material import gather
+    from seglab.metrics import SegmentationScores
+
+    conf = Path(__file__).parents[3] / "conf"
+    with hydra.initialize_config_dir(str(conf), version_base="1.3"):
+        overrides = ["model=unet", "loss=dice", "trainer.monitor=train_dice", "trainer.epochs=10000"]
+        overrides += ["data.count=136", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.patience_epochs=null"]
+        config = load_config(hydra.compose("train", overrides=overrides))
+    material = gather(config)
+    model = config.model.build(material.task, tuple(config.data_card.size))
+    augmentation = config.augment.build(material.task)
+    batches = Batches(material, "train", config.data_card, seed=0, augmentation=augmentation)
+    loss, scores = config.loss.build(material.task), SegmentationScores(material.task)
+    optimizer = config.optimizer.build(config.schedule.build(0.001, 10000, len(batches)))
+    if variant == "bare":
+        model.compile(optimizer, loss, metrics=[scores], jit_compile=False)
+        made = [tuple(map(tf.constant, batches[i])) for i in range(len(batches))]
+        step = tf.function(model.train_step, autograph=False)
+        answer("ready")
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            for batch in made:
+                logs = step(batch)
+            float(logs["loss"])
+            answer(time.perf_counter() - start)
+        return
+
+    from seglab.training.fit import train
+
+    def run(work_dir: Path, record: Callable[[dict[str, float], int], None]) -> None:
+        clock = time.perf_counter()
+
+        def emit(values: dict[str, float], epoch: int) -> None:
+            nonlocal clock
+            record(values, epoch)
+            seconds = time.perf_counter() - clock
+            if not sys.stdin.readline():
+                raise SystemExit
+            answer(seconds)
+            clock = time.perf_counter()
+
+        train(model, loss, optimizer, [scores], batches, None, config.trainer, work_dir, emit, stream=None)
+
+    answer("ready")
+    with tempfile.TemporaryDirectory() as folder:
+        if variant == "fit":
+            run(Path(folder), lambda values, epoch: None)
+            return
+        from seglab.tracking.tracker import Tracker
+
+        with Tracker(config.tracking, Path(folder), run_name="bench", params={}, tags={}) as tracker:
+            run(tracker.work_dir, tracker.emit)
+
+
+if __name__ == "__main__":
+    chosen, spatial, policy = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy(policy)
+    (step_worker if chosen in ("stock", "seglab") else epoch_worker)(chosen, spatial)

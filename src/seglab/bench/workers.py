@@ -1,0 +1,95 @@
+"""Processes that are kept alive and asked in turn, so that a machine that drifts drifts for all of them."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast (or as large) one thing is as another.
+
+    Attributes:
+        what: in words.
+        value: the median over pairs.
+        low, high: the smallest and the largest pair.
+        target: what is wanted.
+        at_most: the target is an upper bound.
+        detail: the absolute medians behind it.
+    """
+
+    what: str
+    value: float
+    low: float
+    high: float
+    target: float
+    at_most: bool
+    detail: str
+
+    @property
+    def met(self) -> bool:
+        """Whether the median reaches the target."""
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+def ratio(
+    what: str, above: Sequence[float], below: Sequence[float], target: float, detail: str, *, at_most: bool = False
+) -> Ratio:
+    """The median of the pairwise ratios `above[i] / below[i]`."""
+    pairs = [a / b for a, b in zip(above, below, strict=True)]
+    return Ratio(what, statistics.median(pairs), min(pairs), max(pairs), target, at_most, detail)
+
+
+class Worker:
+    """A process that says `ready`, then answers each line that it is sent with one number.
+
+    Raises:
+        RuntimeError: it ended, with the last thing that it said.
+    """
+
+    def __init__(self, python: str, script: str, *arguments: str):
+        command = [python, str(HERE / script), *arguments]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._answer()
+
+    def ask(self, question: str = "go") -> float:
+        """Send one line, wait for the number."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.wait()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith("=> "):
+                return line[3:].strip()
+        _, said = self.process.communicate()
+        raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended:\n{said[-2000:]}")  # type: ignore[arg-type]
+
+
+def interleaved(workers: Mapping[str, Worker], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+    """Ask all workers in turn, `rounds` times after `warm_up` times that do not count: name → numbers."""
+    found: dict[str, list[float]] = {name: [] for name in workers}
+    for number in range(warm_up + rounds):
+        for name, worker in workers.items():
+            seconds = worker.ask()
+            if number >= warm_up:
+                found[name].append(seconds)
+        print(f"\r  round {number + 1} of {warm_up + rounds}", end="", file=sys.stderr, flush=True)
+    print("\r" + " " * 30 + "\r", end="", file=sys.stderr)
+    return found
