@@ -94,7 +94,8 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> No
 def test_training_goes_on_from_a_state_to_the_same_bits(tmp_path: Path) -> None:
     def once(folder: str, stop_in: tuple[int, int] | None, state: Any = None) -> Any:
         seed_everything(1, deterministic=True)
-        model, schedule = toys.net(), plateau(0.05, 5, 3, patience_epochs=1)
+        # So high a rate that epochs 3 and 4 are worse than epoch 2: the rate falls after 4, if the wait is remembered.
+        model, schedule = toys.net(), plateau(30.0, 5, 3, patience_epochs=2)
         optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
 
         def event(epoch: int, step: int) -> None:
@@ -108,6 +109,7 @@ def test_training_goes_on_from_a_state_to_the_same_bits(tmp_path: Path) -> None:
             model=model,
             optimizer=optimizer,
             schedule=schedule,
+            settings={"monitor": "val_loss"},
             state=state,
             train=toys.Squares(3, event=event),
             emit=lambda metrics, epoch: told.append(epoch),
@@ -115,8 +117,9 @@ def test_training_goes_on_from_a_state_to_the_same_bits(tmp_path: Path) -> None:
         return history, values(model.variables), told
 
     straight = once("straight", None)
+    assert [epoch["learning_rate"] for epoch in straight[0].epochs] == [30, 30, 30, 30, 15]
     with pytest.raises(DataError):
-        once("cut", (2, 1))
+        once("cut", (3, 1))
     keras.backend.clear_session()
     resumed = once("cut", None, load_state(tmp_path / "cut" / STATE_FILE))
     for one, other in zip(straight[0].epochs, resumed[0].epochs, strict=True):
