@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from seglab.reproducibility import keep_freed_memory
 from seglab.task import Task
 
 SHAPES = {2: ((128, 128), 8, 32), 3: ((64, 64, 64), 2, 16)}  # size, batch, width of the first level
@@ -154,6 +155,8 @@ def epoch_worker(variant: str, rank: int) -> None:
 
 if __name__ == "__main__":
     chosen, spatial, policy = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    if chosen != "stock":
+        keep_freed_memory()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
     (step_worker if chosen in ("stock", "seglab") else epoch_worker)(chosen, spatial)
