@@ -26,10 +26,10 @@ def normal(*shape: int, seed: int = 0, mean: float = 0.0, deviation: float = 1.0
     return np.random.default_rng(seed).normal(mean, deviation, shape).astype("float32")
 
 
-def assert_near(found, expected, policy: str) -> None:
+def assert_near(found, expected, policy: str, times: float = 1) -> None:
     found, expected = to_numpy(found), np.asarray(expected)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE[policy] * np.abs(expected).max())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=times * TOLERANCE[policy] * np.abs(expected).max())
 
 
 def gradients(function, arrays, upstream) -> list[np.ndarray]:
@@ -165,16 +165,29 @@ def test_what_the_kernel_does_not_know_takes_the_plain_path(options):
         np.testing.assert_allclose(to_numpy(a), to_numpy(b), atol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"axis": 1}], ids=["fast path", "plain path"])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_with_activation_equals_two_layers(options, training):
+    x = normal(2, 4, 3, 5, 6)
+    found = BatchNormalization(activation="relu", **options)(x, training=training)
+    expected = np.maximum(to_numpy(BatchNormalization(**options)(x, training=training)), 0)
+    assert (expected == 0).any()
+    np.testing.assert_array_equal(to_numpy(found), expected)
+
+
 @tensorflow_only
 @pytest.mark.parametrize("rank", [2, 3])
 def test_batch_norm_really_is_fused(rank):
     import tensorflow as tf
 
-    layer = batch_norm(4, rank, "mixed_bfloat16")
+    layer = batch_norm(4, rank, "mixed_bfloat16", activation="relu")
     graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(
         tf.TensorSpec((None, *SIZES[rank], 4), "bfloat16")
     )
-    assert [op.type for op in graph.graph.get_operations()].count("FusedBatchNormV3") == 1
+    operations = graph.graph.get_operations()
+    [norm] = [operation for operation in operations if operation.type == "FusedBatchNormV3"]
+    # What TensorFlow joins to one kernel: the ReLU reads the norm itself and not a view of it.
+    assert "Relu" in [reader.type for reader in norm.outputs[0].consumers()]
 
 
 # Pooling
@@ -279,7 +292,8 @@ def test_up_concat_conv_gradients_equal_those_of_the_definition(rank, policy):
 
     for found, expected in zip(by(lambda low, skip: layer([low, skip])), by(layer.plain), strict=True):
         assert np.abs(expected).max() > 0
-        assert_near(found, expected, policy)
+        # TensorFlow sums float16 gradients in float16, in the order in which its threads happen to finish.
+        assert_near(found, expected, policy, times=4 if policy == "mixed_float16" else 1)
 
 
 @tensorflow_only
@@ -306,7 +320,7 @@ def test_up_concat_conv_refuses_sizes_that_do_not_fit():
 def test_saved_layers_give_the_same_bits(rank, policy, tmp_path):
     size = {2: (4, 6), 3: (4, 2, 6)}[rank]
     x = image = keras.Input((*size, 3))
-    x = BatchNormalization(momentum=0.5, epsilon=0.01, dtype=policy)(x)
+    x = BatchNormalization(momentum=0.5, epsilon=0.01, activation="relu", dtype=policy)(x)
     x = MaxPooling(dtype=policy)(x)
     x = UpConcatConv(4, use_bias=False, kernel_initializer="glorot_normal", dtype=policy)([x, image])
     model = keras.Model(image, UpConcatConv(2, dtype=policy)([MaxPooling(dtype=policy)(x), x]))

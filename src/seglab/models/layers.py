@@ -30,19 +30,29 @@ class BatchNormalization(keras.layers.BatchNormalization):
     `moving = momentum * moving + (1 - momentum) * batch`, for the biased variance too, as in Keras's own layer.
     Parameters and statistics are float32 and sums run in float32, while input and output keep the compute dtype.
 
-    Input and output `(B, *size, C)` of any rank. Arguments are those of `keras.layers.BatchNormalization`; what the
-    kernel does not know (another axis, no gamma or beta, masks, float64, synchronised or renormalised statistics) and
-    other backends take Keras's path.
+    Input and output `(B, *size, C)` of any rank. What the kernel does not know (another axis, no gamma or beta, masks,
+    float64, synchronised or renormalised statistics) and other backends take Keras's path.
+
+    Args:
+        activation: applied to y. TensorFlow makes one kernel of normalisation and ReLU when nothing is between them; in
+            3D a layer of its own would find a change of shape there.
+        kwargs: those of `keras.layers.BatchNormalization`.
     """
+
+    def __init__(self, *, activation: Any = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None or not self._fits_kernel(inputs):
-            return ops.cast(super().call(inputs, training=training, mask=mask), self.compute_dtype)
+            y = super().call(inputs, training=training, mask=mask)
+            return self.activation(ops.cast(y, self.compute_dtype))
         training = bool(training) and self.trainable
         # The kernel knows pictures only, and statistics run over all axes but the last: any view of the same data does.
         shape = ops.shape(inputs)
         x = ops.reshape(inputs, (shape[0], 1, -1, shape[-1])) if len(shape) != 4 else inputs
         y, mean, variance = self._kernel(x, training)
+        y = self.activation(y)
         if training:
             count = ops.cast(ops.prod(ops.shape(x)[:-1]), "float32")
             self._move(self.moving_mean, mean)
@@ -76,6 +86,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def _move(self, moving: Any, batch: Any) -> None:
         moving.assign(moving * self.momentum + ops.cast(batch, moving.dtype) * (1.0 - self.momentum))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": keras.activations.serialize(self.activation)}
 
 
 @keras.saving.register_keras_serializable(package="seglab")
