@@ -23,16 +23,16 @@ $(READY): requirements.txt pyproject.toml
 setup: $(READY) ## Create .venv with the pinned requirements
 
 demo: $(READY) ## Train UNet_DiceLoss_Adam on the built-in images, score it, show where everything lies
-	@$(PY) train.py model=unet loss=dice
+	@$(PY) train.py model=unet loss=dice trainer.epochs=20
 
 train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=focal"
 	@$(PY) train.py $(ARGS)
 
 test: $(READY) ## Set up and run the test suite
-	@$(PY) -m pytest -m "not slow and not jax" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not jax" $(ARGS)
 
 test-all: $(READY) ## The test suite with every slow check (about an hour on two cores)
-	@$(PY) -m pytest -m "not jax" $(ARGS)
+	@$(PY) -m pytest -n 2 -m "not jax" $(ARGS)
 
 test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2

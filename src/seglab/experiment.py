@@ -67,6 +67,7 @@ def run(
     load_tensorflow()
     from seglab.resuming import remember
     from seglab.tracking.tracker import Tracker
+    from seglab.training.checkpoint import discard_state
 
     with Tracker(
         config.tracking, RUNS, run_name=config.run_name, params=params, tags=facts, resume=config.resume
@@ -77,7 +78,9 @@ def run(
             tracker.log_text(material.split.to_json(), "config/split.json")
             if code.dirty:
                 tracker.log_text(code.diff, "config/code.diff")
-        return _train_and_judge(config, material, tracker)
+        objective = _train_and_judge(config, material, tracker)
+    discard_state(tracker.work_dir)
+    return objective
 
 
 def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> float:
@@ -206,9 +209,12 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         metrics = aggregate(scores.cases, scores.confusion, material.task)
         tracker.emit({key: value for key, value in metrics.items() if not math.isnan(value)}, len(history.epochs))
     tracker.log_table(scores.cases, f"{name}_cases.csv")
-    tracker.log_figure(
-        case_panel(pick_examples(predictor, material.source, scores.cases), material.task), f"pictures/{name}_cases.png"
-    )
+    examples = pick_examples(predictor, material.source, scores.cases)
+    panels = {f"{name}_cases": examples}
+    if material.task.rank == 3:  # three planes a case: a picture for each
+        panels = {f"{name}_{example.place}": [example] for example in examples}
+    for picture, shown in panels.items():
+        tracker.log_figure(case_panel(shown, material.task), f"pictures/{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
     console.print()
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
