@@ -7,6 +7,10 @@ READY := $(VENV)/.ready
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
+# Written in keras.ops alone, so promised on JAX too.
+JAX_TESTS := $(addprefix tests/numeric/,test_heads.py test_losses.py test_losses_golden.py test_losses_reference.py \
+	test_metrics.py) $(addprefix tests/unit/,test_models.py test_models_options.py test_models_network.py)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train test test-all test-jax check format lint types ui doctor sync bench model-card clean
 
@@ -29,14 +33,14 @@ train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=f
 	@$(PY) train.py $(ARGS)
 
 test: $(READY) ## Set up and run the test suite
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not jax" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 test-all: $(READY) ## The test suite with every slow check (about an hour on two cores)
-	@$(PY) -m pytest -n 2 -m "not jax" $(ARGS)
+	@$(PY) -m pytest -n 2 $(ARGS)
 
 test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
-	@KERAS_BACKEND=jax $(PY) -m pytest -m jax $(ARGS)
+	@KERAS_BACKEND=jax $(PY) -m pytest -n 2 -m "not slow" $(JAX_TESTS) $(ARGS)
 
 check: $(READY) ## What CI runs: format, lint, types, tests
 	@$(PY) -m ruff format --check .
