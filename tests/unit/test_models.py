@@ -93,7 +93,7 @@ def images(model: keras.Model, batch: int = 2) -> np.ndarray:
 
 
 def forward(model: keras.Model, x: np.ndarray) -> Any:
-    """Inference; compiled on JAX, where single operations take far longer, and not on TensorFlow, where tracing does."""
+    """Inference; compiled on JAX, where single operations take longer, and not on TensorFlow, where tracing does."""
     if keras.backend.backend() == "jax":
         return model.predict_on_batch(x)
     return keras.tree.map_structure(ops.convert_to_numpy, model(x, training=False))
@@ -117,7 +117,7 @@ def test_logits_are_float32_at_the_input_size(architecture, policy):
     assert kernels[-1].name.startswith("logits")
 
 
-@pytest.mark.parametrize(("channels", "classes", "logit_channels"), [(1, 2, 1), (3, 2, 1), (5, 3, 3)])
+@pytest.mark.parametrize(("channels", "classes", "logit_channels"), [(1, 2, 1), (5, 3, 3)])
 @every_architecture
 def test_any_number_of_channels_and_classes(architecture, channels, classes, logit_channels):
     model = architecture(channels, classes)
@@ -199,10 +199,7 @@ def test_deep_supervision_returns_a_list_finest_first(name, tmp_path):
     assert all(output.dtype == "float32" for output in model.outputs)
 
     x = images(model)
-    plain = model.without_supervision()
-    assert plain.output_shape == (None, *architecture.size, 3)
     all_of_them = forward(model, x)
-    np.testing.assert_array_equal(forward(plain, x), all_of_them[0])
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for mine, theirs in zip(all_of_them, forward(loaded, x), strict=True):

@@ -72,6 +72,7 @@ def test_standardised_images_get_the_statistics_of_imagenet(name, normalized):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+@slow
 def test_published_preprocessing_includes_the_models_own():
     # `as_published` repeats the layers with which these two begin; they must be the ones that are left out here.
     for build, name in [
@@ -101,7 +102,9 @@ def test_other_channels_pass_a_learnt_convolution(channels, learnt):
     assert ("to_rgb" in [layer.name for layer in model.layers]) == learnt
 
 
-@pytest.mark.parametrize("name", ["vgg16", "resnet50", "mobilenetv3", pytest.param("efficientnetv2b0", marks=slow)])
+@pytest.mark.parametrize(
+    "name", ["vgg16", "mobilenetv3", *(pytest.param(name, marks=slow) for name in ("resnet50", "efficientnetv2b0"))]
+)
 def test_features_are_those_of_the_whole_classifier(name):
     image = keras.Input((64, 96, 3))
     strides = sorted(ENCODERS[name].taps)
@@ -156,6 +159,7 @@ def test_dilation_keeps_the_resolution(name):
     assert most == (2 if name == "vgg16" else 4)
 
 
+@slow
 def test_deeper_features_still_depend_on_the_image_after_dilation():
     image = keras.Input((32, 32, 3))
     for name in ("mobilenetv3", "efficientnetv2b0"):
@@ -181,6 +185,8 @@ def test_every_real_encoder_trains_and_is_saved(name, tmp_path):
     ]
     assert np.isfinite(moved).all()
     assert np.mean(np.array(moved) > 0) > 0.99
+    norms = [layer for layer in model.get_layer("encoder").layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {layer.momentum for layer in norms} == (set() if name == "vgg16" else {0.9})
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(run(keras.saving.load_model(tmp_path / "model.keras"), x), run(model, x))
 
@@ -204,7 +210,7 @@ def test_dilated_networks_with_real_encoders(build, name, output_stride):
     assert model.encoder_layers == ("encoder",)
 
 
-@pytest.mark.parametrize("legacy", [False, True], ids=["weights.h5", "h5"])
+@pytest.mark.parametrize("legacy", [pytest.param(False, marks=slow), True], ids=["weights.h5", "h5"])
 def test_weights_come_from_a_file(legacy, tmp_path):
     donor = whole("mobilenetv3")
     if legacy:

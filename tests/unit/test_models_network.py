@@ -162,3 +162,13 @@ def test_what_to_freeze_survives_saving(tmp_path):
     assert loaded.encoder_layers == model.encoder_layers
     loaded.freeze_encoder(True)
     assert not any(w.path.startswith("encoder") for w in loaded.trainable_variables)
+
+
+def test_moving_statistics_follow_within_tens_of_steps():
+    """Without weights that move, inference equals training after 60 steps: 0.9^60 = 0.002 of the start is left."""
+    model = unet(TASK, (8, 8), depth=1, width=2)
+    x, _ = batch()
+    for _ in range(60):
+        model(x, training=True)
+    training, inference = (ops.convert_to_numpy(model(x, training=flag)) for flag in (True, False))
+    np.testing.assert_allclose(inference, training, atol=0.05 * training.std())

@@ -122,6 +122,18 @@ def test_activations_by_hand():
         np.testing.assert_allclose(run(model, x).ravel(), wanted, atol=5e-4 if activation == "gelu" else 1e-6)
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "prelu", "elu", "gelu", "silu"])
+def test_activation_comes_after_the_norm(activation, norm):
+    image = keras.Input((4, 4, 6))
+    style = Style(norm=norm, activation=activation)
+    whole = keras.Model(image, blocks.finish(image, style, "a"))
+    parts = keras.Model(image, blocks.activate(blocks.normalise(image, style, "b"), style, "b"))
+    x = random(2, 4, 4, 6)
+    np.testing.assert_allclose(run(whole, x, training=True), run(parts, x, training=True), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(whole, x), run(parts, x), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("rank", [2, 3])
 @pytest.mark.parametrize("activation", ["leaky_relu", "prelu", "elu", "gelu", "silu"])
 def test_activation_reaches_every_block(activation, rank):
@@ -158,8 +170,8 @@ def test_dropout_is_in_every_block(net):
 def test_depth_and_width():
     model = unet(TASKS[2], (16, 16), depth=3, width=2)
     assert model.get_layer("encoder2_pool").output.shape == (None, 2, 2, 8)
-    assert model.get_layer("bottleneck_2_relu").output.shape == (None, 2, 2, 16)
-    assert model.get_layer("decoder0_2_relu").output.shape == (None, 16, 16, 2)
+    assert model.get_layer("bottleneck_2_norm_relu").output.shape == (None, 2, 2, 16)
+    assert model.get_layer("decoder0_2_norm_relu").output.shape == (None, 16, 16, 2)
 
 
 def test_vnet_kernel():

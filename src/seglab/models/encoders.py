@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers, ops
 
 from seglab.errors import ConfigError
+from seglab.models.blocks import BATCH_NORM_MOMENTUM
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -216,7 +217,10 @@ def _first_line(error: Exception) -> str:
 def _tapped(
     whole: keras.Model, taps: Sequence[str], size: Sequence[int], encoder: Encoder, output_stride: int
 ) -> keras.Model:
-    """The classifier from a `(*size, 3)` image to the named layers, with dilation beyond the output stride."""
+    """The classifier from a `(*size, 3)` image to the named layers, with dilation beyond the output stride.
+
+    Its batch norms get the momentum of the decoder's; published ones go up to 0.999, made for millions of steps.
+    """
     config = whole.get_config()
     config["name"] = "encoder"
     config["layers"][0]["config"]["batch_shape"] = (None, *size, 3)
@@ -225,6 +229,8 @@ def _tapped(
         for stride, pattern in encoder.stages.items():
             if stride > output_stride and re.fullmatch(pattern, layer["name"]):
                 _dilate(layer, stride // output_stride)
+        if layer["class_name"] == "BatchNormalization":
+            layer["config"]["momentum"] = BATCH_NORM_MOMENTUM
     model = keras.Model.from_config(config)
     for layer in model.layers:
         if layer.weights:

@@ -94,10 +94,6 @@ class Network(keras.Model):
         for layer in self.encoder_layers:
             self.get_layer(layer).trainable = not frozen
 
-    def without_supervision(self) -> Network:
-        """The same layers and weights with the full-resolution output only, for inference."""
-        return Network(self.inputs[0], self.outputs[0], name=self.name)
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
         if not isinstance(y_pred, (list, tuple)):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
