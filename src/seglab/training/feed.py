@@ -37,14 +37,15 @@ class Feed:
     """One split as a `tf.data.Dataset` that starts anew for each epoch, made by worker threads, always in order.
 
     Keras has its own way to read a `PyDataset`. It computes the first two batches twice, sleeps for 0.1 s after every
-    epoch and every validation when there are several workers, and turns an error of the data into a text.
+    epoch and every validation when there are several workers, and turns an error of the data into a text. With one
+    worker it leaves reading ahead to tf.data, which does not do so while operations are deterministic.
 
     Args:
         batches: the split; its `workers` (1 when it has none) is the number of threads that make batches.
         shape: `(*size, C)` of one image.
 
     Attributes:
-        dataset: yields `(x float32, y int32)`, two batches ahead of the loop.
+        dataset: yields `(x float32, y int32)`; one batch more than there are workers is made ahead of the loop.
         waited: seconds that the loop has waited in `fetch` since `restart`.
         step: index of the batch that `fetch` gave last, -1 before the first.
         images: number of images in the batches since `restart`.
@@ -57,10 +58,8 @@ class Feed:
             tf.TensorSpec((None, *shape), tf.float32),
             tf.TensorSpec((None, *shape[:-1]), tf.int32),
         )
-        self.dataset = (
-            tf.data.Dataset.from_generator(self._generate, output_signature=self.signature)
-            .apply(tf.data.experimental.assert_cardinality(len(batches)))
-            .prefetch(2)
+        self.dataset = tf.data.Dataset.from_generator(self._generate, output_signature=self.signature).apply(
+            tf.data.experimental.assert_cardinality(len(batches))
         )
         self._error: Exception | None = None
         self.restart(0)
@@ -87,15 +86,11 @@ class Feed:
     def _generate(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         self._error = None
         try:
-            if self.workers == 1:
-                for step in range(len(self.batches)):
-                    yield self._batch(step)
-                return
             with ThreadPoolExecutor(self.workers, thread_name_prefix="batches") as pool:
                 ahead: deque[Future[tuple[np.ndarray, np.ndarray]]] = deque()
                 for step in range(len(self.batches)):
                     ahead.append(pool.submit(self._batch, step))
-                    if len(ahead) > self.workers:
+                    if len(ahead) > self.workers + 1:
                         yield ahead.popleft().result()
                 while ahead:
                     yield ahead.popleft().result()
