@@ -157,6 +157,20 @@ def test_dilation_keeps_the_resolution(name):
     most = max(layer.dilation_rate[0] for layer in kernels)
     # VGG16's last stage is a pooling without convolutions after it.
     assert most == (2 if name == "vgg16" else 4)
+    # What had the stride sees the finer grid still; what comes after it is spread over the grid it did not coarsen.
+    entries = {
+        "vgg16": {"block4_conv3": 1, "block5_conv1": 2},
+        "resnet50": {"conv4_block1_2_conv": 2, "conv5_block1_2_conv": 4},
+        "mobilenetv3": {
+            "expanded_conv_6_depthwise": 1,
+            "expanded_conv_7_depthwise": 2,
+            "expanded_conv_12_depthwise": 2,
+            "expanded_conv_13_depthwise": 4,
+        },
+        "efficientnetv2b0": {"block4a_dwconv2": 1, "block4b_dwconv2": 2, "block6a_dwconv2": 2, "block6b_dwconv2": 4},
+    }[name]
+    assert {layer: nested.get_layer(layer).dilation_rate[0] for layer in entries} == entries
+    assert all(nested.get_layer(layer).strides == (1, 1) for layer in entries)
 
 
 @slow
