@@ -32,11 +32,14 @@ from pathlib import Path
 from seglab.schema import TrackingSettings
 from seglab.tracking.tracker import Tracker
 settings = TrackingSettings(uri=None, experiment="light", system_metrics=False, heartbeat_seconds=0.2)
-with Tracker(settings, Path(sys.argv[1]), run_name="Light", params={"seed": 1}, tags={}) as run:
-    run.emit({"val_dice": 0.5}, 1)
-    print(run.run_id, flush=True)
-    if sys.argv[2] == "sleep":
-        time.sleep(120)
+try:
+    with Tracker(settings, Path(sys.argv[1]), run_name="Light", params={"seed": 1}, tags={}) as run:
+        run.emit({"val_dice": 0.5}, 1)
+        print(run.run_id, flush=True)
+        if sys.argv[2] == "sleep":
+            time.sleep(120)
+except KeyboardInterrupt as stop:
+    sys.exit(getattr(stop, "exit_code", 130))
 """
 
 
@@ -99,6 +102,21 @@ def test_doctor_marks_a_killed_run(tmp_path: Path) -> None:
     assert "auto is" in page.stdout
 
 
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_stop_ends_killed(tmp_path: Path, sign: signal.Signals, code: int) -> None:
+    directory = toys.fresh_store(tmp_path / "mlruns")
+    with light(directory, "sleep") as process:
+        assert process.stdout is not None
+        run_id = process.stdout.readline().strip()
+        process.send_signal(sign)
+        assert process.wait(60) == code
+    run = open_store(None, directory).run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.metrics == {"val_dice": 0.5}
+    assert run.info.end_time >= run.info.start_time
+
+
+@pytest.mark.slow
 def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Path) -> None:
     toys.fresh_store(tmp_path / "mlruns")
 
