@@ -51,7 +51,7 @@ class FakeClient:
 
 @pytest.fixture
 def box(tmp_path: Path) -> Outbox:
-    return Outbox(tmp_path / "runs" / "r1" / "outbox", "r1", "sqlite:///x.db")
+    return Outbox(tmp_path / "runs" / "r1" / "outbox", "r1", "http://host:1")
 
 
 def test_records_are_delivered_in_order_and_go_away(box: Outbox) -> None:
@@ -80,7 +80,7 @@ def test_a_store_that_is_away_leaves_the_rest_waiting_in_order(box: Outbox) -> N
     # Another process, later.
     client.errors.clear()
     again = Outbox.found(box.directory)
-    assert (again.run_id, again.uri) == ("r1", "sqlite:///x.db")
+    assert (again.run_id, again.uri) == ("r1", "http://host:1")
     again.add(operations.metrics({"a": 0.0}, 4))
     again.deliver(client)
     assert [seen[1] for seen in client.seen] == [0, 1, 2, 3, 4]
@@ -221,6 +221,15 @@ def test_sync_delivers_what_dead_runs_left_and_leaves_live_ones_alone(
     assert client.seen[-1] == "FINISHED"
     assert deliver_all(tmp_path) == []
     assert not box.directory.exists()
+
+
+def test_sync_makes_no_new_store_in_the_place_of_a_lost_one(tmp_path: Path) -> None:
+    lost = Outbox(tmp_path / "runs" / "r1" / "outbox", "r1", f"sqlite:///{tmp_path}/mlflow.db")
+    lost.add(operations.end("FINISHED"))
+    (found,) = deliver_all(tmp_path)
+    assert (found.records, found.left) == (0, 1)
+    assert "is gone" in found.reason
+    assert not (tmp_path / "mlflow.db").exists()
 
 
 def answered(status: int) -> HTTPError:

@@ -179,6 +179,16 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
         assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(one, other, strict=True))
 
 
+def test_loss_scale_and_averages_are_part_of_the_state(tmp_path: Path) -> None:
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True))
+    fit(tmp_path, epochs=1, optimizer=optimizer)
+    kept = load_state(tmp_path / STATE_FILE).optimizer
+    # Own: iteration, learning rate, finite steps in a row (3 batches), loss scale. Inner: iteration, learning rate, one
+    # momentum and one average for each of the 8 trainable variables.
+    assert len(kept) == 4 + 2 + 2 * 8
+    assert {3, 2**15} <= {one.item() for one in kept if one.ndim == 0}
+
+
 def test_an_encoder_is_held_fixed_for_its_first_epochs(tmp_path: Path) -> None:
     model = toys.net()
     first = model.get_layer("first")

@@ -199,7 +199,7 @@ def deliver_all(directory: Path) -> list[Delivery]:
         reason = ""
         try:
             with lock_of(address.parent.parent):
-                outbox.deliver(client_of(outbox.uri))
+                outbox.deliver(_existing(outbox.uri))
                 outbox.remove()
         except filelock.Timeout:
             reason = "its run is alive and delivers itself"
@@ -209,6 +209,13 @@ def deliver_all(directory: Path) -> list[Delivery]:
         if before or left:
             deliveries.append(Delivery(outbox.run_id, before - left, left, reason))
     return deliveries
+
+
+def _existing(uri: str) -> MlflowClient:
+    """A client of a store that is there; MLflow would make a missing database, in which no run is known."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        raise OSError(f"the store {uri} is gone")
+    return client_of(uri)
 
 
 def away(error: Exception) -> bool:
