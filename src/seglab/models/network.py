@@ -89,7 +89,8 @@ class Network(keras.Model):
         """Hold the layers of `encoder_layers` fixed, batch statistics included, or let them train again.
 
         Keras fixes what is trainable when the training function is made, so call this before `compile`, or follow it
-        with `make_train_function(force=True)`. Build the optimizer with all variables first, while nothing is frozen.
+        with `make_train_function(force=True)`. Build the optimizer with all variables first, while nothing is frozen
+        (Keras's JAX trainer does not take such an optimizer).
         """
         for layer in self.encoder_layers:
             self.get_layer(layer).trainable = not frozen
