@@ -255,6 +255,14 @@ def _check_together(config: Config) -> None:
             expected=f"multiples of {model.size_multiple} (model.size_multiple)",
             remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
         )
+    if data.foreground_share and data.fit == "resize":
+        raise ConfigError(
+            "patches around the foreground, where whole images are taken",
+            where="data.foreground_share",
+            found=f"{data.foreground_share} with data.fit=resize",
+            expected="0 for whole images",
+            remedy="data.fit=patch, or data.foreground_share=0.0",
+        )
     shares = data.split
     if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
         raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,10 @@ class Worker:
 
     def __init__(self, python: str, script: str, *arguments: str):
         command = [python, str(HERE / script), *arguments]
+        # A pipe that nobody reads would fill up and stop the process; closed with the worker.
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
         )
         self._answer()
 
@@ -72,13 +75,16 @@ class Worker:
         """End the process."""
         self.process.kill()
         self.process.wait()
+        self._said.close()
 
     def _answer(self) -> str:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("=> "):
                 return line[3:].strip()
-        _, said = self.process.communicate()
+        self.process.wait()
+        self._said.seek(0)
+        said = self._said.read()
         raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended:\n{said[-2000:]}")  # type: ignore[arg-type]
 
 
