@@ -49,9 +49,9 @@ def dice_iou(confusion: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDA
     return 2.0 * right / (2.0 * right + wrong), right / (right + wrong)
 
 
-def macro(per_class: npt.ArrayLike) -> float:
-    """Mean of a score `(K,)` over the classes, without background (class 0) and without NaN; NaN if none is left."""
-    foreground = np.asarray(per_class, dtype=np.float64)[1:]
+def macro(per_class: npt.ArrayLike, task: Task) -> float:
+    """Mean of a score `(K,)` over the classes that are scored (no background) and not NaN; NaN if none is left."""
+    scored = np.asarray(per_class, dtype=np.float64)[list(task.scored)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of the mean of nothing, which is NaN as it should be
-        return float(np.nanmean(foreground))
+        return float(np.nanmean(scored))

@@ -67,10 +67,10 @@ class SegmentationScores(keras.metrics.Metric):
         either = ops.sum(counts, axis=0) + ops.sum(counts, axis=1)  # 2 TP + FP + FN
         # 0 / 0 is the NaN of a class that is not there.
         dice, iou = 2.0 * right / either, right / (either - right)
-        present = ops.cast(either[1:] > 0, "float32")
+        counted = ops.array([float(c in self.task.scored) for c in range(self.task.classes)], "float32")
+        present = ops.cast(either > 0, "float32") * counted
         scores = {}
         for key, values in (("dice", dice), ("iou", iou)):
-            foreground = ops.where(either[1:] > 0, values[1:], 0.0)
-            scores[key] = ops.sum(foreground) / ops.sum(present)
+            scores[key] = ops.sum(ops.where(present > 0, values, 0.0)) / ops.sum(present)
             scores |= {f"{key}/{name}": values[c] for c, name in enumerate(self.task.class_names)}
         return scores

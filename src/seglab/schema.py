@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from seglab.constraints import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -30,13 +30,21 @@ class DataCard(Section):
     rank: Literal[2, 3]
     size: list[PositiveInt]
     batch_size: PositiveInt
-    fit: Literal["resize", "pad", "patch"]
+    fit: Literal["resize", "letterbox", "pad", "patch"]
+    spacing: list[PositiveFloat] | None
     foreground_share: Fraction
     patches_per_case: PositiveInt
-    normalize: Literal["scale", "standard", "zscore"]
+    normalize: Literal["scale", "standard", "zscore", "window"]
+    modality: Literal["ct", "mri"] | None
     workers: NonNegativeInt
     split: SplitSettings
     split_seed: NonNegativeInt | None
+    fold: NonNegativeInt | None
+    folds: Annotated[int, Field(ge=2)]
+    stratify: bool
+    allow: list[str]
+    cache_dir: str
+    cache_gb: PositiveFloat
     limit_cases: PositiveInt | None
     validate_on_train: bool
 

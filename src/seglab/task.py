@@ -30,9 +30,11 @@ class Task:
     Attributes:
         rank: number of spatial axes, 2 or 3.
         channels: image channels C of `(H, W, C)` or `(X, Y, Z, C)`.
-        class_names: one name for each class id, in order; id 0 is the background.
+        class_names: one name for each class id, in order.
         class_colors: RGB in 0..255 for each class; the default palette when left empty.
         ignore_label: mask value that is never trained on and never scored.
+        unscored: class ids that the mean scores leave out: the background (0), or a void class; none of them in a road
+            scene, where every class counts. Every class has a score of its own all the same.
         class_frequencies: share of labelled training pixels or voxels for each class (sums to 1), when known.
     """
 
@@ -41,6 +43,7 @@ class Task:
     class_names: tuple[str, ...]
     class_colors: tuple[tuple[int, int, int], ...] = ()
     ignore_label: int = 255
+    unscored: tuple[int, ...] = (0,)
     class_frequencies: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +56,13 @@ class Task:
                 found=list(self.class_names),
                 expected="two names or more",
             )
+        if not set(range(len(self.class_names))) - set(self.unscored):
+            raise ConfigError(
+                "no class is left for the mean scores",
+                where="data.unscored",
+                found=[self.class_names[k] for k in self.unscored],
+                expected="at least one class that counts",
+            )
         if not self.class_colors:
             palette = tuple(DEFAULT_COLORS[i % len(DEFAULT_COLORS)] for i in range(len(self.class_names)))
             object.__setattr__(self, "class_colors", palette)
@@ -61,6 +71,11 @@ class Task:
     def classes(self) -> int:
         """Number of classes K, background included."""
         return len(self.class_names)
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """Class ids that the mean scores are taken over."""
+        return tuple(k for k in range(self.classes) if k not in self.unscored)
 
     @property
     def binary(self) -> bool:

@@ -40,7 +40,9 @@ def test_scores_by_hand():
     dice, iou = dice_iou([[4, 3], [1, 2]])
     np.testing.assert_allclose(dice, [8 / 12, 4 / 8])
     np.testing.assert_allclose(iou, [4 / 8, 2 / 6])
-    assert macro(dice) == pytest.approx(4 / 8)
+    binary, road = Task(2, 1, ("background", "cell")), Task(2, 1, ("road", "car"), unscored=())
+    assert macro(dice, binary) == pytest.approx(4 / 8)
+    assert macro(dice, road) == pytest.approx((8 / 12 + 4 / 8) / 2)  # without a background every class counts
 
 
 # truth, prediction, Dice and IoU of each class of MULTI, macro Dice, macro IoU
@@ -65,7 +67,7 @@ def test_pictures_by_hand(name):
     found_dice, found_iou = dice_iou(confusion_matrix(truth, prediction, MULTI))
     np.testing.assert_allclose(found_dice, dice)
     np.testing.assert_allclose(found_iou, iou)
-    np.testing.assert_allclose([macro(found_dice), macro(found_iou)], [mean_dice, mean_iou])
+    np.testing.assert_allclose([macro(found_dice, MULTI), macro(found_iou, MULTI)], [mean_dice, mean_iou])
     metric = SegmentationScores(MULTI)
     metric.update_state(np.array([truth]), logits_of(np.array([prediction]), MULTI))
     expected = {"dice": mean_dice, "iou": mean_iou}
@@ -89,7 +91,9 @@ def test_half_of_the_probability_is_background_and_ties_go_to_the_lower_class():
 def labelled(draw):
     classes = draw(st.integers(2, 5))
     size = draw(st.sampled_from([(3, 4), (1, 1), (2, 3, 2)]))
-    task = Task(len(size), 1, tuple("abcde"[:classes]), ignore_label=draw(st.sampled_from([255, 1])))
+    unscored = draw(st.sampled_from([(0,), (), (1,)]))
+    names = tuple("abcde"[:classes])
+    task = Task(len(size), 1, names, ignore_label=draw(st.sampled_from([255, 1])), unscored=unscored)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     truth, prediction = (rng.integers(0, draw(st.integers(1, classes)), (4, *size)) for _ in range(2))
     truth[rng.random(truth.shape) < draw(st.sampled_from([0.0, 0.4]))] = task.ignore_label
@@ -130,7 +134,7 @@ def test_streaming_equals_the_whole_and_numpy(problem):
         np.testing.assert_array_equal(ops.convert_to_numpy(metric.confusion), expected)
     dice, iou = dice_iou(expected)
     found = scores_of(parts)
-    np.testing.assert_allclose(found["dice"], macro(dice), rtol=1e-6)
+    np.testing.assert_allclose(found["dice"], macro(dice, task), rtol=1e-6)
     np.testing.assert_allclose([found[f"iou/{name}"] for name in task.class_names], iou, rtol=1e-6)
     parts.reset_state()
     assert not ops.convert_to_numpy(parts.confusion).any()
@@ -185,5 +189,5 @@ def test_fit_logs_every_score_by_its_name():
     # The last small batch counts by its pixels: validation equals one pass over everything.
     prediction = np.argmax(model.predict(x, verbose=0), axis=-1)
     dice, _ = dice_iou(confusion_matrix(y, prediction, MULTI))
-    assert history["val_dice"][-1] == pytest.approx(macro(dice), rel=1e-6)
+    assert history["val_dice"][-1] == pytest.approx(macro(dice, MULTI), rel=1e-6)
     assert history["val_dice/a"][-1] == pytest.approx(dice[1], rel=1e-6)

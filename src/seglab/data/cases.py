@@ -21,6 +21,7 @@ class Case:
         id: unique in its source; scores, splits and random streams are keyed by it.
         image: image files, absolute; empty for a generated case.
         label: label file, or None when there is none.
+        instances: file of instance ids of a Cityscapes case, or None.
         group: cases of one group (patient, sequence, block of slices) never lie in two splits.
     """
 
@@ -28,6 +29,7 @@ class Case:
     image: tuple[str, ...]
     label: str | None
     group: str
+    instances: str | None = None
 
 
 @dataclass

@@ -40,8 +40,8 @@ def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[st
         "test_iou": _mean(cases["iou"]),
         "test_dice_ci_low": float(low),
         "test_dice_ci_high": float(high),
-        "test_dice_dataset": macro(dice),
-        "test_iou_dataset": macro(iou),
+        "test_dice_dataset": macro(dice, task),
+        "test_iou_dataset": macro(iou, task),
         "test_cases": float(len(cases)),
         "test_cases_undefined": float(cases["dice"].isna().sum()),
     }
@@ -110,12 +110,17 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
     intervals = dict(zip(columns, bootstrap_interval(values), strict=True))
     for k, name in enumerate(task.class_names):
         cells = _cells(cases, intervals, f"dice/{name}", f"iou/{name}")
-        table.add_row(escape(name), *cells, f"{confusion[k].sum():,}", style="dim" if k == 0 else None)
+        table.add_row(escape(name), *cells, f"{confusion[k].sum():,}", style="dim" if k in task.unscored else None)
     table.add_section()
     cells = _cells(cases, intervals, "dice", "iou")
-    table.add_row("mean of foreground", *cells, "", style="bold")
+    table.add_row(
+        "mean of foreground" if task.unscored == (0,) else f"mean of {len(task.scored)} classes",
+        *cells,
+        "",
+        style="bold",
+    )
     dice, iou = dice_iou(confusion)
-    table.add_row(f"all {unit} as one", _number(macro(dice)), _number(macro(iou)), "")
+    table.add_row(f"all {unit} as one", _number(macro(dice, task)), _number(macro(iou, task)), "")
     return table
 
 

@@ -74,7 +74,7 @@ def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
     dice, iou = dice_iou(confusion)
     right = np.diagonal(confusion)
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    scores: dict[str, float] = {"dice": macro(dice), "iou": macro(iou)}
+    scores: dict[str, float] = {"dice": macro(dice, task), "iou": macro(iou, task)}
     for k, name in enumerate(task.class_names):
         scores[f"dice/{name}"] = float(dice[k])
         scores[f"iou/{name}"] = float(iou[k])

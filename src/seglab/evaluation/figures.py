@@ -216,7 +216,7 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
         plane.image,
         _hatched(_colored(plane.image, plane.truth, task), ignored),
         _colored(plane.image, plane.prediction, task),
-        _hatched(_errors(dimmed, plane.truth, plane.prediction), ignored),
+        _hatched(_errors(dimmed, plane.truth, plane.prediction, task), ignored),
     )
     for axes, picture in zip(row, pictures, strict=True):
         extent = (0, plane.width, 0, plane.height)
@@ -236,18 +236,24 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
 def _colored(picture: np.ndarray, ids: np.ndarray, task: Task) -> np.ndarray:
     """The picture with every class but the background laid over in its colour."""
     drawn = picture.copy()
-    for class_id in range(1, task.classes):
+    for class_id in range(_first_drawn(task), task.classes):
         drawn[ids == class_id] *= 1 - FILL
         drawn[ids == class_id] += FILL * np.asarray(task.class_colors[class_id], np.float32) / 255
     return drawn
 
 
-def _errors(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def _first_drawn(task: Task) -> int:
+    """1 where class 0 is a background that is left clear, 0 where it is a class like the others."""
+    return 0 if 0 in task.scored else 1
+
+
+def _errors(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task: Task) -> np.ndarray:
+    first = _first_drawn(task)
     kinds = (
-        ((truth == prediction) & (truth > 0), TRUE_POSITIVE),
-        ((truth == 0) & (prediction > 0), FALSE_POSITIVE),
-        ((truth > 0) & (prediction == 0), FALSE_NEGATIVE),
-        ((truth > 0) & (prediction > 0) & (truth != prediction), CONFUSED),
+        ((truth == prediction) & (truth >= first), TRUE_POSITIVE),
+        ((truth < first) & (prediction >= first), FALSE_POSITIVE),
+        ((truth >= first) & (prediction < first), FALSE_NEGATIVE),
+        ((truth >= first) & (prediction >= first) & (truth != prediction), CONFUSED),
     )
     drawn = picture.copy()
     for where, color in kinds:

@@ -252,6 +252,7 @@ def _task(values: dict[str, Any]) -> Task:
         class_names=tuple(values["class_names"]),
         class_colors=tuple(tuple(color) for color in values["class_colors"]),
         ignore_label=values["ignore_label"],
+        unscored=tuple(values["unscored"]),
         class_frequencies=None if frequencies is None else tuple(frequencies),
     )
 

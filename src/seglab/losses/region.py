@@ -34,7 +34,7 @@ class RegionLoss(SegmentationLoss):
         class_weights: Sequence[float] | None,
     ):
         super().__init__(task, name)
-        self.first = 0 if include_background else 1
+        self.first = 0 if include_background or 0 in task.scored else 1
         self.batch_dice = batch_dice
         weights = check_class_weights(class_weights, task) or [1.0] * task.classes
         self.class_weights = weights[self.first :]
@@ -70,7 +70,7 @@ class DiceLoss(RegionLoss):
 
     Args:
         task: injected.
-        include_background: average over class 0 as well.
+        include_background: average over class 0 as well, which it always does where it is no background.
         batch_dice: count over the whole batch before dividing, instead of image by image.
         smooth: s, in pixels or voxels.
         class_weights: K numbers, the weight of each class in the mean; null for equal.
@@ -100,7 +100,7 @@ class JaccardLoss(RegionLoss):
 
     Args:
         task: injected.
-        include_background: average over class 0 as well.
+        include_background: average over class 0 as well, which it always does where it is no background.
         batch_dice: count over the whole batch before dividing, instead of image by image.
         smooth: s, in pixels or voxels.
         class_weights: K numbers, the weight of each class in the mean; null for equal.
@@ -133,7 +133,7 @@ class TverskyLoss(RegionLoss):
         task: injected.
         alpha: weight of the false positives.
         beta: weight of the false negatives.
-        include_background: average over class 0 as well.
+        include_background: average over class 0 as well, which it always does where it is no background.
         batch_dice: count over the whole batch before dividing, instead of image by image.
         smooth: s, in pixels or voxels.
         class_weights: K numbers, the weight of each class in the mean; null for equal.
@@ -171,7 +171,7 @@ class FocalTverskyLoss(TverskyLoss):
         gamma: above 1 (the paper: 4/3) a class that is almost right still matters, below 1 it is left alone.
         alpha: weight of the false positives.
         beta: weight of the false negatives.
-        include_background: average over class 0 as well.
+        include_background: average over class 0 as well, which it always does where it is no background.
         batch_dice: count over the whole batch before dividing, instead of image by image.
         smooth: s, in pixels or voxels.
         class_weights: K numbers, the weight of each class in the mean; null for equal.
