@@ -6,11 +6,11 @@ import json
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.data.cases import Case, assign_groups, natural_key
-from seglab.data.splits import SPLIT_NAMES, Split, check_split, make_split
+from seglab.data.splits import SPLIT_NAMES, Split, check_split, make_split, torn_groups
 from seglab.errors import ConfigError, DataError
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -88,22 +88,128 @@ def test_a_predefined_split_is_taken_as_it_is():
 @pytest.mark.parametrize(
     ("split", "says"),
     [
-        (Split(("c0",), ("c1",), ("c2",)), "group g"),
         (Split(("c0",), ("c0",), ()), "a case that lies in two splits"),
         (Split(("c0",), (), ("c9",)), "c9"),
     ],
 )
-def test_leaks_and_strangers_are_refused(split, says):
+def test_doubles_and_strangers_are_refused(split, says):
     cases = [Case("c0", (), None, "g"), Case("c1", (), None, "g"), Case("c2", (), None, "h")]
     with pytest.raises(DataError) as caught:
         check_split(split, cases)
     assert says in str(caught.value)
 
 
+def test_a_predefined_split_that_tears_a_group_apart_is_taken_and_told():
+    cases = _cases("gghh")
+    lists = {"train": ["c0"], "val": ["c1"], "test": ["c2", "c3"]}
+    split = make_split(cases, **SHARES, seed=0, predefined=lists)
+    assert torn_groups(split, cases) == {"g": {"train": ("c0",), "val": ("c1",)}}
+    assert torn_groups(Split(("c0", "c1"), (), ("c2", "c3")), cases) == {}
+
+
 @pytest.mark.parametrize("shares", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
 def test_shares_that_make_no_whole_are_refused(shares):
     with pytest.raises(ConfigError, match="do not make a whole"):
         make_split(_cases("abc"), **dict(zip(SPLIT_NAMES, shares, strict=True)), seed=0)
+
+
+def test_random_splits_of_recorded_runs_stay_as_they_are():
+    # A change here changes the test cases of every run that was recorded.
+    cases = _cases(str(n // 3) for n in range(30))
+    split = make_split(cases, **SHARES, seed=42)
+    assert split.digest() == "97c9329ad235acc9cd2d0b414717ff60bdd5d541946f957b69e1dcae44e565e7"
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    groups=st.lists(st.integers(0, 9).map(str), min_size=1, max_size=40),
+    folds=st.integers(2, 5),
+    seed=st.integers(0, 2**32),
+    stratify=st.booleans(),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_each_case_is_tested_in_one_fold_and_no_group_is_torn(groups, folds, seed, stratify, shuffle):
+    cases = _cases(groups)
+    foreground = {case.id: shuffle.random() for case in cases} if stratify else None
+    mixed = list(cases)
+    shuffle.shuffle(mixed)
+    wanted = {"train": 0.6, "val": 0.2, "test": 0.2, "seed": seed, "folds": folds, "foreground": foreground}
+    if len(set(groups)) < max(folds, 3):
+        with pytest.raises(DataError, match="more folds than groups"):
+            make_split(cases, **wanted, fold=0)
+        return
+    splits = [make_split(cases, **wanted, fold=fold) for fold in range(folds)]
+    assert splits == [make_split(mixed, **wanted, fold=fold) for fold in range(folds)]
+    assert sorted(i for split in splits for i in split.test) == sorted(case.id for case in cases)
+    for split in splits:
+        assert sorted(_ids(split)) == sorted(case.id for case in cases)
+        assert torn_groups(split, cases) == {}
+        assert split.train
+        assert split.val
+        assert split.test
+
+
+def test_folds_are_of_one_size_and_validation_has_its_share_of_all():
+    cases = _cases(map(str, range(200)))
+    for fold in range(5):
+        split = make_split(cases, train=0.7, val=0.1, test=0.2, seed=0, fold=fold, folds=5)
+        assert [len(split.train), len(split.val), len(split.test)] == [140, 20, 40]
+    split = make_split(cases, train=0.8, val=0.0, test=0.2, seed=0, fold=1, folds=4)
+    assert [len(split.train), len(split.val), len(split.test)] == [150, 0, 50]
+
+
+def test_folds_stand_in_place_of_a_predefined_split():
+    cases = _cases(map(str, range(9)))
+    lists = {"train": [case.id for case in cases]}
+    split = make_split(cases, **SHARES, seed=0, predefined=lists, fold=2, folds=3)
+    assert len(split.test) == 3
+    assert split == make_split(cases, **SHARES, seed=0, fold=2, folds=3)
+
+
+@pytest.mark.parametrize(("fold", "folds"), [(5, 5), (-1, 5)])
+def test_a_fold_that_there_is_not_is_refused(fold, folds):
+    with pytest.raises(ConfigError, match="a fold that there is not"):
+        make_split(_cases(map(str, range(9))), **SHARES, seed=0, fold=fold, folds=folds)
+
+
+def test_more_folds_than_groups_are_refused_with_the_largest_number_that_works():
+    with pytest.raises(DataError, match=r"data\.folds=4"):
+        make_split(_cases("abcd" * 3), **SHARES, seed=0, fold=0, folds=5)
+    with pytest.raises(DataError, match="bring more cases"):
+        make_split(_cases("a"), **SHARES, seed=0, fold=0, folds=2)
+
+
+def test_validation_beside_a_fold_leaves_cases_to_train_on():
+    with pytest.raises(ConfigError, match="leaves nothing to train on"):
+        make_split(_cases("abcdef"), train=0.1, val=0.5, test=0.4, seed=0, fold=0, folds=2)
+
+
+def test_stratified_splits_have_alike_foreground():
+    # 8 of 40 cases hold all the foreground: by chance a test split of 8 holds 0 to 5 of them.
+    cases = _cases(map(str, range(40)))
+    foreground = {case.id: 0.5 if n < 8 else 0.0 for n, case in enumerate(cases)}
+    shares = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+    def full(split):
+        return [sum(foreground[i] > 0 for i in getattr(split, name)) for name in SPLIT_NAMES]
+
+    chance = {tuple(full(make_split(cases, **shares, seed=seed))) for seed in range(10)}
+    assert len(chance) > 3
+    for seed in range(10):
+        train, val, test = full(make_split(cases, **shares, seed=seed, foreground=foreground))
+        assert train + val + test == 8
+        assert abs(val - 1.6) < 1
+        assert abs(test - 1.6) < 1
+    for fold in range(4):
+        assert full(make_split(cases, **shares, seed=1, fold=fold, folds=4, foreground=foreground))[2] == 2
+
+
+def test_an_unknown_foreground_counts_as_none():
+    cases = _cases(map(str, range(20)))
+    none, unknown = ({case.id: value for case in cases} for value in (0.0, float("nan")))
+    assert make_split(cases, **SHARES, seed=0, foreground=none) == make_split(
+        cases, **SHARES, seed=0, foreground=unknown
+    )
 
 
 def test_json_and_digest():

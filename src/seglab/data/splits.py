@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import wasserstein_distance
+from sklearn.model_selection import StratifiedGroupKFold
 
 from seglab.data.cases import Case, natural_key
 from seglab.data.randomness import generator
 from seglab.errors import ConfigError, DataError
 
 SPLIT_NAMES = ("train", "val", "test")
+# Random splits among which a stratified one is chosen, and strata of foreground share over which folds are dealt.
+_CANDIDATES = 128
+_STRATA = 5
 
 
 @dataclass(frozen=True)
@@ -55,18 +61,37 @@ def make_split(
     test: float,
     seed: int,
     predefined: Mapping[str, Sequence[str]] | None = None,
+    fold: int | None = None,
+    folds: int = 5,
+    foreground: Mapping[str, float] | None = None,
 ) -> Split:
-    """Split cases by group, in shares as near to `train`, `val`, `test` as whole groups allow.
+    """Split cases by group: one of `folds` parts, the data set's own lists, or shares met as whole groups allow.
 
-    The groups are sorted before they are shuffled with `seed`, so the order of files plays no part. The test split is
-    cut off first and the validation split next: another share of validation leaves the test split as it was.
-    A `predefined` split (lists of ids by split name, the data set's own) is taken as it is, shares and seed unused.
+    Groups and cases are sorted before they are shuffled with `seed`, so the order of files plays no part.
+
+    - Shares: the test split is cut off first and the validation split next: another share of validation leaves the
+      test split as it was.
+    - `predefined` (lists of ids by split name): taken as it is; shares and seed are unused. A group that it tears
+      apart is for the data check to report (`torn_groups`).
+    - `fold`: cross-validation over all cases, in place of `predefined` too. Part number `fold` is the test split, so
+      that over all folds each case is tested once; the validation split is cut from the rest, `val` of all cases.
+
+    Args:
+        cases: what is split.
+        train, val, test: shares of the cases, with a sum of 1.
+        seed: another seed is another split.
+        predefined: the data set's own split.
+        fold: which part is tested, from 0 to `folds` - 1; None: no cross-validation.
+        folds: number of parts.
+        foreground: share of foreground of each case id, in 0..1 (NaN: unknown, as 0): parts are dealt with
+            scikit-learn's `StratifiedGroupKFold` over strata of it; of several random splits by shares the one is
+            taken whose parts are the nearest to the whole in their distribution of it (Wasserstein distance).
 
     Raises:
-        DataError: too few groups, an unknown or doubled case id, or a group that lies in two splits.
-        ConfigError: shares that are negative or do not sum to 1.
+        DataError: too few groups, an unknown or doubled case id.
+        ConfigError: shares that are negative or do not sum to 1, a fold that there is not.
     """
-    if predefined is not None:
+    if predefined is not None and fold is None:
         split = Split(*(tuple(predefined.get(name, ())) for name in SPLIT_NAMES))
         check_split(split, cases)
         return split
@@ -81,35 +106,34 @@ def make_split(
     by_group: dict[str, list[str]] = {}
     for case in cases:
         by_group.setdefault(case.group, []).append(case.id)
-    names = sorted(by_group, key=natural_key)
-    wanted = sum(share > 0 for share in (train, val, test))
-    if len(names) < wanted:
-        raise DataError(
-            "too few groups to split",
-            where="data.split",
-            found=f"{len(cases)} cases in {len(names)} groups",
-            expected=f"at least {wanted} groups, one for each split that has a share",
-            remedy="bring more cases, make the groups smaller, or set the share of a split to 0",
-        )
-    shuffled = [names[i] for i in generator(seed, "split").permutation(len(names))]
-    sizes = np.array([len(by_group[name]) for name in shuffled])
-    n_test = _groups_for(test, sizes, spare=(val > 0) + (train > 0))
-    n_val = _groups_for(val, sizes[n_test:], spare=int(train > 0), of=int(sizes.sum()))
-    n_val = n_val if train > 0 else len(names) - n_test
-    parts = {"test": shuffled[:n_test], "val": shuffled[n_test : n_test + n_val], "train": shuffled[n_test + n_val :]}
-    split = Split(**{part: tuple(i for group in groups for i in by_group[group]) for part, groups in parts.items()})
+    shares = {case.id: _known(foreground[case.id]) for case in cases} if foreground is not None else None
+    if fold is None:
+        split = _best(by_group, {"train": train, "val": val, "test": test}, seed, ("split",), shares)
+    else:
+        tested = _deal(by_group, seed, fold, folds, spare=1 + (val > 0), foreground=shares)
+        rest = {name: ids for name, ids in by_group.items() if name not in tested}
+        part = val * len(cases) / sum(map(len, rest.values()))
+        if part >= 1:
+            raise ConfigError(
+                "a validation share that leaves nothing to train on",
+                where="data.split.val",
+                found=f"{val} of all cases beside a fold of {folds}",
+                expected="validation and test fold together below 1",
+                remedy="a smaller data.split.val, or more data.folds",
+            )
+        split = _best(rest, {"train": 1 - part, "val": part, "test": 0.0}, seed, ("folds", fold), shares)
+        split = replace(split, test=tuple(case_id for name in tested for case_id in by_group[name]))
     check_split(split, cases)
     return split
 
 
 def check_split(split: Split, cases: Sequence[Case]) -> None:
-    """Refuse a split that names unknown cases, names a case twice, or tears a group apart; raises `DataError`."""
-    group_of = {case.id: case.group for case in cases}
+    """Refuse a split that names unknown cases or names a case twice; raises `DataError`."""
+    known = {case.id for case in cases}
     seen: dict[str, str] = {}
-    split_of_group: dict[str, tuple[str, str]] = {}
     for name in SPLIT_NAMES:
         for case_id in getattr(split, name):
-            if case_id not in group_of:
+            if case_id not in known:
                 raise DataError(
                     "a split that names a case which the data does not have",
                     where=f"split {name}",
@@ -126,15 +150,106 @@ def check_split(split: Split, cases: Sequence[Case]) -> None:
                     remedy="list it once",
                 )
             seen[case_id] = name
-            other, other_case = split_of_group.setdefault(group_of[case_id], (name, case_id))
-            if other != name:
-                raise DataError(
-                    "a group that lies in two splits: the score would be of cases that training has all but seen",
-                    where=f"group {group_of[case_id]}",
-                    found=f"{other_case} in {other}, {case_id} in {name}",
-                    expected="all cases of a group in one split",
-                    remedy="move the whole group to one split",
-                )
+
+
+def torn_groups(split: Split, cases: Sequence[Case]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Of each group that lies in several splits, its cases in each of them; empty for a split without a leak."""
+    group_of = {case.id: case.group for case in cases}
+    parts: dict[str, dict[str, tuple[str, ...]]] = {}
+    for name in SPLIT_NAMES:
+        for case_id in getattr(split, name):
+            inside = parts.setdefault(group_of[case_id], {})
+            inside[name] = (*inside.get(name, ()), case_id)
+    return {group: inside for group, inside in sorted(parts.items()) if len(inside) > 1}
+
+
+def _best(
+    by_group: Mapping[str, Sequence[str]],
+    shares: Mapping[str, float],
+    seed: int,
+    stream: tuple[int | str, ...],
+    foreground: Mapping[str, float] | None,
+) -> Split:
+    """The random split of a seed, or the one of several whose parts have the most alike foreground."""
+    names = sorted(by_group, key=natural_key)
+    wanted = sum(share > 0 for share in shares.values())
+    if len(names) < wanted:
+        raise DataError(
+            "too few groups to split",
+            where="data.split",
+            found=f"{sum(map(len, by_group.values()))} cases in {len(names)} groups",
+            expected=f"at least {wanted} groups, one for each split that has a share",
+            remedy="bring more cases, make the groups smaller, or set the share of a split to 0",
+        )
+    if foreground is None:
+        return _cut(by_group, names, shares, generator(seed, *stream))
+    whole = [foreground[case_id] for name in names for case_id in by_group[name]]
+
+    def unlike(split: Split) -> float:
+        parts = [[foreground[case_id] for case_id in getattr(split, name)] for name in SPLIT_NAMES]
+        return sum(wasserstein_distance(part, whole) for part in parts if part)
+
+    drawn = [_cut(by_group, names, shares, generator(seed, *stream, n)) for n in range(_CANDIDATES)]
+    return min(drawn, key=unlike)
+
+
+def _cut(
+    by_group: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    shares: Mapping[str, float],
+    rng: np.random.Generator,
+) -> Split:
+    shuffled = [names[i] for i in rng.permutation(len(names))]
+    sizes = np.array([len(by_group[name]) for name in shuffled])
+    train, val, test = (shares[name] for name in SPLIT_NAMES)
+    n_test = _groups_for(test, sizes, spare=(val > 0) + (train > 0))
+    n_val = _groups_for(val, sizes[n_test:], spare=int(train > 0), of=int(sizes.sum()))
+    n_val = n_val if train > 0 else len(names) - n_test
+    parts = {"test": shuffled[:n_test], "val": shuffled[n_test : n_test + n_val], "train": shuffled[n_test + n_val :]}
+    return Split(**{part: tuple(i for group in groups for i in by_group[group]) for part, groups in parts.items()})
+
+
+def _deal(
+    by_group: Mapping[str, Sequence[str]],
+    seed: int,
+    fold: int,
+    folds: int,
+    *,
+    spare: int,
+    foreground: Mapping[str, float] | None,
+) -> list[str]:
+    """The groups of one test fold, in folds of about the same number of cases."""
+    if not 0 <= fold < folds:
+        raise ConfigError(
+            "a fold that there is not",
+            where="data.fold",
+            found=f"fold {fold} of {folds}",
+            expected=f"0 to {folds - 1}",
+            remedy="count the folds from 0, or set data.folds",
+        )
+    if len(by_group) < max(folds, 1 + spare):
+        raise DataError(
+            "more folds than groups",
+            where="data.folds",
+            found=f"{folds} folds of {sum(map(len, by_group.values()))} cases in {len(by_group)} groups",
+            expected=f"at least {max(folds, 1 + spare)} groups: one a fold, and one each left to validate and train on",
+            remedy=f"data.folds={len(by_group)}" if len(by_group) > 1 + spare else "bring more cases or smaller groups",
+        )
+    names = sorted(by_group, key=natural_key)
+    ids = [case_id for name in names for case_id in sorted(by_group[name], key=natural_key)]
+    groups = np.repeat(np.arange(len(names)), [len(by_group[name]) for name in names])
+    strata = np.zeros(len(ids), int)
+    if foreground is not None:
+        # By rank: every stratum has its share of the cases, however many of them are empty.
+        rank = np.argsort(np.argsort([foreground[case_id] for case_id in ids], kind="stable"))
+        strata = rank * max(min(_STRATA, len(ids) // folds), 1) // len(ids)
+    deal = StratifiedGroupKFold(folds, shuffle=True, random_state=int(generator(seed, "folds").integers(2**32)))
+    tested = list(deal.split(ids, strata, groups))[fold][1]
+    return [names[group] for group in np.unique(groups[tested])]
+
+
+def _known(share: float) -> float:
+    return 0.0 if math.isnan(share) else share
 
 
 def _groups_for(share: float, sizes: np.ndarray, *, spare: int, of: int | None = None) -> int:
