@@ -1,0 +1,66 @@
+"""What of a case cannot be read off its counts: distances between surfaces, and components. Loads no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seglab.confusion import macro
+from seglab.evaluation.components import match_components
+from seglab.evaluation.surface import surface_scores
+from seglab.task import Task
+
+HD95, ASSD = "hd95_nonempty", "assd_nonempty"
+LESION_COUNTS = ("lesions_true", "lesions_predicted", "lesions_found", "lesions_right")
+LESION_SHARES = ("lesion_recall", "lesion_precision")
+
+
+def surface_dice_name(task: Task, tolerance: float) -> str:
+    """`nsd_1mm`: normalised surface Dice with its tolerance; in pixels (`nsd_1px`) in 2D, where a pixel has no size."""
+    return f"nsd_{tolerance:g}{distance_unit(task)}"
+
+
+def distance_unit(task: Task) -> str:
+    """Unit of the distances: `mm` for volumes, `px` for images."""
+    return "mm" if task.rank == 3 else "px"
+
+
+def distance_names(task: Task, tolerance: float) -> Sequence[str]:
+    """The three scores of surfaces, as the columns are called."""
+    return HD95, ASSD, surface_dice_name(task, tolerance)
+
+
+def score_shapes(
+    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], task: Task, tolerance: float
+) -> dict[str, float]:
+    """Scores of one case for each class that is scored, and their means over those classes.
+
+    Keys: `hd95_nonempty`, `assd_nonempty` and `nsd_<tolerance><unit>`, each also with `/<class>`, as
+    `seglab.evaluation.surface` defines them; `lesion_recall/<class>`, `lesion_precision/<class>` and the counts
+    `lesions_true|predicted|found|right/<class>` of `seglab.evaluation.components`.
+
+    The rule for what is not there: a distance is NaN unless truth and prediction both hold the class, which its name
+    says; the surface Dice is NaN where neither holds it and 0 where one does; a share of no component is NaN. Means
+    leave NaN out.
+
+    Args:
+        truth: `(*spatial)` class ids; what carries `task.ignore_label` counts as no class, in the prediction too.
+        prediction: class ids of the same shape.
+        spacing: size of a pixel or voxel along each axis.
+        task: which classes are scored.
+        tolerance: of the surface Dice, in the unit of `spacing`.
+    """
+    valid = truth != task.ignore_label
+    distances = {name: np.full(task.classes, np.nan) for name in distance_names(task, tolerance)}
+    scores: dict[str, float] = {}
+    for k in task.scored:
+        true, predicted = truth == k, (prediction == k) & valid
+        for name, value in zip(distances, surface_scores(true, predicted, spacing, tolerance), strict=True):
+            distances[name][k] = scores[f"{name}/{task.class_names[k]}"] = value
+        components = match_components(true, predicted)
+        for name, value in zip(LESION_SHARES, (components.recall, components.precision), strict=True):
+            scores[f"{name}/{task.class_names[k]}"] = value
+        for name, count in zip(LESION_COUNTS, components, strict=True):
+            scores[f"{name}/{task.class_names[k]}"] = count
+    return {name: macro(values, task) for name, values in distances.items()} | scores

@@ -1,0 +1,216 @@
+"""Surface distances and components: golden values by hand, slow references, and the packages that they agree with."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
+
+from seglab.evaluation import surface
+from seglab.evaluation.components import Components, match_components
+from seglab.evaluation.surface import bounding_box, element_sizes, surface_scores
+
+NAN = math.nan
+
+
+def at(shape: tuple[int, ...], *points: tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for point in points:
+        mask[point] = True
+    return mask
+
+
+def test_two_pixels_by_hand() -> None:
+    # One pixel each, 2 rows of 0.5 mm and 3 columns of 2 mm apart: √(1² + 6²). All three distances are that one.
+    scores = surface_scores(at((5, 6), (0, 1)), at((5, 6), (2, 4)), (0.5, 2.0), 1.0)
+    assert scores.hd95 == scores.assd == pytest.approx(math.sqrt(37))
+    assert scores.nsd == 0
+    assert surface_scores(at((5, 6), (0, 1)), at((5, 6), (2, 4)), (0.5, 2.0), 6.1).nsd == 1
+
+
+def test_a_line_one_longer_by_hand() -> None:
+    # Truth 4 pixels, prediction the same and one more. From the truth 0,0,0,0; back 0,0,0,0,1.
+    # HD95: 95th percentile of five numbers 0,0,0,0,1 is at place 3.8: 0.8. ASSD: 1 / 9.
+    truth, longer = at((1, 9), *[(0, i) for i in range(2, 6)]), at((1, 9), *[(0, i) for i in range(2, 7)])
+    for pair in ((truth, longer), (longer, truth)):
+        scores = surface_scores(*pair, (1.0, 1.0), 0.0)
+        assert scores.hd95 == pytest.approx(0.8)
+        assert scores.assd == pytest.approx(1 / 9)
+
+
+def test_surface_dice_of_two_squares_by_hand() -> None:
+    # A square of 2×2 mm in pixels of 1 mm has on its outline 4 corners of √½ each and 4 sides of 1: 4 + 2√2.
+    # Shifted by one column, corners and middles of the one lie on the other or 1 mm off: at a tolerance of 0 the
+    # points that both have count: 2 of the 3 columns of 3 points, top and bottom straight or corner.
+    one, other = at((5, 6), (1, 1), (1, 2), (2, 1), (2, 2)), at((5, 6), (1, 2), (1, 3), (2, 2), (2, 3))
+    assert surface_scores(one, other, (1.0, 1.0), 1.0).nsd == 1
+    corner = math.sqrt(0.5)
+    # Of the left square, common points are the right column (corner, 1, corner) less its middle, which is inside of
+    # the other, and the middle column's top and bottom (1 and 1), which are corners of the other.
+    near = 2 * (2 * corner + 2 * 1)
+    assert surface_scores(one, other, (1.0, 1.0), 0.0).nsd == pytest.approx(near / (2 * (4 + 4 * corner)))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_the_rule_for_what_is_not_there(rank: int) -> None:
+    empty, full = np.zeros((4,) * rank, bool), np.ones((4,) * rank, bool)
+    spacing = (1.0,) * rank
+    np.testing.assert_equal(tuple(surface_scores(empty, empty, spacing, 1.0)), (NAN, NAN, NAN))
+    np.testing.assert_equal(tuple(surface_scores(full, empty, spacing, 1.0)), (NAN, NAN, 0.0))
+    np.testing.assert_equal(tuple(surface_scores(empty, full, spacing, 1.0)), (NAN, NAN, 0.0))
+    assert surface_scores(full, full, spacing, 0.0) == (0, 0, 1)
+
+
+def test_sizes_of_elements_by_hand() -> None:
+    # 2D, pixels of 2 (rows) by 3 (columns): one pixel set cuts a corner off, √(1² + 1.5²); two in a row leave a side
+    # along the columns, 3; two in a column one along the rows, 2.
+    lengths = element_sizes((2.0, 3.0))
+    assert lengths[0] == lengths[15] == 0
+    assert lengths[0b0001] == lengths[0b1110] == pytest.approx(math.hypot(1, 1.5))
+    assert lengths[0b0011] == 3
+    assert lengths[0b0101] == 2
+    assert lengths[0b0110] == pytest.approx(2 * math.hypot(1, 1.5))
+    # 3D: one voxel of eight: the triangle through the middles of three edges, half the length of a cross product.
+    areas = element_sizes((1.0, 2.0, 3.0))
+    corner = np.linalg.norm(np.cross([-0.5, 1, 0], [-0.5, 0, 1.5])) / 2
+    assert areas[0] == areas[255] == 0
+    assert areas[0b00000001] == areas[0b01111111] == pytest.approx(corner)
+    assert areas[0b00001111] == pytest.approx(6)  # a plane across the first axis: 2 · 3
+    assert areas[0b00110011] == pytest.approx(3)
+    assert areas[0b01010101] == pytest.approx(2)
+    np.testing.assert_allclose(areas, areas[::-1])  # inside out, the surface is the same
+
+
+def test_a_sphere_has_about_its_area_whatever_the_voxels() -> None:
+    for spacing in ((1.0, 1.0, 1.0), (0.5, 1.0, 2.0)):
+        axes = [np.arange(-14, 14 + step, step) for step in spacing]
+        ball = sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij")) < 10**2
+        codes = surface._neighbours(np.pad(ball, 1))
+        area = element_sizes(spacing)[codes].sum()
+        assert area == pytest.approx(4 * math.pi * 10**2, rel=0.2)  # and not half: steps make it too large
+
+
+def slow(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...]) -> tuple[float, float]:
+    """HD95 and ASSD with every pair of surface points."""
+
+    def edge(mask: np.ndarray) -> np.ndarray:
+        points = []
+        for place in itertools.product(*map(range, mask.shape)):
+            if not mask[place]:
+                continue
+            for axis, step in itertools.product(range(mask.ndim), (-1, 1)):
+                other = tuple(p + step * (a == axis) for a, p in enumerate(place))
+                if not all(0 <= p < side for p, side in zip(other, mask.shape, strict=True)) or not mask[other]:
+                    points.append(place)
+                    break
+        return np.array(points) * spacing
+
+    a, b = edge(truth), edge(prediction)
+    pairs = np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=-1))
+    there, back = pairs.min(axis=1), pairs.min(axis=0)
+    return max(np.percentile(there, 95), np.percentile(back, 95)), np.concatenate([there, back]).mean()
+
+
+masks = st.integers(2, 3).flatmap(
+    lambda rank: st.tuples(
+        *[hnp.arrays(bool, (5, 4, 3)[:rank], elements=st.booleans())] * 2,
+        st.tuples(*[st.sampled_from([0.4, 1.0, 3.1])] * rank),
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks)
+def test_against_every_pair_of_points(drawn: tuple) -> None:
+    truth, prediction, spacing = drawn
+    if not truth.any() or not prediction.any():
+        return
+    scores = surface_scores(truth, prediction, spacing, 1.0)
+    np.testing.assert_allclose(scores[:2], slow(truth, prediction, spacing), atol=1e-9)
+    # Which of the two is the truth makes no difference, nor does what is far away.
+    np.testing.assert_allclose(scores, surface_scores(prediction, truth, spacing, 1.0), atol=1e-12)
+    wide = [np.pad(mask, ((3, 2),) * mask.ndim) for mask in (truth, prediction)]
+    np.testing.assert_allclose(scores, surface_scores(*wide, spacing, 1.0), atol=1e-12)
+    assert surface_scores(truth, truth, spacing, 0.0) == (0, 0, 1)
+
+
+def random_pair(seed: int, rank: int) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+    """Two smooth random masks and an anisotropic spacing."""
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(9, 24, rank))
+    first, second = (ndimage.gaussian_filter(rng.normal(size=shape), 1.5) for _ in range(2))
+    return first > 0.05, first + 0.7 * second > 0.08, tuple(float(s) for s in rng.uniform(0.3, 4, rank))
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_the_tree_and_the_transform_agree(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(5):
+        pair = random_pair(seed, rank)
+        results = []
+        for sparse in (0.0, 1.0):
+            monkeypatch.setattr(surface, "_SPARSE", sparse)
+            results.append(surface_scores(*pair, 1.0))
+        np.testing.assert_allclose(*results, atol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("seed", range(8))
+def test_surface_dice_is_deepminds(seed: int, rank: int) -> None:
+    theirs = pytest.importorskip("surface_distance", reason="pip install surface-distance, to compare with it")
+    truth, prediction, spacing = random_pair(seed, rank)
+    measured = theirs.compute_surface_distances(truth, prediction, spacing)
+    for tolerance in (0.0, 0.8, 2.0):
+        expected = theirs.compute_surface_dice_at_tolerance(measured, tolerance)
+        assert surface_scores(truth, prediction, spacing, tolerance).nsd == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("seed", range(8))
+def test_distances_and_surface_dice_are_monais(seed: int, rank: int) -> None:
+    metrics = pytest.importorskip("monai.metrics", reason="pip install monai, to compare with it")
+    import torch
+
+    truth, prediction, spacing = random_pair(seed, rank)
+    both = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in (prediction, truth)]
+    hd95 = metrics.compute_hausdorff_distance(*both, include_background=True, percentile=95, spacing=spacing)
+    assd = metrics.compute_average_surface_distance(*both, include_background=True, symmetric=True, spacing=spacing)
+    nsd = metrics.compute_surface_dice(
+        *both, class_thresholds=[1.5], include_background=True, spacing=spacing, use_subvoxels=True
+    )
+    expected = [float(value.squeeze()) for value in (hd95, assd, nsd)]
+    np.testing.assert_allclose(surface_scores(truth, prediction, spacing, 1.5), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_components_by_hand() -> None:
+    # Truth: a diagonal pair (one component), a single pixel, another. Prediction: covers half of the pair, joins the
+    # two single pixels into one bar, and makes one up.
+    truth = at((6, 9), (0, 0), (1, 1), (3, 3), (3, 5))
+    prediction = at((6, 9), (1, 1), (3, 3), (3, 4), (3, 5), (5, 8))
+    found = match_components(truth, prediction)
+    assert found == Components(true=3, predicted=3, found=3, right=2)
+    assert (found.recall, found.precision) == (1, pytest.approx(2 / 3))
+    missed = match_components(at((4, 4), (0, 0), (2, 2)), at((4, 4), (2, 3), (2, 2)))
+    assert missed == Components(2, 1, 1, 1)
+    assert missed.recall == 0.5
+
+
+def test_components_where_nothing_is() -> None:
+    empty, one = np.zeros((3, 3, 3), bool), at((3, 3, 3), (0, 0, 0))
+    for truth, prediction, expected, recall, precision in (
+        (empty, empty, (0, 0, 0, 0), NAN, NAN),
+        (one, empty, (1, 0, 0, 0), 0, NAN),
+        (empty, one, (0, 1, 0, 0), NAN, 0),
+    ):
+        found = match_components(truth, prediction)
+        assert found == expected
+        np.testing.assert_equal((found.recall, found.precision), (recall, precision))
+
+
+def test_the_box_is_the_smallest() -> None:
+    assert bounding_box(at((9, 9), (2, 3), (4, 7))) == (slice(2, 5), slice(3, 8))
