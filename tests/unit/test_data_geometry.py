@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.data.geometry import cut, grid_starts, hide_covered, pad_start, resize_image, resize_mask
+from seglab.data.geometry import (
+    cut,
+    grid_starts,
+    hide_covered,
+    letterbox_image,
+    letterbox_mask,
+    letterbox_shape,
+    pad_start,
+    resize_image,
+    resize_mask,
+    unletterbox,
+)
 
 SIDES = st.lists(st.integers(1, 12), min_size=2, max_size=3)
 
@@ -100,3 +111,59 @@ def test_padding_puts_the_array_in_the_middle():
     assert pad_start((31, 40, 24), (48, 64, 48)) == (-8, -12, -12)
     out = cut(np.ones((2, 1)), pad_start((2, 1), (4, 4)), (4, 4), 0)
     assert out.tolist() == [[0, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+@given(st.tuples(*[st.integers(1, 40)] * 2), st.tuples(*[st.integers(1, 40)] * 2), st.sampled_from(["u1", "u2", "f4"]))
+def test_planes_are_resized_as_volumes_of_one_slice_are(shape, size, dtype):
+    """OpenCV's result beside that of the matrix product."""
+    image = (np.random.default_rng(0).random((*shape, 2)) * 255).astype(dtype)
+    plane, slab = resize_image(image, size), resize_image(image[None], (1, *size))[0]
+    assert plane.dtype == slab.dtype == image.dtype
+    # Whole numbers are rounded after each of two passes here, once there.
+    assert np.allclose(plane, slab.astype(float), atol=1e-3 if dtype == "f4" else 1.01)
+
+
+def test_other_types_are_resized_as_floats():
+    for image in (np.array([[[0]], [[3]]]), np.array([[[False]], [[True]]]) * 3.0):
+        out = resize_image(image, (1, 1))
+        assert (out.dtype, out.item()) == (np.float32, 1.5)
+    assert resize_image(np.ones((4, 6, 600), np.float32), (2, 9)).shape == (2, 9, 600)
+
+
+def test_a_letterbox_worked_by_hand():
+    # 2×4 into 6×6: one and a half times, 3×6, with a row above and two below.
+    image = np.full((2, 4, 1), 7, np.float32)
+    assert letterbox_shape((2, 4), (6, 6)) == (3, 6)
+    assert letterbox_image(image, (6, 6))[:, 0, 0].tolist() == [0, 7, 7, 7, 0, 0]
+    mask = letterbox_mask(np.ones((2, 4), np.uint8), (6, 6), 255)
+    assert mask[:, 5].tolist() == [255, 1, 1, 1, 255, 255]
+    assert (letterbox_image(image, (6, 6)).shape, mask.dtype) == ((6, 6, 1), np.uint8)
+    # Halved along the longer axis, in 3D; a side is never lost.
+    assert letterbox_shape((100, 8, 1), (50, 50, 50)) == (50, 4, 1)
+    assert letterbox_shape((1000, 1), (10, 10)) == (10, 1)
+
+
+@given(SIDES, SIDES)
+def test_a_letterbox_keeps_proportions_and_goes_back(shape, size):
+    size = (size * 2)[: len(shape)]
+    inner = letterbox_shape(shape, size)
+    assert all(1 <= i <= n for i, n in zip(inner, size, strict=True))
+    assert any(i == n for i, n in zip(inner, size, strict=True))
+    factor = min(n / s for n, s in zip(size, shape, strict=True))
+    assert all(i == 1 or abs(i - s * factor) <= 0.5 for i, s in zip(inner, shape, strict=True))
+    image = np.random.default_rng(0).random((*shape, 1), np.float32) + 1
+    boxed = letterbox_image(image, size)
+    assert (boxed[..., 0] != 0).sum() == np.prod(inner)
+    assert ((letterbox_mask(np.zeros(shape, np.uint8), size, 255) == 0) == (boxed[..., 0] != 0)).all()
+    # The border comes off again: a constant is whole, and only what resizing takes is gone.
+    assert np.allclose(unletterbox(letterbox_image(np.ones_like(image), size)[..., 0], shape), 1, atol=1e-5)
+    there = resize_image(resize_image(image, inner), shape)[..., 0]
+    assert np.array_equal(unletterbox(boxed[..., 0], shape), there)
+
+
+def test_what_is_drawn_comes_back_from_a_letterbox_where_it_was():
+    rows, columns = np.mgrid[:60, :100]
+    disc = ((rows - 40) ** 2 + (columns - 20) ** 2 < 12**2).astype(np.float32)
+    for size in ((64, 64), (160, 120), (33, 200)):
+        back = unletterbox(letterbox_image(disc[..., None], size)[..., 0], disc.shape) > 0.5
+        assert 2 * (back & (disc > 0)).sum() / (back.sum() + disc.sum()) > 0.95

@@ -1,7 +1,7 @@
-"""Bringing images and masks to the input size of a model: resize, pad, cut. Ranks 2 and 3, no randomness.
+"""Bringing images and masks to the input size of a model: resize, letterbox, pad, cut. Ranks 2 and 3, no randomness.
 
-Images are float32 `(…, C)` after normalisation, masks are class ids without a channel axis. New border in an image is 0
-(the mean after `standard` and `zscore`), in a mask it is the ignore label.
+Images are `(…, C)`, masks are class ids without a channel axis. New border in an image is 0 (the mean after `standard`,
+`zscore` and `window`), so it is added after normalisation; in a mask it is the ignore label.
 """
 
 from __future__ import annotations
@@ -9,19 +9,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 
+import cv2
 import numpy as np
 from scipy import sparse
 
+# What OpenCV averages: number types, and channels in one array.
+_OPENCV_TYPES = (np.uint8, np.uint16, np.float32)
+_OPENCV_CHANNELS = 4
+
 
 def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """`(…, C)` float32 to `(*size, C)`, each axis for itself: linear interpolation where it grows, the mean over each
-    new pixel where it shrinks. Pixel centres lie half a pixel in; beyond the outermost, their value goes on."""
+    """`(…, C)` to `(*size, C)`, each axis for itself: linear interpolation where it grows, the mean over each new pixel
+    where it shrinks. Pixel centres lie half a pixel in; beyond the outermost, their value goes on.
+
+    8 and 16 bit images keep their type and are rounded (to within 1), every other type becomes float32. Planes go
+    through OpenCV, which is many times as fast as a matrix product and does the same.
+    """
+    if image.dtype not in _OPENCV_TYPES:
+        image = image.astype(np.float32)
+    if image.ndim == 3 and image.shape[-1] <= _OPENCV_CHANNELS:
+        return _resize_plane(image, *size)
+    resized = image
     for axis, (old, new) in enumerate(zip(image.shape[:-1], size, strict=True)):
         if old != new:
-            lines = np.moveaxis(image, axis, 0)
-            resized = _resizing(old, new) @ np.ascontiguousarray(lines).reshape(old, -1)
-            image = np.moveaxis(resized.reshape(new, *lines.shape[1:]), 0, axis)
-    return np.ascontiguousarray(image)
+            resized = along_axis(_resizing(old, new), resized, axis)
+    if image.dtype.kind == "u":
+        resized = np.round(resized).astype(image.dtype)
+    return np.ascontiguousarray(resized)
+
+
+def _resize_plane(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Two passes where one axis shrinks and the other grows: OpenCV would interpolate both."""
+    image = np.ascontiguousarray(image)
+    channels = image.shape[-1]
+    smaller = min(height, image.shape[0]), min(width, image.shape[1])
+    for size, way in ((smaller, cv2.INTER_AREA), ((height, width), cv2.INTER_LINEAR)):
+        if image.shape[:2] != size:
+            image = cv2.resize(image, size[::-1], interpolation=way).reshape(*size, channels)
+    return image
+
+
+def along_axis(matrix: sparse.csr_array, array: np.ndarray, axis: int) -> np.ndarray:
+    """The product of `(new, old)` with every line of the array along an axis that is `old` long."""
+    lines = np.moveaxis(array, axis, 0)
+    made = matrix @ np.ascontiguousarray(lines).reshape(len(lines), -1)
+    return np.moveaxis(made.reshape(-1, *lines.shape[1:]), 0, axis)
 
 
 def _resizing(old: int, new: int) -> sparse.csr_array:
@@ -30,6 +62,11 @@ def _resizing(old: int, new: int) -> sparse.csr_array:
         edges, pixels = np.arange(new + 1) * (old / new), np.arange(old)
         reach = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
         return sparse.csr_array((np.maximum(reach, 0) * (new / old)).astype(np.float32))
+    return interpolation(old, new)
+
+
+def interpolation(old: int, new: int) -> sparse.csr_array:
+    """`(new, old)`: linear interpolation at the centres of the new pixels, over the same extent."""
     at = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
     low = at.astype(int)
     share = (at - low).astype(np.float32)
@@ -67,6 +104,40 @@ def cut(array: np.ndarray, start: Sequence[int], size: Sequence[int], fill: floa
     out = np.full((*size, *array.shape[len(pairs) :]), fill, array.dtype)
     out[tuple(slice(max(-s, 0), max(-s, 0) + p) for (s, _, _), p in zip(pairs, part.shape, strict=False))] = part
     return out
+
+
+def letterbox_shape(spatial: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
+    """The largest shape of the proportions of `spatial` (to a pixel) that fits into `size`; no side below 1."""
+    factor = min(new / old for old, new in zip(spatial, size, strict=True))
+    return tuple(min(new, max(1, round(old * factor))) for old, new in zip(spatial, size, strict=True))
+
+
+def letterbox_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """The whole `(…, C)` image in the middle of `(*size, C)`, its proportions kept, 0 around it.
+
+    The 0 is a colour before normalisation and the mean after it; whoever normalises later takes `letterbox_shape`,
+    `resize_image`, then `pad_start` and `cut` himself.
+    """
+    inner = resize_image(image, letterbox_shape(image.shape[:-1], size))
+    return cut(inner, pad_start(inner.shape[:-1], size), size, 0)
+
+
+def letterbox_mask(mask: np.ndarray, size: Sequence[int], ignore_label: int) -> np.ndarray:
+    """The mask of `letterbox_image`: nearest neighbour, `ignore_label` around it."""
+    inner = resize_mask(mask, letterbox_shape(mask.shape, size))
+    return cut(inner, pad_start(inner.shape, size), size, ignore_label)
+
+
+def unletterbox(channel: np.ndarray, spatial: Sequence[int]) -> np.ndarray:
+    """What `letterbox_image` of an image of `spatial` size was placed at, resized back to `spatial`.
+
+    Args:
+        channel: `(*size)` float32, such as the probability of one class.
+        spatial: size of the original image.
+    """
+    inner = letterbox_shape(spatial, channel.shape)
+    placed = cut(channel, [-start for start in pad_start(inner, channel.shape)], inner, 0)
+    return resize_image(placed[..., None], spatial)[..., 0]
 
 
 def grid_starts(shape: Sequence[int], size: Sequence[int]) -> list[tuple[int, ...]]:
