@@ -1,8 +1,13 @@
-"""Shared by all tests: quiet TensorFlow, no network look-ups, two threads."""
+"""Shared by all tests: quiet TensorFlow, no network look-ups, signals as in a terminal."""
 
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# A shell starts its background jobs with Ctrl-C ignored, and what ignores it hands that on to every process below.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

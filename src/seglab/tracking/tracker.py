@@ -37,7 +37,7 @@ from seglab.tracking.system import SystemMetrics
 _PATIENCE_SECONDS = 10.0
 _STOPPED_SECONDS = 10.0
 LOADER = "seglab.inference.pyfunc"
-REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pydantic")
+REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pydantic", "opencv-python-headless")
 
 
 class Tracker:
