@@ -57,6 +57,12 @@ def test_surface_dice_of_two_squares_by_hand() -> None:
     assert surface_scores(one, other, (1.0, 1.0), 0.0).nsd == pytest.approx(near / (2 * (4 + 4 * corner)))
 
 
+def test_a_distance_of_just_the_tolerance_is_within_it() -> None:
+    # 0.8 · 7 - 0.8 · 6 is 0.8000000000000007.
+    for row in range(9):
+        assert surface_scores(at((11, 1), (row, 0)), at((11, 1), (row + 1, 0)), (0.8, 1.0), 0.8).nsd == 1
+
+
 @pytest.mark.parametrize("rank", [2, 3])
 def test_the_rule_for_what_is_not_there(rank: int) -> None:
     empty, full = np.zeros((4,) * rank, bool), np.ones((4,) * rank, bool)

@@ -25,6 +25,7 @@ PERCENTILE = 95
 # A search tree of the surface points is far faster than a distance transform of the whole box, unless so many of the
 # pixels are surface that the transform, which does not care, wins.
 _SPARSE = 0.1
+_ROUNDING = 1e-9  # ten steps of 0.1 are still 1
 
 
 class SurfaceScores(NamedTuple):
@@ -105,11 +106,11 @@ def _both_ways(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, 
 def _surface_dice(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float) -> float:
     sizes = element_sizes(tuple(float(step) for step in spacing))
     codes = [_neighbours(mask) for mask in (truth, prediction)]
-    on_surface = [(code != 0) & (code != len(sizes) - 1) for code in codes]
+    true, predicted = ((code != 0) & (code != len(sizes) - 1) for code in codes)
     near, total = 0.0, 0.0
-    for code, points, distances in zip(codes, on_surface, _both_ways(*on_surface, spacing), strict=True):
+    for code, points, distances in zip(codes, (true, predicted), _both_ways(true, predicted, spacing), strict=True):
         size = sizes[code[points]]
-        near += size[distances <= tolerance].sum()
+        near += size[distances <= tolerance + _ROUNDING].sum()
         total += size.sum()
     return float(near / total)
 
