@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -21,9 +21,34 @@ from seglab.constraints import Fraction, NonNegativeFloat, Probability
 from seglab.errors import ConfigError
 from seglab.task import Task
 
-Augmentation = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+Pair = tuple[np.ndarray, np.ndarray]
 # A deformation of some 2 pixels over distances of some 6: that of soft tissue and cells, too small to tear thin parts.
 _ELASTIC_STRENGTH, _ELASTIC_SMOOTHING = 40.0, 6.0
+
+
+class Augmentation(Protocol):
+    """What a sampler calls for each training sample.
+
+    Attributes:
+        mix: share of samples into which the sampler has a box of another training sample pasted.
+    """
+
+    mix: float
+
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, spacing: Sequence[float] | None = None
+    ) -> Pair:
+        """A changed copy of an image `(*size, C)` float32 and its mask `(*size)`; `spacing` in mm along each axis."""
+
+    def paste(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        other_image: np.ndarray,
+        other_mask: np.ndarray,
+        rng: np.random.Generator,
+    ) -> Pair:
+        """A copy in which a box shows another sample of the same shape."""
 
 
 def none(task: Task) -> None:
@@ -54,6 +79,7 @@ class Augment:
         gamma: largest change of the exponent either way, on the image brought to 0..1.
         noise: largest standard deviation of added Gaussian noise, in standard deviations.
         blur: largest standard deviation of a Gaussian blur, in pixels or voxels.
+        mix: share of samples into which a box of another training sample is pasted, see `paste`.
 
     Raises:
         ConfigError: an axis that the data does not have, or a scaling to nothing.
@@ -76,6 +102,7 @@ class Augment:
         gamma: Fraction = 0.2,
         noise: NonNegativeFloat = 0.1,
         blur: NonNegativeFloat = 0.5,
+        mix: Probability = 0.0,
     ):
         chosen = ((0, 1) if task.rank == 2 else (0,)) if axes is None else tuple(axes)
         if len(set(chosen)) != len(chosen) or any(axis not in range(task.rank) for axis in chosen):
@@ -90,6 +117,7 @@ class Augment:
             raise ConfigError(
                 "a scaling to nothing", where="augment.scale", found=scale, expected="below 1", remedy="such as 0.25"
             )
+        self.mix = mix
         self._rank, self._ignore_label = task.rank, task.ignore_label
         self._axes, self._flip, self._rotate90 = tuple(sorted(chosen)), flip, rotate90
         self._intensity, self._brightness, self._contrast = intensity, brightness, contrast
@@ -99,11 +127,40 @@ class Augment:
         # albumentations keeps the generator in its pipeline, which threads must not share.
         self._own = threading.local()
 
-    def __call__(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, spacing: Sequence[float] | None = None
+    ) -> Pair:
         image, mask = self._turned(image, mask, rng)
         if self._warps:
             image, mask = self._warped(image, mask, rng)
         return self._recoloured(image, rng), mask
+
+    def paste(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        other_image: np.ndarray,
+        other_mask: np.ndarray,
+        rng: np.random.Generator,
+    ) -> Pair:
+        """A copy in which a box shows the other sample, image and mask alike (CutMix, Yun et al. 2019).
+
+        The box holds a share of the volume drawn evenly from 0..1, less what sticks out: its middle lies anywhere.
+
+        Raises:
+            ValueError: samples of different shapes.
+        """
+        if image.shape != other_image.shape or mask.shape != other_mask.shape:
+            raise ValueError(f"samples of different shapes: {image.shape}, {other_image.shape}")
+        side = rng.random() ** (1 / mask.ndim)
+        middles = rng.random(mask.ndim)
+        box = tuple(
+            slice(max(round((middle - side / 2) * n), 0), min(round((middle + side / 2) * n), n))
+            for middle, n in zip(middles, mask.shape, strict=True)
+        )
+        image, mask = image.copy(), mask.copy()
+        image[box], mask[box] = other_image[box], other_mask[box]
+        return image, mask
 
     def _turned(self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         flipped = tuple(axis for axis in self._axes if rng.random() < self._flip)
