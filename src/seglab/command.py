@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +21,19 @@ from seglab.errors import ConfigError, SeglabError, nearest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
+STUDIES = ROOT / "experiments"
+# How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
+JOB_VARIABLE = "SEGLAB_JOB"
+EXIT_FAILED_JOBS = 1
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+# Groups whose settings Hydra keeps under another name.
+_HYDRA_GROUPS = {"launcher.": "hydra.launcher.", "search.": "hydra.sweeper."}
+_PR_SET_PDEATHSIG = 1
+
+
+class SweepFailed(Exception):
+    """Jobs of a sweep that did not finish; the message names them."""
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
@@ -30,24 +44,20 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        @functools.wraps(task)
-        def job(cfg: DictConfig) -> Any:
-            try:
-                return task(cfg)
-            except SeglabError as error:
-                if sweep_tags():  # the other jobs of a sweep go on
-                    raise
-                _leave(error)
-
-        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
+        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)
 
         @functools.wraps(task)
         def entry() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
+            _end_with_launcher()
+            sys.argv[1:] = [_in_hydra(word) for word in sys.argv[1:]]
             try:
                 composed()
             except SeglabError as error:
                 _leave(error)
+            except SweepFailed as error:
+                print(f"error: {error}", file=sys.stderr)
+                sys.exit(EXIT_FAILED_JOBS)
             except (HydraException, OmegaConfBaseException) as error:
                 _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
             except KeyboardInterrupt as stop:
@@ -71,13 +81,27 @@ def task_overrides() -> list[str]:
 
 
 def sweep_tags() -> dict[str, str]:
-    """Which sweep this job belongs to and its number in it; empty outside of a sweep."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
+    """Which sweep this process is a job of, as tags for its run; empty outside of a sweep."""
+    return dict(json.loads(os.environ[JOB_VARIABLE])["tags"]) if JOB_VARIABLE in os.environ else {}
 
-    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
-        return {}
-    return {"sweep_id": Path(HydraConfig.get().sweep.dir).name, "sweep_job": str(HydraConfig.get().job.num)}
+
+def _in_hydra(word: str) -> str:
+    """`launcher.jobs=2` as Hydra calls it: `hydra.launcher.jobs=2`."""
+    key = word.lstrip("+~")
+    for short, full in _HYDRA_GROUPS.items():
+        if key.startswith(short):
+            return word[: len(word) - len(key)] + full + key.removeprefix(short)
+    return word
+
+
+def _end_with_launcher() -> None:
+    """A job is told to stop (SIGTERM) when the launcher that started it dies, however that happens."""
+    launcher = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("launcher")
+    if launcher is None or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != launcher:  # it died before this process could ask
+        sys.exit(128 + signal.SIGTERM)
 
 
 def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError:
@@ -100,7 +124,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
     for override in overrides:
         if override.key_or_group not in groups:
             continue
-        options = sorted(path.stem for path in (CONF / override.key_or_group).glob("*.yaml"))
+        options = _options(override.key_or_group)
         values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
         for value in values:
             if value is not None and str(value) not in options:
@@ -121,6 +145,11 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
         return _unknown_key(key, known, groups)
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ConfigError("the configuration cannot be composed", where=f"conf/{config_name}.yaml", found=first)
+
+
+def _options(group: str) -> list[str]:
+    studies = STUDIES.glob("*/study.yaml") if group == "experiment" else ()
+    return sorted([*(path.stem for path in (CONF / group).glob("*.yaml")), *(path.parent.name for path in studies)])
 
 
 def _known_keys(config_name: str, chosen: list[str]) -> list[str]:

@@ -216,6 +216,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     for picture, shown in panels.items():
         tracker.log_figure(case_panel(shown, material.task), f"pictures/{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
+    tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
     console.print()
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
     best = (

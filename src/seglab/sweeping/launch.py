@@ -1,0 +1,72 @@
+"""A whole sweep: jobs, their parent run, the table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
+from seglab.command import SweepFailed
+from seglab.experiment import RUNS
+from seglab.sweeping.executor import Executor
+from seglab.sweeping.jobs import Outcome
+from seglab.sweeping.preparing import Preparation, sweep_digest
+from seglab.sweeping.table import console, table
+
+
+def launch(
+    config: DictConfig, context: HydraContext, executor: Executor, all_overrides: Sequence[Sequence[str]]
+) -> list[JobReturn]:
+    """Bring every job of a grid to its end and print the table.
+
+    Returns:
+        One result for each job: its objective, or `SweepFailed` with the reason.
+
+    Raises:
+        TrackingError: the store does not work, or another launcher runs this sweep.
+    """
+    preparation = Preparation(config, context)
+    with console.status(f"{len(all_overrides)} jobs: checking settings and data"):
+        jobs = preparation.jobs(all_overrides)
+    usable = next((job.config for job in jobs if job.config is not None), None)
+    if usable is None:
+        outcomes = [Outcome(job, "failed", reason=job.problem) for job in jobs]
+    else:
+        from seglab.sweeping.ledger import Ledger
+        from seglab.sweeping.parent import ParentRun
+        from seglab.sweeping.running import JobRunner
+        from seglab.tracking.interruption import sigterm_raises
+        from seglab.tracking.store import open_store
+
+        store = open_store(usable.tracking.uri, RUNS)
+        with sigterm_raises(), ParentRun(store, usable.tracking, sweep_digest(jobs), preparation.study) as parent:
+            console.print(f"sweep      {parent.study}, {len(jobs)} jobs, parent run {parent.run_id}", markup=False)
+            parent.announce(jobs)
+            runner = JobRunner(Ledger(store), parent, executor, len(jobs))
+            try:
+                runner.run(jobs)
+            finally:
+                outcomes = runner.outcomes(jobs)
+                parent.record(outcomes)
+                console.print(table(outcomes, f"{parent.study}: {len(jobs)} jobs"))
+    return [_returned(outcome) for outcome in outcomes]
+
+
+def finish(returns: Sequence[JobReturn]) -> list[float]:
+    """The objectives of the jobs; raises `SweepFailed` naming those that have none."""
+    failed = [result for result in returns if result.status == JobStatus.FAILED]
+    if failed:
+        told = "\n".join(f"  {result._return_value}" for result in failed)
+        raise SweepFailed(f"{len(failed)} of {len(returns)} jobs failed; launch the sweep again to try them\n{told}")
+    return [result.return_value for result in returns]
+
+
+def _returned(outcome: Outcome) -> JobReturn:
+    result = JobReturn(overrides=list(outcome.job.overrides), status=JobStatus.COMPLETED)
+    result.return_value = outcome.objective
+    if not outcome.good:
+        result.status = JobStatus.FAILED
+        result.return_value = SweepFailed(f"job {outcome.job.number + 1} ({outcome.job.label}): {outcome.reason}")
+    return result

@@ -1,0 +1,72 @@
+"""What the store knows about jobs: which are finished, alive, dead or absent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from seglab.resuming import CONFIG_FILE
+from seglab.tracking.heartbeat import alive, mark_stale_runs
+from seglab.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+IDENTITY_TAG = "job_identity"
+OBJECTIVE_TAG = "objective"
+PARENT_TAG = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands.
+
+    Attributes:
+        kind: `finished`; `alive`: a process works on it; `dead`: it ended before it was finished and can go on here;
+            `lost`: it ended and cannot go on here; `absent`: it was never begun.
+        run: the run that says so; None for `absent`.
+    """
+
+    kind: Literal["finished", "alive", "dead", "lost", "absent"]
+    run: Run | None = None
+
+
+class Ledger:
+    """Answers for identities of jobs, from the tags of all runs of a store."""
+
+    def __init__(self, store: Store):
+        self.store = store
+
+    def runs(self, identity: str) -> list[Run]:
+        """All runs of a job, the latest first."""
+        return self.store.all_runs(f"tags.{IDENTITY_TAG} = '{identity}'")
+
+    def standing(self, identity: str) -> Standing:
+        """Where the job stands now; a finished run counts before a live one, a live one before a dead one.
+
+        A run that FAILED counts as dead: it is tried again, from its last whole epoch.
+        """
+        runs = self.runs(identity)
+        if any(run.info.status == "RUNNING" and alive(run.data.tags) is False for run in runs):
+            mark_stale_runs(self.store)  # its own end may be waiting here
+            runs = self.runs(identity)
+        for run in runs:
+            if run.info.status == "FINISHED":
+                return Standing("finished", run)
+        for run in runs:
+            if run.info.status == "RUNNING" and alive(run.data.tags) is not False:
+                return Standing("alive", run)
+        for run in runs:
+            if (self.store.work_dir(run.info.run_id) / CONFIG_FILE).is_file():
+                return Standing("dead", run)
+        return Standing("lost", runs[0]) if runs else Standing("absent")
+
+
+def objective_of(run: Run) -> float:
+    """The objective that a run has stored; NaN when it has none."""
+    return float(run.data.tags.get(OBJECTIVE_TAG, "nan"))
+
+
+def reason_of(run: Run) -> str:
+    """Why a run ended as it did, in its own words."""
+    return run.data.tags.get("end_reason", "") or run.info.status

@@ -1,0 +1,137 @@
+"""The one run that stands for a whole sweep: its children are the runs of the jobs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from seglab.errors import TrackingError
+from seglab.schema import TrackingSettings
+from seglab.sweeping.jobs import Job, Outcome
+from seglab.tracking import operations
+from seglab.tracking.heartbeat import Heartbeat, beat, identity
+from seglab.tracking.store import Store
+
+SWEEP_TAG = "sweep_digest"
+JOBS_FILE = "sweep/jobs.json"
+
+
+class ParentRun:
+    """Found again by the digest of its jobs, or begun; a context manager that gives it its end.
+
+    Only one launcher at a time may run a sweep from one folder of runs.
+
+    Args:
+        store: where it is recorded.
+        tracking: which experiment, and how often it gives a sign of life.
+        digest: what the sweep is, SHA-256.
+        study: name of the study, or None.
+
+    Attributes:
+        run_id: the run's id, from entering on.
+        sweep_id: the first letters of the digest.
+        study: the study's name; a sweep without one is a study of its own.
+        directory: where the logs of its jobs lie.
+    """
+
+    def __init__(self, store: Store, tracking: TrackingSettings, digest: str, study: str | None):
+        self.store, self.tracking, self.digest = store, tracking, digest
+        self.sweep_id = digest[:12]
+        self.study = study or f"sweep-{self.sweep_id}"
+        self.directory = store.directory / "sweeps" / self.sweep_id
+        self.run_id = ""
+        self._outcomes: Sequence[Outcome] = ()
+
+    def __enter__(self) -> ParentRun:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._lock = locked(self.directory / "lock")
+        if self._lock is None:
+            raise TrackingError(
+                "this sweep is being run already",
+                where=str(self.directory),
+                found="another launcher of the same jobs",
+                remedy="wait for it; see how far it is with: make sweep-status",
+            )
+        signs = {**identity(), **beat(self.tracking.heartbeat_seconds), "end_reason": ""}
+        known = self.store.all_runs(f"tags.{SWEEP_TAG} = '{self.digest}'")
+        if known:
+            self.run_id = known[0].info.run_id
+            operations.set_tags(self.store.client, self.run_id, signs)
+            self.store.client.update_run(self.run_id, status="RUNNING")
+        else:
+            tags = {**signs, SWEEP_TAG: self.digest, "sweep_id": self.sweep_id, "study": self.study}
+            tags["mlflow.source.name"] = "seglab"
+            experiment = self.store.experiment_id(self.tracking.experiment)
+            self.run_id = self.store.client.create_run(experiment, tags=tags, run_name=self.study).info.run_id
+        self._heartbeat = Heartbeat(self.store.client, self.run_id, self.tracking.heartbeat_seconds)
+        self._heartbeat.start()
+        return self
+
+    def announce(self, jobs: Sequence[Job]) -> None:
+        """Keep the list of jobs with the run, so that others can see what is left."""
+        self._write([{"job": job.number, "overrides": list(job.overrides), "identity": job.identity} for job in jobs])
+
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep what became of the jobs; a sweep with a failed job is a failed run."""
+        self._outcomes = outcomes
+        self._write(
+            [
+                {
+                    "job": outcome.job.number,
+                    "overrides": list(outcome.job.overrides),
+                    "identity": outcome.job.identity,
+                    "status": outcome.status,
+                    "run_id": outcome.run_id,
+                    "objective": repr(outcome.objective),
+                    "reason": outcome.reason,
+                    "seconds": round(outcome.seconds, 1),
+                }
+                for outcome in outcomes
+            ]
+        )
+
+    def tags_of(self, job: Job) -> dict[str, str]:
+        """What the run of a job says about its sweep."""
+        return {
+            "mlflow.parentRunId": self.run_id,
+            "study": self.study,
+            "sweep_id": self.sweep_id,
+            "sweep_job": str(job.number),
+            "job_identity": str(job.identity),
+        }
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._heartbeat.finish()
+        failed = [outcome for outcome in self._outcomes if not outcome.good]
+        status = "FAILED" if error is not None or failed else "FINISHED"
+        if isinstance(error, KeyboardInterrupt):
+            status = "KILLED"
+        try:
+            if error is not None:
+                operations.set_tags(self.store.client, self.run_id, {"end_reason": type(error).__name__})
+            self.store.client.set_terminated(self.run_id, status)
+        finally:
+            assert self._lock is not None
+            os.close(self._lock)
+
+    def _write(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        self.store.client.log_text(self.run_id, json.dumps(list(jobs), indent=1), JOBS_FILE)
+
+
+def locked(path: Path) -> int | None:
+    """An exclusive lock on a file, as its descriptor; None when somebody has it. A process started with it holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,201 @@
+"""Does the jobs of a sweep that are not done: skips, resumes, starts, and leaves alone what others work on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seglab.command import JOB_VARIABLE, ROOT
+from seglab.sweeping.executor import Command, Executor, Running
+from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.ledger import Ledger, Standing, objective_of, reason_of
+from seglab.sweeping.parent import ParentRun, locked
+from seglab.sweeping.table import console
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_POLL_SECONDS = 0.2
+_POLL_OTHERS_SECONDS = 2.0
+
+
+@dataclass
+class _Active:
+    job: Job
+    process: Running
+    log: Path
+    log_start: int
+    lock: int
+    began: float
+
+
+class JobRunner:
+    """Brings jobs to their end.
+
+    Args:
+        ledger: knows where each job stands.
+        parent: the run of the sweep.
+        executor: starts processes.
+        total: how many jobs there are, for messages.
+        environment: further variables for the process of a job.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        parent: ParentRun,
+        executor: Executor,
+        total: int,
+        environment: Callable[[Job], Mapping[str, str]] = lambda job: {},
+    ):
+        self.ledger, self.parent, self.executor, self.total = ledger, parent, executor, total
+        self._environment = environment
+        self._active: list[_Active] = []
+        self._elsewhere: list[Job] = []
+        self._done: dict[int, Outcome] = {}
+        self._said: set[int] = set()
+
+    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Returns when each job is done, failed, or was done before. An interruption stops the jobs first.
+
+        A job that another process works on is left alone, and its end is waited for.
+        """
+        first: dict[str, Job] = {}
+        for job in jobs:
+            if job.identity is None:
+                self._end(Outcome(job, "failed", reason=job.problem))
+            else:
+                first.setdefault(job.identity, job)
+        waiting = deque(first.values())
+        try:
+            while waiting or self._active or self._elsewhere:
+                self._collect()
+                while waiting and self.executor.room([active.process for active in self._active]):
+                    self._begin(waiting.popleft())
+                if self._elsewhere and not waiting and not self._active:
+                    time.sleep(_POLL_OTHERS_SECONDS)
+                    waiting.extend(self._elsewhere)
+                    self._elsewhere.clear()
+                elif self._active:
+                    time.sleep(_POLL_SECONDS)
+        except BaseException:
+            self._stop(waiting)
+            raise
+        return self.outcomes(jobs)
+
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """What became of the jobs so far; those with one identity share a run."""
+        by_identity = {outcome.job.identity: outcome for outcome in self._done.values() if outcome.job.identity}
+        ended = []
+        for job in jobs:
+            outcome = self._done.get(job.number) or by_identity.get(job.identity or "")
+            ended.append(replace(outcome, job=job) if outcome else Outcome(job, "stopped", reason="not started"))
+        return ended
+
+    def _begin(self, job: Job) -> None:
+        assert job.identity is not None
+        lock = locked(self.ledger.store.directory / "sweeps" / "jobs" / f"{job.identity}.lock")
+        standing = self.ledger.standing(job.identity)
+        if standing.kind == "finished":
+            assert standing.run is not None
+            self._end(_of_run(job, "skipped", standing.run))
+        elif lock is None or standing.kind == "alive":
+            self._leave_alone(job, standing)
+        else:
+            self._start(job, standing, lock)
+        if lock is not None:
+            os.close(lock)
+
+    def _start(self, job: Job, standing: Standing, lock: int) -> None:
+        words = [sys.executable, str(ROOT / "train.py"), *job.overrides]
+        resumed = standing.run.info.run_id if standing.kind == "dead" and standing.run is not None else None
+        if resumed:
+            words.append(f"resume={resumed}")
+        said: dict[str, object] = {"tags": self.parent.tags_of(job)}
+        if self.executor.local:
+            said["launcher"] = os.getpid()
+        log = self.parent.directory / f"job-{job.number}.log"
+        start = log.stat().st_size if log.exists() else 0
+        environment = {JOB_VARIABLE: json.dumps(said), **self._environment(job)}
+        name = f"{self.parent.study}-{job.number}"
+        process = self.executor.start(Command(words, environment, log, lock, name))
+        self._active.append(_Active(job, process, log, start, lock, time.monotonic()))
+        how = f"resumed  {resumed}" if resumed else "started"
+        self._say(job, f"{how}  log {os.path.relpath(log)}")
+
+    def _leave_alone(self, job: Job, standing: Standing) -> None:
+        self._elsewhere.append(job)
+        if job.number not in self._said:
+            self._said.add(job.number)
+            tags = standing.run.data.tags if standing.run else {}
+            who = f"process {tags['pid']} on {tags['host']}" if "pid" in tags else "another process"
+            self._say(job, f"left alone: {who} works on it")
+
+    def _collect(self) -> None:
+        for active in list(self._active):
+            if active.process.code() is not None:
+                self._active.remove(active)
+                self._end(self._outcome(active))
+
+    def _outcome(self, active: _Active) -> Outcome:
+        job, seconds = active.job, time.monotonic() - active.began
+        assert job.identity is not None
+        standing = self.ledger.standing(job.identity)
+        if standing.kind == "finished":
+            assert standing.run is not None
+            return replace(_of_run(job, "finished", standing.run), seconds=seconds)
+        reason = last_words(active.log, active.log_start) or active.process.reason()
+        if standing.run is None:
+            return Outcome(job, "failed", reason=reason, seconds=seconds)
+        told = reason_of(standing.run)
+        return Outcome(job, "failed", standing.run.info.run_id, reason=told or reason, seconds=seconds)
+
+    def _stop(self, waiting: Sequence[Job]) -> None:
+        if self._active:
+            console.print(f"stopping   {len(self._active)} jobs, which save what they have")
+        for active in self._active:
+            active.process.interrupt()
+        for active in self._active:
+            active.process.stop()
+            assert active.job.identity is not None
+            run = self.ledger.standing(active.job.identity).run
+            self._done[active.job.number] = Outcome(
+                active.job, "stopped", run.info.run_id if run else None, reason="stopped with the sweep"
+            )
+        self._active.clear()
+
+    def _end(self, outcome: Outcome) -> None:
+        self._done[outcome.job.number] = outcome
+        said = {
+            "finished": f"finished in {outcome.seconds:.0f} s, objective {outcome.objective:.4f}  {outcome.run_id}",
+            "skipped": f"finished before, objective {outcome.objective:.4f}  {outcome.run_id}",
+        }.get(outcome.status, f"{outcome.status}: {outcome.reason.splitlines()[0] if outcome.reason else ''}")
+        self._say(outcome.job, said)
+
+    def _say(self, job: Job, words: str) -> None:
+        console.print(f"job {job.number + 1}/{self.total}  {job.label}  {words}", markup=False)
+
+
+def _of_run(job: Job, status: str, run: Run) -> Outcome:
+    return Outcome(job, status, run.info.run_id, objective_of(run))  # type: ignore[arg-type]
+
+
+def last_words(log: Path, start: int = 0) -> str:
+    """The message that a process left with: its last `error: …`, or the last line of a traceback."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    errors = [i for i, line in enumerate(lines) if line.startswith("error: ")]
+    if errors:
+        message = lines[errors[-1] :]
+        return "\n".join([message[0].removeprefix("error: "), *message[1:]])
+    return lines[-1].strip() if any(line.startswith("Traceback ") for line in lines) else ""
