@@ -156,7 +156,7 @@ def test_the_command_line_says_the_same_and_leaves_with_2(
     assert "Traceback" not in said
     for word in expected:
         assert word in said, f"{word!r} not in:\n{said}"
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2, "seconds of computing until refused"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3, "seconds of computing, on a busy core"
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
