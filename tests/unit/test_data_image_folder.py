@@ -198,7 +198,7 @@ def _spoil(kind, root):
         ("other channels", "an image with another number of channels", "images/s2.png"),
         ("no images", "a data folder without images", "images"),
         ("not a number", "an image with NaN or infinite values", "images/s1.tif"),
-        ("pages", "a TIFF of several pages", "images/s1.tif"),
+        ("pages", "a mask with another number of pages", "masks/s1.png"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(folder, kind, what, names):

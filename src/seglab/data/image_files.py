@@ -1,9 +1,11 @@
-"""Decode one PNG, JPEG or TIFF to an array, with its channels and bit depth as stored, or say why not."""
+"""Decode one PNG, JPEG, TIFF or BMP to an array, with its channels and bit depth as stored, or say why not."""
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -13,8 +15,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from seglab.errors import DataError
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _TIFF_ENDINGS = (".tif", ".tiff")
+_CHANNELS_LAST, _CHANNELS_FIRST = ("YX", "YXS", "YXC"), ("SYX", "CYX")
 # Pillow would give palette numbers or printing colours.
 _TO_PLAIN_MODE = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 _COLOUR_OF_16_BIT = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}
@@ -34,15 +37,20 @@ _UNREADABLE = (
 )
 
 
-def read_image_file(path: str | Path) -> np.ndarray:
+def read_image_file(path: str | Path, page: int | None = None) -> np.ndarray:
     """`(H, W, C)` uint8, uint16 or float32; channels in file order (RGB), palettes resolved, alpha kept.
 
     A photograph is turned as its EXIF orientation says, which is how it is shown to whoever draws its mask.
 
+    Args:
+        path: the file.
+        page: of a TIFF with several pages, which one, from 0; None for a file that holds one image.
+
     Raises:
-        DataError: a file that cannot be decoded whole, holds several pages, or holds NaN or infinite values.
+        DataError: a file that cannot be decoded whole, holds several pages and none was asked for, or holds NaN or
+            infinite values.
     """
-    pixels = _read(Path(path), palette_numbers=False)
+    pixels = _read(Path(path), page, palette_numbers=False)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.dtype == bool:
@@ -60,13 +68,13 @@ def read_image_file(path: str | Path) -> np.ndarray:
     return pixels
 
 
-def read_mask_file(path: str | Path) -> np.ndarray:
+def read_mask_file(path: str | Path, page: int | None = None) -> np.ndarray:
     """`(H, W)` of the values as stored: palette numbers stay numbers, grey saved as RGB or RGBA becomes grey.
 
     Raises:
         DataError: as `read_image_file`, or a mask in real colours.
     """
-    values = _read(Path(path), palette_numbers=True)
+    values = _read(Path(path), page, palette_numbers=True)
     if values.ndim == 2:
         return values
     if values.shape[-1] in (2, 4) and (values[..., -1] == values[0, 0, -1]).all():
@@ -78,15 +86,32 @@ def read_mask_file(path: str | Path) -> np.ndarray:
         where=str(path),
         found=f"{values.shape[-1]} channels that differ",
         expected="one channel of class values (grey or palette)",
-        remedy="store the class value of each pixel in a single-channel PNG or TIFF",
+        remedy="store the class value of each pixel in a single-channel PNG or TIFF; if this is a photograph, check"
+        " that images and masks are not swapped",
     )
 
 
-def _read(path: Path, *, palette_numbers: bool) -> np.ndarray:
-    try:
+def count_pages(path: str | Path) -> int:
+    """Images in the file: 1, or the pages of a TIFF that are no channels of one image."""
+    path = Path(path)
+    if path.suffix.lower() not in _TIFF_ENDINGS:
+        return 1
+    with _readable(path), tifffile.TiffFile(path) as file:
+        return 1 if _is_one_image(file) else len(file.pages)
+
+
+def _read(path: Path, page: int | None, *, palette_numbers: bool) -> np.ndarray:
+    with _readable(path):
         if path.suffix.lower() in _TIFF_ENDINGS:
-            return _read_tiff(path, palette_numbers=palette_numbers)
+            return _read_tiff(path, page, palette_numbers=palette_numbers)
         return _read_with_pillow(path, palette_numbers=palette_numbers)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What a decoder raises becomes one message that names the file."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise DataError("a file that is not there", where=str(path), remedy="restore it or remove its case") from error
     except _UNREADABLE as error:
@@ -99,8 +124,10 @@ def _read(path: Path, *, palette_numbers: bool) -> np.ndarray:
         ) from error
 
 
-def _read_with_pillow(path: Path, *, palette_numbers: bool) -> np.ndarray:
+def _read_with_pillow(path: Path, page: int | None = None, *, palette_numbers: bool) -> np.ndarray:
     with Image.open(path) as image:
+        if page is not None:
+            image.seek(page)
         image.load()  # raises on a truncated file, where OpenCV would fill the rest with grey
         if image.mode in _COLOUR_OF_16_BIT and _is_16_bit_png(path):
             # Pillow keeps 8 of the 16 bits of a coloured PNG.
@@ -120,27 +147,29 @@ def _is_16_bit_png(path: Path) -> bool:
     return head[:8] == b"\x89PNG\r\n\x1a\n" and head[24] == 16
 
 
-def _read_tiff(path: Path, *, palette_numbers: bool) -> np.ndarray:
+def _read_tiff(path: Path, page: int | None, *, palette_numbers: bool) -> np.ndarray:
     with tifffile.TiffFile(path) as file:
         if file.pages.first.photometric == tifffile.PHOTOMETRIC.PALETTE:
-            return _read_with_pillow(path, palette_numbers=palette_numbers)
-        series = file.series[0]
-        axes = series.axes
+            return _read_with_pillow(path, page, palette_numbers=palette_numbers)
+        if page is None and not _is_one_image(file):
+            raise DataError(
+                "a TIFF of several pages",
+                where=str(path),
+                found=f"{len(file.pages)} pages, axes {file.series[0].axes}, shape {file.series[0].shape}",
+                expected="one image (H, W) or (H, W, C) in a file",
+                remedy="save each page as a file of its own; data=image_folder takes the pages as cases",
+            )
+        part = file.series[0] if page is None else file.pages[page]
+        axes = part.axes
         try:
-            pixels = series.asarray()
+            pixels = part.asarray()
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise
             # LZW and JPEG inside TIFF: Pillow brings the decoders.
-            return _read_with_pillow(path, palette_numbers=palette_numbers)
-    if axes in ("YX", "YXS", "YXC"):
-        return pixels
-    if axes in ("SYX", "CYX"):
-        return np.moveaxis(pixels, 0, -1)
-    raise DataError(
-        "a TIFF of several pages",
-        where=str(path),
-        found=f"axes {axes}, shape {pixels.shape}",
-        expected="one image (H, W) or (H, W, C) in a file",
-        remedy="save each page as a file of its own",
-    )
+            return _read_with_pillow(path, page, palette_numbers=palette_numbers)
+    return np.moveaxis(pixels, 0, -1) if axes in _CHANNELS_FIRST else pixels
+
+
+def _is_one_image(file: tifffile.TiffFile) -> bool:
+    return len(file.series) == 1 and file.series[0].axes in (*_CHANNELS_FIRST, *_CHANNELS_LAST)

@@ -1,0 +1,192 @@
+"""What all sources of 2D image files share: reading a pair of image and mask, and finding pairs by file name."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from seglab.data.cases import Case, Sample, natural_key
+from seglab.data.digest import digest_files
+from seglab.data.image_files import IMAGE_ENDINGS, read_image_file, read_mask_file
+from seglab.data.label_schema import Classes
+from seglab.errors import DataError, nearest
+
+
+class ImageCases:
+    """2D cases of one image file and one mask file each; a subclass finds the files.
+
+    Args:
+        name: of the data set.
+        cases: with files that are there.
+        classes: what the values of a mask mean.
+        split: case ids by split name, when the data set brings a split.
+        pages: of a case that is one page of a file with several, which one, from 0.
+
+    Raises:
+        DataError: no case, two of one id; on reading, an unreadable file, sizes or channels that differ, an undeclared
+            mask value. Each names the file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        cases: Sequence[Case],
+        classes: Classes,
+        *,
+        split: Mapping[str, Sequence[str]] | None = None,
+        pages: Mapping[str, int] | None = None,
+    ):
+        self.name, self.split = name, split
+        self.cases = sorted(cases, key=lambda case: natural_key(case.id))
+        _refuse_same_ids(self.cases)
+        self._labels, self._pages = classes.label_map, dict(pages or {})
+        self.task = classes.task(rank=2, channels=self._image(self.cases[0]).shape[-1])
+
+    def _image(self, case: Case):
+        return read_image_file(case.image[0], page=self._pages.get(case.id))
+
+    def read_image(self, case: Case) -> Sample:
+        """The image alone."""
+        image = self._image(case)
+        if image.shape[-1] != self.task.channels:
+            raise DataError(
+                "an image with another number of channels",
+                where=case.image[0],
+                found=f"{image.shape[-1]} channels",
+                expected=f"{self.task.channels}, as the first image {self.cases[0].image[0]}",
+                remedy="convert the images to one kind, such as all grey or all RGB",
+            )
+        return Sample(image, None, (1.0, 1.0))
+
+    def read(self, case: Case) -> Sample:
+        """Image and mask."""
+        sample = self.read_image(case)
+        if case.label is None:
+            return sample
+        values = read_mask_file(case.label, page=self._pages.get(case.id))
+        if values.shape != sample.image.shape[:-1]:
+            raise DataError(
+                "a mask of another size than its image",
+                where=case.label,
+                found="{}×{}".format(*values.shape),
+                expected="{}×{} as {}".format(*sample.image.shape[:2], case.image[0]),
+                remedy="export the mask at the size of the image, or remove the pair",
+            )
+        sample.mask = self._labels.ids(values, case.label)
+        return sample
+
+    def describe_files(self, case: Case) -> str:
+        """Image and mask path."""
+        page = f", page {self._pages[case.id] + 1}" if case.id in self._pages else ""
+        return f"{case.image[0]} with mask {case.label}{page}"
+
+    def digest(self) -> str:
+        """SHA-256 of all files' contents, the case ids, and how labels are read."""
+        name_of: dict[str, str] = {}  # a file of several pages is hashed once
+        for case in self.cases:
+            for kind, path in (("image", case.image[0]), ("mask", case.label), ("instances", case.instances)):
+                if path is not None:
+                    name_of.setdefault(path, f"{kind}/{case.id}")
+        labels = self._labels
+        settings = {
+            "cases": [case.id for case in self.cases],
+            "label_values": list(labels.values),
+            "class_ids": list(labels.class_ids),
+            "ignore_value": labels.ignore_value,
+        }
+        return digest_files({name: path for path, name in name_of.items()}, settings)
+
+
+def files_by_stem(root: Path, folder: str, key: str) -> dict[str, Path]:
+    """The image files in `root/folder` by their name without ending; `key` is the setting that names the folder."""
+    path = existing_root(root) / folder
+    if not path.is_dir():
+        there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        raise DataError(
+            "a data folder that is not there",
+            where=key,
+            found=str(path),
+            expected="one of the folders in data.root: " + (", ".join(there) or "none"),
+            remedy=nearest(folder, there) or f"{key}=<name of the folder>",
+        )
+    found: dict[str, Path] = {}
+    for entry in sorted(path.iterdir()):
+        if entry.name.startswith(".") or not entry.is_file() or entry.suffix.lower() not in IMAGE_ENDINGS:
+            continue
+        stem = _stem(entry)
+        if stem in found:
+            raise DataError(
+                "two files of one name",
+                where=str(path),
+                found=f"{found[stem].name} and {entry.name}",
+                expected="one file for each name, since image and mask are matched by it",
+                remedy="remove one of them",
+            )
+        found[stem] = entry
+    if not found:
+        raise DataError(
+            "a data folder without images",
+            where=str(path),
+            found="no file ending in " + ", ".join(IMAGE_ENDINGS),
+            expected="at least one",
+            remedy=f"check {key}, or convert the files",
+        )
+    return found
+
+
+def existing_root(root: Path) -> Path:
+    """`root`, which must be a folder."""
+    if not root.is_dir():
+        raise DataError(
+            "a data folder that is not there",
+            where="data.root",
+            found=str(root.resolve()),
+            expected="an existing folder",
+            remedy="give its path: data.root=…",
+        )
+    return root
+
+
+def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
+    """Refuse an image without a mask and a mask without an image; both are keyed by the name that must be equal."""
+    for what, here, there in (("an image without a mask", images, masks), ("a mask without an image", masks, images)):
+        alone = sorted(set(here) - set(there), key=natural_key)
+        if alone:
+            folder = next(iter(there.values())).parent
+            raise DataError(
+                what,
+                where=str(here[alone[0]]),
+                found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}.* in {folder}",
+                expected=f"a file of the same name in {folder}",
+                remedy="add the missing files or remove these; the names must be equal up to the ending",
+            )
+
+
+def _stem(path: Path) -> str:
+    """The name without its ending, the same for an é in one character (Linux, Windows) or in two (macOS)."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "a file name that is no text",
+            where=str(path.parent),
+            found=ascii(path.name),
+            expected="a name in UTF-8",
+            remedy="rename the file; it becomes the id of its case",
+        ) from error
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _refuse_same_ids(cases: Sequence[Case]) -> None:
+    first: dict[str, Case] = {}
+    for case in cases:
+        other = first.setdefault(case.id, case)
+        if other is not case:
+            raise DataError(
+                "two images of one name",
+                where=case.image[0],
+                found=f"the name of {other.image[0]}",
+                expected="each name once in the whole data set: scores and splits are kept by it",
+                remedy="rename one of them with its mask, or remove it if it is a copy",
+            )

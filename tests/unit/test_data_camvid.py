@@ -1,0 +1,79 @@
+"""CamVid: folders, classes, sequences, and the customary split with its leak."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seglab.data.camvid import CamVid
+from seglab.errors import DataError
+
+FRAMES = {
+    "train": ["0001TP_006690", "0006R0_f00930", "0016E5_04530"],
+    "val": ["0016E5_07959"],
+    "test": ["0001TP_008550", "Seq05VD_f00000"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six frames of four drives; the masks hold every value from 0 to 11."""
+    rng = np.random.default_rng(0)
+    mask = np.arange(12, dtype=np.uint8).repeat(8).reshape(12, 8)
+    for name, frames in FRAMES.items():
+        for kind in (name, f"{name}annot"):
+            (tmp_path / kind).mkdir()
+        for frame in frames:
+            Image.fromarray(rng.integers(0, 256, (12, 8, 3), np.uint8)).save(tmp_path / name / f"{frame}.png")
+            Image.fromarray(mask).save(tmp_path / f"{name}annot" / f"{frame}.png")
+    return tmp_path
+
+
+def test_void_is_ignored_and_eleven_classes_count(folder):
+    source = CamVid(root=str(folder))
+    assert (source.task.rank, source.task.channels, source.task.classes) == (2, 3, 11)
+    assert (source.task.class_names[0], source.task.class_names[10]) == ("sky", "bicyclist")
+    assert source.task.scored == tuple(range(11))
+    assert source.read(source.cases[0]).mask[:, 0].tolist() == [*range(11), 255]
+    assert source.read_image(source.cases[0]).image.shape == (12, 8, 3)
+
+
+def test_a_group_is_a_drive(folder):
+    groups = {case.id: case.group for case in CamVid(root=str(folder)).cases}
+    assert groups["0016E5_07959"] == groups["0016E5_04530"] == "0016E5"
+    assert set(groups.values()) == {"0001TP", "0006R0", "0016E5", "Seq05VD"}
+
+
+def test_the_customary_split_is_that_of_the_folders(folder):
+    assert CamVid(root=str(folder)).split is None
+    source = CamVid(root=str(folder), customary_split=True)
+    assert {name: list(ids) for name, ids in source.split.items()} == FRAMES
+    group = {case.id: case.group for case in source.cases}
+    assert {group[i] for i in source.split["train"]} & {group[i] for i in source.split["test"]} == {"0001TP"}
+
+
+def test_what_is_missing_is_named(folder):
+    (folder / "valannot" / "0016E5_07959.png").rename(folder / "elsewhere.png")
+    with pytest.raises(DataError, match="without images") as caught:
+        CamVid(root=str(folder))
+    assert "valannot" in str(caught.value)
+    (folder / "elsewhere.png").rename(folder / "valannot" / "other.png")
+    with pytest.raises(DataError, match="an image without a mask"):
+        CamVid(root=str(folder))
+    with pytest.raises(DataError, match="not there"):
+        CamVid(root=str(folder / "nowhere"))
+
+
+def test_a_frame_in_two_folders_is_refused(folder):
+    for kind in ("", "annot"):
+        (folder / f"val{kind}" / "0016E5_07959.png").rename(folder / f"val{kind}" / "0016E5_04530.png")
+    with pytest.raises(DataError, match="two images of one name"):
+        CamVid(root=str(folder))
+
+
+def test_a_frame_without_a_drive_in_its_name_is_refused(folder):
+    for kind in ("val", "valannot"):
+        (folder / kind / "0016E5_07959.png").rename(folder / kind / "frame.png")
+    with pytest.raises(DataError, match="case frame"):
+        CamVid(root=str(folder))
