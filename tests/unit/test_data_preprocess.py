@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from seglab.data.cases import Case, Sample
+from seglab.data.facts import examine
 from seglab.data.memory import SourceInMemory, class_frequencies
-from seglab.data.preprocess import Preprocessing, fit_preprocessing
+from seglab.data.preprocess import MOST_VOXELS, Preprocessing, fit_preprocessing
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
@@ -84,6 +85,60 @@ def test_standard_uses_mean_and_deviation_of_the_training_pixels():
     both = np.stack([fitted.apply(first), fitted.apply(second)])
     assert both[..., 0].mean() == pytest.approx(0, abs=1e-6)
     assert both[..., 0].std() == pytest.approx(1, abs=1e-6)
+
+
+def test_facts_say_the_same_as_the_images_and_nothing_is_read():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (h, 5, 2), np.uint8) for h in (3, 7)]
+    images += [rng.integers(0, 65536, (4, 4, 2), np.uint16)]
+    source = Arrays(images)
+    facts = {case.id: examine(source.read(case), source.task) for case in source.cases}
+    for mode in ("scale", "standard", "zscore"):
+        read = fit_preprocessing(source, source.cases, mode)
+        source.reads = 0
+        known = fit_preprocessing(source, source.cases, mode, facts)
+        assert source.reads == 0
+        assert known.unit == read.unit
+        assert known.mean == pytest.approx(read.mean)
+        assert known.std == pytest.approx(read.std)
+
+
+def _scan(inside, outside):
+    """An image whose class 1 has the values `inside`, class 0 and the ignored pixels the value `outside`."""
+    values = np.array([*inside, outside, outside], np.float32).reshape(1, -1, 1)
+    mask = np.array([1] * len(inside) + [0, 255], np.uint8).reshape(1, -1)
+    return values, mask
+
+
+def test_the_window_is_the_training_foregrounds():
+    # Foreground 0, 1, …, 200: percentiles 0.5 and 99.5 lie at 1 and 199. Clipped: 1, 1, 2, …, 198, 199, 199;
+    # mean 100, squares about it 2 · 99² + 2 · (1² + … + 99²) = 19,602 + 656,700, over 201 voxels: 3364.69.
+    first, second, unseen = _scan(range(0, 201, 2), -1000), _scan(range(1, 200, 2), 3000), _scan([9999], 0)
+    source = Arrays([image for image, _ in (first, second, unseen)], [mask for _, mask in (first, second, unseen)])
+    fitted = fit_preprocessing(source, source.cases[:2], "window")
+    assert (fitted.unit, fitted.low, fitted.high) == (1.0, pytest.approx((1.0,)), pytest.approx((199.0,)))
+    assert fitted.mean == pytest.approx((100.0,))
+    assert fitted.std == pytest.approx((np.sqrt(676_302 / 201),))
+    out = fitted.apply(np.array([-1000, 1, 100, 199, 3000], np.float32).reshape(1, 5, 1)).ravel()
+    assert out.tolist() == pytest.approx([-1.7067, -1.7067, 0, 1.7067, 1.7067], abs=1e-3)
+    assert Preprocessing.from_dict(json.loads(json.dumps(fitted.to_dict()))) == fitted
+
+
+def test_the_window_of_8_bit_images_and_of_many_voxels():
+    values = np.tile(np.array([50, 150], np.uint8), MOST_VOXELS * 2).reshape(2, -1, 1)
+    source = Arrays([values], [np.ones(values.shape[:-1], np.uint8)])
+    fitted = fit_preprocessing(source, source.cases, "window")
+    assert fitted.unit == 255
+    assert fitted.low == pytest.approx((50 / 255,))
+    assert np.isfinite(fitted.apply(values)).all()
+
+
+def test_a_window_needs_a_foreground():
+    source = Arrays([np.ones((2, 2, 1), np.uint8)], [np.array([[0, 0], [0, 255]], np.uint8)])
+    for cases in (source.cases, []):
+        with pytest.raises(DataError, match=r"(?s)no foreground.*data\.normalize=zscore") as caught:
+            fit_preprocessing(source, cases, "window")
+        assert "c1" in str(caught.value)
 
 
 def test_standard_on_floats_takes_them_as_they_are():

@@ -37,7 +37,6 @@ BUNDLE = Bundle(
     size=(16, 16),
     fit="patch",
     threshold=0.4,
-    spacing=(0.5, 0.25),
     split_digest="abc",
     config={"model": {"name": "UNet"}, "seed": 0},
 )
@@ -70,6 +69,20 @@ def test_round_trip(model: keras.Model, path: Path) -> None:
     loaded = Predictor.load(path)
     np.testing.assert_array_equal(loaded.predict_probabilities(image()), expected)
     assert (loaded.threshold, loaded.fit, loaded.size) == (0.4, "patch", (16, 16))
+
+
+def test_spacing_and_window_travel_along(model: keras.Model, tmp_path: Path) -> None:
+    window = Preprocessing("window", 1, 1.0, (40.0,), (100.0,), (-160.0,), (240.0,))
+    saved = save_bundle(tmp_path / "bundle", model, replace(BUNDLE, spacing=(0.5, 0.25), preprocessing=window))
+    loaded = Predictor.load(saved)
+    assert (loaded.spacing, loaded.preprocessing) == ((0.5, 0.25), window)
+    with pytest.raises(DataError, match="spacing"):
+        loaded.predict(image())
+    wrapped = _load_pyfunc(str(saved))
+    expected = loaded.predict(image(), (1.0, 1.0))
+    np.testing.assert_array_equal(wrapped.predict(image()[None], params={"spacing": np.array([1.0, 1.0])})[0], expected)
+    # Without one, images have the network's own.
+    np.testing.assert_array_equal(wrapped.predict(image()), loaded.predict(image(), (0.5, 0.25)))
 
 
 def test_the_folder_holds_two_files_and_no_optimizer(path: Path) -> None:

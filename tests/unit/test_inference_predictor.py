@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seglab.data.geometry import resize_image
 from seglab.data.preprocess import Preprocessing
+from seglab.data.resampling import resample_image
 from seglab.errors import DataError
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
@@ -75,7 +79,7 @@ def resizing() -> Predictor:
     return _RESIZING[0]
 
 
-@pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
+@pytest.mark.parametrize("fit", ["resize", "letterbox", "pad", "patch"])
 def test_at_its_own_size_all_ways_are_the_bare_network(fit: str) -> None:
     model = blurring((16, 16))
     image = np.random.default_rng(0).random((16, 16, 1), np.float32)
@@ -93,6 +97,103 @@ def test_padding_puts_the_image_in_the_middle_of_zeros() -> None:
     padded[2:13] = image  # 5 rows to spare: 2 above, 3 below
     whole = Predictor(model, BINARY, AS_IS, (16, 16), "pad")
     np.testing.assert_array_equal(whole.predict_probabilities(image), whole.predict_probabilities(padded)[2:13])
+
+
+def test_a_letterbox_is_the_image_with_a_border_of_zeros() -> None:
+    model = blurring((16, 16))
+    image = np.random.default_rng(0).random((8, 4, 1), np.float32)
+    boxed = np.zeros((16, 16, 1), np.float32)
+    boxed[:, 4:12] = resize_image(image, (16, 8))
+    whole = Predictor(model, BINARY, AS_IS, (16, 16), "pad").predict_probabilities(boxed)[:, 4:12]
+    found = Predictor(model, BINARY, AS_IS, (16, 16), "letterbox").predict_probabilities(image)
+    np.testing.assert_allclose(found, resize_image(whole, (8, 4)), atol=1e-6)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 45), st.integers(1, 45))
+def test_a_letterbox_gives_every_size_back(height: int, width: int) -> None:
+    image = np.zeros((height, width, 1), np.float32)
+    image[height // 2 :] = 1
+    mask = boxing().predict(image)
+    reach = int(np.ceil(max(1, max(height, width) / 16)))
+    assert mask.shape == (height, width)
+    assert (mask[height // 2 + reach :] == 1).all()
+    assert (mask[: max(0, height // 2 - reach)] == 0).all()
+
+
+_BOXING: list[Predictor] = []
+
+
+def boxing() -> Predictor:
+    if not _BOXING:
+        model = pixelwise(BINARY, (16, 16), *ABOVE_HALF)
+        _BOXING.append(Predictor(model, BINARY, AS_IS, (16, 16), "letterbox"))
+    return _BOXING[0]
+
+
+def test_an_image_is_normalised_after_it_was_resized() -> None:
+    # 8-bit columns 0, 255 in pairs become one grey, 127.5 rounded to the even 128: above half.
+    predictor = Predictor(
+        pixelwise(BINARY, (4, 4), *ABOVE_HALF), BINARY, Preprocessing("scale", 1, unit=255.0), (4, 4), "resize"
+    )
+    stripes = np.tile(np.array([0, 255], np.uint8), (8, 4))[..., None]
+    assert (predictor.predict(stripes) == 1).all()
+    assert (predictor.predict(stripes == 255) == 1).all()
+
+
+def test_a_volume_meets_the_network_at_its_spacing_and_comes_back_to_its_own() -> None:
+    seen: list[np.ndarray] = []
+    predictor = Predictor(
+        pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), "patch", spacing=(1.0, 1.0, 2.0)
+    )
+    network = predictor._network
+
+    def watched(windows: np.ndarray) -> np.ndarray:
+        seen.append(windows.copy())
+        return network(windows)
+
+    predictor._network = watched
+    # 0.5 × 0.5 × 4 mm in 16 × 12 × 4 voxels: 8 × 6 × 8 voxels of 1 × 1 × 2 mm.
+    image = np.zeros((16, 12, 4, 1), np.float32)
+    image[6:12, 2:8, 1:3] = 1
+    mask = predictor.predict(image, (0.5, 0.5, 4.0))
+    assert len(seen) == 1
+    np.testing.assert_array_equal(
+        seen[0][0, :, 1:7], resample_image(image, (0.5, 0.5, 4.0), (1.0, 1.0, 2.0)).astype(np.float32)
+    )
+    np.testing.assert_array_equal(mask, image[..., 0])
+    probabilities = predictor.predict_probabilities(image, (0.5, 0.5, 4.0))
+    np.testing.assert_array_equal(probabilities[..., 1] > 0.5, mask)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, float("nan"))])
+def test_a_network_with_a_spacing_needs_that_of_the_image(spacing: tuple[float, ...] | None) -> None:
+    model = pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF)
+    predictor = Predictor(model, VOLUME, AS_IS, (8, 8, 8), "patch", spacing=(1.0, 1.0, 2.0))
+    with pytest.raises(DataError, match="spacing is not known"):
+        predictor.predict(np.zeros((8, 8, 8, 1), np.float32), spacing)
+
+
+def test_a_spacing_is_of_no_account_where_the_network_has_none() -> None:
+    predictor = Predictor(pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), "patch")
+    image = np.random.default_rng(0).random((5, 6, 7, 1), np.float32)
+    np.testing.assert_array_equal(predictor.predict(image, (0.1, 3, 9)), image[..., 0] > 0.5)
+
+
+def test_classes_come_back_one_at_a_time() -> None:
+    """At 8 times the voxels, one channel for each class and the mask would be 10 channels; 4 are enough."""
+    task = Task(rank=3, channels=1, class_names=tuple("abcdefghi"))
+    model = pixelwise(task, (8, 8, 8), list(np.linspace(0, 1, 9)), [0.0] * 9)
+    predictor = Predictor(model, task, AS_IS, (8, 8, 8), "patch", spacing=(8.0, 8.0, 8.0))
+    image = np.ones((64, 64, 64, 1), np.float32)
+    predictor.predict(image, (1.0, 1.0, 1.0))
+    tracemalloc.start()
+    mask = predictor.predict(image, (1.0, 1.0, 1.0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (mask == 8).all()
+    assert peak < 5.5 * image.nbytes
 
 
 def test_probabilities_by_hand_and_the_threshold() -> None:

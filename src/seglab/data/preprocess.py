@@ -1,23 +1,28 @@
 """Normalisation: fitted on the training split, stored with the weights, applied the same way everywhere.
 
-It comes first: an image is normalised at its original size, and only then resized, padded or cut into patches.
+An image is resampled and resized in its own numbers first, then normalised; borders and patches come after it, so that
+the 0 of a border is the mean where there is one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from seglab.data.cases import Case, Source
+from seglab.data.facts import Facts
 from seglab.errors import ConfigError, DataError, nearest
 
-Mode = Literal["scale", "standard", "zscore"]
+Mode = Literal["scale", "standard", "zscore", "window"]
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # A channel with less spread than this is constant; dividing by it would only blow up rounding errors.
 SMALLEST_SPREAD = 1e-6
+# Enough voxels of a case for percentiles; all of a large organ in all cases would fill the memory.
+MOST_VOXELS = 100_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,10 @@ class Preprocessing:
     - `scale`: `x / unit`, so 0..1 for whole-number images;
     - `standard`: `(x / unit − mean) / std` with mean and std of the training pixels;
     - `zscore`: each image clipped to its own 0.5–99.5 percentiles, then to mean 0 and standard deviation 1;
-      for scanners whose numbers mean nothing across images, such as MRI. A constant channel becomes 0.
+      for scanners whose numbers mean nothing across images, such as MRI. A constant channel becomes 0;
+    - `window`: `x / unit` clipped to `low`..`high`, the 0.5 and 99.5 percentiles of the training foreground (the scored
+      classes), then to mean 0 and standard deviation 1 of what that foreground is after clipping; for numbers with a
+      meaning, such as the Hounsfield units of CT (after Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z).
 
     Attributes:
         mode: one of the above.
@@ -37,7 +45,8 @@ class Preprocessing:
         unit: the largest value of the training images' number type (255 for 8 bit, 65535 for 16 bit, 1 for floats).
             An image of 8 or 16 bit is divided by the largest value of its own type, any other (float, int64) by
             `unit`: it is taken to hold the numbers that the training files held.
-        mean, std: per channel after division by the unit; 0 and 1 unless `standard`.
+        mean, std: per channel after division by the unit; 0 and 1 unless `standard` or `window`.
+        low, high: per channel after division by the unit, of `window`; otherwise empty.
     """
 
     mode: Mode
@@ -45,6 +54,8 @@ class Preprocessing:
     unit: float = 1.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -75,41 +86,113 @@ class Preprocessing:
         if self.mode == "zscore":
             return _zscore(image)
         scaled: np.ndarray = image.astype(np.float32) / np.float32(unit_of(image.dtype, self.unit))
-        if self.mode == "standard":
+        if self.mode == "window":
+            np.clip(scaled, np.asarray(self.low, np.float32), np.asarray(self.high, np.float32), out=scaled)
+        if self.mode in ("standard", "window"):
             scaled = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return scaled
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same preprocessing, bit for bit."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """The preprocessing that `to_dict` wrote."""
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
 
 
-def fit_preprocessing(source: Source, cases: Sequence[Case], mode: Mode) -> Preprocessing:
-    """Preprocessing of `mode`, with what it needs taken from `cases`, which must be the training split."""
+def fit_preprocessing(
+    source: Source, cases: Sequence[Case], mode: Mode, facts: Mapping[str, Facts] | None = None
+) -> Preprocessing:
+    """Preprocessing of `mode`, with what it needs taken from `cases`, which must be the training split.
+
+    Args:
+        source: gives the images as they will be normalised.
+        cases: the training cases.
+        mode: of `Preprocessing`.
+        facts: of each case by its id; with them `scale` and `standard` read no image.
+
+    Raises:
+        DataError: `window` without a single foreground voxel.
+    """
     channels = source.task.channels
     if mode == "zscore":
         return Preprocessing(mode, channels)
-    unit, pixels = 0.0, 0
-    total, squares = np.zeros(channels), np.zeros(channels)
+    if mode == "window":
+        return _fit_window(source, cases)
+    moments = [_moments(source.read(case).image) if facts is None else _moments_of(facts[case.id]) for case in cases]
+    unit = max((m.unit for m in moments), default=1.0)
+    if mode == "scale" or not moments:
+        return Preprocessing(mode, channels, unit)
+    pixels = [m.pixels for m in moments]
+    mean = np.average([m.mean for m in moments], axis=0, weights=pixels)
+    squares = np.average([np.square(m.std) + np.square(m.mean) for m in moments], axis=0, weights=pixels)
+    return Preprocessing(mode, channels, unit, _numbers(mean), _spread(np.sqrt(np.maximum(squares - mean**2, 0))))
+
+
+class _Moments(NamedTuple):
+    """Of one image, its values divided by its unit: pixels, mean and standard deviation of each channel."""
+
+    unit: float
+    pixels: int
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def _moments(image: np.ndarray) -> _Moments:
+    unit = unit_of(image.dtype, 1.0)
+    flat = image.reshape(-1, image.shape[-1])
+    return _Moments(
+        unit, len(flat), flat.mean(axis=0, dtype=np.float64) / unit, flat.std(axis=0, dtype=np.float64) / unit
+    )
+
+
+def _moments_of(facts: Facts) -> _Moments:
+    unit = unit_of(np.dtype(facts.dtype), 1.0)
+    return _Moments(unit, math.prod(facts.shape), np.array(facts.mean) / unit, np.array(facts.std) / unit)
+
+
+def _fit_window(source: Source, cases: Sequence[Case]) -> Preprocessing:
+    unit, found = 1.0, []
     for case in cases:
-        image = source.read(case).image
-        unit = max(unit, unit_of(image.dtype, 1.0))
-        if mode == "standard":
-            flat = image.reshape(-1, channels).astype(np.float64) / unit_of(image.dtype, 1.0)
-            pixels += len(flat)
-            total += flat.sum(axis=0)
-            squares += np.square(flat).sum(axis=0)
-    if mode != "standard" or not pixels:
-        return Preprocessing(mode, channels, unit or 1.0)
-    mean = total / pixels
-    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
-    std = np.where(std < SMALLEST_SPREAD, 1.0, std)
-    return Preprocessing(mode, channels, unit, tuple(map(float, mean)), tuple(map(float, std)))
+        sample = source.read(case)
+        if sample.mask is None:
+            continue
+        own = unit_of(sample.image.dtype, 1.0)
+        unit = max(unit, own)
+        voxels = sample.image[np.isin(sample.mask, source.task.scored)]
+        found.append(voxels[:: -(-len(voxels) // MOST_VOXELS) or 1] / np.float32(own))
+    foreground = np.concatenate(found) if found else np.empty((0, source.task.channels))
+    if not len(foreground):
+        raise DataError(
+            "no foreground in the training cases to take the window of intensities from",
+            where="data.normalize",
+            found=f"no voxel of {', '.join(source.task.class_names[k] for k in source.task.scored)}"
+            f" in {len(cases)} cases",
+            remedy="check the labels, or data.normalize=zscore",
+        )
+    low, high = np.percentile(foreground, [LOW_PERCENTILE, HIGH_PERCENTILE], axis=0)
+    clipped = np.clip(foreground, low, high).astype(np.float64)
+    return Preprocessing(
+        "window",
+        source.task.channels,
+        unit,
+        _numbers(clipped.mean(axis=0)),
+        _spread(clipped.std(axis=0)),
+        _numbers(low),
+        _numbers(high),
+    )
+
+
+def _spread(std: np.ndarray) -> tuple[float, ...]:
+    """What to divide by: 1 for a constant channel."""
+    return _numbers(np.where(std < SMALLEST_SPREAD, 1.0, std))
+
+
+def _numbers(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(map(float, values))
 
 
 def unit_of(dtype: np.dtype, for_floats: float) -> float:

@@ -32,7 +32,7 @@ MODEL_FILE = "model.keras"
 CARD_FILE = "bundle.json"
 VERSIONED = ("seglab", "keras", "tensorflow")
 
-Fit = Literal["resize", "pad", "patch"]
+Fit = Literal["resize", "letterbox", "pad", "patch"]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ class Bundle:
         task: rank, channels, classes with names and colours, ignored label.
         preprocessing: fitted on the training split; from raw intensities to the network's input.
         size: spatial size of the network's input.
-        fit: how an image of another size is brought to it: "resize" it, "pad" it (windows where it is larger),
-            or cover it with windows ("patch").
+        fit: how an image of another size is brought to it: "resize" it, "letterbox" it (resized with its proportions
+            kept and a border), "pad" it (windows where it is larger), or cover it with windows ("patch").
         threshold: a binary task's foreground is where its probability is above this, in 0..1.
-        spacing: mm between voxels along each axis that the network was trained at, when it was one and known.
+        spacing: mm between voxels along each axis that images are resampled to first; None where they are taken as
+            they are.
         split_digest: names the split that the model was trained on.
         config: the resolved configuration of the run.
         versions: of seglab, keras and tensorflow, when it was saved.

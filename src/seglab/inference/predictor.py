@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seglab.data.geometry import resize_image
+from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image, unletterbox
 from seglab.data.preprocess import Preprocessing
+from seglab.data.resampling import resample_image, resample_to
 from seglab.errors import DataError
 from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
 from seglab.inference.tiles import SlidingWindow
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 class Predictor:
     """A trained model behind the data's own preprocessing.
 
-    What happens to an image whose size is not the network's:
+    An image meets the network as the training images did: resampled to their spacing if they were, brought to size in
+    its own numbers, normalised, and only then given a border or cut into windows. What happens to an image whose size
+    is not the network's:
 
     - `fit="resize"`: it is resized, and the probabilities are resized back before a class is chosen;
+    - `fit="letterbox"`: the same with its proportions kept and a border around it;
     - `fit="pad"`: it is padded when it fits into the network's input, else covered with windows;
     - `fit="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
 
@@ -35,6 +39,7 @@ class Predictor:
         size: spatial size of the model's input.
         fit: see above.
         threshold: a binary task's foreground is where its probability is above this.
+        spacing: mm between the pixels or voxels that the network knows; None where it takes images as they are.
         overlap: of neighbouring windows, in [0, 1).
         flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
     """
@@ -48,6 +53,7 @@ class Predictor:
         fit: Fit,
         *,
         threshold: float = 0.5,
+        spacing: tuple[float, ...] | None = None,
         overlap: float = 0.5,
         flips: tuple[int, ...] = (),
     ):
@@ -56,6 +62,7 @@ class Predictor:
         self.size = tuple(size)
         self.fit = fit
         self.threshold = threshold
+        self.spacing = spacing
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
         self._network = _activated(model, task)
 
@@ -79,51 +86,55 @@ class Predictor:
             bundle.size,
             bundle.fit,
             threshold=bundle.threshold,
+            spacing=bundle.spacing,
             overlap=overlap,
             flips=flips,
         )
 
-    def predict(self, image: np.ndarray) -> np.ndarray:
+    def predict(self, image: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
         """The mask of one image.
 
         Args:
             image: `(*spatial, C)` raw intensities of any numeric dtype and any spatial size.
+            spacing: mm between its pixels or voxels along each axis; unused where the network has no spacing.
 
         Returns:
             `(*spatial)` class ids in the smallest unsigned dtype that holds them all.
 
         Raises:
-            DataError: the image has another rank or channel count than the task.
+            DataError: the image has another rank or channel count than the task, or no spacing where one is needed.
         """
-        probabilities, restore = self._run(image)
-        channels = (restore(probabilities[..., k]) for k in range(probabilities.shape[-1]))
+        channels = self._channels(image, spacing)
         dtype = np.min_scalar_type(self.task.classes - 1)
         if self.task.binary:
             return (next(channels) > self.threshold).astype(dtype)
         return _most_probable(channels, dtype)
 
-    def predict_probabilities(self, image: np.ndarray) -> np.ndarray:
+    def predict_probabilities(self, image: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
         """The class probabilities of one image: `(*spatial, K)` float32, summing to 1 over the last axis.
 
         Args and errors as for `predict`.
         """
-        probabilities, restore = self._run(image)
-        channels = [restore(probabilities[..., k]) for k in range(probabilities.shape[-1])]
+        first = 1 if self.task.binary else 0
+        probabilities = np.empty((*image.shape[:-1], self.task.classes), np.float32)
+        for class_id, channel in enumerate(self._channels(image, spacing), start=first):
+            probabilities[..., class_id] = channel
         if self.task.binary:
-            channels = [1 - channels[0], channels[0]]
-        return np.stack(channels, axis=-1)
+            np.subtract(1, probabilities[..., 1], out=probabilities[..., 0])
+        return probabilities
 
-    def _run(self, image: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """Probabilities `(*grid, K)`, the foreground's `(*grid, 1)` for a binary task, and what brings one class's
-        probabilities `(*grid)` to the size of the image."""
-        prepared = self._prepared(image)
-        spatial = prepared.shape[:-1]
-        if self.fit != "resize":
-            return self._windows(prepared, self._network), lambda channel: channel
-        resized = resize_image(prepared, self.size)
-        return self._windows(resized, self._network), lambda channel: resize_image(channel[..., None], spatial)[..., 0]
+    def _channels(self, image: np.ndarray, spacing: Sequence[float] | None) -> Iterator[np.ndarray]:
+        """Probabilities `(*spatial)` of class after class at the image's own size, the foreground's alone for a binary
+        task; one at a time in memory."""
+        prepared, restore = self._prepared(image, spacing)
+        probabilities = self._windows(prepared, self._network)
+        del prepared
+        return (restore(probabilities[..., k]) for k in range(probabilities.shape[-1]))
 
-    def _prepared(self, image: np.ndarray) -> np.ndarray:
+    def _prepared(
+        self, image: np.ndarray, spacing: Sequence[float] | None
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """What the windows go over, `(*grid, C)` float32, and what brings a channel `(*grid)` back to the image."""
         if image.ndim != self.task.rank + 1 or not image.size:
             raise DataError(
                 "an image that is not of the model's rank",
@@ -132,6 +143,14 @@ class Predictor:
                 expected=f"{self.task.rank} spatial axes and one of channels",
                 remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
             )
+        original = image.shape[:-1]
+        if self.spacing is not None:
+            image = resample_image(image, _checked(spacing, self.task.rank, self.spacing), self.spacing)
+        elif image.dtype == bool:
+            image = image.astype(np.uint8) * 255  # as black and white files are read
+        spatial, size = image.shape[:-1], self.size
+        if self.fit in ("resize", "letterbox"):
+            image = resize_image(image, size if self.fit == "resize" else letterbox_shape(spatial, size))
         prepared = self.preprocessing.apply(image)
         if not np.isfinite(prepared).all():
             raise DataError(
@@ -141,7 +160,30 @@ class Predictor:
                 expected="finite numbers",
                 remedy="replace them before prediction",
             )
-        return prepared
+        if self.fit == "letterbox":
+            prepared = cut(prepared, pad_start(prepared.shape[:-1], size), size, 0)
+
+        def restore(channel: np.ndarray) -> np.ndarray:
+            if self.fit == "resize":
+                channel = resize_image(channel[..., None], spatial)[..., 0]
+            elif self.fit == "letterbox":
+                channel = unletterbox(channel, spatial)
+            return channel if self.spacing is None else resample_to(channel, original)
+
+        return prepared, restore
+
+
+def _checked(spacing: Sequence[float] | None, rank: int, target: Sequence[float]) -> tuple[float, ...]:
+    """The image's spacing, where the network has one."""
+    if spacing is None or len(spacing) != rank or not all(np.isfinite(step) and step > 0 for step in spacing):
+        raise DataError(
+            "an image whose spacing is not known, for a model that needs it",
+            where="spacing",
+            found="none" if spacing is None else list(spacing),
+            expected=f"{rank} positive numbers, in mm; the model was trained at {list(target)}",
+            remedy="give the spacing of the image, as its header has it",
+        )
+    return tuple(float(step) for step in spacing)
 
 
 def _activated(model: keras.Model, task: Task) -> Callable[[np.ndarray], np.ndarray]:

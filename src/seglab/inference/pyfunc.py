@@ -24,7 +24,7 @@ class SegmentationModel:
 
         Args:
             model_input: `(N, *spatial, C)` or `(*spatial, C)` raw intensities of any spatial size.
-            params: none are known; MLflow always passes them.
+            params: `spacing`, mm along each axis of the images; without it they have the network's own.
 
         Returns:
             `(N, *spatial)` or `(*spatial)` class ids.
@@ -33,9 +33,10 @@ class SegmentationModel:
             DataError: images of another rank or channel count than the model's.
         """
         images = np.asarray(model_input)
+        spacing = (params or {}).get("spacing", self.predictor.spacing)
         if images.ndim == self.predictor.task.rank + 2 and len(images):
-            return np.stack([self.predictor.predict(image) for image in images])
-        return self.predictor.predict(images)
+            return np.stack([self.predictor.predict(image, spacing) for image in images])
+        return self.predictor.predict(images, spacing)
 
 
 def _load_pyfunc(path: str) -> SegmentationModel:
