@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SeglabError(Exception):
@@ -31,7 +32,15 @@ class ConfigError(SeglabError):
 
 
 class DataError(SeglabError):
-    """A file, image or mask that cannot be used; names the file."""
+    """A file, image or mask that cannot be used; names the file.
+
+    Args:
+        finding: what the data check lists it as, one of `seglab.data.check.findings.KINDS`.
+    """
+
+    def __init__(self, what: str, *, finding: str = "unusable-case", **rest: Any):
+        super().__init__(what, **rest)
+        self.finding = finding
 
 
 class TrackingError(SeglabError):

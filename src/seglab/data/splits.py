@@ -12,9 +12,10 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 from sklearn.model_selection import StratifiedGroupKFold
 
-from seglab.data.cases import Case, natural_key
+from seglab.data.cases import Case, Source, natural_key
 from seglab.data.randomness import generator
 from seglab.errors import ConfigError, DataError
+from seglab.schema import DataCard
 
 SPLIT_NAMES = ("train", "val", "test")
 # Random splits among which a stratified one is chosen, and strata of foreground share over which folds are dealt.
@@ -51,6 +52,31 @@ class Split:
     def limited(self, count: int) -> Split:
         """At most the first `count` cases of each split, for trial runs."""
         return replace(self, train=self.train[:count], val=self.val[:count], test=self.test[:count])
+
+
+def split_for(source: Source, card: DataCard, seed: int, foreground: Mapping[str, float] | None = None) -> Split:
+    """The split of a data set as its config says it: `make_split`, then the cases of a trial run.
+
+    Args:
+        source: its cases and its own split.
+        card: shares, folds, limits.
+        seed: of the run; `card.split_seed` goes before it.
+        foreground: share of foreground of each case id, for `card.stratify`.
+    """
+    split = make_split(
+        source.cases,
+        train=card.split.train,
+        val=card.split.val,
+        test=card.split.test,
+        seed=seed if card.split_seed is None else card.split_seed,
+        predefined=source.split,
+        fold=card.fold,
+        folds=card.folds,
+        foreground=foreground if card.stratify else None,
+    )
+    if card.limit_cases is not None:
+        split = split.limited(card.limit_cases)
+    return replace(split, val=split.train, test=split.train) if card.validate_on_train else split
 
 
 def make_split(

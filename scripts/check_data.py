@@ -1,0 +1,43 @@
+"""Read every file of a data set and list what is wrong: python scripts/check_data.py data=image_folder data.root=…
+
+Takes the same words as train.py. Leaves with 0 when a training may start, with 2 when something has to be mended.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seglab.command import EXIT_MISTAKE, command
+
+
+@command(config_name="train")
+def main(cfg: DictConfig) -> None:
+    """Check the composed config's data set and print a table of findings."""
+    from seglab.config import load_config
+    from seglab.data.check.full import check_full
+
+    config = load_config(cfg)
+    console = Console(highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        work = bar.add_task(f"reading {config.data.name}", total=None)
+        checked = check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
+    if checked.report.findings:
+        console.print(checked.report.table())
+    if checked.source is not None:
+        split = checked.split
+        sizes = ""
+        if split is not None:
+            sizes = f": {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test"
+        console.print(f"{config.data.name}, {len(checked.source.cases)} cases{sizes}", markup=False)
+    console.print(f"{checked.report.summary()}", markup=False)
+    if checked.report.errors:
+        sys.exit(EXIT_MISTAKE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""What the images and masks hold: classes in each split, empty masks, constant images, spacing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from seglab.data.check.findings import Finding
+from seglab.data.facts import Facts
+from seglab.data.splits import SPLIT_NAMES, Split
+from seglab.schema import DataCard
+from seglab.task import Task
+
+MANY_EMPTY = 0.5  # share of a split's masks without a scored class, from which on it is more than a note
+SPACING_SPREAD = 1.1  # coarsest to finest voxel along an axis, above which volumes are not at one scale
+
+
+def find_absent_classes(split: Split, facts: Mapping[str, Facts], task: Task, limited: bool) -> Iterator[Finding]:
+    """A row for each scored class that a split lacks: what was never trained cannot be found, what is never there
+    cannot be scored.
+
+    Args:
+        split: which case is for what.
+        facts: of every case.
+        task: names the classes.
+        limited: only some cases of each split are taken, for a trial: no error then.
+    """
+    cases = {
+        name: np.array([facts[i].class_pixels for i in getattr(split, name) if i in facts], np.int64)
+        for name in SPLIT_NAMES
+    }
+    cases = {name: pixels for name, pixels in cases.items() if pixels.sum() > 0}
+    for k in task.scored:
+        holders = {name: int((pixels[:, k] > 0).sum()) for name, pixels in cases.items()}
+        there = {name: n for name, n in holders.items() if n}
+        lacking = [name for name, n in holders.items() if not n]
+        label = f"class {task.class_names[k]}"
+        if not lacking:
+            continue
+        in_cases = ", ".join(f"{n} cases of {name}" for name, n in there.items())
+        if not there:
+            yield Finding.of(
+                "class-not-in-split",
+                label,
+                "in no mask of any split",
+                "a class that occurs",
+                "check the labels, or leave the class out of the declared ones",
+            )
+        elif "train" in lacking:
+            yield Finding.of(
+                "class-not-in-training",
+                label,
+                f"in no training mask, in {in_cases}",
+                "training cases of every class that is scored",
+                "another split (data.split_seed, data.stratify=true), or more training cases with it",
+                severity="warning" if limited else None,
+            )
+        else:
+            yield Finding.of(
+                "class-not-in-split",
+                label,
+                f"in no mask of {' and '.join(lacking)}, in {in_cases}",
+                "every class in every split: this one has no score there",
+                "another split (data.split_seed, data.stratify=true), or larger shares",
+            )
+
+
+def find_empty_masks(split: Split, facts: Mapping[str, Facts], task: Task) -> Iterator[Finding]:
+    """A row for each split with masks in which no pixel has a scored class."""
+    for name in SPLIT_NAMES:
+        ids = [i for i in getattr(split, name) if i in facts]
+        empty = [i for i in ids if not sum(facts[i].class_pixels[k] for k in task.scored)]
+        if empty:
+            yield Finding.of(
+                "empty-masks",
+                name,
+                f"{len(empty)} of {len(ids)} masks ({len(empty) / len(ids):.0%}) hold no scored class: {empty[0]}, …",
+                f"at most {MANY_EMPTY:.0%}; their Dice is not defined and they are left out of the mean",
+                "keep them if the model has to say that nothing is there; otherwise remove the cases, or draw patches "
+                "around the foreground (data.fit=patch data.foreground_share=0.5)",
+                severity="warning" if len(empty) > MANY_EMPTY * len(ids) else "note",
+            )
+
+
+def find_constant_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    """A row for each split with images of a single value."""
+    for name in SPLIT_NAMES:
+        ids = getattr(split, name)
+        flat = [i for i in ids if i in facts and facts[i].minimum == facts[i].maximum]
+        if flat:
+            yield Finding.of(
+                "constant-image",
+                f"{name}: {flat[0]}" + (f" and {len(flat) - 1} more" if len(flat) > 1 else ""),
+                f"every pixel is {', '.join(f'{value:g}' for value in facts[flat[0]].minimum)}",
+                "an image that shows something",
+                "export the image again, or remove the case",
+            )
+
+
+def find_mixed_spacing(facts: Mapping[str, Facts], card: DataCard, task: Task) -> Iterator[Finding]:
+    """A row when volumes have voxels of different sizes and nothing brings them to one."""
+    if task.rank != 3 or card.spacing is not None or not facts:
+        return
+    spacing = np.array([one.spacing for one in facts.values()])
+    spread = (spacing.max(axis=0) / spacing.min(axis=0)).max()
+    if spread > SPACING_SPREAD:
+        median = ",".join(f"{step:.3g}" for step in np.median(spacing, axis=0))
+        low, high = (" × ".join(f"{step:.3g}" for step in edge) for edge in (spacing.min(axis=0), spacing.max(axis=0)))
+        yield Finding.of(
+            "mixed-spacing",
+            f"{len(facts)} volumes",
+            f"voxels from {low} to {high} mm",
+            f"within a factor of {SPACING_SPREAD}, or resampled",
+            f"data.spacing=[{median}]",
+        )

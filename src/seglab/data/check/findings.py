@@ -1,0 +1,200 @@
+"""What a check of the data may find, under which name, how bad it is, and which of it a user may let through."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from seglab.errors import ConfigError, DataError, nearest
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+_FILES_IN_MESSAGE = 5  # named in a row of the message that stops a training
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A finding's severity, and whether `data.allow` may let it through: what cannot be read cannot be trained on."""
+
+    severity: Severity
+    may_pass: bool = True
+
+
+KINDS: dict[str, Kind] = {
+    # Raised by sources and splits, as DataError.finding.
+    "unusable-source": Kind("error", may_pass=False),
+    "unusable-case": Kind("error", may_pass=False),
+    "unreadable-file": Kind("error", may_pass=False),
+    "image-without-mask": Kind("error", may_pass=False),
+    "mask-without-image": Kind("error", may_pass=False),
+    "size-mismatch": Kind("error", may_pass=False),
+    "grid-mismatch": Kind("error", may_pass=False),
+    "channel-mismatch": Kind("error", may_pass=False),
+    "undeclared-label": Kind("error", may_pass=False),
+    "label-not-whole": Kind("error", may_pass=False),
+    "image-not-finite": Kind("error", may_pass=False),
+    "no-split": Kind("error", may_pass=False),
+    # Leaks between splits.
+    "group-in-two-splits": Kind("error"),
+    "same-image-in-two-splits": Kind("error"),
+    "similar-image-in-two-splits": Kind("warning"),
+    "own-split-unused": Kind("note"),
+    # Contents.
+    "class-not-in-training": Kind("error"),
+    "class-not-in-split": Kind("warning"),
+    "empty-masks": Kind("warning"),
+    "constant-image": Kind("warning"),
+    "mixed-spacing": Kind("warning"),
+    # What the preparation would do.
+    "thin-class-lost": Kind("warning"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of the table.
+
+    Attributes:
+        name: one of `KINDS`.
+        where: the file, case, group or split.
+        found, expected, remedy: what is there, what should be, what to do.
+        severity: as the name's, unless a check says otherwise.
+    """
+
+    name: str
+    where: str
+    found: str
+    expected: str
+    remedy: str
+    severity: Severity = "error"
+
+    @classmethod
+    def of(
+        cls, name: str, where: str, found: str, expected: str, remedy: str, severity: Severity | None = None
+    ) -> Finding:
+        """A finding with the severity of its name, or another one."""
+        return cls(name, where, found, expected, remedy, severity or KINDS[name].severity)
+
+    @classmethod
+    def from_error(cls, error: DataError, name: str | None = None) -> Finding:
+        """The row of an error that a source or a split raised, under its own name or the one given."""
+        found = error.what if error.found is None else f"{error.what}: {error.found}"
+        return cls.of(name or error.finding, error.where, found, error.expected, error.remedy)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found, the worst first.
+
+    Attributes:
+        findings: in the order of severity, then as found.
+        allowed: names of the findings that `data.allow` lets through and that were there, sorted.
+    """
+
+    findings: tuple[Finding, ...]
+    allowed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding], allow: Sequence[str] = ()) -> Report:
+        """Sort the findings and note which of them are let through.
+
+        Raises:
+            ConfigError: a name in `allow` that there is not, or that cannot be let through.
+        """
+        check_names(allow)
+        ordered = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+        return cls(tuple(ordered), tuple(sorted(set(allow) & {finding.name for finding in ordered})))
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The errors that were not let through."""
+        return tuple(f for f in self.findings if f.severity == "error" and f.name not in self.allowed)
+
+    def counts(self) -> dict[str, int]:
+        """How many findings of each severity, those let through apart as `allowed`."""
+        kinds = Counter("allowed" if f.name in self.allowed else f.severity for f in self.findings)
+        return {kind: kinds[kind] for kind in (*SEVERITIES, "allowed") if kinds[kind]}
+
+    def summary(self) -> str:
+        """`2 errors, 1 warning`, or `nothing found`."""
+        said = [
+            f"{n} allowed" if kind == "allowed" else f"{n} {kind}{'s' if n > 1 else ''}"
+            for kind, n in self.counts().items()
+        ]
+        return ", ".join(said) or "nothing found"
+
+    def table(self, *, files: int | None = None) -> Table:
+        """A table for the terminal; a row that speaks of several files names all or `files` of them."""
+        return _table(self.findings, self.allowed, files)
+
+    def raise_unless_allowed(self) -> None:
+        """Stop when there is an error that was not let through; raises `DataError` with the table."""
+        if not self.errors:
+            return
+        passing = sorted({f.name for f in self.errors if KINDS[f.name].may_pass})
+        remedy = "mend what the table says; python scripts/check_data.py with the same words lists everything"
+        if passing:
+            remedy += f"; or, if it has to be so, data.allow=[{','.join(passing)}]"
+        raise DataError(
+            f"the data check found {len(self.errors)} error{'s' if len(self.errors) > 1 else ''}",
+            where="data",
+            found="\n" + _as_text(_table(self.errors, (), _FILES_IN_MESSAGE)),
+            remedy=remedy,
+        )
+
+
+def check_names(allow: Sequence[str]) -> None:
+    """Refuse names in `data.allow` that mean nothing or cannot be let through; raises `ConfigError`."""
+    passing = [name for name, kind in KINDS.items() if kind.may_pass]
+    for name in allow:
+        if name in passing:
+            continue
+        known = name in KINDS
+        raise ConfigError(
+            "a finding that cannot be let through" if known else "a finding that there is not",
+            where="data.allow",
+            found=name,
+            expected="one of " + ", ".join(sorted(passing)),
+            remedy="mend or remove the files; what cannot be read cannot be trained on"
+            if known
+            else nearest(name, passing) or "python scripts/check_data.py lists the findings of a data set",
+        )
+
+
+def _table(findings: Sequence[Finding], allowed: Sequence[str], files: int | None) -> Table:
+    """Findings that differ in their file alone share a row, which names at most `files` of them."""
+    alike: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in findings:
+        alike.setdefault((finding.severity, finding.name, finding.expected, finding.remedy), []).append(finding)
+    table = Table(show_header=False, show_lines=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for (severity, name, expected, remedy), group in alike.items():
+        state = "allowed" if name in allowed else severity
+        places = [finding.where for finding in group[:files]]
+        if len(group) > len(places):
+            places.append(f"… and {len(group) - len(places)} more")
+        row = Table.grid(padding=(0, 2))
+        row.add_column(style="dim")
+        row.add_column(overflow="fold")
+        found = list(dict.fromkeys(finding.found for finding in group))
+        row.add_row("where", Text("\n".join(places)))
+        row.add_row("found", Text(found[0] + (f" (and {len(found) - 1} others like it)" if len(found) > 1 else "")))
+        row.add_row("expected", Text(expected))
+        row.add_row("remedy", Text(remedy))
+        table.add_row(Text.assemble((state, _STYLES.get(state, "green")), "\n", name), row)
+    return table
+
+
+def _as_text(table: Table) -> str:
+    written = io.StringIO()
+    Console(file=written, width=120).print(table)
+    return written.getvalue().rstrip()

@@ -1,0 +1,149 @@
+"""The check that reads every file: in processes, collecting every failure and not the first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+
+import cv2
+
+from seglab.config import Config
+from seglab.data.cases import Case, Source
+from seglab.data.check.findings import Finding, Report, check_names
+from seglab.data.check.short import find_in_split
+from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
+from seglab.data.facts import Facts, examine
+from seglab.data.splits import Split, split_for
+from seglab.errors import DataError
+from seglab.schema import DataCard
+
+MASKS_LOOKED_AT = 200
+_CASES_A_TASK = 8  # sent to a process at once
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Examined:
+    """What reading cases gave: the facts of those that can be read, a row for each that cannot."""
+
+    facts: dict[str, Facts] = field(default_factory=dict)
+    failures: list[Finding] = field(default_factory=list)
+    counts: list[Shrunk] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A data set after the full check; source and split are None where there is none to speak of."""
+
+    report: Report
+    source: Source | None = None
+    split: Split | None = None
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+
+
+def check_full(config: Config, progress: Progress | None = None, processes: int | None = None) -> Checked:
+    """Build the source, read all its cases, split them, and report whatever is wrong.
+
+    Args:
+        config: as a training would take it.
+        progress: called with the cases read and all of them.
+        processes: that read; None: one for each core.
+
+    Raises:
+        ConfigError: a setting that cannot work, such as an unknown name in `data.allow`.
+        DataError: a reading process was killed.
+    """
+    card = config.data_card
+    check_names(card.allow)
+    try:
+        source: Source = config.data.build()
+    except DataError as error:
+        known = error.finding if error.finding != "unusable-case" else "unusable-source"
+        return Checked(Report.of([Finding.from_error(error, known)], card.allow))
+    read = read_all(source, card, progress, processes)
+    try:
+        foreground = {i: read.facts[i].foreground_share if i in read.facts else 0.0 for i in _ids(source.cases)}
+        split = split_for(source, card, config.seed, foreground)
+    except DataError as error:
+        return Checked(Report.of([*read.failures, Finding.from_error(error, "no-split")], card.allow), source)
+    counts = Shrunk(source.task.classes, source.task.ignore_label)
+    for one in read.counts:
+        counts.merge(one)
+    findings = [
+        *read.failures,
+        *find_in_split(source, split, read.facts, card),
+        *find_thin_classes(counts, card, source.task),
+    ]
+    return Checked(Report.of(findings, card.allow), source, split, read.facts)
+
+
+def read_all(
+    source: Source, card: DataCard, progress: Progress | None = None, processes: int | None = None
+) -> Examined:
+    """Read every case of a source in several processes."""
+    ids = _ids(source.cases)
+    looked_at = set(evenly(ids, MASKS_LOOKED_AT))
+    tasks = [ids[start : start + _CASES_A_TASK] for start in range(0, len(ids), _CASES_A_TASK)]
+    processes = min(processes or len(os.sched_getaffinity(0)), len(tasks))
+    whole = Examined()
+    done = 0
+    # Fresh processes: a fork would copy locks that OpenCV's and the progress bar's threads hold.
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=_start, initargs=(source, card, looked_at)
+    ) as pool:
+        try:
+            for part, some in zip(tasks, pool.map(_read_some, tasks), strict=True):
+                whole.facts |= some.facts
+                whole.failures += some.failures
+                whole.counts += some.counts
+                done += len(part)
+                if progress is not None:
+                    progress(done, len(ids))
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that read files was killed",
+                where=f"after {done} of {len(ids)} cases",
+                found="no reason given; the system does this when memory runs out",
+                expected=f"memory for {processes} cases at a time",
+                remedy="close other programs; the log of the system (dmesg) names what it killed",
+            ) from error
+    return whole
+
+
+_here: tuple[Source, dict[str, Case], DataCard, set[str]]  # what a reading process was started with
+
+
+def _start(source: Source, card: DataCard, looked_at: set[str]) -> None:
+    global _here
+    cv2.setNumThreads(1)
+    _here = source, {case.id: case for case in source.cases}, card, looked_at
+
+
+def _read_some(ids: Sequence[str]) -> Examined:
+    source, by_id, card, looked_at = _here
+    some = Examined()
+    counts = Shrunk(source.task.classes, source.task.ignore_label)
+    for case_id in ids:
+        try:
+            sample = source.read(by_id[case_id])
+        except DataError as error:
+            some.failures.append(Finding.from_error(error))
+            continue
+        except Exception as error:
+            error.add_note(f"while reading case {case_id}: {source.describe_files(by_id[case_id])}")
+            raise
+        some.facts[case_id] = facts = examine(sample, source.task)
+        if sample.mask is not None and case_id in looked_at and shrinks(card, facts.shape, facts.spacing):
+            counts.add(sample.mask, shape_seen(card, facts.shape, facts.spacing))
+    if counts.masks:
+        some.counts.append(counts)
+    return some
+
+
+def _ids(cases: Sequence[Case]) -> list[str]:
+    return [case.id for case in cases]

@@ -1,0 +1,101 @@
+"""What ties two splits together: groups, the same images, look-alikes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from seglab.data.cases import Case
+from seglab.data.check.findings import Finding
+from seglab.data.facts import Facts
+from seglab.data.splits import SPLIT_NAMES, Split, torn_groups
+
+# Bits of 64 in which two difference hashes may differ. Measured: neighbouring frames of CamVid have a median of 14 and
+# reach 1 in 5% of the pairs; no two of its frames from different videos (150,000 pairs) and no two of 120
+# hippocampus volumes come nearer than 6.
+SIMILAR_BITS = 4
+# A flat picture sets hardly any bit, or all: its hash says nothing.
+_FEWEST_SET_BITS = 6
+_BLOCK = 512  # rows of a block of the table of distances
+
+
+def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:
+    """A row for each group that lies in several splits."""
+    for group, parts in torn_groups(split, cases).items():
+        yield Finding.of(
+            "group-in-two-splits",
+            f"group {group}",
+            ", ".join(f"{len(ids)} in {name} (such as {ids[0]})" for name, ids in parts.items()),
+            "all cases of a group in one split, or the score is of what training has all but seen",
+            "split by groups: data.fold=0, or the setting by which this data set leaves its own split; "
+            "or list the group in one split",
+        )
+
+
+def find_same_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    """A row for each two splits that hold equal images, by the hash of their decoded values."""
+    holders: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for name, case_id in _told_apart(split, facts):
+        holders[facts[case_id].image_hash][name].append(case_id)
+    for one, other in combinations(SPLIT_NAMES, 2):
+        pairs = [(parts[one][0], parts[other][0]) for parts in holders.values() if one in parts and other in parts]
+        if pairs:
+            yield Finding.of(
+                "same-image-in-two-splits",
+                f"{one} and {other}",
+                f"{len(pairs)} images in both: " + _shown([f"{a} = {b}" for a, b in pairs]),
+                "an image in one split, once",
+                "remove the copies, or give them one group (data.group_pattern)",
+            )
+
+
+def find_similar_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    """A row for each two splits of which images look alike: equal in all but `SIMILAR_BITS` bits of their hash."""
+    ids: dict[str, list[str]] = {name: [] for name in SPLIT_NAMES}
+    for name, case_id in _told_apart(split, facts):
+        if _FEWEST_SET_BITS <= facts[case_id].look.bit_count() <= 64 - _FEWEST_SET_BITS:
+            ids[name].append(case_id)
+    looks = {name: np.array([facts[case_id].look for case_id in ids[name]], np.uint64) for name in SPLIT_NAMES}
+    for one, other in combinations(SPLIT_NAMES, 2):
+        near = [
+            (distance, ids[other][row], ids[one][column])
+            for row, column, distance in _nearest(looks[other], looks[one])
+            if distance <= SIMILAR_BITS and facts[ids[other][row]].image_hash != facts[ids[one][column]].image_hash
+        ]
+        if near:
+            near.sort()
+            yield Finding.of(
+                "similar-image-in-two-splits",
+                f"{one} and {other}",
+                f"{len(near)} of {len(getattr(split, other))} {other} images look like one of {one}: "
+                + _shown([f"{a} ~ {b} ({bits} of 64 bits)" for bits, a, b in near]),
+                f"more than {SIMILAR_BITS} bits between the look of images in two splits",
+                "look at them (scripts/explore.py); put frames or slices of one sequence into one group: "
+                "data.group_pattern or data.block_size",
+            )
+
+
+def _told_apart(split: Split, facts: Mapping[str, Facts]) -> Iterator[tuple[str, str]]:
+    """Split and id of every case whose image holds more than one value: any two black images are equal."""
+    for name in SPLIT_NAMES:
+        for case_id in getattr(split, name):
+            if case_id in facts and facts[case_id].minimum != facts[case_id].maximum:
+                yield name, case_id
+
+
+def _nearest(looks: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """For each look the index of the nearest of the others and the bits between them."""
+    if not len(others):
+        return
+    for start in range(0, len(looks), _BLOCK):
+        bits = np.bitwise_count(looks[start : start + _BLOCK, None] ^ others[None])
+        nearest = bits.argmin(axis=1)
+        for row, column in enumerate(nearest):
+            yield start + row, int(column), int(bits[row, column])
+
+
+def _shown(words: Sequence[str], most: int = 3) -> str:
+    return ", ".join(words[:most]) + (", …" if len(words) > most else "")

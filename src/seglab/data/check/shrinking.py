@@ -1,0 +1,119 @@
+"""What is left of a class when masks are brought to the size that the model sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from seglab.data.check.findings import Finding
+from seglab.data.geometry import letterbox_shape, resize_mask
+from seglab.data.resampling import resampled_shape
+from seglab.schema import DataCard
+from seglab.task import Task
+
+LOWEST_CEILING = 0.8  # Dice of a mask after it was made small and large again, below which a class is called thin
+MOST_PARTS_LOST = 0.3
+SMALLEST_PART = 4  # pixels or voxels; anything smaller is taken for noise of the annotation
+
+
+@dataclass
+class Shrunk:
+    """Counts over several masks, one for each class id.
+
+    Attributes:
+        classes: how many class ids there are.
+        ignore_label: counts for no class.
+        overlap: pixels that still have their class after the way to the model's size and back.
+        before, after: pixels of each class in the mask, and in what came back.
+        parts, lost: connected parts, and those of which no pixel is left at the model's size.
+        masks: how many masks were counted.
+    """
+
+    classes: int
+    ignore_label: int
+    overlap: np.ndarray = field(init=False)
+    before: np.ndarray = field(init=False)
+    after: np.ndarray = field(init=False)
+    parts: np.ndarray = field(init=False)
+    lost: np.ndarray = field(init=False)
+    masks: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("overlap", "before", "after", "parts", "lost"):
+            setattr(self, name, np.zeros(self.classes, np.int64))
+
+    def add(self, mask: np.ndarray, shape: Sequence[int]) -> None:
+        """Count a mask `(H, W)` or `(X, Y, Z)` of class ids that the model sees in `shape`."""
+        small = resize_mask(mask, shape)
+        back = resize_mask(small, mask.shape)
+        self.masks += 1
+        self.before += np.bincount(mask.ravel(), minlength=256)[: self.classes]
+        self.after += np.bincount(np.where(mask == self.ignore_label, mask, back).ravel(), minlength=256)[
+            : self.classes
+        ]
+        self.overlap += np.bincount(mask[mask == back], minlength=256)[: self.classes]
+        for k in range(self.classes):
+            labels, sizes = _parts(mask == k)
+            counted = sizes >= SMALLEST_PART
+            counted[0] = False
+            left = np.zeros(len(sizes), bool)
+            left[np.unique(resize_mask(labels, shape))] = True
+            self.parts[k] += int(counted.sum())
+            self.lost[k] += int((counted & ~left).sum())
+
+    def merge(self, other: Shrunk) -> None:
+        """Add the counts of further masks."""
+        for name in ("overlap", "before", "after", "parts", "lost"):
+            getattr(self, name).__iadd__(getattr(other, name))
+        self.masks += other.masks
+
+
+def shape_seen(card: DataCard, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
+    """How many pixels or voxels a whole image of `shape` has along each axis when the model sees it."""
+    if card.spacing is not None:
+        shape = resampled_shape(shape, spacing, card.spacing)
+    if card.fit == "resize":
+        return tuple(card.size)
+    return letterbox_shape(shape, card.size) if card.fit == "letterbox" else tuple(shape)
+
+
+def shrinks(card: DataCard, shape: Sequence[int], spacing: Sequence[float]) -> bool:
+    """Whether an image of `shape` loses pixels along some axis."""
+    return any(new < old for new, old in zip(shape_seen(card, shape, spacing), shape, strict=True))
+
+
+def find_thin_classes(counts: Shrunk, card: DataCard, task: Task) -> Iterator[Finding]:
+    """A row for each scored class that the size of the input takes too much from."""
+    for k in task.scored:
+        if not counts.before[k]:
+            continue
+        ceiling = 2 * counts.overlap[k] / (counts.before[k] + counts.after[k])
+        lost = counts.lost[k] / max(counts.parts[k], 1)
+        if ceiling < LOWEST_CEILING or lost > MOST_PARTS_LOST:
+            size = "×".join(map(str, card.size)) if card.fit in ("resize", "letterbox") else f"{card.spacing} mm"
+            yield Finding.of(
+                "thin-class-lost",
+                f"class {task.class_names[k]}",
+                f"at {size} (data.fit={card.fit}) {counts.lost[k]} of its {counts.parts[k]} parts vanish and a perfect "
+                f"model would reach Dice {ceiling:.2f} ({counts.masks} masks looked at)",
+                f"Dice {LOWEST_CEILING} or more, and at most {MOST_PARTS_LOST:.0%} of the parts lost",
+                "a larger data.size, or data.fit=patch" if card.spacing is None else "a finer data.spacing",
+            )
+
+
+def evenly(items: Sequence[str], most: int) -> list[str]:
+    """At most `most` of the items, spread over all of them."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
+
+
+def _parts(where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each pixel's connected part (0: none) and the size of every part."""
+    if where.ndim == 2:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(where.astype(np.uint8), connectivity=8)
+        return labels, stats[:, cv2.CC_STAT_AREA].copy()
+    labels, _ = ndimage.label(where, np.ones((3, 3, 3)))
+    return labels, np.bincount(labels.ravel())

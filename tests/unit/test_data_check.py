@@ -1,0 +1,320 @@
+"""The gate on the data before a training: leaks, contents, thin classes, and what may be let through."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seglab.data.cases import Case, Sample
+from seglab.data.check.findings import KINDS, Finding, Report, check_names
+from seglab.data.check.leaks import SIMILAR_BITS, _nearest
+from seglab.data.check.short import check_short
+from seglab.data.check.shrinking import Shrunk, evenly, shape_seen
+from seglab.data.facts import examine
+from seglab.data.splits import Split
+from seglab.errors import ConfigError, DataError
+from seglab.task import Task
+
+
+class Held:
+    """A source of samples that are given; `cases` have the groups that are given, or are their own."""
+
+    def __init__(self, samples, groups=None, task=None, split=None):
+        self.name, self.split = "held", split
+        self.task = task or Task(2, 1, ("background", "object"))
+        self.samples = samples
+        self.cases = [Case(i, (f"{i}.png",), None, (groups or {}).get(i, i)) for i in samples]
+
+    def read(self, case):
+        return self.samples[case.id]
+
+
+def picture(seed, mask=None, size=(32, 32)):
+    """A smooth random image, so that its look is its own, with a mask."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 200, (8, 8))
+    image = np.kron(coarse, np.ones((size[0] // 8, size[1] // 8))).astype(np.uint8)[..., None]
+    if mask is None:
+        mask = np.zeros(size, np.uint8)
+        mask[8:24, 8:24] = 1
+    return Sample(image, mask, (1.0,) * len(size))
+
+
+def card(**changes):
+    settings = {"size": [32, 32], "fit": "resize", "spacing": None, "fold": None, "folds": 5, "allow": []}
+    settings |= {"limit_cases": None, "validate_on_train": False}
+    return SimpleNamespace(**(settings | changes))
+
+
+def check(source, split, **changes):
+    facts = {case.id: examine(source.samples[case.id], source.task) for case in source.cases}
+    return check_short(source, split, facts, card(**changes))
+
+
+def names(report):
+    return [finding.name for finding in report.findings]
+
+
+ABC = Split(("a",), ("b",), ("c",))
+
+
+def test_sound_data_has_no_finding():
+    source = Held({i: picture(n) for n, i in enumerate("abc")})
+    report = check(source, ABC)
+    assert report == Report(())
+    assert report.summary() == "nothing found"
+    report.raise_unless_allowed()
+
+
+def test_a_group_in_two_splits_stops_unless_it_is_let_through():
+    source = Held({i: picture(n) for n, i in enumerate("abc")}, groups={"a": "film", "c": "film"})
+    report = check(source, ABC)
+    (finding,) = report.findings
+    assert (finding.name, finding.severity, finding.where) == ("group-in-two-splits", "error", "group film")
+    assert finding.found == "1 in train (such as a), 1 in test (such as c)"
+    with pytest.raises(DataError, match=r"data\.allow=\[group-in-two-splits\]") as caught:
+        report.raise_unless_allowed()
+    assert "group film" in str(caught.value)
+    let = check(source, ABC, allow=["group-in-two-splits"])
+    assert let.allowed == ("group-in-two-splits",)
+    assert let.summary() == "1 allowed"
+    let.raise_unless_allowed()
+
+
+def test_what_is_allowed_and_not_there_is_no_tag():
+    source = Held({i: picture(n) for n, i in enumerate("abc")})
+    assert check(source, ABC, allow=["group-in-two-splits"]).allowed == ()
+
+
+def test_the_same_image_in_two_splits_is_found_by_its_values():
+    source = Held({"a": picture(1), "b": picture(2), "c": picture(1)})
+    (finding,) = check(source, ABC).findings
+    assert (finding.name, finding.severity, finding.where) == ("same-image-in-two-splits", "error", "train and test")
+    assert "a = c" in finding.found
+
+
+def test_a_brighter_noisy_copy_is_found_by_its_look_and_other_images_are_not():
+    original = picture(1)
+    noise = np.random.default_rng(5).integers(0, 6, original.image.shape)
+    copy = Sample((original.image * 0.9 + noise + 10).astype(np.uint8), original.mask, (1.0, 1.0))
+    source = Held({"a": original, "b": picture(2), "c": copy})
+    (finding,) = check(source, ABC).findings
+    assert (finding.name, finding.severity) == ("similar-image-in-two-splits", "warning")
+    assert "1 of 1 test images" in finding.found
+    assert "c ~ a" in finding.found
+    many = Held({f"x{n}": picture(n) for n in range(200)})
+    ids = list(many.samples)
+    assert names(check(many, Split(tuple(ids[:100]), tuple(ids[100:150]), tuple(ids[150:])))) == []
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=8), st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8))
+def test_nearest_looks_against_counting_bits(looks, others):
+    found = list(_nearest(np.array(looks, np.uint64), np.array(others, np.uint64)))
+    assert [row for row, _, _ in found] == list(range(len(looks)))
+    for row, column, bits in found:
+        assert bits == (looks[row] ^ others[column]).bit_count()
+        assert bits == min((looks[row] ^ other).bit_count() for other in others)
+
+
+def test_looks_are_compared_across_blocks():
+    rng = np.random.default_rng(0)
+    others = rng.integers(0, 2**63, 1500).astype(np.uint64)
+    looks = others[::-1] ^ np.uint64(0b101)
+    for row, column, bits in _nearest(looks, others):
+        assert (column, bits) == (1499 - row, 2)
+    assert SIMILAR_BITS >= 2
+
+
+def test_black_images_are_constant_and_no_copies_of_one_another():
+    black = Sample(np.zeros((32, 32, 1), np.uint8), picture(0).mask, (1.0, 1.0))
+    source = Held({"a": black, "b": picture(1), "c": black})
+    report = check(source, ABC)
+    assert names(report) == ["constant-image", "constant-image"]
+    assert [finding.where for finding in report.findings] == ["train: a", "test: c"]
+    assert report.findings[0].found == "every pixel is 0"
+
+
+def masks_of(**values):
+    """A source with three classes whose masks hold the classes given, a box for each."""
+    samples = {}
+    for n, (case_id, classes) in enumerate(values.items()):
+        mask = np.zeros((32, 32), np.uint8)
+        for k in classes:
+            mask[8 * k : 8 * k + 8] = k
+        samples[case_id] = picture(n, mask)
+    return Held(samples, task=Task(2, 1, ("background", "left", "right")))
+
+
+def test_a_class_in_validation_only_stops():
+    report = check(masks_of(a=[1], b=[1, 2], c=[1]), ABC)
+    (finding,) = report.findings
+    assert (finding.name, finding.severity, finding.where) == ("class-not-in-training", "error", "class right")
+    assert finding.found == "in no training mask, in 1 cases of val"
+    (finding,) = check(masks_of(a=[1], b=[1, 2], c=[1]), ABC, limit_cases=1).findings
+    assert finding.severity == "warning"
+
+
+def test_a_class_that_a_split_or_all_of_them_lack_is_a_warning():
+    (finding,) = check(masks_of(a=[1, 2], b=[1], c=[1]), ABC).findings
+    assert (finding.name, finding.severity) == ("class-not-in-split", "warning")
+    assert finding.found == "in no mask of val and test, in 1 cases of train"
+    (finding,) = check(masks_of(a=[1], b=[1], c=[1]), ABC).findings
+    assert finding.found == "in no mask of any split"
+
+
+def test_an_unscored_class_may_be_absent():
+    task = Task(2, 1, ("road", "void"), unscored=(1,))
+    samples = {i: picture(n, np.zeros((32, 32), np.uint8)) for n, i in enumerate("abc")}
+    assert names(check(Held(samples, task=task), ABC)) == []
+
+
+def test_empty_masks_are_counted_over_scored_classes():
+    empty = np.zeros((32, 32), np.uint8)
+    samples = {i: picture(n, empty if i in "bde" else None) for n, i in enumerate("abcde")}
+    report = check(Held(samples), Split(("a", "b"), ("c",), ("d", "e")))
+    assert [(f.name, f.severity, f.where) for f in report.findings] == [
+        ("class-not-in-split", "warning", "class object"),
+        ("empty-masks", "warning", "test"),
+        ("empty-masks", "note", "train"),
+    ]
+    assert report.findings[2].found.startswith("1 of 2 masks (50%)")
+    roads = Task(2, 1, ("road", "car"), unscored=())
+    assert "empty-masks" not in names(check(Held(samples, task=roads), Split(("a", "b"), ("c",), ("d", "e"))))
+
+
+def test_validation_on_the_training_cases_is_no_leak():
+    source = Held({i: picture(n) for n, i in enumerate("ab")})
+    assert names(check(source, Split(("a", "b"), ("a", "b"), ("a", "b")), validate_on_train=True)) == []
+
+
+def test_a_fold_over_a_predefined_split_is_noted():
+    source = Held({i: picture(n) for n, i in enumerate("abc")}, split={"train": ["a"], "val": ["b"], "test": ["c"]})
+    assert names(check(source, ABC)) == []
+    (finding,) = check(source, ABC, fold=1).findings
+    assert (finding.name, finding.severity) == ("own-split-unused", "note")
+
+
+def test_volumes_of_different_spacing_without_a_target():
+    task = Task(3, 1, ("background", "object"))
+    mask = np.zeros((8, 8, 4), np.uint8)
+    mask[2:6, 2:6, 1:3] = 1
+
+    def volume(seed, z):
+        image = np.random.default_rng(seed).normal(size=(8, 8, 4, 1)).astype(np.float32)
+        return Sample(image, mask, (1.0, 1.0, z))
+
+    source = Held({i: volume(n, 5.0 if i == "c" else 1.0) for n, i in enumerate("abc")}, task=task)
+    settings = {"size": [8, 8, 4], "fit": "pad"}
+    (finding,) = check(source, ABC, **settings).findings
+    assert (finding.name, finding.remedy) == ("mixed-spacing", "data.spacing=[1,1,1]")
+    assert finding.found == "voxels from 1 × 1 × 1 to 1 × 1 × 5 mm"
+    assert "mixed-spacing" not in names(check(source, ABC, **settings, spacing=[1.0, 1.0, 1.0]))
+
+
+def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():
+    # A column of one pixel in 32: at 8 pixels a row each stands for the third of four, so column 10 stays, 9 is lost.
+    samples = {}
+    for n, i in enumerate("abc"):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:, 9] = 1
+        samples[i] = picture(n, mask)
+    (finding,) = check(Held(samples), ABC, size=[8, 8]).findings
+    assert (finding.name, finding.where) == ("thin-class-lost", "class object")
+    assert "at 8×8 (data.fit=resize) 1 of its 1 parts vanish" in finding.found
+    assert "Dice 0.00 (1 masks looked at)" in finding.found
+    assert names(check(Held(samples), ABC, size=[8, 8], fit="patch")) == []
+    assert names(check(Held(samples), ABC, size=[32, 32])) == []
+
+
+def test_what_comes_back_from_a_smaller_size_is_counted():
+    # Rows 2 to 5 of 8, at half the size: new rows look at 1, 3, 5, 7, so rows 1 and 2 come back as 2..5 exactly;
+    # a block of rows 1 to 4 comes back as 0..3: 3 of 4 rows overlap, Dice 2·3 / (4 + 4).
+    even = np.zeros((8, 8), np.uint8)
+    even[2:6] = 1
+    counts = Shrunk(2, 255)
+    counts.add(even, (4, 4))
+    assert (counts.overlap[1], counts.before[1], counts.after[1]) == (32, 32, 32)
+    odd = np.zeros((8, 8), np.uint8)
+    odd[1:5] = 1
+    counts = Shrunk(2, 255)
+    counts.add(odd, (4, 4))
+    assert (counts.overlap[1], counts.before[1], counts.after[1]) == (24, 32, 32)
+    odd[5:] = 255
+    counts.add(odd, (4, 4))
+    assert counts.before[0] == 32 + 8
+    assert (counts.parts[1], counts.lost[1], counts.masks) == (2, 0, 2)
+
+
+def test_parts_of_a_volume_and_specks():
+    mask = np.zeros((16, 16, 16), np.uint8)
+    mask[0, 0, :] = 1  # sixteen voxels that lie between the voxels taken
+    mask[9, 9, 9] = 1  # a speck, counted for nothing
+    mask[4:12, 4:8, 4:8] = 1
+    counts = Shrunk(2, 255)
+    counts.add(mask, (8, 8, 8))
+    assert (counts.parts[1], counts.lost[1]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen"),
+    [
+        ({"fit": "resize", "size": [10, 20]}, (10, 20)),
+        ({"fit": "letterbox", "size": [64, 64]}, (32, 64)),
+        ({"fit": "pad", "size": [10, 20]}, (100, 200)),
+        ({"fit": "patch", "size": [10, 20], "spacing": [2.0, 4.0]}, (50, 50)),
+    ],
+)
+def test_the_shape_that_the_model_sees(settings, seen):
+    assert shape_seen(card(**settings), (100, 200), (1.0, 1.0)) == seen
+
+
+def test_a_sample_is_spread_over_all_cases():
+    ids = [str(n) for n in range(100)]
+    assert evenly(ids, 3) == ["0", "50", "99"]
+    assert evenly(ids[:2], 5) == ["0", "1"]
+    assert evenly([], 5) == []
+
+
+def test_names_that_mean_nothing_or_cannot_pass_are_refused():
+    check_names(["group-in-two-splits", "thin-class-lost"])
+    with pytest.raises(ConfigError, match="did you mean 'group-in-two-splits'"):
+        check_names(["group-in-two-split"])
+    with pytest.raises(ConfigError, match="a finding that cannot be let through"):
+        check_names(["unreadable-file"])
+    with pytest.raises(ConfigError):
+        check(Held({i: picture(n) for n, i in enumerate("abc")}), ABC, allow=["nonsense"])
+
+
+def test_names_are_kebab_case_and_alone():
+    assert all(name == name.lower() and " " not in name and "_" not in name for name in KINDS)
+    assert all(one != other for one, other in combinations(KINDS, 2))
+
+
+def test_the_worst_comes_first_and_alike_rows_share_one():
+    rows = [Finding.of("unreadable-file", f"{n}.png", "cut short", "a whole file", "copy it again") for n in range(9)]
+    report = Report.of([Finding.of("own-split-unused", "data.fold", "x", "y", "z"), *rows])
+    assert report.findings[0].name == "unreadable-file"
+    assert report.findings[-1].name == "own-split-unused"
+    assert report.summary() == "9 errors, 1 note"
+    with pytest.raises(DataError) as caught:
+        report.raise_unless_allowed()
+    text = str(caught.value)
+    assert "9 errors" in text
+    assert text.count("cut short") == 1
+    assert "4.png" in text
+    assert "5.png" not in text
+    assert "and 4 more" in text
+    assert "data.allow" not in text
+
+
+def test_an_error_of_a_source_becomes_a_row():
+    error = DataError("a file cut short", where="a.png", found="12 bytes", remedy="copy it", finding="unreadable-file")
+    finding = Finding.from_error(error)
+    assert (finding.name, finding.where, finding.found) == ("unreadable-file", "a.png", "a file cut short: 12 bytes")
+    assert Finding.from_error(DataError("odd")).name == "unusable-case"
+    assert Finding.from_error(DataError("odd"), "no-split").name == "no-split"
