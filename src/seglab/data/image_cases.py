@@ -52,6 +52,7 @@ class ImageCases:
         if image.shape[-1] != self.task.channels:
             raise DataError(
                 "an image with another number of channels",
+                finding="channel-mismatch",
                 where=case.image[0],
                 found=f"{image.shape[-1]} channels",
                 expected=f"{self.task.channels}, as the first image {self.cases[0].image[0]}",
@@ -68,6 +69,7 @@ class ImageCases:
         if values.shape != sample.image.shape[:-1]:
             raise DataError(
                 "a mask of another size than its image",
+                finding="size-mismatch",
                 where=case.label,
                 found="{}×{}".format(*values.shape),
                 expected="{}×{} as {}".format(*sample.image.shape[:2], case.image[0]),
@@ -150,12 +152,16 @@ def existing_root(root: Path) -> Path:
 
 def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
     """Refuse an image without a mask and a mask without an image; both are keyed by the name that must be equal."""
-    for what, here, there in (("an image without a mask", images, masks), ("a mask without an image", masks, images)):
+    for what, finding, here, there in (
+        ("an image without a mask", "image-without-mask", images, masks),
+        ("a mask without an image", "mask-without-image", masks, images),
+    ):
         alone = sorted(set(here) - set(there), key=natural_key)
         if alone:
             folder = next(iter(there.values())).parent
             raise DataError(
                 what,
+                finding=finding,
                 where=str(here[alone[0]]),
                 found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}.* in {folder}",
                 expected=f"a file of the same name in {folder}",

@@ -60,6 +60,7 @@ def read_image_file(path: str | Path, page: int | None = None) -> np.ndarray:
         if not np.isfinite(pixels).all():
             raise DataError(
                 "an image with NaN or infinite values",
+                finding="image-not-finite",
                 where=str(path),
                 found=f"{int((~np.isfinite(pixels)).sum())} of {pixels.size} values",
                 expected="finite numbers",
@@ -83,6 +84,7 @@ def read_mask_file(path: str | Path, page: int | None = None) -> np.ndarray:
         return values[..., 0]
     raise DataError(
         "a mask in colours",
+        finding="undeclared-label",
         where=str(path),
         found=f"{values.shape[-1]} channels that differ",
         expected="one channel of class values (grey or palette)",
@@ -113,10 +115,16 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError("a file that is not there", where=str(path), remedy="restore it or remove its case") from error
+        raise DataError(
+            "a file that is not there",
+            finding="unreadable-file",
+            where=str(path),
+            remedy="restore it or remove its case",
+        ) from error
     except _UNREADABLE as error:
         raise DataError(
             "a file that cannot be read",
+            finding="unreadable-file",
             where=str(path),
             found=f"{type(error).__name__}: {error}",
             expected="a whole " + ", ".join(sorted({ending[1:].upper() for ending in IMAGE_ENDINGS})),

@@ -74,6 +74,7 @@ def _cases_of_files(
         if pages != mask_pages:
             raise DataError(
                 "a mask with another number of pages than its image",
+                finding="size-mismatch",
                 where=str(mask),
                 found=f"{mask_pages} pages",
                 expected=f"{pages}, as {image}",

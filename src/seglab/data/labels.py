@@ -66,6 +66,7 @@ class LabelMap:
         ignored = "" if self.ignore_value is None else f" and {self.ignore_value} (ignored)"
         return DataError(
             f"a mask value that is not declared: {', '.join(map(str, unknown[:6]))}",
+            finding="undeclared-label",
             where=where,
             found=f"values {shown}",
             expected="only " + ", ".join(map(str, self.values)) + ignored,
@@ -129,6 +130,7 @@ def _whole_numbers(mask: np.ndarray, where: str) -> np.ndarray:
         odd = np.unique(mask[~whole])[:4]
         raise DataError(
             "a mask whose values are no whole numbers",
+            finding="label-not-whole",
             where=where,
             found=", ".join(f"{value:g}" for value in odd),
             expected="class values such as 0, 1, 2",

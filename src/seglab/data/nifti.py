@@ -99,6 +99,7 @@ class Nifti:
         if values.ndim != 4 or values.shape[-1] != self.task.channels:
             raise DataError(
                 "an image that does not have the declared channels",
+                finding="channel-mismatch",
                 where=path,
                 found=f"shape {image.shape}",
                 expected=f"(X, Y, Z) or (X, Y, Z, C) with C = {self.task.channels}, as dataset.json has modalities",
@@ -107,6 +108,7 @@ class Nifti:
         if not np.isfinite(values).all():
             raise DataError(
                 "an image with NaN or infinite values",
+                finding="image-not-finite",
                 where=path,
                 found=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels",
                 expected="finite numbers",
@@ -127,6 +129,7 @@ class Nifti:
         if values.shape != sample.image.shape[:-1]:
             raise DataError(
                 "a label of another size than its image",
+                finding="size-mismatch",
                 where=case.label,
                 found=f"{values.shape} in RAS order",
                 expected=f"{sample.image.shape[:-1]} as {case.image[0]}",
@@ -136,6 +139,7 @@ class Nifti:
         if apart > _AFFINE_TOLERANCE:
             raise DataError(
                 "a label that lies elsewhere than its image",
+                finding="grid-mismatch",
                 where=case.label,
                 found=f"the affines put a corner {apart:.2f} voxels apart",
                 expected=f"the affine of {case.image[0]}",
@@ -180,6 +184,7 @@ def _load_ras(path: str) -> tuple[Any, np.ndarray]:
         if not np.isfinite(image.affine).all() or np.linalg.cond(image.affine[:3, :3]) > _LARGEST_CONDITION:
             raise DataError(
                 "a volume whose header does not say where its voxels lie",
+                finding="unreadable-file",
                 where=path,
                 found=f"affine {np.round(image.affine, 4).tolist()}",
                 expected="finite numbers, and three axes in three directions",
@@ -200,6 +205,7 @@ def _values(image: Any, path: str) -> np.ndarray:
 def _unreadable(path: str, error: Exception) -> DataError:
     return DataError(
         "a file that cannot be read",
+        finding="unreadable-file",
         where=path,
         found=f"{type(error).__name__}: {error}",
         expected="a whole NIfTI file (.nii, .nii.gz)",
