@@ -1,0 +1,27 @@
+"""Compare runs with paired statistics: python scripts/compare.py study=loss_study metric=test_dice (--help)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from seglab.command import command
+from seglab.comparison.settings import load_settings, quote_filter
+
+RUNS = Path("mlruns")
+
+
+@command(config_name="compare")
+def main(cfg: DictConfig) -> None:
+    """Print the comparison that the config asks for, and write it as a page."""
+    settings = load_settings(cfg)
+    from seglab.comparison.printing import run_comparison
+
+    run_comparison(settings, RUNS)
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = quote_filter(sys.argv[1:])
+    main()

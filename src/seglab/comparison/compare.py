@@ -1,0 +1,165 @@
+"""From settings to the page: find the runs, pair them, judge them, write and print what was found."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from seglab.comparison.chapters import (
+    composition_section,
+    effects_section,
+    pairs_section,
+    plots_section,
+    runs_section,
+)
+from seglab.comparison.contests import check_chosen, make_contests
+from seglab.comparison.document import Document, Section, to_markdown
+from seglab.comparison.judgement import Judgement, judge
+from seglab.comparison.page import to_html
+from seglab.comparison.runs import Found, find_runs
+from seglab.comparison.settings import CompareSettings
+from seglab.comparison.statistics import Resampling
+from seglab.comparison.table import choose_target, compositions_frame, effects_frame, runs_frame, watched_curve
+from seglab.comparison.tables import CaseTable, read_tables
+from seglab.errors import TrackingError
+from seglab.reproducibility import redacted
+from seglab.tracking.store import Store, open_store
+
+PAGE = "comparison.html"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        settings: what was asked.
+        found: the runs.
+        judgements: one for each set of runs that can be paired, the one with most compositions first.
+        compositions, effects, runs: the tables as numbers, one row each.
+        document: the page.
+    """
+
+    settings: CompareSettings
+    found: Found
+    judgements: list[Judgement]
+    compositions: pd.DataFrame
+    effects: pd.DataFrame
+    runs: pd.DataFrame
+    document: Document
+
+
+def open_runs(settings: CompareSettings, directory: Path) -> Store:
+    """The store with the runs; raises `TrackingError` where there is none, and makes none."""
+    if settings.tracking_uri is None and not (directory / "mlflow.db").exists():
+        raise TrackingError(
+            "no store of runs",
+            where=str(directory.resolve()),
+            expected="mlflow.db, which the first training run makes",
+            remedy="train first (make demo), go to the folder that holds mlruns/, or give tracking_uri=…",
+        )
+    return open_store(settings.tracking_uri, directory)
+
+
+def compare(settings: CompareSettings, store: Store) -> Comparison:
+    """Compare the runs that the settings choose.
+
+    Raises:
+        ConfigError: settings that no run answers to.
+        DataError: runs chosen by id that cannot be paired, with their digests.
+        TrackingError: no finished runs, or none with scores of cases.
+    """
+    found = find_runs(store, settings)
+    tables, missing = read_tables(store, found.runs)
+    if len(tables) < 2:
+        raise TrackingError(
+            "too few runs with scores of their cases to compare",
+            where=f"store {redacted(store.uri)}",
+            found="; ".join(
+                [f"{len(tables)} with scores", *[f"run {run_id}: {why}" for run_id, why in missing.items()][:3]]
+            ),
+            expected="two or more",
+            remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
+        )
+    contests, notes = make_contests(found.runs, tables, settings.metric, settings.unit)
+    notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
+    if settings.runs:
+        check_chosen(contests, notes)
+    resampling = Resampling(settings.resamples)
+    judgements = [judge(contest, settings.metric, resampling) for contest in contests]
+    judgements.sort(key=lambda judgement: -len(judgement.contest.compositions))
+    sections: list[Section] = []
+    frames: list[list[pd.DataFrame]] = []
+    for number, judgement in enumerate(judgements):
+        made, tabled = _chapters(judgement, tables, settings, f"{number}_" if len(judgements) > 1 else "")
+        sections += made
+        frames.append(tabled)
+    compositions, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
+    overview = _overview(found, notes)
+    closing = runs_section(runs, found.unfinished, settings.metric)
+    lead = f"{len(runs)} runs in {len(compositions)} compositions, compared by {settings.metric} over the same cases."
+    document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
+    return Comparison(settings, found, judgements, compositions, effects, runs, document)
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write the page, its Markdown, the tables as CSV and the plots; returns the files.
+
+    Raises:
+        TrackingError: the folder cannot be written.
+    """
+    document = comparison.document
+    files = {
+        folder / PAGE: to_html(document),
+        folder / "comparison.md": to_markdown(document),
+        folder / "compositions.csv": comparison.compositions.to_csv(index=False),
+        folder / "effects.csv": comparison.effects.to_csv(index=False),
+        folder / "runs.csv": comparison.runs.to_csv(index=False),
+    }
+    pictures = {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}
+    try:
+        shutil.rmtree(folder / "plots", ignore_errors=True)
+        (folder / "plots").mkdir(parents=True)
+        for path, text in files.items():
+            path.write_text(text, encoding="utf-8")
+        for path, content in pictures.items():
+            path.write_bytes(content)
+    except OSError as error:
+        raise TrackingError(
+            "the comparison cannot be written",
+            where=str(error.filename or folder),
+            found=error.strerror,
+            remedy="free some space, or give another folder: out=…",
+        ) from error
+    return [*files, *pictures]
+
+
+def _chapters(
+    judgement: Judgement, tables: dict[str, CaseTable], settings: CompareSettings, prefix: str
+) -> tuple[list[Section], list[pd.DataFrame]]:
+    metric = settings.metric
+    curve = watched_curve([run for c in judgement.contest.compositions for run in c.runs], metric)
+    target = choose_target(judgement, metric, settings.target)
+    frame = compositions_frame(judgement, tables, metric, target)
+    sections = [
+        composition_section(judgement, frame, metric, curve, target),
+        pairs_section(judgement, metric, settings.unit, settings.resamples),
+        effects_section(judgement, metric),
+        plots_section(judgement, frame, metric, curve, prefix),
+    ]
+    frames = [frame, effects_frame(judgement.contest.title, judgement.effects), runs_frame(judgement, metric, target)]
+    return [section for section in sections if section is not None], frames
+
+
+def _overview(found: Found, notes: Sequence[str]) -> list[Section]:
+    """What was left out, and why; nothing when nothing was."""
+    said = list(notes)
+    if found.unfinished:
+        said.append(f"{len(found.unfinished)} runs are not finished and are listed at the end.")
+    if found.foreign:
+        said.append(f"{found.foreign} runs of the store were not made by seglab's training and are left out.")
+    return [Section("Left out, or apart", notes=said)] if said else []

@@ -1,0 +1,211 @@
+"""Which runs may be held against each other: the same data, the same splits, the same cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seglab.comparison.grouping import Composition, compose
+from seglab.comparison.runs import Run
+from seglab.comparison.tables import CaseTable
+from seglab.errors import ConfigError, DataError, nearest
+
+# Scores of which less is better; everything else grows with quality.
+_LOWER_IS_BETTER = ("hd95", "assd", "masd", "volume_error", "relative_volume_error", "ece", "seconds", "loss")
+_NO_SCORE = ("true/", "predicted/")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Compositions that can be paired, with their scores.
+
+    Attributes:
+        title: of the data.
+        compositions: those that take part.
+        values: `(compositions, replicates, cases)`, NaN where there is no score. A replicate is a seed on a split.
+        replicates: split digest and seed of each.
+        cases: ids.
+        units: for each case the number of its unit: itself, or its group.
+        groups: how many groups the cases are of.
+    """
+
+    title: str
+    compositions: list[Composition]
+    values: np.ndarray
+    replicates: list[tuple[str, str]]
+    cases: list[str]
+    units: np.ndarray
+    groups: int
+
+    def pair(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of two compositions with equal replicates in equal rows.
+
+        Runs of one seed on one split are paired. Compositions that share splits and no seed are paired in the order of
+        their seeds, for any pairing of exchangeable seeds is as good as another.
+        """
+        a, b = self.values[first], self.values[second]
+        has_a, has_b = np.isfinite(a).any(axis=1), np.isfinite(b).any(axis=1)
+        if (has_a & has_b).any():
+            return a, b
+        rows = [
+            pair
+            for split in dict.fromkeys(split for split, _ in self.replicates)
+            for pair in zip(self._rows(has_a, split), self._rows(has_b, split), strict=False)
+        ]
+        return a[[i for i, _ in rows]], b[[j for _, j in rows]]
+
+    def _rows(self, present: np.ndarray, split: str) -> list[int]:
+        return [row for row, (of, _) in enumerate(self.replicates) if of == split and present[row]]
+
+    def run_means(self, composition: int) -> np.ndarray:
+        """The mean over its cases of each run that has scores."""
+        values = self.values[composition]
+        return np.array([row[np.isfinite(row)].mean() for row in values if np.isfinite(row).any()])
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of this score is better, judged by its name."""
+    return score_column(metric).partition("/")[0].startswith(_LOWER_IS_BETTER)
+
+
+def score_column(metric: str) -> str:
+    """The column of the table of cases that a metric is the mean of: `test_dice/road` of `dice/road`."""
+    return metric.removeprefix("test_")
+
+
+def make_contests(
+    runs: Sequence[Run], tables: Mapping[str, CaseTable], metric: str, unit: str
+) -> tuple[list[Contest], list[str]]:
+    """Group runs by data and by splits that link them; returns the contests and what a reader must know of them.
+
+    Raises:
+        ConfigError: no run has a score of this name for its cases.
+    """
+    column = score_column(metric)
+    known = sorted({f"test_{name}" for t in tables.values() for name in t.scores if not name.startswith(_NO_SCORE)})
+    if tables and f"test_{column}" not in known:
+        raise ConfigError(
+            "a score that no run has for its cases",
+            where="metric",
+            found=metric,
+            expected="one of " + ", ".join(known),
+            remedy=nearest(metric, known) or "metric=test_dice",
+        )
+    notes: list[str] = []
+    usable = []
+    for run in runs:
+        table = tables.get(run.id)
+        if table is None:
+            continue
+        if column not in table.scores or not np.isfinite(table.scores[column]).any():
+            notes.append(f"{run.short} has no defined {metric} on any case and is left out.")
+        else:
+            usable.append(run)
+    contests = []
+    by_data: dict[str, list[Run]] = {}
+    for run in usable:
+        by_data.setdefault(_data(run), []).append(run)
+    for digest, members in by_data.items():
+        families = _families(members)
+        for number, family in enumerate(families, start=1):
+            title = members[0].params.get("data.name", "data") + (f" {digest[:8]}" if len(by_data) > 1 else "")
+            title += f", splits {number}" if len(families) > 1 else ""
+            contest, repeated = _contest(title, family, tables, column, unit)
+            contests.append(contest)
+            notes += repeated
+        if len(families) > 1:
+            notes.append(refusal(families, "split digests"))
+    if len(by_data) > 1:
+        notes.append(refusal(list(by_data.values()), "data digests"))
+    return contests, notes
+
+
+def refusal(families: Sequence[Sequence[Run]], what: str) -> str:
+    """Which runs are not paired with which, for their data or splits differ."""
+    said = []
+    for number, family in enumerate(families, start=1):
+        digests = sorted({(_split(run) if what.startswith("split") else _data(run))[:12] for run in family})
+        listed = ", ".join(run.short for run in family[:6]) + (
+            f" and {len(family) - 6} more" if len(family) > 6 else ""
+        )
+        said.append(f"({number}) {listed}: {', '.join(digests[:4])}{' …' if len(digests) > 4 else ''}")
+    return f"Not paired, for their {what} differ: " + "; ".join(said) + "."
+
+
+def check_chosen(contests: Sequence[Contest], notes: Sequence[str]) -> None:
+    """Refuse runs that were chosen by id and cannot all be paired; raises `DataError` that says which."""
+    if len(contests) > 1:
+        raise DataError(
+            "runs that cannot be paired",
+            where="runs",
+            found=" ".join(note for note in notes if note.startswith("Not paired")),
+            expected="runs on the same data and the same test cases",
+            remedy="choose others, or train with data.split_seed=0 so that every seed has the same split",
+        )
+    for contest in contests:
+        if len(contest.compositions) == 1:
+            raise DataError(
+                "runs of one composition, with nothing to compare it with",
+                where="runs",
+                found=", ".join(run.short for run in contest.compositions[0].runs),
+                expected="runs that differ in more than their seed",
+                remedy="add a run of another model, loss or optimizer",
+            )
+
+
+def _contest(
+    title: str, runs: Sequence[Run], tables: Mapping[str, CaseTable], column: str, unit: str
+) -> tuple[Contest, list[str]]:
+    compositions = compose(runs)
+    replicates = sorted({(_split(run), run.seed) for run in runs}, key=lambda key: (key[0], key[1].zfill(12)))
+    place = {key: row for row, key in enumerate(replicates)}
+    group_of = {case: group for run in runs for case, group in zip(tables[run.id].ids, tables[run.id].groups)}  # noqa: B905
+    cases = sorted(group_of)
+    column_of = {case: i for i, case in enumerate(cases)}
+    values = np.full((len(compositions), len(replicates), len(cases)), np.nan)
+    notes = []
+    for g, composition in enumerate(compositions):
+        newest: dict[int, Run] = {place[_split(run), run.seed]: run for run in composition.runs}
+        if len(newest) < len(composition.runs):
+            repeats = len(composition.runs) - len(newest)
+            notes.append(f"{composition.label}: {repeats} older run(s) of a seed that ran again are left out.")
+        for row, run in newest.items():
+            table = tables[run.id]
+            values[g, row, [column_of[case] for case in table.ids]] = table.scores[column]
+    names = [group_of[case] for case in cases]
+    groups = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    units = np.array([groups[name] for name in names]) if unit == "group" else np.arange(len(cases))
+    kept = [
+        Composition(c.label, list({place[_split(run), run.seed]: run for run in c.runs}.values()), c.parts)
+        for c in compositions
+    ]
+    return Contest(title, kept, values, replicates, cases, units, len(groups)), notes
+
+
+def _families(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs of one data set, those together whose compositions are linked by a common split."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    compositions = compose(runs)
+    for number, composition in enumerate(compositions):
+        for run in composition.runs:
+            parent[root(f"split {_split(run)}")] = root(f"composition {number}")
+    families: dict[str, list[Run]] = {}
+    for number, composition in enumerate(compositions):
+        families.setdefault(root(f"composition {number}"), []).extend(composition.runs)
+    return [sorted(family, key=lambda run: run.started) for family in families.values()]
+
+
+def _data(run: Run) -> str:
+    return run.tags.get("data_digest") or f"unknown, of {run.params.get('data.name', 'no name')}"
+
+
+def _split(run: Run) -> str:
+    return run.tags.get("split_digest") or f"unknown, of run {run.id}"

@@ -1,0 +1,96 @@
+"""A page as data: sections with notes, tables and pictures; and the same as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a field of a table.
+
+    Attributes:
+        text: as it is read.
+        value: what a sort goes by; the text where it is None.
+        strong: of the best.
+        tone: how the row's verdict colours it.
+    """
+
+    text: str
+    value: float | None = None
+    strong: bool = False
+    tone: Literal["", "best", "tied", "worse"] = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: a caption, what the columns hold, and rows of cells."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the words for those who do not see it."""
+
+    name: str
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands below it, in this order."""
+
+    title: str
+    text: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    grids: Sequence[Grid] = ()
+    pictures: Sequence[Picture] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Document:
+    """The whole page."""
+
+    title: str
+    lead: str
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+
+def to_markdown(document: Document) -> str:
+    """GitHub's Markdown; pictures are linked below `plots/`."""
+    lines = [f"# {document.title}", "", document.lead, ""]
+    for section in document.sections:
+        lines += [f"## {section.title}", ""]
+        for text in section.text:
+            lines += [text, ""]
+        lines += [f"- {note}" for note in section.notes] + [""] * bool(section.notes)
+        for grid in section.grids:
+            lines += [*_markdown_rows(grid), ""]
+            if grid.caption:
+                lines += [grid.caption, ""]
+        for picture in section.pictures:
+            lines += [f"![{_plain(picture.caption)}](plots/{picture.name}.png)", "", picture.caption, ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_rows(grid: Grid) -> list[str]:
+    numeric = [any(row[i].value is not None for row in grid.rows) for i in range(len(grid.columns))]
+    rows = [
+        "| " + " | ".join(_plain(name) for name in grid.columns) + " |",
+        "| " + " | ".join("---:" if right else "---" for right in numeric) + " |",
+    ]
+    for row in grid.rows:
+        words = [f"**{_plain(cell.text)}**" if cell.strong and cell.text else _plain(cell.text) for cell in row]
+        rows.append("| " + " | ".join(words) + " |")
+    return rows
+
+
+def _plain(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,226 @@
+"""Pictures of a comparison, each a matplotlib figure made without pyplot. Colours and line styles tell compositions
+apart under the common kinds of colour blindness."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from seglab.comparison.runs import Run
+from seglab.comparison.statistics import Ranking
+
+# The palette of Okabe and Ito (2008), without its yellow, which is too light for a line.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f6a3f")
+STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+INK, FAINT = "#222f3e", "#dfe4ea"
+CURVES_DRAWN, BOXES_DRAWN = 8, 15
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def draw_curves(labels: Sequence[str], runs: Sequence[Sequence[Run]], metrics: Sequence[str]) -> Figure:
+    """A panel for each metric over the epochs: mean over the seeds, and a band from the lowest to the highest seed.
+
+    Args:
+        labels: of the compositions, the best first; the first eight are drawn.
+        runs: of each composition.
+        metrics: such as `val_dice`.
+    """
+    figure = _figure(11, 4.0)
+    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
+        for i, (label, members) in enumerate(zip(labels[:CURVES_DRAWN], runs, strict=False)):
+            curves = [run.curve(metric) for run in members]
+            epochs = np.unique(np.concatenate([steps for steps, _ in curves]))
+            if not len(epochs):
+                continue
+            table = np.full((len(curves), len(epochs)), np.nan)
+            for row, (steps, values) in zip(table, curves, strict=True):
+                row[np.searchsorted(epochs, steps)] = values
+            shown = np.isfinite(table).any(axis=0)
+            epochs, table = epochs[shown], table[:, shown]
+            color = COLORS[i % len(COLORS)]
+            style = {"color": color, "ls": STYLES[i % len(STYLES)], "marker": "o" if len(epochs) < 3 else None}
+            axes.plot(epochs, np.nanmean(table, axis=0), lw=1.8, label=label, **style)
+            if len(table) > 1:
+                axes.fill_between(
+                    epochs, np.nanmin(table, axis=0), np.nanmax(table, axis=0), color=color, alpha=0.13, lw=0
+                )
+        _style(axes, "Epoch", named(metric))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    return figure
+
+
+def draw_cases(labels: Sequence[str], scores: Sequence[np.ndarray], metric: str) -> Figure:
+    """A box for each composition over its cases, every case a point; the best at the top.
+
+    Args:
+        labels: of the compositions, the best first; the first fifteen are drawn.
+        scores: for each composition one score a case, NaN left out.
+        metric: for the axis.
+    """
+    labels = labels[:BOXES_DRAWN]
+    shown = [values[np.isfinite(values)] for values in scores[: len(labels)]]
+    figure = _figure(9.5, 0.9 + 0.45 * len(labels))
+    axes = figure.subplots()
+    places = np.arange(len(labels))
+    axes.boxplot(
+        shown,
+        positions=places,
+        orientation="horizontal",
+        widths=0.55,
+        showfliers=False,
+        medianprops={"color": INK, "lw": 2},
+        boxprops={"color": "#8395a7"},
+        whiskerprops={"color": "#8395a7"},
+        capprops={"color": "#8395a7"},
+    )
+    rng = np.random.default_rng(0)
+    for place, values in enumerate(shown):
+        height = place + rng.uniform(-0.16, 0.16, len(values))
+        axes.scatter(values, height, s=12, color=COLORS[place % len(COLORS)], alpha=0.65, lw=0, zorder=3)
+    axes.set_yticks(places, labels, fontsize=8.5)
+    axes.invert_yaxis()
+    _style(axes, f"{named(metric)} of a case (mean over its seeds)", "")
+    return figure
+
+
+def draw_costs(
+    labels: Sequence[str], scores: np.ndarray, costs: Sequence[tuple[str, np.ndarray]], metric: str, lower: bool
+) -> Figure:
+    """The score against each cost on a logarithmic axis, with the compositions that no other beats in both.
+
+    Args:
+        labels: of the compositions, the best first.
+        scores: mean score of each.
+        costs: name of the axis and cost of each composition, NaN where it is not known.
+        metric: for the axis.
+        lower: less of the score is better.
+    """
+    figure = _figure(11, 4.2)
+    for axes, (name, cost) in zip(np.atleast_1d(figure.subplots(1, len(costs))), costs, strict=True):
+        for i, label in enumerate(labels):
+            if np.isfinite(cost[i]) and cost[i] > 0:
+                many = i >= CURVES_DRAWN
+                look = {"color": "#b0b7bf" if many else COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+                axes.scatter(cost[i], scores[i], s=30 if many else 62, label=None if many else label, zorder=3, **look)
+        front = pareto_front(cost, scores if not lower else -scores)
+        axes.plot(cost[front], scores[front], color=INK, lw=1, ls=":", zorder=2, label="Pareto front")
+        known = cost[np.isfinite(cost) & (cost > 0)]
+        if len(known) and known.max() > 1.05 * known.min():
+            axes.set_xscale("log")
+            if known.max() < 20 * known.min():
+                axes.xaxis.set_minor_formatter(FuncFormatter(_short))
+                axes.tick_params(axis="x", which="minor", labelsize=7.5)
+            axes.xaxis.set_major_formatter(FuncFormatter(_short))
+        _style(axes, name, named(metric))
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
+    return figure
+
+
+def pareto_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Numbers of the points than which none costs less and gains as much, by rising cost."""
+    front, highest = [], -np.inf
+    for i in np.lexsort((-gain, cost)):
+        if np.isfinite(cost[i]) and np.isfinite(gain[i]) and gain[i] > highest:
+            front.append(int(i))
+            highest = gain[i]
+    return np.array(front, int)
+
+
+def draw_critical_difference(labels: Sequence[str], ranking: Ranking) -> Figure:
+    """Mean ranks on a line, the best on the left, a bar over those that lie within the critical difference.
+
+    As in Demšar, JMLR 7 (2006), figure 1, which is about classifiers over data sets; here methods over cases.
+    """
+    order = np.argsort(ranking.ranks, kind="stable")
+    ranks = ranking.ranks[order]
+    count = len(order)
+    groups = indistinct_groups(ranks, ranking.critical_difference)
+    half = (count + 1) // 2
+    step, top = 0.32, 0.3 + 0.16 * len(groups)
+    depth = top + step * half + 0.1
+    figure = _figure(11, max(1.9, 1.0 + 1.15 * depth))
+    axes = figure.subplots()
+    margin = 0.62 * (count - 1) + 0.6
+    axes.set_xlim(1 - margin, count + margin)
+    axes.set_ylim(-depth, 0.85)
+    axes.axis("off")
+    axes.plot([1, count], [0, 0], color=INK, lw=1.4)
+    for tick in range(1, count + 1):
+        axes.plot([tick, tick], [0, 0.09], color=INK, lw=1.2)
+        axes.text(tick, 0.14, str(tick), ha="center", va="bottom", fontsize=9, color=INK)
+    width = min(ranking.critical_difference, count - 1)
+    axes.plot([1, 1 + width], [0.55, 0.55], color=INK, lw=1.4)
+    for end in (1, 1 + width):
+        axes.plot([end, end], [0.5, 0.6], color=INK, lw=1.4)
+    axes.text(1, 0.64, f"critical difference {ranking.critical_difference:.2f}", fontsize=9, color=INK, va="bottom")
+    for level, (first, last) in enumerate(groups):
+        height = -0.16 - 0.16 * level
+        axes.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height, height], color="#d55e00", lw=4.5)
+    for place, (number, rank) in enumerate(zip(order, ranks, strict=True)):
+        left = place < half
+        height = -top - step * (place if left else count - 1 - place)
+        end = 1 - 0.12 if left else count + 0.12
+        axes.plot([rank, rank, end], [0, height, height], color="#5d6d7e", lw=0.9, zorder=1)
+        label = f"{labels[number]}  ({rank:.2f})"
+        axes.text(
+            end + (-0.06 if left else 0.06), height, label, ha="right" if left else "left", va="center", fontsize=8.5
+        )
+    return figure
+
+
+def indistinct_groups(ranks: np.ndarray, critical_difference: float) -> list[tuple[int, int]]:
+    """First and last of each longest row of sorted ranks that spans less than the critical difference."""
+    groups: list[tuple[int, int]] = []
+    for first in range(len(ranks)):
+        last = int(np.flatnonzero(ranks - ranks[first] < critical_difference)[-1])
+        if last > first and (not groups or last > groups[-1][1]):
+            groups.append((first, last))
+    return groups
+
+
+def named(metric: str) -> str:
+    """A metric as an axis says it: `val_dice/road` is "validation Dice, road"."""
+    split, _, score = metric.partition("_")
+    if split not in ("val", "test", "train"):
+        split, score = "", metric
+    score, _, of = score.partition("/")
+    words = {"dice": "Dice", "iou": "IoU"}.get(score, score.replace("_", " "))
+    prefix = {"val": "validation ", "test": "test ", "train": "training "}.get(split, "")
+    return f"{prefix}{words}" + (f", {of}" if of else "")
+
+
+def _short(value: float, _: int | None = None) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _style(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.grid(color=FAINT, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

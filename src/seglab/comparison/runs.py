@@ -1,0 +1,269 @@
+"""The runs to compare, read from the store in a few bulk queries however many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run as StoredRun
+from mlflow.store.tracking.dbmodels.models import SqlMetric
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import func
+
+from seglab.comparison.settings import CompareSettings
+from seglab.errors import ConfigError, TrackingError, nearest
+from seglab.tracking.client import MlflowException
+from seglab.tracking.store import Store
+
+_AT_ONCE = 1000
+_THREADS = 8
+_MEMORY = ("system/system_memory_usage_megabytes", "system/gpu_0_memory_usage_megabytes")
+# A run that seglab trained has this tag; a sweep's parent and the runs of other programs have not.
+_OURS = "config_digest"
+_PARENT = "mlflow.parentRunId"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run as the store holds it.
+
+    Attributes:
+        id, name, status: of the run.
+        params, tags, metrics: as logged; of each metric the last value.
+        artifacts: address of its artifacts.
+        started: milliseconds since 1970.
+        seconds: from start to end; None while it has no end.
+        history: for a metric its epochs and values.
+        peak_megabytes: most memory that was in use on the machine while it ran, GPU first; None when not recorded.
+    """
+
+    id: str
+    name: str
+    status: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    artifacts: str
+    started: int
+    seconds: float | None
+    history: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    peak_megabytes: float | None = None
+
+    @property
+    def seed(self) -> str:
+        """The seed as logged, "?" when it was not."""
+        return self.params.get("seed", self.tags.get("seed", "?"))
+
+    @property
+    def short(self) -> str:
+        """How it is called in a message."""
+        return f"{self.id[:8]} ({self.name}, seed {self.seed})"
+
+    def curve(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Epochs and values of a metric, both empty when it was not logged."""
+        return self.history.get(metric, (np.zeros(0), np.zeros(0)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the choice of runs gave.
+
+    Attributes:
+        runs: finished training runs, oldest first.
+        unfinished: training runs that failed, were killed, or still go on.
+        parent: id of the sweep's run that all of them are children of, if there is one.
+        foreign: how many runs were not made by seglab's training.
+    """
+
+    runs: list[Run]
+    unfinished: list[Run]
+    parent: str | None
+    foreign: int
+
+
+def find_runs(store: Store, settings: CompareSettings) -> Found:
+    """The runs that `settings` choose, with the histories a comparison needs.
+
+    Raises:
+        ConfigError: an unknown study or a filter that the store does not understand.
+        TrackingError: an unknown run id, or nothing finished.
+    """
+    stored = _chosen(store, settings)
+    parents = {run.data.tags[_PARENT] for run in stored if _PARENT in run.data.tags}
+    children = [run for run in stored if run.info.run_id not in parents]
+    ours = sorted((run for run in children if _OURS in run.data.tags), key=lambda run: run.info.start_time)
+    finished = [run for run in ours if run.info.status == "FINISHED"]
+    if not finished:
+        states = pd.Series([run.info.status for run in ours]).value_counts().to_dict()
+        raise TrackingError(
+            "no finished run to compare",
+            where=_choice(settings),
+            found=", ".join(f"{count} {state}" for state, count in states.items()) or "no run at all",
+            expected="two finished runs or more",
+            remedy="train some: python train.py -m model=unet,unet_mini seed=0,1,2",
+        )
+    ids = [run.info.run_id for run in finished]
+    watched = f"val_{settings.metric.removeprefix('test_')}"
+    keys = dict.fromkeys(["val_dice", "val_iou", watched, "epoch_seconds", "images_per_second"])
+    curves = histories(store, ids, list(keys))
+    peaks = peak_memory(store, finished)
+    child_of = {run.data.tags.get(_PARENT) for run in ours}
+    return Found(
+        [_run(run, curves.get(run.info.run_id, {}), peaks.get(run.info.run_id)) for run in finished],
+        [_run(run, {}, None) for run in ours if run.info.status != "FINISHED"],
+        child_of.pop() if len(child_of) == 1 else None,
+        len(children) - len(ours),
+    )
+
+
+def histories(
+    store: Store, run_ids: Sequence[str], keys: Sequence[str]
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """For each run and metric its steps and values in the order of the steps.
+
+    A database answers for a thousand runs at once; a server is asked for each run and metric, several at a time.
+    """
+    rows = []
+    database = _database(store)
+    if database is not None:
+        columns = (SqlMetric.run_uuid, SqlMetric.key, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan)
+        with database.ManagedSessionMaker() as session:
+            for ids in _parts(run_ids):
+                query = session.query(*columns).filter(SqlMetric.run_uuid.in_(ids), SqlMetric.key.in_(keys))
+                rows += [(run, key, step, np.nan if nan else value) for run, key, step, value, nan in query.all()]
+    else:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            wanted = list(product(run_ids, keys))
+            for (run, key), points in zip(
+                wanted, pool.map(lambda pair: store.client.get_metric_history(*pair), wanted), strict=True
+            ):
+                rows += [(run, key, point.step, point.value) for point in points]
+    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    table = pd.DataFrame(rows, columns=["run", "key", "step", "value"]).sort_values(["run", "key", "step"])
+    runs, names = table["run"].to_numpy(), table["key"].to_numpy()
+    steps, values = table["step"].to_numpy(float), table["value"].to_numpy(float)
+    edges = np.flatnonzero((runs[1:] != runs[:-1]) | (names[1:] != names[:-1])) + 1
+    for start, end in zip([0, *edges], [*edges, len(table)], strict=True):
+        if end > start:
+            found.setdefault(runs[start], {})[names[start]] = (steps[start:end], values[start:end])
+    return found
+
+
+def peak_memory(store: Store, runs: Sequence[StoredRun]) -> dict[str, float]:
+    """For each run that recorded it the most megabytes in use: of the GPU, else of the machine."""
+    ids = [run.info.run_id for run in runs if any(key in run.data.metrics for key in _MEMORY)]
+    peaks: dict[str, dict[str, float]] = {}
+    database = _database(store)
+    if database is not None:
+        with database.ManagedSessionMaker() as session:
+            for part in _parts(ids):
+                query = (
+                    session.query(SqlMetric.run_uuid, SqlMetric.key, func.max(SqlMetric.value))
+                    .filter(SqlMetric.run_uuid.in_(part), SqlMetric.key.in_(_MEMORY))
+                    .group_by(SqlMetric.run_uuid, SqlMetric.key)
+                )
+                for run_id, key, value in query.all():
+                    peaks.setdefault(run_id, {})[key] = value
+    else:
+        for run_id, curves in histories(store, ids, _MEMORY).items():
+            peaks[run_id] = {key: float(np.nanmax(values)) for key, (_, values) in curves.items()}
+    return {run_id: found.get(_MEMORY[1]) or found[_MEMORY[0]] for run_id, found in peaks.items()}
+
+
+def _chosen(store: Store, settings: CompareSettings) -> list[StoredRun]:
+    if settings.runs:
+        listed = ", ".join(f"'{_plain(run, 'runs')}'" for run in settings.runs)
+        by_id = {run.info.run_id: run for run in _search(store, f"attributes.run_id IN ({listed})")}
+        return [by_id[run] if run in by_id else store.run(run) for run in dict.fromkeys(settings.runs)]
+    if settings.study:
+        name = _plain(settings.study, "study")
+        found = _search(store, f"tags.study = '{name}'")
+        experiment = store.client.get_experiment_by_name(name)
+        if experiment is not None:
+            known = {run.info.run_id for run in found}
+            found += [r for r in _search(store, "", [experiment.experiment_id]) if r.info.run_id not in known]
+        if not found:
+            raise _unknown_study(store, name)
+        return found
+    return _search(store, settings.filter or "")
+
+
+def _search(store: Store, filter_string: str, experiments: list[str] | None = None) -> list[StoredRun]:
+    """Every run that the filter lets through, a thousand at a time."""
+    client = store.client
+    try:
+        ids = experiments or [experiment.experiment_id for experiment in client.search_experiments()]
+        found: list[StoredRun] = []
+        page: Any = None
+        while True:
+            page = client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=page.token if page else None)
+            found += page
+            if not page.token:
+                return found
+    except MlflowException as error:
+        if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+            raise TrackingError("the store does not answer", where=store.uri, found=error.message) from error
+        raise ConfigError(
+            "a filter that MLflow does not understand",
+            where="filter",
+            found=filter_string,
+            expected=str(error.message).splitlines()[0],
+            remedy="for example filter=\"params.loss.name = 'DiceLoss' and tags.seed = '0'\"",
+        ) from error
+
+
+def _unknown_study(store: Store, name: str) -> ConfigError:
+    tagged = {run.data.tags["study"] for run in _search(store, "") if "study" in run.data.tags}
+    known = sorted(tagged | {experiment.name for experiment in store.client.search_experiments()})
+    return ConfigError(
+        "no run of this study",
+        where="study",
+        found=name,
+        expected="one of " + ", ".join(known) if known else "a study that has runs",
+        remedy=nearest(name, known) or "leave study away to compare every run of the store",
+    )
+
+
+def _plain(word: str, where: str) -> str:
+    if "'" in word or '"' in word:
+        raise ConfigError("a name with quotation marks", where=where, found=word, remedy="use filter=… instead")
+    return word
+
+
+def _choice(settings: CompareSettings) -> str:
+    for key in ("study", "runs", "filter"):
+        if getattr(settings, key):
+            return f"{key}={getattr(settings, key)}"
+    return "every run of the store"
+
+
+def _database(store: Store) -> SqlAlchemyStore | None:
+    """The store's database where this process reads it itself; None behind a server."""
+    backend = store.client._tracking_client.store
+    return backend if isinstance(backend, SqlAlchemyStore) else None
+
+
+def _parts(run_ids: Sequence[str]) -> list[list[str]]:
+    return [list(run_ids[start : start + _AT_ONCE]) for start in range(0, len(run_ids), _AT_ONCE)]
+
+
+def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]], peak: float | None) -> Run:
+    info = run.info
+    return Run(
+        info.run_id,
+        info.run_name,
+        info.status,
+        run.data.params,
+        run.data.tags,
+        run.data.metrics,
+        info.artifact_uri,
+        info.start_time,
+        (info.end_time - info.start_time) / 1000 if info.end_time else None,
+        history,
+        peak,
+    )

@@ -1,0 +1,170 @@
+"""What each composition scored and what it cost, as numbers; one row a composition, one row a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglab.comparison.contests import score_column
+from seglab.comparison.effects import Effect
+from seglab.comparison.judgement import Judgement
+from seglab.comparison.runs import Run
+from seglab.comparison.statistics import Paired
+from seglab.comparison.tables import CaseTable
+
+TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
+
+
+def watched_curve(runs: list[Run], metric: str) -> str:
+    """The metric of the epochs that stands for a score: `val_<score>` where it was logged, else `val_dice`."""
+    name = f"val_{score_column(metric)}"
+    return name if any(name in run.history for run in runs) else "val_dice"
+
+
+def choose_target(judgement: Judgement, metric: str, given: float | None) -> float:
+    """The score on validation whose cost is asked for: what is given, else 95% of what the best reached."""
+    if given is not None:
+        return given
+    runs = judgement.contest.compositions[judgement.order[0]].runs
+    curve = watched_curve(runs, metric)
+    peaks = [np.nanmax(values) for _, values in (run.curve(curve) for run in runs) if np.isfinite(values).any()]
+    return float(np.floor(TARGET_SHARE * np.mean(peaks) * 1000) / 1000) if peaks else float("nan")
+
+
+def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
+    """What a run cost.
+
+    Keys: `epochs`, `wall_seconds` (start to end), `train_seconds` (its epochs with their validation),
+    `images_per_second` (median over the epochs, training alone), `peak_megabytes` (of GPU or machine), `parameters`,
+    `flops`, `epochs_to_target` and `seconds_to_target` (of training, until validation first reached the target).
+    NaN where the run did not record it, or never reached the target.
+    """
+    steps, values = run.curve(curve)
+    _, seconds = run.curve("epoch_seconds")
+    _, rates = run.curve("images_per_second")
+    reached = np.flatnonzero(values >= target)
+    first = int(reached[0]) if len(reached) else None
+    timed = len(seconds) == len(values)
+    return {
+        "epochs": float(steps[-1]) if len(steps) else np.nan,
+        "wall_seconds": np.nan if run.seconds is None else run.seconds,
+        "train_seconds": float(seconds.sum()) if len(seconds) else np.nan,
+        "images_per_second": float(np.median(rates)) if len(rates) else np.nan,
+        "peak_megabytes": np.nan if run.peak_megabytes is None else run.peak_megabytes,
+        "parameters": _number(run, "parameters"),
+        "flops": _number(run, "flops"),
+        "epochs_to_target": np.nan if first is None else float(steps[first]),
+        "seconds_to_target": np.nan if first is None or not timed else float(seconds[: first + 1].sum()),
+    }
+
+
+def compositions_frame(
+    judgement: Judgement, tables: Mapping[str, CaseTable], metric: str, target: float
+) -> pd.DataFrame:
+    """One row a composition, the best first: score, classes, cost, and how it stands against the best."""
+    contest = judgement.contest
+    column = score_column(metric)
+    score = column.partition("/")[0]
+    curve = watched_curve([run for c in contest.compositions for run in c.runs], metric)
+    rows = []
+    for i in judgement.order:
+        composition, verdict = contest.compositions[i], judgement.verdicts[i]
+        facts = pd.DataFrame([run_facts(run, curve, target) for run in composition.runs])
+        row = {
+            "data": contest.title,
+            "composition": composition.label,
+            "verdict": verdict.place,
+            "runs": len(composition.runs),
+            metric: judgement.means[i],
+            f"{metric}_sd": judgement.sds[i],
+        }
+        row |= class_means([tables[run.id] for run in composition.runs], score)
+        row |= {name: values.mean() for name, values in facts.items()}
+        row["reached_target"] = int(facts["epochs_to_target"].notna().sum())
+        if verdict.paired is not None:
+            row |= paired_columns(verdict.paired, verdict.p_holm)
+        row["data_allowed"] = ", ".join(sorted({run.tags.get("data_allowed", "") for run in composition.runs} - {""}))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def class_means(tables: list[CaseTable], score: str) -> dict[str, float]:
+    """For each class the mean over runs of the mean over cases: `test_dice/<class>`."""
+    names = dict.fromkeys(name for table in tables for name in table.scores if name.startswith(f"{score}/"))
+    found = {}
+    for name in names:
+        defined = [values[np.isfinite(values)] for t in tables if (values := t.scores.get(name)) is not None]
+        means = [values.mean() for values in defined if len(values)]
+        found[f"test_{name}"] = float(np.mean(means)) if means else np.nan
+    return found
+
+
+def paired_columns(paired: Paired, p_holm: float) -> dict[str, float]:
+    """The statistics of a pair under the names that the CSV files use."""
+    return {
+        "difference": paired.difference.mean,
+        "difference_low": paired.difference.low,
+        "difference_high": paired.difference.high,
+        "wilcoxon_p": paired.p,
+        "holm_p": p_holm,
+        "wins": paired.wins,
+        "ties": paired.ties,
+        "losses": paired.losses,
+        "rank_biserial": paired.rank_biserial,
+        "units": paired.units,
+        "seed_pairs": paired.replicates,
+    }
+
+
+def effects_frame(title: str, effects: list[Effect]) -> pd.DataFrame:
+    """One row an effect: a level of a factor in place of another."""
+    return pd.DataFrame(
+        {
+            "data": title,
+            "factor": effect.factor,
+            "level": effect.level,
+            "instead_of": effect.reference,
+            "matched_pairs": len(effect.contexts),
+            **paired_columns(effect.paired, effect.p_holm),
+        }
+        for effect in effects
+    )
+
+
+def runs_frame(judgement: Judgement, metric: str, target: float) -> pd.DataFrame:
+    """One row a run, in the order of the compositions."""
+    contest = judgement.contest
+    rows: list[dict[str, Any]] = []
+    for i in judgement.order:
+        composition = contest.compositions[i]
+        curve = watched_curve(composition.runs, metric)
+        rows += [
+            {
+                "data": contest.title,
+                "composition": composition.label,
+                "run_id": run.id,
+                "run_name": run.name,
+                "seed": run.seed,
+                metric: run.metrics.get(metric, np.nan),
+                **run_facts(run, curve, target),
+                "device": run.tags.get("device", ""),
+                "precision": run.tags.get("precision", ""),
+                "git_commit": run.tags.get("git_commit", "")[:12],
+                "data_digest": run.tags.get("data_digest", "")[:12],
+                "split_digest": run.tags.get("split_digest", "")[:12],
+                "data_allowed": run.tags.get("data_allowed", ""),
+            }
+            for run in composition.runs
+        ]
+    return pd.DataFrame(rows)
+
+
+def _number(run: Run, name: str) -> float:
+    """A fact that a run keeps as a metric or as a tag."""
+    try:
+        return float(run.metrics.get(name, run.tags.get(name, "nan")))
+    except ValueError:
+        return float("nan")

@@ -1,0 +1,66 @@
+"""Numbers of a comparison as a reader sees them, on the page and in a terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seglab.comparison.judgement import Judgement
+from seglab.comparison.statistics import Interval
+
+
+def summary(judgement: Judgement, metric: str) -> str:
+    """The answer in one sentence."""
+    contest = judgement.contest
+    best = contest.compositions[judgement.order[0]].label
+    mean = with_sd(judgement.means[judgement.order[0]], judgement.sds[judgement.order[0]])
+    tied = [contest.compositions[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
+    worse = sum(verdict.place == "worse" for verdict in judgement.verdicts)
+    said = f"{best} has the best {metric}, {mean}."
+    if tied:
+        listed = ", ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
+        said += f" Not shown to be worse: {listed}."
+    if worse:
+        said += f" {worse} composition{'s are' if worse > 1 else ' is'} significantly worse."
+    return said
+
+
+def score(value: float) -> str:
+    """Three decimals; a dash for what is not defined."""
+    return plain(value, "{:.3f}")
+
+
+def with_sd(mean: float, sd: float) -> str:
+    """`0.873 ± 0.012`, without the deviation where there is one run."""
+    return score(mean) if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """With its sign, also for a gain; zero has none."""
+    if np.isnan(value):
+        return "–"
+    text = f"{value:+.{digits}f}".replace("-", "−")
+    return text[1:] if float(f"{value:.{digits}f}") == 0 else text
+
+
+def p_value(value: float) -> str:
+    """Three decimals, and below that only that it is."""
+    return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if np.isnan(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def plain(value: float, form: str) -> str:
+    """The value in this form; a dash for what is not known."""
+    return "–" if np.isnan(value) else form.format(value)
+
+
+def interval(found: Interval) -> str:
+    """Both ends with their signs."""
+    return "–" if np.isnan(found.low) else f"[{signed(found.low)}, {signed(found.high)}]"
