@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -150,6 +152,13 @@ def _dataset_input(operation: Operation) -> DatasetInput:
         profile=json.dumps(operation["profile"]),
     )
     return DatasetInput(found, [InputTag("mlflow.data.context", operation["context"])])
+
+
+def log_model_folder(client: MlflowClient, run_id: str, folder: Path) -> None:
+    """Attach a pyfunc model that lies in a folder to a run, under ids of its own; the folder stays as it is."""
+    with tempfile.TemporaryDirectory(prefix="model") as name:
+        copy = Path(shutil.copytree(folder, Path(name) / MODEL_NAME))
+        _log_model(client, run_id, model(), copy)
 
 
 def _log_model(client: MlflowClient, run_id: str, operation: Operation, attachment: Path | None) -> None:

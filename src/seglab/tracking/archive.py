@@ -1,0 +1,239 @@
+"""Runs as one plain folder: from a cluster's store to a laptop's, whole, with their artifacts and their former ids.
+
+<folder>/archive.json               what it is and which runs it holds
+<folder>/<run id>/run.json          name, status, times, params, tags, data sets, every value of every metric
+<folder>/<run id>/artifacts/        pictures, tables, config
+<folder>/<run id>/model/            the bundle as an MLflow model, where the run has one
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
+
+from seglab.errors import TrackingError
+from seglab.tracking import operations
+from seglab.tracking.bundles import bring
+from seglab.tracking.client import MlflowClient, MlflowException
+from seglab.tracking.selection import search
+from seglab.tracking.store import Store
+
+FORMAT = 1
+CARD_FILE, RUN_FILE = "archive.json", "run.json"
+# On an imported run: the id that it had, and whether all of it has arrived.
+FORMER_ID, COMPLETE = "imported_run_id", "import_complete"
+PARENT = "mlflow.parentRunId"
+_METRICS_AT_ONCE = 1000
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+
+Progress = Callable[[str], None]
+"""Told the name of each run when it is done."""
+
+
+def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progress | None = None) -> Path:
+    """Write runs with everything that the store has of them into a new folder.
+
+    The folder appears under its name when it is whole; what an interruption leaves is a hidden folder beside it, which
+    the next export replaces.
+
+    Args:
+        store: where the runs are.
+        runs: which, at least one.
+        folder: to make.
+        progress: told the name of each run.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        TrackingError: the folder is there already, an artifact is gone, or there is no room.
+    """
+    if folder.exists():
+        raise TrackingError(
+            "a folder that is there already", where=str(folder), remedy="name a new one, or remove it first"
+        )
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        for run in runs:
+            _write_run(store, run, part / run.info.run_id)
+            if progress:
+                progress(run.info.run_name)
+        card = {"format": FORMAT, "runs": [run.info.run_id for run in runs]}
+        (part / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
+        os.replace(part, folder)
+    except OSError as error:
+        raise TrackingError(
+            "the runs cannot be written",
+            where=str(folder),
+            found=str(error),
+            expected="room and permission for all their artifacts",
+            remedy="free some space, or export to another disk; nothing half-written is left",
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def import_runs(store: Store, folder: Path, progress: Progress | None = None) -> dict[str, str]:
+    """Bring an exported folder's runs into a store; those that it has already are left as they are.
+
+    Runs get new ids, and the tag `imported_run_id` says the former one; a child's parent is the imported parent.
+    A run that an interrupted import left unfinished is made anew.
+
+    Returns:
+        The id in this store of each former id.
+
+    Raises:
+        TrackingError: no such folder, a damaged one, or one of a later seglab.
+    """
+    ids = _read_card(folder)
+    stored = [(_read_json(folder / run_id / RUN_FILE), folder / run_id) for run_id in ids]
+    stored.sort(key=lambda pair: PARENT in pair[0]["tags"])  # parents first: children are told their new ids
+    arrived: dict[str, str] = {}
+    for record, place in stored:
+        former = record["run_id"]
+        arrived[former] = _present(store, former) or _read_run(store, record, place, arrived)
+        if progress:
+            progress(record["name"])
+    return arrived
+
+
+def _write_run(store: Store, run: Run, place: Path) -> None:
+    client = store.client
+    place.mkdir(parents=True)
+    _copy(store, run.info.artifact_uri, place / "artifacts", run)
+    models = run.outputs.model_outputs if run.outputs else []
+    if models:
+        location = client.get_logged_model(models[0].model_id).artifact_location
+        _copy(store, location, place / "model", run)
+    history = {
+        name: [[point.step, point.timestamp, point.value] for point in client.get_metric_history(run.info.run_id, name)]
+        for name in run.data.metrics
+    }
+    record = {
+        "run_id": run.info.run_id,
+        "name": run.info.run_name,
+        "experiment": client.get_experiment(run.info.experiment_id).name,
+        "status": run.info.status,
+        "start_time": run.info.start_time,
+        "end_time": run.info.end_time,
+        "params": dict(run.data.params),
+        "tags": dict(run.data.tags),
+        "metrics": history,
+        "datasets": [_dataset_record(one) for one in run.inputs.dataset_inputs] if run.inputs else [],
+    }
+    (place / RUN_FILE).write_text(json.dumps(record), encoding="utf-8")
+
+
+def _copy(store: Store, address: str, target: Path, run: Run) -> None:
+    """Copy a folder of artifacts; only a run that did not come to its end may have logged none."""
+    try:
+        shutil.copytree(bring(store, address), target)
+    except (FileNotFoundError, MlflowException) as error:
+        if run.info.status != "FINISHED":
+            return
+        raise TrackingError(
+            "artifacts that are gone",
+            where=f"run {run.info.run_id} ({run.info.run_name})",
+            found=str(error).splitlines()[0],
+            expected="pictures, tables and model of a finished run",
+            remedy="bring them back from a copy of the folder of runs, or export the other runs",
+        ) from error
+
+
+def _dataset_record(one: DatasetInput) -> dict[str, Any]:
+    found = one.dataset
+    keys = ("name", "digest", "source_type", "source", "profile")
+    return {**{key: getattr(found, key) for key in keys}, "tags": {tag.key: tag.value for tag in one.tags}}
+
+
+def _read_card(folder: Path) -> list[str]:
+    if not (folder / CARD_FILE).is_file():
+        raise TrackingError(
+            "no exported runs here",
+            where=str(folder),
+            found=f"no {CARD_FILE}",
+            expected="a folder that runs.py export wrote",
+            remedy="export them first: python scripts/runs.py export <folder> --study <name>",
+        )
+    card = _read_json(folder / CARD_FILE)
+    if card.get("format") != FORMAT:
+        raise TrackingError(
+            "exported runs of another format",
+            where=str(folder / CARD_FILE),
+            found=card.get("format"),
+            expected=str(FORMAT),
+            remedy="use the seglab that wrote it, or a newer one",
+        )
+    return list(card["runs"])
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise TrackingError(
+            "a damaged export", where=str(file), found=str(error), remedy="copy the folder again from its origin"
+        ) from error
+
+
+def _present(store: Store, former: str) -> str | None:
+    """The id under which the store has this run whole; an unfinished import of it is removed."""
+    same = search(store, f"attributes.run_id = '{former}'")
+    if same:
+        return former
+    whole = None
+    for run in search(store, f"tags.{FORMER_ID} = '{former}'"):
+        if run.data.tags.get(COMPLETE) == "true":
+            whole = run.info.run_id
+        else:
+            store.client.delete_run(run.info.run_id)
+    return whole
+
+
+def _read_run(store: Store, record: Mapping[str, Any], place: Path, arrived: Mapping[str, str]) -> str:
+    client = store.client
+    experiment = store.experiment_id(record["experiment"])
+    tags = {**record["tags"], FORMER_ID: record["run_id"], COMPLETE: "false"}
+    if PARENT in tags:
+        tags[PARENT] = arrived.get(tags[PARENT], tags[PARENT])
+    made = client.create_run(experiment, start_time=record["start_time"], run_name=record["name"], tags=tags)
+    run_id = made.info.run_id
+    operations.log_params(client, run_id, record["params"])
+    _log_history(client, run_id, record["metrics"])
+    inputs = [
+        DatasetInput(
+            Dataset(**{key: value for key, value in one.items() if key != "tags"}),
+            [InputTag(key, value) for key, value in one["tags"].items()],
+        )
+        for one in record["datasets"]
+    ]
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
+    if (place / "artifacts").is_dir():
+        client.log_artifacts(run_id, str(place / "artifacts"))
+    if (place / "model").is_dir():
+        operations.log_model_folder(client, run_id, place / "model")
+    # A run that was under way when it was exported has no one here who could end it.
+    status = record["status"] if record["status"] in _ENDED else "KILLED"
+    client.set_terminated(run_id, status, record["end_time"] or record["start_time"])
+    client.set_tag(run_id, COMPLETE, "true")
+    return run_id
+
+
+def _log_history(client: MlflowClient, run_id: str, history: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    points = [
+        Metric(name, value, int(timestamp), int(step))
+        for name, values in history.items()
+        for step, timestamp, value in values
+    ]
+    for start in range(0, len(points), _METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=points[start : start + _METRICS_AT_ONCE])

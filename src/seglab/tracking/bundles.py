@@ -1,0 +1,179 @@
+"""From a word to a bundle: a run's id, a registered model, or a folder; also in a store that has been moved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from mlflow.entities import Run
+
+from seglab.errors import TrackingError, nearest
+from seglab.tracking.client import MlflowException, mlflow
+from seglab.tracking.store import Store, open_store
+
+RUNS = Path("mlruns")
+REGISTERED = "models:/"
+_CARD_FILE = "bundle.json"
+
+
+@dataclass(frozen=True)
+class FoundBundle:
+    """A bundle on this machine, and the run that made it.
+
+    Attributes:
+        folder: the bundle.
+        run: the run that recorded it; None for a folder that was named as such.
+        store: where the run is recorded; None without a run.
+    """
+
+    folder: Path
+    run: Run | None = None
+    store: Store | None = None
+
+
+def find_bundle(reference: str | Path, uri: str | None = None, directory: Path = RUNS) -> Path:
+    """The folder of a bundle, as `resolve_bundle` finds it."""
+    return resolve_bundle(reference, uri, directory).folder
+
+
+def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Path = RUNS) -> FoundBundle:
+    """The bundle that a word means, brought to this machine if it lies elsewhere.
+
+    Args:
+        reference: a folder; `models:/<name>@<alias>` or `models:/<name>/<version>`; else the id of a run.
+        uri: the tracking store, None for the one in `directory`.
+        directory: the local folder of runs.
+
+    Raises:
+        TrackingError: no such run, model, alias or version; a run without a bundle; a bundle that was deleted.
+    """
+    word = str(reference)
+    if Path(word).exists():
+        return FoundBundle(Path(word))
+    if "/" in word and not word.startswith(REGISTERED):
+        raise TrackingError(
+            "no such bundle",
+            where=word,
+            expected="a folder that exists, the id of a run, or models:/<name>@<alias>",
+            remedy="check the path; it is taken from the folder that the command was started in",
+        )
+    store = open_store(uri, directory)
+    run_id, model_id = _registered(store, word) if word.startswith(REGISTERED) else (word, None)
+    run = store.run(run_id)
+    recorded = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
+    if not recorded and model_id is None:
+        raise TrackingError(
+            "a run without a model bundle",
+            where=f"run {run_id} ({run.info.run_name})",
+            found=f"status {run.info.status}",
+            expected="a run that FINISHED: the bundle is recorded after the last epoch",
+            remedy="resume it (train.py resume=<id>), or choose another; make ui shows them",
+        )
+    try:
+        location = store.client.get_logged_model(model_id or recorded[-1]).artifact_location
+        folder = bring(store, location)
+    except (MlflowException, OSError) as error:
+        raise _gone(store, run, str(error)) from error
+    card = next(folder.rglob(_CARD_FILE), None)
+    if card is None:
+        raise _gone(store, run, f"no {_CARD_FILE} in {folder}")
+    return FoundBundle(card.parent, run, store)
+
+
+def run_file(store: Store, run: Run, path: str) -> Path:
+    """A file among the artifacts of a run, brought to this machine if it lies elsewhere.
+
+    Raises:
+        TrackingError: it is not there.
+    """
+    try:
+        found = bring(store, run.info.artifact_uri.rstrip("/") + "/" + path)
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            "an artifact that is gone",
+            where=f"run {run.info.run_id} ({run.info.run_name})",
+            found=f"no {path} in {run.info.artifact_uri}: {_first_line(error)}",
+            remedy="bring it back from a copy of the folder of runs, or choose another run",
+        ) from error
+    return found
+
+
+def bring(store: Store, address: str) -> Path:
+    """A file or folder of the store's artifacts on this machine, downloaded where a server keeps it.
+
+    Recorded addresses are absolute. In an embedded store that was moved, what lies at the same place below its present
+    folder is taken instead.
+
+    Raises:
+        OSError, MlflowException: it is not there.
+    """
+    local = local_path(store, address)
+    if local is None:
+        mlflow.set_tracking_uri(store.uri)
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+    if not local.exists():
+        raise FileNotFoundError(f"no such file or folder: {local}")
+    return local
+
+
+def local_path(store: Store, address: str) -> Path | None:
+    """Where an address of an embedded store lies now, whether it exists or not; None for one that a server keeps."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("", "file"):
+        return None
+    recorded = Path(unquote(parts.path))
+    if not recorded.exists():
+        for place, name in enumerate(recorded.parts):
+            if name == "artifacts":
+                moved = store.directory.joinpath(*recorded.parts[place:])
+                if moved.exists() or moved.parent.exists():
+                    return moved
+    return recorded
+
+
+def _registered(store: Store, word: str) -> tuple[str, str | None]:
+    """Id of the run, and of its logged model where the version knows it."""
+    name, at, alias = word.removeprefix(REGISTERED).partition("@")
+    version = ""
+    if not at:
+        name, _, version = name.partition("/")
+    try:
+        found = (
+            store.client.get_model_version_by_alias(name, alias)
+            if at
+            else store.client.get_model_version(name, version)
+        )
+    except MlflowException as error:
+        known = {model.name: sorted(model.aliases) for model in store.client.search_registered_models()}
+        told = ", ".join(f"{key} ({', '.join(f'@{a}' for a in value) or 'no alias'})" for key, value in known.items())
+        raise TrackingError(
+            "no such registered model",
+            where=word,
+            found=_first_line(error),
+            expected=f"one of: {told}" if known else "any: no model is registered in this store",
+            remedy=nearest(name, known) if name not in known else nearest(alias, known[name]),
+        ) from error
+    if not found.run_id:
+        raise TrackingError(
+            "a registered model without a run",
+            where=word,
+            found=f"source {found.source}",
+            expected="a version that a run recorded",
+            remedy="give the bundle's folder: bundle=<path>",
+        )
+    return found.run_id, found.model_id
+
+
+def _gone(store: Store, run: Run, found: str) -> TrackingError:
+    return TrackingError(
+        "a model bundle that is gone",
+        where=f"run {run.info.run_id} ({run.info.run_name})",
+        found=found.splitlines()[0] if found else "",
+        expected=f"the files that the run recorded, below {store.directory / 'artifacts'} or on the server",
+        remedy="bring them back from a copy of the folder of runs, or train again",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,152 @@
+"""Runs as one folder: nothing is lost on the way, nothing arrives twice, nothing half-written is left."""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toys
+from mlflow.entities import Run
+
+from seglab.errors import TrackingError
+from seglab.tracking.archive import COMPLETE, FORMER_ID, PARENT, export_runs, import_runs
+from seglab.tracking.selection import runs_of_study, search
+from seglab.tracking.store import Store, open_store
+from seglab.tracking.tracker import Tracker
+
+
+def store_in(folder: Path) -> Store:
+    return open_store(None, toys.fresh_store(folder / "mlruns"))
+
+
+def trained(store: Store, *, fail: bool = False, tags: dict[str, str] | None = None) -> str:
+    tracked = Tracker(
+        toys.tracking(), store.directory, run_name="UNet_DiceLoss_Adam", params={"seed": 1}, tags=tags or {}
+    )
+    try:
+        with tracked:
+            tracked.emit({"val_dice": 0.25, "train_loss": math.inf}, 1)
+            tracked.emit({"val_dice": 0.5, "val_iou": math.nan}, 2)
+            tracked.log_text("seed: 1\n", "config/config.yaml")
+            tracked.log_dataset("toys/train", "e" * 64, "training", "built in", {"cases": 140})
+            if fail:
+                raise RuntimeError("told to fail")
+    except RuntimeError:
+        pass
+    return tracked.run_id
+
+
+def content(store: Store, run: Run) -> dict[str, Any]:
+    """What must be the same in both stores."""
+    history = {
+        name: [(m.step, m.timestamp, str(m.value)) for m in store.client.get_metric_history(run.info.run_id, name)]
+        for name in run.data.metrics
+    }
+    info = run.info
+    return {
+        "info": (info.run_name, info.status, info.start_time, info.end_time),
+        "params": run.data.params,
+        "tags": {key: tag for key, tag in run.data.tags.items() if key not in (FORMER_ID, COMPLETE, PARENT)},
+        "history": history,
+        "data": [(one.dataset.name, one.dataset.digest, one.dataset.profile) for one in run.inputs.dataset_inputs],
+        "files": {
+            str(path.relative_to(root)): path.read_bytes()
+            for root in [Path(info.artifact_uri.removeprefix("file://"))]
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        },
+    }
+
+
+def test_runs_arrive_whole_with_their_former_ids(tmp_path: Path) -> None:
+    here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
+    parent = trained(here, tags={"study": "losses"})
+    child = trained(here, fail=True, tags={"study": "losses", PARENT: parent})
+    told: list[str] = []
+    folder = export_runs(here, runs_of_study(here, "losses"), tmp_path / "runs", told.append)
+    assert len(told) == 2
+    arrived = import_runs(there, folder)
+    assert set(arrived) == {parent, child}
+    for former, new in arrived.items():
+        assert former != new
+        assert content(there, there.run(new)) == content(here, here.run(former))
+        assert there.run(new).data.tags[FORMER_ID] == former
+    assert there.run(arrived[child]).data.tags[PARENT] == arrived[parent]
+    assert there.run(arrived[child]).info.status == "FAILED"
+    assert there.run(arrived[parent]).data.metrics["val_dice"] == 0.5
+
+
+def test_importing_again_changes_nothing_and_mends_what_was_interrupted(tmp_path: Path) -> None:
+    here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
+    run = trained(here)
+    folder = export_runs(here, [here.run(run)], tmp_path / "runs")
+    first = import_runs(there, folder)
+    assert import_runs(there, folder) == first
+    assert import_runs(here, folder) == {run: run}  # where it came from
+    # As a process leaves it that was killed in the middle.
+    there.client.set_tag(first[run], COMPLETE, "false")
+    again = import_runs(there, folder)
+    assert again[run] != first[run]
+    assert [r.info.run_id for r in search(there, "")] == [again[run]]
+
+
+def test_a_run_under_way_arrives_as_killed(tmp_path: Path) -> None:
+    here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
+    run = trained(here)
+    here.client.update_run(run, status="RUNNING")
+    folder = export_runs(here, [here.run(run)], tmp_path / "runs")
+    assert there.run(import_runs(there, folder)[run]).info.status == "KILLED"
+
+
+def test_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    run = trained(store)
+    place = Path(store.run(run).info.artifact_uri.removeprefix("file://"))
+    (place / "large.bin").write_bytes(bytes(200_000))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(TrackingError, match="cannot be written") as caught:
+            export_runs(store, [store.run(run)], tmp_path / "out" / "runs")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    assert "free some space" in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    run = trained(store)
+    place = Path(store.run(run).info.artifact_uri.removeprefix("file://"))
+    place.rename(place.with_name("elsewhere"))
+    with pytest.raises(TrackingError, match="artifacts that are gone") as caught:
+        export_runs(store, [store.run(run)], tmp_path / "runs")
+    assert run in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(TrackingError, match="there already"):
+        export_runs(store, [store.run(trained(store))], tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"), [("none", "no exported runs here"), ("card", "another format"), ("run", "damaged export")]
+)
+def test_bad_folders_are_refused(tmp_path: Path, damage: str, word: str) -> None:
+    store, folder = store_in(tmp_path), tmp_path / "runs"
+    if damage != "none":
+        run = trained(store)
+        export_runs(store, [store.run(run)], folder)
+        if damage == "card":
+            (folder / "archive.json").write_text(json.dumps({"format": 99, "runs": []}))
+        else:
+            (folder / run / "run.json").write_text('{"run_id": "tru')
+    with pytest.raises(TrackingError, match=word):
+        import_runs(store, folder)
