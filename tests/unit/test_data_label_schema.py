@@ -149,7 +149,7 @@ def test_cityscapes_is_what_its_own_scripts_say():
     categories = built_in_schema("cityscapes").classes("categories").label_map
     for row in official:
         if row.id >= 0:
-            expected = 255 if row.catId == 0 else row.catId - 1
+            expected = 255 if row.categoryId == 0 else row.categoryId - 1
             assert categories.ids(np.array([row.id], np.uint8), "m").tolist() == [expected]
 
 

@@ -6,11 +6,16 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from seglab.data.cases import Case, Sample, natural_key
 from seglab.data.digest import digest_files
-from seglab.data.image_files import IMAGE_ENDINGS, read_image_file, read_mask_file
+from seglab.data.image_files import IMAGE_ENDINGS, count_pages, read_image_file, read_mask_file
 from seglab.data.label_schema import Classes
 from seglab.errors import DataError, nearest
+
+# What a group pattern must be for all pages of a file to be one group: captures `stack` of the case `stack#3`.
+FILE_OF_PAGE = r"^(.+?)(?:#[0-9]+)?$"
 
 
 class ImageCases:
@@ -43,7 +48,7 @@ class ImageCases:
         self._labels, self._pages = classes.label_map, dict(pages or {})
         self.task = classes.task(rank=2, channels=self._image(self.cases[0]).shape[-1])
 
-    def _image(self, case: Case):
+    def _image(self, case: Case) -> np.ndarray:
         return read_image_file(case.image[0], page=self._pages.get(case.id))
 
     def read_image(self, case: Case) -> Sample:
@@ -116,7 +121,7 @@ def files_by_stem(root: Path, folder: str, key: str) -> dict[str, Path]:
     for entry in sorted(path.iterdir()):
         if entry.name.startswith(".") or not entry.is_file() or entry.suffix.lower() not in IMAGE_ENDINGS:
             continue
-        stem = _stem(entry)
+        stem = stem_of(entry)
         if stem in found:
             raise DataError(
                 "two files of one name",
@@ -169,7 +174,36 @@ def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Non
             )
 
 
-def _stem(path: Path) -> str:
+def expand_pages(
+    pairs: Mapping[str, tuple[Path, Path]],
+) -> tuple[dict[str, tuple[Path, Path]], dict[str, int]]:
+    """Cases of the pages of TIFF files, `<id>#1`, `<id>#2`, where image and mask have several.
+
+    Args:
+        pairs: image and mask file by case id.
+
+    Returns:
+        The pairs with a case for each page, and which page, from 0, each of these cases is.
+    """
+    files: dict[str, tuple[Path, Path]] = {}
+    page_of: dict[str, int] = {}
+    for case_id, (image, mask) in pairs.items():
+        pages, mask_pages = count_pages(image), count_pages(mask)
+        if pages != mask_pages:
+            raise DataError(
+                "a mask with another number of pages than its image",
+                where=str(mask),
+                found=f"{mask_pages} pages",
+                expected=f"{pages}, as {image}",
+                remedy="export the mask with a page for each page of the image",
+            )
+        numbered = {f"{case_id}#{page + 1}": page for page in range(pages)} if pages > 1 else {}
+        files |= dict.fromkeys(numbered or (case_id,), (image, mask))
+        page_of |= numbered
+    return files, page_of
+
+
+def stem_of(path: Path) -> str:
     """The name without its ending, the same for an é in one character (Linux, Windows) or in two (macOS)."""
     try:
         path.name.encode()

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.constraints import PositiveInt
-from seglab.data.cases import Case, assign_groups, natural_key
-from seglab.data.image_cases import ImageCases, check_partners, files_by_stem
-from seglab.data.image_files import count_pages
+from seglab.data.cases import Case, assign_groups
+from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, check_partners, expand_pages, files_by_stem
 from seglab.data.label_schema import declared_classes
-from seglab.errors import DataError
-
-# The name of the file that holds the page stack#3.
-_FILE_OF_PAGE = r"^(.+?)(?:#[0-9]+)?$"
 
 
 class ImageFolder(ImageCases):
@@ -54,33 +49,9 @@ class ImageFolder(ImageCases):
         image_files = files_by_stem(Path(root), images, "data.images")
         mask_files = files_by_stem(Path(root), masks, "data.masks")
         check_partners(image_files, mask_files)
-        files, pages = _cases_of_files(image_files, mask_files)
+        files, pages = expand_pages({stem: (image_files[stem], mask_files[stem]) for stem in image_files})
         if pages and group_pattern is None:
-            group_pattern = _FILE_OF_PAGE
+            group_pattern = FILE_OF_PAGE
         groups = assign_groups(list(files), pattern=group_pattern, block_size=block_size)
         cases = [Case(i, (str(image),), str(mask), groups[i]) for i, (image, mask) in files.items()]
         super().__init__(Path(root).name or "image_folder", cases, classes, pages=pages)
-
-
-def _cases_of_files(
-    images: Mapping[str, Path], masks: Mapping[str, Path]
-) -> tuple[dict[str, tuple[Path, Path]], dict[str, int]]:
-    """Image and mask file of each case id, and which page of them a case is, where they have several."""
-    files: dict[str, tuple[Path, Path]] = {}
-    page_of: dict[str, int] = {}
-    for stem in sorted(images, key=natural_key):
-        image, mask = images[stem], masks[stem]
-        pages, mask_pages = count_pages(image), count_pages(mask)
-        if pages != mask_pages:
-            raise DataError(
-                "a mask with another number of pages than its image",
-                finding="size-mismatch",
-                where=str(mask),
-                found=f"{mask_pages} pages",
-                expected=f"{pages}, as {image}",
-                remedy="export the mask with a page for each page of the image",
-            )
-        numbered = {f"{stem}#{page + 1}": page for page in range(pages)} if pages > 1 else {}
-        files |= dict.fromkeys(numbered or (stem,), (image, mask))
-        page_of |= numbered
-    return files, page_of

@@ -1,0 +1,233 @@
+"""Image and mask files listed in CSV tables."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglab.data.cases import Case, assign_groups
+from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages, stem_of
+from seglab.data.label_schema import declared_classes
+from seglab.data.splits import SPLIT_NAMES
+from seglab.errors import ConfigError, DataError, nearest
+
+_TABLE_OF = {name: f"{name}_paths.csv" for name in SPLIT_NAMES}
+
+
+@dataclass(frozen=True)
+class _Row:
+    image: Path
+    mask: Path
+    split: str | None
+    group: str | None
+    name: str  # the path as it is written, without its ending
+    where: str
+
+
+class Csv(ImageCases):
+    """2D images and masks that tables list, with a column each; paths are relative to their table.
+
+    Args:
+        root: a folder with `train_paths.csv`, `val_paths.csv`, `test_paths.csv`, or one table. Two or three tables are
+            the split; one that is absent leaves its split empty. A single one is split by its column `split_column`,
+            and by shares when it has no such column.
+        image_column, mask_column: columns of the paths.
+        split_column: of a single table; its cells are `train`, `val` or `test`.
+        group_column: cases with equal cells stay in one split; None for no such column.
+        group_pattern: a regular expression on the case id in its place; see `seglab.data.cases.assign_groups`.
+        label_values, class_names, ignore_value, label_schema: as of `seglab.data.image_folder.ImageFolder`.
+
+    The id of a case is its file name without ending, or, where two files share one, the path; pages of a TIFF are cases
+    of one group.
+
+    Raises:
+        ConfigError: a group column and a group pattern.
+        DataError: a table, column, cell or file that is missing, an image listed twice; on reading, as `ImageCases`.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        image_column: str = "image",
+        mask_column: str = "mask",
+        split_column: str = "split",
+        group_column: str | None = None,
+        group_pattern: str | None = None,
+        label_values: Sequence[int] = (0, 1),
+        class_names: Sequence[str] | None = None,
+        ignore_value: int | None = None,
+        label_schema: str | None = None,
+    ):
+        if group_column is not None and group_pattern is not None:
+            raise ConfigError(
+                "two ways to group the cases",
+                where="data.group_column, data.group_pattern",
+                found=f"{group_column} and {group_pattern}",
+                expected="one of them",
+                remedy="set the other to null",
+            )
+        classes = declared_classes(label_values, class_names, ignore_value, label_schema)
+        rows: list[_Row] = []
+        for split, table in _tables(Path(root)):
+            columns = [image_column, mask_column, *([group_column] if group_column else [])]
+            rows += _read_table(table, columns, split, split_column)
+        by_id = _by_id(rows)
+        files, pages = expand_pages({case_id: (row.image, row.mask) for case_id, row in by_id.items()})
+        row_of = {i: by_id[i.rpartition("#")[0] if i in pages else i] for i in files}
+        if group_column is None:
+            groups = assign_groups(list(files), pattern=FILE_OF_PAGE if pages and not group_pattern else group_pattern)
+        else:
+            groups = {i: str(row.group) for i, row in row_of.items()}
+        super().__init__(
+            Path(root).resolve().stem,
+            [Case(i, (str(image),), str(mask), groups[i]) for i, (image, mask) in files.items()],
+            classes,
+            split=_split(row_of),
+            pages=pages,
+        )
+
+
+def _tables(root: Path) -> list[tuple[str | None, Path]]:
+    """The tables with the split that each is of; None for one whose split a column may say."""
+    if root.is_file():
+        return [(None, root)]
+    found: list[tuple[str | None, Path]] = [
+        (name, root / table) for name, table in _TABLE_OF.items() if (root / table).is_file()
+    ]
+    if not found:
+        raise DataError(
+            "no table of images",
+            where="data.root",
+            found=str(root.resolve()) + ("" if root.exists() else ", which is not there"),
+            expected="a CSV file, or a folder with " + ", ".join(_TABLE_OF.values()),
+            remedy="give its path: data.root=…",
+        )
+    return found if len(found) > 1 else [(None, found[0][1])]
+
+
+def _read_table(table: Path, columns: Sequence[str], split: str | None, split_column: str) -> list[_Row]:
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+        # A spreadsheet writes a semicolon where the comma stands in numbers.
+        head = text.partition("\n")[0]
+        reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=head.count), skipinitialspace=True)
+        lines = [(reader.line_num, line) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            "a table that cannot be read",
+            where=str(table),
+            found=f"{type(error).__name__}: {error}",
+            expected="comma-separated values in UTF-8",
+            remedy="save it as CSV, UTF-8",
+        ) from error
+    there = [name for name in reader.fieldnames or () if name]
+    for column in columns:
+        if column not in there:
+            raise DataError(
+                "a table without a column that is needed",
+                where=str(table),
+                found="columns " + ", ".join(there) if there else "no header line",
+                expected=column,
+                remedy=nearest(column, there) or "name the columns: data.image_column=… data.mask_column=…",
+            )
+    if not lines:
+        raise DataError(
+            "a table without rows",
+            where=str(table),
+            found="a header and nothing below",
+            expected="a row for each image",
+            remedy="list the images, or remove the table",
+        )
+    if split is None and split_column in there:
+        columns = [*columns, split_column]
+    rows = []
+    for number, line in lines:
+        where = f"{table}, line {number}"
+        cells = {column: _cell(line, column, where) for column in columns}
+        said = cells.get(split_column) if split is None else split
+        if said is not None and said not in SPLIT_NAMES:
+            raise DataError(
+                "a split that does not exist",
+                where=f"{where}, column {split_column}",
+                found=said,
+                expected=", ".join(SPLIT_NAMES),
+                remedy=nearest(said, SPLIT_NAMES) or "correct the cell",
+            )
+        image, mask, *group = (cells[column] for column in columns if column != split_column)
+        rows.append(
+            _Row(
+                image=_file(table, image, where),
+                mask=_file(table, mask, where),
+                split=said,
+                group=group[0] if group else None,
+                name=unicodedata.normalize("NFC", str(Path(image).with_suffix(""))),
+                where=where,
+            )
+        )
+    return rows
+
+
+def _cell(line: Mapping[str, str | None], column: str, where: str) -> str:
+    cell = (line.get(column) or "").strip()
+    if not cell:
+        raise DataError(
+            "an empty cell in a table of images",
+            where=f"{where}, column {column}",
+            found="nothing",
+            expected="a value in every row",
+            remedy="fill the cell, or remove the row",
+        )
+    return cell
+
+
+def _file(table: Path, cell: str, where: str) -> Path:
+    # A name with an accent may be stored in one character or in two.
+    for spelling in (cell, unicodedata.normalize("NFC", cell), unicodedata.normalize("NFD", cell)):
+        path = table.parent / spelling
+        if path.is_file():
+            return path
+    raise DataError(
+        "a file that is not there",
+        where=where,
+        found=f"no {table.parent / cell}",
+        expected=f"a file, at a path relative to {table.parent} or absolute",
+        remedy="correct the path, restore the file, or remove the row",
+    )
+
+
+def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:
+    first: dict[Path, _Row] = {}
+    for row in rows:
+        other = first.setdefault(row.image.resolve(), row)
+        if other is not row:
+            raise DataError(
+                "an image that is listed twice",
+                where=row.where,
+                found=f"{row.image}, listed in {other.where} too",
+                expected="each image in one row, and so in one split",
+                remedy="remove one of the rows",
+            )
+    names = [stem_of(row.image) for row in rows]
+    if len(set(names)) < len(names):
+        names = [row.name for row in rows]
+    by_id = dict(zip(names, rows, strict=True))
+    if len(by_id) < len(rows):
+        other = next(row for row, name in zip(rows, names, strict=True) if by_id[name] is not row)
+        raise DataError(
+            "two images of one name",
+            where=other.where,
+            found=f"{other.image} and {by_id[other.name].image}",
+            expected="names that differ in more than the ending, since scores and splits are kept by them",
+            remedy="rename one of them",
+        )
+    return by_id
+
+
+def _split(row_of: Mapping[str, _Row]) -> dict[str, list[str]] | None:
+    if any(row.split is None for row in row_of.values()):
+        return None
+    return {name: [i for i, row in row_of.items() if row.split == name] for name in SPLIT_NAMES}
