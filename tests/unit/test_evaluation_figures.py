@@ -223,7 +223,7 @@ def test_best_median_and_worst_are_read_and_predicted_again() -> None:
             return Sample(np.full((2, 2, 1), int(case.id[1])), np.ones((2, 2), np.uint8), (1.0, 2.0), np.eye(4))
 
     class Predictor:
-        def predict(self, image: np.ndarray) -> np.ndarray:
+        def predict(self, image: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
             return image[..., 0] + 1
 
     scores = pd.DataFrame({"id": ["c0", "c1", "c2", "c3"], "dice": [0.5, 0.9, math.nan, 0.1]})

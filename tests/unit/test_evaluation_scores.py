@@ -60,7 +60,7 @@ class Copying:
     def __init__(self, task: Task):
         self.task = task
 
-    def predict(self, image: np.ndarray) -> np.ndarray:
+    def predict(self, image: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
         return image[..., 0].copy()
 
 
@@ -187,6 +187,7 @@ def test_two_cases_by_hand() -> None:
         "test_dice/object": 11 / 15,
         "test_iou/object": 7 / 12,
         "test_dice/background": 3 / 5,
+        "test_iou_frequency_weighted": 5 / 8,
         "test_cases": 3,
         "test_cases_undefined": 1,
     }
@@ -195,6 +196,32 @@ def test_two_cases_by_hand() -> None:
     assert metrics["test_dice_ci_high"] == pytest.approx(4 / 5)
     assert set(metrics) == {*expected, "test_dice_ci_low", "test_dice_ci_high", "test_iou/background"}
     assert all(isinstance(value, float) for value in metrics.values())
+
+
+def test_the_volume_error_by_hand() -> None:
+    # 2 pixels, of which 1 is found, and 2 made up: 3 / 2 - 1. Everything missed: -1. Nothing there: undefined.
+    cases = evaluate(
+        BINARY, ([[1, 1, 0, 0]], [[1, 0, 1, 1]]), ([[1, 1]], [[0, 0]]), ([[0, 0]], [[0, 1]]), ([[1, 0]], [[0, 1]])
+    ).cases
+    np.testing.assert_equal(cases["volume_error/object"].tolist(), [0.5, -1, NAN, 0])
+
+
+def test_iou_with_void() -> None:
+    # Void is a class of its own that the means leave out; under its own name it counts as one more.
+    task = Task(rank=2, channels=1, class_names=("road", "car", "void"), unscored=(2,))
+    # Case 0: road TP 1 FN 1: 1/2; car TP 1 FP 1: 1/2; void 1. Case 1: road 1; void never right, 0; car FP, 0.
+    cases, confusion = evaluate(task, ([[0, 0, 1, 2]], [[0, 1, 1, 2]]), ([[0, 0, 2, 2]], [[0, 0, 1, 1]]))
+    metrics = aggregate(cases, confusion, task)
+    assert metrics["test_iou"] == pytest.approx((1 / 2 + (1 + 0) / 2) / 2)
+    assert metrics["test_iou_with_void"] == pytest.approx(((1 / 2 + 1 / 2 + 1) / 3 + (1 + 0 + 0) / 3) / 2)
+    # Together: road 3/4, car 1/4 (TP 1, FP 3), void 1/3. Road has 4 true pixels, car 1.
+    assert metrics["test_iou_dataset"] == pytest.approx((3 / 4 + 1 / 4) / 2)
+    assert metrics["test_iou_dataset_with_void"] == pytest.approx((3 / 4 + 1 / 4 + 1 / 3) / 3)
+    assert metrics["test_iou_frequency_weighted"] == pytest.approx((4 * 3 / 4 + 1 * 1 / 4) / 5)
+    assert metrics["test_dice_dataset_with_void"] == pytest.approx((6 / 7 + 2 / 5 + 1 / 2) / 3)
+    background = Task(rank=2, channels=1, class_names=("background", "car"))
+    cases, confusion = evaluate(background, ([[0, 1]], [[0, 1]]))
+    assert not [name for name in aggregate(cases, confusion, background) if "_with_" in name]
 
 
 def test_nothing_defined_is_nan_and_not_an_error() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seglab.confusion import dice_iou, macro
+from seglab.evaluation.shapes import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
 from seglab.task import Task
 
 RESAMPLES = 10_000
@@ -19,36 +21,83 @@ COUNTS_AT_ONCE = 4_000_000  # bounds the memory of the bootstrap to some ten meg
 
 
 def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
-    """The final metrics of a run.
+    """The final metrics of a run: those of `summary` under `test_…`."""
+    return {f"test_{name}": value for name, value in summary(cases, confusion, task).items()}
 
-    `test_dice`, `test_iou`: mean over the cases of the case's mean over its classes without background. A class that
-    neither truth nor prediction holds counts in no case, a case without any class left counts in no mean.
-    `test_dice/<class>`, `test_iou/<class>`: mean over the cases in which the class is defined, background included.
-    `test_dice_dataset`, `test_iou_dataset`: from the counts of all cases together, so large cases weigh more.
-    `test_dice_ci_low`, `test_dice_ci_high`: see `bootstrap_interval`.
-    `test_cases`, `test_cases_undefined`: how many cases, and how many of them have no Dice.
+
+def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
+    """What is read off the counts of a set of cases.
+
+    `dice`, `iou`: mean over the cases of the case's mean over the scored classes. A class that neither truth nor
+    prediction holds counts in no case, a case without any class left counts in no mean.
+    `dice/<class>`, `iou/<class>`: mean over the cases in which the class is defined, unscored classes included.
+    `dice_dataset`, `iou_dataset`: from one confusion matrix of all cases together, so large cases weigh more; the
+    second is what road scenes call mIoU.
+    `iou_frequency_weighted`: from that matrix too, each scored class weighted with its share of their true pixels (Long
+    et al., Fully convolutional networks for semantic segmentation, 2015).
+    `dice_ci_low`, `dice_ci_high`: see `bootstrap_interval`.
+    `cases`, `cases_undefined`: how many cases, and how many of them have no Dice.
+    `…_with_<class>` of `dice`, `iou`, `dice_dataset` and `iou_dataset`: the same means with an unscored class that is
+    no background (id 0), such as void, counted as one more class.
 
     Args:
         cases: one row a case with the columns of `seglab.evaluation.cases.score_case`.
         confusion: `(K, K)` counts of all cases.
-        task: names of the classes.
+        task: names of the classes, and which are scored.
     """
-    dice, iou = dice_iou(confusion)
+    per_class = dict(zip(("dice", "iou"), dice_iou(confusion), strict=True))
     low, high = bootstrap_interval(cases[["dice"]].to_numpy(float))[0]
     metrics = {
-        "test_dice": _mean(cases["dice"]),
-        "test_iou": _mean(cases["iou"]),
-        "test_dice_ci_low": float(low),
-        "test_dice_ci_high": float(high),
-        "test_dice_dataset": macro(dice, task),
-        "test_iou_dataset": macro(iou, task),
-        "test_cases": float(len(cases)),
-        "test_cases_undefined": float(cases["dice"].isna().sum()),
+        "dice": _mean(cases["dice"]),
+        "iou": _mean(cases["iou"]),
+        "dice_ci_low": float(low),
+        "dice_ci_high": float(high),
+        "dice_dataset": macro(per_class["dice"], task),
+        "iou_dataset": macro(per_class["iou"], task),
+        "iou_frequency_weighted": _frequency_weighted(confusion, per_class["iou"], task),
+        "cases": float(len(cases)),
+        "cases_undefined": float(cases["dice"].isna().sum()),
     }
     for name in task.class_names:
-        metrics[f"test_dice/{name}"] = _mean(cases[f"dice/{name}"])
-        metrics[f"test_iou/{name}"] = _mean(cases[f"iou/{name}"])
+        metrics[f"dice/{name}"] = _mean(cases[f"dice/{name}"])
+        metrics[f"iou/{name}"] = _mean(cases[f"iou/{name}"])
+    for k in task.unscored:
+        if k:
+            more = replace(task, unscored=tuple(other for other in task.unscored if other != k))
+            names = [task.class_names[other] for other in more.scored]
+            for score, values in per_class.items():
+                columns = cases[[f"{score}/{name}" for name in names]]
+                metrics[f"{score}_with_{task.class_names[k]}"] = _mean(columns.mean(axis=1))
+                metrics[f"{score}_dataset_with_{task.class_names[k]}"] = macro(values, more)
     return metrics
+
+
+def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str, float]:
+    """What is made of the columns of `seglab.evaluation.shapes.score_shapes`, for the scored classes.
+
+    `hd95_nonempty`, `assd_nonempty`, `nsd_<tolerance><unit>`: means over the cases that have them, also `/<class>`.
+    `one_empty/<class>`: cases in which only truth or only prediction holds the class, so that no distance tells of it.
+    `precision/<class>`, `recall/<class>`, `lesion_precision/<class>`, `lesion_recall/<class>`: means over the cases.
+    `lesion_recall_dataset/<class>`, `lesion_precision_dataset/<class>`: of the lesions of all cases together.
+    `volume_error/<class>`: mean with its sign, which shows a bias; `volume_error_abs/<class>`: mean of its size.
+    """
+    metrics = {name: _mean(cases[name]) for name in distance_names(task, tolerance)}
+    for k in task.scored:
+        name = task.class_names[k]
+        for score in (*distance_names(task, tolerance), "precision", "recall", *LESION_SHARES, "volume_error"):
+            metrics[f"{score}/{name}"] = _mean(cases[f"{score}/{name}"])
+        metrics[f"volume_error_abs/{name}"] = _mean(cases[f"volume_error/{name}"].abs())
+        metrics[f"one_empty/{name}"] = float(((cases[f"true/{name}"] > 0) != (cases[f"predicted/{name}"] > 0)).sum())
+        true, predicted, found, right = (cases[f"{count}/{name}"].sum() for count in LESION_COUNTS)
+        metrics[f"lesion_recall_dataset/{name}"] = found / true if true else np.nan
+        metrics[f"lesion_precision_dataset/{name}"] = right / predicted if predicted else np.nan
+    return metrics
+
+
+def _frequency_weighted(confusion: np.ndarray, iou: np.ndarray, task: Task) -> float:
+    scored = list(task.scored)
+    weight = confusion.sum(axis=1)[scored].astype(float)
+    return float((weight * np.nan_to_num(iou[scored])).sum() / weight.sum()) if weight.sum() else np.nan
 
 
 def bootstrap_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -121,6 +170,34 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
     )
     dice, iou = dice_iou(confusion)
     table.add_row(f"all {unit} as one", _number(macro(dice, task)), _number(macro(iou, task)), "")
+    return table
+
+
+def shape_table(cases: pd.DataFrame, task: Task, tolerance: float) -> Table:
+    """Distances, volumes and lesions for a terminal: a row for each scored class, means over the cases that have them.
+
+    Args:
+        cases: one row a case, with the columns of `score_case` and `score_shapes`.
+        task: which classes are scored.
+        tolerance: of the surface Dice.
+    """
+    metrics = shape_summary(cases, task, tolerance)
+    unit = distance_unit(task)
+    hd95, assd, nsd = distance_names(task, tolerance)
+    table = Table(
+        caption="distances where truth and prediction both hold the class; one empty: cases where only one does",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.caption_justify = "left"
+    table.add_column("class")
+    columns = {f"HD95 {unit}": hd95, f"ASSD {unit}": assd, nsd.replace("nsd_", "NSD "): nsd}
+    columns |= {"volume error": "volume_error", "lesion recall": "lesion_recall", "precision": "lesion_precision"}
+    for title in (*columns, "one empty"):
+        table.add_column(title, justify="right")
+    for name in (task.class_names[k] for k in task.scored):
+        empty = f"{metrics[f'one_empty/{name}']:.0f}"
+        table.add_row(escape(name), *(_number(metrics[f"{score}/{name}"]) for score in columns.values()), empty)
     return table
 
 

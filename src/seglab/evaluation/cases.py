@@ -47,7 +47,7 @@ def evaluate_cases(
     Raises:
         DataError: the predictor has other classes than the source, or a case has no label.
     """
-    _same_classes(predictor.task, source.task)
+    check_same_classes(predictor.task, source.task)
     task = source.task
     total = np.zeros((task.classes, task.classes), np.int64)
     rows = []
@@ -63,13 +63,14 @@ def evaluate_cases(
 def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
     """Everything that is read off one case's counts.
 
-    Keys: `dice`, `iou` (mean over the classes without background), then for each class, background included,
-    `dice/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>`, and the numbers of scored pixels or voxels
-    `true/<class>` and `predicted/<class>`.
+    Keys: `dice`, `iou` (mean over the scored classes), then for each class, unscored ones included,
+    `dice/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>`, the relative volume error
+    `volume_error/<class>` (predicted less true size over the true size, so -1 where all is missed and 0 where as much
+    is made up as missed), and the numbers of scored pixels or voxels `true/<class>` and `predicted/<class>`.
 
-    One rule for empty sets: a ratio of nothing to nothing is NaN. Dice and IoU are NaN for a class that neither truth
-    nor prediction holds, precision for one that was never predicted, recall for one that is not there. The means leave
-    NaN out, and are NaN themselves when nothing is left.
+    One rule for empty sets: a ratio to nothing is NaN. Dice and IoU are NaN for a class that neither truth nor
+    prediction holds, precision for one that was never predicted, recall and volume error for one that is not there.
+    The means leave NaN out, and are NaN themselves when nothing is left.
     """
     dice, iou = dice_iou(confusion)
     right = np.diagonal(confusion)
@@ -80,6 +81,7 @@ def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
         scores[f"iou/{name}"] = float(iou[k])
         scores[f"precision/{name}"] = right[k] / predicted[k] if predicted[k] else np.nan
         scores[f"recall/{name}"] = right[k] / true[k] if true[k] else np.nan
+        scores[f"volume_error/{name}"] = predicted[k] / true[k] - 1 if true[k] else np.nan
         scores[f"true/{name}"] = int(true[k])
         scores[f"predicted/{name}"] = int(predicted[k])
     return scores
@@ -119,17 +121,18 @@ def _count(predictor: Predictor, source: Source, case: Case) -> tuple[np.ndarray
     """Confusion matrix of one case, and how long its prediction took; its arrays are gone before the next is read."""
     sample, truth = labelled(source, case)
     start = time.perf_counter()
-    prediction = predictor.predict(sample.image)
+    prediction = predictor.predict(sample.image, sample.spacing)
     seconds = time.perf_counter() - start
     return confusion_matrix(truth, prediction, source.task), seconds
 
 
-def _same_classes(mine: Task, others: Task) -> None:
+def check_same_classes(mine: Task, others: Task) -> None:
+    """See that a model's task and a data set's have the same rank, channels and classes; `DataError` if not."""
     if (mine.rank, mine.channels, mine.class_names) != (others.rank, others.channels, others.class_names):
         raise DataError(
             "the model was trained for another task than this data set",
             where="evaluation",
             found=f"data: {others.rank}D, {others.channels} channel(s), classes {', '.join(others.class_names)}",
             expected=f"{mine.rank}D, {mine.channels} channel(s), classes {', '.join(mine.class_names)}",
-            remedy="score the model on data with its own classes",
+            remedy="score the model on data with its own classes, in their order",
         )

@@ -72,7 +72,7 @@ def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = N
     """
     table = pd.DataFrame(list(history))
     epochs = table["epoch"].to_numpy() if "epoch" in table else np.arange(1, len(table) + 1)
-    figure = _figure(11.5, 3.6)
+    figure = blank_figure(11.5, 3.6)
     for axes, (metric, label) in zip(figure.subplots(1, len(CURVES)), CURVES.items(), strict=True):
         for split, color in (("train", TRAIN_COLOR), ("val", VAL_COLOR)):
             if f"{split}_{metric}" in table:
@@ -107,14 +107,14 @@ def case_panel(examples: Sequence[Example], task: Task) -> Figure:
         task: classes, colours and the label to ignore.
     """
     if not examples:
-        figure = _figure(len(COLUMNS) * PANEL_INCHES, 1)
+        figure = blank_figure(len(COLUMNS) * PANEL_INCHES, 1)
         figure.text(0.5, 0.5, "no case has a Dice: none holds any foreground", ha="center", va="center", color=INK)
         return figure
     blocks = [planes(e.image, e.truth, e.prediction, e.spacing, task.ignore_label, e.anatomical) for e in examples]
     sizes = [_row_inches(block) for block in blocks]
     frame_inches = [sum(rows) + TITLE_INCHES for rows in sizes]
     frame_inches[0] += COLUMN_TITLE_INCHES
-    figure = _figure(len(COLUMNS) * PANEL_INCHES + 0.4, sum(frame_inches) + 0.6)
+    figure = blank_figure(len(COLUMNS) * PANEL_INCHES + 0.4, sum(frame_inches) + 0.6)
     frames = figure.subfigures(len(blocks), 1, height_ratios=frame_inches, squeeze=False)[:, 0]
     for frame, example, block, rows in zip(frames, examples, blocks, sizes, strict=True):
         frame.suptitle(_title(example), fontsize=10.5, fontweight="bold", color=INK, x=0.01, ha="left")
@@ -142,7 +142,7 @@ def pick_examples(predictor: Predictor, source: Source, scores: pd.DataFrame) ->
                 case_id,
                 sample.image,
                 truth,
-                predictor.predict(sample.image),
+                predictor.predict(sample.image, sample.spacing),
                 sample.spacing,
                 dice[case_id],
                 place,
@@ -152,7 +152,8 @@ def pick_examples(predictor: Predictor, source: Source, scores: pd.DataFrame) ->
     return examples
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank_figure(width: float, height: float) -> Figure:
+    """An empty white figure of so many inches, drawn by Agg, laid out by constraints."""
     figure = Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
@@ -167,9 +168,7 @@ def _row_inches(block: Sequence[Plane]) -> list[float]:
 def _style_curve(axes: Axes, label: str) -> None:
     axes.set_xlabel("Epoch")
     axes.set_ylabel(label)
-    axes.set_title(
-        label if label == "Loss" else f"{label}, mean over classes without background", fontsize=10, color=INK
-    )
+    axes.set_title(label if label == "Loss" else f"{label}, mean over the scored classes", fontsize=10, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     axes.grid(True, color=FAINT, lw=0.8)
     axes.set_axisbelow(True)
@@ -276,13 +275,12 @@ def _hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _legend(task: Task, ignored: bool) -> list[Patch]:
-    handles = [_patch(task.class_colors[k], task.class_names[k]) for k in range(1, task.classes)]
-    handles += [
-        _patch(TRUE_POSITIVE, "true positive"),
-        _patch(FALSE_POSITIVE, "false positive"),
-        _patch(FALSE_NEGATIVE, "false negative"),
-    ]
-    if not task.binary:
+    first = _first_drawn(task)
+    handles = [_patch(task.class_colors[k], task.class_names[k]) for k in range(first, task.classes)]
+    handles.append(_patch(TRUE_POSITIVE, "true positive" if first else "right"))
+    if first:
+        handles += [_patch(FALSE_POSITIVE, "false positive"), _patch(FALSE_NEGATIVE, "false negative")]
+    if task.classes - first > 1:
         handles.append(_patch(CONFUSED, "wrong class"))
     if ignored:
         handles.append(Patch(facecolor=_hex(IGNORED), edgecolor="0.85", hatch="////", label="ignored"))

@@ -1,0 +1,252 @@
+"""The verb: score a recorded model on whole cases, write tables and pictures, add the results to its run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.progress import Progress
+
+from seglab.data.cases import Case, Sample
+from seglab.errors import ConfigError, nearest
+from seglab.evaluation.aggregate import score_table, shape_summary, shape_table, summary
+from seglab.evaluation.calibration import fit_temperature, negative_log_likelihood, reliability, scaled
+from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
+from seglab.evaluation.judging import Judgement, judge_cases
+from seglab.evaluation.results import Calibration, write_results
+from seglab.evaluation.subject import SPLITS, Subject, find_subject
+
+RUNS = Path("mlruns")
+CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
+CITYSCAPES_LABELS = "_labelIds.png"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command was told; each field is a word `<field>=<value>`.
+
+    Attributes:
+        run: id of a run, or `models:/<name>@<alias>`.
+        bundle: folder of a bundle; one of both is given.
+        split: `train`, `val`, `test` or `all`.
+        data: the words that begin with `data`, for another data set or another place; see `find_subject`.
+        out: folder for the results; None for one in `mlruns/evaluations`.
+        save_masks: write every predicted mask, in the case's own size and geometry.
+        tolerance_mm: of the surface Dice, in mm for volumes and in pixels for images.
+        workers: processes that measure beside the one that predicts; None for one less than there are cores.
+        tracking_uri: where the run is recorded; None for the store in `mlruns/`.
+    """
+
+    run: str | None = None
+    bundle: str | None = None
+    split: str = "test"
+    data: tuple[str, ...] = ()
+    out: str | None = None
+    save_masks: bool = False
+    tolerance_mm: float = 1.0
+    workers: int | None = None
+    tracking_uri: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (self.bundle is None):
+            raise ConfigError(
+                "one model is scored",
+                where="run, bundle",
+                found="both" if self.run else "neither",
+                expected="run=<id>, run=models:/<name>@<alias> or bundle=<folder>",
+                remedy="see the runs with: make ui",
+            )
+        if self.split not in SPLITS:
+            raise _refused("split", self.split, "one of " + ", ".join(SPLITS), nearest(self.split, SPLITS))
+        if type(self.save_masks) is not bool:
+            raise _refused("save_masks", self.save_masks, "true or false")
+        if not _number(self.tolerance_mm) or not 0 <= self.tolerance_mm < np.inf:
+            raise _refused("tolerance_mm", self.tolerance_mm, "a number of 0 or more")
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 0):
+            raise _refused("workers", self.workers, "a whole number, 0 or more")
+
+
+def read_request(words: Sequence[str]) -> Request:
+    """The request that the words of a command line make; raises `ConfigError` on one that means nothing."""
+    given: dict[str, Any] = {}
+    known = [field.name for field in fields(Request)]
+    for word in words:
+        key, equals, text = word.partition("=")
+        if key.startswith("data.") or key == "data":
+            given["data"] = (*given.get("data", ()), word)
+        elif not equals or key not in known:
+            raise ConfigError(
+                f"unknown setting '{key}'" if equals else "a word that is no setting",
+                where=word,
+                expected="one of " + ", ".join(f"{name}=…" for name in known),
+                remedy=nearest(key, known) or "see: python scripts/evaluate.py --help",
+            )
+        else:
+            given[key] = yaml.safe_load(text) if key in ("save_masks", "tolerance_mm", "workers") else text
+    return Request(**given)
+
+
+def evaluate(request: Request, *, directory: Path = RUNS, console: Console | None = None) -> dict[str, float]:
+    """Scores a model on whole cases, says so on the console, and keeps what came out.
+
+    Written to `<out>/scores`: `cases.parquet` and `cases.csv` with a row a case, `metrics.json`, `calibration.json`,
+    pictures; masks to `<out>/masks`. With a run, the scores are added to it as artifacts `evaluation/<name>` and
+    metrics `eval_<name>_…`, NaN left out; name is the split, for other data `<data>-<split>`.
+
+    Args:
+        request: what to score.
+        directory: the local folder of runs.
+        console: where to speak; a new one when None.
+
+    Returns:
+        The metrics without their prefix.
+
+    Raises:
+        ConfigError, DataError, TrackingError: see `find_subject` and `judge_cases`.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    reference = request.run or request.bundle or ""
+    subject = find_subject(reference, request.split, request.data, uri=request.tracking_uri, directory=directory)
+    task, found = subject.bundle.task, subject.found
+    title = f"{found.run.info.run_name} {found.run.info.run_id}" if found.run else str(found.folder)
+    console.print(f"model      {title}", markup=False)
+    console.print(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}", markup=False)
+    owner = found.run.info.run_id if found.run else found.folder.resolve().name
+    out = Path(request.out) if request.out else directory / "evaluations" / owner / subject.name
+    keep = _mask_writer(subject, out / "masks") if request.save_masks else None
+    workers = max(1, (os.cpu_count() or 2) - 1) if request.workers is None else request.workers
+
+    from seglab.reproducibility import load_tensorflow
+
+    load_tensorflow()
+    from seglab.inference.predictor import Predictor
+
+    predictor = Predictor.load(found.folder)
+    city = _CityscapesTruth(subject) if _is_cityscapes(subject.cases) else None
+
+    def each(case: Case, sample: Sample, mask: np.ndarray) -> None:
+        if keep:
+            keep(case, mask)
+        if city:
+            city.add(case, mask)
+
+    with Progress(console=console, transient=True) as bar:
+
+        def judged(cases: Sequence[Case], what: str, **further: Any) -> Judgement:
+            work = bar.add_task(f"{what} {len(cases)} cases", total=len(cases))
+            return judge_cases(
+                predictor,
+                subject.source,
+                cases,
+                tolerance=request.tolerance_mm,
+                workers=workers,
+                progress=lambda done, _: bar.update(work, completed=done),
+                **further,
+            )
+
+        judgement = judged(subject.cases, "scoring", each=each)
+        calibration = _calibrate(subject, judgement, lambda cases: judged(cases, "calibrating on"))
+    metrics = summary(judgement.cases, judgement.confusion, task)
+    metrics |= shape_summary(judgement.cases, task, request.tolerance_mm)
+    metrics |= calibration.metrics() | (city.scores.result() if city else {})
+    write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
+    console.print(score_table(judgement.cases, judgement.confusion, task, title=f"{title}: {subject.name}"))
+    console.print(shape_table(judgement.cases, task, request.tolerance_mm))
+    for line in calibration.lines():
+        console.print(line, markup=False)
+    for name in ("iou_class", "iiou_class", "iou_category", "iiou_category") if city else ():
+        console.print(f"Cityscapes {name}: {metrics[f'cityscapes_{name}']:.4f}", markup=False)
+    if keep:
+        console.print(f"masks      {out / 'masks'}", markup=False)
+    console.print(f"results    {out / 'scores'}", markup=False)
+    _add(subject, metrics, out / "scores", console)
+    return metrics
+
+
+def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: Console) -> None:
+    run, store = subject.found.run, subject.found.store
+    if run is None or store is None:
+        return
+    from seglab.tracking.append import add_to_run
+
+    named = {f"eval_{subject.name}_{key}": value for key, value in metrics.items() if np.isfinite(value)}
+    where = add_to_run(store, run, named, files, f"evaluation/{subject.name}")
+    console.print(f"run        {run.info.run_id}: eval_{subject.name}_…, pictures and tables in {where}", markup=False)
+
+
+def _calibrate(subject: Subject, judgement: Judgement, judged: Callable[[list[Case]], Judgement]) -> Calibration:
+    """Reliability as trained, and with the temperature of the validation cases, which must not be those scored."""
+    pixels = judgement.pixels
+    before = reliability(pixels), negative_log_likelihood(pixels)
+    scored = {case.id for case in subject.cases}
+    apart = [case for case in subject.validation if case.id not in scored]
+    if not apart:
+        return Calibration(*before)
+    step = -(-len(apart) // CALIBRATION_CASES)
+    temperature = fit_temperature(judged(apart[::step]).pixels)
+    after = scaled(pixels, temperature)
+    return Calibration(*before, temperature, reliability(after), negative_log_likelihood(after))
+
+
+def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray], Path]:
+    from seglab.inference.writing import write_mask
+
+    volumes = subject.bundle.task.rank == 3
+    without = [case.id for case in subject.cases if not case.image]
+    if volumes and without:
+        raise ConfigError(
+            "masks of volumes that have no file, and so no geometry",
+            where="save_masks=true",
+            found=", ".join(without[:3]),
+            remedy="save_masks=false",
+        )
+    values = _official_ids(subject) if _is_cityscapes(subject.cases) else None
+
+    def write(case: Case, mask: np.ndarray) -> Path:
+        path = folder / f"{case.id}{'.nii.gz' if volumes else '.png'}"
+        return write_mask(path, mask, like=case.image[0] if volumes else None, values=values)
+
+    return write
+
+
+def _is_cityscapes(cases: Sequence[Case]) -> bool:
+    return all(case.label is not None and case.label.endswith(CITYSCAPES_LABELS) for case in cases)
+
+
+def _official_ids(subject: Subject) -> list[int]:
+    from seglab.data.label_schema import built_in_schema
+
+    return label_ids_of(subject.bundle.task.class_names, built_in_schema("cityscapes").labels).tolist()
+
+
+class _CityscapesTruth:
+    """Scores predictions against the label and instance files themselves, not against the classes made of them."""
+
+    def __init__(self, subject: Subject):
+        from seglab.data.label_schema import built_in_schema
+
+        self.scores = CityscapesScores(built_in_schema("cityscapes").labels)
+        self._ids = np.array(_official_ids(subject))
+
+    def add(self, case: Case, mask: np.ndarray) -> None:
+        from seglab.data.image_files import read_mask_file
+
+        truth, instances = (None if file is None else read_mask_file(file) for file in (case.label, case.instances))
+        if truth is not None:
+            self.scores.add(self._ids[mask], truth, instances)
+
+
+def _refused(key: str, found: object, expected: str, remedy: str = "") -> ConfigError:
+    return ConfigError(
+        "a value that is not allowed", where=key, found=found, expected=expected, remedy=remedy or f"set {key} so"
+    )
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

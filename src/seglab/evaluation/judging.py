@@ -1,0 +1,152 @@
+"""Everything that is scored of a case: predicted here, where TensorFlow is, measured in processes beside it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from seglab.confusion import confusion_matrix
+from seglab.data.cases import Case, Sample, Source
+from seglab.errors import DataError
+from seglab.evaluation.calibration import Pixels, draw_pixels, joined
+from seglab.evaluation.cases import Progress, check_same_classes, labelled, score_case
+from seglab.evaluation.shapes import score_shapes
+from seglab.inference.predictor import Predictor
+from seglab.task import Task
+
+Each = Callable[[Case, Sample, np.ndarray], None]
+"""Told each case, what was read of it and its predicted mask."""
+
+
+class Judgement(NamedTuple):
+    """All scores of a set of cases.
+
+    Attributes:
+        cases: a row a case: `id`, `group`, the columns of `score_case` and of `score_shapes`, and `seconds`.
+        confusion: `(K, K)` int64 summed over the cases; row the true class, column the predicted one.
+        pixels: drawn from every case, for calibration.
+    """
+
+    cases: pd.DataFrame
+    confusion: np.ndarray
+    pixels: Pixels
+
+
+def judge_cases(
+    predictor: Predictor,
+    source: Source,
+    cases: Sequence[Case],
+    *,
+    tolerance: float,
+    workers: int,
+    each: Each | None = None,
+    progress: Progress | None = None,
+) -> Judgement:
+    """Predicts `cases` one at a time and scores them in `workers` processes.
+
+    The result does not depend on the number of processes. At most one case more than there are processes is in memory.
+
+    Args:
+        predictor: of the source's classes.
+        source: gives image and truth at their original size.
+        cases: at least one, each with a label.
+        tolerance: of the surface Dice, in the unit of the spacing.
+        workers: processes; 0 to score in this one.
+        each: called with the mask of each case.
+        progress: called after each case that is scored.
+
+    Raises:
+        DataError: other classes, a case without a label, or a model that gives no numbers.
+    """
+    task = source.task
+    check_same_classes(predictor.task, task)
+    rows: list[dict[str, object]] = []
+    drawn: list[Pixels] = []
+    total = np.zeros((task.classes, task.classes), np.int64)
+    waiting: deque[tuple[dict[str, object], float, Future[_Measured]]] = deque()
+
+    def take() -> None:
+        row, seconds, future = waiting.popleft()
+        confusion, scores = future.result()
+        total[...] += confusion
+        rows.append({**row, **scores, "seconds": seconds})
+        if progress:
+            progress(len(rows), len(cases))
+
+    with _submitting(workers) as submit:
+        for case in cases:
+            sample, truth = labelled(source, case)
+            start = time.perf_counter()
+            mask, probabilities = predict_with_probabilities(predictor, sample, source.describe_files(case))
+            seconds = time.perf_counter() - start
+            drawn.append(draw_pixels(probabilities, truth, task, case.id))
+            del probabilities
+            if each:
+                each(case, sample, mask)
+            future = submit(truth, mask, sample.spacing, task, tolerance)
+            waiting.append(({"id": case.id, "group": case.group}, seconds, future))
+            while len(waiting) > workers:
+                take()
+        while waiting:
+            take()
+    return Judgement(pd.DataFrame(rows), total, joined(drawn))
+
+
+def predict_with_probabilities(predictor: Predictor, sample: Sample, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """The mask that `Predictor.predict` gives, and the probabilities `(*spatial, K)` that it comes from.
+
+    Raises:
+        DataError: a probability that is not a number, as weights make that hold NaN; it would pass for background.
+    """
+    probabilities = predictor.predict_probabilities(sample.image, sample.spacing)
+    if not np.isfinite(probabilities).all():
+        raise DataError(
+            "a model that predicts values which are no numbers",
+            where=where,
+            found=f"{int((~np.isfinite(probabilities)).sum())} of {probabilities.size} probabilities are NaN",
+            expected="probabilities from 0 to 1",
+            remedy="its weights hold NaN: train it again, with a lower learning rate or optimizer.clip_norm",
+        )
+    dtype = np.min_scalar_type(predictor.task.classes - 1)
+    if predictor.task.binary:
+        return (probabilities[..., 1] > predictor.threshold).astype(dtype), probabilities
+    return probabilities.argmax(axis=-1).astype(dtype), probabilities
+
+
+_Measured = tuple[np.ndarray, dict[str, float]]
+
+
+def _measure(
+    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], task: Task, tolerance: float
+) -> _Measured:
+    confusion = confusion_matrix(truth, prediction, task)
+    return confusion, score_case(confusion, task) | score_shapes(truth, prediction, spacing, task, tolerance)
+
+
+@contextmanager
+def _submitting(workers: int) -> Iterator[Callable[..., Future[_Measured]]]:
+    """Gives what takes the arguments of `_measure`, and returns a promise of its result."""
+    if not workers:
+
+        def at_once(*arguments: object) -> Future[_Measured]:
+            future: Future[_Measured] = Future()
+            future.set_result(_measure(*arguments))  # type: ignore[arg-type]
+            return future
+
+        yield at_once
+        return
+    # A forked process would take TensorFlow's threads and locks along.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield lambda *arguments: pool.submit(_measure, *arguments)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,117 @@
+"""What an evaluation leaves behind: tables, metrics and pictures in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seglab.evaluation.calibration import Reliability
+from seglab.evaluation.diagrams import confusion_diagram, reliability_diagram, spread_diagram
+from seglab.evaluation.figures import case_panel, pick_examples
+from seglab.evaluation.judging import Judgement
+from seglab.evaluation.shapes import HD95, distance_unit, surface_dice_name
+from seglab.evaluation.subject import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from seglab.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure the model is and how right, as trained and with a temperature.
+
+    Attributes:
+        reliability, nll: of the probabilities as they come; mean negative log likelihood in nats.
+        temperature: fitted on validation cases; None where there were none apart from the scored ones.
+        scaled_reliability, scaled_nll: of the probabilities at that temperature.
+    """
+
+    reliability: Reliability
+    nll: float
+    temperature: float | None = None
+    scaled_reliability: Reliability | None = None
+    scaled_nll: float = np.nan
+
+    def metrics(self) -> dict[str, float]:
+        """`ece`, `nll`, and with a temperature `temperature`, `ece_scaled`, `nll_scaled`."""
+        found = {"ece": self.reliability.ece, "nll": self.nll}
+        if self.temperature is not None and self.scaled_reliability is not None:
+            found |= {"temperature": self.temperature, "ece_scaled": self.scaled_reliability.ece}
+            found["nll_scaled"] = self.scaled_nll
+        return found
+
+    def panels(self) -> dict[str, Reliability]:
+        """What the reliability diagram shows."""
+        found = {"As trained": self.reliability}
+        if self.temperature is not None and self.scaled_reliability is not None:
+            found[f"Temperature {self.temperature:.2f}"] = self.scaled_reliability
+        return found
+
+    def lines(self) -> list[str]:
+        """For a terminal."""
+        line = f"calibration ECE {self.reliability.ece:.4f}, NLL {self.nll:.4f}"
+        if self.temperature is None or self.scaled_reliability is None:
+            return [f"{line}; no validation cases apart from these to fit a temperature on"]
+        after = f"ECE {self.scaled_reliability.ece:.4f}, NLL {self.scaled_nll:.4f}"
+        return [f"{line}; with temperature {self.temperature:.2f} of the validation cases {after}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; None for NaN."""
+        found: dict[str, Any] = {key: _finite(value) for key, value in self.metrics().items()}
+        for name, bins in (("bins", self.reliability), ("bins_scaled", self.scaled_reliability)):
+            if bins is not None:
+                found[name] = {
+                    "count": bins.count.astype(int).tolist(),
+                    "confidence": [_finite(value) for value in bins.confidence],
+                    "accuracy": [_finite(value) for value in bins.accuracy],
+                }
+        return found
+
+
+def write_results(
+    folder: Path,
+    predictor: Predictor,
+    subject: Subject,
+    judgement: Judgement,
+    metrics: Mapping[str, float],
+    calibration: Calibration,
+    tolerance: float,
+) -> None:
+    """Writes the tables, metrics and pictures of an evaluation into `folder`, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    task = subject.bundle.task
+    judgement.cases.to_parquet(folder / "cases.parquet", index=False)
+    judgement.cases.to_csv(folder / "cases.csv", index=False)
+    _write_json(folder / "metrics.json", {key: _finite(value) for key, value in metrics.items()})
+    _write_json(folder / "calibration.json", calibration.to_dict())
+    run = subject.found.run
+    title = f"{run.info.run_name}: {subject.name}" if run else subject.name
+    unit, nsd = distance_unit(task), surface_dice_name(task, tolerance)
+    panels = {"dice": "Dice", nsd: f"Surface Dice at {tolerance:g} {unit}", HD95: f"HD95 in {unit}"}
+    pictures: dict[str, Figure] = {
+        "reliability": reliability_diagram(calibration.panels(), title),
+        "confusion": confusion_diagram(judgement.confusion, task, title),
+        "spread": spread_diagram(judgement.cases, panels, task, title),
+    }
+    examples = pick_examples(predictor, subject.source, judgement.cases)
+    if task.rank == 3:  # three planes a case: a picture for each
+        pictures |= {example.place: case_panel([example], task) for example in examples}
+    else:
+        pictures["examples"] = case_panel(examples, task)
+    for name, figure in pictures.items():
+        figure.savefig(folder / f"{name}.png", bbox_inches="tight")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

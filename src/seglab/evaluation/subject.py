@@ -1,0 +1,188 @@
+"""What is to be scored: which model, on which cases of which data. All of it is known before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglab.config import Component, load_config
+from seglab.data.cases import Case, Source
+from seglab.data.splits import SPLIT_NAMES, Split, split_for
+from seglab.errors import ConfigError, DataError, nearest
+from seglab.evaluation.cases import check_same_classes
+from seglab.inference.bundle import Bundle, read_bundle
+from seglab.schema import DataCard
+from seglab.signatures import parameters_of
+
+if TYPE_CHECKING:
+    from seglab.tracking.bundles import FoundBundle
+
+ALL = "all"
+SPLITS = (*SPLIT_NAMES, ALL)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model and the cases that it is scored on.
+
+    Attributes:
+        found: the bundle's folder, with its run where there is one.
+        bundle: what travels with the model.
+        source: reads the cases.
+        cases: to score.
+        validation: the cases that chose the model's epoch, for calibration; empty for other data than its own.
+        name: of the cases: the split, with the data set's name before it where it is not the model's own.
+    """
+
+    found: FoundBundle
+    bundle: Bundle
+    source: Source
+    cases: list[Case]
+    validation: list[Case]
+    name: str
+
+
+def find_subject(
+    reference: str, split: str, data: Sequence[str] = (), *, uri: str | None = None, directory: Path = Path("mlruns")
+) -> Subject:
+    """The model that a word means and the cases of a split.
+
+    Args:
+        reference: run id, bundle folder or `models:/<name>@<alias>`.
+        split: `train`, `val`, `test` or `all`.
+        data: as on the command line of a training: `data=<name>` and `data.<key>=<value>` for another data set, or the
+            latter alone for the model's own in another place. None for the model's own data and split.
+        uri: the tracking store, None for the one in `directory`.
+        directory: the local folder of runs.
+
+    Raises:
+        ConfigError: words that Hydra cannot compose.
+        DataError: data that cannot be used, have other classes, or have no such split.
+        TrackingError: a run, model or artifact that is not there.
+    """
+    from seglab.tracking.bundles import resolve_bundle
+
+    found = resolve_bundle(reference, uri, directory)
+    bundle = read_bundle(found.folder)
+    other = any(word.startswith("data=") for word in data)
+    if other:
+        source, name, parts = _other_data(bundle, data, split)
+    else:
+        source, name = _own_data(bundle, data, found.folder), ""
+        parts = _own_split(found, bundle, source, split)
+    check_same_classes(bundle.task, source.task)
+    cases = list(source.cases) if split == ALL else _cases(source, getattr(parts, split))
+    if not cases:
+        sizes = {part: len(getattr(parts, part)) for part in SPLIT_NAMES} if parts else {}
+        raise DataError(
+            "no case to score",
+            where=f"split={split}",
+            found=", ".join(f"{part}: {size}" for part, size in sizes.items()) or "no case",
+            expected="a split that holds cases",
+            remedy="choose another: split=val, or split=all",
+        )
+    validation = _cases(source, parts.val) if parts and not other else []
+    return Subject(found, bundle, source, cases, validation, f"{name}-{split}" if name else split)
+
+
+def _own_data(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
+    """The source that the model was trained on, with what the words say otherwise.
+
+    Read from the bundle's config without checking it anew: a run of an older version may lack keys of today.
+    """
+    section: dict[str, Any] = dict(bundle.config.get("data") or {})
+    target = section.get("_target_")
+    if not isinstance(target, str):
+        raise DataError(
+            "a bundle that does not know its data",
+            where=str(folder),
+            found="no data in its config",
+            remedy="name them: data=<name> data.root=…",
+        )
+    parameters = parameters_of(target, "data._target_")
+    arguments = {key: value for key, value in section.items() if key in parameters}
+    return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments)}).build()
+
+
+def _changes(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    changes: dict[str, Any] = {}
+    for word in words:
+        key, _, _ = word.partition("=")
+        name = key.removeprefix("data.")
+        if name not in arguments:
+            raise ConfigError(
+                f"unknown setting '{key}' of the model's own data",
+                where=key,
+                found=name,
+                expected="one of " + ", ".join(arguments),
+                remedy=nearest(name, arguments) or "for another data set, name it too: data=<name>",
+            )
+        changes |= OmegaConf.to_container(OmegaConf.from_dotlist([word.removeprefix("data.")]))  # type: ignore[arg-type]
+    return changes
+
+
+def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) -> Split | None:
+    """The split that the model was trained with, as its run recorded it; without a run made again and checked."""
+    if found.run is not None and found.store is not None:
+        from seglab.tracking.bundles import run_file
+
+        return Split.from_json(run_file(found.store, found.run, "config/split.json").read_text(encoding="utf-8"))
+    card = DataCard.model_validate({k: v for k, v in bundle.config["data"].items() if k in DataCard.model_fields})
+    plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
+    split = split_for(source, plain, bundle.config.get("seed", 0))
+    if split.digest() == bundle.split_digest:
+        return split
+    if wanted == ALL:
+        return None
+    raise DataError(
+        "the split that the model was trained with cannot be made again from its bundle alone",
+        where=f"split={wanted}",
+        found=f"split digest {split.digest()[:16]}…",
+        expected=f"{bundle.split_digest[:16]}…",
+        remedy="name its run, which recorded the split: run=<id>; or score every case: split=all",
+    )
+
+
+def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Source, str, Split | None]:
+    """Another data set, composed as for a training; only its own split counts, since ours would mean nothing there."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from seglab.command import CONF, explain
+
+    model = "unet" if bundle.task.rank == 2 else "unet3d"
+    try:
+        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+            config = load_config(hydra.compose("train", overrides=[f"model={model}", *words]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error, "train", list(words)) from error
+    source = config.data.build()
+    if split != ALL and source.split is None:
+        raise DataError(
+            "a data set without a split of its own",
+            where=f"split={split}",
+            found=f"data={config.data.name}",
+            expected="split=all: the model has seen none of these cases",
+            remedy="split=all",
+        )
+    parts = None if source.split is None else Split(*(tuple(source.split.get(part, ())) for part in SPLIT_NAMES))
+    return source, config.data.name, parts
+
+
+def _cases(source: Source, ids: Sequence[str]) -> list[Case]:
+    by_id = {case.id: case for case in source.cases}
+    missing = [case_id for case_id in ids if case_id not in by_id]
+    if missing:
+        raise DataError(
+            "cases of the model's split that its data do not have any more",
+            where=f"{len(missing)} of {len(ids)} cases",
+            found=", ".join(missing[:5]),
+            expected="the data that the run was trained on",
+            remedy="say where they are now, data.root=…, or score other data: data=<name>",
+        )
+    return [by_id[case_id] for case_id in ids]
