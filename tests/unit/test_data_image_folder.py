@@ -6,14 +6,14 @@ import os
 import shutil
 import unicodedata
 
-import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from seglab.data.image_files import read_image_file, read_mask_file
+from seglab.data.image_files import count_pages, read_image_file
 from seglab.data.image_folder import ImageFolder
+from seglab.data.splits import make_split
 from seglab.errors import ConfigError, DataError
 
 RNG = np.random.default_rng(0)
@@ -93,16 +93,6 @@ def test_a_name_that_is_no_text_is_refused(folder):
     with pytest.raises(DataError, match="a file name that is no text") as caught:
         _open(folder)
     assert r"s\udcff.png" in str(caught.value)
-
-
-def test_a_photograph_is_read_as_it_is_shown(tmp_path):
-    image = Image.fromarray(GREY)
-    exif = image.getexif()
-    exif[0x0112] = 6  # orientation: to be turned by a quarter clockwise
-    image.save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(read_image_file(tmp_path / "photo.png")[..., 0], np.rot90(GREY, -1))
-    image.save(tmp_path / "photo.jpg", exif=exif)
-    assert read_image_file(tmp_path / "photo.jpg").shape == (30, 20, 1)
 
 
 def test_groups_come_from_names_and_blocks(folder):
@@ -229,62 +219,81 @@ def test_missing_folders_name_what_is_there(folder, tmp_path):
         _open(folder, class_names=["one"])
 
 
-def test_bit_depth_channels_and_palettes_are_kept(tmp_path):
-    rgb16 = tmp_path / "rgb16.png"
-    cv2.imwrite(str(rgb16), cv2.cvtColor(DEEP, cv2.COLOR_RGB2BGR))
-    assert np.array_equal(read_image_file(rgb16), DEEP)
-    rgba16 = tmp_path / "rgba16.png"
-    four = np.dstack([DEEP, DEEP[..., 0]])
-    cv2.imwrite(str(rgba16), cv2.cvtColor(four, cv2.COLOR_RGBA2BGRA))
-    assert np.array_equal(read_image_file(rgba16), four)
-    _save(tmp_path / "grey16.png", DEEP[..., 0])
-    assert np.array_equal(read_image_file(tmp_path / "grey16.png")[..., 0], DEEP[..., 0])
-    five = np.moveaxis(np.dstack([DEEP, DEEP[..., :2]]), -1, 0)
-    tifffile.imwrite(tmp_path / "five.tif", five, planarconfig="separate", photometric="minisblack")
-    assert np.array_equal(read_image_file(tmp_path / "five.tif"), np.moveaxis(five, 0, -1))
-    tifffile.imwrite(tmp_path / "float.tif", DEEP[..., 0].astype(np.float64))
-    assert read_image_file(tmp_path / "float.tif").dtype == np.float32
-    Image.fromarray(DEEP[..., 0]).save(tmp_path / "lzw.tif", compression="tiff_lzw")
-    assert np.array_equal(read_image_file(tmp_path / "lzw.tif")[..., 0], DEEP[..., 0])
+@pytest.fixture(params=["plain", "imagej", "lzw"])
+def stack(request, tmp_path):
+    """An image file of four pages, its mask file, and one pair of single files."""
+    pages = np.stack([GREY, GREY[::-1], GREY[:, ::-1], GREY ^ 255])
+    masks = np.stack([HALVES, HALVES[:, ::-1], HALVES, HALVES])
+    for folder, content in (("images", pages), ("masks", masks)):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "stack.tif"
+        if request.param == "lzw":
+            first, *rest = [Image.fromarray(page) for page in content]
+            first.save(path, save_all=True, append_images=rest, compression="tiff_lzw")
+        else:
+            kind = {"imagej": True, "metadata": {"axes": "ZYX"}} if request.param == "imagej" else {}
+            tifffile.imwrite(path, content, photometric="minisblack", **kind)
+        _save(tmp_path / folder / "a.png", content[0])
+    return tmp_path, pages, masks
 
 
-def test_palettes_are_numbers_in_masks_and_colours_in_images(tmp_path):
-    numbers = GREY % 3
-    image = Image.fromarray(numbers).convert("P")
-    image.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 250] + [0] * 759)
-    for ending in ("png", "tif"):
-        image.save(tmp_path / f"p.{ending}")
-        assert np.array_equal(read_mask_file(tmp_path / f"p.{ending}"), numbers)
-        colours = read_image_file(tmp_path / f"p.{ending}")
-        assert colours.shape == (20, 30, 3)
-        assert (colours[numbers == 0] == [10, 20, 30]).all()
+def test_each_page_is_a_case_of_its_own(stack):
+    root, pages, masks = stack
+    source = _open(root)
+    assert [case.id for case in source.cases] == ["a", "stack#1", "stack#2", "stack#3", "stack#4"]
+    for case, page, mask in zip(source.cases[1:], pages, masks, strict=True):
+        sample = source.read(case)
+        assert np.array_equal(sample.image[..., 0], page)
+        assert np.array_equal(sample.mask, mask // 255)
+    assert "stack.tif, page 2" in source.describe_files(source.cases[2])
+    assert len(source.digest()) == 64
 
 
-def test_one_bit_files_are_0_and_1_in_masks_and_black_and_white_in_images(tmp_path):
-    for ending in ("png", "tif"):
-        Image.fromarray(HALVES).convert("1").save(tmp_path / f"one.{ending}")
-        assert np.array_equal(read_mask_file(tmp_path / f"one.{ending}"), HALVES // 255)
-        assert np.array_equal(read_image_file(tmp_path / f"one.{ending}")[..., 0], HALVES)
+def test_pages_of_a_file_are_one_group_unless_cut_into_blocks(stack):
+    root, _, _ = stack
+    assert [case.group for case in _open(root).cases] == ["a", "stack", "stack", "stack", "stack"]
+    cut = [case.group for case in _open(root, block_size=3).cases]
+    assert cut == ["a/block0", "stack/block0", "stack/block0", "stack/block0", "stack/block1"]
 
 
-def test_grey_saved_as_rgb_is_a_mask(tmp_path):
-    _save(tmp_path / "m.png", np.dstack([HALVES] * 3))
-    assert np.array_equal(read_mask_file(tmp_path / "m.png"), HALVES)
+def test_a_file_of_pages_is_no_single_image(stack):
+    root, pages, _ = stack
+    path = root / "images" / "stack.tif"
+    assert count_pages(path) == 4
+    assert np.array_equal(read_image_file(path, page=3)[..., 0], pages[3])
+    with pytest.raises(DataError, match="a TIFF of several pages"):
+        read_image_file(path)
 
 
-@pytest.mark.parametrize("greys", [1, 3])
-def test_an_alpha_channel_that_hides_nothing_is_no_matter_to_a_mask(tmp_path, greys):
-    alpha = np.full_like(HALVES, 200)
-    _save(tmp_path / "m.png", np.dstack([*[HALVES] * greys, alpha]))
-    assert np.array_equal(read_mask_file(tmp_path / "m.png"), HALVES)
-    alpha[3, 3] = 0
-    _save(tmp_path / "m.png", np.dstack([*[HALVES] * greys, alpha]))
-    with pytest.raises(DataError, match="a mask in colours"):
-        read_mask_file(tmp_path / "m.png")
+def test_a_mask_of_16_bit_is_read_by_its_values(folder):
+    for name in ("s1", "s2", "s10"):
+        _save(folder / "masks" / f"{name}.png", np.where(HALVES > 0, 300, 0).astype(np.uint16))
+    source = _open(folder, label_values=[0, 300])
+    assert np.array_equal(source.read(source.cases[0]).mask, HALVES // 255)
+    with pytest.raises(DataError, match="not declared: 300"):
+        _open(folder).read(source.cases[0])
 
 
-def test_an_image_too_large_to_trust_is_refused(tmp_path, monkeypatch):
-    _save(tmp_path / "large.png", GREY)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match="Image size"):
-        read_image_file(tmp_path / "large.png")
+def test_swapped_folders_are_named(folder):
+    for name in ("s1", "s2", "s10"):
+        _save(folder / "images" / f"{name}.png", (DEEP >> 8).astype(np.uint8))
+    with pytest.raises(DataError, match="swapped"):
+        _read_all_swapped(folder)
+    for name in ("s1", "s2", "s10"):
+        _save(folder / "images" / f"{name}.png", GREY)
+    with pytest.raises(DataError, match="swapped"):
+        _read_all_swapped(folder)
+
+
+def _read_all_swapped(root):
+    source = _open(root, images="masks", masks="images")
+    return [source.read(case) for case in source.cases]
+
+
+def test_one_case_is_read_and_cannot_be_split(tmp_path):
+    _save(tmp_path / "images" / "only.png", GREY)
+    _save(tmp_path / "masks" / "only.png", HALVES)
+    source = _open(tmp_path)
+    assert len(source.cases) == 1
+    with pytest.raises(DataError, match="too few groups"):
+        make_split(source.cases, train=0.7, val=0.15, test=0.15, seed=0)

@@ -30,6 +30,29 @@ def test_every_mapping_is_undone_by_its_values(values, picks):
 
 
 @given(
+    values=st.lists(st.integers(-2, 300), min_size=2, max_size=40, unique=True),
+    mask=st.lists(st.integers(0, 255), min_size=1, max_size=30),
+    ignored=st.booleans(),
+)
+def test_8_bit_masks_are_read_as_any_other(values, mask, ignored):
+    labels = LabelMap(tuple(values[:-1]), values[-1]) if ignored else LabelMap(tuple(values))
+    outcomes = []
+    for number_type in (np.uint8, np.int32):
+        try:
+            outcomes.append(labels.ids(np.array([mask], number_type), "m").tolist())
+        except DataError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]
+    assert isinstance(outcomes[0], str) != (set(mask) <= set(values))
+
+
+def test_labels_may_share_a_class_and_be_ignored():
+    labels = LabelMap((5, 7, 9, 300), class_ids=(1, 0, 1, 255))
+    assert labels.ids(np.array([[5, 7], [9, 5]], np.uint8), "m").tolist() == [[1, 0], [1, 1]]
+    assert labels.ids(np.array([300, 7], np.uint16), "m").tolist() == [255, 0]
+
+
+@given(
     values=st.lists(st.integers(0, 300), min_size=2, max_size=10, unique=True),
     stranger=st.integers(-400, 70_000),
 )
