@@ -17,7 +17,7 @@ RUNS = Path("mlruns")
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the mask of each image, in the image's own size and geometry.")
     parser.add_argument("model", help="a bundle's folder, or the id of a run")
-    parser.add_argument("files", nargs="+", help="PNG, JPEG or TIFF for a 2D model, NIfTI for a 3D one")
+    parser.add_argument("files", nargs="+", help="PNG, JPEG, TIFF or BMP for a 2D model, NIfTI for a 3D one")
     parser.add_argument("--out", required=True, help="folder for the masks (PNG, or .nii.gz)")
     parser.add_argument("--values", type=int, nargs="+", help="value to store for each class, such as 0 255")
     parser.add_argument("--overlap", type=float, default=0.5, help="of windows, where an image is larger (0.5)")

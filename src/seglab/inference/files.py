@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 
 from seglab.data.image_files import IMAGE_ENDINGS, read_image_file
+from seglab.data.nifti_files import NIFTI_ENDINGS, channels_of, read_image
+from seglab.data.nifti_layouts import by_stem, modalities
 from seglab.errors import DataError
 from seglab.inference.predictor import Predictor
-from seglab.inference.writing import NIFTI, write_mask
-
-# What nibabel and the decompressor raise on damaged files.
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-    nib.spatialimages.HeaderDataError,
-)
+from seglab.inference.writing import write_mask
 
 
 def predict_files(
@@ -36,8 +26,9 @@ def predict_files(
 ) -> list[Path]:
     """Writes the mask of each image file into the folder `out`, under the image's name.
 
-    A 2D image (PNG, JPEG, TIFF) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order, affine
-    and codes. One image is in memory at a time.
+    A 2D image (PNG, JPEG, TIFF, BMP) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order,
+    affine and codes. For a model of several channels, volumes of one channel that differ in a last `_0000`, `_0001`, …
+    are the modalities of one image, and the mask is named without the number. One image is in memory at a time.
 
     Args:
         predictor: of the files' rank and channels.
@@ -47,13 +38,13 @@ def predict_files(
         progress: told the path of each mask that was written.
 
     Returns:
-        The masks' paths, in the order of `files`.
+        The masks' paths, in the order of `files` (of their first modalities).
 
     Raises:
         DataError: before anything is predicted, two images of one name, an image that would be overwritten, a file of
             an unknown kind, or values that do not fit the classes; later, a file that cannot be used.
     """
-    targets = _targets([Path(file) for file in files], Path(out), predictor.task.rank)
+    targets = _targets([Path(file) for file in files], Path(out), predictor)
     if values is not None and len(values) != predictor.task.classes:
         raise DataError(
             "values that do not fit the classes of the model",
@@ -61,59 +52,60 @@ def predict_files(
             found=list(values),
             expected=f"{predictor.task.classes} values, for {', '.join(predictor.task.class_names)}",
         )
-    for file, target in targets.items():
-        volume = predictor.task.rank == 3
+    for target, parts in targets.items():
+        file = parts[0]
         try:
-            mask = predictor.predict(_read_volume(file) if volume else read_image_file(file))
+            mask = predictor.predict(*_image_and_spacing(parts, predictor.task.rank))
         except DataError as error:
             if str(file) in str(error):
                 raise
             raise DataError(
                 error.what, where=str(file), found=error.found, expected=error.expected, remedy=error.remedy
             ) from error
-        write_mask(target, mask, like=file if volume else None, values=values)
+        write_mask(target, mask, like=file if predictor.task.rank == 3 else None, values=values)
         if progress:
             progress(target)
-    return list(targets.values())
+    return list(targets)
 
 
-def _targets(files: Sequence[Path], out: Path, rank: int) -> dict[Path, Path]:
-    """Where the mask of each file goes."""
-    endings = IMAGE_ENDINGS if rank == 2 else NIFTI
-    targets: dict[Path, Path] = {}
+def _image_and_spacing(parts: Sequence[Path], rank: int) -> tuple[np.ndarray, tuple[float, ...] | None]:
+    """As the reader of the training data gives it: volumes in RAS order."""
+    if rank == 2:
+        return read_image_file(parts[0]), None
+    image, affine, _ = read_image([str(part) for part in parts])
+    return image, tuple(float(step) for step in nib.affines.voxel_sizes(affine))
+
+
+def _targets(files: Sequence[Path], out: Path, predictor: Predictor) -> dict[Path, tuple[Path, ...]]:
+    """The mask of each image, with the file or files of it."""
+    task = predictor.task
+    endings, written = (IMAGE_ENDINGS, ".png") if task.rank == 2 else (NIFTI_ENDINGS, ".nii.gz")
+    images: list[tuple[str, tuple[Path, ...]]] = []
     for file in files:
         ending = next((end for end in endings if file.name.lower().endswith(end)), None)
         if ending is None:
-            raise DataError(f"a file that a {rank}D model cannot read", where=str(file), expected=", ".join(endings))
-        target = out / (file.name[: -len(ending)] + (".png" if rank == 2 else ".nii.gz"))
-        if target in targets.values():
+            raise DataError(
+                f"a file that a {task.rank}D model cannot read", where=str(file), expected=", ".join(endings)
+            )
+        images.append((file.name[: -len(ending)], (file,)))
+    if task.rank == 3 and task.channels > 1 and files and channels_of([str(files[0])]) == 1:
+        images = list(modalities(by_stem(files)).items())
+    targets: dict[Path, tuple[Path, ...]] = {}
+    inputs = {file.resolve() for file in files}
+    for name, parts in images:
+        target = out / (name + written)
+        if target in targets:
             raise DataError(
                 "two images whose masks would have one name",
-                where=str(file),
+                where=str(parts[0]),
                 found=str(target),
                 remedy="predict them into different folders",
             )
-        if target.resolve() in {other.resolve() for other in files}:
+        if target.resolve() in inputs:
             raise DataError(
                 "a mask that would overwrite an image",
                 where=str(target),
                 remedy="choose another folder for the masks",
             )
-        targets[file] = target
+        targets[target] = parts
     return targets
-
-
-def _read_volume(file: Path) -> np.ndarray:
-    """`(X, Y, Z, C)` float32 in RAS order, as the reader of the training data gives it."""
-    try:
-        image: Any = nib.as_closest_canonical(nib.load(file))
-        values = np.asanyarray(image.dataobj).astype(np.float32)
-    except _UNREADABLE as error:
-        raise DataError(
-            "a file that cannot be read",
-            where=str(file),
-            found=f"{type(error).__name__}: {error}",
-            expected="a whole NIfTI file (.nii, .nii.gz)",
-            remedy="copy it again from its origin",
-        ) from error
-    return values if values.ndim == 4 else values[..., None]

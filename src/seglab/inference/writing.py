@@ -16,10 +16,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from seglab.data.nifti import restore_orientation
+from seglab.data.nifti_files import NIFTI_ENDINGS, restore_orientation
 from seglab.errors import DataError
-
-NIFTI = (".nii.gz", ".nii")
 
 
 def write_mask(
@@ -41,12 +39,12 @@ def write_mask(
     """
     path = Path(path)
     stored = _stored(mask, values)
-    if path.name.lower().endswith(NIFTI):
+    if path.name.lower().endswith(NIFTI_ENDINGS):
         image = _nifti(stored, like, path)
         return _write(path, lambda partial: nib.save(image, partial), lambda partial: _check_nifti(partial, image))
     if path.suffix.lower() != ".png":
         raise DataError(
-            "masks cannot be written in this format", where=str(path), expected=f".png or {' or '.join(NIFTI)}"
+            "masks cannot be written in this format", where=str(path), expected=f".png or {' or '.join(NIFTI_ENDINGS)}"
         )
     if stored.ndim != 2 or stored.dtype.itemsize > 2:
         raise DataError(
@@ -112,7 +110,7 @@ def _check_png(file: Path, stored: np.ndarray) -> str:
 def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
     """Saves under a hidden name beside `path`, checks, and renames."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    ending = next((end for end in NIFTI if path.name.lower().endswith(end)), path.suffix)
+    ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), path.suffix)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ending, dir=path.parent)
     os.close(handle)
     partial = Path(name)

@@ -1,0 +1,259 @@
+"""How volumes lie on disk: with a `dataset.json`, in two folders, or in a table. Finds the files, reads no volume."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seglab.data.cases import natural_key
+from seglab.data.image_cases import check_partners, existing_root
+from seglab.data.label_schema import Classes
+from seglab.data.labels import LabelMap
+from seglab.data.nifti_files import NIFTI_ENDINGS, is_nifti, stem_of
+from seglab.errors import DataError, nearest
+
+# One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
+_MODALITY = re.compile(r"(.+)_(\d{4})")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The files of one case; `group` and `split` where the layout says them."""
+
+    images: tuple[Path, ...]
+    label: Path | None
+    group: str | None = None
+    split: str | None = None
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by their name without ending; raises `DataError` for two of one name (`.nii` and `.nii.gz`)."""
+    found: dict[str, Path] = {}
+    for file in files:
+        other = found.setdefault(stem_of(file), file)
+        if other is not file:
+            raise DataError(
+                "two files of one name",
+                where=str(file.parent),
+                found=f"{other.name} and {file.name}",
+                expected="one file for each name, since image and label are matched by it",
+                remedy="remove one of them",
+            )
+    return found
+
+
+def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
+    """Files by case: those that differ only in a last `_0000`, `_0001`, … are the modalities of one case, in order.
+
+    Raises:
+        DataError: a modality that a case lacks, or has alone.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for stem in sorted(files):
+        numbered = _MODALITY.fullmatch(stem)
+        case_id, number = numbered.groups() if numbered else (stem, "")
+        found.setdefault(case_id, {})[number] = files[stem]
+    most = max((set(numbers) for numbers in found.values()), key=len, default=set())
+    for case_id, numbers in found.items():
+        if set(numbers) != most:
+            raise DataError(
+                "a case with other modalities than the rest",
+                where=str(next(iter(numbers.values()))),
+                found=f"{case_id}: {', '.join(file.name for file in numbers.values())}",
+                expected=", ".join(f"{case_id}_{number}" if number else case_id for number in sorted(most)),
+                remedy="add the missing file, or remove the case",
+            )
+    return {case_id: tuple(numbers[number] for number in sorted(numbers)) for case_id, numbers in found.items()}
+
+
+def in_folders(root: Path, images: str, labels: str) -> dict[str, Entry]:
+    """`root/images/<id>.nii.gz`, or `<id>_0000.nii.gz`, … for several modalities, with `root/labels/<id>.nii.gz`."""
+    image_files, label_files = (
+        by_stem(_volumes_in(root, folder, f"data.{key}")) for folder, key in ((images, "images"), (labels, "labels"))
+    )
+    # A number that a label has too is a part of the name.
+    numbered = not set(image_files) & set(label_files)
+    found = modalities(image_files) if numbered else {stem: (file,) for stem, file in image_files.items()}
+    check_partners({case_id: files[0] for case_id, files in found.items()}, label_files)
+    return {case_id: Entry(found[case_id], label_files[case_id]) for case_id in found}
+
+
+def _volumes_in(root: Path, folder: str, key: str) -> list[Path]:
+    path = existing_root(root) / folder
+    if not path.is_dir():
+        there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        raise DataError(
+            "no dataset.json, and no such folder of volumes",
+            where=key,
+            found=str(path),
+            expected="dataset.json in data.root, or one of its folders: " + (", ".join(there) or "none"),
+            remedy=nearest(folder, there) or f"{key}=<name of the folder>, or data.table=<file.csv>",
+        )
+    files = [file for file in sorted(path.iterdir()) if is_nifti(file) and not file.name.startswith(".")]
+    if not files:
+        raise DataError(
+            "a data folder without volumes",
+            where=str(path),
+            found="no file ending in " + ", ".join(NIFTI_ENDINGS),
+            expected="at least one",
+            remedy=f"check {key}, or convert the files",
+        )
+    return files
+
+
+def in_table(root: Path, table: str) -> dict[str, Entry]:
+    """The rows of a CSV file: columns `image` (or several that begin so, one for each modality), `label`, and, if
+    there, `id`, `group` and `split`. Paths are below `root` or absolute; a case without a label has an empty cell."""
+    path = root / table
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, skipinitialspace=True)
+            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+            columns = [name for name in reader.fieldnames or () if name]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            "a table that cannot be read",
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            expected="a CSV file",
+            remedy="data.table is its path below data.root",
+        ) from error
+    image_columns = [name for name in columns if name.startswith("image")]
+    unknown = set(columns) - set(image_columns) - {"label", "id", "group", "split"}
+    if not image_columns or "label" not in columns or unknown or not rows:
+        raise DataError(
+            "a table of volumes that cannot be used",
+            where=str(path),
+            found=f"columns {', '.join(columns) or 'none'}, {len(rows)} rows",
+            expected="image (or image_t1, image_t2, …), label, and perhaps id, group, split; a row for each case",
+            remedy="write the names of the columns into its first line",
+        )
+    found: dict[str, Entry] = {}
+    for number, row in enumerate(rows, start=2):
+        where = f"{path}, line {number}"
+        images = tuple(_existing(root / row[name], where, name) for name in image_columns)
+        label = _existing(root / row["label"], where, "label") if row["label"] else None
+        case_id = row.get("id") or stem_of(images[0])
+        if case_id in found:
+            raise DataError(
+                "two cases of one name",
+                where=where,
+                found=case_id,
+                expected="each name once",
+                remedy="remove one, or name each case in a column id",
+            )
+        split = row.get("split") or None
+        if split is not None and split not in SPLITS:
+            raise DataError("an unknown split", where=where, found=split, expected=", ".join(SPLITS))
+        found[case_id] = Entry(images, label, row.get("group") or None, split)
+    return found
+
+
+def _existing(path: Path, where: str, column: str) -> Path:
+    if not path.is_file() or not is_nifti(path):
+        raise DataError(
+            "a row without its file",
+            where=where,
+            found=f"{column}: {path}",
+            expected=f"a file ending in {' or '.join(NIFTI_ENDINGS)}",
+            remedy="correct the path (it begins at data.root), or remove the row",
+        )
+    return path
+
+
+def in_description(root: Path) -> tuple[str, dict[str, Entry], Classes, int]:
+    """Name, files, classes and channels as a `dataset.json` has them (Antonelli et al., The Medical Segmentation
+    Decathlon, 2022): `labels` name the classes, their values in order are the ids; `modality` the channels;
+    `training` the pairs of image and label."""
+    described = _read_description(root / "dataset.json")
+    labels = _section(described, "labels", root)
+    names = {_label_value(key, root): str(name) for key, name in labels.items()}
+    if len(set(names.values())) < len(labels):
+        raise _malformed(root, f'"labels": {labels!r}', "a value and a name of its own for each class")
+    values = tuple(sorted(names))
+    remedy = f'declare it under "labels" in {root / "dataset.json"}, or correct the label file'
+    classes = Classes(LabelMap(values, remedy=remedy), tuple(names[value] for value in values))
+    channels = len(_section(described, "modality", root))
+    return str(described.get("name") or root.name), _listed_pairs(described, root), classes, channels
+
+
+def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, Entry]:
+    files: dict[str, Entry] = {}
+    for pair in _section(described, "training", root, kind=list):
+        if not isinstance(pair, Mapping) or not all(isinstance(pair.get(k), str) for k in ("image", "label")):
+            raise _malformed(root, f"training entry {pair!r}", 'an object with "image" and "label"')
+        image, label = root / pair["image"], root / pair["label"]
+        for path in (image, label):
+            if not path.is_file():
+                raise DataError(
+                    "a file that is not there",
+                    where=str(path),
+                    found=f"listed in {root / 'dataset.json'}",
+                    remedy='restore it, or remove its entry from "training"',
+                )
+        if stem_of(image) in files:
+            raise _malformed(root, f"two training images named {stem_of(image)}", "each name once")
+        files[stem_of(image)] = Entry((image,), label)
+    return files
+
+
+def _read_description(path: Path) -> Mapping[str, Any]:
+    try:
+        described = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "a description that is no JSON",
+            where=str(path),
+            found=str(error),
+            remedy="correct the file; a JSON checker shows the place",
+        ) from error
+    if not isinstance(described, Mapping):
+        raise _malformed(path.parent, type(described).__name__, "an object")
+    return described
+
+
+def _section(described: Mapping[str, Any], key: str, root: Path, kind: type = dict) -> Any:
+    section = described.get(key)
+    if not isinstance(section, kind) or not section:
+        wanted = {"labels": '{"0": "background", "1": "…"}', "modality": '{"0": "MRI"}'}
+        raise _malformed(root, f'"{key}": {section!r}', f'"{key}": {wanted.get(key, "a list of pairs")}')
+    return section
+
+
+def _label_value(key: str, root: Path) -> int:
+    if not key.isdecimal():
+        raise _malformed(root, f'"labels" has the key {key!r}', 'whole numbers as keys: {"0": "background", …}')
+    return int(key)
+
+
+def _malformed(root: Path, found: str, expected: str) -> DataError:
+    return DataError(
+        "a dataset.json that cannot be used",
+        where=str(root / "dataset.json"),
+        found=found,
+        expected=expected,
+        remedy="write it as the Medical Segmentation Decathlon does",
+    )
+
+
+def split_of(entries: Mapping[str, Entry], where: str) -> Mapping[str, Sequence[str]] | None:
+    """Case ids by split, when the layout has splits; None when it has none."""
+    told = [case_id for case_id, entry in entries.items() if entry.split is not None]
+    if not told:
+        return None
+    missing = sorted(set(entries) - set(told), key=natural_key)
+    if missing:
+        raise DataError(
+            "cases without a split in a table that has splits",
+            where=where,
+            found=f"{len(missing)} of {len(entries)}, such as {missing[0]}",
+            expected=", ".join(SPLITS),
+            remedy="fill the column split, or empty it everywhere",
+        )
+    return {name: [case_id for case_id in told if entries[case_id].split == name] for name in SPLITS}

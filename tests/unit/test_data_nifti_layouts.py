@@ -1,0 +1,307 @@
+"""Volumes in folders and tables, several modalities, and headers that cannot be trusted."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from seglab.data.nifti import Nifti
+from seglab.errors import ConfigError, DataError
+
+RNG = np.random.default_rng(0)
+SHAPE = (4, 5, 6)
+AFFINE = np.diag([0.5, 0.8, 5.0, 1])
+IMAGE = RNG.integers(0, 4000, SHAPE).astype(np.int16)
+LABEL = RNG.integers(0, 2, SHAPE).astype(np.uint8)
+
+
+def _save(path, array, affine=AFFINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+def _folders(root, names=("case_2", "case_10"), image="{}.nii.gz"):
+    for name in names:
+        _save(root / "images" / image.format(name), IMAGE)
+        _save(root / "labels" / f"{name}.nii.gz", LABEL)
+    return root
+
+
+def _table(root, rows, name="cases.csv"):
+    with (root / name).open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return name
+
+
+def test_two_folders_of_equal_names(tmp_path):
+    source = Nifti(root=str(_folders(tmp_path / "my set")), group_pattern=r"case_(\d)")
+    assert (source.name, source.split, source.task.rank, source.task.channels) == ("my set", None, 3, 1)
+    assert source.task.class_names == ("label_0", "label_1")
+    assert [(case.id, case.group) for case in source.cases] == [("case_2", "2"), ("case_10", "1")]
+    sample = source.read(source.cases[0])
+    assert np.array_equal(sample.image[..., 0], IMAGE)
+    assert np.array_equal(sample.mask, LABEL)
+    assert sample.spacing == pytest.approx((0.5, 0.8, 5.0))
+
+
+def test_other_folders_values_names_and_upper_case_endings(tmp_path):
+    _save(tmp_path / "scans ä" / "ein Fall.nii", IMAGE).rename(tmp_path / "scans ä" / "ein Fall.NII")
+    _save(tmp_path / "truth" / "ein Fall.nii.gz", LABEL * np.uint16(300)).rename(tmp_path / "truth" / "ein Fall.NII.GZ")
+    (tmp_path / "truth" / "notes.txt").write_text("x")
+    _save(tmp_path / "truth" / ".hidden.nii", LABEL)
+    options = {"images": "scans ä", "labels": "truth"}
+    source = Nifti(root=str(tmp_path), **options, label_values=[0, 300], class_names=["none", "organ"])
+    assert source.task.class_names == ("none", "organ")
+    assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
+    undeclared = Nifti(root=str(tmp_path), **options)
+    with pytest.raises(DataError, match=r"a mask value that is not declared: 300[\s\S]*NII\.GZ"):
+        undeclared.read(undeclared.cases[0])
+    ignoring = Nifti(root=str(tmp_path), **options, label_values=[0, 7], ignore_value=300)
+    assert np.array_equal(ignoring.read(ignoring.cases[0]).mask, LABEL * 255)
+    assert ignoring.digest() != Nifti(root=str(tmp_path), **options, label_values=[0, 300]).digest()
+
+
+def test_a_table_of_labels_names_the_classes(tmp_path):
+    _folders(tmp_path)
+    (tmp_path / "labels.csv").write_text("id,name,color\n0,air,#000000\n1,bone,#ffffff\n")
+    source = Nifti(root=str(tmp_path), label_schema=str(tmp_path / "labels.csv"))
+    assert source.task.class_names == ("air", "bone")
+    assert source.task.class_colors[1] == (255, 255, 255)
+
+
+def test_a_file_for_each_modality_in_a_folder(tmp_path):
+    _folders(tmp_path, image="{}_0000.nii.gz")
+    for number in (2, 1):
+        for name in ("case_2", "case_10"):
+            _save(tmp_path / "images" / f"{name}_000{number}.nii.gz", IMAGE + np.int16(number))
+    source = Nifti(root=str(tmp_path))
+    assert source.task.channels == 3
+    sample = source.read(source.cases[0])
+    assert sample.image.shape == (*SHAPE, 3)
+    for number in range(3):
+        assert np.array_equal(sample.image[..., number], IMAGE + number)
+    assert source.describe_files(source.cases[0]).count(" and ") == 2
+    before = source.digest()
+    _save(tmp_path / "images" / "case_2_0002.nii.gz", IMAGE)
+    assert Nifti(root=str(tmp_path)).digest() != before
+    (tmp_path / "images" / "case_2_0002.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"other modalities[\s\S]*case_2"):
+        Nifti(root=str(tmp_path))
+
+
+def test_a_number_that_the_label_has_too_is_a_part_of_the_name(tmp_path):
+    source = Nifti(root=str(_folders(tmp_path, ("scan_0000", "scan_0001"))))
+    assert ([case.id for case in source.cases], source.task.channels) == (["scan_0000", "scan_0001"], 1)
+
+
+def test_a_volume_of_four_axes_has_channels(tmp_path):
+    _save(tmp_path / "images" / "a.nii.gz", np.stack([IMAGE, IMAGE + 5], -1))
+    _save(tmp_path / "labels" / "a.nii.gz", LABEL)
+    source = Nifti(root=str(tmp_path))
+    assert source.task.channels == 2
+    assert np.array_equal(source.read(source.cases[0]).image[..., 1], IMAGE + 5)
+    _save(tmp_path / "images" / "a.nii.gz", np.zeros((*SHAPE, 1, 2), np.int16))
+    with pytest.raises(DataError, match="more axes"):
+        source.read(source.cases[0])
+
+
+def test_modalities_must_lie_on_one_grid(tmp_path):
+    _folders(tmp_path, ("a",), "{}_0000.nii.gz")
+    source_of = lambda: Nifti(root=str(tmp_path))  # noqa: E731
+    other = tmp_path / "images" / "a_0001.nii.gz"
+    for array, affine, what in (
+        (IMAGE[1:], AFFINE, "an image of another size"),
+        (IMAGE, np.diag([0.5, 0.8, 2.0, 1]), "an image that lies elsewhere"),
+    ):
+        _save(other, array, affine)
+        source = source_of()
+        with pytest.raises(DataError, match=what) as caught:
+            source.read(source.cases[0])
+        assert "a_0001.nii.gz" in str(caught.value)
+    # Stored in another orientation it is the same grid.
+    nib.save(nib.Nifti1Image(IMAGE, AFFINE).as_reoriented([[1, -1], [0, 1], [2, -1]]), other)
+    sample = source_of().read(source_of().cases[0])
+    assert np.array_equal(sample.image[..., 0], sample.image[..., 1])
+
+
+def test_a_table_with_modalities_groups_and_splits(tmp_path):
+    for patient in ("p1", "p2", "p3"):
+        for kind, array in (("t1", IMAGE), ("t2", IMAGE + np.int16(9)), ("seg", LABEL)):
+            _save(tmp_path / patient / f"{kind}.nii.gz", array)
+    rows = [
+        {
+            "id": f"{patient}-scan",
+            "image_t1": f"{patient}/t1.nii.gz",
+            "image_t2": str(tmp_path / patient / "t2.nii.gz"),
+            "label": f"{patient}/seg.nii.gz" if split != "test" else "",
+            "group": "brothers" if patient != "p3" else "",
+            "split": split,
+        }
+        for patient, split in (("p1", "train"), ("p2", "val"), ("p3", "test"))
+    ]
+    source = Nifti(root=str(tmp_path), table=_table(tmp_path, rows))
+    assert source.task.channels == 2
+    assert [(case.id, case.group) for case in source.cases] == [
+        ("p1-scan", "brothers"),
+        ("p2-scan", "brothers"),
+        ("p3-scan", "p3-scan"),
+    ]
+    assert source.split == {"train": ["p1-scan"], "val": ["p2-scan"], "test": ["p3-scan"]}
+    assert np.array_equal(source.read(source.cases[0]).image[..., 1], IMAGE + 9)
+    assert source.read(source.cases[2]).mask is None
+    source.digest()
+
+
+def test_a_table_comes_before_a_description(tmp_path):
+    _folders(tmp_path)
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "a", "1": "b"}}))
+    name = _table(tmp_path, [{"image": "images/case_2.nii.gz", "label": "labels/case_2.nii.gz"}])
+    source = Nifti(root=str(tmp_path), table=name)
+    assert ([case.id for case in source.cases], source.split) == (["case_2"], None)
+    with pytest.raises(ConfigError, match="labels declared in two places"):
+        Nifti(root=str(tmp_path), class_names=["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"picture": "a", "label": "b"}], "columns picture, label"),
+        ([{"image": "images/case_2.nii.gz"}], "columns image"),
+        ([{"image": "images/none.nii.gz", "label": ""}], "none.nii.gz"),
+        ([{"image": "cases.csv", "label": ""}], "line 2"),
+        ([{"image": "images/case_2.nii.gz", "label": ""}] * 2, "two cases of one name"),
+        ([{"image": "images/case_2.nii.gz", "label": "", "split": "training"}], "an unknown split"),
+        ([{"image": "images/case_2.nii.gz", "label": "", "extra": "1"}], "columns image, label, extra"),
+        (
+            [
+                {"image": "images/case_2.nii.gz", "label": "", "split": "train"},
+                {"image": "images/case_10.nii.gz", "label": "", "split": ""},
+            ],
+            "cases without a split",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_refused(tmp_path, rows, says):
+    _folders(tmp_path)
+    with pytest.raises(DataError) as caught:
+        Nifti(root=str(tmp_path), table=_table(tmp_path, rows))
+    assert says in str(caught.value)
+    assert "cases.csv" in str(caught.value)
+
+
+def test_tables_and_folders_that_are_not_there(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be read[\s\S]*nowhere\.csv"):
+        Nifti(root=str(tmp_path), table="nowhere.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(DataError, match="0 rows"):
+        Nifti(root=str(tmp_path), table="empty.csv")
+    with pytest.raises(DataError, match=r"data\.root"):
+        Nifti(root=str(tmp_path / "none"))
+    (tmp_path / "image").mkdir()
+    with pytest.raises(DataError, match="did you mean 'image'"):
+        Nifti(root=str(tmp_path))
+    with pytest.raises(DataError, match="without volumes"):
+        Nifti(root=str(tmp_path), images="image", labels="image")
+
+
+def test_partners_that_are_missing_and_names_that_stand_twice(tmp_path):
+    _folders(tmp_path)
+    (tmp_path / "labels" / "case_2.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"an image without a mask[\s\S]*case_2"):
+        Nifti(root=str(tmp_path))
+    (tmp_path / "images" / "case_2.nii.gz").unlink()
+    _save(tmp_path / "labels" / "case_7.nii.gz", LABEL)
+    with pytest.raises(DataError, match=r"a mask without an image[\s\S]*case_7"):
+        Nifti(root=str(tmp_path))
+    (tmp_path / "labels" / "case_7.nii.gz").unlink()
+    _save(tmp_path / "images" / "case_10.nii", IMAGE)
+    with pytest.raises(DataError, match="two files of one name"):
+        Nifti(root=str(tmp_path))
+
+
+def _header_forms(path, qform, sform, codes=(1, 2)):
+    image = nib.Nifti1Image(IMAGE, None)
+    image.set_qform(qform, code=codes[0])
+    image.set_sform(sform, code=codes[1])
+    nib.save(image, path)
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+@pytest.mark.parametrize(
+    "sform", [np.diag([-0.5, 0.8, 5.0, 1]), np.diag([0.5, 0.8, 2.5, 1]), AFFINE[[1, 0, 2, 3]]], ids=["LAS", "mm", "ARS"]
+)
+def test_qform_and_sform_that_disagree_are_refused(tmp_path, folder, sform):
+    _folders(tmp_path, ("a",))
+    source = Nifti(root=str(tmp_path))
+    _header_forms(tmp_path / folder / "a.nii.gz", AFFINE, sform)
+    with pytest.raises(DataError, match="qform and sform disagree") as caught:
+        source.read(source.cases[0])
+    assert f"{folder}/a.nii.gz" in str(caught.value)
+    assert "0.5×0.8×5 mm along RAS" in str(caught.value)
+    assert "set_qform" in str(caught.value)
+
+
+@pytest.mark.parametrize("codes", [(0, 2), (1, 0)])
+def test_one_form_alone_cannot_disagree(tmp_path, codes):
+    _folders(tmp_path, ("a",))
+    _header_forms(tmp_path / "images" / "a.nii.gz", AFFINE, AFFINE, codes)
+    source = Nifti(root=str(tmp_path))
+    assert source.read(source.cases[0]).spacing == pytest.approx((0.5, 0.8, 5.0))
+
+
+def test_a_form_in_another_space_is_no_disagreement(tmp_path):
+    """Scanner and atlas: moved and turned by some degrees, the same voxels."""
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
+    turn[:3, 3] = 40
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+        _header_forms(tmp_path / folder / "a.nii.gz", AFFINE, turn @ AFFINE)
+    source = Nifti(root=str(tmp_path), label_values=list(range(4000))[:255])
+    assert source.read_image(source.cases[0]).spacing == pytest.approx((0.5, 0.8, 5.0), rel=1e-5)
+
+
+def test_big_endian_files_read_the_same(tmp_path):
+    for folder, array in (("images", IMAGE), ("labels", LABEL.astype(np.int16))):
+        header = nib.Nifti1Header(endianness=">")
+        header.set_data_dtype(np.int16)
+        (tmp_path / folder).mkdir()
+        image = nib.Nifti1Image(array, AFFINE, header)
+        nib.save(image, tmp_path / folder / "a.nii")
+        assert nib.load(tmp_path / folder / "a.nii").header.endianness == ">"
+    source = Nifti(root=str(tmp_path))
+    sample = source.read(source.cases[0])
+    assert sample.image.dtype == np.dtype("=f4")
+    assert np.array_equal(sample.image[..., 0], IMAGE)
+    assert np.array_equal(sample.mask, LABEL)
+
+
+def test_scaled_labels_are_taken_only_when_they_are_whole(tmp_path):
+    _folders(tmp_path, ("a",))
+    path = tmp_path / "labels" / "a.nii.gz"
+    source = Nifti(root=str(tmp_path), label_values=[0, 2])
+    for slope, wrong in ((2, False), (1.176, True)):
+        image = nib.Nifti1Image(LABEL, AFFINE)
+        image.header.set_slope_inter(slope, 0)
+        nib.save(image, path)  # 0 and 1 in the file, 0 and slope to whoever reads it
+        assert nib.load(path).dataobj.slope == pytest.approx(slope)
+        if wrong:
+            with pytest.raises(DataError, match="no whole numbers"):
+                source.read(source.cases[0])
+        else:
+            assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
+
+
+def test_volumes_of_another_number_of_channels_are_refused(tmp_path):
+    _folders(tmp_path)
+    source = Nifti(root=str(tmp_path))
+    _save(tmp_path / "images" / "case_10.nii.gz", np.stack([IMAGE] * 2, -1))
+    with pytest.raises(DataError, match=r"declared channels[\s\S]*case_10[\s\S]*C = 1"):
+        source.read(source.cases[1])
