@@ -253,7 +253,7 @@ def _task(values: dict[str, Any]) -> Task:
         class_names=tuple(values["class_names"]),
         class_colors=tuple(tuple(color) for color in values["class_colors"]),
         ignore_label=values["ignore_label"],
-        unscored=tuple(values["unscored"]),
+        unscored=tuple(values.get("unscored", (0,))),
         class_frequencies=None if frequencies is None else tuple(frequencies),
     )
 

@@ -1,0 +1,53 @@
+"""Train a run again and compare: python scripts/reproduce.py <run id>"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from rich.console import Console
+from rich.table import Table
+
+from seglab.errors import SeglabError
+
+RUNS = Path("mlruns")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train a run again with its code, config, data and split; compare.")
+    parser.add_argument("run", help="the run's id (run=<id> is understood, too)")
+    parser.add_argument("--tolerance", type=float, default=0.005, help="largest difference that still counts (0.005)")
+    parser.add_argument("--tracking-uri", help="the store; the embedded one in mlruns/ when left away")
+    args = parser.parse_args()
+
+    from seglab.reproduction import reproduce
+    from seglab.tracking.store import open_store
+
+    store = open_store(args.tracking_uri, RUNS)
+    done = reproduce(store, store.run(args.run.removeprefix("run=")), tolerance=args.tolerance)
+    table = Table(box=None)
+    for column in ("metric", "verdict", "difference", "from epoch", "was", "is"):
+        table.add_column(column, no_wrap=True)
+    for row in done.table.itertuples():
+        first = "" if row.verdict == "identical" else str(row.first_epoch)
+        table.add_row(
+            row.metric, row.verdict, f"{row.largest_difference:.3g}", first, f"{row.former:.6g}", f"{row.again:.6g}"
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    for note in done.notes:
+        console.print(f"note       {note}", markup=False)
+    console.print(f"[bold]{done.verdict}[/bold]: run {done.run_id} repeats {args.run}")
+    return 1 if done.verdict == "different" else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except SeglabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

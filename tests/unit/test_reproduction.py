@@ -1,0 +1,114 @@
+"""A run had again: the verdict on its metrics, and its code from the repository."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import toys
+
+from seglab.errors import TrackingError
+from seglab.reproducibility import code_version
+from seglab.reproduction import code_of, compare_histories
+from seglab.tracking.store import Store, open_store
+from seglab.tracking.tracker import Tracker
+
+
+def git(folder: Path, *words: str) -> str:
+    name = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(["git", "-C", str(folder), *name, *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "-q")
+    (root / "code.py").write_text("one\n")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "one")
+    return root
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(None, toys.fresh_store(tmp_path / "mlruns"))
+
+
+def recorded(store: Store, root: Path, **changes: str) -> str:
+    """A run that was made with the repository as it is now."""
+    code = code_version(root)
+    tags = {"git_commit": str(code.commit), "git_dirty": str(code.dirty)} | changes
+    with Tracker(toys.tracking(), store.directory, run_name="Toy", params={}, tags=tags) as tracked:
+        if code.dirty:
+            tracked.log_text(code.diff, "config/code.diff")
+    return tracked.run_id
+
+
+def test_the_verdict_on_each_metric() -> None:
+    nan = math.nan
+    former = {"same": {1: 0.5, 2: nan}, "near": {1: 0.5, 2: 0.7}, "far": {1: 0.5, 2: 0.7}, "short": {1: 0.5, 2: 0.6}}
+    again = {"same": {1: 0.5, 2: nan}, "near": {1: 0.5, 2: 0.704}, "far": {1: 0.4, 2: 0.7}, "short": {1: 0.5}}
+    table = compare_histories(former, again, 0.005).set_index("metric")
+    assert table["verdict"].to_dict() == {
+        "same": "identical",
+        "near": "within tolerance",
+        "far": "different",
+        "short": "different",
+    }
+    assert table.loc["near", "first_epoch"] == 2
+    assert table.loc["far", "first_epoch"] == 1
+    assert table.loc["short", "first_epoch"] == 2
+    assert pd.isna(table.loc["same", "first_epoch"])
+    assert table.loc["near", "largest_difference"] == pytest.approx(0.004)
+    assert table.loc["far", "largest_difference"] == pytest.approx(0.1)
+    assert table.loc["short", "largest_difference"] == math.inf
+    assert (table.loc["far", "former"], table.loc["near", "again"]) == (0.7, 0.704)
+
+
+def test_a_value_that_became_undefined_is_another() -> None:
+    table = compare_histories({"dice": {1: 0.5}}, {"dice": {1: math.nan}}, 1.0)
+    assert table["verdict"].tolist() == ["different"]
+
+
+def test_the_code_of_an_unchanged_repository_is_the_repository(repository: Path, store: Store) -> None:
+    run = store.run(recorded(store, repository))
+    with code_of(store, run, repository) as code:
+        assert code == repository
+
+
+def test_former_code_comes_from_its_commit_and_its_logged_changes(repository: Path, store: Store) -> None:
+    (repository / "code.py").write_text("one, changed\n")
+    (repository / "new.py").write_text("untracked\n")
+    run = store.run(recorded(store, repository))
+    (repository / "code.py").write_text("two\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "two")
+    (repository / "code.py").write_text("three, not committed\n")
+    with code_of(store, run, repository) as code:
+        assert code != repository
+        assert (code / "code.py").read_text() == "one, changed\n"
+        assert (code / "new.py").read_text() == "untracked\n"
+    assert not code.exists()
+    assert (repository / "code.py").read_text() == "three, not committed\n"
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_code_that_cannot_be_had_again_is_said(repository: Path, store: Store) -> None:
+    lost = store.run(recorded(store, repository, git_commit="c0ffee" * 6 + "c0ff"))
+    with pytest.raises(TrackingError, match="cannot be had again") as caught, code_of(store, lost, repository):
+        pass
+    assert "fetch commit c0ffeec0ffee" in str(caught.value)
+    (repository / "large.bin").write_bytes(bytes(5_000_000))
+    partial = store.run(recorded(store, repository))
+    (repository / "large.bin").unlink()
+    with pytest.raises(TrackingError, match="untracked files that were too large"), code_of(store, partial, repository):
+        pass
+    with Tracker(toys.tracking(), store.directory, run_name="Toy", params={}, tags={}) as tracked:
+        pass
+    with pytest.raises(TrackingError, match="no tag git_commit"), code_of(store, store.run(tracked.run_id), repository):
+        pass
