@@ -71,14 +71,15 @@ def _cases(root: Path, split: str) -> list[Case]:
     images = _files(root / _IMAGES / split, _IMAGE_END)
     labels = _files(root / _TRUTH / split, _LABEL_END)
     instances = _files(root / _TRUTH / split, _INSTANCE_END, needed=False)
-    for what, here, there, end in (
-        ("an image without a mask", images, labels, _LABEL_END),
-        ("a mask without an image", labels, images, _IMAGE_END),
+    for what, finding, here, there, end in (
+        ("an image without a mask", "image-without-mask", images, labels, _LABEL_END),
+        ("a mask without an image", "mask-without-image", labels, images, _IMAGE_END),
     ):
         alone = sorted(here.keys() - there.keys(), key=natural_key)
         if alone:
             raise DataError(
                 what,
+                finding=finding,
                 where=str(here[alone[0]]),
                 found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}{end}",
                 expected=f"{alone[0]}{end} in the folder of its city",

@@ -81,6 +81,7 @@ class Nifti:
         if values.shape[-1] != self.task.channels:
             raise DataError(
                 "an image that does not have the declared channels",
+                finding="channel-mismatch",
                 where=", ".join(case.image),
                 found=f"{values.shape[-1]} channels, shape {values.shape} in RAS order",
                 expected=f"(X, Y, Z) or (X, Y, Z, C) with C = {self.task.channels}, as dataset.json or the first case",

@@ -59,6 +59,7 @@ def read_image(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         if values.ndim != 4:
             raise DataError(
                 "an image with more axes than space and channels",
+                finding="channel-mismatch",
                 where=path,
                 found=f"shape {image.shape}",
                 expected="(X, Y, Z) or (X, Y, Z, C)",
@@ -67,6 +68,7 @@ def read_image(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
         if not np.isfinite(values).all():
             raise DataError(
                 "an image with NaN or infinite values",
+                finding="image-not-finite",
                 where=path,
                 found=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels",
                 expected="finite numbers",
@@ -106,6 +108,7 @@ def load_ras(path: str) -> tuple[Any, np.ndarray]:
         if not np.isfinite(image.affine).all() or np.linalg.cond(image.affine[:3, :3]) > _LARGEST_CONDITION:
             raise DataError(
                 "a volume whose header does not say where its voxels lie",
+                finding="grid-mismatch",
                 where=path,
                 found=f"affine {np.round(image.affine, 4).tolist()}",
                 expected="finite numbers, and three axes in three directions",
@@ -149,6 +152,7 @@ def check_grid(
     if tuple(shape) != tuple(other_shape):
         raise DataError(
             f"{what} of another size than its image",
+            finding="size-mismatch",
             where=path,
             found=f"{tuple(shape)} in RAS order",
             expected=f"{tuple(other_shape)} as {other}",
@@ -160,6 +164,7 @@ def check_grid(
     if apart > AFFINE_TOLERANCE:
         raise DataError(
             f"{what} that lies elsewhere than its image",
+            finding="grid-mismatch",
             where=path,
             found=f"the affines put a corner {apart:.2f} voxels apart",
             expected=f"the affine of {other}",
@@ -184,6 +189,7 @@ def _check_forms(image: Any, path: str) -> None:
     ]
     raise DataError(
         "a header whose qform and sform disagree",
+        finding="grid-mismatch",
         where=path,
         found="; ".join(told),
         expected="the same voxel size and directions in both",
@@ -194,6 +200,7 @@ def _check_forms(image: Any, path: str) -> None:
 def _unreadable(path: str, error: Exception) -> DataError:
     return DataError(
         "a file that cannot be read",
+        finding="unreadable-file",
         where=path,
         found=f"{type(error).__name__}: {error}",
         expected="a whole NIfTI file (.nii, .nii.gz)",

@@ -64,6 +64,7 @@ def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
         if set(numbers) != most:
             raise DataError(
                 "a case with other modalities than the rest",
+                finding="channel-mismatch",
                 where=str(next(iter(numbers.values()))),
                 found=f"{case_id}: {', '.join(file.name for file in numbers.values())}",
                 expected=", ".join(f"{case_id}_{number}" if number else case_id for number in sorted(most)),
@@ -193,6 +194,7 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, Entry]:
             if not path.is_file():
                 raise DataError(
                     "a file that is not there",
+                    finding="unreadable-file",
                     where=str(path),
                     found=f"listed in {root / 'dataset.json'}",
                     remedy='restore it, or remove its entry from "training"',

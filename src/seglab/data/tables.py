@@ -192,6 +192,7 @@ def _file(table: Path, cell: str, where: str) -> Path:
             return path
     raise DataError(
         "a file that is not there",
+        finding="unreadable-file",
         where=where,
         found=f"no {table.parent / cell}",
         expected=f"a file, at a path relative to {table.parent} or absolute",
