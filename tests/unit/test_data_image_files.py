@@ -97,6 +97,42 @@ def test_an_image_too_large_to_trust_is_refused(tmp_path, monkeypatch):
         read_image_file(tmp_path / "large.png")
 
 
+def _chunks(content):
+    at = 8
+    while at < len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        yield content[at:end]
+        at = end
+
+
+@pytest.mark.parametrize("pixels", [GREY, (DEEP >> 8).astype(np.uint8)], ids=["grey", "RGB"])
+def test_a_plain_png_is_read_as_pillow_reads_it_or_refused(tmp_path, pixels):
+    path = tmp_path / "plain.png"
+    noise = np.tile(pixels, (20, 20) + (1,) * (pixels.ndim - 2))
+    noise = noise ^ RNG.integers(0, 256, noise.shape, np.uint8)  # more than one chunk of data
+    Image.fromarray(noise).save(path)
+    assert np.array_equal(read_image_file(path), np.asarray(Image.open(path)).reshape(*noise.shape[:2], -1))
+    content = path.read_bytes()
+    chunks = list(_chunks(content))
+    data = [n for n, chunk in enumerate(chunks) if chunk[4:8] == b"IDAT"]
+    assert len(data) > 2
+    for gone in (data[1], data[-1], len(chunks) - 1):
+        path.write_bytes(content[:8] + b"".join(chunk for n, chunk in enumerate(chunks) if n != gone))
+        if gone < len(chunks) - 1:  # pixels are missing, not the end mark alone
+            with pytest.raises(DataError, match="cannot be read"):
+                read_image_file(path)
+    for spoilt in (60, len(content) // 2, len(content) - 20):
+        damaged = bytearray(content)
+        damaged[spoilt] ^= 16
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match="cannot be read"):
+            read_image_file(path)
+    for length in (4, 20, 30, len(content) // 2, len(content) - 30):
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError, match="cannot be read"):
+            read_image_file(path)
+
+
 def test_bitmaps_are_read(tmp_path):
     rgb = (DEEP >> 8).astype(np.uint8)
     for name, pixels in (("grey", GREY), ("rgb", rgb)):

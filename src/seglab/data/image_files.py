@@ -20,6 +20,8 @@ _TIFF_ENDINGS = (".tif", ".tiff")
 _CHANNELS_LAST, _CHANNELS_FIRST = ("YX", "YXS", "YXC"), ("SYX", "CYX")
 # Pillow would give palette numbers or printing colours.
 _TO_PLAIN_MODE = {"P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PLAIN_PNG_CHANNELS = {b"\x00": 1, b"\x02": 3}  # by the colour type of its header
 _COLOUR_OF_16_BIT = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}
 # What Pillow and tifffile raise on damaged files.
 _UNREADABLE = (
@@ -106,7 +108,8 @@ def _read(path: Path, page: int | None, *, palette_numbers: bool) -> np.ndarray:
     with _readable(path):
         if path.suffix.lower() in _TIFF_ENDINGS:
             return _read_tiff(path, page, palette_numbers=palette_numbers)
-        return _read_with_pillow(path, palette_numbers=palette_numbers)
+        plain = _read_plain_png(path) if path.suffix.lower() == ".png" else None
+        return _read_with_pillow(path, palette_numbers=palette_numbers) if plain is None else plain
 
 
 @contextmanager
@@ -132,6 +135,35 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _read_plain_png(path: Path) -> np.ndarray | None:
+    """A whole PNG of 8-bit grey or RGB by OpenCV, a sixth faster than Pillow; None for anything else."""
+    content = path.read_bytes()
+    channels = _channels_of_plain_png(memoryview(content))
+    if channels is None:
+        return None
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR_RGB
+    return cv2.imdecode(np.frombuffer(content, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def _channels_of_plain_png(content: memoryview) -> int | None:
+    """1 or 3 for a PNG of 8-bit grey or RGB whose chunks are all there and sound; OpenCV takes damaged ones too."""
+    if content[:8] != _PNG or content[24:25] != b"\x08" or bytes(content[25:26]) not in _PLAIN_PNG_CHANNELS:
+        return None
+    width, height = struct.unpack(">II", content[16:24])
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        return None  # Pillow refuses what is too large to trust
+    at = len(_PNG)
+    while at + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        kind, end = bytes(content[at + 4 : at + 8]), at + 8 + length
+        if kind in (b"tRNS", b"eXIf") or content[end : end + 4] != zlib.crc32(content[at + 4 : end]).to_bytes(4, "big"):
+            return None
+        if kind == b"IEND":
+            return _PLAIN_PNG_CHANNELS[bytes(content[25:26])]
+        at = end + 4
+    return None
+
+
 def _read_with_pillow(path: Path, page: int | None = None, *, palette_numbers: bool) -> np.ndarray:
     with Image.open(path) as image:
         if page is not None:
@@ -152,7 +184,7 @@ def _read_with_pillow(path: Path, page: int | None = None, *, palette_numbers: b
 def _is_16_bit_png(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(25)
-    return head[:8] == b"\x89PNG\r\n\x1a\n" and head[24] == 16
+    return head[:8] == _PNG and head[24] == 16
 
 
 def _read_tiff(path: Path, page: int | None, *, palette_numbers: bool) -> np.ndarray:
