@@ -87,23 +87,32 @@ def read_all(
 ) -> Examined:
     """Read every case of a source in several processes."""
     ids = _ids(source.cases)
-    looked_at = set(evenly(ids, MASKS_LOOKED_AT))
+    reader = _Reader(source, card, set(evenly(ids, MASKS_LOOKED_AT)))
     tasks = [ids[start : start + _CASES_A_TASK] for start in range(0, len(ids), _CASES_A_TASK)]
     processes = min(processes or len(os.sched_getaffinity(0)), len(tasks))
     whole = Examined()
     done = 0
+
+    def take(some: Examined) -> None:
+        nonlocal done
+        whole.facts |= some.facts
+        whole.failures += some.failures
+        whole.counts += some.counts
+        done += len(some.facts) + len(some.failures)
+        if progress is not None:
+            progress(done, len(ids))
+
+    if processes == 1:  # a few cases are read before another process would have started
+        for part in tasks:
+            take(reader.read(part))
+        return whole
     # Fresh processes: a fork would copy locks that OpenCV's and the progress bar's threads hold.
     with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=_start, initargs=(source, card, looked_at)
+        processes, multiprocessing.get_context("spawn"), initializer=_start, initargs=(reader,)
     ) as pool:
         try:
-            for part, some in zip(tasks, pool.map(_read_some, tasks), strict=True):
-                whole.facts |= some.facts
-                whole.failures += some.failures
-                whole.counts += some.counts
-                done += len(part)
-                if progress is not None:
-                    progress(done, len(ids))
+            for some in pool.map(_read_some, tasks):
+                take(some)
         except BrokenProcessPool as error:
             raise DataError(
                 "a process that read files was killed",
@@ -115,34 +124,46 @@ def read_all(
     return whole
 
 
-_here: tuple[Source, dict[str, Case], DataCard, set[str]]  # what a reading process was started with
+class _Reader:
+    """Reads cases of a source, collecting what is wrong with them; goes to the reading processes as it is."""
+
+    def __init__(self, source: Source, card: DataCard, looked_at: set[str]):
+        self._source, self._card, self._looked_at = source, card, looked_at
+        self._by_id = {case.id: case for case in source.cases}
+
+    def read(self, ids: Sequence[str]) -> Examined:
+        task, some = self._source.task, Examined()
+        counts = Shrunk(task.classes, task.ignore_label)
+        for case_id in ids:
+            case = self._by_id[case_id]
+            try:
+                sample = self._source.read(case)
+            except DataError as error:
+                some.failures.append(Finding.from_error(error))
+                continue
+            except Exception as error:
+                error.add_note(f"while reading case {case_id}: {self._source.describe_files(case)}")
+                raise
+            some.facts[case_id] = facts = examine(sample, task)
+            looked_at = case_id in self._looked_at and shrinks(self._card, facts.shape, facts.spacing)
+            if looked_at and sample.mask is not None:
+                counts.add(sample.mask, shape_seen(self._card, facts.shape, facts.spacing))
+        if counts.masks:
+            some.counts.append(counts)
+        return some
 
 
-def _start(source: Source, card: DataCard, looked_at: set[str]) -> None:
-    global _here
+_reader: _Reader  # of a reading process
+
+
+def _start(reader: _Reader) -> None:
+    global _reader
     cv2.setNumThreads(1)
-    _here = source, {case.id: case for case in source.cases}, card, looked_at
+    _reader = reader
 
 
 def _read_some(ids: Sequence[str]) -> Examined:
-    source, by_id, card, looked_at = _here
-    some = Examined()
-    counts = Shrunk(source.task.classes, source.task.ignore_label)
-    for case_id in ids:
-        try:
-            sample = source.read(by_id[case_id])
-        except DataError as error:
-            some.failures.append(Finding.from_error(error))
-            continue
-        except Exception as error:
-            error.add_note(f"while reading case {case_id}: {source.describe_files(by_id[case_id])}")
-            raise
-        some.facts[case_id] = facts = examine(sample, source.task)
-        if sample.mask is not None and case_id in looked_at and shrinks(card, facts.shape, facts.spacing):
-            counts.add(sample.mask, shape_seen(card, facts.shape, facts.spacing))
-    if counts.masks:
-        some.counts.append(counts)
-    return some
+    return _reader.read(ids)
 
 
 def _ids(cases: Sequence[Case]) -> list[str]:

@@ -1,0 +1,222 @@
+"""The check that reads every file: each bad input becomes a row of its own, in one go, and the command's exit code."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import hydra
+import nibabel as nib
+import numpy as np
+import pytest
+
+from seglab.command import CONF
+from seglab.config import load_config
+from seglab.data.check.full import check_full, read_all
+from seglab.errors import ConfigError, DataError
+
+ROOT = Path(__file__).parents[2]
+
+
+def folder(root, count=8):
+    """Images of smooth noise with a box each; returns the root."""
+    for name in ("images", "masks"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for n in range(count):
+        rng = np.random.default_rng(n)
+        mask = np.zeros((32, 40), np.uint8)
+        mask[8:24, 8:30] = 1
+        image = np.kron(rng.integers(0, 255, (4, 5, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+        cv2.imwrite(str(root / "images" / f"c{n}.png"), image)
+        cv2.imwrite(str(root / "masks" / f"c{n}.png"), mask)
+    return root
+
+
+def config(*words):
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return load_config(hydra.compose("train", overrides=list(words)))
+
+
+def check(root, *words, **settings):
+    return check_full(config("data=image_folder", f"data.root={root}", *words), processes=1, **settings)
+
+
+def rows(checked):
+    return {(finding.name, Path(finding.where).name) for finding in checked.report.findings}
+
+
+def test_sound_files(tmp_path):
+    seen = []
+    checked = check(folder(tmp_path), progress=lambda done, total: seen.append((done, total)))
+    assert checked.report.findings == ()
+    assert sorted(checked.facts) == [f"c{n}" for n in range(8)]
+    assert (len(checked.split.train), len(checked.split.val), len(checked.split.test)) == (6, 1, 1)
+    assert seen[-1] == (8, 8)
+
+
+def test_every_failure_is_collected_and_not_the_first(tmp_path):
+    root = folder(tmp_path)
+    (root / "images/c7.png").write_bytes((root / "images/c7.png").read_bytes()[:200])
+    cv2.imwrite(str(root / "masks/c1.png"), np.full((32, 40), 300, np.uint16))
+    cv2.imwrite(str(root / "masks/c2.png"), np.zeros((16, 40), np.uint8))
+    cv2.imwrite(str(root / "masks/c3.png"), np.random.default_rng(0).integers(0, 255, (32, 40, 3)).astype(np.uint8))
+    cv2.imwrite(str(root / "images/c4.png"), np.zeros((32, 40), np.uint8))
+    (root / "images/c5.png").write_bytes(b"")
+    cv2.imwrite(str(root / "masks/c6.png"), np.where(np.eye(32, 40) > 0, 255, 0).astype(np.uint8))
+    checked = check(root)
+    assert rows(checked) == {
+        ("unreadable-file", "c7.png"),
+        ("undeclared-label", "c1.png"),
+        ("size-mismatch", "c2.png"),
+        ("undeclared-label", "c3.png"),
+        ("channel-mismatch", "c4.png"),
+        ("unreadable-file", "c5.png"),
+        ("undeclared-label", "c6.png"),
+    }
+    assert list(checked.facts) == ["c0"]
+    by_file = {Path(finding.where).name: finding for finding in checked.report.findings}
+    assert "300" in by_file["c1.png"].found
+    assert "data.label_values=[0,255]" in by_file["c6.png"].remedy
+    assert len(checked.report.errors) == 7
+
+
+def test_a_source_that_cannot_be_built_is_a_row(tmp_path):
+    # The first image says how many channels there are.
+    root = folder(tmp_path)
+    (root / "images/c0.png").write_bytes((root / "images/c0.png").read_bytes()[:200])
+    checked = check(root)
+    assert rows(checked) == {("unreadable-file", "c0.png")}
+    assert checked.source is None
+
+
+def test_swapped_folders_are_suspected(tmp_path):
+    checked = check(folder(tmp_path), "data.images=masks", "data.masks=images")
+    assert {finding.name for finding in checked.report.findings} == {"undeclared-label"}
+
+
+def test_an_image_that_is_alone_is_one_row(tmp_path):
+    root = folder(tmp_path)
+    (root / "masks/c3.png").unlink()
+    assert rows(check(root)) == {("image-without-mask", "c3.png")}
+    (root / "images/c3.png").unlink()
+    (root / "images/c5.png").unlink()
+    assert rows(check(root)) == {("mask-without-image", "c5.png")}
+
+
+def test_no_case_and_one_case(tmp_path):
+    root = folder(tmp_path, count=1)
+    (finding,) = check(root).report.findings
+    assert finding.name == "no-split"
+    assert "1 cases in 1 groups" in finding.found
+    (root / "images/c0.png").unlink()
+    (root / "masks/c0.png").unlink()
+    (finding,) = check(root).report.findings
+    assert (finding.name, finding.severity) == ("unusable-source", "error")
+    (finding,) = check(tmp_path / "nowhere").report.findings
+    assert finding.name == "unusable-source"
+
+
+def test_a_thin_class_is_weighed_at_the_size_of_the_config(tmp_path):
+    root = folder(tmp_path)
+    for n in range(8):
+        mask = np.zeros((32, 40), np.uint8)
+        mask[:, 3] = 1
+        cv2.imwrite(str(root / "masks" / f"c{n}.png"), mask)
+    small = check(root, "data.size=[16,16]", "data.fit=resize", "model=unet_mini")
+    (finding,) = small.report.findings
+    assert finding.name == "thin-class-lost"
+    assert "(8 masks looked at)" in finding.found
+    assert check(root).report.findings == ()
+
+
+def test_what_may_pass_is_known_before_a_file_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="a finding that there is not"):
+        check(tmp_path / "nowhere", "data.allow=[thin]")
+
+
+def test_one_process_or_two_find_the_same(tmp_path):
+    root = folder(tmp_path, count=20)
+    (root / "images/c11.png").write_bytes(b"no image")
+    settings = config("data=image_folder", f"data.root={root}")
+    source = settings.data.build()
+    one, two = (read_all(source, settings.data_card, processes=n) for n in (1, 2))
+    assert one.facts == two.facts
+    assert one.failures == two.failures
+    assert len(one.facts) == 19
+
+
+class Killed:
+    """Reading its case kills the process, as the system does when memory runs out."""
+
+    def __init__(self, source):
+        self.task, self.cases = source.task, source.cases
+
+    def read(self, case):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_said_and_nothing_hangs(tmp_path):
+    settings = config("data=image_folder", f"data.root={folder(tmp_path, count=20)}")
+    with pytest.raises(DataError, match="a process that read files was killed"):
+        read_all(Killed(settings.data.build()), settings.data_card, processes=2)
+
+
+def nifti(root):
+    """Four cases in the layout of the Decathlon, one of them cut short, one with NaN, one label elsewhere."""
+    (root / "imagesTr").mkdir(parents=True)
+    (root / "labelsTr").mkdir()
+    affine = np.diag([1.0, 1.0, 5.0, 1.0])
+    for n in range(4):
+        image = np.random.default_rng(n).normal(size=(8, 10, 6)).astype(np.float32)
+        label = np.zeros((8, 10, 6), np.uint8)
+        label[2:6, 2:6, 2:4] = 1
+        if n == 1:
+            image[0, 0, 0] = np.nan
+        moved = affine.copy()
+        moved[0, 3] = 9 if n == 2 else 0
+        nib.save(nib.Nifti1Image(image, affine), root / f"imagesTr/v{n}.nii.gz")
+        nib.save(nib.Nifti1Image(label, moved), root / f"labelsTr/v{n}.nii.gz")
+    whole = gzip.decompress((root / "imagesTr/v3.nii.gz").read_bytes())
+    (root / "imagesTr/v3.nii.gz").write_bytes(gzip.compress(whole)[: len(whole) // 2])
+    (root / "dataset.json").write_text(
+        '{"name": "toy", "labels": {"0": "background", "1": "organ"}, "modality": {"0": "MRI"}, "training": ['
+        + ",".join(f'{{"image": "imagesTr/v{n}.nii.gz", "label": "labelsTr/v{n}.nii.gz"}}' for n in range(4))
+        + "]}"
+    )
+    return root
+
+
+def test_volumes(tmp_path):
+    checked = check_full(config("data=nifti", f"data.root={nifti(tmp_path)}", "model=unet3d"), processes=1)
+    assert {
+        ("image-not-finite", "v1.nii.gz"),
+        ("grid-mismatch", "v2.nii.gz"),
+        ("unreadable-file", "v3.nii.gz"),
+    } <= rows(checked)
+    assert list(checked.facts) == ["v0"]
+
+
+def run_script(*words):
+    command = [sys.executable, str(ROOT / "scripts/check_data.py"), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+
+
+def test_the_command_says_what_and_how_to_mend_it(tmp_path):
+    root = folder(tmp_path, count=4)
+    (root / "images/c2.png").write_bytes(b"")
+    done = run_script("data=image_folder", f"data.root={root}")
+    assert done.returncode == 2, done.stderr
+    assert "unreadable-file" in done.stdout
+    assert "c2.png" in done.stdout
+    assert "1 error" in done.stdout.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    folder(tmp_path, count=4)
+    done = run_script("data=image_folder", f"data.root={root}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "nothing found"
+    assert "4 cases: 2 training, 1 validation, 1 test" in done.stdout
