@@ -1,0 +1,49 @@
+"""Look at a data set on one HTML page: python scripts/explore.py data=image_folder data.root=…
+
+Takes the same words as train.py, reads every file, and writes mlruns/explore/<data set>.html: pictures, classes, sizes,
+intensities and the findings of the data check.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from seglab.command import command
+
+
+@command(config_name="train")
+def main(cfg: DictConfig) -> None:
+    """Write the page of the composed config's data set."""
+    from seglab.config import load_config
+    from seglab.data.check.full import check_full
+    from seglab.explore.page import build_page
+
+    config = load_config(cfg)
+    console = Console(highlight=False, soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        work = bar.add_task(f"reading {config.data.name}", total=None)
+        checked = check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
+    if checked.source is None or checked.split is None:
+        checked.report.raise_unless_allowed()
+        return
+    page = Path("mlruns/explore") / f"{config.data.name}.html"
+    build_page(
+        checked.source,
+        checked.split,
+        checked.facts,
+        page,
+        report=checked.report,
+        title=config.data.name,
+        seed=config.seed,
+    )
+    console.print(f"data check {checked.report.summary()}", markup=False)
+    console.print(f"page       {page.resolve().as_uri()}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A data set on one page: pictures, classes, sizes, intensities, and what the data check found."""
