@@ -9,26 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.data.label_schema import Label
+from seglab.data.label_schema import built_in_schema
 from seglab.errors import DataError
 from seglab.evaluation.cityscapes import AVERAGE_SIZE, CityscapesScores, label_ids_of
 
-# (name, category, ignored) by id.
-TABLE = [
-    *((name, "void", True) for name in ("unlabeled", "ego vehicle", "rectification border", "out of roi", "static")),
-    *((name, "void", True) for name in ("dynamic", "ground")),
-    *(("road", "flat", False), ("sidewalk", "flat", False), ("parking", "flat", True), ("rail track", "flat", True)),
-    *((name, "construction", False) for name in ("building", "wall", "fence")),
-    *((name, "construction", True) for name in ("guard rail", "bridge", "tunnel")),
-    *(("pole", "object", False), ("polegroup", "object", True)),
-    *(("traffic light", "object", False), ("traffic sign", "object", False)),
-    *(("vegetation", "nature", False), ("terrain", "nature", False), ("sky", "sky", False)),
-    *(("person", "human", False), ("rider", "human", False), ("car", "vehicle", False), ("truck", "vehicle", False)),
-    *(("bus", "vehicle", False), ("caravan", "vehicle", True), ("trailer", "vehicle", True)),
-    *(("train", "vehicle", False), ("motorcycle", "vehicle", False), ("bicycle", "vehicle", False)),
-]
-LABELS = [Label(i, name, None, category, ignored, (0, 0, 0)) for i, (name, category, ignored) in enumerate(TABLE)]
-LABELS.append(Label(-1, "license plate", None, "vehicle", True, (0, 0, 142)))
+LABELS = built_in_schema("cityscapes").labels
 ROAD, SKY, PERSON, CAR, TRUCK, TRAILER = 7, 23, 24, 26, 27, 30
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,10 @@ import pandas as pd
 from seglab.confusion import confusion_matrix, dice_iou, macro
 from seglab.data.cases import Case, Sample, Source
 from seglab.errors import DataError
-from seglab.inference.predictor import Predictor
 from seglab.task import Task
+
+if TYPE_CHECKING:
+    from seglab.inference.predictor import Predictor
 
 Progress = Callable[[int, int], None]
 """Told (cases done, cases in all) after each case."""

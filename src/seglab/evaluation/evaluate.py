@@ -14,17 +14,21 @@ from rich.console import Console
 from rich.progress import Progress
 
 from seglab.data.cases import Case, Sample
+from seglab.data.image_files import read_mask_file
+from seglab.data.label_schema import built_in_schema
 from seglab.errors import ConfigError, nearest
 from seglab.evaluation.aggregate import score_table, shape_summary, shape_table, summary
-from seglab.evaluation.calibration import fit_temperature, negative_log_likelihood, reliability, scaled
+from seglab.evaluation.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
 from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
-from seglab.evaluation.judging import Judgement, judge_cases
+from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
 from seglab.evaluation.results import Calibration, write_results
 from seglab.evaluation.subject import SPLITS, Subject, find_subject
+from seglab.inference.writing import write_mask
 
 RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
 CITYSCAPES_LABELS = "_labelIds.png"
+VOID = "void"
 
 
 @dataclass(frozen=True)
@@ -138,30 +142,35 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
 
     with Progress(console=console, transient=True) as bar:
 
-        def judged(cases: Sequence[Case], what: str, **further: Any) -> Judgement:
+        def told(what: str, cases: Sequence[Case]) -> Callable[[int, int], None]:
             work = bar.add_task(f"{what} {len(cases)} cases", total=len(cases))
-            return judge_cases(
-                predictor,
-                subject.source,
-                cases,
-                tolerance=request.tolerance_mm,
-                workers=workers,
-                progress=lambda done, _: bar.update(work, completed=done),
-                **further,
-            )
+            return lambda done, _: bar.update(work, completed=done)
 
-        judgement = judged(subject.cases, "scoring", each=each)
-        calibration = _calibrate(subject, judgement, lambda cases: judged(cases, "calibrating on"))
+        judgement = judge_cases(
+            predictor,
+            subject.source,
+            subject.cases,
+            tolerance=request.tolerance_mm,
+            workers=workers,
+            each=each,
+            progress=told("scoring", subject.cases),
+        )
+        calibration = _calibrate(
+            subject,
+            judgement,
+            lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating on", cases)),
+        )
     metrics = summary(judgement.cases, judgement.confusion, task)
     metrics |= shape_summary(judgement.cases, task, request.tolerance_mm)
-    metrics |= calibration.metrics() | (city.scores.result() if city else {})
+    official = city.result() if city else {}
+    metrics |= calibration.metrics() | official
     write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
     console.print(score_table(judgement.cases, judgement.confusion, task, title=f"{title}: {subject.name}"))
     console.print(shape_table(judgement.cases, task, request.tolerance_mm))
     for line in calibration.lines():
         console.print(line, markup=False)
-    for name in ("iou_class", "iiou_class", "iou_category", "iiou_category") if city else ():
-        console.print(f"Cityscapes {name}: {metrics[f'cityscapes_{name}']:.4f}", markup=False)
+    for name in (name for name in official if "/" not in name):
+        console.print(f"{name:<24} {official[name]:.4f}", markup=False)
     if keep:
         console.print(f"masks      {out / 'masks'}", markup=False)
     console.print(f"results    {out / 'scores'}", markup=False)
@@ -180,7 +189,7 @@ def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: C
     console.print(f"run        {run.info.run_id}: eval_{subject.name}_…, pictures and tables in {where}", markup=False)
 
 
-def _calibrate(subject: Subject, judgement: Judgement, judged: Callable[[list[Case]], Judgement]) -> Calibration:
+def _calibrate(subject: Subject, judgement: Judgement, predicted: Callable[[list[Case]], Pixels]) -> Calibration:
     """Reliability as trained, and with the temperature of the validation cases, which must not be those scored."""
     pixels = judgement.pixels
     before = reliability(pixels), negative_log_likelihood(pixels)
@@ -189,14 +198,12 @@ def _calibrate(subject: Subject, judgement: Judgement, judged: Callable[[list[Ca
     if not apart:
         return Calibration(*before)
     step = -(-len(apart) // CALIBRATION_CASES)
-    temperature = fit_temperature(judged(apart[::step]).pixels)
+    temperature = fit_temperature(predicted(apart[::step]))
     after = scaled(pixels, temperature)
     return Calibration(*before, temperature, reliability(after), negative_log_likelihood(after))
 
 
 def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray], Path]:
-    from seglab.inference.writing import write_mask
-
     volumes = subject.bundle.task.rank == 3
     without = [case.id for case in subject.cases if not case.image]
     if volumes and without:
@@ -220,8 +227,6 @@ def _is_cityscapes(cases: Sequence[Case]) -> bool:
 
 
 def _official_ids(subject: Subject) -> list[int]:
-    from seglab.data.label_schema import built_in_schema
-
     return label_ids_of(subject.bundle.task.class_names, built_in_schema("cityscapes").labels).tolist()
 
 
@@ -229,17 +234,20 @@ class _CityscapesTruth:
     """Scores predictions against the label and instance files themselves, not against the classes made of them."""
 
     def __init__(self, subject: Subject):
-        from seglab.data.label_schema import built_in_schema
-
-        self.scores = CityscapesScores(built_in_schema("cityscapes").labels)
+        labels = built_in_schema("cityscapes").labels
+        names = {label.name for label in labels} | {VOID}
         self._ids = np.array(_official_ids(subject))
+        self._wider = any(name not in names for name in subject.bundle.task.class_names)
+        self._scores = CityscapesScores(labels)
 
     def add(self, case: Case, mask: np.ndarray) -> None:
-        from seglab.data.image_files import read_mask_file
-
         truth, instances = (None if file is None else read_mask_file(file) for file in (case.label, case.instances))
         if truth is not None:
-            self.scores.add(self._ids[mask], truth, instances)
+            self._scores.add(self._ids[mask], truth, instances)
+
+    def result(self) -> dict[str, float]:
+        """The benchmark's scores; those of categories alone where categories are what the model knows."""
+        return {k: v for k, v in self._scores.result().items() if not (self._wider and "_class" in k)}
 
 
 def _refused(key: str, found: object, expected: str, remedy: str = "") -> ConfigError:

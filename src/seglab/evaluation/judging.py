@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,10 @@ from seglab.errors import DataError
 from seglab.evaluation.calibration import Pixels, draw_pixels, joined
 from seglab.evaluation.cases import Progress, check_same_classes, labelled, score_case
 from seglab.evaluation.shapes import score_shapes
-from seglab.inference.predictor import Predictor
 from seglab.task import Task
+
+if TYPE_CHECKING:
+    from seglab.inference.predictor import Predictor
 
 Each = Callable[[Case, Sample, np.ndarray], None]
 """Told each case, what was read of it and its predicted mask."""
@@ -98,6 +100,20 @@ def judge_cases(
         while waiting:
             take()
     return Judgement(pd.DataFrame(rows), total, joined(drawn))
+
+
+def predicted_pixels(
+    predictor: Predictor, source: Source, cases: Sequence[Case], progress: Progress | None = None
+) -> Pixels:
+    """Pixels drawn from at least one case, predicted and not scored; errors as for `judge_cases`."""
+    drawn = []
+    for done, case in enumerate(cases, start=1):
+        sample, truth = labelled(source, case)
+        _, probabilities = predict_with_probabilities(predictor, sample, source.describe_files(case))
+        drawn.append(draw_pixels(probabilities, truth, source.task, case.id))
+        if progress:
+            progress(done, len(cases))
+    return joined(drawn)
 
 
 def predict_with_probabilities(predictor: Predictor, sample: Sample, where: str) -> tuple[np.ndarray, np.ndarray]:
