@@ -213,9 +213,9 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
     dimmed = (0.35 + 0.5 * plane.image.mean(axis=-1, keepdims=True)).repeat(3, axis=-1)
     pictures = (
         plane.image,
-        _hatched(_colored(plane.image, plane.truth, task), ignored),
-        _colored(plane.image, plane.prediction, task),
-        _hatched(_errors(dimmed, plane.truth, plane.prediction, task), ignored),
+        hatched(colored(plane.image, plane.truth, task), ignored),
+        colored(plane.image, plane.prediction, task),
+        hatched(_errors(dimmed, plane.truth, plane.prediction, task), ignored),
     )
     for axes, picture in zip(row, pictures, strict=True):
         extent = (0, plane.width, 0, plane.height)
@@ -232,22 +232,22 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
         text.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
 
 
-def _colored(picture: np.ndarray, ids: np.ndarray, task: Task) -> np.ndarray:
-    """The picture with every class but the background laid over in its colour."""
+def colored(picture: np.ndarray, ids: np.ndarray, task: Task, fill: float = FILL) -> np.ndarray:
+    """The picture with every class but the background laid over in its colour, a share `fill` of it."""
     drawn = picture.copy()
-    for class_id in range(_first_drawn(task), task.classes):
-        drawn[ids == class_id] *= 1 - FILL
-        drawn[ids == class_id] += FILL * np.asarray(task.class_colors[class_id], np.float32) / 255
+    for class_id in range(first_drawn(task), task.classes):
+        drawn[ids == class_id] *= 1 - fill
+        drawn[ids == class_id] += fill * np.asarray(task.class_colors[class_id], np.float32) / 255
     return drawn
 
 
-def _first_drawn(task: Task) -> int:
+def first_drawn(task: Task) -> int:
     """1 where class 0 is a background that is left clear, 0 where it is a class like the others."""
     return 0 if 0 in task.scored else 1
 
 
 def _errors(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task: Task) -> np.ndarray:
-    first = _first_drawn(task)
+    first = first_drawn(task)
     kinds = (
         ((truth == prediction) & (truth >= first), TRUE_POSITIVE),
         ((truth < first) & (prediction >= first), FALSE_POSITIVE),
@@ -261,7 +261,7 @@ def _errors(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task
     return drawn
 
 
-def _hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
+def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Grey diagonal stripes over `where`, a few dozen across the picture whatever its size."""
     if not where.any():
         return picture
@@ -275,19 +275,25 @@ def _hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _legend(task: Task, ignored: bool) -> list[Patch]:
-    first = _first_drawn(task)
-    handles = [_patch(task.class_colors[k], task.class_names[k]) for k in range(first, task.classes)]
-    handles.append(_patch(TRUE_POSITIVE, "true positive" if first else "right"))
+    first = first_drawn(task)
+    handles = [class_patch(task.class_colors[k], task.class_names[k]) for k in range(first, task.classes)]
+    handles.append(class_patch(TRUE_POSITIVE, "true positive" if first else "right"))
     if first:
-        handles += [_patch(FALSE_POSITIVE, "false positive"), _patch(FALSE_NEGATIVE, "false negative")]
+        handles += [class_patch(FALSE_POSITIVE, "false positive"), class_patch(FALSE_NEGATIVE, "false negative")]
     if task.classes - first > 1:
-        handles.append(_patch(CONFUSED, "wrong class"))
+        handles.append(class_patch(CONFUSED, "wrong class"))
     if ignored:
-        handles.append(Patch(facecolor=_hex(IGNORED), edgecolor="0.85", hatch="////", label="ignored"))
+        handles.append(ignored_patch())
     return handles
 
 
-def _patch(color: tuple[int, int, int], label: str) -> Patch:
+def ignored_patch() -> Patch:
+    """Legend entry of the stripes."""
+    return Patch(facecolor=_hex(IGNORED), edgecolor="0.85", hatch="////", label="ignored")
+
+
+def class_patch(color: tuple[int, int, int], label: str) -> Patch:
+    """Legend entry of a colour."""
     return Patch(facecolor=_hex(color), edgecolor="none", label=label)
 
 

@@ -99,11 +99,17 @@ def biased(image: np.ndarray, strength: float, rng: np.random.Generator) -> np.n
     The gain's logarithm is a polynomial of third degree in each coordinate, like the uneven sensitivity of coils
     (Van Leemput et al. 1999): of Bernstein polynomials, which stay within the range of their coefficients.
     """
-    size = image.shape[:-1]
-    coefficients = rng.uniform(-1, 1, (BIAS_DEGREE + 1,) * len(size)) * np.log1p(strength)
-    gain = np.exp(spread(coefficients.astype(np.float32), [bernstein_basis(n) for n in size]))[..., None]
+    # An image is a volume of one voxel in the middle; the bases are so spread in small products, in this thread.
+    height, *depth, width = image.shape[:-1]
+    first, second, third = (bernstein_basis(n) for n in (height, *(depth or (1,)), width))
+    coefficients = rng.uniform(-1, 1, (BIAS_DEGREE + 1,) * 3).astype(np.float32) * np.float32(np.log1p(strength))
+    gain = spread(np.tensordot(first, coefficients, 1), second, third).reshape(*image.shape[:-1], 1)
+    np.exp(gain, out=gain)
     low = image.min()
-    return (image - low) * gain + low
+    out = image - low
+    out *= gain
+    out += low
+    return out
 
 
 def bernstein_basis(n: int) -> np.ndarray:

@@ -8,6 +8,7 @@ interpolated between these two. Its positions within a slice are exact to 1/32 v
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -20,7 +21,8 @@ from seglab.data.augment.images import GRID_LIMIT, GRID_STEPS
 # The mean step between two voxels is 0.24 of them at most, so a deformation does not fold the volume.
 CONTROL_VOXELS, CONTROL_PER_STRENGTH = 10.0, 5.0
 SPLINE_DEVIATION = math.sqrt(151 / 315)  # of a cubic B-spline in one axis whose coefficients have deviation 1
-LONGEST = 32_000  # OpenCV's remap refuses sides of 32,767 and more
+LONGEST_SIDE = 32_000  # OpenCV's remap refuses sides of 32,767 and more
+SLAB_VOXELS = 16_384
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,17 @@ class VolumeWarp:
         places = [self._stretched(n, rng) if stretched else np.arange(n) for n in mask.shape]
         lines = [np.outer(matrix[:, axis], places[axis] - centre[axis]) for axis in range(3)]
         lines[0] += origin[:, None]
-        straight = [line.astype(np.float32) for line in lines]
-        positions = straight[1][:, :, None] + straight[2][:, None, :]
-        positions = straight[0][:, :, None, None] + positions[:, None]
-        if bent:
-            positions += self._bending(mask.shape, matrix, spacing, rng)
+        x, y, z = (line.astype(np.float32) for line in lines)
+        plane = (y[:, :, None] + z[:, None, :])[:, None]
+        bending = self._bending(mask.shape, matrix, spacing, rng) if bent else None
+
+        def positions(slab: slice) -> np.ndarray:
+            found = x[:, slab, None, None] + plane
+            if bending is not None:
+                field, bases = bending
+                found += spread(field[:, slab], *bases)
+            return found
+
         return resample(image, mask, positions, self.ignore_label)
 
     @staticmethod
@@ -71,15 +79,18 @@ class VolumeWarp:
 
     def _bending(
         self, shape: tuple[int, ...], matrix: np.ndarray, spacing: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Displacement `(3, X, Y, Z)` in voxels: cubic B-splines, as strong and as smooth in mm along each axis."""
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Displacement in voxels, as strong and as smooth in mm along each axis: cubic B-splines.
+
+        Returns `(3, X, controls, controls)` coefficients, and the bases to spread them by along the last two axes.
+        """
         unit = spacing.min()
         control = unit * max(CONTROL_VOXELS, CONTROL_PER_STRENGTH * self.elastic_pixels)
-        bases = [spline_basis(n, step / control) for n, step in zip(shape, spacing, strict=True)]
+        first, *bases = (spline_basis(n, step / control) for n, step in zip(shape, spacing, strict=True))
         strength = self.elastic_pixels * unit / SPLINE_DEVIATION**3
-        field = rng.standard_normal((3, *(basis.shape[1] for basis in bases)), dtype=np.float32)
+        field = rng.standard_normal((3, first.shape[1], *(basis.shape[1] for basis in bases)), dtype=np.float32)
         to_voxels = (matrix / spacing * strength).astype(np.float32)
-        return spread(np.tensordot(to_voxels, field, 1), bases)
+        return np.einsum("ij,xk,jkyz->ixyz", to_voxels, first, field, optimize=True), bases
 
 
 def rotation(angles: np.ndarray) -> np.ndarray:
@@ -104,53 +115,73 @@ def spline_basis(n: int, step: float) -> np.ndarray:
     return basis
 
 
-def spread(coefficients: np.ndarray, bases: list[np.ndarray]) -> np.ndarray:
-    """`(…, *controls)` coefficients to `(…, *size)`, with one basis `(n, controls)` for each of the last axes."""
-    first = coefficients.ndim - len(bases)
-    for basis in bases:  # takes the first of the axes away and puts the new one last
-        coefficients = np.tensordot(coefficients, basis, (first, 1))
-    return coefficients
+def spread(coefficients: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`(…, g, h)` coefficients to `(…, Y, Z)`, by the bases `(Y, g)` and `(Z, h)`."""
+    return first @ coefficients @ second.T
 
 
 def resample(
-    image: np.ndarray, mask: np.ndarray, positions: np.ndarray, ignore_label: int
+    image: np.ndarray, mask: np.ndarray, positions: Callable[[slice], np.ndarray], ignore_label: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The image by linear interpolation and the mask by nearest neighbour at `positions` `(3, X, Y, Z)` float32."""
-    # One voxel of outside around the volume, and positions further away than that brought to it.
-    for place, n in zip(positions, mask.shape, strict=True):
-        np.clip(place, -1, n, out=place)
-        place += 1
+    """The image by linear interpolation and the mask by nearest neighbour.
+
+    Args:
+        image: `(X, Y, Z, C)` float32.
+        mask: `(X, Y, Z)`.
+        positions: where the voxels of a slab of the first axis come from, `(3, x, Y, Z)` float32; is changed.
+        ignore_label: of the mask outside; the image is 0 there.
+    """
     around = np.pad(mask, 1, constant_values=ignore_label)
-    x, y, z = np.rint(positions).astype(np.int32)
-    x *= around.shape[1]
-    x += y
-    x *= around.shape[2]
-    x += z
-    out = np.empty((*mask.shape, image.shape[-1]), np.float32)
-    for channel in range(image.shape[-1]):
-        out[..., channel] = _linear(image[..., channel], positions)
-    return out, around.reshape(-1).take(x)
+    labels, sheets = around.reshape(-1), [Sheet.of(image[..., channel]) for channel in range(image.shape[-1])]
+    image, mask = np.empty(image.shape, np.float32), np.empty_like(mask, order="C")
+    # In slabs, so that what is computed on the way stays in the processor's cache.
+    step = max(1, SLAB_VOXELS // (mask.shape[1] * mask.shape[2]))
+    for start in range(0, len(mask), step):
+        slab = slice(start, start + step)
+        found = positions(slab)
+        # One voxel of outside lies around the volume; positions further away than that are brought to it.
+        for place, n in zip(found, mask.shape, strict=True):
+            np.clip(place, -1, n, out=place)
+            place += 1
+        x, y, z = np.rint(found).astype(np.int64)
+        mask[slab] = labels[(x * around.shape[1] + y) * around.shape[2] + z]
+        for channel, sheet in enumerate(sheets):
+            image[slab, ..., channel] = sheet.at(found)
+    return image, mask
 
 
-def _linear(volume: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """`(X, Y, Z)` float32 at positions of the volume with one voxel of 0 around it."""
-    slices, height, width = (n + 2 for n in volume.shape)
-    pairs = slices - 1
-    # The pairs of slices lie below one another, in as many columns as it takes to stay within OpenCV's limit.
-    columns = -(-pairs * height // LONGEST)
-    rows = -(-pairs // columns)
-    sheet = np.zeros((rows * columns, height, width, 2), np.float32)
-    sheet[1:pairs, 1:-1, 1:-1, 0] = volume
-    sheet[: pairs - 1, 1:-1, 1:-1, 1] = volume
-    sheet = sheet.reshape(rows, columns, height, width, 2).swapaxes(1, 2).reshape(rows * height, columns * width, 2)
-    x, y, z = positions
-    lower = np.minimum(np.floor(x), pairs - 1)
-    down, right = np.divmod(lower, np.float32(columns)) if columns > 1 else (lower, np.float32(0))
-    across, along = right * width + z, down * height + y
-    across, along = across.reshape(-1, across.shape[-1]), along.reshape(-1, along.shape[-1])
-    both = np.empty((*across.shape, 2), np.float32)
-    for start in range(0, len(both), LONGEST):
-        part = slice(start, start + LONGEST)
-        both[part] = cv2.remap(sheet, across[part], along[part], cv2.INTER_LINEAR)
-    both = both.reshape(*x.shape, 2)
-    return both[..., 0] + (x - lower) * (both[..., 1] - both[..., 0])
+@dataclass(frozen=True)
+class Sheet:
+    """A volume with one voxel of 0 around it, each slice and the next as two channels, laid out in a plane.
+
+    Attributes:
+        plane: `(rows * height, columns * width, 2)` float32; slice k lies in row k // columns, column k % columns.
+    """
+
+    plane: np.ndarray
+    columns: int
+    pairs: int
+    height: int
+    width: int
+
+    @staticmethod
+    def of(volume: np.ndarray) -> Sheet:
+        """Lay out `(X, Y, Z)`, in as many columns as it takes to stay within OpenCV's limit."""
+        pairs, height, width = (n + extra for n, extra in zip(volume.shape, (1, 2, 2), strict=True))
+        columns = -(-pairs * height // LONGEST_SIDE)
+        rows = -(-pairs // columns)
+        plane = np.zeros((rows, height, columns, width, 2), np.float32)
+        for k, a_slice in enumerate(volume):
+            for pair, channel in ((k, 1), (k + 1, 0)):
+                plane[pair // columns, 1:-1, pair % columns, 1:-1, channel] = a_slice
+        return Sheet(plane.reshape(rows * height, columns * width, 2), columns, pairs, height, width)
+
+    def at(self, positions: np.ndarray) -> np.ndarray:
+        """Values at `(3, x, Y, Z)` positions from 0 to the last slice, row and column of what lies around."""
+        x, y, z = positions
+        lower = np.minimum(np.floor(x), np.float32(self.pairs - 1))
+        row, column = np.divmod(lower, np.float32(self.columns)) if self.columns > 1 else (lower, np.float32(0))
+        across, along = column * self.width + z, row * self.height + y
+        flat = (len(x), -1) if across[0].size < LONGEST_SIDE else (-1, across.shape[-1])
+        both = cv2.remap(self.plane, across.reshape(flat), along.reshape(flat), cv2.INTER_LINEAR).reshape(*x.shape, 2)
+        return both[..., 0] + (x - lower) * (both[..., 1] - both[..., 0])
