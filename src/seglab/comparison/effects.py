@@ -101,4 +101,4 @@ def _average(contest: Contest, pairs: Sequence[tuple[int, int]], resampling: Res
         total[: len(differences)] += np.where(defined, differences, 0)
         count[: len(differences)] += defined
     with np.errstate(invalid="ignore"):
-        return describe_differences(total / count, resampling, contest.units)
+        return describe_differences([total / count], resampling, contest.units)[0]

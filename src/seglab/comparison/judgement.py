@@ -77,10 +77,8 @@ def judge(contest: Contest, metric: str, resampling: Resampling) -> Judgement:
     sds = np.array([scores.std(ddof=1) if len(scores) > 1 else np.nan for scores in runs])
     order = np.argsort(-sign * means, kind="stable").tolist()
     best = order[0]
-    compared = [
-        None if i == best else compare_paired(*contest.pair(i, best), resampling, contest.units)
-        for i in range(len(contest.compositions))
-    ]
+    compared = compare_paired([contest.pair(i, best) for i in range(len(means))], resampling, contest.units)
+    compared[best] = None
     corrected = holm([np.nan if paired is None else paired.p for paired in compared])
     verdicts = []
     for i, (paired, p) in enumerate(zip(compared, corrected, strict=True)):

@@ -19,13 +19,14 @@ h2 { font-size: 1.2rem; margin: 0 0 .6rem; }
 .lead { color: var(--faint); margin: 0 0 1.2rem; max-width: 75ch; }
 section { background: var(--ground); border: 1px solid var(--line); border-radius: 8px; padding: 1.1rem 1.2rem;
   margin: 0 0 1.1rem; }
-section p { max-width: 80ch; margin: .4rem 0 .8rem; }
+section p { max-width: 95ch; margin: .4rem 0 .8rem; }
 ul.notes { margin: .3rem 0 1rem; padding: .6rem .9rem .6rem 2rem; background: var(--tied-ground); border-radius: 6px; }
 ul.notes li { margin: .15rem 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: .4rem 0 .2rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th, td { padding: .38rem .65rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
-th { position: sticky; top: 0; background: var(--ground); border-bottom: 2px solid var(--ink); vertical-align: bottom; }
+th { white-space: normal; position: sticky; top: 0; background: var(--ground); border-bottom: 2px solid var(--ink);
+  vertical-align: bottom; }
 th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid #0072b2; outline-offset: 2px; }
 th button::after { content: "\\2195"; color: #9aa7b4; padding-left: .3em; font-weight: 400; }
@@ -37,11 +38,12 @@ td.strong { font-weight: 700; }
 .best { color: var(--best); background: var(--best-ground); border-radius: 4px; padding: .1rem .45rem; }
 .tied { background: var(--tied-ground); border-radius: 4px; padding: .1rem .45rem; }
 .worse { color: var(--faint); }
-.caption, figcaption { color: var(--faint); font-size: .85rem; max-width: 90ch; margin: .2rem 0 1rem; }
+.caption, figcaption { color: var(--faint); font-size: .85rem; max-width: 115ch; margin: .2rem 0 1rem; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; display: block; }
 summary { cursor: pointer; font-size: 1.2rem; font-weight: 700; }
-@media (max-width: 640px) { section { padding: .9rem .8rem; } th:first-child, td:first-child { position: static; } }
+@media (max-width: 640px) { section { padding: .9rem .8rem; } th:first-child,
+  td:first-child { position: static; white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } }
 @media print { body { background: #fff; } section { border: 0; break-inside: avoid; } }
 """
 

@@ -112,13 +112,14 @@ def draw_costs(
     """
     figure = _figure(11, 4.2)
     for axes, (name, cost) in zip(np.atleast_1d(figure.subplots(1, len(costs))), costs, strict=True):
-        for i, label in enumerate(labels):
-            if np.isfinite(cost[i]) and cost[i] > 0:
-                many = i >= CURVES_DRAWN
-                look = {"color": "#b0b7bf" if many else COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-                axes.scatter(cost[i], scores[i], s=30 if many else 62, label=None if many else label, zorder=3, **look)
+        for i, label in enumerate(labels[:CURVES_DRAWN]):
+            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+            axes.scatter(cost[i], scores[i], s=62, label=label, zorder=4, **look)
+        if len(labels) > CURVES_DRAWN:
+            rest = f"{len(labels) - CURVES_DRAWN} more"
+            axes.scatter(cost[CURVES_DRAWN:], scores[CURVES_DRAWN:], s=22, color="#b0b7bf", label=rest, zorder=3)
         front = pareto_front(cost, scores if not lower else -scores)
-        axes.plot(cost[front], scores[front], color=INK, lw=1, ls=":", zorder=2, label="Pareto front")
+        axes.plot(cost[front], scores[front], color=INK, lw=1.5, ls=":", zorder=2, label="Pareto front")
         known = cost[np.isfinite(cost) & (cost > 0)]
         if len(known) and known.max() > 1.05 * known.min():
             axes.set_xscale("log")

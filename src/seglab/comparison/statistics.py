@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
 RESAMPLES = 10_000
 ALPHA = 0.05
+_AT_ONCE = 8_000_000  # numbers in one product of draws and scores: bounds its memory to some sixty megabytes
+Units = Sequence[int] | np.ndarray | None
 SAME = 1e-9  # scores that differ by less are equal: the rest is rounding
 
 
@@ -74,34 +76,62 @@ class Resampling:
         self.resamples, self.seed = resamples, seed
         self._weights: dict[tuple[int, int], np.ndarray] = {}
 
-    def interval(self, values: np.ndarray, units: Sequence[int] | np.ndarray | None = None) -> Interval:
+    def interval(self, values: np.ndarray, units: Units = None) -> Interval:
         """Mean of the rows' means, with its percentile interval at 95%.
 
         Args:
             values: `(replicates, cases)`, NaN where a replicate has no score of a case.
             units: for each case the number of its unit; each case is a unit of its own when left out.
         """
+        return self.intervals([values], units)[0]
+
+    def intervals(self, many: Sequence[np.ndarray], units: Units = None) -> list[Interval]:
+        """As `interval`, of many; a thousand that miss nothing take about as long as ten."""
+        found = [Interval(np.nan, np.nan, np.nan)] * len(many)
+        complete: dict[tuple[int, int], list[tuple[int, np.ndarray]]] = {}
+        for place, values in enumerate(many):
+            defined = np.isfinite(values)
+            rows, kept = defined.any(axis=1), defined.any(axis=0)
+            if not rows.any():
+                continue
+            totals, counts = self._by_unit(values[rows][:, kept], None if units is None else np.asarray(units)[kept])
+            mean = float((totals.sum(axis=1) / counts.sum(axis=1)).mean())
+            found[place] = Interval(mean, np.nan, np.nan)
+            if totals.shape[1] < 2:
+                continue
+            if (counts == 1).all():
+                complete.setdefault(totals.shape, []).append((place, totals))
+            else:
+                found[place] = Interval(mean, *_ends(self._means(totals, counts)))
+        for (replicates, size), members in complete.items():
+            at_once = max(1, _AT_ONCE // (self.resamples * replicates))
+            for start in range(0, len(members), at_once):
+                part = members[start : start + at_once]
+                means = self._drawn(1, size) @ np.concatenate([totals for _, totals in part]).T / size
+                means = means.reshape(self.resamples, len(part), replicates)
+                drawn = np.einsum("bnr,br->bn", means, self._drawn(0, replicates)) / replicates
+                for column, (place, _) in enumerate(part):
+                    found[place] = Interval(found[place].mean, *_ends(drawn[:, column]))
+        return found
+
+    @staticmethod
+    def _by_unit(values: np.ndarray, units: Units) -> tuple[np.ndarray, np.ndarray]:
+        """Sums and counts of the scores, `(replicates, units)`."""
         defined = np.isfinite(values)
-        values, defined = values[defined.any(axis=1)], defined[defined.any(axis=1)]
-        if not len(values):
-            return Interval(np.nan, np.nan, np.nan)
-        number = np.arange(values.shape[1]) if units is None else np.asarray(units)
-        present, number = np.unique(number[defined.any(axis=0)], return_inverse=True)
-        belongs = np.eye(len(present), dtype=np.float32)[number]
-        kept = defined.any(axis=0)
-        totals = np.where(defined, values, 0)[:, kept].astype(np.float32) @ belongs
-        counts = defined[:, kept].astype(np.float32) @ belongs
-        mean = float(np.mean([row[known].mean() for row, known in zip(values, defined, strict=True)]))
-        if len(present) < 2:
-            return Interval(mean, np.nan, np.nan)
-        drawn = self._drawn(1, len(present))
+        totals = np.where(defined, values, 0)
+        if units is None:
+            return totals, defined.astype(float)
+        present, number = np.unique(units, return_inverse=True)
+        belongs = np.eye(len(present))[number]
+        return totals @ belongs, defined @ belongs
+
+    def _means(self, totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        """For each draw the mean over replicates of the mean over units, where units weigh by what they hold."""
+        drawn = self._drawn(1, totals.shape[1])
         with np.errstate(invalid="ignore"):  # a draw without a unit that this replicate has
             means = (drawn @ totals.T) / (drawn @ counts.T)
-        weights = self._drawn(0, len(values)) * np.isfinite(means)
-        with np.errstate(invalid="ignore"):
-            found = (weights * np.nan_to_num(means)).sum(axis=1) / weights.sum(axis=1)
-        low, high = np.nanpercentile(found, (50 * ALPHA, 100 - 50 * ALPHA))
-        return Interval(mean, float(low), float(high))
+            weights = self._drawn(0, len(totals)) * np.isfinite(means)
+            return (weights * np.nan_to_num(means)).sum(axis=1) / weights.sum(axis=1)
 
     def _drawn(self, axis: int, count: int) -> np.ndarray:
         """How often each of `count` is drawn, `(resamples, count)`; made once for each axis and count."""
@@ -109,50 +139,56 @@ class Resampling:
             rng = np.random.default_rng((self.seed, axis, count))
             drawn = rng.integers(count, size=(self.resamples, count)) + count * np.arange(self.resamples)[:, None]
             times = np.bincount(drawn.ravel(), minlength=self.resamples * count)
-            self._weights[axis, count] = times.reshape(self.resamples, count).astype(np.float32)
+            self._weights[axis, count] = times.reshape(self.resamples, count).astype(float)
         return self._weights[axis, count]
 
 
 def compare_paired(
-    first: np.ndarray, second: np.ndarray, resampling: Resampling, units: Sequence[int] | np.ndarray | None = None
-) -> Paired | None:
-    """Everything that is said of first − second; None when they share no scored case.
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], resampling: Resampling, units: Units = None
+) -> list[Paired | None]:
+    """Everything that is said of first − second, for many pairs; None for one that shares no scored case.
 
     Args:
-        first, second: `(replicates, cases)`; equal rows were trained and tested on the same split.
+        pairs: first and second, each `(replicates, cases)`; equal rows were trained and tested on the same split.
         resampling: draws for the interval.
         units: for each case the number of its unit.
     """
-    return describe_differences(first - second, resampling, units, present=np.isfinite(first) | np.isfinite(second))
+    described = describe_differences([first - second for first, second in pairs], resampling, units)
+    one_sided = [np.isfinite(first) ^ np.isfinite(second) for first, second in pairs]
+    return [
+        found and replace(found, undefined=int(lost.any(axis=0).sum()))
+        for found, lost in zip(described, one_sided, strict=True)
+    ]
 
 
 def describe_differences(
-    differences: np.ndarray,
-    resampling: Resampling,
-    units: Sequence[int] | np.ndarray | None = None,
-    present: np.ndarray | None = None,
-) -> Paired | None:
-    """As `compare_paired`, of differences `(replicates, cases)`; `present` marks cells that one side has scored."""
-    defined = np.isfinite(differences)
-    if not defined.any():
-        return None
-    per_unit = unit_means(differences, units)
-    signed = signed_ranks(per_unit)
-    lost = 0 if present is None else int((present & ~defined).any(axis=0).sum())
-    return Paired(
-        difference=resampling.interval(differences, units),
-        p=wilcoxon_p(per_unit),
-        wins=int((signed > 0).sum()),
-        ties=int((signed == 0).sum()),
-        losses=int((signed < 0).sum()),
-        rank_biserial=rank_biserial(per_unit),
-        units=len(per_unit),
-        replicates=int(defined.any(axis=1).sum()),
-        undefined=lost,
-    )
+    many: Sequence[np.ndarray], resampling: Resampling, units: Units = None
+) -> list[Paired | None]:
+    """As `compare_paired`, of differences `(replicates, cases)`; what one side lacks is not counted as undefined."""
+    known = [differences for differences in many if np.isfinite(differences).any()]
+    per_unit = [unit_means(differences, units) for differences in known]
+    intervals, tests = resampling.intervals(known, units), wilcoxon_p(per_unit)
+    described = []
+    for differences, values, interval, p in zip(known, per_unit, intervals, tests, strict=True):
+        moved = np.abs(values) > SAME
+        described.append(
+            Paired(
+                difference=interval,
+                p=float(p),
+                wins=int((moved & (values > 0)).sum()),
+                ties=int((~moved).sum()),
+                losses=int((moved & (values < 0)).sum()),
+                rank_biserial=rank_biserial(values),
+                units=len(values),
+                replicates=int(np.isfinite(differences).any(axis=1).sum()),
+                undefined=0,
+            )
+        )
+    found = iter(described)
+    return [next(found) if np.isfinite(differences).any() else None for differences in many]
 
 
-def unit_means(values: np.ndarray, units: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+def unit_means(values: np.ndarray, units: Units = None) -> np.ndarray:
     """Of `(replicates, cases)` the mean of each unit over its replicates, then over its cases; units without any left
     out."""
     defined = np.isfinite(values)
@@ -165,21 +201,24 @@ def unit_means(values: np.ndarray, units: Sequence[int] | np.ndarray | None = No
     return np.bincount(number, means) / np.bincount(number)
 
 
-def signed_ranks(differences: np.ndarray) -> np.ndarray:
-    """Ranks of the sizes of the differences that are not zero, with their signs; 0 where there is none."""
-    ranks = np.zeros(len(differences))
-    moved = np.abs(differences) > SAME
-    ranks[moved] = stats.rankdata(np.abs(differences[moved])) * np.sign(differences[moved])
-    return ranks
+def wilcoxon_p(many: Sequence[np.ndarray]) -> np.ndarray:
+    """Two-sided p of Wilcoxon's signed-rank test (1945), of each of many; zeros are left out, and of nothing p is 1.
 
-
-def wilcoxon_p(differences: np.ndarray) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test (1945); zeros are left out, and without any difference p is 1.
-
-    Exact up to 50 differences without ties, else by the normal approximation, as scipy does it.
+    As scipy decides it: exact up to 50 differences without ties (13 with), else by the normal approximation. What has
+    as many differences and no ties goes to scipy together, for its overhead is a hundred times the work.
     """
-    moved = differences[np.abs(differences) > SAME]
-    return float(stats.wilcoxon(moved).pvalue) if len(moved) else 1.0
+    found = np.ones(len(many))
+    together: dict[int, list[tuple[int, np.ndarray]]] = {}
+    for place, differences in enumerate(many):
+        moved = differences[np.abs(differences) > SAME]
+        if len(moved) and (np.diff(np.sort(np.abs(moved))) == 0).any():
+            found[place] = stats.wilcoxon(moved).pvalue
+        elif len(moved):
+            together.setdefault(len(moved), []).append((place, moved))
+    for members in together.values():
+        p_values = stats.wilcoxon(np.stack([moved for _, moved in members]), axis=1).pvalue
+        found[[place for place, _ in members]] = p_values
+    return found
 
 
 def rank_biserial(differences: np.ndarray) -> float:
@@ -187,9 +226,9 @@ def rank_biserial(differences: np.ndarray) -> float:
 
     0 without any difference.
     """
-    ranks = signed_ranks(differences)
-    total = np.abs(ranks).sum()
-    return float(ranks.sum() / total) if total else 0.0
+    moved = differences[np.abs(differences) > SAME]
+    ranks = stats.rankdata(np.abs(moved))
+    return float((ranks * np.sign(moved)).sum() / ranks.sum()) if len(moved) else 0.0
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -243,3 +282,9 @@ def rank_methods(scores: np.ndarray, higher_is_better: bool = True) -> Ranking:
         float(stats.f.sf(f, methods - 1, (methods - 1) * (cases - 1))),
         cases,
     )
+
+
+def _ends(means: np.ndarray) -> tuple[float, float]:
+    """Percentiles of the draws that are defined."""
+    low, high = np.percentile(means[np.isfinite(means)], (50 * ALPHA, 100 - 50 * ALPHA))
+    return float(low), float(high)

@@ -72,7 +72,7 @@ def compositions_frame(
     rows = []
     for i in judgement.order:
         composition, verdict = contest.compositions[i], judgement.verdicts[i]
-        facts = pd.DataFrame([run_facts(run, curve, target) for run in composition.runs])
+        facts = [run_facts(run, curve, target) for run in composition.runs]
         row = {
             "data": contest.title,
             "composition": composition.label,
@@ -82,8 +82,8 @@ def compositions_frame(
             f"{metric}_sd": judgement.sds[i],
         }
         row |= class_means([tables[run.id] for run in composition.runs], score)
-        row |= {name: values.mean() for name, values in facts.items()}
-        row["reached_target"] = int(facts["epochs_to_target"].notna().sum())
+        row |= {name: _mean([fact[name] for fact in facts]) for name in facts[0]}
+        row["reached_target"] = sum(not np.isnan(fact["epochs_to_target"]) for fact in facts)
         if verdict.paired is not None:
             row |= paired_columns(verdict.paired, verdict.p_holm)
         row["data_allowed"] = ", ".join(sorted({run.tags.get("data_allowed", "") for run in composition.runs} - {""}))
@@ -160,6 +160,12 @@ def runs_frame(judgement: Judgement, metric: str, target: float) -> pd.DataFrame
             for run in composition.runs
         ]
     return pd.DataFrame(rows)
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of what is known."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _number(run: Run, name: str) -> float:
