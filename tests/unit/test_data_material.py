@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,29 +14,39 @@ import pytest
 
 from seglab.data.cases import Case, Sample
 from seglab.data.material import gather
-from seglab.data.memory import SourceInMemory
 from seglab.data.splits import make_split
 from seglab.errors import DataError
+from seglab.schema import DataCard
 from seglab.task import Task
 
 ROOT = Path(__file__).parents[2]
 
 
-class Toy:
-    """Cases of 2×2 pixels: the image holds the number of its case, the mask one pixel of class 1."""
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
-    def __init__(self, count=10, rank=2, split=None, bad=()):
+
+class Toy:
+    """Cases of 8×9 pixels: noise around the number of the case, a quarter of the mask of class 1."""
+
+    def __init__(self, count=10, rank=2, split=None, bad=(), files=True):
         self.name, self.split = "toy", split
         self.task = Task(rank, 1, ("background", "object"))
-        self.cases = [Case(f"c{n}", (f"c{n}.png",), None, f"c{n}") for n in range(count)]
+        self.cases = [Case(f"c{n}", (f"c{n}.png",) if files else (), None, f"c{n}") for n in range(count)]
         self.bad, self.reads = bad, []
+        for case in self.cases if files else []:
+            Path(case.image[0]).write_text(case.id)
 
     def read(self, case):
         self.reads.append(case.id)
         if case.id in self.bad:
             raise DataError("a file that cannot be read", where=case.image[0])
-        image = np.full((2, 2, 1), int(case.id[1:]), np.float32)
-        return Sample(image, np.array([[1, 0], [0, 0]], np.uint8), (1.0, 1.0))
+        number = int(case.id[1:])
+        noise = np.random.default_rng(number).normal(size=(8, 9, 1))
+        mask = np.zeros((8, 9), np.uint8)
+        mask[:2] = 1
+        return Sample((number + (noise - noise.mean()) / noise.std()).astype(np.float32), mask, (1.0, 1.0))
 
     def read_image(self, case):
         return Sample(self.read(case).image, None, (1.0, 1.0))
@@ -49,16 +60,31 @@ class Toy:
 
 def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
     settings = {
+        "name": "Toy",
         "rank": 2,
-        "split": SimpleNamespace(**dict(zip(("train", "val", "test"), shares, strict=True))),
+        "size": [8, 9],
+        "batch_size": 2,
+        "fit": "resize",
+        "spacing": None,
+        "foreground_share": 0.0,
+        "patches_per_case": 1,
+        "normalize": "standard",
+        "modality": None,
+        "workers": 1,
+        "split": dict(zip(("train", "val", "test"), shares, strict=True)),
         "split_seed": None,
+        "fold": None,
+        "folds": 5,
+        "stratify": False,
+        "allow": [],
+        "cache_dir": "cache",
+        "cache_gb": 1.0,
         "limit_cases": None,
         "validate_on_train": False,
-        "normalize": "standard",
     }
     return SimpleNamespace(
         data=SimpleNamespace(build=lambda: source),
-        data_card=SimpleNamespace(**{**settings, **card}),
+        data_card=DataCard(**{**settings, **card}),
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
     )
@@ -70,7 +96,7 @@ def test_everything_is_fitted_to_the_training_split_alone():
     assert [len(material.cases(name)) for name in ("train", "val", "test")] == [6, 2, 2]
     numbers = [int(case.id[1:]) for case in material.cases("train")]
     assert material.preprocessing.mean == pytest.approx((np.mean(numbers),))
-    assert material.preprocessing.std == pytest.approx((np.std(numbers),))
+    assert material.preprocessing.std == pytest.approx((np.sqrt(np.var(numbers) + 1),))
     assert material.task.class_frequencies == (0.75, 0.25)
     assert material.digest == "digest of the toy"
     assert tuple(case.id for case in material.cases("val")) == material.split.val
@@ -103,23 +129,67 @@ def test_validation_on_the_training_cases_uses_the_limited_ones():
     assert sorted(source.reads) == sorted(split.train)
 
 
-def test_training_and_validation_are_held_and_test_cases_only_looked_at():
+def test_training_and_validation_are_kept_and_test_cases_only_examined():
     source = Toy()
     material = gather(_config(source))
     assert sorted(source.reads) == sorted(case.id for case in source.cases)
-    for case in source.cases:
-        material.source.read(case)
-        material.source.read(case)
-    assert source.reads[10:] == [
-        i for i in (case.id for case in source.cases) if i in material.split.test for _ in "ab"
-    ]
+    for case_id in (*material.split.train, *material.split.val):
+        image, mask = material.arrays.read(case_id)
+        sample = source.read(Case(case_id, ("",), None, ""))
+        assert np.array_equal(image, sample.image)
+        assert np.array_equal(mask, sample.mask)
+    assert not set(material.split.test) & set(material.arrays.outlines)
+    assert sorted(material.facts) == sorted(case.id for case in source.cases)
+    assert [len(list(Path("cache").glob(f"*/*.{kind}.json"))) for kind in ("facts", "arrays")] == [10, 8]
+
+
+def test_generated_cases_leave_no_folder_behind():
+    source = Toy(files=False)
+    material = gather(_config(source))
+    assert not Path("cache").exists()
+    assert len(material.arrays.outlines) == 8
+    assert len(material.facts) == 10
+    assert sorted(source.reads) == sorted(case.id for case in source.cases)
+
+
+def test_a_second_start_reads_nothing_and_is_the_same():
+    first, again = Toy(), Toy()
+    one, other = gather(_config(first)), gather(_config(again))
+    assert again.reads == []
+    assert (one.facts, one.task, one.preprocessing, one.arrays.outlines) == (
+        other.facts,
+        other.task,
+        other.preprocessing,
+        other.arrays.outlines,
+    )
+
+
+def test_stratified_splits_know_the_foreground_before_the_split():
+    source = Toy()
+    material = gather(_config(source, stratify=True))
+    assert sorted(source.reads) == sorted(case.id for case in source.cases)  # each once
+    assert [len(material.cases(name)) for name in ("train", "val", "test")] == [6, 2, 2]
+
+
+def test_what_the_data_check_finds_stops_the_start_or_is_carried_along():
+    class Twins(Toy):
+        def read(self, case):
+            return super().read(Case("c0", case.image, None, "") if case.id in ("c1", "c2") else case)
+
+    split = {"train": ["c1", "c3"], "val": ["c2"]}
+    with pytest.raises(DataError, match="data check") as caught:
+        gather(_config(Twins(split=split)))
+    name = re.search(r"data\.allow=\[([a-z,-]+)\]", str(caught.value)).group(1)
+    report = gather(_config(Twins(split=split), allow=name.split(","))).report
+    assert report.allowed == tuple(sorted(name.split(",")))
+    assert report.findings
 
 
 @pytest.mark.parametrize("name", ["train", "val", "test"])
 def test_a_bad_file_of_any_split_is_found_before_training(name):
     bad = getattr(gather(_config(Toy())).split, name)[-1]
     with pytest.raises(DataError, match="cannot be read") as caught:
-        gather(_config(Toy(bad={bad})))
+        gather(_config(Toy(bad={bad}), cache_dir="other"))
     assert f"{bad}.png" in str(caught.value)
 
 
@@ -131,49 +201,26 @@ def test_a_bad_file_that_no_split_uses_is_nobodys_concern():
 @pytest.mark.parametrize(
     ("source", "config", "says"),
     [
-        (Toy(rank=3), {}, ("data.rank", "found:    3D files", "expected: 2D", "set data.rank=3")),
-        (Toy(split={"val": ["c1"]}), {}, ("no case to train on", "data.split")),
+        ({"rank": 3}, {}, ("data.rank", "found:    3D files", "expected: 2D", "set data.rank=3")),
+        ({"split": {"val": ["c1"]}}, {}, ("no case to train on", "data.split")),
         (
-            Toy(split={"train": ["c1"]}),
+            {"split": {"train": ["c1"]}},
             {},
             ("no case to validate on", "monitor val_dice", "trainer.monitor=train_dice"),
         ),
-        (Toy(2), {}, ("too few groups to split", "2 cases in 2 groups", "at least 3 groups")),
-        (Toy(split={"train": ["c1", "x"]}), {}, ("split train", "found:    x")),
+        ({"count": 2}, {}, ("too few groups to split", "2 cases in 2 groups", "at least 3 groups")),
+        ({"split": {"train": ["c1", "x"]}}, {}, ("split train", "found:    x")),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused(source, config, says):
     with pytest.raises(DataError) as caught:
-        gather(_config(source, **config))
+        gather(_config(Toy(**source), **config))
     for words in says:
         assert words in str(caught.value)
 
 
 def test_without_validation_a_training_metric_can_be_watched():
     assert gather(_config(Toy(split={"train": ["c1"]}), monitor="train_dice")).split.val == ()
-
-
-def test_memory_from_load_to_forget():
-    source = Toy(3)
-    held = SourceInMemory(source)
-    first, second, third = held.cases
-    held.load([first, second])
-    assert held.read(first) is held.read(first)
-    assert held.read_image(second).mask is None
-    assert len(source.reads) == 2
-    held.forget(first)
-    held.forget(third)  # was never there
-    assert held.read(first).image[0, 0, 0] == 0
-    assert held.read(second).image[0, 0, 0] == 1
-    assert held.read(third).image[0, 0, 0] == 2
-    assert source.reads[2:] == ["c0", "c2"]
-
-
-def test_generated_cases_need_no_check():
-    source = Toy(2)
-    source.cases[0] = Case("c0", (), None, "c0")
-    SourceInMemory(source).check(source.cases)
-    assert source.reads == ["c1"]
 
 
 def test_data_is_gathered_without_tensorflow_from_the_command_line():

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from seglab.data.cases import Case, Sample
-from seglab.data.facts import examine
-from seglab.data.memory import SourceInMemory, class_frequencies
+from seglab.data.facts import class_frequencies, examine
 from seglab.data.preprocess import MOST_VOXELS, Preprocessing, fit_preprocessing
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
@@ -218,31 +217,6 @@ def test_class_shares_leave_out_ignored_pixels():
     masks = [np.array([[0, 0], [1, 255]], np.uint8), np.array([[2, 0], [255, 255]], np.uint8)]
     source = Arrays([np.zeros((2, 2, 1), np.uint8)] * 2, masks, classes=4)
     # Labelled: 0, 0, 1 and 2, 0 → 3/5, 1/5, 1/5, and class 3 never.
-    assert class_frequencies(source, source.cases) == pytest.approx((0.6, 0.2, 0.2, 0.0))
-    assert class_frequencies(source, source.cases[:1]) == pytest.approx((2 / 3, 1 / 3, 0.0, 0.0))
-
-
-def test_a_source_in_memory_reads_once():
-    masks = [np.zeros((2, 2), np.uint8)] * 5
-    source = Arrays([np.full((2, 2, 1), n, np.uint8) for n in range(5)], masks)
-    held = SourceInMemory(source)
-    held.load(held.cases)
-    assert source.reads == 5
-    for case in held.cases:
-        assert held.read(case).image[0, 0, 0] == int(case.id)
-        assert held.read_image(case).mask is None
-    assert source.reads == 5
-    assert (held.name, held.task, held.split, held.digest()) == (source.name, source.task, None, "0")
-    assert held.describe_files(held.cases[1]) == "1"
-
-
-def test_loading_raises_the_error_of_the_first_bad_case():
-    class Broken(Arrays):
-        def read(self, case):
-            if int(case.id) >= 2:
-                raise DataError(f"bad case {case.id}")
-            return super().read(case)
-
-    source = SourceInMemory(Broken([np.zeros((2, 2, 1), np.uint8)] * 5))
-    with pytest.raises(DataError, match="bad case 2"):
-        source.load(source.cases)
+    facts = {case.id: examine(source.read(case), source.task) for case in source.cases}
+    assert class_frequencies(facts, source.cases) == pytest.approx((0.6, 0.2, 0.2, 0.0))
+    assert class_frequencies(facts, source.cases[:1]) == pytest.approx((2 / 3, 1 / 3, 0.0, 0.0))

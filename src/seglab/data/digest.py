@@ -5,24 +5,115 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from seglab.errors import DataError
 
+# A file that changed a moment ago may change once more within one tick of the clock that its times are taken from.
+_SETTLED_SECONDS = 2.0
+# Which cases there are changes the digest of a data set, not what is read of one case.
+_NOT_READING = ("cases",)
 
-def digest_files(files: Mapping[str, str | Path], settings: Mapping[str, Any]) -> str:
+
+class DataDigest(str):
+    """The hex digest of a data set, with its parts.
+
+    Attributes:
+        sums: SHA-256 of each file by its path.
+        reading: SHA-256 of the settings that change what is read of a case.
+    """
+
+    sums: Mapping[str, str]
+    reading: str
+
+
+class Sums:
+    """SHA-256 of files, remembered between runs for as long as size, times and inode of a file stay the same.
+
+    A change that leaves all of them as they were goes unnoticed: one made by rewriting the same blocks of the disk
+    behind the file system's back. The time of the last change of the inode (`ctime`) cannot be set by programs.
+
+    Args:
+        file: where they are remembered; None: nowhere. A file that cannot be written costs time and nothing else.
+    """
+
+    def __init__(self, file: Path | None = None):
+        self._file = file
+        self._known: dict[str, list[Any]] = {}
+        self._changed = False
+        try:
+            if file is not None:
+                self._known = json.loads(file.read_text())
+        except (OSError, ValueError):
+            pass  # none yet, or damaged: hashed anew
+
+    def of(self, path: Path) -> str:
+        """The hex digest of a file's bytes; raises `DataError` when it cannot be read."""
+        try:
+            status = path.stat()
+            stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+            known = self._known.get(str(path))
+            if known is not None and known[:-1] == stamp:
+                return str(known[-1])
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(
+                "a file that cannot be read", where=str(path), found=f"{type(error).__name__}: {error.strerror}"
+            ) from error
+        if time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_SECONDS:
+            self._known[str(path)] = [*stamp, found]
+            self._changed = True
+        return found
+
+    def save(self) -> None:
+        """Remember for the next run."""
+        if self._file is None or not self._changed:
+            return
+        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps(self._known))
+            os.replace(temporary, self._file)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+
+
+_sums: ContextVar[Sums | None] = ContextVar("sums", default=None)
+
+
+@contextmanager
+def remembered(file: Path) -> Iterator[None]:
+    """Within, `digest_files` takes the sums of unchanged files from `file`, and leaves new ones there."""
+    sums = Sums(file)
+    token = _sums.set(sums)
+    try:
+        yield
+    finally:
+        _sums.reset(token)
+        sums.save()
+
+
+def digest_files(files: Mapping[str, str | Path], settings: Mapping[str, Any]) -> DataDigest:
     """Hex SHA-256 of `settings` (JSON values) and of each file's name and bytes.
 
     `files` maps a name to a path; names, not paths, are hashed, so a data set keeps its digest when it is moved.
     Files are hashed several at a time (hashlib lets other threads run).
     """
     names = sorted(files)
+    paths = [Path(files[name]) for name in names]
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        sums = list(pool.map(_sum, (Path(files[name]) for name in names)))
-    return digest_values({"settings": dict(settings), "files": list(zip(names, sums, strict=True))})
+        sums = list(pool.map((_sums.get() or Sums()).of, paths))
+    digest = DataDigest(digest_values({"settings": dict(settings), "files": list(zip(names, sums, strict=True))}))
+    digest.sums = dict(zip(map(str, paths), sums, strict=True))
+    digest.reading = digest_values({key: value for key, value in settings.items() if key not in _NOT_READING})
+    return digest
 
 
 def digest_values(values: Any, extra: Iterable[bytes] = ()) -> str:
@@ -31,13 +122,3 @@ def digest_values(values: Any, extra: Iterable[bytes] = ()) -> str:
     for part in extra:
         total.update(part)
     return total.hexdigest()
-
-
-def _sum(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            "a file that cannot be read", where=str(path), found=f"{type(error).__name__}: {error.strerror}"
-        ) from error

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from seglab.data.cases import Sample
+from seglab.data.cases import Case, Sample
 from seglab.data.geometry import resize_image
+from seglab.data.statistics import histograms, levels_of
 from seglab.task import Task
-
-LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,15 @@ class Facts:
     image_hash: str
     look: int
 
+    def share_of(self, classes: Iterable[int]) -> float:
+        """Share of the labelled pixels that these class ids hold; NaN without any labelled one."""
+        labelled = sum(self.class_pixels)
+        return sum(self.class_pixels[k] for k in classes) / labelled if labelled else float("nan")
+
     @property
     def foreground_share(self) -> float:
         """Share of the labelled pixels that no class 0 holds; NaN without any."""
-        labelled = sum(self.class_pixels)
-        return 1 - self.class_pixels[0] / labelled if labelled else float("nan")
+        return self.share_of(range(1, len(self.class_pixels)))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `from_dict` gives the same facts."""
@@ -59,29 +62,29 @@ class Facts:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Facts:
         """The facts that `to_dict` wrote."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
 
 
 def examine(sample: Sample, task: Task) -> Facts:
     """The facts of a sample as a source reads it; finite image values and declared labels are the source's business."""
     image = sample.image
-    flat = image.reshape(-1, image.shape[-1])
-    low, high = np.percentile(flat, [LOW_PERCENTILE, HIGH_PERCENTILE], axis=0)
-    counts = np.zeros(256, np.int64) if sample.mask is None else np.bincount(sample.mask.ravel(), minlength=256)
+    levels = levels_of(image)
+    counts = np.zeros(256, np.int64) if sample.mask is None else histograms(sample.mask[..., None])[0]
     digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode())
     digest.update(np.ascontiguousarray(image).data)
     return Facts(
-        shape=image.shape[:-1],
+        shape=tuple(image.shape[:-1]),
         dtype=image.dtype.name,
         spacing=tuple(float(step) for step in sample.spacing),
         class_pixels=tuple(int(count) for count in counts[: task.classes]),
         ignored=int(counts[task.ignore_label]) if sample.mask is not None else 0,
-        minimum=_numbers(flat.min(axis=0)),
-        maximum=_numbers(flat.max(axis=0)),
-        mean=_numbers(flat.mean(axis=0, dtype=np.float64)),
-        std=_numbers(flat.std(axis=0, dtype=np.float64)),
-        low=_numbers(low),
-        high=_numbers(high),
+        minimum=levels.minimum,
+        maximum=levels.maximum,
+        mean=levels.mean,
+        std=levels.std,
+        low=levels.low,
+        high=levels.high,
         image_hash=digest.hexdigest(),
         look=difference_hash(image),
     )
@@ -94,10 +97,19 @@ def difference_hash(image: np.ndarray) -> int:
         image: `(H, W, C)`, or `(X, Y, Z, C)`, of which the middle slice along the last axis counts.
     """
     plane = image[:, :, image.shape[2] // 2] if image.ndim == 4 else image
+    if plane.dtype == np.uint8:  # a first, fast step down; 16 bit keep what rounding would take from a dark image
+        plane = resize_image(plane, [min(n, 256) for n in plane.shape[:2]])
     grey = resize_image(plane.mean(axis=-1, keepdims=True, dtype=np.float32), (8, 9))[..., 0]
     bits = (grey[:, 1:] > grey[:, :-1]).ravel()
     return int("".join("1" if bit else "0" for bit in bits), 2)
 
 
-def _numbers(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+def class_frequencies(facts: Mapping[str, Facts], cases: Sequence[Case]) -> tuple[float, ...]:
+    """Share of the labelled pixels or voxels of `cases` that each class id holds; sums to 1.
+
+    Ignored pixels do not count; a class that never occurs has 0.0. Take the training cases:
+    these numbers weight losses.
+    """
+    counts = np.array([facts[case.id].class_pixels for case in cases], np.int64).sum(axis=0)
+    total = max(int(counts.sum()), 1)
+    return tuple(float(count) / total for count in counts.tolist())

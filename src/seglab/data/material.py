@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
 
 from seglab.config import Config
-from seglab.data.cases import Case, Source
-from seglab.data.memory import SourceInMemory, class_frequencies
+from seglab.data.cache import Cache
+from seglab.data.cases import Case, Sample, Source
+from seglab.data.check.findings import Report
+from seglab.data.check.short import check_short
+from seglab.data.digest import remembered
+from seglab.data.facts import Facts, class_frequencies
+from seglab.data.memory import hold
+from seglab.data.preparation import Arrays, Preparation
 from seglab.data.preprocess import Preprocessing, fit_preprocessing
-from seglab.data.splits import SPLIT_NAMES, Split, make_split
+from seglab.data.splits import SPLIT_NAMES, Split, split_for
 from seglab.errors import DataError
+from seglab.schema import DataCard
 from seglab.task import Task
+
+_SUMS = "sums.json"
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -18,11 +34,14 @@ class Material:
     """The checked data of a run.
 
     Attributes:
-        source: reads the cases.
+        source: reads the cases as they are.
         split: which case is for what.
         task: the source's task, with the class shares of the training split.
         preprocessing: fitted on the training split.
         digest: SHA-256 of the data's contents.
+        arrays: training and validation cases, decoded and prepared once.
+        facts: what is known of each case of the split, by its id.
+        report: what the data check found and `data.allow` let through.
     """
 
     source: Source
@@ -30,24 +49,27 @@ class Material:
     task: Task
     preprocessing: Preprocessing
     digest: str
+    arrays: Arrays
+    facts: Mapping[str, Facts]
+    report: Report
 
     def cases(self, name: str) -> list[Case]:
         """The cases of one split (`train`, `val`, `test`), in the split's order."""
-        by_id = {case.id: case for case in self.source.cases}
-        return [by_id[case_id] for case_id in getattr(self.split, name)]
+        return _named(self.source, getattr(self.split, name))
 
 
 def gather(config: Config) -> Material:
-    """Find the cases, split them, read them all once, fit the preprocessing.
+    """Find the cases, split them, read each once, fit the preprocessing.
 
-    Training and validation cases stay in memory, as `SourceInMemory` holds them. Test cases are only read, so that a
-    file which cannot be used is known before the first epoch and not after the last.
+    Training and validation cases come from the cache in `data.cache_dir`, or are built into it; generated ones, which
+    have no files, are held in memory. Test cases are only examined, so that a file which cannot be used is known before
+    the first epoch and not after the last.
 
     Raises:
         DataError: files that cannot be used, or a split that cannot be made of them.
     """
     card = config.data_card
-    source = SourceInMemory(config.data.build())
+    source: Source = config.data.build()
     if source.task.rank != card.rank:
         raise DataError(
             "data of another rank than its config says",
@@ -56,18 +78,33 @@ def gather(config: Config) -> Material:
             expected=f"{card.rank}D",
             remedy=f"set data.rank={source.task.rank} and choose a model of that rank",
         )
-    split = make_split(
-        source.cases,
-        train=card.split.train,
-        val=card.split.val,
-        test=card.split.test,
-        seed=config.seed if card.split_seed is None else card.split_seed,
-        predefined=source.split,
+    files = any(case.image for case in source.cases)
+    with remembered(Path(card.cache_dir) / _SUMS) if files else nullcontext():
+        digest = source.digest()
+    collector = _Collector(source, digest, card, files)
+    foreground = None
+    if card.stratify:  # only then is a split a matter of what the cases hold
+        facts, _ = collector.collect(source.cases)
+        foreground = {case_id: fact.share_of(source.task.scored) for case_id, fact in facts.items()}
+    split = split_for(source, card, config.seed, foreground)
+    _check_parts(split, config)
+    training = _named(source, split.train)
+    facts, arrays = collector.collect([*training, *_named(source, split.val)], _named(source, split.test))
+    report = check_short(source, split, facts, card)
+    report.raise_unless_allowed()
+    return Material(
+        source=source,
+        split=split,
+        task=source.task.with_frequencies(class_frequencies(facts, training)),
+        preprocessing=fit_preprocessing(_Prepared(source, arrays), training, card.normalize, facts),
+        digest=digest,
+        arrays=arrays,
+        facts=facts,
+        report=report,
     )
-    if card.limit_cases is not None:
-        split = split.limited(card.limit_cases)
-    if card.validate_on_train:
-        split = replace(split, val=split.train, test=split.train)
+
+
+def _check_parts(split: Split, config: Config) -> None:
     if not split.train:
         raise DataError(
             "no case to train on", where="data.split", found={n: len(getattr(split, n)) for n in SPLIT_NAMES}
@@ -79,13 +116,51 @@ def gather(config: Config) -> Material:
             found=f"monitor {config.trainer.monitor} and an empty validation split",
             remedy="bring validation cases, or set trainer.monitor=train_dice",
         )
-    base = Material(source, split, source.task, Preprocessing("zscore", source.task.channels), "")
-    training = base.cases("train")
-    source.load(list(dict.fromkeys([*training, *base.cases("val")])))
-    source.check(base.cases("test"))
-    return replace(
-        base,
-        task=source.task.with_frequencies(class_frequencies(source, training)),
-        preprocessing=fit_preprocessing(source, training, card.normalize),
-        digest=source.digest(),
-    )
+
+
+class _Collector:
+    """Facts and arrays, from the cache with a progress bar, or from memory."""
+
+    def __init__(self, source: Source, digest: str, card: DataCard, files: bool):
+        self._source, self._digest, self._card, self._files = source, digest, card, files
+        self._preparation = Preparation.of(card)
+
+    def collect(self, whole: Sequence[Case], examined: Sequence[Case] = ()) -> tuple[dict[str, Facts], Arrays]:
+        """As `Cache.collect` and `hold`."""
+        if not self._files:
+            return hold(self._source, self._preparation, whole, examined)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            work = bar.add_task("reading cases", total=None, visible=False)
+            cache = Cache(
+                self._source,
+                self._digest,
+                self._preparation,
+                Path(self._card.cache_dir),
+                self._card.cache_gb,
+                say=lambda text: bar.console.print(f"cache      {text}", markup=False),
+                progress=lambda done, of: bar.update(work, completed=done, total=of, visible=True),
+            )
+            return cache.collect(whole, examined)
+
+
+class _Prepared:
+    """The source as the model will see it: cases at the spacing and size of training."""
+
+    def __init__(self, source: Source, arrays: Arrays):
+        self.name, self.task, self.cases, self.split = source.name, source.task, source.cases, source.split
+        self.describe_files, self.digest = source.describe_files, source.digest
+        self._arrays = arrays
+
+    def read(self, case: Case) -> Sample:
+        """Image and mask as prepared."""
+        image, mask = self._arrays.read(case.id)
+        return Sample(image, mask, self._arrays.outlines[case.id].spacing)
+
+    def read_image(self, case: Case) -> Sample:
+        """The image alone."""
+        return replace(self.read(case), mask=None)
+
+
+def _named(source: Source, ids: Sequence[str]) -> list[Case]:
+    by_id = {case.id: case for case in source.cases}
+    return [by_id[case_id] for case_id in ids]

@@ -1,0 +1,282 @@
+"""Decoded cases on disk: written once, mapped into memory from then on.
+
+A case is keyed by the contents of its files, the settings it is read and prepared with, and the code that does so:
+whatever changes one of them finds nothing and builds anew, so that nothing stale is ever read. The record of a case is
+written last, so that nothing half-written is ever read either. Arrays are `.npy` files in the number type of the image
+file, one each for image, mask and places to draw around.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seglab.data.cache_folder import CacheFolder, Claim, cannot_write, commit, write_temporary
+from seglab.data.cases import Case, Source
+from seglab.data.digest import DataDigest, Sums, digest_values
+from seglab.data.facts import Facts, examine
+from seglab.data.preparation import Outline, Preparation, places_of, read_labelled
+from seglab.data.workers import WorkerFailure, WorkerPool
+from seglab.errors import DataError
+
+# Below so many cases for each, processes take longer to start than they save.
+CASES_A_PROCESS = 16
+_THREADS = 4
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+class ArraysInFiles:
+    """`Arrays` that are mapped into memory for each draw, so that no more than is drawn is ever read.
+
+    Can be pickled; the copy does not keep the files from being removed, its origin does.
+    """
+
+    def __init__(self, folder: Path, keys: Mapping[str, str], outlines: Mapping[str, Outline], claim: Claim | None):
+        self._folder, self._keys, self.outlines, self._claim = folder.resolve(), dict(keys), outlines, claim
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_claim": None}
+
+    def read(self, case_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """As `Arrays.read`."""
+        outline = self.outlines[case_id]
+        image = self._map(case_id, "image", outline.dtype, (*outline.shape, outline.channels))
+        return image, self._map(case_id, "mask", "uint8", outline.shape)
+
+    def places(self, case_id: str, class_id: int) -> np.ndarray:
+        """As `Arrays.places`."""
+        counts = self.outlines[case_id].places
+        return places_of(self._map(case_id, "places", "int64", (sum(counts),)), counts, class_id)
+
+    def _map(self, case_id: str, kind: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        # The record knows what the header says; the array is at the end of the file.
+        path = self._folder / f"{self._keys[case_id]}.{kind}.npy"
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        try:
+            with path.open("rb") as file:
+                start = os.fstat(file.fileno()).st_size - size
+                return np.memmap(file, dtype, "r", start, shape).view(np.ndarray)
+        except (OSError, ValueError) as error:
+            raise DataError(
+                "a cached case that is gone",
+                where=f"case {case_id}, {path}",
+                found=f"{type(error).__name__}: {error}",
+                expected="nobody to remove cached files while a run needs them",
+                remedy="start again: what is missing is built anew",
+            ) from error
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a builder made of a case: its facts, its outline where arrays were asked for, and the files to commit."""
+
+    facts: Facts
+    outline: Outline | None
+    files: tuple[tuple[Path, Path], ...]
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Build:
+    """Reads a case, in this process or in a worker's, and leaves temporary files: `(case, key, whole)` → `Built`."""
+
+    source: Source
+    preparation: Preparation
+    folder: Path
+    tag: str
+
+    def __call__(self, request: tuple[Case, str, bool], memory: memoryview | None = None) -> Built:
+        case, key, whole = request
+        sample = read_labelled(self.source, case) if whole else self.source.read(case)
+        facts = examine(sample, self.source.task)
+        if not whole:
+            return Built(facts, None, (), 0)
+        prepared = self.preparation(sample, self.source.task)
+        arrays = {"image": prepared.image, "mask": prepared.mask, "places": prepared.places}
+        files: list[tuple[Path, Path]] = []
+        for kind, array in arrays.items():
+            path = self.folder / f"{key}.{kind}.npy"
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+            files.append((write_temporary(path, self.tag, [header.getvalue(), array.ravel().data]), path))
+        return Built(facts, prepared.outline, tuple(files), sum(array.nbytes for array in arrays.values()))
+
+
+class Cache:
+    """Facts and arrays of the cases of a source, from the cache's folder or built into it.
+
+    Args:
+        source: whose cases have files.
+        digest: of the source.
+        preparation: what is done to each case once.
+        root, gigabytes: as of `CacheFolder`.
+        say: receives what the user should know.
+        progress: called with the number of cases built and to build.
+        processes: that build at the same time; None: as many as there are cores, for few cases fewer.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        digest: str,
+        preparation: Preparation,
+        root: Path,
+        gigabytes: float,
+        *,
+        say: Say = lambda _: None,
+        progress: Progress = lambda done, of: None,
+        processes: int | None = None,
+    ):
+        self._source, self._preparation, self._say, self._progress = source, preparation, say, progress
+        self._processes = processes
+        self._cache = CacheFolder(root, gigabytes)
+        # A digest of an unknown make stands for its settings too: every change of any file builds all anew.
+        reading = digest.reading if isinstance(digest, DataDigest) else str(digest)
+        settings = {
+            "reader": f"{type(source).__module__}.{type(source).__qualname__}",
+            "reading": reading,
+            "classes": source.task.classes,
+            "ignore_label": source.task.ignore_label,
+            "preparation": preparation.to_dict(),
+            "code": code_digest(type(source)),
+        }
+        self._name = digest_values(settings)[:16]
+        self._folder = root / self._name
+        known, sums = (digest.sums if isinstance(digest, DataDigest) else {}), Sums()
+        self._keys = {case.id: _key(case, known, sums) for case in source.cases if case.image}
+
+    def collect(self, whole: Sequence[Case], examined: Sequence[Case] = ()) -> tuple[dict[str, Facts], ArraysInFiles]:
+        """Facts of all these cases, arrays of `whole`; what is not there yet is built, by several processes.
+
+        Raises:
+            DataError: a case that cannot be read (the first in order), a folder that cannot be written, is full, or may
+                not hold so much.
+        """
+        ids = {case.id for case in whole}
+        cases = list({case.id: case for case in [*whole, *examined]}.values())
+        claim = self._cache.claim([f"{self._name}/{self._keys[case.id]}" for case in cases])
+        facts: dict[str, Facts] = {}
+        outlines: dict[str, Outline] = {}
+        missing = []
+        for case in cases:
+            found = self._record(case, "facts")
+            outline = self._record(case, "arrays") if case.id in ids else None
+            if found is not None:
+                facts[case.id] = Facts.from_dict(found)
+            if outline is not None:
+                outlines[case.id] = Outline.from_dict(outline)
+            if found is None or (case.id in ids and outline is None):
+                missing.append(case)
+        if missing:
+            if claim is None:
+                raise cannot_write(self._folder, OSError(30, os.strerror(30)), 0)
+            for case, built in zip(missing, self._build(missing, ids, claim), strict=True):
+                facts[case.id] = built.facts
+                if built.outline is not None:
+                    outlines[case.id] = built.outline
+        ordered = {case.id: facts[case.id] for case in cases}
+        return ordered, ArraysInFiles(self._folder, {i: self._keys[i] for i in ids}, outlines, claim)
+
+    def _record(self, case: Case, kind: str) -> dict[str, Any] | None:
+        path = self._folder / f"{self._keys[case.id]}.{kind}.json"
+        try:
+            record: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError):  # not there, or cut off by a power failure
+            return None
+        sizes = record.pop("files")
+        for name, size in sizes.items():
+            file = path.with_name(name)
+            if not file.is_file() or file.stat().st_size != size:
+                return None
+        return record
+
+    def _build(self, cases: list[Case], whole: Collection[str], claim: Claim) -> list[Built]:
+        task = Build(self._source, self._preparation, self._folder, claim.tag)
+        requests = [(case, self._keys[case.id], case.id in whole) for case in cases]
+        processes = self._processes or min(len(os.sched_getaffinity(0)), len(cases) // CASES_A_PROCESS)
+        pool = WorkerPool(task, processes) if processes > 1 else None
+
+        def build(request: tuple[Case, str, bool]) -> Built:
+            return task(request) if pool is None else _ask(pool, request, self._source)
+
+        results: list[Built] = []
+        finishing: list[Future[None]] = []
+        try:
+            # Bringing files to the disk is waiting; meanwhile the next cases are decoded.
+            with ThreadPoolExecutor(_THREADS) as disk, ThreadPoolExecutor(processes if pool else _THREADS) as builders:
+                for request, built in zip(requests, builders.map(build, requests), strict=True):
+                    results.append(built)
+                    removed, freed = self._cache.make_room(claim, built.bytes, len(results), len(cases))
+                    if removed:
+                        self._say(f"{removed} cases that nobody is using, {freed / 1e6:,.0f} MB, made room for these")
+                    finishing.append(disk.submit(self._finish, request[1], built, claim.tag))
+                    self._progress(len(results), len(cases))
+                for future in finishing:
+                    future.result()
+        finally:
+            if pool is not None:
+                pool.close()
+            for rest in self._folder.glob(f"{claim.tag}.*.tmp"):  # of what was cut short
+                rest.unlink(missing_ok=True)
+        size = sum(built.bytes for built in results)
+        self._say(f"{len(cases)} cases read, {size / 1e6:,.0f} MB kept in {self._folder}")
+        return results
+
+    def _finish(self, key: str, built: Built, tag: str) -> None:
+        """Give the files their names, then write the records that say they are there."""
+        for temporary, path in built.files:
+            commit(temporary, path)
+        records: list[tuple[str, dict[str, Any]]] = [("facts", {**built.facts.to_dict(), "files": {}})]
+        if built.outline is not None:
+            sizes = {path.name: path.stat().st_size for _, path in built.files}
+            records.append(("arrays", {**built.outline.to_dict(), "files": sizes}))
+        for kind, record in records:
+            path = self._folder / f"{key}.{kind}.json"
+            commit(write_temporary(path, tag, [json.dumps(record).encode()]), path)
+
+
+def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> Built:
+    with pool.borrow() as worker:
+        try:
+            built: Built = worker.ask(request)
+        except WorkerFailure as failure:
+            raise DataError(
+                "a process that reads cases was killed" if failure.died else "a case that cannot be read",
+                where=f"case {request[0].id}: {source.describe_files(request[0])}",
+                found=failure.reason,
+                remedy="the system kills processes when memory runs out (dmesg names them): close other programs"
+                if failure.died
+                else "look at the case's files, or leave the case out",
+            ) from failure
+        return built
+
+
+def code_digest(reader: type) -> str:
+    """SHA-256 of the source of this package and of the reader's modules: whoever changes them need bump no version."""
+    files = set(Path(__file__).parent.glob("*.py"))
+    for base in reader.__mro__[:-1]:
+        module = sys.modules.get(base.__module__)
+        if module is not None and getattr(module, "__file__", None):
+            files.add(Path(str(module.__file__)))
+    total = hashlib.sha256()
+    for file in sorted(files):
+        total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _key(case: Case, known: Mapping[str, str], sums: Sums) -> str:
+    """The name of a case in its folder. The id counts because readers may go by it, as for pages of one file."""
+    files = [*case.image, *([case.label] if case.label else [])]
+    return digest_values([case.id, [known.get(path) or sums.of(Path(path)) for path in files]])[:32]

@@ -1,0 +1,240 @@
+"""The cache's folder: who uses what, how much there may be, and writing that leaves nothing half done.
+
+    <root>/<settings>/<case>.{facts.json,image.npy,mask.npy,places.npy,arrays.json}
+    <root>/used/<user>       the cases that a running process needs; locked for as long as it lives
+    <root>/lock              held by whoever registers or removes
+
+Locks are `flock`s, which end with their process, however it ends.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import socket
+import uuid
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from seglab.errors import DataError
+
+_NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GB = 1e9
+
+
+@dataclass
+class Entry:
+    """What is kept of one case: its files, their size, and when it was last used."""
+
+    files: list[Path]
+    bytes: int = 0
+    used: float = 0.0
+
+
+class Claim:
+    """Keeps cases from being removed by others, until it is closed, collected, or its process is gone.
+
+    Attributes:
+        tag: names the user, in temporary files too.
+        entries: names of the cases, `<settings>/<case>`.
+    """
+
+    def __init__(self, root: Path, entries: Collection[str]):
+        self.tag = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.entries = frozenset(entries)
+        path = root / "used" / self.tag
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("x")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("\n".join(self.entries))
+        file.flush()
+        self.close = weakref.finalize(self, _leave, path, file)
+
+
+def _leave(path: Path, file: IO[Any]) -> None:
+    path.unlink(missing_ok=True)
+    file.close()
+
+
+class CacheFolder:
+    """A bounded folder of cached cases, shared by any number of processes.
+
+    Args:
+        root: made when it is first written to.
+        gigabytes: most that it may hold.
+    """
+
+    def __init__(self, root: Path, gigabytes: float):
+        self.root, self._gigabytes = root, gigabytes
+        self._total: float | None = None
+
+    def claim(self, entries: Collection[str]) -> Claim | None:
+        """Register these cases as in use, mark them as just used, and clean up after users that were killed.
+
+        None where the folder cannot be written: then nobody can remove anything either.
+
+        Raises:
+            DataError: the folder cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with self._locked():
+                self._living()
+                claim = Claim(self.root, entries)
+            for entry in entries:
+                facts = self.root / f"{entry}.facts.json"
+                if facts.exists():
+                    os.utime(facts)
+        except OSError as error:
+            if error.errno in _NOT_ALLOWED and self.root.is_dir():
+                return None
+            raise cannot_write(self.root, error, 0) from error
+        return claim
+
+    def make_room(self, claim: Claim, needed: int, done: int, of: int) -> tuple[int, int]:
+        """Count `needed` more bytes; when there are too many, remove what nobody uses, least recently used first.
+
+        Args:
+            claim: whose cases stay.
+            needed: bytes about to be written.
+            done, of: cases already written and all, for a forecast.
+
+        Returns:
+            Cases and bytes that were removed.
+
+        Raises:
+            DataError: there is still not enough room.
+        """
+        limit = self._gigabytes * _GB
+        if self._total is None:
+            self._total = sum(entry.bytes for entry in self._entries().values())
+        self._total += needed
+        if self._total <= limit:
+            return 0, 0
+        removed = freed = 0
+        with self._locked():
+            kept = claim.entries | self._living()
+            entries = self._entries()
+            self._total = needed + sum(entry.bytes for entry in entries.values())
+            for name in sorted(entries.keys() - kept, key=lambda name: entries[name].used):
+                if self._total <= limit:
+                    break
+                for file in entries[name].files:
+                    file.unlink(missing_ok=True)
+                removed, freed = removed + 1, freed + entries[name].bytes
+                self._total -= entries[name].bytes
+        if self._total > limit:
+            own = needed + sum(entry.bytes for name, entry in entries.items() if name in claim.entries)
+            raise DataError(
+                "a cache that is too small for this data set",
+                where=f"data.cache_gb, {self.root.resolve()}",
+                found=f"{done} of {of} cases take {own / _GB:.3g} GB, all would take about"
+                f" {own / max(done, 1) * of / _GB:.3g} GB",
+                expected=f"at most data.cache_gb={self._gigabytes:g}, cases that other runs are using included",
+                remedy="a larger data.cache_gb, or less to keep: data.fit=resize, a coarser data.spacing",
+            )
+        return removed, freed
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.root / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _living(self) -> set[str]:
+        """What running processes use; removes what dead ones left half done."""
+        used: set[str] = set()
+        for path in (self.root / "used").glob("*"):
+            try:
+                with path.open() as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:  # left in this moment
+                continue
+            except BlockingIOError:
+                used |= set(path.read_text().splitlines())
+                continue
+            for rest in self.root.glob(f"*/{path.name}.*.tmp"):
+                rest.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        return used
+
+    def _entries(self) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for folder in self.root.iterdir():
+            if not folder.is_dir() or folder.name == "used":
+                continue
+            for file in os.scandir(folder):
+                if file.name.endswith(".tmp"):
+                    continue
+                try:
+                    status = file.stat()
+                except FileNotFoundError:
+                    continue
+                entry = entries.setdefault(f"{folder.name}/{file.name.partition('.')[0]}", Entry([]))
+                entry.files.append(Path(file.path))
+                entry.bytes += status.st_size
+                entry.used = max(entry.used, status.st_mtime)
+        return entries
+
+
+def write_temporary(path: Path, tag: str, parts: Sequence[Any]) -> Path:
+    """Write buffers to a new file that is to become `path`; `commit` makes it so.
+
+    Raises:
+        DataError: the folder cannot be written or is full; then no file is left.
+    """
+    temporary = path.with_name(f"{tag}.{path.name}.tmp")
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            for part in parts:
+                file.write(part)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise cannot_write(path.parent, error, sum(memoryview(part).nbytes for part in parts)) from error
+        raise
+    return temporary
+
+
+def commit(temporary: Path, path: Path) -> None:
+    """Bring a temporary file to the disk and give it its name; whoever reads `path` sees all of it or nothing.
+
+    Raises:
+        DataError: as `write_temporary`.
+    """
+    try:
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        size = temporary.stat().st_size if temporary.exists() else 0
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path.parent, error, size) from error
+
+
+def cannot_write(folder: Path, error: OSError, needed: int) -> DataError:
+    """What to tell the user about a folder that refused to be written."""
+    there = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
+    if error.errno in _NO_ROOM:
+        return DataError(
+            "no room for the cache of decoded cases",
+            where=str(folder.resolve()),
+            found=f"{error.strerror}: {shutil.disk_usage(there).free:,} bytes free",
+            expected=f"{needed:,} bytes for the next file alone",
+            remedy="free some space, or data.cache_dir=… on another disk; data.cache_gb bounds what the cache keeps",
+        )
+    return DataError(
+        "a cache folder that cannot be written",
+        where=str(folder.resolve()),
+        found=f"{type(error).__name__}: {error.strerror}",
+        expected="a folder where decoded cases can be kept",
+        remedy="data.cache_dir=… somewhere that can be written, or correct the rights of this one",
+    )

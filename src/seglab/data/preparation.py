@@ -1,0 +1,155 @@
+"""What is done to a case once, before training: another spacing, another size; normalising and cutting come later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from seglab.data.cases import Case, Sample, Source
+from seglab.data.geometry import letterbox_shape, resize_image, resize_mask
+from seglab.data.resampling import resample_image, resample_mask
+from seglab.data.statistics import Levels, levels_of
+from seglab.schema import DataCard
+from seglab.task import Task
+
+# Enough places to draw boxes around, for each class of a case; all voxels of large organs would fill the memory.
+MOST_PLACES = 10_000
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a prepared case without its arrays.
+
+    Attributes:
+        shape: spatial shape as prepared.
+        channels, dtype: of the image.
+        spacing: of a prepared pixel or voxel along each axis.
+        levels: statistics of the prepared image.
+        places: how many places to draw around are known of each class id; empty where whole images are taken.
+    """
+
+    shape: tuple[int, ...]
+    channels: int
+    dtype: str
+    spacing: tuple[float, ...]
+    levels: Levels
+    places: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; `from_dict` gives the same outline."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Outline:
+        """The outline that `to_dict` wrote."""
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        plain["levels"] = Levels(*map(tuple, plain["levels"]))
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A case as it is kept.
+
+    Attributes:
+        image: `(…, C)` uint8, uint16 or float32, not yet normalised.
+        mask: `(…)` uint8 class ids.
+        places: flat indices into the mask, class after class, `outline.places` of each.
+        outline: the rest.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    places: np.ndarray
+    outline: Outline
+
+
+class Arrays(Protocol):
+    """Prepared cases, in memory or in files. Nobody may write to the arrays; safe to read from several threads."""
+
+    @property
+    def outlines(self) -> Mapping[str, Outline]:
+        """Of each case that is here, by its id."""
+        ...
+
+    def read(self, case_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Image and mask of `Prepared`."""
+        ...
+
+    def places(self, case_id: str, class_id: int) -> np.ndarray:
+        """Flat indices of pixels or voxels of a class, evenly thinned out to at most `MOST_PLACES`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How cases are prepared for one input size.
+
+    Attributes:
+        size, fit, spacing: as in the data's config.
+    """
+
+    size: tuple[int, ...]
+    fit: str
+    spacing: tuple[float, ...] | None
+
+    @classmethod
+    def of(cls, card: DataCard) -> Preparation:
+        """What a data card asks for. Only what changes an array is kept: patches of any size share theirs."""
+        whole = card.fit in ("resize", "letterbox")
+        return cls(
+            tuple(card.size) if whole else (),
+            card.fit if whole else "patch",
+            None if card.spacing is None else tuple(card.spacing),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values, equal for preparations that do the same."""
+        return {**asdict(self), "most_places": MOST_PLACES}
+
+    def __call__(self, sample: Sample, task: Task) -> Prepared:
+        """A case with a mask at the spacing and size of training; letterboxed ones are still without their border."""
+        image, mask, spacing = sample.image, sample.mask, sample.spacing
+        assert mask is not None
+        if self.spacing is not None:
+            image = resample_image(image, spacing, self.spacing)
+            mask = resample_mask(mask, spacing, self.spacing)
+        if self.fit != "patch":
+            size = self.size if self.fit == "resize" else letterbox_shape(mask.shape, self.size)
+            image, mask = resize_image(image, size), resize_mask(mask, size)
+        image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
+        places = [] if self.fit != "patch" else [_thinned(mask, k) for k in range(task.classes)]
+        outline = Outline(
+            shape=tuple(mask.shape),
+            channels=image.shape[-1],
+            dtype=image.dtype.name,
+            spacing=tuple(
+                float(step) * old / new
+                for step, old, new in zip(sample.spacing, sample.image.shape, mask.shape, strict=False)
+            ),
+            levels=levels_of(image),
+            places=tuple(map(len, places)),
+        )
+        return Prepared(image, mask, np.concatenate([np.empty(0, np.int64), *places]), outline)
+
+
+def read_labelled(source: Source, case: Case) -> Sample:
+    """A case that is trained on: its mask is there, since sources give one to each case with a label."""
+    sample = source.read(case)
+    if sample.mask is None:
+        raise ValueError(f"the source gave no mask for {case.id}, though its cases have labels")
+    return sample
+
+
+def places_of(places: np.ndarray, counts: Sequence[int], class_id: int) -> np.ndarray:
+    """The part of `Prepared.places` that belongs to a class; empty where no places are kept."""
+    first = sum(counts[:class_id])
+    return places[first : first + sum(counts[class_id : class_id + 1])]
+
+
+def _thinned(mask: np.ndarray, class_id: int) -> np.ndarray:
+    places = np.flatnonzero(mask == class_id)
+    return places[:: -(-len(places) // MOST_PLACES) or 1]
