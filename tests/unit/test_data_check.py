@@ -312,6 +312,14 @@ def test_the_worst_comes_first_and_alike_rows_share_one():
     assert "data.allow" not in text
 
 
+def test_rows_of_one_kind_with_different_values_say_each():
+    rows = [Finding.of("undeclared-label", f"{n}.png", f"value {n}", "0 and 1", "declare it") for n in range(3)]
+    with pytest.raises(DataError) as caught:
+        Report.of(rows).raise_unless_allowed()
+    assert all(f"{n}.png: value {n}" in str(caught.value) for n in range(3))
+    assert str(caught.value).count("declare it") == 1
+
+
 def test_an_error_of_a_source_becomes_a_row():
     error = DataError("a file cut short", where="a.png", found="12 bytes", remedy="copy it", finding="unreadable-file")
     finding = Finding.from_error(error)

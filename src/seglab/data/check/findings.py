@@ -179,15 +179,18 @@ def _table(findings: Sequence[Finding], allowed: Sequence[str], files: int | Non
     table.add_column(overflow="fold")
     for (severity, name, expected, remedy), group in alike.items():
         state = "allowed" if name in allowed else severity
-        places = [finding.where for finding in group[:files]]
+        same = len({finding.found for finding in group}) == 1
+        places = [f.where if same else f"{f.where}: {f.found}" for f in group[:files]]
         if len(group) > len(places):
             places.append(f"… and {len(group) - len(places)} more")
         row = Table.grid(padding=(0, 2))
         row.add_column(style="dim")
         row.add_column(overflow="fold")
-        found = list(dict.fromkeys(finding.found for finding in group))
-        row.add_row("where", Text("\n".join(places)))
-        row.add_row("found", Text(found[0] + (f" (and {len(found) - 1} others like it)" if len(found) > 1 else "")))
+        if same:
+            row.add_row("where", Text("\n".join(places)))
+            row.add_row("found", Text(group[0].found))
+        else:
+            row.add_row("found", Text("\n".join(places)))
         row.add_row("expected", Text(expected))
         row.add_row("remedy", Text(remedy))
         table.add_row(Text.assemble((state, _STYLES.get(state, "green")), "\n", name), row)
