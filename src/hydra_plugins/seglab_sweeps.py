@@ -53,6 +53,33 @@ class LocalLauncher(JobLauncher):
         return LocalExecutor(self.jobs, self.threads)
 
 
+class SlurmLauncher(JobLauncher):
+    """On a cluster, each job with so many GPUs and cores, so much memory and time."""
+
+    def __init__(
+        self,
+        jobs: int,
+        partition: str | None,
+        account: str | None,
+        gpus: int,
+        cpus: int,
+        memory_gb: float,
+        time_minutes: int,
+    ):
+        self.jobs = jobs
+        self.parameters: dict[str, Any] = {"cpus_per_task": cpus, "mem_gb": memory_gb, "timeout_min": time_minutes}
+        self.parameters |= {"slurm_signal_delay_s": 120}
+        self.parameters |= {"gpus_per_node": gpus} if gpus else {}
+        self.parameters |= {"slurm_partition": partition} if partition else {}
+        self.parameters |= {"slurm_account": account} if account else {}
+
+    def executor(self) -> Executor:
+        from seglab.experiment import RUNS
+        from seglab.sweeping.cluster import SlurmExecutor
+
+        return SlurmExecutor(RUNS / "sweeps", self.jobs, self.parameters)
+
+
 class GridSweeper(BasicSweeper):
     """Every combination of the comma-separated values, as one set of jobs."""
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import psutil
 
+from seglab.errors import ConfigError
 from seglab.sweeping.memory import available_bytes
 
 # How long a job that was told to stop may take to save and to tell the store.
@@ -34,6 +35,7 @@ class Command:
         log: the file that takes what it says.
         lock: descriptor of the job's lock, which the process holds as long as it lives.
         name: of the job, where a queue shows it.
+        identity: of the job.
     """
 
     words: Sequence[str]
@@ -41,6 +43,7 @@ class Command:
     log: Path
     lock: int
     name: str
+    identity: str
 
 
 class Running(Protocol):
@@ -70,6 +73,10 @@ class Executor(Protocol):
 
     def room(self, running: Sequence[Running]) -> bool:
         """True when one more may start beside those."""
+        ...
+
+    def busy(self, identity: str) -> str:
+        """Who has queued or runs a job of this identity already; empty when nobody is known."""
         ...
 
     def start(self, command: Command) -> Running:
@@ -138,11 +145,15 @@ class LocalExecutor:
     Args:
         jobs: at most so many at once.
         threads: of each job; None shares the cores between them. One job at a time has all of them.
+
+    Raises:
+        ConfigError: a number that is not above 0.
     """
 
     local = True
 
     def __init__(self, jobs: int, threads: int | None = None):
+        check_positive(jobs=jobs, threads=1 if threads is None else threads)
         self.jobs, self.threads = jobs, threads
         self._first: LocalProcess | None = None
         self._peak = 0
@@ -172,9 +183,12 @@ class LocalExecutor:
             )
         return False
 
+    def busy(self, identity: str) -> str:
+        return ""  # who works on this machine holds the job's lock
+
     def start(self, command: Command) -> LocalProcess:
         variables = {**threads_environment(self._threads()), **command.environment}
-        process = LocalProcess(Command(command.words, variables, command.log, command.lock, command.name))
+        process = LocalProcess(replace(command, environment=variables))
         self._first = self._first or process
         return process
 
@@ -182,6 +196,19 @@ class LocalExecutor:
         if self.threads is not None or self.jobs == 1:
             return self.threads
         return max(1, len(os.sched_getaffinity(0)) // self.jobs)
+
+
+def check_positive(**settings: float) -> None:
+    """Refuse settings of the launcher that are not above zero; raises `ConfigError`."""
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigError(
+                "a value that is not allowed",
+                where=f"launcher.{name}",
+                found=repr(value),
+                expected="a number above 0",
+                remedy=f"launcher.{name}=1",
+            )
 
 
 def threads_environment(threads: int | None) -> dict[str, str]:

@@ -106,7 +106,7 @@ class JobRunner:
         if standing.kind == "finished":
             assert standing.run is not None
             self._end(_of_run(job, "skipped", standing.run))
-        elif lock is None or standing.kind == "alive":
+        elif lock is None or standing.kind == "alive" or self.executor.busy(job.identity):
             self._leave_alone(job, standing)
         else:
             self._start(job, standing, lock)
@@ -114,6 +114,7 @@ class JobRunner:
             os.close(lock)
 
     def _start(self, job: Job, standing: Standing, lock: int) -> None:
+        assert job.identity is not None
         words = [sys.executable, str(ROOT / "train.py"), *job.overrides]
         resumed = standing.run.info.run_id if standing.kind == "dead" and standing.run is not None else None
         if resumed:
@@ -125,7 +126,7 @@ class JobRunner:
         start = log.stat().st_size if log.exists() else 0
         environment = {JOB_VARIABLE: json.dumps(said), **self._environment(job)}
         name = f"{self.parent.study}-{job.number}"
-        process = self.executor.start(Command(words, environment, log, lock, name))
+        process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
         self._active.append(_Active(job, process, log, start, lock, time.monotonic()))
         how = f"resumed  {resumed}" if resumed else "started"
         self._say(job, f"{how}  log {os.path.relpath(log)}")
@@ -134,8 +135,10 @@ class JobRunner:
         self._elsewhere.append(job)
         if job.number not in self._said:
             self._said.add(job.number)
-            tags = standing.run.data.tags if standing.run else {}
-            who = f"process {tags['pid']} on {tags['host']}" if "pid" in tags else "another process"
+            assert job.identity is not None
+            tags = standing.run.data.tags if standing.kind == "alive" and standing.run else {}
+            who = f"process {tags['pid']} on {tags['host']}" if "pid" in tags else self.executor.busy(job.identity)
+            who = who or "another process"
             self._say(job, f"left alone: {who} works on it")
 
     def _collect(self) -> None:
@@ -154,8 +157,9 @@ class JobRunner:
         reason = last_words(active.log, active.log_start) or active.process.reason()
         if standing.run is None:
             return Outcome(job, "failed", reason=reason, seconds=seconds)
-        told = reason_of(standing.run)
-        return Outcome(job, "failed", standing.run.info.run_id, reason=told or reason, seconds=seconds)
+        if standing.run.info.status == "FAILED":
+            reason = reason_of(standing.run)
+        return Outcome(job, "failed", standing.run.info.run_id, reason=reason, seconds=seconds)
 
     def _stop(self, waiting: Sequence[Job]) -> None:
         if self._active:

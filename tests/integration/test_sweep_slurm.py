@@ -1,0 +1,77 @@
+"""Sweeps through a real SLURM of one node with fake GPUs: make test-slurm."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from sweeps import SMALL, Checkout, wait_for
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("SLURM_CONF" not in os.environ or shutil.which("sbatch") is None, reason="make test-slurm"),
+]
+SLURM = ["launcher=slurm", "launcher.partition=main", "launcher.gpus=1", "launcher.cpus=1", "launcher.memory_gb=2"]
+
+
+def queue(*columns: str) -> list[list[str]]:
+    words = ["squeue", "--noheader", "--format=" + " ".join(columns)]
+    return [line.split() for line in subprocess.check_output(words, text=True).splitlines()]
+
+
+def test_a_cancelled_job_ends_the_sweep_with_its_name_and_is_resumed(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    words = ["seed=0,1,2", "trainer.epochs=25", *SLURM]
+    launcher = checkout.start("-m", *SMALL, *words)
+    wait_for(checkout.states, launcher)
+    # Two fake GPUs: never more than two jobs at once.
+    running = [name for name, state in queue("%j", "%T") if state == "RUNNING"]
+    assert 1 <= len(running) <= 2
+    run_id = checkout.states()[0].parent.name
+    tags = checkout.store.run(run_id).data.tags
+    subprocess.check_call(["scancel", tags["slurm_job_id"]])
+    done = checkout.finish(launcher)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 of 3 jobs failed" in done.stderr
+    assert (
+        f"job {int(tags['sweep_job']) + 1} (seed={tags['sweep_job']}): SLURM job {tags['slurm_job_id']}" in done.stderr
+    )
+    assert len(checkout.jobs("FINISHED")) == 2
+    assert checkout.store.run(run_id).info.status == "KILLED"
+    again = checkout.sweep(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert f"resumed  {run_id}" in again.stdout
+    assert len(checkout.jobs()) == len(checkout.jobs("FINISHED")) == 3
+    client = checkout.store.client
+    told = json.loads(Path(client.download_artifacts(run_id, "config/environment.json")).read_text())
+    assert told["settings"]["CUDA_VISIBLE_DEVICES"] in ("0", "1")
+    in_order = Checkout(tmp_path / "in_order")
+    assert in_order.sweep(*words[:2]).returncode == 0
+    assert in_order.scores("seed") == checkout.scores("seed")
+
+
+def test_jobs_that_still_wait_in_the_queue_are_left_alone_by_another_launch(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    words = ["seed=0,1,2", "trainer.epochs=2", *SLURM]
+    launcher = checkout.start("-m", *SMALL, *words)
+    wait_for(lambda: len(queue("%i")) == 3, launcher)
+    launcher.kill()
+    launcher.wait()
+    again = checkout.sweep(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "left alone: SLURM job" in again.stdout
+    assert len(checkout.jobs()) == len(checkout.jobs("FINISHED")) == 3
+
+
+def test_what_slurm_refuses_is_one_message(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    done = checkout.sweep("seed=0,1", *SLURM, "launcher.partition=nowhere")
+    assert done.returncode == 2
+    assert "SLURM does not take the job" in done.stderr
+    assert "invalid partition specified: nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert queue("%i") == []
