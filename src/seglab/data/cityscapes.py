@@ -8,7 +8,7 @@ from typing import Literal
 from seglab.data.cases import Case, natural_key
 from seglab.data.image_cases import ImageCases, existing_root
 from seglab.data.image_files import read_mask_file
-from seglab.data.label_schema import IGNORE_LABEL, Level, Void, built_in_schema
+from seglab.data.label_schema import IGNORE_LABEL, built_in_schema
 from seglab.errors import DataError
 
 _IMAGES, _TRUTH = "leftImg8bit", "gtFine"
@@ -46,8 +46,8 @@ class Cityscapes(ImageCases):
         self,
         *,
         root: str,
-        labels: Level = "categories",
-        void: Void = "ignored",
+        labels: Literal["classes", "categories"] = "categories",
+        void: Literal["ignored", "class"] = "ignored",
         test_on: Literal["val", "none", "test"] = "val",
     ):
         folder = existing_root(Path(root))
