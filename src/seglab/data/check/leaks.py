@@ -30,8 +30,8 @@ def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:
             f"group {group}",
             ", ".join(f"{len(ids)} in {name} (such as {ids[0]})" for name, ids in parts.items()),
             "all cases of a group in one split, or the score is of what training has all but seen",
-            "leave the data set's own split: data.customary_split=false where there is such a setting, or data.fold=0 for "
-            "folds over groups; or list the group in one split",
+            "leave the data set's own split: data.customary_split=false where there is such a setting, or data.fold=0 "
+            "for folds over groups; or list the group in one split",
         )
 
 
