@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-# Steps between smoothed points are 0.24 pixels on average at most, so a deformation does not fold the image.
-SMOOTHING_PIXELS, SMOOTHING_PER_STRENGTH = 6.0, 3.0
+# Width of the Gaussian that smooths a deformation, in pixels, and at least in units of its strength: neighbours then
+# differ by some 0.14 pixels in how far they move, so that nothing is folded and textures stay what they are.
+SMOOTHING_PIXELS, SMOOTHING_PER_STRENGTH = 6.0, 5.0
 GRID_STEPS, GRID_LIMIT = 5, 0.3  # cells along each axis; largest relative change of a cell's width
 UNIFORM_DEVIATION = 3**-0.5  # of numbers drawn evenly from −1..1
 
@@ -74,6 +75,7 @@ def _pipeline(
                 rotate=(-rotate_degrees, rotate_degrees),
                 scale={"x": size, "y": size},
                 translate_percent={"x": move, "y": move},
+                keep_ratio=True,
                 p=affine,
                 **border,
             ),

@@ -66,7 +66,7 @@ class Augment:
         rotate90: probability of a quarter turn, for each plane between two of `axes` with equal sides and spacing.
         affine: probability of a rotation, scaling and shift, all at once.
         rotate_degrees: largest angle either way, in degrees; in a volume about each of the three axes.
-        scale: largest relative change of size either way, of each axis.
+        scale: largest relative change of size either way, of all axes alike.
         shift: largest shift either way, as a share of each side.
         elastic: probability of a smooth deformation (Simard et al. 2003).
         elastic_pixels: its standard deviation, in pixels, or in a volume in voxels of the finest axis.

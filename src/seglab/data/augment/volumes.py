@@ -17,9 +17,9 @@ import numpy as np
 
 from seglab.data.augment.images import GRID_LIMIT, GRID_STEPS
 
-# Distance of the control points of an elastic deformation, in finest voxels, and at least in units of its strength.
-# The mean step between two voxels is 0.24 of them at most, so a deformation does not fold the volume.
-CONTROL_VOXELS, CONTROL_PER_STRENGTH = 10.0, 5.0
+# Distance of the control points of an elastic deformation, in finest voxels, and at least in units of its strength:
+# as smooth as an image's, see `images`.
+CONTROL_VOXELS, CONTROL_PER_STRENGTH = 10.0, 8.3
 SPLINE_DEVIATION = math.sqrt(151 / 315)  # of a cubic B-spline in one axis whose coefficients have deviation 1
 LONGEST_SIDE = 32_000  # OpenCV's remap refuses sides of 32,767 and more
 SLAB_VOXELS = 16_384
@@ -51,9 +51,9 @@ class VolumeWarp:
         origin = centre
         if moved:
             angles = np.radians(rng.uniform(-1, 1, 3) * self.rotate_degrees)
-            sizes = 1 + rng.uniform(-1, 1, 3) * self.scale
+            size = 1 + rng.uniform(-1, 1) * self.scale
             # From voxels to mm, turned and scaled there, and back to voxels.
-            matrix = (rotation(angles) / sizes) * spacing / spacing[:, None]
+            matrix = rotation(angles) / size * spacing / spacing[:, None]
             origin = centre + rng.uniform(-1, 1, 3) * self.shift * mask.shape
         places = [self._stretched(n, rng) if stretched else np.arange(n) for n in mask.shape]
         lines = [np.outer(matrix[:, axis], places[axis] - centre[axis]) for axis in range(3)]
