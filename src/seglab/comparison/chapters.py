@@ -14,6 +14,7 @@ from seglab.comparison.judgement import RANKED, Judgement
 from seglab.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired, unit_means
+from seglab.comparison.tables import locate
 from seglab.comparison.wording import duration, interval, p_value, plain, score, signed, summary, with_sd
 
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "not paired": ""}
@@ -22,11 +23,12 @@ _TONES = {"best": "best", "tied": "tied", "worse": "worse", "not paired": ""}
 def composition_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve: str, target: float) -> Section:
     """Scores and costs of the compositions, and what was found about them."""
     contest = judgement.contest
-    classes = [name for name in frame if "/" in name and name.startswith("test_") and name != metric]
+    prefix = locate(metric).prefix
+    classes = [name for name in frame if "/" in name and name.startswith(prefix) and name != metric]
     allowed = frame["data_allowed"].any()
     further = ["epochs", "train time", "wall time", "images/s", "peak memory", "parameters", "FLOPs"]
     goal = f"to {curve} ≥ {target:.3g}"
-    columns = ["composition", "", metric, *[name.removeprefix("test_") for name in classes], "runs", *further, goal]
+    columns = ["composition", "", metric, *[name.removeprefix(prefix) for name in classes], "runs", *further, goal]
     keep = {
         "peak memory": frame["peak_megabytes"].notna().any(),
         "FLOPs": frame["flops"].notna().any(),

@@ -24,7 +24,7 @@ from seglab.comparison.runs import Found, find_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.statistics import Resampling
 from seglab.comparison.table import choose_target, compositions_frame, effects_frame, runs_frame, watched_curve
-from seglab.comparison.tables import CaseTable, read_tables
+from seglab.comparison.tables import CaseTable, locate, read_tables
 from seglab.errors import TrackingError
 from seglab.reproducibility import redacted
 from seglab.tracking.store import Store, open_store
@@ -73,8 +73,9 @@ def compare(settings: CompareSettings, store: Store) -> Comparison:
         DataError: runs chosen by id that cannot be paired, with their digests.
         TrackingError: no finished runs, or none with scores of cases.
     """
-    found = find_runs(store, settings)
-    tables, missing = read_tables(store, found.runs)
+    score = locate(settings.metric)
+    found = find_runs(store, settings, f"val_{score.column}")
+    tables, missing = read_tables(store, found.runs, score.file)
     if len(tables) < 2:
         raise TrackingError(
             "too few runs with scores of their cases to compare",

@@ -9,7 +9,7 @@ import numpy as np
 
 from seglab.comparison.grouping import Composition, compose
 from seglab.comparison.runs import Run
-from seglab.comparison.tables import CaseTable
+from seglab.comparison.tables import CaseTable, locate
 from seglab.errors import ConfigError, DataError, nearest
 
 # Scores of which less is better; everything else grows with quality.
@@ -67,12 +67,7 @@ class Contest:
 
 def lower_is_better(metric: str) -> bool:
     """Whether less of this score is better, judged by its name."""
-    return score_column(metric).partition("/")[0].startswith(_LOWER_IS_BETTER)
-
-
-def score_column(metric: str) -> str:
-    """The column of the table of cases that a metric is the mean of: `test_dice/road` of `dice/road`."""
-    return metric.removeprefix("test_")
+    return locate(metric).column.partition("/")[0].startswith(_LOWER_IS_BETTER)
 
 
 def make_contests(
@@ -83,15 +78,15 @@ def make_contests(
     Raises:
         ConfigError: no run has a score of this name for its cases.
     """
-    column = score_column(metric)
-    known = sorted({f"test_{name}" for t in tables.values() for name in t.scores if not name.startswith(_NO_SCORE)})
-    if tables and f"test_{column}" not in known:
+    prefix, column, _ = locate(metric)
+    known = sorted({f"{prefix}{name}" for t in tables.values() for name in t.scores if not name.startswith(_NO_SCORE)})
+    if tables and metric not in known:
         raise ConfigError(
             "a score that no run has for its cases",
             where="metric",
             found=metric,
             expected="one of " + ", ".join(known),
-            remedy=nearest(metric, known) or "metric=test_dice",
+            remedy=nearest(metric, known) or f"metric={known[0]}",
         )
     notes: list[str] = []
     usable = []

@@ -197,7 +197,7 @@ def indistinct_groups(ranks: np.ndarray, critical_difference: float) -> list[tup
 
 def named(metric: str) -> str:
     """A metric as an axis says it: `val_dice/road` is "validation Dice, road"."""
-    split, _, score = metric.partition("_")
+    split, _, score = metric.removeprefix("eval_").partition("_")
     if split not in ("val", "test", "train"):
         split, score = "", metric
     score, _, of = score.partition("/")

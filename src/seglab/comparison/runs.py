@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import func
 
 from seglab.comparison.settings import CompareSettings
-from seglab.errors import ConfigError, TrackingError, nearest
-from seglab.tracking.client import MlflowException
+from seglab.errors import TrackingError
+from seglab.tracking.selection import plain, runs_of_study, search
 from seglab.tracking.store import Store
 
 _AT_ONCE = 1000
@@ -86,8 +85,13 @@ class Found:
     foreign: int
 
 
-def find_runs(store: Store, settings: CompareSettings) -> Found:
+def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice") -> Found:
     """The runs that `settings` choose, with the histories a comparison needs.
+
+    Args:
+        store: where they are.
+        settings: which.
+        watched: the metric of the epochs that stands for the score.
 
     Raises:
         ConfigError: an unknown study or a filter that the store does not understand.
@@ -108,7 +112,6 @@ def find_runs(store: Store, settings: CompareSettings) -> Found:
             remedy="train some: python train.py -m model=unet,unet_mini seed=0,1,2",
         )
     ids = [run.info.run_id for run in finished]
-    watched = f"val_{settings.metric.removeprefix('test_')}"
     keys = dict.fromkeys(["val_dice", "val_iou", watched, "epoch_seconds", "images_per_second"])
     curves = histories(store, ids, list(keys))
     peaks = peak_memory(store, finished)
@@ -177,62 +180,10 @@ def peak_memory(store: Store, runs: Sequence[StoredRun]) -> dict[str, float]:
 
 def _chosen(store: Store, settings: CompareSettings) -> list[StoredRun]:
     if settings.runs:
-        listed = ", ".join(f"'{_plain(run, 'runs')}'" for run in settings.runs)
-        by_id = {run.info.run_id: run for run in _search(store, f"attributes.run_id IN ({listed})")}
+        listed = ", ".join(f"'{plain(run, 'runs')}'" for run in settings.runs)
+        by_id = {run.info.run_id: run for run in search(store, f"attributes.run_id IN ({listed})")}
         return [by_id[run] if run in by_id else store.run(run) for run in dict.fromkeys(settings.runs)]
-    if settings.study:
-        name = _plain(settings.study, "study")
-        found = _search(store, f"tags.study = '{name}'")
-        experiment = store.client.get_experiment_by_name(name)
-        if experiment is not None:
-            known = {run.info.run_id for run in found}
-            found += [r for r in _search(store, "", [experiment.experiment_id]) if r.info.run_id not in known]
-        if not found:
-            raise _unknown_study(store, name)
-        return found
-    return _search(store, settings.filter or "")
-
-
-def _search(store: Store, filter_string: str, experiments: list[str] | None = None) -> list[StoredRun]:
-    """Every run that the filter lets through, a thousand at a time."""
-    client = store.client
-    try:
-        ids = experiments or [experiment.experiment_id for experiment in client.search_experiments()]
-        found: list[StoredRun] = []
-        page: Any = None
-        while True:
-            page = client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=page.token if page else None)
-            found += page
-            if not page.token:
-                return found
-    except MlflowException as error:
-        if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-            raise TrackingError("the store does not answer", where=store.uri, found=error.message) from error
-        raise ConfigError(
-            "a filter that MLflow does not understand",
-            where="filter",
-            found=filter_string,
-            expected=str(error.message).splitlines()[0],
-            remedy="for example filter=\"params.loss.name = 'DiceLoss' and tags.seed = '0'\"",
-        ) from error
-
-
-def _unknown_study(store: Store, name: str) -> ConfigError:
-    tagged = {run.data.tags["study"] for run in _search(store, "") if "study" in run.data.tags}
-    known = sorted(tagged | {experiment.name for experiment in store.client.search_experiments()})
-    return ConfigError(
-        "no run of this study",
-        where="study",
-        found=name,
-        expected="one of " + ", ".join(known) if known else "a study that has runs",
-        remedy=nearest(name, known) or "leave study away to compare every run of the store",
-    )
-
-
-def _plain(word: str, where: str) -> str:
-    if "'" in word or '"' in word:
-        raise ConfigError("a name with quotation marks", where=where, found=word, remedy="use filter=… instead")
-    return word
+    return runs_of_study(store, settings.study) if settings.study else search(store, settings.filter or "")
 
 
 def _choice(settings: CompareSettings) -> str:

@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seglab.comparison.contests import score_column
 from seglab.comparison.effects import Effect
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired
-from seglab.comparison.tables import CaseTable
+from seglab.comparison.tables import CaseTable, Score, locate
 
 TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
 
 
 def watched_curve(runs: list[Run], metric: str) -> str:
     """The metric of the epochs that stands for a score: `val_<score>` where it was logged, else `val_dice`."""
-    name = f"val_{score_column(metric)}"
+    name = f"val_{locate(metric).column}"
     return name if any(name in run.history for run in runs) else "val_dice"
 
 
@@ -66,8 +65,7 @@ def compositions_frame(
 ) -> pd.DataFrame:
     """One row a composition, the best first: score, classes, cost, and how it stands against the best."""
     contest = judgement.contest
-    column = score_column(metric)
-    score = column.partition("/")[0]
+    score = locate(metric)
     curve = watched_curve([run for c in contest.compositions for run in c.runs], metric)
     rows = []
     for i in judgement.order:
@@ -91,14 +89,15 @@ def compositions_frame(
     return pd.DataFrame(rows)
 
 
-def class_means(tables: list[CaseTable], score: str) -> dict[str, float]:
+def class_means(tables: list[CaseTable], score: Score) -> dict[str, float]:
     """For each class the mean over runs of the mean over cases: `test_dice/<class>`."""
-    names = dict.fromkeys(name for table in tables for name in table.scores if name.startswith(f"{score}/"))
+    beginning = score.column.partition("/")[0] + "/"
+    names = dict.fromkeys(name for table in tables for name in table.scores if name.startswith(beginning))
     found = {}
     for name in names:
         defined = [values[np.isfinite(values)] for t in tables if (values := t.scores.get(name)) is not None]
         means = [values.mean() for values in defined if len(values)]
-        found[f"test_{name}"] = float(np.mean(means)) if means else np.nan
+        found[f"{score.prefix}{name}"] = float(np.mean(means)) if means else np.nan
     return found
 
 

@@ -7,18 +7,54 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
 from seglab.comparison.runs import Run
+from seglab.errors import ConfigError
+from seglab.tracking.bundles import local_path
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
-FILE = "test_cases.csv"
+_TRAINED, _EVALUATED = "test_", "eval_"
 _THREADS = 8
+
+
+class Score(NamedTuple):
+    """Where a metric's values for each case are kept.
+
+    Attributes:
+        prefix: of the metric's name, such as `test_`.
+        column: of the table: the rest of the name.
+        file: the table, among the run's artifacts.
+    """
+
+    prefix: str
+    column: str
+    file: str
+
+
+def locate(metric: str) -> Score:
+    """`test_<score>` of the end of a training, `eval_<split>_<score>` of a later evaluation.
+
+    Raises:
+        ConfigError: neither of both.
+    """
+    if metric.startswith(_EVALUATED) and metric.count("_") > 1:
+        name, _, column = metric.removeprefix(_EVALUATED).partition("_")
+        return Score(f"{_EVALUATED}{name}_", column, f"evaluation/{name}/cases.csv")
+    if metric.startswith(_TRAINED):
+        return Score(_TRAINED, metric.removeprefix(_TRAINED), "test_cases.csv")
+    raise ConfigError(
+        "a score that is not kept for each case",
+        where="metric",
+        found=metric,
+        expected="test_<score>, such as test_dice, or eval_<split>_<score> after scripts/evaluate.py",
+        remedy="metric=test_dice",
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +72,7 @@ class CaseTable:
     scores: Mapping[str, np.ndarray]
 
 
-def read_tables(store: Store, runs: Sequence[Run]) -> tuple[dict[str, CaseTable], dict[str, str]]:
+def read_tables(store: Store, runs: Sequence[Run], file: str) -> tuple[dict[str, CaseTable], dict[str, str]]:
     """Tables by run id, and for each run without one the reason.
 
     Files of an embedded store are read where they lie, also when the folder was moved; a server is asked for them.
@@ -44,15 +80,15 @@ def read_tables(store: Store, runs: Sequence[Run]) -> tuple[dict[str, CaseTable]
 
     def read(run: Run) -> CaseTable | str:
         try:
-            folder = local_artifacts(store, run.artifacts)
+            folder = local_path(store, run.artifacts)
             if folder is not None:
-                return read_table(folder / FILE)
+                return read_table(folder / file)
             with tempfile.TemporaryDirectory() as target:
-                return read_table(Path(store.client.download_artifacts(run.id, FILE, target)))
+                return read_table(Path(store.client.download_artifacts(run.id, file, target)))
         except (OSError, MlflowException):
-            return f"its {FILE} is not there: it was deleted, or the run had no test cases"
+            return f"its {file} is not there: it was deleted, or the run had no such cases"
         except (pa.ArrowInvalid, KeyError) as error:
-            return f"its {FILE} cannot be read: {error}"
+            return f"its {file} cannot be read: {error}"
 
     with ThreadPoolExecutor(_THREADS) as pool:
         results = dict(zip([run.id for run in runs], pool.map(read, runs), strict=True))
@@ -75,16 +111,3 @@ def read_table(path: Path) -> CaseTable:
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
     }
     return CaseTable(ids, groups, scores)
-
-
-def local_artifacts(store: Store, address: str) -> Path | None:
-    """The folder of a run's artifacts on this machine, None when a server or another service keeps them.
-
-    Addresses in a store are absolute; when the folder of the store was moved, they are looked up beside its database.
-    """
-    parts = urlsplit(address)
-    if parts.scheme not in ("", "file"):
-        return None
-    folder = Path(unquote(parts.path))
-    beside = store.directory / "artifacts" / Path(*folder.parts[-3:])  # <experiment>/<run id>/artifacts
-    return beside if not folder.exists() and beside.exists() else folder

@@ -1,0 +1,312 @@
+"""Comparisons of runs in a real store: what is said, written, refused."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import toys
+from recorded_runs import CASES, Recorder, level
+from rich.console import Console
+
+from seglab.comparison.compare import Comparison, compare, open_runs, write
+from seglab.comparison.printing import run_comparison
+from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
+from seglab.errors import ConfigError, DataError, TrackingError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    return Recorder(toys.fresh_store(tmp_path / "mlruns"))
+
+
+def compared(recorder: Recorder, **settings: object) -> Comparison:
+    chosen = CompareSettings.model_validate({"resamples": 400, **settings})
+    return compare(chosen, open_runs(chosen, recorder.store.directory))
+
+
+def grid(recorder: Recorder, seeds: int = 3) -> None:
+    """Two losses with and without augmentation: the loss is worth 0.1, the augmentation 0.05."""
+    for seed in range(seeds):
+        for loss, gain in (("DiceLoss", 0.0), ("FocalLoss", 0.1)):
+            for augment, more in (("NoAugmentation", 0.0), ("Light", 0.05)):
+                recorder.run(level(0.6 + gain + more), loss=loss, augment=augment, seed=seed, tags={"study": "grid"})
+
+
+def test_a_grid_is_judged_and_its_factors_are_weighed(recorder: Recorder) -> None:
+    grid(recorder)
+    found = compared(recorder, study="grid")
+    table = found.compositions.set_index("composition")
+    assert table.index[0] == "UNet_FocalLoss_Adam · Light"
+    assert table["verdict"].tolist() == ["best", "worse", "worse", "worse"]
+    best = table.iloc[0]
+    means = [np.mean(list(level(0.75)(seed).values())) for seed in range(3)]
+    assert best["test_dice"] == pytest.approx(np.mean(means))
+    assert best["test_dice_sd"] == pytest.approx(np.std(means, ddof=1))
+    assert best["test_dice/object"] == pytest.approx(best["test_dice"])
+    assert (best["runs"], best["epochs"], best["train_seconds"]) == (3, 4, 40)
+    assert (best["wall_seconds"], best["parameters"], best["peak_megabytes"]) == (60, 1000, 2048)
+    assert best["images_per_second"] == 102.5
+    # the curve is a straight line to the end: 95% of it is reached in the last of four epochs, 75% in the third
+    assert best["epochs_to_target"] == 4
+    effects = found.effects.set_index("factor")
+    assert effects.loc["loss", "difference"] == pytest.approx(0.1, abs=0.01)
+    assert effects.loc["augmentation", "difference"] == pytest.approx(0.05, abs=0.01)
+    assert effects.loc["augmentation", ["level", "instead_of"]].tolist() == ["Light", "NoAugmentation"]
+    assert effects["matched_pairs"].tolist() == [2, 2]
+    assert (effects["difference_low"] < effects["difference"]).all()
+
+
+def test_a_target_is_what_the_cost_is_asked_for(recorder: Recorder) -> None:
+    grid(recorder, seeds=1)
+    frame = compared(recorder, study="grid", target=0.37).compositions
+    assert frame["epochs_to_target"].tolist() == [2, 3, 3, 3]
+    assert frame["seconds_to_target"].tolist() == [20, 30, 30, 30]
+    never = compared(recorder, study="grid", target=0.99).compositions
+    assert never["reached_target"].tolist() == [0, 0, 0, 0]
+
+
+def test_alike_scores_are_tied_and_one_seed_is_remarked_on(recorder: Recorder) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("UNet", "VNet", "Conv"):
+        recorder.run(dict(zip(CASES, 0.7 + rng.normal(0, 0.05, len(CASES)), strict=True)), model=name)
+    found = compared(recorder)
+    assert found.compositions["verdict"].tolist() == ["best", "tied", "tied"]
+    notes = " ".join(found.judgements[0].notes)
+    assert "one pair of runs" in notes
+
+
+def test_a_grid_with_holes_uses_matched_pairs_alone(recorder: Recorder) -> None:
+    recorder.run(level(0.6), loss="DiceLoss", optimizer="Adam")
+    recorder.run(level(0.7), loss="FocalLoss", optimizer="Adam")
+    recorder.run(level(0.9), loss="FocalLoss", optimizer="Lion", augment="Strong")
+    found = compared(recorder)
+    assert found.effects["factor"].tolist() == ["loss"]
+    assert found.effects["difference"].tolist() == pytest.approx([0.1], abs=0.01)
+    notes = found.judgements[0].notes
+    assert any(note.startswith("optimizer: no two compositions differ in it alone") for note in notes)
+    assert any(note.startswith("loss: 1 of 3 compositions have no partner") for note in notes)
+
+
+def test_runs_of_other_splits_are_refused_by_name(recorder: Recorder) -> None:
+    first = recorder.run(level(0.6), model="UNet", split="aaaa1111")
+    second = recorder.run(level(0.7), model="VNet", split="bbbb2222")
+    with pytest.raises(DataError) as error:
+        compared(recorder, runs=[first, second])
+    for word in ("split digests differ", first[:8], second[:8], "aaaa1111", "bbbb2222", "data.split_seed=0"):
+        assert word in str(error.value)
+    found = compared(recorder)  # of a whole store it is a note, and two tables
+    assert len(found.judgements) == 2
+    assert any("Not paired, for their split digests differ" in note for note in found.document.sections[0].notes)
+
+
+def test_seeds_that_draw_their_own_splits_are_paired_within_them(recorder: Recorder) -> None:
+    for seed in range(3):
+        cases = [f"s{seed}case{n}" for n in range(8)]
+        for model, mean in (("UNet", 0.6), ("VNet", 0.65)):
+            recorder.run(level(mean, cases=cases), model=model, seed=seed, split=f"split{seed}")
+    (judgement,) = compared(recorder).judgements
+    paired = judgement.verdicts[judgement.order[1]].paired
+    assert paired is not None
+    assert (paired.units, paired.replicates, paired.losses) == (24, 3, 24)
+
+
+def test_the_same_split_with_other_seeds_is_paired_too(recorder: Recorder) -> None:
+    for seed in (0, 1):
+        recorder.run(level(0.6), model="UNet", seed=seed)
+        recorder.run(level(0.7), model="VNet", seed=seed + 10)
+    (judgement,) = compared(recorder).judgements
+    paired = judgement.verdicts[judgement.order[1]].paired
+    assert paired is not None
+    assert (paired.replicates, paired.units) == (2, 12)
+    assert paired.difference.mean == pytest.approx(-0.1, abs=0.01)
+
+
+def test_other_data_stand_apart_with_a_note(recorder: Recorder) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model)
+        recorder.run(level(mean), model=model, data="data-b", split="split-b")
+    found = compared(recorder)
+    assert [len(judgement.contest.compositions) for judgement in found.judgements] == [2, 2]
+    assert any("data digests differ" in note for note in found.document.sections[0].notes)
+
+
+def test_bad_choices_of_runs(recorder: Recorder) -> None:
+    with pytest.raises(TrackingError, match="no finished run"):
+        compared(recorder)
+    one = recorder.run(level(0.6))
+    with pytest.raises(TrackingError, match="too few runs"):
+        compared(recorder)
+    twin = recorder.run(level(0.6), seed=1)
+    with pytest.raises(DataError, match="one composition"):
+        compared(recorder, runs=[one, twin])
+    with pytest.raises(TrackingError, match="no run of this id"):
+        compared(recorder, runs=[one, "0" * 32])
+    with pytest.raises(ConfigError, match="no run of this study"):
+        compared(recorder, study="nothing")
+    with pytest.raises(ConfigError, match="a filter that MLflow does not understand"):
+        compared(recorder, filter="loss is nice")
+    with pytest.raises(ConfigError, match="test_iou") as error:
+        compared(recorder, metric="test_dicee")
+    assert "did you mean 'test_dice'" in str(error.value)
+    with pytest.raises(ConfigError, match="not kept for each case"):
+        compared(recorder, metric="val_dice")
+
+
+def test_no_case_in_common(recorder: Recorder) -> None:
+    recorder.run(level(0.6, cases=["a", "b"]), model="UNet")
+    recorder.run(level(0.7, cases=["c", "d"]), model="VNet")
+    found = compared(recorder)
+    assert found.compositions["verdict"].tolist() == ["best", "not paired"]
+    assert any("No case in common" in note for note in found.judgements[0].notes)
+
+
+def test_scores_that_are_not_defined(recorder: Recorder) -> None:
+    recorder.run(level(0.7), model="UNet")
+    recorder.run({**level(0.6)(0), "case00": float("nan")}, model="VNet")
+    recorder.run(dict.fromkeys(CASES, float("nan")), model="Conv")
+    found = compared(recorder)
+    assert found.compositions["units"].tolist()[1] == 11
+    assert any("up to 1" in note for note in found.judgements[0].notes)
+    assert any("has no defined test_dice" in note for note in found.document.sections[0].notes)
+
+
+def test_what_is_left_out_is_said(recorder: Recorder) -> None:
+    recorder.run(level(0.6), model="UNet", tags={"data_allowed": "[group-in-two-splits]"})
+    recorder.run(level(0.7), model="VNet")
+    broken = recorder.run(level(0.9), model="Gone")
+    (recorder.store.directory / "artifacts" / "seglab" / broken / "artifacts" / "test_cases.csv").unlink()
+    failed = recorder.run({}, model="Dead", status="FAILED", tags={"end_reason": "no memory"})
+    client = recorder.store.client
+    client.set_terminated(client.create_run(recorder.store.experiment_id("seglab")).info.run_id)
+    found = compared(recorder)
+    assert set(found.compositions["composition"]) == {"UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"}
+    notes = " ".join(found.document.sections[0].notes)
+    assert f"{broken[:8]} is left out: its test_cases.csv is not there" in notes
+    assert "1 runs are not finished" in notes
+    assert "1 runs of the store were not made by seglab" in notes
+    assert found.compositions["data_allowed"].tolist() == ["", "[group-in-two-splits]"]
+    text = str(found.document)
+    assert failed in text
+    assert "⚠ allowed: [group-in-two-splits]" in text
+
+
+def test_seeds_that_ran_again_count_once(recorder: Recorder) -> None:
+    recorder.run(level(0.1), model="UNet")
+    recorder.run(level(0.6), model="UNet")
+    recorder.run(level(0.7), model="VNet")
+    found = compared(recorder)
+    assert found.compositions["runs"].tolist() == [1, 1]
+    assert found.compositions["test_dice"].tolist()[1] == pytest.approx(0.6, abs=0.05)
+    assert any("1 older run(s)" in note for note in found.document.sections[0].notes)
+
+
+def test_less_is_better_for_a_distance(recorder: Recorder) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        run = recorder.run(level(mean), model=model)
+        folder = recorder.store.directory / "artifacts" / "seglab" / run / "artifacts" / "evaluation" / "test"
+        folder.mkdir(parents=True)
+        table = pd.DataFrame({"id": CASES, "group": CASES, "hd95_nonempty": [10 * mean + n for n in range(12)]})
+        table.to_csv(folder / "cases.csv", index=False)
+    found = compared(recorder, metric="eval_test_hd95_nonempty")
+    assert found.compositions["composition"].tolist() == ["UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"]
+    assert found.compositions["difference"].tolist()[1] == pytest.approx(1.0)
+    assert found.compositions["verdict"].tolist() == ["best", "worse"]
+
+
+def test_units_are_groups_when_asked(recorder: Recorder) -> None:
+    groups = {case: f"patient{n // 4}" for n, case in enumerate(CASES)}
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model, groups=groups)
+    assert compared(recorder, unit="group").compositions["units"].tolist()[1] == 3
+    assert any("of 3 groups" in note for note in compared(recorder).judgements[0].notes)
+
+
+def test_a_moved_store_is_read(recorder: Recorder, tmp_path: Path) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model)
+    moved = tmp_path / "elsewhere" / "mlruns"
+    moved.parent.mkdir()
+    shutil.move(recorder.store.directory, moved)
+    settings = CompareSettings(resamples=200)
+    assert len(compare(settings, open_runs(settings, moved)).compositions) == 2
+
+
+def test_the_page_holds_everything_and_the_sweep_holds_the_page(recorder: Recorder, tmp_path: Path) -> None:
+    client = recorder.store.client
+    parent = client.create_run(recorder.store.experiment_id("seglab"), tags={"study": "grid"}).info.run_id
+    for model, mean in (("<b>UNet</b>", 0.6), ("VNet|2", 0.7), ("Conv", 0.8)):
+        recorder.run(level(mean), model=model, tags={"study": "grid", "mlflow.parentRunId": parent})
+    heard = Console(record=True, width=140, file=io.StringIO())
+    out = tmp_path / "out"
+    run_comparison(CompareSettings(study="grid", resamples=200, out=str(out)), recorder.store.directory, heard)
+    said = heard.export_text()
+    assert "Conv_DiceLoss_Adam" in said
+    assert str(out / "comparison.html") in said
+    page = (out / "comparison.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")
+    assert "&lt;b&gt;UNet&lt;/b&gt;" in page
+    assert "<b>UNet" not in page
+    assert page.count("data:image/png;base64") == 4
+    assert r"VNet\|2" in (out / "comparison.md").read_text()
+    assert {path.name for path in (out / "plots").iterdir()} == {"curves.png", "cases.png", "costs.png", "ranks.png"}
+    assert len(pd.read_csv(out / "compositions.csv")) == 3
+    held = {file.path for file in client.list_artifacts(parent, "comparison")}
+    assert "comparison/comparison.html" in held
+
+
+def test_a_folder_that_cannot_be_written(recorder: Recorder, tmp_path: Path) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrackingError, match="cannot be written"):
+        write(compared(recorder), tmp_path / "file" / "page")
+
+
+def test_settings_that_cannot_be() -> None:
+    for given, word in (
+        ({"study": "a", "filter": "b"}, "several ways"),
+        ({"runs": ["a"]}, "one run is nothing"),
+        ({"runs": ["a", "a"]}, "one run is nothing"),
+        ({"resamples": 5}, "resamples"),
+        ({"unit": "pixel"}, "unit"),
+        ({"metrik": "x"}, "did you mean 'metric'"),
+    ):
+        with pytest.raises(ConfigError, match=word):
+            load_settings(given)
+    assert load_settings({"study": "a/b"}).folder(Path("runs")) == Path("runs/comparisons/a_b")
+    with pytest.raises(TrackingError, match="no store of runs"):
+        open_runs(CompareSettings(), Path("/nonexistent"))
+
+
+def test_filters_reach_hydra_whole() -> None:
+    assert quote_filter(["filter=params.loss.name = 'A'", "metric=x"]) == [
+        "filter=\"params.loss.name = 'A'\"",
+        "metric=x",
+    ]
+    assert quote_filter(['filter="a"']) == ['filter="a"']
+
+
+@pytest.mark.slow
+def test_the_command(recorder: Recorder, tmp_path: Path) -> None:
+    grid(recorder, seeds=1)
+    command = [sys.executable, str(ROOT / "scripts" / "compare.py")]
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = run("filter=params.loss.name = 'FocalLoss'", "metric=test_iou")
+    assert done.returncode == 0, done.stderr
+    assert "DiceLoss" not in done.stdout
+    assert (tmp_path / "mlruns" / "comparisons" / "filtered" / "comparison.html").is_file()
+    wrong = run("study=nothing")
+    assert (wrong.returncode, "one of" in wrong.stderr) == (2, True)
+    assert run("metrik=test_dice").returncode == 2
