@@ -22,9 +22,12 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
+from seglab.config import Component, load_config
+from seglab.data.label_schema import built_in_schema
 from seglab.data.preprocess import Preprocessing
-from seglab.data.splits import Split
+from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.evaluation.cityscapes import CityscapesScores
 from seglab.evaluation.evaluate import Request, evaluate, read_request
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.task import Task
@@ -56,6 +59,57 @@ def pictures(folder: Path) -> Path:
 def composed(*words: str) -> dict:
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return OmegaConf.to_container(hydra.compose("train", overrides=list(words)), resolve=True)  # type: ignore[return-value]
+
+
+def streets(root: Path) -> Path:
+    """Two training cities and one of validation, with labels and instances, in the layout of Cityscapes."""
+    rng = np.random.default_rng(1)
+    for split, city, count in (("train", "aachen", 2), ("train", "ulm", 1), ("val", "lindau", 2)):
+        for n in range(count):
+            label = np.kron(rng.integers(0, 34, (4, 6)), np.ones((8, 8), int))
+            instances = np.where(label >= 24, label * 1000 + rng.integers(0, 3, label.shape), label)
+            files = {
+                f"leftImg8bit/{split}/{city}/{city}_{n:06d}_000019_leftImg8bit": rng.integers(
+                    0, 256, (32, 48, 3), np.uint8
+                ),
+                f"gtFine/{split}/{city}/{city}_{n:06d}_000019_gtFine_labelIds": label.astype(np.uint8),
+                f"gtFine/{split}/{city}/{city}_{n:06d}_000019_gtFine_instanceIds": instances.astype(np.uint16),
+            }
+            for name, pixels in files.items():
+                path = root / f"{name}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(path)
+    return root
+
+
+@pytest.mark.parametrize("labels", ["classes", "categories"])
+def test_cityscapes_in_its_own_labels(tmp_path: Path, labels: str) -> None:
+    root = streets(tmp_path / "data")
+    data = {"_target_": "seglab.data.cityscapes.Cityscapes", "root": str(root), "labels": labels, "void": "class"}
+    task = Component("Cityscapes", data["_target_"], {k: v for k, v in data.items() if k != "_target_"}).build().task
+    keras.utils.set_random_seed(0)
+    image = keras.Input((32, 48, 3))
+    model = keras.Model(image, keras.layers.Conv2D(task.classes, 1, bias_initializer="random_normal")(image))
+    bundle = Bundle(task, Preprocessing("scale", 3, 255.0), (32, 48), "resize", config={"data": data})
+    save_bundle(tmp_path / "bundle", model, bundle)
+    request = Request(
+        bundle=str(tmp_path / "bundle"), split="all", out=str(tmp_path / "out"), save_masks=True, workers=0
+    )
+    metrics = evaluate(request, console=Console(file=io.StringIO()))
+    scores = CityscapesScores(built_in_schema("cityscapes").labels)
+    for path in sorted((tmp_path / "out" / "masks").glob("*.png")):
+        prefix = next((root / "gtFine").rglob(f"{path.stem}_gtFine_labelIds.png")).with_name(f"{path.stem}_gtFine")
+        truth, instances = (np.asarray(Image.open(f"{prefix}_{kind}.png")) for kind in ("labelIds", "instanceIds"))
+        scores.add(np.asarray(Image.open(path)), truth, instances)
+    expected = scores.result()
+    kinds = {key.split("/")[0] for key in metrics if key.startswith("cityscapes_")}
+    categories = {"cityscapes_iou_category", "cityscapes_iiou_category"}
+    assert kinds == (categories if labels == "categories" else {key.split("/")[0] for key in expected})
+    for key in (key for key in expected if key in metrics):
+        np.testing.assert_equal(metrics[key], expected[key])
+    assert 0 < metrics["cityscapes_iou_category"] < 1
+    assert "iou_with_void" in metrics
+    assert "iou/void" in metrics
 
 
 def above_half(rank: int) -> keras.Model:
@@ -190,6 +244,22 @@ def test_a_bundle_without_its_run(made, tmp_path: Path) -> None:
     assert 0 < metrics["nsd_2.5px"] <= 1
     assert "temperature" not in metrics
     assert not (tmp_path / "none").exists()
+
+
+def test_a_bundle_whose_split_can_be_made_again(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
+    config = load_config(bundle.config)
+    split = split_for(config.data.build(), config.data_card, config.seed)
+    saved = save_bundle(tmp_path / "bundle", model, replace(bundle, split_digest=split.digest()))
+    request = Request(bundle=str(saved), workers=0, out=str(tmp_path / "out"))
+    metrics = evaluate(request, console=Console(file=io.StringIO()))
+    assert pd.read_csv(tmp_path / "out" / "scores" / "cases.csv")["id"].tolist() == list(split.test)
+    assert metrics["temperature"] > 0
+    older = {key: value for key, value in bundle.config["data"].items() if key != "folds"}
+    saved = save_bundle(tmp_path / "older", model, replace(bundle, config={**bundle.config, "data": older}))
+    with pytest.raises(DataError, match="of another version"):
+        evaluate(replace(request, bundle=str(saved)), console=Console(file=io.StringIO()))
 
 
 def test_other_data_have_a_name_of_their_own(made, tmp_path: Path) -> None:

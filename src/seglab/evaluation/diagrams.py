@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 
 from seglab.evaluation.calibration import BINS, Reliability
 from seglab.evaluation.figures import FAINT, INK, TRAIN_COLOR, VAL_COLOR, blank_figure
+from seglab.evaluation.shapes import HD95
 from seglab.task import Task
 
-BAR, OVER = "#4c78a8", "#e7a3a0"
+BAR, TOO_SURE, TOO_SHY = "#4c78a8", "#e7a3a0", "#8fcfbd"
+FEWEST_FOR_BOX = 5
 MOST_NUMBERS = 12  # classes up to which every cell of the confusion matrix carries its number
 LONGEST_NAME = 18
 
@@ -32,8 +34,15 @@ def reliability_diagram(kinds: Mapping[str, Reliability], title: str = "") -> Fi
     for (upper, lower), (name, found) in zip(grid.T, kinds.items(), strict=True):
         wide = {"width": 1 / BINS, "align": "edge", "edgecolor": "white", "linewidth": 0.5}
         accuracy, confidence = np.nan_to_num(found.accuracy), np.nan_to_num(found.confidence)
-        upper.bar(edges, accuracy, color=BAR, label="accuracy", **wide)
-        upper.bar(edges, confidence - accuracy, bottom=accuracy, color=OVER, label="gap to confidence", **wide)
+        both, gap = np.minimum(accuracy, confidence), np.abs(accuracy - confidence)
+        upper.bar(edges, both, color=BAR, **wide)
+        for color, where, label in (
+            (TOO_SURE, confidence > accuracy, "surer than right"),
+            (TOO_SHY, confidence < accuracy, "less sure than right"),
+        ):
+            upper.bar(edges, np.where(where, gap, 0), bottom=both, color=color, label=label, **wide)
+        held = found.count > 0
+        upper.hlines(accuracy[held], edges[held], edges[held] + 1 / BINS, color=INK, lw=1.8, label="accuracy")
         upper.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", label="as sure as right")
         upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="Accuracy")
         upper.set_title(f"{name}: ECE {found.ece:.4f}", fontsize=10, color=INK)
@@ -43,7 +52,7 @@ def reliability_diagram(kinds: Mapping[str, Reliability], title: str = "") -> Fi
         for axes in (upper, lower):
             _quiet(axes)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
     return figure
@@ -78,7 +87,7 @@ def confusion_diagram(confusion: np.ndarray, task: Task, title: str = "") -> Fig
 
 
 def spread_diagram(cases: pd.DataFrame, scores: Mapping[str, str], task: Task, title: str = "") -> Figure:
-    """For each score a panel, for each scored class a box over the cases and every case as a point.
+    """For each score a panel, for each scored class every case as a point, and a box over them from five on.
 
     Args:
         cases: a row for each case, with a column `<score>/<class>`.
@@ -94,21 +103,27 @@ def spread_diagram(cases: pd.DataFrame, scores: Mapping[str, str], task: Task, t
         for row, name in enumerate(names):
             values = cases[f"{score}/{name}"].to_numpy(float)
             values = values[np.isfinite(values)]
-            axes.boxplot(
-                values,
-                positions=[row],
-                orientation="horizontal",
-                widths=0.6,
-                showfliers=False,
-                medianprops={"color": VAL_COLOR, "lw": 1.6},
-                boxprops={"color": INK},
-                whiskerprops={"color": INK},
-                capprops={"color": INK},
-            )
+            if len(values) >= FEWEST_FOR_BOX:
+                axes.boxplot(
+                    values,
+                    positions=[row],
+                    orientation="horizontal",
+                    widths=0.6,
+                    showfliers=False,
+                    medianprops={"color": VAL_COLOR, "lw": 1.6},
+                    boxprops={"color": INK},
+                    whiskerprops={"color": INK},
+                    capprops={"color": INK},
+                )
             axes.plot(values, row + rng.uniform(-0.2, 0.2, len(values)), ".", color=BAR, ms=4, alpha=0.6, zorder=1)
         first = axes.get_subplotspec().is_first_col()
         axes.set_yticks(range(len(names)), [_short(name) for name in names] if first else [], fontsize=9)
         axes.set(ylim=(len(names) - 0.4, -0.6), xlabel=label)
+        if score == HD95:
+            axes.set_xlim(left=0)
+        else:  # a share: little differences are not drawn large
+            drawn = cases[[f"{score}/{name}" for name in names]].to_numpy(float)
+            axes.set_xlim(np.floor(np.nanmin(drawn, initial=0.9) * 10) / 10 - 0.01, 1.01)
         _quiet(axes)
     figure.supxlabel(f"each point one of {len(cases)} cases; box: quartiles, red: median", fontsize=9, color=INK)
     if title:

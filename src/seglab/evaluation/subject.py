@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from seglab.config import Component, load_config
 from seglab.data.cases import Case, Source
 from seglab.data.splits import SPLIT_NAMES, Split, split_for
@@ -131,18 +133,22 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
         from seglab.tracking.bundles import run_file
 
         return Split.from_json(run_file(found.store, found.run, "config/split.json").read_text(encoding="utf-8"))
-    card = DataCard.model_validate({k: v for k, v in bundle.config["data"].items() if k in DataCard.model_fields})
-    plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
-    split = split_for(source, plain, bundle.config.get("seed", 0))
-    if split.digest() == bundle.split_digest:
-        return split
     if wanted == ALL:
         return None
+    try:
+        card = DataCard.model_validate({k: v for k, v in bundle.config["data"].items() if k in DataCard.model_fields})
+        plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
+        split = split_for(source, plain, bundle.config.get("seed", 0))
+        if split.digest() == bundle.split_digest:
+            return split
+        made = f"split digest {split.digest()[:16]}…"
+    except ValidationError as error:
+        made = f"a config of another version: {error.error_count()} settings of its data differ"
     raise DataError(
         "the split that the model was trained with cannot be made again from its bundle alone",
         where=f"split={wanted}",
-        found=f"split digest {split.digest()[:16]}…",
-        expected=f"{bundle.split_digest[:16]}…",
+        found=made,
+        expected=f"split digest {bundle.split_digest[:16]}…",
         remedy="name its run, which recorded the split: run=<id>; or score every case: split=all",
     )
 
