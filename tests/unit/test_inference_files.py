@@ -38,7 +38,7 @@ def above_half(rank: int) -> tuple[keras.Model, Bundle]:
 
 def pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
     pixels = np.random.default_rng(0).integers(0, 256, (11, 19), dtype=np.uint8)
-    files = [folder / "ä one.png", folder / "two.TIF"]
+    files = [folder / "ä one.png", folder / "two.TIF", folder / "three.bmp"]
     for file in files:
         Image.fromarray(pixels).save(file)
     return files, pixels > 127
@@ -50,7 +50,7 @@ def test_pictures(tmp_path: Path) -> None:
     written = predict_files(
         Predictor.of(*above_half(2)), files, tmp_path / "masks", values=(0, 255), progress=told.append
     )
-    assert [path.name for path in written] == ["ä one.png", "two.png"]
+    assert [path.name for path in written] == ["ä one.png", "two.png", "three.png"]
     assert told == written
     for path in written:
         np.testing.assert_array_equal(np.asarray(Image.open(path)), truth * np.uint8(255))
@@ -107,7 +107,7 @@ def test_the_command_with_a_bundle(tmp_path: Path) -> None:
     bundle = save_bundle(tmp_path / "bundle", *above_half(2))
     done = command(bundle, *files, "--out", "masks", "--values", 0, 200, "--flips", 0, 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:2] == ["masks/ä one.png", "masks/two.png"]
+    assert done.stdout.split("\n")[:3] == ["masks/ä one.png", "masks/two.png", "masks/three.png"]
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "masks" / "two.png")), truth * np.uint8(200))
     wrong = command(tmp_path, *files, "--out", "masks", cwd=tmp_path)
     assert wrong.returncode == 2
