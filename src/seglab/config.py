@@ -39,6 +39,9 @@ _DISPLAY_NAMES = {
 }
 OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)
 OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
+OmegaConf.register_new_resolver(
+    "normalization", lambda word: {"ct": "window", "mri": "zscore"}.get(word, str(word)), replace=True
+)
 
 
 S = TypeVar("S", bound=Section)
