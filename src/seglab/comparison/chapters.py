@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,13 @@ import pandas as pd
 from seglab.comparison.contests import lower_is_better
 from seglab.comparison.document import Cell, Grid, Picture, Section
 from seglab.comparison.judgement import RANKED, Judgement
+from seglab.comparison.pictures import draw_disputed
 from seglab.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired, unit_means
 from seglab.comparison.tables import locate
 from seglab.comparison.wording import duration, interval, p_value, plain, score, signed, summary, with_sd
+from seglab.tracking.store import Store
 
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "not paired": ""}
 
@@ -147,6 +149,21 @@ def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve:
         text += f" The best {RANKED} of {len(labels)} are ranked." if len(labels) > RANKED else ""
         pictures.append(Picture(f"{prefix}ranks", png(draw_critical_difference(shown, ranking)), text))
     return Section(f"Plots: {contest.title}", pictures=pictures)
+
+
+def pictures_section(
+    judgement: Judgement, store: Store, count: int, prefix: str, say: Callable[[str], None]
+) -> Section:
+    """The cases that the best compositions disagree about most, drawn; or why not."""
+    figure, notes = draw_disputed(judgement, store, count, say)
+    pictures = []
+    if figure is not None:
+        text = (
+            "Cases on which the best compositions differ most, the most disputed first: image, truth, and each one's "
+            "mask with its errors and its score. One run of each composition, predicted anew."
+        )
+        pictures.append(Picture(f"{prefix}disputed", png(figure), text))
+    return Section(f"Disputed cases: {judgement.contest.title}", notes=notes, pictures=pictures)
 
 
 def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) -> Section:

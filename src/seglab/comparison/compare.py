@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from seglab.comparison.chapters import (
     composition_section,
     effects_section,
     pairs_section,
+    pictures_section,
     plots_section,
     runs_section,
 )
@@ -65,8 +66,13 @@ def open_runs(settings: CompareSettings, directory: Path) -> Store:
     return open_store(settings.tracking_uri, directory)
 
 
-def compare(settings: CompareSettings, store: Store) -> Comparison:
+def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] = lambda _: None) -> Comparison:
     """Compare the runs that the settings choose.
+
+    Args:
+        settings: what to compare.
+        store: where the runs are.
+        say: told of the work that takes long.
 
     Raises:
         ConfigError: settings that no run answers to.
@@ -98,6 +104,8 @@ def compare(settings: CompareSettings, store: Store) -> Comparison:
     for number, judgement in enumerate(judgements):
         made, tabled = _chapters(judgement, tables, settings, f"{number}_" if len(judgements) > 1 else "")
         sections += made
+        if settings.pictures:
+            sections.append(pictures_section(judgement, store, settings.pictures, f"{number}_", say))
         frames.append(tabled)
     compositions, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)

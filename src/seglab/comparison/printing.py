@@ -34,8 +34,8 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
     """
     console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
     store = open_runs(settings, directory)
-    with console.status("reading and comparing runs"):
-        comparison = compare(settings, store)
+    with console.status("reading and comparing runs") as status:
+        comparison = compare(settings, store, status.update)
         folder = settings.folder(directory)
         files = write(comparison, folder)
     _print(comparison, console)

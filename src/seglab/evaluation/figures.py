@@ -126,7 +126,7 @@ def case_panel(examples: Sequence[Example], task: Task) -> Figure:
             for axes, name in zip(grid[0], COLUMNS, strict=True):
                 axes.set_title(name, fontsize=10, color=INK)
     ignored = any((plane.truth == task.ignore_label).any() for block in blocks for plane in block)
-    figure.legend(handles=_legend(task, ignored), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    figure.legend(handles=mask_legend(task, ignored), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     return figure
 
 
@@ -215,7 +215,7 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
         plane.image,
         hatched(colored(plane.image, plane.truth, task), ignored),
         colored(plane.image, plane.prediction, task),
-        hatched(_errors(dimmed, plane.truth, plane.prediction, task), ignored),
+        hatched(error_map(dimmed, plane.truth, plane.prediction, task), ignored),
     )
     for axes, picture in zip(row, pictures, strict=True):
         extent = (0, plane.width, 0, plane.height)
@@ -246,7 +246,8 @@ def first_drawn(task: Task) -> int:
     return 0 if 0 in task.scored else 1
 
 
-def _errors(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task: Task) -> np.ndarray:
+def error_map(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task: Task) -> np.ndarray:
+    """The picture with what was found, added, missed and mistaken laid over it, each in its colour."""
     first = first_drawn(task)
     kinds = (
         ((truth == prediction) & (truth >= first), TRUE_POSITIVE),
@@ -274,7 +275,8 @@ def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _legend(task: Task, ignored: bool) -> list[Patch]:
+def mask_legend(task: Task, ignored: bool) -> list[Patch]:
+    """Legend of the classes and of the errors; of the stripes where anything is ignored."""
     first = first_drawn(task)
     handles = [class_patch(task.class_colors[k], task.class_names[k]) for k in range(first, task.classes)]
     handles.append(class_patch(TRUE_POSITIVE, "true positive" if first else "right"))
