@@ -125,6 +125,15 @@ def test_titles_columns_and_legend() -> None:
     assert [text.get_text() for text in without.get_texts()] == legend[:-1]
 
 
+def test_without_a_background_every_class_is_in_the_legend() -> None:
+    truth, prediction = np.zeros((2, 5), int), np.ones((2, 5), int)
+    for names in (("membrane", "cell"), ("sky", "road", "car")):
+        task = Task(rank=2, channels=1, class_names=names, unscored=())
+        figure = case_panel([example(truth=truth, prediction=prediction)], task)
+        legend = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert legend == [*names, "right", "wrong class"]
+
+
 def test_no_case_to_show_is_said_and_not_an_error() -> None:
     figure = case_panel([], BINARY)
     assert "no case has a Dice" in figure.texts[0].get_text()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,7 +79,15 @@ def judge_cases(
 
     def take() -> None:
         row, seconds, future = waiting.popleft()
-        confusion, scores = future.result()
+        try:
+            confusion, scores = future.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that measures was killed, most likely for memory",
+                where=f"case {row['id']}",
+                expected=f"memory for {workers + 1} cases at once",
+                remedy="measure in the process that predicts: workers=0",
+            ) from error
         total[...] += confusion
         rows.append({**row, **scores, "seconds": seconds})
         if progress:
@@ -160,7 +170,8 @@ def _submitting(workers: int) -> Iterator[Callable[..., Future[_Measured]]]:
         yield at_once
         return
     # A forked process would take TensorFlow's threads and locks along.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
             yield lambda *arguments: pool.submit(_measure, *arguments)
         except BaseException:
