@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import threading
@@ -10,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-# Width of the Gaussian that smooths a deformation, in pixels, and at least in units of its strength: neighbours then
-# differ by some 0.14 pixels in how far they move, so that nothing is folded and textures stay what they are.
-SMOOTHING_PIXELS, SMOOTHING_PER_STRENGTH = 6.0, 5.0
+from seglab.data.augment.splines import SPLINE_DEVIATION, control_distance, spline_basis, spread
+
 GRID_STEPS, GRID_LIMIT = 5, 0.3  # cells along each axis; largest relative change of a cell's width
-UNIFORM_DEVIATION = 3**-0.5  # of numbers drawn evenly from −1..1
 
 
 class ImageWarp:
@@ -64,11 +61,22 @@ def _pipeline(
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
     import albumentations as A
 
+    class Bending(A.ElasticTransform):  # type: ignore[misc]
+        """Elastic deformation by cubic B-splines, whose strength `alpha` is a standard deviation in pixels.
+
+        The smoothed noise of the parent is several times as strong along the edges as within, and tears them.
+        """
+
+        def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+            rows, columns = np.indices(params["shape"][:2], dtype=np.float32, sparse=True)
+            bases = [spline_basis(n, 1 / control_distance(self.alpha)) for n in params["shape"][:2]]
+            size = 2, *(basis.shape[1] for basis in bases)
+            field = self.random_generator.standard_normal(size, dtype=np.float32)
+            down, right = spread(field * np.float32(self.alpha / SPLINE_DEVIATION**2), *bases)
+            return {"map_x": right + columns, "map_y": down + rows}
+
     border: dict[str, Any] = {"fill": 0, "fill_mask": ignore_label}
     size, move = (1 - scale, 1 + scale), (-shift, shift)
-    smoothing = max(SMOOTHING_PIXELS, SMOOTHING_PER_STRENGTH * elastic_pixels)
-    # A Gaussian of this width leaves 1 / (2 √π smoothing) of the deviation of independent numbers in 2D.
-    alpha = elastic_pixels * 2 * math.sqrt(math.pi) * smoothing / UNIFORM_DEVIATION
     return A.Compose(
         [
             A.Affine(
@@ -79,7 +87,7 @@ def _pipeline(
                 p=affine,
                 **border,
             ),
-            A.ElasticTransform(alpha=alpha, sigma=smoothing, noise_distribution="uniform", p=elastic, **border),
+            Bending(alpha=elastic_pixels, p=elastic, **border),
             A.GridDistortion(num_steps=GRID_STEPS, distort_limit=GRID_LIMIT, p=grid, **border),
         ]
     )

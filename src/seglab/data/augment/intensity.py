@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from seglab.data.augment.volumes import spread
+from seglab.data.augment.splines import spread
 
 BLUR_REACH = 3.0  # standard deviations
 BIAS_DEGREE = 3

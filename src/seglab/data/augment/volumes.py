@@ -16,11 +16,8 @@ import cv2
 import numpy as np
 
 from seglab.data.augment.images import GRID_LIMIT, GRID_STEPS
+from seglab.data.augment.splines import SPLINE_DEVIATION, control_distance, spline_basis, spread
 
-# Distance of the control points of an elastic deformation, in finest voxels, and at least in units of its strength:
-# as smooth as an image's, see `images`.
-CONTROL_VOXELS, CONTROL_PER_STRENGTH = 10.0, 8.3
-SPLINE_DEVIATION = math.sqrt(151 / 315)  # of a cubic B-spline in one axis whose coefficients have deviation 1
 LONGEST_SIDE = 32_000  # OpenCV's remap refuses sides of 32,767 and more
 SLAB_VOXELS = 16_384
 
@@ -85,7 +82,7 @@ class VolumeWarp:
         Returns `(3, X, controls, controls)` coefficients, and the bases to spread them by along the last two axes.
         """
         unit = spacing.min()
-        control = unit * max(CONTROL_VOXELS, CONTROL_PER_STRENGTH * self.elastic_pixels)
+        control = unit * control_distance(self.elastic_pixels)
         first, *bases = (spline_basis(n, step / control) for n, step in zip(shape, spacing, strict=True))
         strength = self.elastic_pixels * unit / SPLINE_DEVIATION**3
         field = rng.standard_normal((3, first.shape[1], *(basis.shape[1] for basis in bases)), dtype=np.float32)
@@ -102,22 +99,6 @@ def rotation(angles: np.ndarray) -> np.ndarray:
         turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
         turns.append(turn)
     return reduce(np.matmul, turns)
-
-
-def spline_basis(n: int, step: float) -> np.ndarray:
-    """`(n, controls)` float32: uniform cubic B-splines at 0, step, 2 step …, in distances of control points."""
-    at = np.arange(n) * step
-    first = np.floor(at).astype(int)
-    u = at - first
-    weights = np.stack([(1 - u) ** 3, 3 * u**3 - 6 * u**2 + 4, -3 * u**3 + 3 * u**2 + 3 * u + 1, u**3], axis=1) / 6
-    basis = np.zeros((n, first[-1] + 4), np.float32)
-    np.put_along_axis(basis, first[:, None] + np.arange(4), weights, axis=1)
-    return basis
-
-
-def spread(coefficients: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """`(…, g, h)` coefficients to `(…, Y, Z)`, by the bases `(Y, g)` and `(Z, h)`."""
-    return first @ coefficients @ second.T
 
 
 def resample(
