@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.data.cases import Case, Sample
@@ -46,9 +46,9 @@ def picture(seed, mask=None, size=(32, 32)):
 
 
 def card(**changes):
-    settings = {"size": [32, 32], "fit": "resize", "spacing": None, "fold": None, "folds": 5, "allow": []}
-    settings |= {"limit_cases": None, "validate_on_train": False}
-    return SimpleNamespace(**(settings | changes))
+    card = {"size": [32, 32], "fit": "resize", "spacing": None, "fold": None, "folds": 5, "allow": []}
+    card |= {"limit_cases": None, "validate_on_train": False}
+    return SimpleNamespace(**(card | changes))
 
 
 def check(source, split, **changes):
@@ -112,6 +112,7 @@ def test_a_brighter_noisy_copy_is_found_by_its_look_and_other_images_are_not():
     assert names(check(many, Split(tuple(ids[:100]), tuple(ids[100:150]), tuple(ids[150:])))) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=8), st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8))
 def test_nearest_looks_against_counting_bits(looks, others):
     found = list(_nearest(np.array(looks, np.uint64), np.array(others, np.uint64)))
@@ -209,11 +210,11 @@ def test_volumes_of_different_spacing_without_a_target():
         return Sample(image, mask, (1.0, 1.0, z))
 
     source = Held({i: volume(n, 5.0 if i == "c" else 1.0) for n, i in enumerate("abc")}, task=task)
-    settings = {"size": [8, 8, 4], "fit": "pad"}
-    (finding,) = check(source, ABC, **settings).findings
+    pad = {"size": [8, 8, 4], "fit": "pad"}
+    (finding,) = check(source, ABC, **pad).findings
     assert (finding.name, finding.remedy) == ("mixed-spacing", "data.spacing=[1,1,1]")
     assert finding.found == "voxels from 1 × 1 × 1 to 1 × 1 × 5 mm"
-    assert "mixed-spacing" not in names(check(source, ABC, **settings, spacing=[1.0, 1.0, 1.0]))
+    assert "mixed-spacing" not in names(check(source, ABC, **pad, spacing=[1.0, 1.0, 1.0]))
 
 
 def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -11,10 +11,11 @@ from matplotlib.ticker import MaxNLocator
 SPLIT_COLORS = {"train": "#4c78a8", "val": "#f58518", "test": "#54a24b"}
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 330, 170, 44, 34, 8
 BINS = 24
+_SKEWED = 30  # largest value to the median, from which on the axis is logarithmic
 
 
 def histogram(values: Mapping[str, Sequence[float]], x_label: str, y_label: str = "share of cases") -> str:
-    """An SVG with one set of bars for each split; each set's heights sum to 1.
+    """An SVG with one set of bars for each split; each set's heights sum to 1. Skewed values have a logarithmic axis.
 
     Args:
         values: numbers of each split, in the order in which they are drawn; empty splits are left out.
@@ -29,6 +30,11 @@ def histogram(values: Mapping[str, Sequence[float]], x_label: str, y_label: str 
     low, high = float(everything.min()), float(everything.max())
     if np.isclose(low, high):
         return f'<p class="plain">{escape(x_label)}: <b>{low:g}</b> in every case</p>'
+    logarithmic = low >= 0 and high > _SKEWED * float(np.median(everything)) > 0
+    if logarithmic:
+        least = everything[everything > 0].min()
+        given = {name: np.log10(np.maximum(numbers, least)) for name, numbers in given.items()}
+        low, high = float(np.log10(least)), float(np.log10(high))
     edges = np.histogram_bin_edges(everything, bins=min(BINS, max(len(everything), 4)), range=(low, high))
     heights = {name: np.histogram(numbers, edges)[0] / len(numbers) for name, numbers in given.items()}
     top = max(float(height.max()) for height in heights.values())
@@ -50,25 +56,35 @@ def histogram(values: Mapping[str, Sequence[float]], x_label: str, y_label: str 
     return (
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(x_label)}">'
         + "".join(bars)
-        + _axes(x_of, y_of, (low, high), top, x_label, y_label)
+        + _axes(x_of, y_of, (low, high), top, x_label, y_label, logarithmic)
         + "</svg>"
     )
 
 
-def _axes(x_of, y_of, ends: tuple[float, float], top: float, x_label: str, y_label: str) -> str:
+def _axes(
+    x_of: Callable[[float], float],
+    y_of: Callable[[float], float],
+    ends: tuple[float, float],
+    top: float,
+    x_label: str,
+    y_label: str,
+    logarithmic: bool,
+) -> str:
     base = y_of(0)
     parts = [f'<line x1="{LEFT}" y1="{base}" x2="{WIDTH - 8}" y2="{base}" class="axis"/>']
-    parts += [
-        f'<text x="{x_of(tick):.1f}" y="{base + 13:.1f}" text-anchor="middle">{tick:.4g}</text>'
-        for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(*ends)
-        if ends[0] <= tick <= ends[1]
-    ]
+    ticks = []
+    for tick in MaxNLocator(5, steps=[1, 2, 5, 10], integer=logarithmic).tick_values(*ends):
+        if ends[0] <= tick <= ends[1]:
+            label = f"{10.0**tick:,g}" if logarithmic else f"{tick:.4g}"
+            ticks.append(f'<text x="{x_of(tick):.1f}" y="{base + 13:.1f}" text-anchor="middle">{label}</text>')
+    parts += ticks
     for tick in MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(0, top):
         if 0 < tick <= top:
             y = y_of(tick)
             parts.append(f'<text x="{LEFT - 5}" y="{y + 3:.1f}" text-anchor="end">{tick:.0%}</text>')
             parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - 8}" y2="{y:.1f}" class="grid"/>')
     middle = (LEFT + WIDTH) / 2
+    x_label += " (logarithmic)" if logarithmic else ""
     parts.append(f'<text x="{middle}" y="{HEIGHT - 5}" text-anchor="middle" class="label">{escape(x_label)}</text>')
     at = (HEIGHT - BOTTOM) / 2
     parts.append(

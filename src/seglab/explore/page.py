@@ -21,6 +21,7 @@ STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 LONG_NAMES = {"train": "training", "val": "validation", "test": "test"}
 RANDOM_CASES = {"train": 6, "val": 3, "test": 3}
 EXTREME_CASES = 4
+MOST_CHANNELS = 4  # with histograms of their own
 _PIXELS_COUNTED = 20_000  # of each case shown, for the histogram of intensities
 
 
@@ -42,7 +43,7 @@ def build_page(
         facts: of the cases, by id; a case without is left out.
         path: of the HTML file.
         report: what the data check found.
-        title: above the page; None: the name of the data set.
+        title: above the page, when it is not the name of the source.
         seed: which cases are drawn at random.
 
     Returns:
@@ -61,7 +62,7 @@ def build_page(
     sections = [
         _summary(source, parts, facts),
         _findings(report),
-        "<h2>Cases drawn at random</h2>" + _legend(source) + _random_cases(reader, parts, facts, seed),
+        "<h2>Cases drawn at random</h2>" + _legend(source, parts, facts) + _random_cases(reader, parts, facts, seed),
         "<h2>Classes</h2>" + _classes(source, parts, facts),
         "<h2>Sizes and intensities</h2>" + _splits_legend(parts) + _charts(source, parts, facts, reader),
         _extremes(reader, parts, facts),
@@ -145,11 +146,12 @@ def _findings(report: Report | None) -> str:
     return f"<h2>Data check: {escape(report.summary())}</h2><table class='findings'>{head}{''.join(rows)}</table>{said}"
 
 
-def _legend(source: Source) -> str:
+def _legend(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[str, Facts]) -> str:
     task = source.task
     items = [f"{swatch(task.class_colors[k])}{escape(task.class_names[k])}" for k in task.scored]
     items += [f"{escape(task.class_names[k])} (left clear)" for k in task.unscored]
-    items.append(f"{swatch(IGNORED_COLOR)}ignored")
+    if any(facts[i].ignored for ids in parts.values() for i in ids):
+        items.append(f"{swatch(IGNORED_COLOR)}ignored")
     return f'<p class="legend">{" ".join(f"<span>{item}</span>" for item in items)}</p>'
 
 
@@ -202,22 +204,20 @@ def _charts(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[s
     ]
     if task.rank == 3:
         charts += [histogram(of(lambda f, a=a: f.spacing[a]), f"{axis} spacing, mm") for a, axis in enumerate(axes)]
-    for c in range(task.channels):
-        channel = f" of channel {c}" if task.channels > 1 else ""
-        charts.append(histogram(of(lambda f, c=c: f.mean[c]), f"mean intensity{channel}, case by case"))
+    for c in range(min(task.channels, MOST_CHANNELS)):
+        channel = f" of channel {c + 1}" if task.channels > 1 else ""
+        charts.append(histogram(of(lambda f, c=c: f.mean[c]), f"mean intensity{channel} of each case"))
         pixels = {
             name: np.concatenate([shown[:, c] for i, shown in reader.pixels.items() if i in set(ids)] or [np.zeros(0)])
             for name, ids in parts.items()
         }
         low, high = np.percentile(np.concatenate(list(pixels.values())), (0.5, 99.5))
         clipped = {name: np.clip(values, low, high) for name, values in pixels.items()}
-        charts.append(
-            histogram(clipped, f"intensity{channel} in the cases shown, clipped to 0.5–99.5%", "share of pixels")
-        )
-    foreground = of(lambda f: sum(f.class_pixels[k] for k in task.scored) / max(sum(f.class_pixels), 1))
+        charts.append(histogram(clipped, f"intensity{channel} in the cases above, middle 99%", "share of pixels"))
     if task.unscored:
-        charts.append(histogram(foreground, "share of scored classes, case by case"))
-    return f'<div class="charts">{"".join(charts)}</div>'
+        charts.append(histogram(of(lambda f: f.share_of(task.scored)), "share of scored classes in each case"))
+    plain = [chart for chart in charts if not chart.startswith("<svg")]
+    return f"{''.join(plain)}<div class='charts'>{''.join(chart for chart in charts if chart not in plain)}</div>"
 
 
 def _extremes(reader: _Reader, parts: Mapping[str, Sequence[str]], facts: Mapping[str, Facts]) -> str:
@@ -226,8 +226,7 @@ def _extremes(reader: _Reader, parts: Mapping[str, Sequence[str]], facts: Mappin
     labelled = [(name, i) for name, i in cases if sum(facts[i].class_pixels)]
 
     def foreground(place: tuple[str, str]) -> float:
-        pixels = facts[place[1]].class_pixels
-        return sum(pixels[k] for k in task.scored) / sum(pixels)
+        return facts[place[1]].share_of(task.scored)
 
     def figures(places: Sequence[tuple[str, str]]) -> str:
         return f'<div class="cases">{"".join(reader.figure(i, name, facts[i]) for name, i in places)}</div>'

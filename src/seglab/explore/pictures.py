@@ -11,7 +11,7 @@ from seglab.data.cases import Sample
 from seglab.evaluation.planes import Plane, planes
 from seglab.task import Task
 
-SIDE = 260  # pixels of the longer side
+SIDE = 192  # pixels of the longer side
 FILL = 0.4
 IGNORED_COLOR = (150, 150, 150)
 

@@ -67,7 +67,8 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
         return Checked(Report.of([Finding.from_error(error, known)], card.allow))
     read = read_all(source, card, progress, processes)
     try:
-        foreground = {i: read.facts[i].foreground_share if i in read.facts else 0.0 for i in _ids(source.cases)}
+        scored = source.task.scored
+        foreground = {i: read.facts[i].share_of(scored) if i in read.facts else 0.0 for i in _ids(source.cases)}
         split = split_for(source, card, config.seed, foreground)
     except DataError as error:
         return Checked(Report.of([*read.failures, Finding.from_error(error, "no-split")], card.allow), source)

@@ -15,8 +15,10 @@ from seglab.data.resampling import resampled_shape
 from seglab.schema import DataCard
 from seglab.task import Task
 
-LOWEST_CEILING = 0.8  # Dice of a mask after it was made small and large again, below which a class is called thin
-MOST_PARTS_LOST = 0.3
+# A class is called thin when a mask that was made small and large again has a Dice below this with itself,
+LOWEST_CEILING = 0.8
+# or one below this, and so large a share of its parts is lost: of a large class only crumbs are.
+HIGH_CEILING, MOST_PARTS_LOST = 0.9, 0.3
 SMALLEST_PART = 4  # pixels or voxels; anything smaller is taken for noise of the annotation
 
 
@@ -93,7 +95,7 @@ def find_thin_classes(counts: Shrunk, card: DataCard, task: Task) -> Iterator[Fi
             continue
         ceiling = 2 * counts.overlap[k] / (counts.before[k] + counts.after[k])
         lost = counts.lost[k] / max(counts.parts[k], 1)
-        if ceiling < LOWEST_CEILING or lost > MOST_PARTS_LOST:
+        if ceiling < LOWEST_CEILING or (ceiling < HIGH_CEILING and lost > MOST_PARTS_LOST):
             size = "×".join(map(str, card.size)) if card.fit in ("resize", "letterbox") else f"{card.spacing} mm"
             yield Finding.of(
                 "thin-class-lost",
