@@ -13,7 +13,7 @@ from rich.progress import Progress
 from seglab.config import Config
 from seglab.data.cache import Cache
 from seglab.data.cases import Case, Sample, Source
-from seglab.data.check.findings import Report
+from seglab.data.check.findings import Report, check_names
 from seglab.data.check.short import check_short
 from seglab.data.digest import remembered
 from seglab.data.facts import Facts, class_frequencies
@@ -69,6 +69,7 @@ def gather(config: Config) -> Material:
         DataError: files that cannot be used, or a split that cannot be made of them.
     """
     card = config.data_card
+    check_names(card.allow)
     source: Source = config.data.build()
     if source.task.rank != card.rank:
         raise DataError(
