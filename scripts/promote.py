@@ -33,14 +33,11 @@ def main() -> int:
     from seglab.registry.promotion import LOG_FILE, promote, rollback
     from seglab.tracking.store import open_store
 
-    name, reason = given["name"], given.get("reason", "")
-    gate = load_gate(given.get("gate", "default"))
+    name, reason, gate = given["name"], given.get("reason", ""), load_gate(given.get("gate", "default"))
     store = open_store(given.get("tracking_uri"), RUNS)
     if back:
         now, before = rollback(store, name, reason=reason)
-        print(
-            f"{name}: version {now} is champion again, version {before} is previous; log: {store.directory / LOG_FILE}"
-        )
+        print(f"{name}: version {now} is champion, version {before} is previous; log: {store.directory / LOG_FILE}")
         return 0
     done = promote(store, store.run(given["run"]), name, gate, reason=reason)
     print(*(f"  {each}" for each in done.checks), sep="\n")
@@ -48,7 +45,7 @@ def main() -> int:
         print(f"REJECTED: run {given['run']} is not promoted; log: {store.directory / LOG_FILE}")
         return 1
     print(
-        f"VALIDATED: version {done.version} is models:/{name}@champion (before: {done.former or 'none'}), with its card"
+        f"VALIDATED: version {done.version} is models:/{name}@champion with its card (before: {done.former or 'none'})"
     )
     return 0
 

@@ -23,9 +23,11 @@ STATIONS = [
     {"tracking"},
     {"inference"},
     {"evaluation"},
+    {"comparison", "explore"},
     {"registry"},
     {"resuming"},
     {"experiment"},
+    {"sweeping", "reproduction"},
     {"doctor", "bench", "serving", "interactive"},
 ]
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from seglab.training.fit import History
 
 RUNS = Path("mlruns")
+SAMPLES_SHOWN = 16
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -62,6 +63,8 @@ def run(
     facts = {**identity, "git_dirty": code.dirty, "seed": config.seed, **(tags or {})}
     if code.commit:
         facts["git_commit"] = code.commit
+    if material.report.allowed:
+        facts["data_allowed"] = ", ".join(material.report.allowed)
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     load_tensorflow()
@@ -108,6 +111,7 @@ def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> fl
     _announce(config, material, tracker, model, f"{choice.policy}: {choice.reason}")
     if config.resume is None:
         _record_inputs(config, material, tracker, model)
+        _record_pictures(material, tracker, batches["train"])
 
     state_file = tracker.work_dir / STATE_FILE
     history = train(
@@ -147,6 +151,7 @@ def _announce(config: Config, material: Material, tracker: Tracker, model: keras
         "run": f"{config.run_name}  {tracker.run_id}",
         "data": f"{config.data.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test",
         "classes": f"{shares} of the training {'pixels' if task.rank == 2 else 'voxels'}",
+        "data check": material.report.summary(),
         "model": f"{config.model.name}, {model.count_params():,} parameters, input {config.data_card.size}",
         "precision": precision,
     }
@@ -170,6 +175,23 @@ def _record_inputs(config: Config, material: Material, tracker: Tracker, model: 
     tracker.set_tags({"parameters": model.count_params()})
 
 
+def _record_pictures(material: Material, tracker: Tracker, batches: Any) -> None:
+    """What the network is about to see, and the page of the data set."""
+    from seglab.evaluation.samples import augmented_samples
+    from seglab.explore.page import build_page
+
+    samples: list[tuple[Any, Any]] = []
+    for step in range(len(batches)):
+        if len(samples) < SAMPLES_SHOWN:
+            samples += zip(*batches[step], strict=True)
+    spacing = next(iter(material.arrays.outlines.values())).spacing
+    figure = augmented_samples(samples[:SAMPLES_SHOWN], material.task, spacing=spacing)
+    tracker.log_figure(figure, "pictures/training_samples.png")
+    page = tracker.work_dir / "data.html"
+    build_page(material.source, material.split, material.facts, page, report=material.report)
+    tracker.log_file(page)
+
+
 def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Model, history: History) -> None:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table
@@ -185,6 +207,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         preprocessing=material.preprocessing,
         size=tuple(card.size),
         fit=card.fit,
+        spacing=None if card.spacing is None else tuple(card.spacing),
         split_digest=material.split.digest(),
         config=dict(config.resolved),
     )
