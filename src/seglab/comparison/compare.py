@@ -102,10 +102,11 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     sections: list[Section] = []
     frames: list[list[pd.DataFrame]] = []
     for number, judgement in enumerate(judgements):
-        made, tabled = _chapters(judgement, tables, settings, f"{number}_" if len(judgements) > 1 else "")
+        prefix = f"{number}_" if len(judgements) > 1 else ""
+        made, tabled = _chapters(judgement, tables, settings, prefix)
         sections += made
         if settings.pictures:
-            sections.append(pictures_section(judgement, store, settings.pictures, f"{number}_", say))
+            sections.append(pictures_section(judgement, store, settings.pictures, prefix, say))
         frames.append(tabled)
     compositions, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)

@@ -21,7 +21,7 @@ from seglab.task import Task
 from seglab.tracking.store import Store
 
 SHOWN = 3  # compositions side by side
-_PANEL, _TITLE = 1.75, 0.75
+_PANEL, _TITLE, _LINE = 1.75, 0.75, 26
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,17 @@ def disputed_figure(cases: Sequence[Disputed], labels: Sequence[str], task: Task
         row[0].set_ylabel(fill(case.case, 22), fontsize=8, color=INK)
         for axes, value in zip(row[2::2], case.scores, strict=True):
             axes.set_xlabel(f"{value:.3f}", fontsize=8.5, color=INK)
-    titles = ["Image", "Truth", *[word for label in labels for word in (fill(label, 24), "errors")]]
+    titles = ["Image", "Truth", *[word for label in labels for word in (_wrapped(label), "errors")]]
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=7.5, color=INK)
     some = any((case.planes[0].truth == task.ignore_label).any() for case in cases)
     figure.legend(handles=mask_legend(task, some), loc="outside lower center", ncols=6, frameon=False, fontsize=8.5)
     return figure
+
+
+def _wrapped(label: str) -> str:
+    """The label in short lines, broken at its own joints."""
+    return "\n".join(fill(part.replace("_", "_ "), _LINE).replace("_ ", "_") for part in label.split(" · "))
 
 
 def _show(axes: Axes, picture: np.ndarray, plane: Plane) -> None:

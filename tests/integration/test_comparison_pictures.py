@@ -1,0 +1,126 @@
+"""Cases that compositions disagree about: picked by hand-worked spreads, drawn from recorded bundles."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+import keras
+import numpy as np
+import pytest
+import toys
+from omegaconf import OmegaConf
+from PIL import Image
+
+from seglab.comparison.compare import compare, open_runs
+from seglab.comparison.pictures import Disputed, disputed_figure, most_disputed
+from seglab.comparison.settings import CompareSettings
+from seglab.config import load_config
+from seglab.data.preprocess import Preprocessing
+from seglab.data.splits import Split
+from seglab.evaluation.cases import evaluate_cases
+from seglab.evaluation.planes import planes
+from seglab.inference.bundle import Bundle, save_bundle
+from seglab.inference.predictor import Predictor
+from seglab.task import Task
+from seglab.tracking.tracker import Tracker
+
+ROOT = Path(__file__).parents[2]
+IDS = [f"case{n}" for n in range(6)]
+SPLIT = Split(tuple(IDS[:2]), (IDS[2],), tuple(IDS[3:]))
+SIZE = (16, 16)
+
+
+def pictures(folder: Path) -> Path:
+    """Squares of rising brightness: a low threshold finds all of them, a high one the bright ones."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    for n, case_id in enumerate(IDS):
+        mask = np.zeros(SIZE, np.uint8)
+        mask[3:9, 3:12] = 1
+        Image.fromarray(mask * np.uint8(60 + 35 * n)).save(folder / "images" / f"{case_id}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{case_id}.png")
+    return folder
+
+
+def threshold_at(share: float) -> keras.Model:
+    convolution = keras.layers.Conv2D(1, 1)
+    image = keras.Input((*SIZE, 1))
+    model = keras.Model(image, convolution(image))
+    convolution.set_weights([np.full(convolution.kernel.shape, 20.0), np.array([-20.0 * share])])
+    return model
+
+
+def record(folder: Path, root: Path, name: str, share: float) -> str:
+    """A finished run with bundle, split and the scores of its test cases."""
+    words = ["data=image_folder", f"data.root={root}", "data.class_names=[background,object]"]
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = OmegaConf.to_container(hydra.compose("train", overrides=words), resolve=True)
+    assert isinstance(config, dict)
+    source = load_config(config).data.build()
+    task = Task(rank=2, channels=1, class_names=("background", "object"))
+    bundle = Bundle(task, Preprocessing("scale", 1, 255.0), SIZE, "resize", split_digest=SPLIT.digest(), config=config)
+    names = {"model": {"name": name}, "loss": {"name": "L"}, "optimizer": {"name": "O"}, "data": {"name": "Squares"}}
+    tags = {"config_digest": name, "data_digest": "d", "split_digest": SPLIT.digest(), "seed": "0"}
+    with Tracker(
+        toys.tracking(None), folder / "mlruns", run_name=name, params={**names, "seed": 0}, tags=tags
+    ) as tracker:
+        saved = save_bundle(tracker.work_dir / "bundle", threshold_at(share), bundle)
+        example = np.zeros((1, *SIZE, 1), np.float32)
+        tracker.log_bundle(saved, example=example, prediction=np.zeros((1, *SIZE), np.uint8))
+        tracker.log_text(SPLIT.to_json(), "config/split.json")
+        cases = [case for case in source.cases if case.id in SPLIT.test]
+        tracker.log_table(evaluate_cases(Predictor.load(saved), source, cases).cases, "test_cases.csv")
+    return tracker.run_id
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("made")
+    toys.fresh_store(folder / "mlruns")
+    root = pictures(folder / "data")
+    for name, share in (("Low", 0.2), ("High", 0.85)):  # 60 + 35·n of 255: case3 is 0.65, case5 is 0.92
+        record(folder, root, name, share)
+    return folder, root
+
+
+def test_the_most_disputed_cases_are_drawn(made: tuple[Path, Path]) -> None:
+    settings = CompareSettings(resamples=200, pictures=2)
+    found = compare(settings, open_runs(settings, made[0] / "mlruns"))
+    # both find case5; the high threshold misses case3 and case4
+    assert most_disputed(found.judgements[0], 3) == ["case3", "case4", "case5"]
+    assert most_disputed(found.judgements[0], 2) == ["case3", "case4"]
+    (section,) = [section for section in found.document.sections if section.title.startswith("Disputed")]
+    assert section.notes == []
+    assert [picture.name for picture in section.pictures] == ["disputed"]
+    assert section.pictures[0].png[:4] == b"\x89PNG"
+
+
+def test_data_that_are_gone_are_a_note(made: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, root = made
+    shutil.move(root, tmp_path / "away")
+    try:
+        settings = CompareSettings(resamples=200, pictures=1)
+        found = compare(settings, open_runs(settings, folder / "mlruns"))
+    finally:
+        shutil.move(tmp_path / "away", root)
+    (section,) = [section for section in found.document.sections if section.title.startswith("Disputed")]
+    assert section.pictures == []
+    assert [note.partition(":")[0] for note in section.notes] == ["No masks of Low_L_O", "No masks of High_L_O"]
+
+
+def test_columns_are_image_truth_and_a_mask_with_its_errors_each() -> None:
+    task = Task(rank=2, channels=1, class_names=("background", "object"))
+    truth, mask = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    truth[2:5, 2:5], mask[3:6, 3:6] = 1, 1
+    (plane,) = planes(truth[..., None], truth, mask, (1.0, 1.0), task.ignore_label)
+    missed = replace(plane, prediction=np.zeros_like(mask))
+    figure = disputed_figure([Disputed("a", [plane, missed], [0.4, 0.0])], ["A_B_C · Light", "D"], task)
+    axes = figure.axes
+    assert [a.get_title() for a in axes] == ["Image", "Truth", "A_B_C\nLight", "errors", "D", "errors"]
+    assert [a.get_xlabel() for a in axes] == ["", "", "0.400", "", "0.000", ""]
+    assert axes[0].get_ylabel() == "a"
+    shown = np.asarray(axes[3].images[0].get_array())
+    assert not np.allclose(shown, np.asarray(axes[5].images[0].get_array()))

@@ -1,0 +1,73 @@
+"""A thousand runs of fifty cases in ten seconds, and the page in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from itertools import product
+from pathlib import Path
+
+import pytest
+import toys
+from recorded_runs import Recorder, level
+
+from seglab.comparison.compare import compare, open_runs, write
+from seglab.comparison.settings import CompareSettings
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CLICK = """<script>
+const heads = [...document.querySelectorAll("table")[0].querySelectorAll("th button")];
+heads.find(head => head.textContent === "test_dice").click();
+heads.find(head => head.textContent === "test_dice").click();
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
+    """Store, statistics, tables, plots and page. The runs carry sixty params, forty tags, twenty epochs each."""
+    recorder = Recorder(toys.fresh_store(tmp_path / "mlruns"))
+    cases = [f"case{n:02d}" for n in range(50)]
+    tags = {f"tag{n}": "x" for n in range(30)}
+    for m, l, a in product(range(10), range(10), range(10)):
+        scores = level(0.6 + 0.01 * m + 0.005 * l + 0.002 * a, cases=cases)
+        names = {"model": f"M{m}", "loss": f"L{l}", "augment": f"A{a}"}
+        recorder.run(scores, epochs=20, padding=50, tags=tags, **names)  # type: ignore[arg-type]
+    settings = CompareSettings()
+    store = open_runs(settings, recorder.store.directory)
+    begun = time.perf_counter()
+    found = compare(settings, store)
+    write(found, tmp_path / "page")
+    seconds = time.perf_counter() - begun
+    print(f"\n1,000 runs of 50 cases: {seconds:.1f} s")
+    assert len(found.compositions) == 1000
+    assert found.compositions["composition"][0] == "M9_L9_Adam · A9"
+    assert (tmp_path / "page" / "comparison.html").stat().st_size < 8_000_000
+    assert seconds < 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+def test_the_page_in_a_browser_sorts_and_fetches_nothing(tmp_path: Path) -> None:
+    recorder = Recorder(toys.fresh_store(tmp_path / "mlruns"))
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7), ("Conv", 0.8)):
+        for seed in (0, 1):
+            recorder.run(level(mean), model=model, seed=seed)
+    settings = CompareSettings(resamples=200)
+    write(compare(settings, open_runs(settings, recorder.store.directory)), tmp_path / "page")
+    page = tmp_path / "page" / "comparison.html"
+    clicked = tmp_path / "clicked.html"
+    clicked.write_text(page.read_text().replace("</body>", CLICK + "</body>"))
+
+    def browse(*words: str) -> str:
+        command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'home'}"]
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=True, timeout=120)
+        return done.stdout
+
+    rows = re.findall(r"<tr><td[^>]*>(\w+?)_", browse("--dump-dom", clicked.as_uri()).split("</table>")[0])
+    assert rows == ["UNet", "VNet", "Conv"]  # the second click turns the best-first order round
+    page_text = page.read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page_text)
+    assert "url(" not in page_text
