@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglab.data.geometry import resize_image
+from seglab.data.cases import Sample
+from seglab.data.geometry import cut, pad_start, resize_image
+from seglab.data.preparation import Preparation
 from seglab.data.preprocess import Preprocessing
 from seglab.data.resampling import resample_image
 from seglab.errors import DataError
@@ -142,17 +144,10 @@ def test_an_image_is_normalised_after_it_was_resized() -> None:
 
 
 def test_a_volume_meets_the_network_at_its_spacing_and_comes_back_to_its_own() -> None:
-    seen: list[np.ndarray] = []
     predictor = Predictor(
         pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), "patch", spacing=(1.0, 1.0, 2.0)
     )
-    network = predictor._network
-
-    def watched(windows: np.ndarray) -> np.ndarray:
-        seen.append(windows.copy())
-        return network(windows)
-
-    predictor._network = watched
+    seen = _fed(predictor)
     # 0.5 × 0.5 × 4 mm in 16 × 12 × 4 voxels: 8 × 6 × 8 voxels of 1 × 1 × 2 mm.
     image = np.zeros((16, 12, 4, 1), np.float32)
     image[6:12, 2:8, 1:3] = 1
@@ -165,6 +160,37 @@ def test_a_volume_meets_the_network_at_its_spacing_and_comes_back_to_its_own() -
     probabilities = predictor.predict_probabilities(image, (0.5, 0.5, 4.0))
     np.testing.assert_array_equal(probabilities[..., 1] > 0.5, mask)
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
+
+
+def _fed(predictor: Predictor) -> list[np.ndarray]:
+    """What the network is given from now on."""
+    seen: list[np.ndarray] = []
+    network = predictor._network
+
+    def watched(windows: np.ndarray) -> np.ndarray:
+        seen.append(windows.copy())
+        return network(windows)
+
+    predictor._network = watched
+    return seen
+
+
+@pytest.mark.parametrize("mode", ["scale", "zscore"])
+@pytest.mark.parametrize(
+    ("fit", "target"), [("resize", None), ("letterbox", None), ("pad", (2.0, 1.0, 1.5)), ("letterbox", (2.0, 1.0, 1.5))]
+)
+def test_the_network_sees_what_it_was_trained_on(fit: str, target: tuple[float, ...] | None, mode: str) -> None:
+    image = np.random.default_rng(0).random((9, 14, 7, 1), np.float32)
+    sample = Sample(image, np.zeros(image.shape[:3], np.uint8), (1.0, 0.5, 1.5))
+    size = (16, 16, 16)
+    preprocessing = Preprocessing(mode, 1)
+    predictor = Predictor(pixelwise(VOLUME, size, *ABOVE_HALF), VOLUME, preprocessing, size, fit, spacing=target)
+    seen = _fed(predictor)
+    predictor.predict(sample.image, sample.spacing)
+    trained_on = preprocessing.apply(Preparation(size, fit if fit != "pad" else "patch", target)(sample, VOLUME).image)
+    expected = cut(trained_on, pad_start(trained_on.shape[:3], size), size, 0)
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0][0], expected)
 
 
 @pytest.mark.parametrize("spacing", [None, (1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, float("nan"))])
