@@ -1,4 +1,4 @@
-"""Masks of image files: python scripts/predict.py <bundle folder or run id> image.png … --out masks/"""
+"""Masks of image files: python scripts/predict.py <bundle, run id or models:/name@alias> image.png … --out masks/"""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from seglab.errors import SeglabError, TrackingError
-
-RUNS = Path("mlruns")
+from seglab.errors import SeglabError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the mask of each image, in the image's own size and geometry.")
-    parser.add_argument("model", help="a bundle's folder, or the id of a run")
+    parser.add_argument("model", help="a bundle's folder, the id of a run, or models:/<name>@<alias>")
     parser.add_argument("files", nargs="+", help="PNG, JPEG, TIFF or BMP for a 2D model, NIfTI for a 3D one")
     parser.add_argument("--out", required=True, help="folder for the masks (PNG, or .nii.gz)")
     parser.add_argument("--values", type=int, nargs="+", help="value to store for each class, such as 0 255")
@@ -28,26 +26,13 @@ def main() -> None:
     from seglab.inference.files import predict_files
     from seglab.inference.predictor import Predictor
 
-    bundle = Path(args.model) if Path(args.model).exists() else bundle_of_run(args.model, args.tracking_uri)
+    bundle = Path(args.model)
+    if not bundle.exists():
+        from seglab.tracking.bundles import find_bundle  # loads MLflow, which a folder does not need
+
+        bundle = find_bundle(args.model, args.tracking_uri)
     predictor = Predictor.load(bundle, overlap=args.overlap, flips=tuple(args.flips))
     predict_files(predictor, args.files, args.out, values=args.values, progress=print)
-
-
-def bundle_of_run(run_id: str, uri: str | None) -> Path:
-    """The bundle that a run recorded, brought here if it lies elsewhere."""
-    import mlflow
-
-    from seglab.tracking.store import open_store
-
-    store = open_store(uri, RUNS)
-    store.run(run_id)  # says which runs there are, where this is none
-    mlflow.set_tracking_uri(store.uri)
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/model"))
-    except mlflow.MlflowException as error:
-        remedy = "choose a run that FINISHED; make ui shows them"
-        raise TrackingError("the run has no model bundle", where=f"run {run_id}", remedy=remedy) from error
-    return next(folder.rglob("bundle.json"), folder / "bundle.json").parent
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hydra
 import keras
+import mlflow
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ import toys
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
+from test_tracking_faults import Server
 
 from seglab.config import Component, load_config
 from seglab.data.label_schema import built_in_schema
@@ -31,7 +33,8 @@ from seglab.evaluation.cityscapes import CityscapesScores
 from seglab.evaluation.evaluate import Request, evaluate, read_request
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.task import Task
-from seglab.tracking.bundles import find_bundle, resolve_bundle
+from seglab.tracking.append import add_to_run
+from seglab.tracking.bundles import find_bundle, local_path, resolve_bundle
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
 
@@ -121,12 +124,12 @@ def above_half(rank: int) -> keras.Model:
     return model
 
 
-def record(folder: Path, config: dict, task: Task, split: Split, name: str = "Toy") -> str:
-    """A finished run in `folder/mlruns` with bundle, config and split, as an experiment leaves one."""
+def record(folder: Path, config: dict, task: Task, split: Split, uri: str | None = None) -> str:
+    """A finished run in `folder/mlruns`, or on a server, with bundle, config and split, as an experiment leaves one."""
     size = (16,) * task.rank
     unit = 255.0 if task.rank == 2 else 1.0
     bundle = Bundle(task, Preprocessing("scale", 1, unit), size, "patch", split_digest=split.digest(), config=config)
-    with Tracker(toys.tracking(None), folder / "mlruns", run_name=name, params={}, tags={}) as tracker:
+    with Tracker(toys.tracking(uri), folder / "mlruns", run_name="Toy", params={}, tags={}) as tracker:
         saved = save_bundle(tracker.work_dir / "bundle", above_half(task.rank), bundle)
         example = np.zeros((1, *size, 1), np.float32)
         tracker.log_bundle(saved, example=example, prediction=np.zeros((1, *size), np.uint8))
@@ -323,7 +326,7 @@ def test_what_is_not_there_is_one_message_with_a_remedy(copied) -> None:
     store = open_store(None, mlruns)
     experiment = store.client.get_experiment_by_name("toys").experiment_id
     empty = store.client.create_run(experiment, run_name="Nothing").info.run_id
-    with pytest.raises(TrackingError, match="without a model bundle") as caught:
+    with pytest.raises(TrackingError, match="no model bundle") as caught:
         find_bundle(empty, directory=mlruns)
     assert "resume" in str(caught.value)
 
@@ -420,6 +423,45 @@ def test_volumes_in_mm_with_masks_on_the_files(tmp_path: Path) -> None:
     image = np.asarray(nib.load(root / "imagesTr" / "scan2.nii.gz").dataobj)
     np.testing.assert_array_equal(np.asarray(mask.dataobj), image > 0.5)
     assert {path.name for path in (out / "scores").glob("*.png")} >= {"best.png", "reliability.png", "spread.png"}
+
+
+def test_results_that_cannot_be_added_to_the_run_are_not_lost(copied) -> None:
+    folder, run_id = copied
+    (folder / "mlruns" / "artifacts" / "toys" / run_id / "artifacts").mkdir(parents=True, exist_ok=True)
+    store = open_store(None, folder / "mlruns")
+    found = local_path(store, store.run(run_id).info.artifact_uri)
+    results = folder / "results"
+    results.mkdir()
+    (results / "cases.csv").write_text("id")
+    (found / "evaluation").write_text("a file where the folder should be")
+    with pytest.raises(TrackingError, match="cannot be added") as caught:
+        add_to_run(store, store.run(run_id), {"eval_test_dice": 0.5}, results, "evaluation/test")
+    assert str(results) in str(caught.value)
+    assert "eval_test_dice" not in store.run(run_id).data.metrics
+
+
+@pytest.mark.server
+def test_a_run_on_a_server(tmp_path: Path) -> None:
+    server = Server(toys.fresh_store(tmp_path / "server"))
+    server.start()
+    try:
+        _evaluate_on(server, tmp_path)
+    finally:
+        server.kill()
+        mlflow.set_tracking_uri(None)
+
+
+def _evaluate_on(server: Server, tmp_path: Path) -> None:
+    root = pictures(tmp_path / "data")
+    config = composed("data=image_folder", f"data.root={root}", "data.class_names=[background,object]")
+    task = Task(rank=2, channels=1, class_names=("background", "object"))
+    run_id = record(tmp_path, config, task, SPLIT, server.uri)
+    shutil.rmtree(tmp_path / "mlruns")  # another machine
+    request = Request(run=run_id, workers=0, tracking_uri=server.uri)
+    metrics = evaluate(request, directory=tmp_path / "mlruns", console=Console(file=io.StringIO()))
+    run = open_store(server.uri, tmp_path / "mlruns").run(run_id)
+    assert run.data.metrics["eval_test_dice"] == pytest.approx(metrics["dice"])
+    assert list((server.folder / "artifacts").rglob("evaluation/test/cases.parquet"))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
     recorded = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
     if not recorded and model_id is None:
         raise TrackingError(
-            "a run without a model bundle",
+            "the run has no model bundle",
             where=f"run {run_id} ({run.info.run_name})",
             found=f"status {run.info.status}",
             expected="a run that FINISHED: the bundle is recorded after the last epoch",
