@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 CONTROL_PIXELS, CONTROL_PER_STRENGTH = 10.0, 8.3
+ONE_THREAD = 200_000  # OpenBLAS multiplies matrices in one thread up to 2^18 single products
 SPLINE_DEVIATION = math.sqrt(151 / 315)  # of a cubic B-spline in one axis whose coefficients have deviation 1
 
 
@@ -32,4 +33,10 @@ def spline_basis(n: int, step: float) -> np.ndarray:
 
 def spread(coefficients: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """`(…, g, h)` coefficients to `(…, Y, Z)`, by the bases `(Y, g)` and `(Z, h)`."""
-    return first @ coefficients @ second.T
+    out = np.empty((*coefficients.shape[:-2], len(first), len(second)), np.float32)
+    # A few rows at a time: threads of BLAS would only get in the way of the workers beside this one.
+    step = max(2, ONE_THREAD // second.size)
+    for start in range(0, len(first), step):
+        rows = slice(start, start + step)
+        out[..., rows, :] = first[rows] @ coefficients @ second.T
+    return out
