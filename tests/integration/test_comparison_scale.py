@@ -31,9 +31,9 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
     recorder = Recorder(toys.fresh_store(tmp_path / "mlruns"))
     cases = [f"case{n:02d}" for n in range(50)]
     tags = {f"tag{n}": "x" for n in range(30)}
-    for m, l, a in product(range(10), range(10), range(10)):
-        scores = level(0.6 + 0.01 * m + 0.005 * l + 0.002 * a, cases=cases)
-        names = {"model": f"M{m}", "loss": f"L{l}", "augment": f"A{a}"}
+    for m, k, a in product(range(10), range(10), range(10)):
+        scores = level(0.6 + 0.01 * m + 0.005 * k + 0.002 * a, cases=cases)
+        names = {"model": f"M{m}", "loss": f"L{k}", "augment": f"A{a}"}
         recorder.run(scores, epochs=20, padding=50, tags=tags, **names)  # type: ignore[arg-type]
     settings = CompareSettings()
     store = open_runs(settings, recorder.store.directory)
