@@ -37,15 +37,15 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
         recorder.run(scores, epochs=20, padding=50, tags=tags, **names)  # type: ignore[arg-type]
     settings = CompareSettings()
     store = open_runs(settings, recorder.store.directory)
-    begun = time.perf_counter()
+    begun, worked = time.perf_counter(), time.process_time()
     found = compare(settings, store)
     write(found, tmp_path / "page")
-    seconds = time.perf_counter() - begun
-    print(f"\n1,000 runs of 50 cases: {seconds:.1f} s")
+    wall, seconds = time.perf_counter() - begun, time.process_time() - worked
+    print(f"\n1,000 runs of 50 cases: {seconds:.1f} s of one processor, {wall:.1f} s on the clock")
     assert len(found.compositions) == 1000
     assert found.compositions["composition"][0] == "M9_L9_Adam · A9"
     assert (tmp_path / "page" / "comparison.html").stat().st_size < 8_000_000
-    assert seconds < 10
+    assert seconds < 10  # of work: what else the machine does meanwhile is not ours
 
 
 @pytest.mark.slow
