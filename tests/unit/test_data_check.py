@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import combinations
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.data.cases import Case, Sample
+from seglab.data.check.augmenting import find_lost_in_augmentation
 from seglab.data.check.findings import KINDS, Finding, Report, check_names
 from seglab.data.check.leaks import SIMILAR_BITS, _nearest
 from seglab.data.check.short import check_short
@@ -279,6 +281,37 @@ def test_a_sample_is_spread_over_all_cases():
     assert evenly(ids, 3) == ["0", "50", "99"]
     assert evenly(ids[:2], 5) == ["0", "1"]
     assert evenly([], 5) == []
+
+
+def opened(image, mask, rng, spacing=None):
+    """An augmentation that wipes out every line of up to two pixels."""
+    return image, cv2.erode(mask, np.ones((3, 3), np.uint8))
+
+
+def kept(image, mask, rng, spacing=None):
+    return image, np.flip(mask, 1)
+
+
+@pytest.mark.parametrize("fit", ["resize", "letterbox", "pad", "patch"])
+def test_a_line_that_an_augmentation_wipes_out_is_found(fit):
+    line = np.zeros((32, 32), np.uint8)
+    line[15:17] = 1
+    source = Held({"a": picture(0, line), "b": picture(1, line)})
+    settings = card(fit=fit)
+    (finding,) = find_lost_in_augmentation(source, source.cases, opened, settings, 0)
+    assert (finding.name, finding.where) == ("class-lost-in-augmentation", "class object")
+    assert "0.00% after (8 draws)" in finding.found
+    assert not list(find_lost_in_augmentation(source, source.cases, kept, settings, 0))
+    assert not list(find_lost_in_augmentation(source, source.cases, None, settings, 0))
+
+
+def test_patches_are_drawn_where_the_class_is():
+    mask = np.zeros((64, 64), np.uint8)
+    mask[60:62, 60:62] = 1
+    source = Held({"a": picture(0, mask, (64, 64))})
+    settings = card(fit="patch", size=[8, 8])
+    assert list(find_lost_in_augmentation(source, source.cases, opened, settings, 0))
+    assert not list(find_lost_in_augmentation(source, source.cases, kept, settings, 0))
 
 
 def test_names_that_mean_nothing_or_cannot_pass_are_refused():

@@ -167,11 +167,11 @@ def test_a_killed_process_is_said_and_nothing_hangs(tmp_path):
 
 
 def nifti(root):
-    """Four cases in the layout of the Decathlon, one of them cut short, one with NaN, one label elsewhere."""
+    """Five cases in the layout of the Decathlon: a sound one, NaN, a label elsewhere, cut short, two voxel sizes."""
     (root / "imagesTr").mkdir(parents=True)
     (root / "labelsTr").mkdir()
     affine = np.diag([1.0, 1.0, 5.0, 1.0])
-    for n in range(4):
+    for n in range(5):
         image = np.random.default_rng(n).normal(size=(8, 10, 6)).astype(np.float32)
         label = np.zeros((8, 10, 6), np.uint8)
         label[2:6, 2:6, 2:4] = 1
@@ -179,13 +179,17 @@ def nifti(root):
             image[0, 0, 0] = np.nan
         moved = affine.copy()
         moved[0, 3] = 9 if n == 2 else 0
-        nib.save(nib.Nifti1Image(image, affine), root / f"imagesTr/v{n}.nii.gz")
+        volume = nib.Nifti1Image(image, affine)
+        if n == 4:
+            volume.set_qform(np.diag([2.0, 1.0, 5.0, 1.0]), code=1)
+            volume.set_sform(affine, code=1)
+        nib.save(volume, root / f"imagesTr/v{n}.nii.gz")
         nib.save(nib.Nifti1Image(label, moved), root / f"labelsTr/v{n}.nii.gz")
     whole = gzip.decompress((root / "imagesTr/v3.nii.gz").read_bytes())
     (root / "imagesTr/v3.nii.gz").write_bytes(gzip.compress(whole)[: len(whole) // 2])
     (root / "dataset.json").write_text(
         '{"name": "toy", "labels": {"0": "background", "1": "organ"}, "modality": {"0": "MRI"}, "training": ['
-        + ",".join(f'{{"image": "imagesTr/v{n}.nii.gz", "label": "labelsTr/v{n}.nii.gz"}}' for n in range(4))
+        + ",".join(f'{{"image": "imagesTr/v{n}.nii.gz", "label": "labelsTr/v{n}.nii.gz"}}' for n in range(5))
         + "]}"
     )
     return root
@@ -197,6 +201,7 @@ def test_volumes(tmp_path):
         ("image-not-finite", "v1.nii.gz"),
         ("grid-mismatch", "v2.nii.gz"),
         ("unreadable-file", "v3.nii.gz"),
+        ("grid-mismatch", "v4.nii.gz"),
     } <= rows(checked)
     assert list(checked.facts) == ["v0"]
 

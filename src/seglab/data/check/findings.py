@@ -55,6 +55,7 @@ KINDS: dict[str, Kind] = {
     "mixed-spacing": Kind("warning"),
     # What the preparation would do.
     "thin-class-lost": Kind("warning"),
+    "class-lost-in-augmentation": Kind("warning"),
 }
 
 

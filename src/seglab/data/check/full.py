@@ -13,6 +13,7 @@ import cv2
 
 from seglab.config import Config
 from seglab.data.cases import Case, Source
+from seglab.data.check.augmenting import CASES, find_lost_in_augmentation
 from seglab.data.check.findings import Finding, Report, check_names
 from seglab.data.check.short import find_in_split
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
@@ -75,10 +76,14 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
     counts = Shrunk(source.task.classes, source.task.ignore_label)
     for one in read.counts:
         counts.merge(one)
+    by_id = {case.id: case for case in source.cases}
+    augmented = [by_id[i] for i in evenly([i for i in split.train if i in read.facts], CASES)]
+    augmentation = config.augment.build(source.task)
     findings = [
         *read.failures,
         *find_in_split(source, split, read.facts, card),
         *find_thin_classes(counts, card, source.task),
+        *find_lost_in_augmentation(source, augmented, augmentation, card, config.seed),
     ]
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
 
