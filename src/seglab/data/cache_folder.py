@@ -17,7 +17,7 @@ import socket
 import uuid
 import weakref
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -98,13 +98,13 @@ class CacheFolder:
             raise cannot_write(self.root, error, 0) from error
         return claim
 
-    def make_room(self, claim: Claim, needed: int, done: int, of: int) -> tuple[int, int]:
-        """Count `needed` more bytes; when there are too many, remove what nobody uses, least recently used first.
+    def make_room(self, claim: Claim, written: int, done: int, of: int) -> tuple[int, int]:
+        """Count what was just written; when it is too much, remove what nobody uses, least recently used first.
 
         Args:
             claim: whose cases stay.
-            needed: bytes about to be written.
-            done, of: cases already written and all, for a forecast.
+            written: bytes that were written, under their temporary names.
+            done, of: cases written and all, for a forecast.
 
         Returns:
             Cases and bytes that were removed.
@@ -114,15 +114,16 @@ class CacheFolder:
         """
         limit = self._gigabytes * _GB
         if self._total is None:
-            self._total = sum(entry.bytes for entry in self._entries().values())
-        self._total += needed
+            self._total = self._size()
+        else:
+            self._total += written
         if self._total <= limit:
             return 0, 0
         removed = freed = 0
         with self._locked():
             kept = claim.entries | self._living()
             entries = self._entries()
-            self._total = needed + sum(entry.bytes for entry in entries.values())
+            self._total = self._size()
             for name in sorted(entries.keys() - kept, key=lambda name: entries[name].used):
                 if self._total <= limit:
                     break
@@ -131,7 +132,7 @@ class CacheFolder:
                 removed, freed = removed + 1, freed + entries[name].bytes
                 self._total -= entries[name].bytes
         if self._total > limit:
-            own = needed + sum(entry.bytes for name, entry in entries.items() if name in claim.entries)
+            own = self._size(claim)
             raise DataError(
                 "a cache that is too small for this data set",
                 where=f"data.cache_gb, {self.root.resolve()}",
@@ -165,6 +166,16 @@ class CacheFolder:
             path.unlink(missing_ok=True)
         return used
 
+    def _size(self, claim: Claim | None = None) -> int:
+        """Bytes of all cases, those that are being written included, or of the claimed ones alone."""
+        size = 0
+        for file in self.root.glob("*/*.*"):
+            name = f"{file.parent.name}/{file.name.partition('.')[0]}"
+            if claim is None or name in claim.entries or file.name.startswith(claim.tag):
+                with suppress(FileNotFoundError):
+                    size += file.stat().st_size
+        return size
+
     def _entries(self) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
         for folder in self.root.iterdir():
@@ -197,7 +208,8 @@ def write_temporary(path: Path, tag: str, parts: Sequence[Any]) -> Path:
             for part in parts:
                 file.write(part)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError):
             raise cannot_write(path.parent, error, sum(memoryview(part).nbytes for part in parts)) from error
         raise

@@ -1,0 +1,390 @@
+"""The cache: what goes in comes out, nothing stale or half-written is ever read, and it stays within its bounds."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from seglab.data.cache import Cache
+from seglab.data.cases import Case, Sample
+from seglab.data.digest import Sums, remembered
+from seglab.data.facts import examine
+from seglab.data.image_folder import ImageFolder
+from seglab.data.memory import hold
+from seglab.data.preparation import Preparation
+from seglab.errors import DataError
+from seglab.task import Task
+
+RESIZE = Preparation((8, 12), "resize", None)
+PATCH = Preparation((), "patch", None)
+
+
+def write_images(root: Path, count: int = 4, size: tuple[int, int] = (20, 30)) -> Path:
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for n in range(count):
+        rng = np.random.default_rng(n)
+        cv2.imwrite(str(root / "images" / f"case{n}.png"), rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+        cv2.imwrite(str(root / "masks" / f"case{n}.png"), rng.integers(0, 2, size, dtype=np.uint8))
+    return root
+
+
+class Counting(ImageFolder):
+    reads = 0
+
+    def read(self, case):
+        Counting.reads += 1
+        return super().read(case)
+
+
+@pytest.fixture
+def root(tmp_path):
+    Counting.reads = 0
+    return write_images(tmp_path / "data")
+
+
+def collect(root, cache, preparation=RESIZE, gigabytes=1.0, reader=Counting, **settings):
+    source = reader(root=str(root))
+    with remembered(cache / "sums.json"):
+        digest = source.digest()
+    return Cache(source, digest, preparation, cache, gigabytes, **settings).collect(source.cases)
+
+
+def same(one, other, cases):
+    for case in cases:
+        for a, b in zip(one.read(case), other.read(case), strict=True):
+            assert a.dtype == b.dtype
+            assert np.array_equal(a, b)
+        for class_id in range(2):
+            assert np.array_equal(one.places(case, class_id), other.places(case, class_id))
+    assert dict(one.outlines) == dict(other.outlines)
+
+
+class Volumes:
+    """Cases of every number type that files have, in 3D with two channels, read from files that only count bytes."""
+
+    def __init__(self, root):
+        self.name, self.split, self.task = "volumes", None, Task(3, 2, ("background", "object"))
+        self.cases = [Case(kind, (str(root / kind),), None, kind) for kind in ("uint8", "uint16", "float32")]
+        for case in self.cases:
+            Path(case.image[0]).write_bytes(case.id.encode())
+
+    def read(self, case):
+        rng = np.random.default_rng(len(case.id))
+        image = (rng.random((7, 9, 5, 2)) * 200).astype(case.id)
+        return Sample(image, rng.integers(0, 2, (7, 9, 5)).astype(np.uint8), (1.0, 1.0, 2.0))
+
+    def describe_files(self, case):
+        return case.id
+
+    def digest(self):
+        return "volumes"
+
+
+@pytest.mark.parametrize(
+    "preparation",
+    [
+        PATCH,
+        Preparation((4, 6, 8), "resize", None),
+        Preparation((8, 8, 8), "letterbox", None),
+        Preparation((), "patch", (1.0, 1.0, 1.0)),
+    ],
+    ids=["patch", "resize", "letterbox", "spacing"],
+)
+def test_what_goes_in_comes_out(tmp_path, preparation):
+    source = Volumes(tmp_path)
+    ids = [case.id for case in source.cases]
+    held_facts, held = hold(source, preparation, source.cases)
+    for _ in range(2):  # built, then found
+        facts, kept = Cache(source, source.digest(), preparation, tmp_path / "cache", 1.0).collect(source.cases)
+        assert facts == held_facts
+        same(kept, held, ids)
+        same(pickle.loads(pickle.dumps(kept)), held, ids)
+    if preparation.spacing is None:
+        assert [kept.read(i)[0].dtype.name for i in ids] == ids
+    assert facts["uint16"] == examine(source.read(source.cases[1]), source.task)
+    image, _ = kept.read("uint8")
+    with pytest.raises(ValueError, match="read-only"):
+        image[0] = 0
+
+
+def test_a_second_start_decodes_nothing(root, tmp_path):
+    _, first = collect(root, tmp_path / "cache")
+    assert Counting.reads == 4
+    _, again = collect(root, tmp_path / "cache")
+    assert Counting.reads == 4
+    same(first, again, [f"case{n}" for n in range(4)])
+
+
+def test_nothing_is_stale(root, tmp_path):
+    cache = tmp_path / "cache"
+    collect(root, cache)
+    reads = Counting.reads
+    path = root / "images" / "case2.png"
+    before = path.stat()
+    pixels = cv2.imread(str(path))
+    # Other pixels, and the same size and time as before: uncompressed, so that the length does not give it away.
+    for value, expected in ((7, 1), (8, 1)):
+        pixels[:] = value
+        cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        _, kept = collect(root, cache)
+        assert Counting.reads == reads + expected  # this one alone
+        reads = Counting.reads
+        assert (kept.read("case2")[0] == value).all()
+    collect(root, cache, Preparation((8, 16), "resize", None))
+    assert Counting.reads == reads + 4
+    collect(root, cache, PATCH)
+    assert Counting.reads == reads + 8
+    # Back to the first settings: still there.
+    collect(root, cache)
+    assert Counting.reads == reads + 8
+
+
+def test_what_is_read_differently_is_another_entry(root, tmp_path):
+    class Inverted(Counting):
+        def read(self, case):
+            sample = super().read(case)
+            sample.mask = 1 - sample.mask
+            return sample
+
+    _, plain = collect(root, tmp_path / "cache")
+    _, inverted = collect(root, tmp_path / "cache", reader=Inverted)
+    assert np.array_equal(plain.read("case0")[1], 1 - inverted.read("case0")[1])
+
+
+def test_sums_are_remembered_for_files_that_did_not_change(tmp_path):
+    path, memory = tmp_path / "a", tmp_path / "sums.json"
+    path.write_bytes(b"one")
+    sums = Sums(memory)
+    fresh = sums.of(path)
+    sums.save()
+    assert not memory.exists()  # changed a moment ago: it may change again within the same tick
+    stamp = path.stat()
+    known = {str(path): [stamp.st_size, stamp.st_mtime_ns, stamp.st_ctime_ns, stamp.st_ino, "remembered"]}
+    memory.write_text(json.dumps(known))
+    assert Sums(memory).of(path) == "remembered"
+    path.write_bytes(b"two")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert Sums(memory).of(path) not in ("remembered", fresh)  # the inode's own time tells
+    memory.write_text("{ cut o")
+    assert len(Sums(memory).of(path)) == 64
+
+
+@pytest.mark.parametrize("damage", ["record", "array", "missing", "facts"])
+def test_damaged_entries_are_built_anew(root, tmp_path, damage):
+    _, before = collect(root, tmp_path / "cache")
+    wanted = [array.copy() for array in before.read("case1")]
+    key = before._keys["case1"]
+    folder = before._folder
+    if damage == "record":
+        (folder / f"{key}.arrays.json").write_bytes(b"{")
+    elif damage == "facts":
+        (folder / f"{key}.facts.json").write_bytes(b"")
+    elif damage == "array":
+        os.truncate(folder / f"{key}.image.npy", 200)
+    else:
+        (folder / f"{key}.mask.npy").unlink()
+        with pytest.raises(DataError, match=r"(?s)cached case that is gone.*case1.*start again"):
+            before.read("case1")
+    _, after = collect(root, tmp_path / "cache")
+    assert Counting.reads == 5
+    assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
+
+
+BUILD = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+import test_data_cache as t
+class Slow(t.ImageFolder):
+    def read(self, case):
+        time.sleep(float(sys.argv[4]))
+        return super().read(case)
+Slow.__module__ = "seglab.data.image_folder"
+print("started", flush=True)
+facts, arrays = t.collect(Path(sys.argv[1]), Path(sys.argv[2]), reader=Slow)
+print(sum(int(arrays.read(i)[0].sum()) for i in sorted(facts)), flush=True)
+"""
+
+
+def builder(root, cache, delay=0.0, prefix=()):
+    command = [*prefix, sys.executable, "-c", BUILD, str(root), str(cache), str(Path(__file__).parent), str(delay)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_builders_at_once(root, tmp_path):
+    cache = tmp_path / "cache"
+    both = [builder(root, cache, 0.1) for _ in range(2)]
+    answers = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    assert len({said for said, _ in answers}) == 1
+    _, alone = collect(root, tmp_path / "other")
+    assert answers[0][0].split()[-1] == str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(4)))
+    assert not list(cache.rglob("*.tmp"))
+
+
+def test_killed_while_building_leaves_nothing_half_written(tmp_path):
+    root, cache = write_images(tmp_path / "data", 12), tmp_path / "cache"
+    process = builder(root, cache, 0.3)
+    while len(list(cache.glob("*/*.arrays.json"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(cache.glob("*/*.arrays.json")))
+    assert done < 12
+    # What a kill in the middle of writing leaves: a temporary file of the dead process.
+    tag = next((cache / "used").iterdir()).name
+    rest = next(cache.glob("*/*.facts.json")).with_name(f"{tag}.x.image.npy.tmp")
+    rest.write_bytes(b"half")
+    after = builder(root, cache)
+    said, errors = after.communicate(timeout=60)
+    assert after.returncode == 0, errors
+    _, alone = collect(root, tmp_path / "other")
+    assert said.split()[-1] == str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(12)))
+    assert not list(cache.rglob("*.tmp"))
+    assert not list((cache / "used").iterdir())
+
+
+def can_mount() -> bool:
+    probe = "mount -t tmpfs tmpfs /mnt"
+    return (
+        bool(shutil.which("unshare"))
+        and not subprocess.run(["unshare", "-rm", "sh", "-c", probe], capture_output=True, check=False).returncode
+    )
+
+
+mounts = pytest.mark.skipif(not can_mount(), reason="no right to mount a file system of one's own")
+
+
+def in_mount(options: str, root: Path, cache: Path, before: str = "true", after: str = "true"):
+    """Build on a file system of its own that only this process sees; `after` runs when it is done."""
+    build = " ".join(f"'{word}'" for word in (sys.executable, "-c", BUILD, root, cache, Path(__file__).parent, "0"))
+    script = f"mount -t tmpfs -o {options} tmpfs '{cache}' && {before} && {{ {build}; {after}; }}"
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.stdout + done.stderr
+
+
+@mounts
+def test_a_full_disk_is_told_and_leaves_no_rest(tmp_path):
+    root, cache = write_images(tmp_path / "data", 6, (64, 64)), tmp_path / "cache"
+    big = root / "images" / "case3.png"
+    cv2.imwrite(str(big), np.zeros((64, 64, 3), np.uint8))
+    cache.mkdir()
+    said = in_mount(
+        "size=200k", root, cache, f"head -c 190000 /dev/zero > '{cache}/filler'", f"find '{cache}' -name '*.tmp'"
+    )
+    assert "no room for the cache of decoded cases" in said
+    assert str(cache.resolve()) in said
+    assert "bytes free" in said
+    assert "bytes for the next file" in said
+    assert "data.cache_dir" in said
+    assert "data.cache_gb" in said
+    assert not said.rstrip().endswith(".tmp")
+
+
+@mounts
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    root, cache = write_images(tmp_path / "data"), tmp_path / "cache"
+    cache.mkdir()
+    said = in_mount("ro", root, cache)
+    assert "a cache folder that cannot be written" in said
+    assert "Read-only file system" in said
+    assert "data.cache_dir" in said
+
+
+@mounts
+def test_a_read_only_cache_that_holds_everything_is_used(tmp_path):
+    root, cache, full = write_images(tmp_path / "data"), tmp_path / "cache", tmp_path / "full"
+    first = builder(root, full)
+    wanted, _ = first.communicate(timeout=60)
+    cache.mkdir()
+    said = in_mount("rw", root, cache, f"cp -r '{full}/.' '{cache}' && mount -o remount,ro '{cache}'")
+    assert wanted.split()[-1] in said.split()
+
+
+def test_a_cache_folder_that_is_a_file_is_told(root, tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(DataError, match=r"(?s)cannot be written.*remedy:.*data\.cache_dir"):
+        collect(root, tmp_path / "cache")
+
+
+def entry_bytes(cache):
+    return sum(file.stat().st_size for file in cache.glob("*/*.*") if file.parent.name != "used")
+
+
+def test_others_make_room_and_the_least_recently_used_go_first(tmp_path):
+    cache, said = tmp_path / "cache", []
+    roots = [
+        write_images(tmp_path / name, 4, size) for name, size in (("a", (60, 60)), ("b", (70, 70)), ("c", (80, 80)))
+    ]
+    sizes = []
+    for root in roots[:2]:
+        collect(root, cache, PATCH)
+        sizes.append(entry_bytes(cache) - sum(sizes))
+    for facts in cache.glob("*/*.facts.json"):  # all long ago
+        for file in facts.parent.glob(f"{facts.name.split('.')[0]}.*"):
+            os.utime(file, (1, 1))
+    reads = Counting.reads
+    collect(roots[0], cache, PATCH)  # a is used once more: b is what goes
+    assert Counting.reads == reads
+    limit = (sum(sizes) + 4 * 80 * 80 * 12 - sizes[1] // 2) / 1e9
+    collect(roots[2], cache, PATCH, limit, say=said.append)
+    assert any("nobody is using" in text for text in said)
+    assert entry_bytes(cache) <= limit * 1e9 + 4 * 4000  # records are counted when they are there
+    reads = Counting.reads
+    collect(roots[0], cache, PATCH)
+    collect(roots[2], cache, PATCH)
+    assert Counting.reads == reads
+    collect(roots[1], cache, PATCH)
+    assert reads < Counting.reads <= reads + 4
+
+
+def test_what_a_running_process_uses_stays_and_a_set_that_does_not_fit_is_refused(tmp_path):
+    cache = tmp_path / "cache"
+    one, other = write_images(tmp_path / "a", 4, (60, 60)), write_images(tmp_path / "b", 4, (70, 70))
+    _, held = collect(one, cache, PATCH)
+    wanted = held.read("case0")[0].copy()
+    with pytest.raises(DataError, match=r"(?s)too small for this data set.*data\.cache_gb.*of 4 cases") as caught:
+        collect(other, cache, PATCH, 300e-6)
+    assert "remedy" in str(caught.value)
+    assert np.array_equal(held.read("case0")[0], wanted)
+    assert not list(cache.rglob("*.tmp"))
+    del held  # now nobody needs it
+    collect(other, cache, PATCH, 300e-6)
+
+
+def test_several_processes_build_the_same(tmp_path):
+    root = write_images(tmp_path / "data", 6)
+    steps = []
+    _, alone = collect(root, tmp_path / "one", reader=ImageFolder)
+    _, together = collect(
+        root, tmp_path / "two", reader=ImageFolder, processes=2, progress=lambda *step: steps.append(step)
+    )
+    same(alone, together, [f"case{n}" for n in range(6)])
+    assert steps == [(n + 1, 6) for n in range(6)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_bad_case_in_order_is_named(tmp_path, processes):
+    root = write_images(tmp_path / "data", 6)
+    for n in (2, 4):
+        path = root / "images" / f"case{n}.png"
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"case2\.png"):
+        collect(root, tmp_path / "cache", reader=ImageFolder, processes=processes)
+    assert not list((tmp_path / "cache").rglob("*.tmp"))
