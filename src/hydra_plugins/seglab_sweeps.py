@@ -97,6 +97,25 @@ class GridSweeper(BasicSweeper):
         return finish(self.launcher.launch(jobs, initial_job_idx=0))
 
 
+class SearchSweeper(BasicSweeper):
+    """Jobs that Optuna draws, one batch after the other."""
+
+    def __init__(self, params: dict[str, str] | None = None, **settings: Any):
+        super().__init__(max_batch_size=None, params=params)
+        self.settings = settings
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from seglab.sweeping.search import Search, SearchSettings
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert isinstance(self.launcher, JobLauncher)
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        settings = SearchSettings(**self.settings)
+        return Search(self.config, self.hydra_context, self.launcher.executor(), settings, overrides).run()
+
+
 class StudySource(FileConfigSource):
     """Makes `experiments/<study>/study.yaml` the option `<study>` of the group `experiment`."""
 

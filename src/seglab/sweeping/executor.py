@@ -70,6 +70,7 @@ class Executor(Protocol):
     """Starts processes."""
 
     local: bool
+    jobs: int
 
     def room(self, running: Sequence[Running]) -> bool:
         """True when one more may start beside those."""

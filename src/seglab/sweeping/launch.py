@@ -43,7 +43,7 @@ def launch(
         store = open_store(usable.tracking.uri, RUNS)
         with sigterm_raises(), ParentRun(store, usable.tracking, sweep_digest(jobs), preparation.study) as parent:
             console.print(f"sweep      {parent.study}, {len(jobs)} jobs, parent run {parent.run_id}", markup=False)
-            parent.announce(jobs)
+            parent.announce(jobs, len(jobs))
             runner = JobRunner(Ledger(store), parent, executor, len(jobs))
             try:
                 runner.run(jobs)

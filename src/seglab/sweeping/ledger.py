@@ -61,6 +61,10 @@ class Ledger:
                 return Standing("dead", run)
         return Standing("lost", runs[0]) if runs else Standing("absent")
 
+    def values(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """(epoch, value) of a metric of a run."""
+        return [(one.step, one.value) for one in self.store.client.get_metric_history(run_id, metric)]
+
 
 def objective_of(run: Run) -> float:
     """The objective that a run has stored; NaN when it has none."""

@@ -18,6 +18,7 @@ from seglab.tracking.heartbeat import Heartbeat, beat, identity
 from seglab.tracking.store import Store
 
 SWEEP_TAG = "sweep_digest"
+TOTAL_TAG = "sweep_jobs"
 JOBS_FILE = "sweep/jobs.json"
 
 
@@ -72,8 +73,9 @@ class ParentRun:
         self._heartbeat.start()
         return self
 
-    def announce(self, jobs: Sequence[Job]) -> None:
-        """Keep the list of jobs with the run, so that others can see what is left."""
+    def announce(self, jobs: Sequence[Job], total: int) -> None:
+        """Keep the list of jobs known so far and their number in all with the run, so that others see what is left."""
+        self.store.client.set_tag(self.run_id, TOTAL_TAG, str(total))
         self._write([{"job": job.number, "overrides": list(job.overrides), "identity": job.identity} for job in jobs])
 
     def record(self, outcomes: Sequence[Outcome]) -> None:

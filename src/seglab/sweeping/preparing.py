@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.types import HydraContext
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from seglab.config import Config, load_config
 from seglab.data.digest import digest_values
@@ -51,6 +52,12 @@ class Preparation:
             self.job(number, overrides, " ".join(word for word in overrides if word not in common))
             for number, overrides in enumerate(all_overrides)
         ]
+
+    def plain(self, section: str) -> dict[str, Any]:
+        """A section of the config of the sweep, before any job says otherwise."""
+        found = OmegaConf.to_container(self._config[section], resolve=True)
+        assert isinstance(found, dict)
+        return {str(key): value for key, value in found.items()}
 
     @property
     def study(self) -> str | None:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _POLL_OTHERS_SECONDS = 2.0
+_WATCH_SECONDS = 1.0
+# A metric, and what decides from its (epoch, value) pairs whether a job is to end.
+Watch = tuple[str, Callable[[Job, Sequence[tuple[int, float]]], bool]]
 
 
 @dataclass
@@ -34,6 +37,9 @@ class _Active:
     log_start: int
     lock: int
     began: float
+    run_id: str = ""
+    watched: float = 0.0
+    pruned: bool = False
 
 
 class JobRunner:
@@ -44,28 +50,20 @@ class JobRunner:
         parent: the run of the sweep.
         executor: starts processes.
         total: how many jobs there are, for messages.
-        environment: further variables for the process of a job.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        parent: ParentRun,
-        executor: Executor,
-        total: int,
-        environment: Callable[[Job], Mapping[str, str]] = lambda job: {},
-    ):
+    def __init__(self, ledger: Ledger, parent: ParentRun, executor: Executor, total: int):
         self.ledger, self.parent, self.executor, self.total = ledger, parent, executor, total
-        self._environment = environment
         self._active: list[_Active] = []
         self._elsewhere: list[Job] = []
         self._done: dict[int, Outcome] = {}
         self._said: set[int] = set()
 
-    def run(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> list[Outcome]:
         """Returns when each job is done, failed, or was done before. An interruption stops the jobs first.
 
-        A job that another process works on is left alone, and its end is waited for.
+        A job that another process works on is left alone, and its end is waited for. One that `watch` gives up is
+        told to stop.
         """
         first: dict[str, Job] = {}
         for job in jobs:
@@ -85,6 +83,8 @@ class JobRunner:
                     self._elsewhere.clear()
                 elif self._active:
                     time.sleep(_POLL_SECONDS)
+                if watch is not None:
+                    self._watch(*watch)
         except BaseException:
             self._stop(waiting)
             raise
@@ -124,7 +124,7 @@ class JobRunner:
             said["launcher"] = os.getpid()
         log = self.parent.directory / f"job-{job.number}.log"
         start = log.stat().st_size if log.exists() else 0
-        environment = {JOB_VARIABLE: json.dumps(said), **self._environment(job)}
+        environment = {JOB_VARIABLE: json.dumps(said)}
         name = f"{self.parent.study}-{job.number}"
         process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
         self._active.append(_Active(job, process, log, start, lock, time.monotonic()))
@@ -147,6 +147,20 @@ class JobRunner:
                 self._active.remove(active)
                 self._end(self._outcome(active))
 
+    def _watch(self, metric: str, hopeless: Callable[[Job, Sequence[tuple[int, float]]], bool]) -> None:
+        for active in self._active:
+            if active.pruned or time.monotonic() - active.watched < _WATCH_SECONDS:
+                continue
+            active.watched = time.monotonic()
+            if not active.run_id:
+                run = self.ledger.standing(active.job.identity or "").run
+                active.run_id = run.info.run_id if run is not None and run.info.status == "RUNNING" else ""
+            if not active.run_id:
+                continue
+            if hopeless(active.job, self.ledger.values(active.run_id, metric)):
+                active.pruned = True
+                active.process.interrupt()
+
     def _outcome(self, active: _Active) -> Outcome:
         job, seconds = active.job, time.monotonic() - active.began
         assert job.identity is not None
@@ -157,6 +171,9 @@ class JobRunner:
         reason = last_words(active.log, active.log_start) or active.process.reason()
         if standing.run is None:
             return Outcome(job, "failed", reason=reason, seconds=seconds)
+        if active.pruned:
+            self.ledger.store.client.set_tag(standing.run.info.run_id, "pruned", "true")
+            return Outcome(job, "pruned", standing.run.info.run_id, reason="below the median", seconds=seconds)
         if standing.run.info.status == "FAILED":
             reason = reason_of(standing.run)
         return Outcome(job, "failed", standing.run.info.run_id, reason=reason, seconds=seconds)

@@ -1,0 +1,38 @@
+"""How far a study's sweeps are: make sweep-status STUDY=loss_study."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from seglab.errors import SeglabError
+
+
+def main() -> int:
+    """Print one line for each sweep of the study, and why jobs have failed; 0 when nothing has failed."""
+    parser = argparse.ArgumentParser(prog="sweep_status", description=__doc__)
+    parser.add_argument("study", help="study=<name>: an experiment that was swept, or the id of a sweep")
+    parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
+    parser.add_argument("--uri", help="address of the tracking store, when it is not the one in that folder")
+    given = parser.parse_args()
+
+    from seglab.sweeping.status import status_table, sweep_statuses
+
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        statuses = sweep_statuses(given.runs.absolute(), given.study.removeprefix("study="), given.uri)
+    except SeglabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    console.print(status_table(statuses))
+    for one in statuses:
+        for job, run_id, reason in one.failures:
+            console.print(f"failed     job {job} of {one.sweep_id}  {run_id}  {reason}", markup=False)
+    return 1 if any(one.failed for one in statuses) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

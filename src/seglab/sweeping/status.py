@@ -1,0 +1,150 @@
+"""How far a sweep is: done, failed, running, left, and how long the rest will take."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from seglab.errors import TrackingError, nearest
+from seglab.sweeping.ledger import Ledger, reason_of
+from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
+from seglab.tracking.client import MlflowException
+from seglab.tracking.heartbeat import alive
+from seglab.tracking.store import Store, open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class SweepStatus:
+    """Counts of the jobs of one sweep.
+
+    Attributes:
+        study: its name.
+        sweep_id: which sweep of that study.
+        total: jobs in all.
+        finished, pruned, failed, running: how many of them; what is none of these is left.
+        launcher: True while a launcher works on it.
+        seconds: mean duration of a finished job; None when there is none.
+        failures: (job number from 1, run id, reason) of each failed job.
+    """
+
+    study: str
+    sweep_id: str
+    total: int
+    finished: int
+    pruned: int
+    failed: int
+    running: int
+    launcher: bool
+    seconds: float | None
+    failures: tuple[tuple[int, str, str], ...]
+
+    @property
+    def left(self) -> int:
+        """Jobs that nobody has begun, or that were cut off."""
+        return self.total - self.finished - self.pruned - self.failed - self.running
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the last job ends, at the mean duration and with as many at once as run now; None when unknown."""
+        if self.seconds is None:
+            return None
+        # A job that runs is half done on average.
+        return self.seconds * (self.left + self.running / 2) / max(1, self.running)
+
+
+def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[SweepStatus]:
+    """Every sweep of a study, newest first.
+
+    Raises:
+        TrackingError: the store does not work, or has no sweep of this study; names those that it has.
+    """
+    store = open_store(uri, directory)
+    parents = store.all_runs(f"tags.{SWEEP_TAG} LIKE '%'")
+    chosen = [run for run in parents if study in (run.data.tags.get("study"), run.data.tags.get("sweep_id"))]
+    if not chosen:
+        known = sorted({run.data.tags["study"] for run in parents})
+        raise TrackingError(
+            "no sweep of this study",
+            where=f"study={study}",
+            found=f"sweeps of {', '.join(known)}" if known else "a store without sweeps",
+            remedy=nearest(study, known) or "launch it: python train.py -m experiment=<study>",
+        )
+    return [_status(store, run) for run in chosen]
+
+
+def _status(store: Store, parent: Run) -> SweepStatus:
+    ledger, tags = Ledger(store), parent.data.tags
+    told = _jobs(store, parent.info.run_id)
+    counts = dict.fromkeys(("finished", "pruned", "failed", "alive"), 0)
+    failures, seconds = [], []
+    jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
+    total = int(tags.get(TOTAL_TAG, 0)) - (len(told) - len(jobs))
+    for job in jobs.values():
+        if job["identity"] is None:
+            counts["failed"] += 1
+            failures.append((job["job"] + 1, "", job.get("reason", "").partition("\n")[0]))
+            continue
+        standing = ledger.standing(job["identity"])
+        run = standing.run
+        if standing.kind in counts:
+            counts[standing.kind] += 1
+        elif run is not None and run.data.tags.get("pruned") == "true":
+            counts["pruned"] += 1
+        elif run is not None and run.info.status == "FAILED":
+            counts["failed"] += 1
+            failures.append((job["job"] + 1, run.info.run_id, reason_of(run)))
+        # The time of a run that was resumed has a gap in it.
+        if standing.kind == "finished" and run is not None and run.data.tags.get("resume_count") == "0":
+            seconds.append((run.info.end_time - run.info.start_time) / 1000)
+    return SweepStatus(
+        study=tags["study"],
+        sweep_id=tags["sweep_id"],
+        total=total,
+        finished=counts["finished"],
+        pruned=counts["pruned"],
+        failed=counts["failed"],
+        running=counts["alive"],
+        launcher=parent.info.status == "RUNNING" and alive(tags) is not False,
+        seconds=sum(seconds) / len(seconds) if seconds else None,
+        failures=tuple(failures),
+    )
+
+
+def _jobs(store: Store, run_id: str) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = store.client.download_artifacts(run_id, JOBS_FILE, folder)
+        except (MlflowException, OSError):  # the launcher was stopped before it had told
+            return []
+        return list(json.loads(Path(file).read_text()))
+
+
+def status_table(statuses: list[SweepStatus]) -> Table:
+    """One line for each sweep."""
+    drawn = Table(title=statuses[0].study, title_justify="left")
+    for column in ("sweep", "jobs", "done", "pruned", "failed", "running", "left", "launcher", "time left"):
+        drawn.add_column(column)
+    for one in statuses:
+        counts = (one.total, one.finished, one.pruned, one.failed, one.running, one.left)
+        rest = "" if one.left + one.running == 0 else duration(one.seconds_left)
+        drawn.add_row(one.sweep_id, *map(str, counts), "runs" if one.launcher else "ended", rest)
+    return drawn
+
+
+def duration(seconds: float | None) -> str:
+    """In words: `about 2 h 5 min`; `unknown` for None."""
+    if seconds is None:
+        return "unknown"
+    minutes = round(seconds / 60)
+    if minutes == 0:
+        return "less than a minute"
+    hours, rest = divmod(minutes, 60)
+    return f"about {hours} h {rest} min" if hours else f"about {rest} min"

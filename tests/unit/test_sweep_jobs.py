@@ -1,0 +1,268 @@
+"""What a job is, which jobs a search draws, how many run at once: without training anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import optuna
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seglab.command import CONF, JOB_VARIABLE, _in_hydra
+from seglab.config import Config, load_config
+from seglab.errors import ConfigError
+from seglab.sweeping import executor as executors
+from seglab.sweeping import identity as identities
+from seglab.sweeping.executor import Command, LocalExecutor, threads_environment
+from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.memory import available_bytes
+from seglab.sweeping.parent import locked
+from seglab.sweeping.running import last_words
+from seglab.sweeping.space import Space
+from seglab.sweeping.status import SweepStatus, duration
+
+
+def config(*overrides: str) -> Config:
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return load_config(hydra.compose("train", overrides=["data.count=12", "data.size=[32,32]", *overrides]))
+
+
+@pytest.fixture(scope="module")
+def identity() -> JobIdentity:
+    return JobIdentity()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run_name=another"],
+        ["tracking.experiment=another", "tracking.uri=sqlite:///elsewhere.db", "tracking.heartbeat_seconds=1.0"],
+        ["data.cache_dir=elsewhere", "data.cache_gb=1.0", "data.workers=2"],
+        ["launcher=local", "search=tpe"],
+    ],
+)
+def test_where_things_are_kept_is_no_part_of_an_identity(identity: JobIdentity, words: list[str]) -> None:
+    assert identity.of(config(*words)) == identity.of(config())
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["seed=1", "loss=dice", "optimizer.learning_rate=0.002", "data.seed=5", "data.split.val=0.2", "augment=none"],
+)
+def test_what_can_change_a_result_is(identity: JobIdentity, word: str) -> None:
+    words = [word, "data.split.train=0.65"] if "split" in word else [word]
+    assert identity.of(config(*words)) != identity.of(config())
+
+
+def test_other_contents_of_the_same_files_are_another_job(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        for i in range(4):
+            pixels = np.full((32, 32), i % 2, np.uint8)
+            pixels[:9] = 1 - i % 2
+            Image.fromarray(pixels).save(tmp_path / folder / f"{i}.png")
+    words = ["data=image_folder", f"data.root={tmp_path}", "~data.count", "data.class_names=[background,object]"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        checked = load_config(hydra.compose("train", overrides=["data.size=[32,32]", *words[:2], words[3]]))
+    before = JobIdentity().of(checked)
+    assert JobIdentity().of(checked) == before
+    Image.fromarray(np.ones((32, 32), np.uint8)).save(tmp_path / "masks" / "0.png")
+    assert JobIdentity().of(checked) != before
+
+
+def test_another_line_of_code_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(identities, "PACKAGE", tmp_path)
+    before = identities.code_digest.__wrapped__()
+    (tmp_path / "notes.txt").write_text("no code")
+    assert identities.code_digest.__wrapped__() == before
+    (tmp_path / "a.py").write_text("x = 2\n")
+    assert identities.code_digest.__wrapped__() != before
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("launcher.jobs=2", "hydra.launcher.jobs=2"),
+        ("+search.trials=3", "+hydra.sweeper.trials=3"),
+        ("launcher=local", "launcher=local"),
+        ("--cfg", "--cfg"),
+        ("trainer.epochs=2", "trainer.epochs=2"),
+    ],
+)
+def test_settings_of_launcher_and_search_are_found_by_hydra(word: str, expected: str) -> None:
+    assert _in_hydra(word) == expected
+
+
+def space(*words: str) -> Space:
+    return Space.of(OverridesParser.create().parse_overrides(list(words)))
+
+
+def test_a_space_is_read_from_overrides() -> None:
+    made = space(
+        "model=unet",
+        "loss=dice,combined",
+        "optimizer.learning_rate=tag(log, interval(1e-4, 1e-2))",
+        "model.width=range(8, 33, 8)",
+        "schedule.warmup_epochs=interval(0.0, 2.0)",
+        "model.depth=int(interval(2, 4))",
+    )
+    kinds = optuna.distributions
+    assert made.fixed == ("model=unet",)
+    assert made.free == {
+        "loss": kinds.CategoricalDistribution(["dice", "combined"]),
+        "optimizer.learning_rate": kinds.FloatDistribution(1e-4, 1e-2, log=True),
+        "model.width": kinds.IntDistribution(8, 32, step=8),
+        "schedule.warmup_epochs": kinds.FloatDistribution(0.0, 2.0),
+        "model.depth": kinds.IntDistribution(2, 4),
+    }
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_every_draw_is_one_of_hydras_own_values(seed: int) -> None:
+    made = space("data.size=[32,32],[64,64]", "model.width=range(8, 33, 8)", "a=range(0.1, 0.35, 0.1)")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    size, width, a = (word.partition("=")[2] for word in made.draw(study.ask()))
+    assert size in ("[32,32]", "[64,64]")
+    assert int(width) in (8, 16, 24, 32)
+    assert float(a) == pytest.approx(0.1) or float(a) == pytest.approx(0.2) or float(a) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model=unet"], "nothing to search"),
+        (["a=tag(log, interval(0.0, 1.0))"], "range that cannot be searched"),
+        (["a=range(3, 3)"], "range that cannot be searched"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        space(*words)
+
+
+class Job:
+    """A process of the test's own: allocates so many MiB and sleeps."""
+
+    def __init__(self, folder: Path, mebibytes: int):
+        code = (
+            f"import time; held = bytearray({mebibytes} << 20); held[::4096] = b'1' * len(held[::4096]); time.sleep(60)"
+        )
+        self.command = Command([sys.executable, "-c", code], {}, folder / "log", 2, "job", "identity")
+
+
+def test_so_many_jobs_at_once_as_the_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(executors, "_SETTLED_SECONDS", 0.5)
+    free = 10 << 30
+    monkeypatch.setattr(executors, "available_bytes", lambda: free)
+    executor = LocalExecutor(jobs=3)
+    running: list[Any] = [executor.start(Job(tmp_path, 100).command)]
+    try:
+        assert not executor.room(running)  # not measured yet
+        end = time.monotonic() + 20
+        while not executor.room(running) and time.monotonic() < end:
+            assert running[0].code() is None
+            time.sleep(0.05)
+        assert 100 << 20 < running[0].peak_bytes < 300 << 20
+        running.append(executor.start(Job(tmp_path, 100).command))
+        free = int(running[0].peak_bytes * 1.5)  # the second has not taken its share yet
+        assert not executor.room(running)
+        assert "memory: 2 of 3 jobs at once" in capsys.readouterr().err
+        free = 10 << 30
+        assert executor.room(running)
+        assert not executor.room([*running, running[0]])  # three run
+    finally:
+        for process in running:
+            process.interrupt()
+            process.stop()
+    assert all(process.code() is not None for process in running)
+    assert running[0].reason() == "ended by signal SIGTERM"
+
+
+def test_the_memory_of_a_container_is_its_limit(tmp_path: Path) -> None:
+    assert available_bytes(tmp_path / "none") > 0
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 150\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert available_bytes(tmp_path) == 1000 - 700 + 150
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_bytes(tmp_path) > 1000
+
+
+def test_cores_are_shared_between_jobs() -> None:
+    cores = len(os.sched_getaffinity(0))
+    assert LocalExecutor(1)._threads() is None
+    assert LocalExecutor(2)._threads() == max(1, cores // 2)
+    assert LocalExecutor(4 * cores)._threads() == 1
+    assert LocalExecutor(2, threads=7)._threads() == 7
+    assert threads_environment(None) == {}
+    assert threads_environment(2)["TF_NUM_INTRAOP_THREADS"] == "2"
+
+
+@pytest.mark.parametrize("value", [0, -1, "two", True])
+def test_a_launcher_without_jobs_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match=r"launcher\.jobs"):
+        LocalExecutor(value)
+
+
+def test_a_lock_is_held_by_the_process_that_was_started_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = locked(path)
+    assert lock is not None
+    assert locked(path) is None
+    holder = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
+    os.close(lock)
+    assert locked(path) is None
+    holder.communicate(b"\n")
+    again = locked(path)
+    assert again is not None
+    os.close(again)
+
+
+def test_a_job_does_not_outlive_its_launcher() -> None:
+    code = "import sys; from seglab.command import _end_with_launcher; _end_with_launcher(); print('on'); input()"
+    gone = subprocess.run([sys.executable, "-c", code], env={**os.environ, JOB_VARIABLE: '{"tags": {}, "launcher": 1}'})
+    assert gone.returncode == 143
+    mine = {**os.environ, JOB_VARIABLE: f'{{"tags": {{}}, "launcher": {os.getpid()}}}'}
+    stays = subprocess.run([sys.executable, "-c", code], env=mine, input=b"\n", capture_output=True)
+    assert stays.returncode == 0
+    assert stays.stdout == b"on\n"
+
+
+def test_last_words_are_of_this_attempt(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_words(log) == ""
+    log.write_text("error: old\n")
+    start = log.stat().st_size
+    with log.open("a") as file:
+        file.write("epoch 1\n")
+    assert last_words(log, start) == ""
+    with log.open("a") as file:
+        file.write("error: no such file\n  where:    here\n")
+    assert last_words(log, start) == "no such file\n  where:    here"
+    log.write_text("Traceback (most recent call last):\n  File\nValueError: boom\n")
+    assert last_words(log) == "ValueError: boom"
+
+
+def test_time_left_counts_running_jobs_as_half_done() -> None:
+    # 10 jobs of 60 s, 4 done, 2 running, 1 failed: 3 left and 2 halves, two at once: 60 * (3 + 1) / 2 = 120 s.
+    status = SweepStatus("s", "i", 10, 4, 0, 1, 2, True, 60.0, ())
+    assert status.left == 3
+    assert status.seconds_left == 120
+    assert duration(120) == "about 2 min"
+    assert duration(7500) == "about 2 h 5 min"
+    assert duration(None) == "unknown"
