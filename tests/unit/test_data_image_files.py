@@ -106,7 +106,7 @@ def _chunks(content):
 
 
 @pytest.mark.parametrize("pixels", [GREY, (DEEP >> 8).astype(np.uint8)], ids=["grey", "RGB"])
-def test_a_plain_png_is_read_as_pillow_reads_it_or_refused(tmp_path, pixels):
+def test_a_plain_png_is_read_as_pillow_reads_it_or_refused(tmp_path, pixels, capfd):
     path = tmp_path / "plain.png"
     noise = np.tile(pixels, (20, 20) + (1,) * (pixels.ndim - 2))
     noise = noise ^ RNG.integers(0, 256, noise.shape, np.uint8)  # more than one chunk of data
@@ -121,12 +121,14 @@ def test_a_plain_png_is_read_as_pillow_reads_it_or_refused(tmp_path, pixels):
         if gone < len(chunks) - 1:  # pixels are missing, not the end mark alone
             with pytest.raises(DataError, match="cannot be read"):
                 read_image_file(path)
+    capfd.readouterr()
     for spoilt in (60, len(content) // 2, len(content) - 20):
         damaged = bytearray(content)
         damaged[spoilt] ^= 16
         path.write_bytes(damaged)
         with pytest.raises(DataError, match="cannot be read"):
             read_image_file(path)
+    assert capfd.readouterr().err == ""  # nothing of the decoder's own
     for length in (4, 20, 30, len(content) // 2, len(content) - 30):
         path.write_bytes(content[:length])
         with pytest.raises(DataError, match="cannot be read"):

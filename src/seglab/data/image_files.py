@@ -146,7 +146,10 @@ def _read_plain_png(path: Path) -> np.ndarray | None:
 
 
 def _channels_of_plain_png(content: memoryview) -> int | None:
-    """1 or 3 for a PNG of 8-bit grey or RGB whose chunks are all there and sound; OpenCV takes damaged ones too."""
+    """1 or 3 for a PNG of 8-bit grey or RGB whose chunks are all there and sound, None otherwise.
+
+    OpenCV 4 takes damaged files, and OpenCV 5 refuses them with a line of its own on the terminal.
+    """
     if content[:8] != _PNG or content[24:25] != b"\x08" or bytes(content[25:26]) not in _PLAIN_PNG_CHANNELS:
         return None
     width, height = struct.unpack(">II", content[16:24])
