@@ -297,3 +297,13 @@ def test_one_case_is_read_and_cannot_be_split(tmp_path):
     assert len(source.cases) == 1
     with pytest.raises(DataError, match="too few groups"):
         make_split(source.cases, train=0.7, val=0.15, test=0.15, seed=0)
+
+
+def test_another_image_changes_the_digest_of_the_data_and_not_of_how_it_is_read(folder):
+    before = _open(folder).digest()
+    for kind, pixels in (("images", GREY), ("masks", HALVES)):
+        _save(folder / kind / "s11.png", pixels)
+    after = _open(folder).digest()
+    assert before != after
+    assert before.reading == after.reading
+    assert _open(folder, ignore_value=9).digest().reading != before.reading

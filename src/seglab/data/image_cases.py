@@ -97,7 +97,6 @@ class ImageCases:
                     name_of.setdefault(path, f"{kind}/{case.id}")
         labels = self._labels
         settings = {
-            "cases": [case.id for case in self.cases],
             "label_values": list(labels.values),
             "class_ids": list(labels.class_ids),
             "ignore_value": labels.ignore_value,
