@@ -12,10 +12,11 @@ JAX_TESTS := $(addprefix tests/numeric/,test_heads.py test_losses.py test_losses
 	test_metrics.py) $(addprefix tests/unit/,test_models.py test_models_options.py test_models_network.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test test-all test-jax check format lint types ui doctor sync bench model-card clean
+.PHONY: help setup demo train test test-all test-jax test-slurm check format lint types ui doctor sync bench bench-data \
+	model-card check-data explore synthetic-dataset evaluate compare sweep-status report clean clean-cache
 
 help: ## List every verb
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no python3.11 found; install it or run: make PYTHON=/path/to/python3.11"; exit 2; }
@@ -41,6 +42,11 @@ test-all: $(READY) ## The test suite with every slow check (about an hour on two
 test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
 	@KERAS_BACKEND=jax $(PY) -m pytest -n 2 -m "not slow" $(JAX_TESTS) $(ARGS)
+
+test-slurm: $(READY) ## Sweeps through a real SLURM of one node, installed, started and stopped here (Debian, root)
+	@scripts/slurm_node.sh start .slurm
+	@SLURM_CONF=$(CURDIR)/.slurm/slurm.conf $(PY) -m pytest tests/integration/test_sweep_slurm.py $(ARGS); \
+		code=$$?; scripts/slurm_node.sh stop .slurm; exit $$code
 
 check: $(READY) ## What CI runs: format, lint, types, tests
 	@$(PY) -m ruff format --check .
@@ -72,8 +78,35 @@ sync: $(READY) ## Deliver what runs spooled while their tracking server was away
 bench: $(READY) ## Speed as ratios measured in one run (PyTorch peers: see requirements-bench.txt)
 	@$(PY) scripts/bench.py $(ARGS)
 
+bench-data: $(READY) ## Speed of cache, batches and augmentation, beside their peers
+	@$(PY) scripts/bench_data.py $(ARGS)
+
 model-card: $(READY) ## Layers, parameters, FLOPs, memory of a training step: make model-card MODEL=unet
 	@$(PY) scripts/model_card.py model=$(or $(MODEL),unet) $(ARGS)
+
+check-data: $(READY) ## Read every file, list what is wrong: make check-data DATA=camvid ARGS="data.root=…"
+	@$(PY) scripts/check_data.py data=$(or $(DATA),synthetic2d) $(ARGS)
+
+explore: $(READY) ## One HTML page of a data set: make explore DATA=camvid ARGS="data.root=…"
+	@$(PY) scripts/explore.py data=$(or $(DATA),synthetic2d) $(ARGS)
+
+synthetic-dataset: $(READY) ## Write a generated data set in a real layout: KIND=cityscapes|nifti|image_folder OUT=dir
+	@$(PY) scripts/synthetic_dataset.py --kind $(or $(KIND),image_folder) --out $(or $(OUT),synthetic-$(or $(KIND),image_folder)) $(ARGS)
+
+evaluate: $(READY) ## Every score of a run on whole cases: make evaluate RUN=<id>
+	@$(PY) scripts/evaluate.py run=$(RUN) $(ARGS)
+
+compare: $(READY) ## Which run is better, with statistics: make compare STUDY=loss_study (all runs when left away)
+	@$(PY) scripts/compare.py $(if $(STUDY),study=$(STUDY)) $(ARGS)
+
+sweep-status: $(READY) ## Done, failed, running, left: make sweep-status STUDY=loss_study
+	@$(PY) scripts/sweep_status.py $(STUDY) $(ARGS)
+
+report: $(READY) ## A study's page and its technical note: make report STUDY=loss_study
+	@$(PY) scripts/report.py study=$(STUDY) $(ARGS)
+
+clean-cache: ## Remove the decoded cases (.cache)
+	@rm -rf .cache
 
 clean: ## Remove caches (not .venv, not mlruns)
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
