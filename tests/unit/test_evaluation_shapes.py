@@ -100,7 +100,7 @@ def test_the_table_names_unit_and_tolerance() -> None:
     console.print(shape_table(pd.DataFrame([case]), THREE, 2.0))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
-    for word in ("HD95 px", "ASSD px", "NSD 2px", "volume error", "lesion recall", "one empty"):
+    for word in ("HD95 px", "ASSD px", "NSD 2px", "volume error", "lesions found", "one empty"):
         assert word in text
     assert lines["a"] == ["a", "2.000", "2.000", "1.000", "0.000", "0.000", "0.000", "0"]
     assert lines["b"] == ["b", "–", "–", "0.000", "-1.000", "0.000", "–", "1"]

@@ -185,16 +185,17 @@ def shape_table(cases: pd.DataFrame, task: Task, tolerance: float) -> Table:
     unit = distance_unit(task)
     hd95, assd, nsd = distance_names(task, tolerance)
     table = Table(
-        caption="distances where truth and prediction both hold the class; one empty: cases where only one does",
+        caption="Means over cases. HD95 and ASSD: of those where truth and prediction both hold the class; one empty: "
+        "cases where only one does. Lesions: share of the true that are found, of the predicted that are right.",
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
     table.caption_justify = "left"
-    table.add_column("class")
+    table.add_column("class", no_wrap=True)
     columns = {f"HD95 {unit}": hd95, f"ASSD {unit}": assd, nsd.replace("nsd_", "NSD "): nsd}
-    columns |= {"volume error": "volume_error", "lesion recall": "lesion_recall", "precision": "lesion_precision"}
+    columns |= {"volume error": "volume_error", "lesions found": "lesion_recall", "lesions right": "lesion_precision"}
     for title in (*columns, "one empty"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     for name in (task.class_names[k] for k in task.scored):
         empty = f"{metrics[f'one_empty/{name}']:.0f}"
         table.add_row(escape(name), *(_number(metrics[f"{score}/{name}"]) for score in columns.values()), empty)
