@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -112,6 +113,15 @@ def test_a_brighter_noisy_copy_is_found_by_its_look_and_other_images_are_not():
     many = Held({f"x{n}": picture(n) for n in range(200)})
     ids = list(many.samples)
     assert names(check(many, Split(tuple(ids[:100]), tuple(ids[100:150]), tuple(ids[150:])))) == []
+
+
+@pytest.mark.parametrize(("bits", "found"), [(1, 1), (SIMILAR_BITS, 1), (SIMILAR_BITS + 1, 0)])
+def test_how_many_bits_make_two_images_alike(bits, found):
+    source = Held({"a": picture(1), "c": picture(2)})
+    facts = {i: examine(source.samples[i], source.task) for i in "ac"}
+    facts["c"] = replace(facts["c"], look=facts["a"].look ^ (2**bits - 1))
+    report = check_short(source, Split(("a",), (), ("c",)), facts, card())
+    assert names(report) == ["similar-image-in-two-splits"] * found
 
 
 @settings(deadline=None)

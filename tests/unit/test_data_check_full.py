@@ -134,6 +134,31 @@ def test_a_thin_class_is_weighed_at_the_size_of_the_config(tmp_path):
     assert check(root).report.findings == ()
 
 
+def test_the_customary_split_of_camvid_is_caught_and_whole_sequences_are_not(tmp_path):
+    frames = {"train": ["A_1", "A_2", "B_1"], "val": ["A_3", "C_1"], "test": ["B_2", "D_1"]}
+    for part, names in frames.items():
+        (tmp_path / part).mkdir()
+        (tmp_path / f"{part}annot").mkdir()
+        for name in names:
+            rng = np.random.default_rng(ord(name[0]) * 10 + int(name[2]))
+            image = np.kron(rng.integers(0, 255, (4, 4, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+            mask = np.repeat(np.repeat(np.arange(12, dtype=np.uint8).reshape(3, 4), 8, 1), 11, 0)[:32]
+            cv2.imwrite(str(tmp_path / part / f"{name}.png"), image)
+            cv2.imwrite(str(tmp_path / f"{part}annot" / f"{name}.png"), mask)
+    words = ("data=camvid", f"data.root={tmp_path}", "data.customary_split=true", "data.size=[32,32]")
+    checked = check_full(config(*words), processes=1)
+    torn = [finding for finding in checked.report.findings if finding.name == "group-in-two-splits"]
+    assert [finding.where for finding in torn] == ["group A", "group B"]
+    assert "2 in train" in torn[0].found
+    assert "1 in val" in torn[0].found
+    assert "data.customary_split=false" in torn[0].remedy
+    assert checked.report.errors == tuple(torn)
+    let = check_full(config(*words, "data.allow=[group-in-two-splits]"), processes=1).report
+    assert (let.errors, let.allowed) == ((), ("group-in-two-splits",))
+    whole = check_full(config(*words[:2], "data.size=[32,32]"), processes=1)
+    assert "group-in-two-splits" not in {finding.name for finding in whole.report.findings}
+
+
 def test_what_may_pass_is_known_before_a_file_is_read(tmp_path):
     with pytest.raises(ConfigError, match="a finding that there is not"):
         check(tmp_path / "nowhere", "data.allow=[thin]")
