@@ -3,10 +3,16 @@
 import os
 import signal
 
+from hypothesis import settings
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile("seglab", deadline=None)
+settings.load_profile("seglab")
 
 # A shell starts its background jobs with Ctrl-C ignored, and what ignores it hands that on to every process below.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
