@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from seglab.data.camvid import CamVid
+from seglab.data.cases import Case
+from seglab.data.splits import make_split
 from seglab.errors import DataError
 
 FRAMES = {
@@ -77,3 +82,12 @@ def test_a_frame_without_a_drive_in_its_name_is_refused(folder):
         (folder / kind / "0016E5_07959.png").rename(folder / kind / "frame.png")
     with pytest.raises(DataError, match="case frame"):
         CamVid(root=str(folder))
+
+
+def test_the_page_splits_four_drives_with_dusk_in_training():
+    page = yaml.safe_load((Path(__file__).parents[2] / "conf" / "data" / "camvid.yaml").read_text())
+    frames = {"0001TP": 124, "0006R0": 101, "0016E5": 305, "Seq05VD": 171}
+    cases = [Case(f"{drive}_{n}", (), None, drive) for drive, count in frames.items() for n in range(count)]
+    split = make_split(cases, **page["split"], seed=page["split_seed"])
+    drives = {name: {i.partition("_")[0] for i in getattr(split, name)} for name in ("train", "val", "test")}
+    assert drives == {"train": {"0001TP", "0016E5"}, "val": {"0006R0"}, "test": {"Seq05VD"}}
