@@ -1,0 +1,63 @@
+"""A search with Optuna through real jobs: drawn, ended early, cut off and taken up again."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+from sweeps import SMALL, Checkout, wait_for
+
+RATES = "optimizer.learning_rate=1e-7,0.003"
+SEARCH = ["search=tpe", RATES, "search.study_name=rates"]
+
+
+@pytest.mark.slow
+def test_hopeless_trials_end_early_and_a_killed_search_goes_on(tmp_path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    (checkout.folder / "mlruns").mkdir()
+    storage = f"sqlite:///{checkout.folder}/mlruns/search.db"
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=storage, study_name="rates", direction="minimize")
+    for rate in ("0.003", "1e-07", "0.003"):
+        study.enqueue_trial({"optimizer.learning_rate": rate})
+    words = [*SEARCH, "search.startup_trials=1", "search.warmup_epochs=100", "search.trials=3"]
+    words += ["trainer.epochs=250", "trainer.monitor=train_loss", "schedule=constant"]
+    launcher = checkout.start("-m", *SMALL, *words)
+    # Killed in the second trial, which is hopeless.
+    wait_for(lambda: checkout.jobs("FINISHED"), launcher, 300)
+    wait_for(checkout.states, launcher)
+    launcher.kill()
+    launcher.wait()
+    done = checkout.sweep(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "resumed" in done.stdout
+    # The second one was cut off, and drawn again as the last. The second 0.003 is the job of the first: one run.
+    assert [trial.state.name for trial in study.get_trials()] == ["COMPLETE", "FAIL", "COMPLETE", "PRUNED"]
+    assert study.trials[0].value == study.trials[2].value
+    assert len(checkout.jobs()) == 2
+    (best,) = checkout.jobs("FINISHED")
+    (pruned,) = checkout.jobs("KILLED")
+    assert pruned.data.tags["pruned"] == "true"
+    assert pruned.data.params["optimizer.learning_rate"] == "1e-07"
+    assert max(m.step for m in checkout.store.client.get_metric_history(pruned.info.run_id, "train_loss")) < 250
+    assert study.best_value == float(best.data.tags["objective"])
+    history = checkout.store.client.get_metric_history(best.info.run_id, "train_loss")
+    assert study.best_value == pytest.approx(min(m.value for m in history), abs=1e-6)
+    # Enough trials: nothing is left to do.
+    again = checkout.sweep(*words)
+    assert again.returncode == 0
+    assert "3 of 3 trials done" in again.stdout
+    assert len(study.get_trials()) == 4
+
+
+def test_a_search_that_was_begun_otherwise_is_refused(tmp_path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    (checkout.folder / "mlruns").mkdir()
+    storage = f"sqlite:///{checkout.folder}/mlruns/search.db"
+    optuna.create_study(storage=storage, study_name="rates", direction="minimize")
+    done = checkout.sweep(*SEARCH)
+    assert done.returncode == 2, done.stderr
+    assert "a search that was begun otherwise" in done.stderr
+    assert "search.study_name=" in done.stderr
+    broken = checkout.sweep(*SEARCH, "search.storage=sqlite:////no/such/folder/x.db")
+    assert broken.returncode == 2, broken.stderr
+    assert "the storage of the search does not work" in broken.stderr
