@@ -270,8 +270,17 @@ def _deal(
         rank = np.argsort(np.argsort([foreground[case_id] for case_id in ids], kind="stable"))
         strata = rank * max(min(_STRATA, len(ids) // folds), 1) // len(ids)
     deal = StratifiedGroupKFold(folds, shuffle=True, random_state=int(generator(seed, "folds").integers(2**32)))
-    tested = list(deal.split(ids, strata, groups))[fold][1]
-    return [names[group] for group in np.unique(groups[tested])]
+    dealt = [np.unique(groups[tested]) for _, tested in deal.split(ids, strata, groups)]
+    most = max(map(len, dealt))
+    if len(names) - most < spare:  # of two folds, one may hold all groups but one
+        raise DataError(
+            "too few groups beside a fold",
+            where="data.folds",
+            found=f"{len(names) - most} of {len(names)} groups beside the fold with the most of them",
+            expected=f"at least {spare}, to train and to validate on",
+            remedy=f"data.folds={folds + 1}, or smaller groups",
+        )
+    return [names[group] for group in dealt[fold]]
 
 
 def _known(share: float) -> float:
