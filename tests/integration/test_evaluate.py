@@ -265,6 +265,22 @@ def test_a_bundle_whose_split_can_be_made_again(made, tmp_path: Path) -> None:
         evaluate(replace(request, bundle=str(saved)), console=Console(file=io.StringIO()))
 
 
+def test_a_split_without_cases_and_a_bundle_without_data(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
+    empty = Split(tuple(IDS), (), ())
+    other = tmp_path / "other"
+    toys.fresh_store(other / "mlruns")
+    empty_id = record(other, bundle.config, bundle.task, empty)
+    with pytest.raises(DataError, match="no case to score") as caught:
+        evaluate(Request(run=empty_id), directory=other / "mlruns", console=Console(file=io.StringIO()))
+    assert "train: 8, val: 0, test: 0" in str(caught.value)
+    saved = save_bundle(tmp_path / "bundle", model, replace(bundle, config={}))
+    with pytest.raises(DataError, match="does not know its data") as caught:
+        evaluate(Request(bundle=str(saved)), console=Console(file=io.StringIO()))
+    assert "data=<name>" in str(caught.value)
+
+
 def test_other_data_have_a_name_of_their_own(made, tmp_path: Path) -> None:
     folder, run_id = made
     other = pictures(tmp_path / "other")
@@ -440,6 +456,7 @@ def test_results_that_cannot_be_added_to_the_run_are_not_lost(copied) -> None:
     assert "eval_test_dice" not in store.run(run_id).data.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_run_on_a_server(tmp_path: Path) -> None:
     server = Server(toys.fresh_store(tmp_path / "server"))

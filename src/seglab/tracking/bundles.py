@@ -102,8 +102,8 @@ def run_file(store: Store, run: Run, path: str) -> Path:
 def bring(store: Store, address: str) -> Path:
     """A file or folder of the store's artifacts on this machine, downloaded where a server keeps it.
 
-    Recorded addresses are absolute. In an embedded store that was moved, what lies at the same place below its present
-    folder is taken instead.
+    Recorded addresses are absolute. Of an embedded store that was moved or copied, what lies at the same place
+    below its present folder is taken instead.
 
     Raises:
         OSError, MlflowException: it is not there.
@@ -118,17 +118,20 @@ def bring(store: Store, address: str) -> Path:
 
 
 def local_path(store: Store, address: str) -> Path | None:
-    """Where an address of an embedded store lies now, whether it exists or not; None for one that a server keeps."""
+    """Where an address of an embedded store lies now, whether it exists or not; None for one that a server keeps.
+
+    The store's own folder comes before the recorded place: that of a copied store is another store's.
+    """
     parts = urlsplit(address)
     if parts.scheme not in ("", "file"):
         return None
     recorded = Path(unquote(parts.path))
-    if not recorded.exists():
-        for place, name in enumerate(recorded.parts):
-            if name == "artifacts":
-                moved = store.directory.joinpath(*recorded.parts[place:])
-                if moved.exists() or moved.parent.exists():
-                    return moved
+    for place, name in enumerate(recorded.parts):
+        # …/artifacts/<experiment>/<run>/artifacts/…, or …/artifacts/<experiment>/models/<model>/artifacts/…
+        if name == "artifacts" and "artifacts" in recorded.parts[place + 1 :]:
+            here = store.directory.joinpath(*recorded.parts[place:])
+            if here.exists() or here.parent.exists():
+                return here
     return recorded
 
 
