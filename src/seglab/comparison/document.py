@@ -35,11 +35,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with the words for those who do not see it."""
+    """A PNG, or a JPEG where that is much smaller, with the words for those who do not see it."""
 
     name: str
     png: bytes
     caption: str
+
+    @property
+    def kind(self) -> Literal["png", "jpeg"]:
+        """What the bytes are, and the suffix of a file of them."""
+        return "jpeg" if self.png.startswith(b"\xff\xd8") else "png"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Section:
 
     title: str
     text: Sequence[str] = ()
+    code: str = ""
     notes: Sequence[str] = ()
     grids: Sequence[Grid] = ()
     pictures: Sequence[Picture] = ()
@@ -63,20 +69,21 @@ class Document:
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
-def to_markdown(document: Document) -> str:
-    """GitHub's Markdown; pictures are linked below `plots/`."""
+def to_markdown(document: Document, folder: str = "plots") -> str:
+    """GitHub's Markdown; pictures are linked below `folder`."""
     lines = [f"# {document.title}", "", document.lead, ""]
     for section in document.sections:
         lines += [f"## {section.title}", ""]
         for text in section.text:
             lines += [text, ""]
+        lines += ["```", section.code, "```", ""] if section.code else []
         lines += [f"- {note}" for note in section.notes] + [""] * bool(section.notes)
         for grid in section.grids:
             lines += [*_markdown_rows(grid), ""]
             if grid.caption:
                 lines += [grid.caption, ""]
         for picture in section.pictures:
-            lines += [f"![{_plain(picture.caption)}](plots/{picture.name}.png)", "", picture.caption, ""]
+            lines += [f"![{_plain(picture.caption)}]({folder}/{picture.name}.{picture.kind})", "", picture.caption, ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

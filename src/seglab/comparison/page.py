@@ -41,6 +41,7 @@ td.strong { font-weight: 700; }
 .caption, figcaption { color: var(--faint); font-size: .85rem; max-width: 115ch; margin: .2rem 0 1rem; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; display: block; }
+pre { background: var(--wash); border-radius: 6px; padding: .6rem .9rem; font-size: .85rem; white-space: pre-wrap; }
 summary { cursor: pointer; font-size: 1.2rem; font-weight: 700; }
 @media (max-width: 640px) { section { padding: .9rem .8rem; } th:first-child,
   td:first-child { position: static; white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } }
@@ -66,13 +67,14 @@ for (const button of document.querySelectorAll("th button")) {
 """
 
 
-def to_html(document: Document) -> str:
-    """One page; it fetches nothing, and its tables sort by a click on a heading."""
+def to_html(document: Document, style: str = "") -> str:
+    """One page; it fetches nothing, and its tables sort by a click on a heading. `style` is CSS that goes last."""
     sections = "\n".join(_section(section) for section in document.sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{escape(document.title)}</title>\n<style>{_STYLE}</style>\n</head>\n'
+        f'<link rel="icon" href="data:,">\n<title>{escape(document.title)}</title>\n'
+        f"<style>{_STYLE}{style}</style>\n</head>\n"
         f'<body>\n<main>\n<h1>{escape(document.title)}</h1>\n<p class="lead">{escape(document.lead)}</p>\n'
         f"{sections}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
     )
@@ -80,6 +82,8 @@ def to_html(document: Document) -> str:
 
 def _section(section: Section) -> str:
     parts = [f"<p>{escape(text)}</p>" for text in section.text]
+    if section.code:
+        parts.append(f"<pre>{escape(section.code)}</pre>")
     if section.notes:
         parts.append('<ul class="notes">' + "".join(f"<li>{escape(note)}</li>" for note in section.notes) + "</ul>")
     parts += [_grid(grid) for grid in section.grids]
@@ -115,6 +119,6 @@ def _cell(cell: Cell, right: bool) -> str:
 def _picture(picture: Picture) -> str:
     encoded = base64.b64encode(picture.png).decode("ascii")
     return (
-        f'<figure><img alt="{escape(picture.caption, quote=True)}" src="data:image/png;base64,{encoded}">'
+        f'<figure><img alt="{escape(picture.caption, quote=True)}" src="data:image/{picture.kind};base64,{encoded}">'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )

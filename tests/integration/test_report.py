@@ -1,0 +1,200 @@
+"""Reports of studies on real stores: what stands in the README, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toys
+from recorded_runs import Recorder, level
+
+from seglab.comparison.compare import compare, open_runs
+from seglab.comparison.settings import CompareSettings
+from seglab.errors import ConfigError, TrackingError
+from seglab.reporting.readme import BEGIN, END, TO_BE_WRITTEN
+from seglab.reporting.report import write_report
+
+ROOT = Path(__file__).parents[2]
+STUDY = """# @package _global_
+# python train.py -m experiment=grid
+# Does the focal loss win,
+# and is that luck?
+hydra:
+  sweeper:
+    params:
+      loss: dice,focal
+      seed: 0,1
+"""
+
+
+class Bench:
+    """A folder of studies beside a store with the runs of one of them."""
+
+    def __init__(self, folder: Path):
+        self.recorder = Recorder(toys.fresh_store(folder / "mlruns"))
+        self.studies = folder / "experiments"
+        self.folder = self.studies / "grid"
+        self.folder.mkdir(parents=True)
+        (self.folder / "study.yaml").write_text(STUDY)
+
+    def run(self, loss: str, mean: float, seed: int, **changes: object) -> str:
+        tags = {"study": "grid", "git_commit": "abcdef0123456789", "processor_seconds": "90"}
+        return self.recorder.run(level(mean), loss=loss, seed=seed, tags=tags, **changes)  # type: ignore[arg-type]
+
+    def report(self, **options: object) -> list[Path]:
+        options = {"resamples": 400, "cases": 0, **options}
+        return write_report("grid", directory=self.recorder.store.directory, studies=self.studies, **options)  # type: ignore[arg-type]
+
+    @property
+    def readme(self) -> str:
+        return (self.folder / "README.md").read_text()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def ids(bench: Bench) -> dict[tuple[str, int], str]:
+    means = {"DiceLoss": 0.6, "FocalLoss": 0.7}
+    return {(loss, seed): bench.run(loss, mean, seed) for loss, mean in means.items() for seed in (0, 1)}
+
+
+def table_row(text: str, beginning: str) -> list[str]:
+    line = next(line for line in text.splitlines() if re.match(rf"\| \**{re.escape(beginning)}", line))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_number_is_that_of_the_store(bench: Bench, ids: dict[tuple[str, int], str]) -> None:
+    bench.report()
+    text = bench.readme
+    means = [np.mean(list(level(0.7)(seed).values())) for seed in (0, 1)]
+    best = table_row(text, "UNet_FocalLoss_Adam")
+    assert best[:3] == [
+        "**UNet_FocalLoss_Adam**",
+        "best",
+        f"**{np.mean(means):.3f} ± {np.std(means, ddof=1):.3f}**",
+    ]
+    assert best[3:] == ["", "", "40 s", ", ".join(ids["FocalLoss", seed][:8] for seed in (0, 1))]
+    settings = CompareSettings(study="grid", resamples=400)
+    found = compare(settings, open_runs(settings, bench.recorder.store.directory))
+    row = found.compositions.set_index("composition").loc["UNet_DiceLoss_Adam"]
+    worse = table_row(text, "UNet_DiceLoss_Adam")
+    assert worse[1] == "worse"
+    low, high = row["difference_low"], row["difference_high"]
+    assert worse[3] == f"−{-row['difference']:.3f} [−{-low:.3f}, −{-high:.3f}]"
+    effect = found.effects.iloc[0]
+    change = table_row(text, "loss |")
+    assert change[1] == "FocalLoss instead of DiceLoss"
+    assert f"+{effect['difference']:.3f}" in change[3]
+    assert all(run_id in text for run_id in ids.values())
+    # four runs of a minute each, begun a millisecond apart, 90 s of processor time each
+    assert table_row(text, "wall time")[1] == "4.0 min in all, 60 s a run"
+    assert table_row(text, "processor time")[1] == "6.0 min in all"
+    assert table_row(text, "first start")[1].startswith("60 s, from 2023-11-14 22:13 UTC")
+    assert table_row(text, "code")[1] == "abcdef012345"
+    assert table_row(text, "machine")[1] == "not recorded"
+
+
+def test_question_command_and_factors_are_the_study_files(bench: Bench, ids: dict[tuple[str, int], str]) -> None:
+    bench.report()
+    assert "\nDoes the focal loss win, and is that luck?\n" in bench.readme
+    assert "```\npython train.py -m experiment=grid\npython scripts/report.py study=grid\n```" in bench.readme
+    assert "- loss: dice,focal\n- seed: 0,1\n" in bench.readme
+
+
+def test_what_a_person_has_concluded_is_kept_and_the_rest_written_anew(
+    bench: Bench, ids: dict[tuple[str, int], str]
+) -> None:
+    bench.report()
+    first = bench.readme
+    assert f"{BEGIN}\n{TO_BE_WRITTEN}\n{END}" in first
+    concluded = "The focal loss wins.\n\n- by a tenth, for **every** seed | really"
+    (bench.folder / "README.md").write_text(first.replace(TO_BE_WRITTEN, concluded))
+    bench.report()
+    assert bench.readme == first.replace(TO_BE_WRITTEN, concluded)
+    bench.run("DiceLoss", 0.6, 2)
+    bench.report()
+    assert f"{BEGIN}\n{concluded}\n{END}" in bench.readme
+    assert table_row(bench.readme, "runs |")[1] == "5 finished"
+
+
+def test_writing_again_changes_no_byte(bench: Bench, ids: dict[tuple[str, int], str]) -> None:
+    files = bench.report()
+    before = {path: path.read_bytes() for path in files if path.suffix != ".pdf"}
+    stale = bench.folder / "pictures" / "of_an_earlier_report.png"
+    stale.write_bytes(b"old")
+    bench.report()
+    assert {path: path.read_bytes() for path in before} == before
+    assert not stale.exists()
+
+
+def test_pictures_are_there_linked_and_small(bench: Bench, ids: dict[tuple[str, int], str]) -> None:
+    bench.report()
+    linked = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", bench.readme)
+    assert {Path(name).stem for name in linked} == {"curves", "cases"}
+    for name in linked:
+        assert 1000 < (bench.folder / name).stat().st_size <= 150_000
+
+
+def test_unfinished_runs_are_listed(bench: Bench, ids: dict[tuple[str, int], str]) -> None:
+    failed = bench.run("DiceLoss", 0.6, 2, status="FAILED")
+    going = bench.run("DiceLoss", 0.6, 3, status="RUNNING")
+    bench.report()
+    assert table_row(bench.readme, "runs |")[1] == "4 finished, 1 failed, 1 running"
+    assert table_row(bench.readme, failed)[3] == "FAILED"
+    assert table_row(bench.readme, going)[3] == "RUNNING"
+
+
+@pytest.mark.parametrize("marks", ["", BEGIN, END + "\n" + BEGIN, f"{BEGIN}\n{BEGIN}\n{END}"])
+def test_a_readme_of_somebody_elses_is_not_written_over(
+    bench: Bench, ids: dict[tuple[str, int], str], marks: str
+) -> None:
+    (bench.folder / "README.md").write_text(f"# Mine\n{marks}\n")
+    with pytest.raises(ConfigError, match="would be written over"):
+        bench.report()
+    assert bench.readme == f"# Mine\n{marks}\n"
+
+
+def test_an_unknown_study_names_those_that_are_there(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'grid'"):
+        write_report("gird", directory=bench.recorder.store.directory, studies=bench.studies)
+
+
+def test_a_study_without_finished_runs_says_what_became_of_them(bench: Bench) -> None:
+    bench.run("DiceLoss", 0.6, 0, status="FAILED")
+    with pytest.raises(TrackingError, match="1 FAILED"):
+        bench.report()
+    assert not (bench.folder / "README.md").exists()
+
+
+def test_a_study_that_was_never_run(bench: Bench) -> None:
+    with pytest.raises(ConfigError, match="no run of this study"):
+        bench.report()
+
+
+def test_one_run_is_no_study(bench: Bench) -> None:
+    bench.run("DiceLoss", 0.6, 0)
+    with pytest.raises(TrackingError, match="too few runs"):
+        bench.report()
+
+
+@pytest.mark.parametrize(("text", "said"), [("a: 1\n", "asks no question"), ("# Why?\na: [\n", "cannot be read")])
+def test_a_study_file_that_does_not_do(bench: Bench, text: str, said: str) -> None:
+    (bench.folder / "study.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        bench.report()
+
+
+def test_the_command_tells_mistakes_in_one_message(tmp_path: Path) -> None:
+    words = [sys.executable, str(ROOT / "scripts" / "report.py"), "study=no_such", "--runs", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: an unknown study")
+    assert "loss_study" in done.stderr
+    assert "Traceback" not in done.stderr
