@@ -92,13 +92,13 @@ class Checkout:
         }
 
 
-def wait_for(happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def wait_for(happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300) -> None:
     """Waits until it has happened while the process runs."""
     end = time.monotonic() + seconds
     while not happened():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def children(process: subprocess.Popen[str]) -> list[psutil.Process]:

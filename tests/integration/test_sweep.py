@@ -44,6 +44,15 @@ def test_a_failing_job_is_named_and_stops_no_other(checkout: Checkout) -> None:
     assert len(checkout.jobs()) == 2
     assert len(checkout.parents()) == 1
     assert checkout.store.run(finished.info.run_id).info.end_time == finished.info.end_time
+    status = checkout.finish(checkout.start(f"study={parent.info.run_name}", script="scripts/sweep_status.py"))
+    assert status.returncode == 1, status.stderr
+    row = next(line for line in status.stdout.splitlines() if line.startswith(f"│ {parent.data.tags['sweep_id']}"))
+    counts = row.split("│")
+    assert [word.strip() for word in counts[2:9]] == ["4", "1", "0", "3", "0", "0", "ended"]
+    assert f"failed     job 2 of {parent.data.tags['sweep_id']}  {failed.info.run_id}  TrainingError" in status.stdout
+    wrong = checkout.finish(checkout.start("study=another", script="scripts/sweep_status.py"))
+    assert wrong.returncode == 2
+    assert f"sweeps of {parent.info.run_name}" in wrong.stderr
     assert [path.name for path in checkout.folder.iterdir() if path.name in ("multirun", "outputs", "hydra")] == []
 
 
@@ -77,6 +86,7 @@ def test_kill_9_of_the_launcher_and_a_relaunch_give_the_unbroken_sweep(tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_kill_9_of_launcher_and_job_gives_six_finished_runs_and_no_seventh(tmp_path: Path) -> None:
     unbroken, broken = Checkout(tmp_path / "unbroken"), Checkout(tmp_path / "broken")
     assert unbroken.sweep(*SIX).returncode == 0
@@ -119,8 +129,9 @@ def test_an_interrupted_sweep_stops_its_job_which_saves(checkout: Checkout) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_eight_jobs_on_one_fresh_store_at_once(checkout: Checkout) -> None:
-    done = checkout.sweep("seed=range(8)", "trainer.epochs=2", "launcher=local", "launcher.jobs=8")
+    done = checkout.sweep("seed=range(0,8)", "trainer.epochs=2", "launcher=local", "launcher.jobs=8")
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(checkout.jobs("FINISHED")) == 8
     fresh = Checkout(checkout.folder.parent / "fresh")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from seglab.config import Config
-from seglab.data.digest import digest_files, digest_values
+from seglab.data.digest import digest_files, digest_values, remembered
+from seglab.data.material import SUMS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # Where things are kept and how fast they are prepared; no result depends on it.
@@ -46,6 +48,9 @@ class JobIdentity:
         if key not in self._known:
             source = config.data.build()
             groups = [(case.id, case.group) for case in source.cases]
+            files = any(case.image for case in source.cases)
             split = {name: list(ids) for name, ids in source.split.items()} if source.split is not None else None
-            self._known[key] = source.digest(), digest_values({"groups": groups, "split": split})
+            with remembered(Path(config.data_card.cache_dir) / SUMS) if files else nullcontext():
+                digest = str(source.digest())
+            self._known[key] = digest, digest_values({"groups": groups, "split": split})
         return self._known[key]

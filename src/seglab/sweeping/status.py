@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,7 @@ def _status(store: Store, parent: Run) -> SweepStatus:
 
 
 def _jobs(store: Store, run_id: str) -> list[dict[str, Any]]:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with tempfile.TemporaryDirectory() as folder:
         try:
             file = store.client.download_artifacts(run_id, JOBS_FILE, folder)
@@ -130,7 +132,8 @@ def _jobs(store: Store, run_id: str) -> list[dict[str, Any]]:
 def status_table(statuses: list[SweepStatus]) -> Table:
     """One line for each sweep."""
     drawn = Table(title=statuses[0].study, title_justify="left")
-    for column in ("sweep", "jobs", "done", "pruned", "failed", "running", "left", "launcher", "time left"):
+    drawn.add_column("sweep", no_wrap=True)
+    for column in ("jobs", "done", "pruned", "failed", "running", "left", "launcher", "time left"):
         drawn.add_column(column)
     for one in statuses:
         counts = (one.total, one.finished, one.pruned, one.failed, one.running, one.left)
