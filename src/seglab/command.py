@@ -44,7 +44,14 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)
+        @functools.wraps(task)
+        def job(cfg: DictConfig) -> Any:
+            try:
+                return task(cfg)
+            except SeglabError as error:  # Hydra would print words of its own before it
+                _leave(error)
+
+        composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
 
         @functools.wraps(task)
         def entry() -> None:
