@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 STATIONS = [
     {"errors", "constraints"},
     {"task", "signatures", "schema"},
+    {"coherence"},
     {"config", "confusion"},
     {"command"},
     {"reproducibility"},
@@ -24,7 +25,7 @@ STATIONS = [
     {"inference"},
     {"evaluation"},
     {"comparison", "explore"},
-    {"registry"},
+    {"registry", "reporting"},
     {"resuming"},
     {"experiment"},
     {"sweeping", "reproduction"},
@@ -33,7 +34,18 @@ STATIONS = [
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
-LIGHT = {"errors", "constraints", "task", "signatures", "schema", "config", "command", "confusion", "reproducibility"}
+LIGHT = {
+    "errors",
+    "constraints",
+    "task",
+    "signatures",
+    "schema",
+    "coherence",
+    "config",
+    "command",
+    "confusion",
+    "reproducibility",
+}
 
 
 def modules() -> list[Path]:

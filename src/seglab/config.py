@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
+from seglab.coherence import check_together
 from seglab.constraints import NonNegativeInt, PositiveFloat
 from seglab.errors import ConfigError, nearest
 from seglab.schema import (
@@ -60,6 +61,7 @@ _PLAIN = ("precision", "trainer", "tracking")
 _ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
 # Settings that cannot change a result and so are no part of a run's identity.
 _NOT_IDENTITY = ("run_name", "resume", "tracking")
+_NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,16 @@ class Config:
     resolved: Mapping[str, Any]
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of everything that can change a result: the whole config less names, store and resume."""
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change a result: the whole config less names, store, resume, cache and workers."""
         kept = {key: value for key, value in self.resolved.items() if key not in _NOT_IDENTITY}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        kept["data"] = {key: value for key, value in kept["data"].items() if key not in _NOT_DATA_IDENTITY}
+        return kept
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `identity`."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
@@ -144,7 +152,13 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         resolved=resolved,
         **parts,
     )
-    _check_together(config)
+    check_together(
+        data_card,
+        model_card,
+        config.trainer,
+        names=(config.data.name, config.model.name),
+        warmup_epochs=config.schedule.arguments.get("warmup_epochs", 0),
+    )
     return config
 
 
@@ -227,83 +241,3 @@ def _from_pydantic(error: ValidationError, where: str, found: Any) -> ConfigErro
         expected=expected,
         remedy=remedy or f"set {where} to such a value",
     )
-
-
-def _check_together(config: Config) -> None:
-    """Settings that are each fine and cannot go together."""
-    data, model, trainer = config.data_card, config.model_card, config.trainer
-    if model.rank != data.rank:
-        fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, conv3d, vnet"
-        raise ConfigError(
-            f"a {model.rank}D model on {data.rank}D data",
-            where="model.rank, data.rank",
-            found=f"model={config.model.name} is {model.rank}D, data={config.data.name} is {data.rank}D",
-            expected="the same rank",
-            remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
-        )
-    if len(data.size) != data.rank:
-        raise ConfigError(
-            "an input size of the wrong rank",
-            where="data.size",
-            found=data.size,
-            expected=f"{data.rank} numbers, one for each axis",
-            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
-        )
-    valid = [-(-n // model.size_multiple) * model.size_multiple for n in data.size]
-    if valid != data.size:
-        raise ConfigError(
-            f"an input size that {config.model.name} cannot halve",
-            where="data.size",
-            found=data.size,
-            expected=f"multiples of {model.size_multiple} (model.size_multiple)",
-            remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
-        )
-    if data.foreground_share and data.fit == "resize":
-        raise ConfigError(
-            "patches around the foreground, where whole images are taken",
-            where="data.foreground_share",
-            found=f"{data.foreground_share} with data.fit=resize",
-            expected="0 for whole images",
-            remedy="data.fit=patch, or data.foreground_share=0.0",
-        )
-    shares = data.split
-    if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
-        raise ConfigError(
-            "split shares that do not make a whole",
-            where="data.split",
-            found=f"train {shares.train} + val {shares.val} + test {shares.test}",
-            expected="a sum of 1 with train above 0",
-            remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
-        )
-    _check_monitor(config)
-    warmup = config.schedule.arguments.get("warmup_epochs", 0)
-    if warmup and warmup >= trainer.epochs:
-        raise ConfigError(
-            "a warm-up that never ends",
-            where="schedule.warmup_epochs",
-            found=f"{warmup} of {trainer.epochs} epochs",
-            expected=f"fewer than trainer.epochs={trainer.epochs}",
-            remedy="shorten the warm-up or train longer",
-        )
-
-
-def _check_monitor(config: Config) -> None:
-    monitor = config.trainer.monitor
-    known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
-    base, _, a_class = monitor.partition("/")
-    if base not in known or (a_class and base.endswith("loss")):
-        raise ConfigError(
-            "a monitored metric that does not exist",
-            where="trainer.monitor",
-            found=monitor,
-            expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
-            remedy=nearest(monitor, known) or "trainer.monitor=val_dice",
-        )
-    if base.startswith("val_") and config.data_card.split.val == 0 and not config.data_card.validate_on_train:
-        raise ConfigError(
-            "a monitored metric without validation cases",
-            where="trainer.monitor",
-            found=f"{monitor} with data.split.val=0",
-            expected="a validation share above 0, or a metric of the training split",
-            remedy="data.split.val=0.15, or trainer.monitor=train_dice",
-        )

@@ -161,6 +161,8 @@ def _announce(config: Config, material: Material, tracker: Tracker, model: keras
 
 def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model) -> None:
     """Data sets, environment and model summary: what the run began with."""
+    from seglab.models.card import forward_flops
+
     source = str(config.data.arguments.get("root", config.data.target))
     for name, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
         cases = material.cases(name)
@@ -172,7 +174,7 @@ def _record_inputs(config: Config, material: Material, tracker: Tracker, model: 
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=110)
     tracker.log_text("\n".join(lines), "model_summary.txt")
-    tracker.set_tags({"parameters": model.count_params()})
+    tracker.set_tags({"parameters": model.count_params(), "flops": forward_flops(model)})
 
 
 def _record_pictures(material: Material, tracker: Tracker, batches: Any) -> None:
@@ -220,7 +222,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     saved = save_bundle(tracker.work_dir / "bundle", model, bundle)
     predictor = Predictor.load(saved)
     example = input_example(bundle)
-    tracker.log_bundle(saved, example=example, prediction=predictor.predict(example[0])[None])
+    tracker.log_bundle(saved, example=example, prediction=predictor.predict(example[0], bundle.spacing)[None])
     name = "test" if material.split.test else "val"
     cases = material.cases(name)
     with Progress(console=console, transient=True) as bar:

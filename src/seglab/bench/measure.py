@@ -217,10 +217,17 @@ def _peak_mb(command: Sequence[str], folder: str) -> float:
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def _windows(rounds: int, torch: str | None) -> list[Ratio]:
+    from seglab.bench.windows import windows  # which uses this module
+
+    return windows(max(rounds // 3, 3), torch)
+
+
 PARTS: dict[str, Callable[[int, str | None], list[Ratio]]] = {
     "step2d": lambda rounds, torch: step(2, rounds, torch),
     "step3d": lambda rounds, torch: step(3, rounds, torch),
     "fit": lambda rounds, torch: fit(rounds),
     "start": lambda rounds, torch: start(max(rounds // 3, 3)),
     "memory": lambda rounds, torch: memory(1),
+    "windows": lambda rounds, torch: _windows(rounds, torch),
 }

@@ -1,0 +1,120 @@
+"""Settings that are each fine and cannot go together, told before anything is loaded or read."""
+
+from __future__ import annotations
+
+from seglab.errors import ConfigError, nearest
+from seglab.schema import DataCard, ModelCard, TrainerSettings
+
+
+def check_together(
+    data: DataCard,
+    model: ModelCard,
+    trainer: TrainerSettings,
+    *,
+    names: tuple[str, str],
+    warmup_epochs: float,
+) -> None:
+    """Refuse what cannot work together.
+
+    Args:
+        data, model, trainer: the checked sections.
+        names: display names of data and model, for messages.
+        warmup_epochs: of the schedule, 0 without one.
+
+    Raises:
+        ConfigError: names the settings, what was found and what to do.
+    """
+    data_name, model_name = names
+    if model.rank != data.rank:
+        fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, conv3d, vnet"
+        raise ConfigError(
+            f"a {model.rank}D model on {data.rank}D data",
+            where="model.rank, data.rank",
+            found=f"model={model_name} is {model.rank}D, data={data_name} is {data.rank}D",
+            expected="the same rank",
+            remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
+        )
+    if len(data.size) != data.rank:
+        raise ConfigError(
+            "an input size of the wrong rank",
+            where="data.size",
+            found=data.size,
+            expected=f"{data.rank} numbers, one for each axis",
+            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
+        )
+    valid = [-(-n // model.size_multiple) * model.size_multiple for n in data.size]
+    if valid != data.size:
+        raise ConfigError(
+            f"an input size that {model_name} cannot halve",
+            where="data.size",
+            found=data.size,
+            expected=f"multiples of {model.size_multiple} (model.size_multiple)",
+            remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
+        )
+    if data.foreground_share and data.fit == "resize":
+        raise ConfigError(
+            "patches around the foreground, where whole images are taken",
+            where="data.foreground_share",
+            found=f"{data.foreground_share} with data.fit=resize",
+            expected="0 for whole images",
+            remedy="data.fit=patch, or data.foreground_share=0.0",
+        )
+    shares = data.split
+    if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
+        raise ConfigError(
+            "split shares that do not make a whole",
+            where="data.split",
+            found=f"train {shares.train} + val {shares.val} + test {shares.test}",
+            expected="a sum of 1 with train above 0",
+            remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
+        )
+    _check_spacing_and_folds(data)
+    _check_monitor(trainer.monitor, data)
+    if warmup_epochs and warmup_epochs >= trainer.epochs:
+        raise ConfigError(
+            "a warm-up that never ends",
+            where="schedule.warmup_epochs",
+            found=f"{warmup_epochs} of {trainer.epochs} epochs",
+            expected=f"fewer than trainer.epochs={trainer.epochs}",
+            remedy="shorten the warm-up or train longer",
+        )
+
+
+def _check_spacing_and_folds(data: DataCard) -> None:
+    if data.spacing is not None and (data.rank == 2 or len(data.spacing) != 3):
+        raise ConfigError(
+            "a spacing that the data does not have",
+            where="data.spacing",
+            found=f"{data.spacing} for {data.rank}D data",
+            expected="three lengths in mm for volumes; null for images",
+            remedy="data.spacing=null" if data.rank == 2 else "for example data.spacing=[1,1,1]",
+        )
+    if data.fold is not None and data.fold >= data.folds:
+        raise ConfigError(
+            "a fold that there is not",
+            where="data.fold",
+            found=f"fold {data.fold} of {data.folds}",
+            expected=f"0 to {data.folds - 1}",
+            remedy="the first fold is data.fold=0",
+        )
+
+
+def _check_monitor(monitor: str, data: DataCard) -> None:
+    known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
+    base, _, a_class = monitor.partition("/")
+    if base not in known or (a_class and base.endswith("loss")):
+        raise ConfigError(
+            "a monitored metric that does not exist",
+            where="trainer.monitor",
+            found=monitor,
+            expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
+            remedy=nearest(monitor, known) or "trainer.monitor=val_dice",
+        )
+    if base.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
+        raise ConfigError(
+            "a monitored metric without validation cases",
+            where="trainer.monitor",
+            found=f"{monitor} with data.split.val=0",
+            expected="a validation share above 0, or a metric of the training split",
+            remedy="data.split.val=0.15, or trainer.monitor=train_dice",
+        )
