@@ -59,8 +59,12 @@ class Checkout:
         """Runs a sweep of small jobs to its end."""
         return self.finish(self.start("-m", *SMALL, *words))
 
-    def finish(self, process: subprocess.Popen[str], seconds: float = 500) -> subprocess.CompletedProcess[str]:
-        out, err = process.communicate(timeout=seconds)
+    def finish(self, process: subprocess.Popen[str], seconds: float = 1500) -> subprocess.CompletedProcess[str]:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its jobs end with it
+            raise
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     @property
