@@ -224,10 +224,14 @@ def test_a_lock_is_held_by_the_process_that_was_started_with_it(tmp_path: Path) 
     lock = locked(path)
     assert lock is not None
     assert locked(path) is None
-    holder = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
+    command = Command(
+        [sys.executable, "-c", "import time; time.sleep(60)"], {}, tmp_path / "log", lock, "job", "identity"
+    )
+    holder = LocalExecutor(1).start(command)
     os.close(lock)
     assert locked(path) is None
-    holder.communicate(b"\n")
+    holder.interrupt()
+    holder.stop()
     again = locked(path)
     assert again is not None
     os.close(again)
