@@ -105,7 +105,7 @@ def test_question_command_and_factors_are_the_study_files(bench: Bench, ids: dic
     bench.report()
     assert "\nDoes the focal loss win, and is that luck?\n" in bench.readme
     assert "```\npython train.py -m experiment=grid\npython scripts/report.py study=grid\n```" in bench.readme
-    assert "- loss: dice,focal\n- seed: 0,1\n" in bench.readme
+    assert "| loss | dice, focal |\n| seed | 0, 1 |\n" in bench.readme
 
 
 def test_what_a_person_has_concluded_is_kept_and_the_rest_written_anew(

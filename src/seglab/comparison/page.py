@@ -111,7 +111,8 @@ def _grid(grid: Grid) -> str:
 def _cell(cell: Cell, right: bool) -> str:
     classes = " ".join(name for name, on in (("number", right), ("strong", cell.strong)) if on)
     value = "" if cell.value is None else f' data-value="{cell.value!r}"'
-    text = f'<span class="{cell.tone}">{escape(cell.text)}</span>' if cell.tone else escape(cell.text)
+    words = escape(cell.text).replace("_", "_<wbr>")  # where a long name may be broken
+    text = f'<span class="{cell.tone}">{words}</span>' if cell.tone else words
     kind = f' class="{classes}"' if classes else ""
     return f"<td{kind}{value}>{text}</td>"
 

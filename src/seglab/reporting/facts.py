@@ -65,7 +65,7 @@ def machine_and_time(store: Store, runs: Sequence[Run], unfinished: Sequence[Run
         ("wall time of the finished runs", f"{duration(wall)} in all, {duration(wall / len(runs))} a run"),
         ("processor time of the finished runs", _processor(runs)),
     ]
-    return Grid(["", ""], [[Cell(name), Cell(value)] for name, value in rows])
+    return Grid(["what", "of these runs"], [[Cell(name), Cell(value)] for name, value in rows])
 
 
 def settings(runs: Sequence[Run]) -> Grid:

@@ -15,7 +15,7 @@ from seglab.comparison.judgement import Judgement
 from seglab.comparison.wording import duration, interval, p_value, signed, summary, with_sd
 from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
-from seglab.reporting.study import Study
+from seglab.reporting.study import Study, design
 from seglab.tracking.store import Store
 
 README = "README.md"
@@ -80,7 +80,6 @@ def read_conclusion(folder: Path) -> str | None:
 def readme(report: Report) -> Document:
     """The README as a page: question, command, machine and time, results, pictures, conclusion, runs."""
     study, comparison = report.study, report.comparison
-    swept = [f"{key}: {values}" for key, values in study.factors.items()]
     runs, unfinished = comparison.found.runs, comparison.found.unfinished
     results = [_result(judgement, comparison) for judgement in comparison.judgements]
     plots = [
@@ -90,7 +89,7 @@ def readme(report: Report) -> Document:
     kept = f"{BEGIN}\n{report.conclusion or TO_BE_WRITTEN}\n{END}"
     sections = [
         Section("Question", text=[study.question]),
-        Section("Command", code=commands(report), notes=swept),
+        Section("Command", code=commands(report), grids=[design(study)]),
         Section("Machine and time", grids=[machine_and_time(report.store, runs, unfinished)]),
         *report.chapters(REMARKS),
         *results,
@@ -100,7 +99,10 @@ def readme(report: Report) -> Document:
         Section("Conclusion", text=[kept]),
         *report.chapters(RUNS),
     ]
-    lead = "All but the conclusion is written from the runs by `scripts/report.py`."
+    lead = (
+        "All but the conclusion is written from the runs by `scripts/report.py`, and so is the technical note, "
+        "[note.md](note.md)."
+    )
     return Document(study.name, lead, sections)
 
 

@@ -11,9 +11,11 @@ from rich.console import Console
 
 from seglab.command import STUDIES
 from seglab.comparison.compare import Comparison, compare, open_runs
+from seglab.comparison.document import Document
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.reporting.images import with_small_pictures
+from seglab.reporting.note import make_note, write_note
 from seglab.reporting.readme import PICTURES, Report, pictures_of, read_conclusion, readme, write_readme
 from seglab.reporting.study import load_study
 
@@ -54,7 +56,8 @@ def write_report(
     say("reading and comparing runs")
     report = Report(study, _slim(compare(settings, store, say)), store, conclusion)
     try:
-        return [write_readme(report), *_write_pictures(report)]
+        note = make_note(report, say)
+        return [write_readme(report), *_write_pictures(report, note), *write_note(note, study.folder)]
     except OSError as error:
         raise TrackingError(
             "the report cannot be written",
@@ -84,11 +87,11 @@ def _slim(comparison: Comparison) -> Comparison:
     return replace(comparison, document=replace(document, sections=sections))
 
 
-def _write_pictures(report: Report) -> list[Path]:
-    """The pictures of the README; what lies in their folder besides is of an earlier report."""
+def _write_pictures(report: Report, note: Document) -> list[Path]:
+    """The pictures of README and note; what lies in their folder besides is of an earlier report."""
     folder = report.study.folder / PICTURES
     folder.mkdir(exist_ok=True)
-    pictures = pictures_of(readme(report).sections)
+    pictures = pictures_of([*readme(report).sections, *note.sections])
     for old in folder.glob("*.*"):
         if old.name not in pictures:
             old.unlink()

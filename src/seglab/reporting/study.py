@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from seglab.command import STUDIES
+from seglab.comparison.document import Cell, Grid
 from seglab.errors import ConfigError, nearest
 
 FILE = "study.yaml"
@@ -31,6 +32,12 @@ class Study:
     question: str
     command: str
     factors: Mapping[str, str]
+
+
+def design(study: Study) -> Grid:
+    """What the study varies."""
+    rows = [[Cell(key), Cell(values.replace(",", ", "))] for key, values in study.factors.items()]
+    return Grid(["varied", "values"], rows or [[Cell("nothing"), Cell("")]])
 
 
 def load_study(name: str, studies: Path = STUDIES) -> Study:

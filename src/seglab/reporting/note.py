@@ -1,0 +1,137 @@
+"""The technical note of a study: Markdown, one HTML page, and a PDF where there is a browser to print it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from seglab.comparison.document import Document, Section, to_markdown
+from seglab.comparison.page import to_html
+from seglab.comparison.wording import summary
+from seglab.errors import TrackingError
+from seglab.reporting.approaches import approaches_section, architectures_section
+from seglab.reporting.data_section import data_section, examples_section
+from seglab.reporting.facts import machine_and_time, settings
+from seglab.reporting.images import with_small_pictures
+from seglab.reporting.outlook import best_run, limits_section, next_steps_section
+from seglab.reporting.readme import (
+    CASES,
+    COMPOSITIONS,
+    EFFECTS,
+    PAIRS,
+    PICTURES,
+    PLOTS,
+    REMARKS,
+    RUNS,
+    Report,
+    commands,
+)
+from seglab.reporting.study import design
+
+_STYLE = Path(__file__).with_name("note.css")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_PRINT_SECONDS = 120
+
+
+def make_note(report: Report, say: Callable[[str], None]) -> Document:
+    """The note as a page: what was asked, on what, how, with what result, how far it holds, and what is next."""
+    comparison, study = report.comparison, report.study
+    runs = comparison.found.runs
+    metric = comparison.settings.metric
+    concluded = report.conclusion or "Not written yet: it goes between the two marks of README.md beside this note."
+    training = Section(
+        "Training",
+        text=["How the runs were trained, on which machine, and how long that took."],
+        code=commands(report),
+        grids=[settings(runs), machine_and_time(report.store, runs, comparison.found.unfinished)],
+    )
+    sections = [
+        Section("Question", text=[study.question], grids=[design(study)]),
+        Section(
+            "Answer",
+            text=[*(summary(judgement, metric) for judgement in comparison.judgements), *_paragraphs(concluded)],
+        ),
+        data_section(runs, report.store),
+        approaches_section(runs),
+        architectures_section(runs, report.store, say),
+        training,
+        Section("How the scores are made", text=[_scores(comparison.settings.metric)]),
+        *report.chapters(REMARKS),
+        *report.chapters(COMPOSITIONS),
+        *report.chapters(PAIRS),
+        *report.chapters(EFFECTS),
+        *report.chapters(PLOTS),
+        *report.chapters(CASES),
+        examples_section(best_run(comparison), report.store),
+        limits_section(comparison),
+        next_steps_section(comparison, study, report.store),
+        *[replace(section, folded=False) for section in report.chapters(RUNS)],
+    ]
+    numbered = [
+        with_small_pictures(replace(section, title=f"{number}. {section.title}"))
+        for number, section in enumerate((s for s in sections if s is not None), start=1)
+    ]
+    lead = f"Technical note on {len(runs)} training runs. Every number in it is read from them."
+    return Document(f"{study.name}: {_headline(study.question)}", lead, numbered)
+
+
+def write_note(note: Document, folder: Path) -> list[Path]:
+    """Write note.md, note.html and, with a Chromium, note.pdf; returns the files."""
+    markdown, page = folder / "note.md", folder / "note.html"
+    markdown.write_text(to_markdown(note, PICTURES), encoding="utf-8")
+    page.write_text(to_html(note, _STYLE.read_text(encoding="utf-8")), encoding="utf-8")
+    printed = print_page(page, folder / "note.pdf")
+    return [markdown, page, *([printed] if printed else [])]
+
+
+def print_page(page: Path, target: Path) -> Path | None:
+    """The page as PDF, by the first Chromium on the path; None without one.
+
+    Raises:
+        TrackingError: the browser did not print it; says what it said.
+    """
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is None:
+        return None
+    target.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as profile:
+        words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+        words += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}"]
+        words += ["--no-pdf-header-footer", f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_PRINT_SECONDS, check=False)
+            said = done.stderr
+        except subprocess.TimeoutExpired:
+            said = f"nothing within {_PRINT_SECONDS} s"
+    if not target.exists():
+        raise TrackingError(
+            "the note cannot be printed",
+            where=browser,
+            found=(said.strip().splitlines() or ["no word"])[-1],
+            remedy=f"print {page} from a browser by hand",
+        )
+    return target
+
+
+def _headline(question: str) -> str:
+    """The first sentence."""
+    end = question.find("?")
+    return question[: end + 1] if end > 0 else question
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+
+
+def _scores(metric: str) -> str:
+    return (
+        f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
+        "a run's score is the mean over its cases, a composition's the mean over its runs. A class that neither truth "
+        "nor prediction holds is left out of a case's mean. Differences are paired: same case, same seed. Their 95% "
+        "intervals come from resampling seeds and cases (hierarchical bootstrap), their p from Wilcoxon's signed-rank "
+        "test over cases, corrected by Holm for the number of comparisons."
+    )
