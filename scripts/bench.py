@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from dataclasses import asdict
 from pathlib import Path
 
 from seglab.bench.measure import PARTS
+from seglab.bench.workers import keep
 
 TORCH = Path(".venv-bench/bin/python")
 RESULTS = Path("mlruns/bench")
@@ -33,17 +31,7 @@ def main() -> None:
     for number, part in enumerate(args.only, start=1):
         print(f"[{number}/{len(args.only)}] {part}", flush=True)
         found += PARTS[part](args.rounds, torch)
-    rows = ["| ratio | median | pairs | target | | absolute |", "| --- | --- | --- | --- | --- | --- |"]
-    for r in found:
-        sign, verdict = ("≤" if r.at_most else "≥"), ("met" if r.met else "missed")
-        rows.append(
-            f"| {r.what} | {r.value:.2f} | {r.low:.2f}–{r.high:.2f} | {sign} {r.target:.2f} | {verdict} | {r.detail} |"
-        )
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bench.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    record = {"machine": platform.processor() or platform.machine(), "ratios": [asdict(r) for r in found]}
-    (RESULTS / "bench.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    print("\n".join(["", *rows, "", f"kept in {RESULTS}/bench.md and bench.json"]))
+    keep(found, RESULTS, "bench")
 
 
 if __name__ == "__main__":

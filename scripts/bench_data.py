@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from dataclasses import asdict
 from pathlib import Path
 
 from seglab.bench.data import PARTS, SCENES, VOLUMES, measure
+from seglab.bench.workers import keep
 
 TORCH = Path(".venv-bench/bin/python")
 RESULTS = Path("mlruns/bench")
@@ -29,17 +27,7 @@ def main() -> None:
     if torch is None:
         print(f"no PyTorch at {args.torch_python}: parts road and mri are left out (see requirements-bench.txt)")
     found = measure(args.only, args.rounds, torch, args.scenes, args.volumes)
-    rows = ["| ratio | median | pairs | target | | absolute |", "| --- | --- | --- | --- | --- | --- |"]
-    for r in found:
-        verdict = "met" if r.met else "missed"
-        rows.append(
-            f"| {r.what} | {r.value:.2f} | {r.low:.2f}–{r.high:.2f} | ≥ {r.target:.2f} | {verdict} | {r.detail} |"
-        )
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "bench_data.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    record = {"machine": platform.processor() or platform.machine(), "ratios": [asdict(r) for r in found]}
-    (RESULTS / "bench_data.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    print("\n".join(["", *rows, "", f"kept in {RESULTS}/bench_data.md and bench_data.json"]))
+    keep(found, RESULTS, "bench_data")
 
 
 if __name__ == "__main__":

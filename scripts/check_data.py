@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from seglab.command import EXIT_MISTAKE, command
+from seglab.command import command
+from seglab.errors import EXIT_MISTAKE
 
 
-@command(config_name="train")
+@command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Check the composed config's data set and print a table of findings."""
     from seglab.config import load_config

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from seglab.command import command
 
 
-@command(config_name="train")
+@command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Write the page of the composed config's data set."""
     from seglab.config import load_config

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from seglab.command import command
 
 
-@command(config_name="train")
+@command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Print the card of the composed config's model for its data, at its precision and batch size."""
     from seglab.config import load_config

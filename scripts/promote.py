@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from seglab.errors import ConfigError, SeglabError, nearest
+from seglab.errors import ConfigError, nearest, run_script
 
 RUNS = Path("mlruns")
 SETTINGS = ("run", "name", "gate", "reason", "tracking_uri")
@@ -51,8 +50,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except SeglabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

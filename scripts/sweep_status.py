@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from rich.console import Console
 
-from seglab.errors import SeglabError
+from seglab.errors import run_script
 
 
 def main() -> int:
@@ -22,11 +21,7 @@ def main() -> int:
     from seglab.sweeping.status import status_table, sweep_statuses
 
     console = Console(highlight=False, soft_wrap=True)
-    try:
-        statuses = sweep_statuses(given.runs.absolute(), given.study.removeprefix("study="), given.uri)
-    except SeglabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    statuses = sweep_statuses(given.runs.absolute(), given.study.removeprefix("study="), given.uri)
     console.print(status_table(statuses))
     for one in statuses:
         for job, run_id, reason in one.failures:
@@ -35,4 +30,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

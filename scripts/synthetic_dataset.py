@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from rich.progress import Progress
 
 from seglab.data.layouts import FEWEST_CASES, LAYOUTS, write_dataset
-from seglab.errors import SeglabError
+from seglab.errors import run_script
 
 
 def main() -> None:
@@ -37,8 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except SeglabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_script(main)

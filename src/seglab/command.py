@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.errors import ConfigError, SeglabError, nearest
+from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, nearest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -25,8 +25,6 @@ STUDIES = ROOT / "experiments"
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
 EXIT_FAILED_JOBS = 1
-EXIT_MISTAKE = 2
-EXIT_INTERRUPTED = 130
 # Groups whose settings Hydra keeps under another name.
 _HYDRA_GROUPS = {"launcher.": "hydra.launcher.", "search.": "hydra.sweeper."}
 _PR_SET_PDEATHSIG = 1
@@ -36,11 +34,15 @@ class SweepFailed(Exception):
     """Jobs of a sweep that did not finish; the message names them."""
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def command(config_name: str, about: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of the composed config a command line entry point.
 
     A user's mistake prints one message and leaves with code 2; Ctrl-C leaves with 130, and an exception that carries
     an `exit_code` (SIGTERM: 143) with that. Anything else is our own mistake and shows its traceback.
+
+    Args:
+        config_name: which yaml in `conf/` is composed.
+        about: what `--help` says instead of the config's own page, for another verb on the words of `train.py`.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -55,6 +57,9 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
         @functools.wraps(task)
         def entry() -> None:
+            if about is not None and {"-h", "--help"} & set(sys.argv[1:]):
+                print(f"{about.strip()}\n\nEvery setting is that of a run: python train.py --help, --cfg job")
+                return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
             _end_with_launcher()
             sys.argv[1:] = [_in_hydra(word) for word in sys.argv[1:]]

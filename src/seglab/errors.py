@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
 
 
 class SeglabError(Exception):
@@ -49,6 +53,18 @@ class TrackingError(SeglabError):
 
 class TrainingError(SeglabError):
     """Training that cannot go on, such as a loss that is not finite."""
+
+
+def run_script(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command and leave with its code: 2 and one message for a user's mistake, 130 after Ctrl-C."""
+    try:
+        code = main()
+    except SeglabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = EXIT_MISTAKE
+    except KeyboardInterrupt as stop:
+        code = getattr(stop, "exit_code", EXIT_INTERRUPTED)
+    sys.exit(code)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

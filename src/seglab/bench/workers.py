@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -46,6 +48,21 @@ def ratio(
     """The median of the pairwise ratios `above[i] / below[i]`."""
     pairs = [a / b for a, b in zip(above, below, strict=True)]
     return Ratio(what, statistics.median(pairs), min(pairs), max(pairs), target, at_most, detail)
+
+
+def keep(found: Sequence[Ratio], folder: Path, name: str) -> None:
+    """Print the ratios as a table and keep it as `<name>.md` and `<name>.json` in `folder`."""
+    rows = ["| ratio | median | pairs | target | | absolute |", "| --- | --- | --- | --- | --- | --- |"]
+    for r in found:
+        sign, verdict = ("≤" if r.at_most else "≥"), ("met" if r.met else "missed")
+        rows.append(
+            f"| {r.what} | {r.value:.2f} | {r.low:.2f}–{r.high:.2f} | {sign} {r.target:.2f} | {verdict} | {r.detail} |"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    record = {"machine": platform.processor() or platform.machine(), "ratios": [asdict(r) for r in found]}
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    print("\n".join(["", *rows, "", f"kept in {folder}/{name}.md and {name}.json"]))
 
 
 class Worker:
