@@ -6,16 +6,12 @@ import json
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from seglab.config import Config
 from seglab.data.digest import digest_files, digest_values, remembered
 from seglab.data.material import SUMS
 
 PACKAGE = Path(__file__).resolve().parents[1]
-# Where things are kept and how fast they are prepared; no result depends on it.
-_NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
-_NOT_IDENTITY = ("run_name", "resume", "tracking")
 
 
 @cache
@@ -38,10 +34,8 @@ class JobIdentity:
 
     def of(self, config: Config) -> str:
         """The identity of one job; raises `DataError` when its data cannot be used."""
-        settings: dict[str, Any] = {key: value for key, value in config.resolved.items() if key not in _NOT_IDENTITY}
-        settings["data"] = {key: value for key, value in settings["data"].items() if key not in _NOT_DATA_IDENTITY}
         data, cases = self._material(config)
-        return digest_values({"config": settings, "data": data, "cases": cases, "code": code_digest()})
+        return digest_values({"config": config.identity, "data": data, "cases": cases, "code": code_digest()})
 
     def _material(self, config: Config) -> tuple[str, str]:
         key = json.dumps([config.data.target, dict(config.data.arguments)], sort_keys=True)
