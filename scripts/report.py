@@ -21,11 +21,15 @@ def main() -> int:
     if given.cases < 0:
         parser.error("--cases: 0 or more")
 
-    from seglab.reporting.report import run_report
+    from seglab.reporting.study import load_study
 
+    name = given.study.removeprefix("study=")
     try:
+        load_study(name)  # a wrong name is told before anything heavy is loaded
+        from seglab.reporting.report import run_report
+
         run_report(
-            given.study.removeprefix("study="),
+            name,
             metric=given.metric,
             cases=given.cases,
             directory=given.runs.absolute(),

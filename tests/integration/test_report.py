@@ -55,7 +55,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no browser: to print takes seconds
     return Bench(tmp_path)
 
 
@@ -89,7 +90,7 @@ def test_every_number_is_that_of_the_store(bench: Bench, ids: dict[tuple[str, in
     low, high = row["difference_low"], row["difference_high"]
     assert worse[3] == f"−{-row['difference']:.3f} [−{-low:.3f}, −{-high:.3f}]"
     effect = found.effects.iloc[0]
-    change = table_row(text, "loss |")
+    change = table_row(text, "loss | FocalLoss")
     assert change[1] == "FocalLoss instead of DiceLoss"
     assert f"+{effect['difference']:.3f}" in change[3]
     assert all(run_id in text for run_id in ids.values())
@@ -106,6 +107,39 @@ def test_question_command_and_factors_are_the_study_files(bench: Bench, ids: dic
     assert "\nDoes the focal loss win, and is that luck?\n" in bench.readme
     assert "```\npython train.py -m experiment=grid\npython scripts/report.py study=grid\n```" in bench.readme
     assert "| loss | dice, focal |\n| seed | 0, 1 |\n" in bench.readme
+
+
+def test_the_note_says_what_it_cannot_know_and_holds_the_conclusion(
+    bench: Bench, ids: dict[tuple[str, int], str]
+) -> None:
+    files = bench.report()
+    assert [file.name for file in files if file.parent == bench.folder] == ["README.md", "note.md", "note.html"]
+    note = (bench.folder / "note.md").read_text()
+    assert note.startswith("# grid: Does the focal loss win, and is that luck?\n")
+    titles = re.findall(r"^## \d+\. ([\w ]+)", note, re.MULTILINE)
+    for wanted in ("Question", "Answer", "Data", "Approaches", "Architectures", "Training", "Limits", "Next steps"):
+        assert wanted in titles
+    assert "UNet is not drawn: the run has no model bundle." in note
+    assert "Not written yet" in note
+    assert "4 of 4 runs had their best val_dice in the last epoch" in note
+    assert "12 test cases are few" in note
+    readme = bench.readme.replace(TO_BE_WRITTEN, "Yes, it wins.")
+    (bench.folder / "README.md").write_text(readme)
+    bench.report()
+    assert "\nYes, it wins.\n" in (bench.folder / "note.md").read_text()
+
+
+def test_jobs_that_were_never_begun_are_counted(bench: Bench) -> None:
+    client = bench.recorder.store.client
+    parent = client.create_run(
+        bench.recorder.store.experiment_id("seglab"), tags={"sweep_digest": "d", "sweep_jobs": "6", "study": "grid"}
+    )
+    for job, (loss, mean) in enumerate({"DiceLoss": 0.6, "FocalLoss": 0.7}.items()):
+        run = bench.run(loss, mean, 0)
+        client.set_tag(run, "mlflow.parentRunId", parent.info.run_id)
+        client.set_tag(run, "job_identity", str(job))
+    bench.report()
+    assert "4 jobs were never begun" in (bench.folder / "note.md").read_text()
 
 
 def test_what_a_person_has_concluded_is_kept_and_the_rest_written_anew(

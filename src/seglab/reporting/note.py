@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from seglab.comparison.document import Document, Section, to_markdown
+from seglab.comparison.document import Document, Grid, Section, to_markdown
 from seglab.comparison.page import to_html
+from seglab.comparison.tables import locate
 from seglab.comparison.wording import summary
 from seglab.errors import TrackingError
 from seglab.reporting.approaches import approaches_section, architectures_section
@@ -35,6 +36,7 @@ from seglab.reporting.study import design
 _STYLE = Path(__file__).with_name("note.css")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PRINT_SECONDS = 120
+_COLUMNS = 14  # more do not fit on a page
 
 
 def make_note(report: Report, say: Callable[[str], None]) -> Document:
@@ -61,7 +63,7 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
         training,
         Section("How the scores are made", text=[_scores(comparison.settings.metric)]),
         *report.chapters(REMARKS),
-        *report.chapters(COMPOSITIONS),
+        *[_narrow(section, locate(metric).column) for section in report.chapters(COMPOSITIONS)],
         *report.chapters(PAIRS),
         *report.chapters(EFFECTS),
         *report.chapters(PLOTS),
@@ -115,6 +117,24 @@ def print_page(page: Path, target: Path) -> Path | None:
             remedy=f"print {page} from a browser by hand",
         )
     return target
+
+
+def _narrow(section: Section, column: str) -> Section:
+    """The section with the classes in a table of their own, where all columns together are too wide for paper."""
+    beginning = column.partition("/")[0] + "/"
+    grids: list[Grid] = []
+    for grid in section.grids:
+        classes = [i for i, name in enumerate(grid.columns) if name.startswith(beginning)]
+        if len(grid.columns) <= _COLUMNS or not classes:
+            grids.append(grid)
+            continue
+        for chosen, caption in (
+            ([i for i in range(len(grid.columns)) if i not in classes], grid.caption),
+            ([0, *classes], f"{column.partition('/')[0]} of each class; the best of each is bold."),
+        ):
+            names = [grid.columns[i].removeprefix(beginning) for i in chosen]
+            grids.append(Grid(names, [[row[i] for i in chosen] for row in grid.rows], caption))
+    return replace(section, grids=grids)
 
 
 def _headline(question: str) -> str:
