@@ -33,11 +33,12 @@ def approaches_section(runs: Sequence[Run]) -> Section:
         used = dict.fromkeys(
             (run.params.get(f"{group}.name", "?"), run.params.get(f"{group}._target_", "")) for run in runs
         )
-        for name, target in used:
+        for target in dict.fromkeys(target for _, target in used):
             fact = known_approaches()[group].get(target, {})
             source = f"{fact['source']}, {fact['address']}" if fact else "no source is known to seglab"
-            rows.append([Cell(group), Cell(name), Cell(fact.get("idea", "–")), Cell(source)])
-    return Section("Approaches", grids=[Grid(["", "name", "idea", "source"], rows)])
+            names = ", ".join(name for name, of in used if of == target)
+            rows.append([Cell(group), Cell(names), Cell(fact.get("idea", "–")), Cell(source)])
+    return Section("Approaches", grids=[Grid(["part", "name", "idea", "source"], rows)])
 
 
 def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str], None]) -> Section:

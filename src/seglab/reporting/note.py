@@ -30,8 +30,8 @@ from seglab.reporting.readme import (
     RUNS,
     Report,
     commands,
+    design,
 )
-from seglab.reporting.study import design
 
 _STYLE = Path(__file__).with_name("note.css")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -52,7 +52,7 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
         grids=[settings(runs), machine_and_time(report.store, runs, comparison.found.unfinished)],
     )
     sections = [
-        Section("Question", text=[study.question], grids=[design(study)]),
+        Section("Question", text=[study.question], grids=[design(comparison)]),
         Section(
             "Answer",
             text=[*(summary(judgement, metric) for judgement in comparison.judgements), *_paragraphs(concluded)],

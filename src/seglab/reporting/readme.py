@@ -11,11 +11,12 @@ import pandas as pd
 
 from seglab.comparison.compare import Comparison
 from seglab.comparison.document import Cell, Document, Grid, Section, to_markdown
+from seglab.comparison.grouping import FACTORS, REPLICATES
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.wording import duration, interval, p_value, signed, summary, with_sd
 from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
-from seglab.reporting.study import Study, design
+from seglab.reporting.study import Study
 from seglab.tracking.store import Store
 
 README = "README.md"
@@ -89,7 +90,7 @@ def readme(report: Report) -> Document:
     kept = f"{BEGIN}\n{report.conclusion or TO_BE_WRITTEN}\n{END}"
     sections = [
         Section("Question", text=[study.question]),
-        Section("Command", code=commands(report), grids=[design(study)]),
+        Section("Command", code=commands(report), grids=[design(comparison)]),
         Section("Machine and time", grids=[machine_and_time(report.store, runs, unfinished)]),
         *report.chapters(REMARKS),
         *results,
@@ -104,6 +105,20 @@ def readme(report: Report) -> Document:
         "[note.md](note.md)."
     )
     return Document(study.name, lead, sections)
+
+
+def design(comparison: Comparison) -> Grid:
+    """What differs between the runs: the parts of the compositions, and what each is repeated over."""
+    varied: dict[str, dict[str, None]] = {}
+    for judgement in comparison.judgements:
+        for composition in judgement.contest.compositions:
+            for factor, level in composition.parts.items():
+                varied.setdefault(FACTORS.get(factor, factor), {})[level] = None
+    for key in REPLICATES:
+        levels = dict.fromkeys(run.params[key] for run in comparison.found.runs if key in run.params)
+        if len(levels) > 1:
+            varied[key] = levels
+    return Grid(["varied", "values"], [[Cell(key), Cell(", ".join(levels))] for key, levels in varied.items()])
 
 
 def commands(report: Report) -> str:

@@ -1,15 +1,11 @@
-"""A study as its folder tells it: the question, the command, what is swept."""
+"""A study as its folder tells it: the question and the command."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from seglab.command import STUDIES
-from seglab.comparison.document import Cell, Grid
 from seglab.errors import ConfigError, nearest
 
 FILE = "study.yaml"
@@ -24,27 +20,19 @@ class Study:
         folder: where the report goes.
         question: the words of the comment that `study.yaml` begins with.
         command: the command lines in that comment.
-        factors: for each setting that the sweep varies its values.
     """
 
     name: str
     folder: Path
     question: str
     command: str
-    factors: Mapping[str, str]
-
-
-def design(study: Study) -> Grid:
-    """What the study varies."""
-    rows = [[Cell(key), Cell(values.replace(",", ", "))] for key, values in study.factors.items()]
-    return Grid(["varied", "values"], rows or [[Cell("nothing"), Cell("")]])
 
 
 def load_study(name: str, studies: Path = STUDIES) -> Study:
     """Read a study.
 
     Raises:
-        ConfigError: no such study, one whose file cannot be read, or one that asks no question.
+        ConfigError: no such study, or one that asks no question.
     """
     known = sorted(path.parent.name for path in studies.glob(f"*/{FILE}"))
     if name not in known:
@@ -65,14 +53,7 @@ def load_study(name: str, studies: Path = STUDIES) -> Study:
             expected="a comment at the beginning that says what the study is to answer",
             remedy="# Which loss wins when 3% of an image is foreground?",
         )
-    try:
-        values = yaml.safe_load(text) or {}
-        swept = ((values.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
-        factors = {key: str(value) for key, value in swept.items()}
-    except (yaml.YAMLError, AttributeError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError("a study that cannot be read", where=str(path), found=first, expected="YAML") from error
-    return Study(name, path.parent, question, "\n".join(commands) or f"python train.py -m experiment={name}", factors)
+    return Study(name, path.parent, question, "\n".join(commands) or f"python train.py -m experiment={name}")
 
 
 def _opening(text: str) -> tuple[str, list[str]]:
