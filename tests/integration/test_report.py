@@ -124,10 +124,10 @@ def test_the_note_says_what_it_cannot_know_and_holds_the_conclusion(
     assert "Not written yet" in note
     assert "4 of 4 runs had their best val_dice in the last epoch" in note
     assert "12 test cases are few" in note
-    readme = bench.readme.replace(TO_BE_WRITTEN, "Yes, it wins.")
+    readme = bench.readme.replace(TO_BE_WRITTEN, "Yes, it **wins**:\nby far.\n- `a`\n- b")
     (bench.folder / "README.md").write_text(readme)
     bench.report()
-    assert "\nYes, it wins.\n" in (bench.folder / "note.md").read_text()
+    assert "\nYes, it wins: by far.\n\n- a\n\n- b\n" in (bench.folder / "note.md").read_text()
 
 
 def test_jobs_that_were_never_begun_are_counted(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -144,7 +145,9 @@ def _headline(question: str) -> str:
 
 
 def _paragraphs(text: str) -> list[str]:
-    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    """Each paragraph and each line of a list, without the signs of emphasis, which a page would show as such."""
+    parts = re.split(r"\n\s*\n|\n(?=[-*] )", text.replace("**", "").replace("`", ""))
+    return [" ".join(part.split()) for part in parts if part.strip()]
 
 
 def _scores(metric: str) -> str:
