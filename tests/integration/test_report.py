@@ -17,6 +17,7 @@ from seglab.comparison.settings import CompareSettings
 from seglab.errors import ConfigError, TrackingError
 from seglab.reporting.readme import BEGIN, END, TO_BE_WRITTEN
 from seglab.reporting.report import write_report
+from seglab.sweeping.parent import TOTAL_TAG
 
 ROOT = Path(__file__).parents[2]
 STUDY = """# @package _global_
@@ -133,7 +134,7 @@ def test_the_note_says_what_it_cannot_know_and_holds_the_conclusion(
 def test_jobs_that_were_never_begun_are_counted(bench: Bench) -> None:
     client = bench.recorder.store.client
     parent = client.create_run(
-        bench.recorder.store.experiment_id("seglab"), tags={"sweep_digest": "d", "sweep_jobs": "6", "study": "grid"}
+        bench.recorder.store.experiment_id("seglab"), tags={"sweep_digest": "d", TOTAL_TAG: "6", "study": "grid"}
     )
     for job, (loss, mean) in enumerate({"DiceLoss": 0.6, "FocalLoss": 0.7}.items()):
         run = bench.run(loss, mean, 0)

@@ -13,10 +13,10 @@ from seglab.comparison.runs import Run
 from seglab.comparison.table import watched_curve
 from seglab.reporting.facts import differing
 from seglab.reporting.study import Study
-from seglab.sweeping.parent import TOTAL_TAG
 from seglab.tracking.store import Store
 
 _FEW_CASES = 30
+_JOBS_TAG = "sweep_jobs"  # of a sweep's run: how many jobs it has, as seglab.sweeping.parent tells
 
 
 def limits_section(comparison: Comparison) -> Section:
@@ -101,6 +101,6 @@ def _never_begun(comparison: Comparison, store: Store) -> int:
     """Jobs of the sweep without any run; 0 where the runs are of no sweep, or of several."""
     if comparison.found.parent is None:
         return 0
-    total = int(store.run(comparison.found.parent).data.tags.get(TOTAL_TAG, 0))
+    total = int(store.run(comparison.found.parent).data.tags.get(_JOBS_TAG, 0))
     begun = {run.tags.get("job_identity") for run in [*comparison.found.runs, *comparison.found.unfinished]}
     return max(0, total - len(begun))
