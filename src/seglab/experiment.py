@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -242,6 +243,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         tracker.log_figure(case_panel(shown, material.task), f"pictures/{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
     tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
+    tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1)})
     console.print()
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
     best = (
