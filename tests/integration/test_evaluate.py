@@ -449,6 +449,7 @@ def test_results_that_cannot_be_added_to_the_run_are_not_lost(copied) -> None:
     results = folder / "results"
     results.mkdir()
     (results / "cases.csv").write_text("id")
+    shutil.rmtree(found / "evaluation", ignore_errors=True)
     (found / "evaluation").write_text("a file where the folder should be")
     with pytest.raises(TrackingError, match="cannot be added") as caught:
         add_to_run(store, store.run(run_id), {"eval_test_dice": 0.5}, results, "evaluation/test")

@@ -188,7 +188,7 @@ def test_promoting_the_champion_again_keeps_its_version_and_the_previous(store: 
 
 def test_a_run_without_a_model_is_refused(store: Store) -> None:
     run = trained(store, None, 0.9, 0.9)
-    with pytest.raises(TrackingError, match="without a model bundle"):
+    with pytest.raises(TrackingError, match="no model bundle"):
         promote(store, store.run(run), "cells", GATE)
     store.client.update_run(run, status="FAILED")
     with pytest.raises(TrackingError, match="only a finished run"):
