@@ -452,9 +452,9 @@ def test_results_that_cannot_be_added_to_the_run_are_not_lost(copied) -> None:
     shutil.rmtree(found / "evaluation", ignore_errors=True)
     (found / "evaluation").write_text("a file where the folder should be")
     with pytest.raises(TrackingError, match="cannot be added") as caught:
-        add_to_run(store, store.run(run_id), {"eval_test_dice": 0.5}, results, "evaluation/test")
+        add_to_run(store, store.run(run_id), {"eval_lost_dice": 0.5}, results, "evaluation/test")
     assert str(results) in str(caught.value)
-    assert "eval_test_dice" not in store.run(run_id).data.metrics
+    assert "eval_lost_dice" not in store.run(run_id).data.metrics
 
 
 @pytest.mark.slow
