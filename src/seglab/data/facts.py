@@ -55,11 +55,6 @@ class Facts:
         labelled = sum(self.class_pixels)
         return sum(self.class_pixels[k] for k in classes) / labelled if labelled else float("nan")
 
-    @property
-    def foreground_share(self) -> float:
-        """Share of the labelled pixels that no class 0 holds; NaN without any."""
-        return self.share_of(range(1, len(self.class_pixels)))
-
     def to_dict(self) -> dict[str, Any]:
         """JSON values; `from_dict` gives the same facts."""
         return asdict(self)
