@@ -161,7 +161,7 @@ def test_the_command_line_says_the_same_and_leaves_with_2(
     for word in expected:
         assert word in said, f"{word!r} not in:\n{said}"
     computed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert computed < 3, "seconds of computing, on a busy core"
+    assert computed < 2, "seconds of computing until refused"
 
 
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["--help"]])
