@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from seglab.config import Config, load_config
-from seglab.data.material import Material, gather
 from seglab.reproducibility import code_version, environment, load_tensorflow, seed_everything
 
 if TYPE_CHECKING:
     import keras
 
+    from seglab.data.material import Material
     from seglab.tracking.tracker import Tracker
     from seglab.training.fit import History
 
@@ -54,6 +54,9 @@ def run(
         from seglab.resuming import stored_config
 
         config = stored_config(config, overrides, RUNS)
+    # After the config is known to be good, for it loads scikit-learn and SciPy: a second.
+    from seglab.data.material import gather
+
     material = gather(config)
     code = code_version(Path(__file__).parent)
     identity = {

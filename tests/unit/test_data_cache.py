@@ -56,7 +56,7 @@ def root(tmp_path):
 
 def collect(root, cache, preparation=RESIZE, gigabytes=1.0, reader=Counting, **settings):
     source = reader(root=str(root))
-    with remembered(cache / "sums.json"):
+    with remembered(cache):
         digest = source.digest()
     return Cache(source, digest, preparation, cache, gigabytes, **settings).collect(source.cases)
 

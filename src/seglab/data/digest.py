@@ -90,9 +90,9 @@ _sums: ContextVar[Sums | None] = ContextVar("sums", default=None)
 
 
 @contextmanager
-def remembered(file: Path) -> Iterator[None]:
-    """Within, `digest_files` takes the sums of unchanged files from `file`, and leaves new ones there."""
-    sums = Sums(file)
+def remembered(folder: Path) -> Iterator[None]:
+    """Within, `digest_files` takes the sums of unchanged files from `folder`, and leaves new ones there."""
+    sums = Sums(folder / "sums.json")
     token = _sums.set(sums)
     try:
         yield

@@ -25,7 +25,6 @@ from seglab.errors import DataError
 from seglab.schema import DataCard
 from seglab.task import Task
 
-SUMS = "sums.json"
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -80,7 +79,7 @@ def gather(config: Config) -> Material:
             remedy=f"set data.rank={source.task.rank} and choose a model of that rank",
         )
     files = any(case.image for case in source.cases)
-    with remembered(Path(card.cache_dir) / SUMS) if files else nullcontext():
+    with remembered(Path(card.cache_dir)) if files else nullcontext():
         digest = source.digest()
     collector = _Collector(source, digest, card, files)
     foreground = None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from seglab.config import Config
 from seglab.data.digest import digest_files, digest_values, remembered
-from seglab.data.material import SUMS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -44,7 +43,7 @@ class JobIdentity:
             groups = [(case.id, case.group) for case in source.cases]
             files = any(case.image for case in source.cases)
             split = {name: list(ids) for name, ids in source.split.items()} if source.split is not None else None
-            with remembered(Path(config.data_card.cache_dir) / SUMS) if files else nullcontext():
+            with remembered(Path(config.data_card.cache_dir)) if files else nullcontext():
                 digest = str(source.digest())
             self._known[key] = digest, digest_values({"groups": groups, "split": split})
         return self._known[key]
