@@ -5,28 +5,10 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+from volumes import AFFINE, IMAGE, LABEL, folders
 
 from seglab.data.nifti import Nifti
 from seglab.errors import DataError
-
-RNG = np.random.default_rng(0)
-SHAPE = (4, 5, 6)
-AFFINE = np.diag([0.5, 0.8, 5.0, 1])
-IMAGE = RNG.integers(0, 4000, SHAPE).astype(np.int16)
-LABEL = RNG.integers(0, 2, SHAPE).astype(np.uint8)
-
-
-def _save(path, array, affine=AFFINE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array, affine), path)
-    return path
-
-
-def _folders(root, names=("case_2", "case_10"), image="{}.nii.gz"):
-    for name in names:
-        _save(root / "images" / image.format(name), IMAGE)
-        _save(root / "labels" / f"{name}.nii.gz", LABEL)
-    return root
 
 
 def _header_forms(path, qform, sform, codes=(1, 2)):
@@ -41,7 +23,7 @@ def _header_forms(path, qform, sform, codes=(1, 2)):
     "sform", [np.diag([-0.5, 0.8, 5.0, 1]), np.diag([0.5, 0.8, 2.5, 1]), AFFINE[[1, 0, 2, 3]]], ids=["LAS", "mm", "ARS"]
 )
 def test_qform_and_sform_that_disagree_are_refused(tmp_path, folder, sform):
-    _folders(tmp_path, ("a",))
+    folders(tmp_path, ("a",))
     source = Nifti(root=str(tmp_path))
     _header_forms(tmp_path / folder / "a.nii.gz", AFFINE, sform)
     with pytest.raises(DataError, match="qform and sform disagree") as caught:
@@ -53,7 +35,7 @@ def test_qform_and_sform_that_disagree_are_refused(tmp_path, folder, sform):
 
 @pytest.mark.parametrize("codes", [(0, 2), (1, 0)])
 def test_one_form_alone_cannot_disagree(tmp_path, codes):
-    _folders(tmp_path, ("a",))
+    folders(tmp_path, ("a",))
     _header_forms(tmp_path / "images" / "a.nii.gz", AFFINE, AFFINE, codes)
     source = Nifti(root=str(tmp_path))
     assert source.read(source.cases[0]).spacing == pytest.approx((0.5, 0.8, 5.0))
@@ -87,7 +69,7 @@ def test_big_endian_files_read_the_same(tmp_path):
 
 
 def test_scaled_labels_are_taken_only_when_they_are_whole(tmp_path):
-    _folders(tmp_path, ("a",))
+    folders(tmp_path, ("a",))
     path = tmp_path / "labels" / "a.nii.gz"
     source = Nifti(root=str(tmp_path), label_values=[0, 2])
     for slope, wrong in ((2, False), (1.176, True)):

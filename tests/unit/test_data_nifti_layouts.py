@@ -8,28 +8,10 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+from volumes import AFFINE, IMAGE, LABEL, SHAPE, folders, save
 
 from seglab.data.nifti import Nifti
 from seglab.errors import ConfigError, DataError
-
-RNG = np.random.default_rng(0)
-SHAPE = (4, 5, 6)
-AFFINE = np.diag([0.5, 0.8, 5.0, 1])
-IMAGE = RNG.integers(0, 4000, SHAPE).astype(np.int16)
-LABEL = RNG.integers(0, 2, SHAPE).astype(np.uint8)
-
-
-def _save(path, array, affine=AFFINE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(array, affine), path)
-    return path
-
-
-def _folders(root, names=("case_2", "case_10"), image="{}.nii.gz"):
-    for name in names:
-        _save(root / "images" / image.format(name), IMAGE)
-        _save(root / "labels" / f"{name}.nii.gz", LABEL)
-    return root
 
 
 def _table(root, rows, name="cases.csv"):
@@ -41,7 +23,7 @@ def _table(root, rows, name="cases.csv"):
 
 
 def test_two_folders_of_equal_names(tmp_path):
-    source = Nifti(root=str(_folders(tmp_path / "my set")), group_pattern=r"case_(\d)")
+    source = Nifti(root=str(folders(tmp_path / "my set")), group_pattern=r"case_(\d)")
     assert (source.name, source.split, source.task.rank, source.task.channels) == ("my set", None, 3, 1)
     assert source.task.class_names == ("label_0", "label_1")
     assert [(case.id, case.group) for case in source.cases] == [("case_2", "2"), ("case_10", "1")]
@@ -52,10 +34,10 @@ def test_two_folders_of_equal_names(tmp_path):
 
 
 def test_other_folders_values_names_and_upper_case_endings(tmp_path):
-    _save(tmp_path / "scans ä" / "ein Fall.nii", IMAGE).rename(tmp_path / "scans ä" / "ein Fall.NII")
-    _save(tmp_path / "truth" / "ein Fall.nii.gz", LABEL * np.uint16(300)).rename(tmp_path / "truth" / "ein Fall.NII.GZ")
+    save(tmp_path / "scans ä" / "ein Fall.nii", IMAGE).rename(tmp_path / "scans ä" / "ein Fall.NII")
+    save(tmp_path / "truth" / "ein Fall.nii.gz", LABEL * np.uint16(300)).rename(tmp_path / "truth" / "ein Fall.NII.GZ")
     (tmp_path / "truth" / "notes.txt").write_text("x")
-    _save(tmp_path / "truth" / ".hidden.nii", LABEL)
+    save(tmp_path / "truth" / ".hidden.nii", LABEL)
     options = {"images": "scans ä", "labels": "truth"}
     source = Nifti(root=str(tmp_path), **options, label_values=[0, 300], class_names=["none", "organ"])
     assert source.task.class_names == ("none", "organ")
@@ -69,7 +51,7 @@ def test_other_folders_values_names_and_upper_case_endings(tmp_path):
 
 
 def test_a_table_of_labels_names_the_classes(tmp_path):
-    _folders(tmp_path)
+    folders(tmp_path)
     (tmp_path / "labels.csv").write_text("id,name,color\n0,air,#000000\n1,bone,#ffffff\n")
     source = Nifti(root=str(tmp_path), label_schema=str(tmp_path / "labels.csv"))
     assert source.task.class_names == ("air", "bone")
@@ -77,10 +59,10 @@ def test_a_table_of_labels_names_the_classes(tmp_path):
 
 
 def test_a_file_for_each_modality_in_a_folder(tmp_path):
-    _folders(tmp_path, image="{}_0000.nii.gz")
+    folders(tmp_path, image="{}_0000.nii.gz")
     for number in (2, 1):
         for name in ("case_2", "case_10"):
-            _save(tmp_path / "images" / f"{name}_000{number}.nii.gz", IMAGE + np.int16(number))
+            save(tmp_path / "images" / f"{name}_000{number}.nii.gz", IMAGE + np.int16(number))
     source = Nifti(root=str(tmp_path))
     assert source.task.channels == 3
     sample = source.read(source.cases[0])
@@ -89,7 +71,7 @@ def test_a_file_for_each_modality_in_a_folder(tmp_path):
         assert np.array_equal(sample.image[..., number], IMAGE + number)
     assert source.describe_files(source.cases[0]).count(" and ") == 2
     before = source.digest()
-    _save(tmp_path / "images" / "case_2_0002.nii.gz", IMAGE)
+    save(tmp_path / "images" / "case_2_0002.nii.gz", IMAGE)
     assert Nifti(root=str(tmp_path)).digest() != before
     (tmp_path / "images" / "case_2_0002.nii.gz").unlink()
     with pytest.raises(DataError, match=r"other modalities[\s\S]*case_2"):
@@ -97,30 +79,30 @@ def test_a_file_for_each_modality_in_a_folder(tmp_path):
 
 
 def test_a_number_that_the_label_has_too_is_a_part_of_the_name(tmp_path):
-    source = Nifti(root=str(_folders(tmp_path, ("scan_0000", "scan_0001"))))
+    source = Nifti(root=str(folders(tmp_path, ("scan_0000", "scan_0001"))))
     assert ([case.id for case in source.cases], source.task.channels) == (["scan_0000", "scan_0001"], 1)
 
 
 def test_a_volume_of_four_axes_has_channels(tmp_path):
-    _save(tmp_path / "images" / "a.nii.gz", np.stack([IMAGE, IMAGE + 5], -1))
-    _save(tmp_path / "labels" / "a.nii.gz", LABEL)
+    save(tmp_path / "images" / "a.nii.gz", np.stack([IMAGE, IMAGE + 5], -1))
+    save(tmp_path / "labels" / "a.nii.gz", LABEL)
     source = Nifti(root=str(tmp_path))
     assert source.task.channels == 2
     assert np.array_equal(source.read(source.cases[0]).image[..., 1], IMAGE + 5)
-    _save(tmp_path / "images" / "a.nii.gz", np.zeros((*SHAPE, 1, 2), np.int16))
+    save(tmp_path / "images" / "a.nii.gz", np.zeros((*SHAPE, 1, 2), np.int16))
     with pytest.raises(DataError, match="more axes"):
         source.read(source.cases[0])
 
 
 def test_modalities_must_lie_on_one_grid(tmp_path):
-    _folders(tmp_path, ("a",), "{}_0000.nii.gz")
+    folders(tmp_path, ("a",), "{}_0000.nii.gz")
     source_of = lambda: Nifti(root=str(tmp_path))  # noqa: E731
     other = tmp_path / "images" / "a_0001.nii.gz"
     for array, affine, what in (
         (IMAGE[1:], AFFINE, "an image of another size"),
         (IMAGE, np.diag([0.5, 0.8, 2.0, 1]), "an image that lies elsewhere"),
     ):
-        _save(other, array, affine)
+        save(other, array, affine)
         source = source_of()
         with pytest.raises(DataError, match=what) as caught:
             source.read(source.cases[0])
@@ -134,7 +116,7 @@ def test_modalities_must_lie_on_one_grid(tmp_path):
 def test_a_table_with_modalities_groups_and_splits(tmp_path):
     for patient in ("p1", "p2", "p3"):
         for kind, array in (("t1", IMAGE), ("t2", IMAGE + np.int16(9)), ("seg", LABEL)):
-            _save(tmp_path / patient / f"{kind}.nii.gz", array)
+            save(tmp_path / patient / f"{kind}.nii.gz", array)
     rows = [
         {
             "id": f"{patient}-scan",
@@ -160,7 +142,7 @@ def test_a_table_with_modalities_groups_and_splits(tmp_path):
 
 
 def test_a_table_comes_before_a_description(tmp_path):
-    _folders(tmp_path)
+    folders(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "a", "1": "b"}}))
     name = _table(tmp_path, [{"image": "images/case_2.nii.gz", "label": "labels/case_2.nii.gz"}])
     source = Nifti(root=str(tmp_path), table=name)
@@ -189,7 +171,7 @@ def test_a_table_comes_before_a_description(tmp_path):
     ],
 )
 def test_a_table_that_cannot_be_used_is_refused(tmp_path, rows, says):
-    _folders(tmp_path)
+    folders(tmp_path)
     with pytest.raises(DataError) as caught:
         Nifti(root=str(tmp_path), table=_table(tmp_path, rows))
     assert says in str(caught.value)
@@ -212,23 +194,23 @@ def test_tables_and_folders_that_are_not_there(tmp_path):
 
 
 def test_partners_that_are_missing_and_names_that_stand_twice(tmp_path):
-    _folders(tmp_path)
+    folders(tmp_path)
     (tmp_path / "labels" / "case_2.nii.gz").unlink()
     with pytest.raises(DataError, match=r"an image without a mask[\s\S]*case_2"):
         Nifti(root=str(tmp_path))
     (tmp_path / "images" / "case_2.nii.gz").unlink()
-    _save(tmp_path / "labels" / "case_7.nii.gz", LABEL)
+    save(tmp_path / "labels" / "case_7.nii.gz", LABEL)
     with pytest.raises(DataError, match=r"a mask without an image[\s\S]*case_7"):
         Nifti(root=str(tmp_path))
     (tmp_path / "labels" / "case_7.nii.gz").unlink()
-    _save(tmp_path / "images" / "case_10.nii", IMAGE)
+    save(tmp_path / "images" / "case_10.nii", IMAGE)
     with pytest.raises(DataError, match="two files of one name"):
         Nifti(root=str(tmp_path))
 
 
 def test_volumes_of_another_number_of_channels_are_refused(tmp_path):
-    _folders(tmp_path)
+    folders(tmp_path)
     source = Nifti(root=str(tmp_path))
-    _save(tmp_path / "images" / "case_10.nii.gz", np.stack([IMAGE] * 2, -1))
+    save(tmp_path / "images" / "case_10.nii.gz", np.stack([IMAGE] * 2, -1))
     with pytest.raises(DataError, match=r"declared channels[\s\S]*case_10[\s\S]*C = 1"):
         source.read(source.cases[1])
