@@ -208,6 +208,12 @@ def test_partners_that_are_missing_and_names_that_stand_twice(tmp_path):
         Nifti(root=str(tmp_path))
 
 
+def test_an_accent_in_one_character_or_in_two_is_the_same_name(tmp_path):
+    folders(tmp_path, ("e\u0301",))
+    (tmp_path / "labels" / "e\u0301.nii.gz").rename(tmp_path / "labels" / "\u00e9.nii.gz")
+    assert [case.id for case in Nifti(root=str(tmp_path)).cases] == ["\u00e9"]
+
+
 def test_volumes_of_another_number_of_channels_are_refused(tmp_path):
     folders(tmp_path)
     source = Nifti(root=str(tmp_path))

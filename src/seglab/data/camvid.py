@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from seglab.data.cases import Case, assign_groups
-from seglab.data.image_cases import ImageCases, check_partners, files_by_stem
+from seglab.data.folders import check_partners, files_in
+from seglab.data.image_cases import ImageCases
+from seglab.data.image_files import IMAGE_ENDINGS
 from seglab.data.label_schema import built_in_schema
 from seglab.data.splits import SPLIT_NAMES
 
@@ -35,8 +37,8 @@ class CamVid(ImageCases):
         cases: list[Case] = []
         split: dict[str, list[str]] = {}
         for name in SPLIT_NAMES:
-            frames = files_by_stem(Path(root), name, "data.root")
-            masks = files_by_stem(Path(root), f"{name}annot", "data.root")
+            frames = files_in(Path(root), name, "data.root", IMAGE_ENDINGS)
+            masks = files_in(Path(root), f"{name}annot", "data.root", IMAGE_ENDINGS)
             check_partners(frames, masks)
             sequence = assign_groups(list(frames), pattern=SEQUENCE)
             cases += [Case(i, (str(frames[i]),), str(masks[i]), sequence[i]) for i in frames]

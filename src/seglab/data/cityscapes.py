@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from seglab.data.cases import Case, natural_key
-from seglab.data.image_cases import ImageCases, existing_root
+from seglab.data.folders import existing_root
+from seglab.data.image_cases import ImageCases
 from seglab.data.image_files import read_mask_file
 from seglab.data.label_schema import IGNORE_LABEL, built_in_schema
 from seglab.errors import DataError

@@ -1,8 +1,7 @@
-"""What all sources of 2D image files share: reading a pair of image and mask, and finding pairs by file name."""
+"""What all sources of 2D image files share: reading a pair of image and mask, and the pages of a file."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from seglab.data.cases import Case, Sample, natural_key
 from seglab.data.digest import digest_files
-from seglab.data.image_files import IMAGE_ENDINGS, count_pages, read_image_file, read_mask_file
+from seglab.data.image_files import count_pages, read_image_file, read_mask_file
 from seglab.data.label_schema import Classes
-from seglab.errors import DataError, nearest
+from seglab.errors import DataError
 
 # What a group pattern must be for all pages of a file to be one group: captures `stack` of the case `stack#3`.
 FILE_OF_PAGE = r"^(.+?)(?:#[0-9]+)?$"
@@ -104,75 +103,6 @@ class ImageCases:
         return digest_files({name: path for path, name in name_of.items()}, settings)
 
 
-def files_by_stem(root: Path, folder: str, key: str) -> dict[str, Path]:
-    """The image files in `root/folder` by their name without ending; `key` is the setting that names the folder."""
-    path = existing_root(root) / folder
-    if not path.is_dir():
-        there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-        raise DataError(
-            "a data folder that is not there",
-            where=key,
-            found=str(path),
-            expected="one of the folders in data.root: " + (", ".join(there) or "none"),
-            remedy=nearest(folder, there) or f"{key}=<name of the folder>",
-        )
-    found: dict[str, Path] = {}
-    for entry in sorted(path.iterdir()):
-        if entry.name.startswith(".") or not entry.is_file() or entry.suffix.lower() not in IMAGE_ENDINGS:
-            continue
-        stem = stem_of(entry)
-        if stem in found:
-            raise DataError(
-                "two files of one name",
-                where=str(path),
-                found=f"{found[stem].name} and {entry.name}",
-                expected="one file for each name, since image and mask are matched by it",
-                remedy="remove one of them",
-            )
-        found[stem] = entry
-    if not found:
-        raise DataError(
-            "a data folder without images",
-            where=str(path),
-            found="no file ending in " + ", ".join(IMAGE_ENDINGS),
-            expected="at least one",
-            remedy=f"check {key}, or convert the files",
-        )
-    return found
-
-
-def existing_root(root: Path) -> Path:
-    """`root`, which must be a folder."""
-    if not root.is_dir():
-        raise DataError(
-            "a data folder that is not there",
-            where="data.root",
-            found=str(root.resolve()),
-            expected="an existing folder",
-            remedy="give its path: data.root=…",
-        )
-    return root
-
-
-def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
-    """Refuse an image without a mask and a mask without an image; both are keyed by the name that must be equal."""
-    for what, finding, here, there in (
-        ("an image without a mask", "image-without-mask", images, masks),
-        ("a mask without an image", "mask-without-image", masks, images),
-    ):
-        alone = sorted(set(here) - set(there), key=natural_key)
-        if alone:
-            folder = next(iter(there.values())).parent
-            raise DataError(
-                what,
-                finding=finding,
-                where=str(here[alone[0]]),
-                found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}.* in {folder}",
-                expected=f"a file of the same name in {folder}",
-                remedy="add the missing files or remove these; the names must be equal up to the ending",
-            )
-
-
 def expand_pages(
     pairs: Mapping[str, tuple[Path, Path]],
 ) -> tuple[dict[str, tuple[Path, Path]], dict[str, int]]:
@@ -200,21 +130,6 @@ def expand_pages(
         files |= dict.fromkeys(numbered or (case_id,), (image, mask))
         page_of |= numbered
     return files, page_of
-
-
-def stem_of(path: Path) -> str:
-    """The name without its ending, the same for an é in one character (Linux, Windows) or in two (macOS)."""
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            "a file name that is no text",
-            where=str(path.parent),
-            found=ascii(path.name),
-            expected="a name in UTF-8",
-            remedy="rename the file; it becomes the id of its case",
-        ) from error
-    return unicodedata.normalize("NFC", path.stem)
 
 
 def _refuse_same_ids(cases: Sequence[Case]) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from seglab.constraints import PositiveInt
 from seglab.data.cases import Case, assign_groups
-from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, check_partners, expand_pages, files_by_stem
+from seglab.data.folders import check_partners, files_in
+from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
+from seglab.data.image_files import IMAGE_ENDINGS
 from seglab.data.label_schema import declared_classes
 
 
@@ -46,8 +48,8 @@ class ImageFolder(ImageCases):
         block_size: PositiveInt | None = None,
     ):
         classes = declared_classes(label_values, class_names, ignore_value, label_schema)
-        image_files = files_by_stem(Path(root), images, "data.images")
-        mask_files = files_by_stem(Path(root), masks, "data.masks")
+        image_files = files_in(Path(root), images, "data.images", IMAGE_ENDINGS)
+        mask_files = files_in(Path(root), masks, "data.masks", IMAGE_ENDINGS)
         check_partners(image_files, mask_files)
         files, pages = expand_pages({stem: (image_files[stem], mask_files[stem]) for stem in image_files})
         if pages and group_pattern is None:

@@ -36,12 +36,6 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(NIFTI_ENDINGS)
 
 
-def stem_of(path: Path) -> str:
-    """The file's name without `.nii` or `.nii.gz`."""
-    ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), "")
-    return path.name[: len(path.name) - len(ending)]
-
-
 def read_image(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The volume of one file, or of a file for each modality.
 

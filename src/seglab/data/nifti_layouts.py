@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seglab.data.cases import natural_key
-from seglab.data.image_cases import check_partners, existing_root
+from seglab.data.folders import check_partners, files_in, stem_of
 from seglab.data.label_schema import Classes
 from seglab.data.labels import LabelMap
-from seglab.data.nifti_files import NIFTI_ENDINGS, is_nifti, stem_of
-from seglab.errors import DataError, nearest
+from seglab.data.nifti_files import NIFTI_ENDINGS, is_nifti
+from seglab.errors import DataError
 
 # One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
 _MODALITY = re.compile(r"(.+)_(\d{4})")
@@ -30,22 +30,6 @@ class Entry:
     label: Path | None
     group: str | None = None
     split: str | None = None
-
-
-def by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by their name without ending; raises `DataError` for two of one name (`.nii` and `.nii.gz`)."""
-    found: dict[str, Path] = {}
-    for file in files:
-        other = found.setdefault(stem_of(file), file)
-        if other is not file:
-            raise DataError(
-                "two files of one name",
-                where=str(file.parent),
-                found=f"{other.name} and {file.name}",
-                expected="one file for each name, since image and label are matched by it",
-                remedy="remove one of them",
-            )
-    return found
 
 
 def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
@@ -76,36 +60,21 @@ def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
 def in_folders(root: Path, images: str, labels: str) -> dict[str, Entry]:
     """`root/images/<id>.nii.gz`, or `<id>_0000.nii.gz`, … for several modalities, with `root/labels/<id>.nii.gz`."""
     image_files, label_files = (
-        by_stem(_volumes_in(root, folder, f"data.{key}")) for folder, key in ((images, "images"), (labels, "labels"))
+        files_in(
+            root,
+            folder,
+            f"data.{key}",
+            NIFTI_ENDINGS,
+            what="volumes",
+            instead="dataset.json in data.root, data.table=<file.csv>, or ",
+        )
+        for folder, key in ((images, "images"), (labels, "labels"))
     )
     # A number that a label has too is a part of the name.
     numbered = not set(image_files) & set(label_files)
     found = modalities(image_files) if numbered else {stem: (file,) for stem, file in image_files.items()}
     check_partners({case_id: files[0] for case_id, files in found.items()}, label_files)
     return {case_id: Entry(found[case_id], label_files[case_id]) for case_id in found}
-
-
-def _volumes_in(root: Path, folder: str, key: str) -> list[Path]:
-    path = existing_root(root) / folder
-    if not path.is_dir():
-        there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-        raise DataError(
-            "no dataset.json, and no such folder of volumes",
-            where=key,
-            found=str(path),
-            expected="dataset.json in data.root, or one of its folders: " + (", ".join(there) or "none"),
-            remedy=nearest(folder, there) or f"{key}=<name of the folder>, or data.table=<file.csv>",
-        )
-    files = [file for file in sorted(path.iterdir()) if is_nifti(file) and not file.name.startswith(".")]
-    if not files:
-        raise DataError(
-            "a data folder without volumes",
-            where=str(path),
-            found="no file ending in " + ", ".join(NIFTI_ENDINGS),
-            expected="at least one",
-            remedy=f"check {key}, or convert the files",
-        )
-    return files
 
 
 def in_table(root: Path, table: str) -> dict[str, Entry]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.data.cases import Case, assign_groups
-from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages, stem_of
+from seglab.data.folders import stem_of
+from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
 from seglab.data.label_schema import declared_classes
 from seglab.data.splits import SPLIT_NAMES
 from seglab.errors import ConfigError, DataError, nearest

@@ -8,9 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from seglab.data.folders import by_stem
 from seglab.data.image_files import IMAGE_ENDINGS, read_image_file
 from seglab.data.nifti_files import NIFTI_ENDINGS, channels_of, read_image
-from seglab.data.nifti_layouts import by_stem, modalities
+from seglab.data.nifti_layouts import modalities
 from seglab.errors import DataError
 from seglab.inference.predictor import Predictor
 from seglab.inference.writing import write_mask

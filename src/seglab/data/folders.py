@@ -1,0 +1,117 @@
+"""Files in the folders of a data set: found by their endings, matched by their names."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from seglab.data.cases import natural_key
+from seglab.errors import DataError, nearest
+
+
+def existing_root(root: Path) -> Path:
+    """`root`, which must be a folder."""
+    if not root.is_dir():
+        raise DataError(
+            "a data folder that is not there",
+            where="data.root",
+            found=str(root.resolve()),
+            expected="an existing folder",
+            remedy="give its path: data.root=…",
+        )
+    return root
+
+
+def files_in(
+    root: Path, folder: str, key: str, endings: Sequence[str], *, what: str = "images", instead: str = ""
+) -> dict[str, Path]:
+    """The files in `root/folder` with one of these endings, by their name without it, in order.
+
+    Args:
+        root: `data.root`.
+        folder: below it.
+        key: the setting that names the folder, for messages.
+        endings: in lower case; files may have them in upper case.
+        what: the files are, for messages.
+        instead: of the folder, what else would do; for messages.
+
+    Raises:
+        DataError: no such folder, no such file in it, two of one name.
+    """
+    path = existing_root(root) / folder
+    if not path.is_dir():
+        there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        raise DataError(
+            "a data folder that is not there",
+            where=key,
+            found=str(path),
+            expected=f"{instead}one of the folders in data.root: " + (", ".join(there) or "none"),
+            remedy=nearest(folder, there) or f"{key}=<name of the folder>",
+        )
+    found = by_stem(
+        entry
+        for entry in sorted(path.iterdir())
+        if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and entry.is_file()
+    )
+    if not found:
+        raise DataError(
+            f"a data folder without {what}",
+            where=str(path),
+            found="no file ending in " + ", ".join(endings),
+            expected="at least one",
+            remedy=f"check {key}, or convert the files",
+        )
+    return found
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by their name without ending; raises `DataError` for two of one name, such as `.nii` and `.nii.gz`."""
+    found: dict[str, Path] = {}
+    for file in files:
+        other = found.setdefault(stem_of(file), file)
+        if other is not file:
+            raise DataError(
+                "two files of one name",
+                where=str(file.parent),
+                found=f"{other.name} and {file.name}",
+                expected="one file for each name, since image and mask are matched by it",
+                remedy="remove one of them",
+            )
+    return found
+
+
+def stem_of(path: Path) -> str:
+    """The name without its ending (`.nii.gz` is one), the same for an é in one character (Linux, Windows) or in two
+    (macOS); raises `DataError` for a name that is no UTF-8."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "a file name that is no text",
+            where=str(path.parent),
+            found=ascii(path.name),
+            expected="a name in UTF-8",
+            remedy="rename the file; it becomes the id of its case",
+        ) from error
+    unzipped = path.with_suffix("") if path.name.lower().endswith(".nii.gz") else path
+    return unicodedata.normalize("NFC", unzipped.stem)
+
+
+def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:
+    """Refuse an image without a mask and a mask without an image; both are keyed by the name that must be equal."""
+    for what, finding, here, there in (
+        ("an image without a mask", "image-without-mask", images, masks),
+        ("a mask without an image", "mask-without-image", masks, images),
+    ):
+        alone = sorted(set(here) - set(there), key=natural_key)
+        if alone:
+            folder = next(iter(there.values())).parent
+            raise DataError(
+                what,
+                finding=finding,
+                where=str(here[alone[0]]),
+                found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}.* in {folder}",
+                expected=f"a file of the same name in {folder}",
+                remedy="add the missing files or remove these; the names must be equal up to the ending",
+            )
