@@ -6,6 +6,7 @@ Loaded at every start of a command, so the work itself is imported only when a s
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,9 @@ class JobLauncher(Launcher):
 
         return launch(self.config, self.hydra_context, self.executor(), job_overrides)
 
+    @abstractmethod
     def executor(self) -> Executor:
         """What starts the processes."""
-        raise NotImplementedError
 
 
 class LocalLauncher(JobLauncher):
