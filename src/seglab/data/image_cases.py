@@ -94,13 +94,7 @@ class ImageCases:
             for kind, path in (("image", case.image[0]), ("mask", case.label), ("instances", case.instances)):
                 if path is not None:
                     name_of.setdefault(path, f"{kind}/{case.id}")
-        labels = self._labels
-        settings = {
-            "label_values": list(labels.values),
-            "class_ids": list(labels.class_ids),
-            "ignore_value": labels.ignore_value,
-        }
-        return digest_files({name: path for path, name in name_of.items()}, settings)
+        return digest_files({name: path for path, name in name_of.items()}, self._labels.settings())
 
 
 def expand_pages(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,6 +43,14 @@ class LabelMap:
                 expected=f"up to {MAX_CLASSES} values, each once, the ignored one apart",
                 remedy="list each value once, in the order of the class ids, background first",
             )
+
+    def settings(self) -> dict[str, Any]:
+        """What decides which id a value becomes, as JSON values for the digest of a data set."""
+        return {
+            "label_values": list(self.values),
+            "class_ids": list(self.class_ids),
+            "ignore_value": self.ignore_value,
+        }
 
     def ids(self, mask: np.ndarray, where: str) -> np.ndarray:
         """Class ids (uint8) of a mask of file values; `where` is the file to name.

@@ -9,7 +9,7 @@ import nibabel as nib
 
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
 from seglab.data.digest import digest_files
-from seglab.data.label_schema import Classes, declared_classes
+from seglab.data.label_schema import declared_classes
 from seglab.data.nifti_files import channels_of, check_grid, load_ras, read_image, values_of
 from seglab.data.nifti_layouts import Entry, in_description, in_folders, in_table, split_of
 from seglab.errors import ConfigError, DataError
@@ -73,7 +73,7 @@ class Nifti:
         self.split: Mapping[str, Sequence[str]] | None = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.task = classes.task(rank=3, channels=channels)
-        self._classes: Classes = classes
+        self._labels = classes.label_map
 
     def read_image(self, case: Case) -> Sample:
         """The volume `(X, Y, Z, C)` float32 in RAS, scaled as its header says."""
@@ -103,7 +103,7 @@ class Nifti:
         check_grid(
             "a label", case.label, values.shape, label.affine, case.image[0], sample.image.shape[:-1], sample.affine
         )
-        sample.mask = self._classes.label_map.ids(values, case.label)
+        sample.mask = self._labels.ids(values, case.label)
         return sample
 
     def describe_files(self, case: Case) -> str:
@@ -115,14 +115,7 @@ class Nifti:
         files = {f"label/{case.id}": case.label for case in self.cases if case.label}
         for case in self.cases:
             files |= {f"image{number or ''}/{case.id}": path for number, path in enumerate(case.image)}
-        labels = self._classes.label_map
-        settings = {
-            "label_values": list(labels.values),
-            "class_ids": list(labels.class_ids),
-            "ignore_value": labels.ignore_value,
-            "channels": self.task.channels,
-        }
-        return digest_files(files, settings)
+        return digest_files(files, {**self._labels.settings(), "channels": self.task.channels})
 
 
 def _cases(entries: Mapping[str, Entry], group_pattern: str | None) -> list[Case]:
