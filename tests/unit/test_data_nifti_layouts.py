@@ -141,6 +141,13 @@ def test_a_table_with_modalities_groups_and_splits(tmp_path):
     source.digest()
 
 
+def test_a_table_from_a_spreadsheet_with_semicolons(tmp_path):
+    folders(tmp_path)
+    (tmp_path / "cases.csv").write_text("image; label\nimages/case_2.nii.gz; labels/case_2.nii.gz\n")
+    source = Nifti(root=str(tmp_path), table="cases.csv")
+    assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
+
+
 def test_a_table_comes_before_a_description(tmp_path):
     folders(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "a", "1": "b"}}))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seglab.data.cases import Case, assign_groups
+from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
 from seglab.data.folders import check_partners, files_in
 from seglab.data.image_cases import ImageCases
 from seglab.data.image_files import IMAGE_ENDINGS
 from seglab.data.label_schema import built_in_schema
-from seglab.data.splits import SPLIT_NAMES
 
 # 0016E5_01290 is a frame of the sequence 0016E5.
 SEQUENCE = r"^([^_]+)_"

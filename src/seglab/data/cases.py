@@ -12,6 +12,8 @@ import numpy as np
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
+SPLIT_NAMES = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class Case:

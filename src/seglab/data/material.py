@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from seglab.config import Config
 from seglab.data.cache import Cache
-from seglab.data.cases import Case, Sample, Source
+from seglab.data.cases import SPLIT_NAMES, Case, Sample, Source
 from seglab.data.check.findings import Report, check_names
 from seglab.data.check.short import check_short
 from seglab.data.digest import remembered
@@ -20,7 +20,7 @@ from seglab.data.facts import Facts, class_frequencies
 from seglab.data.memory import hold
 from seglab.data.preparation import Arrays, Preparation
 from seglab.data.preprocess import Preprocessing, fit_preprocessing
-from seglab.data.splits import SPLIT_NAMES, Split, split_for
+from seglab.data.splits import Split, split_for
 from seglab.errors import DataError
 from seglab.schema import DataCard
 from seglab.task import Task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seglab.data.cases import natural_key
+from seglab.data.cases import SPLIT_NAMES, natural_key
+from seglab.data.csv_files import read_csv
 from seglab.data.folders import check_partners, files_in, stem_of
 from seglab.data.label_schema import Classes
 from seglab.data.labels import LabelMap
@@ -19,7 +19,6 @@ from seglab.errors import DataError
 
 # One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
 _MODALITY = re.compile(r"(.+)_(\d{4})")
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -81,19 +80,7 @@ def in_table(root: Path, table: str) -> dict[str, Entry]:
     """The rows of a CSV file: columns `image` (or several that begin so, one for each modality), `label`, and, if
     there, `id`, `group` and `split`. Paths are below `root` or absolute; a case without a label has an empty cell."""
     path = root / table
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, skipinitialspace=True)
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
-            columns = [name for name in reader.fieldnames or () if name]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            "a table that cannot be read",
-            where=str(path),
-            found=f"{type(error).__name__}: {error}",
-            expected="a CSV file",
-            remedy="data.table is its path below data.root",
-        ) from error
+    columns, rows = read_csv(path, remedy="data.table is its path below data.root")
     image_columns = [name for name in columns if name.startswith("image")]
     unknown = set(columns) - set(image_columns) - {"label", "id", "group", "split"}
     if not image_columns or "label" not in columns or unknown or not rows:
@@ -105,7 +92,7 @@ def in_table(root: Path, table: str) -> dict[str, Entry]:
             remedy="write the names of the columns into its first line",
         )
     found: dict[str, Entry] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         where = f"{path}, line {number}"
         images = tuple(_existing(root / row[name], where, name) for name in image_columns)
         label = _existing(root / row["label"], where, "label") if row["label"] else None
@@ -119,8 +106,8 @@ def in_table(root: Path, table: str) -> dict[str, Entry]:
                 remedy="remove one, or name each case in a column id",
             )
         split = row.get("split") or None
-        if split is not None and split not in SPLITS:
-            raise DataError("an unknown split", where=where, found=split, expected=", ".join(SPLITS))
+        if split is not None and split not in SPLIT_NAMES:
+            raise DataError("an unknown split", where=where, found=split, expected=", ".join(SPLIT_NAMES))
         found[case_id] = Entry(images, label, row.get("group") or None, split)
     return found
 
@@ -224,7 +211,7 @@ def split_of(entries: Mapping[str, Entry], where: str) -> Mapping[str, Sequence[
             "cases without a split in a table that has splits",
             where=where,
             found=f"{len(missing)} of {len(entries)}, such as {missing[0]}",
-            expected=", ".join(SPLITS),
+            expected=", ".join(SPLIT_NAMES),
             remedy="fill the column split, or empty it everywhere",
         )
-    return {name: [case_id for case_id in told if entries[case_id].split == name] for name in SPLITS}
+    return {name: [case_id for case_id in told if entries[case_id].split == name] for name in SPLIT_NAMES}

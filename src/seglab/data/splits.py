@@ -12,12 +12,11 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 from sklearn.model_selection import StratifiedGroupKFold
 
-from seglab.data.cases import Case, Source, natural_key
+from seglab.data.cases import SPLIT_NAMES, Case, Source, natural_key
 from seglab.data.randomness import generator
 from seglab.errors import ConfigError, DataError
 from seglab.schema import DataCard
 
-SPLIT_NAMES = ("train", "val", "test")
 # Random splits among which a stratified one is chosen, and strata of foreground share over which folds are dealt.
 _CANDIDATES = 128
 _STRATA = 5

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglab.data.cases import Case, assign_groups
+from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
+from seglab.data.csv_files import read_csv
 from seglab.data.folders import stem_of
 from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
 from seglab.data.label_schema import declared_classes
-from seglab.data.splits import SPLIT_NAMES
 from seglab.errors import ConfigError, DataError, nearest
 
 _TABLE_OF = {name: f"{name}_paths.csv" for name in SPLIT_NAMES}
@@ -111,21 +110,7 @@ def _tables(root: Path) -> list[tuple[str | None, Path]]:
 
 
 def _read_table(table: Path, columns: Sequence[str], split: str | None, split_column: str) -> list[_Row]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-        # A spreadsheet writes a semicolon where the comma stands in numbers.
-        head = text.partition("\n")[0]
-        reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=head.count), skipinitialspace=True)
-        lines = [(reader.line_num, line) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            "a table that cannot be read",
-            where=str(table),
-            found=f"{type(error).__name__}: {error}",
-            expected="comma-separated values in UTF-8",
-            remedy="save it as CSV, UTF-8",
-        ) from error
-    there = [name for name in reader.fieldnames or () if name]
+    there, lines = read_csv(table)
     for column in columns:
         if column not in there:
             raise DataError(
@@ -172,8 +157,8 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
     return rows
 
 
-def _cell(line: Mapping[str, str | None], column: str, where: str) -> str:
-    cell = (line.get(column) or "").strip()
+def _cell(line: Mapping[str, str], column: str, where: str) -> str:
+    cell = line[column]
     if not cell:
         raise DataError(
             "an empty cell in a table of images",

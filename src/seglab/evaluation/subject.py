@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from seglab.config import Component, load_config
-from seglab.data.cases import Case, Source
-from seglab.data.splits import SPLIT_NAMES, Split, split_for
+from seglab.data.cases import SPLIT_NAMES, Case, Source
+from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
 from seglab.inference.bundle import Bundle, read_bundle

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.data.cases import Case, Sample, Source
+from seglab.data.cases import SPLIT_NAMES, Case, Sample, Source
 from seglab.data.check.findings import Report
 from seglab.data.facts import Facts
 from seglab.data.randomness import generator
-from seglab.data.splits import SPLIT_NAMES, Split
+from seglab.data.splits import Split
 from seglab.errors import DataError
 from seglab.explore.charts import SPLIT_COLORS, bar, histogram, swatch
 from seglab.explore.pictures import IGNORED_COLOR, case_pictures

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from seglab.data.cases import SPLIT_NAMES
 from seglab.data.check.findings import Finding
 from seglab.data.facts import Facts
-from seglab.data.splits import SPLIT_NAMES, Split
+from seglab.data.splits import Split
 from seglab.schema import DataCard
 from seglab.task import Task
 

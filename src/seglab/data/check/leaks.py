@@ -8,10 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from seglab.data.cases import Case
+from seglab.data.cases import SPLIT_NAMES, Case
 from seglab.data.check.findings import Finding
 from seglab.data.facts import Facts
-from seglab.data.splits import SPLIT_NAMES, Split, torn_groups
+from seglab.data.splits import Split, torn_groups
 
 # Bits of 64 in which two difference hashes may differ. Measured: neighbouring frames of CamVid have a median of 14 and
 # reach 1 in 5% of the pairs; no two of its frames from different videos (150,000 pairs) and no two of 120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from seglab.data.cases import Source
+from seglab.data.cases import SPLIT_NAMES, Source
 from seglab.data.check.contents import (
     find_absent_classes,
     find_constant_images,
@@ -15,7 +15,7 @@ from seglab.data.check.findings import Finding, Report
 from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts
-from seglab.data.splits import SPLIT_NAMES, Split
+from seglab.data.splits import Split
 from seglab.schema import DataCard
 
 MASKS_LOOKED_AT = 12

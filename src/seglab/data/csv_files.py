@@ -1,0 +1,32 @@
+"""CSV tables of files as people and spreadsheets save them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from seglab.errors import DataError
+
+
+def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The names of the columns, and each row with its line in the file; cells by column, "" where there is none.
+
+    Raises:
+        DataError: a file that is missing or no CSV; `remedy` is what to do about it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        # A spreadsheet writes a semicolon where the comma stands in numbers.
+        head = text.partition("\n")[0]
+        reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=head.count), skipinitialspace=True)
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            "a table that cannot be read",
+            where=str(path),
+            found=f"{type(error).__name__}: {error}",
+            expected="comma-separated values in UTF-8",
+            remedy=remedy,
+        ) from error
+    columns = [name for name in reader.fieldnames or () if name]
+    return columns, [(line, {name: (row[name] or "").strip() for name in columns}) for line, row in rows]
