@@ -5,59 +5,37 @@ from __future__ import annotations
 import os
 import random
 import threading
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from seglab.data.augment.splines import SPLINE_DEVIATION, control_distance, spline_basis, spread
+from seglab.data.augment.warp import GRID_LIMIT, GRID_STEPS, Warp
 
-GRID_STEPS, GRID_LIMIT = 5, 0.3  # cells along each axis; largest relative change of a cell's width
 
+@dataclass
+class ImageWarp(Warp):
+    """`Warp` of `(H, W, C)`. Safe to call from several threads, and can be pickled."""
 
-class ImageWarp:
-    """Affine, elastic and grid distortion of `(H, W, C)` float32 with its mask; arguments as those of `Augment`.
-
-    Outside of the image lie 0 and the ignore label. Safe to call from several threads, and can be pickled.
-    """
-
-    def __init__(
-        self,
-        ignore_label: int,
-        affine: float,
-        rotate_degrees: float,
-        scale: float,
-        shift: float,
-        elastic: float,
-        elastic_pixels: float,
-        grid: float,
-    ):
-        self._settings = (ignore_label, affine, rotate_degrees, scale, shift, elastic, elastic_pixels, grid)
+    def __post_init__(self) -> None:
         # albumentations keeps the generator in its pipeline, which threads must not share.
         self._own = threading.local()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ImageWarp, self._settings
+        return ImageWarp, astuple(self)
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, spacing: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         if not hasattr(self._own, "pipeline"):
-            self._own.pipeline = _pipeline(*self._settings)
+            self._own.pipeline = _pipeline(self)
         self._own.pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
         done = self._own.pipeline(image=np.ascontiguousarray(image), mask=np.ascontiguousarray(mask))
         return done["image"].reshape(image.shape), done["mask"]
 
 
-def _pipeline(
-    ignore_label: int,
-    affine: float,
-    rotate_degrees: float,
-    scale: float,
-    shift: float,
-    elastic: float,
-    elastic_pixels: float,
-    grid: float,
-) -> Any:
+def _pipeline(warp: Warp) -> Any:
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for its newest version
     import albumentations as A
 
@@ -75,19 +53,19 @@ def _pipeline(
             down, right = spread(field * np.float32(self.alpha / SPLINE_DEVIATION**2), *bases)
             return {"map_x": right + columns, "map_y": down + rows}
 
-    border: dict[str, Any] = {"fill": 0, "fill_mask": ignore_label}
-    size, move = (1 - scale, 1 + scale), (-shift, shift)
+    border: dict[str, Any] = {"fill": 0, "fill_mask": warp.ignore_label}
+    size, move = (1 - warp.scale, 1 + warp.scale), (-warp.shift, warp.shift)
     return A.Compose(
         [
             A.Affine(
-                rotate=(-rotate_degrees, rotate_degrees),
+                rotate=(-warp.rotate_degrees, warp.rotate_degrees),
                 scale={"x": size, "y": size},
                 translate_percent={"x": move, "y": move},
                 keep_ratio=True,
-                p=affine,
+                p=warp.affine,
                 **border,
             ),
-            Bending(alpha=elastic_pixels, p=elastic, **border),
-            A.GridDistortion(num_steps=GRID_STEPS, distort_limit=GRID_LIMIT, p=grid, **border),
+            Bending(alpha=warp.elastic_pixels, p=warp.elastic, **border),
+            A.GridDistortion(num_steps=GRID_STEPS, distort_limit=GRID_LIMIT, p=warp.grid, **border),
         ]
     )

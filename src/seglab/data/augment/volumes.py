@@ -15,28 +15,15 @@ from functools import reduce
 import cv2
 import numpy as np
 
-from seglab.data.augment.images import GRID_LIMIT, GRID_STEPS
 from seglab.data.augment.splines import SPLINE_DEVIATION, control_distance, spline_basis, spread
+from seglab.data.augment.warp import GRID_LIMIT, GRID_STEPS, Warp
 
 LONGEST_SIDE = 32_000  # OpenCV's remap refuses sides of 32,767 and more
 SLAB_VOXELS = 16_384
 
 
-@dataclass(frozen=True)
-class VolumeWarp:
-    """Affine, elastic and grid distortion of `(X, Y, Z, C)` float32 with its mask; arguments as those of `Augment`.
-
-    Linear interpolation of the image, nearest neighbour of the mask; outside lie 0 and the ignore label.
-    """
-
-    ignore_label: int
-    affine: float
-    rotate_degrees: float
-    scale: float
-    shift: float
-    elastic: float
-    elastic_pixels: float
-    grid: float
+class VolumeWarp(Warp):
+    """`Warp` of `(X, Y, Z, C)`."""
 
     def __call__(
         self, image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, spacing: np.ndarray
