@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from seglab.data.cases import Case, Sample
-from seglab.evaluation import figures
+from seglab.evaluation import overlay
 from seglab.evaluation.figures import Example, case_panel, curves, pick_examples
 from seglab.evaluation.planes import foreground_middle, planes
 from seglab.task import Task
@@ -87,15 +87,15 @@ def test_every_pixel_has_the_colour_of_its_error() -> None:
     figure = case_panel([example()], BINARY)
     _, truth, prediction, errors = drawn(figure)[0]
     # On black, the classes shine through at FILL; errors at ERROR_FILL over a grey of 0.35.
-    red = np.array([250 / 255 * figures.FILL, 0, 0])
+    red = np.array([250 / 255 * overlay.FILL, 0, 0])
     black = np.zeros(3)
     np.testing.assert_allclose(truth[0, :4], [black, red, red, black], atol=1e-6)
     np.testing.assert_allclose(prediction[0], [black, red, black, red, red], atol=1e-6)
 
     def over_grey(color: tuple[int, int, int]) -> np.ndarray:
-        return 0.35 * (1 - figures.ERROR_FILL) + figures.ERROR_FILL * np.array(color) / 255
+        return 0.35 * (1 - overlay.ERROR_FILL) + overlay.ERROR_FILL * np.array(color) / 255
 
-    expected = [figures.TRUE_POSITIVE, figures.FALSE_NEGATIVE, figures.FALSE_POSITIVE]
+    expected = [overlay.TRUE_POSITIVE, overlay.FALSE_NEGATIVE, overlay.FALSE_POSITIVE]
     np.testing.assert_allclose(errors[0, 0], [0.35] * 3, atol=1e-6)
     np.testing.assert_allclose(errors[0, 1:4], [over_grey(color) for color in expected], atol=1e-6)
     # What is not scored is neither right nor wrong: grey stripes in truth and errors.
@@ -108,7 +108,7 @@ def test_another_class_is_an_error_of_its_own() -> None:
     task = Task(rank=2, channels=1, class_names=("background", "a", "b"))
     figure = case_panel([example(truth=np.full((2, 5), 1), prediction=np.full((2, 5), 2))], task)
     errors = drawn(figure)[0][3]
-    color = 0.35 * (1 - figures.ERROR_FILL) + figures.ERROR_FILL * np.array(figures.CONFUSED) / 255
+    color = 0.35 * (1 - overlay.ERROR_FILL) + overlay.ERROR_FILL * np.array(overlay.CONFUSED) / 255
     np.testing.assert_allclose(errors, np.broadcast_to(color, errors.shape), atol=1e-6)
 
 

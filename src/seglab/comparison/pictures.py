@@ -15,7 +15,8 @@ from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
 from seglab.errors import SeglabError
 from seglab.evaluation.cases import labelled
-from seglab.evaluation.figures import INK, blank_figure, colored, error_map, hatched, mask_legend
+from seglab.evaluation.figures import INK, blank_figure
+from seglab.evaluation.overlay import colored, error_map, hatched, mask_legend
 from seglab.evaluation.planes import Plane, planes
 from seglab.task import Task
 from seglab.tracking.store import Store

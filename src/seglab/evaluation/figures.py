@@ -15,12 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from seglab.data.cases import Source
 from seglab.evaluation.cases import labelled, pick_cases
+from seglab.evaluation.overlay import colored, error_map, hatched, mask_legend
 from seglab.evaluation.planes import Plane, planes
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
@@ -28,10 +28,6 @@ from seglab.task import Task
 INK, FAINT, TRAIN_COLOR, VAL_COLOR = "#222f3e", "#dfe4ea", "#8395a7", "#c44536"
 CURVES = {"loss": "Loss", "dice": "Dice", "iou": "IoU"}
 
-# Told apart under the common kinds of colour blindness, and on grey.
-TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, CONFUSED = (0, 158, 115), (240, 165, 0), (204, 66, 160), (70, 160, 230)
-IGNORED = (150, 150, 150)
-FILL, ERROR_FILL = 0.55, 0.85
 PANEL_INCHES, TITLE_INCHES, COLUMN_TITLE_INCHES = 2.5, 0.26, 0.2
 COLUMNS = ("Input", "Truth", "Prediction", "Errors")
 
@@ -159,6 +155,14 @@ def blank_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def show(axes: Axes, picture: np.ndarray, plane: Plane) -> None:
+    """The picture `(rows, columns, 3)` in the shape of its plane, in a thin frame without ticks."""
+    extent = (0, plane.width, 0, plane.height)
+    axes.imshow(picture, origin=plane.origin, extent=extent, aspect="equal", interpolation="antialiased")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("#b0b7bf")
+
+
 def _row_inches(block: Sequence[Plane]) -> list[float]:
     """Height of each plane's row: all planes of a case at one scale, the widest as wide as its panel."""
     widest = max(plane.width for plane in block)
@@ -218,11 +222,8 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
         hatched(error_map(dimmed, plane.truth, plane.prediction, task), ignored),
     )
     for axes, picture in zip(row, pictures, strict=True):
-        extent = (0, plane.width, 0, plane.height)
-        axes.imshow(picture, origin=plane.origin, extent=extent, aspect="equal", interpolation="antialiased")
-        axes.set_xlim((plane.width - widest) / 2, (plane.width + widest) / 2)
-        axes.set(xticks=[], yticks=[], facecolor="black")
-        axes.spines[:].set_color("#b0b7bf")
+        show(axes, picture, plane)
+        axes.set(xlim=((plane.width - widest) / 2, (plane.width + widest) / 2), facecolor="black")
     row[0].set_ylabel(plane.name, fontsize=9, color=INK)
     places = ((0.04, 0.5), (0.96, 0.5), (0.5, 0.05), (0.5, 0.95))
     for (x, y), letter in zip(places, plane.edges, strict=False):
@@ -230,74 +231,3 @@ def _draw_plane(row: Sequence[Axes], plane: Plane, task: Task, widest: float) ->
             x, y, letter, transform=row[0].transAxes, fontsize=8, color="white", ha="center", va="center"
         )
         text.set_path_effects([withStroke(linewidth=1.5, foreground="black")])
-
-
-def colored(picture: np.ndarray, ids: np.ndarray, task: Task, fill: float = FILL) -> np.ndarray:
-    """The picture with every class but the background laid over in its colour, a share `fill` of it."""
-    drawn = picture.copy()
-    for class_id in range(first_drawn(task), task.classes):
-        drawn[ids == class_id] *= 1 - fill
-        drawn[ids == class_id] += fill * np.asarray(task.class_colors[class_id], np.float32) / 255
-    return drawn
-
-
-def first_drawn(task: Task) -> int:
-    """1 where class 0 is a background that is left clear, 0 where it is a class like the others."""
-    return 0 if 0 in task.scored else 1
-
-
-def error_map(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task: Task) -> np.ndarray:
-    """The picture with what was found, added, missed and mistaken laid over it, each in its colour."""
-    first = first_drawn(task)
-    kinds = (
-        ((truth == prediction) & (truth >= first), TRUE_POSITIVE),
-        ((truth < first) & (prediction >= first), FALSE_POSITIVE),
-        ((truth >= first) & (prediction < first), FALSE_NEGATIVE),
-        ((truth >= first) & (prediction >= first) & (truth != prediction), CONFUSED),
-    )
-    drawn = picture.copy()
-    for where, color in kinds:
-        drawn[where] *= 1 - ERROR_FILL
-        drawn[where] += ERROR_FILL * np.asarray(color, np.float32) / 255
-    return drawn
-
-
-def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Grey diagonal stripes over `where`, a few dozen across the picture whatever its size."""
-    if not where.any():
-        return picture
-    rows, columns = np.indices(where.shape)
-    period = max(2, max(where.shape) // 32)
-    stripes = (rows + columns) // (period / 2) % 2 == 0
-    drawn = picture.copy()
-    drawn[where] = np.asarray(IGNORED, np.float32) / 255
-    drawn[where & stripes] = 0.85
-    return drawn
-
-
-def mask_legend(task: Task, ignored: bool) -> list[Patch]:
-    """Legend of the classes and of the errors; of the stripes where anything is ignored."""
-    first = first_drawn(task)
-    handles = [class_patch(task.class_colors[k], task.class_names[k]) for k in range(first, task.classes)]
-    handles.append(class_patch(TRUE_POSITIVE, "true positive" if first else "right"))
-    if first:
-        handles += [class_patch(FALSE_POSITIVE, "false positive"), class_patch(FALSE_NEGATIVE, "false negative")]
-    if task.classes - first > 1:
-        handles.append(class_patch(CONFUSED, "wrong class"))
-    if ignored:
-        handles.append(ignored_patch())
-    return handles
-
-
-def ignored_patch() -> Patch:
-    """Legend entry of the stripes."""
-    return Patch(facecolor=_hex(IGNORED), edgecolor="0.85", hatch="////", label="ignored")
-
-
-def class_patch(color: tuple[int, int, int], label: str) -> Patch:
-    """Legend entry of a colour."""
-    return Patch(facecolor=_hex(color), edgecolor="none", label=label)
-
-
-def _hex(color: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)

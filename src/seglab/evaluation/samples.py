@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seglab.evaluation.figures import INK, blank_figure, class_patch, colored, first_drawn, hatched, ignored_patch
+from seglab.evaluation.figures import INK, blank_figure, show
+from seglab.evaluation.overlay import colored, hatched, mask_legend
 from seglab.evaluation.planes import Plane, planes
 from seglab.task import Task
 
@@ -42,8 +43,8 @@ def augmented_samples(
     if not samples:
         raise ValueError("no samples to draw")
     shown = [_plane(image, mask, spacing or (1.0,) * task.rank, task) for image, mask in samples]
-    legend = [class_patch(task.class_colors[k], task.class_names[k]) for k in range(first_drawn(task), task.classes)]
-    legend += [ignored_patch()] if any((plane.truth == task.ignore_label).any() for plane in shown) else []
+    ignored = any((plane.truth == task.ignore_label).any() for plane in shown)
+    legend = mask_legend(task, ignored, errors=False)
     columns, rows = min(COLUMNS, len(shown)), -(-len(shown) // COLUMNS)
     panel = PANEL_INCHES * float(np.clip(max(plane.height / plane.width for plane in shown), 0.3, 2.0))
     lines = math.ceil(len(legend) / LEGEND_COLUMNS)
@@ -65,11 +66,7 @@ def _plane(image: np.ndarray, mask: np.ndarray, spacing: tuple[float, ...], task
 def _draw(axes: Axes, plane: Plane, task: Task) -> None:
     picture = colored(plane.image, plane.truth, task, SAMPLE_FILL)
     picture = colored(picture, np.where(_outline(plane.truth), plane.truth, task.ignore_label), task, 1.0)
-    picture = hatched(picture, plane.truth == task.ignore_label)
-    extent = (0, plane.width, 0, plane.height)
-    axes.imshow(picture, origin=plane.origin, extent=extent, aspect="equal", interpolation="antialiased")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_color("#b0b7bf")
+    show(axes, hatched(picture, plane.truth == task.ignore_label), plane)
 
 
 def _outline(ids: np.ndarray) -> np.ndarray:
