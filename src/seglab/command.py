@@ -72,6 +72,11 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
                 sys.exit(EXIT_FAILED_JOBS)
             except (HydraException, OmegaConfBaseException) as error:
                 _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
+            except ValueError as error:
+                if not str(error).startswith("Only one of --run"):
+                    raise
+                words = [word for word in sys.argv[1:] if word.startswith("-")]
+                _leave(ConfigError("flags that exclude each other", found=" ".join(words), expected=str(error)))
             except KeyboardInterrupt as stop:
                 sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
 

@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from seglab.errors import SeglabError
+from seglab.errors import SeglabError, TrackingError
 from seglab.reproducibility import code_version, load_tensorflow, machine, package_versions, redacted
 
 _LITTLE_DISK_GB = 2.0
@@ -27,14 +28,16 @@ class Finding:
     ok: bool = True
 
 
-def examine(uri: str | None, directory: Path) -> Iterator[Finding]:
+def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterator[Finding]:
     """Look at everything, cheapest first. Marks runs whose process is gone as KILLED.
 
     Args:
         uri: the store, as `tracking.uri`.
         directory: the local folder of runs, normally `mlruns/`.
+        repair: let a store that was moved look for its artifacts where it is now.
     """
-    for part in (_software, _machine, _arithmetic, lambda: _store(uri, directory), lambda: _disk(directory)):
+    store = partial(_store, uri, directory, repair)
+    for part in (_software, _machine, _arithmetic, store, partial(_disk, directory)):
         yield from _guarded(part)
 
 
@@ -78,29 +81,36 @@ def _arithmetic() -> Iterator[Finding]:
     yield Finding("Precision", f"auto is {choice.policy}: {choice.reason}")
 
 
-def _store(uri: str | None, directory: Path) -> Iterator[Finding]:
+def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     if uri is None and not (directory / "mlflow.db").exists():
         yield Finding("Store", f"none yet in {directory}; the first run makes it")
         return
     from seglab.tracking.heartbeat import mark_stale_runs
     from seglab.tracking.outbox import FOLDER, REFUSED
+    from seglab.tracking.relocation import former_places, relocate
     from seglab.tracking.store import open_store
 
     store = open_store(uri, directory)
     start = time.perf_counter()
-    stale = mark_stale_runs(store)
+    stale = []
+    try:
+        store.check_writable()
+        stale = mark_stale_runs(store)
+    except TrackingError as error:
+        yield Finding("Store", f"{error.what}: {error.where}, {error.found}", ok=False)
     runs = store.all_runs()
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(r.info.status for r in runs).items()))
     yield Finding("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
     for run in stale:
         yield Finding("Stale run", f"{run.info.run_id} ({run.info.run_name}): its process is gone; marked KILLED")
-    experiments = store.client.search_experiments()
-    moved = {former for one in experiments if (former := store.moved_from(one.artifact_location)) is not None}
-    for former in sorted(moved):
-        yield Finding(
-            "Artifacts", f"looked for in {former}: move them back, or ln -s {store.directory} {former}", False
-        )
+    kept = relocate(store) if repair else None
+    if kept is not None:
+        yield Finding("Repaired", f"artifacts are looked for in {store.directory}; the database before that: {kept}")
+    moved = former_places(store)
+    for former in moved:
+        text = f"looked for in {former}: make doctor ARGS=--repair, or ln -s {store.directory} {former}"
+        yield Finding("Artifacts", text, ok=False)
     if not moved:
         yield Finding("Artifacts", "kept by the server" if store.served else str(store.directory / "artifacts"))
     for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
@@ -125,9 +135,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--uri", help="tracking store, as tracking.uri (default: the embedded one)")
     parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
+    parser.add_argument("--repair", action="store_true", help="let a folder of runs that was moved know where it is")
     given = parser.parse_args(arguments)
     wrong = 0
-    for finding in examine(given.uri, given.runs.absolute()):
+    for finding in examine(given.uri, given.runs.absolute(), repair=given.repair):
         wrong += not finding.ok
         print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {finding.text}", flush=True)
     print("Nothing to mend." if not wrong else f"{wrong} to mend, marked with !")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 EXIT_MISTAKE = 2
@@ -45,6 +46,24 @@ class DataError(SeglabError):
     def __init__(self, what: str, *, finding: str = "unusable-case", **rest: Any):
         super().__init__(what, **rest)
         self.finding = finding
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """A `DataError` from within that does not name `where`, the files that are at work, does so afterwards."""
+    try:
+        yield
+    except DataError as error:
+        if where in str(error):
+            raise
+        raise DataError(
+            error.what,
+            where=where,
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy,
+            finding=error.finding,
+        ) from error
 
 
 class TrackingError(SeglabError):

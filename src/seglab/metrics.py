@@ -1,7 +1,7 @@
 """Dice and IoU during training, from one confusion matrix of integers for a whole pass over a split.
 
 These are scores of what the network is fed (patches, resized images): a sign of progress. The reported number, per case
-and at original size, comes from `seglab.evaluation` by the NumPy functions that are passed on here.
+and at original size, comes from `seglab.evaluation`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from seglab.confusion import confusion_matrix, dice_iou, macro
 from seglab.models import heads
 from seglab.task import Task
-
-__all__ = ["SegmentationScores", "confusion_matrix", "dice_iou", "macro"]
 
 
 class SegmentationScores(keras.metrics.Metric):
     """Streaming Dice and IoU: counts are added up over batches, scores are read off the sum.
 
-    `result()` is a dict that `fit` puts into its logs key by key: `dice` and `iou`, the means over the classes without
-    background, and `dice/<class>` and `iou/<class>` for every class. A class that neither truth nor prediction holds
+    `result()` is a dict that `fit` puts into its logs key by key: `dice` and `iou`, the means over the scored classes,
+    and `dice/<class>` and `iou/<class>` for every class. A class that neither truth nor prediction holds
     is NaN and left out of the mean; a mean of nothing is NaN.
 
     Counts are int64 on TensorFlow. JAX has int32 only, which is full after 2^31 pixels of one kind.
@@ -49,17 +46,13 @@ class SegmentationScores(keras.metrics.Metric):
         if sample_weight is not None:
             raise ValueError("SegmentationScores counts pixels and takes no sample weights")
         batch = ops.shape(y_pred)[0]
-        truth = self._member(ops.reshape(ops.cast(y_true, "int32"), (batch, -1)), ignored=self.task.ignore_label)
-        predicted = self._member(ops.reshape(heads.labels(y_pred, self.task), (batch, -1)), ignored=None)
+        classes, ids = self.task.classes, ops.reshape(ops.cast(y_true, "int32"), (batch, -1))
+        truth = heads.one_hot(ids, classes, self.task.ignore_label)
+        predicted = heads.one_hot(ops.reshape(heads.labels(y_pred, self.task), (batch, -1)), classes)
         # Products of 0 and 1: exact in float32 for images of up to 2^24 pixels, and unlike a histogram
         # repeatable and compiled on every device.
         counts = ops.einsum("bip,bjp->bij", truth, predicted)
         self.confusion.assign(self.confusion + ops.sum(ops.cast(counts, self.confusion.dtype), axis=0))
-
-    def _member(self, ids: Any, ignored: int | None) -> Any:
-        """`(B, K, P)` float32: 1 where the pixel is of the class."""
-        wanted = [c if c != ignored else -1 for c in range(self.task.classes)]
-        return ops.cast(ops.equal(ids[:, None, :], ops.array(wanted, "int32")[:, None]), "float32")
 
     def result(self) -> dict[str, Any]:
         counts = ops.cast(self.confusion, "float32")

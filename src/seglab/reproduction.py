@@ -98,6 +98,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
             expected="FINISHED",
             remedy=f"let it finish first: python train.py resume={run.info.run_id}",
         )
+    store.check_writable()
     config = run_file(store, run, "config/config.yaml")
     token = uuid.uuid4().hex
     tags = {"reproduces": run.info.run_id, "reproduction_token": token}

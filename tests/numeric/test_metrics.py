@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from seglab.metrics import SegmentationScores, confusion_matrix, dice_iou, macro
+from seglab.confusion import confusion_matrix, dice_iou, macro
+from seglab.metrics import SegmentationScores
 from seglab.task import Task
 
 BINARY = Task(rank=2, channels=1, class_names=("background", "cell"))

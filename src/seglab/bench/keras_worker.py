@@ -129,15 +129,16 @@ def epoch_worker(variant: str, rank: int) -> None:
     from seglab.training.fit import train
 
     def run(work_dir: Path, record: Callable[[dict[str, float], int], None]) -> None:
+        # An epoch begins when it is asked for and not before: it would run beside what is measured next.
+        sys.stdin.readline()
         clock = time.perf_counter()
 
         def emit(values: dict[str, float], epoch: int) -> None:
             nonlocal clock
             record(values, epoch)
-            seconds = time.perf_counter() - clock
+            answer(time.perf_counter() - clock)
             if not sys.stdin.readline():
                 raise SystemExit
-            answer(seconds)
             clock = time.perf_counter()
 
         train(model, loss, optimizer, [scores], batches, None, config.trainer, work_dir, emit, stream=None)

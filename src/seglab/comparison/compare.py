@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from seglab.comparison.settings import CompareSettings
 from seglab.comparison.statistics import Resampling
 from seglab.comparison.table import choose_target, compositions_frame, effects_frame, runs_frame, watched_curve
 from seglab.comparison.tables import CaseTable, locate, read_tables
+from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reproducibility import redacted
 from seglab.tracking.store import Store, open_store
@@ -119,33 +119,35 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
     """Write the page, its Markdown, the tables as CSV and the plots; returns the files.
 
+    What cannot be written leaves a former comparison whole.
+
     Raises:
         TrackingError: the folder cannot be written.
     """
     document = comparison.document
-    files = {
-        folder / PAGE: to_html(document),
-        folder / "comparison.md": to_markdown(document),
-        folder / "compositions.csv": comparison.compositions.to_csv(index=False),
-        folder / "effects.csv": comparison.effects.to_csv(index=False),
-        folder / "runs.csv": comparison.runs.to_csv(index=False),
+    texts = {
+        PAGE: to_html(document),
+        "comparison.md": to_markdown(document),
+        "compositions.csv": comparison.compositions.to_csv(index=False),
+        "effects.csv": comparison.effects.to_csv(index=False),
+        "runs.csv": comparison.runs.to_csv(index=False),
     }
-    pictures = {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}
+    files = {folder / name: text.encode() for name, text in texts.items()}
+    files |= {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}
     try:
-        shutil.rmtree(folder / "plots", ignore_errors=True)
-        (folder / "plots").mkdir(parents=True)
-        for path, text in files.items():
-            path.write_text(text, encoding="utf-8")
-        for path, content in pictures.items():
-            path.write_bytes(content)
+        made = write_files(files)
+        for old in (folder / "plots").glob("*.png"):
+            if old not in files:
+                old.unlink()
     except OSError as error:
         raise TrackingError(
             "the comparison cannot be written",
             where=str(error.filename or folder),
             found=error.strerror,
+            expected="room and permission; nothing half-written is left",
             remedy="free some space, or give another folder: out=…",
         ) from error
-    return [*files, *pictures]
+    return made
 
 
 def _chapters(

@@ -15,6 +15,8 @@ from seglab.comparison.judgement import Judgement
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.statistics import Paired
 from seglab.comparison.wording import interval, p_value, signed, summary, with_sd
+from seglab.errors import TrackingError
+from seglab.tracking.append import add_files
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
@@ -103,7 +105,7 @@ def _difference(paired: Paired | None, p_holm: float) -> tuple[str, str]:
 def _attach(store: Store, parent: str, folder: Path) -> str:
     """Put the page among the artifacts of the sweep's run; says what became of it."""
     try:
-        store.client.log_artifacts(parent, str(folder), ARTIFACTS)
-    except (MlflowException, OSError) as error:
+        add_files(store, store.run(parent), folder, ARTIFACTS)
+    except (MlflowException, OSError, TrackingError) as error:
         return f"note       the page could not be added to the sweep's run {parent}: {error}"
     return f"sweep      run {parent} holds the page too, under {ARTIFACTS}/"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from seglab.confusion import confusion_matrix, dice_iou, macro
 from seglab.data.cases import Case, Sample, Source
-from seglab.errors import DataError
+from seglab.errors import DataError, naming
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def _count(predictor: Predictor, source: Source, case: Case) -> tuple[np.ndarray
     """Confusion matrix of one case, and how long its prediction took; its arrays are gone before the next is read."""
     sample, truth = labelled(source, case)
     start = time.perf_counter()
-    prediction = predictor.predict(sample.image, sample.spacing)
+    with naming(source.describe_files(case)):
+        prediction = predictor.predict(sample.image, sample.spacing)
     seconds = time.perf_counter() - start
     return confusion_matrix(truth, prediction, source.task), seconds
 

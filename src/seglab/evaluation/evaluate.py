@@ -21,7 +21,7 @@ from seglab.evaluation.aggregate import score_table, shape_summary, shape_table,
 from seglab.evaluation.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
 from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
 from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
-from seglab.evaluation.results import Calibration, write_results
+from seglab.evaluation.results import Calibration, check_place, write_results
 from seglab.evaluation.subject import SPLITS, Subject, find_subject
 from seglab.inference.writing import write_mask
 
@@ -123,6 +123,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     console.print(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}", markup=False)
     owner = found.run.info.run_id if found.run else found.folder.resolve().name
     out = Path(request.out) if request.out else directory / "evaluations" / owner / subject.name
+    check_place(out)
     keep = _mask_writer(subject, out / "masks") if request.save_masks else None
     workers = max(1, (os.cpu_count() or 2) - 1) if request.workers is None else request.workers
 

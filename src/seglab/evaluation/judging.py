@@ -17,7 +17,7 @@ import pandas as pd
 
 from seglab.confusion import confusion_matrix
 from seglab.data.cases import Case, Sample, Source
-from seglab.errors import DataError
+from seglab.errors import DataError, naming
 from seglab.evaluation.calibration import Pixels, draw_pixels, joined
 from seglab.evaluation.cases import Progress, check_same_classes, labelled, score_case
 from seglab.evaluation.shapes import score_shapes
@@ -130,17 +130,10 @@ def predict_with_probabilities(predictor: Predictor, sample: Sample, where: str)
     """The mask that `Predictor.predict` gives, and the probabilities `(*spatial, K)` that it comes from.
 
     Raises:
-        DataError: a probability that is not a number, as weights make that hold NaN; it would pass for background.
+        DataError: what `Predictor.predict` refuses, with `where` in its message.
     """
-    probabilities = predictor.predict_probabilities(sample.image, sample.spacing)
-    if not np.isfinite(probabilities).all():
-        raise DataError(
-            "a model that predicts values which are no numbers",
-            where=where,
-            found=f"{int((~np.isfinite(probabilities)).sum())} of {probabilities.size} probabilities are NaN",
-            expected="probabilities from 0 to 1",
-            remedy="its weights hold NaN: train it again, with a lower learning rate or optimizer.clip_norm",
-        )
+    with naming(where):
+        probabilities = predictor.predict_probabilities(sample.image, sample.spacing)
     dtype = np.min_scalar_type(predictor.task.classes - 1)
     if predictor.task.binary:
         return (probabilities[..., 1] > predictor.threshold).astype(dtype), probabilities

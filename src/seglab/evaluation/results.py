@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seglab.errors import TrackingError
 from seglab.evaluation.calibration import Reliability
 from seglab.evaluation.diagrams import confusion_diagram, reliability_diagram, spread_diagram
 from seglab.evaluation.figures import case_panel, pick_examples
@@ -84,13 +88,37 @@ def write_results(
     calibration: Calibration,
     tolerance: float,
 ) -> None:
-    """Writes the tables, metrics and pictures of an evaluation into `folder`, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes the tables, metrics and pictures of an evaluation into `folder`, which is made anew.
+
+    Raises:
+        TrackingError: no room or no permission; what was there before is left whole.
+    """
+    figures = _figures(predictor, subject, judgement, calibration, tolerance)
+    with _in_whole(folder) as part:
+        judgement.cases.to_parquet(part / "cases.parquet", index=False)
+        judgement.cases.to_csv(part / "cases.csv", index=False)
+        _write_json(part / "metrics.json", {key: _finite(value) for key, value in metrics.items()})
+        _write_json(part / "calibration.json", calibration.to_dict())
+        for name, figure in figures.items():
+            figure.savefig(part / f"{name}.png", bbox_inches="tight")
+
+
+def check_place(folder: Path) -> None:
+    """See that results can be written to a folder, made or yet to be made, before the work is done.
+
+    Raises:
+        TrackingError: they cannot.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise _unwritable(folder, f"{there} can only be read" if there.is_dir() else f"{there} is a file")
+
+
+def _figures(
+    predictor: Predictor, subject: Subject, judgement: Judgement, calibration: Calibration, tolerance: float
+) -> dict[str, Figure]:
+    """The pictures by name."""
     task = subject.bundle.task
-    judgement.cases.to_parquet(folder / "cases.parquet", index=False)
-    judgement.cases.to_csv(folder / "cases.csv", index=False)
-    _write_json(folder / "metrics.json", {key: _finite(value) for key, value in metrics.items()})
-    _write_json(folder / "calibration.json", calibration.to_dict())
     run = subject.found.run
     title = f"{run.info.run_name}: {subject.name}" if run else subject.name
     unit, nsd = distance_unit(task), surface_dice_name(task, tolerance)
@@ -105,8 +133,33 @@ def write_results(
         pictures |= {example.place: case_panel([example], task) for example in examples}
     else:
         pictures["examples"] = case_panel(examples, task)
-    for name, figure in pictures.items():
-        figure.savefig(folder / f"{name}.png", bbox_inches="tight")
+    return pictures
+
+
+@contextmanager
+def _in_whole(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `folder` when that is done."""
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    except OSError as error:
+        raise _unwritable(folder, error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _unwritable(folder: Path, found: str) -> TrackingError:
+    return TrackingError(
+        "the results cannot be written",
+        where=str(folder),
+        found=found,
+        expected="room and permission; nothing half-written is left",
+        remedy="free some space, or give another folder: out=…",
+    )
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
 import os
 import pkgutil
 import shutil
@@ -86,6 +87,11 @@ class Bundle:
         """
         if values["fit"] not in get_args(Fit):
             raise ValueError(f"fit is {values['fit']!r} and not one of {get_args(Fit)}")
+        fitted = {**values["preprocessing"], "threshold": values["threshold"], "spacing": values["spacing"]}
+        for key, value in fitted.items():
+            numbers = value if isinstance(value, list) else [value] if isinstance(value, float) else []
+            if not all(math.isfinite(number) for number in numbers):
+                raise ValueError(f"{key} is {value}")
         return cls(
             task=_task(values["task"]),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),

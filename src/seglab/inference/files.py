@@ -12,7 +12,7 @@ from seglab.data.folders import by_stem
 from seglab.data.image_files import IMAGE_ENDINGS, read_image_file
 from seglab.data.nifti_files import NIFTI_ENDINGS, channels_of, read_image
 from seglab.data.nifti_layouts import modalities
-from seglab.errors import DataError
+from seglab.errors import DataError, naming
 from seglab.inference.predictor import Predictor
 from seglab.inference.writing import write_mask
 
@@ -55,14 +55,8 @@ def predict_files(
         )
     for target, parts in targets.items():
         file = parts[0]
-        try:
+        with naming(str(file)):
             mask = predictor.predict(*_image_and_spacing(parts, predictor.task.rank))
-        except DataError as error:
-            if str(file) in str(error):
-                raise
-            raise DataError(
-                error.what, where=str(file), found=error.found, expected=error.expected, remedy=error.remedy
-            ) from error
         write_mask(target, mask, like=file if predictor.task.rank == 3 else None, values=values)
         if progress:
             progress(target)

@@ -11,8 +11,9 @@ import numpy as np
 from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image, unletterbox
 from seglab.data.preprocess import Preprocessing
 from seglab.data.resampling import resample_image, resample_to
-from seglab.errors import DataError
+from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
+from seglab.inference.finite import check_image, check_probabilities, check_weights
 from seglab.inference.tiles import SlidingWindow
 from seglab.task import Task
 
@@ -42,6 +43,9 @@ class Predictor:
         spacing: mm between the pixels or voxels that the network knows; None where it takes images as they are.
         overlap: of neighbouring windows, in [0, 1).
         flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
+
+    Raises:
+        DataError: weights that hold NaN or infinite values.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Predictor:
         self.fit = fit
         self.threshold = threshold
         self.spacing = spacing
+        check_weights(model)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
         self._network = _activated(model, task)
 
@@ -74,7 +79,8 @@ class Predictor:
             DataError: no bundle at `path`, or one that cannot be used.
         """
         model, bundle = load_bundle(path)
-        return cls.of(model, bundle, overlap=overlap, flips=flips)
+        with naming(str(path)):
+            return cls.of(model, bundle, overlap=overlap, flips=flips)
 
     @classmethod
     def of(cls, model: keras.Model, bundle: Bundle, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
@@ -102,7 +108,8 @@ class Predictor:
             `(*spatial)` class ids in the smallest unsigned dtype that holds them all.
 
         Raises:
-            DataError: the image has another rank or channel count than the task, or no spacing where one is needed.
+            DataError: the image has another rank or channel count than the task, values that are no finite numbers, or
+                no spacing where one is needed; or the network answers with NaN.
         """
         channels = self._channels(image, spacing)
         dtype = np.min_scalar_type(self.task.classes - 1)
@@ -129,6 +136,7 @@ class Predictor:
         prepared, restore = self._prepared(image, spacing)
         probabilities = self._windows(prepared, self._network)
         del prepared
+        check_probabilities(probabilities)
         return (restore(probabilities[..., k]) for k in range(probabilities.shape[-1]))
 
     def _prepared(
@@ -143,6 +151,7 @@ class Predictor:
                 expected=f"{self.task.rank} spatial axes and one of channels",
                 remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
             )
+        check_image(image, "values")  # clipping to a window would hide them
         original = image.shape[:-1]
         if self.spacing is not None:
             image = resample_image(image, _checked(spacing, self.task.rank, self.spacing), self.spacing)
@@ -152,14 +161,7 @@ class Predictor:
         if self.fit in ("resize", "letterbox"):
             image = resize_image(image, size if self.fit == "resize" else letterbox_shape(spatial, size))
         prepared = self.preprocessing.apply(image)
-        if not np.isfinite(prepared).all():
-            raise DataError(
-                "an image with NaN or infinite values",
-                where="image",
-                found=f"{int((~np.isfinite(prepared)).sum())} of {prepared.size} values after normalisation",
-                expected="finite numbers",
-                remedy="replace them before prediction",
-            )
+        check_image(prepared, "values after normalisation")
         if self.fit == "letterbox":
             prepared = cut(prepared, pad_start(prepared.shape[:-1], size), size, 0)
 

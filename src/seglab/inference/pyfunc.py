@@ -24,16 +24,19 @@ class SegmentationModel:
 
         Args:
             model_input: `(N, *spatial, C)` or `(*spatial, C)` raw intensities of any spatial size.
-            params: `spacing`, mm along each axis of the images; without it they have the network's own.
+            params: `spacing`, mm along each axis of the images; without it, or with an empty one, they have the
+                network's own.
 
         Returns:
             `(N, *spatial)` or `(*spatial)` class ids.
 
         Raises:
-            DataError: images of another rank or channel count than the model's.
+            DataError: images that `Predictor.predict` refuses.
         """
         images = np.asarray(model_input)
-        spacing = (params or {}).get("spacing", self.predictor.spacing)
+        spacing = (params or {}).get("spacing", ())
+        if not len(spacing):
+            spacing = self.predictor.spacing
         if images.ndim == self.predictor.task.rank + 2 and len(images):
             return np.stack([self.predictor.predict(image, spacing) for image in images])
         return self.predictor.predict(images, spacing)

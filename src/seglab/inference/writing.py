@@ -109,9 +109,12 @@ def _check_png(file: Path, stored: np.ndarray) -> str:
 
 def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
     """Saves under a hidden name beside `path`, checks, and renames."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), path.suffix)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ending, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ending, dir=path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     os.close(handle)
     partial = Path(name)
     try:
@@ -123,6 +126,18 @@ def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Pat
             raise DataError("the mask reads back differently from what was written", where=str(path), found=found)
         partial.chmod(0o644)
         partial.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        "the mask cannot be written",
+        where=str(path),
+        found=error.strerror or str(error),
+        expected="room and permission; nothing half-written is left",
+        remedy="free some space, or choose another folder",
+    )

@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from seglab.errors import ConfigError
+from seglab.models import heads
 from seglab.task import Task
 
 
@@ -79,9 +80,7 @@ class Scores:
         """One-hot truth `(B, K, P)`, or the foreground `(B, P)` of a binary task; zero where ignored."""
         if self.task.binary:
             return self._is(1)
-        # An ignored id that is also a class must match no class.
-        wanted = [c if c != self.task.ignore_label else -1 for c in range(self.task.classes)]
-        return ops.cast(ops.equal(self.ids[:, None, :], ops.array(wanted, "int32")[:, None]), "float32")
+        return heads.one_hot(self.ids, self.task.classes, self.task.ignore_label)
 
     def _is(self, class_id: int) -> Any:
         return ops.cast(ops.equal(self.ids, class_id), "float32") * (1.0 if class_id != self.task.ignore_label else 0.0)

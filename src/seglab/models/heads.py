@@ -4,7 +4,7 @@ A binary task has one logit per pixel or voxel, the log-odds of the foreground (
 per class (softmax over the last axis). Losses, metrics and inference ask here and decide nothing themselves.
 
 Everything is computed in float32 whatever the dtype of the logits, and in the form that neither overflows nor
-cancels: `log sigmoid` and `log softmax` are never taken as the logarithm of a probability.
+cancels.
 """
 
 from __future__ import annotations
@@ -40,26 +40,15 @@ def probabilities(logits: Any, task: Task) -> Any:
     return ops.softmax(logits, axis=-1)
 
 
-def log_probabilities(logits: Any, task: Task) -> Any:
-    """Natural logarithms of `probabilities`, `(..., K)` float32, finite for every finite logit."""
-    logits = _float32(logits, task)
-    if task.binary:
-        return ops.concatenate([ops.log_sigmoid(-logits), ops.log_sigmoid(logits)], axis=-1)
-    return ops.log_softmax(logits, axis=-1)
-
-
-def labels(logits: Any, task: Task, threshold: float = 0.5) -> Any:
-    """Class ids `(...)` int32 of the last axis removed.
+def labels(logits: Any, task: Task) -> Any:
+    """Class ids `(...)` int32 of the last axis removed: the most probable class, the lower id on a tie.
 
     Args:
         logits: `(..., task.logit_channels)`.
-        task: a binary task gives 1 where the foreground's probability is above `threshold`; any other the most
-            probable class (the lower id on a tie), for which `threshold` plays no part.
-        threshold: probability in 0..1.
+        task: tells whether the head is a sigmoid or a softmax.
     """
     if task.binary:
-        foreground = ops.sigmoid(_float32(logits, task)[..., 0])
-        return ops.cast(foreground > threshold, "int32")
+        return ops.cast(ops.sigmoid(_float32(logits, task)[..., 0]) > 0.5, "int32")
     # An argmax, as one comparison of all pixels for each class: several times faster on a CPU than along a short axis.
     best, *others = ops.unstack(_float32(logits, task), axis=-1)
     winner = ops.zeros_like(best, dtype="int32")
@@ -69,17 +58,9 @@ def labels(logits: Any, task: Task, threshold: float = 0.5) -> Any:
     return winner
 
 
-def one_hot(y_true: Any, task: Task) -> tuple[Any, Any]:
-    """Truth as `(..., K)` float32, and which of it counts as `(...)` float32 of 0 and 1.
-
-    Args:
-        y_true: `(...)` class ids of any integer or floating dtype; `task.ignore_label` where nothing is known.
-        task: number of classes and the label to ignore.
-
-    Returns:
-        The one-hot truth, all zero where ignored, and the mask of what is valid, zero where ignored.
-    """
-    ids = ops.cast(y_true, "int32")
-    valid = ops.cast(ops.not_equal(ids, task.ignore_label), "float32")
-    truth = ops.one_hot(ids, task.classes, dtype="float32")
-    return truth * valid[..., None], valid
+def one_hot(ids: Any, classes: int, ignore_label: int | None = None) -> Any:
+    """Class ids `(B, P)` of an integer dtype as `(B, classes, P)` float32: 1 where a pixel is of the class; nothing is
+    of a class where the id is `ignore_label`, or no class."""
+    # An ignored id that is also a class must match no class.
+    wanted = [k if k != ignore_label else -1 for k in range(classes)]
+    return ops.cast(ops.equal(ids[:, None, :], ops.array(wanted, "int32")[:, None]), "float32")

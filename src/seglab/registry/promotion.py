@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -10,23 +11,23 @@ import socket
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import pandas as pd
 from mlflow.entities import Run
 
 from seglab.comparison.tables import read_table
-from seglab.errors import TrackingError
-from seglab.inference.bundle import read_bundle
+from seglab.errors import DataError, TrackingError
+from seglab.inference.bundle import Bundle, read_bundle
 from seglab.registry.gate import Check, Contender, Gate, check
 from seglab.registry.model_card import model_card
 from seglab.tracking import operations
 from seglab.tracking.bundles import resolve_bundle, run_file
-from seglab.tracking.client import MlflowException
+from seglab.tracking.client import MlflowException, first_line
+from seglab.tracking.locks import waited_for
 from seglab.tracking.store import Store
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -34,6 +35,8 @@ LOG_FILE = "promotions.jsonl"
 CARD = "MODEL_CARD.md"
 CASES_FILE = "test_cases.csv"
 _LOCK_SECONDS = 60.0
+_UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # name, or alias
+_DESCRIPTION_LENGTH = 5000  # of a version, as MLflow takes it
 _PICTURES = ("test_cases.png", "test_worst.png")
 
 
@@ -59,11 +62,14 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "") 
 
     The run gets the tag `promotion` (VALIDATED or REJECTED) with the reasons. On success its model is registered, with
     a model card beside the weights; the alias `champion` moves to it, `previous` to the former champion. Either way a
-    line is added to `promotions.jsonl` in the folder of runs. Promotions on one machine wait for one another.
+    line is added to `promotions.jsonl` in the folder of runs. Promotions on one machine wait for one another. The alias
+    moves last: what fails before it leaves the champion where it was, and the promotion can be asked for again.
 
     Raises:
-        TrackingError: the run did not finish or has no model, or the register cannot be written to.
+        TrackingError: the run did not finish or has no model or no scores of its cases, or the register cannot be
+            written to.
     """
+    store.check_writable(run)
     if run.info.status != "FINISHED":
         raise TrackingError(
             "only a finished run can be promoted",
@@ -72,25 +78,39 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "") 
             expected="FINISHED",
             remedy="choose another; make ui shows them",
         )
-    found = resolve_bundle(run.info.run_id, store.uri, store.directory)
+    bundle = read_bundle(resolve_bundle(run.info.run_id, store.uri, store.directory).folder)
     with _alone(store, name):
         former = _aliased(store, name, CHAMPION)
         before = None if former is None else str(former.version)
         champion = store.run(former.run_id) if former is not None and former.run_id != run.info.run_id else None
         checks = check(gate, _contender(store, run), None if champion is None else _contender(store, champion))
+        if champion is not None:
+            checks.append(_same_classes(store, bundle, champion))
         passed = all(each.passed for each in checks)
         verdict = {
             "promotion": "VALIDATED" if passed else "REJECTED",
             "promotion_reasons": "; ".join(map(str, checks)),
         }
-        operations.set_tags(store.client, run.info.run_id, verdict)
         version = None
-        if passed:
-            version = _register(store, run, name)
-            _add_card(store, run, name, found.folder, checks, version)
-            if before is not None and before != version:
-                store.client.set_registered_model_alias(name, PREVIOUS, before)
-            store.client.set_registered_model_alias(name, CHAMPION, version)
+        try:
+            operations.set_tags(store.client, run.info.run_id, verdict)
+            if passed:
+                with tempfile.TemporaryDirectory(prefix="card") as place:
+                    text = _write_card(store, run, name, bundle, checks, Path(place))
+                    version = _register(store, run, name)
+                    store.client.log_model_artifacts(_model_id(run), place)
+                store.client.update_model_version(name, version, text[:_DESCRIPTION_LENGTH])
+                if before is not None and before != version:
+                    store.client.set_registered_model_alias(name, PREVIOUS, before)
+                store.client.set_registered_model_alias(name, CHAMPION, version)
+        except (MlflowException, OSError) as error:
+            raise TrackingError(
+                "the promotion could not be brought to its end",
+                where=f"{name} in {store.uri}",
+                found=first_line(error),
+                expected=f"a register that can be written to; champion is version {before or 'none'} as before",
+                remedy="see that the store works and has room, make doctor; then promote again",
+            ) from error
         _note(
             store,
             action="promote" if passed else "reject",
@@ -111,6 +131,7 @@ def rollback(store: Store, name: str, *, reason: str = "") -> tuple[str, str]:
     Raises:
         TrackingError: the name has no champion or no previous one.
     """
+    store.check_writable()
     with _alone(store, name):
         versions = {alias: _aliased(store, name, alias) for alias in (CHAMPION, PREVIOUS)}
         lacking = [alias for alias, version in versions.items() if version is None]
@@ -137,16 +158,25 @@ def rollback(store: Store, name: str, *, reason: str = "") -> tuple[str, str]:
     return now, before
 
 
-def _alone(store: Store, name: str) -> filelock.BaseFileLock:
+def _alone(store: Store, name: str) -> AbstractContextManager[None]:
     plain = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-    return filelock.FileLock(store.directory / f".promotion-{plain}.lock", timeout=_LOCK_SECONDS)
+    file = store.directory / f".promotion-{plain}.lock"
+    return waited_for(file, _LOCK_SECONDS, f"another promotion of {name} is under way")
 
 
 def _aliased(store: Store, name: str, alias: str) -> Any:
     """The version under an alias, None when name or alias is not there."""
-    with suppress(MlflowException):
+    try:
         return store.client.get_model_version_by_alias(name, alias)
-    return None
+    except MlflowException as error:
+        if error.error_code in _UNKNOWN:
+            return None
+        raise TrackingError(
+            "the register does not say who the champion is",
+            where=f"{name}@{alias} in {store.uri}",
+            found=first_line(error),
+            remedy="see that the store works: make doctor; then start again",
+        ) from error
 
 
 def _contender(store: Store, run: Run) -> Contender:
@@ -157,51 +187,52 @@ def _contender(store: Store, run: Run) -> Contender:
     return Contender(run.data.metrics, run.data.tags, cases)
 
 
+def _same_classes(store: Store, bundle: Bundle, champion: Run) -> Check:
+    """Who asks for `models:/<name>@champion` counts on its classes: what is 1 must not come to mean something else."""
+    words = "channels and classes are the champion's"
+    try:
+        before = read_bundle(resolve_bundle(champion.info.run_id, store.uri, store.directory).folder).task
+    except (TrackingError, DataError) as error:
+        return Check(words, f"not known, for the champion has {error.what}", True)
+    mine = bundle.task
+    return Check(
+        words,
+        f"{mine.rank}D, {mine.channels} channel(s), {', '.join(mine.class_names)}",
+        (mine.rank, mine.channels, mine.class_names) == (before.rank, before.channels, before.class_names),
+    )
+
+
 def _register(store: Store, run: Run, name: str) -> str:
     """The version of the run's model under `name`, made when there is none yet."""
     client, model_id = store.client, _model_id(run)
-    try:
-        if not client.search_registered_models(f"name = '{name}'"):
-            client.create_registered_model(name)
-        same = [
-            version for version in client.search_model_versions(f"name = '{name}'") if version.run_id == run.info.run_id
-        ]
-        if same:
-            return str(same[0].version)
-        # Its place, not models:/<id>, which MLflow would look for in another store: that of its global setting.
-        place = client.get_logged_model(model_id).artifact_location
-        made = client.create_model_version(name, place, run.info.run_id, model_id=model_id)
-    except MlflowException as error:
-        raise TrackingError(
-            "the model cannot be registered",
-            where=f"{name} in {store.uri}",
-            found=str(error.message).splitlines()[0],
-            remedy="see that the store can be written to: make doctor",
-        ) from error
-    return str(made.version)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    same = [each for each in client.search_model_versions(f"name = '{name}'") if each.run_id == run.info.run_id]
+    if same:
+        return str(same[0].version)
+    # Its place, not models:/<id>, which MLflow would look for in another store: that of its global setting.
+    place = client.get_logged_model(model_id).artifact_location
+    return str(client.create_model_version(name, place, run.info.run_id, model_id=model_id).version)
 
 
-def _add_card(store: Store, run: Run, name: str, bundle: Path, checks: list[Check], version: str) -> None:
-    """Write the model card with its pictures beside the weights, and as the version's description."""
-    with tempfile.TemporaryDirectory(prefix="card") as place:
-        folder = Path(place)
-        for picture in _PICTURES:
-            with suppress(TrackingError):
-                shutil.copyfile(run_file(store, run, f"pictures/{picture}"), folder / picture)
-        text = model_card(
-            name=name,
-            run_id=run.info.run_id,
-            run_name=run.info.run_name,
-            tags=dict(run.data.tags),
-            params=dict(run.data.params),
-            bundle=read_bundle(bundle),
-            cases=pd.read_csv(run_file(store, run, CASES_FILE), dtype={"id": str}),
-            checks=checks,
-            pictures=sorted(path.name for path in folder.iterdir()),
-        )
-        (folder / CARD).write_text(text, encoding="utf-8")
-        store.client.log_model_artifacts(_model_id(run), str(folder))
-    store.client.update_model_version(name, version, text[:5000])
+def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], folder: Path) -> str:
+    """Write the model card and its pictures into a folder; returns its text."""
+    for picture in _PICTURES:
+        with suppress(TrackingError):
+            shutil.copyfile(run_file(store, run, f"pictures/{picture}"), folder / picture)
+    text = model_card(
+        name=name,
+        run_id=run.info.run_id,
+        run_name=run.info.run_name,
+        tags=dict(run.data.tags),
+        params=dict(run.data.params),
+        bundle=bundle,
+        cases=pd.read_csv(run_file(store, run, CASES_FILE), dtype={"id": str}),
+        checks=checks,
+        pictures=sorted(path.name for path in folder.iterdir()),
+    )
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return text
 
 
 def _model_id(run: Run) -> str:
@@ -217,9 +248,22 @@ def _note(store: Store, **facts: Any) -> None:
         "who": f"{getpass.getuser()}@{socket.gethostname()}",
         **facts,
     }
-    handle = os.open(store.directory / LOG_FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    file = store.directory / LOG_FILE
     try:
-        os.write(handle, (json.dumps(line, ensure_ascii=False) + "\n").encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            written = os.write(handle, text)
+            if written < len(text):
+                os.ftruncate(handle, os.fstat(handle).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise TrackingError(
+            "what was done is not in the promotion log",
+            where=str(file),
+            found=f"{error.strerror}; the line is {text.decode().strip()}",
+            remedy="free some space, and add the line by hand; the register itself is as the line says",
+        ) from error

@@ -14,6 +14,7 @@ from seglab.comparison.document import Document, Grid, Section, to_markdown
 from seglab.comparison.page import to_html
 from seglab.comparison.tables import locate
 from seglab.comparison.wording import summary
+from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reporting.approaches import approaches_section, architectures_section
 from seglab.reporting.data_section import data_section, examples_section
@@ -85,8 +86,8 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
 def write_note(note: Document, folder: Path) -> list[Path]:
     """Write note.md, note.html and, with a Chromium, note.pdf; returns the files."""
     markdown, page = folder / "note.md", folder / "note.html"
-    markdown.write_text(to_markdown(note, PICTURES), encoding="utf-8")
-    page.write_text(to_html(note, _STYLE.read_text(encoding="utf-8")), encoding="utf-8")
+    html = to_html(note, _STYLE.read_text(encoding="utf-8"))
+    write_files({markdown: to_markdown(note, PICTURES).encode(), page: html.encode()})
     printed = print_page(page, folder / "note.pdf")
     return [markdown, page, *([printed] if printed else [])]
 

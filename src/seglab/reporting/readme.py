@@ -14,6 +14,7 @@ from seglab.comparison.document import Cell, Document, Grid, Section, to_markdow
 from seglab.comparison.grouping import FACTORS, REPLICATES
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.wording import duration, interval, p_value, signed, summary, with_sd
+from seglab.comparison.writing import write_files
 from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
 from seglab.reporting.study import Study
@@ -52,7 +53,7 @@ class Report:
 def write_readme(report: Report) -> Path:
     """Write the README beside the study's file; returns it. Its pictures are another's to write."""
     path = report.study.folder / README
-    path.write_text(to_markdown(readme(report), PICTURES), encoding="utf-8")
+    write_files({path: to_markdown(readme(report), PICTURES).encode()})  # whole: it holds a person's conclusion
     return path
 
 

@@ -13,6 +13,7 @@ from seglab.command import STUDIES
 from seglab.comparison.compare import Comparison, compare, open_runs
 from seglab.comparison.document import Document
 from seglab.comparison.settings import CompareSettings
+from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reporting.images import with_small_pictures
 from seglab.reporting.note import make_note, write_note
@@ -63,6 +64,7 @@ def write_report(
             "the report cannot be written",
             where=str(error.filename or study.folder),
             found=error.strerror,
+            expected="room and permission; nothing half-written is left",
             remedy="free some space, or make the folder writable",
         ) from error
 
@@ -90,11 +92,9 @@ def _slim(comparison: Comparison) -> Comparison:
 def _write_pictures(report: Report, note: Document) -> list[Path]:
     """The pictures of README and note; what lies in their folder besides is of an earlier report."""
     folder = report.study.folder / PICTURES
-    folder.mkdir(exist_ok=True)
     pictures = pictures_of([*readme(report).sections, *note.sections])
+    made = write_files({folder / name: content for name, content in pictures.items()})
     for old in folder.glob("*.*"):
         if old.name not in pictures:
             old.unlink()
-    for name, content in pictures.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in pictures]
+    return made

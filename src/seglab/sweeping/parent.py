@@ -49,6 +49,7 @@ class ParentRun:
         self._outcomes: Sequence[Outcome] = ()
 
     def __enter__(self) -> ParentRun:
+        self.store.check_writable()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = locked(self.directory / "lock")
         if self._lock is None:
@@ -61,6 +62,7 @@ class ParentRun:
         signs = {**identity(), **beat(self.tracking.heartbeat_seconds), "end_reason": ""}
         known = self.store.all_runs(f"tags.{SWEEP_TAG} = '{self.digest}'")
         if known:
+            self.store.check_writable(known[0])
             self.run_id = known[0].info.run_id
             operations.set_tags(self.store.client, self.run_id, signs)
             self.store.client.update_run(self.run_id, status="RUNNING")

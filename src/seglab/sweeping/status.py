@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from rich.table import Table
 from seglab.errors import TrackingError, nearest
 from seglab.sweeping.ledger import Ledger, reason_of
 from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
-from seglab.tracking.client import MlflowException
+from seglab.tracking.bundles import run_file
 from seglab.tracking.heartbeat import alive
 from seglab.tracking.store import Store, open_store
 
@@ -83,7 +82,7 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
 
 def _status(store: Store, parent: Run) -> SweepStatus:
     ledger, tags = Ledger(store), parent.data.tags
-    told = _jobs(store, parent.info.run_id)
+    told = _jobs(store, parent)
     counts = dict.fromkeys(("finished", "pruned", "failed", "alive"), 0)
     failures, seconds = [], []
     jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
@@ -119,14 +118,13 @@ def _status(store: Store, parent: Run) -> SweepStatus:
     )
 
 
-def _jobs(store: Store, run_id: str) -> list[dict[str, Any]]:
+def _jobs(store: Store, parent: Run) -> list[dict[str, Any]]:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            file = store.client.download_artifacts(run_id, JOBS_FILE, folder)
-        except (MlflowException, OSError):  # the launcher was stopped before it had told
-            return []
-        return list(json.loads(Path(file).read_text()))
+    try:
+        file = run_file(store, parent, JOBS_FILE)
+    except TrackingError:  # the launcher was stopped before it had told
+        return []
+    return list(json.loads(file.read_text()))
 
 
 def status_table(statuses: list[SweepStatus]) -> Table:

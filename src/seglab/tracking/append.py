@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.bundles import local_path
-from seglab.tracking.client import MlflowException
+from seglab.tracking.client import MlflowException, first_line
 from seglab.tracking.store import Store
 
 
@@ -34,19 +34,29 @@ def add_to_run(store: Store, run: Run, metrics: Mapping[str, float], files: Path
         TrackingError: the store or the folder of its artifacts cannot be written to.
     """
     run_id = run.info.run_id
-    target = local_path(store, run.info.artifact_uri)
     try:
-        if target is None:
-            operations.apply(store.client, run_id, operations.artifact(folder), files)
-        else:
-            shutil.copytree(files, target / folder, dirs_exist_ok=True)
+        where = add_files(store, run, files, folder)
         operations.apply(store.client, run_id, operations.metrics(metrics, step=0), None)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             "results that cannot be added to the run",
             where=f"run {run_id} in {store.uri}",
-            found=(str(error).strip().splitlines() or [type(error).__name__])[0][:300],
+            found=first_line(error),
             expected="a store that can be written to",
             remedy=f"check permissions and free space; the results themselves are in {files}",
         ) from error
-    return str(target / folder) if target is not None else f"{run.info.artifact_uri}/{folder}"
+    return where
+
+
+def add_files(store: Store, run: Run, files: Path, folder: str) -> str:
+    """Put all files of a folder among a run's artifacts, also of a store that was moved; returns where they lie now.
+
+    Raises:
+        MlflowException, OSError: the store or the folder of its artifacts cannot be written to.
+    """
+    target = local_path(store, run.info.artifact_uri)
+    if target is None:
+        operations.apply(store.client, run.info.run_id, operations.artifact(folder), files)
+        return f"{run.info.artifact_uri}/{folder}"
+    shutil.copytree(files, target / folder, dirs_exist_ok=True)
+    return str(target / folder)

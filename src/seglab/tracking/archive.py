@@ -20,7 +20,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.bundles import bring
-from seglab.tracking.client import MlflowClient, MlflowException
+from seglab.tracking.client import MlflowClient, MlflowException, first_line
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 
@@ -92,15 +92,25 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
         The id in this store of each former id.
 
     Raises:
-        TrackingError: no such folder, a damaged one, or one of a later seglab.
+        TrackingError: no such folder, a damaged one, one of a later seglab, or a store that cannot be written to.
     """
+    store.check_writable()
     ids = _read_card(folder)
     stored = [(_read_json(folder / run_id / RUN_FILE), folder / run_id) for run_id in ids]
     stored.sort(key=lambda pair: PARENT in pair[0]["tags"])  # parents first: children are told their new ids
     arrived: dict[str, str] = {}
     for record, place in stored:
         former = record["run_id"]
-        arrived[former] = _present(store, former) or _read_run(store, record, place, arrived)
+        try:
+            arrived[former] = _present(store, former) or _read_run(store, record, place, arrived)
+        except (MlflowException, OSError) as error:
+            raise TrackingError(
+                "a run that cannot be brought into the store",
+                where=f"run {former} ({record['name']}) into {store.uri}",
+                found=first_line(error),
+                expected="a store that works, with room for all artifacts",
+                remedy=f"mend that and import again: {len(arrived)} runs are there, this one is made anew",
+            ) from error
         if progress:
             progress(record["name"])
     return arrived

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from mlflow.entities import Run
 
 from seglab.errors import TrackingError, nearest
-from seglab.tracking.client import MlflowException, mlflow
+from seglab.tracking.client import MlflowException, first_line, mlflow
 from seglab.tracking.store import Store, open_store
 
 RUNS = Path("mlruns")
@@ -93,7 +93,7 @@ def run_file(store: Store, run: Run, path: str) -> Path:
         raise TrackingError(
             "an artifact that is gone",
             where=f"run {run.info.run_id} ({run.info.run_name})",
-            found=f"no {path} in {run.info.artifact_uri}: {_first_line(error)}",
+            found=f"no {path} in {run.info.artifact_uri}: {first_line(error)}",
             remedy="bring it back from a copy of the folder of runs, or choose another run",
         ) from error
     return found
@@ -153,7 +153,7 @@ def _registered(store: Store, word: str) -> tuple[str, str | None]:
         raise TrackingError(
             "no such registered model",
             where=word,
-            found=_first_line(error),
+            found=first_line(error),
             expected=f"one of: {told}" if known else "any: no model is registered in this store",
             remedy=nearest(name, known) if name not in known else nearest(alias, known[name]),
         ) from error
@@ -176,7 +176,3 @@ def _gone(store: Store, run: Run, found: str) -> TrackingError:
         expected=f"the files that the run recorded, below {store.directory / 'artifacts'} or on the server",
         remedy="bring them back from a copy of the folder of runs, or train again",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

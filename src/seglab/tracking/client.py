@@ -21,6 +21,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SADeprecationWarning
 
+from seglab.reproducibility import redacted
+
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
@@ -39,12 +41,22 @@ _REFUSALS = frozenset(
     }
 )
 
-__all__ = ["MlflowClient", "MlflowException", "client_of", "mlflow", "refused"]
+__all__ = ["MlflowClient", "MlflowException", "client_of", "first_line", "mlflow", "refused", "served"]
 
 
 def client_of(uri: str) -> MlflowClient:
     """A client of the store at this address."""
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line without passwords; its kind when it says nothing."""
+    return redacted((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
+
+
+def served(uri: str) -> bool:
+    """True for the address of a server of MLflow's, False for that of a database."""
+    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def refused(error: BaseException) -> bool:

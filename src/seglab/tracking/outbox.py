@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
+from sqlalchemy.exc import SQLAlchemyError
 
-from seglab.reproducibility import redacted
+from seglab.errors import TrackingError
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowClient, MlflowException, client_of, refused
+from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, refused, served
 from seglab.tracking.operations import Operation
 
 FOLDER = "outbox"
@@ -42,7 +43,7 @@ class Outbox:
     def __init__(self, directory: Path, run_id: str, uri: str):
         self.directory, self.run_id, self.uri = directory, run_id, uri
         directory.mkdir(parents=True, exist_ok=True)
-        _write(directory / "address", json.dumps({"run_id": run_id, "uri": uri}))
+        write_address(directory, run_id, uri)
         self._lock = threading.Lock()
         numbers = [int(path.stem) for path in directory.glob("*.json")]
         self._next = max(numbers, default=-1) + 1
@@ -97,7 +98,7 @@ class Outbox:
             shutil.rmtree(attachment, ignore_errors=True)
 
     def _refuse(self, path: Path, error: Exception) -> None:
-        reason = _line(error)
+        reason = first_line(error)
         aside = self.directory / REFUSED
         aside.mkdir(exist_ok=True)
         for one in (path, path.with_suffix(".files")):
@@ -110,6 +111,11 @@ class Outbox:
         """Remove the folder if everything in it was delivered."""
         if not self.waiting() and not (self.directory / REFUSED).exists():
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def write_address(directory: Path, run_id: str, uri: str) -> None:
+    """Say in an outbox's folder which run it is of, and in which store."""
+    _write(directory / "address", json.dumps({"run_id": run_id, "uri": uri}))
 
 
 class Courier(threading.Thread):
@@ -160,7 +166,8 @@ class Courier(threading.Thread):
     def _lost(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            say(f"the tracking store does not answer; the run goes on and keeps its records on disk: {_line(error)}")
+            reason = first_line(error)
+            say(f"the tracking store does not answer; the run goes on and keeps its records on disk: {reason}")
 
     def _back(self) -> None:
         if self._away:
@@ -203,8 +210,10 @@ def deliver_all(directory: Path) -> list[Delivery]:
                 outbox.remove()
         except filelock.Timeout:
             reason = "its run is alive and delivers itself"
-        except (MlflowException, OSError) as error:
-            reason = _line(error)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            reason = first_line(error)
+        except TrackingError as error:
+            reason = f"{error.what}: {error.found}; {error.remedy}"
         left = len(outbox.waiting())
         if before or left:
             deliveries.append(Delivery(outbox.run_id, before - left, left, reason))
@@ -212,9 +221,14 @@ def deliver_all(directory: Path) -> list[Delivery]:
 
 
 def _existing(uri: str) -> MlflowClient:
-    """A client of a store that is there; MLflow would make a missing database, in which no run is known."""
+    """A client of a store that is there; MLflow would make a missing database, in which no run is known, and change
+    one of an older version."""
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise OSError(f"the store {uri} is gone")
+    if not served(uri):
+        from seglab.tracking.revision import check_revision
+
+        check_revision(uri)
     return client_of(uri)
 
 
@@ -226,11 +240,6 @@ def away(error: Exception) -> bool:
 def say(text: str) -> None:
     """One line for the user, apart from what the program answers."""
     print(f"tracking: {text}", file=sys.stderr, flush=True)
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return redacted(lines[0][:300])
 
 
 def _write(path: Path, text: str) -> None:

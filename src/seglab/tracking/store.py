@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import filelock
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest
 from seglab.reproducibility import redacted
-from seglab.tracking.client import MlflowClient, MlflowException, client_of, mlflow
+from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
+from seglab.tracking.locks import waited_for
 
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
@@ -41,7 +41,7 @@ class Store:
     @property
     def served(self) -> bool:
         """True when a server keeps the artifacts, False when this process writes them to `directory`."""
-        return urlsplit(self.uri).scheme in ("http", "https", "databricks")
+        return served(self.uri)
 
     def work_dir(self, run_id: str) -> Path:
         """Folder of a run on this machine: state of training, outbox."""
@@ -51,6 +51,29 @@ class Store:
         """Where artifacts of an experiment are kept; None when the server decides."""
         folder = re.sub(r"[^\w.-]", "_", experiment).strip(".") or "_"
         return None if self.served else (self.directory / "artifacts" / folder).as_uri()
+
+    @property
+    def file(self) -> Path | None:
+        """The database of a store that is a file; None for one that a server keeps."""
+        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+
+    def check_writable(self, run: mlflow.entities.Run | None = None) -> None:
+        """See that something can be recorded, and, of a run, that its artifacts lie in this store and not in another.
+
+        Raises:
+            TrackingError: file or folder can only be read, or the store was moved or copied from elsewhere.
+        """
+        for path in (self.directory, *([self.file.parent, self.file] if self.file else [])):
+            if not os.access(path, os.W_OK):
+                raise TrackingError(
+                    "a store of runs that can only be read",
+                    where=str(path),
+                    found="a read-only file system" if os.statvfs(path).f_flag & os.ST_RDONLY else "no right to write",
+                    expected="a place for the runs, their pictures and models",
+                    remedy="make it writable, or start in a folder of your own; comparing and exporting still work",
+                )
+        if run is not None:
+            self._check_place(self.client.get_experiment(run.info.experiment_id))
 
     def experiment_id(self, name: str) -> str:
         """Id of an experiment, which is made on first use.
@@ -74,15 +97,19 @@ class Store:
                 found=name,
                 remedy=f"choose another, or: mlflow experiments restore --experiment-id {experiment.experiment_id}",
             )
+        self._check_place(experiment)
+        return experiment.experiment_id
+
+    def _check_place(self, experiment: mlflow.entities.Experiment) -> None:
         moved = self.moved_from(experiment.artifact_location)
         if moved is not None:
             raise TrackingError(
                 "a store that was moved: it looks for artifacts where they were",
                 where=str(self.directory),
-                found=f"artifacts of experiment {name} in {moved}",
-                remedy=f"move the folder back, or link it: mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
+                found=f"artifacts of experiment {experiment.name} in {moved}",
+                remedy="let it look here: make doctor ARGS=--repair; or move the folder back, or link it: "
+                f"mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
             )
-        return experiment.experiment_id
 
     def moved_from(self, artifact_location: str) -> Path | None:
         """The former `directory` of an embedded store that was moved without leaving a link; None when all is well."""
@@ -162,6 +189,10 @@ def open_store(uri: str | None, directory: Path) -> Store:
         _knock(uri, parts.hostname, parts.port or {"https": 443, "http": 80, "postgresql": 5432}.get(parts.scheme, 0))
     with _short_patience():
         try:
+            if not served(uri):
+                from seglab.tracking.revision import check_revision
+
+                check_revision(uri)
             client = client_of(uri)
             client.search_experiments(max_results=1)
         except (MlflowException, SQLAlchemyError) as error:
@@ -171,12 +202,14 @@ def open_store(uri: str | None, directory: Path) -> Store:
 
 def _failure(uri: str, error: Exception) -> TrackingError:
     """What MLflow or the database said, with what to do about it."""
-    text = redacted((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
+    text = first_line(error)
     code = getattr(error, "error_code", "")
+    if "out-of-date database schema" in text and not served(uri):
+        from seglab.tracking.revision import other_revision, revision_of
+
+        return other_revision(uri, revision_of(uri))
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
-    if "out-of-date database schema" in text:
-        remedy = f"back the database up, then: mlflow db upgrade {redacted(uri)}"
-    elif isinstance(error, DatabaseError):
+    if isinstance(error, DatabaseError):
         remedy = "restore the database from a copy, or move it away to begin with an empty one"
     elif code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
@@ -240,6 +273,8 @@ def _knock(uri: str, host: str, port: int) -> None:
         ) from error
 
 
-def _lock(directory: Path) -> filelock.BaseFileLock:
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
     """Only one process at a time makes a store or an experiment."""
-    return filelock.FileLock(directory / ".lock", timeout=_LOCK_SECONDS)
+    with waited_for(directory / ".lock", _LOCK_SECONDS, "the store of runs is being made by another process"):
+        yield

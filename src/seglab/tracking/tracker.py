@@ -18,7 +18,7 @@ import filelock
 import numpy as np
 import psutil
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.reproducibility import redacted
@@ -85,6 +85,7 @@ class Tracker:
 
     def __enter__(self) -> Tracker:
         self.store = open_store(self.settings.uri, self.directory)
+        self.store.check_writable()
         mark_stale_runs(self.store)
         with contextlib.ExitStack() as stack:
             stack.enter_context(sigterm_raises())
@@ -189,7 +190,9 @@ class Tracker:
     def log_bundle(self, directory: Path, *, example: np.ndarray, prediction: np.ndarray) -> None:
         """Record a model bundle as an MLflow model, loadable by `model_uri` and as `models:/…` once registered.
 
-        Nothing is pickled and no requirement is guessed: the loader is `seglab.inference.pyfunc`.
+        Nothing is pickled and no requirement is guessed: the loader is `seglab.inference.pyfunc`. The signature lets
+        the spacing of the images be said, `predict(images, params={"spacing": [1.0, 1.0, 3.0]})`; without it they are
+        taken to have the network's own. MLflow would drop a param that no signature names.
 
         Args:
             directory: the bundle, as `seglab.inference.bundle` writes it.
@@ -199,6 +202,8 @@ class Tracker:
         # Every size is welcome; the channels are what the model was trained with.
         inputs = TensorSpec(example.dtype, (*[-1] * (example.ndim - 1), example.shape[-1]))
         outputs = TensorSpec(prediction.dtype, (-1,) * prediction.ndim)
+        spacing = ParamSpec("spacing", DataType.double, default=[], shape=(-1,))
+        signature = ModelSignature(Schema([inputs]), Schema([outputs]), ParamSchema([spacing]))
 
         def attach(folder: Path) -> None:
             folder.rmdir()
@@ -206,7 +211,7 @@ class Tracker:
                 str(folder),
                 loader_module=LOADER,
                 data_path=str(directory),
-                signature=ModelSignature(Schema([inputs]), Schema([outputs])),
+                signature=signature,
                 input_example=example,
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             )
@@ -226,12 +231,13 @@ class Tracker:
         operations.log_params(client, self.run_id, self._params)
 
     def _continue(self, run_id: str, stack: contextlib.ExitStack) -> None:
-        check_resumable(self.store.run(run_id), self._params)
+        run = self.store.run(run_id)
+        check_resumable(run, self._params)
+        self.store.check_writable(run)
         self.run_id, client = run_id, self.store.client
         self._lock(stack)
         Outbox(self.work_dir / FOLDER, run_id, self.store.uri).deliver(client)
         run = self.store.run(run_id)
-        self.artifact_uri = run.info.artifact_uri
         check_resumable(run, self._params)  # what the last process has left may have been its end
         self.artifact_uri = run.info.artifact_uri
         self._known, self._samples = known_steps(client, run)
