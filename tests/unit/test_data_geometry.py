@@ -11,7 +11,6 @@ from seglab.data.geometry import (
     cut,
     grid_starts,
     hide_covered,
-    letterbox_image,
     letterbox_mask,
     letterbox_shape,
     pad_start,
@@ -130,14 +129,20 @@ def test_other_types_are_resized_as_floats():
     assert resize_image(np.ones((4, 6, 600), np.float32), (2, 9)).shape == (2, 9, 600)
 
 
+def _letterboxed(image, size):
+    """An image as the sampler places it, without normalisation."""
+    inner = resize_image(image, letterbox_shape(image.shape[:-1], size))
+    return cut(inner, pad_start(inner.shape[:-1], size), size, 0)
+
+
 def test_a_letterbox_worked_by_hand():
     # 2×4 into 6×6: one and a half times, 3×6, with a row above and two below.
     image = np.full((2, 4, 1), 7, np.float32)
     assert letterbox_shape((2, 4), (6, 6)) == (3, 6)
-    assert letterbox_image(image, (6, 6))[:, 0, 0].tolist() == [0, 7, 7, 7, 0, 0]
+    assert _letterboxed(image, (6, 6))[:, 0, 0].tolist() == [0, 7, 7, 7, 0, 0]
     mask = letterbox_mask(np.ones((2, 4), np.uint8), (6, 6), 255)
     assert mask[:, 5].tolist() == [255, 1, 1, 1, 255, 255]
-    assert (letterbox_image(image, (6, 6)).shape, mask.dtype) == ((6, 6, 1), np.uint8)
+    assert (_letterboxed(image, (6, 6)).shape, mask.dtype) == ((6, 6, 1), np.uint8)
     # Halved along the longer axis, in 3D; a side is never lost.
     assert letterbox_shape((100, 8, 1), (50, 50, 50)) == (50, 4, 1)
     assert letterbox_shape((1000, 1), (10, 10)) == (10, 1)
@@ -152,11 +157,11 @@ def test_a_letterbox_keeps_proportions_and_goes_back(shape, size):
     factor = min(n / s for n, s in zip(size, shape, strict=True))
     assert all(i == 1 or abs(i - s * factor) <= 0.5 for i, s in zip(inner, shape, strict=True))
     image = np.random.default_rng(0).random((*shape, 1), np.float32) + 1
-    boxed = letterbox_image(image, size)
+    boxed = _letterboxed(image, size)
     assert (boxed[..., 0] != 0).sum() == np.prod(inner)
     assert ((letterbox_mask(np.zeros(shape, np.uint8), size, 255) == 0) == (boxed[..., 0] != 0)).all()
     # The border comes off again: a constant is whole, and only what resizing takes is gone.
-    assert np.allclose(unletterbox(letterbox_image(np.ones_like(image), size)[..., 0], shape), 1, atol=1e-5)
+    assert np.allclose(unletterbox(_letterboxed(np.ones_like(image), size)[..., 0], shape), 1, atol=1e-5)
     there = resize_image(resize_image(image, inner), shape)[..., 0]
     assert np.array_equal(unletterbox(boxed[..., 0], shape), there)
 
@@ -165,5 +170,5 @@ def test_what_is_drawn_comes_back_from_a_letterbox_where_it_was():
     rows, columns = np.mgrid[:60, :100]
     disc = ((rows - 40) ** 2 + (columns - 20) ** 2 < 12**2).astype(np.float32)
     for size in ((64, 64), (160, 120), (33, 200)):
-        back = unletterbox(letterbox_image(disc[..., None], size)[..., 0], disc.shape) > 0.5
+        back = unletterbox(_letterboxed(disc[..., None], size)[..., 0], disc.shape) > 0.5
         assert 2 * (back & (disc > 0)).sum() / (back.sum() + disc.sum()) > 0.95

@@ -40,6 +40,10 @@ class Arrays:
         return "0"
 
 
+def _fitted(source, cases, mode):
+    return fit_preprocessing(source, cases, mode, {case.id: examine(source.read(case), source.task) for case in cases})
+
+
 def _image(values, dtype):
     return np.array(values, dtype).reshape(2, 2, -1)
 
@@ -75,7 +79,7 @@ def test_standard_uses_mean_and_deviation_of_the_training_pixels():
     second = np.dstack([[[255, 255], [0, 0]], np.full((2, 2), 51)]).astype(np.uint8)
     unseen = np.full((2, 2, 2), 255, np.uint8)
     source = Arrays([first, second, unseen])
-    fitted = fit_preprocessing(source, source.cases[:2], "standard")
+    fitted = _fitted(source, source.cases[:2], "standard")
     assert fitted.unit == 255
     assert fitted.mean == pytest.approx((0.5, 0.2))
     assert fitted.std == pytest.approx((0.5, 1.0))
@@ -86,20 +90,20 @@ def test_standard_uses_mean_and_deviation_of_the_training_pixels():
     assert both[..., 0].std() == pytest.approx(1, abs=1e-6)
 
 
-def test_facts_say_the_same_as_the_images_and_nothing_is_read():
+def test_what_the_facts_say_is_what_all_pixels_say_and_nothing_is_read():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (h, 5, 2), np.uint8) for h in (3, 7)]
     images += [rng.integers(0, 65536, (4, 4, 2), np.uint16)]
     source = Arrays(images)
     facts = {case.id: examine(source.read(case), source.task) for case in source.cases}
+    source.reads = 0
+    pixels = np.concatenate([image.reshape(-1, 2) / np.iinfo(image.dtype).max for image in images])
     for mode in ("scale", "standard", "zscore"):
-        read = fit_preprocessing(source, source.cases, mode)
-        source.reads = 0
         known = fit_preprocessing(source, source.cases, mode, facts)
         assert source.reads == 0
-        assert known.unit == read.unit
-        assert known.mean == pytest.approx(read.mean)
-        assert known.std == pytest.approx(read.std)
+        assert known.unit == (1 if mode == "zscore" else 65535)
+        assert known.mean == pytest.approx(pixels.mean(axis=0) if mode == "standard" else (0, 0))
+        assert known.std == pytest.approx(pixels.std(axis=0) if mode == "standard" else (1, 1))
 
 
 def _scan(inside, outside):
@@ -114,7 +118,7 @@ def test_the_window_is_the_training_foregrounds():
     # mean 100, squares about it 2 · 99² + 2 · (1² + … + 99²) = 19,602 + 656,700, over 201 voxels: 3364.69.
     first, second, unseen = _scan(range(0, 201, 2), -1000), _scan(range(1, 200, 2), 3000), _scan([9999], 0)
     source = Arrays([image for image, _ in (first, second, unseen)], [mask for _, mask in (first, second, unseen)])
-    fitted = fit_preprocessing(source, source.cases[:2], "window")
+    fitted = _fitted(source, source.cases[:2], "window")
     assert (fitted.unit, fitted.low, fitted.high) == (1.0, pytest.approx((1.0,)), pytest.approx((199.0,)))
     assert fitted.mean == pytest.approx((100.0,))
     assert fitted.std == pytest.approx((np.sqrt(676_302 / 201),))
@@ -126,7 +130,7 @@ def test_the_window_is_the_training_foregrounds():
 def test_the_window_of_8_bit_images_and_of_many_voxels():
     values = np.tile(np.array([50, 150], np.uint8), MOST_VOXELS * 2).reshape(2, -1, 1)
     source = Arrays([values], [np.ones(values.shape[:-1], np.uint8)])
-    fitted = fit_preprocessing(source, source.cases, "window")
+    fitted = _fitted(source, source.cases, "window")
     assert fitted.unit == 255
     assert fitted.low == pytest.approx((50 / 255,))
     assert np.isfinite(fitted.apply(values)).all()
@@ -136,13 +140,13 @@ def test_a_window_needs_a_foreground():
     source = Arrays([np.ones((2, 2, 1), np.uint8)], [np.array([[0, 0], [0, 255]], np.uint8)])
     for cases in (source.cases, []):
         with pytest.raises(DataError, match=r"(?s)no foreground.*data\.normalize=zscore") as caught:
-            fit_preprocessing(source, cases, "window")
+            _fitted(source, cases, "window")
         assert "c1" in str(caught.value)
 
 
 def test_standard_on_floats_takes_them_as_they_are():
     source = Arrays([np.array([[[100.0], [300.0]]], np.float32)])
-    fitted = fit_preprocessing(source, source.cases, "standard")
+    fitted = _fitted(source, source.cases, "standard")
     assert (fitted.unit, fitted.mean, fitted.std) == (1.0, (200.0,), (100.0,))
 
 
@@ -178,7 +182,7 @@ def test_zscore_is_bounded_and_blind_to_scanner_units(image, factor, offset):
 def test_constant_images_stay_finite(mode):
     constant = np.full((4, 4, 1), 7, np.uint8)
     source = Arrays([constant])
-    out = fit_preprocessing(source, source.cases, mode).apply(constant)
+    out = _fitted(source, source.cases, mode).apply(constant)
     assert np.isfinite(out).all()
     assert out.std() == 0
     assert np.abs(Preprocessing("zscore", 1).apply(np.full((9, 9, 1), 1e6 + 0.3, np.float32))).max() == 0

@@ -112,24 +112,17 @@ def letterbox_shape(spatial: Sequence[int], size: Sequence[int]) -> tuple[int, .
     return tuple(min(new, max(1, round(old * factor))) for old, new in zip(spatial, size, strict=True))
 
 
-def letterbox_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """The whole `(…, C)` image in the middle of `(*size, C)`, its proportions kept, 0 around it.
-
-    The 0 is a colour before normalisation and the mean after it; whoever normalises later takes `letterbox_shape`,
-    `resize_image`, then `pad_start` and `cut` himself.
-    """
-    inner = resize_image(image, letterbox_shape(image.shape[:-1], size))
-    return cut(inner, pad_start(inner.shape[:-1], size), size, 0)
-
-
 def letterbox_mask(mask: np.ndarray, size: Sequence[int], ignore_label: int) -> np.ndarray:
-    """The mask of `letterbox_image`: nearest neighbour, `ignore_label` around it."""
+    """The whole mask in the middle of `size`, its proportions kept: nearest neighbour, `ignore_label` around it.
+
+    An image is normalised between the two steps: `resize_image` to `letterbox_shape`, later `cut` at `pad_start`.
+    """
     inner = resize_mask(mask, letterbox_shape(mask.shape, size))
     return cut(inner, pad_start(inner.shape, size), size, ignore_label)
 
 
 def unletterbox(channel: np.ndarray, spatial: Sequence[int]) -> np.ndarray:
-    """What `letterbox_image` of an image of `spatial` size was placed at, resized back to `spatial`.
+    """The part of `size` that an image of `spatial` size was placed at, resized back to `spatial`.
 
     Args:
         channel: `(*size)` float32, such as the probability of one class.

@@ -103,16 +103,14 @@ class Preprocessing:
         return cls(**plain)
 
 
-def fit_preprocessing(
-    source: Source, cases: Sequence[Case], mode: Mode, facts: Mapping[str, Facts] | None = None
-) -> Preprocessing:
+def fit_preprocessing(source: Source, cases: Sequence[Case], mode: Mode, facts: Mapping[str, Facts]) -> Preprocessing:
     """Preprocessing of `mode`, with what it needs taken from `cases`, which must be the training split.
 
     Args:
-        source: gives the images as they will be normalised.
+        source: gives the images as they will be normalised; only `window` reads them.
         cases: the training cases.
         mode: of `Preprocessing`.
-        facts: of each case by its id; with them `scale` and `standard` read no image.
+        facts: of each case by its id.
 
     Raises:
         DataError: `window` without a single foreground voxel.
@@ -122,7 +120,7 @@ def fit_preprocessing(
         return Preprocessing(mode, channels)
     if mode == "window":
         return _fit_window(source, cases)
-    moments = [_moments(source.read(case).image) if facts is None else _moments_of(facts[case.id]) for case in cases]
+    moments = [_moments(facts[case.id]) for case in cases]
     unit = max((m.unit for m in moments), default=1.0)
     if mode == "scale" or not moments:
         return Preprocessing(mode, channels, unit)
@@ -141,15 +139,7 @@ class _Moments(NamedTuple):
     std: np.ndarray
 
 
-def _moments(image: np.ndarray) -> _Moments:
-    unit = unit_of(image.dtype, 1.0)
-    flat = image.reshape(-1, image.shape[-1])
-    return _Moments(
-        unit, len(flat), flat.mean(axis=0, dtype=np.float64) / unit, flat.std(axis=0, dtype=np.float64) / unit
-    )
-
-
-def _moments_of(facts: Facts) -> _Moments:
+def _moments(facts: Facts) -> _Moments:
     unit = unit_of(np.dtype(facts.dtype), 1.0)
     return _Moments(unit, math.prod(facts.shape), np.array(facts.mean) / unit, np.array(facts.std) / unit)
 
