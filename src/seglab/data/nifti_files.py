@@ -45,36 +45,39 @@ def read_image(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     Raises:
         DataError: a damaged file, no volume, NaN or infinite values, files that do not lie on one grid.
     """
-    parts, first = [], None
-    for path in paths:
-        image, file_affine = load_ras(path)
-        values = values_of(image, path).astype(np.float32)
-        values = values[..., None] if values.ndim == 3 else values
-        if values.ndim != 4:
-            raise DataError(
-                "an image with more axes than space and channels",
-                finding="channel-mismatch",
-                where=path,
-                found=f"shape {image.shape}",
-                expected="(X, Y, Z) or (X, Y, Z, C)",
-                remedy="save each of its volumes as a file of its own",
-            )
-        if not np.isfinite(values).all():
-            raise DataError(
-                "an image with NaN or infinite values",
-                finding="image-not-finite",
-                where=path,
-                found=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels",
-                expected="finite numbers",
-                remedy="replace them, or leave the case out",
-            )
-        if first is None:
-            first = image.affine, file_affine
-        else:
-            check_grid("an image", path, values.shape[:3], image.affine, paths[0], parts[0].shape[:3], first[0])
-        parts.append(values)
-    assert first is not None
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1), *first
+    first, *others = paths
+    values, affine, file_affine = _read_part(first)
+    parts = [values]
+    for path in others:
+        part, part_affine, _ = _read_part(path)
+        check_grid("an image", path, part.shape[:3], part_affine, first, values.shape[:3], affine)
+        parts.append(part)
+    return values if not others else np.concatenate(parts, axis=-1), affine, file_affine
+
+
+def _read_part(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    image, file_affine = load_ras(path)
+    values = values_of(image, path).astype(np.float32)
+    values = values[..., None] if values.ndim == 3 else values
+    if values.ndim != 4:
+        raise DataError(
+            "an image with more axes than space and channels",
+            finding="channel-mismatch",
+            where=path,
+            found=f"shape {image.shape}",
+            expected="(X, Y, Z) or (X, Y, Z, C)",
+            remedy="save each of its volumes as a file of its own",
+        )
+    if not np.isfinite(values).all():
+        raise DataError(
+            "an image with NaN or infinite values",
+            finding="image-not-finite",
+            where=path,
+            found=f"{int((~np.isfinite(values)).sum())} of {values.size} voxels",
+            expected="finite numbers",
+            remedy="replace them, or leave the case out",
+        )
+    return values, image.affine, file_affine
 
 
 def channels_of(paths: Sequence[str]) -> int:

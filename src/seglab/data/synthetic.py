@@ -54,10 +54,12 @@ class _Synthetic:
 
     def read(self, case: Case) -> Sample:
         """Image (uint8, one channel) and mask; the same for ever for one seed and index."""
-        image, mask = make_case(
-            generator(self._seed, self.name, self._index[case.id]), self._size, self._classes, self._foreground
-        )
+        image, mask = self._make(case)
         return Sample(image[..., None], mask, (1.0,) * self.rank)
+
+    def _make(self, case: Case) -> tuple[np.ndarray, np.ndarray]:
+        rng = generator(self._seed, self.name, self._index[case.id])
+        return make_case(rng, self._size, self._classes, self._foreground)
 
     def describe_files(self, case: Case) -> str:
         """How the case is made."""
@@ -65,10 +67,9 @@ class _Synthetic:
 
     def digest(self) -> str:
         """SHA-256 of the settings and of the first case, so that another generator has another digest."""
-        first = self.read(self.cases[0])
-        assert first.mask is not None
+        image, mask = self._make(self.cases[0])
         settings = [self.name, self._count, self._size, self._classes, self._foreground, self._seed]
-        return digest_values(settings, (first.image.tobytes(), first.mask.tobytes()))
+        return digest_values(settings, (image.tobytes(), mask.tobytes()))
 
 
 class Synthetic2D(_Synthetic):
