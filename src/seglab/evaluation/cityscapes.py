@@ -102,22 +102,15 @@ class CityscapesScores:
         truth nor prediction holds it. What the benchmark ignores, and what has no instances for iIoU, is left out.
         """
         scores: dict[str, float] = {}
-        groups = {
-            "class": {self._labels[i].name: [i] for i in self._counted},
-            "category": {
-                name: kept
-                for name, members in self._members.items()
-                if (kept := [i for i in members if i in self._counted])
-            },
-        }
-        for level, sets in groups.items():
-            iou = {name: self._iou(ids) for name, ids in sets.items()}
+        # All label ids of each class and category; those that are counted may be fewer.
+        levels = {"class": {self._labels[i].name: [i] for i in self._counted}, "category": self._members}
+        for level, members in levels.items():
+            counted = {name: [i for i in ids if i in self._counted] for name, ids in members.items()}
+            iou = {name: self._iou(ids) for name, ids in counted.items() if ids}
             instance_iou = {
-                name: self._instance_iou(ids, self._members[name] if level == "category" else ids, level)
-                for name, ids in sets.items()
-                if all(
-                    self._labels[i].name in AVERAGE_SIZE for i in (self._members[name] if level == "category" else ids)
-                )
+                name: self._instance_iou(counted[name], members[name], level)
+                for name in iou
+                if all(self._labels[i].name in AVERAGE_SIZE for i in members[name])
             }
             for kind, values in (("iou", iou), ("iiou", instance_iou)):
                 defined = [value for value in values.values() if not np.isnan(value)]
