@@ -60,9 +60,9 @@ def test_what_is_ignored_is_striped_and_named():
 def test_every_class_of_a_road_scene_is_named():
     task = Task(2, 3, ("sky", "road", "car"), unscored=())
     image, mask = _pair((16, 24), 3)
-    figure = augmented_samples([(image, mask)] * 5, task, title="Road")
+    figure = augmented_samples([(image, mask)] * 5, task)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["sky", "road", "car"]
-    assert figure.get_suptitle() == "Road"
+    assert figure.get_suptitle() == "Training samples, after augmentation"
     assert len(_drawn(figure)) == 5
 
 

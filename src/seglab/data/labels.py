@@ -96,7 +96,7 @@ class LabelMap:
         return f"if these are all the classes, in the order of their ids: {whole}; to leave one out: data.ignore_value"
 
 
-def class_names_for(values: Sequence[int], names: Sequence[str] | None, where: str = "data.class_names") -> list[str]:
+def class_names_for(values: Sequence[int], names: Sequence[str] | None) -> list[str]:
     """The given class names, checked; without them each class is named after its value: `label_0`, `label_255`.
 
     The value is used because nothing says that the first class is a background: in a membrane data set with
@@ -107,10 +107,10 @@ def class_names_for(values: Sequence[int], names: Sequence[str] | None, where: s
     if len(names) != len(values) or len(set(names)) != len(names):
         raise ConfigError(
             "class names that do not fit the label values",
-            where=where,
+            where="data.class_names",
             found=f"{len(names)} names {list(names)} for {len(values)} values {list(values)}",
             expected="one name of its own for each of data.label_values",
-            remedy=f"give {len(values)} different names, or {where}=null to name them after their values",
+            remedy=f"give {len(values)} different names, or data.class_names=null to name them after their values",
         )
     return list(names)
 

@@ -11,6 +11,8 @@ from seglab.data.cases import Case, Source
 from seglab.data.facts import Facts, examine
 from seglab.data.preparation import Outline, Preparation, Prepared, places_of, read_labelled
 
+_THREADS = 4
+
 
 class ArraysInMemory:
     """`Arrays` that are held."""
@@ -31,7 +33,7 @@ class ArraysInMemory:
 
 
 def hold(
-    source: Source, preparation: Preparation, whole: Sequence[Case], examined: Sequence[Case] = (), *, threads: int = 4
+    source: Source, preparation: Preparation, whole: Sequence[Case], examined: Sequence[Case] = ()
 ) -> tuple[dict[str, Facts], ArraysInMemory]:
     """Read cases several at a time; keep arrays and facts of `whole`, facts alone of `examined`.
 
@@ -48,6 +50,6 @@ def hold(
 
     kept = {case.id for case in whole}
     cases = [*whole, *(case for case in examined if case.id not in kept)]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         facts = pool.map(read, cases, [case.id in kept for case in cases])
         return dict(zip([case.id for case in cases], facts, strict=True)), ArraysInMemory(prepared)

@@ -100,7 +100,7 @@ def _frequency_weighted(confusion: np.ndarray, iou: np.ndarray, task: Task) -> f
     return float((weight * np.nan_to_num(iou[scored])).sum() / weight.sum()) if weight.sum() else np.nan
 
 
-def bootstrap_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+def bootstrap_interval(values: np.ndarray, *, resamples: int = RESAMPLES) -> np.ndarray:
     """Percentile intervals at 95% of the means of several scores over cases (Efron 1979).
 
     The cases are drawn anew with replacement, the same draw for every score; NaN is left out of each mean.
@@ -108,7 +108,6 @@ def bootstrap_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: 
     Args:
         values: `(cases, scores)`.
         resamples: number of draws.
-        seed: of the draws.
 
     Returns:
         `(scores, 2)`: lower and upper end; NaN where fewer than two cases have the score: one says nothing of a spread.
@@ -120,7 +119,7 @@ def bootstrap_interval(values: np.ndarray, *, resamples: int = RESAMPLES, seed: 
     if not enough.any():
         return intervals
     filled = np.where(defined, values, 0)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     means = []
     while resamples > 0:
         rows = min(resamples, max(1, COUNTS_AT_ONCE // count))

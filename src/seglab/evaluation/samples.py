@@ -24,7 +24,6 @@ def augmented_samples(
     task: Task,
     *,
     spacing: tuple[float, ...] | None = None,
-    title: str = "Training samples, after augmentation",
 ) -> Figure:
     """Samples in rows of four, classes filled lightly and outlined in their colours; stripes where nothing is learned.
 
@@ -35,7 +34,6 @@ def augmented_samples(
         samples: pairs of image `(*size, C)` and class ids `(*size)`, such as 16.
         task: names, colours, ignore label.
         spacing: size of a pixel or voxel along each axis; gives the pixels their shape. None: square.
-        title: above the picture.
 
     Raises:
         ValueError: no samples.
@@ -49,7 +47,7 @@ def augmented_samples(
     panel = PANEL_INCHES * float(np.clip(max(plane.height / plane.width for plane in shown), 0.3, 2.0))
     lines = math.ceil(len(legend) / LEGEND_COLUMNS)
     figure = blank_figure(COLUMNS * PANEL_INCHES, rows * panel + TITLE_INCHES + lines * LEGEND_INCHES)
-    figure.suptitle(title, fontsize=11, color=INK)
+    figure.suptitle("Training samples, after augmentation", fontsize=11, color=INK)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, plane in zip(grid, shown, strict=False):
         _draw(axes, plane, task)

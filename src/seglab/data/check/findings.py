@@ -132,9 +132,9 @@ class Report:
         ]
         return ", ".join(said) or "nothing found"
 
-    def table(self, *, files: int | None = None) -> Table:
-        """A table for the terminal; a row that speaks of several files names all or `files` of them."""
-        return _table(self.findings, self.allowed, files)
+    def table(self) -> Table:
+        """A table for the terminal, which names every file."""
+        return _table(self.findings, self.allowed)
 
     def raise_unless_allowed(self) -> None:
         """Stop when there is an error that was not let through; raises `DataError` with the table."""
@@ -170,8 +170,8 @@ def check_names(allow: Sequence[str]) -> None:
         )
 
 
-def _table(findings: Sequence[Finding], allowed: Sequence[str], files: int | None) -> Table:
-    """Findings that differ in their file alone share a row, which names at most `files` of them."""
+def _table(findings: Sequence[Finding], allowed: Sequence[str], files: int | None = None) -> Table:
+    """Findings that differ in their file alone share a row, which names all or `files` of them."""
     alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in findings:
         alike.setdefault((finding.severity, finding.name, finding.expected, finding.remedy), []).append(finding)
