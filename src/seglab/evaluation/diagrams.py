@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seglab.evaluation.calibration import BINS, Reliability
-from seglab.evaluation.figures import FAINT, INK, TRAIN_COLOR, VAL_COLOR, blank_figure
+from seglab.evaluation.figures import INK, TRAIN_COLOR, VAL_COLOR, blank_figure, quiet
 from seglab.evaluation.shapes import HD95
 from seglab.task import Task
 
@@ -50,7 +49,7 @@ def reliability_diagram(kinds: Mapping[str, Reliability], title: str = "") -> Fi
         lower.bar(edges, share, color=TRAIN_COLOR, **wide)
         lower.set(ylim=(0, 1), ylabel="Share", xlabel="Confidence (probability of the chosen class)")
         for axes in (upper, lower):
-            _quiet(axes)
+            quiet(axes)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     if title:
@@ -124,17 +123,11 @@ def spread_diagram(cases: pd.DataFrame, scores: Mapping[str, str], task: Task, t
         else:  # a share: little differences are not drawn large
             drawn = cases[[f"{score}/{name}" for name in names]].to_numpy(float)
             axes.set_xlim(np.floor(np.nanmin(drawn, initial=0.9) * 10) / 10 - 0.01, 1.01)
-        _quiet(axes)
+        quiet(axes)
     figure.supxlabel(f"each point one of {len(cases)} cases; box: quartiles, red: median", fontsize=9, color=INK)
     if title:
         figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
     return figure
-
-
-def _quiet(axes: Axes) -> None:
-    axes.grid(True, color=FAINT, lw=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _short(name: str) -> str:

@@ -155,6 +155,13 @@ def blank_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def quiet(axes: Axes) -> None:
+    """A faint grid behind what is drawn, and no frame above and at the right."""
+    axes.grid(True, color=FAINT, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def show(axes: Axes, picture: np.ndarray, plane: Plane) -> None:
     """The picture `(rows, columns, 3)` in the shape of its plane, in a thin frame without ticks."""
     extent = (0, plane.width, 0, plane.height)
@@ -174,9 +181,7 @@ def _style_curve(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
     axes.set_title(label if label == "Loss" else f"{label}, mean over the scored classes", fontsize=10, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
-    axes.grid(True, color=FAINT, lw=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    quiet(axes)
     if label != "Loss" and axes.lines:
         drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
         lowest = np.nanmin(drawn, initial=1.0)
