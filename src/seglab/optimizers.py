@@ -43,47 +43,39 @@ def _shared(
     }
 
 
-def _fused_step(optimizer: Any, gradient: Any, variable: Any, learning_rate: Any) -> None:
-    """Adam's update in one TensorFlow kernel instead of a dozen: Keras's formula in half of its time."""
-    import tensorflow as tf
-
-    i = optimizer._get_variable_index(variable)
-    step = tf.cast(optimizer.iterations + 1, variable.dtype)
-    beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (optimizer.beta_1, optimizer.beta_2))
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=optimizer._momentums[i].value.handle,
-        v=optimizer._velocities[i].value.handle,
-        beta1_power=beta_1**step,
-        beta2_power=beta_2**step,
-        lr=tf.cast(learning_rate, variable.dtype),
-        beta1=beta_1,
-        beta2=beta_2,
-        epsilon=tf.cast(optimizer.epsilon, variable.dtype),
-        grad=tf.cast(gradient, variable.dtype),
-    )
-
-
 @keras.saving.register_keras_serializable(package="seglab")
 class FusedAdam(keras.optimizers.Adam):
-    """Adam with a fused update on TensorFlow, Keras's own elsewhere."""
+    """Adam whose update is one TensorFlow kernel instead of a dozen: Keras's formula in half of its time.
+
+    On other backends it is Keras's own.
+    """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if keras.backend.backend() == "tensorflow":
-            _fused_step(self, gradient, variable, learning_rate)
-        else:
+        if keras.backend.backend() != "tensorflow":
             super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        i = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[i].value.handle,
+            v=self._velocities[i].value.handle,
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.cast(self.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
 
 
 @keras.saving.register_keras_serializable(package="seglab")
-class FusedAdamW(keras.optimizers.AdamW):
-    """AdamW with a fused update on TensorFlow, Keras's own elsewhere."""
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if keras.backend.backend() == "tensorflow":
-            _fused_step(self, gradient, variable, learning_rate)
-        else:
-            super().update_step(gradient, variable, learning_rate)
+class FusedAdamW(FusedAdam, keras.optimizers.AdamW):
+    """AdamW with the update of `FusedAdam`."""
 
 
 @keras.saving.register_keras_serializable(package="seglab")
