@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from gradients import gradient
 from keras import ops
 
 from seglab.errors import ConfigError
@@ -55,20 +56,6 @@ def value(loss: keras.losses.Loss, y: np.ndarray, x: object) -> float:
     assert tuple(result.shape) == ()
     assert keras.backend.standardize_dtype(result.dtype) == "float32"
     return float(ops.convert_to_numpy(result))
-
-
-def gradient(loss: keras.losses.Loss, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return np.asarray(jax.grad(lambda z: loss(y, z))(x))
-    import tensorflow as tf
-
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        result = loss(y, x)
-    return ops.convert_to_numpy(tape.gradient(result, x, unconnected_gradients="zero"))
 
 
 def random_batch(task: Task, images: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
