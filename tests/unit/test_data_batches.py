@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_cards import data_card
 
 from seglab.data.augment import Augment
 from seglab.data.batches import Batches
@@ -21,36 +22,7 @@ from seglab.data.preprocess import Preprocessing
 from seglab.data.randomness import generator
 from seglab.data.splits import Split
 from seglab.data.synthetic import Synthetic2D
-from seglab.schema import DataCard
 from seglab.task import Task
-
-
-def _card(**changes):
-    settings = {
-        "name": "Toy",
-        "rank": 2,
-        "size": [16, 16],
-        "batch_size": 4,
-        "fit": "patch",
-        "foreground_share": 0.0,
-        "patches_per_case": 1,
-        "normalize": "scale",
-        "workers": 1,
-        "split": {"train": 0.7, "val": 0.15, "test": 0.15},
-        "spacing": None,
-        "modality": None,
-        "split_seed": None,
-        "fold": None,
-        "folds": 5,
-        "stratify": False,
-        "allow": [],
-        "cache_dir": ".cache",
-        "cache_gb": 1.0,
-        "limit_cases": None,
-        "validate_on_train": False,
-        **changes,
-    }
-    return DataCard(**{**settings, "rank": len(settings["size"])})
 
 
 class Arrays:
@@ -112,7 +84,7 @@ STRONG = {"rotate90": 0.5, "affine": 0.7, "elastic": 0.3, "intensity": 0.5}
 
 def _toy(fit="patch", **changes):
     source = Synthetic2D(count=11, image_size=(32, 24))
-    card = _card(fit=fit, foreground_share=0.5, patches_per_case=2, **changes)
+    card = data_card(fit=fit, foreground_share=0.5, patches_per_case=2, **changes)
     augmentation = Augment(source.task, **STRONG)
     return lambda: _batches(_material(source), "train", card, seed=7, augmentation=augmentation)
 
@@ -134,7 +106,7 @@ def test_worker_count_and_resume_never_change_a_batch(fit):
 
 def test_another_seed_is_another_order_and_another_draw():
     source = Synthetic2D(count=8, image_size=(24, 24))
-    one, other = (_batches(_material(source), "train", _card(), seed=seed) for seed in (1, 2))
+    one, other = (_batches(_material(source), "train", data_card(), seed=seed) for seed in (1, 2))
     assert [one.case_ids(step) for step in range(2)] != [other.case_ids(step) for step in range(2)]
     assert not _same([one[0]], [other[0]])
 
@@ -143,8 +115,8 @@ def test_a_case_keeps_its_draw_when_other_cases_leave():
     """Randomness hangs on the case's id, not on its position."""
     source = Synthetic2D(count=6, image_size=(24, 24))
     ids = [case.id for case in source.cases]
-    all_of_them = _batches(_material(source), "train", _card(batch_size=1), seed=3)
-    few = _batches(_material(source, train=ids[3:]), "train", _card(batch_size=1), seed=3)
+    all_of_them = _batches(_material(source), "train", data_card(batch_size=1), seed=3)
+    few = _batches(_material(source, train=ids[3:]), "train", data_card(batch_size=1), seed=3)
     drawn = {all_of_them.case_ids(step)[0]: all_of_them[step][0].tobytes() for step in range(6)}
     for step in range(3):
         assert few[step][0].tobytes() == drawn[few.case_ids(step)[0]]
@@ -152,7 +124,9 @@ def test_a_case_keeps_its_draw_when_other_cases_leave():
 
 @pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
 def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
-    batches = _batches(_material(Arrays(_masks([(16, 16)] * 7))), "train", _card(fit=fit, patches_per_case=3), seed=0)
+    batches = _batches(
+        _material(Arrays(_masks([(16, 16)] * 7))), "train", data_card(fit=fit, patches_per_case=3), seed=0
+    )
     assert len(batches) == 6  # 7 cases × 3 samples in batches of 4: five full ones and one of 1
     assert [len(x) for x, _ in _epoch(batches, 0)] == [4, 4, 4, 4, 4, 1]
     ids = [i for step in range(6) for i in batches.case_ids(step)]
@@ -165,7 +139,7 @@ def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
 
 def test_shapes_types_and_case_ids():
     masks = _masks([(16, 16)] * 3)
-    batches = _batches(_material(Arrays(masks)), "train", _card(fit="resize"), seed=0)
+    batches = _batches(_material(Arrays(masks)), "train", data_card(fit="resize"), seed=0)
     x, y = batches[0]
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((3, 16, 16, 1), np.float32, (3, 16, 16), np.int32)
     for row, case_id in enumerate(batches.case_ids(0)):
@@ -177,7 +151,7 @@ def test_shapes_types_and_case_ids():
 def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
     mask = _masks([shape])[0]
     for fit in ("pad", "patch"):
-        x, y = _batches(_material(Arrays([mask])), "train", _card(fit=fit, size=size), seed=0)[0]
+        x, y = _batches(_material(Arrays([mask])), "train", data_card(fit=fit, size=size), seed=0)[0]
         inside = y[0] != 255
         assert inside.sum() == np.prod([min(a, b) for a, b in zip(shape, size, strict=True)])
         assert (x[0, ..., 0][~inside] == 0).all()
@@ -190,7 +164,7 @@ def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
 
 def test_whole_small_volumes_come_back_whole():
     mask = _masks([(5, 16, 7)])[0]
-    _, y = _batches(_material(Arrays([mask])), "train", _card(fit="pad", size=[8, 16, 8]), seed=0)[0]
+    _, y = _batches(_material(Arrays([mask])), "train", data_card(fit="pad", size=[8, 16, 8]), seed=0)[0]
     assert np.array_equal(y[0][y[0] != 255].reshape(mask.shape), mask)
 
 
@@ -199,7 +173,7 @@ def test_validation_covers_every_pixel_once_and_never_changes(shapes):
     masks = _masks(shapes)
     source = Arrays(masks)
     ids = [case.id for case in source.cases]
-    card = _card(size=[16] * masks[0].ndim, foreground_share=1.0, patches_per_case=5)
+    card = data_card(size=[16] * masks[0].ndim, foreground_share=1.0, patches_per_case=5)
     batches = _batches(_material(source, val=ids, train=()), "val", card, seed=0)
     first = _epoch(batches, 0)
     assert _same(first, _epoch(batches, 9))
@@ -221,7 +195,7 @@ def test_validation_counts_no_pixel_twice(fit, shape, size):
     # Each pixel has a number of its own, so that what is counted can be told from the images.
     numbers = {f"case{n}": np.arange(pixels, dtype=np.float32).reshape(*shape, 1) + n * pixels for n in range(2)}
     source.read = lambda case: Sample(numbers[case.id], np.ones(shape, np.uint8), (1.0,) * len(shape))
-    batches = _batches(_material(source, val=list(numbers), train=()), "val", _card(fit=fit, size=size), seed=0)
+    batches = _batches(_material(source, val=list(numbers), train=()), "val", data_card(fit=fit, size=size), seed=0)
     counted = np.concatenate([x[..., 0][y == 1] for x, y in _epoch(batches, 0)])
     assert np.array_equal(np.sort(counted), np.arange(2 * pixels))
 
@@ -230,7 +204,7 @@ def test_validation_counts_no_pixel_twice(fit, shape, size):
 def test_resizing_takes_each_case_whole(split):
     source = Arrays(_masks([(40, 24), (9, 50)]))
     parts = {"train": (), "val": (), split: ("case0", "case1")}
-    batches = _batches(_material(source, **parts), split, _card(fit="resize"), seed=0)
+    batches = _batches(_material(source, **parts), split, data_card(fit="resize"), seed=0)
     x, y = batches[0]
     if split == "val":
         assert batches.case_ids(0) == ["case0", "case1"]
@@ -252,7 +226,7 @@ def test_foreground_share_of_boxes_hold_a_rare_class(shape, size):
     mask = _speck(shape, (1, (30, 150, 5)[: len(shape)]))
     rates = []
     for share in (0.0, 0.5, 1.0):
-        card = _card(size=size, foreground_share=share, patches_per_case=200, batch_size=200)
+        card = data_card(size=size, foreground_share=share, patches_per_case=200, batch_size=200)
         _, y = _batches(_material(Arrays([mask])), "train", card, seed=0)[0]
         rates.append((y == 1).reshape(200, -1).any(axis=1).mean())
     # At random a box of 16² of 200² holds the speck in 16² / 185² = 0.7% of the draws, one of 40 × 200 in
@@ -264,7 +238,7 @@ def test_foreground_share_of_boxes_hold_a_rare_class(shape, size):
 
 def test_the_speck_lies_anywhere_in_the_box_and_classes_take_turns():
     mask = _speck((100, 100), (1, (50, 50)), (2, (slice(0, 20), slice(0, 20))))
-    card = _card(foreground_share=1.0, patches_per_case=400, batch_size=400)
+    card = data_card(foreground_share=1.0, patches_per_case=400, batch_size=400)
     _, y = _batches(_material(Arrays([mask])), "train", card, seed=0)[0]
     with_speck = (y == 1).any(axis=(1, 2))
     # One pixel of class 1 against 400 of class 2, and still every second box.
@@ -277,7 +251,7 @@ def test_the_speck_lies_anywhere_in_the_box_and_classes_take_turns():
 
 def test_places_to_draw_around_are_bounded_and_without_foreground_any_box_will_do():
     masks = [np.ones((150, 150), np.uint8), np.zeros((30, 30), np.uint8), np.full((30, 30), 255, np.uint8)]
-    batches = _batches(_material(Arrays(masks)), "train", _card(foreground_share=1.0), seed=0)
+    batches = _batches(_material(Arrays(masks)), "train", data_card(foreground_share=1.0), seed=0)
     _, y = batches[0]
     assert y.shape == (3, 16, 16)
     assert batches.sampler.arrays.outlines["case0"].places == (0, 7500, 0)  # every third of 22,500
@@ -288,7 +262,7 @@ def test_places_to_draw_around_are_bounded_and_without_foreground_any_box_will_d
 
 def test_every_start_of_a_box_is_drawn():
     mask = np.arange(18 * 18, dtype=np.int64).reshape(18, 18) % 3
-    card = _card(patches_per_case=300, batch_size=300)
+    card = data_card(patches_per_case=300, batch_size=300)
     source = Arrays([mask.astype(np.uint8)])
     source._masks["case0"] = _speck((18, 18), (1, (8, 9)))
     _, y = _batches(_material(source), "train", card, seed=0)[0]
@@ -300,7 +274,7 @@ def test_every_start_of_a_box_is_drawn():
 def test_cases_epochs_and_draws_each_have_their_own_box():
     masks = [np.arange(90 * 90, dtype=np.int64).reshape(90, 90) % 251 % 3 for _ in range(2)]
     source = Arrays([mask.astype(np.uint8) for mask in masks])
-    batches = _batches(_material(source), "train", _card(patches_per_case=2), seed=0)
+    batches = _batches(_material(source), "train", data_card(patches_per_case=2), seed=0)
     boxes = {y.tobytes() for epoch in range(2) for y in _epoch(batches, epoch)[0][1]}
     assert len(boxes) == 2 * 2 * 2
 
@@ -310,8 +284,8 @@ def test_augmentation_changes_training_alone():
     ids = [case.id for case in source.cases]
     material = _material(source, ids, ids)
     flip = Augment(source.task, flip=1.0, rotate90=0.0, intensity=0.0)
-    train = _batches(material, "train", _card(), seed=0, augmentation=flip)
-    val = _batches(material, "val", _card(), seed=0, augmentation=flip)
+    train = _batches(material, "train", data_card(), seed=0, augmentation=flip)
+    val = _batches(material, "val", data_card(), seed=0, augmentation=flip)
     for row, case_id in enumerate(train.case_ids(0)):
         assert np.array_equal(train[0][1][row], source._masks[case_id][::-1, ::-1])
     for row, case_id in enumerate(val.case_ids(0)):
@@ -327,7 +301,7 @@ def test_a_case_is_read_once():
             return super().read(case)
 
     source = Counting(_masks([(20, 20)] * 5))
-    batches = _batches(_material(source), "train", _card(), seed=0)
+    batches = _batches(_material(source), "train", data_card(), seed=0)
     for epoch in range(3):
         _epoch(batches, epoch)
     assert Counting.reads == 5
@@ -335,7 +309,7 @@ def test_a_case_is_read_once():
 
 def test_nobody_can_spoil_the_cases_through_a_batch():
     source = Arrays(_masks([(16, 16)] * 2))
-    batches = _batches(_material(source), "train", _card(fit="resize"), seed=0)
+    batches = _batches(_material(source), "train", data_card(fit="resize"), seed=0)
     x, y = batches[0]
     before = x.copy(), y.copy()
     x += 1
@@ -345,11 +319,11 @@ def test_nobody_can_spoil_the_cases_through_a_batch():
 
 def test_workers_come_from_the_card_and_a_missing_mask_is_our_mistake():
     source = Arrays(_masks([(16, 16)]))
-    assert _batches(_material(source), "train", _card(workers=3), seed=0).workers == 3
-    assert _batches(_material(source), "train", _card(workers=0), seed=0).workers == 1
+    assert _batches(_material(source), "train", data_card(workers=3), seed=0).workers == 3
+    assert _batches(_material(source), "train", data_card(workers=0), seed=0).workers == 1
     source.read = lambda case: Sample(np.ones((16, 16, 1), np.float32), None, (1.0, 1.0))
     with pytest.raises(ValueError, match="case0"):
-        _batches(_material(source), "train", _card(), seed=0)[0]
+        _batches(_material(source), "train", data_card(), seed=0)[0]
 
 
 def test_streams_have_their_own_numbers():

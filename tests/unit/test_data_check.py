@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from data_cards import data_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,9 +49,7 @@ def picture(seed, mask=None, size=(32, 32)):
 
 
 def card(**changes):
-    card = {"size": [32, 32], "fit": "resize", "spacing": None, "fold": None, "folds": 5, "allow": []}
-    card |= {"limit_cases": None, "validate_on_train": False}
-    return SimpleNamespace(**(card | changes))
+    return data_card(**{"size": [32, 32], "fit": "resize", **changes})
 
 
 def check(source, split, **changes):

@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from data_cards import data_card
 
 from seglab.data.cases import Case, Sample
 from seglab.data.material import gather
 from seglab.data.splits import make_split
 from seglab.errors import DataError
-from seglab.schema import DataCard
 from seglab.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -59,32 +59,11 @@ class Toy:
 
 
 def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
-    settings = {
-        "name": "Toy",
-        "rank": 2,
-        "size": [8, 9],
-        "batch_size": 2,
-        "fit": "resize",
-        "spacing": None,
-        "foreground_share": 0.0,
-        "patches_per_case": 1,
-        "normalize": "standard",
-        "modality": None,
-        "workers": 1,
-        "split": dict(zip(("train", "val", "test"), shares, strict=True)),
-        "split_seed": None,
-        "fold": None,
-        "folds": 5,
-        "stratify": False,
-        "allow": [],
-        "cache_dir": "cache",
-        "cache_gb": 1.0,
-        "limit_cases": None,
-        "validate_on_train": False,
-    }
+    given = {"size": [8, 9], "batch_size": 2, "fit": "resize", "normalize": "standard", **card}
+    given["split"] = dict(zip(("train", "val", "test"), shares, strict=True))
     return SimpleNamespace(
         data=SimpleNamespace(build=lambda: source),
-        data_card=DataCard(**{**settings, **card}),
+        data_card=data_card(**given),
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
     )

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from test_data_batches import _card, _material, _same
+from data_cards import data_card
+from test_data_batches import _material, _same
 from worker_tasks import Answer, Poisoned
 
 from seglab.data.augment import Augment
@@ -32,13 +33,13 @@ MIXED = {"affine": 0.5, "elastic": 0.3, "intensity": 0.5, "mix": 0.5}
 
 def material(source):
     made = _material(source)
-    facts, arrays = hold(source, Preparation.of(_card()), source.cases)
+    facts, arrays = hold(source, Preparation.of(data_card()), source.cases)
     return replace(made, arrays=arrays, facts=facts)
 
 
 def made_by(workers, augmentation=None, **changes):
     source = Synthetic2D(count=7, image_size=(32, 24))
-    card = _card(workers=workers, patches_per_case=2, foreground_share=0.5, **changes)
+    card = data_card(workers=workers, patches_per_case=2, foreground_share=0.5, **changes)
     return Batches(material(source), "train", card, seed=5, augmentation=augmentation or Augment(source.task, **MIXED))
 
 
@@ -82,7 +83,9 @@ def test_a_worker_that_fails_is_reported_with_its_case_within_seconds(deed):
     made = material(source)
     pixels = {case.id: int((made.arrays.read(case.id)[1] == 1).sum()) for case in source.cases}
     worst = max(pixels, key=pixels.__getitem__)
-    batches = Batches(made, "train", _card(workers=2), seed=5, augmentation=Poisoned(source.task, pixels[worst], deed))
+    batches = Batches(
+        made, "train", data_card(workers=2), seed=5, augmentation=Poisoned(source.task, pixels[worst], deed)
+    )
     feed = Feed(batches, (16, 16, 1))
     iterator = iter(feed.dataset)
     began = time.monotonic()
@@ -118,7 +121,7 @@ def test_in_this_process_the_case_is_noted():
     source = Synthetic2D(count=3, image_size=(16, 16))
     made = material(source)
     pixels = int((made.arrays.read("synthetic2d_0")[1] == 1).sum())
-    batches = Batches(made, "train", _card(workers=1), seed=5, augmentation=Poisoned(source.task, pixels, "raise"))
+    batches = Batches(made, "train", data_card(workers=1), seed=5, augmentation=Poisoned(source.task, pixels, "raise"))
     with pytest.raises(ZeroDivisionError) as caught:
         batches[0]
     assert caught.value.__notes__ == ["in epoch 1, batch 1, case synthetic2d_0"]
@@ -227,7 +230,7 @@ def test_the_pool_ends_with_the_batches():
 def test_only_training_samples_come_from_processes():
     source = Synthetic2D(count=4, image_size=(16, 16))
     made = replace(material(source), split=replace(_material(source).split, val=("synthetic2d_0",)))
-    batches = Batches(made, "val", _card(workers=3), seed=0)
+    batches = Batches(made, "val", data_card(workers=3), seed=0)
     batches[0]
     assert batches._pool is None
     assert batches.workers == 3
@@ -247,7 +250,7 @@ def test_mixing_pastes_another_case_and_moves_nothing_else():
     made = material(source)
 
     def drawn(mix):
-        card = _card(batch_size=6)
+        card = data_card(batch_size=6)
         ids = [case.id for case in source.cases]
         sampler = Sampler(
             made.arrays,
