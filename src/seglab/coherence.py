@@ -51,11 +51,11 @@ def check_together(
             expected=f"multiples of {model.size_multiple} (model.size_multiple)",
             remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
         )
-    if data.foreground_share and data.fit == "resize":
+    if data.foreground_share and data.fit in ("resize", "letterbox"):
         raise ConfigError(
             "patches around the foreground, where whole images are taken",
             where="data.foreground_share",
-            found=f"{data.foreground_share} with data.fit=resize",
+            found=f"{data.foreground_share} with data.fit={data.fit}",
             expected="0 for whole images",
             remedy="data.fit=patch, or data.foreground_share=0.0",
         )
