@@ -46,9 +46,9 @@ NOTABLE_CPU_FLAGS = (
 )
 _SETTINGS_PREFIXES = ("TF_", "KERAS_", "OMP_", "MKL_", "XLA_", "CUDA_VISIBLE", "SLURM_JOB", "SLURM_ARRAY")
 _UNTRACKED_FILES = 50
+_UNTRACKED_BYTES = 200_000
 # From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-_UNTRACKED_BYTES = 200_000
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:

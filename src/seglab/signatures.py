@@ -44,7 +44,7 @@ def parameters_of(target: str, where: str) -> Mapping[str, Parameter]:
     tree = _parse(module, where, target)
     definition = _find(tree, name)
     if definition is None:
-        imported = _imported_from(tree, module, name)
+        imported = _imported_from(tree, name)
         if imported:
             return parameters_of(imported, where)
         known = [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name[0] != "_"]
@@ -89,7 +89,7 @@ def _find(tree: ast.Module, name: str) -> ast.FunctionDef | ast.ClassDef | None:
     return None
 
 
-def _imported_from(tree: ast.Module, module: str, name: str) -> str | None:
+def _imported_from(tree: ast.Module, name: str) -> str | None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
