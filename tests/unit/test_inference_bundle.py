@@ -174,6 +174,9 @@ def test_a_changed_model_file_is_noticed(path: Path) -> None:
         ({"preprocessing": {"mode": "scale"}}, "damaged"),
         ({"task": None}, "damaged"),
         ({"size": [8, 8]}, "disagree"),
+        ({"threshold": float("nan")}, "threshold is nan"),
+        ({"spacing": [1.0, float("inf")]}, "spacing is"),
+        ({"preprocessing": {**BUNDLE.preprocessing.to_dict(), "mean": [float("nan")]}}, "mean is"),
     ],
 )
 def test_a_damaged_description_is_named(path: Path, change: dict, message: str) -> None:
@@ -198,6 +201,21 @@ def with_model_file(path: Path, write) -> Path:  # type: ignore[no-untyped-def]
     card["sha256"] = module._sha256(path / "model.keras")
     (path / "bundle.json").write_text(json.dumps(card))
     return path
+
+
+def test_weights_that_are_no_numbers_are_refused_with_the_file(model: keras.Model, tmp_path: Path) -> None:
+    broken = keras.models.clone_model(model)
+    broken.set_weights(model.get_weights())
+    weights = broken.trainable_variables[0]
+    values = weights.numpy()
+    values.flat[3] = np.nan
+    weights.assign(values)
+    saved = save_bundle(tmp_path / "broken", broken, BUNDLE)
+    for load in (Predictor.load, _load_pyfunc):
+        with pytest.raises(DataError, match="weights hold NaN") as caught:
+            load(str(saved))
+        assert str(saved) in str(caught.value)
+        assert f"1 of {broken.count_params()} numbers" in str(caught.value)
 
 
 def test_lambda_code_is_never_run(path: Path) -> None:

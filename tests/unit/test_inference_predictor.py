@@ -306,8 +306,54 @@ def test_flips_average_over_the_mirrored_images() -> None:
         (np.zeros((4, 4, 3)), "another number of channels"),
         (np.full((4, 4, 1), np.nan), "NaN"),
         (np.full((4, 4, 1), np.inf), "NaN"),
+        (np.zeros((4, 4, 1), complex), "dtype complex128"),
+        (np.full((4, 4, 1), "a"), "dtype <U1"),
     ],
 )
 def test_refuses_an_image_that_does_not_fit(windows: Predictor, image: np.ndarray, message: str) -> None:
     with pytest.raises(DataError, match=message):
         windows.predict(image)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("mode", ["scale", "zscore", "window"])
+def test_one_value_that_is_no_number_is_refused_whatever_the_normalisation(mode: str, wrong: float) -> None:
+    # A window would clip an infinity to its border, and nobody would hear of it.
+    window = {"low": (0.0,), "high": (1.0,), "mean": (0.5,), "std": (0.5,)} if mode == "window" else {}
+    predictor = Predictor(
+        pixelwise(BINARY, (4, 4), *ABOVE_HALF), BINARY, Preprocessing(mode, 1, **window), (4, 4), "patch"
+    )
+    image = np.random.default_rng(0).random((4, 4, 1), np.float32)
+    assert predictor.predict(image).shape == (4, 4)
+    image[1, 2, 0] = wrong
+    for predict in (predictor.predict, predictor.predict_probabilities):
+        with pytest.raises(DataError, match="1 of 16 values") as caught:
+            predict(image)
+        assert "replace them before prediction" in str(caught.value)
+
+
+def test_numbers_too_large_for_float32_are_refused() -> None:
+    predictor = Predictor(pixelwise(BINARY, (4, 4), *ABOVE_HALF), BINARY, AS_IS, (4, 4), "patch")
+    with np.errstate(over="ignore"), pytest.raises(DataError, match="16 of 16 values after normalisation"):
+        predictor.predict(np.full((4, 4, 1), 1e300))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(wrong: float) -> None:
+    model = pixelwise(THREE, (4, 4), [0, wrong, 1], [0, 0, wrong])
+    with pytest.raises(DataError, match="weights hold NaN or infinite") as caught:
+        Predictor(model, THREE, AS_IS, (4, 4), "patch")
+    assert "2 of 6 numbers" in str(caught.value)
+    assert "kernel" in str(caught.value)
+    assert "train it again" in str(caught.value)
+
+
+def test_an_answer_that_is_no_number_is_refused_and_not_background() -> None:
+    # Finite weights and a finite image, and yet 1e30 · 1e30 is infinite in float32, and softmax has no answer to that.
+    model = pixelwise(THREE, (4, 4), [1e30, 1e30, 0], [0, 0, 0])
+    predictor = Predictor(model, THREE, AS_IS, (4, 4), "patch")
+    assert predictor.predict(np.ones((4, 4, 1), np.float32)).shape == (4, 4)
+    for predict in (predictor.predict, predictor.predict_probabilities):
+        with pytest.raises(DataError, match="no numbers") as caught:
+            predict(np.full((4, 4, 1), 1e30, np.float32))
+        assert "of 48 probabilities are NaN" in str(caught.value)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import resource
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toys
 from mlflow.entities import Run
+from mounts import needs_mounts, small, within
 
+from seglab.command import ROOT
 from seglab.errors import TrackingError
 from seglab.tracking.archive import COMPLETE, FORMER_ID, PARENT, export_runs, import_runs
 from seglab.tracking.selection import runs_of_study, search
@@ -116,6 +119,49 @@ def test_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
     assert "free some space" in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@needs_mounts
+def test_a_full_disk_is_told_by_the_command_and_nothing_is_left_on_it(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    run = trained(store)
+    place = Path(store.run(run).info.artifact_uri.removeprefix("file://"))
+    (place / "large.bin").write_bytes(bytes(2_000_000))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = [sys.executable, str(ROOT / "scripts" / "runs.py"), "export", str(disk / "runs"), "--run", run]
+    code, said = within(small(disk, "1m"), command, tmp_path, after=f"echo left: $(ls -A {disk})")
+    assert code == 2
+    assert "error: the runs cannot be written" in said
+    assert "No space left on device" in said
+    assert "remedy:   free some space" in said
+    assert "Traceback" not in said
+    assert said.splitlines()[0] == "left:"
+    code, said = within(small(disk, "8m"), command, tmp_path, after=f"echo left: $(ls -A {disk})")
+    assert (code, said.splitlines()[-1]) == (0, "left: runs")
+
+
+@needs_mounts
+def test_a_full_disk_while_importing_leaves_a_run_that_the_next_import_makes_anew(tmp_path: Path) -> None:
+    here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
+    run = trained(here)
+    place = Path(here.run(run).info.artifact_uri.removeprefix("file://"))
+    (place / "large.bin").write_bytes(bytes(2_000_000))
+    folder = export_runs(here, [here.run(run)], tmp_path / "runs")
+    artifacts = there.directory / "artifacts"
+    artifacts.mkdir()
+    command = [sys.executable, str(ROOT / "scripts" / "runs.py"), "import", str(folder)]
+    code, said = within(small(artifacts, "1m"), command, tmp_path / "laptop")
+    assert code == 2
+    assert "error: a run that cannot be brought into the store" in said
+    assert "No space left on device" in said
+    assert "import again" in said
+    assert "Traceback" not in said
+    (half,) = search(there, "")
+    assert half.data.tags[COMPLETE] == "false"
+    arrived = import_runs(there, folder)
+    assert [one.info.run_id for one in search(there, "")] == [arrived[run]]
+    assert content(there, there.run(arrived[run])) == content(here, here.run(run))
 
 
 def test_artifacts_that_are_gone_are_named(tmp_path: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-import sqlite3
 import time
 from pathlib import Path
 
@@ -86,14 +84,6 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path: Path) -> None:
         open_store(None, directory)
     assert "file is not a database" in str(caught.value)
     assert "move it away" in str(caught.value)
-
-
-def test_a_store_of_another_version_says_how_to_upgrade(mlruns: Path) -> None:
-    with contextlib.closing(sqlite3.connect(mlruns / "mlflow.db")) as database:
-        database.execute("update alembic_version set version_num = 'bd07f7e963c5'")
-        database.commit()
-    with pytest.raises(TrackingError, match="mlflow db upgrade sqlite:///"):
-        open_store(None, mlruns)
 
 
 def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
