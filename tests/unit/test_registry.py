@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 import toys
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from mounts import needs_mounts, small, within
 
 from seglab.comparison.tables import CaseTable
 from seglab.data.preprocess import Preprocessing
 from seglab.errors import ConfigError, TrackingError
 from seglab.inference.bundle import Bundle, save_bundle
+from seglab.registry import promotion
 from seglab.registry.gate import Contender, Gate, Rule, check, load_gate
 from seglab.registry.promotion import CARD, LOG_FILE, promote, rollback
 from seglab.task import Task
@@ -106,12 +112,17 @@ def test_gates_are_files_and_bad_ones_are_named(tmp_path: Path) -> None:
     assert "direction" in str(caught.value)
 
 
+def made_bundle(folder: Path, task: Task = TASK) -> Path:
+    inputs = keras.Input((8, 8, 1))
+    model = keras.Model(inputs, keras.layers.Conv2D(task.logit_channels, 1)(inputs))
+    return save_bundle(
+        folder, model, Bundle(task, Preprocessing("scale", 1, 255.0), (8, 8), "resize", split_digest="s")
+    )
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    inputs = keras.Input((8, 8, 1))
-    model = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
-    made = Bundle(TASK, Preprocessing("scale", 1, 255.0), (8, 8), "resize", split_digest="s")
-    return save_bundle(tmp_path_factory.mktemp("bundle") / "bundle", model, made)
+    return made_bundle(tmp_path_factory.mktemp("bundle") / "bundle")
 
 
 @pytest.fixture
@@ -119,10 +130,10 @@ def store(tmp_path: Path) -> Store:
     return open_store(None, toys.fresh_store(tmp_path / "mlruns"))
 
 
-def trained(store: Store, bundle: Path | None, *dice: float) -> str:
+def trained(store: Store, bundle: Path | None, *dice: float, names: tuple[str, ...] = TASK.class_names) -> str:
     """A finished run with these scores of its test cases."""
     columns = {"id": [f"{i:03d}" for i in range(len(dice))], "group": "g", "dice": dice, "iou": dice}
-    for name in TASK.class_names:
+    for name in names:
         columns |= {f"dice/{name}": dice, f"iou/{name}": dice}
     tags = {"split_digest": "s", "data_digest": "d", "seed": "1", "git_commit": "c0ffee"}
     params = {"loss": {"name": "DiceLoss"}, "data": {"name": "Cells"}}
@@ -193,6 +204,109 @@ def test_a_run_without_a_model_is_refused(store: Store) -> None:
     store.client.update_run(run, status="FAILED")
     with pytest.raises(TrackingError, match="only a finished run"):
         promote(store, store.run(run), "cells", GATE)
+
+
+@pytest.mark.parametrize("names", [("cell", "background"), ("background", "cell", "wall"), ("background", "nucleus")])
+def test_a_model_of_other_classes_does_not_take_the_name_over(
+    store: Store, bundle: Path, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    first = trained(store, bundle, 0.6, 0.7)
+    promote(store, store.run(first), "cells", GATE)
+    other = trained(store, made_bundle(tmp_path / "other", Task(2, 1, names)), 0.9, 0.9, names=names)
+    done = promote(store, store.run(other), "cells", GATE)
+    assert not done.passed
+    assert [str(each) for each in done.checks if not each.passed] == [
+        f"FAILED: channels and classes are the champion's (found 2D, 1 channel(s), {', '.join(names)})"
+    ]
+    assert store.client.get_model_version_by_alias("cells", "champion").run_id == first
+    assert promote(store, store.run(other), "others", GATE).passed
+
+
+def test_a_champion_whose_files_are_gone_can_be_replaced(store: Store, bundle: Path) -> None:
+    first, second = trained(store, bundle, 0.6, 0.7), trained(store, bundle, 0.7, 0.8)
+    promote(store, store.run(first), "cells", GATE)
+    shutil.rmtree(find_bundle(first, store.uri, store.directory))
+    done = promote(store, store.run(second), "cells", GATE)
+    assert done.passed
+    assert "the champion has a model bundle that is gone" in done.checks[-1].found
+
+
+def test_a_run_whose_table_of_cases_is_gone_registers_nothing(store: Store, bundle: Path) -> None:
+    run = trained(store, bundle, 0.9, 0.9)
+    Path(store.run(run).info.artifact_uri.removeprefix("file://"), "test_cases.csv").unlink()
+    with pytest.raises(TrackingError, match=r"no test_cases\.csv"):
+        promote(store, store.run(run), "cells", GATE)
+    assert not store.client.search_registered_models()
+    assert not (store.directory / LOG_FILE).exists()
+
+
+def test_a_table_of_cases_of_other_classes_registers_nothing(store: Store, bundle: Path) -> None:
+    run = trained(store, bundle, 0.9, 0.9, names=("background", "nucleus"))
+    with pytest.raises(TrackingError, match="does not fit its model") as caught:
+        promote(store, store.run(run), "cells", GATE)
+    assert "no dice/cell" in str(caught.value)
+    assert not store.client.search_registered_models()
+
+
+def test_a_register_that_does_not_answer_is_no_missing_champion(
+    store: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = trained(store, bundle, 0.9, 0.9), trained(store, bundle, 0.6, 0.6)
+    promote(store, store.run(first), "cells", GATE)
+
+    def silent(name: str, alias: str) -> None:
+        raise MlflowException("database is locked", error_code=TEMPORARILY_UNAVAILABLE)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.client, "get_model_version_by_alias", silent)
+        with pytest.raises(TrackingError, match="does not say who the champion is") as caught:
+            promote(store, store.run(second), "cells", GATE)
+    assert "database is locked" in str(caught.value)
+    assert store.client.get_model_version_by_alias("cells", "champion").run_id == first
+
+
+def test_a_promotion_that_goes_on_for_ever_is_told(store: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "_LOCK_SECONDS", 0.2)
+    run = trained(store, bundle, 0.9, 0.9)
+    with (
+        filelock.FileLock(store.directory / ".promotion-cells.lock"),
+        pytest.raises(TrackingError, match="another promotion of cells is under way"),
+    ):
+        promote(store, store.run(run), "cells", GATE)
+    assert promote(store, store.run(run), "cells", GATE).passed
+
+
+@needs_mounts
+def test_a_full_disk_leaves_the_champion_and_promoting_again_ends_it(store: Store, bundle: Path) -> None:
+    first, second = trained(store, bundle, 0.6, 0.7), trained(store, bundle, 0.8, 0.9)
+    promote(store, store.run(first), "cells", GATE)
+    place = Path(store.run(second).info.artifact_uri.removeprefix("file://"))
+    picture = place / "pictures" / "test_worst.png"
+    picture.parent.mkdir()
+    picture.write_bytes(bytes(300_000))
+    model_id = store.run(second).outputs.model_outputs[0].model_id
+    weights = Path(store.client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
+    kept = shutil.copytree(weights, store.directory / "kept")
+    # The folder of the weights on a disk with no room for the card.
+    mount = f"{small(weights, '250k')} && cp -r {kept}/. {weights}"
+    command = [sys.executable, str(ROOT / "scripts" / "promote.py"), f"run={second}", "name=cells"]
+    code, said = within(mount, command, store.directory.parent)
+    assert code == 2
+    assert "error: the promotion could not be brought to its end" in said
+    assert "No space left on device" in said
+    assert "champion is version 1 as before" in said
+    assert "Traceback" not in said
+    assert store.client.get_model_version_by_alias("cells", "champion").run_id == first
+    done = promote(store, store.run(second), "cells", GATE)
+    assert (done.passed, done.version, done.former) == (True, "2", "1")
+
+
+def test_a_moved_store_is_not_promoted_in(store: Store, bundle: Path, tmp_path: Path) -> None:
+    run = trained(store, bundle, 0.9, 0.9)
+    moved = open_store(None, store.directory.rename(tmp_path / "after"))
+    with pytest.raises(TrackingError, match="a store that was moved"):
+        promote(moved, moved.run(run), "cells", GATE)
+    assert not store.directory.exists()
 
 
 def test_two_promotions_at_once_both_count(store: Store, bundle: Path) -> None:

@@ -217,6 +217,16 @@ def _register(store: Store, run: Run, name: str) -> str:
 
 def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], folder: Path) -> str:
     """Write the model card and its pictures into a folder; returns its text."""
+    cases = pd.read_csv(run_file(store, run, CASES_FILE), dtype={"id": str})
+    lacking = [column for name in bundle.task.class_names if (column := f"dice/{name}") not in cases]
+    if lacking:
+        raise TrackingError(
+            "a table of test cases that does not fit its model",
+            where=f"{CASES_FILE} of run {run.info.run_id} ({run.info.run_name})",
+            found=f"no {', no '.join(lacking)}",
+            expected=f"scores of {', '.join(bundle.task.class_names)}",
+            remedy="bring the run's own table back from a copy, or choose another run",
+        )
     for picture in _PICTURES:
         with suppress(TrackingError):
             shutil.copyfile(run_file(store, run, f"pictures/{picture}"), folder / picture)
@@ -227,7 +237,7 @@ def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[
         tags=dict(run.data.tags),
         params=dict(run.data.params),
         bundle=bundle,
-        cases=pd.read_csv(run_file(store, run, CASES_FILE), dtype={"id": str}),
+        cases=cases,
         checks=checks,
         pictures=sorted(path.name for path in folder.iterdir()),
     )
