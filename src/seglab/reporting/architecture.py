@@ -160,10 +160,7 @@ def _producers(model: keras.Model, layers: Sequence[Any]) -> list[set[int]]:
             for before in keras.tree.flatten(skipped[at].input):
                 yield from sources(before)
 
-    return [
-        set() if isinstance(layer, keras.layers.InputLayer) else {n for t in _inputs(layer) for n in sources(t)}
-        for layer in layers
-    ]
+    return [{n for tensor in keras.tree.flatten(layer.input) for n in sources(tensor)} for layer in layers]
 
 
 def _borders(model: keras.Model) -> Iterator[tuple[int, int]]:
@@ -174,10 +171,6 @@ def _borders(model: keras.Model) -> Iterator[tuple[int, int]]:
             yield from zip(map(id, node.output_tensors), map(id, layer.outputs), strict=True)
             yield from zip(map(id, layer.inputs), map(id, node.arguments.keras_tensors), strict=True)
             yield from _borders(layer)
-
-
-def _inputs(layer: Any) -> list[Any]:
-    return list(keras.tree.flatten(layer.input))
 
 
 def _shape(layer: Any) -> Any:

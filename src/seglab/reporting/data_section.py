@@ -44,10 +44,11 @@ def data_section(runs: Sequence[Run], store: Store) -> Section:
         ("data digest", ", ".join(digest[:12] for digest in differing(runs, "data_digest")) or "not recorded"),
         ("findings that were allowed", "; ".join(allowed) or "none"),
     ]
-    grids = [Grid(["what", "of these runs"], [[Cell(name), Cell(value)] for name, value in rows])]
     if bundle is not None:
         rows.insert(2, ("image", _image(bundle)))
-        grids = [Grid(["what", "of these runs"], [[Cell(name), Cell(value)] for name, value in rows]), _classes(bundle)]
+    grids = [Grid(["what", "of these runs"], [[Cell(name), Cell(value)] for name, value in rows])]
+    if bundle is not None:
+        grids.append(_classes(bundle))
     text = [
         "Split over groups (patients, drives, sequences): no group is in two parts. The network never sees the test "
         "cases; the epoch that is kept is chosen by the validation cases."

@@ -74,7 +74,7 @@ def settings(runs: Sequence[Run]) -> Grid:
     for name, key in _SETTINGS.items():
         values = list(dict.fromkeys(run.params[key] for run in runs if key in run.params))
         told = [value for value in values if value not in ("None", "null")]
-        if told or values:
+        if values:
             rows.append([Cell(name), Cell(key), Cell(", ".join(told) or "none")])
     caption = "More than one value: the runs differ in it. Each run keeps its whole configuration, config/config.yaml."
     return Grid(["setting", "key", "value"], rows, caption)

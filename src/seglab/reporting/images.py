@@ -14,9 +14,9 @@ LIMIT = 150_000
 _SCALES, _QUALITIES = (1.0, 0.75, 0.5, 0.35, 0.25, 0.1), (88, 75, 60)
 
 
-def small(content: bytes, limit: int = LIMIT) -> bytes:
-    """The PNG as it is when it has at most `limit` bytes, else the best JPEG of it that has."""
-    if len(content) <= limit:
+def small(content: bytes) -> bytes:
+    """The PNG as it is when it has at most `LIMIT` bytes, else the best JPEG of it that has."""
+    if len(content) <= LIMIT:
         return content
     encoded = content
     image = Image.open(io.BytesIO(content)).convert("RGB")
@@ -26,7 +26,7 @@ def small(content: bytes, limit: int = LIMIT) -> bytes:
         resized = image if scale == 1 else image.resize(shape, Image.Resampling.LANCZOS)
         resized.save(buffer, "JPEG", quality=quality, optimize=True)
         encoded = buffer.getvalue()
-        if len(encoded) <= limit:
+        if len(encoded) <= LIMIT:
             break
     return encoded
 

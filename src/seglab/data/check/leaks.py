@@ -19,6 +19,7 @@ from seglab.data.splits import Split, torn_groups
 SIMILAR_BITS = 4
 # A flat picture sets hardly any bit, or all: its hash says nothing.
 _FEWEST_SET_BITS = 6
+_SHOWN = 3  # images named in a row
 _BLOCK = 512  # rows of a block of the table of distances
 
 
@@ -97,5 +98,5 @@ def _nearest(looks: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int, 
             yield start + row, int(column), int(bits[row, column])
 
 
-def _shown(words: Sequence[str], most: int = 3) -> str:
-    return ", ".join(words[:most]) + (", …" if len(words) > most else "")
+def _shown(words: Sequence[str]) -> str:
+    return ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
