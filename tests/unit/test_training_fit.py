@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import math
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import toys
 from seglab.errors import DataError, TrainingError
 from seglab.reproducibility import seed_everything
 from seglab.schedules import plateau
-from seglab.training.checkpoint import STATE_FILE, load_state, values
+from seglab.training.checkpoint import STATE_FILE, assign, load_state, values
 from seglab.training.fit import PROFILE_FILE, train
 from seglab.training.progress import Progress, duration
 
@@ -41,6 +44,11 @@ def fit(tmp_path: Path, epochs: int = 3, **changes: Any) -> Any:
     return train(**(given | changes))
 
 
+def trainable(model: keras.Model, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Of arrays in the order of `model.variables`, those of trainable ones."""
+    return [array for variable, array in zip(model.variables, arrays, strict=True) if variable.trainable]
+
+
 def test_metrics_of_an_epoch_come_once_and_after_its_state_is_on_disk(tmp_path: Path) -> None:
     emitted: list[tuple[int, dict[str, float]]] = []
 
@@ -55,6 +63,50 @@ def test_metrics_of_an_epoch_come_once_and_after_its_state_is_on_disk(tmp_path: 
     assert set(history.epochs[0]) == scores | TIMES | {"learning_rate"}
     assert history.epochs[0]["learning_rate"] == pytest.approx(0.02)
     assert load_state(tmp_path / STATE_FILE).finished
+
+
+def test_a_slow_disk_does_not_hold_the_next_epoch_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, sync, waited = threading.Event(), os.fsync, []
+
+    def slow(file: int) -> None:
+        waited.append(reached.wait(20))  # one that training waits for comes back with False
+        sync(file)
+
+    def event(epoch: int, step: int) -> None:
+        if (epoch, step) == (1, 2):
+            reached.set()
+
+    monkeypatch.setattr(os, "fsync", slow)
+    told: list[int] = []
+    fit(tmp_path, epochs=2, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: told.append(epoch))
+    assert waited == [True] * 4  # file and folder, twice
+    assert told == [1, 2]
+
+
+def test_a_whole_epoch_is_told_of_though_the_next_one_breaks_at_once(tmp_path: Path) -> None:
+    def event(epoch: int, step: int) -> None:
+        if epoch == 1:
+            raise DataError("stop")
+
+    told: list[int] = []
+    with pytest.raises(DataError, match="stop"):
+        fit(tmp_path, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: told.append(epoch))
+    assert told == [1] == [load_state(tmp_path / STATE_FILE).epoch]
+
+
+def test_an_epoch_whose_state_has_no_room_is_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def emit(metrics: dict[str, float], epoch: int) -> None:
+        told.append(epoch)
+        monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(TrainingError, match="the one of the epoch before is intact"):
+        fit(tmp_path, emit=emit)
+    assert told == [1] == [load_state(tmp_path / STATE_FILE).epoch]
 
 
 def test_validation_is_what_the_weights_of_that_epoch_score(tmp_path: Path) -> None:
@@ -81,7 +133,7 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> No
         model=model,
         optimizer=keras.optimizers.SGD(30.0),
         settings=settings,
-        emit=lambda metrics, epoch: seen.append(values(model.variables)),
+        emit=lambda metrics, epoch: seen.append(load_state(tmp_path / STATE_FILE).model),
     )
     losses = [epoch["val_loss"] for epoch in history.epochs]
     assert history.stopped_early
@@ -152,17 +204,17 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
     x, y = toys.Squares(1)[0]
 
     def emit(metrics: dict[str, float], epoch: int) -> None:
-        raw.append(values(model.trainable_variables))
-        averages = values(optimizer._model_variables_moving_average)
+        # Of the end of the epoch; the next one has already begun.
+        state = load_state(tmp_path / STATE_FILE)
+        assign(judge.variables, state.model, "model")
+        raw.append(values(judge.trainable_variables))
+        kept = {id(variable): array for variable, array in zip(optimizer.variables, state.optimizer, strict=True)}
+        averages = [kept[id(average)] for average in optimizer._model_variables_moving_average]
         assert not all(np.array_equal(a, b) for a, b in zip(averages, raw[-1], strict=True))
-        for target, source in zip(judge.variables, model.variables, strict=True):
-            target.assign(source)
-        for target, average in zip(judge.trainable_variables, averages, strict=True):
-            target.assign(average)
+        assign(judge.trainable_variables, averages, "model")
         assert metrics["val_loss"] == pytest.approx(judge.evaluate(x, y, verbose=0), rel=1e-5)
-        if load_state(tmp_path / STATE_FILE).rules["stopping"]["best_epoch"] == epoch:
-            kept = load_state(tmp_path / STATE_FILE).best
-            assert all(np.array_equal(a, b) for a, b in zip(kept, values(judge.variables), strict=True))
+        if state.rules["stopping"]["best_epoch"] == epoch:
+            assert all(np.array_equal(a, b) for a, b in zip(state.best, values(judge.variables), strict=True))
 
     fit(tmp_path, model=model, optimizer=optimizer, emit=emit, val=toys.Squares(1))
     # The weights that training went on with are those of a run that averages without being judged by it.
@@ -173,7 +225,7 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
         model=twin,
         optimizer=keras.optimizers.SGD(0.5),
         val=toys.Squares(1),
-        emit=lambda metrics, epoch: plain.append(values(twin.trainable_variables)),
+        emit=lambda metrics, epoch: plain.append(trainable(twin, load_state(tmp_path / "plain" / STATE_FILE).model)),
     )
     for one, other in zip(raw, plain, strict=True):
         assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(one, other, strict=True))
@@ -195,11 +247,12 @@ def test_an_encoder_is_held_fixed_for_its_first_epochs(tmp_path: Path) -> None:
     model.freeze_epochs = 2
     model.freeze_encoder = lambda frozen: setattr(first, "trainable", not frozen)
     begun, second = first.kernel.numpy(), model.get_layer("second").kernel.numpy()
-    moved: list[tuple[bool, bool]] = []
+    here, there = first.kernel.path, model.get_layer("second").kernel.path
+    moved: list[tuple[bool, ...]] = []
 
     def emit(metrics: dict[str, float], epoch: int) -> None:
-        later = model.get_layer("second").kernel.numpy()
-        moved.append((not np.array_equal(begun, first.kernel.numpy()), not np.array_equal(second, later)))
+        now = dict(zip((v.path for v in model.variables), load_state(tmp_path / STATE_FILE).model, strict=True))
+        moved.append(tuple(not np.array_equal(*pair) for pair in ((begun, now[here]), (second, now[there]))))
 
     fit(tmp_path, epochs=4, model=model, emit=emit)
     assert moved == [(False, True), (False, True), (True, True), (True, True)]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from seglab.schedules import Schedule
-from seglab.training.checkpoint import STATE_FILE, TrainingState, random_streams, save_state, values
+from seglab.training.checkpoint import StateWriter, TrainingState, random_streams, values
 from seglab.training.feed import Feed
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau
@@ -96,7 +95,7 @@ class AveragedWeights(keras.callbacks.Callback):
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Judges a finished epoch, brings its state to the disk, and only then tells about it.
+    """Judges a finished epoch, has its state brought to the disk beside the next one, and only then tells about it.
 
     Args:
         feed: the training batches, with their counters.
@@ -105,7 +104,7 @@ class EpochEnd(keras.callbacks.Callback):
         schedule: learning rate schedule with a variable `scale`, None without.
         averaged: weights to judge and to keep as the best.
         progress: what the user sees.
-        directory: where the state is kept.
+        writer: keeps the state.
         emit: takes the metrics of an epoch and its number, counted from 1.
         history: metrics of the epochs that are done; grows.
         best_weights: variables of the model at the best epoch so far, empty without one.
@@ -121,7 +120,7 @@ class EpochEnd(keras.callbacks.Callback):
         schedule: Schedule | None,
         averaged: AveragedWeights,
         progress: Progress,
-        directory: Path,
+        writer: StateWriter,
         emit: Emit,
         history: list[dict[str, float]],
         best_weights: list[np.ndarray],
@@ -129,9 +128,10 @@ class EpochEnd(keras.callbacks.Callback):
     ):
         super().__init__()
         self.feed, self.stopping, self.plateau, self.schedule = feed, stopping, plateau, schedule
-        self.averaged, self.progress, self.directory, self.emit = averaged, progress, directory, emit
+        self.averaged, self.progress, self.writer, self.emit = averaged, progress, writer, emit
         self.history, self.best_weights, self.epochs = history, best_weights, epochs
         self._begun = self._rate = self._train_seconds = 0.0
+        self._untold: tuple[dict[str, float], int] | None = None
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.feed.restart(epoch)
@@ -158,9 +158,25 @@ class EpochEnd(keras.callbacks.Callback):
             self.schedule.scale.assign(self.plateau.update(score, self._scale(self.schedule)))
         self.history.append(metrics)
         self.model.stop_training = self.stopping.stop
-        self._save(epoch + 1, best, finished=self.stopping.stop or epoch + 1 == self.epochs)
-        self.emit(metrics, epoch + 1)
+        finished = self.stopping.stop or epoch + 1 == self.epochs
+        self.tell()
+        self._save(epoch + 1, best, finished)
+        self._untold = metrics, epoch + 1
+        if finished:
+            self.tell()
         self.progress.end(metrics, best)
+
+    def tell_if_written(self) -> None:
+        """Tell of the epoch before as soon as its state is on the disk."""
+        if self._untold is not None and not self.writer.writing:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of the epoch before, once its state is on the disk; raises what hindered that."""
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self.writer.wait()
+            self.emit(*untold)
 
     def _save(self, epoch: int, best: bool, finished: bool) -> None:
         if best:
@@ -174,11 +190,11 @@ class EpochEnd(keras.callbacks.Callback):
             best=self.best_weights,
             scale=self._scale(self.schedule) if self.schedule is not None else None,
             rules=rules,
-            history=self.history,
+            history=list(self.history),
             finished=finished,
             streams=random_streams(),
         )
-        save_state(self.directory / STATE_FILE, state)
+        self.writer.begin(state)
 
     @staticmethod
     def _scale(schedule: Schedule) -> float:

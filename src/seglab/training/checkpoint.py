@@ -8,6 +8,7 @@ import random
 import shutil
 import zipfile
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,39 @@ def save_state(path: Path, state: TrainingState) -> None:
     }
     arrays = {f"{part}_{i}": array for part in _PARTS for i, array in enumerate(getattr(state, part))}
     _write(path, arrays, words)
+
+
+class StateWriter:
+    """Brings states to the disk beside training, one after the other: waiting for a disk holds nothing up.
+
+    Args:
+        path: of the state file.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="state")
+        self._writing: Future[None] | None = None
+
+    def begin(self, state: TrainingState) -> None:
+        """Write a state, of which nothing may change any more, once the one before is on the disk."""
+        self.wait()
+        self._writing = self._thread.submit(save_state, self._path, state)
+
+    @property
+    def writing(self) -> bool:
+        """Whether a state is still on its way."""
+        return self._writing is not None and not self._writing.done()
+
+    def wait(self) -> None:
+        """Come back when the state is on the disk; raises what `save_state` raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def close(self) -> None:
+        """End the thread, after the state that it is writing."""
+        self._thread.shutdown()
 
 
 def load_state(path: Path) -> TrainingState:

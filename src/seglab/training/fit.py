@@ -8,7 +8,7 @@ import math
 import pstats
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,7 +21,7 @@ from seglab.errors import TrainingError
 from seglab.schedules import Schedule
 from seglab.schema import TrainerSettings
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
-from seglab.training.checkpoint import TrainingState, assign, restore_streams
+from seglab.training.checkpoint import STATE_FILE, StateWriter, TrainingState, assign, restore_streams
 from seglab.training.feed import Batches, Feed
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
@@ -66,10 +66,11 @@ def train(
 ) -> History:
     """Train a model and leave it with the weights of its best epoch.
 
-    After each epoch the whole state is brought to `work_dir` first, then `emit(metrics, epoch)` is called, epochs
-    counted from 1. A run that is cut off goes on from its last whole epoch with `state=load_state(work_dir /
-    STATE_FILE)`, to the same bits as one that was not (with `settings.deterministic`, on the same machine); the epochs
-    before are emitted once more, so the receiver must leave out the steps that it has.
+    The whole state of an epoch is brought to `work_dir` while the next one trains; when it is on the disk,
+    `emit(metrics, epoch)` is called between two steps, epochs counted from 1. A run that is cut off goes on from the
+    last epoch whose state is there with `state=load_state(work_dir / STATE_FILE)`, to the same bits as one that was not
+    (with `settings.deterministic`, on the same machine); the epochs before are emitted once more, so the receiver must
+    leave out the steps that it has.
 
     Emitted are `train_<metric>` and `val_<metric>` for the loss and every result of `metrics`, `learning_rate` of the
     epoch's first step, `epoch_seconds` with validation, `images_per_second` of training alone, and `data_wait_share`,
@@ -116,7 +117,7 @@ def train(
             emit(values, epoch)
         progress.say(f"resuming after epoch {state.epoch} of {settings.epochs}")
 
-    steps = _Steps(model, train_feed, val_feed, progress, work_dir)
+    writer = StateWriter(work_dir / STATE_FILE)
     averaged = AveragedWeights(model.optimizer)
     end = EpochEnd(
         feed=train_feed,
@@ -125,20 +126,24 @@ def train(
         schedule=schedule,
         averaged=averaged,
         progress=progress,
-        directory=work_dir,
+        writer=writer,
         emit=emit,
         history=history,
         best_weights=state.best if state is not None else [],
         epochs=settings.epochs,
     )
+    steps = _Steps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written)
     callbacks: list[keras.callbacks.Callback] = [averaged, end]
     if getattr(model, "freeze_epochs", 0):
         callbacks.insert(0, EncoderFreezing(model, steps.make_train_function))
     begun = state.epoch if state is not None else 0
     if begun < settings.epochs and not (state is not None and state.finished):
         check_monitor(settings.monitor, _metric_names(metrics, val is not None))
-        with _profiled(settings.profile, work_dir):
-            steps.fit(callbacks, begun, settings.epochs)
+        with _profiled(settings.profile, work_dir), closing(writer):
+            try:
+                steps.fit(callbacks, begun, settings.epochs)
+            finally:
+                end.tell()  # of the last whole epoch, however the next one ended
 
     if end.best_weights:
         assign(model.variables, end.best_weights, "model")
@@ -157,8 +162,17 @@ class _Steps:
     Keras takes the next batch inside of the compiled step, where waiting for data cannot be told from computing.
     """
 
-    def __init__(self, model: keras.Model, train: Feed, val: Feed | None, progress: Progress, work_dir: Path):
+    def __init__(
+        self,
+        model: keras.Model,
+        train: Feed,
+        val: Feed | None,
+        progress: Progress,
+        work_dir: Path,
+        after_step: Callable[[], None],
+    ):
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
+        self._after_step = after_step
         self._unchecked: tuple[int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def fit(self, callbacks: list[keras.callbacks.Callback], begun: int, epochs: int) -> None:
@@ -192,6 +206,7 @@ class _Steps:
             if self.train.step == last:
                 self._check()
             self.progress.step(self.train.step, self.train.images)
+            self._after_step()
             return logs
 
         self.model.train_function = train_on_next
