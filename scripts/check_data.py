@@ -9,7 +9,6 @@ import sys
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seglab.command import command
 from seglab.errors import EXIT_MISTAKE
@@ -19,14 +18,11 @@ from seglab.errors import EXIT_MISTAKE
 def main(cfg: DictConfig) -> None:
     """Check the composed config's data set and print a table of findings."""
     from seglab.config import load_config
-    from seglab.data.check.full import check_full
+    from seglab.data.check.full import check_shown
 
     config = load_config(cfg)
     console = Console(highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        work = bar.add_task(f"reading {config.data.name}", total=None)
-        checked = check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
+    checked = check_shown(config, console)
     if checked.report.findings:
         console.print(checked.report.table())
     if checked.source is not None:

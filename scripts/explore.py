@@ -10,7 +10,6 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from seglab.command import command
 
@@ -19,15 +18,12 @@ from seglab.command import command
 def main(cfg: DictConfig) -> None:
     """Write the page of the composed config's data set."""
     from seglab.config import load_config
-    from seglab.data.check.full import check_full
+    from seglab.data.check.full import check_shown
     from seglab.explore.page import build_page
 
     config = load_config(cfg)
     console = Console(highlight=False, soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        work = bar.add_task(f"reading {config.data.name}", total=None)
-        checked = check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
+    checked = check_shown(config, console)
     if checked.source is None or checked.split is None:
         checked.report.raise_unless_allowed()
         return

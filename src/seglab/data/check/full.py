@@ -10,6 +10,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
 import cv2
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from seglab.config import Config
 from seglab.data.cases import Case, Source
@@ -86,6 +89,14 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
         *find_lost_in_augmentation(source, augmented, augmentation, card, config.seed),
     ]
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
+
+
+def check_shown(config: Config, console: Console) -> Checked:
+    """`check_full` with a bar in a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        work = bar.add_task(f"reading {config.data.name}", total=None)
+        return check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
 
 
 def read_all(
