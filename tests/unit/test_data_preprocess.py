@@ -17,31 +17,23 @@ from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
 
-class Arrays:
-    """A source of arrays in memory that counts how often it is read."""
+class Held:
+    """`Arrays` that are given, which count how often they are read."""
 
     def __init__(self, images, masks=None, classes=2):
-        self.name, self.split = "arrays", None
         self.task = Task(2, images[0].shape[-1], tuple(f"c{i}" for i in range(classes)))
-        self.cases = [Case(str(n), (), None, str(n)) for n in range(len(images))]
-        self._images, self._masks, self.reads = images, masks, 0
+        self.ids = [str(n) for n in range(len(images))]
+        masks = masks or [np.zeros(image.shape[:-1], np.uint8) for image in images]
+        self._held = dict(zip(self.ids, zip(images, masks, strict=True), strict=True))
+        self.facts = {i: examine(Sample(*pair, (1.0, 1.0)), self.task) for i, pair in self._held.items()}
+        self.reads = 0
 
-    def read(self, case):
+    def read(self, case_id):
         self.reads += 1
-        return Sample(self._images[int(case.id)], self._masks and self._masks[int(case.id)], (1.0, 1.0))
+        return self._held[case_id]
 
-    def read_image(self, case):
-        return Sample(self._images[int(case.id)], None, (1.0, 1.0))
-
-    def describe_files(self, case):
-        return case.id
-
-    def digest(self):
-        return "0"
-
-
-def _fitted(source, cases, mode):
-    return fit_preprocessing(source, cases, mode, {case.id: examine(source.read(case), source.task) for case in cases})
+    def fitted(self, mode, ids=None):
+        return fit_preprocessing(self, self.task, self.ids if ids is None else ids, mode, self.facts)
 
 
 def _image(values, dtype):
@@ -78,8 +70,8 @@ def test_standard_uses_mean_and_deviation_of_the_training_pixels():
     first = np.dstack([[[0, 0], [255, 255]], np.full((2, 2), 51)]).astype(np.uint8)
     second = np.dstack([[[255, 255], [0, 0]], np.full((2, 2), 51)]).astype(np.uint8)
     unseen = np.full((2, 2, 2), 255, np.uint8)
-    source = Arrays([first, second, unseen])
-    fitted = _fitted(source, source.cases[:2], "standard")
+    held = Held([first, second, unseen])
+    fitted = held.fitted("standard", held.ids[:2])
     assert fitted.unit == 255
     assert fitted.mean == pytest.approx((0.5, 0.2))
     assert fitted.std == pytest.approx((0.5, 1.0))
@@ -94,13 +86,11 @@ def test_what_the_facts_say_is_what_all_pixels_say_and_nothing_is_read():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (h, 5, 2), np.uint8) for h in (3, 7)]
     images += [rng.integers(0, 65536, (4, 4, 2), np.uint16)]
-    source = Arrays(images)
-    facts = {case.id: examine(source.read(case), source.task) for case in source.cases}
-    source.reads = 0
+    held = Held(images)
     pixels = np.concatenate([image.reshape(-1, 2) / np.iinfo(image.dtype).max for image in images])
     for mode in ("scale", "standard", "zscore"):
-        known = fit_preprocessing(source, source.cases, mode, facts)
-        assert source.reads == 0
+        known = held.fitted(mode)
+        assert held.reads == 0
         assert known.unit == (1 if mode == "zscore" else 65535)
         assert known.mean == pytest.approx(pixels.mean(axis=0) if mode == "standard" else (0, 0))
         assert known.std == pytest.approx(pixels.std(axis=0) if mode == "standard" else (1, 1))
@@ -117,8 +107,8 @@ def test_the_window_is_the_training_foregrounds():
     # Foreground 0, 1, …, 200: percentiles 0.5 and 99.5 lie at 1 and 199. Clipped: 1, 1, 2, …, 198, 199, 199;
     # mean 100, squares about it 2 · 99² + 2 · (1² + … + 99²) = 19,602 + 656,700, over 201 voxels: 3364.69.
     first, second, unseen = _scan(range(0, 201, 2), -1000), _scan(range(1, 200, 2), 3000), _scan([9999], 0)
-    source = Arrays([image for image, _ in (first, second, unseen)], [mask for _, mask in (first, second, unseen)])
-    fitted = _fitted(source, source.cases[:2], "window")
+    held = Held([image for image, _ in (first, second, unseen)], [mask for _, mask in (first, second, unseen)])
+    fitted = held.fitted("window", held.ids[:2])
     assert (fitted.unit, fitted.low, fitted.high) == (1.0, pytest.approx((1.0,)), pytest.approx((199.0,)))
     assert fitted.mean == pytest.approx((100.0,))
     assert fitted.std == pytest.approx((np.sqrt(676_302 / 201),))
@@ -129,24 +119,24 @@ def test_the_window_is_the_training_foregrounds():
 
 def test_the_window_of_8_bit_images_and_of_many_voxels():
     values = np.tile(np.array([50, 150], np.uint8), MOST_VOXELS * 2).reshape(2, -1, 1)
-    source = Arrays([values], [np.ones(values.shape[:-1], np.uint8)])
-    fitted = _fitted(source, source.cases, "window")
+    held = Held([values], [np.ones(values.shape[:-1], np.uint8)])
+    fitted = held.fitted("window")
     assert fitted.unit == 255
     assert fitted.low == pytest.approx((50 / 255,))
     assert np.isfinite(fitted.apply(values)).all()
 
 
 def test_a_window_needs_a_foreground():
-    source = Arrays([np.ones((2, 2, 1), np.uint8)], [np.array([[0, 0], [0, 255]], np.uint8)])
-    for cases in (source.cases, []):
+    held = Held([np.ones((2, 2, 1), np.uint8)], [np.array([[0, 0], [0, 255]], np.uint8)])
+    for ids in (held.ids, []):
         with pytest.raises(DataError, match=r"(?s)no foreground.*data\.normalize=zscore") as caught:
-            _fitted(source, cases, "window")
+            held.fitted("window", ids)
         assert "c1" in str(caught.value)
 
 
 def test_standard_on_floats_takes_them_as_they_are():
-    source = Arrays([np.array([[[100.0], [300.0]]], np.float32)])
-    fitted = _fitted(source, source.cases, "standard")
+    held = Held([np.array([[[100.0], [300.0]]], np.float32)])
+    fitted = held.fitted("standard")
     assert (fitted.unit, fitted.mean, fitted.std) == (1.0, (200.0,), (100.0,))
 
 
@@ -181,8 +171,8 @@ def test_zscore_is_bounded_and_blind_to_scanner_units(image, factor, offset):
 @pytest.mark.parametrize("mode", ["scale", "standard", "zscore"])
 def test_constant_images_stay_finite(mode):
     constant = np.full((4, 4, 1), 7, np.uint8)
-    source = Arrays([constant])
-    out = _fitted(source, source.cases, mode).apply(constant)
+    held = Held([constant])
+    out = held.fitted(mode).apply(constant)
     assert np.isfinite(out).all()
     assert out.std() == 0
     assert np.abs(Preprocessing("zscore", 1).apply(np.full((9, 9, 1), 1e6 + 0.3, np.float32))).max() == 0
@@ -219,8 +209,8 @@ def test_other_channels_and_modes_are_refused():
 
 def test_class_shares_leave_out_ignored_pixels():
     masks = [np.array([[0, 0], [1, 255]], np.uint8), np.array([[2, 0], [255, 255]], np.uint8)]
-    source = Arrays([np.zeros((2, 2, 1), np.uint8)] * 2, masks, classes=4)
+    held = Held([np.zeros((2, 2, 1), np.uint8)] * 2, masks, classes=4)
     # Labelled: 0, 0, 1 and 2, 0 → 3/5, 1/5, 1/5, and class 3 never.
-    facts = {case.id: examine(source.read(case), source.task) for case in source.cases}
-    assert class_frequencies(facts, source.cases) == pytest.approx((0.6, 0.2, 0.2, 0.0))
-    assert class_frequencies(facts, source.cases[:1]) == pytest.approx((2 / 3, 1 / 3, 0.0, 0.0))
+    cases = [Case(i, (), None, i) for i in held.ids]
+    assert class_frequencies(held.facts, cases) == pytest.approx((0.6, 0.2, 0.2, 0.0))
+    assert class_frequencies(held.facts, cases[:1]) == pytest.approx((2 / 3, 1 / 3, 0.0, 0.0))

@@ -127,8 +127,8 @@ def augmentation(task: Any, name: str) -> Any:
 def _sampler(folder: Path, rank: int) -> tuple[Sampler, Any]:
     source: Any = _scenes(folder) if rank == 2 else Volumes(folder)
     facts, arrays = _collect(source, rank, folder / "cache")
-    preprocessing = fit_preprocessing(source, source.cases, "standard" if rank == 2 else "zscore", facts)
     ids = [case.id for case in source.cases]
+    preprocessing = fit_preprocessing(arrays, source.task, ids, "standard" if rank == 2 else "zscore", facts)
     return Sampler(arrays, ids, source.task, preprocessing, _card(rank), seed=0, training=True), preprocessing
 
 

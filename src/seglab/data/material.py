@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from seglab.config import Config
 from seglab.data.cache import Cache
-from seglab.data.cases import SPLIT_NAMES, Case, Sample, Source
+from seglab.data.cases import SPLIT_NAMES, Case, Source
 from seglab.data.check.findings import Report, check_names
 from seglab.data.check.short import check_short
 from seglab.data.digest import remembered
@@ -96,7 +96,7 @@ def gather(config: Config) -> Material:
         source=source,
         split=split,
         task=source.task.with_frequencies(class_frequencies(facts, training)),
-        preprocessing=fit_preprocessing(_Prepared(source, arrays), training, card.normalize, facts),
+        preprocessing=fit_preprocessing(arrays, source.task, split.train, card.normalize, facts),
         digest=digest,
         arrays=arrays,
         facts=facts,
@@ -141,24 +141,6 @@ class _Collector:
                 progress=lambda done, of: bar.update(work, completed=done, total=of, visible=True),
             )
             return cache.collect(whole, examined)
-
-
-class _Prepared:
-    """The source as the model will see it: cases at the spacing and size of training."""
-
-    def __init__(self, source: Source, arrays: Arrays):
-        self.name, self.task, self.cases, self.split = source.name, source.task, source.cases, source.split
-        self.describe_files, self.digest = source.describe_files, source.digest
-        self._arrays = arrays
-
-    def read(self, case: Case) -> Sample:
-        """Image and mask as prepared."""
-        image, mask = self._arrays.read(case.id)
-        return Sample(image, mask, self._arrays.outlines[case.id].spacing)
-
-    def read_image(self, case: Case) -> Sample:
-        """The image alone."""
-        return replace(self.read(case), mask=None)
 
 
 def _named(source: Source, ids: Sequence[str]) -> list[Case]:

@@ -13,9 +13,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from seglab.data.cases import Case, Source
 from seglab.data.facts import Facts
+from seglab.data.preparation import Arrays
 from seglab.errors import ConfigError, DataError, nearest
+from seglab.task import Task
 
 Mode = Literal["scale", "standard", "zscore", "window"]
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
@@ -103,24 +104,27 @@ class Preprocessing:
         return cls(**plain)
 
 
-def fit_preprocessing(source: Source, cases: Sequence[Case], mode: Mode, facts: Mapping[str, Facts]) -> Preprocessing:
+def fit_preprocessing(
+    arrays: Arrays, task: Task, cases: Sequence[str], mode: Mode, facts: Mapping[str, Facts]
+) -> Preprocessing:
     """Preprocessing of `mode`, with what it needs taken from `cases`, which must be the training split.
 
     Args:
-        source: gives the images as they will be normalised; only `window` reads them.
-        cases: the training cases.
+        arrays: the images as they will be normalised; only `window` reads them.
+        task: channels, and which classes are foreground.
+        cases: ids of the training cases.
         mode: of `Preprocessing`.
         facts: of each case by its id.
 
     Raises:
         DataError: `window` without a single foreground voxel.
     """
-    channels = source.task.channels
+    channels = task.channels
     if mode == "zscore":
         return Preprocessing(mode, channels)
     if mode == "window":
-        return _fit_window(source, cases)
-    moments = [_moments(facts[case.id]) for case in cases]
+        return _fit_window(arrays, task, cases)
+    moments = [_moments(facts[case]) for case in cases]
     unit = max((m.unit for m in moments), default=1.0)
     if mode == "scale" or not moments:
         return Preprocessing(mode, channels, unit)
@@ -144,30 +148,27 @@ def _moments(facts: Facts) -> _Moments:
     return _Moments(unit, math.prod(facts.shape), np.array(facts.mean) / unit, np.array(facts.std) / unit)
 
 
-def _fit_window(source: Source, cases: Sequence[Case]) -> Preprocessing:
+def _fit_window(arrays: Arrays, task: Task, cases: Sequence[str]) -> Preprocessing:
     unit, found = 1.0, []
     for case in cases:
-        sample = source.read(case)
-        if sample.mask is None:
-            continue
-        own = unit_of(sample.image.dtype, 1.0)
+        image, mask = arrays.read(case)
+        own = unit_of(image.dtype, 1.0)
         unit = max(unit, own)
-        voxels = sample.image[np.isin(sample.mask, source.task.scored)]
+        voxels = image[np.isin(mask, task.scored)]
         found.append(voxels[:: -(-len(voxels) // MOST_VOXELS) or 1] / np.float32(own))
-    foreground = np.concatenate(found) if found else np.empty((0, source.task.channels))
+    foreground = np.concatenate(found) if found else np.empty((0, task.channels))
     if not len(foreground):
         raise DataError(
             "no foreground in the training cases to take the window of intensities from",
             where="data.normalize",
-            found=f"no voxel of {', '.join(source.task.class_names[k] for k in source.task.scored)}"
-            f" in {len(cases)} cases",
+            found=f"no voxel of {', '.join(task.class_names[k] for k in task.scored)} in {len(cases)} cases",
             remedy="check the labels, or data.normalize=zscore",
         )
     low, high = np.percentile(foreground, [LOW_PERCENTILE, HIGH_PERCENTILE], axis=0)
     clipped = np.clip(foreground, low, high).astype(np.float64)
     return Preprocessing(
         "window",
-        source.task.channels,
+        task.channels,
         unit,
         _numbers(clipped.mean(axis=0)),
         _spread(clipped.std(axis=0)),
