@@ -23,5 +23,6 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = quote_filter(sys.argv[1:])
+    # Hydra makes a folder of its own, in which nothing is kept, and `mlruns/` may be one that can only be read.
+    sys.argv[1:] = [*quote_filter(sys.argv[1:]), "hydra.run.dir=."]
     main()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
+from mounts import needs_mounts, small, within
 from recorded_runs import CASES, Recorder, level
 from rich.console import Console
 
@@ -269,6 +270,25 @@ def test_a_folder_that_cannot_be_written(recorder: Recorder, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     with pytest.raises(TrackingError, match="cannot be written"):
         write(compared(recorder), tmp_path / "file" / "page")
+
+
+@needs_mounts
+def test_a_full_disk_leaves_the_former_comparison_whole(recorder: Recorder, tmp_path: Path) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model)
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    for folder in (disk, copy):
+        folder.mkdir()
+    former = "for name in comparison.html runs.csv; do echo former > out/$name; done"
+    command = [sys.executable, str(ROOT / "scripts" / "compare.py"), "resamples=200", f"out={disk / 'out'}"]
+    mount = f"{small(disk, '100k')} && cd {disk} && mkdir out && {former} && cd .."
+    code, said = within(mount, command, tmp_path, after=f"cp -r {disk}/. {copy}")
+    assert code == 2
+    assert "error: the comparison cannot be written" in said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    left = {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*") if path.is_file()}
+    assert left == {"out/comparison.html": "former\n", "out/runs.csv": "former\n"}
 
 
 def test_settings_that_cannot_be() -> None:

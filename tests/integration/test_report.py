@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import toys
+from mounts import needs_mounts, small, within
 from recorded_runs import Recorder, level
 
 from seglab.comparison.compare import compare, open_runs
@@ -158,6 +161,33 @@ def test_what_a_person_has_concluded_is_kept_and_the_rest_written_anew(
     bench.report()
     assert f"{BEGIN}\n{concluded}\n{END}" in bench.readme
     assert table_row(bench.readme, "runs |")[1] == "5 finished"
+
+
+@needs_mounts
+def test_a_full_disk_does_not_cost_the_conclusion(
+    bench: Bench, ids: dict[tuple[str, int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.report()
+    (bench.folder / "README.md").write_text(bench.readme.replace(TO_BE_WRITTEN, "The focal loss wins."))
+    before = {path.relative_to(bench.folder): path.read_bytes() for path in bench.folder.rglob("*") if path.is_file()}
+    kept = shutil.copytree(bench.folder, bench.studies / "kept")
+    bench.run("DiceLoss", 0.6, 2)
+    code = (
+        "import sys; from pathlib import Path; from seglab.reporting.report import write_report; from seglab.errors"
+        " import run_script; run_script(lambda: write_report('grid', directory=Path(sys.argv[1]), studies=Path("
+        "sys.argv[2]), resamples=200, cases=0) and None)"
+    )
+    pages = sum(-(-len(content) // 4096) for content in before.values())
+    mount = f"{small(bench.folder, f'{4 * (pages + 1)}k')} && cp -r {kept}/. {bench.folder}"
+    command = [sys.executable, "-c", code, str(bench.recorder.store.directory), str(bench.studies)]
+    copy = bench.studies / "copy"
+    copy.mkdir()
+    monkeypatch.setenv("PATH", os.defpath)
+    status, said = within(mount, command, after=f"cp -r {bench.folder}/. {copy}")
+    assert status == 2, said
+    assert "error: the report cannot be written" in said
+    assert "No space left on device" in said
+    assert {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 
 def test_writing_again_changes_no_byte(bench: Bench, ids: dict[tuple[str, int], str]) -> None:

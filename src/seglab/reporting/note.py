@@ -14,7 +14,6 @@ from seglab.comparison.document import Document, Grid, Section, to_markdown
 from seglab.comparison.page import to_html
 from seglab.comparison.tables import locate
 from seglab.comparison.wording import summary
-from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reporting.approaches import approaches_section, architectures_section
 from seglab.reporting.data_section import data_section, examples_section
@@ -35,6 +34,7 @@ from seglab.reporting.readme import (
     design,
 )
 
+NOTE_PAGE = "note.html"
 _STYLE = Path(__file__).with_name("note.css")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PRINT_SECONDS = 120
@@ -83,13 +83,10 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
     return Document(f"{study.name}: {_headline(study.question)}", lead, numbered)
 
 
-def write_note(note: Document, folder: Path) -> list[Path]:
-    """Write note.md, note.html and, with a Chromium, note.pdf; returns the files."""
-    markdown, page = folder / "note.md", folder / "note.html"
+def note_files(note: Document, folder: Path) -> dict[Path, bytes]:
+    """note.md and note.html."""
     html = to_html(note, _STYLE.read_text(encoding="utf-8"))
-    write_files({markdown: to_markdown(note, PICTURES).encode(), page: html.encode()})
-    printed = print_page(page, folder / "note.pdf")
-    return [markdown, page, *([printed] if printed else [])]
+    return {folder / "note.md": to_markdown(note, PICTURES).encode(), folder / NOTE_PAGE: html.encode()}
 
 
 def print_page(page: Path, target: Path) -> Path | None:

@@ -14,7 +14,6 @@ from seglab.comparison.document import Cell, Document, Grid, Section, to_markdow
 from seglab.comparison.grouping import FACTORS, REPLICATES
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.wording import duration, interval, p_value, signed, summary, with_sd
-from seglab.comparison.writing import write_files
 from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
 from seglab.reporting.study import Study
@@ -50,11 +49,9 @@ class Report:
         return [s for s in self.comparison.document.sections if s.title.partition(": ")[0] == name]
 
 
-def write_readme(report: Report) -> Path:
-    """Write the README beside the study's file; returns it. Its pictures are another's to write."""
-    path = report.study.folder / README
-    write_files({path: to_markdown(readme(report), PICTURES).encode()})  # whole: it holds a person's conclusion
-    return path
+def readme_file(report: Report) -> dict[Path, bytes]:
+    """The README, which lies beside the study's file, without its pictures."""
+    return {report.study.folder / README: to_markdown(readme(report), PICTURES).encode()}
 
 
 def read_conclusion(folder: Path) -> str | None:

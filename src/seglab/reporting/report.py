@@ -16,8 +16,8 @@ from seglab.comparison.settings import CompareSettings
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reporting.images import with_small_pictures
-from seglab.reporting.note import make_note, write_note
-from seglab.reporting.readme import PICTURES, Report, pictures_of, read_conclusion, readme, write_readme
+from seglab.reporting.note import NOTE_PAGE, make_note, note_files, print_page
+from seglab.reporting.readme import PICTURES, Report, pictures_of, read_conclusion, readme, readme_file
 from seglab.reporting.study import load_study
 
 RUNS = Path("mlruns")
@@ -58,7 +58,13 @@ def write_report(
     report = Report(study, _slim(compare(settings, store, say)), store, conclusion)
     try:
         note = make_note(report, say)
-        return [write_readme(report), *_write_pictures(report, note), *write_note(note, study.folder)]
+        pictures = _pictures(report, note)
+        made = write_files({**readme_file(report), **pictures, **note_files(note, study.folder)})
+        for old in (study.folder / PICTURES).glob("*.*"):
+            if old not in pictures:  # of an earlier report
+                old.unlink()
+        printed = print_page(study.folder / NOTE_PAGE, study.folder / "note.pdf")
+        return [*made, *([printed] if printed else [])]
     except OSError as error:
         raise TrackingError(
             "the report cannot be written",
@@ -89,12 +95,8 @@ def _slim(comparison: Comparison) -> Comparison:
     return replace(comparison, document=replace(document, sections=sections))
 
 
-def _write_pictures(report: Report, note: Document) -> list[Path]:
-    """The pictures of README and note; what lies in their folder besides is of an earlier report."""
+def _pictures(report: Report, note: Document) -> dict[Path, bytes]:
+    """The pictures of README and note."""
     folder = report.study.folder / PICTURES
     pictures = pictures_of([*readme(report).sections, *note.sections])
-    made = write_files({folder / name: content for name, content in pictures.items()})
-    for old in folder.glob("*.*"):
-        if old.name not in pictures:
-            old.unlink()
-    return made
+    return {folder / name: content for name, content in pictures.items()}
