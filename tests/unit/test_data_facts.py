@@ -51,12 +51,17 @@ def test_equal_images_have_equal_hashes_and_others_have_not():
     def hashed(image):
         return examine(Sample(image, None, (1.0, 1.0)), Task(2, 1, ("a", "b"))).image_hash
 
-    image = RNG.integers(0, 256, (40, 30, 1), dtype=np.uint8)
+    image = RNG.integers(0, 256, (140, 130, 1), dtype=np.uint8)
     turned = image[::-1].copy()  # the same numbers in another order
     one = image.copy()
     one[3, 4] ^= 1
-    hashes = [hashed(i) for i in (image, turned, one, image.reshape(30, 40, 1), image.astype(np.uint16))]
-    assert len(set(hashes)) == 5
+    words = np.arange(len(image.ravel()) // 8)
+    across, down = words.copy(), words.copy()
+    across[[5, 900]], down[[7, 7 + 8192 // 8]] = [900, 5], [7 + 8192 // 8, 7]  # two words change places
+    swapped = [image.ravel().view(np.uint64)[order].view(np.uint8).reshape(image.shape) for order in (across, down)]
+    others = [image, turned, one, *swapped, image.reshape(130, 140, 1), image.astype(np.uint16)]
+    hashes = [hashed(other) for other in others]
+    assert len(set(hashes)) == len(others)
     assert hashed(image.copy()) == hashes[0]
 
 
