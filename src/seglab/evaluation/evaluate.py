@@ -21,7 +21,7 @@ from seglab.evaluation.aggregate import score_table, shape_summary, shape_table,
 from seglab.evaluation.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
 from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
 from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
-from seglab.evaluation.results import Calibration, check_place, write_results
+from seglab.evaluation.results import Calibration, Certainty, check_place, write_results
 from seglab.evaluation.subject import SPLITS, Subject, find_subject
 from seglab.inference.writing import write_mask
 
@@ -168,8 +168,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
     console.print(score_table(judgement.cases, judgement.confusion, task, title=f"{title}: {subject.name}"))
     console.print(shape_table(judgement.cases, task, request.tolerance_mm))
-    for line in calibration.lines():
-        console.print(line, markup=False)
+    console.print(calibration.line(), markup=False)
     for name in (name for name in official if "/" not in name):
         console.print(f"{name:<24} {official[name]:.4f}", markup=False)
     if keep:
@@ -193,15 +192,15 @@ def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: C
 def _calibrate(subject: Subject, judgement: Judgement, predicted: Callable[[list[Case]], Pixels]) -> Calibration:
     """Reliability as trained, and with the temperature of the validation cases, which must not be those scored."""
     pixels = judgement.pixels
-    before = reliability(pixels), negative_log_likelihood(pixels)
+    as_trained = Certainty(reliability(pixels), negative_log_likelihood(pixels))
     scored = {case.id for case in subject.cases}
     apart = [case for case in subject.validation if case.id not in scored]
     if not apart:
-        return Calibration(*before)
+        return Calibration(as_trained)
     step = -(-len(apart) // CALIBRATION_CASES)
     temperature = fit_temperature(predicted(apart[::step]))
     after = scaled(pixels, temperature)
-    return Calibration(*before, temperature, reliability(after), negative_log_likelihood(after))
+    return Calibration(as_trained, Certainty(reliability(after), negative_log_likelihood(after), temperature))
 
 
 def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray], Path]:

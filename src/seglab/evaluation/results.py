@@ -28,49 +28,60 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """How sure the model is and how right, as trained and with a temperature.
+class Certainty:
+    """How sure a model is and how right.
 
     Attributes:
-        reliability, nll: of the probabilities as they come; mean negative log likelihood in nats.
-        temperature: fitted on validation cases; None where there were none apart from the scored ones.
-        scaled_reliability, scaled_nll: of the probabilities at that temperature.
+        reliability, nll: of its probabilities; mean negative log likelihood in nats.
+        temperature: that its logits are divided by; 1 as trained.
     """
 
     reliability: Reliability
     nll: float
-    temperature: float | None = None
-    scaled_reliability: Reliability | None = None
-    scaled_nll: float = np.nan
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A model's certainty, as trained and mended.
+
+    Attributes:
+        as_trained: of the probabilities as they come.
+        scaled: at the temperature of the validation cases; None where there were none apart from the scored ones.
+    """
+
+    as_trained: Certainty
+    scaled: Certainty | None = None
 
     def metrics(self) -> dict[str, float]:
         """`ece`, `nll`, and with a temperature `temperature`, `ece_scaled`, `nll_scaled`."""
-        found = {"ece": self.reliability.ece, "nll": self.nll}
-        if self.temperature is not None and self.scaled_reliability is not None:
-            found |= {"temperature": self.temperature, "ece_scaled": self.scaled_reliability.ece}
-            found["nll_scaled"] = self.scaled_nll
+        found = {"ece": self.as_trained.reliability.ece, "nll": self.as_trained.nll}
+        if self.scaled is not None:
+            found |= {"temperature": self.scaled.temperature, "ece_scaled": self.scaled.reliability.ece}
+            found["nll_scaled"] = self.scaled.nll
         return found
 
     def panels(self) -> dict[str, Reliability]:
         """What the reliability diagram shows."""
-        found = {"As trained": self.reliability}
-        if self.temperature is not None and self.scaled_reliability is not None:
-            found[f"Temperature {self.temperature:.2f}"] = self.scaled_reliability
+        found = {"As trained": self.as_trained.reliability}
+        if self.scaled is not None:
+            found[f"Temperature {self.scaled.temperature:.2f}"] = self.scaled.reliability
         return found
 
-    def lines(self) -> list[str]:
+    def line(self) -> str:
         """For a terminal."""
-        line = f"calibration ECE {self.reliability.ece:.4f}, NLL {self.nll:.4f}"
-        if self.temperature is None or self.scaled_reliability is None:
-            return [f"{line}; no validation cases apart from these to fit a temperature on"]
-        after = f"ECE {self.scaled_reliability.ece:.4f}, NLL {self.scaled_nll:.4f}"
-        return [f"{line}; with temperature {self.temperature:.2f} of the validation cases {after}"]
+        line = f"calibration ECE {self.as_trained.reliability.ece:.4f}, NLL {self.as_trained.nll:.4f}"
+        if self.scaled is None:
+            return f"{line}; no validation cases apart from these to fit a temperature on"
+        after = f"ECE {self.scaled.reliability.ece:.4f}, NLL {self.scaled.nll:.4f}"
+        return f"{line}; with temperature {self.scaled.temperature:.2f} of the validation cases {after}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; None for NaN."""
         found: dict[str, Any] = {key: _finite(value) for key, value in self.metrics().items()}
-        for name, bins in (("bins", self.reliability), ("bins_scaled", self.scaled_reliability)):
-            if bins is not None:
+        for name, certainty in (("bins", self.as_trained), ("bins_scaled", self.scaled)):
+            if certainty is not None:
+                bins = certainty.reliability
                 found[name] = {
                     "count": bins.count.astype(int).tolist(),
                     "confidence": [_finite(value) for value in bins.confidence],
