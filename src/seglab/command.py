@@ -76,7 +76,8 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
                 if not str(error).startswith("Only one of --run"):
                     raise
                 words = [word for word in sys.argv[1:] if word.startswith("-")]
-                _leave(ConfigError("flags that exclude each other", found=" ".join(words), expected=str(error)))
+                what, remedy = "flags that exclude each other", "without -m, --cfg shows one composition"
+                _leave(ConfigError(what, found=" ".join(words), expected=str(error), remedy=remedy))
             except KeyboardInterrupt as stop:
                 sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
 

@@ -136,6 +136,7 @@ BAD_WORDS = [
     (["data.size=[1,"], ["cannot be read", "data.size=[1,"]),
     (["+learning=1"], ["unknown setting 'learning'"]),
     (["trainer.epochs=0"], ["trainer.epochs", "greater than 0"]),
+    (["-m", "--cfg", "job"], ["flags that exclude each other", "-m --cfg"]),
 ]
 
 
