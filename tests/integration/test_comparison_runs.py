@@ -180,6 +180,21 @@ def test_scores_that_are_not_defined(recorder: Recorder) -> None:
     assert any("has no defined test_dice" in note for note in found.document.sections[0].notes)
 
 
+def test_runs_without_a_single_defined_score_are_told_by_name(recorder: Recorder) -> None:
+    nothing = dict.fromkeys(CASES, float("nan"))
+    hopeless = [recorder.run(nothing, model=model) for model in ("UNet", "VNet")]
+    with pytest.raises(TrackingError, match="too few runs") as caught:
+        compared(recorder)
+    assert "0 with scores" in str(caught.value)
+    for run in hopeless:
+        assert f"{run[:8]} " in str(caught.value)
+    assert "has no defined test_dice on any case" in str(caught.value)
+    good = recorder.run(level(0.6), model="Conv")
+    with pytest.raises(TrackingError, match="1 with scores") as caught:
+        compared(recorder, runs=[good, hopeless[0]])
+    assert f"{hopeless[0][:8]} " in str(caught.value)
+
+
 def test_what_is_left_out_is_said(recorder: Recorder) -> None:
     recorder.run(level(0.6), model="UNet", tags={"data_allowed": "[group-in-two-splits]"})
     recorder.run(level(0.7), model="VNet")

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import toys
+from mounts import needs_mounts, read_only, small, within
 from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
@@ -395,9 +396,10 @@ def test_a_model_with_nan_weights_is_no_score(made, tmp_path: Path) -> None:
     model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     save_bundle(tmp_path / "bundle", model, replace(bundle, split_digest=""))
-    with pytest.raises(DataError, match="no numbers") as caught:
+    with pytest.raises(DataError, match="weights hold NaN") as caught:
         evaluate(Request(bundle=str(tmp_path / "bundle"), split="all", workers=1, out=str(tmp_path / "out")))
     assert "train it again" in str(caught.value)
+    assert str(tmp_path / "bundle") in str(caught.value)
 
 
 def test_volumes_in_mm_with_masks_on_the_files(tmp_path: Path) -> None:
@@ -455,6 +457,43 @@ def test_results_that_cannot_be_added_to_the_run_are_not_lost(copied) -> None:
         add_to_run(store, store.run(run_id), {"eval_lost_dice": 0.5}, results, "evaluation/test")
     assert str(results) in str(caught.value)
     assert "eval_lost_dice" not in store.run(run_id).data.metrics
+
+
+@needs_mounts
+def test_a_store_that_can_only_be_read_gives_its_scores_elsewhere(made, copied, tmp_path: Path) -> None:
+    folder, run_id = copied
+    script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={run_id}", "split=val", "workers=0"]
+    mount = read_only(folder / "mlruns")
+    code, said = within(mount, script, folder)
+    assert code == 2
+    assert "error: the results cannot be written" in said
+    assert "can only be read" in said
+    assert "out=…" in said
+    assert "mean of foreground" not in said  # before the work, not after it
+    code, said = within(mount, [*script, f"out={tmp_path / 'out'}"], folder)
+    assert code == 2
+    assert "mean of foreground" in said
+    assert "error: results that cannot be added to the run" in said
+    assert f"the results themselves are in {tmp_path / 'out' / 'scores'}" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "out" / "scores" / "cases.csv").is_file()
+
+
+@needs_mounts
+def test_a_full_disk_leaves_the_former_results_whole(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    for one in (disk, copy):
+        one.mkdir()
+    script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={run_id}", "workers=0", f"out={disk}"]
+    mount = f"{small(disk, '100k')} && mkdir {disk}/scores && echo former > {disk}/scores/cases.csv"
+    code, said = within(mount, script, folder, after=f"cp -r {disk}/. {copy}")
+    assert code == 2
+    assert "error: the results cannot be written" in said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    left = {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*") if path.is_file()}
+    assert left == {"scores/cases.csv": "former\n"}
 
 
 @pytest.mark.slow

@@ -82,17 +82,17 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     score = locate(settings.metric)
     found = find_runs(store, settings, f"val_{score.column}")
     tables, missing = read_tables(store, found.runs, score.file)
-    if len(tables) < 2:
+    contests, notes = make_contests(found.runs, tables, settings.metric, settings.unit)
+    usable = sum(len(composition.runs) for contest in contests for composition in contest.compositions)
+    if usable < 2:
+        left_out = [f"run {run_id}: {why}" for run_id, why in missing.items()] + notes
         raise TrackingError(
             "too few runs with scores of their cases to compare",
             where=f"store {redacted(store.uri)}",
-            found="; ".join(
-                [f"{len(tables)} with scores", *[f"run {run_id}: {why}" for run_id, why in missing.items()][:3]]
-            ),
+            found="; ".join([f"{usable} with scores", *left_out[:3]]),
             expected="two or more",
             remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
         )
-    contests, notes = make_contests(found.runs, tables, settings.metric, settings.unit)
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
     if settings.runs:
         check_chosen(contests, notes)
