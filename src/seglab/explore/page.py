@@ -14,8 +14,9 @@ from seglab.data.facts import Facts
 from seglab.data.randomness import generator
 from seglab.data.splits import Split
 from seglab.errors import DataError
+from seglab.evaluation.overlay import IGNORED
 from seglab.explore.charts import SPLIT_COLORS, bar, histogram, swatch
-from seglab.explore.pictures import IGNORED_COLOR, case_pictures
+from seglab.explore.pictures import case_pictures
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 LONG_NAMES = {"train": "training", "val": "validation", "test": "test"}
@@ -151,7 +152,7 @@ def _legend(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[s
     items = [f"{swatch(task.class_colors[k])}{escape(task.class_names[k])}" for k in task.scored]
     items += [f"{escape(task.class_names[k])} (left clear)" for k in task.unscored]
     if any(facts[i].ignored for ids in parts.values() for i in ids):
-        items.append(f"{swatch(IGNORED_COLOR)}ignored")
+        items.append(f"{swatch(IGNORED)}ignored")
     return f'<p class="legend">{" ".join(f"<span>{item}</span>" for item in items)}</p>'
 
 

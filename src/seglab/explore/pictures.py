@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 from seglab.data.cases import Sample
+from seglab.evaluation.overlay import IGNORED
 from seglab.evaluation.planes import Plane, planes
 from seglab.task import Task
 
 SIDE = 192  # pixels of the longer side
 FILL = 0.4
-IGNORED_COLOR = (150, 150, 150)
 
 
 def case_pictures(sample: Sample, task: Task) -> list[tuple[str, str, str]]:
@@ -49,7 +49,7 @@ def _laid_over(image: np.ndarray, ids: np.ndarray, task: Task) -> np.ndarray:
     """Classes that count are filled and outlined in their colours; the others stay clear, ignored pixels grey."""
     colors = np.zeros((256, 3), np.float32)
     colors[: task.classes] = task.class_colors
-    colors[task.ignore_label] = IGNORED_COLOR
+    colors[task.ignore_label] = IGNORED
     shown = np.isin(ids, [*task.scored, task.ignore_label])
     edge = np.zeros(ids.shape, bool)
     edge[:-1] |= ids[:-1] != ids[1:]
