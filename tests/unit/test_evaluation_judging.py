@@ -15,6 +15,7 @@ from seglab.data.cases import Case, Sample
 from seglab.data.preprocess import Preprocessing
 from seglab.errors import DataError
 from seglab.evaluation.judging import judge_cases, predicted_pixels
+from seglab.inference.finite import check_probabilities
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 
@@ -49,12 +50,13 @@ class Cases:
 
 
 class Giving:
-    """Gives the image itself as probabilities."""
+    """Gives the image itself as probabilities, and refuses what a predictor would."""
 
     def __init__(self, task: Task, threshold: float = 0.5):
         self.task, self.threshold = task, threshold
 
     def predict_probabilities(self, image: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        check_probabilities(image)
         return image.copy()
 
 
@@ -105,9 +107,7 @@ def test_masks_are_those_of_the_predictor(task: Task) -> None:
     rng = np.random.default_rng(0)
     pairs = [(rng.random((11, 13, 1), np.float32), np.zeros((11, 13), np.uint8))]
     source = Cases(task, pairs, (1.0, 1.0))
-    judge_cases(
-        predictor, source, source.cases, tolerance=1.0, workers=0, each=lambda case, sample, mask: seen.append(mask)
-    )
+    judge_cases(predictor, source, source.cases, tolerance=1.0, workers=0, each=lambda case, mask: seen.append(mask))
     expected = predictor.predict(pairs[0][0], (1.0, 1.0))
     np.testing.assert_array_equal(seen[0], expected)
     assert seen[0].dtype == expected.dtype
@@ -139,7 +139,7 @@ def test_pixels_alone_are_those_of_the_judgement() -> None:
 
 
 def test_a_killed_process_is_one_message() -> None:
-    def kill(case: Case, sample: Sample, mask: np.ndarray) -> None:
+    def kill(case: Case, mask: np.ndarray) -> None:
         for child in psutil.Process().children():
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()

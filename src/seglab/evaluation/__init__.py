@@ -1,1 +1,1 @@
-"""Scores for each case, their aggregate, pictures and comparisons."""
+"""Scores for each case, their aggregate, and pictures."""

@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from seglab.data.cases import Case, Sample
+from seglab.data.cases import Case
 from seglab.data.image_files import read_mask_file
 from seglab.data.label_schema import built_in_schema
 from seglab.errors import ConfigError, nearest
@@ -135,7 +135,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     predictor = Predictor.load(found.folder)
     city = _CityscapesTruth(subject) if _is_cityscapes(subject.cases) else None
 
-    def each(case: Case, sample: Sample, mask: np.ndarray) -> None:
+    def each(case: Case, mask: np.ndarray) -> None:
         if keep:
             keep(case, mask)
         if city:

@@ -26,8 +26,8 @@ from seglab.task import Task
 if TYPE_CHECKING:
     from seglab.inference.predictor import Predictor
 
-Each = Callable[[Case, Sample, np.ndarray], None]
-"""Told each case, what was read of it and its predicted mask."""
+Each = Callable[[Case, np.ndarray], None]
+"""Told each case and its predicted mask."""
 
 
 class Judgement(NamedTuple):
@@ -102,7 +102,7 @@ def judge_cases(
             drawn.append(draw_pixels(probabilities, truth, task, case.id))
             del probabilities
             if each:
-                each(case, sample, mask)
+                each(case, mask)
             future = submit(truth, mask, sample.spacing, task, tolerance)
             waiting.append(({"id": case.id, "group": case.group}, seconds, future))
             while len(waiting) > workers:
