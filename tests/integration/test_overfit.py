@@ -81,6 +81,7 @@ def overfits(model: str, loss: str, policy: str) -> float:
         return best
     finally:
         keras.config.set_dtype_policy("float32")
+        keras.backend.clear_session()  # hundreds of networks in one process
 
 
 @pytest.mark.parametrize(("model", "loss", "policy"), IN_CI)
