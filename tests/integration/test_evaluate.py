@@ -459,6 +459,7 @@ def test_results_that_cannot_be_added_to_the_run_are_not_lost(copied) -> None:
     assert "eval_lost_dice" not in store.run(run_id).data.metrics
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_store_that_can_only_be_read_gives_its_scores_elsewhere(made, copied, tmp_path: Path) -> None:
     folder, run_id = copied
@@ -479,6 +480,7 @@ def test_a_store_that_can_only_be_read_gives_its_scores_elsewhere(made, copied, 
     assert (tmp_path / "out" / "scores" / "cases.csv").is_file()
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_full_disk_leaves_the_former_results_whole(made, tmp_path: Path) -> None:
     folder, run_id = made
