@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_a_server_that_is_not_there_stops_within_seconds(tmp_path: Path, port: i
     text = str(caught.value)
     assert "secret" not in text
     assert "tracking.uri=null" in text
+
+
+@pytest.mark.skipif(find_spec("psycopg") is not None, reason="the driver is there")
+def test_a_database_without_its_driver_says_what_to_install(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"postgresql://me:secret@127.0.0.1:{silent.getsockname()[1]}/x"
+        with pytest.raises(TrackingError, match=r"pip install 'psycopg\[binary\]'") as caught:
+            open_store(address, tmp_path / "mlruns")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_host_without_address_stops_too(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
 _RUNS_LISTED = 1000
+# Packages of database drivers, by module.
+_DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
                 check_revision(uri)
             client = client_of(uri)
             client.search_experiments(max_results=1)
-        except (MlflowException, SQLAlchemyError) as error:
+        except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
             raise _failure(uri, error) from error
     return Store(uri, directory, client)
 
@@ -209,7 +211,9 @@ def _failure(uri: str, error: Exception) -> TrackingError:
 
         return other_revision(uri, revision_of(uri))
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
-    if isinstance(error, DatabaseError):
+    if isinstance(error, ModuleNotFoundError):
+        remedy = f"install the driver of this kind of database: pip install {_DRIVERS.get(str(error.name), error.name)}"
+    elif isinstance(error, DatabaseError):
         remedy = "restore the database from a copy, or move it away to begin with an empty one"
     elif code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
