@@ -99,7 +99,7 @@ def _image_hash(image: np.ndarray, levels: Levels) -> str:
     words = flat[: len(flat) // _BLOCK * _BLOCK].view(np.uint64).reshape(-1, _BLOCK // 8)
     total = hashlib.sha256(repr((image.shape, image.dtype.name, *levels)).encode())
     for part in (words.sum(axis=0), words.sum(axis=1), flat[words.nbytes :]):
-        total.update(part)
+        total.update(part.tobytes())
     return total.hexdigest()
 
 
