@@ -6,13 +6,16 @@ import contextlib
 import re
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import toys
+from mounts import needs_mounts, read_only, within
 from old_stores import FIRST, LATE, MIDDLE, RUN, digest, make_old_store
 
 from seglab import doctor
+from seglab.command import ROOT
 from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.outbox import Outbox, deliver_all
@@ -105,6 +108,42 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
     check_revision(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert open_store(None, tmp_path).experiment_id("seglab")
+
+
+HALF_DONE = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("pragma cache_size = 2")  # pages go to the file before the end
+database.execute("begin")
+database.executemany("insert into tags values (?, 'x', ?)", [(f"key{i}", "f" * 32) for i in range(5000)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_in_the_middle(directory: Path) -> Path:
+    """A store in which a process was killed while it wrote; returns the journal that says what is to be undone."""
+    file = toys.fresh_store(directory) / "mlflow.db"
+    subprocess.run([sys.executable, "-c", HALF_DONE, str(file)], check=False)
+    journal = file.with_name("mlflow.db-journal")
+    assert journal.stat().st_size > 0
+    return journal
+
+
+def test_what_a_killed_process_left_half_done_is_undone_and_stops_nobody(tmp_path: Path) -> None:
+    journal = killed_in_the_middle(tmp_path)
+    assert open_store(None, tmp_path).all_runs() == []
+    assert not journal.exists()
+
+
+@needs_mounts
+def test_what_cannot_be_undone_in_a_read_only_store_is_told(tmp_path: Path) -> None:
+    killed_in_the_middle(tmp_path / "mlruns")
+    command = [sys.executable, str(ROOT / "scripts" / "sweep_status.py"), "any"]
+    code, said = within(read_only(tmp_path / "mlruns"), command, tmp_path)
+    assert code == 2
+    assert "error: the tracking store does not work" in said
+    assert "remedy:   make it writable once" in said
+    assert "Traceback" not in said
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:

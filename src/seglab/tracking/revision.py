@@ -88,8 +88,9 @@ def revision_of(uri: str) -> str | None:
 
 
 def _engine(uri: str) -> Engine:
-    """A SQLite file is opened for reading alone, so that looking at it cannot change or make one."""
+    """A SQLite file must be there: looking for it does not make it. It may be written to in so far as that undoes what
+    a killed process has left half done; without that nobody could read it."""
     if not uri.startswith(SQLITE):
         return create_engine(uri)
-    address = f"{Path(uri.removeprefix(SQLITE)).absolute().as_uri()}?mode=ro"
+    address = f"{Path(uri.removeprefix(SQLITE)).absolute().as_uri()}?mode=rw"
     return create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True))

@@ -213,6 +213,8 @@ def _failure(uri: str, error: Exception) -> TrackingError:
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
     if isinstance(error, ModuleNotFoundError):
         remedy = f"install the driver of this kind of database: pip install {_DRIVERS.get(str(error.name), error.name)}"
+    elif "readonly database" in text:
+        remedy = "make it writable once: a process that was killed has left something to be undone"
     elif isinstance(error, DatabaseError):
         remedy = "restore the database from a copy, or move it away to begin with an empty one"
     elif code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
