@@ -19,6 +19,7 @@ from seglab.tracking.client import mlflow
 SQLITE = "sqlite:///"
 _RUNS_TABLE = "runs"  # MLflow has had it since its first database
 _BOOKKEEPING = "alembic_"
+_BUSY_SECONDS = 20.0  # as MLflow itself waits for another process that writes
 
 
 def check_revision(uri: str) -> None:
@@ -93,4 +94,4 @@ def _engine(uri: str) -> Engine:
     if not uri.startswith(SQLITE):
         return create_engine(uri)
     address = f"{Path(uri.removeprefix(SQLITE)).absolute().as_uri()}?mode=rw"
-    return create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True))
+    return create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS))
