@@ -51,7 +51,8 @@ def compose(model: str, loss: str):
     overrides += [
         f"model.{key}={value}" for key, value in small.items() if key in card or (key == "weights" and key in card)
     ]
-    side = 32 if card.rank == 2 else 16
+    small_side = 64 if model == "pspnet" else 32  # PSPNet decides at an eighth of the size
+    side = small_side if card.rank == 2 else 16
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose("train", overrides=[*overrides, f"data.size={[side] * card.rank}"])
 
