@@ -3,9 +3,9 @@
 A case is keyed by the contents of its files, the settings it is read and prepared with, and the code that does so:
 whatever changes one of them finds nothing and builds anew, so that nothing stale is ever read. The record of a case is
 written last, so that nothing half-written is ever read either. Arrays are `.npy` files in the number type of the image
-file, one each for image, mask and places to draw around. They are not compressed: of photographs of 360×480, Blosc2 with
-LZ4 saves 16% of the room and takes as long to read, with Zstandard 42% and three times as long; and of a mapped volume
-no more than the patch is read.
+file, one each for image, mask and places to draw around. They are not compressed: of photographs of 360×480, Blosc2
+with LZ4 saves 16% of the room and takes as long to read, with Zstandard 42% and three times as long; and of a mapped
+volume no more than the patch is read.
 """
 
 from __future__ import annotations
