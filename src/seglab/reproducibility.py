@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,9 @@ NOTABLE_CPU_FLAGS = (
     "asimd",
     "bf16",
 )
-_SETTINGS_PREFIXES = ("TF_", "KERAS_", "OMP_", "MKL_", "XLA_", "CUDA_VISIBLE", "SLURM_JOB", "SLURM_ARRAY")
+# Variables that change what is computed, or into how many parts a sum is split. The others are of one machine.
+_COMPUTING_PREFIXES = ("TF_", "KERAS_", "OMP_", "OPENBLAS_", "MKL_", "XLA_")
+_SETTINGS_PREFIXES = (*_COMPUTING_PREFIXES, "CUDA_VISIBLE", "SLURM_JOB", "SLURM_ARRAY")
 _UNTRACKED_FILES = 50
 _UNTRACKED_BYTES = 200_000
 # From malloc.h.
@@ -223,6 +226,24 @@ def devices() -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     return [*names, _cpuinfo("model name") or platform.machine()]
+
+
+def threads_environment(threads: int | None) -> dict[str, str]:
+    """Variables that keep a process to so many threads; none for None."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    return {} if threads is None else {**dict.fromkeys(names, str(threads)), "TF_NUM_INTEROP_THREADS": str(threads)}
+
+
+def variables_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """All variables for a process that is to compute as the one did whose `environment` is given.
+
+    Its settings stand in the place of this process's. Sums are split by the number of threads, so a process that had a
+    thread for each of its cores gets as many where the cores are not.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_COMPUTING_PREFIXES)}
+    former = {key: value for key, value in record["settings"].items() if key.startswith(_COMPUTING_PREFIXES)}
+    cores = record["machine"]["usable_cores"]
+    return kept | threads_environment(None if cores == machine().usable_cores else cores) | former
 
 
 def environment(root: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import pandas as pd
 from mlflow.entities import Run
 
 from seglab.errors import TrackingError
-from seglab.reproducibility import code_version, package_versions
+from seglab.reproducibility import code_version, machine, package_versions, variables_of
 from seglab.tracking import operations
 from seglab.tracking.append import add_to_run
 from seglab.tracking.bundles import run_file
@@ -102,8 +102,9 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
     config = run_file(store, run, "config/config.yaml")
     token = uuid.uuid4().hex
     tags = {"reproduces": run.info.run_id, "reproduction_token": token}
+    former = json.loads(run_file(store, run, "config/environment.json").read_text(encoding="utf-8"))
     with code_of(store, run) as code:
-        _train(run, config, code, tags)
+        _train(run, config, code, tags, variables_of(former))
     made = search(store, f"tags.reproduction_token = '{token}'")
     if not made:
         raise TrackingError(
@@ -114,7 +115,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
     again = made[0]
     table = compare_histories(_histories(store, run), _histories(store, again), tolerance)
     verdict = VERDICTS[max((VERDICTS.index(each) for each in table["verdict"]), default=0)]
-    notes = _differences(store, run)
+    notes = _differences(former)
     operations.set_tags(store.client, again.info.run_id, {"reproduction": verdict})
     with tempfile.TemporaryDirectory(prefix="reproduction") as folder:
         table.to_csv(Path(folder) / "reproduction.csv", index=False)
@@ -172,12 +173,12 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
             _git(root, "worktree", "remove", "--force", str(checkout))
 
 
-def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str]) -> None:
+def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variables: Mapping[str, str]) -> None:
     expected = {key: run.data.tags[key] for key in _DIGESTS if key in run.data.tags}
     path = os.pathsep.join([str(code / "src"), str(code), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", _TRAIN, str(config), json.dumps(expected), json.dumps(dict(tags))],
-        env={**os.environ, "PYTHONPATH": path},
+        env={**variables, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -217,11 +218,12 @@ def _apart(before: float | None, now: float | None) -> float:
     return float("inf") if np.isnan(gap) else gap
 
 
-def _differences(store: Store, run: Run) -> list[str]:
-    """What is not as it was when the run was made, and can change bits."""
-    former: dict[str, Any] = json.loads(run_file(store, run, "config/environment.json").read_text(encoding="utf-8"))
-    now = package_versions()
-    return [
+def _differences(former: Mapping[str, Any]) -> list[str]:
+    """What is not as it was in the `environment` of the run, and can change bits."""
+    now, here = package_versions(), machine()
+    then = former["machine"]["processor"], tuple(former["machine"]["cpu_flags"])
+    changed = [] if then == (here.processor, here.cpu_flags) else [f"the processor was {then[0]}, is {here.processor}"]
+    return changed + [
         f"{name} was {version}, is {now.get(name, 'absent')}"
         for name, version in sorted(former.get("packages", {}).items())
         if now.get(name, "absent") != version

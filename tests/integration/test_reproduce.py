@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[2]
 TINY = ["model=unet_mini", "trainer.epochs=2", "schedule.warmup_epochs=0", "data.count=16", "data.size=[32,32]"]
 
 
-def call(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def call(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command of a checkout, with that checkout's code, in the checkout's folder."""
     return subprocess.run(
         [sys.executable, *words],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / "src"), "COLUMNS": "150"},
+        env={**os.environ, "PYTHONPATH": str(folder / "src"), "COLUMNS": "150", **variables},
         capture_output=True,
         text=True,
         timeout=300,
@@ -38,7 +38,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run_id(checkout: Path) -> str:
-    done = call(checkout, "train.py", *TINY)
+    # One thread, as a job beside others has: with all cores the sums come out otherwise.
+    done = call(checkout, "train.py", *TINY, TF_NUM_INTRAOP_THREADS="1", OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     found = re.search(r"run id +(\w+)", done.stdout)
     assert found, done.stdout

@@ -20,6 +20,8 @@ from seglab.reproducibility import (
     package_versions,
     redacted,
     seed_everything,
+    threads_environment,
+    variables_of,
 )
 
 
@@ -96,6 +98,21 @@ def test_the_record_is_plain_and_keeps_no_secret(monkeypatch: pytest.MonkeyPatch
     assert record["machine"]["cores"] == machine().cores >= machine().usable_cores >= 1
     assert record["devices"]
     assert set(record["threads"]) == {"within_operation", "between_operations"}
+
+
+def test_a_process_computes_with_the_variables_of_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    monkeypatch.setenv("HOME", "/home/me")
+    record = environment(Path(__file__).parent)
+    record["settings"] = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "7", "SLURM_JOB_ID": "12"}
+    variables = variables_of(record)
+    assert (variables["OMP_NUM_THREADS"], variables["HOME"]) == ("1", "/home/me")
+    assert not {"TF_NUM_INTRAOP_THREADS", "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"} & set(variables)
+    record["machine"]["usable_cores"] += 2  # each had its thread
+    variables = variables_of(record)
+    assert variables["TF_NUM_INTRAOP_THREADS"] == str(machine().usable_cores + 2)
+    assert variables["OMP_NUM_THREADS"] == "1"
+    assert threads_environment(None) == {}
 
 
 @pytest.mark.parametrize(

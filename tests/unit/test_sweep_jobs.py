@@ -21,7 +21,7 @@ from seglab.config import Config, load_config
 from seglab.errors import ConfigError
 from seglab.sweeping import executor as executors
 from seglab.sweeping import identity as identities
-from seglab.sweeping.executor import Command, LocalExecutor, threads_environment
+from seglab.sweeping.executor import Command, LocalExecutor
 from seglab.sweeping.identity import JobIdentity
 from seglab.sweeping.memory import available_bytes
 from seglab.sweeping.parent import locked
@@ -209,8 +209,6 @@ def test_cores_are_shared_between_jobs() -> None:
     assert LocalExecutor(2)._threads() == max(1, cores // 2)
     assert LocalExecutor(4 * cores)._threads() == 1
     assert LocalExecutor(2, threads=7)._threads() == 7
-    assert threads_environment(None) == {}
-    assert threads_environment(2)["TF_NUM_INTRAOP_THREADS"] == "2"
 
 
 @pytest.mark.parametrize("value", [0, -1, "two", True])

@@ -15,6 +15,7 @@ from typing import Protocol
 import psutil
 
 from seglab.errors import ConfigError
+from seglab.reproducibility import threads_environment
 from seglab.sweeping.memory import available_bytes
 
 # How long a job that was told to stop may take to save and to tell the store.
@@ -210,9 +211,3 @@ def check_positive(**settings: float) -> None:
                 expected="a number above 0",
                 remedy=f"launcher.{name}=1",
             )
-
-
-def threads_environment(threads: int | None) -> dict[str, str]:
-    """Variables that keep a process to so many threads; none for None."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-    return {} if threads is None else {**dict.fromkeys(names, str(threads)), "TF_NUM_INTEROP_THREADS": str(threads)}
