@@ -27,7 +27,7 @@ from seglab.sweeping.memory import available_bytes
 from seglab.sweeping.parent import locked
 from seglab.sweeping.running import last_words
 from seglab.sweeping.space import Space
-from seglab.sweeping.status import SweepStatus, duration
+from seglab.sweeping.status import SweepStatus, duration, seconds_a_job
 
 
 def config(*overrides: str) -> Config:
@@ -264,7 +264,12 @@ def test_time_left_counts_running_jobs_as_half_done() -> None:
     # 10 jobs of 60 s, 4 done, 2 running, 1 failed: 3 left and 2 halves, two at once: 60 * (3 + 1) / 2 = 120 s.
     status = SweepStatus("s", "i", 10, 4, 0, 1, 2, True, 60.0, ())
     assert status.left == 3
-    assert status.seconds_left == 120
+    assert status.seconds_left == 60 * (3 + 1)
+    # Two at once, each a minute and ten seconds of getting ready; then a night, then one more pair.
+    starts = [0.0, 1.0, 70.0, 71.0, 140.0, 141.0, 30000.0, 30001.0]
+    assert seconds_a_job(starts, 60.0) == pytest.approx((141 + 1) / 6)
+    assert seconds_a_job([5.0], 60.0) == 60
+    assert seconds_a_job([5.0], 0.0) is None
     assert duration(120) == "about 2 min"
     assert duration(7500) == "about 2 h 5 min"
     assert duration(None) == "unknown"

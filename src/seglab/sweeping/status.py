@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class SweepStatus:
         total: jobs in all.
         finished, pruned, failed, running: how many of them; what is none of these is left.
         launcher: True while a launcher works on it.
-        seconds: mean duration of a finished job; None when there is none.
+        seconds: from the start of a job to the start of the next one, on average so far; None when none has finished.
         failures: (job number from 1, run id, reason) of each failed job.
     """
 
@@ -53,11 +54,9 @@ class SweepStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the last job ends, at the mean duration and with as many at once as run now; None when unknown."""
-        if self.seconds is None:
-            return None
-        # A job that runs is half done on average.
-        return self.seconds * (self.left + self.running / 2) / max(1, self.running)
+        """Until the last job ends, if jobs start as often as they have so far; None when unknown."""
+        # Those that run are half done on average.
+        return None if self.seconds is None else self.seconds * (self.left + self.running / 2)
 
 
 def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[SweepStatus]:
@@ -84,7 +83,7 @@ def _status(store: Store, parent: Run) -> SweepStatus:
     ledger, tags = Ledger(store), parent.data.tags
     told = _jobs(store, parent)
     counts = dict.fromkeys(("finished", "pruned", "failed", "alive"), 0)
-    failures, seconds = [], []
+    failures, starts, longest = [], [], 0.0
     jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
     total = int(tags.get(TOTAL_TAG, 0)) - (len(told) - len(jobs))
     for job in jobs.values():
@@ -101,9 +100,11 @@ def _status(store: Store, parent: Run) -> SweepStatus:
         elif run is not None and run.info.status == "FAILED":
             counts["failed"] += 1
             failures.append((job["job"] + 1, run.info.run_id, reason_of(run)))
-        # The time of a run that was resumed has a gap in it.
-        if standing.kind == "finished" and run is not None and run.data.tags.get("resume_count") == "0":
-            seconds.append((run.info.end_time - run.info.start_time) / 1000)
+        # A run that was resumed has started twice, and its time has a gap.
+        if standing.kind in ("finished", "alive") and run is not None and run.data.tags.get("resume_count") == "0":
+            starts.append(run.info.start_time / 1000)
+            if standing.kind == "finished":
+                longest = max(longest, (run.info.end_time - run.info.start_time) / 1000)
     return SweepStatus(
         study=tags["study"],
         sweep_id=tags["sweep_id"],
@@ -113,9 +114,20 @@ def _status(store: Store, parent: Run) -> SweepStatus:
         failed=counts["failed"],
         running=counts["alive"],
         launcher=parent.info.status == "RUNNING" and alive(tags) is not False,
-        seconds=sum(seconds) / len(seconds) if seconds else None,
+        seconds=seconds_a_job(starts, longest),
         failures=tuple(failures),
     )
+
+
+def seconds_a_job(starts: list[float], longest: float) -> float | None:
+    """Mean time between two starts: it holds how many run at once and what a process takes before its run begins.
+
+    Args:
+        starts: of each job, in seconds since any time.
+        longest: duration of the longest job that has finished; twice as long without a start is a pause of the sweep.
+    """
+    gaps = [later - earlier for earlier, later in pairwise(sorted(starts)) if later - earlier <= 2 * longest]
+    return sum(gaps) / len(gaps) if gaps else longest or None
 
 
 def _jobs(store: Store, parent: Run) -> list[dict[str, Any]]:
