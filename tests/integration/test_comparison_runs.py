@@ -66,6 +66,19 @@ def test_a_grid_is_judged_and_its_factors_are_weighed(recorder: Recorder) -> Non
     assert (effects["difference_low"] < effects["difference"]).all()
 
 
+def test_folds_and_seeds_come_together_to_one_score_of_all_cases(recorder: Recorder) -> None:
+    recorder.run({"a": 0.2, "b": 0.4}, split="split-0", params={"data.fold": "0"})
+    recorder.run({"c": 0.6, "d": np.nan}, split="split-1", params={"data.fold": "1"})
+    recorder.run({"c": 0.8, "d": np.nan}, split="split-1", params={"data.fold": "1"}, seed=1)
+    scores = compared(recorder).scores
+    assert scores["score"].tolist() == ["test_dice", "test_dice/object"]
+    for row in scores.to_dict("records"):
+        assert row["cases"] == 3
+        assert row["mean"] == pytest.approx((0.2 + 0.4 + (0.6 + 0.8) / 2) / 3)
+        # one draw in 27 holds the least case alone, and one the greatest: more than the 2.5% beyond each end
+        assert (row["low"], row["high"]) == (pytest.approx(0.2), pytest.approx(0.7))
+
+
 def test_a_target_is_what_the_cost_is_asked_for(recorder: Recorder) -> None:
     grid(recorder, seeds=1)
     frame = compared(recorder, study="grid", target=0.37).compositions

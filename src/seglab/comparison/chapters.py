@@ -16,7 +16,7 @@ from seglab.comparison.plots import draw_cases, draw_costs, draw_critical_differ
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired, unit_means
 from seglab.comparison.tables import locate
-from seglab.comparison.wording import duration, interval, p_value, plain, score, signed, summary, with_sd
+from seglab.comparison.wording import duration, interval, p_value, plain, score, signed, summary, with_interval, with_sd
 from seglab.tracking.store import Store
 
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "not paired": ""}
@@ -73,6 +73,30 @@ def composition_section(judgement: Judgement, frame: pd.DataFrame, metric: str, 
         notes=judgement.notes,
         grids=[Grid([name for name in columns if keep.get(name, True)], rows, caption)],
     )
+
+
+def scores_section(judgement: Judgement, frame: pd.DataFrame, metric: str, unit: str) -> Section:
+    """The score and that of each class with their intervals."""
+    prefix = locate(metric).prefix
+    names = list(dict.fromkeys(frame["score"]))
+    found = {(row["composition"], row["score"]): row for row in frame.to_dict("records")}
+    rows = []
+    for i in judgement.order:
+        label = judgement.contest.compositions[i].label
+        cells = [found.get((label, name)) for name in names]
+        rows.append(
+            [
+                Cell(label),
+                *[Cell("–") if row is None else Cell(with_interval(row), _known(row["mean"])) for row in cells],
+                Cell(str(found[label, metric]["cases"]), found[label, metric]["cases"]),
+            ]
+        )
+    caption = (
+        f"Mean over all test cases, those of all folds together, each the mean of the runs that scored it, with its "
+        f"95% bootstrap interval over {unit}s. For one composition alone: two that overlap may differ (see above)."
+    )
+    columns = ["composition", *[name.removeprefix(prefix) for name in names], "cases"]
+    return Section(f"Scores: {judgement.contest.title}", grids=[Grid(columns, rows, caption)])
 
 
 def pairs_section(judgement: Judgement, metric: str, unit: str, resamples: int) -> Section | None:

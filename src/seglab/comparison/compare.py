@@ -15,6 +15,7 @@ from seglab.comparison.chapters import (
     pictures_section,
     plots_section,
     runs_section,
+    scores_section,
 )
 from seglab.comparison.contests import check_chosen, make_contests
 from seglab.comparison.document import Document, Section, to_markdown
@@ -23,7 +24,14 @@ from seglab.comparison.page import to_html
 from seglab.comparison.runs import Found, find_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.statistics import Resampling
-from seglab.comparison.table import choose_target, compositions_frame, effects_frame, runs_frame, watched_curve
+from seglab.comparison.table import (
+    choose_target,
+    compositions_frame,
+    effects_frame,
+    runs_frame,
+    scores_frame,
+    watched_curve,
+)
 from seglab.comparison.tables import CaseTable, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
@@ -41,7 +49,7 @@ class Comparison:
         settings: what was asked.
         found: the runs.
         judgements: one for each set of runs that can be paired, the one with most compositions first.
-        compositions, effects, runs: the tables as numbers, one row each.
+        compositions, scores, effects, runs: the tables as numbers, one row each.
         document: the page.
     """
 
@@ -49,6 +57,7 @@ class Comparison:
     found: Found
     judgements: list[Judgement]
     compositions: pd.DataFrame
+    scores: pd.DataFrame
     effects: pd.DataFrame
     runs: pd.DataFrame
     document: Document
@@ -103,17 +112,17 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     frames: list[list[pd.DataFrame]] = []
     for number, judgement in enumerate(judgements):
         prefix = f"{number}_" if len(judgements) > 1 else ""
-        made, tabled = _chapters(judgement, tables, settings, prefix)
+        made, tabled = _chapters(judgement, tables, settings, prefix, resampling)
         sections += made
         if settings.pictures:
             sections.append(pictures_section(judgement, store, settings.pictures, prefix, say))
         frames.append(tabled)
-    compositions, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
+    compositions, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)
     closing = runs_section(runs, found.unfinished, settings.metric)
     lead = f"{len(runs)} runs in {len(compositions)} compositions, compared by {settings.metric} over the same cases."
     document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
-    return Comparison(settings, found, judgements, compositions, effects, runs, document)
+    return Comparison(settings, found, judgements, compositions, scores, effects, runs, document)
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:
@@ -129,6 +138,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
         PAGE: to_html(document),
         "comparison.md": to_markdown(document),
         "compositions.csv": comparison.compositions.to_csv(index=False),
+        "scores.csv": comparison.scores.to_csv(index=False),
         "effects.csv": comparison.effects.to_csv(index=False),
         "runs.csv": comparison.runs.to_csv(index=False),
     }
@@ -151,19 +161,22 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _chapters(
-    judgement: Judgement, tables: dict[str, CaseTable], settings: CompareSettings, prefix: str
+    judgement: Judgement, tables: dict[str, CaseTable], settings: CompareSettings, prefix: str, resampling: Resampling
 ) -> tuple[list[Section], list[pd.DataFrame]]:
     metric = settings.metric
     curve = watched_curve([run for c in judgement.contest.compositions for run in c.runs], metric)
     target = choose_target(judgement, metric, settings.target)
     frame = compositions_frame(judgement, tables, metric, target)
+    scores = scores_frame(judgement, tables, metric, resampling)
     sections = [
         composition_section(judgement, frame, metric, curve, target),
         pairs_section(judgement, metric, settings.unit, settings.resamples),
         effects_section(judgement, metric),
+        scores_section(judgement, scores, metric, settings.unit),
         plots_section(judgement, frame, metric, curve, prefix),
     ]
-    frames = [frame, effects_frame(judgement.contest.title, judgement.effects), runs_frame(judgement, metric, target)]
+    effects = effects_frame(judgement.contest.title, judgement.effects)
+    frames = [frame, scores, effects, runs_frame(judgement, metric, target)]
     return [section for section in sections if section is not None], frames
 
 

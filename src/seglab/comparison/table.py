@@ -11,7 +11,7 @@ import pandas as pd
 from seglab.comparison.effects import Effect
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
-from seglab.comparison.statistics import Paired
+from seglab.comparison.statistics import Paired, Resampling, unit_means
 from seglab.comparison.tables import CaseTable, Score, locate
 
 TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
@@ -89,12 +89,52 @@ def compositions_frame(
     return pd.DataFrame(rows)
 
 
+def scores_frame(
+    judgement: Judgement, tables: Mapping[str, CaseTable], metric: str, resampling: Resampling
+) -> pd.DataFrame:
+    """One row a composition and score, the best composition first: the score that decides, then that of each class.
+
+    Columns: `data`, `composition`, `score`, `cases` (that have it), `mean` over them, each the mean of the runs that
+    scored it, and `low` and `high`, the 95% bootstrap interval over cases or groups. Folds come together so to one
+    score of all that were held out.
+    """
+    contest, place = judgement.contest, {case: i for i, case in enumerate(judgement.contest.cases)}
+    score = locate(metric)
+    rows: list[dict[str, Any]] = []
+    values = []
+    for i in judgement.order:
+        found = [tables[run.id] for run in contest.compositions[i].runs]
+        for name in dict.fromkeys([score.column, *class_columns(found, score)]):
+            scored = np.full((len(found), len(place)), np.nan)
+            for row, table in zip(scored, found, strict=True):
+                if name in table.scores:
+                    row[[place[case] for case in table.ids]] = table.scores[name]
+            kept = np.isfinite(scored).any(axis=0)
+            values.append(np.full(len(place), np.nan))
+            values[-1][kept] = unit_means(scored)
+            label = contest.compositions[i].label
+            rows.append(
+                {"data": contest.title, "composition": label, "score": score.prefix + name, "cases": int(kept.sum())}
+            )
+    intervals = resampling.intervals([of_cases[None] for of_cases in values], contest.units)
+    return pd.DataFrame(
+        [
+            {**row, "mean": interval.mean, "low": interval.low, "high": interval.high}
+            for row, interval in zip(rows, intervals, strict=True)
+        ]
+    )
+
+
+def class_columns(tables: list[CaseTable], score: Score) -> list[str]:
+    """The columns of the score's classes: `dice/<class>`."""
+    beginning = score.column.partition("/")[0] + "/"
+    return list(dict.fromkeys(name for table in tables for name in table.scores if name.startswith(beginning)))
+
+
 def class_means(tables: list[CaseTable], score: Score) -> dict[str, float]:
     """For each class the mean over runs of the mean over cases: `test_dice/<class>`."""
-    beginning = score.column.partition("/")[0] + "/"
-    names = dict.fromkeys(name for table in tables for name in table.scores if name.startswith(beginning))
     found = {}
-    for name in names:
+    for name in class_columns(tables, score):
         defined = [values[np.isfinite(values)] for t in tables if (values := t.scores.get(name)) is not None]
         means = [values.mean() for values in defined if len(values)]
         found[f"{score.prefix}{name}"] = float(np.mean(means)) if means else np.nan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from seglab.comparison.judgement import Judgement
@@ -32,6 +34,12 @@ def score(value: float) -> str:
 def with_sd(mean: float, sd: float) -> str:
     """`0.873 ± 0.012`, without the deviation where there is one run."""
     return score(mean) if np.isnan(sd) else f"{mean:.3f} ± {sd:.3f}"
+
+
+def with_interval(found: Mapping[str, float]) -> str:
+    """`0.873 [0.861, 0.885]` of `mean`, `low` and `high`."""
+    ends = "" if np.isnan(found["low"]) else f" [{found['low']:.3f}, {found['high']:.3f}]"
+    return score(found["mean"]) + ends
 
 
 def signed(value: float, digits: int = 3) -> str:

@@ -24,6 +24,7 @@ PICTURES = "pictures"
 BEGIN, END = "<!-- conclusion -->", "<!-- /conclusion -->"
 TO_BE_WRITTEN = "To be written by hand, here between the two marks; writing the report again keeps it."
 COMPOSITIONS, PAIRS, EFFECTS, PLOTS = "Compositions", "Against the best", "What each factor is worth", "Plots"
+SCORES = "Scores"
 CASES, REMARKS, RUNS = "Disputed cases", "Left out, or apart", "Runs"
 _IN_README = ("curves", "cases")
 
@@ -92,6 +93,7 @@ def readme(report: Report) -> Document:
         Section("Machine and time", grids=[machine_and_time(report.store, runs, unfinished)]),
         *report.chapters(REMARKS),
         *results,
+        *report.chapters(SCORES),
         *report.chapters(EFFECTS),
         *plots,
         *report.chapters(CASES),
