@@ -66,8 +66,7 @@ types: $(READY) ## Type check of the package
 	@$(PY) -m mypy
 
 ui: $(READY) ## MLflow UI on mlruns/mlflow.db, at http://127.0.0.1:5000 (PORT=…)
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(PY) -m mlflow ui --workers 1 --host 127.0.0.1 --port $(or $(PORT),5000) \
-		--backend-store-uri sqlite:///$(CURDIR)/mlruns/mlflow.db --default-artifact-root file://$(CURDIR)/mlruns/artifacts
+	@$(PY) scripts/ui.py --port $(or $(PORT),5000)
 
 doctor: $(READY) ## Versions, devices, CPU flags, chosen precision, store health, stale runs
 	@$(PY) scripts/doctor.py $(ARGS)

@@ -23,6 +23,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    # Hydra makes a folder of its own, in which nothing is kept, and `mlruns/` may be one that can only be read.
-    sys.argv[1:] = [*quote_filter(sys.argv[1:]), "hydra.run.dir=."]
+    sys.argv[1:] = quote_filter(sys.argv[1:])
     main()

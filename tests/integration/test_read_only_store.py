@@ -84,7 +84,6 @@ def test_every_command_that_writes_stops_at_the_start_with_the_remedy(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / CARD_FILE).write_text('{"format": 1, "runs": []}')
     small = ["model=unet_mini", "data.count=12", "trainer.epochs=1", f"data.cache_dir={tmp_path / 'cache'}"]
-    small.append("hydra.run.dir=.")
     for name, *words in (
         ("train.py", *small),
         ("scripts/promote.py", f"run={ids[0]}", "name=cells"),
