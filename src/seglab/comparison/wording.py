@@ -17,6 +17,8 @@ def summary(judgement: Judgement, metric: str) -> str:
     mean = with_sd(judgement.means[judgement.order[0]], judgement.sds[judgement.order[0]])
     tied = [contest.compositions[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
     worse = sum(verdict.place == "worse" for verdict in judgement.verdicts)
+    if len(contest.compositions) == 1:
+        return f"{best}: {metric} {mean} over {len(contest.compositions[0].runs)} runs."
     said = f"{best} has the best {metric}, {mean}."
     if tied:
         listed = ", ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
