@@ -58,8 +58,13 @@ class Feed:
             tf.TensorSpec((None, *shape), tf.float32),
             tf.TensorSpec((None, *shape[:-1]), tf.int32),
         )
-        self.dataset = tf.data.Dataset.from_generator(self._generate, output_signature=self.signature).apply(
-            tf.data.experimental.assert_cardinality(len(batches))
+        options = tf.data.Options()
+        # There is nothing to tune, and the thread that would do it lets the end of an epoch wait for it, up to 5 s.
+        options.autotune.enabled = False
+        self.dataset = (
+            tf.data.Dataset.from_generator(self._generate, output_signature=self.signature)
+            .apply(tf.data.experimental.assert_cardinality(len(batches)))
+            .with_options(options)
         )
         self._error: Exception | None = None
         self.restart(0)
