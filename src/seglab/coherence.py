@@ -89,6 +89,14 @@ def _check_spacing_and_folds(data: DataCard) -> None:
             expected="three lengths in mm for volumes; null for images",
             remedy="data.spacing=null" if data.rank == 2 else "for example data.spacing=[1,1,1]",
         )
+    if data.interpolation != "linear" and data.spacing is None:
+        raise ConfigError(
+            "an interpolation of images that nothing resamples",
+            where="data.interpolation",
+            found=f"{data.interpolation} with data.spacing=null",
+            expected="linear, or a spacing to resample to",
+            remedy="data.spacing=[1,1,1], or data.interpolation=linear",
+        )
     if data.fold is not None and data.fold >= data.folds:
         raise ConfigError(
             "a fold that there is not",

@@ -214,6 +214,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         size=tuple(card.size),
         fit=card.fit,
         spacing=None if card.spacing is None else tuple(card.spacing),
+        interpolation=card.interpolation,
         split_digest=material.split.digest(),
         config=dict(config.resolved),
     )

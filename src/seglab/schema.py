@@ -32,6 +32,7 @@ class DataCard(Section):
     batch_size: PositiveInt
     fit: Literal["resize", "letterbox", "pad", "patch"]
     spacing: list[PositiveFloat] | None
+    interpolation: Literal["linear", "cubic"] = "linear"  # configs of runs before it was to choose lack it
     foreground_share: Fraction
     patches_per_case: PositiveInt
     normalize: Literal["scale", "standard", "zscore", "window"]

@@ -89,6 +89,7 @@ BAD = [
     (["data.size=[128]"], ["wrong rank", "2 numbers"]),
     (["data.spacing=[1,1,1]"], ["data.spacing", "2D data", "data.spacing=null"]),
     (["data=synthetic3d", "model=unet3d", "data.spacing=[1,1]"], ["data.spacing", "three lengths"]),
+    (["data.interpolation=cubic"], ["data.interpolation", "nothing resamples", "data.spacing=[1,1,1]"]),
     (["data.fold=5"], ["data.fold", "fold 5 of 5", "0 to 4"]),
     (["data.size=[0,128]"], ["data.size.0", "0", "greater than 0"]),
     (["trainer.epochs=0"], ["trainer.epochs", "0", "greater than 0"]),

@@ -16,6 +16,7 @@ from seglab.data.preparation import Preparation
 from seglab.data.preprocess import Preprocessing
 from seglab.data.resampling import resample_image
 from seglab.errors import DataError
+from seglab.inference.bundle import Bundle
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 
@@ -191,6 +192,21 @@ def test_the_network_sees_what_it_was_trained_on(fit: str, target: tuple[float, 
     expected = cut(trained_on, pad_start(trained_on.shape[:3], size), size, 0)
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0][0], expected)
+
+
+def test_cubic_interpolation_is_that_of_training_too() -> None:
+    image = np.random.default_rng(0).random((9, 14, 7, 1), np.float32)
+    sample, size, finer = Sample(image, np.zeros(image.shape[:3], np.uint8), (1.0, 0.5, 1.5)), (16,) * 3, (0.75,) * 3
+    fed = {}
+    for kind in ("linear", "cubic"):
+        bundle = Bundle(VOLUME, AS_IS, size, "pad", spacing=finer, interpolation=kind)
+        predictor = Predictor.of(pixelwise(VOLUME, size, *ABOVE_HALF), Bundle.from_dict(bundle.to_dict()))
+        seen = _fed(predictor)
+        predictor.predict(image, sample.spacing)
+        trained_on = AS_IS.apply(Preparation(size, "patch", finer, kind)(sample, VOLUME).image)
+        np.testing.assert_array_equal(seen[0][0], cut(trained_on, pad_start(trained_on.shape[:3], size), size, 0))
+        fed[kind] = seen[0]
+    assert not np.allclose(fed["linear"], fed["cubic"])
 
 
 @pytest.mark.parametrize("spacing", [None, (1.0, 1.0), (1.0, 1.0, 0.0), (1.0, 1.0, float("nan"))])

@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.data.cases import Case, Sample, Source
 from seglab.data.geometry import letterbox_shape, resize_image, resize_mask
-from seglab.data.resampling import resample_image, resample_mask
+from seglab.data.resampling import Interpolation, resample_image, resample_mask
 from seglab.data.statistics import Levels, levels_of
 from seglab.schema import DataCard
 from seglab.task import Task
@@ -89,12 +89,13 @@ class Preparation:
     """How cases are prepared for one input size.
 
     Attributes:
-        size, fit, spacing: as in the data's config.
+        size, fit, spacing, interpolation: as in the data's config.
     """
 
     size: tuple[int, ...]
     fit: str
     spacing: tuple[float, ...] | None
+    interpolation: Interpolation = "linear"
 
     @classmethod
     def of(cls, card: DataCard) -> Preparation:
@@ -104,6 +105,7 @@ class Preparation:
             tuple(card.size) if whole else (),
             card.fit if whole else "patch",
             None if card.spacing is None else tuple(card.spacing),
+            card.interpolation,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,7 +117,7 @@ class Preparation:
         image, mask, spacing = sample.image, sample.mask, sample.spacing
         assert mask is not None
         if self.spacing is not None:
-            image = resample_image(image, spacing, self.spacing)
+            image = resample_image(image, spacing, self.spacing, self.interpolation)
             mask = resample_mask(mask, spacing, self.spacing)
         if self.fit != "patch":
             size = self.size if self.fit == "resize" else letterbox_shape(mask.shape, self.size)

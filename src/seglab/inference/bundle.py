@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from seglab.data.preprocess import Preprocessing
+from seglab.data.resampling import Interpolation
 from seglab.errors import DataError
 from seglab.task import Task
 
@@ -49,6 +50,7 @@ class Bundle:
         threshold: a binary task's foreground is where its probability is above this, in 0..1.
         spacing: mm between voxels along each axis that images are resampled to first; None where they are taken as
             they are.
+        interpolation: of axes that this makes finer, "linear" or "cubic".
         split_digest: names the split that the model was trained on.
         config: the resolved configuration of the run.
         versions: of seglab, keras and tensorflow, when it was saved.
@@ -60,6 +62,7 @@ class Bundle:
     fit: Fit
     threshold: float = 0.5
     spacing: tuple[float, ...] | None = None
+    interpolation: Interpolation = "linear"
     split_digest: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in VERSIONED})
@@ -73,6 +76,7 @@ class Bundle:
             "fit": self.fit,
             "threshold": self.threshold,
             "spacing": None if self.spacing is None else list(self.spacing),
+            "interpolation": self.interpolation,
             "split_digest": self.split_digest,
             "config": self.config,
             "versions": self.versions,
@@ -87,6 +91,9 @@ class Bundle:
         """
         if values["fit"] not in get_args(Fit):
             raise ValueError(f"fit is {values['fit']!r} and not one of {get_args(Fit)}")
+        kind = values.get("interpolation", "linear")  # bundles of before it was to choose
+        if kind not in get_args(Interpolation):
+            raise ValueError(f"interpolation is {kind!r} and not one of {get_args(Interpolation)}")
         fitted = {**values["preprocessing"], "threshold": values["threshold"], "spacing": values["spacing"]}
         for key, value in fitted.items():
             numbers = value if isinstance(value, list) else [value] if isinstance(value, float) else []
@@ -99,6 +106,7 @@ class Bundle:
             fit=values["fit"],
             threshold=float(values["threshold"]),
             spacing=None if values["spacing"] is None else tuple(float(step) for step in values["spacing"]),
+            interpolation=kind,
             split_digest=values["split_digest"],
             config=values["config"],
             versions=values["versions"],

@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image, unletterbox
 from seglab.data.preprocess import Preprocessing
-from seglab.data.resampling import resample_image, resample_to
+from seglab.data.resampling import Interpolation, resample_image, resample_to
 from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
 from seglab.inference.finite import check_image, check_probabilities, check_weights
@@ -41,6 +41,7 @@ class Predictor:
         fit: see above.
         threshold: a binary task's foreground is where its probability is above this.
         spacing: mm between the pixels or voxels that the network knows; None where it takes images as they are.
+        interpolation: of axes that this makes finer.
         overlap: of neighbouring windows, in [0, 1).
         flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
 
@@ -58,6 +59,7 @@ class Predictor:
         *,
         threshold: float = 0.5,
         spacing: tuple[float, ...] | None = None,
+        interpolation: Interpolation = "linear",
         overlap: float = 0.5,
         flips: tuple[int, ...] = (),
     ):
@@ -66,7 +68,7 @@ class Predictor:
         self.size = tuple(size)
         self.fit = fit
         self.threshold = threshold
-        self.spacing = spacing
+        self.spacing, self.interpolation = spacing, interpolation
         check_weights(model)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
         self._network = _activated(model, task)
@@ -93,6 +95,7 @@ class Predictor:
             bundle.fit,
             threshold=bundle.threshold,
             spacing=bundle.spacing,
+            interpolation=bundle.interpolation,
             overlap=overlap,
             flips=flips,
         )
@@ -154,7 +157,8 @@ class Predictor:
         check_image(image, "values")  # clipping to a window would hide them
         original = image.shape[:-1]
         if self.spacing is not None:
-            image = resample_image(image, _checked(spacing, self.task.rank, self.spacing), self.spacing)
+            own = _checked(spacing, self.task.rank, self.spacing)
+            image = resample_image(image, own, self.spacing, self.interpolation)
         elif image.dtype == bool:
             image = image.astype(np.uint8) * 255  # as black and white files are read
         spatial, size = image.shape[:-1], self.size
