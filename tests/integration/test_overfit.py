@@ -72,12 +72,13 @@ def overfits(model: str, loss: str, policy: str) -> float:
         if policy == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         network.compile(optimizer, config.loss.build(task), metrics=[SegmentationScores(task)], jit_compile=False)
+        optimizer.build(network.trainable_variables)  # variables that the first step made would trace it twice
         best = 0.0
-        for step in range(STEPS):
+        for _ in range(STEPS):
             logs = network.train_on_batch(x, y, return_dict=True)
             network.reset_metrics()
             best = max(best, float(logs["dice"]))
-            if best > 0.97 and step > 5:
+            if best > 0.95:
                 break
         return best
     finally:
