@@ -61,3 +61,29 @@ def test_a_search_that_was_begun_otherwise_is_refused(tmp_path) -> None:
     broken = checkout.sweep(*SEARCH, "search.storage=sqlite:////no/such/folder/x.db")
     assert broken.returncode == 2, broken.stderr
     assert "the storage of the search does not work" in broken.stderr
+
+
+def test_a_storage_without_its_driver_says_what_to_install(tmp_path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    done = checkout.sweep(*SEARCH, "search.storage=mysql://me:secret@127.0.0.1:1/x")
+    assert done.returncode == 2, done.stderr
+    assert "No module named 'MySQLdb'" in done.stderr
+    assert "pip install mysqlclient" in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.slow
+def test_two_launchers_share_the_trials_of_one_search(tmp_path) -> None:
+    one, other = Checkout(tmp_path / "one"), Checkout(tmp_path / "other")
+    words = [*SEARCH, "search.trials=4", "trainer.epochs=30", f"search.storage=sqlite:///{tmp_path}/search.db"]
+    first = one.start("-m", *SMALL, *words)
+    wait_for(lambda: one.jobs("RUNNING"), first)
+    second = other.start("-m", *SMALL, *words)
+    done = [checkout.finish(process) for checkout, process in ((one, first), (other, second))]
+    assert [each.returncode for each in done] == [0, 0], [each.stdout + each.stderr for each in done]
+    assert "left alone: another launcher works on it" in done[1].stdout
+    study = optuna.load_study(storage=f"sqlite:///{tmp_path}/search.db", study_name="rates")
+    trials = study.get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    # Each trial belongs to one of the two, and to no third.
+    assert len({trial.user_attrs["launcher"] for trial in trials}) == 2

@@ -106,7 +106,7 @@ def test_an_end_that_waits_on_disk_is_the_end_of_the_run(store: Store, dead: dic
 def test_a_heart_beats(store: Store) -> None:
     tags = {**identity(), HEARTBEAT: "0", "heartbeat_seconds": "0.1"}
     run_id = store.client.create_run(store.experiment_id("stale"), tags=tags).info.run_id
-    heart = Heartbeat(store.client, run_id, 0.1)
+    heart = Heartbeat.of_run(store.client, run_id, 0.1)
     heart.start()
     end = time.monotonic() + 10
     while store.run(run_id).data.tags[HEARTBEAT] == "0":

@@ -71,7 +71,7 @@ class ParentRun:
             tags["mlflow.source.name"] = "seglab"
             experiment = self.store.experiment_id(self.tracking.experiment)
             self.run_id = self.store.client.create_run(experiment, tags=tags, run_name=self.study).info.run_id
-        self._heartbeat = Heartbeat(self.store.client, self.run_id, self.tracking.heartbeat_seconds)
+        self._heartbeat = Heartbeat.of_run(self.store.client, self.run_id, self.tracking.heartbeat_seconds)
         self._heartbeat.start()
         return self
 

@@ -11,7 +11,8 @@ import optuna
 from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
 from omegaconf import DictConfig
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.command import SweepFailed
 from seglab.data.digest import digest_values
@@ -20,9 +21,11 @@ from seglab.experiment import RUNS
 from seglab.reproducibility import redacted
 from seglab.sweeping.executor import Executor, check_positive
 from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.launchers import Presence, held, living
 from seglab.sweeping.preparing import Preparation
 from seglab.sweeping.space import Space
 from seglab.sweeping.table import console, table
+from seglab.tracking.drivers import driver_remedy
 from seglab.training.stopping import lower_is_better
 
 if TYPE_CHECKING:
@@ -94,7 +97,11 @@ class Search:
 
         store, tracking = self._store()
         digest = digest_values({"search": self.name, "storage": redacted(self.settings.storage)})
-        with sigterm_raises(), ParentRun(store, tracking, digest, self.name) as parent:
+        with (
+            sigterm_raises(),
+            ParentRun(store, tracking, digest, self.name) as parent,
+            Presence(self.study, tracking.heartbeat_seconds) as self._presence,
+        ):
             self._take_up()
             done = len(self._counted())
             console.print(
@@ -103,7 +110,7 @@ class Search:
             )
             runner = JobRunner(Ledger(store), parent, self.executor, self.settings.trials)
             try:
-                while (left := self.settings.trials - len(self._counted())) > 0:
+                while (left := self.settings.trials - len(self._counted()) - len(self._elsewhere())) > 0:
                     self._batch(runner, min(left, self.executor.jobs))
                     parent.announce([outcome.job for outcome in self._outcomes.values()], self.settings.trials)
             finally:
@@ -118,7 +125,7 @@ class Search:
         return self.study.best_value if self._complete() else float("nan")
 
     def _batch(self, runner: Any, count: int) -> None:
-        trials = {trial.number: trial for trial in (self.study.ask() for _ in range(count))}
+        trials = {trial.number: trial for trial in (self._ask() for _ in range(count))}
         jobs = [self._job(trial) for trial in trials.values()]
         reported: set[tuple[int, int]] = set()
 
@@ -141,6 +148,11 @@ class Search:
                     report(outcome.job, runner.ledger.values(str(outcome.run_id), self.monitor))
                 self._tell(outcome)
 
+    def _ask(self) -> Trial:
+        trial = self.study.ask()
+        self._presence.claim(trial)
+        return trial
+
     def _job(self, trial: Trial) -> Job:
         words = self.space.draw(trial)
         return self._preparation.job(trial.number, words, " ".join(words[len(self.space.fixed) :]))
@@ -158,10 +170,18 @@ class Search:
 
     def _take_up(self) -> None:
         """Trials that a former launch left in the middle are drawn again with the values that they had."""
+        elsewhere = {trial.number for trial in self._elsewhere()}
         for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            if trial.number in elsewhere:
+                console.print(f"trial {trial.number + 1}    left alone: another launcher works on it", markup=False)
+                continue
             self.study.tell(trial.number, state=TrialState.FAIL)
             if set(trial.params) == set(self.space.free):
                 self.study.enqueue_trial(trial.params, user_attrs={_CUT_OFF: trial.number})
+
+    def _elsewhere(self) -> list[FrozenTrial]:
+        """Trials that other launchers work on; between batches none is this one's."""
+        return held(self.study, self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
 
     def _counted(self) -> list[Any]:
         """Trials that have come to an end of their own; those that were cut off are counted when they are done."""
@@ -202,14 +222,15 @@ class Search:
             )
             before = study.get_trials(deepcopy=False)
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in ("sqlalchemy", "optuna"):
+            if not isinstance(error, ImportError | SQLAlchemyError | optuna.exceptions.OptunaError):
                 raise
+            driver = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else None
             raise TrackingError(
                 "the storage of the search does not work",
                 where=f"search.storage={redacted(settings.storage)}",
-                found=redacted(str(error).splitlines()[0]),
+                found=redacted(str(driver or error).splitlines()[0]),
                 expected="sqlite:///<file> or postgresql://…",
-                remedy="search.storage=sqlite:///mlruns/search.db",
+                remedy=driver_remedy(driver) if driver else "search.storage=sqlite:///mlruns/search.db",
             ) from error
         known = {key: kind for trial in before for key, kind in trial.distributions.items()}
         if study.direction.name.lower() != direction or (known and known != self.space.free):
@@ -220,8 +241,8 @@ class Search:
                 expected=f"{direction} over {', '.join(sorted(self.space.free))}, with the same values",
                 remedy="give the new search a name: search.study_name=…",
             )
-        # A sampler that begins anew with the same seed would draw the same again.
-        seed = int(digest_values([settings.seed, len(before)])[:8], 16)
+        # A sampler that begins anew, or beside another, with the same seed would draw the same again.
+        seed = int(digest_values([settings.seed, len(before), len(living(study))])[:8], 16)
         study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=settings.startup_trials, seed=seed, constant_liar=self.executor.jobs > 1
         )

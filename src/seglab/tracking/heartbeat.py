@@ -6,7 +6,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import filelock
@@ -103,19 +104,26 @@ def _delivered_end(store: Store, run_id: str) -> bool:
 
 
 class Heartbeat(threading.Thread):
-    """Tells the store every `interval` seconds that the run lives. Missing one beat is no harm: the next one counts."""
+    """Tells of a sign of life every `interval` seconds, beginning after the first."""
 
-    def __init__(self, client: MlflowClient, run_id: str, interval: float):
+    def __init__(self, tell: Callable[[], object], interval: float):
         super().__init__(name="heartbeat", daemon=True)
-        self.client, self.run_id, self.interval = client, run_id, interval
+        self._tell, self._interval = tell, interval
         self._over = threading.Event()
 
+    @classmethod
+    def of_run(cls, client: MlflowClient, run_id: str, interval: float) -> Heartbeat:
+        """Tells the store that a run lives. Missing one beat is no harm: the next one counts."""
+
+        def tell() -> None:
+            with suppress(MlflowException, OSError):  # the courier tells the user that the store is away
+                client.set_tag(run_id, HEARTBEAT, beat(interval)[HEARTBEAT])
+
+        return cls(tell, interval)
+
     def run(self) -> None:
-        while not self._over.wait(self.interval):
-            try:
-                self.client.set_tag(self.run_id, HEARTBEAT, beat(self.interval)[HEARTBEAT])
-            except (MlflowException, OSError):
-                continue  # the courier tells the user that the store is away
+        while not self._over.wait(self._interval):
+            self._tell()
 
     def finish(self) -> None:
         self._over.set()

@@ -16,14 +16,13 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from seglab.errors import TrackingError, nearest
 from seglab.reproducibility import redacted
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
+from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.locks import waited_for
 
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
 _RUNS_LISTED = 1000
-# Packages of database drivers, by module.
-_DRIVERS = {"psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
 @dataclass(frozen=True)
@@ -212,7 +211,7 @@ def _failure(uri: str, error: Exception) -> TrackingError:
         return other_revision(uri, revision_of(uri))
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
     if isinstance(error, ModuleNotFoundError):
-        remedy = f"install the driver of this kind of database: pip install {_DRIVERS.get(str(error.name), error.name)}"
+        remedy = driver_remedy(error)
     elif "readonly database" in text:
         remedy = "make it writable once: a process that was killed has left something to be undone"
     elif isinstance(error, DatabaseError):

@@ -99,7 +99,7 @@ class Tracker:
             self._outbox = Outbox(self.work_dir / FOLDER, self.run_id, self.store.uri)
             self._courier = Courier(self._outbox, self.store.client)
             self._courier.start()
-            self._threads = [Heartbeat(self.store.client, self.run_id, self.settings.heartbeat_seconds)]
+            self._threads = [Heartbeat.of_run(self.store.client, self.run_id, self.settings.heartbeat_seconds)]
             if self.settings.system_metrics:
                 self._threads.append(SystemMetrics(self.emit, self._samples))
             for thread in self._threads:
