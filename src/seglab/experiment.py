@@ -202,7 +202,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table
     from seglab.evaluation.cases import evaluate_cases
-    from seglab.evaluation.figures import case_panel, curves, pick_examples
+    from seglab.evaluation.figures import case_panels, curves, pick_examples
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
@@ -240,11 +240,8 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         tracker.emit({key: value for key, value in metrics.items() if not math.isnan(value)}, len(history.epochs))
     tracker.log_table(scores.cases, f"{name}_cases.csv")
     examples = pick_examples(predictor, material.source, scores.cases)
-    panels = {f"{name}_cases": examples}
-    if material.task.rank == 3:  # three planes a case: a picture for each
-        panels = {f"{name}_{example.place}": [example] for example in examples}
-    for picture, shown in panels.items():
-        tracker.log_figure(case_panel(shown, material.task), f"pictures/{picture}.png")
+    for picture, figure in case_panels(examples, material.task).items():
+        tracker.log_figure(figure, f"pictures/{name}_{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
     tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
     tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1)})

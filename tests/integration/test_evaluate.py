@@ -191,7 +191,7 @@ def test_a_run_gets_tables_metrics_and_pictures(evaluated) -> None:
     assert written == {path.name for path in (folder / "out" / "scores").iterdir()}
     assert written == {
         *("cases.csv", "cases.parquet", "metrics.json", "calibration.json"),
-        *(f"{name}.png" for name in ("reliability", "confusion", "spread", "examples")),
+        *(f"{name}.png" for name in ("reliability", "confusion", "spread", "cases")),
     }
     table = pd.read_parquet(artifacts / "cases.parquet")
     assert table["id"].tolist() == IDS[6:]

@@ -8,14 +8,13 @@ from pathlib import Path
 from textwrap import fill
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
 from seglab.errors import SeglabError
 from seglab.evaluation.cases import labelled
-from seglab.evaluation.figures import INK, blank_figure
+from seglab.evaluation.figures import INK, blank_figure, show
 from seglab.evaluation.overlay import colored, error_map, hatched, mask_legend
 from seglab.evaluation.planes import Plane, planes
 from seglab.task import Task
@@ -117,7 +116,7 @@ def disputed_figure(cases: Sequence[Disputed], labels: Sequence[str], task: Task
             pictures.append(colored(plane.image, mask, task))
             pictures.append(hatched(error_map(dimmed, plane.truth, mask, task), ignored))
         for axes, picture in zip(row, pictures, strict=True):
-            _show(axes, picture, plane)
+            show(axes, picture, plane)
         row[0].set_ylabel(fill(case.case, 22), fontsize=8, color=INK)
         for axes, value in zip(row[2::2], case.scores, strict=True):
             axes.set_xlabel(f"{value:.3f}", fontsize=8.5, color=INK)
@@ -132,13 +131,6 @@ def disputed_figure(cases: Sequence[Disputed], labels: Sequence[str], task: Task
 def _wrapped(label: str) -> str:
     """The label in short lines, broken at its own joints."""
     return "\n".join(fill(part.replace("_", "_ "), _LINE).replace("_ ", "_") for part in label.split(" · "))
-
-
-def _show(axes: Axes, picture: np.ndarray, plane: Plane) -> None:
-    extent = (0, plane.width, 0, plane.height)
-    axes.imshow(picture, origin=plane.origin, extent=extent, aspect="equal", interpolation="antialiased")
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_color("#b0b7bf")
 
 
 def _predicted(

@@ -14,12 +14,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Ranking
+from seglab.evaluation.figures import FAINT, INK
 
 # The palette of Okabe and Ito (2008), without its yellow, which is too light for a line.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f6a3f")
 STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-INK, FAINT = "#222f3e", "#dfe4ea"
 CURVES_DRAWN, BOXES_DRAWN = 8, 15
 
 

@@ -126,6 +126,13 @@ def case_panel(examples: Sequence[Example], task: Task) -> Figure:
     return figure
 
 
+def case_panels(examples: Sequence[Example], task: Task) -> dict[str, Figure]:
+    """`case_panel` of all of them as `cases`; of volumes, which take three planes each, one by each example's place."""
+    if task.rank == 2 or not examples:
+        return {"cases": case_panel(examples, task)}
+    return {example.place: case_panel([example], task) for example in examples}
+
+
 def pick_examples(predictor: Predictor, source: Source, scores: pd.DataFrame) -> list[Example]:
     """The best, the median and the worst case of `evaluate_cases`, read and predicted once more, to be drawn."""
     cases = {case.id: case for case in source.cases}

@@ -16,7 +16,7 @@ import numpy as np
 from seglab.errors import TrackingError
 from seglab.evaluation.calibration import Reliability
 from seglab.evaluation.diagrams import confusion_diagram, reliability_diagram, spread_diagram
-from seglab.evaluation.figures import case_panel, pick_examples
+from seglab.evaluation.figures import case_panels, pick_examples
 from seglab.evaluation.judging import Judgement
 from seglab.evaluation.shapes import HD95, distance_unit, surface_dice_name
 from seglab.evaluation.subject import Subject
@@ -140,11 +140,7 @@ def _figures(
         "spread": spread_diagram(judgement.cases, panels, task, title),
     }
     examples = pick_examples(predictor, subject.source, judgement.cases)
-    if task.rank == 3:  # three planes a case: a picture for each
-        pictures |= {example.place: case_panel([example], task) for example in examples}
-    else:
-        pictures["examples"] = case_panel(examples, task)
-    return pictures
+    return pictures | case_panels(examples, task)
 
 
 @contextmanager
