@@ -17,7 +17,9 @@ import pytest
 
 from seglab.command import CONF
 from seglab.config import load_config
+from seglab.data.cache import Cache
 from seglab.data.check.full import check_full, read_all
+from seglab.data.preparation import Preparation
 from seglab.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]
@@ -229,6 +231,26 @@ def test_volumes(tmp_path):
         ("grid-mismatch", "v4.nii.gz"),
     } <= rows(checked)
     assert list(checked.facts) == ["v0"]
+
+
+def test_rows_without_a_label_are_named_and_are_no_empty_masks(tmp_path):
+    """In the check and in the cache that a training reads from, whichever split they are of."""
+    root = nifti(tmp_path)
+    rows = [f"imagesTr/v0.nii.gz,{label}" for label in ("labelsTr/v0.nii.gz", "", "labelsTr/v0.nii.gz")]
+    names = ("train", "val", "test")
+    table = ["image,label,id,split", *[f"{row},{name}-case,{name}" for row, name in zip(rows, names, strict=True)]]
+    (root / "cases.csv").write_text("\n".join(table))
+    settings = config("data=nifti", f"data.root={root}", "data.table=cases.csv", "model=unet3d")
+    checked = check_full(settings, processes=1)
+    found = {finding.name: finding for finding in checked.report.findings}
+    assert found["image-without-mask"].where.endswith("cases.csv, line 3")
+    assert "val-case" in found["image-without-mask"].found
+    assert "empty-masks" not in found
+    source, card = checked.source, settings.data_card
+    cache = Cache(source, source.digest(), Preparation.of(card), tmp_path / "cache", 1.0)
+    for whole, examined in ((source.cases, []), ([], source.cases)):
+        with pytest.raises(DataError, match=r"an image without a mask[\s\S]*line 3"):
+            cache.collect(whole, examined)
 
 
 def run_script(*words):

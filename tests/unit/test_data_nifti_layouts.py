@@ -138,7 +138,27 @@ def test_a_table_with_modalities_groups_and_splits(tmp_path):
     assert source.split == {"train": ["p1-scan"], "val": ["p2-scan"], "test": ["p3-scan"]}
     assert np.array_equal(source.read(source.cases[0]).image[..., 1], IMAGE + 9)
     assert source.read(source.cases[2]).mask is None
+    assert source.describe_files(source.cases[2]).endswith("cases.csv, line 4")
     source.digest()
+
+
+def test_a_column_of_groups_is_named(tmp_path):
+    folders(tmp_path, ("a", "b", "c"))
+    rows = [
+        {"image": f"images/{name}.nii.gz", "label": f"labels/{name}.nii.gz", "image site": site}
+        for name, site in (("a", "Bern"), ("b", ""), ("c", "Bern"))
+    ]
+    table, named = _table(tmp_path, rows), {"group_column": "image site"}
+    source = Nifti(root=str(tmp_path), table=table, **named)
+    assert [case.group for case in source.cases] == ["Bern", "b", "Bern"]
+    assert source.task.channels == 1
+    for options, error, says in (
+        ({"table": table, "group_column": "image sites"}, DataError, "did you mean 'image site'"),
+        ({"table": table, "group_pattern": ".", **named}, ConfigError, "two ways to group the cases"),
+        (named, ConfigError, "a column of groups without a table"),
+    ):
+        with pytest.raises(error, match=says):
+            Nifti(root=str(tmp_path), **options)
 
 
 def test_a_table_from_a_spreadsheet_with_semicolons(tmp_path):

@@ -101,7 +101,7 @@ class Build:
 
     def __call__(self, request: tuple[Case, str, bool], memory: memoryview | None = None) -> Built:
         case, key, whole = request
-        sample = read_labelled(self.source, case) if whole else self.source.read(case)
+        sample = read_labelled(self.source, case)
         facts = examine(sample, self.source.task)
         if not whole:
             return Built(facts, None, (), 0)

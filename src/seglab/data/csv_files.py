@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError
 
 
 def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
@@ -30,3 +30,15 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> tuple[list[st
         ) from error
     columns = [name for name in reader.fieldnames or () if name]
     return columns, [(line, {name: (row[name] or "").strip() for name in columns}) for line, row in rows]
+
+
+def check_grouping(column: str | None, pattern: str | None) -> None:
+    """Refuse a column of groups together with a pattern; raises `ConfigError`."""
+    if column is not None and pattern is not None:
+        raise ConfigError(
+            "two ways to group the cases",
+            where="data.group_column, data.group_pattern",
+            found=f"{column} and {pattern}",
+            expected="one of them",
+            remedy="set the other to null",
+        )

@@ -43,7 +43,7 @@ def hold(
     prepared: dict[str, Prepared] = {}
 
     def read(case: Case, keep: bool) -> Facts:
-        sample = read_labelled(source, case) if keep else source.read(case)
+        sample = read_labelled(source, case)
         if keep:
             prepared[case.id] = preparation(sample, source.task)
         return examine(sample, source.task)

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
+from seglab.data.csv_files import check_grouping
 from seglab.data.digest import digest_files
 from seglab.data.label_schema import declared_classes
 from seglab.data.nifti_files import channels_of, check_grid, load_ras, read_image, values_of
@@ -26,17 +27,19 @@ class Nifti:
     Args:
         root: folder that everything lies in.
         table: CSV file with columns image, label and perhaps id, group (cases that stay in one split) and split.
+            Images of rows without a label can be read, but neither be trained on nor scored.
         images, labels: the two folders below `root`; unused with a table or `dataset.json`.
         label_values: values in the label files, in the order of the class ids. Without `dataset.json`, which says
             them itself, None is 0 and 1.
         class_names: one for each value; None names each class after its value.
         ignore_value: value of voxels that have no truth, or None.
         label_schema: a table of labels (CSV or YAML) in the place of the three; see `label_schema.read_schema`.
+        group_column: of the table; cases with equal cells stay in one split. None: `group`, where there is one.
         group_pattern: which cases must stay in one split, where the table does not say; see
             `seglab.data.cases.assign_groups`.
 
     Raises:
-        ConfigError: labels declared here and in `dataset.json`.
+        ConfigError: labels declared here and in `dataset.json`, a group column without a table or beside a pattern.
         DataError: a missing or malformed description, a file that is missing or damaged, image and label that do not
             lie on the same grid, labels that are not whole numbers or not declared. Each names the file.
     """
@@ -52,8 +55,17 @@ class Nifti:
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
         label_schema: str | None = None,
+        group_column: str | None = None,
         group_pattern: str | None = None,
     ):
+        check_grouping(group_column, group_pattern)
+        if group_column is not None and table is None:
+            raise ConfigError(
+                "a column of groups without a table",
+                where="data.group_column",
+                found=f"{group_column}, and data.table=null",
+                remedy="data.group_pattern groups by the file name; or list the cases in a data.table",
+            )
         folder, declared = Path(root), (label_values, class_names, ignore_value, label_schema)
         if table is None and (folder / "dataset.json").is_file():
             if any(value is not None for value in declared):
@@ -68,12 +80,13 @@ class Nifti:
         else:
             self.name = folder.name or "nifti"
             classes = declared_classes(label_values or (0, 1), class_names, ignore_value, label_schema)
-            entries = in_folders(folder, images, labels) if table is None else in_table(folder, table)
+            entries = in_folders(folder, images, labels) if table is None else in_table(folder, table, group_column)
             channels = channels_of([str(image) for image in next(iter(entries.values())).images])
         self.split: Mapping[str, Sequence[str]] | None = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.task = classes.task(rank=3, channels=channels)
         self._labels = classes.label_map
+        self._unlabelled = {case_id: entry.row for case_id, entry in entries.items() if entry.label is None}
 
     def read_image(self, case: Case) -> Sample:
         """The volume `(X, Y, Z, C)` float32 in RAS, scaled as its header says."""
@@ -107,7 +120,9 @@ class Nifti:
         return sample
 
     def describe_files(self, case: Case) -> str:
-        """Image and label path."""
+        """Image and label path; of an image without a label its row in the table."""
+        if case.label is None:
+            return f"{' and '.join(case.image)} of {self._unlabelled[case.id]}"
         return f"{' and '.join(case.image)} with label {case.label}"
 
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from seglab.data.folders import check_partners, files_in, stem_of
 from seglab.data.label_schema import Classes
 from seglab.data.labels import LabelMap
 from seglab.data.nifti_files import NIFTI_ENDINGS, is_nifti
-from seglab.errors import DataError
+from seglab.errors import DataError, nearest
 
 # One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
 _MODALITY = re.compile(r"(.+)_(\d{4})")
@@ -23,12 +23,13 @@ _MODALITY = re.compile(r"(.+)_(\d{4})")
 
 @dataclass(frozen=True)
 class Entry:
-    """The files of one case; `group` and `split` where the layout says them."""
+    """The files of one case; `group` and `split` where the layout says them, `row` where a table lists it."""
 
     images: tuple[Path, ...]
     label: Path | None
     group: str | None = None
     split: str | None = None
+    row: str = ""
 
 
 def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
@@ -76,20 +77,30 @@ def in_folders(root: Path, images: str, labels: str) -> dict[str, Entry]:
     return {case_id: Entry(found[case_id], label_files[case_id]) for case_id in found}
 
 
-def in_table(root: Path, table: str) -> dict[str, Entry]:
+def in_table(root: Path, table: str, group_column: str | None = None) -> dict[str, Entry]:
     """The rows of a CSV file: columns `image` (or several that begin so, one for each modality), `label`, and, if
-    there, `id`, `group` and `split`. Paths are below `root` or absolute; a case without a label has an empty cell."""
+    there, `id`, `split`, and `group` or the `group_column` that is named in its place. Paths are below `root` or
+    absolute; a case without a label, whose image alone can be read, has an empty cell."""
     path = root / table
     columns, rows = read_csv(path, remedy="data.table is its path below data.root")
-    image_columns = [name for name in columns if name.startswith("image")]
-    unknown = set(columns) - set(image_columns) - {"label", "id", "group", "split"}
+    if group_column is not None and group_column not in columns:
+        raise DataError(
+            "a table without the column of the groups",
+            where=str(path),
+            found=f"columns {', '.join(columns) or 'none'}",
+            expected=f"{group_column}, as data.group_column says",
+            remedy=nearest(group_column, columns) or "name one of its columns, or data.group_column=null",
+        )
+    group_column = group_column or "group"
+    image_columns = [name for name in columns if name.startswith("image") and name != group_column]
+    unknown = set(columns) - set(image_columns) - {"label", "id", "group", "split", group_column}
     if not image_columns or "label" not in columns or unknown or not rows:
         raise DataError(
             "a table of volumes that cannot be used",
             where=str(path),
             found=f"columns {', '.join(columns) or 'none'}, {len(rows)} rows",
             expected="image (or image_t1, image_t2, …), label, and perhaps id, group, split; a row for each case",
-            remedy="write the names of the columns into its first line",
+            remedy="write the names of the columns into its first line; data.group_column names another one of groups",
         )
     found: dict[str, Entry] = {}
     for number, row in rows:
@@ -108,7 +119,7 @@ def in_table(root: Path, table: str) -> dict[str, Entry]:
         split = row.get("split") or None
         if split is not None and split not in SPLIT_NAMES:
             raise DataError("an unknown split", where=where, found=split, expected=", ".join(SPLIT_NAMES))
-        found[case_id] = Entry(images, label, row.get("group") or None, split)
+        found[case_id] = Entry(images, label, row.get(group_column) or None, split, where)
     return found
 
 
@@ -116,6 +127,7 @@ def _existing(path: Path, where: str, column: str) -> Path:
     if not path.is_file() or not is_nifti(path):
         raise DataError(
             "a row without its file",
+            finding="unreadable-file",
             where=where,
             found=f"{column}: {path}",
             expected=f"a file ending in {' or '.join(NIFTI_ENDINGS)}",

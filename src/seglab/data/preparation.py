@@ -12,6 +12,7 @@ from seglab.data.cases import Case, Sample, Source
 from seglab.data.geometry import letterbox_shape, resize_image, resize_mask
 from seglab.data.resampling import Interpolation, resample_image, resample_mask
 from seglab.data.statistics import Levels, levels_of
+from seglab.errors import DataError
 from seglab.schema import DataCard
 from seglab.task import Task
 
@@ -139,10 +140,17 @@ class Preparation:
 
 
 def read_labelled(source: Source, case: Case) -> Sample:
-    """A case that is trained on: its mask is there, since sources give one to each case with a label."""
+    """A case that is trained on or scored; raises `DataError` when it has no mask."""
     sample = source.read(case)
     if sample.mask is None:
-        raise ValueError(f"the source gave no mask for {case.id}, though its cases have labels")
+        raise DataError(
+            "an image without a mask",
+            finding="image-without-mask",
+            where=source.describe_files(case),
+            found=f"no mask of case {case.id}",
+            expected="a mask for each case that is trained on or scored",
+            remedy="add its label, or remove the case; scripts/predict.py takes images without labels",
+        )
     return sample
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
-from seglab.data.csv_files import read_csv
+from seglab.data.csv_files import check_grouping, read_csv
 from seglab.data.folders import stem_of
 from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
 from seglab.data.label_schema import declared_classes
-from seglab.errors import ConfigError, DataError, nearest
+from seglab.errors import DataError, nearest
 
 _TABLE_OF = {name: f"{name}_paths.csv" for name in SPLIT_NAMES}
 
@@ -62,14 +62,7 @@ class Csv(ImageCases):
         ignore_value: int | None = None,
         label_schema: str | None = None,
     ):
-        if group_column is not None and group_pattern is not None:
-            raise ConfigError(
-                "two ways to group the cases",
-                where="data.group_column, data.group_pattern",
-                found=f"{group_column} and {group_pattern}",
-                expected="one of them",
-                remedy="set the other to null",
-            )
+        check_grouping(group_column, group_pattern)
         classes = declared_classes(label_values, class_names, ignore_value, label_schema)
         rows: list[_Row] = []
         for split, table in _tables(Path(root)):

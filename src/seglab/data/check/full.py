@@ -21,6 +21,7 @@ from seglab.data.check.findings import Finding, Report, check_names
 from seglab.data.check.short import find_in_split
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts, examine
+from seglab.data.preparation import read_labelled
 from seglab.data.splits import Split, split_for
 from seglab.errors import DataError
 from seglab.schema import DataCard
@@ -154,7 +155,7 @@ class _Reader:
         for case_id in ids:
             case = self._by_id[case_id]
             try:
-                sample = self._source.read(case)
+                sample = read_labelled(self._source, case)
             except DataError as error:
                 some.failures.append(Finding.from_error(error))
                 continue
