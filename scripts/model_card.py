@@ -6,16 +6,23 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from omegaconf import DictConfig
+import hydra
+from omegaconf import DictConfig, OmegaConf
 
-from seglab.command import command
+from seglab.command import command, task_overrides
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
-    """Print the card of the composed config's model for its data, at its precision and batch size."""
+    """Print the card of the composed config's model for its data, at its precision and batch size.
+
+    Where no data is chosen, it is the built-in one of the model's rank.
+    """
     from seglab.config import load_config
 
+    words, rank = task_overrides(), OmegaConf.select(cfg, "model.rank")
+    if rank in (2, 3) and rank != cfg.data.rank and not any(word.startswith("data=") for word in words):
+        cfg = hydra.compose("train", overrides=[*words, f"data=synthetic{rank}d"])
     config = load_config(cfg)
     task = config.data.build().task
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import pytest
@@ -19,6 +20,7 @@ from seglab.models.network import Network
 from seglab.models.unet import unet
 from seglab.task import Task
 
+SCRIPT = Path(__file__).parents[2] / "scripts" / "model_card.py"
 TASKS = {rank: Task(rank=rank, channels=1, class_names=("background", "a")) for rank in (2, 3)}
 
 
@@ -143,3 +145,21 @@ print(memory.peak() - before)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 60 * 2**20 < int(found.stdout) < 100 * 2**20
+
+
+def card_of(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, check=False)
+
+
+def test_the_command_takes_built_in_data_of_the_models_rank():
+    done = card_of("model=conv3d", "model.width=2", "data.size=[16,16,16]", "data.batch_size=1")
+    assert done.returncode == 0, done.stderr
+    facts = dict(line.split(":", 1) for line in done.stdout.splitlines() if ":" in line)
+    assert facts["model"].strip() == "conv3d"
+    assert facts["input"].strip() == "16 x 16 x 16 x 1"
+
+
+def test_the_command_leaves_data_that_was_chosen():
+    done = card_of("model=conv3d", "data=synthetic2d")
+    assert done.returncode == 2
+    assert "a 3D model on 2D data" in done.stderr
