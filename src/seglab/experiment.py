@@ -46,7 +46,7 @@ def run(
 
     Raises:
         ConfigError, DataError: before TensorFlow is loaded.
-        TrackingError: the run cannot be recorded, or not be resumed.
+        TrackingError: the run cannot be recorded (before the data is read), or not be resumed.
         TrainingError: the loss is not finite, or the state cannot be written.
     """
     config = load_config(cfg)
@@ -54,9 +54,11 @@ def run(
         from seglab.resuming import stored_config
 
         config = stored_config(config, overrides, RUNS)
-    # After the config is known to be good, for it loads scikit-learn and SciPy: a second.
+    # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.material import gather
+    from seglab.tracking.store import check_beforehand
 
+    check_beforehand(config.tracking.uri, RUNS)
     material = gather(config)
     code = code_version(Path(__file__).parent)
     identity = {
@@ -67,8 +69,8 @@ def run(
     facts = {**identity, "git_dirty": code.dirty, "seed": config.seed, **(tags or {})}
     if code.commit:
         facts["git_commit"] = code.commit
-    if material.report.allowed:
-        facts["data_allowed"] = ", ".join(material.report.allowed)
+    if material.report.let_through:
+        facts["data_allowed"] = ", ".join(material.report.let_through)
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     load_tensorflow()
@@ -206,6 +208,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
+    from seglab.peak_memory import peak_memory
 
     card = config.data_card
     bundle = Bundle(
@@ -228,7 +231,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     predictor = Predictor.load(saved)
     example = input_example(bundle)
     tracker.log_bundle(saved, example=example, prediction=predictor.predict(example[0], bundle.spacing)[None])
-    name = "test" if material.split.test else "val"
+    name = next(name for name in ("test", "val", "train") if getattr(material.split, name))
     cases = material.cases(name)
     with Progress(console=console, transient=True) as bar:
         work = bar.add_task(f"scoring {len(cases)} {name} cases", total=len(cases))
@@ -244,9 +247,11 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         tracker.log_figure(figure, f"pictures/{name}_{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
     tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
-    tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1)})
+    tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1), **peak_memory()})
     console.print()
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
+    if material.report.let_through:
+        console.print(f"beware     found in the data: {', '.join(material.report.let_through)}", markup=False)
     best = (
         "no epoch was better than another"
         if history.best_epoch is None

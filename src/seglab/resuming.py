@@ -14,6 +14,7 @@ from seglab.tracking.store import open_store
 CONFIG_FILE = "config.json"
 IDENTITY_FILE = "identity.json"
 NOT_COMPARED = ("resume", "tracking", "hydra")
+PRESETS = ("experiment", "debug")
 
 
 def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> Config:
@@ -32,8 +33,10 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
         )
     stored = json.loads(file.read_text(encoding="utf-8"))
     changed = []
-    for word in overrides:
-        key = word.lstrip("+~").partition("=")[0]
+    keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
+    if any(key in PRESETS for key in keys):  # what they set stands anywhere
+        keys = [*given.resolved]
+    for key in keys:
         if key.partition(".")[0] in NOT_COMPARED:
             continue
         before, now = _leaves(_at(stored, key), key), _leaves(_at(given.resolved, key), key)

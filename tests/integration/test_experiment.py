@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -89,6 +90,7 @@ def test_params_and_tags_name_config_code_data_split_and_machine(finished) -> No
     assert run.data.tags["sweep_job"] == "3"
     for key in ("data_digest", "split_digest", "device", "git_dirty", "host", "pid", "seed", "parameters"):
         assert run.data.tags[key], key
+    assert 300 < int(run.data.tags["peak_memory_mb"]) < 20_000  # TensorFlow alone takes more than 300
 
 
 def test_every_epoch_has_one_value_of_each_metric(finished) -> None:
@@ -123,6 +125,8 @@ def test_pictures_summary_split_and_config_are_artifacts(finished) -> None:
     assert {
         "pictures/curves.png",
         "pictures/test_cases.png",
+        "pictures/training_samples.png",
+        "data.html",
         "model_summary.txt",
         "config/config.yaml",
         "config/split.json",
@@ -130,6 +134,37 @@ def test_pictures_summary_split_and_config_are_artifacts(finished) -> None:
     } <= names
     stored = yaml.safe_load(Path(client.download_artifacts(run.info.run_id, "config/config.yaml")).read_text())
     assert load_config(stored).digest == run.data.tags["config_digest"]
+
+
+def test_without_other_cases_the_training_cases_are_scored_and_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seglab.experiment import run
+
+    words = ["loss=dice", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.monitor=train_dice", "trainer.epochs=1"]
+    run(compose(*words))
+    said = capsys.readouterr().out
+    made = only_run(folder)
+    assert made.info.status == "FINISHED"
+    assert "12 training, 0 validation, 0 test" in said
+    assert "UNet_DiceLoss_Adam: train cases" in said
+    assert "mean over 12 cases, [95% bootstrap interval]" in said
+    assert f"run id     {made.info.run_id}" in said
+    pictures = next(line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith("pictures"))
+    assert Path(pictures, "train_cases.png").is_file()
+    assert "make ui" in said
+    assert "test_dice" not in made.data.metrics
+
+
+def test_an_unreachable_server_stops_before_the_data_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import seglab.data.material
+    from seglab.experiment import run
+
+    monkeypatch.setattr(seglab.data.material, "gather", lambda config: pytest.fail("the data was read"))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening
+        with pytest.raises(TrackingError, match=r"tracking\.uri"):
+            run(compose(f"tracking.uri=http://127.0.0.1:{nobody.getsockname()[1]}"))
 
 
 def test_data_sets_are_inputs_of_the_run(finished) -> None:
@@ -213,6 +248,12 @@ def test_resume_refuses_what_cannot_be_resumed(finished, folder: Path, monkeypat
         run(compose("loss=focal", f"resume={run_id}", "seed=7"), ["loss=focal", f"resume={run_id}", "seed=7"])
     for line in ("loss.name: was DiceLoss, is FocalLoss", "seed: was 42, is 7"):
         assert line in str(caught.value)
+    # A preset is no key of the config: what it sets is compared, and only that.
+    with pytest.raises(ConfigError) as caught:
+        run(compose("loss=dice", f"resume={run_id}", "debug=overfit"), [f"resume={run_id}", "debug=overfit"])
+    assert "data.validate_on_train: was False, is True" in str(caught.value)
+    with pytest.raises(TrackingError, match="finished run cannot be resumed"):
+        run(compose("loss=dice", f"resume={run_id}"), [f"resume={run_id}", "debug=null"])
 
 
 def history_of(folder: Path, run_id: str, names: list[str]) -> dict[str, list[tuple[int, float]]]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from seglab.data.cases import Case, Sample
 from seglab.data.check.augmenting import find_lost_in_augmentation
 from seglab.data.check.findings import KINDS, Finding, Report, check_names
-from seglab.data.check.leaks import SIMILAR_BITS, _nearest
+from seglab.data.check.leaks import SIMILAR_BITS, _nearest, find_torn_sequences
 from seglab.data.check.short import check_short
 from seglab.data.check.shrinking import Shrunk, evenly, shape_seen
 from seglab.data.facts import examine
@@ -84,6 +84,7 @@ def test_a_group_in_two_splits_stops_unless_it_is_let_through():
     let = check(source, ABC, allow=["group-in-two-splits"])
     assert let.allowed == ("group-in-two-splits",)
     assert let.summary() == "1 allowed"
+    assert let.let_through == ("group-in-two-splits",)
     let.raise_unless_allowed()
 
 
@@ -106,6 +107,7 @@ def test_a_brighter_noisy_copy_is_found_by_its_look_and_other_images_are_not():
     source = Held({"a": original, "b": picture(2), "c": copy})
     (finding,) = check(source, ABC).findings
     assert (finding.name, finding.severity) == ("similar-image-in-two-splits", "warning")
+    assert check(source, ABC).let_through == ("similar-image-in-two-splits",)  # every score of it says so
     assert "1 of 1 test images" in finding.found
     assert "c ~ a" in finding.found
     many = Held({f"x{n}": picture(n) for n in range(200)})
@@ -139,6 +141,74 @@ def test_looks_are_compared_across_blocks():
     for row, column, bits in _nearest(looks, others):
         assert (column, bits) == (1499 - row, 2)
     assert SIMILAR_BITS >= 2
+
+
+def looks_like(looks, parts):
+    """The findings about sequences when case n has the n-th look and lies in the n-th part."""
+    facts = examine(picture(0), Task(2, 1, ("background", "object")))
+    facts = {f"slice{n}": replace(facts, look=look, image_hash=str(n)) for n, look in enumerate(looks)}
+    ids = [tuple(i for i, part in zip(facts, parts, strict=True) if part == name) for name in range(3)]
+    return list(find_torn_sequences(Split(*ids), facts))
+
+
+def flipped(rng, look, bits):
+    return look ^ sum(1 << int(n) for n in rng.permutation(64)[:bits])
+
+
+def independent(rng, count):
+    return [int(look) for look in rng.integers(2**63, size=count)]
+
+
+def stack(rng, count):
+    """Looks that drift: neighbours differ in 12 bits, cases five apart in two dozen."""
+    looks = independent(rng, 1)
+    while len(looks) < count:
+        looks.append(flipped(rng, looks[-1], 12))
+    return looks
+
+
+def kinds(rng, count):
+    """Two kinds of images, one after the other by name; each differs from its kind in 8 bits."""
+    means = independent(rng, 2)
+    return [flipped(rng, means[2 * n // count], 8) for n in range(count)]
+
+
+def dealt(rng, count):
+    return rng.choice(3, count, p=[0.6, 0.2, 0.2])
+
+
+def in_blocks(rng, count, size=5):
+    return np.repeat(dealt(rng, count // size), size)
+
+
+@pytest.mark.parametrize(
+    ("looks", "parts", "found"),
+    [
+        (stack, dealt, True),
+        (stack, in_blocks, False),
+        (independent, dealt, False),
+        (kinds, dealt, False),
+        # Films of five frames, each in one split: neighbours in different splits are of different films.
+        (lambda rng, count: [i for _ in range(count // 5) for i in stack(rng, 5)], in_blocks, False),
+    ],
+    ids=["stack", "stack-in-blocks", "independent", "sorted-by-kind", "films"],
+)
+@pytest.mark.parametrize("count", [30, 200])
+def test_a_stack_that_is_dealt_slice_by_slice_is_found_and_nothing_else(looks, parts, found, count):
+    said = [looks_like(looks(rng, count), parts(rng, count)) for rng in map(np.random.default_rng, range(20))]
+    assert [bool(rows) for rows in said] == [found] * 20
+
+
+def test_a_torn_stack_is_described():
+    rng = np.random.default_rng(0)
+    (finding,) = looks_like(stack(rng, 30), [0, 0, 0, 1, 2] * 6)
+    assert (finding.name, finding.severity) == ("sequence-across-splits", "warning")
+    # Three of five pairs, the last one without its partner; 0.6 · 0.4 + 2 · 0.2 · 0.8 of 29 pairs by chance.
+    assert finding.found.startswith("17 of 29 pairs lie in different splits and look alike (a median of 12 of 64 bits")
+    assert "slice2 in train, slice3 in val; slice3 in val, slice4 in test" in finding.found
+    assert finding.expected.startswith("fewer than 8 such pairs")
+    assert "data.block_size=5" in finding.remedy
+    assert looks_like([], []) == looks_like(stack(rng, 1), [0]) == looks_like(stack(rng, 4), [0, 1, 0, 1]) == []
 
 
 def test_black_images_are_constant_and_no_copies_of_one_another():

@@ -16,7 +16,7 @@ from data_cards import data_card
 from seglab.data.cases import Case, Sample
 from seglab.data.material import gather
 from seglab.data.splits import make_split
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -189,10 +189,11 @@ def test_a_bad_file_that_no_split_uses_is_nobodys_concern():
         ),
         ({"count": 2}, {}, ("too few groups to split", "2 cases in 2 groups", "at least 3 groups")),
         ({"split": {"train": ["c1", "x"]}}, {}, ("split train", "found:    x")),
+        ({}, {"monitor": "val_dice/objekt"}, ("trainer.monitor", "background, object", "did you mean 'object'?")),
     ],
 )
 def test_what_cannot_be_trained_on_is_refused(source, config, says):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises((DataError, ConfigError)) as caught:
         gather(_config(Toy(**source), **config))
     for words in says:
         assert words in str(caught.value)

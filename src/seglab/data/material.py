@@ -21,7 +21,7 @@ from seglab.data.memory import hold
 from seglab.data.preparation import Arrays, Preparation
 from seglab.data.preprocess import Preprocessing, fit_preprocessing
 from seglab.data.splits import Split, split_for
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError, nearest
 from seglab.schema import DataCard
 from seglab.task import Task
 
@@ -87,7 +87,7 @@ def gather(config: Config) -> Material:
         facts, _ = collector.collect(source.cases)
         foreground = {case_id: fact.share_of(source.task.scored) for case_id, fact in facts.items()}
     split = split_for(source, card, config.seed, foreground)
-    _check_parts(split, config)
+    _check_parts(split, config, source.task)
     training = _named(source, split.train)
     facts, arrays = collector.collect([*training, *_named(source, split.val)], _named(source, split.test))
     report = check_short(source, split, facts, card)
@@ -104,7 +104,7 @@ def gather(config: Config) -> Material:
     )
 
 
-def _check_parts(split: Split, config: Config) -> None:
+def _check_parts(split: Split, config: Config, task: Task) -> None:
     if not split.train:
         raise DataError(
             "no case to train on", where="data.split", found={n: len(getattr(split, n)) for n in SPLIT_NAMES}
@@ -115,6 +115,15 @@ def _check_parts(split: Split, config: Config) -> None:
             where="data.split",
             found=f"monitor {config.trainer.monitor} and an empty validation split",
             remedy="bring validation cases, or set trainer.monitor=train_dice",
+        )
+    metric, _, a_class = config.trainer.monitor.partition("/")
+    if a_class and a_class not in task.class_names:
+        raise ConfigError(
+            "a monitored class that the data does not have",
+            where="trainer.monitor",
+            found=config.trainer.monitor,
+            expected=f"{metric}/ and one of {', '.join(task.class_names)}",
+            remedy=nearest(a_class, task.class_names) or f"trainer.monitor={metric}",
         )
 
 

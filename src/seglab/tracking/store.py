@@ -201,6 +201,21 @@ def open_store(uri: str | None, directory: Path) -> Store:
     return Store(uri, directory, client)
 
 
+def check_beforehand(uri: str | None, directory: Path) -> None:
+    """Before anything that takes long: the server or database answers, and a store that is there can be written.
+
+    A store in a file that does not exist yet is left to `open_store`.
+
+    Raises:
+        TrackingError: as `open_store` and `Store.check_writable`.
+    """
+    if uri is None or uri.startswith("sqlite:///"):
+        path = directory / "mlflow.db" if uri is None else Path(uri.removeprefix("sqlite:///"))
+        if not path.exists():
+            return
+    open_store(uri, directory).check_writable()
+
+
 def _failure(uri: str, error: Exception) -> TrackingError:
     """What MLflow or the database said, with what to do about it."""
     text = first_line(error)

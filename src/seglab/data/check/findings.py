@@ -22,10 +22,12 @@ _FILES_IN_MESSAGE = 5  # named in a row of the message that stops a training
 
 @dataclass(frozen=True)
 class Kind:
-    """A finding's severity, and whether `data.allow` may let it through: what cannot be read cannot be trained on."""
+    """A finding's severity, whether `data.allow` may let it through (what cannot be read cannot be trained on), and
+    whether it ties two splits together, so that every score says so."""
 
     severity: Severity
     may_pass: bool = True
+    leak: bool = False
 
 
 KINDS: dict[str, Kind] = {
@@ -43,9 +45,10 @@ KINDS: dict[str, Kind] = {
     "image-not-finite": Kind("error", may_pass=False),
     "no-split": Kind("error", may_pass=False),
     # Leaks between splits.
-    "group-in-two-splits": Kind("error"),
-    "same-image-in-two-splits": Kind("error"),
-    "similar-image-in-two-splits": Kind("warning"),
+    "group-in-two-splits": Kind("error", leak=True),
+    "same-image-in-two-splits": Kind("error", leak=True),
+    "similar-image-in-two-splits": Kind("warning", leak=True),
+    "sequence-across-splits": Kind("warning", leak=True),
     "own-split-unused": Kind("note"),
     # Contents.
     "class-not-in-training": Kind("error"),
@@ -118,6 +121,12 @@ class Report:
     def errors(self) -> tuple[Finding, ...]:
         """The errors that were not let through."""
         return tuple(f for f in self.findings if f.severity == "error" and f.name not in self.allowed)
+
+    @property
+    def let_through(self) -> tuple[str, ...]:
+        """What a score made on this data has to be read with: what was allowed, and leaks that only may be some."""
+        leaks = {finding.name for finding in self.findings if KINDS[finding.name].leak}
+        return tuple(sorted({*self.allowed, *leaks}))
 
     def counts(self) -> dict[str, int]:
         """How many findings of each severity, those let through apart as `allowed`."""
