@@ -285,6 +285,29 @@ def test_the_last_batch_of_an_epoch_is_guarded_too(tmp_path: Path) -> None:
         fit(tmp_path, train=toys.Squares(3, poison=(0, 2)))
 
 
+@pytest.mark.parametrize(("epoch", "step"), [(1, 0), (1, 1), (2, 0)])
+def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path: Path, epoch: int, step: int) -> None:
+    begun: list[int] = []
+
+    def event(_: int, index: int) -> None:
+        if index == 0:
+            begun.append(len(begun) + 1)
+            batches.poison = (0, step) if begun[-1] == epoch else None
+
+    batches = toys.Squares(2, event=event)
+    with pytest.raises(TrainingError, match="the loss is not finite") as caught:
+        fit(tmp_path, val=batches)
+    ids = batches.case_ids(step)
+    path = tmp_path / f"not_finite_epoch{epoch}_validation_batch{step + 1}.npz"
+    assert f"epoch {epoch}, validation batch {step + 1}, cases {', '.join(ids)}" in str(caught.value)
+    assert str(path) in str(caught.value)
+    saved = np.load(path)
+    batches.event = None
+    assert np.array_equal(saved["x"], batches[step][0])
+    assert np.array_equal(saved["y"], batches[step][1])
+    assert saved["case_ids"].tolist() == ids
+
+
 def test_a_score_that_is_never_defined_keeps_the_last_weights(tmp_path: Path) -> None:
     class Undefined(toys.Overlap):
         def result(self) -> Any:

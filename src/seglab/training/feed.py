@@ -47,7 +47,7 @@ class Feed:
     Attributes:
         dataset: yields `(x float32, y int32)`; one batch more than there are workers is made ahead of the loop.
         waited: seconds that the loop has waited in `fetch` since `restart`.
-        step: index of the batch that `fetch` gave last, -1 before the first.
+        step: index in its epoch of the batch that `fetch` gave last, -1 before the first.
         images: number of images in the batches since `restart`.
     """
 
@@ -84,7 +84,7 @@ class Feed:
                 raise self._error from None
             raise
         self.waited += time.perf_counter() - start
-        self.step += 1
+        self.step = (self.step + 1) % len(self.batches)
         self.images += int(batch[0].shape[0])
         return batch
 

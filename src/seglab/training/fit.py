@@ -173,13 +173,14 @@ class _Steps:
     ):
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
         self._after_step = after_step
-        self._unchecked: tuple[int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
+        # What `_check` looks at next: the feed, the index of the batch, the loss so far, the batch.
+        self._unchecked: tuple[Feed, int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def fit(self, callbacks: list[keras.callbacks.Callback], begun: int, epochs: int) -> None:
         """Train from the epoch with index `begun` on."""
         self.make_train_function()
         if self.val is not None:
-            self._make_test_function(self.val)
+            self.model.test_function = self._guarded(self.model.test_step, self.val)
         steps = len(self.train.batches)
         listed = EpochCallbacks(callbacks, add_history=True, model=self.model, epochs=epochs, steps=steps)
         self.model.fit(
@@ -194,48 +195,51 @@ class _Steps:
 
     def make_train_function(self) -> None:
         """Trace the training step anew at its next call."""
-        step = self._compiled(self.model.train_step, self.train)
-        last = len(self.train.batches) - 1
+        step = self._guarded(self.model.train_step, self.train)
 
         def train_on_next(iterator: Iterator[Any]) -> dict[str, tf.Tensor]:
-            batch = self.train.fetch(iterator)
-            logs = step(batch)
-            # The loss of the step before: asking for this one's would leave a GPU idle between the steps.
-            self._check()
-            self._unchecked = self.train.step, logs["loss"], batch
-            if self.train.step == last:
-                self._check()
+            logs = step(iterator)
             self.progress.step(self.train.step, self.train.images)
             self._after_step()
             return logs
 
         self.model.train_function = train_on_next
 
-    def _make_test_function(self, val: Feed) -> None:
-        step = self._compiled(self.model.test_step, val)
-        self.model.test_function = lambda iterator: step(val.fetch(iterator))
-
-    @staticmethod
-    def _compiled(step: Callable[..., Any], feed: Feed) -> Callable[..., Any]:
+    def _guarded(self, step: Callable[..., Any], feed: Feed) -> Callable[[Iterator[Any]], dict[str, tf.Tensor]]:
+        """A step of Keras, compiled, that takes the next batch of a feed and stops at a loss that is not finite."""
         # One trace for whole and for shorter last batches.
-        return tf.function(step, input_signature=[feed.signature], autograph=False, jit_compile=False)
+        compiled = tf.function(step, input_signature=[feed.signature], autograph=False, jit_compile=False)
+        last = len(feed.batches) - 1
+
+        def on_next(iterator: Iterator[Any]) -> dict[str, tf.Tensor]:
+            batch = feed.fetch(iterator)
+            logs: dict[str, tf.Tensor] = compiled(batch)
+            # The loss of the step before: asking for this one's would leave a GPU idle between the steps.
+            self._check()
+            self._unchecked = feed, feed.step, logs["loss"], batch
+            if feed.step == last:
+                self._check()
+            return logs
+
+        return on_next
 
     def _check(self) -> None:
         """Stop when the running mean of the loss is not finite: then the last added batch made it so."""
         if self._unchecked is None:
             return
-        step, loss, (x, y) = self._unchecked
+        feed, step, loss, (x, y) = self._unchecked
         self._unchecked = None
         value = float(loss)
         if math.isfinite(value):
             return
         epoch = self.train.batches.epoch + 1
-        ids = list(self.train.batches.case_ids(step))
-        path = self.work_dir / f"not_finite_epoch{epoch}_batch{step + 1}.npz"
+        ids = list(feed.batches.case_ids(step))
+        batch = "batch" if feed is self.train else "validation batch"
+        path = self.work_dir / f"not_finite_epoch{epoch}_{batch.replace(' ', '_')}{step + 1}.npz"
         np.savez(path, x=x.numpy(), y=y.numpy(), case_ids=np.array(ids))
         raise TrainingError(
             "the loss is not finite",
-            where=f"epoch {epoch}, batch {step + 1}, cases {', '.join(ids)}",
+            where=f"epoch {epoch}, {batch} {step + 1}, cases {', '.join(ids)}",
             found=value,
             expected="a finite loss for every batch",
             remedy=f"look at the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
