@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run
+from omegaconf import OmegaConf
 
 from seglab.errors import TrackingError
 from seglab.reproducibility import code_version, machine, package_versions, variables_of
@@ -83,7 +84,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
     tree is in. Relative paths in the config count from the present folder.
 
     Args:
-        store: where the run is, and where its repetition goes.
+        store: where the run is, and where its repetition goes, whichever store the run's config names.
         run: a finished run of this repository.
         tolerance: a metric whose values differ by no more than this is "within tolerance".
 
@@ -99,20 +100,12 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
             remedy=f"let it finish first: python train.py resume={run.info.run_id}",
         )
     store.check_writable()
-    config = run_file(store, run, "config/config.yaml")
     token = uuid.uuid4().hex
     tags = {"reproduces": run.info.run_id, "reproduction_token": token}
     former = json.loads(run_file(store, run, "config/environment.json").read_text(encoding="utf-8"))
-    with code_of(store, run) as code:
-        _train(run, config, code, tags, variables_of(former))
-    made = search(store, f"tags.reproduction_token = '{token}'")
-    if not made:
-        raise TrackingError(
-            "the repetition is not in this store",
-            where=store.uri,
-            remedy="give the store that the run's config names, with --tracking-uri",
-        )
-    again = made[0]
+    with code_of(store, run) as code, tempfile.TemporaryDirectory(prefix="config") as scratch:
+        _train(run, _config(store, run, Path(scratch)), code, tags, variables_of(former))
+    again = search(store, f"tags.reproduction_token = '{token}'")[0]
     table = compare_histories(_histories(store, run), _histories(store, again), tolerance)
     verdict = VERDICTS[max((VERDICTS.index(each) for each in table["verdict"]), default=0)]
     notes = _differences(former)
@@ -171,6 +164,14 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
             yield checkout
         finally:
             _git(root, "worktree", "remove", "--force", str(checkout))
+
+
+def _config(store: Store, run: Run, folder: Path) -> Path:
+    """The run's config, recording into this store: the store that it names may be another machine's."""
+    config = OmegaConf.load(run_file(store, run, "config/config.yaml"))
+    OmegaConf.update(config, "tracking.uri", store.uri)
+    OmegaConf.save(config, folder / "config.yaml")
+    return folder / "config.yaml"
 
 
 def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variables: Mapping[str, str]) -> None:

@@ -75,3 +75,22 @@ def test_another_split_is_refused_before_training(checkout: Path, run_id: str) -
     assert done.returncode == 2
     assert "the split changed since the run" in done.stderr
     assert "epoch" not in done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_of_a_cluster_is_had_again_on_a_laptop(checkout: Path, run_id: str, tmp_path: Path) -> None:
+    done = call(checkout, "scripts/runs.py", "export", str(tmp_path / "runs"), "--run", run_id)
+    assert done.returncode == 0, done.stderr
+    config = tmp_path / "runs" / run_id / "artifacts" / "config" / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("uri: null", "uri: http://cluster.invalid:5000"))
+    assert config.read_text() != text
+    laptop = f"sqlite:///{tmp_path / 'laptop.db'}"
+    done = call(checkout, "scripts/runs.py", "--tracking-uri", laptop, "import", str(tmp_path / "runs"))
+    assert done.returncode == 0, done.stderr
+    store = open_store(laptop, checkout / "mlruns")
+    (imported,) = [run.info.run_id for run in store.all_runs()]
+    done = call(checkout, "scripts/reproduce.py", imported, "--tracking-uri", laptop)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "identical: run" in done.stdout
+    assert [run.data.tags["reproduces"] for run in store.all_runs() if run.info.run_id != imported] == [imported]

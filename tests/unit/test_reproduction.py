@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import toys
+from omegaconf import OmegaConf
 
+from seglab import reproduction
 from seglab.errors import TrackingError
 from seglab.reproducibility import code_version
-from seglab.reproduction import code_of, compare_histories
+from seglab.reproduction import ROOT, code_of, compare_histories, reproduce
+from seglab.tracking.archive import export_runs, import_runs
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
 
@@ -112,3 +116,30 @@ def test_code_that_cannot_be_had_again_is_said(repository: Path, store: Store) -
         pass
     with pytest.raises(TrackingError, match="no tag git_commit"), code_of(store, store.run(tracked.run_id), repository):
         pass
+
+
+def test_an_imported_run_is_repeated_into_the_store_that_it_was_found_in(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(uri: str | None, directory: Path, tags: dict[str, str]) -> str:
+        with Tracker(toys.tracking(uri), directory, run_name="Toy", params={}, tags=tags) as tracked:
+            tracked.emit({"val_dice": 0.5}, 1)
+            # A server of the cluster, which is not to be reached from here.
+            tracked.log_text("tracking: {uri: 'http://cluster.invalid:5000'}\n", "config/config.yaml")
+            machine = {"processor": "another", "cpu_flags": [], "usable_cores": 1}
+            tracked.log_json({"machine": machine, "settings": {}}, "config/environment.json")
+        return tracked.run_id
+
+    former = train(None, store.directory, {})
+    there = open_store(None, toys.fresh_store(tmp_path / "laptop"))
+    run_id = import_runs(there, export_runs(store, [store.run(former)], tmp_path / "runs"))[former]
+    monkeypatch.setattr(reproduction, "code_of", lambda *_: nullcontext(ROOT))
+    monkeypatch.setattr(
+        reproduction,
+        "_train",
+        lambda run, config, code, tags, variables: train(OmegaConf.load(config).tracking.uri, there.directory, tags),
+    )
+    done = reproduce(there, there.run(run_id))
+    assert done.verdict == "identical"
+    assert there.run(done.run_id).data.tags["reproduces"] == run_id
+    assert [run.info.run_id for run in store.all_runs()] == [former]
