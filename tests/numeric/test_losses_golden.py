@@ -85,6 +85,17 @@ GOLDEN = [
     # Each class has one pixel, whose loss takes the Jaccard loss to 1 at once: class 1 has errors fg 0.5 before bg 0.3
     # 0.2, class 2 fg 0.4 before 0.2 0.1. Class 0 has fg 0.3 beside bg 0.3: in either order 0.3 in all.
     (LovaszLoss(MULTI), X3, Y3, (0.3 + 0.5 + 0.4) / 3),
+    # The same with classes as 1 to 3, that is 0.5 and 1.5: errors fg 0, 3, bg 0.25, 0.75 in the order fg, bg 0.75, bg
+    # 0.25, fg: 3/2 + 0.75/6 + 0.25/12
+    (
+        LovaszLoss(BINARY, class_weights=[1, 3]),
+        np.array([[[[2.0], [-0.5]], [[-1.0], [0.5]]]], "float32"),
+        Y,
+        1.5 + 0.125 + 1 / 48,
+    ),
+    (LovaszLoss(MULTI, class_weights=[2, 1, 5]), X3, Y3, (2 * 0.3 + 0.5 + 5 * 0.4) / 8),
+    # Without the background's: class 2 is left of an image of classes 0 and 2
+    (LovaszLoss(MULTI, class_weights=[0, 1, 1]), X3, np.array([[[0, 255], [2, 255]]]), 0.4),
     (CombinedLoss(BINARY), X, Y, 1.1 / 5.1 + CROSS_ENTROPY),
     (CombinedLoss(BINARY, dice_weight=0.5, cross_entropy_weight=2), X, Y, 0.55 / 5.1 + 2 * CROSS_ENTROPY),
     (CombinedLoss(MULTI), X3, Y3, (1 / 3 + 0.7 / 2.9) / 2 + sum(NLL3) / 3),

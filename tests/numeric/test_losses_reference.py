@@ -124,11 +124,13 @@ def slow_extension(errors, truth):
     return value
 
 
-def slow_lovasz(y, x, task):
+def slow_lovasz(y, x, task, class_weights=None):
+    weights = class_weights or [1.0] * task.classes
     losses = []
-    for image in [image for image in pixels(y, x, task) if image]:
+    for image in [image for image in pixels(y, x, task) if any(weights[k] for k, _, _ in image)]:
         if task.binary:
-            errors = [max(0.0, 1 - (z[0] if k == 1 else -z[0])) for k, _, z in image]
+            price = [weight / np.mean(weights) for weight in weights]
+            errors = [price[k] * max(0.0, 1 - (z[0] if k == 1 else -z[0])) for k, _, z in image]
             losses.append(slow_extension(errors, [k == 1 for k, _, _ in image]))
         else:
             present = sorted({k for k, _, _ in image})
@@ -136,7 +138,7 @@ def slow_lovasz(y, x, task):
                 slow_extension([abs((k == c) - p[c]) for k, p, _ in image], [k == c for k, _, _ in image])
                 for c in present
             ]
-            losses.append(float(np.mean(by_class)))
+            losses.append(float(np.average(by_class, weights=[weights[c] for c in present])))
     return float(np.mean(losses)) if losses else 0.0
 
 
@@ -176,7 +178,7 @@ TABLE = {
     "cross_entropy": (CrossEntropyLoss, slow_pixel_loss, WEIGHTS),
     "balanced_cross_entropy": (BalancedCrossEntropyLoss, slow_balanced, {"power": st.sampled_from([0.0, 0.5, 1.0])}),
     "focal": (FocalLoss, slow_pixel_loss, WEIGHTS | {"gamma": GAMMA}),
-    "lovasz": (LovaszLoss, slow_lovasz, {}),
+    "lovasz": (LovaszLoss, slow_lovasz, WEIGHTS),
     "combined": (CombinedLoss, slow_combined, OVERLAP | {"dice_weight": TERM, "cross_entropy_weight": TERM}),
     "total": (TotalLoss, slow_total, OVERLAP | {"dice_weight": TERM, "focal_weight": TERM, "gamma": GAMMA}),
 }
@@ -205,7 +207,7 @@ def problems(draw):
 def draw_options(data, strategies, task):
     options = {key: data.draw(strategy, label=key) for key, strategy in strategies.items()}
     if options.pop("class_weights", False):
-        options["class_weights"] = [0.5, 2.0, 0.0][: task.classes]
+        options["class_weights"] = data.draw(st.sampled_from([[0.5, 2.0, 0.0], [0.0, 1.0, 3.0]]))[: task.classes]
     if options.get("dice_weight") == 0 and not options.get("cross_entropy_weight", options.get("focal_weight")):
         options["dice_weight"] = 1.0  # a sum without terms is refused
     return options

@@ -85,6 +85,13 @@ class Scores:
     def _is(self, class_id: int) -> Any:
         return ops.cast(ops.equal(self.ids, class_id), "float32") * (1.0 if class_id != self.task.ignore_label else 0.0)
 
+    def pixel_weights(self, class_weights: Sequence[float]) -> Any:
+        """`(B, P)` float32: of each pixel the weight of its true class, of K weights; 0 where ignored."""
+        if self.task.binary:
+            background, foreground = class_weights
+            return self.valid * (background + (foreground - background) * self.truth)
+        return ops.einsum("k,bkp->bp", ops.array(class_weights, "float32"), self.truth)
+
     @cached_property
     def log_probabilities(self) -> Any:
         """Log-probabilities `(B, K, P)` of a task with more than two classes."""

@@ -26,15 +26,8 @@ class PixelLoss(SegmentationLoss):
         self.class_weights = check_class_weights(class_weights, task)
 
     def value(self, scores: Scores) -> Any:
-        return mean_where(self.pixel(scores.log_likelihood), self._weights(scores))
-
-    def _weights(self, scores: Scores) -> Any:
-        if self.class_weights is None:
-            return scores.valid
-        if self.task.binary:
-            background, foreground = self.class_weights
-            return scores.valid * (background + (foreground - background) * scores.truth)
-        return ops.einsum("k,bkp->bp", ops.array(self.class_weights, "float32"), scores.truth)
+        weights = scores.valid if self.class_weights is None else scores.pixel_weights(self.class_weights)
+        return mean_where(self.pixel(scores.log_likelihood), weights)
 
     @abstractmethod
     def pixel(self, log_likelihood: Any) -> Any:

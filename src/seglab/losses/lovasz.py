@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
-from seglab.losses.base import Scores, SegmentationLoss, mean_where
+from seglab.constraints import NonNegativeFloat
+from seglab.losses.base import Scores, SegmentationLoss, check_class_weights, mean_where
 from seglab.task import Task
 
 
@@ -37,18 +39,24 @@ class LovaszLoss(SegmentationLoss):
 
     Args:
         task: injected.
+        class_weights: K numbers, of which only the ratios count: the weight of each class in the mean over classes or,
+            of two classes, of the hinge of a pixel by its true class. An image that holds only classes of weight 0 is
+            left out. null for equal.
     """
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, *, class_weights: Sequence[NonNegativeFloat] | None = None):
         super().__init__(task, "lovasz")
+        weights = check_class_weights(class_weights, task) or [1.0] * task.classes
+        self.class_weights = [weight * task.classes / sum(weights) for weight in weights]  # 1 on average
 
     def value(self, scores: Scores) -> Any:
         if self.task.binary:
             margins = scores.logits * (2.0 * scores.truth - 1.0)
-            errors = ops.relu(1.0 - margins) * scores.valid
-            return mean_where(_extension(errors, scores.truth), scores.defined)
+            weights = scores.pixel_weights(self.class_weights)
+            losses = _extension(ops.relu(1.0 - margins) * weights, scores.truth)
+            return mean_where(losses, ops.sign(ops.max(weights, axis=1)))
         errors = ops.abs(scores.truth - scores.probabilities) * scores.valid[:, None, :]
-        present = ops.max(scores.truth, axis=2)
-        by_class = _extension(errors, scores.truth)
-        by_image = ops.sum(by_class * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1.0)
-        return mean_where(by_image, scores.defined)
+        weights = ops.max(scores.truth, axis=2) * ops.array(self.class_weights, "float32")
+        total = ops.sum(weights, axis=1)
+        by_image = ops.sum(_extension(errors, scores.truth) * weights, axis=1) / ops.where(total > 0, total, 1.0)
+        return mean_where(by_image, ops.sign(total))
