@@ -12,7 +12,7 @@ from seglab.data.check.contents import (
     find_mixed_spacing,
 )
 from seglab.data.check.findings import Finding, Report
-from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups
+from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups, find_torn_sequences
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts
 from seglab.data.splits import Split
@@ -54,6 +54,7 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_torn_groups(split, source.cases),
         *find_same_images(split, taken),
         *find_similar_images(split, taken),
+        *find_torn_sequences(split, taken),
         *find_absent_classes(split, taken, source.task, card.limit_cases is not None),
         *find_empty_masks(split, taken, source.task),
         *find_constant_images(split, taken),
