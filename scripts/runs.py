@@ -11,7 +11,10 @@ RUNS = Path("mlruns")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Move runs with artifacts and models between stores as one folder.")
+    parser = argparse.ArgumentParser(
+        description="Move runs with artifacts and models between stores as one folder. Registered names and aliases "
+        "such as champion are not moved: promote the imported run."
+    )
     parser.add_argument("--tracking-uri", help="the store; the embedded one in mlruns/ when left away")
     verbs = parser.add_subparsers(dest="verb", required=True)
     export = verbs.add_parser("export", help="write runs into a new folder")

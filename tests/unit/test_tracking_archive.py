@@ -9,17 +9,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+import pandas as pd
 import pytest
 import toys
 from mlflow.entities import Run
 from mounts import needs_mounts, small, within
 
 from seglab.command import ROOT
+from seglab.data.preprocess import Preprocessing
 from seglab.errors import TrackingError
+from seglab.inference.bundle import Bundle, read_bundle, save_bundle
+from seglab.inference.predictor import Predictor
+from seglab.registry.gate import Gate, Rule
+from seglab.registry.promotion import promote
+from seglab.task import Task
 from seglab.tracking.archive import COMPLETE, FORMER_ID, PARENT, export_runs, import_runs
+from seglab.tracking.bundles import find_bundle, resolve_bundle
 from seglab.tracking.selection import runs_of_study, search
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
+
+SCORES = ("dice", "iou", "dice/background", "iou/background", "dice/cell", "iou/cell")
+DARK = keras.initializers.Constant(-10)
 
 
 def store_in(folder: Path) -> Store:
@@ -41,6 +54,15 @@ def trained(store: Store, *, fail: bool = False, tags: dict[str, str] | None = N
     except RuntimeError:
         pass
     return tracked.run_id
+
+
+def bundle(folder: Path, threshold: float) -> Path:
+    """Of a network that calls a cell what is brighter than 0.5; the threshold is to know the bundle by."""
+    inputs = keras.Input((8, 8, 1))
+    layer = keras.layers.Conv2D(1, 1, kernel_initializer=keras.initializers.Constant(20), bias_initializer=DARK)
+    task = Task(2, 1, ("background", "cell"))
+    made = Bundle(task, Preprocessing("scale", 1, 255.0), (8, 8), "resize", threshold=threshold)
+    return save_bundle(folder, keras.Model(inputs, layer(inputs)), made)
 
 
 def content(store: Store, run: Run) -> dict[str, Any]:
@@ -95,6 +117,33 @@ def test_importing_again_changes_nothing_and_mends_what_was_interrupted(tmp_path
     again = import_runs(there, folder)
     assert again[run] != first[run]
     assert [r.info.run_id for r in search(there, "")] == [again[run]]
+
+
+def test_a_run_arrives_with_the_model_that_it_logged_last_and_can_be_used(tmp_path: Path) -> None:
+    here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
+    example, nothing = np.zeros((1, 8, 8, 1), np.float32), np.zeros((1, 8, 8), np.uint8)
+    scores = pd.DataFrame({"id": ["a", "b"], "group": "g"} | {key: [0.8, 0.9] for key in SCORES})
+    with Tracker(toys.tracking(), here.directory, run_name="UNet", params={}, tags={"split_digest": "s"}) as tracked:
+        tracked.emit({"test_dice": 0.85}, 1)
+        tracked.log_table(scores, "test_cases.csv")
+        for number in range(1, 6):  # MLflow lists them by random ids: by chance the right one comes first once in five
+            tracked.log_bundle(bundle(tmp_path / f"{number}", number / 10), example=example, prediction=nothing)
+    folder = export_runs(here, [here.run(tracked.run_id)], tmp_path / "runs")
+    run_id = import_runs(there, folder)[tracked.run_id]
+    for store, run in ((here, tracked.run_id), (there, run_id)):
+        assert read_bundle(find_bundle(run, store.uri, store.directory)).threshold == 0.5
+    image = np.zeros((8, 8, 1), np.uint8)
+    image[2:5, 3:6] = 255
+    mask = Predictor.load(find_bundle(run_id, there.uri, there.directory)).predict(image)
+    assert np.array_equal(mask, image[..., 0] // 255)
+    rule = Rule(metric="test_dice", direction="higher", threshold=0.5)
+    gate = Gate(rules=[rule], not_worse_than_champion=None, allowed_findings=False)
+    assert promote(there, there.run(run_id), "cells", gate).passed
+    champion = resolve_bundle("models:/cells@champion", there.uri, there.directory)
+    assert champion.run is not None
+    assert (champion.run.info.run_id, read_bundle(champion.folder).threshold) == (run_id, 0.5)
+    # A name and its aliases are of one store.
+    assert not here.client.search_registered_models()
 
 
 def test_a_run_under_way_arrives_as_killed(tmp_path: Path) -> None:

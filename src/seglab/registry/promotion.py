@@ -25,7 +25,7 @@ from seglab.inference.bundle import Bundle, read_bundle
 from seglab.registry.gate import Check, Contender, Gate, check
 from seglab.registry.model_card import model_card
 from seglab.tracking import operations
-from seglab.tracking.bundles import resolve_bundle, run_file
+from seglab.tracking.bundles import latest_model, resolve_bundle, run_file
 from seglab.tracking.client import MlflowException, first_line
 from seglab.tracking.locks import waited_for
 from seglab.tracking.store import Store
@@ -98,7 +98,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "") 
                 with tempfile.TemporaryDirectory(prefix="card") as place:
                     text = _write_card(store, run, name, bundle, checks, Path(place))
                     version = _register(store, run, name)
-                    store.client.log_model_artifacts(_model_id(run), place)
+                    store.client.log_model_artifacts(latest_model(store, run).model_id, place)
                 store.client.update_model_version(name, version, text[:_DESCRIPTION_LENGTH])
                 if before is not None and before != version:
                     store.client.set_registered_model_alias(name, PREVIOUS, before)
@@ -204,15 +204,15 @@ def _same_classes(store: Store, bundle: Bundle, champion: Run) -> Check:
 
 def _register(store: Store, run: Run, name: str) -> str:
     """The version of the run's model under `name`, made when there is none yet."""
-    client, model_id = store.client, _model_id(run)
+    client, model = store.client, latest_model(store, run)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    same = [each for each in client.search_model_versions(f"name = '{name}'") if each.run_id == run.info.run_id]
+    same = [each for each in client.search_model_versions(f"name = '{name}'") if each.model_id == model.model_id]
     if same:
         return str(same[0].version)
     # Its place, not models:/<id>, which MLflow would look for in another store: that of its global setting.
-    place = client.get_logged_model(model_id).artifact_location
-    return str(client.create_model_version(name, place, run.info.run_id, model_id=model_id).version)
+    place = model.artifact_location
+    return str(client.create_model_version(name, place, run.info.run_id, model_id=model.model_id).version)
 
 
 def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], folder: Path) -> str:
@@ -243,12 +243,6 @@ def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[
     )
     (folder / CARD).write_text(text, encoding="utf-8")
     return text
-
-
-def _model_id(run: Run) -> str:
-    """Id of the run's model; `resolve_bundle` has refused a run without one."""
-    assert run.outputs is not None
-    return str(run.outputs.model_outputs[-1].model_id)
 
 
 def _note(store: Store, **facts: Any) -> None:

@@ -3,7 +3,10 @@
 <folder>/archive.json               what it is and which runs it holds
 <folder>/<run id>/run.json          name, status, times, params, tags, data sets, every value of every metric
 <folder>/<run id>/artifacts/        pictures, tables, config
-<folder>/<run id>/model/            the bundle as an MLflow model, where the run has one
+<folder>/<run id>/model/            the bundle as an MLflow model, the latest where the run has several
+
+Registered names and their aliases stay where they are: another store has champions of its own, and an imported run
+passes its gate there (`scripts/promote.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from seglab.errors import TrackingError
 from seglab.tracking import operations
-from seglab.tracking.bundles import bring
+from seglab.tracking.bundles import bring, latest_model
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
@@ -120,10 +123,8 @@ def _write_run(store: Store, run: Run, place: Path) -> None:
     client = store.client
     place.mkdir(parents=True)
     _copy(store, run.info.artifact_uri, place / "artifacts", run)
-    models = run.outputs.model_outputs if run.outputs else []
-    if models:
-        location = client.get_logged_model(models[0].model_id).artifact_location
-        _copy(store, location, place / "model", run)
+    if run.outputs and run.outputs.model_outputs:
+        _copy(store, latest_model(store, run).artifact_location, place / "model", run)
     history = {
         name: [[point.step, point.timestamp, point.value] for point in client.get_metric_history(run.info.run_id, name)]
         for name in run.data.metrics

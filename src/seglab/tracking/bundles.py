@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from mlflow.entities import Run
+from mlflow.entities import LoggedModel, Run
 
 from seglab.errors import TrackingError, nearest
 from seglab.tracking.client import MlflowException, first_line, mlflow
@@ -61,8 +61,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
     store = open_store(uri, directory)
     run_id, model_id = _registered(store, word) if word.startswith(REGISTERED) else (word, None)
     run = store.run(run_id)
-    recorded = [output.model_id for output in (run.outputs.model_outputs if run.outputs else [])]
-    if not recorded and model_id is None:
+    if model_id is None and not (run.outputs and run.outputs.model_outputs):
         raise TrackingError(
             "the run has no model bundle",
             where=f"run {run_id} ({run.info.run_name})",
@@ -71,14 +70,25 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             remedy="resume it (train.py resume=<id>), or choose another; make ui shows them",
         )
     try:
-        location = store.client.get_logged_model(model_id or recorded[-1]).artifact_location
-        folder = bring(store, location)
+        model = store.client.get_logged_model(model_id) if model_id else latest_model(store, run)
+        folder = bring(store, model.artifact_location)
     except (MlflowException, OSError) as error:
         raise _gone(store, run, str(error)) from error
     card = next(folder.rglob(_CARD_FILE), None)
     if card is None:
         raise _gone(store, run, f"no {_CARD_FILE} in {folder}")
     return FoundBundle(card.parent, run, store)
+
+
+def latest_model(store: Store, run: Run) -> LoggedModel:
+    """The model that the run recorded last, of at least one; MLflow lists them in the order of their random ids.
+
+    Raises:
+        MlflowException: the store does not know one of them.
+    """
+    assert run.outputs is not None
+    models = [store.client.get_logged_model(output.model_id) for output in run.outputs.model_outputs]
+    return max(models, key=lambda model: model.creation_timestamp)
 
 
 def run_file(store: Store, run: Run, path: str) -> Path:
