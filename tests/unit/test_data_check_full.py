@@ -14,6 +14,7 @@ import hydra
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 
 from seglab.command import CONF
 from seglab.config import load_config
@@ -87,10 +88,30 @@ def test_every_failure_is_collected_and_not_the_first(tmp_path):
     assert len(checked.report.errors) == 7
 
 
-def test_a_source_that_cannot_be_built_is_a_row(tmp_path):
-    # The first image says how many channels there are.
+@pytest.mark.parametrize("damaged", ["image", "mask", "pages"])
+def test_a_damaged_tiff_hides_no_other_failure(tmp_path, damaged):
+    """Nor does the first image, which says how many channels there are."""
     root = folder(tmp_path)
-    (root / "images/c0.png").write_bytes((root / "images/c0.png").read_bytes()[:200])
+    (root / "images/c0.png").write_bytes(b"")
+    (root / "masks/c4.png").write_bytes(b"")
+    for name, pages in (("images", 3), ("masks", 2 if damaged == "pages" else 3)):
+        (root / name / "c2.png").unlink()
+        tifffile.imwrite(root / name / "c2.tif", np.zeros((pages, 32, 40), np.uint8), photometric="minisblack")
+    if damaged != "pages":
+        file = root / f"{damaged}s" / "c2.tif"
+        file.write_bytes(file.read_bytes()[:100])
+    checked = check(root)
+    expected = "size-mismatch" if damaged == "pages" else "unreadable-file"
+    assert rows(checked) == {("unreadable-file", "c0.png"), ("unreadable-file", "c4.png"), (expected, "c2.tif")}
+    (row,) = [finding for finding in checked.report.findings if "c2" in finding.where]
+    assert Path(row.where).parent.name == ("images" if damaged == "image" else "masks")
+    assert sorted(checked.facts) == ["c1", "c3", "c5", "c6", "c7"]
+
+
+def test_a_source_that_cannot_be_built_is_a_row(tmp_path):
+    root = folder(tmp_path)
+    for file in (root / "images").iterdir():
+        file.write_bytes(b"")
     checked = check(root)
     assert rows(checked) == {("unreadable-file", "c0.png")}
     assert checked.source is None

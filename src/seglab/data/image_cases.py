@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,13 @@ class ImageCases:
         classes: what the values of a mask mean.
         split: case ids by split name, when the data set brings a split.
         pages: of a case that is one page of a file with several, which one, from 0.
+        uncounted: cases of files that do not tell, or not alike, how many pages they have.
+
+    The first image that can be read says how many channels there are.
 
     Raises:
-        DataError: no case, two of one id; on reading, an unreadable file, sizes or channels that differ, an undeclared
-            mask value. Each names the file.
+        DataError: two cases of one id, no image that can be read; on reading, an unreadable file, pages, sizes or
+            channels that differ, an undeclared mask value. Each names the file.
     """
 
     def __init__(
@@ -40,15 +43,29 @@ class ImageCases:
         *,
         split: Mapping[str, Sequence[str]] | None = None,
         pages: Mapping[str, int] | None = None,
+        uncounted: Collection[str] = (),
     ):
         self.name, self.split = name, split
         self.cases = sorted(cases, key=lambda case: natural_key(case.id))
         _refuse_same_ids(self.cases)
-        self._labels, self._pages = classes.label_map, dict(pages or {})
-        self.task = classes.task(rank=2, channels=self._image(self.cases[0]).shape[-1])
+        self._labels, self._pages, self._uncounted = classes.label_map, dict(pages or {}), frozenset(uncounted)
+        self._first, channels = self._first_readable()
+        self.task = classes.task(rank=2, channels=channels)
 
     def _image(self, case: Case) -> np.ndarray:
+        if case.id in self._uncounted and case.label is not None:
+            _pages_of(Path(case.image[0]), Path(case.label))
         return read_image_file(case.image[0], page=self._pages.get(case.id))
+
+    def _first_readable(self) -> tuple[str, int]:
+        """Its file and channels; what is wrong with those before it is told when they are read."""
+        refused: list[DataError] = []
+        for case in self.cases:
+            try:
+                return case.image[0], self._image(case).shape[-1]
+            except DataError as error:
+                refused.append(error)
+        raise refused[0]
 
     def read_image(self, case: Case) -> Sample:
         """The image alone."""
@@ -59,7 +76,7 @@ class ImageCases:
                 finding="channel-mismatch",
                 where=case.image[0],
                 found=f"{image.shape[-1]} channels",
-                expected=f"{self.task.channels}, as the first image {self.cases[0].image[0]}",
+                expected=f"{self.task.channels}, as the first image {self._first}",
                 remedy="convert the images to one kind, such as all grey or all RGB",
             )
         return Sample(image, None, (1.0, 1.0))
@@ -99,31 +116,43 @@ class ImageCases:
 
 def expand_pages(
     pairs: Mapping[str, tuple[Path, Path]],
-) -> tuple[dict[str, tuple[Path, Path]], dict[str, int]]:
+) -> tuple[dict[str, tuple[Path, Path]], dict[str, int], list[str]]:
     """Cases of the pages of TIFF files, `<id>#1`, `<id>#2`, where image and mask have several.
 
     Args:
         pairs: image and mask file by case id.
 
     Returns:
-        The pairs with a case for each page, and which page, from 0, each of these cases is.
+        The pairs with a case for each page, which page, from 0, each of these cases is, and those cases that are left
+        as they are because their files do not tell, or not alike, how many pages they have: reading one says why.
     """
     files: dict[str, tuple[Path, Path]] = {}
     page_of: dict[str, int] = {}
+    uncounted: list[str] = []
     for case_id, (image, mask) in pairs.items():
-        pages, mask_pages = count_pages(image), count_pages(mask)
-        if pages != mask_pages:
-            raise DataError(
-                "a mask with another number of pages than its image",
-                where=str(mask),
-                found=f"{mask_pages} pages",
-                expected=f"{pages}, as {image}",
-                remedy="export the mask with a page for each page of the image",
-            )
+        try:
+            pages = _pages_of(image, mask)
+        except DataError:
+            pages = 1
+            uncounted.append(case_id)
         numbered = {f"{case_id}#{page + 1}": page for page in range(pages)} if pages > 1 else {}
         files |= dict.fromkeys(numbered or (case_id,), (image, mask))
         page_of |= numbered
-    return files, page_of
+    return files, page_of, uncounted
+
+
+def _pages_of(image: Path, mask: Path) -> int:
+    pages, mask_pages = count_pages(image), count_pages(mask)
+    if pages != mask_pages:
+        raise DataError(
+            "a mask with another number of pages than its image",
+            finding="size-mismatch",
+            where=str(mask),
+            found=f"{mask_pages} pages",
+            expected=f"{pages}, as {image}",
+            remedy="export the mask with a page for each page of the image",
+        )
+    return pages
 
 
 def _refuse_same_ids(cases: Sequence[Case]) -> None:

@@ -30,8 +30,8 @@ class ImageFolder(ImageCases):
             them each file is a group, and so are all of its pages.
 
     Raises:
-        DataError: a missing folder, no images, a partner that is missing, two files of one name, a mask with another
-            number of pages; on reading, as `ImageCases`.
+        DataError: a missing folder, no images, a partner that is missing, two files of one name; on reading, as
+            `ImageCases`.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class ImageFolder(ImageCases):
         image_files = files_in(Path(root), images, "data.images", IMAGE_ENDINGS)
         mask_files = files_in(Path(root), masks, "data.masks", IMAGE_ENDINGS)
         check_partners(image_files, mask_files)
-        files, pages = expand_pages({stem: (image_files[stem], mask_files[stem]) for stem in image_files})
+        files, pages, uncounted = expand_pages({stem: (image_files[stem], mask_files[stem]) for stem in image_files})
         if pages and group_pattern is None:
             group_pattern = FILE_OF_PAGE
         groups = assign_groups(list(files), pattern=group_pattern, block_size=block_size)
         cases = [Case(i, (str(image),), str(mask), groups[i]) for i, (image, mask) in files.items()]
-        super().__init__(Path(root).name or "image_folder", cases, classes, pages=pages)
+        super().__init__(Path(root).name or "image_folder", cases, classes, pages=pages, uncounted=uncounted)

@@ -69,7 +69,7 @@ class Csv(ImageCases):
             columns = [image_column, mask_column, *([group_column] if group_column else [])]
             rows += _read_table(table, columns, split, split_column)
         by_id = _by_id(rows)
-        files, pages = expand_pages({case_id: (row.image, row.mask) for case_id, row in by_id.items()})
+        files, pages, uncounted = expand_pages({case_id: (row.image, row.mask) for case_id, row in by_id.items()})
         row_of = {i: by_id[i.rpartition("#")[0] if i in pages else i] for i in files}
         if group_column is None:
             groups = assign_groups(list(files), pattern=FILE_OF_PAGE if pages and not group_pattern else group_pattern)
@@ -81,6 +81,7 @@ class Csv(ImageCases):
             classes,
             split=_split(row_of),
             pages=pages,
+            uncounted=uncounted,
         )
 
 
