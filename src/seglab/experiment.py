@@ -151,18 +151,22 @@ def _batches(config: Config, material: Material) -> dict[str, Any]:
 
 def _announce(config: Config, material: Material, tracker: Tracker, model: keras.Model, precision: str) -> None:
     """Say what is about to happen, before the first epoch."""
+    from seglab.data.check.findings import FILES_IN_MESSAGE
+    from seglab.data.class_table import class_table
+
     task, split = material.task, material.split
-    shares = ", ".join(f"{n} {f:.1%}" for n, f in zip(task.class_names, task.class_frequencies or (), strict=True))
     rows = {
         "run": f"{config.run_name}  {tracker.run_id}",
         "data": f"{config.data.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test",
-        "classes": f"{shares} of the training {'pixels' if task.rank == 2 else 'voxels'}",
         "data check": material.report.summary(),
         "model": f"{config.model.name}, {model.count_params():,} parameters, input {config.data_card.size}",
         "precision": precision,
     }
     for key, value in rows.items():
         console.print(f"{key:<10} {value}", markup=False)
+    console.print(class_table([material.facts[case_id] for case_id in split.train], task))
+    if material.report.findings:
+        console.print(material.report.table(FILES_IN_MESSAGE))
 
 
 def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model) -> None:

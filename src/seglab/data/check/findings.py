@@ -17,7 +17,7 @@ from seglab.errors import ConfigError, DataError, nearest
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
-_FILES_IN_MESSAGE = 5  # named in a row of the message that stops a training
+FILES_IN_MESSAGE = 5  # named in a row of what a training says
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,9 @@ class Report:
         ]
         return ", ".join(said) or "nothing found"
 
-    def table(self) -> Table:
-        """A table for the terminal, which names every file."""
-        return _table(self.findings, self.allowed)
+    def table(self, files: int | None = None) -> Table:
+        """A table for the terminal, which names every file, or `files` of each row."""
+        return _table(self.findings, self.allowed, files)
 
     def raise_unless_allowed(self) -> None:
         """Stop when there is an error that was not let through; raises `DataError` with the table."""
@@ -156,7 +156,7 @@ class Report:
         raise DataError(
             f"the data check found {len(self.errors)} error{'s' if len(self.errors) > 1 else ''}",
             where="data",
-            found="\n" + _as_text(_table(self.errors, (), _FILES_IN_MESSAGE)),
+            found="\n" + _as_text(_table(self.errors, (), FILES_IN_MESSAGE)),
             remedy=remedy,
         )
 
