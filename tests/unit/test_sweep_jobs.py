@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from seglab.command import CONF, JOB_VARIABLE, _in_hydra
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError
+from seglab.reproducibility import threads_environment
 from seglab.sweeping import executor as executors
 from seglab.sweeping import identity as identities
 from seglab.sweeping.executor import Command, LocalExecutor
@@ -205,10 +206,23 @@ def test_the_memory_of_a_container_is_its_limit(tmp_path: Path) -> None:
 
 def test_cores_are_shared_between_jobs() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert LocalExecutor(1)._threads() is None
-    assert LocalExecutor(2)._threads() == max(1, cores // 2)
-    assert LocalExecutor(4 * cores)._threads() == 1
-    assert LocalExecutor(2, threads=7)._threads() == 7
+    assert LocalExecutor(1).threads == cores
+    assert LocalExecutor(2).threads == max(1, cores // 2)
+    assert LocalExecutor(4 * cores).threads == 1
+    assert LocalExecutor(2, threads=7).threads == 7
+
+
+@pytest.mark.parametrize(("jobs", "threads", "expected"), [(2, 3, "3"), (4096, None, "1"), (1, None, "as before")])
+def test_a_job_is_started_with_its_share_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int, threads: int | None, expected: str
+) -> None:
+    names = list(threads_environment(1))
+    for name in names:
+        monkeypatch.setenv(name, "as before")
+    words = [sys.executable, "-c", f"import os; print(*(os.environ[name] for name in {names}), sep=',')"]
+    process = LocalExecutor(jobs, threads).start(Command(words, {}, tmp_path / "log", 2, "job", "identity"))
+    process.stop()
+    assert (tmp_path / "log").read_text().strip().split(",") == [expected] * len(names)
 
 
 @pytest.mark.parametrize("value", [0, -1, "two", True])

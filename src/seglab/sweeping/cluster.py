@@ -131,12 +131,15 @@ class SlurmExecutor:
     """
 
     local = False
+    name = "slurm"
 
     def __init__(self, directory: Path, jobs: int, parameters: Mapping[str, Any]):
         import submitit
 
-        check_positive(jobs=jobs, **{name: parameters[name] for name in ("mem_gb", "timeout_min", "cpus_per_task")})
-        self.jobs, self._directory, self._queue = jobs, directory.resolve(), Queue()
+        asked = {name: parameters[name] for name in ("mem_gb", "timeout_min", "cpus_per_task")}
+        check_positive("launcher", jobs=jobs, **asked)
+        self.jobs, self.threads = jobs, int(parameters["cpus_per_task"])
+        self._directory, self._queue = directory.resolve(), Queue()
         try:
             self._executor = submitit.AutoExecutor(folder=self._directory / "submitit", cluster="slurm")
         except RuntimeError as error:

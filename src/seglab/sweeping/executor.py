@@ -68,10 +68,25 @@ class Running(Protocol):
 
 
 class Executor(Protocol):
-    """Starts processes."""
+    """Starts processes.
+
+    Attributes:
+        local: True when they run on this machine.
+        jobs: at most so many at once.
+    """
 
     local: bool
     jobs: int
+
+    @property
+    def name(self) -> str:
+        """What its option of `launcher=` is called."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads each process has."""
+        ...
 
     def room(self, running: Sequence[Running]) -> bool:
         """True when one more may start beside those."""
@@ -155,11 +170,19 @@ class LocalExecutor:
     local = True
 
     def __init__(self, jobs: int, threads: int | None = None):
-        check_positive(jobs=jobs, threads=1 if threads is None else threads)
-        self.jobs, self.threads = jobs, threads
+        check_positive("launcher", jobs=jobs, threads=1 if threads is None else threads)
+        self.jobs, self._given = jobs, threads
         self._first: LocalProcess | None = None
         self._peak = 0
         self._told = False
+
+    @property
+    def name(self) -> str:
+        return "in_order" if self.jobs == 1 else "local"
+
+    @property
+    def threads(self) -> int:
+        return self._share() or len(os.sched_getaffinity(0))
 
     def room(self, running: Sequence[Running]) -> bool:
         if not running:
@@ -189,25 +212,25 @@ class LocalExecutor:
         return ""  # who works on this machine holds the job's lock
 
     def start(self, command: Command) -> LocalProcess:
-        variables = {**threads_environment(self._threads()), **command.environment}
+        variables = {**threads_environment(self._share()), **command.environment}
         process = LocalProcess(replace(command, environment=variables))
         self._first = self._first or process
         return process
 
-    def _threads(self) -> int | None:
-        if self.threads is not None or self.jobs == 1:
-            return self.threads
+    def _share(self) -> int | None:
+        if self._given is not None or self.jobs == 1:
+            return self._given
         return max(1, len(os.sched_getaffinity(0)) // self.jobs)
 
 
-def check_positive(**settings: float) -> None:
-    """Refuse settings of the launcher that are not above zero; raises `ConfigError`."""
+def check_positive(group: str, **settings: float) -> None:
+    """Refuse settings of a group that are not above zero; raises `ConfigError`."""
     for name, value in settings.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise ConfigError(
                 "a value that is not allowed",
-                where=f"launcher.{name}",
+                where=f"{group}.{name}",
                 found=repr(value),
                 expected="a number above 0",
-                remedy=f"launcher.{name}=1",
+                remedy=f"{group}.{name}=1",
             )

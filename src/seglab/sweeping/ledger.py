@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 IDENTITY_TAG = "job_identity"
 OBJECTIVE_TAG = "objective"
-PARENT_TAG = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from seglab.errors import TrackingError
 from seglab.schema import TrackingSettings
+from seglab.sweeping.executor import Executor
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.tracking import operations
 from seglab.tracking.heartbeat import Heartbeat, beat, identity
@@ -47,6 +48,7 @@ class ParentRun:
         self.directory = store.directory / "sweeps" / self.sweep_id
         self.run_id = ""
         self._outcomes: Sequence[Outcome] = ()
+        self._launcher: dict[str, str] = {}
 
     def __enter__(self) -> ParentRun:
         self.store.check_writable()
@@ -75,29 +77,23 @@ class ParentRun:
         self._heartbeat.start()
         return self
 
-    def announce(self, jobs: Sequence[Job], total: int) -> None:
+    def announce(self, jobs: Sequence[Job | Outcome], total: int) -> None:
         """Keep the list of jobs known so far and their number in all with the run, so that others see what is left."""
         self.store.client.set_tag(self.run_id, TOTAL_TAG, str(total))
-        self._write([{"job": job.number, "overrides": list(job.overrides), "identity": job.identity} for job in jobs])
+        self._write([_entry(one) for one in jobs])
 
-    def record(self, outcomes: Sequence[Outcome]) -> None:
+    def record(self, jobs: Sequence[Job | Outcome]) -> None:
         """Keep what became of the jobs; a sweep with a failed job is a failed run."""
-        self._outcomes = outcomes
-        self._write(
-            [
-                {
-                    "job": outcome.job.number,
-                    "overrides": list(outcome.job.overrides),
-                    "identity": outcome.job.identity,
-                    "status": outcome.status,
-                    "run_id": outcome.run_id,
-                    "objective": repr(outcome.objective),
-                    "reason": outcome.reason,
-                    "seconds": round(outcome.seconds, 1),
-                }
-                for outcome in outcomes
-            ]
-        )
+        self._outcomes = [one for one in jobs if isinstance(one, Outcome)]
+        self._write([_entry(one) for one in jobs])
+
+    def tell_launcher(self, executor: Executor, total: int) -> None:
+        """Keep how the jobs run, which their times depend on; said when one of them starts."""
+        jobs = min(executor.jobs, total)
+        tags = {"launcher": executor.name, "launcher_jobs": str(jobs), "launcher_threads": str(executor.threads)}
+        if tags != self._launcher:
+            operations.set_tags(self.store.client, self.run_id, tags)
+            self._launcher = tags
 
     def tags_of(self, job: Job) -> dict[str, str]:
         """What the run of a job says about its sweep."""
@@ -127,6 +123,15 @@ class ParentRun:
 
     def _write(self, jobs: Sequence[Mapping[str, Any]]) -> None:
         self.store.client.log_text(self.run_id, json.dumps(list(jobs), indent=1), JOBS_FILE)
+
+
+def _entry(one: Job | Outcome) -> dict[str, Any]:
+    job = one.job if isinstance(one, Outcome) else one
+    entry = {"job": job.number, "overrides": list(job.overrides), "identity": job.identity}
+    if isinstance(one, Outcome):
+        entry |= {"status": one.status, "run_id": one.run_id, "objective": repr(one.objective)}
+        entry |= {"reason": one.reason, "seconds": round(one.seconds, 1)}
+    return entry
 
 
 def locked(path: Path) -> int | None:

@@ -6,11 +6,10 @@ import json
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from seglab.command import JOB_VARIABLE, ROOT
 from seglab.sweeping.executor import Command, Executor, Running
@@ -25,8 +24,24 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _POLL_OTHERS_SECONDS = 2.0
 _WATCH_SECONDS = 1.0
-# A metric, and what decides from its (epoch, value) pairs whether a job is to end.
-Watch = tuple[str, Callable[[Job, Sequence[tuple[int, float]]], bool]]
+
+
+class Watcher(Protocol):
+    """Looks on while jobs run.
+
+    Attributes:
+        monitor: the metric that it judges them by.
+    """
+
+    monitor: str
+
+    def hopeless(self, job: Job, values: Sequence[tuple[int, float]]) -> bool:
+        """Decide from the (epoch, value) pairs of the metric whether a job is told to stop."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """Learn what became of a job. Not called for one that is stopped with the sweep."""
+        ...
 
 
 @dataclass
@@ -49,55 +64,62 @@ class JobRunner:
         ledger: knows where each job stands.
         parent: the run of the sweep.
         executor: starts processes.
-        total: how many jobs there are, for messages.
+        total: how many jobs there are.
+        watcher: looks on, None when nobody does.
     """
 
-    def __init__(self, ledger: Ledger, parent: ParentRun, executor: Executor, total: int):
+    def __init__(
+        self, ledger: Ledger, parent: ParentRun, executor: Executor, total: int, watcher: Watcher | None = None
+    ):
         self.ledger, self.parent, self.executor, self.total = ledger, parent, executor, total
+        self._watcher = watcher
         self._active: list[_Active] = []
         self._elsewhere: list[Job] = []
+        self._twins: list[Job] = []
         self._done: dict[int, Outcome] = {}
         self._said: set[int] = set()
 
-    def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> list[Outcome]:
+    def run(self, jobs: Iterable[Job]) -> None:
         """Returns when each job is done, failed, or was done before. An interruption stops the jobs first.
 
-        A job that another process works on is left alone, and its end is waited for. One that `watch` gives up is
-        told to stop.
+        A job is taken from `jobs` when there is room for it. One that another process works on is left alone, and its
+        end is waited for. Those with one identity share a run.
         """
-        first: dict[str, Job] = {}
-        for job in jobs:
-            if job.identity is None:
-                self._end(Outcome(job, "failed", reason=job.problem))
-            else:
-                first.setdefault(job.identity, job)
-        waiting = deque(first.values())
+        source = iter(jobs)
         try:
-            while waiting or self._active or self._elsewhere:
+            while True:
                 self._collect()
-                while waiting and self.executor.room([active.process for active in self._active]):
-                    self._begin(waiting.popleft())
-                if self._elsewhere and not waiting and not self._active:
-                    time.sleep(_POLL_OTHERS_SECONDS)
-                    waiting.extend(self._elsewhere)
-                    self._elsewhere.clear()
-                elif self._active:
+                while self.executor.room([active.process for active in self._active]):
+                    job = next(source, None)
+                    if job is None:
+                        break
+                    self._take(job)
+                if self._active:
                     time.sleep(_POLL_SECONDS)
-                if watch is not None:
-                    self._watch(*watch)
+                elif self._elsewhere:
+                    time.sleep(_POLL_OTHERS_SECONDS)
+                    source, self._elsewhere = iter(self._elsewhere), []
+                else:
+                    return
+                self._watch()
         except BaseException:
-            self._stop(waiting)
+            self._stop()
             raise
-        return self.outcomes(jobs)
 
     def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """What became of the jobs so far; those with one identity share a run."""
-        by_identity = {outcome.job.identity: outcome for outcome in self._done.values() if outcome.job.identity}
-        ended = []
-        for job in jobs:
-            outcome = self._done.get(job.number) or by_identity.get(job.identity or "")
-            ended.append(replace(outcome, job=job) if outcome else Outcome(job, "stopped", reason="not started"))
-        return ended
+        """What became of the jobs so far."""
+        return [self._done.get(job.number) or Outcome(job, "stopped", reason="not started") for job in jobs]
+
+    def _take(self, job: Job) -> None:
+        same = [outcome for outcome in self._done.values() if outcome.job.identity == job.identity]
+        if job.identity is None:
+            self._end(Outcome(job, "failed", reason=job.problem))
+        elif same:
+            self._end(replace(same[0], job=job))
+        elif job.identity in {other.identity for other in [*self._elsewhere, *(one.job for one in self._active)]}:
+            self._twins.append(job)
+        else:
+            self._begin(job)
 
     def _begin(self, job: Job) -> None:
         assert job.identity is not None
@@ -127,6 +149,7 @@ class JobRunner:
         environment = {JOB_VARIABLE: json.dumps(said)}
         name = f"{self.parent.study}-{job.number}"
         process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
+        self.parent.tell_launcher(self.executor, self.total)
         self._active.append(_Active(job, process, log, start, lock, time.monotonic()))
         how = f"resumed  {resumed}" if resumed else "started"
         self._say(job, f"{how}  log {os.path.relpath(log)}")
@@ -147,7 +170,9 @@ class JobRunner:
                 self._active.remove(active)
                 self._end(self._outcome(active))
 
-    def _watch(self, metric: str, hopeless: Callable[[Job, Sequence[tuple[int, float]]], bool]) -> None:
+    def _watch(self) -> None:
+        if self._watcher is None:
+            return
         for active in self._active:
             if active.pruned or time.monotonic() - active.watched < _WATCH_SECONDS:
                 continue
@@ -157,7 +182,7 @@ class JobRunner:
                 active.run_id = run.info.run_id if run is not None and run.info.status == "RUNNING" else ""
             if not active.run_id:
                 continue
-            if hopeless(active.job, self.ledger.values(active.run_id, metric)):
+            if self._watcher.hopeless(active.job, self.ledger.values(active.run_id, self._watcher.monitor)):
                 active.pruned = True
                 active.process.interrupt()
 
@@ -178,7 +203,7 @@ class JobRunner:
             reason = reason_of(standing.run)
         return Outcome(job, "failed", standing.run.info.run_id, reason=reason, seconds=seconds)
 
-    def _stop(self, waiting: Sequence[Job]) -> None:
+    def _stop(self) -> None:
         if self._active:
             console.print(f"stopping   {len(self._active)} jobs, which save what they have")
         for active in self._active:
@@ -199,6 +224,12 @@ class JobRunner:
             "skipped": f"finished before, objective {outcome.objective:.4f}  {outcome.run_id}",
         }.get(outcome.status, f"{outcome.status}: {outcome.reason.splitlines()[0] if outcome.reason else ''}")
         self._say(outcome.job, said)
+        if self._watcher is not None:
+            self._watcher.ended(outcome)
+        twins = [job for job in self._twins if job.identity == outcome.job.identity]
+        self._twins = [job for job in self._twins if job not in twins]
+        for twin in twins:
+            self._end(replace(outcome, job=twin))
 
     def _say(self, job: Job, words: str) -> None:
         console.print(f"job {job.number + 1}/{self.total}  {job.label}  {words}", markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,7 @@ from seglab.errors import ConfigError, TrackingError
 from seglab.experiment import RUNS
 from seglab.reproducibility import redacted
 from seglab.sweeping.executor import Executor, check_positive
-from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.jobs import Job, Outcome, Status
 from seglab.sweeping.launchers import Presence, held, living
 from seglab.sweeping.preparing import Preparation
 from seglab.sweeping.space import Space
@@ -31,7 +31,14 @@ from seglab.training.stopping import lower_is_better
 if TYPE_CHECKING:
     from seglab.tracking.store import Store
 
-_CUT_OFF = "cut_off"
+# Attributes of a trial: which one it tries again, and the identity of its job.
+_AGAIN = "cut_off"
+_IDENTITY = "identity"
+_STATUS: dict[TrialState, Status] = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class SearchSettings:
         study_name: of Optuna's study; None takes the chosen experiment's name, or `search`.
         storage: address of Optuna's storage: `sqlite:///mlruns/search.db`, `postgresql://…`.
         trials: how many there are to be in all, those of former launches included.
+        at_once: so many run at a time, or as many as the launcher runs at once when that is fewer.
         seed: of the sampler.
         startup_trials: drawn at random and never pruned.
         warmup_epochs: no trial is pruned before so many epochs.
@@ -50,6 +58,7 @@ class SearchSettings:
     study_name: str | None
     storage: str
     trials: int
+    at_once: int
     seed: int
     startup_trials: int
     warmup_epochs: int
@@ -61,7 +70,7 @@ class Search:
     Args:
         config: the composed config of the sweep.
         context: Hydra's.
-        executor: starts processes; so many trials are drawn at a time as it runs at once.
+        executor: starts processes.
         settings: how to search.
         overrides: what was said.
     """
@@ -74,13 +83,16 @@ class Search:
         settings: SearchSettings,
         overrides: Sequence[Override],
     ):
-        check_positive(trials=settings.trials)
+        check_positive("search", trials=settings.trials, at_once=settings.at_once)
+        executor.jobs = min(executor.jobs, settings.at_once)
         self.executor, self.settings, self.monitor = executor, settings, str(config.trainer.monitor)
         self.space = Space.of(overrides)
         self._preparation = Preparation(config, context)
         self.name = settings.study_name or self._preparation.study or "search"
         self.study = self._open_study()
-        self._outcomes: dict[int, Outcome] = {}
+        self._jobs: list[Job] = []  # of this launch
+        self._under_way: dict[int, Trial] = {}
+        self._reported: set[tuple[int, int]] = set()
 
     def run(self) -> float:
         """Search until there are enough trials; returns the best objective.
@@ -99,97 +111,133 @@ class Search:
         digest = digest_values({"search": self.name, "storage": redacted(self.settings.storage)})
         with (
             sigterm_raises(),
-            ParentRun(store, tracking, digest, self.name) as parent,
+            ParentRun(store, tracking, digest, self.name) as self._parent,
             Presence(self.study, tracking.heartbeat_seconds) as self._presence,
         ):
             self._take_up()
-            done = len(self._counted())
+            trials, done = self.settings.trials, len(self._counted())
             console.print(
-                f"search     {self.name}, {done} of {self.settings.trials} trials done, parent run {parent.run_id}",
+                f"search     {self.name}, {done} of {trials} trials done, {self.executor.jobs} at once, "
+                f"parent run {self._parent.run_id}",
                 markup=False,
             )
-            runner = JobRunner(Ledger(store), parent, self.executor, self.settings.trials)
+            self._runner = JobRunner(Ledger(store), self._parent, self.executor, trials, watcher=self)
+            self._announce()
             try:
-                while (left := self.settings.trials - len(self._counted()) - len(self._elsewhere())) > 0:
-                    self._batch(runner, min(left, self.executor.jobs))
-                    parent.announce([outcome.job for outcome in self._outcomes.values()], self.settings.trials)
+                while self._left() > 0:
+                    self._runner.run(self._draws())
             finally:
-                outcomes = list(self._outcomes.values())
-                parent.record(outcomes)
+                self._parent.record(self._known())
+                outcomes = self._runner.outcomes(self._jobs)
                 console.print(table(outcomes, f"{self.name}: trials of this launch"))
                 self._tell_best()
-        failed = [outcome for outcome in self._outcomes.values() if not outcome.good]
+        failed = [outcome for outcome in outcomes if not outcome.good]
         if failed:
             told = "\n".join(f"  job {one.job.number + 1} ({one.job.label}): {one.reason}" for one in failed)
-            raise SweepFailed(f"{len(failed)} of {len(self._outcomes)} trials failed\n{told}")
+            raise SweepFailed(
+                f"{len(failed)} of {len(outcomes)} trials failed; launch the search again to try them\n{told}"
+            )
         return self.study.best_value if self._complete() else float("nan")
 
-    def _batch(self, runner: Any, count: int) -> None:
-        trials = {trial.number: trial for trial in (self._ask() for _ in range(count))}
-        jobs = [self._job(trial) for trial in trials.values()]
-        reported: set[tuple[int, int]] = set()
+    def hopeless(self, job: Job, values: Sequence[tuple[int, float]]) -> bool:
+        """Tell Optuna how a trial does; True when it is worse than the median of the others."""
+        trial = self._under_way[job.number]
+        for epoch, value in values:
+            if (job.number, epoch) not in self._reported and not math.isnan(value):
+                self._reported.add((job.number, epoch))
+                trial.report(value, epoch)
+        return bool(values) and trial.should_prune()
 
-        def report(job: Job, values: Sequence[tuple[int, float]]) -> None:
-            for epoch, value in values:
-                if (job.number, epoch) not in reported and not math.isnan(value):
-                    reported.add((job.number, epoch))
-                    trials[job.number].report(value, epoch)
-
-        def hopeless(job: Job, values: Sequence[tuple[int, float]]) -> bool:
-            report(job, values)
-            return bool(values) and trials[job.number].should_prune()
-
-        try:
-            runner.run(jobs, watch=(self.monitor, hopeless))
-        finally:
-            for outcome in runner.outcomes(jobs):
-                self._outcomes[outcome.job.number] = outcome
-                if outcome.status in ("finished", "skipped"):  # its last epochs, for the median of those to come
-                    report(outcome.job, runner.ledger.values(str(outcome.run_id), self.monitor))
-                self._tell(outcome)
-
-    def _ask(self) -> Trial:
-        trial = self.study.ask()
-        self._presence.claim(trial)
-        return trial
-
-    def _job(self, trial: Trial) -> Job:
-        words = self.space.draw(trial)
-        return self._preparation.job(trial.number, words, " ".join(words[len(self.space.fixed) :]))
-
-    def _tell(self, outcome: Outcome) -> None:
-        number = outcome.job.number
-        if outcome.status == "stopped":
-            return  # taken up by the next launch
-        if outcome.status == "pruned":
-            self.study.tell(number, state=TrialState.PRUNED)
-        elif outcome.good and not math.isnan(outcome.objective):
-            self.study.tell(number, outcome.objective)
+    def ended(self, outcome: Outcome) -> None:
+        """Tell Optuna what became of a trial."""
+        if outcome.status in ("finished", "skipped"):  # its last epochs, for the median of those to come
+            self.hopeless(outcome.job, self._runner.ledger.values(str(outcome.run_id), self.monitor))
+        del self._under_way[outcome.job.number]
+        if not outcome.good:
+            self.study.tell(outcome.job.number, state=TrialState.FAIL)
+        elif outcome.status == "pruned" or math.isnan(outcome.objective):  # no objective: as bad as any
+            self.study.tell(outcome.job.number, state=TrialState.PRUNED)
         else:
-            self.study.tell(number, state=TrialState.FAIL)
+            self.study.tell(outcome.job.number, outcome.objective)
+        self._announce()
+
+    def _draws(self) -> Iterator[Job]:
+        """Draws a trial when it is asked for one, until there are enough.
+
+        Trials that run elsewhere though they are this search's own fill its places too.
+        """
+        while self._left() > 0 and len(self._under_way) < self.executor.jobs:
+            trial = self.study.ask()
+            self._presence.claim(trial)
+            words = self.space.draw(trial)
+            job = self._preparation.job(trial.number, words, self._label(words))
+            trial.set_user_attr(_IDENTITY, job.identity)
+            self._under_way[trial.number] = trial
+            self._jobs.append(job)
+            self._announce()
+            yield job
 
     def _take_up(self) -> None:
-        """Trials that a former launch left in the middle are drawn again with the values that they had."""
-        elsewhere = {trial.number for trial in self._elsewhere()}
-        for trial in self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            if trial.number in elsewhere:
+        """Trials that a former launch left in the middle, or that have failed, are drawn again with their values.
+
+        The values make the job's identity, so its run goes on.
+        """
+        running = [trial.number for trial in self._running()]
+        for trial in self._last_attempts():
+            if trial.number in running:
                 console.print(f"trial {trial.number + 1}    left alone: another launcher works on it", markup=False)
                 continue
-            self.study.tell(trial.number, state=TrialState.FAIL)
-            if set(trial.params) == set(self.space.free):
-                self.study.enqueue_trial(trial.params, user_attrs={_CUT_OFF: trial.number})
+            if trial.state == TrialState.RUNNING:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            elif trial.state != TrialState.FAIL:
+                continue
+            if self._drawn(trial):
+                self.study.enqueue_trial(trial.params, user_attrs={_AGAIN: trial.number})
 
-    def _elsewhere(self) -> list[FrozenTrial]:
-        """Trials that other launchers work on; between batches none is this one's."""
+    def _left(self) -> int:
+        return self.settings.trials - len(self._counted()) - len(self._running())
+
+    def _running(self) -> list[FrozenTrial]:
+        """Trials that this launcher or another one works on."""
         return held(self.study, self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
 
-    def _counted(self) -> list[Any]:
-        """Trials that have come to an end of their own; those that were cut off are counted when they are done."""
-        trials = self.study.get_trials(deepcopy=False)
-        again = {trial.user_attrs[_CUT_OFF] for trial in trials if _CUT_OFF in trial.user_attrs}
-        return [trial for trial in trials if trial.state.is_finished() and trial.number not in again]
+    def _counted(self) -> list[FrozenTrial]:
+        """Trials that have come to an end; one that is tried again is counted when that attempt has."""
+        return [trial for trial in self._last_attempts() if trial.state.is_finished() and self._drawn(trial)]
 
-    def _complete(self) -> list[Any]:
+    def _last_attempts(self) -> list[FrozenTrial]:
+        trials = self.study.get_trials(deepcopy=False)
+        again = {trial.user_attrs.get(_AGAIN) for trial in trials}
+        return [trial for trial in trials if trial.number not in again]
+
+    def _drawn(self, trial: FrozenTrial) -> bool:
+        """False for a trial whose launcher was killed before it had a value for each setting."""
+        return set(trial.params) == set(self.space.free)
+
+    def _announce(self) -> None:
+        known = self._known()
+        self._parent.announce(known, max(self.settings.trials, len(known)))
+
+    def _known(self) -> list[Job | Outcome]:
+        """Every trial so far: of this launch, of former ones and of others."""
+        mine = {outcome.job.number: outcome for outcome in self._runner.outcomes(self._jobs)}
+        known: list[Job | Outcome] = []
+        for trial in [*self._counted(), *self._running()]:
+            outcome = mine.get(trial.number)
+            if outcome is not None:
+                known.append(outcome.job if trial.number in self._under_way else outcome)
+                continue
+            words = self.space.words(trial.params) if self._drawn(trial) else ()
+            job = Job(trial.number, words, trial.user_attrs.get(_IDENTITY), None, label=self._label(words))
+            status = _STATUS.get(trial.state)
+            value = float("nan") if trial.value is None else trial.value
+            known.append(Outcome(job, status, objective=value) if status else job)
+        return known
+
+    def _label(self, words: Sequence[str]) -> str:
+        return " ".join(words[len(self.space.fixed) :])
+
+    def _complete(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
 
     def _tell_best(self) -> None:
@@ -233,7 +281,9 @@ class Search:
                 remedy=driver_remedy(driver) if driver else "search.storage=sqlite:///mlruns/search.db",
             ) from error
         known = {key: kind for trial in before for key, kind in trial.distributions.items()}
-        if study.direction.name.lower() != direction or (known and known != self.space.free):
+        same = all(self.space.free.get(key) == kind for key, kind in known.items())
+        complete = all(self._drawn(trial) for trial in before if trial.state == TrialState.COMPLETE)
+        if study.direction.name.lower() != direction or not (same and complete):
             raise ConfigError(
                 "a search that was begun otherwise",
                 where=f"search.study_name={self.name}",
@@ -243,7 +293,8 @@ class Search:
             )
         # A sampler that begins anew, or beside another, with the same seed would draw the same again.
         seed = int(digest_values([settings.seed, len(before), len(living(study))])[:8], 16)
+        # The constant liar takes trials under way for bad ones, so that those drawn meanwhile lie elsewhere.
         study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=settings.startup_trials, seed=seed, constant_liar=self.executor.jobs > 1
+            n_startup_trials=settings.startup_trials, seed=seed, constant_liar=True
         )
         return study

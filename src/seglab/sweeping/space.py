@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,11 @@ class Space:
 
     def draw(self, trial: Trial) -> tuple[str, ...]:
         """The overrides of one job."""
-        return (*self.fixed, *(f"{key}={self._suggest(trial, key)}" for key in self.free))
+        return self.words({key: self._suggest(trial, key) for key in self.free})
+
+    def words(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The overrides of a job that has drawn these values."""
+        return (*self.fixed, *(f"{key}={values[key]}" for key in self.free))
 
     def _suggest(self, trial: Trial, key: str) -> Any:
         kind = self.free[key]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from seglab.errors import TrackingError, nearest
-from seglab.sweeping.ledger import Ledger, reason_of
+from seglab.sweeping.ledger import Ledger, Standing, reason_of
 from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
 from seglab.tracking.bundles import run_file
 from seglab.tracking.heartbeat import alive
@@ -87,13 +87,16 @@ def _status(store: Store, parent: Run) -> SweepStatus:
     jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
     total = int(tags.get(TOTAL_TAG, 0)) - (len(told) - len(jobs))
     for job in jobs.values():
-        if job["identity"] is None:
-            counts["failed"] += 1
-            failures.append((job["job"] + 1, "", job.get("reason", "").partition("\n")[0]))
-            continue
-        standing = ledger.standing(job["identity"])
+        standing = ledger.standing(job["identity"]) if job["identity"] else Standing("absent")
         run = standing.run
-        if standing.kind in counts:
+        if run is None and job.get("run_id") is None:
+            # Without a run in this store: what the launcher has told counts.
+            if job["identity"] is None or job.get("status") == "failed":
+                counts["failed"] += 1
+                failures.append((job["job"] + 1, "", job.get("reason", "").partition("\n")[0]))
+            elif job.get("status") in counts:
+                counts[job["status"]] += 1
+        elif standing.kind in counts:
             counts[standing.kind] += 1
         elif run is not None and run.data.tags.get("pruned") == "true":
             counts["pruned"] += 1
