@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -151,16 +152,54 @@ def test_refuses_what_does_not_fit(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["image.nii"]
 
 
+def rolled(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    return nib.Nifti1Image(np.roll(np.asarray(image.dataobj), 1), image.affine, image.header)
+
+
+def moved(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    return nib.Nifti1Image(image.dataobj, image.affine + np.eye(4, k=3), image.header)
+
+
+def wider(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    image.set_data_dtype(np.int16)
+    return image
+
+
+def scaled(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Two bytes of a half each give the same value as the one of 1."""
+    half = nib.Nifti1Image(np.asarray(image.dataobj) * np.uint8(2), image.affine, image.header)
+    half.header.set_slope_inter(0.5, 0)
+    return half
+
+
+def recoded(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    image.set_sform(image.affine, code=2)
+    return image
+
+
+def unitless(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    image.header.set_xyzt_units("meter")
+    return image
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (rolled, "other values"),
+        (moved, "another affine"),
+        (wider, "type int16 in place of uint8"),
+        (scaled, "values scaled by 0.5"),
+        (recoded, "sform_code 2 in place of 4"),
+        (unitless, "xyzt_units 1 in place of 10"),
+    ],
+)
 def test_a_file_that_reads_back_differently_never_gets_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[nib.Nifti1Image], nib.Nifti1Image], found: str
 ) -> None:
     save = nib.save
-
-    def shifted(image: nib.Nifti1Image, path: Path) -> None:
-        save(nib.Nifti1Image(np.roll(np.asarray(image.dataobj), 1), image.affine, image.header), path)
-
     stored(tmp_path / "image.nii", ORIENTATIONS[5], oblique=False)
-    monkeypatch.setattr(writing.nib, "save", shifted)
-    with pytest.raises(DataError, match="reads back differently"):
+    monkeypatch.setattr(writing.nib, "save", lambda image, path: save(change(image), path))
+    with pytest.raises(DataError, match="reads back differently") as caught:
         write_mask(tmp_path / "m.nii", np.arange(60).reshape(SHAPE) % 2, like=tmp_path / "image.nii")
+    assert found in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["image.nii"]

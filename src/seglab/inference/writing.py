@@ -40,8 +40,10 @@ def write_mask(
     path = Path(path)
     stored = _stored(mask, values)
     if path.name.lower().endswith(NIFTI_ENDINGS):
-        image = _nifti(stored, like, path)
-        return _write(path, lambda partial: nib.save(image, partial), lambda partial: _check_nifti(partial, image))
+        image, original = _nifti(stored, like, path)
+        return _write(
+            path, lambda partial: nib.save(image, partial), lambda partial: _check_nifti(partial, image, original)
+        )
     if path.suffix.lower() != ".png":
         raise DataError(
             "masks cannot be written in this format", where=str(path), expected=f".png or {' or '.join(NIFTI_ENDINGS)}"
@@ -67,8 +69,8 @@ def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     return table.astype(np.min_scalar_type(int(table.max())))[mask]
 
 
-def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> nib.Nifti1Image:
-    """The mask in the axis order of `like`, under its header, in memory."""
+def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib.Nifti1Image, Any]:
+    """The mask in the axis order of `like`, under its header, in memory; and the image `like`."""
     if like is None:
         raise DataError(
             "a NIfTI mask needs the image that it belongs to", where=str(path), remedy="give the image file as `like`"
@@ -90,15 +92,24 @@ def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> nib.Nifti
     header.set_intent("none")
     image = kind(turned, original.affine, header)
     image.header.set_slope_inter(1, 0)
-    return image
+    return image, original
 
 
-def _check_nifti(file: Path, image: nib.Nifti1Image) -> str:
+def _check_nifti(file: Path, image: nib.Nifti1Image, original: Any) -> str:
+    """What differs between the file as it reads back and the mask, or where the original image lies."""
     again: Any = nib.load(file)
-    if not np.array_equal(np.asarray(again.dataobj), np.asarray(image.dataobj)):
+    mask, dtype = np.asarray(image.dataobj), again.get_data_dtype().newbyteorder("=")
+    if dtype != mask.dtype:
+        return f"type {dtype} in place of {mask.dtype}"
+    if (again.dataobj.slope, again.dataobj.inter) != (1, 0):
+        return f"values scaled by {again.dataobj.slope} and moved by {again.dataobj.inter}"
+    if not np.array_equal(np.asarray(again.dataobj), mask):
         return "other values"
-    if not np.array_equal(again.affine, image.affine):
+    if not np.array_equal(again.affine, original.affine):
         return "another affine"
+    for field in ("qform_code", "sform_code", "xyzt_units"):
+        if again.header[field] != original.header[field]:
+            return f"{field} {again.header[field]} in place of {original.header[field]}"
     return ""
 
 
