@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from seglab.data.augment import Augment
+from seglab.data.image_folder import ImageFolder
 from seglab.errors import DataError
 
 
@@ -32,6 +34,18 @@ class Answer:
         if memory is not None:
             memory[: len(request)] = request
         return request
+
+
+class SlowFolder(ImageFolder):
+    """Takes so many seconds for each case."""
+
+    def __init__(self, root, seconds):
+        super().__init__(root=root)
+        self.seconds = seconds
+
+    def read(self, case):
+        time.sleep(self.seconds)
+        return super().read(case)
 
 
 class Poisoned(Augment):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mounts import needs_mounts, read_only, small, within
 
-from seglab.data.cache import Cache
+from seglab.data import cache as caching
+from seglab.data.cache import CASES_A_PROCESS, Cache
 from seglab.data.cases import Case, Sample
 from seglab.data.digest import Sums, remembered
 from seglab.data.facts import examine
@@ -164,6 +165,19 @@ def test_what_is_read_differently_is_another_entry(root, tmp_path):
     assert np.array_equal(plain.read("case0")[1], 1 - inverted.read("case0")[1])
 
 
+@pytest.mark.parametrize("library", ["opencv", "pillow", "tifffile", "nibabel"])
+def test_another_version_of_a_decoder_builds_anew(root, tmp_path, monkeypatch, library):
+    collect(root, tmp_path / "cache")
+    if library == "opencv":
+        monkeypatch.setattr(cv2, "__version__", "0.0")
+    else:
+        installed = caching.version
+        monkeypatch.setattr(caching, "version", lambda name: "0.0" if name == library else installed(name))
+    for _ in range(2):
+        collect(root, tmp_path / "cache")
+    assert Counting.reads == 8
+
+
 def test_sums_are_remembered_for_files_that_did_not_change(tmp_path):
     path, memory = tmp_path / "a", tmp_path / "sums.json"
     path.write_bytes(b"one")
@@ -204,117 +218,119 @@ def test_damaged_entries_are_built_anew(root, tmp_path, damage):
 
 
 BUILD = """
-import sys, time
+import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-import test_data_cache as t
-class Slow(t.ImageFolder):
-    def read(self, case):
-        time.sleep(float(sys.argv[4]))
-        return super().read(case)
-Slow.__module__ = "seglab.data.image_folder"
-print("started", flush=True)
-facts, arrays = t.collect(Path(sys.argv[1]), Path(sys.argv[2]), reader=Slow)
-print(sum(int(arrays.read(i)[0].sum()) for i in sorted(facts)), flush=True)
+from seglab.data.cache import Cache
+from seglab.data.digest import remembered
+from seglab.data.preparation import Preparation
+from worker_tasks import SlowFolder
+folder = Path(sys.argv[2])
+source = SlowFolder(sys.argv[1], float(sys.argv[3]))
+with remembered(folder):
+    digest = source.digest()
+cache = Cache(source, digest, Preparation((8, 12), "resize", None), folder, 1.0, processes=int(sys.argv[4]))
+facts, arrays = cache.collect(source.cases)
+print(sum(int(arrays.read(i)[0].sum()) for i in facts), flush=True)
 """
 
 
-def builder(root, cache, delay=0.0, prefix=()):
-    command = [*prefix, sys.executable, "-c", BUILD, str(root), str(cache), str(Path(__file__).parent), str(delay)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def build_command(root, cache, delay=0.0, processes=1):
+    path = f"PYTHONPATH={Path(__file__).parents[1]}"
+    return ["env", path, sys.executable, "-c", BUILD, str(root), str(cache), str(delay), str(processes)]
 
 
-def test_two_builders_at_once(root, tmp_path):
-    cache = tmp_path / "cache"
-    both = [builder(root, cache, 0.1) for _ in range(2)]
+def builder(*args):
+    return subprocess.Popen(build_command(*args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def children_of(process):
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize(("processes", "count"), [(1, 4), (2, 2 * CASES_A_PROCESS)])
+def test_two_builders_at_once(tmp_path, processes, count):
+    root, cache = write_images(tmp_path / "data", count), tmp_path / "cache"
+    both = [builder(root, cache, 0.4 / count, processes) for _ in range(2)]
     answers = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
     assert len({said for said, _ in answers}) == 1
     _, alone = collect(root, tmp_path / "other")
-    assert answers[0][0].split()[-1] == str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(4)))
+    assert answers[0][0].split() == [str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(count)))]
     assert not list(cache.rglob("*.tmp"))
 
 
-def test_killed_while_building_leaves_nothing_half_written(tmp_path):
-    root, cache = write_images(tmp_path / "data", 12), tmp_path / "cache"
-    process = builder(root, cache, 0.3)
+@pytest.mark.parametrize(("processes", "count"), [(1, 12), (2, 2 * CASES_A_PROCESS)])
+def test_killed_while_building_leaves_nothing_half_written(tmp_path, processes, count):
+    root, cache = write_images(tmp_path / "data", count), tmp_path / "cache"
+    process = builder(root, cache, 0.1, processes)
     while len(list(cache.glob("*/*.arrays.json"))) < 2:
         assert process.poll() is None
         time.sleep(0.01)
+    workers = children_of(process)
+    assert len(workers) == (processes if processes > 1 else 0)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = len(list(cache.glob("*/*.arrays.json")))
-    assert done < 12
+    assert len(list(cache.glob("*/*.arrays.json"))) < count
     # What a kill in the middle of writing leaves: a temporary file of the dead process.
     tag = next((cache / "used").iterdir()).name
     rest = next(cache.glob("*/*.facts.json")).with_name(f"{tag}.x.image.npy.tmp")
     rest.write_bytes(b"half")
-    after = builder(root, cache)
+    after = builder(root, cache, 0.0, processes)
     said, errors = after.communicate(timeout=60)
     assert after.returncode == 0, errors
     _, alone = collect(root, tmp_path / "other")
-    assert said.split()[-1] == str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(12)))
+    assert said.split() == [str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(count)))]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert not list(cache.rglob("*.tmp"))
     assert not list((cache / "used").iterdir())
 
 
-def can_mount() -> bool:
-    probe = "mount -t tmpfs tmpfs /mnt"
-    return (
-        bool(shutil.which("unshare"))
-        and not subprocess.run(["unshare", "-rm", "sh", "-c", probe], capture_output=True, check=False).returncode
-    )
+def test_what_a_process_wrote_after_its_starter_was_killed_is_removed(root, tmp_path):
+    """A case that is being decoded at the time of the kill is written to the end; others have cleaned up by then."""
+    collect(root, tmp_path / "cache")
+    folder = next((tmp_path / "cache").glob("*/*.facts.json")).parent
+    (folder / "node.example.org-1-0123abcd.x.image.npy.tmp").write_bytes(b"late")
+    collect(root, tmp_path / "cache")
+    assert not list(folder.glob("*.tmp"))
 
 
-mounts = pytest.mark.skipif(not can_mount(), reason="no right to mount a file system of one's own")
-
-
-def in_mount(options: str, root: Path, cache: Path, before: str = "true", after: str = "true"):
-    """Build on a file system of its own that only this process sees; `after` runs when it is done."""
-    build = " ".join(f"'{word}'" for word in (sys.executable, "-c", BUILD, root, cache, Path(__file__).parent, "0"))
-    script = f"mount -t tmpfs -o {options} tmpfs '{cache}' && {before} && {{ {build}; {after}; }}"
-    done = subprocess.run(
-        ["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
-    )
-    return done.stdout + done.stderr
-
-
-@mounts
+@needs_mounts
 def test_a_full_disk_is_told_and_leaves_no_rest(tmp_path):
     root, cache = write_images(tmp_path / "data", 6, (64, 64)), tmp_path / "cache"
     big = root / "images" / "case3.png"
     cv2.imwrite(str(big), np.zeros((64, 64, 3), np.uint8))
     cache.mkdir()
-    said = in_mount(
-        "size=200k", root, cache, f"head -c 190000 /dev/zero > '{cache}/filler'", f"find '{cache}' -name '*.tmp'"
-    )
+    mount = f"{small(cache, '200k')} && head -c 190000 /dev/zero > '{cache}/filler'"
+    left = f"echo temporary files: $(find '{cache}' -name '*.tmp' | wc -l)"
+    code, said = within(mount, build_command(root, cache), after=left)
+    assert code != 0
     assert "no room for the cache of decoded cases" in said
     assert str(cache.resolve()) in said
     assert "bytes free" in said
     assert "bytes for the next file" in said
     assert "data.cache_dir" in said
     assert "data.cache_gb" in said
-    assert not said.rstrip().endswith(".tmp")
+    assert "temporary files: 0\n" in said
 
 
-@mounts
+@needs_mounts
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     root, cache = write_images(tmp_path / "data"), tmp_path / "cache"
     cache.mkdir()
-    said = in_mount("ro", root, cache)
+    code, said = within(read_only(cache), build_command(root, cache))
+    assert code != 0
     assert "a cache folder that cannot be written" in said
     assert "Read-only file system" in said
     assert "data.cache_dir" in said
 
 
-@mounts
+@needs_mounts
 def test_a_read_only_cache_that_holds_everything_is_used(tmp_path):
-    root, cache, full = write_images(tmp_path / "data"), tmp_path / "cache", tmp_path / "full"
-    first = builder(root, full)
-    wanted, _ = first.communicate(timeout=60)
-    cache.mkdir()
-    said = in_mount("rw", root, cache, f"cp -r '{full}/.' '{cache}' && mount -o remount,ro '{cache}'")
-    assert wanted.split()[-1] in said.split()
+    root, cache = write_images(tmp_path / "data"), tmp_path / "cache"
+    wanted, _ = builder(root, cache).communicate(timeout=60)
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("*")}
+    assert within(read_only(cache), build_command(root, cache)) == (0, wanted)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
 
 
 def test_a_cache_folder_that_is_a_file_is_told(root, tmp_path):

@@ -1,11 +1,11 @@
 """Decoded cases on disk: written once, mapped into memory from then on.
 
-A case is keyed by the contents of its files, the settings it is read and prepared with, and the code that does so:
-whatever changes one of them finds nothing and builds anew, so that nothing stale is ever read. The record of a case is
-written last, so that nothing half-written is ever read either. Arrays are `.npy` files in the number type of the image
-file, one each for image, mask and places to draw around. They are not compressed: of photographs of 360×480, Blosc2
-with LZ4 saves 16% of the room and takes as long to read, with Zstandard 42% and three times as long; and of a mapped
-volume no more than the patch is read.
+A case is keyed by the contents of its files, the settings it is read and prepared with, and the code and the libraries
+that do so: whatever changes one of them finds nothing and builds anew, so that nothing stale is ever read. The record
+of a case is written last, so that nothing half-written is ever read either. Arrays are `.npy` files in the number type
+of the image file, one each for image, mask and places to draw around. They are not compressed: of photographs of
+360×480, Blosc2 with LZ4 saves 16% of the room and takes as long to read, with Zstandard 42% and three times as long;
+and of a mapped volume no more than the patch is read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from seglab.data.cache_folder import CacheFolder, Claim, cannot_write, commit, write_temporary
@@ -34,6 +36,8 @@ from seglab.errors import DataError
 # Below so many cases for each, processes take longer to start than they save.
 CASES_A_PROCESS = 16
 _THREADS = 4
+# What turns files into arrays, beside OpenCV, which is distributed under several names.
+_DECODERS = ("pillow", "tifffile", "nibabel")
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -153,6 +157,7 @@ class Cache:
             "ignore_label": source.task.ignore_label,
             "preparation": preparation.to_dict(),
             "code": code_digest(type(source)),
+            "libraries": {name: version(name) for name in _DECODERS} | {"opencv": cv2.__version__},
         }
         self._name = digest_values(settings)[:16]
         self._folder = root / self._name

@@ -27,6 +27,7 @@ from seglab.errors import DataError
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GB = 1e9
+_TEMPORARY_PARTS = 4  # of a temporary file's name after its tag, which may hold dots: .<case>.image.npy.tmp
 
 
 @dataclass
@@ -150,8 +151,12 @@ class CacheFolder:
             yield
 
     def _living(self) -> set[str]:
-        """What running processes use; removes what dead ones left half done."""
+        """What running processes use; removes what dead ones left half done.
+
+        Nobody writes before being registered, so a temporary file of nobody who is living will not be finished.
+        """
         used: set[str] = set()
+        living: set[str] = set()
         for path in (self.root / "used").glob("*"):
             try:
                 with path.open() as file:
@@ -160,10 +165,12 @@ class CacheFolder:
                 continue
             except BlockingIOError:
                 used |= set(path.read_text().splitlines())
+                living.add(path.name)
                 continue
-            for rest in self.root.glob(f"*/{path.name}.*.tmp"):
-                rest.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+        for rest in self.root.glob("*/*.tmp"):
+            if rest.name.rsplit(".", _TEMPORARY_PARTS)[0] not in living:
+                rest.unlink(missing_ok=True)
         return used
 
     def _size(self, claim: Claim | None = None) -> int:
@@ -201,7 +208,7 @@ def write_temporary(path: Path, tag: str, parts: Sequence[Any]) -> Path:
     Raises:
         DataError: the folder cannot be written or is full; then no file is left.
     """
-    temporary = path.with_name(f"{tag}.{path.name}.tmp")
+    temporary = path.with_name(f"{tag}.{path.name}.tmp")  # `_TEMPORARY_PARTS` after the tag
     try:
         temporary.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
