@@ -16,7 +16,9 @@ def main() -> None:
     parser.add_argument("model", help="a bundle's folder, the id of a run, or models:/<name>@<alias>")
     parser.add_argument("files", nargs="+", help="PNG, JPEG, TIFF or BMP for a 2D model, NIfTI for a 3D one")
     parser.add_argument("--out", required=True, help="folder for the masks (PNG, or .nii.gz)")
-    parser.add_argument("--values", type=int, nargs="+", help="value to store for each class, such as 0 255")
+    parser.add_argument(
+        "--values", type=int, nargs="+", help="value to store for each class, such as 0 255 (as in the training masks)"
+    )
     parser.add_argument("--overlap", type=float, default=0.5, help="of windows, where an image is larger (0.5)")
     parser.add_argument("--flips", type=int, nargs="*", default=[], help="axes to flip at test time, such as 0 1")
     parser.add_argument("--tracking-uri", help="where the run is recorded, unless in mlruns/")

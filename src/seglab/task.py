@@ -36,6 +36,8 @@ class Task:
         unscored: class ids that the mean scores leave out: the background (0), or a void class; none of them in a road
             scene, where every class counts. Every class has a score of its own all the same.
         class_frequencies: share of labelled training pixels or voxels for each class (sums to 1), when known.
+        label_values: what each class id is in the mask files of the data, so that predicted masks are stored alike; of
+            several values the first. Empty where the ids themselves are.
     """
 
     rank: int
@@ -45,16 +47,24 @@ class Task:
     ignore_label: int = 255
     unscored: tuple[int, ...] = (0,)
     class_frequencies: tuple[float, ...] | None = None
+    label_values: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rank not in (2, 3):
-            raise ConfigError("a task is 2D or 3D", where="data.rank", found=self.rank, expected="2 or 3")
+            raise ConfigError(
+                "a task is 2D or 3D",
+                where="data.rank",
+                found=self.rank,
+                expected="2 or 3",
+                remedy="data.rank=2 for images, data.rank=3 for volumes",
+            )
         if len(self.class_names) < 2:
             raise ConfigError(
                 "a task needs a background and at least one class",
                 where="data.class_names",
                 found=list(self.class_names),
                 expected="two names or more",
+                remedy="for example data.class_names=[background,object]",
             )
         if not set(range(len(self.class_names))) - set(self.unscored):
             raise ConfigError(
@@ -62,6 +72,7 @@ class Task:
                 where="data.unscored",
                 found=[self.class_names[k] for k in self.unscored],
                 expected="at least one class that counts",
+                remedy=f"let one of {', '.join(self.class_names)} count: in a table of labels, one that is not ignored",
             )
         if not self.class_colors:
             palette = tuple(DEFAULT_COLORS[i % len(DEFAULT_COLORS)] for i in range(len(self.class_names)))

@@ -6,6 +6,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglab.data.label_schema import built_in_schema, declared_classes
 from seglab.data.preprocess import Preprocessing
 from seglab.errors import DataError, TrackingError
+from seglab.evaluation.cityscapes import label_ids_of
 from seglab.inference.bundle import Bundle, save_bundle
 from seglab.inference.files import predict_files
 from seglab.inference.predictor import Predictor
@@ -54,6 +57,29 @@ def test_pictures(tmp_path: Path) -> None:
     assert told == written
     for path in written:
         np.testing.assert_array_equal(np.asarray(Image.open(path)), truth * np.uint8(255))
+
+
+def test_masks_are_stored_in_the_values_of_the_training_masks(tmp_path: Path) -> None:
+    files, truth = pictures(tmp_path)
+    model, bundle = above_half(2)
+    # A black membrane on a white ground: the second class is 0 in the files.
+    task = declared_classes([255, 0], ["cell", "membrane"], None, None).task(rank=2, channels=1)
+    saved = save_bundle(tmp_path / "bundle", model, replace(bundle, task=task))
+    predictor = Predictor.load(saved)
+    assert predictor.task.label_values == (255, 0)
+    (written, *_) = predict_files(predictor, files, tmp_path / "masks")
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), np.where(truth, 0, 255))
+    (written, *_) = predict_files(predictor, files, tmp_path / "ids", values=(0, 1))
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), truth)
+
+
+@pytest.mark.parametrize("level", ["classes", "categories"])
+@pytest.mark.parametrize("void", ["ignored", "class"])
+def test_classes_of_a_schema_are_stored_as_official_ids(level, void) -> None:
+    schema = built_in_schema("cityscapes")
+    task = schema.classes(level, void).task(rank=2, channels=3)
+    assert task.label_values == tuple(label_ids_of(task.class_names, schema.labels))
+    assert task.label_values[0] == 7  # road, which also stands for flat
 
 
 def test_volumes_in_their_own_geometry(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ class Classes:
             class_colors=self.colors,
             ignore_label=self.label_map.ignore_label,
             unscored=self.unscored,
+            label_values=self.label_map.first_values(),
         )
 
 

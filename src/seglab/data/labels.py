@@ -52,6 +52,12 @@ class LabelMap:
             "ignore_value": self.ignore_value,
         }
 
+    def first_values(self) -> tuple[int, ...]:
+        """The first declared value of each class id, in the order of the ids; empty if one is negative."""
+        ids = self.class_ids or tuple(range(len(self.values)))
+        first = {k: value for k, value in reversed([*zip(ids, self.values, strict=True)]) if k != self.ignore_label}
+        return () if min(first.values()) < 0 else tuple(first[k] for k in sorted(first))
+
     def ids(self, mask: np.ndarray, where: str) -> np.ndarray:
         """Class ids (uint8) of a mask of file values; `where` is the file to name.
 

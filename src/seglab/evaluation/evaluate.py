@@ -213,7 +213,7 @@ def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray],
             found=", ".join(without[:3]),
             remedy="save_masks=false",
         )
-    values = _official_ids(subject) if _is_cityscapes(subject.cases) else None
+    values = subject.source.task.label_values or None
 
     def write(case: Case, mask: np.ndarray) -> Path:
         path = folder / f"{case.id}{'.nii.gz' if volumes else '.png'}"

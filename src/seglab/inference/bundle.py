@@ -269,6 +269,7 @@ def _task(values: dict[str, Any]) -> Task:
         ignore_label=values["ignore_label"],
         unscored=tuple(values.get("unscored", (0,))),
         class_frequencies=None if frequencies is None else tuple(frequencies),
+        label_values=tuple(values.get("label_values", ())),  # bundles of before have none
     )
 
 

@@ -35,7 +35,8 @@ def predict_files(
         predictor: of the files' rank and channels.
         files: images to predict.
         out: folder to write to; made when missing. A mask that is there is replaced.
-        values: the value to store for each class id; the ids themselves when None.
+        values: the value to store for each class id; when None, that of the data that the model was trained on, or the
+            ids themselves where nothing is known of that.
         progress: told the path of each mask that was written.
 
     Returns:
@@ -53,6 +54,7 @@ def predict_files(
             found=list(values),
             expected=f"{predictor.task.classes} values, for {', '.join(predictor.task.class_names)}",
         )
+    values = values or predictor.task.label_values or None
     for target, parts in targets.items():
         file = parts[0]
         with naming(str(file)):
