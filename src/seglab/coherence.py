@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 from seglab.errors import ConfigError, nearest
 from seglab.schema import DataCard, ModelCard, TrainerSettings
 
@@ -13,6 +17,7 @@ def check_together(
     *,
     names: tuple[str, str],
     warmup_epochs: float,
+    arguments: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Refuse what cannot work together.
 
@@ -20,6 +25,8 @@ def check_together(
         data, model, trainer: the checked sections.
         names: display names of data and model, for messages.
         warmup_epochs: of the schedule, 0 without one.
+        arguments: what the constructors of `data`, `model` and `loss` are to be given, as far as they are ours:
+            another's may mean something else by the same name.
 
     Raises:
         ConfigError: names the settings, what was found and what to do.
@@ -78,6 +85,99 @@ def check_together(
             expected=f"fewer than trainer.epochs={trainer.epochs}",
             remedy="shorten the warm-up or train longer",
         )
+    check_encoder_weights(arguments["model"].get("weights"), arguments["model"].get("freeze_epochs", 0))
+    _check_loss(arguments["loss"], _known_classes(arguments["data"]))
+
+
+def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
+    """Refuse a file that does not exist, and random weights that are to be frozen: they would learn nothing meanwhile.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ConfigError(
+            "a file of encoder weights that does not exist",
+            where="model.weights",
+            found=weights,
+            expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
+            remedy="check the path, which starts in the folder of the command; or model.weights=imagenet",
+        )
+    if freeze_epochs and weights is None:
+        raise ConfigError(
+            "an encoder with random weights that is to be frozen",
+            where="model.freeze_epochs, model.weights",
+            found=f"freeze_epochs={freeze_epochs} with weights=null",
+            expected="pre-trained weights, or freeze_epochs=0",
+            remedy="model.weights=imagenet, model.weights=<file> or model.freeze_epochs=0",
+        )
+
+
+def check_class_weights(weights: Sequence[float], classes: int, names: Sequence[str] = ()) -> None:
+    """Refuse class weights that are not one for each class, 0 or more, one of them positive.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if len(weights) != classes or min(weights) < 0 or max(weights) <= 0:
+        raise ConfigError(
+            "class weights do not fit the task",
+            where="loss.class_weights",
+            found=list(weights),
+            expected=f"{classes} numbers of 0 or more, not all 0: one for each of "
+            + (", ".join(names) or "the classes, background first"),
+            remedy=f"loss.class_weights=[{','.join(['1.0'] * classes)}], or null, weighs all classes alike",
+        )
+
+
+def check_prices(alpha: float, beta: float) -> None:
+    """Refuse a Tversky loss for which neither a false alarm nor a miss costs anything.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if alpha == 0 and beta == 0:
+        raise ConfigError(
+            "no mistake costs anything",
+            where="loss.alpha, loss.beta",
+            found="0 and 0",
+            expected="a positive weight of the false positives, of the false negatives, or of both",
+            remedy="for example loss.alpha=0.3 loss.beta=0.7",
+        )
+
+
+def check_terms(terms: Mapping[str, float]) -> None:
+    """Refuse a sum of losses of which every weight, by its key, is 0.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if not any(terms.values()):
+        raise ConfigError(
+            "a loss without terms",
+            where=", ".join(f"loss.{key}" for key in terms),
+            found="all 0",
+            expected="a positive weight for one of them",
+            remedy=f"loss.{next(iter(terms))}=1.0",
+        )
+
+
+def _check_loss(loss: Mapping[str, Any], classes: int | None) -> None:
+    terms = {key: weight for key, weight in loss.items() if key.endswith("_weight")}
+    if len(terms) > 1:
+        check_terms(terms)
+    if "alpha" in loss and "beta" in loss:
+        check_prices(loss["alpha"], loss["beta"])
+    if classes is not None and loss.get("class_weights") is not None:
+        check_class_weights(loss["class_weights"], classes)
+
+
+def _known_classes(data: Mapping[str, Any]) -> int | None:
+    """Number of classes, where it shows without reading the data."""
+    if data.get("label_schema") is not None:
+        return None
+    named = data.get("class_names") or data.get("label_values")
+    return len(named) if named else data.get("classes")
 
 
 def _check_spacing_and_folds(data: DataCard) -> None:

@@ -162,7 +162,13 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
             continue
         return _unknown_key(key, known, groups)
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ConfigError("the configuration cannot be composed", where=f"conf/{config_name}.yaml", found=first)
+    return ConfigError(
+        "the configuration cannot be composed",
+        where=f"conf/{config_name}.yaml",
+        found=first,
+        expected="yaml files and words that Hydra can join",
+        remedy="leave the words of the command away one by one; the whole config is shown by --cfg job",
+    )
 
 
 def _options(group: str) -> list[str]:

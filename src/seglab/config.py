@@ -117,7 +117,13 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     known = [*_ROOT_VALUES, *_CARDS, *_PLAIN]
     for key in known:
         if key not in cfg:
-            raise ConfigError("a missing section", where=key, expected=f"a value or a group named {key}")
+            raise ConfigError(
+                "a missing section",
+                where=key,
+                found="the sections " + ", ".join(str(name) for name in cfg),
+                expected=f"a value or a group named {key}",
+                remedy=f"give it: {key}=…, or compose from conf/train.yaml, which names every section",
+            )
     try:
         resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True) if OmegaConf.is_config(cfg) else cfg
     except OmegaConfBaseException as error:
@@ -125,6 +131,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             "a setting that has no value",
             where=str(error.full_key or ""),
             found=str(error.msg).splitlines()[0],
+            expected="a value, or a reference to a key that has one",
             remedy=f"give it on the command line: {error.full_key}=…",
         ) from error
     resolved = _as_mapping(resolved)
@@ -135,7 +142,13 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         _check_value(resolved[key], kind, key)
     for group in (*_CARDS, *_PLAIN):
         if not isinstance(resolved[group], Mapping):
-            raise ConfigError("a group that is not chosen", where=group, found=resolved[group], remedy=f"{group}=…")
+            raise ConfigError(
+                "a group that is not chosen",
+                where=group,
+                found=resolved[group],
+                expected=f"an option of the group, a yaml in conf/{group}",
+                remedy=f"choose one: {group}=…",
+            )
     data_card = _card("data", resolved["data"], DataCard)
     model_card = _card("model", resolved["model"], ModelCard)
     parts = {group: _component(group, resolved[group], card) for group, card in _CARDS.items()}
@@ -158,6 +171,10 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         config.trainer,
         names=(config.data.name, config.model.name),
         warmup_epochs=config.schedule.arguments.get("warmup_epochs", 0),
+        arguments={
+            group: parts[group].arguments if parts[group].target.startswith("seglab.") else {}
+            for group in ("data", "model", "loss")
+        },
     )
     return config
 
@@ -165,7 +182,13 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
 def _as_mapping(value: Any) -> dict[str, Any]:
     """The composed root as a dictionary with string keys; anything else is a mistake in the yaml."""
     if not isinstance(value, Mapping):
-        raise ConfigError("the root config is no mapping", where="conf/train.yaml", found=type(value).__name__)
+        raise ConfigError(
+            "the root config is no mapping",
+            where="conf/train.yaml",
+            found=type(value).__name__,
+            expected="keys with values, one for each section",
+            remedy="write it as conf/train.yaml is written in the project",
+        )
     return {str(key): item for key, item in value.items()}
 
 
@@ -181,6 +204,12 @@ def _unknown(key: str, known: list[str]) -> ConfigError:
     )
 
 
+def _missing(key: str) -> ConfigError:
+    return ConfigError(
+        "a missing setting", where=key, found="no value", expected="a value for it", remedy=f"give it: {key}=…"
+    )
+
+
 def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
     return _validate(group, {key: value for key, value in section.items() if key in card.model_fields}, card)
 
@@ -188,11 +217,17 @@ def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
 def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> Component:
     target = section.get("_target_")
     if not isinstance(target, str):
-        raise ConfigError("a group without a target", where=f"{group}._target_", found=target, expected="a dotted path")
+        raise ConfigError(
+            "a group without a target",
+            where=f"{group}._target_",
+            found=target,
+            expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
+            remedy=f"write _target_ into the group's yaml, or choose another: {group}=…",
+        )
     passed = _PASSED_BY_EXPERIMENT.get(group, {})
     for key, kind in passed.items():
         if key not in section:
-            raise ConfigError("a missing setting", where=f"{group}.{key}", remedy=f"give it: {group}.{key}=…")
+            raise _missing(f"{group}.{key}")
         _check_value(section[key], kind, f"{group}.{key}")
     own = {k: v for k, v in section.items() if k != "_target_" and k not in card.model_fields and k not in passed}
     parameters = parameters_of(target, f"{group}._target_")
@@ -202,7 +237,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
         _check_value(value, parameters[key].annotation, f"{group}.{key}")
     for key, parameter in parameters.items():
         if parameter.required and key not in own:
-            raise ConfigError("a missing setting", where=f"{group}.{key}", remedy=f"give it: {group}.{key}=…")
+            raise _missing(f"{group}.{key}")
     name = _card(group, section, card).model_dump()["name"]
     return Component(name=name, target=target, arguments=own)
 
@@ -228,7 +263,7 @@ def _validate(group: str, section: Mapping[str, Any], schema: type[S]) -> S:
 def _from_pydantic(error: ValidationError, where: str, found: Any) -> ConfigError:
     first = error.errors()[0]
     if first["type"] == "missing":
-        return ConfigError("a missing setting", where=where, remedy=f"give it: {where}=…")
+        return _missing(where)
     expected = first["msg"].replace("Input should be ", "")
     remedy = ""
     if first["type"] == "literal_error":

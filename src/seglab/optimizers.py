@@ -16,8 +16,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from seglab.constraints import DecayRate, NonNegativeFloat, PositiveFloat, PositiveInt
-from seglab.errors import ConfigError
+from seglab.constraints import DecayRate, NonNegativeFloat, PositiveDecayRate, PositiveFloat, PositiveInt
 from seglab.schedules import Schedule
 
 __all__ = ["Schedule", "adam", "adamw", "lion", "muon", "rmsprop", "sgd"]
@@ -170,7 +169,7 @@ def rmsprop(
 def lion(
     learning_rate: Rate,
     *,
-    beta_1: DecayRate = 0.9,
+    beta_1: PositiveDecayRate = 0.9,
     beta_2: DecayRate = 0.99,
     weight_decay: NonNegativeFloat = 0.0,
     clip_norm: PositiveFloat | None = None,
@@ -178,8 +177,6 @@ def lion(
     accumulate_steps: PositiveInt = 1,
 ) -> keras.optimizers.Optimizer:
     """Lion, the sign of an interpolated momentum (Chen et al. 2023), with decoupled decay of kernels."""
-    if beta_1 == 0:
-        raise ConfigError("Lion without momentum", where="optimizer.beta_1", found=beta_1, expected="above 0, below 1")
     shared = _shared(learning_rate, clip_norm, ema_momentum, accumulate_steps)
     return _decaying_kernels_only(
         keras.optimizers.Lion(beta_1=beta_1, beta_2=beta_2, weight_decay=weight_decay or None, **shared)

@@ -64,6 +64,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
                 where="schedule.warmup_epochs",
                 found=warmup_epochs,
                 expected=f"less than trainer.epochs={epochs}",
+                remedy="shorten the warm-up or train longer",
             )
         self.learning_rate, self.epochs, self.steps_per_epoch = float(learning_rate), epochs, steps_per_epoch
         self.decay, self.warmup_epochs, self.min_factor, self.power = decay, warmup_epochs, min_factor, power

@@ -115,6 +115,31 @@ BAD = [
     (["~loss"], ["a missing section", "loss"]),
     (["data=nifti", "model=unet3d"], ["data.root", "give it"]),
     (["tracking.heartbeat_seconds=0"], ["tracking.heartbeat_seconds", "greater than 0"]),
+    (
+        ["model=unet_encoder", "model.freeze_epochs=3", "model.weights=null"],
+        ["random weights", "freeze_epochs=3 with weights=null", "model.weights=imagenet"],
+    ),
+    (["model=pspnet", "model.weights=no/such.h5"], ["does not exist", "model.weights", "no/such.h5", "check the path"]),
+    (["loss.class_weights=[1,2,3]"], ["loss.class_weights", "[1, 2, 3]", "2 numbers", "loss.class_weights=[1.0,1.0]"]),
+    (["data.classes=3", "loss=lovasz", "loss.class_weights=[1,2]"], ["loss.class_weights", "[1, 2]", "3 numbers"]),
+    (["loss.class_weights=[0,0]"], ["loss.class_weights", "[0, 0]", "not all 0"]),
+    (
+        ["data=image_folder", "data.root=some", "data.label_values=[0,1,2]", "loss.class_weights=[1,2]"],
+        ["loss.class_weights", "[1, 2]", "3 numbers"],
+    ),
+    (["loss=tversky", "loss.alpha=0", "loss.beta=0"], ["no mistake costs", "loss.alpha, loss.beta", "loss.beta=0.7"]),
+    (
+        ["loss=total", "loss.dice_weight=0", "loss.focal_weight=0"],
+        ["without terms", "loss.dice_weight, loss.focal_weight", "loss.dice_weight=1.0"],
+    ),
+    (["optimizer=lion", "optimizer.beta_1=0"], ["optimizer.beta_1", "0", "greater than 0"]),
+]
+GOOD = [
+    ["model=unet_encoder", "data.normalize=window"],
+    ["model=unet_encoder", "model.weights=imagenet", "model.freeze_epochs=3"],
+    ["data=image_folder", "data.root=some", "data.label_schema=labels.csv", "loss.class_weights=[1,2,3]"],
+    ["loss=tversky", "loss.alpha=0"],
+    ["loss=combined", "loss.dice_weight=0"],
 ]
 
 
@@ -122,8 +147,13 @@ BAD = [
 def test_a_mistake_has_one_message_with_key_found_expected_remedy(overrides: list[str], words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(compose(*overrides))
-    for word in words:
+    for word in (*words, "where:", "found:", "expected:", "remedy:"):
         assert word in str(caught.value), f"{word!r} not in:\n{caught.value}"
+
+
+@pytest.mark.parametrize("overrides", GOOD, ids=" ".join)
+def test_what_can_work_is_let_through(overrides: list[str]) -> None:
+    load_config(compose(*overrides))
 
 
 # What Hydra itself refuses: said on the real command line.

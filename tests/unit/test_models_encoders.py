@@ -63,7 +63,7 @@ def test_images_in_0_to_1_arrive_as_in_the_encoders_own_training(name):
     np.testing.assert_allclose(found, as_published(name, x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("normalized", ["standard", "zscore"])
+@pytest.mark.parametrize("normalized", ["standard", "zscore", "window"])
 @every_encoder
 def test_standardised_images_get_the_statistics_of_imagenet(name, normalized):
     x = np.random.default_rng(0).normal(size=(1, 4, 5, 3)).astype("float32")

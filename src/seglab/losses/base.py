@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from seglab.errors import ConfigError
+from seglab import coherence
 from seglab.models import heads
 from seglab.task import Task
 
@@ -154,18 +154,12 @@ class SegmentationLoss(keras.losses.Loss, ABC):
         """The loss of one batch, a float32 scalar."""
 
 
-def check_class_weights(class_weights: Sequence[float] | None, task: Task) -> list[float] | None:
+def as_class_weights(class_weights: Sequence[float] | None, task: Task) -> list[float] | None:
     """`class_weights` as a list of K numbers of which none is negative and one is positive; ConfigError otherwise."""
     if class_weights is None:
         return None
     weights = [float(weight) for weight in class_weights]
-    if len(weights) != task.classes or min(weights) < 0 or max(weights) <= 0:
-        raise ConfigError(
-            "class weights do not fit the task",
-            where="loss.class_weights",
-            found=weights,
-            expected=f"{task.classes} numbers of 0 or more, not all 0: one for each of {', '.join(task.class_names)}",
-        )
+    coherence.check_class_weights(weights, task.classes, task.class_names)
     return weights
 
 

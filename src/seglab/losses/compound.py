@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from seglab.coherence import check_terms
 from seglab.constraints import NonNegativeFloat, PositiveFloat
-from seglab.errors import ConfigError
 from seglab.losses.base import Scores, SegmentationLoss
 from seglab.losses.distribution import CrossEntropyLoss, FocalLoss
 from seglab.losses.region import DiceLoss
@@ -18,14 +18,8 @@ class WeightedSum(SegmentationLoss):
 
     def __init__(self, task: Task, name: str, terms: dict[str, tuple[float, SegmentationLoss]]):
         super().__init__(task, name)
+        check_terms({key: weight for key, (weight, _) in terms.items()})
         self.terms = [(weight, loss) for weight, loss in terms.values() if weight > 0]
-        if not self.terms:
-            raise ConfigError(
-                "a loss without terms",
-                where=", ".join(f"loss.{key}" for key in terms),
-                found="all 0",
-                expected="a positive weight for one of them",
-            )
 
     def value(self, scores: Scores) -> Any:
         return sum(weight * loss.value(scores) for weight, loss in self.terms)

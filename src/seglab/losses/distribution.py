@@ -14,7 +14,7 @@ from keras import ops
 
 from seglab.constraints import Fraction, NonNegativeFloat
 from seglab.errors import ConfigError
-from seglab.losses.base import Scores, SegmentationLoss, check_class_weights, mean_where
+from seglab.losses.base import Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task
 
 
@@ -23,7 +23,7 @@ class PixelLoss(SegmentationLoss):
 
     def __init__(self, task: Task, name: str, class_weights: Sequence[float] | None):
         super().__init__(task, name)
-        self.class_weights = check_class_weights(class_weights, task)
+        self.class_weights = as_class_weights(class_weights, task)
 
     def value(self, scores: Scores) -> Any:
         weights = scores.valid if self.class_weights is None else scores.pixel_weights(self.class_weights)

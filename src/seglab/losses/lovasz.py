@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from seglab.constraints import NonNegativeFloat
-from seglab.losses.base import Scores, SegmentationLoss, check_class_weights, mean_where
+from seglab.losses.base import Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task
 
 
@@ -46,7 +46,7 @@ class LovaszLoss(SegmentationLoss):
 
     def __init__(self, task: Task, *, class_weights: Sequence[NonNegativeFloat] | None = None):
         super().__init__(task, "lovasz")
-        weights = check_class_weights(class_weights, task) or [1.0] * task.classes
+        weights = as_class_weights(class_weights, task) or [1.0] * task.classes
         self.class_weights = [weight * task.classes / sum(weights) for weight in weights]  # 1 on average
 
     def value(self, scores: Scores) -> Any:

@@ -13,9 +13,10 @@ from typing import Any
 
 from keras import ops
 
+from seglab.coherence import check_prices
 from seglab.constraints import NonNegativeFloat, PositiveFloat
 from seglab.errors import ConfigError
-from seglab.losses.base import Counts, Scores, SegmentationLoss, check_class_weights, mean_where
+from seglab.losses.base import Counts, Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task
 
 # Where the power of the focal Tversky loss goes over into a straight line.
@@ -36,14 +37,15 @@ class RegionLoss(SegmentationLoss):
         super().__init__(task, name)
         self.first = 0 if include_background or 0 in task.scored else 1
         self.batch_dice = batch_dice
-        weights = check_class_weights(class_weights, task) or [1.0] * task.classes
+        weights = as_class_weights(class_weights, task) or [1.0] * task.classes
         self.class_weights = weights[self.first :]
         if not any(self.class_weights):
             raise ConfigError(
                 "only the background has a weight, and the background is left out",
                 where="loss.class_weights",
                 found=weights,
-                expected="a positive weight for a foreground class, or loss.include_background=true",
+                expected="a positive weight for a foreground class, or the background included",
+                remedy=f"loss.class_weights=[{','.join(['1.0'] * task.classes)}], or loss.include_background=true",
             )
 
     def value(self, scores: Scores) -> Any:
@@ -151,8 +153,7 @@ class TverskyLoss(RegionLoss):
         class_weights: Sequence[NonNegativeFloat] | None = None,
     ):
         super().__init__(task, "tversky", include_background, batch_dice, class_weights)
-        if alpha == 0 and beta == 0:
-            raise ConfigError("no mistake costs anything", where="loss.alpha, loss.beta", found="0 and 0")
+        check_prices(alpha, beta)
         self.alpha, self.beta, self.smooth = alpha, beta, smooth
 
     def region(self, counts: Counts) -> Any:

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from keras import layers
 
+from seglab.coherence import check_encoder_weights
 from seglab.constraints import DecayRate, NonNegativeInt, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
-from seglab.models.encoders import check_freezing, encode
+from seglab.models.encoders import encode
 from seglab.models.network import Network, logits, model_input
 from seglab.models.resampling import LinearUpsampling, Resampling
 from seglab.task import Task
@@ -22,7 +23,7 @@ def deeplabv3plus(
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
     weights: str | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
-    normalized: Literal["scale", "standard", "zscore"] = "standard",
+    normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     output_stride: Literal[8, 16] = 16,
     width: PositiveInt = 256,
     norm: Literal["batch", "instance", "group", "none"] = "batch",
@@ -51,7 +52,7 @@ def deeplabv3plus(
         ConfigError: a size that is no multiple of `output_stride`, weights that cannot be had or do not fit, frozen
             random weights.
     """
-    check_freezing(weights, freeze_epochs)
+    check_encoder_weights(weights, freeze_epochs)
     style = Style(norm, activation, dropout)
     image = model_input(task, size, output_stride)
     features = encode(image, encoder, (4, 32), weights, normalized, output_stride)
@@ -77,7 +78,7 @@ def pspnet(
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
     weights: str | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
-    normalized: Literal["scale", "standard", "zscore"] = "standard",
+    normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     output_stride: Literal[8, 16] = 8,
     width: PositiveInt = 512,
     norm: Literal["batch", "instance", "group", "none"] = "batch",
@@ -108,7 +109,7 @@ def pspnet(
         ConfigError: a size that is no multiple of `output_stride`, weights that cannot be had or do not fit, frozen
             random weights.
     """
-    check_freezing(weights, freeze_epochs)
+    check_encoder_weights(weights, freeze_epochs)
     style = Style(norm, activation, dropout)
     image = model_input(task, size, output_stride)
     features = encode(image, encoder, (16, 32), weights, normalized, output_stride)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from seglab.coherence import check_encoder_weights
 from seglab.constraints import DecayRate, NonNegativeInt, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
-from seglab.models.encoders import ENCODERS, check_freezing, encode
+from seglab.models.encoders import ENCODERS, encode
 from seglab.models.network import Network, model_input
 from seglab.models.unet import decoder, outputs
 from seglab.task import Task
@@ -20,7 +21,7 @@ def encoder_unet(
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "vgg16",
     weights: str | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
-    normalized: Literal["scale", "standard", "zscore"] = "standard",
+    normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     width: PositiveInt = 16,
     norm: Literal["batch", "instance", "group", "none"] = "batch",
     activation: Literal["relu", "leaky_relu", "prelu", "elu", "gelu", "silu"] = "relu",
@@ -52,7 +53,7 @@ def encoder_unet(
     Raises:
         ConfigError: a size that is no multiple of 32, weights that cannot be had or do not fit, frozen random weights.
     """
-    check_freezing(weights, freeze_epochs)
+    check_encoder_weights(weights, freeze_epochs)
     style = Style(norm, activation, dropout, upsampling)
     image = model_input(task, size, 32)
     features = encode(image, encoder, sorted(ENCODERS[encoder].taps), weights, normalized)

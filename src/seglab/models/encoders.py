@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -101,8 +100,9 @@ class EncoderInput(layers.Layer):
 
     Args:
         normalized: how the image was normalised before it came here (`data.normalize`). `scale`: to 0..1, so that the
-            result is exactly that of the encoder's own training. `standard` or `zscore`: to zero mean and unit variance
-            per channel; the image then gets ImageNet's mean and variance, since its own are gone.
+            result is exactly that of the encoder's own training. `standard`, `zscore` or `window`: to zero mean and
+            unit variance per channel (of the foreground with `window`); the image then gets ImageNet's mean and
+            variance, since its own are gone.
         scaling: see `Encoder`.
     """
 
@@ -129,18 +129,6 @@ class EncoderInput(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "normalized": self.normalized, "scaling": self.scaling}
-
-
-def check_freezing(weights: str | None, freeze_epochs: int) -> None:
-    """Raises ConfigError when an encoder with random weights is to be frozen: it would learn nothing meanwhile."""
-    if freeze_epochs and weights is None:
-        raise ConfigError(
-            "an encoder with random weights that is to be frozen",
-            where="model.freeze_epochs, model.weights",
-            found=f"freeze_epochs={freeze_epochs} with weights=null",
-            expected="pre-trained weights, or freeze_epochs=0",
-            remedy="model.weights=imagenet, model.weights=<file> or model.freeze_epochs=0",
-        )
 
 
 def encode(
@@ -174,13 +162,6 @@ def encode(
 
 
 def _classifier(encoder: Encoder, name: str, weights: str | None) -> keras.Model:
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise ConfigError(
-            "a file of encoder weights that does not exist",
-            where="model.weights",
-            found=weights,
-            expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
-        )
     try:
         with warnings.catch_warnings():
             # Keras warns of a file that lacks layers and leaves those as they were; of ImageNet weights, that the size

@@ -25,6 +25,7 @@ def model_input(task: Task, size: Sequence[int], multiple: int) -> Any:
             where="data.size",
             found=list(size),
             expected=f"{task.rank} numbers, one for each axis of {task.rank}D data",
+            remedy=f"data.size=[{','.join([str(multiple)] * task.rank)}], or a larger multiple of {multiple} an axis",
         )
     valid = [-(-side // multiple) * multiple for side in size]
     if any(side < 1 for side in size) or valid != list(size):

@@ -218,7 +218,13 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             remedy="resume on the machine and in the checkout where the run began, or start a new run",
         ) from error
     except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
-        raise TrainingError("a file that is no state of training", where=str(path), found=str(error)) from error
+        raise TrainingError(
+            "a file that is no state of training",
+            where=str(path),
+            found=str(error),
+            expected="the file that training writes after each epoch",
+            remedy="bring the file back from a copy, or start a new run",
+        ) from error
     if words.get("format") != _FORMAT:
         raise TrainingError(
             "a state of training in an unknown format",

@@ -256,7 +256,14 @@ def _restore(
     assign(model.variables, state.model, "model")
     assign(model.optimizer.variables, state.optimizer, "optimizer")
     if (state.scale is None) != (schedule is None) or (state.rules["plateau"] is None) != (plateau is None):
-        raise TrainingError("a stored state of another schedule", remedy="resume with the settings of the run")
+        kinds = {True: "none", False: "one"}
+        raise TrainingError(
+            "a stored state of another schedule",
+            where="schedule",
+            found=f"schedule {kinds[state.scale is None]}, plateau {kinds[state.rules['plateau'] is None]} on disk",
+            expected=f"schedule {kinds[schedule is None]}, plateau {kinds[plateau is None]}, as this run has",
+            remedy="resume with the code and the settings that the run began with",
+        )
     if schedule is not None:
         schedule.scale.assign(state.scale)
     if plateau is not None:

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from seglab.constraints import Fraction, NonNegativeFloat, Probability
+from seglab.constraints import Fraction, NonNegativeFloat
 from seglab.data.augment.boxes import drop, paste
 from seglab.data.augment.images import ImageWarp
 from seglab.data.augment.intensity import Intensity
@@ -93,16 +93,16 @@ class Augment:
         task: Task,
         *,
         axes: Sequence[int] | Literal["all"] | None = None,
-        flip: Probability = 0.5,
-        rotate90: Probability = 0.5,
-        affine: Probability = 0.0,
+        flip: Fraction = 0.5,
+        rotate90: Fraction = 0.5,
+        affine: Fraction = 0.0,
         rotate_degrees: NonNegativeFloat = 15.0,
         scale: Fraction = 0.1,
         shift: Fraction = 0.0,
-        elastic: Probability = 0.0,
+        elastic: Fraction = 0.0,
         elastic_pixels: NonNegativeFloat = 1.0,
-        grid: Probability = 0.0,
-        intensity: Probability = 0.2,
+        grid: Fraction = 0.0,
+        intensity: Fraction = 0.2,
         brightness: NonNegativeFloat = 0.2,
         contrast: Fraction = 0.2,
         color: NonNegativeFloat = 0.0,
@@ -110,8 +110,8 @@ class Augment:
         bias: NonNegativeFloat = 0.0,
         noise: NonNegativeFloat = 0.1,
         blur: NonNegativeFloat = 0.5,
-        dropout: Probability = 0.0,
-        mix: Probability = 0.0,
+        dropout: Fraction = 0.0,
+        mix: Fraction = 0.0,
     ):
         if scale == 1:
             raise ConfigError(
