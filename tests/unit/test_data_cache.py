@@ -223,6 +223,7 @@ from pathlib import Path
 from seglab.data.cache import Cache
 from seglab.data.digest import remembered
 from seglab.data.preparation import Preparation
+sys.path.insert(0, sys.argv[5])
 from worker_tasks import SlowFolder
 folder = Path(sys.argv[2])
 source = SlowFolder(sys.argv[1], float(sys.argv[3]))
@@ -235,8 +236,8 @@ print(sum(int(arrays.read(i)[0].sum()) for i in facts), flush=True)
 
 
 def build_command(root, cache, delay=0.0, processes=1):
-    path = f"PYTHONPATH={Path(__file__).parents[1]}"
-    return ["env", path, sys.executable, "-c", BUILD, str(root), str(cache), str(delay), str(processes)]
+    words = (root, cache, delay, processes, Path(__file__).parents[1])
+    return [sys.executable, "-c", BUILD, *map(str, words)]
 
 
 def builder(*args):
