@@ -1,4 +1,4 @@
-"""The way of the data to the loop, against decoding each time, OpenCV alone, PyTorch's loader and MONAI's cache."""
+"""The way of the data to the loop and of windows over a volume, against decoding each time, OpenCV, PyTorch, MONAI."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import hydra
 
 from seglab.bench.data_seglab import CONF
 from seglab.bench.data_sources import write_scenes, write_volumes
+from seglab.bench.windows import windows
 from seglab.bench.workers import Ratio, Worker, interleaved, ratio
 
 SCENES, VOLUMES = 384, 200
@@ -85,6 +86,7 @@ PARTS: dict[str, Callable[[int, Path, str | None], list[Ratio]]] = {
     "cache": lambda rounds, folder, torch: cache(rounds, folder / "scenes"),
     "road": lambda rounds, folder, torch: road(rounds, folder / "scenes", torch),
     "mri": lambda rounds, folder, torch: mri(rounds, folder / "volumes", torch),
+    "windows": lambda rounds, folder, torch: windows(rounds, torch),
 }
 
 

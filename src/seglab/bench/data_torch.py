@@ -41,7 +41,7 @@ class Scenes(torch.utils.data.Dataset):
 
 
 def volumes(folder: Path):
-    """MONAI's way: deterministic transforms cached in memory, random ones in the workers."""
+    """MONAI's way: what is not random is cached in memory, the places to draw around too; the rest in the workers."""
     from monai import transforms as t
     from monai.data import CacheDataset
 
@@ -52,7 +52,18 @@ def volumes(folder: Path):
             t.Lambdad("image", lambda x: np.moveaxis(x, -1, 0)),
             t.Lambdad("mask", lambda x: x[None]),
             t.NormalizeIntensityd("image"),
-            t.RandCropByPosNegLabeld(both, "mask", (64, 64, 64), pos=1, neg=1, num_samples=1),
+            t.FgBgToIndicesd("mask", fg_postfix="_fg", bg_postfix="_bg"),
+            t.RandCropByPosNegLabeld(
+                both,
+                "mask",
+                (64, 64, 64),
+                pos=1,
+                neg=1,
+                num_samples=1,
+                fg_indices_key="mask_fg",
+                bg_indices_key="mask_bg",
+            ),
+            t.DeleteItemsd(["mask_fg", "mask_bg"]),
             t.RandFlipd(both, 0.5, 0),
             t.RandAffined(
                 both,

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from seglab.reproducibility import keep_freed_memory
+from seglab.reproducibility import keep_freed_memory, seed_everything
 from seglab.task import Task
 
 SHAPES = {2: ((128, 128), 8, 32), 3: ((64, 64, 64), 2, 16)}  # size, batch, width of the first level
@@ -66,10 +66,11 @@ def step_worker(variant: str, rank: int) -> None:
     if variant == "seglab":
         from seglab.models.unet import unet
 
+        seed_everything(0, deterministic=True)  # as every run is by default
         model = unet(Task(rank, 1, ("background", "object")), size, depth=3, width=width)
     else:
         model = stock_unet(rank)
-    model.compile("adam", loss=binary_cross_entropy, jit_compile=False)
+    model.compile("adam", loss=binary_cross_entropy)
     x = np.random.default_rng(0).random((batch, *size, 1), np.float32)
     y = (x > 0.5).astype(np.float32)
     answer("ready")
@@ -108,6 +109,7 @@ def epoch_worker(variant: str, rank: int) -> None:
         overrides += ["data.count=136", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.patience_epochs=null"]
         config = load_config(hydra.compose("train", overrides=overrides))
     material = gather(config)
+    seed_everything(config.seed, config.trainer.deterministic)
     model = config.model.build(material.task, tuple(config.data_card.size))
     augmentation = config.augment.build(material.task)
     batches = Batches(material, "train", config.data_card, seed=0, augmentation=augmentation)
@@ -129,17 +131,22 @@ def epoch_worker(variant: str, rank: int) -> None:
     from seglab.training.fit import train
 
     def run(work_dir: Path, record: Callable[[dict[str, float], int], None]) -> None:
-        # An epoch begins when it is asked for and not before: it would run beside what is measured next.
+        # Training rests between answers, so that it does not run beside what is measured next. An epoch is told of when
+        # its state is on the disk, in the middle of the next: of two epochs the time from one telling to the other is
+        # taken, for the first begins with batches that the workers made ready while it rested.
         sys.stdin.readline()
-        clock = time.perf_counter()
+        began: float | None = None
 
         def emit(values: dict[str, float], epoch: int) -> None:
-            nonlocal clock
+            nonlocal began
             record(values, epoch)
-            answer(time.perf_counter() - clock)
+            if began is None:
+                began = time.perf_counter()
+                return
+            answer(time.perf_counter() - began)
+            began = None
             if not sys.stdin.readline():
                 raise SystemExit
-            clock = time.perf_counter()
 
         train(model, loss, optimizer, [scores], batches, None, config.trainer, work_dir, emit, stream=None)
 

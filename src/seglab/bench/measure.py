@@ -100,11 +100,11 @@ def fit(rounds: int) -> list[Ratio]:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return [
         ratio(
-            "epoch of synthetic2d, fit with data and state : bare steps",
-            seconds["fit"],
+            "epoch of synthetic2d, fit with data, state and tracking : bare steps",
+            seconds["tracked"],
             seconds["bare"],
             1.06,
-            f"{medians['fit']:.2f} : {medians['bare']:.2f} s",
+            f"{medians['tracked']:.2f} : {medians['bare']:.2f} s",
             at_most=True,
         ),
         ratio(
@@ -217,17 +217,10 @@ def _peak_mb(command: Sequence[str], folder: str) -> float:
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _windows(rounds: int, torch: str | None) -> list[Ratio]:
-    from seglab.bench.windows import windows  # which uses this module
-
-    return windows(max(rounds // 3, 3), torch)
-
-
 PARTS: dict[str, Callable[[int, str | None], list[Ratio]]] = {
     "step2d": lambda rounds, torch: step(2, rounds, torch),
     "step3d": lambda rounds, torch: step(3, rounds, torch),
     "fit": lambda rounds, torch: fit(rounds),
     "start": lambda rounds, torch: start(max(rounds // 3, 3)),
-    "memory": lambda rounds, torch: memory(1),
-    "windows": lambda rounds, torch: _windows(rounds, torch),
+    "memory": lambda rounds, torch: memory(max(rounds // 3, 1)),
 }
