@@ -14,7 +14,8 @@ MEMORY = ("memory", "growth")
 
 def windows(rounds: int, torch_python: str | None) -> list[Ratio]:
     """192×192×160 voxels in windows of 64³ with half overlap: 100 windows, to a mask; time, and memory: the process's
-    peak, and how far that is above its peak after a single window. The PyTorch variants are tried once, and the fastest is compared.
+    peak, and how far that is above its peak after a single window. The PyTorch variants are tried once, and the fastest
+    is compared.
 
     Nothing without a Python that has torch and monai.
     """
