@@ -40,8 +40,10 @@ class Recorder:
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
         padding: int = 0,
+        rate: float = 100.0,
+        begun: int = 0,
     ) -> str:
-        """Record a run with these Dice scores by case; returns its id."""
+        """Record a run of a minute, `begun` seconds after `START`, with these Dice scores by case; returns its id."""
         client = self.store.client
         self.count += 1
         given = {"model.name": model, "loss.name": loss, "optimizer.name": optimizer, "augment.name": augment}
@@ -49,9 +51,8 @@ class Recorder:
         given |= {f"trainer.setting_{i}": str(i) for i in range(padding)}
         known = {"config_digest": f"c{self.count}", "data_digest": data, "split_digest": split, "parameters": "1000"}
         known |= {"seed": str(seed), "device": "cpu", "precision": "float32", **(tags or {})}
-        run = client.create_run(
-            self.store.experiment_id(experiment), start_time=START + self.count, run_name=given["run_name"]
-        )
+        start = START + 1000 * begun + self.count
+        run = client.create_run(self.store.experiment_id(experiment), start_time=start, run_name=given["run_name"])
         scores = scores(seed) if callable(scores) else scores
         values = np.array(list(scores.values()), float)
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
@@ -61,7 +62,7 @@ class Recorder:
                 Metric("val_dice", mean * epoch / epochs, START + epoch, epoch),
                 Metric("val_iou", mean * epoch / epochs / 2, START + epoch, epoch),
                 Metric("epoch_seconds", 10.0, START + epoch, epoch),
-                Metric("images_per_second", 100.0 + epoch, START + epoch, epoch),
+                Metric("images_per_second", rate + epoch, START + epoch, epoch),
             ]
         final = [Metric("test_dice", mean, START, epochs)] if np.isfinite(mean) else []
         client.log_batch(
@@ -77,7 +78,7 @@ class Recorder:
             table["true/object"] = 5
             client.log_text(run.info.run_id, table.to_csv(index=False), "test_cases.csv")
         if status != "RUNNING":
-            client.set_terminated(run.info.run_id, status, START + self.count + 60_000)
+            client.set_terminated(run.info.run_id, status, start + 60_000)
         return run.info.run_id
 
 

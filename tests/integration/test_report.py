@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from seglab.comparison.settings import CompareSettings
 from seglab.errors import ConfigError, TrackingError
 from seglab.reporting.readme import BEGIN, END, TO_BE_WRITTEN
 from seglab.reporting.report import write_report
-from seglab.sweeping.parent import TOTAL_TAG
+from seglab.sweeping.parent import JOBS_FILE, TOTAL_TAG
 
 ROOT = Path(__file__).parents[2]
 STUDY = """# @package _global_
@@ -134,17 +135,44 @@ def test_the_note_says_what_it_cannot_know_and_holds_the_conclusion(
     assert "\nYes, it wins: by far.\n\n- a\n\n- b\n" in (bench.folder / "note.md").read_text()
 
 
-def test_jobs_that_were_never_begun_are_counted(bench: Bench) -> None:
+def test_jobs_that_were_never_begun_are_counted_over_all_sweeps(bench: Bench) -> None:
+    """Jobs 0 to 3 and 2 to 5, of which 0 and 2 have run; the second is a search of 5, one of them not yet named."""
     client = bench.recorder.store.client
-    parent = client.create_run(
-        bench.recorder.store.experiment_id("seglab"), tags={"sweep_digest": "d", TOTAL_TAG: "6", "study": "grid"}
-    )
-    for job, (loss, mean) in enumerate({"DiceLoss": 0.6, "FocalLoss": 0.7}.items()):
-        run = bench.run(loss, mean, 0)
-        client.set_tag(run, "mlflow.parentRunId", parent.info.run_id)
+    parents = []
+    for jobs, total in ((range(4), 4), (range(2, 6), 5)):
+        tags = {"sweep_digest": "d", TOTAL_TAG: str(total), "study": "grid", "launcher": "local"}
+        tags |= {"launcher_jobs": "2", "launcher_threads": "1"}
+        parents.append(client.create_run(bench.recorder.store.experiment_id("seglab"), tags=tags).info.run_id)
+        listed = [{"job": job, "overrides": [f"seed={job}"], "identity": str(job)} for job in jobs]
+        client.log_text(parents[-1], json.dumps(listed), JOBS_FILE)
+    for job, parent, loss in ((0, 0, "DiceLoss"), (2, 1, "FocalLoss")):
+        run = bench.run(loss, 0.6, 0)
+        client.set_tag(run, "mlflow.parentRunId", parents[parent])
         client.set_tag(run, "job_identity", str(job))
     bench.report()
-    assert "4 jobs were never begun" in (bench.folder / "note.md").read_text()
+    assert "5 jobs were never begun" in (bench.folder / "note.md").read_text()
+    assert table_row(bench.readme, "launcher")[1] == "local, 2 jobs at once, 1 thread each"
+    assert table_row(bench.readme, "at one time")[1] == "up to 2 runs on one machine"
+
+
+def test_a_sweep_that_does_not_say_how_it_was_launched(bench: Bench, ids: dict[tuple[str, int], str]) -> None:
+    client = bench.recorder.store.client
+    parent = client.create_run(bench.recorder.store.experiment_id("seglab"), tags={"study": "grid"}).info.run_id
+    client.set_tag(ids["DiceLoss", 0], "mlflow.parentRunId", parent)
+    bench.report()
+    assert table_row(bench.readme, "launcher")[1] == "not recorded"
+
+
+def test_times_of_runs_that_shared_the_machine_are_marked(bench: Bench) -> None:
+    for n, (loss, seed) in enumerate([("DiceLoss", 0), ("DiceLoss", 1), ("FocalLoss", 0), ("FocalLoss", 1)]):
+        bench.run(loss, 0.6, seed, begun=60 * n)
+    bench.report()
+    assert "| train time of a run |" in bench.readme
+    assert "⚠" not in bench.readme
+    bench.run("FocalLoss", 0.6, 2, begun=30)
+    bench.report()
+    assert "| train time of a run ⚠ |" in bench.readme
+    assert "⚠ Up to 2 of these runs ran at the same time on one machine" in bench.readme
 
 
 def test_what_a_person_has_concluded_is_kept_and_the_rest_written_anew(

@@ -8,31 +8,49 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seglab.comparison.contests import lower_is_better
 from seglab.comparison.document import Cell, Grid, Picture, Section
 from seglab.comparison.judgement import RANKED, Judgement
-from seglab.comparison.pictures import draw_disputed
+from seglab.comparison.pictures import SHOWN, draw_pictures
 from seglab.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired, unit_means
-from seglab.comparison.tables import locate
-from seglab.comparison.wording import duration, interval, p_value, plain, score, signed, summary, with_interval, with_sd
+from seglab.comparison.tables import locate, lower_is_better
+from seglab.comparison.wording import (
+    crowding,
+    duration,
+    gigabytes,
+    interval,
+    p_value,
+    plain,
+    score,
+    signed,
+    summary,
+    times,
+    with_allowed,
+    with_interval,
+    with_sd,
+)
 from seglab.tracking.store import Store
 
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "not paired": ""}
 
 
-def composition_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve: str, target: float) -> Section:
-    """Scores and costs of the compositions, and what was found about them."""
+def composition_section(
+    judgement: Judgement, frame: pd.DataFrame, metric: str, curve: str, target: float, together: int
+) -> Section:
+    """Scores and costs of the compositions, and what was found about them; `together`: see `ran_together`."""
     contest = judgement.contest
     prefix = locate(metric).prefix
     classes = [name for name in frame if "/" in name and name.startswith(prefix) and name != metric]
     allowed = frame["data_allowed"].any()
-    further = ["epochs", "train time", "wall time", "images/s", "peak memory", "parameters", "FLOPs"]
-    goal = f"to {curve} ≥ {target:.3g}"
+    mark = " ⚠" if together > 1 else ""
+    further = ["epochs", *[f"{name}{mark}" for name in ("train time", "wall time", "images/s")]]
+    further += ["peak memory", "peak GPU memory", "parameters", "FLOPs"]
+    goal = f"to {curve} ≥ {target:.3g}{mark}"
     columns = ["composition", "", metric, *[name.removeprefix(prefix) for name in classes], "runs", *further, goal]
     keep = {
-        "peak memory": frame["peak_megabytes"].notna().any(),
+        "peak memory": frame["peak_memory_mb"].notna().any(),
+        "peak GPU memory": frame["peak_gpu_memory_mb"].notna().any(),
         "FLOPs": frame["flops"].notna().any(),
         goal: bool(np.isfinite(target)),
     }
@@ -41,9 +59,8 @@ def composition_section(judgement: Judgement, frame: pd.DataFrame, metric: str, 
     rows = []
     for row in frame.to_dict("records"):
         best = row["verdict"] == "best"
-        label = row["composition"] + (f" ⚠ allowed: {row['data_allowed']}" if row["data_allowed"] else "")
         cells = [
-            Cell(label, strong=best),
+            Cell(with_allowed(row["composition"], row["data_allowed"]), strong=best),
             Cell(row["verdict"], tone=_TONES[row["verdict"]]),  # type: ignore[arg-type]
             Cell(with_sd(row[metric], row[f"{metric}_sd"]), row[metric], strong=best),
             *[Cell(score(row[name]), _known(row[name]), strong=row[name] == best_of_class[name]) for name in classes],
@@ -52,7 +69,8 @@ def composition_section(judgement: Judgement, frame: pd.DataFrame, metric: str, 
             Cell(duration(row["train_seconds"]), _known(row["train_seconds"])),
             Cell(duration(row["wall_seconds"]), _known(row["wall_seconds"])),
             Cell(plain(row["images_per_second"], "{:.1f}"), _known(row["images_per_second"])),
-            Cell(plain(row["peak_megabytes"] / 1024, "{:.1f} GB"), _known(row["peak_megabytes"])),
+            Cell(gigabytes(row["peak_memory_mb"]), _known(row["peak_memory_mb"])),
+            Cell(gigabytes(row["peak_gpu_memory_mb"]), _known(row["peak_gpu_memory_mb"])),
             Cell(plain(row["parameters"], "{:,.0f}"), _known(row["parameters"])),
             Cell(plain(row["flops"] / 1e9, "{:.1f} G"), _known(row["flops"])),
             _cost_cell(row),
@@ -61,10 +79,12 @@ def composition_section(judgement: Judgement, frame: pd.DataFrame, metric: str, 
     caption = (
         f"{metric}: mean ± standard deviation over the runs of each run's mean over {len(contest.cases)} cases. "
         "Tied: not shown to be worse than the best, that is, Holm-corrected p ≥ 0.05 or an interval that holds 0. "
-        "Train time: the epochs with their validation; wall time: from start to end."
-    )
+        f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}"
+    ).rstrip()
     if keep["peak memory"]:
-        caption += " Peak memory: of the GPU, else all that was in use on the machine."
+        caption += " Peak memory: the most that the run's own process held."
+    if "volume_error_abs" in metric:
+        caption += " Of a volume error its size counts, whether too much or too little."
     if allowed:
         caption += " ⚠: findings of the data check that were allowed to pass."
     return Section(
@@ -118,25 +138,34 @@ def pairs_section(judgement: Judgement, metric: str, unit: str, resamples: int) 
     return Section(f"Against the best: {contest.title}", grids=[Grid(_PAIR_COLUMNS, rows, caption)])
 
 
-def effects_section(judgement: Judgement, metric: str) -> Section | None:
+def effects_section(judgement: Judgement, metric: str, together: int) -> Section | None:
     """What each factor is worth; None when nothing varies in matched pairs."""
     if not judgement.effects:
         return None
+    timed = any(effect.speed.pairs for effect in judgement.effects)
     rows = [
         [
             Cell(effect.factor),
             Cell(f"{effect.level} instead of {effect.reference}"),
             Cell(str(len(effect.contexts)), len(effect.contexts)),
             *_paired_cells(effect.paired, effect.p_holm),
+            *([Cell(times(effect.speed), _known(effect.speed.ratio))] if timed else []),
         ]
         for effect in judgement.effects
     ]
     better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
     caption = (
         f"Difference of {metric} between compositions that differ in this factor alone, averaged over such pairs, with "
-        f"its 95% interval over seeds and cases. {better} p is corrected by Holm within each factor."
+        f"its 95% interval over seeds and cases. {better} p is corrected by Holm within each factor. Of more than four "
+        "levels each stands against the best, so a row is what changing from it costs."
     )
     columns = ["factor", "change", "matched pairs", *_PAIR_COLUMNS[1:]]
+    if timed:
+        columns.append("speed" + (" ⚠" if together > 1 else ""))
+        caption += (
+            " Speed: images a second in training, as a ratio: mean over the pairs of runs of one seed, split and "
+            "device, with the least and the greatest."
+        )
     return Section(f"What each factor is worth: {judgement.contest.title}", grids=[Grid(columns, rows, caption)])
 
 
@@ -151,7 +180,7 @@ def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve:
     if metrics:
         more = f" The best 8 of {len(labels)} are drawn." if len(labels) > 8 else ""
         text = "Validation over the epochs: mean over the seeds, the band from the lowest to the highest." + more
-        pictures.append(Picture(f"{prefix}curves", png(draw_curves(labels, runs, metrics[:2])), text))
+        pictures.append(Picture(f"{prefix}curves", png(draw_curves(labels, runs, metrics)), text))
     scores = [unit_means(contest.values[i]) for i in judgement.order]
     text = f"{metric} of every case, averaged over the seeds; the box holds the middle half, the line is the median."
     text += f" The best 15 of {len(labels)} are drawn." if len(labels) > 15 else ""
@@ -176,18 +205,24 @@ def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve:
 
 
 def pictures_section(
-    judgement: Judgement, store: Store, count: int, prefix: str, say: Callable[[str], None]
+    judgement: Judgement, metric: str, store: Store, count: int, prefix: str, say: Callable[[str], None]
 ) -> Section:
     """The cases that the best compositions disagree about most, drawn; or why not."""
-    figure, notes = draw_disputed(judgement, store, count, say)
+    figure, notes = draw_pictures(judgement, metric, store, count, say)
     pictures = []
     if figure is not None:
-        text = (
-            "Cases on which the best compositions differ most, the most disputed first: image, truth, and each one's "
-            "mask with its errors and its score. One run of each composition, predicted anew."
+        among = len(judgement.contest.compositions)
+        which = (
+            f"on which the {f'best {SHOWN}' if among > SHOWN else among} compositions differ most, most disputed first"
         )
-        pictures.append(Picture(f"{prefix}disputed", png(figure), text))
-    return Section(f"Disputed cases: {judgement.contest.title}", notes=notes, pictures=pictures)
+        text = (
+            f"Cases {which if among > 1 else 'that score best, in the middle and worst'}: image, truth, and the mask "
+            f"of each composition with its errors and its {metric}. One run of each composition, predicted anew."
+        )
+        if among > SHOWN:
+            text += f" The other {among - SHOWN} compositions are not drawn."
+        pictures.append(Picture(f"{prefix}pictures", png(figure), text))
+    return Section(f"Pictures: {judgement.contest.title}", notes=notes, pictures=pictures)
 
 
 def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) -> Section:
@@ -208,7 +243,7 @@ def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) ->
     rows = [
         [
             Cell(row["run_id"]),
-            Cell(row["run_name"] + (f" ⚠ allowed: {row['data_allowed']}" if row["data_allowed"] else "")),
+            Cell(with_allowed(row["run_name"], row["data_allowed"])),
             Cell(row["seed"], float(row["seed"]) if row["seed"].isdigit() else None),
             Cell(score(row[metric]), _known(row[metric])),
             Cell(plain(row["epochs"], "{:.0f}"), _known(row["epochs"])),

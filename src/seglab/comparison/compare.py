@@ -32,13 +32,14 @@ from seglab.comparison.table import (
     scores_frame,
     watched_curve,
 )
-from seglab.comparison.tables import CaseTable, locate, read_tables
+from seglab.comparison.tables import CaseTable, judged, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reproducibility import redacted
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"
+_DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many compositions at most
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         DataError: runs chosen by id that cannot be paired, with their digests.
         TrackingError: no finished runs, or none with scores of cases.
     """
+    settings = settings.model_copy(update={"metric": judged(settings.metric)})
     score = locate(settings.metric)
     found = find_runs(store, settings, f"val_{score.column}")
     tables, missing = read_tables(store, found.runs, score.file)
@@ -108,14 +110,20 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     resampling = Resampling(settings.resamples)
     judgements = [judge(contest, settings.metric, resampling) for contest in contests]
     judgements.sort(key=lambda judgement: -len(judgement.contest.compositions))
+    among = sum(len(judgement.contest.compositions) for judgement in judgements)
+    drawn = settings.pictures if settings.pictures is not None else _DRAWN if among <= _DRAWN_AMONG else 0
+    if settings.pictures is None and not drawn:
+        notes.append(
+            f"No case is drawn: of more than {_DRAWN_AMONG} compositions only when asked for, pictures={_DRAWN}."
+        )
     sections: list[Section] = []
     frames: list[list[pd.DataFrame]] = []
     for number, judgement in enumerate(judgements):
         prefix = f"{number}_" if len(judgements) > 1 else ""
-        made, tabled = _chapters(judgement, tables, settings, prefix, resampling)
+        made, tabled = _chapters(judgement, tables, settings, prefix, resampling, found.together)
         sections += made
-        if settings.pictures:
-            sections.append(pictures_section(judgement, store, settings.pictures, prefix, say))
+        if drawn:
+            sections.append(pictures_section(judgement, settings.metric, store, drawn, prefix, say))
         frames.append(tabled)
     compositions, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)
@@ -161,7 +169,12 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _chapters(
-    judgement: Judgement, tables: dict[str, CaseTable], settings: CompareSettings, prefix: str, resampling: Resampling
+    judgement: Judgement,
+    tables: dict[str, CaseTable],
+    settings: CompareSettings,
+    prefix: str,
+    resampling: Resampling,
+    together: int,
 ) -> tuple[list[Section], list[pd.DataFrame]]:
     metric = settings.metric
     curve = watched_curve([run for c in judgement.contest.compositions for run in c.runs], metric)
@@ -169,14 +182,14 @@ def _chapters(
     frame = compositions_frame(judgement, tables, metric, target)
     scores = scores_frame(judgement, tables, metric, resampling)
     sections = [
-        composition_section(judgement, frame, metric, curve, target),
+        composition_section(judgement, frame, metric, curve, target, together),
         pairs_section(judgement, metric, settings.unit, settings.resamples),
-        effects_section(judgement, metric),
+        effects_section(judgement, metric, together),
         scores_section(judgement, scores, metric, settings.unit),
         plots_section(judgement, frame, metric, curve, prefix),
     ]
     effects = effects_frame(judgement.contest.title, judgement.effects)
-    frames = [frame, scores, effects, runs_frame(judgement, metric, target)]
+    frames = [frame, scores, effects, runs_frame(judgement, tables, metric, target)]
     return [section for section in sections if section is not None], frames
 
 

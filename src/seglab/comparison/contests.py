@@ -12,10 +12,6 @@ from seglab.comparison.runs import Run
 from seglab.comparison.tables import CaseTable, locate
 from seglab.errors import ConfigError, DataError, nearest
 
-# Scores of which less is better; everything else grows with quality.
-_LOWER_IS_BETTER = ("hd95", "assd", "masd", "volume_error", "relative_volume_error", "ece", "seconds", "loss")
-_NO_SCORE = ("true/", "predicted/")
-
 
 @dataclass(frozen=True)
 class Contest:
@@ -65,11 +61,6 @@ class Contest:
         return np.array([row[np.isfinite(row)].mean() for row in values if np.isfinite(row).any()])
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether less of this score is better, judged by its name."""
-    return locate(metric).column.partition("/")[0].startswith(_LOWER_IS_BETTER)
-
-
 def make_contests(
     runs: Sequence[Run], tables: Mapping[str, CaseTable], metric: str, unit: str
 ) -> tuple[list[Contest], list[str]]:
@@ -79,10 +70,10 @@ def make_contests(
         ConfigError: no run has a score of this name for its cases.
     """
     prefix, column, _ = locate(metric)
-    known = sorted({f"{prefix}{name}" for t in tables.values() for name in t.scores if not name.startswith(_NO_SCORE)})
+    known = sorted({f"{prefix}{name}" for table in tables.values() for name in table.scores})
     if tables and metric not in known:
         raise ConfigError(
-            "a score that no run has for its cases",
+            "not a score that a run has for its cases",
             where="metric",
             found=metric,
             expected="one of " + ", ".join(known),

@@ -10,10 +10,27 @@ import numpy as np
 
 from seglab.comparison.contests import Contest
 from seglab.comparison.grouping import FACTORS
+from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired, Resampling, describe_differences, holm
 
 _ALL_PAIRS_UP_TO = 4
 _WITHOUT = "NoAugmentation"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images a second in training, `level` over `reference`, of pairs of runs: same context, split, seed and device.
+
+    Attributes:
+        ratio: geometric mean over the pairs; NaN without any.
+        low, high: the least and the greatest.
+        pairs: how many.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    pairs: int
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class Effect:
         level, reference: names of the levels.
         contexts: labels of the matched pairs, first and second.
         paired: difference level − reference over seeds and cases, averaged over the contexts.
+        speed: how much faster it trains.
         p_holm: its p, corrected for the comparisons within the factor.
     """
 
@@ -33,15 +51,22 @@ class Effect:
     reference: str
     contexts: list[tuple[str, str]]
     paired: Paired
+    speed: Speed
     p_holm: float = np.nan
 
 
-def marginal_effects(contest: Contest, resampling: Resampling) -> tuple[list[Effect], list[str]]:
+def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling) -> tuple[list[Effect], list[str]]:
     """Effects of every factor that varies, and notes on what has no matched pair.
 
     For each seed and case the differences of the matched pairs are averaged, then resampled over seeds and cases. The
-    contexts are not resampled: the effect is that over these very ones. With more than four levels each is held against
-    the one that most compositions have, else every pair is. Without augmentation is always the reference.
+    contexts are not resampled: the effect is that over these very ones. Up to four levels are all held against one
+    another; of more each is held against the best, so that a row says what changing from it costs. Without augmentation
+    is always the reference.
+
+    Args:
+        contest: the compositions with their scores.
+        means: of each composition, the higher the better.
+        resampling: draws for the intervals.
     """
     effects: list[Effect] = []
     notes: list[str] = []
@@ -49,14 +74,14 @@ def marginal_effects(contest: Contest, resampling: Resampling) -> tuple[list[Eff
     for factor in factors:
         name = FACTORS.get(factor, factor)
         found, matched = [], set()
-        for reference, level in _level_pairs([c.parts[factor] for c in contest.compositions]):
+        for reference, level in _level_pairs([c.parts[factor] for c in contest.compositions], means):
             pairs = _matched(contest, factor, level, reference)
             paired = _average(contest, pairs, resampling)
             if paired is None:
                 continue
             matched |= {i for pair in pairs for i in pair}
             labels = [(contest.compositions[i].label, contest.compositions[j].label) for i, j in pairs]
-            found.append(Effect(name, level, reference, labels, paired))
+            found.append(Effect(name, level, reference, labels, paired, _speed(contest, pairs)))
         corrected = holm([effect.paired.p for effect in found])
         effects += [replace(effect, p_holm=float(p)) for effect, p in zip(found, corrected, strict=True)]
         alone = len(contest.compositions) - len(matched)
@@ -71,13 +96,18 @@ def marginal_effects(contest: Contest, resampling: Resampling) -> tuple[list[Eff
     return effects, notes
 
 
-def _level_pairs(levels: Sequence[str]) -> list[tuple[str, str]]:
-    """(reference, level) to hold against each other."""
+def _level_pairs(levels: Sequence[str], means: np.ndarray) -> list[tuple[str, str]]:
+    """(reference, level) to hold against each other.
+
+    The best of many levels is that with the highest mean among those that most compositions have: a level which stands
+    in few contexts has few partners.
+    """
     distinct = sorted(dict.fromkeys(levels), key=lambda level: (level != _WITHOUT, level))
     if len(distinct) <= _ALL_PAIRS_UP_TO:
         return list(combinations(distinct, 2))
-    common = _WITHOUT if _WITHOUT in distinct else max(distinct, key=levels.count)
-    return [(common, level) for level in distinct if level != common]
+    scores = {level: [mean for of, mean in zip(levels, means, strict=True) if of == level] for level in distinct}
+    best = max(distinct, key=lambda level: (level == _WITHOUT, len(scores[level]), np.mean(scores[level])))
+    return [(best, level) for level in distinct if level != best]
 
 
 def _matched(contest: Contest, factor: str, level: str, reference: str) -> list[tuple[int, int]]:
@@ -102,3 +132,25 @@ def _average(contest: Contest, pairs: Sequence[tuple[int, int]], resampling: Res
         count[: len(differences)] += defined
     with np.errstate(invalid="ignore"):
         return describe_differences([total / count], resampling, contest.units)[0]
+
+
+def _speed(contest: Contest, pairs: Sequence[tuple[int, int]]) -> Speed:
+    """How many times as fast the first of each pair trains, over the pairs of runs."""
+    ratios = []
+    for pair in pairs:
+        first, second = (_rates(contest.compositions[i].runs) for i in pair)
+        ratios += [first[key] / second[key] for key in first if key in second]
+    if not ratios:
+        return Speed(np.nan, np.nan, np.nan, 0)
+    return Speed(float(np.exp(np.mean(np.log(ratios)))), min(ratios), max(ratios), len(ratios))
+
+
+def _rates(runs: Sequence[Run]) -> dict[tuple[str, str, str], float]:
+    """Images a second of each run by split, seed and device: the median over the epochs, where it was recorded."""
+    found = {}
+    for run in runs:
+        _, rates = run.curve("images_per_second")
+        if len(rates) and np.median(rates) > 0:
+            key = run.tags.get("split_digest", ""), run.seed, run.tags.get("device", "")
+            found[key] = float(np.median(rates))
+    return found

@@ -11,6 +11,7 @@ from seglab.comparison.runs import Run
 REPLICATES = ("seed", "data.fold", "data.split_seed")
 _NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
 _NAMED = ("model", "loss", "optimizer")
+_BUILDER, _ENCODER = "model._target_", "model.encoder"
 FACTORS = {"augment": "augmentation"}
 
 
@@ -22,12 +23,18 @@ class Composition:
         label: short and unique among those compared.
         runs: oldest first.
         parts: for each group of the config (`loss`, `model`, …) the level it has here, as `levels` names it; only the
-            groups that differ among the compositions.
+            groups that differ among the compositions. The encoder is a group of its own where a network comes with
+            several.
     """
 
     label: str
     runs: list[Run]
     parts: Mapping[str, str]
+
+    @property
+    def allowed(self) -> str:
+        """Findings of the data check that were allowed to pass in one of the runs; empty without any."""
+        return ", ".join(sorted({run.tags.get("data_allowed", "") for run in self.runs} - {""}))
 
 
 def settings_of(run: Run) -> dict[str, str]:
@@ -45,19 +52,17 @@ def compose(runs: Sequence[Run]) -> list[Composition]:
     for run in runs:
         gathered.setdefault(frozenset(settings_of(run).items()), []).append(run)
     settings = [dict(key) for key in gathered]
-    groups = list(dict.fromkeys(key.partition(".")[0] for found in settings for key in sorted(found)))
-    named = {group: levels([_of_group(found, group) for found in settings]) for group in groups}
-    varying = [group for group in groups if len(set(named[group])) > 1]
+    named = _named(settings)
+    factors = _varying(_named(_encoders_apart(settings)))
+    further = [names for group, names in _varying(named).items() if group not in _NAMED]
     compositions = []
     for i, members in enumerate(gathered.values()):
         if all(f"{group}.name" in members[0].params for group in _NAMED):
             label = "_".join(named[group][i] for group in _NAMED)
         else:
             label = members[0].name
-        further = [named[group][i] for group in varying if group not in _NAMED]
-        compositions.append(
-            Composition(" · ".join([label, *further]), members, {group: named[group][i] for group in varying})
-        )
+        label = " · ".join([label, *(names[i] for names in further)])
+        compositions.append(Composition(label, members, {group: names[i] for group, names in factors.items()}))
     return compositions
 
 
@@ -83,6 +88,40 @@ def levels(parts: Sequence[Mapping[str, str]]) -> list[str]:
         else:
             names.append(said or "as everywhere")
     return names
+
+
+def _named(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """For each group of the config the level that each of these settings has."""
+    groups = list(dict.fromkeys(key.partition(".")[0] for found in settings for key in sorted(found)))
+    return {group: levels([_of_group(found, group) for found in settings]) for group in groups}
+
+
+def _varying(named: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {group: names for group, names in named.items() if len(set(names)) > 1}
+
+
+def _encoders_apart(settings: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """The settings, with the encoder as a group beside `model` for the networks that come with several.
+
+    Such a network's own name is what its encoders leave of it: the display name where they share one, else that of the
+    function which builds it, for `VGG16UNet` and `ResNet50UNet` are one network.
+    """
+    families: dict[str, list[Mapping[str, str]]] = {}
+    for found in settings:
+        if _ENCODER in found:
+            families.setdefault(found.get(_BUILDER, ""), []).append(found)
+    several = {of for of, members in families.items() if len({member[_ENCODER] for member in members}) > 1}
+    if not several:
+        return settings
+    apart = []
+    for found in settings:
+        of = found.get(_BUILDER, "")
+        rest = {key: value for key, value in found.items() if key != _ENCODER}
+        rest["encoder.name"] = found.get(_ENCODER, "none")
+        if of in several and len({member.get("model.name") for member in families[of]}) > 1:
+            rest["model.name"] = of.rpartition(".")[2]
+        apart.append(rest)
+    return apart
 
 
 def _of_group(settings: Mapping[str, str], group: str) -> dict[str, str]:

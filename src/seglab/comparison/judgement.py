@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from seglab.comparison.contests import Contest, lower_is_better
+from seglab.comparison.contests import Contest
 from seglab.comparison.effects import Effect, marginal_effects
 from seglab.comparison.statistics import (
     ALPHA,
@@ -19,6 +19,7 @@ from seglab.comparison.statistics import (
     rank_methods,
     unit_means,
 )
+from seglab.comparison.tables import lower_is_better
 
 Place = Literal["best", "tied", "worse", "not paired"]
 RANKED = 20  # more names than this no diagram can hold
@@ -87,7 +88,7 @@ def judge(contest: Contest, metric: str, resampling: Resampling) -> Judgement:
             worse = p < ALPHA and paired.difference.excludes_zero and sign * paired.difference.mean < 0
             place = "worse" if worse else "tied"
         verdicts.append(Verdict(place, paired, float(p)))
-    effects, notes = marginal_effects(contest, resampling)
+    effects, notes = marginal_effects(contest, sign * means, resampling)
     return Judgement(
         contest,
         order,

@@ -1,35 +1,41 @@
-"""The cases that the best compositions disagree about most: image, truth, and each one's mask and errors."""
+"""Cases drawn with the masks of the best compositions: those they disagree about most, image, truth, masks, errors."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
+from seglab.comparison.statistics import SAME
+from seglab.comparison.tables import lower_is_better
 from seglab.errors import SeglabError
-from seglab.evaluation.cases import labelled
+from seglab.evaluation.cases import labelled, pick_cases
 from seglab.evaluation.figures import INK, blank_figure, show
 from seglab.evaluation.overlay import colored, error_map, hatched, mask_legend
 from seglab.evaluation.planes import Plane, planes
+from seglab.inference.predictor import Predictor
 from seglab.task import Task
 from seglab.tracking.store import Store
 
-SHOWN = 3  # compositions side by side
+SHOWN = 6  # compositions side by side
+_IN_ONE_LINE = 3  # more of them have each mask above its errors, or they would be too small
 _PANEL, _TITLE, _LINE = 1.75, 0.75, 26
 
 
 @dataclass(frozen=True)
-class Disputed:
-    """A case with the masks of several compositions.
+class Drawn:
+    """A case with the masks of the compositions.
 
     Attributes:
-        case: its id.
+        case: its id, and what it stands for.
         planes: for each composition the same plane of the case with its mask.
         scores: of the masks.
     """
@@ -39,43 +45,46 @@ class Disputed:
     scores: list[float]
 
 
-def most_disputed(judgement: Judgement, count: int) -> list[str]:
-    """Ids of the cases whose scores spread most over the best compositions, the most disputed first.
+def pick(judgement: Judgement, metric: str, count: int) -> dict[str, str]:
+    """Ids of the cases to draw, with what each is called.
 
-    The spread is the standard deviation over the compositions of the mean over the seeds; cases that one of them has
-    not scored are left out.
+    Of several compositions the `count` cases whose scores spread most over the best `SHOWN`, the most disputed first:
+    by the standard deviation over the compositions of the mean over the seeds. Cases that one of them has not scored,
+    or that all score alike, are left out. Of one composition its best, median and worst case.
     """
-    values = judgement.contest.values[judgement.order[:SHOWN]]
+    contest = judgement.contest
+    values = contest.values[judgement.order[:SHOWN]]
     defined = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         means = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
-    spread = means.std(axis=0)
-    ranked = np.argsort(-np.nan_to_num(spread, nan=-1.0), kind="stable")
-    return [judgement.contest.cases[i] for i in ranked[:count] if np.isfinite(spread[i])]
+    if len(means) == 1:
+        ranked = pd.DataFrame({"id": contest.cases, "dice": -means[0] if lower_is_better(metric) else means[0]})
+        return {case: f"{case} ({place})" for place, case in pick_cases(ranked).items()}
+    spread = np.nan_to_num(means.std(axis=0))
+    disputed = [i for i in np.argsort(-spread, kind="stable")[:count] if spread[i] > SAME]
+    return {contest.cases[i]: contest.cases[i] for i in disputed}
 
 
-def draw_disputed(
-    judgement: Judgement, store: Store, count: int, say: Callable[[str], None] = lambda _: None
+def draw_pictures(
+    judgement: Judgement, metric: str, store: Store, count: int, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Figure | None, list[str]]:
-    """The most disputed cases as the best compositions segment them, predicted anew from their bundles.
+    """The cases of `pick` as the best compositions segment them, predicted anew from their bundles.
 
     Of each composition its newest run that has the case stands for all; the data are read where its config says.
 
     Args:
         judgement: of the compositions.
+        metric: that they are judged by.
         store: has their bundles.
-        count: how many cases.
+        count: how many cases, where they are the disputed ones.
         say: told what is being predicted.
 
     Returns:
         The picture, None where nothing could be drawn, and notes on what could not.
     """
-    from seglab.reproducibility import load_tensorflow
-
-    wanted = most_disputed(judgement, count)
+    wanted = pick(judgement, metric, count)
     if not wanted:
-        return None, ["No case was scored by several compositions, so none is drawn."]
-    load_tensorflow()
+        return None, ["No case tells the best compositions apart, so none is drawn."]
     labels: list[str] = []
     rows: list[list[tuple[Plane, float]]] = [[] for _ in wanted]
     notes: list[str] = []
@@ -84,7 +93,7 @@ def draw_disputed(
         composition = judgement.contest.compositions[number]
         say(f"predicting {len(wanted)} cases with {composition.label}")
         try:
-            found, task = _predicted(composition.runs, wanted, judgement, number, store)
+            found, task = _predicted(composition.runs, list(wanted), judgement, number, store)
         except (SeglabError, OSError) as error:
             first = str(error).splitlines()[0]
             notes.append(f"No masks of {composition.label}: {first}. The data and the bundle must be where they were.")
@@ -95,19 +104,28 @@ def draw_disputed(
     if task is None:
         return None, notes
     cases = [
-        Disputed(case, [plane for plane, _ in row], [value for _, value in row])
-        for case, row in zip(wanted, rows, strict=True)
+        Drawn(title, [plane for plane, _ in row], [value for _, value in row])
+        for title, row in zip(wanted.values(), rows, strict=True)
     ]
-    return disputed_figure(cases, labels, task), notes
+    return cases_figure(cases, labels, task), notes
 
 
-def disputed_figure(cases: Sequence[Disputed], labels: Sequence[str], task: Task) -> Figure:
-    """Rows are cases; columns are the image, the truth, and for each label its mask and its errors."""
-    columns = 2 + 2 * len(labels)
+def cases_figure(cases: Sequence[Drawn], labels: Sequence[str], task: Task) -> Figure:
+    """Rows are cases; columns are the image, the truth, and for each label its mask and its errors.
+
+    With more than three labels a case takes two lines: the truth is below the image, the errors are below their mask.
+    """
+    lines = 1 if len(labels) <= _IN_ONE_LINE else 2
+    columns = (2 + 2 * len(labels)) // lines
     heights = [min(_PANEL * case.planes[0].height / case.planes[0].width, 2 * _PANEL) for case in cases]
-    figure = blank_figure(columns * _PANEL + 0.3, sum(heights) + _TITLE + 0.3 * len(cases) + 0.5)
-    grid = figure.subplots(len(cases), columns, squeeze=False, height_ratios=heights)
-    for row, case in zip(grid, cases, strict=True):
+    high = (sum(heights) + 0.3 * len(cases)) * lines + _TITLE + 0.5
+    figure = blank_figure(columns * _PANEL + 0.3, high)
+    grid = figure.subplots(
+        len(cases) * lines, columns, squeeze=False, height_ratios=[h for h in heights for _ in range(lines)]
+    )
+    # Of each case its panels in the order image, truth, mask, errors, mask, errors, …
+    panels = [grid[lines * i : lines * (i + 1)].T.ravel() for i in range(len(cases))]
+    for row, case in zip(panels, cases, strict=True):
         plane = case.planes[0]
         ignored = plane.truth == task.ignore_label
         pictures = [plane.image, hatched(colored(plane.image, plane.truth, task), ignored)]
@@ -121,7 +139,7 @@ def disputed_figure(cases: Sequence[Disputed], labels: Sequence[str], task: Task
         for axes, value in zip(row[2::2], case.scores, strict=True):
             axes.set_xlabel(f"{value:.3f}", fontsize=8.5, color=INK)
     titles = ["Image", "Truth", *[word for label in labels for word in (_wrapped(label), "errors")]]
-    for axes, title in zip(grid[0], titles, strict=True):
+    for axes, title in zip(panels[0], titles, strict=True):
         axes.set_title(title, fontsize=7.5, color=INK)
     some = any((case.planes[0].truth == task.ignore_label).any() for case in cases)
     figure.legend(handles=mask_legend(task, some), loc="outside lower center", ncols=6, frameon=False, fontsize=8.5)
@@ -138,7 +156,7 @@ def _predicted(
 ) -> tuple[list[tuple[Plane, float]], Task]:
     """The first plane of each case with the mask of the newest run that has tested it, and that run's score."""
     from seglab.evaluation.subject import Subject, find_subject
-    from seglab.inference.predictor import Predictor
+    from seglab.reproducibility import load_tensorflow
 
     contest = judgement.contest
     opened: dict[str, tuple[Subject, Predictor]] = {}
@@ -149,6 +167,8 @@ def _predicted(
         run = [r for r in runs if (r.tags.get("split_digest", ""), r.seed) in tested or len(runs) == 1][-1]
         if run.id not in opened:
             subject = find_subject(run.id, "test", uri=store.uri, directory=Path(store.directory))
+            load_tensorflow()
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many networks in one process
             opened[run.id] = subject, Predictor.load(subject.found.folder)
         subject, predictor = opened[run.id]
         case = next(case for case in subject.source.cases if case.id == case_id)

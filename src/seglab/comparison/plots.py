@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Ranking
+from seglab.comparison.tables import locate
 from seglab.evaluation.figures import FAINT, INK
 
 # The palette of Okabe and Ito (2008), without its yellow, which is too light for a line.
@@ -197,13 +198,16 @@ def indistinct_groups(ranks: np.ndarray, critical_difference: float) -> list[tup
 
 def named(metric: str) -> str:
     """A metric as an axis says it: `val_dice/road` is "validation Dice, road"."""
-    split, _, score = metric.removeprefix("eval_").partition("_")
-    if split not in ("val", "test", "train"):
-        split, score = "", metric
+    if metric.startswith("eval_"):
+        prefix, score, _ = locate(metric)
+        split = prefix.removeprefix("eval_").removesuffix("_")
+    else:
+        split, _, score = metric.partition("_")
     score, _, of = score.partition("/")
-    words = {"dice": "Dice", "iou": "IoU"}.get(score, score.replace("_", " "))
-    prefix = {"val": "validation ", "test": "test ", "train": "training "}.get(split, "")
-    return f"{prefix}{words}" + (f", {of}" if of else "")
+    known = {"dice": "Dice", "iou": "IoU", "volume_error_abs": "size of the volume error"}
+    words = known.get(score, score.replace("_", " "))
+    split = "validation" if split == "val" else split
+    return f"{split} {words}" + (f", {of}" if of else "")
 
 
 def _short(value: float, _: int | None = None) -> str:

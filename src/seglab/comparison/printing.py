@@ -14,7 +14,7 @@ from seglab.comparison.compare import Comparison, compare, open_runs, write
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.statistics import Paired
-from seglab.comparison.wording import interval, p_value, signed, summary, with_sd
+from seglab.comparison.wording import crowding, interval, p_value, signed, summary, times, with_allowed, with_sd
 from seglab.errors import TrackingError
 from seglab.tracking.append import add_files
 from seglab.tracking.client import MlflowException
@@ -41,8 +41,8 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
         folder = settings.folder(directory)
         files = write(comparison, folder)
     _print(comparison, console)
-    if comparison.found.parent is not None:
-        console.print(_attach(store, comparison.found.parent, folder), markup=False)
+    for parent in comparison.found.parents:
+        console.print(_attach(store, parent, folder), markup=False)
     console.print(f"tables     {folder}/*.csv and comparison.md, {len(files)} files in all", markup=False)
     console.print(f"page       {files[0].resolve()}", markup=False)
     return comparison
@@ -53,6 +53,8 @@ def _print(comparison: Comparison, console: Console) -> None:
     for section in comparison.document.sections:
         for note in section.notes:
             console.print(f"note: {note}", style="yellow", markup=False)
+    if crowded := crowding(comparison.found.together):
+        console.print(f"note: {crowded}", style="yellow", markup=False)
     for judgement in comparison.judgements:
         console.print(f"\n[bold]{escape(judgement.contest.title)}[/bold]")
         console.print(_compositions(judgement, metric))
@@ -67,7 +69,7 @@ def _compositions(judgement: Judgement, metric: str) -> Table:
     for i in judgement.order[:_ROWS]:
         verdict, composition = judgement.verdicts[i], judgement.contest.compositions[i]
         table.add_row(
-            escape(composition.label),
+            escape(with_allowed(composition.label, composition.allowed)),
             verdict.place,
             with_sd(judgement.means[i], judgement.sds[i]),
             str(len(composition.runs)),
@@ -81,11 +83,12 @@ def _compositions(judgement: Judgement, metric: str) -> Table:
 
 def _effects(judgement: Judgement, metric: str) -> Table:
     """What each factor is worth."""
-    table = _empty("factor", "change", "pairs", f"{metric} [95% interval]", "p")
+    table = _empty("factor", "change", "pairs", f"{metric} [95% interval]", "p", "speed")
     for effect in judgement.effects[:_ROWS]:
         change = escape(f"{effect.level} instead of {effect.reference}")
         pairs = str(len(effect.contexts))
-        table.add_row(escape(effect.factor), change, pairs, *_difference(effect.paired, effect.p_holm))
+        found = _difference(effect.paired, effect.p_holm)
+        table.add_row(escape(effect.factor), change, pairs, *found, times(effect.speed))
     return table
 
 

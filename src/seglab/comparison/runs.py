@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import accumulate, product
 
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run as StoredRun
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy import func
 
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
@@ -21,7 +20,6 @@ from seglab.tracking.store import Store
 
 _AT_ONCE = 1000
 _THREADS = 8
-_MEMORY = ("system/system_memory_usage_megabytes", "system/gpu_0_memory_usage_megabytes")
 # A run that seglab trained has this tag; a sweep's parent and the runs of other programs have not.
 _OURS = "config_digest"
 _PARENT = "mlflow.parentRunId"
@@ -38,7 +36,6 @@ class Run:
         started: milliseconds since 1970.
         seconds: from start to end; None while it has no end.
         history: for a metric its epochs and values.
-        peak_megabytes: most memory that was in use on the machine while it ran, GPU first; None when not recorded.
     """
 
     id: str
@@ -51,7 +48,6 @@ class Run:
     started: int
     seconds: float | None
     history: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-    peak_megabytes: float | None = None
 
     @property
     def seed(self) -> str:
@@ -75,14 +71,20 @@ class Found:
     Attributes:
         runs: finished training runs, oldest first.
         unfinished: training runs that failed, were killed, or still go on.
-        parent: id of the sweep's run that all of them are children of, if there is one.
+        parents: ids of the sweeps' runs that they are children of: of a study all, of another choice of runs the one
+            that holds them all, if there is one.
         foreign: how many runs were not made by seglab's training.
     """
 
     runs: list[Run]
     unfinished: list[Run]
-    parent: str | None
+    parents: list[str]
     foreign: int
+
+    @property
+    def together(self) -> int:
+        """See `ran_together`."""
+        return ran_together([*self.runs, *self.unfinished])
 
 
 def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice") -> Found:
@@ -114,12 +116,11 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice"
     ids = [run.info.run_id for run in finished]
     keys = dict.fromkeys(["val_dice", "val_iou", watched, "epoch_seconds", "images_per_second"])
     curves = histories(store, ids, list(keys))
-    peaks = peak_memory(store, finished)
     child_of = {run.data.tags.get(_PARENT) for run in ours}
     return Found(
-        [_run(run, curves.get(run.info.run_id, {}), peaks.get(run.info.run_id)) for run in finished],
-        [_run(run, {}, None) for run in ours if run.info.status != "FINISHED"],
-        child_of.pop() if len(child_of) == 1 else None,
+        [_run(run, curves.get(run.info.run_id, {})) for run in finished],
+        [_run(run, {}) for run in ours if run.info.status != "FINISHED"],
+        sorted(parent for parent in child_of if parent) if settings.study or len(child_of) == 1 else [],
         len(children) - len(ours),
     )
 
@@ -157,25 +158,21 @@ def histories(
     return found
 
 
-def peak_memory(store: Store, runs: Sequence[StoredRun]) -> dict[str, float]:
-    """For each run that recorded it the most megabytes in use: of the GPU, else of the machine."""
-    ids = [run.info.run_id for run in runs if any(key in run.data.metrics for key in _MEMORY)]
-    peaks: dict[str, dict[str, float]] = {}
-    database = _database(store)
-    if database is not None:
-        with database.ManagedSessionMaker() as session:
-            for part in _parts(ids):
-                query = (
-                    session.query(SqlMetric.run_uuid, SqlMetric.key, func.max(SqlMetric.value))
-                    .filter(SqlMetric.run_uuid.in_(part), SqlMetric.key.in_(_MEMORY))
-                    .group_by(SqlMetric.run_uuid, SqlMetric.key)
-                )
-                for run_id, key, value in query.all():
-                    peaks.setdefault(run_id, {})[key] = value
-    else:
-        for run_id, curves in histories(store, ids, _MEMORY).items():
-            peaks[run_id] = {key: float(np.nanmax(values)) for key, (_, values) in curves.items()}
-    return {run_id: found.get(_MEMORY[1]) or found[_MEMORY[0]] for run_id, found in peaks.items()}
+def ran_together(runs: Iterable[Run]) -> int:
+    """The most of these runs that went on at one time on one machine, as their tag `host` names it.
+
+    Of a run that was resumed it is not known when it stood still, and one without an end is not counted.
+    """
+    most = 0
+    by_host: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.seconds is not None and run.tags.get("resume_count", "0") == "0":
+            by_host.setdefault(run.tags.get("host", ""), []).append(run)
+    for members in by_host.values():
+        # An end comes before a beginning of the same millisecond.
+        steps = [step for r in members for step in ((r.started, 1), (r.started + 1000 * (r.seconds or 0), -1))]
+        most = max(most, *accumulate(change for _, change in sorted(steps)))
+    return most
 
 
 def _chosen(store: Store, settings: CompareSettings) -> list[StoredRun]:
@@ -203,7 +200,7 @@ def _parts(run_ids: Sequence[str]) -> list[list[str]]:
     return [list(run_ids[start : start + _AT_ONCE]) for start in range(0, len(run_ids), _AT_ONCE)]
 
 
-def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]], peak: float | None) -> Run:
+def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]]) -> Run:
     info = run.info
     return Run(
         info.run_id,
@@ -216,5 +213,4 @@ def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]], peak
         info.start_time,
         (info.end_time - info.start_time) / 1000 if info.end_time else None,
         history,
-        peak,
     )

@@ -24,7 +24,7 @@ class CompareSettings(Section):
     target: float | None = None
     unit: Literal["case", "group"] = "case"
     resamples: Annotated[int, Field(ge=100)] = 10_000
-    pictures: NonNegativeInt = 0
+    pictures: NonNegativeInt | None = None
     out: str | None = None
     tracking_uri: str | None = None
 

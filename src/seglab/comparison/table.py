@@ -37,8 +37,9 @@ def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
     """What a run cost.
 
     Keys: `epochs`, `wall_seconds` (start to end), `train_seconds` (its epochs with their validation),
-    `images_per_second` (median over the epochs, training alone), `peak_megabytes` (of GPU or machine), `parameters`,
-    `flops`, `epochs_to_target` and `seconds_to_target` (of training, until validation first reached the target).
+    `images_per_second` (median over the epochs, training alone), `peak_memory_mb` (the most that its process held),
+    `peak_gpu_memory_mb` (on the GPU), `parameters`, `flops`, `epochs_to_target` and `seconds_to_target` (of training,
+    until validation first reached the target).
     NaN where the run did not record it, or never reached the target.
     """
     steps, values = run.curve(curve)
@@ -52,9 +53,7 @@ def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
         "wall_seconds": np.nan if run.seconds is None else run.seconds,
         "train_seconds": float(seconds.sum()) if len(seconds) else np.nan,
         "images_per_second": float(np.median(rates)) if len(rates) else np.nan,
-        "peak_megabytes": np.nan if run.peak_megabytes is None else run.peak_megabytes,
-        "parameters": _number(run, "parameters"),
-        "flops": _number(run, "flops"),
+        **{name: _number(run, name) for name in ("peak_memory_mb", "peak_gpu_memory_mb", "parameters", "flops")},
         "epochs_to_target": np.nan if first is None else float(steps[first]),
         "seconds_to_target": np.nan if first is None or not timed else float(seconds[: first + 1].sum()),
     }
@@ -84,7 +83,7 @@ def compositions_frame(
         row["reached_target"] = sum(not np.isnan(fact["epochs_to_target"]) for fact in facts)
         if verdict.paired is not None:
             row |= paired_columns(verdict.paired, verdict.p_holm)
-        row["data_allowed"] = ", ".join(sorted({run.tags.get("data_allowed", "") for run in composition.runs} - {""}))
+        row["data_allowed"] = composition.allowed
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -168,14 +167,18 @@ def effects_frame(title: str, effects: list[Effect]) -> pd.DataFrame:
             "instead_of": effect.reference,
             "matched_pairs": len(effect.contexts),
             **paired_columns(effect.paired, effect.p_holm),
+            "speed_ratio": effect.speed.ratio,
+            "speed_low": effect.speed.low,
+            "speed_high": effect.speed.high,
+            "speed_pairs": effect.speed.pairs,
         }
         for effect in effects
     )
 
 
-def runs_frame(judgement: Judgement, metric: str, target: float) -> pd.DataFrame:
+def runs_frame(judgement: Judgement, tables: Mapping[str, CaseTable], metric: str, target: float) -> pd.DataFrame:
     """One row a run, in the order of the compositions."""
-    contest = judgement.contest
+    contest, column = judgement.contest, locate(metric).column
     rows: list[dict[str, Any]] = []
     for i in judgement.order:
         composition = contest.compositions[i]
@@ -187,7 +190,7 @@ def runs_frame(judgement: Judgement, metric: str, target: float) -> pd.DataFrame
                 "run_id": run.id,
                 "run_name": run.name,
                 "seed": run.seed,
-                metric: run.metrics.get(metric, np.nan),
+                metric: _mean(tables[run.id].scores[column].tolist()),
                 **run_facts(run, curve, target),
                 "device": run.tags.get("device", ""),
                 "precision": run.tags.get("precision", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,20 @@ from pyarrow import csv
 
 from seglab.comparison.runs import Run
 from seglab.errors import ConfigError
+from seglab.evaluation.shapes import ASSD, HD95, LESION_COUNTS
+from seglab.evaluation.subject import SPLITS
 from seglab.tracking.bundles import local_path
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
-_TRAINED, _EVALUATED = "test_", "eval_"
+_TRAINED = "test_"
+# Of data that are not the run's own the name stands before the split; it may hold underscores, a score no hyphen.
+_EVALUATED = re.compile(rf"eval_((?:[^/]+-)?(?:{'|'.join(SPLITS)}))_(.+)")
+# A volume error has a sign, for too much and too little; how wrong a volume is, is its size.
+_SIGNED, _SIZE = "volume_error", "volume_error_abs"
+# Scores of which less is better; everything else grows with quality, but for the counts, which are no scores.
+_LOWER_IS_BETTER = (HD95, ASSD, _SIZE, "seconds")
+_COUNTS = ("true", "predicted", *LESION_COUNTS)
 _THREADS = 8
 
 
@@ -38,14 +48,15 @@ class Score(NamedTuple):
 
 
 def locate(metric: str) -> Score:
-    """`test_<score>` of the end of a training, `eval_<split>_<score>` of a later evaluation.
+    """`test_<score>` of the end of a training, `eval_<split>_<score>` or `eval_<data>-<split>_<score>` of a later one.
 
     Raises:
         ConfigError: neither of both.
     """
-    if metric.startswith(_EVALUATED) and metric.count("_") > 1:
-        name, _, column = metric.removeprefix(_EVALUATED).partition("_")
-        return Score(f"{_EVALUATED}{name}_", column, f"evaluation/{name}/cases.csv")
+    evaluated = _EVALUATED.fullmatch(metric)
+    if evaluated:
+        name, column = evaluated.groups()
+        return Score(f"eval_{name}_", column, f"evaluation/{name}/cases.csv")
     if metric.startswith(_TRAINED):
         return Score(_TRAINED, metric.removeprefix(_TRAINED), "test_cases.csv")
     raise ConfigError(
@@ -57,6 +68,18 @@ def locate(metric: str) -> Score:
     )
 
 
+def judged(metric: str) -> str:
+    """The metric that a comparison judges by: of the volume error, which has a sign, `volume_error_abs`, its size."""
+    score = locate(metric)
+    kind, slash, of = score.column.partition("/")
+    return f"{score.prefix}{_SIZE if kind == _SIGNED else kind}{slash}{of}"
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of this score is better, judged by its name."""
+    return locate(metric).column.partition("/")[0] in _LOWER_IS_BETTER
+
+
 @dataclass(frozen=True)
 class CaseTable:
     """Scores of the test cases of one run.
@@ -64,7 +87,7 @@ class CaseTable:
     Attributes:
         ids: of the cases.
         groups: the group of each.
-        scores: by the column's name, NaN where the case has none.
+        scores: by the column's name, NaN where the case has none; of the volume error its size; counts are none.
     """
 
     ids: list[str]
@@ -105,9 +128,11 @@ def read_table(path: Path) -> CaseTable:
     columns = {name: table.column(name) for name in table.column_names}
     ids = columns.pop("id").to_pylist()
     groups = columns.pop("group").to_pylist() if "group" in columns else ids
-    scores = {
-        name: column.cast(pa.float64()).to_numpy()
-        for name, column in columns.items()
-        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
-    }
+    scores: dict[str, np.ndarray] = {}
+    for name, column in columns.items():
+        kind, slash, of = name.partition("/")
+        number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
+        if number and kind not in _COUNTS:
+            values = column.cast(pa.float64()).to_numpy()
+            scores |= {f"{_SIZE}{slash}{of}": np.abs(values)} if kind == _SIGNED else {name: values}
     return CaseTable(ids, groups, scores)

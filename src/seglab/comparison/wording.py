@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from seglab.comparison.effects import Speed
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.statistics import Interval
 
@@ -57,6 +58,16 @@ def p_value(value: float) -> str:
     return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def with_allowed(label: str, allowed: str) -> str:
+    """The label, with the findings of the data check that were allowed to pass."""
+    return f"{label} ⚠ allowed: {allowed}" if allowed else label
+
+
+def gigabytes(megabytes: float) -> str:
+    """`1.3 GB`; a dash for what is not known."""
+    return plain(megabytes / 1024, "{:.1f} GB")
+
+
 def duration(seconds: float) -> str:
     """Seconds, minutes or hours, whichever reads best."""
     if np.isnan(seconds):
@@ -74,3 +85,18 @@ def plain(value: float, form: str) -> str:
 def interval(found: Interval) -> str:
     """Both ends with their signs."""
     return "–" if np.isnan(found.low) else f"[{signed(found.low)}, {signed(found.high)}]"
+
+
+def times(found: Speed) -> str:
+    """`1.85 × (1.60 to 2.10)`: the ratio, with the least and the greatest of several; a dash where none is known."""
+    spread = f" ({found.low:.2f} to {found.high:.2f})" if found.pairs > 1 else ""
+    return f"{plain(found.ratio, '{:.2f} ×')}{spread}"
+
+
+def crowding(together: int) -> str:
+    """Why times do not compare, where runs went on at one time; else nothing."""
+    if together < 2:
+        return ""
+    return (
+        f"⚠ Up to {together} of these runs ran at the same time on one machine: times and speeds are of a share of it."
+    )

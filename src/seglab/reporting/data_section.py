@@ -55,7 +55,7 @@ def data_section(runs: Sequence[Run], store: Store) -> Section:
     ]
     if allowed:
         text[0] = text[0].replace(": no group is in two parts", ", but for the findings that were allowed")
-    samples = artifact(store, first, SAMPLES)
+    samples = artifact(store, first.artifacts, SAMPLES)
     caption = f"Training samples as a network is given them, augmentation included (run {first.id[:8]})."
     pictures = [] if samples is None else [Picture("training_samples", samples.read_bytes(), caption)]
     return Section("Data", text=text, grids=grids, pictures=pictures)
@@ -63,7 +63,7 @@ def data_section(runs: Sequence[Run], store: Store) -> Section:
 
 def examples_section(run: Run, store: Store) -> Section | None:
     """The best, the median and the worst test case of a run, as it has drawn them itself."""
-    folder = artifact(store, run, "pictures")
+    folder = artifact(store, run.artifacts, "pictures")
     files: list[Path] = [] if folder is None else sorted(folder.glob("test_*.png"))
     if not files:
         return None
@@ -82,7 +82,7 @@ def _bundle(run: Run, store: Store) -> Bundle | None:
 
 
 def _counts(store: Store, run: Run) -> str:
-    path = artifact(store, run, SPLIT)
+    path = artifact(store, run.artifacts, SPLIT)
     if path is None:
         return "not recorded"
     lists = json.loads(path.read_text(encoding="utf-8"))

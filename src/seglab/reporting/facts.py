@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from seglab.comparison.document import Cell, Grid
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import Found, Run
 from seglab.comparison.wording import duration
 from seglab.tracking.bundles import bring
 from seglab.tracking.client import MlflowException
@@ -38,16 +38,23 @@ _SETTINGS = {
 }
 
 
-def artifact(store: Store, run: Run, path: str) -> Path | None:
-    """A file among the run's artifacts; None when it is not there."""
+def artifact(store: Store, artifacts: str, path: str) -> Path | None:
+    """A file among the artifacts of a run, by their address; None when it is not there."""
     try:
-        return bring(store, f"{run.artifacts.rstrip('/')}/{path}")
+        return bring(store, f"{artifacts.rstrip('/')}/{path}")
     except (MlflowException, OSError):
         return None
 
 
-def machine_and_time(store: Store, runs: Sequence[Run], unfinished: Sequence[Run]) -> Grid:
+def read_json(store: Store, artifacts: str, path: str) -> Any:
+    """What a JSON file among the artifacts of a run holds; None when it is not there."""
+    found = artifact(store, artifacts, path)
+    return None if found is None else json.loads(found.read_text(encoding="utf-8"))
+
+
+def machine_and_time(store: Store, study: Found) -> Grid:
     """One row a fact; what the runs did not record is said to be so."""
+    runs, unfinished = study.runs, study.unfinished
     found = [_environment(store, run) for run in runs]
     states = Counter(run.status.lower() for run in unfinished)
     others = "".join(f", {count} {state}" for state, count in sorted(states.items()))
@@ -55,13 +62,16 @@ def machine_and_time(store: Store, runs: Sequence[Run], unfinished: Sequence[Run
     ends = [run.started / 1000 + run.seconds for run in runs if run.seconds is not None]
     span = duration(max(ends) - begin) if ends else _UNKNOWN
     wall = sum(run.seconds for run in runs if run.seconds is not None)
+    launchers = dict.fromkeys(_launcher(store.run(parent).data.tags) for parent in study.parents)
     rows = [
         ("machine", _counted([_machine(one) for one in found])),
+        *([("launcher", "; ".join(launchers))] if launchers else []),
         ("device, number format", _counted([_computed(run) for run in runs])),
         ("software", _counted([_software(one) for one in found])),
         ("code", _counted([_code(run) for run in runs])),
         ("runs", f"{len(runs)} finished{others}"),
         ("first start to last end", f"{span}, from {datetime.fromtimestamp(begin, UTC):%Y-%m-%d %H:%M} UTC"),
+        *([("at one time", f"up to {study.together} runs on one machine")] if study.together > 1 else []),
         ("wall time of the finished runs", f"{duration(wall)} in all, {duration(wall / len(runs))} a run"),
         ("processor time of the finished runs", _processor(runs)),
     ]
@@ -86,8 +96,7 @@ def differing(runs: Sequence[Run], tag: str) -> list[str]:
 
 
 def _environment(store: Store, run: Run) -> dict[str, Any]:
-    path = artifact(store, run, ENVIRONMENT)
-    return {} if path is None else dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_json(store, run.artifacts, ENVIRONMENT) or {}
 
 
 def _machine(environment: dict[str, Any]) -> str:
@@ -97,6 +106,15 @@ def _machine(environment: dict[str, Any]) -> str:
     flags = [flag for flag in machine["cpu_flags"] if flag.startswith(("amx_bf16", "avx512_bf16"))]
     named = f"{machine['processor']}, {machine['usable_cores']} cores, {machine['memory_gb']:g} GB memory"
     return named + (f", {' '.join(flags)}" if flags else "")
+
+
+def _launcher(tags: Mapping[str, str]) -> str:
+    """`local, 2 jobs at once, 1 thread each`, as far as the sweep's run says it."""
+    said = [tags.get("launcher", _UNKNOWN)]
+    for tag, what in (("launcher_jobs", "job{} at once"), ("launcher_threads", "thread{} each")):
+        if tag in tags:
+            said.append(f"{tags[tag]} {what.format('' if tags[tag] == '1' else 's')}")
+    return ", ".join(said)
 
 
 def _computed(run: Run) -> str:

@@ -52,7 +52,7 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
         "Training",
         text=["How the runs were trained, on which machine, and how long that took."],
         code=commands(report),
-        grids=[settings(runs), machine_and_time(report.store, runs, comparison.found.unfinished)],
+        grids=[settings(runs), machine_and_time(report.store, comparison.found)],
     )
     sections = [
         Section("Question", text=[study.question], grids=[design(comparison)]),

@@ -11,12 +11,13 @@ from seglab.comparison.document import Section
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
 from seglab.comparison.table import watched_curve
-from seglab.reporting.facts import differing
+from seglab.reporting.facts import differing, read_json
 from seglab.reporting.study import Study
 from seglab.tracking.store import Store
 
 _FEW_CASES = 30
-_JOBS_TAG = "sweep_jobs"  # of a sweep's run: how many jobs it has, as seglab.sweeping.parent tells
+# Of a sweep's run, as seglab.sweeping.parent writes them: how many jobs it has, and the list of those known.
+_JOBS_TAG, _JOBS_FILE = "sweep_jobs", "sweep/jobs.json"
 
 
 def limits_section(comparison: Comparison) -> Section:
@@ -98,9 +99,13 @@ def _still_rising(runs: Sequence[Run], metric: str) -> str:
 
 
 def _never_begun(comparison: Comparison, store: Store) -> int:
-    """Jobs of the sweep without any run; 0 where the runs are of no sweep, or of several."""
-    if comparison.found.parent is None:
-        return 0
-    total = int(store.run(comparison.found.parent).data.tags.get(_JOBS_TAG, 0))
+    """Jobs of the study's sweeps without any run; a job of two sweeps counts once."""
+    wanted: set[str] = set()
+    unnamed = 0
+    for parent in comparison.found.parents:
+        run = store.run(parent)
+        jobs = read_json(store, run.info.artifact_uri, _JOBS_FILE) or []
+        wanted |= {job["identity"] or " ".join(job["overrides"]) for job in jobs}
+        unnamed += max(0, int(run.data.tags.get(_JOBS_TAG, 0)) - len(jobs))  # of a search, which names them one by one
     begun = {run.tags.get("job_identity") for run in [*comparison.found.runs, *comparison.found.unfinished]}
-    return max(0, total - len(begun))
+    return len(wanted - begun) + unnamed

@@ -13,7 +13,7 @@ from seglab.comparison.compare import Comparison
 from seglab.comparison.document import Cell, Document, Grid, Section, to_markdown
 from seglab.comparison.grouping import FACTORS, REPLICATES
 from seglab.comparison.judgement import Judgement
-from seglab.comparison.wording import duration, interval, p_value, signed, summary, with_sd
+from seglab.comparison.wording import crowding, duration, interval, p_value, signed, summary, with_sd
 from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
 from seglab.reporting.study import Study
@@ -25,7 +25,7 @@ BEGIN, END = "<!-- conclusion -->", "<!-- /conclusion -->"
 TO_BE_WRITTEN = "To be written by hand, here between the two marks; writing the report again keeps it."
 COMPOSITIONS, PAIRS, EFFECTS, PLOTS = "Compositions", "Against the best", "What each factor is worth", "Plots"
 SCORES = "Scores"
-CASES, REMARKS, RUNS = "Disputed cases", "Left out, or apart", "Runs"
+CASES, REMARKS, RUNS = "Pictures", "Left out, or apart", "Runs"
 _IN_README = ("curves", "cases")
 
 
@@ -80,7 +80,6 @@ def read_conclusion(folder: Path) -> str | None:
 def readme(report: Report) -> Document:
     """The README as a page: question, command, machine and time, results, pictures, conclusion, runs."""
     study, comparison = report.study, report.comparison
-    runs, unfinished = comparison.found.runs, comparison.found.unfinished
     results = [_result(judgement, comparison) for judgement in comparison.judgements]
     plots = [
         replace(section, pictures=[p for p in section.pictures if p.name.endswith(_IN_README)])
@@ -90,7 +89,7 @@ def readme(report: Report) -> Document:
     sections = [
         Section("Question", text=[study.question]),
         Section("Command", code=commands(report), grids=[design(comparison)]),
-        Section("Machine and time", grids=[machine_and_time(report.store, runs, unfinished)]),
+        Section("Machine and time", grids=[machine_and_time(report.store, comparison.found)]),
         *report.chapters(REMARKS),
         *results,
         *report.chapters(SCORES),
@@ -149,13 +148,15 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
                 Cell(", ".join(run.id[:8] for run in composition.runs)),
             ]
         )
-    columns = ["composition", "", metric, "against the best, 95% interval", "p", "train time of a run", "runs"]
+    crowded = crowding(comparison.found.together)
+    time = "train time of a run" + (" ⚠" if crowded else "")
+    columns = ["composition", "", metric, "against the best, 95% interval", "p", time, "runs"]
     sd = "mean ± standard deviation over the runs" if np.isfinite(judgement.sds).any() else "of one run each"
     caption = (
         f"{metric} over {len(contest.cases)} cases, {sd}. Tied: not shown to be worse than the best (Wilcoxon's test "
         "over cases, corrected by Holm, and the interval over seeds and cases). Runs: the first letters of their ids, "
-        "which stand in full below."
-    )
+        f"which stand in full below. {crowded}"
+    ).rstrip()
     return Section(
         f"Result: {contest.title}",
         text=[summary(judgement, metric)],
