@@ -67,7 +67,7 @@ def choose_policy(requested: str, device: Device) -> Choice:
             where="precision.policy",
             found=requested,
             expected="one of " + ", ".join(POLICIES),
-            remedy=nearest(requested, POLICIES),
+            remedy=nearest(requested, POLICIES) or "precision.policy=auto",
         )
     policy, reason = _best(device)
     if requested in ("auto", policy):
@@ -76,8 +76,7 @@ def choose_policy(requested: str, device: Device) -> Choice:
         return Choice(requested, f"asked for; faster: {policy} ({reason})")
     if requested == "mixed_float16" and device.kind == "cpu":
         return Choice(
-            requested,
-            f"asked for; {device.name} has no float16 arithmetic: slow, and without 3D pooling. Better: {policy}",
+            requested, f"asked for; {device.name} has no float16 arithmetic: slow, in 3D by far. Better: {policy}"
         )
     if requested == "mixed_float16" and device.compute_capability and device.compute_capability >= (8, 0):
         return Choice(requested, f"asked for; runs well, and {policy} needs no loss scaling")

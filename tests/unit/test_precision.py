@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import keras
 import pytest
+import tensorflow as tf
 
+from seglab import precision
 from seglab.errors import ConfigError
-from seglab.precision import POLICIES, Device, choose_policy, find_device
+from seglab.precision import Device, choose_policy, find_device
 
 XEON = Device("cpu", "Xeon", cpu_flags=frozenset({"avx2", "avx512f", "avx512_bf16", "amx_bf16"}))
 ZEN4 = Device("cpu", "EPYC", cpu_flags=frozenset({"avx2", "avx512f", "avx512_bf16"}))
@@ -51,7 +53,7 @@ def test_auto_takes_what_the_device_runs_well(device, policy, reason):
         (
             "mixed_float16",
             ZEN4,
-            "asked for; EPYC has no float16 arithmetic: slow, and without 3D pooling. Better: mixed_bfloat16",
+            "asked for; EPYC has no float16 arithmetic: slow, in 3D by far. Better: mixed_bfloat16",
         ),
         ("mixed_bfloat16", OLD, "asked for; i5 emulates it: slow. Better: float32"),
         ("mixed_bfloat16", T4, "asked for; T4 emulates it: slow. Better: mixed_float16"),
@@ -69,9 +71,30 @@ def test_unknown_formats_are_refused():
         choose_policy("mixed_bf16", ZEN4)
 
 
-def test_this_machine_gets_a_policy_that_keras_knows():
-    device = find_device()
-    assert device.kind in ("cpu", "gpu")
-    for requested in POLICIES:
-        choice = choose_policy(requested, device)
-        assert keras.dtype_policies.get(choice.policy).variable_dtype == "float32"
+def test_without_a_gpu_the_device_is_the_cpu_with_its_flags(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(precision, "cpu_flags", lambda: ZEN4.cpu_flags)
+    assert find_device() == Device("cpu", "CPU", cpu_flags=ZEN4.cpu_flags)
+
+
+@pytest.mark.parametrize(
+    ("details", "device"),
+    [
+        ({"device_name": "H100", "compute_capability": (9, 0)}, H100),
+        ({"device_name": "METAL"}, METAL),
+        ({}, Device("gpu", "/physical_device:GPU:0")),
+    ],
+)
+def test_a_gpu_is_taken_by_the_name_and_capability_that_it_states(monkeypatch, details, device):
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [gpu])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda found: details if found is gpu else {})
+    assert find_device() == device
+
+
+@pytest.mark.parametrize(
+    ("policy", "computes"), [("float32", "float32"), ("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")]
+)
+def test_keras_computes_in_what_was_chosen_and_keeps_float32_weights(policy, computes):
+    known = keras.dtype_policies.get(choose_policy(policy, ZEN4).policy)
+    assert (known.compute_dtype, known.variable_dtype) == (computes, "float32")
