@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -356,8 +359,18 @@ def test_settings_that_cannot_work_are_refused(settings, key):
 
 
 def test_the_network_is_not_asked_for_news():
-    import os
-
-    augment = Augment(TASKS[2], **{**OFF, "elastic": 1.0})
-    augment(_noise((32, 32)), _blob((32, 32)), generator(0))
-    assert os.environ["NO_ALBUMENTATIONS_UPDATE"]
+    """Albumentations asks when it is imported, unless it is told not to; the tests' own environment tells it."""
+    code = f"""
+import sys
+asked = []
+sys.addaudithook(lambda event, _: asked.append(event) if event.startswith(("socket.", "urllib.")) else None)
+import numpy as np
+from seglab.data.augment import Augment
+from seglab.task import Task
+augment = Augment(Task(2, 1, ("background", "object")), **{ {**OFF, "elastic": 1.0} })
+augment(np.zeros((32, 32, 1), np.float32), np.zeros((32, 32), np.uint8), np.random.default_rng(0))
+print("albumentations" in sys.modules, {{"urllib.Request", "socket.getaddrinfo", "socket.connect"}} & set(asked))
+"""
+    plain = {key: value for key, value in os.environ.items() if key != "NO_ALBUMENTATIONS_UPDATE"}
+    done = subprocess.run([sys.executable, "-c", code], env=plain, capture_output=True, text=True, check=True)
+    assert done.stdout == "True set()\n"
