@@ -136,6 +136,62 @@ def test_cityscapes_has_8_categories_and_19_classes():
     assert with_void.label_map.ids(np.array([0, 6, 7], np.uint8), "m").tolist() == [7, 7, 0]
 
 
+# As the benchmark's own scripts have them: id, name, train id, category.
+OFFICIAL = """
+0 unlabeled 255 void
+1 ego_vehicle 255 void
+2 rectification_border 255 void
+3 out_of_roi 255 void
+4 static 255 void
+5 dynamic 255 void
+6 ground 255 void
+7 road 0 flat
+8 sidewalk 1 flat
+9 parking 255 flat
+10 rail_track 255 flat
+11 building 2 construction
+12 wall 3 construction
+13 fence 4 construction
+14 guard_rail 255 construction
+15 bridge 255 construction
+16 tunnel 255 construction
+17 pole 5 object
+18 polegroup 255 object
+19 traffic_light 6 object
+20 traffic_sign 7 object
+21 vegetation 8 nature
+22 terrain 9 nature
+23 sky 10 sky
+24 person 11 human
+25 rider 12 human
+26 car 13 vehicle
+27 truck 14 vehicle
+28 bus 15 vehicle
+29 caravan 255 vehicle
+30 trailer 255 vehicle
+31 train 16 vehicle
+32 motorcycle 17 vehicle
+33 bicycle 18 vehicle
+-1 license_plate -1 vehicle
+"""
+
+
+def test_all_35_labels_of_cityscapes_are_the_official_ones():
+    rows = [line.split() for line in OFFICIAL.split("\n") if line]
+    schema = built_in_schema("cityscapes")
+    ours = [(str(label.id), label.name.replace(" ", "_"), label.category) for label in schema.labels]
+    assert ours == [(number, name, category) for number, name, _, category in rows]
+    ignored = [label.train_id is None for label in schema.labels]
+    assert ignored == [label.ignored for label in schema.labels] == [row[2] in ("255", "-1") for row in rows]
+    stored = [row for row in rows if row[0] != "-1"]
+    ids = np.array([int(row[0]) for row in stored], np.uint8)
+    assert schema.classes("classes").label_map.ids(ids, "m").tolist() == [int(row[2]) for row in stored]
+    categories = ["flat", "construction", "object", "nature", "sky", "human", "vehicle", "void"]
+    for void, of_void in (("ignored", 255), ("class", 7)):
+        expected = [of_void if row[3] == "void" else categories.index(row[3]) for row in stored]
+        assert schema.classes("categories", void).label_map.ids(ids, "m").tolist() == expected
+
+
 @pytest.mark.skipif(importlib.util.find_spec("cityscapesscripts") is None, reason="pip install cityscapesscripts")
 def test_cityscapes_is_what_its_own_scripts_say():
     from cityscapesscripts.helpers.labels import labels as official
