@@ -92,6 +92,34 @@ def test_another_line_of_code_is_another_job(tmp_path: Path, monkeypatch: pytest
     assert identities.code_digest.__wrapped__() != before
 
 
+def test_another_line_of_ones_own_model_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_parts").mkdir()
+    own = {
+        "own_models.py": "import keras\nfrom own_parts import blocks\ndef plain(task, size, *, width: int = 1): ...\n",
+        "own_parts/__init__.py": "",
+        "own_parts/blocks.py": "from . import norms\n",
+        "own_parts/norms.py": "x = 1\n",
+        "train.py": "no part of it",
+    }
+    for name, text in own.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    checked = config()
+    model = {"_target_": "own_models.plain", "name": "Own", "rank": 2, "size_multiple": 1}
+    mine = load_config({**checked.resolved, "model": model})
+    targets = ["own_models.plain", checked.model.target, "keras.optimizers.Adam", "nowhere.at_all"]
+    modules = {"own_models", "own_parts", "own_parts.blocks", "own_parts.norms"}
+    assert set(identities.own_sources(targets)) == modules
+    before = [JobIdentity().of(checked), JobIdentity().of(mine)]
+    assert [JobIdentity().of(checked), JobIdentity().of(mine)] == before
+    for name in ("own_models.py", "own_parts/norms.py"):
+        (tmp_path / name).write_text(own[name] + "y = 2\n")
+        after = [JobIdentity().of(checked), JobIdentity().of(mine)]
+        assert after[0] == before[0]
+        assert after[1] != before[1]
+        before = after
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [

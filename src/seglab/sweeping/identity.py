@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
@@ -11,6 +15,7 @@ from seglab.config import Config
 from seglab.data.digest import digest_files, digest_values, remembered
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
 
 
 @cache
@@ -20,21 +25,78 @@ def code_digest() -> str:
     return digest_files(files, {})
 
 
+def own_sources(targets: Iterable[str]) -> dict[str, Path]:
+    """The user's own source files behind dotted paths of functions and classes, by the name of their module.
+
+    These are the modules of the targets, less those of this package and of installed ones, and whatever they import
+    that lies beside them. Nothing is imported: that would load TensorFlow.
+    """
+    waiting = [(_folder(target), target.rpartition(".")[0]) for target in targets]
+    found: dict[str, Path] = {}
+    while waiting:
+        folder, module = waiting.pop()
+        parts = module.split(".")
+        for depth in range(1, len(parts) + 1) if folder else ():
+            assert folder is not None
+            name, stem = ".".join(parts[:depth]), folder.joinpath(*parts[:depth])
+            files = [file for file in (stem / "__init__.py", stem.with_suffix(".py")) if file.is_file()]
+            if files and name not in found:
+                found[name] = files[0]
+                package = parts[:depth] if files[0].stem == "__init__" else parts[: depth - 1]
+                waiting += [(folder, imported) for imported in _imports(files[0], package)]
+    return found
+
+
+def _folder(target: str) -> Path | None:
+    """The folder that holds a target's module or outermost package; None where it is not the user's own."""
+    spec = importlib.util.find_spec(target.partition(".")[0])
+    places = [] if spec is None else [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
+    if not places:
+        return None
+    place = Path(places[0]).resolve()
+    own = place != PACKAGE and not any(place.is_relative_to(installed) for installed in _INSTALLED)
+    return place.parent if own else None
+
+
+def _imports(file: Path, package: list[str]) -> Iterator[str]:
+    """Dotted names that a source file imports, from within functions too; some are no modules but what is in them."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except SyntaxError:  # told when it is imported
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
+
+
 class JobIdentity:
     """Computes identities, reading each data set only once.
 
     The identity of a job is a SHA-256 of its resolved config (less names, store and places on disk), the contents of
-    its data, what its split is made of (ids and groups of the cases, and the data set's own split), and the code. The
-    seed and all settings of the split are in the config.
+    its data, what its split is made of (ids and groups of the cases, and the data set's own split), and the code, the
+    user's own behind each `_target_` included. The seed and all settings of the split are in the config.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}
+        self._own: dict[tuple[str, ...], str] = {}
 
     def of(self, config: Config) -> str:
         """The identity of one job; raises `DataError` when its data cannot be used."""
         data, cases = self._material(config)
-        return digest_values({"config": config.identity, "data": data, "cases": cases, "code": code_digest()})
+        code = [code_digest(), self._own_code(config)]
+        return digest_values({"config": config.identity, "data": data, "cases": cases, "code": code})
+
+    def _own_code(self, config: Config) -> str:
+        groups = [group for group in config.resolved.values() if isinstance(group, Mapping)]
+        targets = tuple(sorted(str(group["_target_"]) for group in groups if "_target_" in group))
+        if targets not in self._own:
+            self._own[targets] = digest_files(own_sources(targets), {})
+        return self._own[targets]
 
     def _material(self, config: Config) -> tuple[str, str]:
         key = json.dumps([config.data.target, dict(config.data.arguments)], sort_keys=True)
