@@ -8,37 +8,49 @@ from pathlib import Path
 from seglab.errors import ConfigError, nearest, run_script
 
 RUNS = Path("mlruns")
-SETTINGS = ("run", "name", "gate", "reason", "tracking_uri")
-HOW = "promote.py run=<id> name=<name> [gate=default] [reason=why] [tracking_uri=…], or promote.py rollback name=<name>"
+SETTINGS = ("run", "name", "gate", "reason", "licence", "tracking_uri")
+HOW = """promote.py run=<id> name=<name> [gate=default] [reason=why] [licence="of the data, for the model card"]
+       promote.py rollback name=<name> [reason=why]
+       promote.py log name=<name>
+All take tracking_uri=… for a store that is not in mlruns/."""
+ROLLBACK, LOG = "rollback", "log"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Pass a run through a gate, register its model, move the alias champion; or roll back.", usage=HOW
     )
-    parser.add_argument("words", nargs="+", help="settings as key=value; rollback swaps champion and previous")
+    parser.add_argument(
+        "words", nargs="+", help="settings as key=value; rollback swaps champion and previous, log lists who did what"
+    )
     words = parser.parse_args().words
-    back = "rollback" in words
-    given = dict(word.partition("=")[::2] for word in words if word != "rollback")
+    verb = next((word for word in words if word in (ROLLBACK, LOG)), None)
+    given = dict(word.partition("=")[::2] for word in words if word != verb)
     for key in given:
         if key not in SETTINGS:
             remedy = nearest(key, SETTINGS) or "see --help"
             raise ConfigError("unknown setting", where=key, expected="one of " + ", ".join(SETTINGS), remedy=remedy)
-    for key in ("name",) if back else ("run", "name"):
+    for key in ("name",) if verb else ("run", "name"):
         if not given.get(key):
             raise ConfigError("a missing setting", where=key, remedy=f"give it: {key}=…")
 
     from seglab.registry.gate import load_gate
-    from seglab.registry.promotion import LOG_FILE, promote, rollback
+    from seglab.registry.log import LOG_FILE, entries
+    from seglab.registry.promotion import promote, rollback
     from seglab.tracking.store import open_store
 
     name, reason, gate = given["name"], given.get("reason", ""), load_gate(given.get("gate", "default"))
     store = open_store(given.get("tracking_uri"), RUNS)
-    if back:
+    if verb == LOG:
+        for entry in entries(store, name):
+            what = f"{entry['action']:<8}  version {entry['version'] or '–'} of run {entry['run']}"
+            print(f"{entry['when']}  {entry['who']}  {what} (before: {entry['former'] or 'none'})  {entry['reason']}")
+        return 0
+    if verb == ROLLBACK:
         now, before = rollback(store, name, reason=reason)
         print(f"{name}: version {now} is champion, version {before} is previous; log: {store.directory / LOG_FILE}")
         return 0
-    done = promote(store, store.run(given["run"]), name, gate, reason=reason)
+    done = promote(store, store.run(given["run"]), name, gate, reason=reason, licence=given.get("licence", ""))
     print(*(f"  {each}" for each in done.checks), sep="\n")
     if not done.passed:
         print(f"REJECTED: run {given['run']} is not promoted; log: {store.directory / LOG_FILE}")

@@ -1,4 +1,4 @@
-"""From a run to a champion: the gate, the register, the log, the card; and back."""
+"""From a run to a champion: the register, the log, the card; and back."""
 
 from __future__ import annotations
 
@@ -6,118 +6,29 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import cv2
 import filelock
-import keras
-import numpy as np
-import pandas as pd
 import pytest
 import toys
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mounts import needs_mounts, small, within
+from promotable import GATE, PICTURES, made_bundle, trained
 
-from seglab.comparison.tables import CaseTable
-from seglab.data.preprocess import Preprocessing
-from seglab.errors import ConfigError, TrackingError
-from seglab.inference.bundle import Bundle, save_bundle
+from seglab.errors import TrackingError
 from seglab.registry import promotion
-from seglab.registry.gate import Contender, Gate, Rule, check, load_gate
-from seglab.registry.promotion import CARD, LOG_FILE, promote, rollback
+from seglab.registry.log import LOG_FILE, entries
+from seglab.registry.promotion import CARD, promote, rollback
 from seglab.task import Task
+from seglab.tracking import operations
 from seglab.tracking.bundles import find_bundle
 from seglab.tracking.store import Store, open_store
-from seglab.tracking.tracker import Tracker
 
 ROOT = Path(__file__).parents[2]
-TASK = Task(2, 1, ("background", "cell"), class_frequencies=(0.9, 0.1))
-GATE = Gate(
-    rules=[Rule(metric="test_dice", direction="higher", threshold=0.5)],
-    not_worse_than_champion="dice",
-    allowed_findings=False,
-)
-
-
-def table(*dice: float) -> CaseTable:
-    ids = [f"case{i}" for i in range(len(dice))]
-    return CaseTable(ids, ids, {"dice": np.array(dice)})
-
-
-def contender(metrics: dict[str, float], cases: CaseTable | None = None, **tags: str) -> Contender:
-    return Contender(metrics, {"split_digest": "s", **tags}, cases)
-
-
-@pytest.mark.parametrize(
-    ("direction", "value", "passed"),
-    [("higher", 0.5, True), ("higher", 0.499, False), ("lower", 0.5, True), ("lower", 0.501, False)],
-)
-def test_a_threshold_is_met_from_its_good_side(direction: str, value: float, passed: bool) -> None:
-    gate = Gate.model_validate(
-        {
-            "rules": [{"metric": "test_dice", "direction": direction, "threshold": 0.5}],
-            "not_worse_than_champion": None,
-            "allowed_findings": True,
-        }
-    )
-    assert [each.passed for each in check(gate, contender({"test_dice": value}), None)] == [passed]
-
-
-def test_a_metric_that_is_missing_or_undefined_fails() -> None:
-    for metrics, found in (({}, "no such metric"), ({"test_dice": float("nan")}, "not a number")):
-        first = check(GATE, contender(metrics), None)[0]
-        assert (first.passed, first.found) == (False, found)
-
-
-def test_the_champion_is_compared_case_by_case() -> None:
-    champion = contender({}, table(0.8, 0.7, 0.9, 0.6))
-    better = check(GATE, contender({"test_dice": 0.8}, table(0.81, 0.72, 0.91, 0.62)), champion)[1]
-    assert better.passed
-    # +0.01 +0.02 +0.01 +0.02 over four cases.
-    assert better.found.startswith("+0.0150 [")
-    assert better.found.endswith("over 4 cases")
-    worse = check(GATE, contender({"test_dice": 0.8}, table(0.79, 0.68, 0.89, 0.58)), champion)[1]
-    assert not worse.passed
-    unclear = check(GATE, contender({"test_dice": 0.8}, table(0.7, 0.8, 0.8, 0.65)), champion)[1]
-    assert unclear.passed
-
-
-def test_what_cannot_be_paired_fails() -> None:
-    champion = contender({}, table(0.8, 0.7))
-    for other, word in (
-        (contender({}, table(0.8, 0.7), split_digest="t"), "another split"),
-        (contender({}), "without a table"),
-        (contender({}, CaseTable(["x"], ["x"], {"dice": np.array([0.5])})), "no case"),
-    ):
-        found = check(GATE, other, champion)[1]
-        assert not found.passed
-        assert word in found.found
-
-
-def test_allowed_findings_keep_a_run_out_unless_the_gate_says_so() -> None:
-    run = contender({"test_dice": 0.9}, data_allowed="group-in-two-splits")
-    assert [each.passed for each in check(GATE, run, None)] == [True, False]
-    lenient = GATE.model_copy(update={"allowed_findings": True})
-    assert [each.passed for each in check(lenient, run, None)] == [True]
-
-
-def test_gates_are_files_and_bad_ones_are_named(tmp_path: Path) -> None:
-    assert load_gate("default").rules[0].metric == "test_dice"
-    with pytest.raises(ConfigError, match="no gate of this name") as caught:
-        load_gate("defualt")
-    assert "did you mean 'default'" in str(caught.value)
-    (tmp_path / "bad.yaml").write_text("rules: [{metric: test_dice, direction: up, threshold: 0.5}]\n")
-    with pytest.raises(ConfigError, match="cannot be read") as caught:
-        load_gate("bad", tmp_path)
-    assert "direction" in str(caught.value)
-
-
-def made_bundle(folder: Path, task: Task = TASK) -> Path:
-    inputs = keras.Input((8, 8, 1))
-    model = keras.Model(inputs, keras.layers.Conv2D(task.logit_channels, 1)(inputs))
-    return save_bundle(
-        folder, model, Bundle(task, Preprocessing("scale", 1, 255.0), (8, 8), "resize", split_digest="s")
-    )
 
 
 @pytest.fixture(scope="module")
@@ -128,22 +39,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store(None, toys.fresh_store(tmp_path / "mlruns"))
-
-
-def trained(store: Store, bundle: Path | None, *dice: float, names: tuple[str, ...] = TASK.class_names) -> str:
-    """A finished run with these scores of its test cases."""
-    columns = {"id": [f"{i:03d}" for i in range(len(dice))], "group": "g", "dice": dice, "iou": dice}
-    for name in names:
-        columns |= {f"dice/{name}": dice, f"iou/{name}": dice}
-    tags = {"split_digest": "s", "data_digest": "d", "seed": "1", "git_commit": "c0ffee"}
-    params = {"loss": {"name": "DiceLoss"}, "data": {"name": "Cells"}}
-    with Tracker(toys.tracking(), store.directory, run_name="UNet", params=params, tags=tags) as tracked:
-        tracked.emit({"test_dice": float(np.mean(dice))}, 1)
-        tracked.log_table(pd.DataFrame(columns), "test_cases.csv")
-        if bundle is not None:
-            example = np.zeros((1, 8, 8, 1), np.float32)
-            tracked.log_bundle(bundle, example=example, prediction=np.zeros((1, 8, 8), np.uint8))
-    return tracked.run_id
 
 
 def log(store: Store) -> list[dict[str, object]]:
@@ -173,6 +68,78 @@ def test_promotion_moves_the_alias_and_rollback_moves_it_back(store: Store, bund
         ("rollback", first, "complaints"),
     ]
     assert log(store)[0]["scores"] == {"test_dice": pytest.approx(0.65)}
+    assert entries(store, "cells") == log(store)
+
+
+def test_the_card_states_the_licence_of_the_data_and_shows_where_the_model_fails(store: Store, bundle: Path) -> None:
+    run = trained(store, bundle, 0.6, 0.7)
+
+    def card() -> Path:
+        folder = find_bundle("models:/cells@champion", store.uri, store.directory)
+        return next(folder.parents[1].rglob(CARD))
+
+    promote(store, store.run(run), "cells", GATE)
+    text = card().read_text()
+    assert "| licence | **not stated** |" in text
+    assert "Nobody has stated the licence of the data" in text
+    for picture in PICTURES:
+        assert f"![{picture}]({picture})" in text.partition("## Where it fails")[2]
+        shown = cv2.imread(str(card().with_name(picture)))
+        assert (shown == len(picture)).all()
+    promote(store, store.run(run), "cells", GATE, licence="CC BY-SA 4.0")
+    stated = card().read_text()
+    assert "| licence | CC BY-SA 4.0 |" in stated
+    assert "The data: CC BY-SA 4.0." in stated
+    assert "not stated" not in stated
+    promote(store, store.run(run), "cells", GATE)  # the run has been told
+    assert "The data: CC BY-SA 4.0." in card().read_text()
+
+
+def test_a_bundle_that_the_run_logs_later_is_champion_when_it_is_promoted(store: Store, bundle: Path) -> None:
+    run = trained(store, bundle, 0.9, 0.9)
+    promote(store, store.run(run), "cells", GATE)
+    before = find_bundle("models:/cells@champion", store.uri, store.directory)
+    for _ in range(3):  # MLflow lists models by random ids
+        operations.log_model_folder(store.client, run, before.parents[1])
+        assert find_bundle("models:/cells@champion", store.uri, store.directory) == before
+    latest = find_bundle(run, store.uri, store.directory)
+    assert latest != before
+    assert promote(store, store.run(run), "cells", GATE).version == "2"
+    assert find_bundle("models:/cells@champion", store.uri, store.directory) == latest
+
+
+def test_a_champion_of_another_machine_is_not_overrun(
+    store: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (trained(store, bundle, value, value) for value in (0.6, 0.7, 0.65))
+    promote(store, store.run(first), "cells", GATE)
+    monkeypatch.setattr(promotion, "_alone", lambda *_: nullcontext())  # the lock of one machine is none on another
+    held = promotion.check
+
+    def meanwhile(*arguments: object) -> object:
+        monkeypatch.setattr(promotion, "check", held)
+        promote(store, store.run(second), "cells", GATE)
+        return held(*arguments)
+
+    monkeypatch.setattr(promotion, "check", meanwhile)
+    with pytest.raises(TrackingError, match="changed from another machine meanwhile") as caught:
+        promote(store, store.run(third), "cells", GATE)
+    assert f"version 2, of run {second}" in str(caught.value)
+    assert "promote again" in str(caught.value)
+    version = store.client.get_model_version_by_alias
+    assert [version("cells", alias).run_id for alias in ("champion", "previous")] == [second, first]
+    assert [entry["run"] for entry in entries(store, "cells")] == [first, second]
+    assert not promote(store, store.run(third), "cells", GATE).passed  # significantly worse than the new one
+
+
+def test_an_entry_that_is_too_long_for_the_register_leaves_out_what_the_run_has(store: Store, bundle: Path) -> None:
+    run = trained(store, bundle, 0.9, 0.9)
+    store.client.log_batch(run, metrics=[Metric(f"test_dice/class {i}", 0.5, 0, 1) for i in range(300)])
+    promote(store, store.run(run), "cells", GATE, reason="many classes")
+    (entry,) = entries(store, "cells")
+    assert "scores" not in entry
+    assert (entry["run"], entry["reason"], entry["version"]) == (run, "many classes", "1")
+    assert len(log(store)[0]["scores"]) == 301
 
 
 def test_a_rejected_run_changes_nothing_but_its_tags_and_the_log(store: Store, bundle: Path) -> None:
@@ -183,9 +150,10 @@ def test_a_rejected_run_changes_nothing_but_its_tags_and_the_log(store: Store, b
     assert store.client.get_model_version_by_alias("cells", "champion").run_id == good
     assert len(store.client.search_model_versions("name = 'cells'")) == 1
     assert store.run(bad).data.tags["promotion"] == "REJECTED"
-    assert "FAILED: dice not significantly worse" in store.run(bad).data.tags["promotion_reasons"]
+    assert "FAILED: test_dice not significantly worse" in store.run(bad).data.tags["promotion_reasons"]
     assert store.run(good).data.tags["promotion"] == "VALIDATED"
     assert [line["action"] for line in log(store)] == ["promote", "reject"]
+    assert entries(store, "cells") == log(store)
 
 
 def test_promoting_the_champion_again_keeps_its_version_and_the_previous(store: Store, bundle: Path) -> None:
@@ -282,7 +250,6 @@ def test_a_full_disk_leaves_the_champion_and_promoting_again_ends_it(store: Stor
     promote(store, store.run(first), "cells", GATE)
     place = Path(store.run(second).info.artifact_uri.removeprefix("file://"))
     picture = place / "pictures" / "test_worst.png"
-    picture.parent.mkdir()
     picture.write_bytes(bytes(300_000))
     model_id = store.run(second).outputs.model_outputs[0].model_id
     weights = Path(store.client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
@@ -328,6 +295,9 @@ def test_two_promotions_at_once_both_count(store: Store, bundle: Path) -> None:
     assert {version("cells", alias).run_id for alias in ("champion", "previous")} == set(runs)
     assert [line["action"] for line in log(store)] == ["promote", "promote"]
     assert all("VALIDATED" in text for text in said)
+    command = [sys.executable, str(ROOT / "scripts" / "promote.py"), "log", "name=cells"]
+    told = subprocess.run(command, cwd=store.directory.parent, capture_output=True, text=True, check=True).stdout
+    assert [f"version {number} of run" in line for number, line in enumerate(told.splitlines(), 1)] == [True, True]
 
 
 def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
@@ -340,6 +310,7 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
         (["run=abc", "nmae=x"], "did you mean 'name'"),
         (["run=abc", "name=x", "gate=none"], "no gate of this name"),
         (["run=abc", "name=x"], "no run of this id"),
+        (["log", "name=x"], "no promotion log"),
     ):
         done = call(*words)
         assert done.returncode == 2

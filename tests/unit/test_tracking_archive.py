@@ -137,7 +137,7 @@ def test_a_run_arrives_with_the_model_that_it_logged_last_and_can_be_used(tmp_pa
     mask = Predictor.load(find_bundle(run_id, there.uri, there.directory)).predict(image)
     assert np.array_equal(mask, image[..., 0] // 255)
     rule = Rule(metric="test_dice", direction="higher", threshold=0.5)
-    gate = Gate(rules=[rule], not_worse_than_champion=None, allowed_findings=False)
+    gate = Gate(rules=[rule], allowed_findings=False)
     assert promote(there, there.run(run_id), "cells", gate).passed
     champion = resolve_bundle("models:/cells@champion", there.uri, there.directory)
     assert champion.run is not None

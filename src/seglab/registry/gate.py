@@ -3,37 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from seglab.command import CONF
 from seglab.comparison.statistics import Paired, Resampling, compare_paired
-from seglab.comparison.tables import CaseTable
+from seglab.comparison.tables import CaseTable, judged, locate
 from seglab.errors import ConfigError, nearest
 from seglab.schema import Section
 
 FINDINGS_TAG = "data_allowed"
+_SAME = {"data_digest": "other data", "split_digest": "another split"}
 
 
 class Rule(Section):
-    """One metric and the worst value that passes."""
+    """One metric, the worst value that passes, and whether the champion must not be significantly better in it."""
 
     metric: str
     direction: Literal["higher", "lower"]
     threshold: float
+    not_worse_than_champion: bool = False
+
+    @model_validator(mode="after")
+    def _kept_for_each_case(self) -> Rule:
+        if self.not_worse_than_champion:
+            try:
+                locate(self.metric)
+            except ConfigError as error:
+                raise ValueError(f"not_worse_than_champion with {error.what}: {self.metric}") from error
+        return self
+
+    @property
+    def judged(self) -> str:
+        """The metric that counts: of a volume error, which has a sign, its size."""
+        with suppress(ConfigError):
+            return judged(self.metric)
+        return self.metric
 
 
 class Gate(Section):
     """All rules; `conf/gate/default.yaml` says what each means."""
 
     rules: list[Rule]
-    not_worse_than_champion: str | None
     allowed_findings: bool
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of cases that the champion's and the contender's scores are taken from."""
+        return sorted({locate(rule.judged).file for rule in self.rules if rule.not_worse_than_champion})
 
 
 @dataclass(frozen=True)
@@ -56,11 +79,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Contender:
-    """What the gate looks at: a run's final metrics, tags, and scores of its test cases (None when it has none)."""
+    """What the gate looks at: a run's final metrics, tags, and by their file those of `Gate.tables` that it has."""
 
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
-    cases: CaseTable | None
+    cases: Mapping[str, CaseTable]
 
 
 def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
@@ -87,7 +110,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
             "a gate that cannot be read",
             where=".".join([str(file), *map(str, first["loc"])]),
             found=str(first["msg"]),
-            expected="rules (metric, direction, threshold), not_worse_than_champion, allowed_findings",
+            expected="rules (metric, direction, threshold, not_worse_than_champion) and allowed_findings",
             remedy="see conf/gate/default.yaml",
         ) from error
 
@@ -95,17 +118,20 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
 def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[Check]:
     """Hold a run against every rule.
 
-    "Not worse than the champion" means: over the test cases that both scored, the 95% bootstrap interval of the mean
-    difference (contender − champion) does not lie wholly below 0. Runs on other splits cannot be paired, which fails.
+    "Not worse than the champion" means: over the cases that both scored, the 95% bootstrap interval of the mean
+    difference (contender − champion) does not lie wholly on the bad side of 0: below it where higher is better, above
+    it where lower is. Runs on other data or other splits cannot be paired, which fails.
 
     Args:
         gate: the rules.
         contender: the run to promote.
-        champion: the present one; None when there is none, and then that rule holds.
+        champion: the present one; None when there is none, and then that part of a rule holds.
     """
-    checks = [_threshold(rule, contender.metrics.get(rule.metric)) for rule in gate.rules]
-    if gate.not_worse_than_champion is not None and champion is not None:
-        checks.append(_against(gate.not_worse_than_champion, contender, champion))
+    checks = []
+    for rule in gate.rules:
+        checks.append(_threshold(rule, contender.metrics.get(rule.judged)))
+        if rule.not_worse_than_champion and champion is not None:
+            checks.append(_against(rule, contender, champion))
     findings = contender.tags.get(FINDINGS_TAG, "")
     if not gate.allowed_findings:
         checks.append(Check("data without allowed findings", findings or "none", not findings))
@@ -114,24 +140,27 @@ def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[
 
 def _threshold(rule: Rule, value: float | None) -> Check:
     higher = rule.direction == "higher"
-    words = f"{rule.metric} {'at least' if higher else 'at most'} {rule.threshold:g}"
+    words = f"{rule.judged} {'at least' if higher else 'at most'} {rule.threshold:g}"
     if value is None or np.isnan(value):
         return Check(words, "no such metric" if value is None else "not a number", False)
     return Check(words, f"{value:.4f}", value >= rule.threshold if higher else value <= rule.threshold)
 
 
-def _against(column: str, contender: Contender, champion: Contender) -> Check:
-    words = f"{column} not significantly worse than the champion's"
-    if contender.tags.get("split_digest") != champion.tags.get("split_digest"):
-        return Check(words, "another split than the champion's: they cannot be paired", False)
-    if contender.cases is None or champion.cases is None:
-        return Check(words, "a run without a table of its test cases", False)
-    paired = _paired(column, contender.cases, champion.cases)
+def _against(rule: Rule, contender: Contender, champion: Contender) -> Check:
+    words = f"{rule.judged} not significantly worse than the champion's"
+    for digest, what in _SAME.items():
+        if contender.tags.get(digest) != champion.tags.get(digest):
+            return Check(words, f"{what} than the champion's: they cannot be paired", False)
+    _, column, file = locate(rule.judged)
+    lacking = [who for who, run in (("the run", contender), ("the champion", champion)) if file not in run.cases]
+    if lacking:
+        return Check(words, f"{' and '.join(lacking)} without a table {file}", False)
+    paired = _paired(column, contender.cases[file], champion.cases[file])
     if paired is None:
         return Check(words, f"no case with a {column} of both", False)
     gap = paired.difference
     told = f"{gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] over {paired.units} cases"
-    return Check(words, told, not gap.high < 0)
+    return Check(words, told, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
 
 
 def _paired(column: str, one: CaseTable, other: CaseTable) -> Paired | None:

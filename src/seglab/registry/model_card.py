@@ -13,6 +13,7 @@ from seglab.inference.bundle import Bundle
 from seglab.registry.gate import FINDINGS_TAG, Check
 
 WORST_SHOWN = 5
+LICENCE_TAG = "data_licence"
 
 
 def model_card(
@@ -25,6 +26,7 @@ def model_card(
     bundle: Bundle,
     cases: pd.DataFrame,
     checks: Sequence[Check],
+    licence: str,
     pictures: Sequence[str],
 ) -> str:
     """The card in Markdown.
@@ -35,6 +37,7 @@ def model_card(
         bundle: the model's bundle.
         cases: one row a test case, as a run logs them.
         checks: what the gate found.
+        licence: of the data; empty when nobody has stated it, and then the card says so.
         pictures: file names of the pictures beside the card.
     """
     task = bundle.task
@@ -68,9 +71,14 @@ def model_card(
                 ("split digest", f"`{tags.get('split_digest', '?')}`"),
                 ("class shares in training", _shares(bundle)),
                 ("findings that were allowed", tags.get(FINDINGS_TAG) or "none"),
+                ("licence", licence or "**not stated**"),
             ],
         ),
-        "Licence of the data: that of its owner; the model may not be used where the data may not.",
+        "## Licence",
+        f"The data: {licence}. What it asks for holds for this model too, which was made from them."
+        if licence
+        else "**Nobody has stated the licence of the data.** The model may be used only as they may: ask their owner, "
+        "then promote again with `licence=…`.",
         "## Scores",
         f"On {len(cases)} test cases that played no part in training, whole and at their original size; mean with 95% "
         "bootstrap interval over cases. A class that neither truth nor prediction holds is left out.",

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import errno
-import getpass
-import json
-import os
 import shutil
-import socket
 import tempfile
-import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +16,8 @@ from seglab.comparison.tables import read_table
 from seglab.errors import DataError, TrackingError
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.registry.gate import Check, Contender, Gate, check
-from seglab.registry.model_card import model_card
+from seglab.registry.log import note
+from seglab.registry.model_card import LICENCE_TAG, model_card
 from seglab.tracking import operations
 from seglab.tracking.bundles import latest_model, resolve_bundle, run_file
 from seglab.tracking.client import MlflowException, first_line
@@ -31,7 +25,6 @@ from seglab.tracking.locks import waited_for
 from seglab.tracking.store import Store
 
 CHAMPION, PREVIOUS = "champion", "previous"
-LOG_FILE = "promotions.jsonl"
 CARD = "MODEL_CARD.md"
 CASES_FILE = "test_cases.csv"
 _LOCK_SECONDS = 60.0
@@ -57,17 +50,30 @@ class Promotion:
     former: str | None = None
 
 
-def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "") -> Promotion:
+def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", licence: str = "") -> Promotion:
     """Let a run through the gate and make its model the champion of `name`.
 
     The run gets the tag `promotion` (VALIDATED or REJECTED) with the reasons. On success its model is registered, with
-    a model card beside the weights; the alias `champion` moves to it, `previous` to the former champion. Either way a
-    line is added to `promotions.jsonl` in the folder of runs. Promotions on one machine wait for one another. The alias
-    moves last: what fails before it leaves the champion where it was, and the promotion can be asked for again.
+    a model card beside the weights; the alias `champion` moves to it, `previous` to the former champion. Either way an
+    entry is added to the promotion log. The alias moves last: what fails before it leaves the champion where it was,
+    and the promotion can be asked for again.
+
+    Promotions on one machine wait for one another. A champion that another machine has set since the run was held
+    against the former one is noticed just before the alias moves, and left in its place. MLflow has no way to look and
+    move at once: of two that come within those milliseconds the later one wins, and the log shows both.
+
+    Args:
+        store: with the run and the register.
+        run: to promote.
+        name: to register it under.
+        gate: the rules.
+        reason: for the log.
+        licence: of the data that the model was trained on, for the model card; kept as a tag of the run. Empty for
+            what the run says already.
 
     Raises:
-        TrackingError: the run did not finish or has no model or no scores of its cases, or the register cannot be
-            written to.
+        TrackingError: the run did not finish or has no model or no scores of its cases, the register cannot be
+            written to, or another machine has changed the champion meanwhile.
     """
     store.check_writable(run)
     if run.info.status != "FINISHED":
@@ -79,27 +85,31 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "") 
             remedy="choose another; make ui shows them",
         )
     bundle = read_bundle(resolve_bundle(run.info.run_id, store.uri, store.directory).folder)
+    licence = licence or run.data.tags.get(LICENCE_TAG, "")
     with _alone(store, name):
         former = _aliased(store, name, CHAMPION)
         before = None if former is None else str(former.version)
         champion = store.run(former.run_id) if former is not None and former.run_id != run.info.run_id else None
-        checks = check(gate, _contender(store, run), None if champion is None else _contender(store, champion))
+        against = None if champion is None else _contender(store, champion, gate)
+        checks = check(gate, _contender(store, run, gate), against)
         if champion is not None:
             checks.append(_same_classes(store, bundle, champion))
         passed = all(each.passed for each in checks)
         verdict = {
             "promotion": "VALIDATED" if passed else "REJECTED",
             "promotion_reasons": "; ".join(map(str, checks)),
+            **({LICENCE_TAG: licence} if licence else {}),
         }
         version = None
         try:
             operations.set_tags(store.client, run.info.run_id, verdict)
             if passed:
                 with tempfile.TemporaryDirectory(prefix="card") as place:
-                    text = _write_card(store, run, name, bundle, checks, Path(place))
+                    text = _write_card(store, run, name, bundle, checks, licence, Path(place))
                     version = _register(store, run, name)
                     store.client.log_model_artifacts(latest_model(store, run).model_id, place)
                 store.client.update_model_version(name, version, text[:_DESCRIPTION_LENGTH])
+                _check_unchanged(store, name, before)
                 if before is not None and before != version:
                     store.client.set_registered_model_alias(name, PREVIOUS, before)
                 store.client.set_registered_model_alias(name, CHAMPION, version)
@@ -111,10 +121,11 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "") 
                 expected=f"a register that can be written to; champion is version {before or 'none'} as before",
                 remedy="see that the store works and has room, make doctor; then promote again",
             ) from error
-        _note(
+        note(
             store,
+            name,
             action="promote" if passed else "reject",
-            name=name,
+            registered=passed or before is not None,
             run=run.info.run_id,
             version=version,
             former=before,
@@ -146,10 +157,11 @@ def rollback(store: Store, name: str, *, reason: str = "") -> tuple[str, str]:
         now, before = str(versions[PREVIOUS].version), str(versions[CHAMPION].version)
         store.client.set_registered_model_alias(name, CHAMPION, now)
         store.client.set_registered_model_alias(name, PREVIOUS, before)
-        _note(
+        note(
             store,
+            name,
             action="rollback",
-            name=name,
+            registered=True,
             run=versions[PREVIOUS].run_id,
             version=now,
             former=before,
@@ -179,11 +191,24 @@ def _aliased(store: Store, name: str, alias: str) -> Any:
         ) from error
 
 
-def _contender(store: Store, run: Run) -> Contender:
-    try:
-        cases = read_table(run_file(store, run, CASES_FILE))
-    except TrackingError:
-        cases = None
+def _check_unchanged(store: Store, name: str, before: str | None) -> None:
+    """See that the champion is still the version that the run was held against."""
+    now = _aliased(store, name, CHAMPION)
+    if (None if now is None else str(now.version)) != before:
+        raise TrackingError(
+            "the champion was changed from another machine meanwhile",
+            where=f"{name}@{CHAMPION} in {store.uri}",
+            found="none" if now is None else f"version {now.version}, of run {now.run_id}",
+            expected=f"version {before}, which this run was held against" if before else "none, as before",
+            remedy="promote again: the run is then held against the new champion",
+        )
+
+
+def _contender(store: Store, run: Run, gate: Gate) -> Contender:
+    cases = {}
+    for file in gate.tables:
+        with suppress(TrackingError):
+            cases[file] = read_table(run_file(store, run, file))
     return Contender(run.data.metrics, run.data.tags, cases)
 
 
@@ -207,15 +232,17 @@ def _register(store: Store, run: Run, name: str) -> str:
     client, model = store.client, latest_model(store, run)
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-    same = [each for each in client.search_model_versions(f"name = '{name}'") if each.model_id == model.model_id]
-    if same:
-        return str(same[0].version)
     # Its place, not models:/<id>, which MLflow would look for in another store: that of its global setting.
     place = model.artifact_location
+    same = [each for each in client.search_model_versions(f"name = '{name}'") if each.source == place]
+    if same:
+        return str(same[0].version)
     return str(client.create_model_version(name, place, run.info.run_id, model_id=model.model_id).version)
 
 
-def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], folder: Path) -> str:
+def _write_card(
+    store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], licence: str, folder: Path
+) -> str:
     """Write the model card and its pictures into a folder; returns its text."""
     cases = pd.read_csv(run_file(store, run, CASES_FILE), dtype={"id": str})
     lacking = [column for name in bundle.task.class_names if (column := f"dice/{name}") not in cases]
@@ -239,35 +266,8 @@ def _write_card(store: Store, run: Run, name: str, bundle: Bundle, checks: list[
         bundle=bundle,
         cases=cases,
         checks=checks,
+        licence=licence,
         pictures=sorted(path.name for path in folder.iterdir()),
     )
     (folder / CARD).write_text(text, encoding="utf-8")
     return text
-
-
-def _note(store: Store, **facts: Any) -> None:
-    """Add a line to the log; a whole line or none, whoever else writes."""
-    line: Mapping[str, Any] = {
-        "when": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "who": f"{getpass.getuser()}@{socket.gethostname()}",
-        **facts,
-    }
-    text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-    file = store.directory / LOG_FILE
-    try:
-        handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            written = os.write(handle, text)
-            if written < len(text):
-                os.ftruncate(handle, os.fstat(handle).st_size - written)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise TrackingError(
-            "what was done is not in the promotion log",
-            where=str(file),
-            found=f"{error.strerror}; the line is {text.decode().strip()}",
-            remedy="free some space, and add the line by hand; the register itself is as the line says",
-        ) from error

@@ -59,9 +59,9 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             remedy="check the path; it is taken from the folder that the command was started in",
         )
     store = open_store(uri, directory)
-    run_id, model_id = _registered(store, word) if word.startswith(REGISTERED) else (word, None)
+    run_id, location = _registered(store, word) if word.startswith(REGISTERED) else (word, None)
     run = store.run(run_id)
-    if model_id is None and not (run.outputs and run.outputs.model_outputs):
+    if location is None and not (run.outputs and run.outputs.model_outputs):
         raise TrackingError(
             "the run has no model bundle",
             where=f"run {run_id} ({run.info.run_name})",
@@ -70,8 +70,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             remedy="resume it (train.py resume=<id>), or choose another; make ui shows them",
         )
     try:
-        model = store.client.get_logged_model(model_id) if model_id else latest_model(store, run)
-        folder = bring(store, model.artifact_location)
+        folder = bring(store, location or latest_model(store, run).artifact_location)
     except (MlflowException, OSError) as error:
         raise _gone(store, run, str(error)) from error
     card = next(folder.rglob(_CARD_FILE), None)
@@ -146,7 +145,7 @@ def local_path(store: Store, address: str) -> Path | None:
 
 
 def _registered(store: Store, word: str) -> tuple[str, str | None]:
-    """Id of the run, and of its logged model where the version knows it."""
+    """Id of the run, and where the version's model lies: not always the run's latest."""
     name, at, alias = word.removeprefix(REGISTERED).partition("@")
     version = ""
     if not at:
@@ -175,7 +174,7 @@ def _registered(store: Store, word: str) -> tuple[str, str | None]:
             expected="a version that a run recorded",
             remedy="give the bundle's folder: bundle=<path>",
         )
-    return found.run_id, found.model_id
+    return found.run_id, found.source
 
 
 def _gone(store: Store, run: Run, found: str) -> TrackingError:

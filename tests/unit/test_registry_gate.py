@@ -1,0 +1,130 @@
+"""The gate: thresholds, and the champion case by case, whichever way is better."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seglab.comparison.tables import CaseTable, read_table
+from seglab.errors import ConfigError
+from seglab.registry.gate import Contender, Gate, Rule, check, load_gate
+
+RULE = Rule(metric="test_dice", direction="higher", threshold=0.5, not_worse_than_champion=True)
+GATE = Gate(rules=[RULE], allowed_findings=False)
+
+
+def table(*values: float, column: str = "dice") -> CaseTable:
+    ids = [f"case{i}" for i in range(len(values))]
+    return CaseTable(ids, ids, {column: np.array(values)})
+
+
+def contender(
+    metrics: dict[str, float], cases: CaseTable | None = None, file: str = "test_cases.csv", **tags: str
+) -> Contender:
+    return Contender(metrics, {"split_digest": "s", "data_digest": "d", **tags}, {} if cases is None else {file: cases})
+
+
+@pytest.mark.parametrize(
+    ("direction", "value", "passed"),
+    [("higher", 0.5, True), ("higher", 0.499, False), ("lower", 0.5, True), ("lower", 0.501, False)],
+)
+def test_a_threshold_is_met_from_its_good_side(direction: str, value: float, passed: bool) -> None:
+    gate = Gate.model_validate(
+        {
+            "rules": [{"metric": "test_dice", "direction": direction, "threshold": 0.5}],
+            "allowed_findings": True,
+        }
+    )
+    assert [each.passed for each in check(gate, contender({"test_dice": value}), None)] == [passed]
+
+
+def test_a_metric_that_is_missing_or_undefined_fails() -> None:
+    for metrics, found in (({}, "no such metric"), ({"test_dice": float("nan")}, "not a number")):
+        first = check(GATE, contender(metrics), None)[0]
+        assert (first.passed, first.found) == (False, found)
+
+
+def test_the_champion_is_compared_case_by_case() -> None:
+    champion = contender({}, table(0.8, 0.7, 0.9, 0.6))
+    better = check(GATE, contender({"test_dice": 0.8}, table(0.81, 0.72, 0.91, 0.62)), champion)[1]
+    assert better.passed
+    # +0.01 +0.02 +0.01 +0.02 over four cases.
+    assert better.found.startswith("+0.0150 [")
+    assert better.found.endswith("over 4 cases")
+    worse = check(GATE, contender({"test_dice": 0.8}, table(0.79, 0.68, 0.89, 0.58)), champion)[1]
+    assert not worse.passed
+    unclear = check(GATE, contender({"test_dice": 0.8}, table(0.7, 0.8, 0.8, 0.65)), champion)[1]
+    assert unclear.passed
+
+
+def test_of_a_distance_less_is_better() -> None:
+    rule = Rule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
+    gate = Gate(rules=[rule], allowed_findings=False)
+    file = "evaluation/test/cases.csv"
+    assert gate.tables == [file]
+
+    def held(*distances: float) -> bool:
+        champion = contender({}, table(4.0, 6.0, 5.0, 8.0, column="hd95_nonempty"), file)
+        run = contender({rule.metric: 5.0}, table(*distances, column="hd95_nonempty"), file)
+        return check(gate, run, champion)[1].passed
+
+    assert held(3.5, 5.0, 4.6, 7.1)  # significantly less, which by its size alone would look like a loss
+    assert not held(4.9, 6.8, 5.9, 8.8)
+    assert held(4.9, 5.1, 5.9, 7.1)
+
+
+def test_a_volume_error_counts_by_its_size(tmp_path: Path) -> None:
+    rule = Rule(metric="eval_val_volume_error/cell", direction="lower", threshold=0.2, not_worse_than_champion=True)
+    gate = Gate(rules=[rule], allowed_findings=False)
+
+    def scored(*errors: float) -> Contender:
+        """As `evaluate.py` writes it, and as it is read."""
+        lines = [f"case{i},g,{error}" for i, error in enumerate(errors)]
+        (tmp_path / "cases.csv").write_text("\n".join(["id,group,volume_error/cell", *lines]))
+        means = {rule.metric: float(np.mean(errors)), "eval_val_volume_error_abs/cell": float(np.mean(np.abs(errors)))}
+        return contender(means, read_table(tmp_path / "cases.csv"), "evaluation/val/cases.csv")
+
+    champion = scored(0.1, -0.1, 0.12, -0.08)
+    # The mean with its sign is 0.0 here, and far below the champion's where all is missed.
+    assert [each.passed for each in check(gate, scored(0.9, -0.9, 0.8, -0.8), champion)] == [False, False, True]
+    assert [each.passed for each in check(gate, scored(-0.9, -0.8, -0.9, -0.8), champion)] == [False, False, True]
+    assert [each.passed for each in check(gate, scored(-0.05, 0.05, -0.06, 0.04), champion)] == [True, True, True]
+
+
+def test_what_cannot_be_paired_fails() -> None:
+    champion = contender({}, table(0.8, 0.7))
+    for other, word in (
+        (contender({}, table(0.8, 0.7), split_digest="t"), "another split"),
+        (contender({}, table(0.8, 0.7), data_digest="e"), "other data"),
+        (contender({}), "the run without a table test_cases.csv"),
+        (contender({}, CaseTable(["x"], ["x"], {"dice": np.array([0.5])})), "no case"),
+    ):
+        found = check(GATE, other, champion)[1]
+        assert not found.passed
+        assert word in found.found
+
+
+def test_allowed_findings_keep_a_run_out_unless_the_gate_says_so() -> None:
+    run = contender({"test_dice": 0.9}, data_allowed="group-in-two-splits")
+    assert [each.passed for each in check(GATE, run, None)] == [True, False]
+    lenient = GATE.model_copy(update={"allowed_findings": True})
+    assert [each.passed for each in check(lenient, run, None)] == [True]
+
+
+def test_gates_are_files_and_bad_ones_are_named(tmp_path: Path) -> None:
+    assert load_gate("default").rules[0].metric == "test_dice"
+    with pytest.raises(ConfigError, match="no gate of this name") as caught:
+        load_gate("defualt")
+    assert "did you mean 'default'" in str(caught.value)
+    assert load_gate("default").tables == ["test_cases.csv"]
+    (tmp_path / "bad.yaml").write_text("rules: [{metric: test_dice, direction: up, threshold: 0.5}]\n")
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        load_gate("bad", tmp_path)
+    assert "direction" in str(caught.value)
+    rule = "{metric: val_dice, direction: higher, threshold: 0.5, not_worse_than_champion: true}"
+    (tmp_path / "curve.yaml").write_text(f"rules: [{rule}]\nallowed_findings: false\n")
+    with pytest.raises(ConfigError, match="cannot be read") as caught:
+        load_gate("curve", tmp_path)
+    assert "val_dice" in str(caught.value)
