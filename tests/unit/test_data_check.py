@@ -300,6 +300,20 @@ def test_volumes_of_different_spacing_without_a_target():
     assert "mixed-spacing" not in names(check(source, ABC, **pad, spacing=[1.0, 1.0, 1.0]))
 
 
+def test_another_modality_than_the_data_set_says_stops():
+    source = Held({i: picture(n) for n, i in enumerate("abc")})
+    for told, said in ((None, "mri"), ("ct", None), ("ct", "ct")):
+        source.modality = told
+        assert names(check(source, ABC, modality=said)) == []
+    (finding,) = check(source, ABC, modality="mri").findings
+    assert (finding.name, finding.severity, finding.found) == (
+        "other-modality",
+        "error",
+        "mri, for a data set that says ct",
+    )
+    assert finding.remedy.startswith("data.modality=ct;")
+
+
 def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():
     # A column of one pixel in 32: at 8 pixels a row each stands for the third of four, so column 10 stays, 9 is lost.
     samples = {}

@@ -49,6 +49,28 @@ def _dataset(root, files, labels=None, modality=None):
     return root
 
 
+@pytest.mark.parametrize(
+    ("channels", "modality"),
+    [
+        (["CT"], "ct"),
+        (["MRI"], "mri"),
+        (["FLAIR", "T1w", "t1gd", "T2w"], "mri"),
+        (["T2", "ADC"], "mri"),
+        (["CT", "PET"], None),
+        (["CT", "MRI"], None),
+        (["ultrasound"], None),
+    ],
+)
+def test_the_modality_is_known_where_the_description_says_it(tmp_path, channels, modality):
+    image = np.stack([IMAGE] * len(channels), -1)
+    described = {str(n): name for n, name in enumerate(channels)}
+    source = Nifti(root=str(_dataset(tmp_path, {"a": (_volume(image), _volume(LABEL))}, modality=described)))
+    assert (source.modality, source.task.channels) == (modality, len(channels))
+    table = "image,label\nimagesTr/a.nii.gz,labelsTr/a.nii.gz\n"
+    (tmp_path / "cases.csv").write_text(table)
+    assert Nifti(root=str(tmp_path), table="cases.csv").modality is None
+
+
 def _volume(array, affine=AFFINE):
     return nib.Nifti1Image(array, affine)
 

@@ -12,7 +12,7 @@ from seglab.data.csv_files import check_grouping
 from seglab.data.digest import digest_files
 from seglab.data.label_schema import declared_classes
 from seglab.data.nifti_files import channels_of, check_grid, load_ras, read_image, values_of
-from seglab.data.nifti_layouts import Entry, in_description, in_folders, in_table, split_of
+from seglab.data.nifti_layouts import Entry, in_description, in_folders, in_table, modality_of, split_of
 from seglab.errors import ConfigError, DataError
 
 
@@ -23,6 +23,7 @@ class Nifti:
     Which layout it is shows in what is there: a `table`; else `dataset.json` in `root`, as the Medical Segmentation
     Decathlon has it; else two folders of files with equal names. An image of several modalities is one 4D file, a file
     for each (`<id>_0000`, `<id>_0001`, … in a folder), or a column for each (`image_t1`, `image_t2` in a table).
+    `modality` is `ct` or `mri` where `dataset.json` says so, and otherwise None.
 
     Args:
         root: folder that everything lies in.
@@ -76,8 +77,10 @@ class Nifti:
                     expected="null for each of them, as dataset.json names the classes",
                     remedy="correct dataset.json, or give the cases in a data.table",
                 )
-            self.name, entries, classes, channels = in_description(folder)
+            self.name, entries, classes, described = in_description(folder)
+            self.modality, channels = modality_of(described), len(described)
         else:
+            self.modality = None
             self.name = folder.name or "nifti"
             classes = declared_classes(label_values or (0, 1), class_names, ignore_value, label_schema)
             entries = in_folders(folder, images, labels) if table is None else in_table(folder, table, group_column)

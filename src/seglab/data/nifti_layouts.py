@@ -17,6 +17,8 @@ from seglab.data.labels import LabelMap
 from seglab.data.nifti_files import NIFTI_ENDINGS, is_nifti
 from seglab.errors import DataError, nearest
 
+# Names of modalities by the setting of data.modality that they belong to, in lower case.
+_MODALITIES = {"ct": ("ct",), "mri": ("mri", "mr", "t1", "t1w", "t1gd", "t2", "t2w", "flair", "adc")}
 # One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
 _MODALITY = re.compile(r"(.+)_(\d{4})")
 
@@ -136,10 +138,10 @@ def _existing(path: Path, where: str, column: str) -> Path:
     return path
 
 
-def in_description(root: Path) -> tuple[str, dict[str, Entry], Classes, int]:
-    """Name, files, classes and channels as a `dataset.json` has them (Antonelli et al., The Medical Segmentation
-    Decathlon, 2022): `labels` name the classes, their values in order are the ids; `modality` the channels;
-    `training` the pairs of image and label."""
+def in_description(root: Path) -> tuple[str, dict[str, Entry], Classes, tuple[str, ...]]:
+    """Name, files, classes and the channels' modalities as a `dataset.json` has them (Antonelli et al., The Medical
+    Segmentation Decathlon, 2022): `labels` name the classes, their values in order are the ids; `modality` the
+    channels; `training` the pairs of image and label."""
     described = _read_description(root / "dataset.json")
     labels = _section(described, "labels", root)
     names = {_label_value(key, root): str(name) for key, name in labels.items()}
@@ -148,8 +150,14 @@ def in_description(root: Path) -> tuple[str, dict[str, Entry], Classes, int]:
     values = tuple(sorted(names))
     remedy = f'declare it under "labels" in {root / "dataset.json"}, or correct the label file'
     classes = Classes(LabelMap(values, remedy=remedy), tuple(names[value] for value in values))
-    channels = len(_section(described, "modality", root))
+    channels = tuple(str(name) for name in _section(described, "modality", root).values())
     return str(described.get("name") or root.name), _listed_pairs(described, root), classes, channels
+
+
+def modality_of(channels: Sequence[str]) -> str | None:
+    """`ct` or `mri` when all channels are of it; None when they are of both, or their names say neither."""
+    names = {name.strip().lower() for name in channels}
+    return next((modality for modality, known in _MODALITIES.items() if names and names <= set(known)), None)
 
 
 def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, Entry]:

@@ -1,4 +1,4 @@
-"""What the images and masks hold: classes in each split, empty masks, constant images, spacing."""
+"""What the images and masks hold: classes in each split, empty masks, constant images, modality, spacing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from seglab.data.cases import SPLIT_NAMES
+from seglab.data.cases import SPLIT_NAMES, Source
 from seglab.data.check.findings import Finding
 from seglab.data.facts import Facts
 from seglab.data.splits import Split
@@ -97,6 +97,19 @@ def find_constant_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[F
                 "an image that shows something",
                 "export the image again, or remove the case",
             )
+
+
+def find_other_modality(source: Source, card: DataCard) -> Iterator[Finding]:
+    """A row when the data set says that it is of another modality than the config does."""
+    told = getattr(source, "modality", None)  # few sources know
+    if told is not None and card.modality is not None and told != card.modality:
+        yield Finding.of(
+            "other-modality",
+            "data.modality",
+            f"{card.modality}, for a data set that says {told}",
+            "intensities brought to one scale as they are meant: by a window for CT, by each volume's own for MRI",
+            f'data.modality={told}; or correct "modality" in dataset.json',
+        )
 
 
 def find_mixed_spacing(facts: Mapping[str, Facts], card: DataCard, task: Task) -> Iterator[Finding]:

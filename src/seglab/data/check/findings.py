@@ -55,6 +55,7 @@ KINDS: dict[str, Kind] = {
     "class-not-in-split": Kind("warning"),
     "empty-masks": Kind("warning"),
     "constant-image": Kind("warning"),
+    "other-modality": Kind("error"),
     "mixed-spacing": Kind("warning"),
     # What the preparation would do.
     "thin-class-lost": Kind("warning"),

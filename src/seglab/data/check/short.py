@@ -10,6 +10,7 @@ from seglab.data.check.contents import (
     find_constant_images,
     find_empty_masks,
     find_mixed_spacing,
+    find_other_modality,
 )
 from seglab.data.check.findings import Finding, Report
 from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups, find_torn_sequences
@@ -58,6 +59,7 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_absent_classes(split, taken, source.task, card.limit_cases is not None),
         *find_empty_masks(split, taken, source.task),
         *find_constant_images(split, taken),
+        *find_other_modality(source, card),
         *find_mixed_spacing(taken, card, source.task),
     ]
     if source.split is not None and card.fold is not None:
