@@ -53,7 +53,7 @@ def test_auto_takes_what_the_device_runs_well(device, policy, reason):
         (
             "mixed_float16",
             ZEN4,
-            "asked for; EPYC emulates it: slow, in 3D by far. Better: mixed_bfloat16",
+            "asked for; EPYC has no float16 arithmetic: slow, in 3D by far. Better: mixed_bfloat16",
         ),
         ("mixed_bfloat16", OLD, "asked for; i5 emulates it: slow. Better: float32"),
         ("mixed_bfloat16", T4, "asked for; T4 emulates it: slow. Better: mixed_float16"),
