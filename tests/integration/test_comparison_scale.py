@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +38,9 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
         recorder.run(scores, epochs=20, padding=50, tags=tags, **names)  # type: ignore[arg-type]
     settings = CompareSettings()
     store = open_runs(settings, recorder.store.directory)
+    free = os.getloadavg()[0] < (
+        os.cpu_count() or 1
+    )  # a processor that does nothing else, or it counts in the wall time
     begun, worked = time.perf_counter(), time.process_time()
     found = compare(settings, store)
     write(found, tmp_path / "page")
@@ -46,6 +50,7 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
     assert found.compositions["composition"][0] == "M9_L9_Adam · A9"
     assert (tmp_path / "page" / "comparison.html").stat().st_size < 8_000_000
     assert seconds < 10  # of work: what else the machine does meanwhile is not ours
+    assert wall < 15 or not free
 
 
 @pytest.mark.slow

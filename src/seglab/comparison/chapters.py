@@ -142,14 +142,12 @@ def effects_section(judgement: Judgement, metric: str, together: int) -> Section
     """What each factor is worth; None when nothing varies in matched pairs."""
     if not judgement.effects:
         return None
-    timed = any(effect.speed.pairs for effect in judgement.effects)
     rows = [
         [
             Cell(effect.factor),
             Cell(f"{effect.level} instead of {effect.reference}"),
             Cell(str(len(effect.contexts)), len(effect.contexts)),
             *_paired_cells(effect.paired, effect.p_holm),
-            *([Cell(times(effect.speed), _known(effect.speed.ratio))] if timed else []),
         ]
         for effect in judgement.effects
     ]
@@ -160,8 +158,11 @@ def effects_section(judgement: Judgement, metric: str, together: int) -> Section
         "levels each stands against the best, so a row is what changing from it costs."
     )
     columns = ["factor", "change", "matched pairs", *_PAIR_COLUMNS[1:]]
-    if timed:
-        columns.append("speed" + (" ⚠" if together > 1 else ""))
+    if any(effect.speed.pairs for effect in judgement.effects):
+        place = columns.index("p") + 1
+        columns.insert(place, "speed" + (" ⚠" if together > 1 else ""))
+        for row, effect in zip(rows, judgement.effects, strict=True):
+            row.insert(place, Cell(times(effect.speed), _known(effect.speed.ratio)))
         caption += (
             " Speed: images a second in training, as a ratio: mean over the pairs of runs of one seed, split and "
             "device, with the least and the greatest."

@@ -15,6 +15,7 @@ from seglab.comparison.statistics import Paired, Resampling, describe_difference
 
 _ALL_PAIRS_UP_TO = 4
 _WITHOUT = "NoAugmentation"
+Rates = dict[tuple[str, str, str], float]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling
     """
     effects: list[Effect] = []
     notes: list[str] = []
+    rates = [_rates(composition.runs) for composition in contest.compositions]
     factors = sorted({factor for composition in contest.compositions for factor in composition.parts})
     for factor in factors:
         name = FACTORS.get(factor, factor)
@@ -81,7 +83,9 @@ def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling
                 continue
             matched |= {i for pair in pairs for i in pair}
             labels = [(contest.compositions[i].label, contest.compositions[j].label) for i, j in pairs]
-            found.append(Effect(name, level, reference, labels, paired, _speed(contest, pairs)))
+            found.append(
+                Effect(name, level, reference, labels, paired, _speed([(rates[i], rates[j]) for i, j in pairs]))
+            )
         corrected = holm([effect.paired.p for effect in found])
         effects += [replace(effect, p_holm=float(p)) for effect, p in zip(found, corrected, strict=True)]
         alone = len(contest.compositions) - len(matched)
@@ -134,18 +138,15 @@ def _average(contest: Contest, pairs: Sequence[tuple[int, int]], resampling: Res
         return describe_differences([total / count], resampling, contest.units)[0]
 
 
-def _speed(contest: Contest, pairs: Sequence[tuple[int, int]]) -> Speed:
-    """How many times as fast the first of each pair trains, over the pairs of runs."""
-    ratios = []
-    for pair in pairs:
-        first, second = (_rates(contest.compositions[i].runs) for i in pair)
-        ratios += [first[key] / second[key] for key in first if key in second]
+def _speed(pairs: Sequence[tuple[Rates, Rates]]) -> Speed:
+    """How many times as fast the first of each pair of compositions trains, over the pairs of their runs."""
+    ratios = [first[key] / second[key] for first, second in pairs for key in first if key in second]
     if not ratios:
         return Speed(np.nan, np.nan, np.nan, 0)
     return Speed(float(np.exp(np.mean(np.log(ratios)))), min(ratios), max(ratios), len(ratios))
 
 
-def _rates(runs: Sequence[Run]) -> dict[tuple[str, str, str], float]:
+def _rates(runs: Sequence[Run]) -> Rates:
     """Images a second of each run by split, seed and device: the median over the epochs, where it was recorded."""
     found = {}
     for run in runs:

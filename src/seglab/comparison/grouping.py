@@ -53,7 +53,8 @@ def compose(runs: Sequence[Run]) -> list[Composition]:
         gathered.setdefault(frozenset(settings_of(run).items()), []).append(run)
     settings = [dict(key) for key in gathered]
     named = _named(settings)
-    factors = _varying(_named(_encoders_apart(settings)))
+    apart = _encoders_apart(settings)
+    factors = _varying(named if apart is settings else _named(apart))
     further = [names for group, names in _varying(named).items() if group not in _NAMED]
     compositions = []
     for i, members in enumerate(gathered.values()):
