@@ -41,7 +41,9 @@ def composition_section(
     """Scores and costs of the compositions, and what was found about them; `together`: see `ran_together`."""
     contest = judgement.contest
     prefix = locate(metric).prefix
-    classes = [name for name in frame if "/" in name and name.startswith(prefix) and name != metric]
+    classes = [
+        name for name in frame if "/" in name and name.startswith(prefix) and name not in (metric, f"{metric}_sd")
+    ]
     allowed = frame["data_allowed"].any()
     mark = " ⚠" if together > 1 else ""
     further = ["epochs", *[f"{name}{mark}" for name in ("train time", "wall time", "images/s")]]
@@ -155,7 +157,7 @@ def effects_section(judgement: Judgement, metric: str, together: int) -> Section
     caption = (
         f"Difference of {metric} between compositions that differ in this factor alone, averaged over such pairs, with "
         f"its 95% interval over seeds and cases. {better} p is corrected by Holm within each factor. Of more than four "
-        "levels each stands against the best, so a row is what changing from it costs."
+        "levels each stands against the best, so a row is what changing from it costs; augmentations against none."
     )
     columns = ["factor", "change", "matched pairs", *_PAIR_COLUMNS[1:]]
     if any(effect.speed.pairs for effect in judgement.effects):
@@ -165,8 +167,8 @@ def effects_section(judgement: Judgement, metric: str, together: int) -> Section
             row.insert(place, Cell(times(effect.speed), _known(effect.speed.ratio)))
         caption += (
             " Speed: images a second in training, as a ratio: mean over the pairs of runs of one seed, split and "
-            "device, with the least and the greatest."
-        )
+            f"device, with the least and the greatest. {crowding(together)}"
+        ).rstrip()
     return Section(f"What each factor is worth: {judgement.contest.title}", grids=[Grid(columns, rows, caption)])
 
 
@@ -218,7 +220,7 @@ def pictures_section(
         )
         text = (
             f"Cases {which if among > 1 else 'that score best, in the middle and worst'}: image, truth, and the mask "
-            f"of each composition with its errors and its {metric}. One run of each composition, predicted anew."
+            f"with its errors and its {metric}, predicted anew by one run of each composition."
         )
         if among > SHOWN:
             text += f" The other {among - SHOWN} compositions are not drawn."

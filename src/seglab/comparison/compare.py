@@ -128,7 +128,8 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     compositions, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)
     closing = runs_section(runs, found.unfinished, settings.metric)
-    lead = f"{len(runs)} runs in {len(compositions)} compositions, compared by {settings.metric} over the same cases."
+    of = "one composition" if len(compositions) == 1 else f"{len(compositions)} compositions"
+    lead = f"{len(runs)} runs in {of}, compared by {settings.metric} over the same cases."
     document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
     return Comparison(settings, found, judgements, compositions, scores, effects, runs, document)
 

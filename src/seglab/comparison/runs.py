@@ -71,8 +71,8 @@ class Found:
     Attributes:
         runs: finished training runs, oldest first.
         unfinished: training runs that failed, were killed, or still go on.
-        parents: ids of the sweeps' runs that they are children of: of a study all, of another choice of runs the one
-            that holds them all, if there is one.
+        parents: ids of the sweeps' runs that they are children of: of a study all, of a whole store the one that holds
+            every run, if there is one, and none where some runs were chosen.
         foreign: how many runs were not made by seglab's training.
     """
 
@@ -117,10 +117,11 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice"
     keys = dict.fromkeys(["val_dice", "val_iou", watched, "epoch_seconds", "images_per_second"])
     curves = histories(store, ids, list(keys))
     child_of = {run.data.tags.get(_PARENT) for run in ours}
+    whole = settings.study or not (settings.runs or settings.filter or len(child_of) > 1)
     return Found(
         [_run(run, curves.get(run.info.run_id, {})) for run in finished],
         [_run(run, {}) for run in ours if run.info.status != "FINISHED"],
-        sorted(parent for parent in child_of if parent) if settings.study or len(child_of) == 1 else [],
+        sorted(parent for parent in child_of if parent) if whole else [],
         len(children) - len(ours),
     )
 
