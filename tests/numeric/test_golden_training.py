@@ -1,6 +1,8 @@
 """Golden losses: 20 seeded steps in 2D and 3D. A refactor that changes them must say so.
 
-Measured in float32 on one x86-64 machine; another CPU sums in another order, hence the tolerance.
+Measured in float32 on one x86-64 machine. Sums in another order, as of another CPU or number of threads, grow apart
+from step to step: one thread against two is the same to 1e-6 in the first two steps, to 2e-4 in the next three and to
+7e-3 until the twentieth (2D; in 3D a tenth of that), while each of them repeats itself to the bit.
 """
 
 from __future__ import annotations
@@ -18,13 +20,21 @@ from seglab.data.material import gather
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMON = ["model.depth=2", "model.width=4", "data.count=10", "data.batch_size=2", "augment=light", "loss=combined"]
+COMMON += ["optimizer.learning_rate=0.03"]  # at which 20 steps bring the loss down by a quarter
 TWO_D = ["data=synthetic2d", "model=unet", "data.size=[32,32]"]
 THREE_D = ["data=synthetic3d", "model=unet3d", "data.size=[16,16,16]"]
-# Losses of the steps 1, 2, 5, 10 and 20.
 GOLDEN = {
-    "2D": [1.826636, 1.868765, 1.774476, 1.738193, 1.816456],
-    "3D": [1.813945, 1.841529, 1.761396, 1.708487, 1.683948],
+    "2D": [
+        *(1.826636, 1.744847, 1.598379, 1.636741, 1.550653, 1.482778, 1.461589, 1.404300, 1.401293, 1.395044),
+        *(1.391393, 1.420921, 1.378160, 1.369085, 1.364875, 1.380316, 1.344250, 1.345426, 1.386541, 1.384515),
+    ],
+    "3D": [
+        *(1.813945, 1.730144, 1.621553, 1.650324, 1.501123, 1.475735, 1.462167, 1.426856, 1.404621, 1.382935),
+        *(1.389234, 1.413252, 1.386047, 1.368050, 1.377994, 1.378734, 1.383122, 1.411731, 1.336736, 1.386608),
+    ],
 }
+# Steps up to which a relative tolerance holds: about three times the spread above, or more where it is tiny.
+TOLERANCE = {2: 1e-5, 5: 1e-3, 20: 2e-2}
 
 
 def losses(overrides: list[str]) -> list[float]:
@@ -49,5 +59,9 @@ def losses(overrides: list[str]) -> list[float]:
 
 @pytest.mark.parametrize(("rank", "overrides"), [("2D", TWO_D), ("3D", THREE_D)])
 def test_twenty_seeded_steps_have_the_golden_losses(rank: str, overrides: list[str]) -> None:
-    found = losses(overrides)
-    np.testing.assert_allclose([found[i] for i in (0, 1, 4, 9, 19)], GOLDEN[rank], rtol=2e-3)
+    found, done = losses(overrides), 0
+    assert len(found) == len(GOLDEN[rank]) == 20
+    for last, tolerance in TOLERANCE.items():
+        np.testing.assert_allclose(found[done:last], GOLDEN[rank][done:last], rtol=tolerance)
+        done = last
+    assert np.mean(found[-5:]) < 0.8 * found[0]
