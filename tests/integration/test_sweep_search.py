@@ -11,6 +11,7 @@ SEARCH = ["search=tpe", RATES, "search.study_name=rates"]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_hopeless_trials_end_early_and_a_killed_search_goes_on(tmp_path) -> None:
     checkout = Checkout(tmp_path / "checkout")
     (checkout.folder / "mlruns").mkdir()
@@ -23,7 +24,7 @@ def test_hopeless_trials_end_early_and_a_killed_search_goes_on(tmp_path) -> None
     words += ["trainer.epochs=250", "trainer.monitor=train_loss", "schedule=constant"]
     launcher = checkout.start("-m", *SMALL, *words)
     # Killed in the second trial, which is hopeless.
-    wait_for(lambda: checkout.jobs("FINISHED"), launcher, 300)
+    wait_for(lambda: checkout.jobs("FINISHED"), launcher, 900)
     wait_for(checkout.states, launcher)
     launcher.kill()
     launcher.wait()
