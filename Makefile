@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+ORACLES := .venv-oracles
 
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
@@ -10,10 +11,11 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 # Written in keras.ops alone, so promised on JAX too.
 JAX_TESTS := $(addprefix tests/numeric/,test_heads.py test_losses.py test_losses_golden.py test_losses_reference.py \
 	test_metrics.py) $(addprefix tests/unit/,test_models.py test_models_options.py test_models_network.py)
+ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test test-all test-jax test-slurm check format lint types ui doctor sync bench bench-data \
-	model-card check-data explore synthetic-dataset evaluate compare sweep-status report clean clean-cache
+.PHONY: help setup demo train test test-all test-jax test-oracles test-slurm check format lint types ui doctor sync bench \
+	bench-data model-card check-data explore synthetic-dataset evaluate compare sweep-status report clean clean-cache
 
 help: ## List every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -42,6 +44,16 @@ test-all: $(READY) ## The test suite with every slow check (about an hour on two
 test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
 	@KERAS_BACKEND=jax $(PY) -m pytest -n 2 -m "not slow" $(JAX_TESTS) $(ARGS)
+
+# Torch and its like do not go into .venv: an environment that sees .venv's packages beside its own.
+test-oracles: $(READY) ## Scores against MONAI, surface-distance and cityscapesScripts (the first time: PyTorch, 200 MB)
+	@test -x $(ORACLES)/bin/python || $(PYTHON) -m venv $(ORACLES)
+	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+		> $$($(ORACLES)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
+	@$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-oracles.txt
+	@$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+	@$(ORACLES)/bin/python -m pytest -n 2 $(ORACLE_TESTS) $(ARGS)
 
 test-slurm: $(READY) ## Sweeps through a real SLURM of one node, installed, started and stopped here (Debian, root)
 	@scripts/slurm_node.sh start .slurm
