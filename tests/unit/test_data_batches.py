@@ -22,6 +22,7 @@ from seglab.data.preprocess import Preprocessing
 from seglab.data.randomness import generator
 from seglab.data.splits import Split
 from seglab.data.synthetic import Synthetic2D
+from seglab.errors import DataError
 from seglab.task import Task
 
 
@@ -317,12 +318,13 @@ def test_nobody_can_spoil_the_cases_through_a_batch():
     assert _same([batches[0]], [before])
 
 
-def test_workers_come_from_the_card_and_a_missing_mask_is_our_mistake():
+def test_workers_come_from_the_card_and_a_missing_mask_is_named():
     source = Arrays(_masks([(16, 16)]))
     assert _batches(_material(source), "train", data_card(workers=3), seed=0).workers == 3
     assert _batches(_material(source), "train", data_card(workers=0), seed=0).workers == 1
     source.read = lambda case: Sample(np.ones((16, 16, 1), np.float32), None, (1.0, 1.0))
-    with pytest.raises(ValueError, match="case0"):
+    source.describe_files = lambda case: f"files of {case.id}"
+    with pytest.raises(DataError, match=r"an image without a mask\s+where: +files of case0"):
         _batches(_material(source), "train", data_card(), seed=0)[0]
 
 
