@@ -19,7 +19,7 @@ STATIONS = [
     {"reproducibility"},
     {"data"},
     {"models", "schedules"},
-    {"losses", "metrics", "optimizers", "precision"},
+    {"losses", "metrics", "optimizers", "peak_memory", "precision"},
     {"training"},
     {"tracking"},
     {"inference"},
