@@ -13,18 +13,15 @@ HOW = """promote.py run=<id> name=<name> [gate=default] [reason=why] [licence="o
        promote.py rollback name=<name> [reason=why]
        promote.py log name=<name>
 All take tracking_uri=… for a store that is not in mlruns/."""
-ROLLBACK, LOG = "rollback", "log"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Pass a run through a gate, register its model, move the alias champion; or roll back.", usage=HOW
     )
-    parser.add_argument(
-        "words", nargs="+", help="settings as key=value; rollback swaps champion and previous, log lists who did what"
-    )
+    parser.add_argument("words", nargs="+", help="key=value; rollback swaps champion and previous, log lists them all")
     words = parser.parse_args().words
-    verb = next((word for word in words if word in (ROLLBACK, LOG)), None)
+    verb = next((word for word in words if word in ("rollback", "log")), None)
     given = dict(word.partition("=")[::2] for word in words if word != verb)
     for key in given:
         if key not in SETTINGS:
@@ -35,18 +32,16 @@ def main() -> int:
             raise ConfigError("a missing setting", where=key, remedy=f"give it: {key}=…")
 
     from seglab.registry.gate import load_gate
-    from seglab.registry.log import LOG_FILE, entries
+    from seglab.registry.log import LOG_FILE, entries, told
     from seglab.registry.promotion import promote, rollback
     from seglab.tracking.store import open_store
 
     name, reason, gate = given["name"], given.get("reason", ""), load_gate(given.get("gate", "default"))
     store = open_store(given.get("tracking_uri"), RUNS)
-    if verb == LOG:
-        for entry in entries(store, name):
-            what = f"{entry['action']:<8}  version {entry['version'] or '–'} of run {entry['run']}"
-            print(f"{entry['when']}  {entry['who']}  {what} (before: {entry['former'] or 'none'})  {entry['reason']}")
+    if verb == "log":
+        print(*map(told, entries(store, name)), sep="\n")
         return 0
-    if verb == ROLLBACK:
+    if verb == "rollback":
         now, before = rollback(store, name, reason=reason)
         print(f"{name}: version {now} is champion, version {before} is previous; log: {store.directory / LOG_FILE}")
         return 0
@@ -55,9 +50,8 @@ def main() -> int:
     if not done.passed:
         print(f"REJECTED: run {given['run']} is not promoted; log: {store.directory / LOG_FILE}")
         return 1
-    print(
-        f"VALIDATED: version {done.version} is models:/{name}@champion with its card (before: {done.former or 'none'})"
-    )
+    before = done.former or "none"
+    print(f"VALIDATED: version {done.version} is models:/{name}@champion with its card (before: {before})")
     return 0
 
 

@@ -77,6 +77,12 @@ def entries(store: Store, name: str) -> list[Entry]:
     return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(_TAG)]
 
 
+def told(entry: Entry) -> str:
+    """An entry in one line."""
+    what = f"{entry['action']:<8}  version {entry['version'] or '–'} of run {entry['run']}"
+    return f"{entry['when']}  {entry['who']}  {what} (before: {entry['former'] or 'none'})  {entry['reason']}"
+
+
 def _append(file: Path, text: str) -> None:
     """A whole line or none, whoever else writes."""
     line = (text + "\n").encode()
