@@ -25,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
     torch = args.torch_python if Path(args.torch_python).exists() else None
     if torch is None:
-        print(f"no PyTorch at {args.torch_python}: parts road, mri and windows are left out (see requirements-bench.txt)")
+        print(f"no PyTorch at {args.torch_python}: road, mri and windows are left out (see requirements-bench.txt)")
     found = measure(args.only, args.rounds, torch, args.scenes, args.volumes)
     keep(found, RESULTS, "bench_data")
 

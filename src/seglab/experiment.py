@@ -6,6 +6,7 @@ TensorFlow and MLflow are imported by the functions that need them, after config
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from seglab.config import Config, load_config
-from seglab.reproducibility import code_version, environment, load_tensorflow, seed_everything
+from seglab.reproducibility import code_version, environment, load_tensorflow, redacted, seed_everything
 
 if TYPE_CHECKING:
     import keras
@@ -83,13 +84,18 @@ def run(
     ) as tracker:
         remember(tracker.work_dir, config, identity)
         if config.resume is None:
-            tracker.log_text(OmegaConf.to_yaml(OmegaConf.create(dict(config.resolved))), "config/config.yaml")
+            tracker.log_text(OmegaConf.to_yaml(OmegaConf.create(_told(config))), "config/config.yaml")
             tracker.log_text(material.split.to_json(), "config/split.json")
             if code.dirty:
                 tracker.log_text(code.diff, "config/code.diff")
         objective = _train_and_judge(config, material, tracker)
     discard_state(tracker.work_dir)
     return objective
+
+
+def _told(config: Config) -> dict[str, Any]:
+    """The resolved config as it is handed on: without the password of an address."""
+    return dict(json.loads(redacted(json.dumps(config.resolved))))
 
 
 def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> float:
@@ -223,7 +229,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         spacing=None if card.spacing is None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=material.split.digest(),
-        config=dict(config.resolved),
+        config=_told(config),
     )
     tracker.log_figure(
         curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), "pictures/curves.png"

@@ -9,6 +9,7 @@ from typing import Any
 
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.reproducibility import redacted
 from seglab.tracking.store import open_store
 
 CONFIG_FILE = "config.json"
@@ -83,5 +84,5 @@ def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> Non
                     remedy=f"bring the former {what} back, or start a new run without resume",
                 )
         return
-    (work_dir / CONFIG_FILE).write_text(json.dumps(config.resolved), encoding="utf-8")
+    (work_dir / CONFIG_FILE).write_text(redacted(json.dumps(config.resolved)), encoding="utf-8")
     file.write_text(json.dumps(dict(identity)), encoding="utf-8")

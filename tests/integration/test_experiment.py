@@ -171,6 +171,15 @@ def test_an_unreachable_server_stops_before_the_data_is_read(folder: Path, monke
             run(compose(f"tracking.uri=http://127.0.0.1:{nobody.getsockname()[1]}"))
 
 
+def test_a_password_does_not_travel_with_the_config() -> None:
+    from seglab.experiment import _told
+
+    config = load_config(compose("tracking.uri=postgresql://me:secret@host/runs"))
+    told = _told(config)
+    assert told["tracking"].pop("uri") == "postgresql://me:***@host/runs"
+    assert told == {**config.resolved, "tracking": told["tracking"]}
+
+
 def test_data_sets_are_inputs_of_the_run(finished) -> None:
     _, run, _ = finished
     contexts = {

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
 from seglab.data.cases import Case, Sample
 from seglab.data.geometry import resize_image
 from seglab.data.statistics import Levels, histograms, levels_of
