@@ -294,12 +294,12 @@ def test_killed_in_epoch_3_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Pat
             broken.send_signal(signal.SIGKILL)
             break
     broken.wait(60)
-    said, _ = whole.communicate(timeout=300)
+    said, _ = whole.communicate(timeout=500)
     assert whole.returncode == 0, said
 
     run_id = only_run(folders["broken"]).info.run_id
     resumed = train(folders["broken"], f"resume={run_id}")
-    said, _ = resumed.communicate(timeout=300)
+    said, _ = resumed.communicate(timeout=500)
     assert resumed.returncode == 0, said
     assert "resuming after epoch" in said
 
@@ -334,7 +334,7 @@ def test_a_sweep_makes_one_run_for_each_combination(tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr
