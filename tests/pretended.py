@@ -14,6 +14,7 @@ from mlflow.entities import Run
 
 from seglab.command import JOB_VARIABLE
 from seglab.resuming import CONFIG_FILE
+from seglab.sweeping import running
 from seglab.sweeping.executor import Command
 from seglab.tracking.heartbeat import beat, identity
 from seglab.tracking.store import Store, open_store
@@ -27,6 +28,15 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = open_store(None, tmp_path_factory.mktemp("empty"))
     assert store.file is not None
     return store.file
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store in `mlruns/` of a folder of its own, and a sweep that looks at its jobs without delay."""
+    monkeypatch.chdir(tmp_path)
+    for name, seconds in (("_POLL_SECONDS", 0.001), ("_POLL_OTHERS_SECONDS", 0.001), ("_WATCH_SECONDS", 0.0)):
+        monkeypatch.setattr(running, name, seconds)
+    return copied(empty_store)
 
 
 def copied(empty: Path) -> Store:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pretended
 import pytest
-from pretended import Executor, begin, empty_store
+from pretended import Executor, begin, empty_store, store
 
 from seglab.errors import TrackingError
 from seglab.schema import TrackingSettings
@@ -20,17 +19,9 @@ from seglab.sweeping.running import JobRunner
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking.store import Store
 
-__all__ = ["empty_store"]
+__all__ = ["empty_store", "store"]
 TRACKING = TrackingSettings(uri=None, experiment="seglab", system_metrics=False, heartbeat_seconds=5.0)
 JOBS = [Job(number, (f"seed={number}",), f"identity-{number}", None, label=f"seed={number}") for number in range(3)]
-
-
-@pytest.fixture
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "_POLL_SECONDS", 0.001)
-    monkeypatch.setattr(running, "_POLL_OTHERS_SECONDS", 0.001)
-    return pretended.copied(empty_store)
 
 
 def parent(store: Store, digest: str = "d" * 64) -> ParentRun:

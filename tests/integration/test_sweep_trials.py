@@ -14,25 +14,16 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
-from pretended import Executor, Job, empty_store
+from pretended import Executor, Job, empty_store, store
 
 from seglab.command import CONF, SweepFailed
-from seglab.sweeping import running
 from seglab.sweeping.search import Search, SearchSettings
 from seglab.sweeping.status import SweepStatus, sweep_statuses
 from seglab.tracking.store import Store
 
-__all__ = ["empty_store"]
+__all__ = ["empty_store", "store"]
 RATE = "optimizer.learning_rate"
 FREE = f"{RATE}=interval(0.001,0.1)"
-
-
-@pytest.fixture
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "_POLL_SECONDS", 0.001)
-    monkeypatch.setattr(running, "_WATCH_SECONDS", 0.0)
-    return pretended.copied(empty_store)
 
 
 def search(executor: Executor, *free: str, monitor: str = "val_dice", **settings: Any) -> Search:

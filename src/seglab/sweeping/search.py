@@ -269,9 +269,7 @@ class Search:
                 pruner=optuna.pruners.MedianPruner(settings.startup_trials, settings.warmup_epochs),
             )
             before = study.get_trials(deepcopy=False)
-        except Exception as error:
-            if not isinstance(error, ImportError | SQLAlchemyError | optuna.exceptions.OptunaError):
-                raise
+        except (ImportError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
             driver = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else None
             raise TrackingError(
                 "the storage of the search does not work",

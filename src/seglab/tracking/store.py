@@ -23,6 +23,7 @@ _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
 _RUNS_LISTED = 1000
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Store:
     @property
     def file(self) -> Path | None:
         """The database of a store that is a file; None for one that a server keeps."""
-        return Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        return _sqlite_file(self.uri)
 
     def check_writable(self, run: mlflow.entities.Run | None = None) -> None:
         """See that something can be recorded, and, of a run, that its artifacts lie in this store and not in another.
@@ -172,7 +173,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
         raise TrackingError(
             "the folder of runs cannot be made", where=str(directory), found=error.strerror, remedy="check permissions"
         ) from error
-    uri = f"sqlite:///{directory / 'mlflow.db'}" if uri is None else uri
+    uri = _embedded(directory) if uri is None else uri
     parts = urlsplit(uri)
     if parts.scheme in ("", "file"):
         raise TrackingError(
@@ -182,8 +183,8 @@ def open_store(uri: str | None, directory: Path) -> Store:
             expected="null, sqlite:///<file>, postgresql://… or http://…",
             remedy="tracking.uri=null for the store in mlruns/",
         )
-    if parts.scheme == "sqlite":
-        path = Path(uri.removeprefix("sqlite:///")).absolute()
+    path = _sqlite_file(uri)
+    if path is not None:
         uri = f"sqlite:///{path}"
         _make_sqlite(path, directory)
     elif parts.hostname:
@@ -209,11 +210,17 @@ def check_beforehand(uri: str | None, directory: Path) -> None:
     Raises:
         TrackingError: as `open_store` and `Store.check_writable`.
     """
-    if uri is None or uri.startswith("sqlite:///"):
-        path = directory / "mlflow.db" if uri is None else Path(uri.removeprefix("sqlite:///"))
-        if not path.exists():
-            return
-    open_store(uri, directory).check_writable()
+    path = _sqlite_file(_embedded(directory) if uri is None else uri)
+    if path is None or path.exists():
+        open_store(uri, directory).check_writable()
+
+
+def _embedded(directory: Path) -> str:
+    return f"{_SQLITE}{directory.absolute() / 'mlflow.db'}"
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
 
 
 def _failure(uri: str, error: Exception) -> TrackingError:
