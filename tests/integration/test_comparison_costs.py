@@ -172,6 +172,24 @@ def test_one_encoder_for_each_network_is_part_of_it(recorder: Recorder) -> None:
     assert compared(recorder).effects["factor"].tolist() == ["model"]
 
 
+def test_a_setting_that_a_choice_settles_goes_with_it(recorder: Recorder) -> None:
+    """Each network has the epochs of one budget: 40 of the small, 10 of the large, with and without augmentation."""
+    for model, epochs, gain in (("Small", 40, 0.0), ("Large", 10, 0.2)):
+        for augment, further in (("NoAugmentation", 0.0), ("Light", 0.1)):
+            params = {"trainer.epochs": str(epochs), "data.batch_size": str(epochs)}
+            recorder.run(level(0.5 + gain + further), model=model, augment=augment, params=params)
+    found = compared(recorder)
+    effects = found.effects.set_index("factor")
+    assert effects.index.tolist() == ["augmentation", "model with data and trainer"]
+    columns = ["level", "instead_of", "matched_pairs"]
+    assert effects.loc["model with data and trainer", columns].tolist() == ["Small", "Large", 2]
+    assert effects.loc["model with data and trainer", "difference"] == pytest.approx(-0.2, abs=0.01)
+    assert effects.loc["augmentation", "difference"] == pytest.approx(0.1, abs=0.01)
+    assert not [note for note in found.judgements[0].notes if "partner" in note or "alone" in note]
+    recorder.run(level(0.6), model="Small", params={"trainer.epochs": "10", "data.batch_size": "40"})
+    assert "trainer" in compared(recorder).effects["factor"].tolist()
+
+
 def test_runs_of_one_time_on_one_machine_are_warned_of(recorder: Recorder, tmp_path: Path) -> None:
     one, other = {"host": "one"}, {"host": "other"}
     recorder.run(level(0.6), model="UNet", tags=one)

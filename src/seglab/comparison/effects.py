@@ -9,7 +9,6 @@ from itertools import combinations
 import numpy as np
 
 from seglab.comparison.contests import Contest
-from seglab.comparison.grouping import FACTORS
 from seglab.comparison.runs import Run
 from seglab.comparison.statistics import Paired, Resampling, describe_differences, holm
 
@@ -74,7 +73,6 @@ def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling
     rates = [_rates(composition.runs) for composition in contest.compositions]
     factors = sorted({factor for composition in contest.compositions for factor in composition.parts})
     for factor in factors:
-        name = FACTORS.get(factor, factor)
         found, matched = [], set()
         for reference, level in _level_pairs([c.parts[factor] for c in contest.compositions], means):
             pairs = _matched(contest, factor, level, reference)
@@ -84,18 +82,18 @@ def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling
             matched |= {i for pair in pairs for i in pair}
             labels = [(contest.compositions[i].label, contest.compositions[j].label) for i, j in pairs]
             found.append(
-                Effect(name, level, reference, labels, paired, _speed([(rates[i], rates[j]) for i, j in pairs]))
+                Effect(factor, level, reference, labels, paired, _speed([(rates[i], rates[j]) for i, j in pairs]))
             )
         corrected = holm([effect.paired.p for effect in found])
         effects += [replace(effect, p_holm=float(p)) for effect, p in zip(found, corrected, strict=True)]
         alone = len(contest.compositions) - len(matched)
         if not found:
             notes.append(
-                f"{name}: no two compositions differ in it alone, so its effect cannot be told from the others'."
+                f"{factor}: no two compositions differ in it alone, so its effect cannot be told from the others'."
             )
         elif alone:
             notes.append(
-                f"{name}: {alone} of {len(contest.compositions)} compositions have no partner and play no part."
+                f"{factor}: {alone} of {len(contest.compositions)} compositions have no partner and play no part."
             )
     return effects, notes
 

@@ -12,7 +12,8 @@ REPLICATES = ("seed", "data.fold", "data.split_seed")
 _NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
 _NAMED = ("model", "loss", "optimizer")
 _BUILDER, _ENCODER = "model._target_", "model.encoder"
-FACTORS = {"augment": "augmentation"}
+# What is chosen; the rest may be settled by it, as the epochs that one budget allows each network.
+_CHOSEN = {"model": "model", "encoder": "encoder", "loss": "loss", "optimizer": "optimizer", "augment": "augmentation"}
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Composition:
     Attributes:
         label: short and unique among those compared.
         runs: oldest first.
-        parts: for each group of the config (`loss`, `model`, …) the level it has here, as `levels` names it; only the
-            groups that differ among the compositions. The encoder is a group of its own where a network comes with
-            several.
+        parts: for each factor the level it has here, as `levels` names it. A factor is a group of the config (`loss`,
+            `augmentation`, …) that differs among the compositions. The encoder is one of its own where a network comes
+            with several, and a group that another choice settles is none: `model with trainer`.
     """
 
     label: str
@@ -54,7 +55,7 @@ def compose(runs: Sequence[Run]) -> list[Composition]:
     settings = [dict(key) for key in gathered]
     named = _named(settings)
     apart = _encoders_apart(settings)
-    factors = _varying(named if apart is settings else _named(apart))
+    factors = _factors(_varying(named if apart is settings else _named(apart)))
     further = [names for group, names in _varying(named).items() if group not in _NAMED]
     compositions = []
     for i, members in enumerate(gathered.values()):
@@ -63,7 +64,7 @@ def compose(runs: Sequence[Run]) -> list[Composition]:
         else:
             label = members[0].name
         label = " · ".join([label, *(names[i] for names in further)])
-        compositions.append(Composition(label, members, {group: names[i] for group, names in factors.items()}))
+        compositions.append(Composition(label, members, {factor: names[i] for factor, names in factors.items()}))
     return compositions
 
 
@@ -99,6 +100,25 @@ def _named(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
 
 def _varying(named: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return {group: names for group, names in named.items() if len(set(names)) > 1}
+
+
+def _factors(varying: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The groups under the names of the factors that they are; one that a choice settles goes with that choice."""
+    followers: dict[str, list[str]] = {group: [] for group in varying}
+    for group in varying:
+        if group not in _CHOSEN:
+            settling = [choice for choice in _CHOSEN if choice in varying and _settles(varying[choice], varying[group])]
+            if settling:
+                followers[settling[0]].append(group)
+                del followers[group]
+    return {
+        " with ".join([_CHOSEN.get(group, group), *([" and ".join(along)] if along else [])]): varying[group]
+        for group, along in followers.items()
+    }
+
+
+def _settles(levels_of_one: Sequence[str], levels_of_other: Sequence[str]) -> bool:
+    return len(set(zip(levels_of_one, levels_of_other, strict=True))) == len(set(levels_of_one))
 
 
 def _encoders_apart(settings: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from seglab.comparison.compare import Comparison
 from seglab.comparison.document import Cell, Document, Grid, Section, to_markdown
-from seglab.comparison.grouping import FACTORS, REPLICATES
+from seglab.comparison.grouping import REPLICATES
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.wording import crowding, duration, interval, p_value, signed, summary, with_sd
 from seglab.errors import ConfigError
@@ -112,7 +112,7 @@ def design(comparison: Comparison) -> Grid:
     for judgement in comparison.judgements:
         for composition in judgement.contest.compositions:
             for factor, level in composition.parts.items():
-                varied.setdefault(FACTORS.get(factor, factor), {})[level] = None
+                varied.setdefault(factor, {})[level] = None
     for key in REPLICATES:
         levels = dict.fromkeys(run.params[key] for run in comparison.found.runs if key in run.params)
         if len(levels) > 1:
