@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from seglab import errors
+
 SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
@@ -102,3 +104,13 @@ def test_entry_points_are_thin() -> None:
     assert len((root / "train.py").read_text().splitlines()) < 40
     for path in (root / "scripts").glob("*.py"):
         assert len(path.read_text().splitlines()) < 60, path
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_error_says_where_and_what_to_do(path: Path) -> None:
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+            said = {keyword.arg for keyword in node.keywords}
+            missing = {"where", "remedy"} - said
+            assert None in said or not missing, f"{path.name}, line {node.lineno}: an error without {sorted(missing)}"

@@ -73,11 +73,15 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
             except (HydraException, OmegaConfBaseException) as error:
                 _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
             except ValueError as error:
+                if str(error).startswith("Config group override must be"):
+                    _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
                 if not str(error).startswith("Only one of --run"):
                     raise
                 words = [word for word in sys.argv[1:] if word.startswith("-")]
                 what, remedy = "flags that exclude each other", "without -m, --cfg shows one composition"
-                _leave(ConfigError(what, found=" ".join(words), expected=str(error), remedy=remedy))
+                _leave(
+                    ConfigError(what, where="command line", found=" ".join(words), expected=str(error), remedy=remedy)
+                )
             except KeyboardInterrupt as stop:
                 sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
 
@@ -145,16 +149,18 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
         options = _options(override.key_or_group)
         values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
         for value in values:
-            if value is not None and str(value) not in options:
+            if str(value) not in options:
                 return ConfigError(
                     f"unknown choice for {override.key_or_group}",
                     where=override.key_or_group,
-                    found=value,
+                    found="null" if value is None else value,
                     expected="one of " + ", ".join(options),
-                    remedy=nearest(str(value), options)
+                    remedy="choose one, or leave it away for the default"
+                    if value is None
+                    else nearest(str(value), options)
                     or f"choose one, or add conf/{override.key_or_group}/{value}.yaml",
                 )
-        chosen.append(f"{override.key_or_group}={values[0] if values[0] is not None else 'null'}")
+        chosen.append(f"{override.key_or_group}={values[0]}")
     known = _known_keys(config_name, chosen)
     for override in overrides:
         key = override.key_or_group

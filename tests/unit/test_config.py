@@ -162,6 +162,7 @@ BAD_WORDS = [
     (["lrr=1"], ["unknown setting 'lrr'", "nothing reads it"]),
     (["optimizer.lr=1"], ["unknown setting 'optimizer.lr'", "learning_rate"]),
     (["model=unett"], ["unknown choice for model", "unett", "attention_unet", "did you mean 'unet'?"]),
+    (["model=null"], ["unknown choice for model", "null", "attention_unet", "leave it away for the default"]),
     (["-m", "model=unet,unett"], ["unknown choice for model", "unett"]),
     (["modle=unet"], ["modle", "did you mean 'model'?"]),
     (["data.size=[1,"], ["cannot be read", "data.size=[1,"]),

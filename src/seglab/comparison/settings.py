@@ -64,7 +64,11 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
                 remedy=nearest(where, CompareSettings.model_fields),
             ) from error
         raise ConfigError(
-            "a value that is not allowed", where=where, found=repr(first["input"]), expected=first["msg"]
+            "a value that is not allowed",
+            where=where,
+            found=repr(first["input"]),
+            expected=first["msg"],
+            remedy=f"conf/compare.yaml says what {where} means",
         ) from error
     chosen = [key for key in ("study", "runs", "filter") if getattr(settings, key)]
     if len(chosen) > 1:

@@ -65,7 +65,10 @@ class Sums:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise DataError(
-                "a file that cannot be read", where=str(path), found=f"{type(error).__name__}: {error.strerror}"
+                "a file that cannot be read",
+                where=str(path),
+                found=f"{type(error).__name__}: {error.strerror}",
+                remedy="see that the file is there and that you may read it",
             ) from error
         if time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_SECONDS:
             self._known[str(path)] = [*stamp, found]

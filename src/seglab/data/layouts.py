@@ -16,7 +16,7 @@ from PIL import Image
 from seglab.data.randomness import generator
 from seglab.data.scenes import make_scene
 from seglab.data.synthetic import make_case
-from seglab.errors import ConfigError, DataError
+from seglab.errors import ConfigError, DataError, nearest
 
 FEWEST_CASES = 8
 _FOREGROUND = (0.03, 0.18)
@@ -53,7 +53,13 @@ def write_dataset(
         DataError: a folder that holds something.
     """
     if kind not in LAYOUTS:
-        raise ConfigError("an unknown kind of data set", where="kind", found=kind, expected=", ".join(LAYOUTS))
+        raise ConfigError(
+            "an unknown kind of data set",
+            where="kind",
+            found=kind,
+            expected="one of " + ", ".join(LAYOUTS),
+            remedy=nearest(kind, LAYOUTS) or "choose one of them",
+        )
     layout, out = LAYOUTS[kind], Path(out)
     count = layout.count if count is None else count
     if count < FEWEST_CASES:

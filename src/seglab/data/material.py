@@ -107,13 +107,17 @@ def gather(config: Config) -> Material:
 def _check_parts(split: Split, config: Config, task: Task) -> None:
     if not split.train:
         raise DataError(
-            "no case to train on", where="data.split", found={n: len(getattr(split, n)) for n in SPLIT_NAMES}
+            "no case to train on",
+            where="data.split",
+            found={n: len(getattr(split, n)) for n in SPLIT_NAMES},
+            remedy="bring more cases or groups, or give training a larger share of them",
         )
     if not split.val and config.trainer.monitor.startswith("val_"):
         raise DataError(
             "no case to validate on",
             where="data.split",
             found=f"monitor {config.trainer.monitor} and an empty validation split",
+            expected="one case or more to validate on",
             remedy="bring validation cases, or set trainer.monitor=train_dice",
         )
     metric, _, a_class = config.trainer.monitor.partition("/")

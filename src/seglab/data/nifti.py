@@ -65,6 +65,7 @@ class Nifti:
                 "a column of groups without a table",
                 where="data.group_column",
                 found=f"{group_column}, and data.table=null",
+                expected="a data.table with that column, or null",
                 remedy="data.group_pattern groups by the file name; or list the cases in a data.table",
             )
         folder, declared = Path(root), (label_values, class_names, ignore_value, label_schema)

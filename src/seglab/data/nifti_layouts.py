@@ -120,7 +120,13 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
             )
         split = row.get("split") or None
         if split is not None and split not in SPLIT_NAMES:
-            raise DataError("an unknown split", where=where, found=split, expected=", ".join(SPLIT_NAMES))
+            raise DataError(
+                "an unknown split",
+                where=where,
+                found=split,
+                expected="one of " + ", ".join(SPLIT_NAMES),
+                remedy="correct it, or leave it empty for data.split to decide",
+            )
         found[case_id] = Entry(images, label, row.get(group_column) or None, split, where)
     return found
 

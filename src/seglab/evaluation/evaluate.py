@@ -211,6 +211,7 @@ def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray],
             "masks of volumes that have no file, and so no geometry",
             where="save_masks=true",
             found=", ".join(without[:3]),
+            expected="volumes that were read from NIfTI files",
             remedy="save_masks=false",
         )
     values = subject.source.task.label_values or None

@@ -53,6 +53,7 @@ def predict_files(
             where="values",
             found=list(values),
             expected=f"{predictor.task.classes} values, for {', '.join(predictor.task.class_names)}",
+            remedy="give one value for each class, or none for the values of the training masks",
         )
     values = values or predictor.task.label_values or None
     for target, parts in targets.items():
@@ -82,7 +83,10 @@ def _targets(files: Sequence[Path], out: Path, predictor: Predictor) -> dict[Pat
         ending = next((end for end in endings if file.name.lower().endswith(end)), None)
         if ending is None:
             raise DataError(
-                f"a file that a {task.rank}D model cannot read", where=str(file), expected=", ".join(endings)
+                f"a file that a {task.rank}D model cannot read",
+                where=str(file),
+                expected="one of " + ", ".join(endings),
+                remedy="convert it, or predict it with a model of its rank",
             )
         images.append((file.name[: -len(ending)], (file,)))
     if task.rank == 3 and task.channels > 1 and files and channels_of([str(files[0])]) == 1:

@@ -49,7 +49,11 @@ class SlidingWindow:
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
             raise ConfigError(
-                "windows cannot overlap by that much", where="overlap", found=self.overlap, expected="0 <= overlap < 1"
+                "windows cannot overlap by that much",
+                where="overlap",
+                found=self.overlap,
+                expected="0 <= overlap < 1",
+                remedy="0.5 is customary",
             )
         if len(set(self.flips)) != len(self.flips) or not set(self.flips) <= set(range(len(self.window))):
             raise ConfigError(
@@ -57,6 +61,7 @@ class SlidingWindow:
                 where="flips",
                 found=list(self.flips),
                 expected=f"different axes out of {list(range(len(self.window)))}",
+                remedy="name each axis once, or [] for none",
             )
 
     def __call__(self, image: np.ndarray, forward: Forward) -> np.ndarray:

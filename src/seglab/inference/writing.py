@@ -46,7 +46,10 @@ def write_mask(
         )
     if path.suffix.lower() != ".png":
         raise DataError(
-            "masks cannot be written in this format", where=str(path), expected=f".png or {' or '.join(NIFTI_ENDINGS)}"
+            "masks cannot be written in this format",
+            where=str(path),
+            expected=f".png or {' or '.join(NIFTI_ENDINGS)}",
+            remedy="end its name in one of them",
         )
     if stored.ndim != 2 or stored.dtype.itemsize > 2:
         raise DataError(
@@ -83,6 +86,7 @@ def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib
             where=str(like),
             found=f"a mask of shape {turned.shape} in the file's axis order",
             expected=f"{original.shape[:3]}",
+            remedy="give the image that the mask was predicted from",
         )
     kind = nib.Nifti2Image if isinstance(original, nib.Nifti2Image) else nib.Nifti1Image
     header = kind.header_class.from_header(original.header)
@@ -134,7 +138,12 @@ def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Pat
             os.fsync(stream.fileno())
         found = difference(partial)
         if found:
-            raise DataError("the mask reads back differently from what was written", where=str(path), found=found)
+            raise DataError(
+                "the mask reads back differently from what was written",
+                where=str(path),
+                found=found,
+                remedy="look at the health of that disk; no mask was left there",
+            )
         partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:

@@ -175,6 +175,7 @@ class SlurmExecutor:
                     "SLURM does not take the job",
                     where="launcher",
                     found=str(error).strip().splitlines()[-1],
+                    expected="a partition, GPUs, memory and time that the cluster has",
                     remedy="see conf/launcher/slurm.yaml; sinfo shows the partitions",
                 ) from error
             raise

@@ -79,6 +79,10 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
             return FloatDistribution(float(steps[0]), round(float(steps[-1]), 12), step=float(value.step))
     except (ValueError, IndexError) as error:
         raise ConfigError(
-            "a range that cannot be searched", where=key, found=override.input_line, expected=str(error)
+            "a range that cannot be searched",
+            where=key,
+            found=override.input_line,
+            expected=str(error),
+            remedy=f"such as {key}='interval(1e-4,1e-2)', {key}='range(2,8)' or {key}=1,2,4",
         ) from error
     return CategoricalDistribution(list(override.sweep_string_iterator()))

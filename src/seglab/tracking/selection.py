@@ -33,7 +33,12 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
                 return found
     except MlflowException as error:
         if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-            raise TrackingError("the store does not answer", where=store.uri, found=error.message) from error
+            raise TrackingError(
+                "the store does not answer",
+                where=store.uri,
+                found=error.message,
+                remedy="make doctor looks at the store; see that its server runs",
+            ) from error
         raise ConfigError(
             "a filter that MLflow does not understand",
             where="filter",
@@ -71,5 +76,7 @@ def runs_of_study(store: Store, name: str) -> list[Run]:
 def plain(word: str, where: str) -> str:
     """The word, refused when it would break out of a filter's quotation marks."""
     if "'" in word or '"' in word:
-        raise ConfigError("a name with quotation marks", where=where, found=word, remedy="use filter=… instead")
+        raise ConfigError(
+            "a name with quotation marks", where=where, found=word, expected="none", remedy="use filter=… instead"
+        )
     return word

@@ -142,6 +142,7 @@ def assign(variables: Sequence[Any], arrays: Sequence[np.ndarray], what: str) ->
     if len(variables) != len(arrays):
         raise TrainingError(
             f"a stored state of another {what}",
+            where=what,
             found=f"{len(arrays)} variables on disk",
             expected=f"{len(variables)}, as this {what} has",
             remedy="resume with the code and the settings that the run began with",
