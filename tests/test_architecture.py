@@ -21,7 +21,7 @@ STATIONS = [
     {"reproducibility"},
     {"data"},
     {"models", "schedules"},
-    {"losses", "metrics", "optimizers", "peak_memory", "precision"},
+    {"losses", "metrics", "optimizers", "memory", "precision"},
     {"training"},
     {"tracking"},
     {"inference"},

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import keras
 
     from seglab.data.material import Material
+    from seglab.precision import Device
     from seglab.tracking.tracker import Tracker
     from seglab.training.fit import History
 
@@ -120,7 +121,7 @@ def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> fl
     if choice.policy == "mixed_float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     loss = config.loss.build(material.task)
-    _announce(config, material, tracker, model, f"{choice.policy}: {choice.reason}")
+    _announce(config, material, tracker, model, device, f"{choice.policy}: {choice.reason}")
     if config.resume is None:
         _record_inputs(config, material, tracker, model)
         _record_pictures(material, tracker, batches["train"])
@@ -155,7 +156,9 @@ def _batches(config: Config, material: Material) -> dict[str, Any]:
     }
 
 
-def _announce(config: Config, material: Material, tracker: Tracker, model: keras.Model, precision: str) -> None:
+def _announce(
+    config: Config, material: Material, tracker: Tracker, model: keras.Model, device: Device, precision: str
+) -> None:
     """Say what is about to happen, before the first epoch."""
     from seglab.data.check.findings import FILES_IN_MESSAGE
     from seglab.data.class_table import class_table
@@ -167,12 +170,26 @@ def _announce(config: Config, material: Material, tracker: Tracker, model: keras
         "data check": material.report.summary(),
         "model": f"{config.model.name}, {model.count_params():,} parameters, input {config.data_card.size}",
         "precision": precision,
+        "memory": _memory_needed(model, config.data_card.batch_size, device),
     }
     for key, value in rows.items():
         console.print(f"{key:<10} {value}", markup=False)
     console.print(class_table([material.facts[case_id] for case_id in split.train], task))
     if material.report.findings:
         console.print(material.report.table(FILES_IN_MESSAGE))
+
+
+def _memory_needed(model: keras.Model, batch_size: int, device: Device) -> str:
+    from seglab.memory import available_bytes
+    from seglab.models.card import estimated_training_bytes
+
+    least, free = estimated_training_bytes(model, batch_size), available_bytes()
+    needed = f"{least / 2**30:.2f} GiB or more for a training step"
+    if device.kind == "gpu":
+        return f"{needed}, on the GPU"
+    if least < free:
+        return f"{needed}, {free / 2**30:.1f} GiB are free"
+    return f"{needed}, and {free / 2**30:.1f} GiB are free: try a smaller data.batch_size, data.size or model.width"
 
 
 def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model) -> None:
@@ -218,7 +235,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
-    from seglab.peak_memory import peak_memory
+    from seglab.memory import peak_memory
 
     card = config.data_card
     bundle = Bundle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -137,16 +138,19 @@ def test_pictures_summary_split_and_config_are_artifacts(finished) -> None:
 
 
 def test_without_other_cases_the_training_cases_are_scored_and_shown(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import seglab.memory
     from seglab.experiment import run
 
+    monkeypatch.setattr(seglab.memory, "available_bytes", lambda: 1000)
     words = ["loss=dice", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.monitor=train_dice", "trainer.epochs=1"]
     run(compose(*words))
     said = capsys.readouterr().out
     made = only_run(folder)
     assert made.info.status == "FINISHED"
     assert "12 training, 0 validation, 0 test" in said
+    assert re.search(r"memory {5}0\.\d\d GiB or more for a training step, and 0\.0 GiB are free: .*data\.size", said)
     counted = {words[1]: words for words in map(str.split, said.splitlines()) if len(words) == 4}
     assert int(counted["background"][2].replace(",", "")) + int(counted["object"][2].replace(",", "")) == 12 * 32 * 32
     assert counted["object"][0] == "1"

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from seglab.command import CONF, JOB_VARIABLE, _in_hydra
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError
+from seglab.memory import available_bytes
 from seglab.reproducibility import threads_environment
 from seglab.sweeping import executor as executors
 from seglab.sweeping import identity as identities
 from seglab.sweeping.executor import Command, LocalExecutor
 from seglab.sweeping.identity import JobIdentity
-from seglab.sweeping.memory import available_bytes
 from seglab.sweeping.parent import locked
 from seglab.sweeping.running import last_words
 from seglab.sweeping.space import Space

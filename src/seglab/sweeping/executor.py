@@ -15,8 +15,8 @@ from typing import Protocol
 import psutil
 
 from seglab.errors import ConfigError
+from seglab.memory import available_bytes
 from seglab.reproducibility import threads_environment
-from seglab.sweeping.memory import available_bytes
 
 # How long a job that was told to stop may take to save and to tell the store.
 _STOP_SECONDS = 60.0

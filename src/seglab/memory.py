@@ -1,12 +1,15 @@
-"""How much memory a new process may take: what the machine has, or what the container is allowed."""
+"""Memory of this machine and process: what may still be taken, and the most that has been."""
 
 from __future__ import annotations
 
+import resource
+import sys
 from pathlib import Path
 
 import psutil
 
 _GROUP = Path("/sys/fs/cgroup")
+_MB = 2**20
 
 
 def available_bytes(group: Path = _GROUP) -> int:
@@ -19,3 +22,14 @@ def available_bytes(group: Path = _GROUP) -> int:
     except (OSError, ValueError):
         return free
     return free if limit == "max" else min(free, int(limit) - used + int(cached))
+
+
+def peak_memory() -> dict[str, int]:
+    """Tags of a run: `peak_memory_mb`, and `peak_gpu_memory_mb` with a GPU that TensorFlow sees. Loads TensorFlow."""
+    import tensorflow as tf
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes of what the system counts in
+    tags = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // _MB}
+    if tf.config.list_physical_devices("GPU"):
+        tags["peak_gpu_memory_mb"] = tf.config.experimental.get_memory_info("GPU:0")["peak"] // _MB
+    return tags
