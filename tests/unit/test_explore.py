@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -150,6 +151,17 @@ def test_a_page_holds_everything_and_nothing_from_elsewhere(tmp_path):
     assert not re.search(r"""(src|href)=["'](?!data:)""", text)
     assert "<script" not in text
     assert len(source.read_ids) == len(set(source.read_ids)) <= 20
+
+
+def test_where_every_class_is_scored_the_masks_with_the_fewest_are_shown(tmp_path):
+    source = Held()
+    source.task = replace(RED, unscored=())
+    source.samples["c31"].mask[1:] = 255  # one class, and least of it
+    text = page_of(source, tmp_path / "page.html")
+    fewest = text.split("<h2>Masks with the fewest classes</h2>")[1].split("<h2>")[0]
+    assert fewest.startswith("<p>1, 1, 1, 1 of 2 classes.</p>")
+    assert re.findall(r"<b>(c\d+)</b>", fewest) == ["c31", "c0", "c5", "c10"]
+    assert "Emptiest" not in text
 
 
 def test_classes_are_counted_for_each_split(tmp_path):

@@ -229,6 +229,10 @@ def _extremes(reader: _Reader, parts: Mapping[str, Sequence[str]], facts: Mappin
     def foreground(place: tuple[str, str]) -> float:
         return facts[place[1]].share_of(task.scored)
 
+    def classes(place: tuple[str, str]) -> tuple[int, int]:
+        pixels = facts[place[1]].class_pixels
+        return sum(count > 0 for count in pixels), sum(pixels)
+
     def figures(places: Sequence[tuple[str, str]]) -> str:
         return f'<div class="cases">{"".join(reader.figure(i, name, facts[i]) for name, i in places)}</div>'
 
@@ -238,6 +242,10 @@ def _extremes(reader: _Reader, parts: Mapping[str, Sequence[str]], facts: Mappin
         said += "<h2>Emptiest masks</h2>"
         said += f"<p>{empty} of {len(labelled)} masks hold no scored class.</p>" if empty else ""
         said += figures(sorted(labelled, key=foreground)[:EXTREME_CASES])
+    elif len({classes(place)[0] for place in labelled}) > 1:
+        fewest = sorted(labelled, key=classes)[:EXTREME_CASES]
+        held = ", ".join(str(classes(place)[0]) for place in fewest)
+        said += f"<h2>Masks with the fewest classes</h2><p>{held} of {task.classes} classes.</p>{figures(fewest)}"
     if len({facts[i].shape for _, i in cases}) > 1:
         small = sorted(cases, key=lambda place: int(np.prod(facts[place[1]].shape)))[:EXTREME_CASES]
         said += "<h2>Smallest images</h2>" + figures(small)
