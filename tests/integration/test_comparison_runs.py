@@ -262,6 +262,12 @@ def test_units_are_groups_when_asked(recorder: Recorder) -> None:
     assert any("of 3 groups" in note for note in compared(recorder).judgements[0].notes)
 
 
+def test_cases_of_one_group_are_said_to_be_no_more(recorder: Recorder) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model, groups=dict.fromkeys(CASES, "block"))
+    assert any("of one group" in note and "little of others" in note for note in compared(recorder).judgements[0].notes)
+
+
 def test_a_moved_store_is_read(recorder: Recorder, tmp_path: Path) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model)

@@ -126,8 +126,9 @@ def _remarks(contest: Contest, verdicts: list[Verdict], seeds: int) -> list[str]
         notes.append("With two seeds the spread over seeds is hardly known.")
     fewest = min((p.units for p in paired), default=0)
     if paired and 2 * 0.5**fewest * len(paired) >= ALPHA:
+        comparisons = "1 comparison" if len(paired) == 1 else f"{len(paired)} comparisons"
         notes.append(
-            f"With {fewest} cases and {len(paired)} comparisons no difference can reach p < {ALPHA}, however large: "
+            f"With {fewest} cases and {comparisons} no difference can reach p < {ALPHA}, however large: "
             "what is tied here is not known to be equal."
         )
     undefined = max((p.undefined for p in paired), default=0)
@@ -136,7 +137,12 @@ def _remarks(contest: Contest, verdicts: list[Verdict], seeds: int) -> list[str]
     unpaired = [c.label for c, v in zip(contest.compositions, verdicts, strict=True) if v.place == "not paired"]
     if unpaired:
         notes.append(f"No case in common with the best, so not paired: {', '.join(unpaired)}.")
-    if contest.groups < len(contest.cases) and units == len(contest.cases):
+    if contest.groups == 1 < len(contest.cases):
+        notes.append(
+            f"The {len(contest.cases)} cases are of one group, and cases of a group are alike: what is found here "
+            "holds for this group, and says little of others."
+        )
+    elif contest.groups < len(contest.cases) and units == len(contest.cases):
         notes.append(
             f"The {len(contest.cases)} cases are of {contest.groups} groups, and cases of a group are alike: "
             "unit=group draws whole groups, and gives wider intervals."
