@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from keras import initializers, layers
 
+from seglab.models.dilation import DilatedConv2D, DilatedConv3D
 from seglab.models.layers import BatchNormalization, MaxPooling, UpConcatConv
 from seglab.models.resampling import LinearUpsampling
 
@@ -39,7 +40,8 @@ def plain(
     x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1, dilation: int = 1, bias: bool = True
 ) -> Any:
     """A convolution that keeps the size (but for its stride), and nothing after it."""
-    return getattr(layers, f"Conv{_rank(x)}D")(
+    kinds = {2: layers.Conv2D, 3: layers.Conv3D} if dilation == 1 else {2: DilatedConv2D, 3: DilatedConv3D}
+    return kinds[_rank(x)](
         filters,
         kernel,
         strides=strides,

@@ -14,6 +14,8 @@ from keras import layers, ops
 
 from seglab.errors import ConfigError
 from seglab.models.blocks import BATCH_NORM_MOMENTUM
+from seglab.models.dilation import DilatedConv2D
+from seglab.models.layers import BatchNormalization
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -212,11 +214,18 @@ def _tapped(
                 _dilate(layer, stride // output_stride)
         if layer["class_name"] == "BatchNormalization":
             layer["config"]["momentum"] = BATCH_NORM_MOMENTUM
+            _replace(layer, BatchNormalization)
     model = keras.Model.from_config(config)
     for layer in model.layers:
         if layer.weights:
             layer.set_weights(whole.get_layer(layer.name).get_weights())
     return model
+
+
+def _replace(layer: dict[str, Any], kind: type[keras.layers.Layer]) -> None:
+    """Changes the config of a layer of Keras to that of a faster one of ours, which takes the same arguments."""
+    name = keras.saving.get_registered_name(kind)
+    layer.update(module=kind.__module__, class_name=kind.__name__, registered_name=name)
 
 
 def _dilate(layer: dict[str, Any], dilation: int) -> None:
@@ -235,6 +244,8 @@ def _dilate(layer: dict[str, Any], dilation: int) -> None:
             config.update(strides=(1, 1), padding="same")
         if tuple(config["kernel_size"]) != (1, 1):
             config["dilation_rate"] = (own, own)
+            if kind == "Conv2D" and own > 1:
+                _replace(layer, DilatedConv2D)
     elif kind == "ZeroPadding2D":
         # It made room for the strided convolution after it, which pads itself now.
         config["padding"] = ((0, 0), (0, 0))
