@@ -21,7 +21,7 @@ def dilated(inputs: Any, kernel: Any, dilation: Sequence[int]) -> Any:
 
     Args:
         inputs: `(B, *size, C)` of rank 2 or 3, of a known size.
-        kernel: `(*odd widths, C, F)`.
+        kernel: `(*odd widths, C, F)`, or `(*odd widths, C / groups, F)`.
         dilation: of each spatial axis.
     """
     size = [int(side) for side in inputs.shape[1:-1]]
@@ -70,14 +70,13 @@ class _Dilated:
 
     padding: str
     strides: Sequence[int]
-    groups: int
     data_format: str
     kernel_size: Sequence[int]
     dilation_rate: Sequence[int]
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """The convolution without bias and activation."""
-        fits = self.padding == "same" and set(self.strides) == {1} and self.groups == 1
+        fits = self.padding == "same" and set(self.strides) == {1}
         fits &= self.data_format == "channels_last" and all(width % 2 for width in self.kernel_size)
         if fits and None not in inputs.shape[1:]:
             return dilated(inputs, kernel, self.dilation_rate)
