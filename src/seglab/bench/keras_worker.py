@@ -1,4 +1,5 @@
-"""Answers with the seconds of one training step (`stock`, `seglab`) or of one epoch (`bare`, `fit`, `tracked`).
+"""Answers with the seconds of one training step (`stock`, `seglab`, `stock_pyramid`, `seglab_pyramid`) or of one epoch
+(`bare`, `fit`, `tracked`).
 
 python keras_worker.py <variant> <rank> <policy>; prints `=> ready`, then one number for each line on standard input.
 A line `matmul` is answered with the GFLOP/s of a large bfloat16 matrix product.
@@ -58,6 +59,24 @@ def binary_cross_entropy(y_true: Any, y_pred: Any) -> Any:
     """The same loss for every variant and framework."""
     truth = ops.cast(y_true, "float32")
     return ops.mean(ops.binary_crossentropy(truth, ops.cast(y_pred, "float32"), from_logits=True))
+
+
+def pyramid_worker(variant: str, rank: int) -> None:
+    """One training step of the dilated convolutions of DeepLabv3+, on the features of eight images of 256x512."""
+    from seglab.models.dilation import DilatedConv2D
+
+    kind = DilatedConv2D if variant == "seglab_pyramid" else layers.Conv2D
+    inputs = layers.Input((16, 32, 2048))
+    branches = [kind(256, 3, padding="same", dilation_rate=rate)(inputs) for rate in (6, 12, 18)]
+    model = keras.Model(inputs, layers.Concatenate(dtype="float32")(branches))
+    model.compile("adam", loss="mean_squared_error", jit_compile=False)  # as every run is
+    rng = np.random.default_rng(0)
+    x, y = rng.random((8, 16, 32, 2048), np.float32), rng.random((8, 16, 32, 768), np.float32)
+    answer("ready")
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        answer(time.perf_counter() - start)
 
 
 def step_worker(variant: str, rank: int) -> None:
@@ -163,8 +182,10 @@ def epoch_worker(variant: str, rank: int) -> None:
 
 if __name__ == "__main__":
     chosen, spatial, policy = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    if chosen != "stock":
+    if not chosen.startswith("stock"):
         keep_freed_memory()
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
-    (step_worker if chosen in ("stock", "seglab") else epoch_worker)(chosen, spatial)
+    workers = dict.fromkeys(("stock", "seglab"), step_worker)
+    workers |= dict.fromkeys(("stock_pyramid", "seglab_pyramid"), pyramid_worker)
+    workers.get(chosen, epoch_worker)(chosen, spatial)

@@ -163,6 +163,22 @@ def start(rounds: int) -> list[Ratio]:
     ]
 
 
+def pyramid(rounds: int) -> list[Ratio]:
+    """A training step of the dilated convolutions of DeepLabv3+: seglab's against Keras's own, in one number format."""
+    policy = auto_policy()
+    workers = {
+        name: Worker(sys.executable, "keras_worker.py", f"{name}_pyramid", "2", policy) for name in ("seglab", "stock")
+    }
+    try:
+        seconds = interleaved(workers, rounds)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    ours, stock = (statistics.median(seconds[name]) for name in ("seglab", "stock"))
+    detail = f"{ours:.2f} : {stock:.2f} s a step"
+    return [ratio("dilated convolutions : Keras's own", seconds["stock"], seconds["seglab"], 1.0, detail)]
+
+
 def memory(rounds: int) -> list[Ratio]:
     """Peak memory of a whole run against a bare Keras loop over the same number of images."""
     with tempfile.TemporaryDirectory() as folder:
@@ -220,6 +236,7 @@ def _peak_mb(command: Sequence[str], folder: str) -> float:
 PARTS: dict[str, Callable[[int, str | None], list[Ratio]]] = {
     "step2d": lambda rounds, torch: step(2, rounds, torch),
     "step3d": lambda rounds, torch: step(3, rounds, torch),
+    "pyramid": lambda rounds, torch: pyramid(rounds),
     "fit": lambda rounds, torch: fit(rounds),
     "start": lambda rounds, torch: start(max(rounds // 3, 3)),
     "memory": lambda rounds, torch: memory(max(rounds // 3, 1)),
