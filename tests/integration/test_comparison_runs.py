@@ -223,7 +223,7 @@ def test_what_is_left_out_is_said(recorder: Recorder) -> None:
     assert set(found.compositions["composition"]) == {"UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"}
     notes = " ".join(found.document.sections[0].notes)
     assert f"{broken[:8]} is left out: its test_cases.csv is not there" in notes
-    assert "1 runs are not finished" in notes
+    assert "1 run is not finished, and listed at the end." in notes
     assert "1 runs of the store were not made by seglab" in notes
     assert found.compositions["data_allowed"].tolist() == ["", "[group-in-two-splits]"]
     text = str(found.document)

@@ -198,7 +198,8 @@ def _overview(found: Found, notes: Sequence[str]) -> list[Section]:
     """What was left out, and why; nothing when nothing was."""
     said = list(notes)
     if found.unfinished:
-        said.append(f"{len(found.unfinished)} runs are not finished and are listed at the end.")
+        runs = "1 run is" if len(found.unfinished) == 1 else f"{len(found.unfinished)} runs are"
+        said.append(f"{runs} not finished, and listed at the end.")
     if found.foreign:
         said.append(f"{found.foreign} runs of the store were not made by seglab's training and are left out.")
     return [Section("Left out, or apart", notes=said)] if said else []
