@@ -40,7 +40,9 @@ def plain(
     x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1, dilation: int = 1, bias: bool = True
 ) -> Any:
     """A convolution that keeps the size (but for its stride), and nothing after it."""
-    kinds = {2: layers.Conv2D, 3: layers.Conv3D} if dilation == 1 else {2: DilatedConv2D, 3: DilatedConv3D}
+    kinds: dict[int, Any] = (
+        {2: layers.Conv2D, 3: layers.Conv3D} if dilation == 1 else {2: DilatedConv2D, 3: DilatedConv3D}
+    )
     return kinds[_rank(x)](
         filters,
         kernel,
