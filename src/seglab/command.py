@@ -70,18 +70,17 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
             except SweepFailed as error:
                 print(f"error: {error}", file=sys.stderr)
                 sys.exit(EXIT_FAILED_JOBS)
-            except (HydraException, OmegaConfBaseException) as error:
-                _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
-            except ValueError as error:
-                if str(error).startswith("Config group override must be"):
-                    _leave(explain(error, config_name, [word for word in sys.argv[1:] if not word.startswith("-")]))
-                if not str(error).startswith("Only one of --run"):
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                flags = [word for word in sys.argv[1:] if word.startswith("-")]
+                if str(error).startswith("Only one of --run"):
+                    what, remedy = "flags that exclude each other", "without -m, --cfg shows one composition"
+                    found = " ".join(flags)
+                    _leave(ConfigError(what, where="command line", found=found, expected=str(error), remedy=remedy))
+                # Hydra refuses `model=null` with a plain ValueError; any other is not about the words of the command.
+                of_hydra = isinstance(error, HydraException | OmegaConfBaseException)
+                if not of_hydra and not str(error).startswith("Config group override must be"):
                     raise
-                words = [word for word in sys.argv[1:] if word.startswith("-")]
-                what, remedy = "flags that exclude each other", "without -m, --cfg shows one composition"
-                _leave(
-                    ConfigError(what, where="command line", found=" ".join(words), expected=str(error), remedy=remedy)
-                )
+                _leave(explain(error, config_name, [word for word in sys.argv[1:] if word not in flags]))
             except KeyboardInterrupt as stop:
                 sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
 
@@ -155,10 +154,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
                     where=override.key_or_group,
                     found="null" if value is None else value,
                     expected="one of " + ", ".join(options),
-                    remedy="choose one, or leave it away for the default"
-                    if value is None
-                    else nearest(str(value), options)
-                    or f"choose one, or add conf/{override.key_or_group}/{value}.yaml",
+                    remedy=_other_choice(override.key_or_group, value, options),
                 )
         chosen.append(f"{override.key_or_group}={values[0]}")
     known = _known_keys(config_name, chosen)
@@ -175,6 +171,12 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
         expected="yaml files and words that Hydra can join",
         remedy="leave the words of the command away one by one; the whole config is shown by --cfg job",
     )
+
+
+def _other_choice(group: str, value: Any, options: list[str]) -> str:
+    if value is None:
+        return "choose one, or leave it away for the default"
+    return nearest(str(value), options) or f"choose one, or add conf/{group}/{value}.yaml"
 
 
 def _options(group: str) -> list[str]:

@@ -10,9 +10,12 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from seglab.errors import ConfigError
 from seglab.models import encoders
+from seglab.models.card import leaf_layers
 from seglab.models.context import deeplabv3plus, pspnet
+from seglab.models.dilation import DilatedConv2D
 from seglab.models.encoder_unet import encoder_unet
 from seglab.models.encoders import ENCODERS, EncoderInput, encode
+from seglab.models.layers import BatchNormalization
 from seglab.task import Task
 
 TASK = Task(rank=2, channels=3, class_names=("background", "a"))
@@ -222,6 +225,17 @@ def test_dilated_networks_with_real_encoders(build, name, output_stride):
     assert found.shape == (2, 48, 32, 1)
     assert np.isfinite(found).all()
     assert model.encoder_layers == ("encoder",)
+
+
+def test_a_dilated_network_is_made_of_the_fast_layers():
+    """Their results are those of Keras's own, so nothing else would tell if they were not used."""
+    model = deeplabv3plus(TASK, (32, 32), encoder="vgg16", weights=None, width=4, output_stride=8)
+    spread = [x for x in leaf_layers(model) if getattr(x, "dilation_rate", (1,))[0] > 1]
+    assert len(spread) == 3 + 3  # the last stage of the encoder, and the pyramid
+    assert {type(x) for x in spread} == {DilatedConv2D}
+    encoder = encode(keras.Input((32, 32, 3)), "mobilenetv3", [8], None, "scale")[8]._keras_history.operation
+    norms = {type(x) for x in encoder.layers if isinstance(x, keras.layers.BatchNormalization)}
+    assert norms == {BatchNormalization}
 
 
 @pytest.mark.parametrize("legacy", [pytest.param(False, marks=slow), True], ids=["weights.h5", "h5"])
