@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from seglab.collector import collector_at_rest
 from seglab.command import command
 from seglab.comparison.settings import load_settings, quote_filter
 
@@ -17,7 +19,9 @@ RUNS = Path("mlruns")
 def main(cfg: DictConfig) -> None:
     """Print the comparison that the config asks for, and write it as a page."""
     settings = load_settings(cfg)
-    from seglab.comparison.printing import run_comparison
+    with collector_at_rest():
+        from seglab.comparison.printing import run_comparison
+    gc.freeze()  # what was loaded stays, and need not be walked again
 
     run_comparison(settings, RUNS)
 

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"errors", "constraints"},
+    {"errors", "constraints", "collector"},
     {"task", "signatures", "schema"},
     {"coherence"},
     {"config", "confusion"},
@@ -37,6 +37,7 @@ POSITION = {name: index for index, names in enumerate(STATIONS) for name in name
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
 LIGHT = {
+    "collector",
     "errors",
     "constraints",
     "task",

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from seglab.comparison.compare import compare, open_runs, write
 from seglab.comparison.settings import CompareSettings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
 CLICK = """<script>
 const heads = [...document.querySelectorAll("table")[0].querySelectorAll("th button")];
 heads.find(head => head.textContent === "test_dice").click();
@@ -38,19 +40,23 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
         recorder.run(scores, epochs=20, padding=50, tags=tags, **names)  # type: ignore[arg-type]
     settings = CompareSettings()
     store = open_runs(settings, recorder.store.directory)
-    free = os.getloadavg()[0] < (
-        os.cpu_count() or 1
-    )  # a processor that does nothing else, or it counts in the wall time
-    begun, worked = time.perf_counter(), time.process_time()
+    worked = time.process_time()
     found = compare(settings, store)
     write(found, tmp_path / "page")
-    wall, seconds = time.perf_counter() - begun, time.process_time() - worked
-    print(f"\n1,000 runs of 50 cases: {seconds:.1f} s of one processor, {wall:.1f} s on the clock")
+    seconds = time.process_time() - worked
+    # A processor that does nothing else, or what it does counts in the time on the clock.
+    free = os.getloadavg()[0] < (os.cpu_count() or 1)
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, SCRIPT, "out=page"], cwd=tmp_path, capture_output=True, text=True)
+    wall = time.perf_counter() - begun
+    print(f"\n1,000 runs of 50 cases: {seconds:.1f} s of one processor; the whole command {wall:.1f} s on the clock")
     assert len(found.compositions) == 1000
     assert found.compositions["composition"][0] == "M9_L9_Adam · A9"
+    assert done.returncode == 0, done.stderr
+    assert "M9_L9_Adam · A9 has the best test_dice" in done.stdout
     assert (tmp_path / "page" / "comparison.html").stat().st_size < 8_000_000
     assert seconds < 10  # of work: what else the machine does meanwhile is not ours
-    assert wall < 15 or not free
+    assert wall < 10 or not free
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.comparison.grouping import Composition, compose
+from seglab.comparison.grouping import Composition, compose, gather
 from seglab.comparison.runs import Run
 from seglab.comparison.tables import CaseTable, locate
 from seglab.errors import ConfigError, DataError, nearest
@@ -179,13 +179,13 @@ def _families(runs: Sequence[Run]) -> list[list[Run]]:
             key = parent[key]
         return key
 
-    compositions = compose(runs)
-    for number, composition in enumerate(compositions):
-        for run in composition.runs:
+    compositions = gather(runs)
+    for number, members in enumerate(compositions):
+        for run in members:
             parent[root(f"split {_split(run)}")] = root(f"composition {number}")
     families: dict[str, list[Run]] = {}
-    for number, composition in enumerate(compositions):
-        families.setdefault(root(f"composition {number}"), []).extend(composition.runs)
+    for number, members in enumerate(compositions):
+        families.setdefault(root(f"composition {number}"), []).extend(members)
     return [sorted(family, key=lambda run: run.started) for family in families.values()]
 
 

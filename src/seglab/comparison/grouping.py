@@ -47,18 +47,24 @@ def settings_of(run: Run) -> dict[str, str]:
     }
 
 
-def compose(runs: Sequence[Run]) -> list[Composition]:
-    """Compositions in the order in which their first run began."""
+def gather(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs of one composition together, in the order in which the first of each began."""
     gathered: dict[frozenset[tuple[str, str]], list[Run]] = {}
     for run in runs:
         gathered.setdefault(frozenset(settings_of(run).items()), []).append(run)
-    settings = [dict(key) for key in gathered]
+    return list(gathered.values())
+
+
+def compose(runs: Sequence[Run]) -> list[Composition]:
+    """Compositions in the order in which their first run began."""
+    gathered = gather(runs)
+    settings = [settings_of(members[0]) for members in gathered]
     named = _named(settings)
     apart = _encoders_apart(settings)
     factors = _factors(_varying(named if apart is settings else _named(apart)))
     further = [names for group, names in _varying(named).items() if group not in _NAMED]
     compositions = []
-    for i, members in enumerate(gathered.values()):
+    for i, members in enumerate(gathered):
         if all(f"{group}.name" in members[0].params for group in _NAMED):
             label = "_".join(named[group][i] for group in _NAMED)
         else:
@@ -94,8 +100,9 @@ def levels(parts: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _named(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
     """For each group of the config the level that each of these settings has."""
-    groups = list(dict.fromkeys(key.partition(".")[0] for found in settings for key in sorted(found)))
-    return {group: levels([_of_group(found, group) for found in settings]) for group in groups}
+    parts = [_by_group(found) for found in settings]
+    groups = dict.fromkeys(group for part in parts for group in part)
+    return {group: levels([part.get(group, {}) for part in parts]) for group in groups}
 
 
 def _varying(named: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -145,8 +152,10 @@ def _encoders_apart(settings: Sequence[Mapping[str, str]]) -> Sequence[Mapping[s
     return apart
 
 
-def _of_group(settings: Mapping[str, str], group: str) -> dict[str, str]:
-    """The settings of one group, without its name in front; a setting of the root stands under the empty key."""
-    return {
-        key.partition(".")[2]: value for key, value in settings.items() if key == group or key.startswith(f"{group}.")
-    }
+def _by_group(settings: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The settings of each group, without its name in front; a setting of the root stands under the empty key."""
+    groups: dict[str, dict[str, str]] = {}
+    for key in sorted(settings):
+        group, _, rest = key.partition(".")
+        groups.setdefault(group, {})[rest] = settings[key]
+    return groups

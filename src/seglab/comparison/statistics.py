@@ -102,7 +102,9 @@ class Resampling:
             if (counts == 1).all():
                 complete.setdefault(totals.shape, []).append((place, totals))
             else:
-                found[place] = Interval(mean, *_ends(self._means(totals, counts)))
+                means = self._means(totals, counts)
+                low, high = _ends(means[np.isfinite(means)])
+                found[place] = Interval(mean, float(low), float(high))
         for (replicates, size), members in complete.items():
             at_once = max(1, _AT_ONCE // (self.resamples * replicates))
             for start in range(0, len(members), at_once):
@@ -110,8 +112,9 @@ class Resampling:
                 means = self._drawn(1, size) @ np.concatenate([totals for _, totals in part]).T / size
                 means = means.reshape(self.resamples, len(part), replicates)
                 drawn = np.einsum("bnr,br->bn", means, self._drawn(0, replicates)) / replicates
-                for column, (place, _) in enumerate(part):
-                    found[place] = Interval(found[place].mean, *_ends(drawn[:, column]))
+                lows, highs = _ends(np.ascontiguousarray(drawn.T))
+                for (place, _), low, high in zip(part, lows, highs, strict=True):
+                    found[place] = Interval(found[place].mean, float(low), float(high))
         return found
 
     @staticmethod
@@ -284,7 +287,6 @@ def rank_methods(scores: np.ndarray, higher_is_better: bool = True) -> Ranking:
     )
 
 
-def _ends(means: np.ndarray) -> tuple[float, float]:
-    """Percentiles of the draws that are defined."""
-    low, high = np.percentile(means[np.isfinite(means)], (50 * ALPHA, 100 - 50 * ALPHA))
-    return float(low), float(high)
+def _ends(means: np.ndarray) -> np.ndarray:
+    """Low and high ends of the interval, over the last axis; reorders the means."""
+    return np.percentile(means, (50 * ALPHA, 100 - 50 * ALPHA), axis=-1, overwrite_input=True)

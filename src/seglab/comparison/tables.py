@@ -15,16 +15,16 @@ import pyarrow as pa
 from pyarrow import csv
 
 from seglab.comparison.runs import Run
+from seglab.data.cases import SCORED
 from seglab.errors import ConfigError
 from seglab.evaluation.shapes import ASSD, HD95, LESION_COUNTS
-from seglab.evaluation.subject import SPLITS
 from seglab.tracking.bundles import local_path
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
 _TRAINED = "test_"
 # Of data that are not the run's own the name stands before the split; it may hold underscores, a score no hyphen.
-_EVALUATED = re.compile(rf"eval_((?:[^/]+-)?(?:{'|'.join(SPLITS)}))_(.+)")
+_EVALUATED = re.compile(rf"eval_((?:[^/]+-)?(?:{'|'.join(SCORED)}))_(.+)")
 # A volume error has a sign, for too much and too little; how wrong a volume is, is its size.
 _SIGNED, _SIZE = "volume_error", "volume_error_abs"
 # Scores of which less is better; everything else grows with quality, but for the counts, which are no scores.

@@ -13,6 +13,8 @@ from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
 SPLIT_NAMES = ("train", "val", "test")
+ALL = "all"  # of the cases, whatever their split
+SCORED = (*SPLIT_NAMES, ALL)  # what a model can be scored on
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import wasserstein_distance
-from sklearn.model_selection import StratifiedGroupKFold
 
 from seglab.data.cases import SPLIT_NAMES, Case, Source, natural_key
 from seglab.data.randomness import generator
@@ -208,6 +206,8 @@ def _best(
         )
     if foreground is None:
         return _cut(by_group, names, shares, generator(seed, *stream))
+    from scipy.stats import wasserstein_distance  # SciPy and scikit-learn take longer to load than most splits to draw
+
     whole = [foreground[case_id] for name in names for case_id in by_group[name]]
 
     def unlike(split: Split) -> float:
@@ -268,6 +268,8 @@ def _deal(
         # By rank: every stratum has its share of the cases, however many of them are empty.
         rank = np.argsort(np.argsort([foreground[case_id] for case_id in ids], kind="stable"))
         strata = rank * max(min(_STRATA, len(ids) // folds), 1) // len(ids)
+    from sklearn.model_selection import StratifiedGroupKFold
+
     deal = StratifiedGroupKFold(folds, shuffle=True, random_state=int(generator(seed, "folds").integers(2**32)))
     dealt = [np.unique(groups[tested]) for _, tested in deal.split(ids, strata, groups)]
     most = max(map(len, dealt))

@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from seglab.data.cases import Case
+from seglab.data.cases import SCORED, Case
 from seglab.data.image_files import read_mask_file
 from seglab.data.label_schema import built_in_schema
 from seglab.errors import ConfigError, nearest
@@ -22,7 +22,7 @@ from seglab.evaluation.calibration import Pixels, fit_temperature, negative_log_
 from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
 from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
 from seglab.evaluation.results import Calibration, Certainty, check_place, write_results
-from seglab.evaluation.subject import SPLITS, Subject, find_subject
+from seglab.evaluation.subject import Subject, find_subject
 from seglab.inference.writing import write_mask
 
 RUNS = Path("mlruns")
@@ -66,8 +66,8 @@ class Request:
                 expected="run=<id>, run=models:/<name>@<alias> or bundle=<folder>",
                 remedy="see the runs with: make ui",
             )
-        if self.split not in SPLITS:
-            raise _refused("split", self.split, "one of " + ", ".join(SPLITS), nearest(self.split, SPLITS))
+        if self.split not in SCORED:
+            raise _refused("split", self.split, "one of " + ", ".join(SCORED), nearest(self.split, SCORED))
         if type(self.save_masks) is not bool:
             raise _refused("save_masks", self.save_masks, "true or false")
         if not _number(self.tolerance_mm) or not 0 <= self.tolerance_mm < np.inf:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from seglab.config import Component, load_config
-from seglab.data.cases import SPLIT_NAMES, Case, Source
+from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
@@ -20,9 +20,6 @@ from seglab.signatures import parameters_of
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
-
-ALL = "all"
-SPLITS = (*SPLIT_NAMES, ALL)
 
 
 @dataclass(frozen=True)

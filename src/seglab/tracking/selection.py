@@ -7,6 +7,7 @@ from typing import Any
 
 from mlflow.entities import Run
 
+from seglab.collector import collector_at_rest
 from seglab.errors import ConfigError, TrackingError, nearest
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
@@ -26,11 +27,13 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
         ids = list(experiments or [experiment.experiment_id for experiment in client.search_experiments()])
         found: list[Run] = []
         page: Any = None
-        while True:
-            page = client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=page.token if page else None)
-            found += page
-            if not page.token:
-                return found
+        with collector_at_rest():  # MLflow makes an object of each param, tag and metric
+            while True:
+                token = page.token if page else None
+                page = client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=token)
+                found += page
+                if not page.token:
+                    return found
     except MlflowException as error:
         if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
             raise TrackingError(
