@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from seglab.collector import collector_at_rest
+
 PACKAGES = (
     "tensorflow",
     "keras",
@@ -93,7 +95,7 @@ def load_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, collector_at_rest():
         os.dup2(said.fileno(), 2)
         try:
             import tensorflow as tf

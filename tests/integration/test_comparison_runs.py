@@ -17,6 +17,7 @@ from recorded_runs import CASES, Recorder, level
 from rich.console import Console
 
 from seglab.comparison.compare import Comparison, compare, open_runs, write
+from seglab.comparison.document import to_markdown
 from seglab.comparison.printing import run_comparison
 from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
 from seglab.errors import ConfigError, DataError, TrackingError
@@ -125,6 +126,16 @@ def test_runs_of_other_splits_are_refused_by_name(recorder: Recorder) -> None:
     assert any("Not paired, for their split digests differ" in note for note in found.document.sections[0].notes)
 
 
+def test_one_seed_on_two_splits_is_said_to_be_that(recorder: Recorder) -> None:
+    for split, cases in (("one", "abcdef"), ("two", "ghijkl")):
+        for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+            recorder.run(level(mean, cases=cases), model=model, split=split)
+    text = to_markdown(compared(recorder).document)
+    assert "With two splits the spread over splits is hardly known." in text
+    assert "interval over splits and cases" in text
+    assert "seeds" not in text
+
+
 def test_seeds_that_draw_their_own_splits_are_paired_within_them(recorder: Recorder) -> None:
     for seed in range(3):
         cases = [f"s{seed}case{n}" for n in range(8)]
@@ -224,7 +235,7 @@ def test_what_is_left_out_is_said(recorder: Recorder) -> None:
     notes = " ".join(found.document.sections[0].notes)
     assert f"{broken[:8]} is left out: its test_cases.csv is not there" in notes
     assert "1 run is not finished, and listed at the end." in notes
-    assert "1 runs of the store were not made by seglab" in notes
+    assert "1 run of the store was not made by seglab" in notes
     assert found.compositions["data_allowed"].tolist() == ["", "[group-in-two-splits]"]
     text = str(found.document)
     assert failed in text

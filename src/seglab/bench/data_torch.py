@@ -13,31 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from data_scenes import BATCH, WORKERS, Scenes
 
-WORKERS = 2
 torch.set_num_threads(1)
 
 
-class Scenes(torch.utils.data.Dataset):
-    """Arrays mapped into memory, normalised as seglab's, augmented by its transforms."""
-
-    def __init__(self, folder: Path, settings: dict):
-        from seglab.data.augment import Augment
-        from seglab.task import Task
-
-        root = next(iter((folder / "cache").glob("*/*.arrays.json"))).parent
-        self.pairs = [(f, f.replace(".image.", ".mask.")) for f in sorted(map(str, root.glob("*.image.npy")))]
-        self.augment = Augment(Task(2, 3, tuple("abcdefgh")), **settings)
-
-    def __len__(self):
-        return len(self.pairs)
+class TorchScenes(Scenes):
+    """The scenes as a `DataLoader` asks for them."""
 
     def __getitem__(self, index):
-        image, mask = (np.load(path, mmap_mode="r") for path in self.pairs[index])
-        image = (image.astype(np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.2)
-        rng = np.random.default_rng(int(torch.randint(2**31, (1,))))
-        image, mask = self.augment(image, np.array(mask), rng, (1.0, 1.0))
-        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(np.ascontiguousarray(mask)).int()
+        image, mask = self.sample(index, np.random.default_rng(int(torch.randint(2**31, (1,)))))
+        return torch.from_numpy(image), torch.from_numpy(mask)
 
 
 def volumes(folder: Path):
@@ -90,7 +76,7 @@ def volumes(folder: Path):
 def main(what: str, folder: Path, settings: dict) -> None:
     """Get ready, say so, answer each line with seconds for one sample of an epoch."""
     if what == "road":
-        dataset, batch = Scenes(folder, settings), 8
+        dataset, batch = TorchScenes(folder, settings), BATCH
         loader = torch.utils.data.DataLoader(dataset, batch, True, num_workers=WORKERS, persistent_workers=True)
     else:
         from monai.data import DataLoader

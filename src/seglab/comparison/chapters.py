@@ -134,8 +134,8 @@ def pairs_section(judgement: Judgement, metric: str, unit: str, resamples: int) 
     name = contest.compositions[judgement.order[0]].label
     caption = (
         f"Difference of {metric}: this composition − {name}, with its 95% interval from {resamples:,} resamples over "
-        f"seeds and {unit}s. p: Wilcoxon's signed-rank test over {unit}s, two-sided, corrected by Holm. Win, tie, "
-        f"loss: {unit}s in which it scored more, the same, less. Effect: rank-biserial correlation, −1 to 1."
+        f"{contest.repeated} and {unit}s. p: Wilcoxon's signed-rank test over {unit}s, two-sided, corrected by Holm. "
+        f"Win, tie, loss: {unit}s in which it scored more, the same, less. Effect: rank-biserial correlation, −1 to 1."
     )
     return Section(f"Against the best: {contest.title}", grids=[Grid(_PAIR_COLUMNS, rows, caption)])
 
@@ -156,8 +156,9 @@ def effects_section(judgement: Judgement, metric: str, together: int) -> Section
     better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
     caption = (
         f"Difference of {metric} between compositions that differ in this factor alone, averaged over such pairs, with "
-        f"its 95% interval over seeds and cases. {better} p is corrected by Holm within each factor. Of more than four "
-        "levels each stands against the best, so a row is what changing from it costs; augmentations against none."
+        f"its 95% interval over {judgement.contest.repeated} and cases. {better} p is corrected by Holm within each "
+        "factor. Of more than four levels each stands against the best, so a row is what changing from it costs; "
+        "augmentations against none."
     )
     columns = ["factor", "change", "matched pairs", *_PAIR_COLUMNS[1:]]
     if any(effect.speed.pairs for effect in judgement.effects):
@@ -182,10 +183,12 @@ def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve:
     metrics = [name for name in dict.fromkeys([curve, "val_dice", "val_iou"]) if name in logged]
     if metrics:
         more = f" The best 8 of {len(labels)} are drawn." if len(labels) > 8 else ""
-        text = "Validation over the epochs: mean over the seeds, the band from the lowest to the highest." + more
+        text = f"Validation over the epochs: mean over the {contest.repeated}, the band from the lowest to the highest."
+        text += more
         pictures.append(Picture(f"{prefix}curves", png(draw_curves(labels, runs, metrics)), text))
     scores = [unit_means(contest.values[i]) for i in judgement.order]
-    text = f"{metric} of every case, averaged over the seeds; the box holds the middle half, the line is the median."
+    text = f"{metric} of every case, averaged over the {contest.repeated}; the box holds the middle half, the line is "
+    text += "the median."
     text += f" The best 15 of {len(labels)} are drawn." if len(labels) > 15 else ""
     pictures.append(Picture(f"{prefix}cases", png(draw_cases(labels, scores, metric)), text))
     columns = {"train_seconds": "training time of a run (s)", "parameters": "parameters"}

@@ -201,5 +201,6 @@ def _overview(found: Found, notes: Sequence[str]) -> list[Section]:
         runs = "1 run is" if len(found.unfinished) == 1 else f"{len(found.unfinished)} runs are"
         said.append(f"{runs} not finished, and listed at the end.")
     if found.foreign:
-        said.append(f"{found.foreign} runs of the store were not made by seglab's training and are left out.")
+        runs = "1 run of the store was" if found.foreign == 1 else f"{found.foreign} runs of the store were"
+        said.append(f"{runs} not made by seglab's training, and left out.")
     return [Section("Left out, or apart", notes=said)] if said else []

@@ -35,6 +35,12 @@ class Contest:
     units: np.ndarray
     groups: int
 
+    @property
+    def repeated(self) -> str:
+        """What the replicates of a composition are called: seeds, or splits where one seed trained on several."""
+        seeds, splits = {seed for _, seed in self.replicates}, {split for split, _ in self.replicates}
+        return "splits" if len(seeds) == 1 < len(splits) else "seeds"
+
     def pair(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
         """Scores of two compositions with equal replicates in equal rows.
 

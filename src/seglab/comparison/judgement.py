@@ -111,7 +111,7 @@ def _ranking(contest: Contest, order: list[int], higher_is_better: bool) -> Rank
     return rank_methods(scores, higher_is_better) if len(scores) > 1 else None
 
 
-def _remarks(contest: Contest, verdicts: list[Verdict], seeds: int) -> list[str]:
+def _remarks(contest: Contest, verdicts: list[Verdict], replicates: int) -> list[str]:
     notes = []
     paired = [verdict.paired for verdict in verdicts if verdict.paired is not None]
     units = len(np.unique(contest.units))
@@ -122,8 +122,8 @@ def _remarks(contest: Contest, verdicts: list[Verdict], seeds: int) -> list[str]
             "Some compositions have one pair of runs: their interval holds for these trained networks, and says "
             "nothing of other seeds. Train with seed=0,1,2 or more."
         )
-    if seeds > 1 and paired and max(p.replicates for p in paired) < 3:
-        notes.append("With two seeds the spread over seeds is hardly known.")
+    if replicates > 1 and paired and max(p.replicates for p in paired) < 3:
+        notes.append(f"With two {contest.repeated} the spread over {contest.repeated} is hardly known.")
     fewest = min((p.units for p in paired), default=0)
     if paired and 2 * 0.5**fewest * len(paired) >= ALPHA:
         comparisons = "1 comparison" if len(paired) == 1 else f"{len(paired)} comparisons"

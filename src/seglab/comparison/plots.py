@@ -95,7 +95,7 @@ def draw_cases(labels: Sequence[str], scores: Sequence[np.ndarray], metric: str)
         axes.scatter(values, height, s=12, color=COLORS[place % len(COLORS)], alpha=0.65, lw=0, zorder=3)
     axes.set_yticks(places, labels, fontsize=8.5)
     axes.invert_yaxis()
-    _style(axes, f"{named(metric)} of a case (mean over its seeds)", "")
+    _style(axes, f"{named(metric)} of a case (mean over its runs)", "")
     return figure
 
 

@@ -155,6 +155,6 @@ def _scores(metric: str) -> str:
         f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
         "a run's score is the mean over its cases, a composition's the mean over its runs. A class that neither truth "
         "nor prediction holds is left out of a case's mean. Differences are paired: same case, same seed. Their 95% "
-        "intervals come from resampling seeds and cases (hierarchical bootstrap), their p from Wilcoxon's signed-rank "
-        "test over cases, corrected by Holm for the number of comparisons."
+        "intervals come from resampling seeds (or splits) and cases (hierarchical bootstrap), their p from Wilcoxon's "
+        "signed-rank test over cases, corrected by Holm for the number of comparisons."
     )

@@ -83,7 +83,9 @@ def _of(judgement: Judgement, metric: str) -> list[str]:
     notes = []
     if tied:
         best = contest.compositions[judgement.order[0]].label
-        notes.append(f"{best} and {', '.join(tied)} are not told apart: more seeds or more test cases would.")
+        notes.append(
+            f"{best} and {', '.join(tied)} are not told apart: more {contest.repeated} or more test cases would."
+        )
     late = _still_rising([run for composition in contest.compositions for run in composition.runs], metric)
     if late:
         notes.append(f"{late}: they had not stopped learning; train for longer.")

@@ -154,8 +154,8 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
     sd = "mean ± standard deviation over the runs" if np.isfinite(judgement.sds).any() else "of one run each"
     caption = (
         f"{metric} over {len(contest.cases)} cases, {sd}. Tied: not shown to be worse than the best (Wilcoxon's test "
-        "over cases, corrected by Holm, and the interval over seeds and cases). Runs: the first letters of their ids, "
-        f"which stand in full below. {crowded}"
+        f"over cases, corrected by Holm, and the interval over {contest.repeated} and cases). Runs: the first letters "
+        f"of their ids, which stand in full below. {crowded}"
     ).rstrip()
     return Section(
         f"Result: {contest.title}",
