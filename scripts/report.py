@@ -10,7 +10,7 @@ from seglab.errors import SeglabError
 
 
 def main() -> int:
-    """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium, note.pdf."""
+    """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf."""
     parser = argparse.ArgumentParser(prog="report", description=__doc__)
     parser.add_argument("study", help="study=<name>: a folder below experiments/ whose sweep has run")
     parser.add_argument("--metric", default="test_dice", help="the score that decides (default: test_dice)")

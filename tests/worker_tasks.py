@@ -29,6 +29,8 @@ class Answer:
             os._exit(3)
         if request == "bad file":
             raise DataError("a file that cannot be read", where="x.png", remedy="remove it")
+        if request == "stand still":
+            time.sleep(3600)
         if request == "mistake":
             raise KeyError("no such thing")
         if memory is not None:

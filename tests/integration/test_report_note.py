@@ -17,6 +17,7 @@ from seglab.data.preprocess import Preprocessing
 from seglab.data.splits import Split
 from seglab.inference.bundle import Bundle, save_bundle
 from seglab.models.unet import unet
+from seglab.reporting.note import print_page
 from seglab.reporting.report import write_report
 from seglab.reproducibility import environment
 from seglab.task import Task
@@ -26,6 +27,7 @@ SIZE = (16, 24)
 SPLIT = Split(tuple(f"a{n}" for n in range(5)), ("b0", "b1"), tuple(f"c{n}" for n in range(4)))
 TASK = Task(2, 1, ("background", "cell"), class_frequencies=(0.875, 0.125))
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+PANDOC = [shutil.which(program) for program in ("pandoc", "weasyprint")]
 
 
 def record(folder: Path, loss: str, scores: list[float]) -> str:
@@ -135,3 +137,16 @@ def test_the_browser_prints_it(made: tuple[Path, dict[str, str], list[Path]]) ->
     content = printed.read_bytes()
     assert content.startswith(b"%PDF")
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 12
+
+
+@pytest.mark.skipif(not all(PANDOC), reason="no pandoc with weasyprint on this machine")
+def test_without_a_browser_pandoc_prints_it(
+    made: tuple[Path, dict[str, str], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, _, _ = made
+    for program in PANDOC:
+        (tmp_path / Path(str(program)).name).symlink_to(str(program))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    printed = print_page(study / "note.html", tmp_path / "note.pdf")
+    assert printed == tmp_path / "note.pdf"
+    assert printed.read_bytes().startswith(b"%PDF")

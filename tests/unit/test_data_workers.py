@@ -158,6 +158,24 @@ def test_errors_cross_over_as_they_are():
             worker.ask("still there?")
 
 
+def test_a_task_that_does_not_come_back_is_ended_and_told_with_where_it_stood(monkeypatch):
+    pool = WorkerPool(Answer(), 2)
+    with pool.borrow() as worker:
+        worker.ask("started")
+        monkeypatch.setattr("seglab.data.workers.PATIENCE", 0.5)
+        with pytest.raises(WorkerFailure, match=r"(?s)no answer within 0.5 s.*worker_tasks.py.*__call__") as failure:
+            worker.ask("stand still")
+        assert not failure.value.died
+        assert worker.process.wait(timeout=5) == -signal.SIGKILL
+    monkeypatch.undo()
+    with pool.borrow() as worker:  # one that was stopped from outside cannot say where
+        worker.ask("started")
+        worker.process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr("seglab.data.workers.PATIENCE", 0.5)
+        with pytest.raises(WorkerFailure, match="nothing, so it is stopped"):
+            worker.ask("go on")
+
+
 def test_a_task_that_cannot_be_had_is_an_error_and_no_wait(tmp_path, monkeypatch):
     (tmp_path / "gone_task.py").write_text("class Task:\n    def __call__(self, request, memory): return request\n")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -7,6 +7,7 @@ a name, so that there is nothing to clean up after a kill.
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
 import pickle
@@ -19,7 +20,7 @@ import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -32,6 +33,8 @@ Task, requests and answers are pickled."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _SAID_AT_MOST = 4000
+PATIENCE = 600.0  # seconds; a disk of the network that is gone, or a lock, would let a training stand for ever
+_STACK_SECONDS = 2.0
 
 
 class WorkerFailure(Exception):
@@ -39,7 +42,8 @@ class WorkerFailure(Exception):
 
     Attributes:
         died: the process has ended; otherwise the task raised.
-        reason: the signal or exit code with what it said last, or the traceback of the task.
+        reason: the signal or exit code with what it said last, the traceback of the task, or where a task stood that
+            took too long.
     """
 
     def __init__(self, died: bool, reason: str):
@@ -81,17 +85,19 @@ class Worker:
         self._connection = Connection(here.detach())
 
     def ask(self, request: Any) -> Any:
-        """Send a request and wait for the answer.
+        """Send a request and wait for the answer, for `PATIENCE` seconds; after them the process is ended.
 
         Raises:
             SeglabError: the task raised it.
-            WorkerFailure: the task raised something else, or the process died.
+            WorkerFailure: the task raised something else or did not come back, or the process died.
         """
         try:
             if self._task is not None:  # late, so that many workers can start at the same time
                 self._connection.send(self._task)
                 self._task = None
             self._connection.send(request)
+            if not self._connection.poll(PATIENCE):
+                raise WorkerFailure(False, self._standstill())
             kind, value = self._connection.recv()
         except (EOFError, OSError) as error:
             raise WorkerFailure(True, self._last_words()) from error
@@ -100,6 +106,15 @@ class Worker:
         if kind == "failed":
             raise WorkerFailure(False, value)
         return value
+
+    def _standstill(self) -> str:
+        self.process.send_signal(signal.SIGUSR1)  # it writes its stack
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=_STACK_SECONDS)
+        self._said.seek(0)
+        said = self._said.read()[-_SAID_AT_MOST:].strip() or "nothing, so it is stopped, or waits for a disk"
+        self.process.kill()
+        return f"no answer within {PATIENCE:g} s; asked where it stands, the process said:\n{said}"
 
     def _last_words(self) -> str:
         try:
@@ -159,6 +174,7 @@ def serve(connection: int, shared: int | None, shared_bytes: int) -> None:
     """The worker's side: take the task, then answer requests until the starter is gone."""
     for interruption in (signal.SIGINT, signal.SIGTERM):
         signal.signal(interruption, signal.SIG_IGN)
+    faulthandler.register(signal.SIGUSR1)
     import cv2
 
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""The technical note of a study: Markdown, one HTML page, and a PDF where there is a browser to print it."""
+"""The technical note of a study: Markdown, one HTML page, and a PDF where there is something to print it."""
 
 from __future__ import annotations
 
@@ -92,19 +92,16 @@ def note_files(note: Document, folder: Path) -> dict[Path, bytes]:
 
 
 def print_page(page: Path, target: Path) -> Path | None:
-    """The page as PDF, by the first Chromium on the path; None without one.
+    """The page as PDF, by the first Chromium on the path, else by pandoc with weasyprint; None without either.
 
     Raises:
-        TrackingError: the browser did not print it; says what it said.
+        TrackingError: the program did not print it; says what it said.
     """
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    if browser is None:
-        return None
-    target.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as profile:
-        words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-        words += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}"]
-        words += ["--no-pdf-header-footer", f"--print-to-pdf={target.resolve()}", page.resolve().as_uri()]
+    with tempfile.TemporaryDirectory() as work:
+        words = _printer(page.resolve(), target.resolve(), Path(work))
+        if words is None:
+            return None
+        target.unlink(missing_ok=True)
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=_PRINT_SECONDS, check=False)
             said = done.stderr
@@ -113,11 +110,30 @@ def print_page(page: Path, target: Path) -> Path | None:
     if not target.exists():
         raise TrackingError(
             "the note cannot be printed",
-            where=browser,
+            where=words[0],
             found=(said.strip().splitlines() or ["no word"])[-1],
             remedy=f"print {page} from a browser by hand",
         )
     return target
+
+
+def _printer(page: Path, target: Path, work: Path) -> list[str] | None:
+    """The command that prints; `work` is a folder of its own for as long as it runs."""
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is not None:
+        words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+        words += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={work}"]
+        return [*words, "--no-pdf-header-footer", f"--print-to-pdf={target}", page.as_uri()]
+    pandoc, engine = shutil.which("pandoc"), shutil.which("weasyprint")
+    if pandoc is None or engine is None:
+        return None
+    # Pandoc drops the page's own style and the places at which long names may break.
+    html = page.read_text(encoding="utf-8")
+    style, copy = work / "note.css", work / "note.html"
+    style.write_text("\n".join(re.findall(r"<style>(.*?)</style>", html, re.DOTALL)), encoding="utf-8")
+    copy.write_text(html.replace("<wbr>", "\u200b"), encoding="utf-8")
+    words = [pandoc, str(copy), "-o", str(target), f"--pdf-engine={engine}", f"--css={style}"]
+    return [*words, "--variable=title:", f"--metadata=pagetitle:{page.parent.name}"]
 
 
 def _narrow(section: Section, column: str) -> Section:

@@ -84,7 +84,8 @@ def run_report(name: str, console: Console | None = None, **options: object) -> 
         if file.suffix in (".md", ".html", ".pdf"):
             console.print(f"{file.stem.lower():<10} {file.resolve()}", markup=False)
     if not any(file.suffix == ".pdf" for file in files):
-        print("note       no Chromium on this machine, so no note.pdf: print note.html from a browser", file=sys.stderr)
+        missing = "neither Chromium nor pandoc with weasyprint on this machine, so no note.pdf"
+        print(f"note       {missing}: print note.html from a browser", file=sys.stderr)
     return files
 
 
