@@ -54,6 +54,26 @@ def test_a_cancelled_job_ends_the_sweep_with_its_name_and_is_resumed(tmp_path: P
     assert in_order.scores("seed") == checkout.scores("seed")
 
 
+def test_a_job_whose_time_is_up_saves_and_is_resumed(tmp_path: Path) -> None:
+    """Of three minutes two are kept for saving, so it may train for one."""
+    checkout = Checkout(tmp_path / "checkout")
+    words = ["trainer.epochs=100000", *SLURM, "launcher.time_minutes=3"]
+    done = checkout.sweep(*words)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (run,) = checkout.jobs()
+    assert run.info.status == "KILLED"
+    assert f"SLURM job {run.data.tags['slurm_job_id']}: its time was up" in done.stderr
+    reached = len(checkout.store.client.get_metric_history(run.info.run_id, "val_dice"))
+    assert reached > 1
+    launcher = checkout.start("-m", *SMALL, *words)
+    wait_for(lambda: len(checkout.store.client.get_metric_history(run.info.run_id, "val_dice")) > reached, launcher)
+    subprocess.check_call(["scancel", *[job for (job,) in queue("%i")]])
+    again = checkout.finish(launcher)
+    assert f"resumed  {run.info.run_id}" in again.stdout
+    history = checkout.store.client.get_metric_history(run.info.run_id, "val_dice")
+    assert [point.step for point in history] == list(range(1, len(history) + 1))
+
+
 def test_jobs_that_still_wait_in_the_queue_are_left_alone_by_another_launch(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "checkout")
     words = ["seed=0,1,2", "trainer.epochs=2", *SLURM]

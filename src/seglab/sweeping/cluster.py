@@ -25,6 +25,10 @@ _RESULT_SECONDS = 10.0
 _STOP_SECONDS = 60.0
 
 
+class TimeIsUp(Exception):
+    """The job has reached the end of its time; submitit hands the words on to who looks after the job."""
+
+
 @dataclass
 class NodeProcess:
     """What submitit runs on the node: starts the process and waits for it.
@@ -53,9 +57,17 @@ class NodeProcess:
         return self._process.wait()
 
     def checkpoint(self) -> None:
-        """Time is nearly over: let the process save and end. The next launch goes on from there."""
+        """Time is nearly over: let the process save and end. The next launch goes on from there.
+
+        submitit calls this in a signal's handler, with `__call__` interrupted inside of `wait`: that holds the lock of
+        the process, so its end is looked for without.
+        """
         self._process.terminate()
-        self._process.wait(_STOP_SECONDS)
+        end = time.monotonic() + _STOP_SECONDS
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        while os.waitid(os.P_PID, self._process.pid, flags) is None and time.monotonic() < end:
+            time.sleep(_ASK_SECONDS / 10)
+        raise TimeIsUp("its time was up (launcher.time_minutes); launched again it goes on where it has saved")
 
 
 class Queue:
@@ -107,7 +119,8 @@ class SlurmProcess:
             # Written by `NodeProcess` on a node of ours; read without submitit, which asks sacct and waits for ever.
             outcome, value = pickle.loads(result.read_bytes())
             self._code = value if outcome == "success" else 1
-            self._reason = f"exit code {value}" if outcome == "success" else str(value).strip().splitlines()[-1]
+            said = f"exit code {value}" if outcome == "success" else str(value).strip().splitlines()[-1]
+            self._reason = said.removeprefix(f"{__name__}.{TimeIsUp.__name__}: ")
             return
         state = self._queue.state(self._job.job_id)
         if state in _UNDER_WAY or state == "UNKNOWN":
