@@ -30,7 +30,7 @@ def folder(tmp_path):
                 _save(tmp_path / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", image)
                 _save(tmp_path / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png", mask)
                 if split != "test":
-                    ids = np.where(mask == 33, 33001, mask).astype(np.uint16)
+                    ids = np.where(mask == 33, np.uint16(33001), mask)
                     _save(tmp_path / "gtFine" / split / city / f"{stem}_gtFine_instanceIds.png", ids)
                 (tmp_path / "gtFine" / split / city / f"{stem}_gtFine_color.png").write_bytes(b"")
     return tmp_path
