@@ -9,8 +9,8 @@ export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 # Written in keras.ops alone, so promised on JAX too.
-JAX_TESTS := $(addprefix tests/numeric/,test_heads.py test_losses.py test_losses_golden.py test_losses_reference.py \
-	test_metrics.py) $(addprefix tests/unit/,test_models.py test_models_options.py test_models_network.py)
+JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_layers.py test_losses.py test_losses_golden.py \
+	test_losses_reference.py test_metrics.py) $(addprefix tests/unit/,test_models.py test_models_options.py test_models_network.py)
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
