@@ -8,7 +8,7 @@ ORACLES := .venv-oracles
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-# Written in keras.ops alone, so promised on JAX too.
+# What is promised on JAX too; what is TensorFlow's own is skipped there.
 JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_layers.py test_losses.py test_losses_golden.py \
 	test_losses_reference.py test_metrics.py) $(addprefix tests/unit/,test_models.py test_models_options.py test_models_network.py)
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)

@@ -132,6 +132,24 @@ def test_a_wide_table_is_cut_between_totals_and_classes() -> None:
     assert note._narrow(narrow, "dice").grids == narrow.grids
 
 
+def test_pandoc_is_given_the_style_and_the_breaks_that_it_would_drop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pandoc", "weasyprint"):
+        (tmp_path / name).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    page = tmp_path / "loss_study" / "note.html"
+    page.parent.mkdir()
+    page.write_text("<style>td { color: red }</style><style>p { margin: 0 }</style><td>A_<wbr>B</td>", encoding="utf-8")
+    words = note._printer(page, tmp_path / "note.pdf", tmp_path)
+    assert words is not None
+    assert words[:4] == [str(tmp_path / "pandoc"), str(tmp_path / "note.html"), "-o", str(tmp_path / "note.pdf")]
+    assert f"--pdf-engine={tmp_path / 'weasyprint'}" in words
+    (style,) = (word.removeprefix("--css=") for word in words if word.startswith("--css="))
+    assert Path(style).read_text().splitlines() == ["td { color: red }", "p { margin: 0 }"]
+    assert "<td>A_\u200bB</td>" in (tmp_path / "note.html").read_text(encoding="utf-8")
+
+
 def fake_browser(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     (folder / "chromium").write_text(f"#!/bin/sh\n{script}\n")
     (folder / "chromium").chmod(0o755)

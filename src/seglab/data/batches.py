@@ -15,7 +15,7 @@ from seglab.errors import TrainingError
 from seglab.schema import DataCard
 
 
-class Batches(keras.utils.PyDataset):  # over Grain, which was no faster: scripts/bench_data.py --only road
+class Batches(keras.utils.PyDataset):
     """Batches `(x (B, *size, C) float32, y (B, *size) int32)`; the last one of an epoch may be shorter.
 
     What they hold is up to `Sampler`, and the same for any number of workers. `card.workers` of 0 and 1 make them in
@@ -31,6 +31,8 @@ class Batches(keras.utils.PyDataset):  # over Grain, which was no faster: script
 
     Attributes:
         epoch: which epoch the batches are of.
+
+    Grain's `DataLoader` over the same arrays and transforms is no faster: `scripts/bench_data.py --only road`.
     """
 
     def __init__(
