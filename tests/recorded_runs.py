@@ -37,6 +37,7 @@ class Recorder:
         experiment: str = "seglab",
         epochs: int = 4,
         groups: Mapping[str, str] | None = None,
+        counts: Mapping[str, list[int]] | None = None,
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
         padding: int = 0,
@@ -76,6 +77,8 @@ class Recorder:
             table["dice"] = table["dice/object"] = values
             table["iou"] = values / 2
             table["true/object"] = 5
+            for name, column in (counts or {}).items():
+                table[name] = column
             client.log_text(run.info.run_id, table.to_csv(index=False), "test_cases.csv")
         if status != "RUNNING":
             client.set_terminated(run.info.run_id, status, start + 60_000)

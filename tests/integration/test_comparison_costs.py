@@ -26,13 +26,13 @@ def recorder(tmp_path: Path) -> Recorder:
 
 
 def compared(recorder: Recorder, **settings: object) -> Comparison:
-    chosen = CompareSettings.model_validate({"resamples": 200, "pictures": 0, **settings})
+    chosen = CompareSettings.model_validate({"pictures": 0, **settings})
     return compare(chosen, open_runs(chosen, recorder.store.directory))
 
 
 def printed(recorder: Recorder, out: Path, **settings: object) -> str:
     heard = Console(record=True, width=200, file=io.StringIO())
-    chosen = CompareSettings.model_validate({"resamples": 200, "pictures": 0, "out": str(out), **settings})
+    chosen = CompareSettings.model_validate({"pictures": 0, "out": str(out), **settings})
     run_comparison(chosen, recorder.store.directory, heard)
     return heard.export_text()
 

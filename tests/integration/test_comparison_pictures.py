@@ -13,6 +13,7 @@ import pytest
 import toys
 from omegaconf import OmegaConf
 from PIL import Image
+from seglab.comparison.statistics import Resampling
 
 from seglab.comparison import compare as comparing
 from seglab.comparison.compare import compare, open_runs
@@ -22,7 +23,6 @@ from seglab.comparison.grouping import Composition
 from seglab.comparison.judgement import judge
 from seglab.comparison.pictures import SHOWN, Drawn, cases_figure, pick
 from seglab.comparison.settings import CompareSettings
-from seglab.comparison.statistics import Resampling
 from seglab.config import load_config
 from seglab.data.preprocess import Preprocessing
 from seglab.data.splits import Split
@@ -93,7 +93,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_most_disputed_cases_are_drawn(made: tuple[Path, Path]) -> None:
-    settings = CompareSettings(resamples=200, pictures=2)
+    settings = CompareSettings(pictures=2)
     found = compare(settings, open_runs(settings, made[0] / "mlruns"))
     # both find case5; the high threshold misses case3 and case4
     assert list(pick(found.judgements[0], "test_dice", 3)) == ["case3", "case4"]
@@ -106,7 +106,7 @@ def test_the_most_disputed_cases_are_drawn(made: tuple[Path, Path]) -> None:
 
 
 def test_of_one_composition_the_best_the_median_and_the_worst_case_are_drawn(made: tuple[Path, Path]) -> None:
-    settings = CompareSettings(resamples=200, filter="params.model.name = 'High'")
+    settings = CompareSettings(filter="params.model.name = 'High'")
     found = compare(settings, open_runs(settings, made[0] / "mlruns"))
     # the high threshold misses case3 and case4 alike
     assert pick(found.judgements[0], "test_dice", 9) == {
@@ -145,7 +145,7 @@ def test_pictures_are_drawn_of_few_compositions_and_of_many_only_when_asked_for(
     monkeypatch.setattr(
         comparing, "pictures_section", lambda *words: drawn.append(words[3]) or Section("Pictures: toy")
     )
-    chosen = CompareSettings(resamples=100)
+    chosen = CompareSettings()
     store = open_runs(chosen, made[0] / "mlruns")
     assert chosen.pictures is None
     compare(chosen, store)
@@ -167,7 +167,7 @@ def test_data_that_are_gone_are_a_note(made: tuple[Path, Path], tmp_path: Path) 
     folder, root = made
     shutil.move(root, tmp_path / "away")
     try:
-        settings = CompareSettings(resamples=200, pictures=1)
+        settings = CompareSettings(pictures=1)
         found = compare(settings, open_runs(settings, folder / "mlruns"))
     finally:
         shutil.move(tmp_path / "away", root)

@@ -66,7 +66,7 @@ def test_the_page_in_a_browser_sorts_and_fetches_nothing(tmp_path: Path) -> None
     for model, mean in (("UNet", 0.6), ("VNet", 0.7), ("Conv", 0.8)):
         for seed in (0, 1):
             recorder.run(level(mean), model=model, seed=seed)
-    settings = CompareSettings(resamples=200)
+    settings = CompareSettings()
     write(compare(settings, open_runs(settings, recorder.store.directory)), tmp_path / "page")
     page = tmp_path / "page" / "comparison.html"
     clicked = tmp_path / "clicked.html"

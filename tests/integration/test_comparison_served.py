@@ -15,7 +15,7 @@ from seglab.comparison.settings import CompareSettings
 
 
 def compared(recorder: Recorder, uri: str | None) -> Comparison:
-    settings = CompareSettings(resamples=300, tracking_uri=uri)
+    settings = CompareSettings(tracking_uri=uri)
     return compare(settings, open_runs(settings, recorder.store.directory))
 
 
@@ -30,7 +30,7 @@ def test_a_server_gives_the_same_tables(tmp_path: Path) -> None:
                 recorder.run(level(mean), model=model)
         served, embedded = (compared(r, uri) for r, uri in zip(recorders, (server.uri, None), strict=True))
         assert served.compositions.equals(embedded.compositions)
-        settings = CompareSettings(resamples=300, tracking_uri=server.uri, out=str(tmp_path / "out"))
+        settings = CompareSettings(tracking_uri=server.uri, out=str(tmp_path / "out"))
         run_comparison(settings, tmp_path / "here")
         assert (tmp_path / "out" / "comparison.html").is_file()
     finally:

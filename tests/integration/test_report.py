@@ -50,7 +50,7 @@ class Bench:
         return self.recorder.run(level(mean), loss=loss, seed=seed, tags=tags, **changes)  # type: ignore[arg-type]
 
     def report(self, **options: object) -> list[Path]:
-        options = {"resamples": 400, "cases": 0, **options}
+        options = {"cases": 0, **options}
         return write_report("grid", directory=self.recorder.store.directory, studies=self.studies, **options)  # type: ignore[arg-type]
 
     @property
@@ -86,7 +86,7 @@ def test_every_number_is_that_of_the_store(bench: Bench, ids: dict[tuple[str, in
         f"**{np.mean(means):.3f} ± {np.std(means, ddof=1):.3f}**",
     ]
     assert best[3:] == ["", "", "40 s", ", ".join(ids["FocalLoss", seed][:8] for seed in (0, 1))]
-    settings = CompareSettings(study="grid", resamples=400)
+    settings = CompareSettings(study="grid")
     found = compare(settings, open_runs(settings, bench.recorder.store.directory))
     row = found.compositions.set_index("composition").loc["UNet_DiceLoss_Adam"]
     worse = table_row(text, "UNet_DiceLoss_Adam")
@@ -203,7 +203,7 @@ def test_a_full_disk_does_not_cost_the_conclusion(
     code = (
         "import sys; from pathlib import Path; from seglab.reporting.report import write_report; from seglab.errors"
         " import run_script; run_script(lambda: write_report('grid', directory=Path(sys.argv[1]), studies=Path("
-        "sys.argv[2]), resamples=200, cases=0) and None)"
+        "sys.argv[2]), cases=0) and None)"
     )
     pages = sum(-(-len(content) // 4096) for content in before.values())
     mount = f"{small(bench.folder, f'{4 * (pages + 1)}k')} && cp -r {kept}/. {bench.folder}"

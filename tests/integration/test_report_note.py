@@ -67,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
     study = folder / "experiments" / "cells"
     study.mkdir(parents=True)
     (study / "study.yaml").write_text("# Which loss finds <small> cells?\nhydra: {}\n")
-    files = write_report("cells", cases=0, resamples=200, directory=folder / "mlruns", studies=folder / "experiments")
+    files = write_report("cells", cases=0, directory=folder / "mlruns", studies=folder / "experiments")
     return study, ids, files
 
 

@@ -59,6 +59,34 @@ def test_the_champion_is_compared_case_by_case() -> None:
     assert unclear.passed
 
 
+def test_false_alarms_do_not_beat_a_champion_that_is_silent_where_nothing_is() -> None:
+    truth = np.array([9.0] * 10 + [0.0] * 20)
+    dice = 0.8 + 0.01 * np.arange(10)
+
+    def scored(blanks: float, predicted: float, gain: float) -> CaseTable:
+        ids = [f"case{i}" for i in range(30)]
+        scores = {"dice": np.concatenate([dice + gain, np.full(20, blanks)])}
+        return CaseTable(ids, ids, scores, {"object": truth}, {"object": np.where(truth > 0, 9.0, predicted)})
+
+    champion = contender({}, scored(np.nan, 0, 0.0))
+    found = check(GATE, contender({"test_dice": 0.9}, scored(0.0, 1, 0.001)), champion)[1]
+    assert not found.passed
+    # 10 cases a thousandth better, 20 that count 0 against 1
+    assert found.found.startswith(f"{(10 * 0.001 - 20) / 30:+.4f} [")
+    assert found.found.endswith("over 30 cases")
+
+
+def test_a_distance_that_misses_cases_is_no_criterion() -> None:
+    rule = Rule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
+    gate = Gate(rules=[rule], allowed_findings=False)
+    file = "evaluation/test/cases.csv"
+    champion = contender({}, table(4.0, 6.0, 5.0, 28.0, column="hd95_nonempty"), file)
+    run = contender({rule.metric: 5.0}, table(3.0, 5.0, 4.0, np.nan, column="hd95_nonempty"), file)
+    found = check(gate, run, champion)[1]
+    assert not found.passed
+    assert "defined on other cases" in found.found
+
+
 def test_of_a_distance_less_is_better() -> None:
     rule = Rule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
     gate = Gate(rules=[rule], allowed_findings=False)

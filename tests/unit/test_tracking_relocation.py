@@ -185,7 +185,7 @@ def test_the_page_of_a_moved_sweep_and_its_status_stay_in_its_folder(tmp_path: P
     (status,) = sweep_statuses(moved, "grid")
     assert (status.total, status.finished, status.left) == (3, 2, 1)
     heard = Console(record=True, width=200, file=None)
-    run_comparison(CompareSettings(study="grid", resamples=200, out=str(tmp_path / "out")), moved, heard)
+    run_comparison(CompareSettings(study="grid", out=str(tmp_path / "out")), moved, heard)
     assert "holds the page too" in heard.export_text()
     assert (moved / "artifacts" / "seglab" / parent / "artifacts" / "comparison" / "comparison.html").is_file()
     assert not store.directory.exists()

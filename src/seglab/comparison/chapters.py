@@ -8,31 +8,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglab.comparison.descriptives import unit_means
 from seglab.comparison.document import Cell, Grid, Picture, Section
 from seglab.comparison.judgement import RANKED, Judgement
 from seglab.comparison.pictures import SHOWN, draw_pictures
 from seglab.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
 from seglab.comparison.runs import Run
-from seglab.comparison.statistics import Paired, unit_means
 from seglab.comparison.tables import locate, lower_is_better
 from seglab.comparison.wording import (
     crowding,
     duration,
     gigabytes,
-    interval,
-    p_value,
+    known,
     plain,
     score,
-    signed,
     summary,
-    times,
     with_allowed,
     with_interval,
     with_sd,
 )
 from seglab.tracking.store import Store
 
-_TONES = {"best": "best", "tied": "tied", "worse": "worse", "not paired": ""}
+_TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
 def composition_section(
@@ -49,8 +46,11 @@ def composition_section(
     further = ["epochs", *[f"{name}{mark}" for name in ("train time", "wall time", "images/s")]]
     further += ["peak memory", "peak GPU memory", "parameters", "FLOPs"]
     goal = f"to {curve} ≥ {target:.3g}{mark}"
-    columns = ["composition", "", metric, *[name.removeprefix(prefix) for name in classes], "runs", *further, goal]
+    classes_named = [name.removeprefix(prefix) for name in classes]
+    columns = ["composition", "", metric, *classes_named, "missed", "false alarms", "runs", *further, goal]
     keep = {
+        "missed": frame["missed"].any(),
+        "false alarms": frame["false_alarms"].any(),
         "peak memory": frame["peak_memory_mb"].notna().any(),
         "peak GPU memory": frame["peak_gpu_memory_mb"].notna().any(),
         "FLOPs": frame["flops"].notna().any(),
@@ -62,27 +62,34 @@ def composition_section(
     for row in frame.to_dict("records"):
         best = row["verdict"] == "best"
         cells = [
-            Cell(with_allowed(row["composition"], row["data_allowed"]), strong=best),
+            Cell(with_allowed(row["composition"] + " ‡" * row["mixed_code"], row["data_allowed"]), strong=best),
             Cell(row["verdict"], tone=_TONES[row["verdict"]]),  # type: ignore[arg-type]
             Cell(with_sd(row[metric], row[f"{metric}_sd"]), row[metric], strong=best),
-            *[Cell(score(row[name]), _known(row[name]), strong=row[name] == best_of_class[name]) for name in classes],
+            *[Cell(score(row[name]), known(row[name]), strong=row[name] == best_of_class[name]) for name in classes],
+            Cell(plain(row["missed"], "{:.4g}"), row["missed"]),
+            Cell(plain(row["false_alarms"], "{:.4g}"), row["false_alarms"]),
             Cell(str(row["runs"]), row["runs"]),
-            Cell(plain(row["epochs"], "{:.0f}"), _known(row["epochs"])),
-            Cell(duration(row["train_seconds"]), _known(row["train_seconds"])),
-            Cell(duration(row["wall_seconds"]), _known(row["wall_seconds"])),
-            Cell(plain(row["images_per_second"], "{:.1f}"), _known(row["images_per_second"])),
-            Cell(gigabytes(row["peak_memory_mb"]), _known(row["peak_memory_mb"])),
-            Cell(gigabytes(row["peak_gpu_memory_mb"]), _known(row["peak_gpu_memory_mb"])),
-            Cell(plain(row["parameters"], "{:,.0f}"), _known(row["parameters"])),
-            Cell(plain(row["flops"] / 1e9, "{:.1f} G"), _known(row["flops"])),
+            Cell(plain(row["epochs"], "{:.0f}"), known(row["epochs"])),
+            Cell(duration(row["train_seconds"]), known(row["train_seconds"])),
+            Cell(duration(row["wall_seconds"]), known(row["wall_seconds"])),
+            Cell(plain(row["images_per_second"], "{:.1f}"), known(row["images_per_second"])),
+            Cell(gigabytes(row["peak_memory_mb"]), known(row["peak_memory_mb"])),
+            Cell(gigabytes(row["peak_gpu_memory_mb"]), known(row["peak_gpu_memory_mb"])),
+            Cell(plain(row["parameters"], "{:,.0f}"), known(row["parameters"])),
+            Cell(plain(row["flops"] / 1e9, "{:.1f} G"), known(row["flops"])),
             _cost_cell(row),
         ]
         rows.append([cell for name, cell in zip(columns, cells, strict=True) if keep.get(name, True)])
     caption = (
         f"{metric}: mean ± standard deviation over the runs of each run's mean over {len(contest.cases)} cases. "
-        "Tied: not shown to be worse than the best, that is, Holm-corrected p ≥ 0.05 or an interval that holds 0. "
+        "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
         f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}"
     ).rstrip()
+    if keep["missed"] or keep["false alarms"]:
+        caption += (
+            " Missed: in how many classes of how many cases a run found nothing of what is there; false alarms: "
+            "something where nothing is; mean over its runs."
+        )
     if keep["peak memory"]:
         caption += " Peak memory: the most that the run's own process held."
     if "volume_error_abs" in metric:
@@ -109,68 +116,17 @@ def scores_section(judgement: Judgement, frame: pd.DataFrame, metric: str, unit:
         rows.append(
             [
                 Cell(label),
-                *[Cell("–") if row is None else Cell(with_interval(row), _known(row["mean"])) for row in cells],
+                *[Cell("–") if row is None else Cell(with_interval(row), known(row["mean"])) for row in cells],
                 Cell(str(found[label, metric]["cases"]), found[label, metric]["cases"]),
             ]
         )
     caption = (
         f"Mean over all test cases, those of all folds together, each the mean of the runs that scored it, with its "
-        f"95% bootstrap interval over {unit}s. For one composition alone: two that overlap may differ (see above)."
+        f"95% interval over {unit}s and, with several, over its runs. For one composition alone: two that overlap may "
+        "differ (see above)."
     )
     columns = ["composition", *[name.removeprefix(prefix) for name in names], "cases"]
     return Section(f"Scores: {judgement.contest.title}", grids=[Grid(columns, rows, caption)])
-
-
-def pairs_section(judgement: Judgement, metric: str, unit: str, resamples: int) -> Section | None:
-    """Each composition against the best; None when there is only one."""
-    contest = judgement.contest
-    rows = []
-    for i in judgement.order:
-        verdict = judgement.verdicts[i]
-        if verdict.paired is not None:
-            rows.append([Cell(contest.compositions[i].label), *_paired_cells(verdict.paired, verdict.p_holm)])
-    if not rows:
-        return None
-    name = contest.compositions[judgement.order[0]].label
-    caption = (
-        f"Difference of {metric}: this composition − {name}, with its 95% interval from {resamples:,} resamples over "
-        f"{contest.repeated} and {unit}s. p: Wilcoxon's signed-rank test over {unit}s, two-sided, corrected by Holm. "
-        f"Win, tie, loss: {unit}s in which it scored more, the same, less. Effect: rank-biserial correlation, −1 to 1."
-    )
-    return Section(f"Against the best: {contest.title}", grids=[Grid(_PAIR_COLUMNS, rows, caption)])
-
-
-def effects_section(judgement: Judgement, metric: str, together: int) -> Section | None:
-    """What each factor is worth; None when nothing varies in matched pairs."""
-    if not judgement.effects:
-        return None
-    rows = [
-        [
-            Cell(effect.factor),
-            Cell(f"{effect.level} instead of {effect.reference}"),
-            Cell(str(len(effect.contexts)), len(effect.contexts)),
-            *_paired_cells(effect.paired, effect.p_holm),
-        ]
-        for effect in judgement.effects
-    ]
-    better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
-    caption = (
-        f"Difference of {metric} between compositions that differ in this factor alone, averaged over such pairs, with "
-        f"its 95% interval over {judgement.contest.repeated} and cases. {better} p is corrected by Holm within each "
-        "factor. Of more than four levels each stands against the best, so a row is what changing from it costs; "
-        "augmentations against none."
-    )
-    columns = ["factor", "change", "matched pairs", *_PAIR_COLUMNS[1:]]
-    if any(effect.speed.pairs for effect in judgement.effects):
-        place = columns.index("p") + 1
-        columns.insert(place, "speed" + (" ⚠" if together > 1 else ""))
-        for row, effect in zip(rows, judgement.effects, strict=True):
-            row.insert(place, Cell(times(effect.speed), _known(effect.speed.ratio)))
-        caption += (
-            " Speed: images a second in training, as a ratio: mean over the pairs of runs of one seed, split and "
-            f"device, with the least and the greatest. {crowding(together)}"
-        ).rstrip()
-    return Section(f"What each factor is worth: {judgement.contest.title}", grids=[Grid(columns, rows, caption)])
 
 
 def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> Section:
@@ -197,16 +153,15 @@ def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve:
         figure = draw_costs(labels, frame[metric].to_numpy(float), costs, metric, lower_is_better(metric))
         text = "Score against cost; on the dotted line nothing costs less and scores as well. Logarithmic axes."
         pictures.append(Picture(f"{prefix}costs", png(figure), text))
-    ranking = judgement.ranking
-    if ranking is not None and len(ranking.ranks) > 2:
-        shown = labels[:RANKED]
+    if len(labels) > 2:
+        shown = judgement.order[:RANKED]
         text = (
-            f"Mean ranks over {ranking.cases} cases, 1 is best. A bar joins what Nemenyi's test does not tell apart "
-            f"(critical difference {ranking.critical_difference:.3f} at 0.05). Friedman χ² {ranking.statistic:.2f}, "
-            f"p {p_value(ranking.p)} (Iman and Davenport's F). The method: Demšar, JMLR 7, 2006."
+            f"Mean {metric} of each composition. A bar joins what is not told apart, by the rule of the table above, "
+            "corrected for all pairs."
         )
-        text += f" The best {RANKED} of {len(labels)} are ranked." if len(labels) > RANKED else ""
-        pictures.append(Picture(f"{prefix}ranks", png(draw_critical_difference(shown, ranking)), text))
+        text += f" The best {RANKED} of {len(labels)} are drawn." if len(labels) > RANKED else ""
+        figure = draw_critical_difference(labels[:RANKED], judgement.means[shown], judgement.apart, metric)
+        pictures.append(Picture(f"{prefix}ranks", png(figure), text))
     return Section(f"Plots: {contest.title}", pictures=pictures)
 
 
@@ -251,9 +206,9 @@ def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) ->
             Cell(row["run_id"]),
             Cell(with_allowed(row["run_name"], row["data_allowed"])),
             Cell(row["seed"], float(row["seed"]) if row["seed"].isdigit() else None),
-            Cell(score(row[metric]), _known(row[metric])),
-            Cell(plain(row["epochs"], "{:.0f}"), _known(row["epochs"])),
-            Cell(duration(row["train_seconds"]), _known(row["train_seconds"])),
+            Cell(score(row[metric]), known(row[metric])),
+            Cell(plain(row["epochs"], "{:.0f}"), known(row["epochs"])),
+            Cell(duration(row["train_seconds"]), known(row["train_seconds"])),
             *[Cell(row[key]) for key in ("device", "precision", "git_commit", "split_digest", "data_digest")],
         ]
         for row in frame.to_dict("records")
@@ -268,30 +223,11 @@ def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) ->
     return Section("Runs", grids=grids, folded=True)
 
 
-_PAIR_COLUMNS = ["composition", "difference", "95% interval", "p", "win – tie – loss", "effect", "run pairs"]
-
-
-def _paired_cells(paired: Paired, p_holm: float) -> list[Cell]:
-    difference = paired.difference
-    return [
-        Cell(signed(difference.mean), _known(difference.mean), strong=difference.excludes_zero and p_holm < 0.05),
-        Cell(interval(difference), _known(difference.low)),
-        Cell(p_value(p_holm), _known(p_holm)),
-        Cell(f"{paired.wins} – {paired.ties} – {paired.losses}", paired.wins - paired.losses),
-        Cell(signed(paired.rank_biserial, 2), _known(paired.rank_biserial)),
-        Cell(str(paired.replicates), paired.replicates),
-    ]
-
-
 def _cost_cell(row: Mapping[str, Any]) -> Cell:
     if not row["reached_target"]:
         return Cell("not reached")
     text = f"{plain(row['epochs_to_target'], '{:.0f}')} epochs, {duration(row['seconds_to_target'])}"
     missed = row["runs"] - row["reached_target"]
     return Cell(
-        text + (f" ({row['reached_target']} of {row['runs']} runs)" if missed else ""), _known(row["seconds_to_target"])
+        text + (f" ({row['reached_target']} of {row['runs']} runs)" if missed else ""), known(row["seconds_to_target"])
     )
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -10,20 +10,18 @@ import pandas as pd
 
 from seglab.comparison.chapters import (
     composition_section,
-    effects_section,
-    pairs_section,
     pictures_section,
     plots_section,
     runs_section,
     scores_section,
 )
 from seglab.comparison.contests import check_chosen, make_contests
+from seglab.comparison.difference_chapters import effects_section, pairs_section
 from seglab.comparison.document import Document, Section, to_markdown
 from seglab.comparison.judgement import Judgement, judge
 from seglab.comparison.page import to_html
 from seglab.comparison.runs import Found, find_runs
 from seglab.comparison.settings import CompareSettings
-from seglab.comparison.statistics import Resampling
 from seglab.comparison.table import (
     choose_target,
     compositions_frame,
@@ -107,8 +105,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
     if settings.runs:
         check_chosen(contests, notes)
-    resampling = Resampling(settings.resamples)
-    judgements = [judge(contest, settings.metric, resampling) for contest in contests]
+    judgements = [judge(contest, settings.metric) for contest in contests]
     judgements.sort(key=lambda judgement: -len(judgement.contest.compositions))
     among = sum(len(judgement.contest.compositions) for judgement in judgements)
     drawn = settings.pictures if settings.pictures is not None else _DRAWN if among <= _DRAWN_AMONG else 0
@@ -120,7 +117,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     frames: list[list[pd.DataFrame]] = []
     for number, judgement in enumerate(judgements):
         prefix = f"{number}_" if len(judgements) > 1 else ""
-        made, tabled = _chapters(judgement, tables, settings, prefix, resampling, found.together)
+        made, tabled = _chapters(judgement, tables, settings, prefix, found.together)
         sections += made
         if drawn:
             sections.append(pictures_section(judgement, settings.metric, store, drawn, prefix, say))
@@ -174,17 +171,16 @@ def _chapters(
     tables: dict[str, CaseTable],
     settings: CompareSettings,
     prefix: str,
-    resampling: Resampling,
     together: int,
 ) -> tuple[list[Section], list[pd.DataFrame]]:
     metric = settings.metric
     curve = watched_curve([run for c in judgement.contest.compositions for run in c.runs], metric)
     target = choose_target(judgement, metric, settings.target)
     frame = compositions_frame(judgement, tables, metric, target)
-    scores = scores_frame(judgement, tables, metric, resampling)
+    scores = scores_frame(judgement, tables, metric)
     sections = [
         composition_section(judgement, frame, metric, curve, target, together),
-        pairs_section(judgement, metric, settings.unit, settings.resamples),
+        pairs_section(judgement, metric, settings.unit),
         effects_section(judgement, metric, together),
         scores_section(judgement, scores, metric, settings.unit),
         plots_section(judgement, frame, metric, curve, prefix),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seglab.comparison.definedness import blanks_count, settle
 from seglab.comparison.grouping import Composition, compose, gather
 from seglab.comparison.runs import Run
 from seglab.comparison.tables import CaseTable, locate
@@ -25,6 +26,8 @@ class Contest:
         cases: ids.
         units: for each case the number of its unit: itself, or its group.
         groups: how many groups the cases are of.
+        missed, false_alarms: of each composition, in how many classes of how many cases a run found nothing of what is
+            there, and something where nothing is; averaged over its runs.
     """
 
     title: str
@@ -34,32 +37,14 @@ class Contest:
     cases: list[str]
     units: np.ndarray
     groups: int
+    missed: np.ndarray
+    false_alarms: np.ndarray
 
     @property
     def repeated(self) -> str:
         """What the replicates of a composition are called: seeds, or splits where one seed trained on several."""
         seeds, splits = {seed for _, seed in self.replicates}, {split for split, _ in self.replicates}
         return "splits" if len(seeds) == 1 < len(splits) else "seeds"
-
-    def pair(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of two compositions with equal replicates in equal rows.
-
-        Runs of one seed on one split are paired. Compositions that share splits and no seed are paired in the order of
-        their seeds, for any pairing of exchangeable seeds is as good as another.
-        """
-        a, b = self.values[first], self.values[second]
-        has_a, has_b = np.isfinite(a).any(axis=1), np.isfinite(b).any(axis=1)
-        if (has_a & has_b).any():
-            return a, b
-        rows = [
-            pair
-            for split in dict.fromkeys(split for split, _ in self.replicates)
-            for pair in zip(self._rows(has_a, split), self._rows(has_b, split), strict=False)
-        ]
-        return a[[i for i, _ in rows]], b[[j for _, j in rows]]
-
-    def _rows(self, present: np.ndarray, split: str) -> list[int]:
-        return [row for row, (of, _) in enumerate(self.replicates) if of == split and present[row]]
 
     def run_means(self, composition: int) -> np.ndarray:
         """The mean over its cases of each run that has scores."""
@@ -87,11 +72,13 @@ def make_contests(
         )
     notes: list[str] = []
     usable = []
+    # a run that rightly predicts nothing has blanks alone, which count where another run has a score
+    decides = blanks_count(column) and any(np.isfinite(t.scores.get(column, [])).any() for t in tables.values())
     for run in runs:
         table = tables.get(run.id)
         if table is None:
             continue
-        if column not in table.scores or not np.isfinite(table.scores[column]).any():
+        if column not in table.scores or (not decides and not np.isfinite(table.scores[column]).any()):
             notes.append(f"{run.short} has no defined {metric} on any case and is left out.")
         else:
             usable.append(run)
@@ -157,6 +144,9 @@ def _contest(
     cases = sorted(group_of)
     column_of = {case: i for i, case in enumerate(cases)}
     values = np.full((len(compositions), len(replicates), len(cases)), np.nan)
+    present = np.zeros(values.shape, bool)
+    missed = np.zeros(values.shape, int)
+    alarms = np.zeros(values.shape, int)
     notes = []
     for g, composition in enumerate(compositions):
         newest: dict[int, Run] = {place[_split(run), run.seed]: run for run in composition.runs}
@@ -165,7 +155,11 @@ def _contest(
             notes.append(f"{composition.label}: {repeats} older run(s) of a seed that ran again are left out.")
         for row, run in newest.items():
             table = tables[run.id]
-            values[g, row, [column_of[case] for case in table.ids]] = table.scores[column]
+            there = [column_of[case] for case in table.ids]
+            values[g, row, there], present[g, row, there] = table.scores[column], True
+            missed[g, row, there], alarms[g, row, there] = table.one_sided(column)
+    values, decided = settle(column, values, present, missed > 0, [composition.label for composition in compositions])
+    notes += decided
     names = [group_of[case] for case in cases]
     groups = {name: i for i, name in enumerate(dict.fromkeys(names))}
     units = np.array([groups[name] for name in names]) if unit == "group" else np.arange(len(cases))
@@ -173,7 +167,9 @@ def _contest(
         Composition(c.label, list({place[_split(run), run.seed]: run for run in c.runs}.values()), c.parts)
         for c in compositions
     ]
-    return Contest(title, kept, values, replicates, cases, units, len(groups)), notes
+    of_runs = np.maximum(present.any(axis=2).sum(axis=1), 1)
+    failures = [counts.sum(axis=(1, 2)) / of_runs for counts in (missed, alarms)]
+    return Contest(title, kept, values, replicates, cases, units, len(groups), *failures), notes
 
 
 def _families(runs: Sequence[Run]) -> list[list[Run]]:

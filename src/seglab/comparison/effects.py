@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from seglab.comparison.contests import Contest
+from seglab.comparison.descriptives import Paired, case_means, describe_pair
 from seglab.comparison.runs import Run
-from seglab.comparison.statistics import Paired, Resampling, describe_differences, holm
+from seglab.statistics import compare_pair
 
 _ALL_PAIRS_UP_TO = 4
 _WITHOUT = "NoAugmentation"
@@ -41,9 +42,9 @@ class Effect:
         factor: such as `loss` or `augmentation`.
         level, reference: names of the levels.
         contexts: labels of the matched pairs, first and second.
-        paired: difference level − reference over seeds and cases, averaged over the contexts.
+        paired: difference level − reference over seeds and cases, averaged over the contexts; interval and p are
+            corrected for the number of levels.
         speed: how much faster it trains.
-        p_holm: its p, corrected for the comparisons within the factor.
     """
 
     factor: str
@@ -52,21 +53,19 @@ class Effect:
     contexts: list[tuple[str, str]]
     paired: Paired
     speed: Speed
-    p_holm: float = np.nan
 
 
-def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling) -> tuple[list[Effect], list[str]]:
+def marginal_effects(contest: Contest, means: np.ndarray) -> tuple[list[Effect], list[str]]:
     """Effects of every factor that varies, and notes on what has no matched pair.
 
-    For each seed and case the differences of the matched pairs are averaged, then resampled over seeds and cases. The
-    contexts are not resampled: the effect is that over these very ones. Up to four levels are all held against one
+    For each seed and case the scores of the matched pairs are averaged, and both averages compared as two methods are.
+    The contexts are no sample: the effect is that over these very ones. Up to four levels are all held against one
     another; of more each is held against the best, so that a row says what changing from it costs. Without augmentation
     is always the reference.
 
     Args:
         contest: the compositions with their scores.
         means: of each composition, the higher the better.
-        resampling: draws for the intervals.
     """
     effects: list[Effect] = []
     notes: list[str] = []
@@ -76,7 +75,7 @@ def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling
         found, matched = [], set()
         for reference, level in _level_pairs([c.parts[factor] for c in contest.compositions], means):
             pairs = _matched(contest, factor, level, reference)
-            paired = _average(contest, pairs, resampling)
+            paired = _average(contest, pairs, len({c.parts[factor] for c in contest.compositions}))
             if paired is None:
                 continue
             matched |= {i for pair in pairs for i in pair}
@@ -84,8 +83,7 @@ def marginal_effects(contest: Contest, means: np.ndarray, resampling: Resampling
             found.append(
                 Effect(factor, level, reference, labels, paired, _speed([(rates[i], rates[j]) for i, j in pairs]))
             )
-        corrected = holm([effect.paired.p for effect in found])
-        effects += [replace(effect, p_holm=float(p)) for effect, p in zip(found, corrected, strict=True)]
+        effects += found
         alone = len(contest.compositions) - len(matched)
         if not found:
             notes.append(
@@ -122,18 +120,19 @@ def _matched(contest: Contest, factor: str, level: str, reference: str) -> list[
     return [(i, others[around]) for i, (of, around) in enumerate(rest) if of == level and around in others]
 
 
-def _average(contest: Contest, pairs: Sequence[tuple[int, int]], resampling: Resampling) -> Paired | None:
-    """The differences of all pairs, averaged for each replicate and case over the pairs that have it."""
-    total = np.zeros(contest.values.shape[1:])
-    count = np.zeros_like(total)
-    for i, j in pairs:
-        first, second = contest.pair(i, j)
-        differences = first - second
-        defined = np.isfinite(differences)
-        total[: len(differences)] += np.where(defined, differences, 0)
-        count[: len(differences)] += defined
+def _average(contest: Contest, pairs: Sequence[tuple[int, int]], levels: int) -> Paired | None:
+    """Both levels averaged for each replicate and case over the contexts, each context less its own level of a case."""
+    sides = np.array([[contest.values[i], contest.values[j]] for i, j in pairs])
+    if not len(sides):
+        return None
+    level = np.array([case_means(np.concatenate(context)) for context in sides])[:, None, None]
+    defined = np.isfinite(sides)
     with np.errstate(invalid="ignore"):
-        return describe_differences([total / count], resampling, contest.units)[0]
+        first, second = np.where(defined, sides - level, 0).sum(axis=0) / defined.sum(axis=0)
+    if not (np.isfinite(first).any(axis=0) & np.isfinite(second).any(axis=0)).any():
+        return None
+    difference = compare_pair(first, second, methods=levels, groups=contest.units)
+    return describe_pair(first, second, difference, contest.units)
 
 
 def _speed(pairs: Sequence[tuple[Rates, Rates]]) -> Speed:

@@ -10,6 +10,7 @@ from seglab.comparison.runs import Run
 # What a composition is repeated over, and what cannot change a result.
 REPLICATES = ("seed", "data.fold", "data.split_seed")
 _NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
+_SAME_CODE = ("git_commit", "git_dirty", "precision")
 _NAMED = ("model", "loss", "optimizer")
 _BUILDER, _ENCODER = "model._target_", "model.encoder"
 # What is chosen; the rest may be settled by it, as the epochs that one budget allows each network.
@@ -36,6 +37,11 @@ class Composition:
     def allowed(self) -> str:
         """Findings of the data check that were allowed to pass in one of the runs; empty without any."""
         return ", ".join(sorted({run.tags.get("data_allowed", "") for run in self.runs} - {""}))
+
+    @property
+    def mixed(self) -> bool:
+        """Whether its runs are of more than one commit or number format, so that more than the seed differs."""
+        return any(len({run.tags.get(tag) for run in self.runs}) > 1 for tag in _SAME_CODE)
 
 
 def settings_of(run: Run) -> dict[str, str]:

@@ -1,27 +1,19 @@
-"""The verdict on each composition of a contest: the best, tied with it, or worse."""
+"""The verdict on each composition of a contest: the best, tied with it, worse, or undecided."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from seglab.comparison.contests import Contest
+from seglab.comparison.descriptives import Paired, describe_pair
 from seglab.comparison.effects import Effect, marginal_effects
-from seglab.comparison.statistics import (
-    ALPHA,
-    Paired,
-    Ranking,
-    Resampling,
-    compare_paired,
-    holm,
-    rank_methods,
-    unit_means,
-)
+from seglab.comparison.grouping import Composition
 from seglab.comparison.tables import lower_is_better
+from seglab.statistics import Power, power, rank_methods, told_apart
+from seglab.statistics.ranking import Verdict as Place
 
-Place = Literal["best", "tied", "worse", "not paired"]
 RANKED = 20  # more names than this no diagram can hold
 
 
@@ -30,14 +22,12 @@ class Verdict:
     """One composition against the best.
 
     Attributes:
-        place: see `judge`.
-        paired: best's score taken from this one's; None for the best itself and for what cannot be paired.
-        p_holm: the test's p, corrected for all compositions of the contest.
+        place: of `seglab.statistics.rank_methods`.
+        paired: this one's score less the best's; None for the best itself and without a case in common.
     """
 
     place: Place
     paired: Paired | None
-    p_holm: float
 
 
 @dataclass(frozen=True)
@@ -47,11 +37,12 @@ class Judgement:
     Attributes:
         contest: what was judged.
         order: numbers of the compositions, the best first.
-        means: of the runs' means, for each composition.
+        means: for each composition, as if all had scored the same cases.
         sds: standard deviation over the runs; NaN with one run.
         verdicts: for each composition.
         effects: of the factors.
-        ranking: mean ranks of the first `RANKED` of `order`; None with fewer than two compositions or cases in common.
+        apart: which of the first `RANKED` of `order` differ, `(ranked, ranked)`.
+        power: what the study could have found.
         notes: what a reader must know.
     """
 
@@ -61,82 +52,71 @@ class Judgement:
     sds: np.ndarray
     verdicts: list[Verdict]
     effects: list[Effect]
-    ranking: Ranking | None
+    apart: np.ndarray
+    power: Power
     notes: list[str]
 
 
-def judge(contest: Contest, metric: str, resampling: Resampling) -> Judgement:
-    """Hold every composition against the one with the best mean.
-
-    A composition is worse when Wilcoxon's test, corrected by Holm for all that are held against the best, has p < 0.05
-    and the interval of the difference lies below 0 (above, where less is better): the test knows the cases only, the
-    interval the seeds too. Otherwise it is tied with the best.
-    """
-    sign = -1.0 if lower_is_better(metric) else 1.0
+def judge(contest: Contest, metric: str) -> Judgement:
+    """Rank the compositions by `seglab.statistics.rank_methods`, which alone says what is worse than the best."""
+    higher = not lower_is_better(metric)
+    ranking = rank_methods(contest.values, higher, groups=contest.units)
     runs = [contest.run_means(i) for i in range(len(contest.compositions))]
-    means = np.array([scores.mean() for scores in runs])
     sds = np.array([scores.std(ddof=1) if len(scores) > 1 else np.nan for scores in runs])
-    order = np.argsort(-sign * means, kind="stable").tolist()
-    best = order[0]
-    compared = compare_paired([contest.pair(i, best) for i in range(len(means))], resampling, contest.units)
-    compared[best] = None
-    corrected = holm([np.nan if paired is None else paired.p for paired in compared])
-    verdicts = []
-    for i, (paired, p) in enumerate(zip(compared, corrected, strict=True)):
-        place: Place = "best" if i == best else "not paired"
-        if paired is not None:
-            worse = p < ALPHA and paired.difference.excludes_zero and sign * paired.difference.mean < 0
-            place = "worse" if worse else "tied"
-        verdicts.append(Verdict(place, paired, float(p)))
-    effects, notes = marginal_effects(contest, sign * means, resampling)
+    best = contest.values[ranking.best]
+    verdicts = [
+        Verdict(
+            standing.verdict,
+            describe_pair(values, best, standing, contest.units)
+            if standing.verdict != "best" and standing.cases
+            else None,
+        )
+        for values, standing in zip(contest.values, ranking, strict=True)
+    ]
+    effects, notes = marginal_effects(contest, ranking.means if higher else -ranking.means)
+    tied = sum(verdict.place in ("best", "tied") for verdict in verdicts)
+    assert ranking.parts is not None  # a contest has a score
+    found = power(ranking.parts, len(ranking.order), tied)
     return Judgement(
         contest,
-        order,
-        means,
+        list(ranking.order),
+        ranking.means,
         sds,
         verdicts,
         effects,
-        _ranking(contest, order[:RANKED], sign > 0),
-        [*_remarks(contest, verdicts, len(runs[best])), *notes],
+        told_apart(contest.values, ranking.order[:RANKED], groups=contest.units),
+        found,
+        [*_remarks(contest, verdicts), *_reach(contest, found, tied), *notes],
     )
 
 
-def _ranking(contest: Contest, order: list[int], higher_is_better: bool) -> Ranking | None:
-    """Ranks over the units that every composition has scored."""
-    values = contest.values[order]
-    common = np.isfinite(values).any(axis=1).all(axis=0)
-    if len(order) < 2 or not common.any():
-        return None
-    scores = np.stack([unit_means(composition[:, common], contest.units[common]) for composition in values], axis=1)
-    return rank_methods(scores, higher_is_better) if len(scores) > 1 else None
-
-
-def _remarks(contest: Contest, verdicts: list[Verdict], replicates: int) -> list[str]:
+def _remarks(contest: Contest, verdicts: list[Verdict]) -> list[str]:
     notes = []
-    paired = [verdict.paired for verdict in verdicts if verdict.paired is not None]
-    units = len(np.unique(contest.units))
     if len(contest.compositions) == 1:
         notes.append("One composition: there is nothing to compare it with.")
-    if paired and min(p.replicates for p in paired) == 1:
+    paired = [verdict.paired for verdict in verdicts if verdict.paired is not None]
+    if any(found.difference.networks_only for found in paired):
         notes.append(
-            "Some compositions have one pair of runs: their interval holds for these trained networks, and says "
-            "nothing of other seeds. Train with seed=0,1,2 or more."
+            "Some compositions have one run. What is said of them is about these trained networks alone: another seed "
+            "may turn it round, so none is called worse. Train each with seed=0,1,2 or more."
         )
-    if replicates > 1 and paired and max(p.replicates for p in paired) < 3:
-        notes.append(f"With two {contest.repeated} the spread over {contest.repeated} is hardly known.")
-    fewest = min((p.units for p in paired), default=0)
-    if paired and 2 * 0.5**fewest * len(paired) >= ALPHA:
-        comparisons = "1 comparison" if len(paired) == 1 else f"{len(paired)} comparisons"
+    elif paired and min(found.replicates for found in paired) == 2:
         notes.append(
-            f"With {fewest} cases and {comparisons} no difference can reach p < {ALPHA}, however large: "
-            "what is tied here is not known to be equal."
+            f"With two {contest.repeated} the spread over {contest.repeated} is hardly known, so only large "
+            "differences are found."
         )
-    undefined = max((p.undefined for p in paired), default=0)
-    if undefined:
-        notes.append(f"Cases without a score on one side are left out of a pair: up to {undefined}.")
-    unpaired = [c.label for c, v in zip(contest.compositions, verdicts, strict=True) if v.place == "not paired"]
+    unpaired = [
+        c.label for c, v in zip(contest.compositions, verdicts, strict=True) if v.place != "best" and v.paired is None
+    ]
     if unpaired:
-        notes.append(f"No case in common with the best, so not paired: {', '.join(unpaired)}.")
+        notes.append(f"No case in common with the best, so undecided: {', '.join(unpaired)}.")
+    mixed = [composition.label for composition in contest.compositions if composition.mixed]
+    if mixed:
+        notes.append(
+            f"‡ The runs of {', '.join(mixed[:5])}{' and others' if len(mixed) > 5 else ''} are of different code or "
+            "number formats: what that changes counts here as luck of the seed."
+        )
+    units = len(np.unique(contest.units))
     if contest.groups == 1 < len(contest.cases):
         notes.append(
             f"The {len(contest.cases)} cases are of one group, and cases of a group are alike: what is found here "
@@ -148,3 +128,29 @@ def _remarks(contest: Contest, verdicts: list[Verdict], replicates: int) -> list
             "unit=group draws whole groups, and gives wider intervals."
         )
     return notes
+
+
+def _reach(contest: Contest, found: Power, tied: int) -> list[str]:
+    """How small a difference the study finds, and what luck the best mean holds."""
+    if np.isnan(found.detectable):
+        return []
+    unit = "groups" if len(np.unique(contest.units)) < len(contest.cases) else "cases"
+    ways = [f"{found.seeds} {contest.repeated} of each"] if found.seeds else []
+    ways += [f"{found.cases} test {unit}"] if found.cases else []
+    more = (
+        f"Half of that would be found with {' or with '.join(ways)}."
+        if ways
+        else f"Neither more {contest.repeated} nor more test {unit} alone would find half of that."
+    )
+    notes = [f"The smallest difference that this study finds in four of five cases is {found.detectable:.3f}. {more}"]
+    if tied > 1:
+        notes.append(
+            f"The best mean is the highest of {tied} that are not told apart. Were they all equal, it would be about "
+            f"{found.luck:.3f} too good by luck."
+        )
+    return notes
+
+
+def mark(composition: Composition) -> str:
+    """The composition's label, with a sign where its runs are of different code or number formats."""
+    return composition.label + (" ‡" if composition.mixed else "")

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from seglab.comparison.descriptives import SAME
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
-from seglab.comparison.statistics import SAME
 from seglab.comparison.tables import lower_is_better
 from seglab.errors import SeglabError
 from seglab.evaluation.cases import labelled, pick_cases

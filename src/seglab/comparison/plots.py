@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from seglab.comparison.runs import Run
-from seglab.comparison.statistics import Ranking
 from seglab.comparison.tables import locate
 from seglab.evaluation.figures import FAINT, INK
 
@@ -144,53 +143,62 @@ def pareto_front(cost: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return np.array(front, int)
 
 
-def draw_critical_difference(labels: Sequence[str], ranking: Ranking) -> Figure:
-    """Mean ranks on a line, the best on the left, a bar over those that lie within the critical difference.
+def draw_critical_difference(labels: Sequence[str], means: np.ndarray, apart: np.ndarray, metric: str) -> Figure:
+    """Means on a line, the best on the left, a bar over those that are not told apart.
 
-    As in Demšar, JMLR 7 (2006), figure 1, which is about classifiers over data sets; here methods over cases.
+    The layout is that of Demšar, JMLR 7 (2006), figure 1, which shows ranks.
+
+    Args:
+        labels: of the compositions, the best first.
+        means: of each, in that order.
+        apart: which two differ.
+        metric: for the axis.
     """
-    order = np.argsort(ranking.ranks, kind="stable")
-    ranks = ranking.ranks[order]
-    count = len(order)
-    groups = indistinct_groups(ranks, ranking.critical_difference)
+    count = len(means)
+    groups = indistinct_groups(apart)
+    span = max(abs(float(means[-1] - means[0])), 1e-3)
+    places = (means - means[0]) / (means[-1] - means[0]) if means[-1] != means[0] else np.zeros(count)
     half = (count + 1) // 2
     step, top = 0.32, 0.3 + 0.16 * len(groups)
     depth = top + step * half + 0.1
     figure = _figure(11, max(1.9, 1.0 + 1.15 * depth))
     axes = figure.subplots()
-    margin = 0.62 * (count - 1) + 0.6
-    axes.set_xlim(1 - margin, count + margin)
-    axes.set_ylim(-depth, 0.85)
+    margin = 0.7
+    axes.set_xlim(-margin, 1 + margin)
+    axes.set_ylim(-depth, 0.7)
     axes.axis("off")
-    axes.plot([1, count], [0, 0], color=INK, lw=1.4)
-    for tick in range(1, count + 1):
+    axes.plot([0, 1], [0, 0], color=INK, lw=1.4)
+    for tick in np.linspace(0, 1, 6):
         axes.plot([tick, tick], [0, 0.09], color=INK, lw=1.2)
-        axes.text(tick, 0.14, str(tick), ha="center", va="bottom", fontsize=9, color=INK)
-    width = min(ranking.critical_difference, count - 1)
-    axes.plot([1, 1 + width], [0.55, 0.55], color=INK, lw=1.4)
-    for end in (1, 1 + width):
-        axes.plot([end, end], [0.5, 0.6], color=INK, lw=1.4)
-    axes.text(1, 0.64, f"critical difference {ranking.critical_difference:.2f}", fontsize=9, color=INK, va="bottom")
+        value = means[0] + tick * np.sign(means[-1] - means[0]) * span
+        axes.text(tick, 0.14, f"{value:.3f}", ha="center", va="bottom", fontsize=9, color=INK)
+    axes.text(0.5, 0.44, named(metric), ha="center", va="bottom", fontsize=9, color=INK)
     for level, (first, last) in enumerate(groups):
         height = -0.16 - 0.16 * level
-        axes.plot([ranks[first] - 0.03, ranks[last] + 0.03], [height, height], color="#d55e00", lw=4.5)
-    for place, (number, rank) in enumerate(zip(order, ranks, strict=True)):
-        left = place < half
-        height = -top - step * (place if left else count - 1 - place)
-        end = 1 - 0.12 if left else count + 0.12
-        axes.plot([rank, rank, end], [0, height, height], color="#5d6d7e", lw=0.9, zorder=1)
-        label = f"{labels[number]}  ({rank:.2f})"
+        axes.plot([places[first] - 0.008, places[last] + 0.008], [height, height], color="#d55e00", lw=4.5)
+    for number, (label, place, mean) in enumerate(zip(labels, places, means, strict=True)):
+        left = number < half
+        height = -top - step * (number if left else count - 1 - number)
+        end = -0.03 if left else 1.03
+        axes.plot([place, place, end], [0, height, height], color="#5d6d7e", lw=0.9, zorder=1)
         axes.text(
-            end + (-0.06 if left else 0.06), height, label, ha="right" if left else "left", va="center", fontsize=8.5
+            end + (-0.01 if left else 0.01),
+            height,
+            f"{label}  ({mean:.3f})",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8.5,
         )
     return figure
 
 
-def indistinct_groups(ranks: np.ndarray, critical_difference: float) -> list[tuple[int, int]]:
-    """First and last of each longest row of sorted ranks that spans less than the critical difference."""
+def indistinct_groups(apart: np.ndarray) -> list[tuple[int, int]]:
+    """First and last of each longest row of neighbours of which no two are told apart."""
     groups: list[tuple[int, int]] = []
-    for first in range(len(ranks)):
-        last = int(np.flatnonzero(ranks - ranks[first] < critical_difference)[-1])
+    for first in range(len(apart)):
+        last = first
+        while last + 1 < len(apart) and not apart[first : last + 1, last + 1].any():
+            last += 1
         if last > first and (not groups or last > groups[-1][1]):
             groups.append((first, last))
     return groups

@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from seglab.comparison.compare import Comparison, compare, open_runs, write
-from seglab.comparison.judgement import Judgement
+from seglab.comparison.descriptives import Paired
+from seglab.comparison.judgement import Judgement, mark
 from seglab.comparison.settings import CompareSettings
-from seglab.comparison.statistics import Paired
 from seglab.comparison.wording import crowding, interval, p_value, signed, summary, times, with_allowed, with_sd
 from seglab.errors import TrackingError
 from seglab.tracking.append import add_files
@@ -23,7 +23,7 @@ from seglab.tracking.store import Store
 ARTIFACTS = "comparison"
 _ROWS = 25
 _WIDTH = 140  # of what goes to a file
-_STYLES = {"best": "bold green", "tied": "", "worse": "dim", "not paired": "dim"}
+_STYLES = {"best": "bold green", "tied": "", "worse": "dim", "undecided": "yellow"}
 
 
 def run_comparison(settings: CompareSettings, directory: Path, console: Console | None = None) -> Comparison:
@@ -69,11 +69,11 @@ def _compositions(judgement: Judgement, metric: str) -> Table:
     for i in judgement.order[:_ROWS]:
         verdict, composition = judgement.verdicts[i], judgement.contest.compositions[i]
         table.add_row(
-            escape(with_allowed(composition.label, composition.allowed)),
+            escape(with_allowed(mark(composition), composition.allowed)),
             verdict.place,
             with_sd(judgement.means[i], judgement.sds[i]),
             str(len(composition.runs)),
-            *_difference(verdict.paired, verdict.p_holm),
+            *_difference(verdict.paired),
             style=_STYLES[verdict.place],
         )
     if len(judgement.order) > _ROWS:
@@ -87,7 +87,7 @@ def _effects(judgement: Judgement, metric: str) -> Table:
     for effect in judgement.effects[:_ROWS]:
         change = escape(f"{effect.level} instead of {effect.reference}")
         pairs = str(len(effect.contexts))
-        found = _difference(effect.paired, effect.p_holm)
+        found = _difference(effect.paired)
         table.add_row(escape(effect.factor), change, pairs, *found, times(effect.speed))
     return table
 
@@ -99,10 +99,10 @@ def _empty(*columns: str) -> Table:
     return table
 
 
-def _difference(paired: Paired | None, p_holm: float) -> tuple[str, str]:
+def _difference(paired: Paired | None) -> tuple[str, str]:
     if paired is None:
         return "", ""
-    return f"{signed(paired.difference.mean)} {escape(interval(paired.difference))}", p_value(p_holm)
+    return f"{signed(paired.difference.difference)} {escape(interval(paired.difference))}", p_value(paired.difference.p)
 
 
 def _attach(store: Store, parent: str, folder: Path) -> str:

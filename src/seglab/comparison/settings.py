@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from seglab.constraints import NonNegativeInt
 from seglab.errors import ConfigError, nearest
@@ -23,7 +23,6 @@ class CompareSettings(Section):
     metric: str = "test_dice"
     target: float | None = None
     unit: Literal["case", "group"] = "case"
-    resamples: Annotated[int, Field(ge=100)] = 10_000
     pictures: NonNegativeInt | None = None
     out: str | None = None
     tracking_uri: str | None = None

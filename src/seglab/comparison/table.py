@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglab.comparison.descriptives import Paired
 from seglab.comparison.effects import Effect
 from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
-from seglab.comparison.statistics import Paired, Resampling, unit_means
-from seglab.comparison.tables import CaseTable, Score, locate
+from seglab.comparison.tables import CaseTable, Score, locate, unit_range
+from seglab.statistics import mean_interval
 
 TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
 
@@ -82,25 +83,22 @@ def compositions_frame(
         row |= {name: _mean([fact[name] for fact in facts]) for name in facts[0]}
         row["reached_target"] = sum(not np.isnan(fact["epochs_to_target"]) for fact in facts)
         if verdict.paired is not None:
-            row |= paired_columns(verdict.paired, verdict.p_holm)
-        row["data_allowed"] = composition.allowed
+            row |= paired_columns(verdict.paired)
+        row |= {"missed": contest.missed[i], "false_alarms": contest.false_alarms[i]}
+        row |= {"mixed_code": composition.mixed, "data_allowed": composition.allowed}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def scores_frame(
-    judgement: Judgement, tables: Mapping[str, CaseTable], metric: str, resampling: Resampling
-) -> pd.DataFrame:
+def scores_frame(judgement: Judgement, tables: Mapping[str, CaseTable], metric: str) -> pd.DataFrame:
     """One row a composition and score, the best composition first: the score that decides, then that of each class.
 
     Columns: `data`, `composition`, `score`, `cases` (that have it), `mean` over them, each the mean of the runs that
-    scored it, and `low` and `high`, the 95% bootstrap interval over cases or groups. Folds come together so to one
-    score of all that were held out.
+    scored it, and `low` and `high`, the 95% interval over cases or groups and, with several, over the runs.
     """
     contest, place = judgement.contest, {case: i for i, case in enumerate(judgement.contest.cases)}
     score = locate(metric)
     rows: list[dict[str, Any]] = []
-    values = []
     for i in judgement.order:
         found = [tables[run.id] for run in contest.compositions[i].runs]
         for name in dict.fromkeys([score.column, *class_columns(found, score)]):
@@ -108,20 +106,21 @@ def scores_frame(
             for row, table in zip(scored, found, strict=True):
                 if name in table.scores:
                     row[[place[case] for case in table.ids]] = table.scores[name]
-            kept = np.isfinite(scored).any(axis=0)
-            values.append(np.full(len(place), np.nan))
-            values[-1][kept] = unit_means(scored)
-            label = contest.compositions[i].label
+            if name == score.column:
+                scored = contest.values[i]
+            mean, low, high = mean_interval(scored, contest.units, unit_range(name))
             rows.append(
-                {"data": contest.title, "composition": label, "score": score.prefix + name, "cases": int(kept.sum())}
+                {
+                    "data": contest.title,
+                    "composition": contest.compositions[i].label,
+                    "score": score.prefix + name,
+                    "cases": int(np.isfinite(scored).any(axis=0).sum()),
+                    "mean": mean,
+                    "low": low,
+                    "high": high,
+                }
             )
-    intervals = resampling.intervals([of_cases[None] for of_cases in values], contest.units)
-    return pd.DataFrame(
-        [
-            {**row, "mean": interval.mean, "low": interval.low, "high": interval.high}
-            for row, interval in zip(rows, intervals, strict=True)
-        ]
-    )
+    return pd.DataFrame(rows)
 
 
 def class_columns(tables: list[CaseTable], score: Score) -> list[str]:
@@ -140,20 +139,19 @@ def class_means(tables: list[CaseTable], score: Score) -> dict[str, float]:
     return found
 
 
-def paired_columns(paired: Paired, p_holm: float) -> dict[str, float]:
+def paired_columns(paired: Paired) -> dict[str, float]:
     """The statistics of a pair under the names that the CSV files use."""
     return {
-        "difference": paired.difference.mean,
+        "difference": paired.difference.difference,
         "difference_low": paired.difference.low,
         "difference_high": paired.difference.high,
-        "wilcoxon_p": paired.p,
-        "holm_p": p_holm,
+        "p": paired.difference.p,
         "wins": paired.wins,
         "ties": paired.ties,
         "losses": paired.losses,
         "rank_biserial": paired.rank_biserial,
         "units": paired.units,
-        "seed_pairs": paired.replicates,
+        "runs_of_each": paired.replicates,
     }
 
 
@@ -166,7 +164,7 @@ def effects_frame(title: str, effects: list[Effect]) -> pd.DataFrame:
             "level": effect.level,
             "instead_of": effect.reference,
             "matched_pairs": len(effect.contexts),
-            **paired_columns(effect.paired, effect.p_holm),
+            **paired_columns(effect.paired),
             "speed_ratio": effect.speed.ratio,
             "speed_low": effect.speed.low,
             "speed_high": effect.speed.high,

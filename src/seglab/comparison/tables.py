@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +80,12 @@ def lower_is_better(metric: str) -> bool:
     return locate(metric).column.partition("/")[0] in _LOWER_IS_BETTER
 
 
+def unit_range(column: str) -> tuple[float, float] | None:
+    """Least and greatest value of a score that is a share; None for distances and the like."""
+    kind = column.partition("/")[0]
+    return None if kind in _LOWER_IS_BETTER or kind == _SIGNED else (0.0, 1.0)
+
+
 @dataclass(frozen=True)
 class CaseTable:
     """Scores of the test cases of one run.
@@ -88,11 +94,32 @@ class CaseTable:
         ids: of the cases.
         groups: the group of each.
         scores: by the column's name, NaN where the case has none; of the volume error its size; counts are none.
+        true, predicted: by class, how many pixels truth and prediction hold; empty for a table without them.
     """
 
     ids: list[str]
     groups: list[str]
     scores: Mapping[str, np.ndarray]
+    true: Mapping[str, np.ndarray] = field(default_factory=dict)
+    predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def one_sided(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """In how many classes of a score truth alone holds something (missed) and prediction alone (false alarm).
+
+        Args:
+            column: the score; of a mean over classes each of them counts.
+
+        Returns:
+            Two arrays, one number a case; zeros where the table has no counts.
+        """
+        of = column.partition("/")[2]
+        names = [name for name in self.true if name in self.predicted and of in ("", name)]
+        missed, alarms = np.zeros(len(self.ids), int), np.zeros(len(self.ids), int)
+        for name in names:
+            there, found = self.true[name] > 0, self.predicted[name] > 0
+            missed += there & ~found
+            alarms += found & ~there
+        return missed, alarms
 
 
 def read_tables(store: Store, runs: Sequence[Run], file: str) -> tuple[dict[str, CaseTable], dict[str, str]]:
@@ -129,10 +156,13 @@ def read_table(path: Path) -> CaseTable:
     ids = columns.pop("id").to_pylist()
     groups = columns.pop("group").to_pylist() if "group" in columns else ids
     scores: dict[str, np.ndarray] = {}
+    counts: dict[str, dict[str, np.ndarray]] = {count: {} for count in ("true", "predicted")}
     for name, column in columns.items():
         kind, slash, of = name.partition("/")
         number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
-        if number and kind not in _COUNTS:
+        if number and kind in counts and slash:
+            counts[kind][of] = column.cast(pa.float64()).to_numpy()
+        elif number and kind not in _COUNTS:
             values = column.cast(pa.float64()).to_numpy()
             scores |= {f"{_SIZE}{slash}{of}": np.abs(values)} if kind == _SIGNED else {name: values}
-    return CaseTable(ids, groups, scores)
+    return CaseTable(ids, groups, scores, counts["true"], counts["predicted"])

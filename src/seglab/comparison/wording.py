@@ -8,7 +8,7 @@ import numpy as np
 
 from seglab.comparison.effects import Speed
 from seglab.comparison.judgement import Judgement
-from seglab.comparison.statistics import Interval
+from seglab.statistics import Difference
 
 
 def summary(judgement: Judgement, metric: str) -> str:
@@ -18,12 +18,17 @@ def summary(judgement: Judgement, metric: str) -> str:
     mean = with_sd(judgement.means[judgement.order[0]], judgement.sds[judgement.order[0]])
     tied = [contest.compositions[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
     worse = sum(verdict.place == "worse" for verdict in judgement.verdicts)
+    open_ = sum(verdict.place == "undecided" for verdict in judgement.verdicts)
     if len(contest.compositions) == 1:
         return f"{best}: {metric} {mean} over {len(contest.compositions[0].runs)} runs."
     said = f"{best} has the best {metric}, {mean}."
     if tied:
         listed = ", ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
         said += f" Not shown to be worse: {listed}."
+    if open_:
+        said += (
+            f" Undecided, for want of seeds or cases: {'one composition' if open_ == 1 else f'{open_} compositions'}."
+        )
     if worse:
         said += f" {worse} composition{'s are' if worse > 1 else ' is'} significantly worse."
     return said
@@ -77,12 +82,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def known(value: float) -> float | None:
+    """The value to sort a table by; None for what is not known."""
+    return None if np.isnan(value) else float(value)
+
+
 def plain(value: float, form: str) -> str:
     """The value in this form; a dash for what is not known."""
     return "–" if np.isnan(value) else form.format(value)
 
 
-def interval(found: Interval) -> str:
+def interval(found: Difference) -> str:
     """Both ends with their signs."""
     return "–" if np.isnan(found.low) else f"[{signed(found.low)}, {signed(found.high)}]"
 

@@ -13,11 +13,8 @@ from rich.table import Table
 
 from seglab.confusion import dice_iou, macro
 from seglab.evaluation.shapes import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
+from seglab.statistics import mean_interval
 from seglab.task import Task
-
-RESAMPLES = 10_000
-LEVEL = 0.95
-COUNTS_AT_ONCE = 4_000_000  # bounds the memory of the bootstrap to some ten megabytes
 
 
 def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
@@ -35,7 +32,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
     second is what road scenes call mIoU.
     `iou_frequency_weighted`: from that matrix too, each scored class weighted with its share of their true pixels (Long
     et al., Fully convolutional networks for semantic segmentation, 2015).
-    `dice_ci_low`, `dice_ci_high`: see `bootstrap_interval`.
+    `dice_ci_low`, `dice_ci_high`: see `case_intervals`.
     `cases`, `cases_undefined`: how many cases, and how many of them have no Dice.
     `…_with_<class>` of `dice`, `iou`, `dice_dataset` and `iou_dataset`: the same means with an unscored class that is
     no background (id 0), such as void, counted as one more class.
@@ -46,7 +43,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
         task: names of the classes, and which are scored.
     """
     per_class = dict(zip(("dice", "iou"), dice_iou(confusion), strict=True))
-    low, high = bootstrap_interval(cases[["dice"]].to_numpy(float))[0]
+    low, high = case_intervals(cases[["dice"]].to_numpy(float))[0]
     metrics = {
         "dice": _mean(cases["dice"]),
         "iou": _mean(cases["iou"]),
@@ -100,37 +97,18 @@ def _frequency_weighted(confusion: np.ndarray, iou: np.ndarray, task: Task) -> f
     return float((weight * np.nan_to_num(iou[scored])).sum() / weight.sum()) if weight.sum() else np.nan
 
 
-def bootstrap_interval(values: np.ndarray, *, resamples: int = RESAMPLES) -> np.ndarray:
-    """Percentile intervals at 95% of the means of several scores over cases (Efron 1979).
+def case_intervals(values: np.ndarray) -> np.ndarray:
+    """Intervals at 95% of the means of several scores over cases (`seglab.statistics.mean_interval`); NaN is left out.
 
-    The cases are drawn anew with replacement, the same draw for every score; NaN is left out of each mean.
+    They say where the mean of this trained model would lie over other cases, and nothing of other seeds.
 
     Args:
-        values: `(cases, scores)`.
-        resamples: number of draws.
+        values: `(cases, scores)`, each from 0 to 1.
 
     Returns:
         `(scores, 2)`: lower and upper end; NaN where fewer than two cases have the score: one says nothing of a spread.
     """
-    count = len(values)
-    intervals = np.full((values.shape[1], 2), np.nan)
-    defined = np.isfinite(values)
-    enough = defined.sum(axis=0) >= 2
-    if not enough.any():
-        return intervals
-    filled = np.where(defined, values, 0)
-    rng = np.random.default_rng(0)
-    means = []
-    while resamples > 0:
-        rows = min(resamples, max(1, COUNTS_AT_ONCE // count))
-        drawn = rng.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(float)
-        with np.errstate(invalid="ignore"):  # a draw in which nothing is defined is NaN and left out below
-            means.append((times @ filled) / (times @ defined))
-        resamples -= rows
-    tail = 50 * (1 - LEVEL)
-    intervals[enough] = np.nanpercentile(np.concatenate(means)[:, enough], (tail, 100 - tail), axis=0).T
-    return intervals
+    return np.array([mean_interval(scores[None], bounds=(0.0, 1.0))[1:] for scores in values.T])
 
 
 def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title: str = "") -> Table:
@@ -144,7 +122,7 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
     """
     unit = "pixels" if task.rank == 2 else "voxels"
     undefined = int(cases["dice"].isna().sum())
-    caption = f"mean over {len(cases)} case{'s' * (len(cases) != 1)}, [95% bootstrap interval]"
+    caption = f"mean over {len(cases)} case{'s' * (len(cases) != 1)}, [95% interval]"
     if undefined:
         caption += f"; {undefined} without foreground left out"
     table = Table(title=escape(title) or None, caption=escape(caption), box=SIMPLE_HEAD, pad_edge=False)
@@ -155,7 +133,7 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
     table.add_column(f"true {unit}", justify="right", no_wrap=True)
     columns = [f"{score}/{name}" for name in task.class_names for score in ("dice", "iou")] + ["dice", "iou"]
     values = cases[columns].to_numpy(float)
-    intervals = dict(zip(columns, bootstrap_interval(values), strict=True))
+    intervals = dict(zip(columns, case_intervals(values), strict=True))
     for k, name in enumerate(task.class_names):
         cells = _cells(cases, intervals, f"dice/{name}", f"iou/{name}")
         table.add_row(escape(name), *cells, f"{confusion[k].sum():,}", style="dim" if k in task.unscored else None)

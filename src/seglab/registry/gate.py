@@ -13,10 +13,11 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from seglab.command import CONF
-from seglab.comparison.statistics import Paired, Resampling, compare_paired
+from seglab.comparison.definedness import settle
 from seglab.comparison.tables import CaseTable, judged, locate
 from seglab.errors import ConfigError, nearest
 from seglab.schema import Section
+from seglab.statistics import Difference, compare_pair
 
 FINDINGS_TAG = "data_allowed"
 _SAME = {"data_digest": "other data", "split_digest": "another split"}
@@ -118,9 +119,11 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
 def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[Check]:
     """Hold a run against every rule.
 
-    "Not worse than the champion" means: over the cases that both scored, the 95% bootstrap interval of the mean
-    difference (contender − champion) does not lie wholly on the bad side of 0: below it where higher is better, above
-    it where lower is. Runs on other data or other splits cannot be paired, which fails.
+    "Not worse than the champion" means: over their common cases the 95% interval of the mean difference (contender −
+    champion) does not lie wholly on the bad side of 0: below it where higher is better, above it where lower is. It is
+    about these two trained networks and the cases, not about other seeds of theirs. A case that one of them left blank
+    is decided by `seglab.comparison.definedness.settle`. Runs on other data or other splits cannot be paired, and a
+    score that is defined on other cases in one of them is no criterion: both fail.
 
     Args:
         gate: the rules.
@@ -155,15 +158,18 @@ def _against(rule: Rule, contender: Contender, champion: Contender) -> Check:
     lacking = [who for who, run in (("the run", contender), ("the champion", champion)) if file not in run.cases]
     if lacking:
         return Check(words, f"{' and '.join(lacking)} without a table {file}", False)
-    paired = _paired(column, contender.cases[file], champion.cases[file])
-    if paired is None:
+    try:
+        gap = _difference(column, contender.cases[file], champion.cases[file])
+    except ConfigError as error:
+        return Check(words, f"{error.what}: {error.found}", False)
+    if gap is None:
         return Check(words, f"no case with a {column} of both", False)
-    gap = paired.difference
-    told = f"{gap.mean:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] over {paired.units} cases"
+    told = f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] over {gap.cases} cases"
     return Check(words, told, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
 
 
-def _paired(column: str, one: CaseTable, other: CaseTable) -> Paired | None:
+def _difference(column: str, one: CaseTable, other: CaseTable) -> Difference | None:
+    """Contender less champion over the cases of both; None without any."""
     if column not in one.scores or column not in other.scores:
         return None
     place = {case_id: row for row, case_id in enumerate(other.ids)}
@@ -171,5 +177,8 @@ def _paired(column: str, one: CaseTable, other: CaseTable) -> Paired | None:
     if not common:
         return None
     mine, theirs = np.array(common).T
-    pair = one.scores[column][None, mine], other.scores[column][None, theirs]
-    return compare_paired([pair], Resampling())[0]
+    values = np.array([one.scores[column][mine], other.scores[column][theirs]])[:, None]
+    missed = np.array([one.one_sided(column)[0][mine], other.one_sided(column)[0][theirs]])[:, None] > 0
+    decided, _ = settle(column, values, np.ones(values.shape, bool), missed, ["the run", "the champion"])
+    found = compare_pair(*decided)
+    return found if found.cases else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from seglab.evaluation.aggregate import bootstrap_interval
+from seglab.evaluation.aggregate import case_intervals
 from seglab.inference.bundle import Bundle
 from seglab.registry.gate import FINDINGS_TAG, Check
 
@@ -81,7 +81,7 @@ def model_card(
         "then promote again with `licence=…`.",
         "## Scores",
         f"On {len(cases)} test cases that played no part in training, whole and at their original size; mean with 95% "
-        "bootstrap interval over cases. A class that neither truth nor prediction holds is left out.",
+        "interval over cases. A class that neither truth nor prediction holds is left out.",
         _table(("class", "Dice", "IoU"), _scores(cases, list(task.class_names))),
         "## Gate",
         "\n".join(f"- {each}" for each in checks),
@@ -113,7 +113,7 @@ def _scores(cases: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
     columns = [(name, f"dice/{name}", f"iou/{name}") for name in names] + [("mean", "dice", "iou")]
     keys = [key for _, *pair in columns for key in pair]
     values = cases[keys].to_numpy(float)
-    intervals = dict(zip(keys, bootstrap_interval(values), strict=True))
+    intervals = dict(zip(keys, case_intervals(values), strict=True))
 
     def cell(key: str) -> str:
         mean, (low, high) = cases[key].mean(), intervals[key]

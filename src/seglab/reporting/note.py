@@ -170,7 +170,8 @@ def _scores(metric: str) -> str:
     return (
         f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
         "a run's score is the mean over its cases, a composition's the mean over its runs. A class that neither truth "
-        "nor prediction holds is left out of a case's mean. Differences are paired: same case, same seed. Their 95% "
-        "intervals come from resampling seeds (or splits) and cases (hierarchical bootstrap), their p from Wilcoxon's "
-        "signed-rank test over cases, corrected by Holm for the number of comparisons."
+        "nor prediction holds is left out of a case's mean. Differences are taken on the same cases. Their 95% "
+        "intervals hold one variance of seeds (or splits) and one of cases, each with the critical value of Tukey's "
+        "studentized range for its degrees of freedom, added as Banerjee (1960) does; p belongs to the interval, and "
+        "both are corrected for all pairs of compositions."
     )

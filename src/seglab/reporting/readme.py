@@ -142,8 +142,8 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
                 Cell(composition.label, strong=best),
                 Cell(verdict.place),
                 Cell(with_sd(judgement.means[i], judgement.sds[i]), judgement.means[i], strong=best),
-                Cell("" if paired is None else f"{signed(paired.difference.mean)} {interval(paired.difference)}"),
-                Cell("" if paired is None else p_value(verdict.p_holm)),
+                Cell("" if paired is None else f"{signed(paired.difference.difference)} {interval(paired.difference)}"),
+                Cell("" if paired is None else p_value(paired.difference.p)),
                 Cell(duration(row["train_seconds"])),
                 Cell(", ".join(run.id[:8] for run in composition.runs)),
             ]
@@ -153,8 +153,8 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
     columns = ["composition", "", metric, "against the best, 95% interval", "p", time, "runs"]
     sd = "mean ± standard deviation over the runs" if np.isfinite(judgement.sds).any() else "of one run each"
     caption = (
-        f"{metric} over {len(contest.cases)} cases, {sd}. Tied: not shown to be worse than the best (Wilcoxon's test "
-        f"over cases, corrected by Holm, and the interval over {contest.repeated} and cases). Runs: the first letters "
+        f"{metric} over {len(contest.cases)} cases, {sd}. Tied: not shown to be worse than the best. Interval "
+        f"and p: over {contest.repeated} and cases, corrected for all pairs of compositions. Runs: the first letters "
         f"of their ids, which stand in full below. {crowded}"
     ).rstrip()
     return Section(

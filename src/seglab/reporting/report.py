@@ -28,7 +28,6 @@ def write_report(
     *,
     metric: str = "test_dice",
     cases: int = 4,
-    resamples: int = 10_000,
     directory: Path = RUNS,
     uri: str | None = None,
     studies: Path = STUDIES,
@@ -40,7 +39,6 @@ def write_report(
         name: of the study.
         metric: the score that decides, as in `conf/compare.yaml`.
         cases: how many cases to draw with the masks of the best compositions.
-        resamples: draws for the intervals.
         directory: the folder of runs.
         uri: the tracking store, None for the one in `directory`.
         studies: the folder of studies.
@@ -52,7 +50,7 @@ def write_report(
     """
     study = load_study(name, studies)
     conclusion = read_conclusion(study.folder)
-    settings = CompareSettings(study=name, metric=metric, pictures=cases, resamples=resamples, tracking_uri=uri)
+    settings = CompareSettings(study=name, metric=metric, pictures=cases, tracking_uri=uri)
     store = open_runs(settings, directory)
     say("reading and comparing runs")
     report = Report(study, _slim(compare(settings, store, say)), store, conclusion)

@@ -108,15 +108,16 @@ def estimate(scores: np.ndarray, units: Units) -> Components:
     larger = units.count / max(units.count - 1, 1)
     several = np.maximum(seeds, 2) / np.maximum(seeds - 1, 1)
     together = by_unit.sum(axis=2)
+    freely = 1 if scores.shape[1] > 1 else 0  # one method alone has nothing to differ from
     if paired:
         rest = np.zeros(seeds.shape)
-        apart = by_unit.var(axis=1, ddof=1).sum(axis=(1, 2))
-        cases = 2 * larger * several.max(axis=1) * (together.var(axis=1, ddof=1).sum(axis=1) - apart)
+        apart = by_unit.var(axis=1, ddof=freely).sum(axis=(1, 2))
+        cases = 2 * larger * several.max(axis=1) * (together.var(axis=1, ddof=freely).sum(axis=1) - apart)
     else:
         share = np.where(known, _noise(centred, rows, known), 0.0)
         share /= np.maximum(per_seed, 1)[..., None] * np.maximum(seeds, 1)[..., None, None]
         rest = larger * several * (share**2).sum(axis=(2, 3))
-        cases = 2 * (larger * together.var(axis=1, ddof=1).sum(axis=1) - rest.mean(axis=1))
+        cases = 2 * (larger * together.var(axis=1, ddof=freely).sum(axis=1) - rest.mean(axis=1))
     return Components(paired, seeds, seed, pooled, effective, rest, cases, units)
 
 

@@ -15,7 +15,7 @@ LEVEL = 0.05
 def mean_interval(
     scores: np.ndarray, groups: Sequence[object] | np.ndarray | None = None, bounds: tuple[float, float] | None = None
 ) -> tuple[float, float, float]:
-    """Mean of the seeds' means over their cases, with its interval at 95%.
+    """Mean over the cases, each the mean of the seeds that scored it, with its interval at 95%.
 
     Of one seed Student's interval over the cases, which says nothing of other seeds. Of several d ± √(t²ₛVₛ + t²꜀V꜀)
     with a variance of seeds and one of cases, each with Student's value for its degrees of freedom (Banerjee, Sankhyā
@@ -42,14 +42,15 @@ def mean_interval(
     filled, known = np.where(known, scores, 0.0)[:, columns], known[:, columns]
     size = known.sum(axis=1, keepdims=True)
     means = filled.sum(axis=1, keepdims=True) / size
-    mean = float(means.mean())
+    of_case = filled.sum(axis=0) / known.sum(axis=0)
+    mean = float(of_case.mean())
     if units.count < 2:
         return mean, np.nan, np.nan
-    influence = units.sums(np.where(known, filled - means, 0.0) / size / len(means)).sum(axis=0)
+    influence = units.sums((of_case - mean)[None] / len(of_case))[0]
     of_cases = units.count / (units.count - 1) * float((influence**2).sum())
     squares = special.stdtrit(units.count - 1, 1 - LEVEL / 2) ** 2 * of_cases
     if len(means) > 1:
         squares += special.stdtrit(len(means) - 1, 1 - LEVEL / 2) ** 2 * float(means.var(ddof=1)) / len(means)
     half = np.sqrt(squares)
     least, most = bounds or (-np.inf, np.inf)
-    return mean, max(mean - half, min(least, mean)), min(mean + half, max(most, mean))
+    return mean, float(max(mean - half, min(least, mean))), float(min(mean + half, max(most, mean)))

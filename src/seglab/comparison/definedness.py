@@ -1,0 +1,83 @@
+"""One rule for cases without a score: what counts as right, as a failure, and what cannot be a criterion at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seglab.errors import ConfigError
+
+_SHARES = ("dice", "iou", "precision", "lesion_precision")  # 1 is right, 0 is wrong
+_SURFACE_DICE = "nsd_"
+_OF_PREDICTED = ("precision", "lesion_precision")  # undefined where nothing is predicted, whatever the truth
+
+
+def blanks_count(column: str) -> bool:
+    """Whether a case without this score is decided by the rule of `settle`."""
+    kind = column.partition("/")[0]
+    return kind in _SHARES or kind.startswith(_SURFACE_DICE)
+
+
+def settle(
+    column: str, values: np.ndarray, present: np.ndarray, missed: np.ndarray, labels: Sequence[str]
+) -> tuple[np.ndarray, list[str]]:
+    """Scores of all compositions with every blank decided, so that all are judged on the same cases.
+
+    A share (Dice, IoU, surface Dice, precision) has no value where truth and prediction are both empty. Where every run
+    left such a case blank it says nothing and is left out for all. Where another run predicted something there, that is
+    a false alarm and has 0, so the empty prediction was right and has 1. Precision has no value either where all of a
+    structure is missed: that is a failure and has 0. So is a blank where another run has more than 0, for then truth is
+    not empty.
+
+    Every other score must have a value on the same cases in all runs: a distance says nothing of a structure that was
+    missed altogether, so that a model which misses the hardest would win by it.
+
+    Args:
+        column: the score, such as `dice/tumour`.
+        values: `(compositions, replicates, cases)`, NaN without a score.
+        present: where a run has the case at all.
+        missed: where truth holds the class and the prediction nothing of it.
+        labels: of the compositions.
+
+    Returns:
+        The decided scores and what a reader must know of them.
+
+    Raises:
+        ConfigError: another score has a value in some runs and not in others.
+    """
+    kind = column.partition("/")[0]
+    blank = present & np.isnan(values)
+    there = (np.nan_to_num(values) > 0).any(axis=(0, 1))
+    failed = blank & (missed | there) if kind in _OF_PREDICTED else blank & there
+    if not blanks_count(column):
+        failed = np.zeros_like(blank)
+    blank &= ~failed
+    scored = failed | (present & np.isfinite(values))
+    disputed = blank.any(axis=(0, 1)) & scored.any(axis=(0, 1))
+    notes = []
+    if blanks_count(column):
+        values = np.where(failed, 0.0, np.where(blank & disputed, 1.0, values))
+        if failed.any():
+            notes.append(f"On {_cases(failed)} some run has no {column} though truth is not empty: it counts 0.")
+        if disputed.any():
+            notes.append(
+                f"On {_cases(blank & disputed)} truth is empty and some run predicted something: an empty prediction "
+                f"counts 1 there, any other 0."
+            )
+    elif disputed.any():
+        fewest = min(range(len(labels)), key=lambda i: scored[i].sum() / max(present[i].sum(), 1))
+        raise ConfigError(
+            "score defined on other cases in some runs than in others",
+            where="metric",
+            found=f"{column} has no value on {int(disputed.sum())} of {values.shape[2]} cases in some of the runs; "
+            f"{labels[fewest]} has the fewest values",
+            expected="a score that counts an empty prediction as a failure",
+            remedy="compare by the Dice or the surface Dice (nsd_…) of the same table, such as metric=test_dice",
+        )
+    return values, notes
+
+
+def _cases(where: np.ndarray) -> str:
+    count = int(where.any(axis=(0, 1)).sum())
+    return f"{count} case{'s' * (count != 1)}"
