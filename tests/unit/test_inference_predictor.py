@@ -124,6 +124,26 @@ def test_a_letterbox_gives_every_size_back(height: int, width: int) -> None:
     assert (mask[: max(0, height // 2 - reach)] == 0).all()
 
 
+@pytest.mark.parametrize("fit", ["resize", "letterbox"])
+@pytest.mark.parametrize("shape", [(32, 32), (8, 8), (40, 40), (23, 23), (11, 11)])
+def test_nothing_is_shifted_on_the_way_in_and_back(fit: str, shape: tuple[int, int]) -> None:
+    """A flipped image comes back as the flipped prediction, and a ramp at the place that it has; a shift of half a
+    pixel anywhere on the way would show in both."""
+    predictor = Predictor(pixelwise(BINARY, (16, 16), [4.0], [-2.0]), BINARY, AS_IS, (16, 16), fit)
+    image = np.random.default_rng(1).random((*shape, 1), np.float32)
+    found = predictor.predict_probabilities(image)
+    for axis in (0, 1):
+        np.testing.assert_allclose(
+            np.flip(predictor.predict_probabilities(np.flip(image, axis)), axis), found, atol=1e-5
+        )
+    ramp = np.broadcast_to(np.linspace(0.45, 0.55, shape[1], dtype=np.float32)[:, None], (*shape, 1)).copy()
+    found = predictor.predict_probabilities(ramp)[..., 1]
+    reach = -(-shape[1] // 16)  # at the very ends the outermost value goes on
+    inner = (slice(None), slice(reach, -reach))
+    half_a_pixel = 0.05 / shape[1]  # in brightness, and nearly so in probability
+    np.testing.assert_allclose(found[inner], 1 / (1 + np.exp(2 - 4 * ramp[..., 0][inner])), atol=half_a_pixel / 3)
+
+
 _BOXING: list[Predictor] = []
 
 

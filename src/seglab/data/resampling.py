@@ -48,9 +48,9 @@ def resample_image(
     return _resample(image, resampled_shape(image.shape[:-1], spacing, target), cubic)
 
 
-def resample_mask(mask: np.ndarray, spacing: Sequence[float], target: Sequence[float]) -> np.ndarray:
-    """Class ids `(X, Y, Z)` on the grid of `resample_image`: each new voxel takes the one that its centre lies in."""
-    return resize_mask(mask, resampled_shape(mask.shape, spacing, target))
+def resample_mask(mask: np.ndarray, spacing: Sequence[float], target: Sequence[float], ignore_label: int) -> np.ndarray:
+    """Class ids `(X, Y, Z)` on the grid of `resample_image`, by the rule of `resize_mask`."""
+    return resize_mask(mask, resampled_shape(mask.shape, spacing, target), ignore_label)
 
 
 def resample_to(channel: np.ndarray, shape: Sequence[int]) -> np.ndarray:
