@@ -35,7 +35,7 @@ def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     resized = image
     for axis, (old, new) in enumerate(zip(image.shape[:-1], size, strict=True)):
         if old != new:
-            resized = along_axis(_resizing(old, new), resized, axis)
+            resized = along_axis(resizing(old, new), resized, axis)
     if image.dtype.kind == "u":
         resized = np.round(resized).astype(image.dtype)
     return np.ascontiguousarray(resized)
@@ -59,8 +59,8 @@ def along_axis(matrix: sparse.csr_array, array: np.ndarray, axis: int) -> np.nda
     return np.moveaxis(made.reshape(-1, *lines.shape[1:]), 0, axis)
 
 
-def _resizing(old: int, new: int) -> sparse.csr_array:
-    """The share `(new, old)` of each old pixel in each new one; rows sum to 1."""
+def resizing(old: int, new: int) -> sparse.csr_array:
+    """`(new, old)`: what `resize_image` does along an axis, as the share of each old pixel; rows sum to 1."""
     if new < old:
         edges, pixels = np.arange(new + 1) * (old / new), np.arange(old)
         reach = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
