@@ -42,6 +42,22 @@ def test_one_picture_by_hand() -> None:
     assert "cityscapes_iou_class/trailer" not in result
 
 
+def test_what_is_predicted_where_nothing_is_known_changes_no_score() -> None:
+    """Not on pixels of an ignored label, with instances (a trailer) or without."""
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.choice([0, 3, ROAD, SKY, PERSON, CAR, TRAILER], (6, 8)), np.ones((4, 4), int))
+    instances = np.where(np.isin(truth, (PERSON, CAR, TRAILER)), truth * 1000 + 1, truth)
+    results = []
+    for filled in (ROAD, CAR, 0):
+        prediction = np.random.default_rng(1).choice([ROAD, SKY, PERSON, CAR], truth.shape)
+        prediction[np.isin(truth, (0, 3, TRAILER))] = filled
+        scores = CityscapesScores(LABELS)
+        scores.add(prediction, truth, instances)
+        results.append(scores.result())
+    np.testing.assert_equal(results[1:], results[:1] * 2)
+    assert 0 < results[0]["cityscapes_iiou_class/car"] < 1
+
+
 def test_classes_and_categories_stand_for_official_ids() -> None:
     assert label_ids_of(["road", "car", "void"], LABELS).tolist() == [ROAD, CAR, 0]
     assert label_ids_of(["flat", "human", "vehicle", "sky"], LABELS).tolist() == [ROAD, PERSON, CAR, SKY]

@@ -212,7 +212,7 @@ def test_resizing_takes_each_case_whole(split):
     for row, case in enumerate(batches.case_ids(0)):
         sample = source.read(source.cases[int(case[-1])])
         assert np.array_equal(x[row], resize_image(sample.image, (16, 16)))
-        assert np.array_equal(y[row], resize_mask(sample.mask, (16, 16)))
+        assert np.array_equal(y[row], resize_mask(sample.mask, (16, 16), 255))
 
 
 def _speck(shape, *places):

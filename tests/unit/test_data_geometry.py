@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,11 +54,113 @@ def test_each_axis_is_resized_for_itself():
     assert np.allclose(resize_image(stripes, (9, 8)), 0.5)
 
 
-def test_masks_take_the_pixel_that_the_centre_lies_in():
+def test_masks_take_what_most_of_the_new_pixel_holds():
     mask = np.array([[0, 1, 2]], np.uint8)
-    assert resize_mask(mask, (2, 6)).tolist() == [[0, 0, 1, 1, 2, 2]] * 2
-    # Centres of two pixels over three: 0.75 and 2.25 → pixels 0 and 2.
-    assert resize_mask(mask, (1, 2)).tolist() == [[0, 2]]
+    assert resize_mask(mask, (2, 6), 255).tolist() == [[0, 0, 1, 1, 2, 2]] * 2
+    # Two pixels over three: the first holds 0 whole and half of 1.
+    assert resize_mask(mask, (1, 2), 255).tolist() == [[0, 2]]
+    # Two pixels into three: the middle one's centre lies on the edge of both; 1 is rarer in the second mask.
+    assert resize_mask(np.array([[0, 1]], np.uint8), (1, 3), 255).tolist() == [[0, 1, 1]]
+    assert resize_mask(np.array([[1, 0], [0, 0]], np.uint8), (2, 3), 255).tolist() == [[1, 1, 0], [0, 0, 0]]
+    # An axis that shrinks beside one that grows.
+    assert resize_mask(np.array([[0, 1], [0, 2], [2, 2]], np.uint8), (1, 4), 255).tolist() == [[0, 0, 2, 2]]
+
+
+def test_equal_parts_go_to_the_rarer_class_then_to_the_higher_id():
+    # Columns in pairs: 0 and 1 with two pixels each; 1 has 2 pixels in all, 0 has 6.
+    assert resize_mask(np.array([[0, 1, 0, 0], [0, 1, 0, 0]], np.uint8), (1, 2), 255).tolist() == [[1, 0]]
+    assert resize_mask(np.array([[1, 0, 1, 1], [1, 0, 1, 1]], np.uint8), (1, 2), 255).tolist() == [[0, 1]]
+    assert resize_mask(np.array([[2, 1], [1, 2]], np.uint8), (1, 1), 255).tolist() == [[2]]
+    # A line of one pixel's width stays, halved, wherever it lies; at a third it has two pixels of six and is gone.
+    for column in range(8):
+        line = np.zeros((8, 9), np.uint8)
+        line[:, column] = 1
+        assert (resize_mask(line[:, :8], (4, 4), 255) == 1).sum(axis=1).tolist() == [1] * 4
+        assert not resize_mask(line, (4, 3), 255).any()
+
+
+def test_a_pixel_is_ignored_where_more_than_half_of_it_is():
+    # Two of four: what is left decides; three of four: ignored. One label of each: the ignored one has no vote.
+    mask = np.array([[9, 9, 9, 9, 9, 0], [1, 1, 9, 1, 1, 2]], np.uint8)
+    assert resize_mask(mask, (1, 3), 9).tolist() == [[1, 9, 2]]
+    # Three pixels into two, the second half of the second: 9 holds 1 of 1½, then ½.
+    assert resize_mask(np.array([[9, 0, 0]], np.uint8), (1, 2), 9).tolist() == [[9, 0]]
+    assert resize_mask(np.full((6, 6), 9, np.uint8), (4, 4), 9).tolist() == [[9] * 4] * 4
+    # 0 may be what is ignored.
+    assert resize_mask(np.array([[0, 0], [0, 3]], np.uint8), (1, 1), 0).tolist() == [[0]]
+
+
+@given(SIDES, SIDES, st.integers(0, 1000), st.sampled_from([255, 1]))
+def test_a_flipped_mask_comes_out_flipped_and_a_turned_one_turned(shape, size, seed, ignore):
+    size = tuple((size * 2)[: len(shape)])
+    mask = np.random.default_rng(seed).choice(np.array([0, 1, 2, 3, ignore], np.uint8), shape)
+    resized = resize_mask(mask, size, ignore)
+    assert (resized.shape, resized.dtype) == (size, mask.dtype)
+    for axis in range(len(shape)):
+        assert (np.flip(resize_mask(np.flip(mask, axis), size, ignore), axis) == resized).all()
+    assert (resized == resize_mask(mask.T, size[::-1], ignore).T).all()
+
+
+@given(SIDES, SIDES, st.integers(0, 1000))
+def test_each_new_pixel_has_the_vote_of_what_it_covers(shape, size, seed):
+    """Against parts that are summed on a grid fine enough for both."""
+    size = tuple((size * 2)[: len(shape)])
+    mask = np.random.default_rng(seed).choice(np.array([0, 1, 2, 255], np.uint8), shape)
+    share = {}
+    for k in (0, 1, 2, 255):
+        fine = (mask == k).astype(float)
+        for axis, (old, new) in enumerate(zip(shape, size, strict=True)):
+            if new < old:
+                blocks = np.moveaxis(fine.repeat(new, axis), axis, 0)
+                fine = np.moveaxis(blocks.reshape(new, old, *blocks.shape[1:]).mean(axis=1), 0, axis)
+            else:  # the centre of new pixel i, and a hair to both sides of it
+                centre = (2 * np.arange(new) + 1) * old
+                lower, upper = (np.clip((centre + hair) / (2 * new), 0, old - 1e-9).astype(int) for hair in (-0.1, 0.1))
+                fine = (fine.take(lower, axis) + fine.take(upper, axis)) / 2
+        share[k] = np.round(fine, 9)
+    found = resize_mask(mask, size, 255)
+    most = np.maximum.reduce([share[k] for k in (0, 1, 2)])
+    pixels = {k: (mask == k).sum() for k in (0, 1, 2)}
+    for place in np.ndindex(*size):
+        tied = [k for k in (0, 1, 2) if share[k][place] == most[place]]
+        best = 255 if share[255][place] > 0.5 else min(tied, key=lambda k: (pixels[k], -k))
+        assert found[place] == best
+
+
+@given(SIDES, SIDES, st.sampled_from([0, 3, 255]))
+def test_one_class_stays_and_the_same_size_changes_nothing(shape, size, k):
+    size = tuple((size * 2)[: len(shape)])
+    assert (resize_mask(np.full(shape, k, np.uint8), size, 255) == k).all()
+    mask = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), shape)
+    assert resize_mask(mask, shape, 255) is mask
+    # Enlarged by a whole factor and shrunk again, it is what it was.
+    larger = resize_mask(mask, [3 * n for n in shape], 255)
+    assert (larger[tuple(slice(1, None, 3) for _ in shape)] == mask).all()
+    assert (resize_mask(larger, shape, 255) == mask).all()
+
+
+def test_shrinking_shifts_nothing():
+    """The middle of a disc stays where it is, at every factor; taking the upper neighbour moved it half a pixel."""
+    rows, columns = np.mgrid[:120, :120]
+    for factor in (2, 3, 4, 5, 6, 8):
+        moved = []
+        for middle in np.random.default_rng(0).uniform(50, 70, (80, 2)):
+            disc = ((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 < 30**2).astype(np.uint8)
+            small = resize_mask(disc, (120 // factor, 120 // factor), 255)
+            found = (np.argwhere(small).mean(axis=0) + 0.5) * factor - 0.5
+            moved.append(found - np.argwhere(disc).mean(axis=0))
+        assert np.abs(np.mean(moved, axis=0)).max() < 0.15
+
+
+def test_many_classes_in_a_large_mask_take_little_memory():
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, 34, (512, 1024), dtype=np.uint8)
+    tracemalloc.start()
+    resize_mask(mask, (128, 256), 255)
+    resize_mask(mask, (500, 1000), 255)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 34 * mask.size * 8 / 2  # half of one float64 for each class and pixel
 
 
 @given(SIDES, SIDES, st.integers(1, 6))
@@ -69,7 +173,7 @@ def test_any_size_and_channels_to_any_size(shape, size, channels):
     assert out.min() >= image.min() - 1e-5
     assert out.max() <= image.max() + 1e-5
     labels = (image[..., 0] * 5).astype(np.uint8)
-    assert set(np.unique(resize_mask(labels, size))) <= set(np.unique(labels))
+    assert set(np.unique(resize_mask(labels, size, 255))) <= set(np.unique(labels))
 
 
 def test_image_and_mask_stay_together_when_resized():
@@ -77,7 +181,7 @@ def test_image_and_mask_stay_together_when_resized():
     ball = (sum(axis**2 for axis in axes) < 0.5).astype(np.uint8)
     for mask, size in ((ball, (33, 71, 40)), (ball[:, :, 20], (128, 33)), (ball[:, :, 20], (20, 21))):
         image = resize_image(mask[..., None].astype(np.float32), size)[..., 0] > 0.5
-        other = resize_mask(mask, size) > 0
+        other = resize_mask(mask, size, 255) > 0
         assert 2 * (image & other).sum() / (image.sum() + other.sum()) > 0.96
 
 

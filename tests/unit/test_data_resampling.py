@@ -110,7 +110,7 @@ def test_a_drawn_mask_comes_back_as_its_own_threshold(spacing, target, kind):
     shape = tuple(round(50 / step) for step in spacing)
     mask = _ball(shape, spacing, 14)
     image = resample_image(mask[..., None], spacing, target, kind)
-    beside = resample_mask(mask, spacing, target)
+    beside = resample_mask(mask, spacing, target, 255)
     assert beside.dtype == mask.dtype
     assert _dice(image[..., 0] > 0.5, beside > 0) > 0.97
     # On the grid that the ball was drawn on, too: nothing has moved.

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy import optimize
+from scipy.special import log_expit, log_softmax, softmax
 
 from seglab.evaluation import calibration
 from seglab.evaluation.calibration import (
     Pixels,
-    draw_pixels,
+    bound_reached,
+    draw_places,
     fit_temperature,
     joined,
     negative_log_likelihood,
     reliability,
     scaled,
 )
+from seglab.evaluation.results import Calibration, Certainty
 from seglab.task import Task
 
 THREE = Task(rank=2, channels=1, class_names=("background", "a", "b"))
 
 
 def pixels(*rows: tuple[float, float, int]) -> Pixels:
-    return Pixels(np.array([row[:2] for row in rows]), np.array([row[2] for row in rows]))
+    """Of probabilities of two classes and the truth."""
+    with np.errstate(divide="ignore"):
+        return Pixels(np.log([row[:2] for row in rows]), np.array([row[2] for row in rows]))
 
 
 def spoilt(count: int, temperature: float, seed: int = 0) -> Pixels:
@@ -33,7 +39,7 @@ def spoilt(count: int, temperature: float, seed: int = 0) -> Pixels:
     logits = rng.normal(size=(count, 3)) * 2
     honest = softmax(logits, axis=-1)
     truth = (honest.cumsum(axis=-1) < rng.random((count, 1))).sum(axis=-1)
-    return Pixels(softmax(logits * temperature, axis=-1).astype(np.float32), truth.clip(max=2))
+    return Pixels((logits * temperature).astype(np.float32), truth.clip(max=2))
 
 
 def test_bins_by_hand() -> None:
@@ -56,7 +62,54 @@ def test_a_perfect_an_always_wrong_and_no_model() -> None:
 
 def test_likelihood_by_hand() -> None:
     assert negative_log_likelihood(pixels((0.5, 0.5, 0), (0.2, 0.8, 1))) == pytest.approx(-(np.log(0.5 * 0.8)) / 2)
-    assert np.isfinite(negative_log_likelihood(pixels((1.0, 0.0, 1))))
+    assert negative_log_likelihood(pixels((1.0, 0.0, 1))) == np.inf
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_a_wrong_pixel_costs_its_logit_however_sure_the_model_is(dtype: str) -> None:
+    """Binary: softplus of the logit, as scipy has it; many classes: what log-softmax gives the true one."""
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    for logit in (-18.0, -1.0, 0.0, 18.0, 80.0, 120.0, 800.0, 30_000.0):
+        one = np.array([[logit]]).astype(kind)
+        for true, expected in ((0, -log_expit(-float(one[0, 0]))), (1, -log_expit(float(one[0, 0])))):
+            found = negative_log_likelihood(Pixels(one, np.array([true])))
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert negative_log_likelihood(Pixels(np.array([[18.0]]), np.array([0]))) == pytest.approx(18.0000000152)
+    rng = np.random.default_rng(0)
+    logits = (rng.normal(size=(50, 4)) * 300).astype(kind)
+    truth = rng.integers(0, 4, 50)
+    expected = -log_softmax(logits.astype(float), axis=-1)[np.arange(50), truth].mean()
+    assert negative_log_likelihood(Pixels(logits, truth)) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(Pixels(logits, truth).probabilities, softmax(logits.astype(float), axis=-1), atol=1e-12)
+
+
+def test_the_temperature_is_the_one_that_an_independent_search_finds() -> None:
+    """Of a binary model that is far too sure: one pixel of ten wrong with a logit of 18 or more."""
+    rng = np.random.default_rng(1)
+    logits = np.abs(rng.normal(25, 3, 5000)) * rng.choice([-1, 1], 5000)
+    truth = np.where(rng.random(5000) < 0.1, logits < 0, logits > 0).astype(int)
+    sign = np.where(truth == 1, 1, -1)
+    found = optimize.minimize_scalar(lambda t: -log_expit(sign * logits / t).mean(), bracket=(1, 10), tol=1e-10)
+    assert 5 < found.x < 20
+    drawn = Pixels(logits[:, None].astype(np.float32), truth)
+    assert fit_temperature(drawn) == pytest.approx(found.x, rel=1e-3)
+    assert negative_log_likelihood(scaled(drawn, found.x)) == pytest.approx(found.fun, rel=1e-6)
+    assert negative_log_likelihood(drawn) == pytest.approx(-log_expit(sign * logits).mean(), rel=1e-6)
+
+
+def test_a_temperature_at_its_bound_is_told() -> None:
+    right = Pixels(np.array([[3.0], [-2.0]]), np.array([1, 0]))  # surer is always likelier
+    wrong = Pixels(np.array([[3.0], [-2.0]]), np.array([0, 1]))
+    mixed = Pixels(np.array([[3.0], [-2.0], [-0.5]]), np.array([1, 0, 1]))
+    assert (fit_temperature(right), fit_temperature(wrong)) == calibration.TEMPERATURES
+    assert "lowest" in bound_reached(fit_temperature(right))
+    assert "highest" in bound_reached(fit_temperature(wrong))
+    assert bound_reached(fit_temperature(mixed)) == bound_reached(1.0) == ""
+    bins = reliability(right)
+    for pixels_, told in ((right, True), (mixed, False)):
+        result = Calibration(Certainty(bins, 0.1), Certainty(bins, 0.1, fit_temperature(pixels_)))
+        assert result.metrics()["temperature_at_bound"] == told
+        assert ("note" in result.to_dict()) is ("note " in result.line()) is told
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
@@ -74,7 +127,7 @@ def test_the_temperature_is_found_back(temperature: float) -> None:
 @given(st.floats(0.1, 10), st.integers(0, 1000))
 def test_scaling_is_dividing_the_logits(temperature: float, seed: int) -> None:
     logits = np.random.default_rng(seed).normal(size=(7, 3)) * 3
-    given_ = Pixels(softmax(logits, axis=-1), np.zeros(7, int))
+    given_ = Pixels(log_softmax(logits, axis=-1), np.zeros(7, int))
     found = scaled(given_, temperature).probabilities
     np.testing.assert_allclose(found, softmax(logits / temperature, axis=-1), atol=1e-9)
     np.testing.assert_array_equal(found.argmax(axis=-1), logits.argmax(axis=-1))
@@ -83,13 +136,12 @@ def test_scaling_is_dividing_the_logits(temperature: float, seed: int) -> None:
 def test_drawn_are_labelled_pixels_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     truth = rng.choice([0, 1, 2, 255], (20, 30))
-    probabilities = np.eye(3)[np.where(truth == 255, 0, truth)]
-    everything = draw_pixels(probabilities, truth, THREE, "c")
-    assert len(everything.truth) == (truth != 255).sum()
+    np.testing.assert_array_equal(draw_places(truth, THREE, "c"), np.flatnonzero(truth != 255))
     monkeypatch.setattr(calibration, "PIXELS_PER_CASE", 50)
-    few, again, other = (draw_pixels(probabilities, truth, THREE, name) for name in ("c", "c", "d"))
-    assert len(few.truth) == 50
-    np.testing.assert_array_equal(few.probabilities.argmax(axis=-1), few.truth)  # pixel and truth stay together
-    np.testing.assert_array_equal(few.truth, again.truth)
-    assert (few.truth != other.truth).any()
-    assert len(joined([few, other]).truth) == 100
+    few, again, other = (draw_places(truth, THREE, name) for name in ("c", "c", "d"))
+    assert len(set(few)) == 50
+    assert (truth.ravel()[few] != 255).all()
+    np.testing.assert_array_equal(few, again)
+    assert (few != other).any()
+    parts = [Pixels(np.eye(3)[truth.ravel()[places]], truth.ravel()[places]) for places in (few, other)]
+    assert joined(parts).truth.tolist() == [*parts[0].truth, *parts[1].truth]

@@ -27,7 +27,7 @@ def colour_of(color: str) -> tuple[float, ...]:
 
 def test_gaps_have_the_colour_of_their_side() -> None:
     # Confidence 0.9, all wrong: too sure. Confidence 0.5, all right: too shy.
-    found = reliability(Pixels(np.array([[0.1, 0.9], [0.5, 0.5]]), np.array([0, 0])))
+    found = reliability(Pixels(np.log([[0.1, 0.9], [0.5, 0.5]]), np.array([0, 0])))
     figure = reliability_diagram({"As trained": found, "Again": found}, "Run: test")
     upper = figure.axes[0]
     heights = {

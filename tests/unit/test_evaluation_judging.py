@@ -55,9 +55,13 @@ class Giving:
     def __init__(self, task: Task, threshold: float = 0.5):
         self.task, self.threshold = task, threshold
 
-    def predict_probabilities(self, image: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    def predict_drawn(
+        self, image: np.ndarray, spacing: Sequence[float], places: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         check_probabilities(image)
-        return image.copy()
+        mask = image[..., 1] > self.threshold if self.task.binary else image.argmax(axis=-1)
+        with np.errstate(divide="ignore"):
+            return mask.astype(np.uint8), np.log(image.reshape(-1, self.task.classes)[places])
 
 
 def given(task: Task, count: int = 3, spacing: tuple[float, ...] = (1.0, 2.0)) -> Cases:
@@ -81,7 +85,7 @@ def test_processes_change_nothing_and_progress_is_told() -> None:
     there = judged(given(THREE), 2, progress=lambda *now: told.append(now))
     pd.testing.assert_frame_equal(here.cases.drop(columns="seconds"), there.cases.drop(columns="seconds"))
     np.testing.assert_array_equal(here.confusion, there.confusion)
-    np.testing.assert_array_equal(here.pixels.probabilities, there.pixels.probabilities)
+    np.testing.assert_array_equal(here.pixels.logits, there.pixels.logits)
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert here.cases["id"].tolist() == ["case0", "case1", "case2"]
     assert here.confusion.sum() == 3 * (72 - 3)
@@ -134,7 +138,7 @@ def test_pixels_alone_are_those_of_the_judgement() -> None:
     told: list[tuple[int, int]] = []
     source = given(THREE)
     pixels = predicted_pixels(Giving(THREE), source, source.cases, lambda *now: told.append(now))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(pixels.probabilities, judged(source, 0).pixels.probabilities)
+    np.testing.assert_array_equal(pixels.logits, judged(source, 0).pixels.logits)
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 

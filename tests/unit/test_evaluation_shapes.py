@@ -63,6 +63,24 @@ def test_ignored_pixels_are_of_no_class() -> None:
     assert scores["lesions_predicted/a"] == 1
 
 
+def test_what_is_ignored_cuts_no_surface_and_no_lesion() -> None:
+    # One bar of a, found as it is; two pixels in its middle are ignored, and so is what the prediction says there.
+    truth = np.zeros((5, 12), int)
+    truth[2, 1:11] = 1
+    prediction = truth.copy()
+    truth[:, 5:7] = 255
+    prediction[2, 5:7] = (0, 2)
+    scores = row(truth, prediction)
+    assert scores["hd95_nonempty/a"] == scores["assd_nonempty/a"] == 0
+    assert scores["nsd_1px/a"] == 1
+    assert scores["lesions_true/a"] == scores["lesions_predicted/a"] == scores["lesions_found/a"] == 1
+    assert scores["lesions_predicted/b"] == 0
+    # One side alone found: the one lesion is found.
+    prediction[2, 7:] = 0
+    scores = row(truth, prediction)
+    assert (scores["lesion_recall/a"], scores["lesion_precision/a"]) == (1, 1)
+
+
 def test_no_class_is_taken_for_background_when_all_are_scored() -> None:
     task = Task(rank=2, channels=1, class_names=("road", "car", "void"), unscored=(2,))
     scores = row([[0, 0, 1, 2]], [[0, 1, 1, 2]], task)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import log_softmax
 
 from seglab.data.cases import Sample
 from seglab.data.geometry import cut, pad_start, resize_image
@@ -122,6 +123,81 @@ def test_a_letterbox_gives_every_size_back(height: int, width: int) -> None:
     assert mask.shape == (height, width)
     assert (mask[height // 2 + reach :] == 1).all()
     assert (mask[: max(0, height // 2 - reach)] == 0).all()
+
+
+@pytest.mark.parametrize("fit", ["resize", "letterbox"])
+@pytest.mark.parametrize("shape", [(32, 32), (8, 8), (40, 40), (23, 23), (11, 11)])
+def test_nothing_is_shifted_on_the_way_in_and_back(fit: str, shape: tuple[int, int]) -> None:
+    """A flipped image comes back as the flipped prediction, and a ramp at the place that it has; a shift of half a
+    pixel anywhere on the way would show in both."""
+    predictor = Predictor(pixelwise(BINARY, (16, 16), [4.0], [-2.0]), BINARY, AS_IS, (16, 16), fit)
+    image = np.random.default_rng(1).random((*shape, 1), np.float32)
+    found = predictor.predict_probabilities(image)
+    for axis in (0, 1):
+        np.testing.assert_allclose(
+            np.flip(predictor.predict_probabilities(np.flip(image, axis)), axis), found, atol=1e-5
+        )
+    ramp = np.broadcast_to(np.linspace(0.45, 0.55, shape[1], dtype=np.float32)[:, None], (*shape, 1)).copy()
+    found = predictor.predict_probabilities(ramp)[..., 1]
+    reach = -(-shape[1] // 16)  # at the very ends the outermost value goes on
+    inner = (slice(None), slice(reach, -reach))
+    half_a_pixel = 0.05 / shape[1]  # in brightness, and nearly so in probability
+    np.testing.assert_allclose(found[inner], 1 / (1 + np.exp(2 - 4 * ramp[..., 0][inner])), atol=half_a_pixel / 3)
+
+
+@pytest.mark.parametrize("task", [BINARY, THREE])
+@pytest.mark.parametrize("slope", [4.0, 60.0, 3000.0])
+@pytest.mark.parametrize(
+    ("fit", "shape"),
+    [
+        ("patch", (16, 16)),
+        ("patch", (37, 21)),
+        ("pad", (9, 30)),
+        ("resize", (23, 40)),
+        ("resize", (7, 9)),
+        ("letterbox", (20, 33)),
+        ("letterbox", (9, 5)),
+    ],
+)
+def test_logarithms_are_those_of_the_probabilities_and_do_not_saturate(
+    task: Task, slope: float, fit: str, shape: tuple[int, int]
+) -> None:
+    slopes, offsets = ([slope], [-slope / 2]) if task.binary else ([0.0, slope, -slope], [0.0, -slope / 2, slope / 2])
+    predictor = Predictor(pixelwise(task, (16, 16), slopes, offsets), task, AS_IS, (16, 16), fit, flips=(0,))
+    image = np.random.default_rng(2).random((*shape, 1), np.float32)
+    places = np.random.default_rng(3).permutation(image.size)[:100]
+    mask, logs = predictor.predict_drawn(image, None, places)
+    np.testing.assert_array_equal(mask, predictor.predict(image))
+    probabilities = predictor.predict_probabilities(image).reshape(-1, task.classes)[places]
+    seen = probabilities > 1e-30
+    np.testing.assert_allclose(np.exp(logs), probabilities, atol=2e-6)
+    np.testing.assert_allclose(logs[seen], np.log(probabilities[seen]), rtol=1e-3, atol=2e-5)
+    assert np.isfinite(logs).all()
+    if slope == 3000:
+        assert logs.min() < -300
+    if fit == "patch":  # pixel by pixel, so the windows agree
+        logits = image.reshape(-1, 1)[places].astype(float) * slopes + np.array(offsets)
+        two = np.concatenate([np.zeros_like(logits), logits], axis=-1) if task.binary else logits
+        np.testing.assert_allclose(logs, log_softmax(two, axis=-1), rtol=1e-4, atol=1e-4)
+
+
+def test_logarithms_of_a_volume_at_another_spacing() -> None:
+    model = pixelwise(VOLUME, (8, 8, 8), [400.0], [-200.0])
+    predictor = Predictor(model, VOLUME, AS_IS, (8, 8, 8), "patch", spacing=(1.0, 1.0, 2.0), interpolation="cubic")
+    image = np.random.default_rng(0).random((17, 12, 9, 1), np.float32)
+    places = np.arange(0, image.size, 7)
+    mask, logs = predictor.predict_drawn(image, (0.5, 1.7, 2.0), places)
+    np.testing.assert_array_equal(mask, predictor.predict(image, (0.5, 1.7, 2.0)))
+    probabilities = predictor.predict_probabilities(image, (0.5, 1.7, 2.0)).reshape(-1, 2)[places]
+    np.testing.assert_allclose(np.exp(logs), probabilities, atol=2e-6)
+
+
+def test_the_background_of_a_sure_foreground_is_not_rounded_to_nothing() -> None:
+    # Logit 18: 1 / (1 + e^18), which one less the foreground in float32 would make 0.
+    predictor = Predictor(pixelwise(BINARY, (8, 8), [0.0], [18.0]), BINARY, AS_IS, (8, 8), "patch")
+    found = predictor.predict_probabilities(np.zeros((8, 13, 1), np.float32))
+    np.testing.assert_allclose(found[..., 0], 1 / (1 + np.exp(18)), rtol=1e-5)
+    assert found[..., 1].min() > 1 - 1e-6
 
 
 _BOXING: list[Predictor] = []

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from seglab.models.network import Network, supervision_weights
+from seglab.data.geometry import resize_mask
+from seglab.models.network import Network, shrunk_truth, supervision_weights
 from seglab.models.unet import unet
 from seglab.task import Task
 
@@ -71,9 +72,7 @@ def test_loss_is_the_weighted_mean_over_the_outputs():
     assert [p.shape[1] for p in predictions] == [8, 4, 2]
     found = float(model.compute_loss(x, y, predictions))
 
-    # The cell i of a grid coarser by 2 covers rows 2i and 2i + 1, its centre is the edge between them: the later one is
-    # taken. By 4: rows 4i .. 4i + 3, the row 4i + 2.
-    truths = [y, y[:, 1::2, 1::2], y[:, 2::4, 2::4]]
+    truths = [y, *(np.stack([resize_mask(mask, (side, side), 255) for mask in y]) for side in (4, 2))]
     for (seen, _), truth in zip(loss.seen, truths, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(seen), truth)
         assert set(np.unique(seen)) <= {0, 1, 2, 255}
@@ -83,16 +82,32 @@ def test_loss_is_the_weighted_mean_over_the_outputs():
     assert found == pytest.approx((4 * parts[0] + 2 * parts[1] + parts[2]) / 7, rel=1e-5)
 
 
-def test_truth_is_sampled_as_nearest_neighbour_resizing_does():
-    model = supervised()
-    loss = Recorder()
-    model.compile(loss=loss, run_eagerly=True)
-    x, y = batch()
-    model.compute_loss(x, y, model(x))
-    for seen, _ in loss.seen:
-        side = seen.shape[1]
-        resized = ops.image.resize(y[..., None].astype("float32"), (side, side), interpolation="nearest")
-        np.testing.assert_array_equal(ops.convert_to_numpy(seen), ops.convert_to_numpy(resized)[..., 0])
+def test_coarser_truth_by_hand():
+    # Cells of 2×2, one below the other. 1 has three of four pixels; 0 and 2 have two each and 2 is rarer in the mask;
+    # two are ignored, which is not most of the cell; three are; 1 and 2 have one each beside two ignored, 2 is rarer.
+    cells = [[1, 1, 1, 0], [0, 0, 2, 2], [255, 255, 0, 0], [255, 255, 255, 1], [255, 255, 1, 2]]
+    mask = np.array([[[*cell[:2]], [*cell[2:]]] for cell in cells]).reshape(1, 10, 2)
+    found = shrunk_truth(mask, (10, 2), (5, 1), 3, 255)
+    assert ops.convert_to_numpy(found).ravel().tolist() == [1, 2, 0, 255, 2]
+
+
+@pytest.mark.parametrize(("shape", "coarse"), [((8, 12), (4, 3)), ((6, 6), (2, 6)), ((4, 8, 6), (2, 2, 3))])
+@pytest.mark.parametrize("ignore", [255, 1])
+def test_coarser_truth_is_what_masks_are_shrunk_to(shape, coarse, ignore):
+    """The same rule within the graph and outside of it, ties and ignored pixels included."""
+    y = np.random.default_rng(3).choice([0, 1, 2, ignore], (20, *shape)).astype("uint8")
+    expected = np.stack([resize_mask(mask, coarse, ignore) for mask in y])
+    found = ops.convert_to_numpy(shrunk_truth(y, shape, coarse, 3, ignore))
+    np.testing.assert_array_equal(found, expected)
+    assert (expected == ignore).any()
+    flipped = ops.convert_to_numpy(shrunk_truth(y[:, ::-1], shape, coarse, 3, ignore))
+    np.testing.assert_array_equal(flipped[:, ::-1], found)
+
+
+def test_the_label_to_ignore_is_the_tasks():
+    task = Task(rank=2, channels=1, class_names=("background", "a", "b"), ignore_label=9)
+    model = unet(task, (8, 8), depth=1, width=2, deep_supervision=True)
+    assert Network.from_config(model.get_config()).ignore_label == 9
 
 
 def test_weight_decay_counts_once():

@@ -6,6 +6,7 @@ Images are `(…, C)`, masks are class ids without a channel axis. New border in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
@@ -16,6 +17,8 @@ from scipy import sparse
 # What OpenCV averages: number types, and channels in one array.
 _OPENCV_TYPES = (np.uint8, np.uint16, np.float32)
 _OPENCV_CHANNELS = 4
+# Pixels and classes that are counted in one go when a mask is resized: some tens of megabytes.
+VOTES_AT_ONCE = 1 << 20
 
 
 def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
@@ -32,7 +35,7 @@ def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:
     resized = image
     for axis, (old, new) in enumerate(zip(image.shape[:-1], size, strict=True)):
         if old != new:
-            resized = along_axis(_resizing(old, new), resized, axis)
+            resized = along_axis(resizing(old, new), resized, axis)
     if image.dtype.kind == "u":
         resized = np.round(resized).astype(image.dtype)
     return np.ascontiguousarray(resized)
@@ -56,8 +59,8 @@ def along_axis(matrix: sparse.csr_array, array: np.ndarray, axis: int) -> np.nda
     return np.moveaxis(made.reshape(-1, *lines.shape[1:]), 0, axis)
 
 
-def _resizing(old: int, new: int) -> sparse.csr_array:
-    """The share `(new, old)` of each old pixel in each new one; rows sum to 1."""
+def resizing(old: int, new: int) -> sparse.csr_array:
+    """`(new, old)`: what `resize_image` does along an axis, as the share of each old pixel; rows sum to 1."""
     if new < old:
         edges, pixels = np.arange(new + 1) * (old / new), np.arange(old)
         reach = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
@@ -75,15 +78,97 @@ def interpolation(old: int, new: int) -> sparse.csr_array:
     return sparse.csr_array((np.stack([1 - share, share], axis=1).ravel(), (rows, columns.ravel())), shape=(new, old))
 
 
-def resize_mask(mask: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Nearest neighbour to `size`: each new pixel takes the old one that its centre lies in."""
+def resize_mask(mask: np.ndarray, size: Sequence[int], ignore_label: int) -> np.ndarray:
+    """Class ids on another grid over the same extent: each new pixel takes the class that most of it holds.
+
+    Along an axis that shrinks, an old pixel counts with the part of it that lies in the new one; along an axis that
+    grows, the old pixel counts that the new one's centre lies in, two of them half each where it lies on their edge.
+    Nothing is shifted, and a mask that is flipped first comes out flipped:
+
+    - a new pixel is ignored where more than half of it is; else what is ignored has no vote;
+    - of classes with equal parts the one with fewer pixels in the whole mask wins, of equal ones the higher id, so that
+      what is thin (one pixel of two) stays.
+
+    Counts are whole numbers, so that equal parts are equal. Memory beside the mask is bounded, however many classes.
+
+    Args:
+        mask: `(…)` class ids of any integer type, none negative.
+        size: the new shape.
+        ignore_label: what stands for no class.
+
+    Returns:
+        `(*size)` of the mask's type; the mask itself where it has that size.
+    """
     if mask.shape == tuple(size):
         return mask
-    index = [
-        np.minimum(((np.arange(new) + 0.5) * (old / new)).astype(int), old - 1)
-        for old, new in zip(mask.shape, size, strict=True)
-    ]
-    return mask[np.ix_(*index)]
+    footprints = [_footprint(old, new) for old, new in zip(mask.shape, size, strict=True)]
+    resized, mixed = mask, np.zeros(mask.shape, bool)
+    for axis, (pixels, _) in enumerate(footprints):
+        first, several = (array.take(pixels[:, 0], axis) for array in (resized, mixed))
+        for others in pixels.T[1:]:
+            several |= mixed.take(others, axis)
+            several |= resized.take(others, axis) != first
+        resized, mixed = first, several
+    places = np.nonzero(mixed)  # the rest hold one id, which they have by now
+    if len(places[0]):
+        resized[places] = _majority(mask, footprints, places, ignore_label)
+    return resized
+
+
+def _footprint(old: int, new: int) -> tuple[np.ndarray, np.ndarray]:
+    """The old pixels that count in each new one along an axis, `(new, n)`, and how much, in whole numbers: float64
+    `(new, n)` whose rows have one sum. Rows with fewer pixels name their last one again, with 0."""
+    step = math.gcd(old, new)
+    old_parts, new_parts = old // step, new // step  # a new pixel is as long as old_parts, an old one as new_parts
+    at = np.arange(new)
+    if new < old:
+        first, end = at * old_parts // new_parts, -(-(at + 1) * old_parts // new_parts)
+        pixels = np.minimum(first[:, None] + np.arange((end - first).max()), end[:, None] - 1)
+        reach = np.minimum((at[:, None] + 1) * old_parts, (pixels + 1) * new_parts)
+        weights = reach - np.maximum(at[:, None] * old_parts, pixels * new_parts)
+        weights[:, 1:][pixels[:, 1:] == pixels[:, :-1]] = 0
+        return pixels, weights.astype(float)
+    centre = (2 * at + 1) * old_parts
+    pixel, on_edge = centre // (2 * new_parts), centre % (2 * new_parts) == 0
+    if not on_edge.any():
+        return pixel[:, None], np.ones((new, 1))
+    return np.stack([pixel - on_edge, pixel], axis=1), np.where(on_edge, 1.0, [[0.0], [2.0]]).T
+
+
+def _majority(
+    mask: np.ndarray,
+    footprints: Sequence[tuple[np.ndarray, np.ndarray]],
+    places: Sequence[np.ndarray],
+    ignore_label: int,
+) -> np.ndarray:
+    """The ids of new pixels at `places` that hold several, by the rule of `resize_mask`."""
+    most, flat = int(mask.max()) + 1, mask.reshape(-1)
+    pixels = np.zeros(most, np.int64)
+    for start in range(0, len(flat), VOTES_AT_ONCE):
+        pixels += np.bincount(flat[start : start + VOTES_AT_ONCE], minlength=most)
+    found = [int(k) for k in np.flatnonzero(pixels) if k != ignore_label]
+    # The first of the largest wins, so the rarest comes first; what is ignored comes last and has a rule of its own.
+    classes = np.array([*sorted(found, key=lambda k: (pixels[k], -k)), ignore_label])
+    column = np.zeros(max(most, ignore_label + 1), np.intp)
+    column[classes] = np.arange(len(classes))
+    rank, count = mask.ndim, len(places[0])
+    winners = np.empty(count, mask.dtype)
+    held = math.prod(index.shape[1] for index, _ in footprints)
+    step = max(1, VOTES_AT_ONCE // max(held, len(classes)))
+    for start in range(0, count, step):
+        chunk = slice(start, start + step)
+        where, weight = [], np.ones((1,) * (rank + 1))
+        for axis, (index, share) in enumerate(footprints):
+            row = places[axis][chunk]
+            form = (len(row), *(-1 if other == axis else 1 for other in range(rank)))
+            where.append(index[row].reshape(form))
+            weight = weight * share[row].reshape(form)
+        key = column[mask[tuple(where)]].reshape(len(weight), -1)
+        key += np.arange(len(weight))[:, None] * len(classes)
+        votes = np.bincount(key.ravel(), weight.ravel(), len(weight) * len(classes)).reshape(-1, len(classes))
+        winner = classes[votes[:, :-1].argmax(axis=1)]
+        winners[chunk] = np.where(2 * votes[:, -1] > votes.sum(axis=1), ignore_label, winner)
+    return winners
 
 
 def pad_start(shape: Sequence[int], size: Sequence[int]) -> tuple[int, ...]:
@@ -113,11 +198,11 @@ def letterbox_shape(spatial: Sequence[int], size: Sequence[int]) -> tuple[int, .
 
 
 def letterbox_mask(mask: np.ndarray, size: Sequence[int], ignore_label: int) -> np.ndarray:
-    """The whole mask in the middle of `size`, its proportions kept: nearest neighbour, `ignore_label` around it.
+    """The whole mask in the middle of `size`, its proportions kept: `resize_mask`, `ignore_label` around it.
 
     An image is normalised between the two steps: `resize_image` to `letterbox_shape`, later `cut` at `pad_start`.
     """
-    inner = resize_mask(mask, letterbox_shape(mask.shape, size))
+    inner = resize_mask(mask, letterbox_shape(mask.shape, size), ignore_label)
     return cut(inner, pad_start(inner.shape, size), size, ignore_label)
 
 

@@ -119,10 +119,10 @@ class Preparation:
         assert mask is not None
         if self.spacing is not None:
             image = resample_image(image, spacing, self.spacing, self.interpolation)
-            mask = resample_mask(mask, spacing, self.spacing)
+            mask = resample_mask(mask, spacing, self.spacing, task.ignore_label)
         if self.fit != "patch":
             size = self.size if self.fit == "resize" else letterbox_shape(mask.shape, self.size)
-            image, mask = resize_image(image, size), resize_mask(mask, size)
+            image, mask = resize_image(image, size), resize_mask(mask, size, task.ignore_label)
         image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
         places = [] if self.fit != "patch" else [_thinned(mask, k) for k in range(task.classes)]
         outline = Outline(

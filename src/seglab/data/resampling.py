@@ -48,9 +48,9 @@ def resample_image(
     return _resample(image, resampled_shape(image.shape[:-1], spacing, target), cubic)
 
 
-def resample_mask(mask: np.ndarray, spacing: Sequence[float], target: Sequence[float]) -> np.ndarray:
-    """Class ids `(X, Y, Z)` on the grid of `resample_image`: each new voxel takes the one that its centre lies in."""
-    return resize_mask(mask, resampled_shape(mask.shape, spacing, target))
+def resample_mask(mask: np.ndarray, spacing: Sequence[float], target: Sequence[float], ignore_label: int) -> np.ndarray:
+    """Class ids `(X, Y, Z)` on the grid of `resample_image`, by the rule of `resize_mask`."""
+    return resize_mask(mask, resampled_shape(mask.shape, spacing, target), ignore_label)
 
 
 def resample_to(channel: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -67,9 +67,15 @@ def _resample(array: np.ndarray, shape: Sequence[int], cubic: Sequence[bool]) ->
     for axis in sorted(range(len(shape)), key=lambda axis: shape[axis] / array.shape[axis]):
         old, new = array.shape[axis], shape[axis]
         if old != new:
-            finer = cubic_convolution if cubic[axis] else interpolation
-            made = along_axis(averaging(old, new) if new < old else finer(old, new), made, axis)
+            made = along_axis(resampling(old, new, cubic[axis]), made, axis)
     return np.ascontiguousarray(made)
+
+
+def resampling(old: int, new: int, cubic: bool = False) -> sparse.csr_array:
+    """`(new, old)`: what is done along an axis, with a cubic only where it gets finer."""
+    if new < old:
+        return averaging(old, new)
+    return cubic_convolution(old, new) if cubic else interpolation(old, new)
 
 
 def averaging(old: int, new: int) -> sparse.csr_array:

@@ -40,7 +40,7 @@ class Sampler:
 
     How a case is brought to the input size is `card.fit`:
 
-    - `resize`: the whole image, masks by nearest neighbour;
+    - `resize`: the whole image, masks as `resize_mask` says;
     - `letterbox`: the whole image with its proportions, in the middle of a border;
     - `pad`, `patch`: boxes of the input size, with a border where the image is smaller. Training draws boxes at random,
       a share of `foreground_share` of them around a pixel or voxel of a foreground class, which is one of

@@ -1,5 +1,8 @@
 """Does a probability of 0.8 come true in 8 of 10 pixels? Expected calibration error, and a temperature to mend it.
 
+Everything is computed from logits: a probability that is rounded to 0 would cost 69 nats, or whatever the rounding
+happens to be, where the model's own loss charges the logit.
+
 Guo et al., On calibration of modern neural networks, 2017.
 """
 
@@ -17,7 +20,7 @@ from seglab.task import Task
 BINS = 15
 PIXELS_PER_CASE = 20_000  # of each case alike; all pixels of a volume would say no more
 TEMPERATURES = (0.05, 20.0)
-_SMALLEST = 1e-30  # a probability that float32 has rounded to 0
+_ROUNDING = 1e-6  # of a confidence in float32, in bins: an upper edge is still in its bin
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,33 @@ class Pixels:
     """Pixels or voxels drawn from one or several cases.
 
     Attributes:
-        probabilities: `(N, K)` float, each row summing to 1.
+        logits: `(N, K)` float of any precision, up to a constant in each row; logarithms of probabilities are such.
+            `(N, 1)` of a binary task: the foreground's over the background's.
         truth: `(N,)` class ids.
     """
 
-    probabilities: np.ndarray
+    logits: np.ndarray
     truth: np.ndarray
 
+    @property
+    def probabilities(self) -> np.ndarray:
+        """`(N, K)` float64, each row summing to 1."""
+        weights = np.exp(_below_largest(self))
+        return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
-def draw_pixels(probabilities: np.ndarray, truth: np.ndarray, task: Task, case_id: str) -> Pixels:
-    """At most `PIXELS_PER_CASE` labelled pixels of a case, the same ones each time.
+
+def _below_largest(pixels: Pixels) -> np.ndarray:
+    """Logits `(N, K)` float64 less the largest of each row."""
+    logits = pixels.logits.astype(np.float64)
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    return np.asarray(logits - logits.max(axis=-1, keepdims=True))
+
+
+def draw_places(truth: np.ndarray, task: Task, case_id: str) -> np.ndarray:
+    """Flat indices of at most `PIXELS_PER_CASE` labelled pixels of a case, the same ones each time.
 
     Args:
-        probabilities: `(*spatial, K)`.
         truth: `(*spatial)` class ids; the ignored label is never drawn.
         task: which label is ignored.
         case_id: names the draw.
@@ -45,12 +62,12 @@ def draw_pixels(probabilities: np.ndarray, truth: np.ndarray, task: Task, case_i
     places = np.flatnonzero(truth != task.ignore_label)
     if len(places) > PIXELS_PER_CASE:
         places = places[generator(0, "calibration", case_id).choice(len(places), PIXELS_PER_CASE, replace=False)]
-    return Pixels(probabilities.reshape(-1, probabilities.shape[-1])[places], truth.ravel()[places].astype(int))
+    return places
 
 
 def joined(parts: Sequence[Pixels]) -> Pixels:
     """The pixels of several cases as one."""
-    return Pixels(np.concatenate([p.probabilities for p in parts]), np.concatenate([p.truth for p in parts]))
+    return Pixels(np.concatenate([p.logits for p in parts]), np.concatenate([p.truth for p in parts]))
 
 
 @dataclass(frozen=True)
@@ -80,9 +97,9 @@ class Reliability:
 
 def reliability(pixels: Pixels, bins: int = BINS) -> Reliability:
     """The bins of some pixels."""
-    sure = pixels.probabilities.max(axis=-1)
-    right = pixels.probabilities.argmax(axis=-1) == pixels.truth
-    place = np.clip(np.ceil(sure.astype(float) * bins).astype(int) - 1, 0, bins - 1)
+    probabilities = pixels.probabilities
+    sure, right = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == pixels.truth
+    place = np.clip(np.ceil(sure * bins - _ROUNDING).astype(int) - 1, 0, bins - 1)
     count, confidence, accuracy = (np.bincount(place, weights, minlength=bins) for weights in (None, sure, right))
     with np.errstate(invalid="ignore"):
         return Reliability(count, confidence / count, accuracy / count)
@@ -92,25 +109,24 @@ def negative_log_likelihood(pixels: Pixels) -> float:
     """Mean of -log p of the true class, in nats; NaN of no pixels."""
     if not len(pixels.truth):
         return np.nan
-    given = np.take_along_axis(pixels.probabilities, pixels.truth[:, None], axis=-1)
-    return float(-np.log(np.maximum(given, _SMALLEST)).mean(dtype=float))
+    logits = _below_largest(pixels)
+    true = np.take_along_axis(logits, pixels.truth[:, None].astype(np.intp), axis=-1)[:, 0]
+    return float((np.log(np.exp(logits).sum(axis=-1)) - true).mean())
 
 
 def scaled(pixels: Pixels, temperature: float) -> Pixels:
     """The pixels with their logits divided by `temperature`: above 1 the model becomes less sure, below 1 surer.
 
-    The logarithms of the probabilities are the logits but for a constant in each pixel, which the softmax takes away
-    again. The chosen class stays.
+    The chosen class stays.
     """
-    logits = np.log(np.maximum(pixels.probabilities.astype(float), _SMALLEST)) / temperature
-    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return Pixels(weights / weights.sum(axis=-1, keepdims=True), pixels.truth)
+    return Pixels(pixels.logits.astype(np.float64) / temperature, pixels.truth)
 
 
 def fit_temperature(pixels: Pixels) -> float:
     """The temperature, in 0.05..20, at which the pixels are likeliest; 1 where there are none.
 
     The negative log likelihood is convex in the inverse of the temperature, so a search on one axis finds its minimum.
+    Where it falls right up to an end of the range, that end is returned: see `bound_reached`.
     """
     if not len(pixels.truth):
         return 1.0
@@ -121,4 +137,22 @@ def fit_temperature(pixels: Pixels) -> float:
         method="bounded",
         options={"xatol": 1e-4},
     )
-    return float(np.exp(found.x))
+    ends = {end: negative_log_likelihood(scaled(pixels, end)) for end in TEMPERATURES}
+    best = min(ends, key=lambda end: ends[end])
+    return best if ends[best] <= found.fun else float(np.exp(found.x))
+
+
+def bound_reached(temperature: float) -> str:
+    """What it means that `fit_temperature` returned an end of its range; empty where it did not."""
+    low, high = TEMPERATURES
+    if temperature == low:
+        return (
+            f"temperature {low:g} is the lowest that is tried: nearly every validation pixel is right, and nothing "
+            "tells how sure the model may be; do not use it"
+        )
+    if temperature == high:
+        return (
+            f"temperature {high:g} is the highest that is tried: on the validation cases the model's probabilities say "
+            "next to nothing of the truth; look at the model before it is mended with a temperature"
+        )
+    return ""

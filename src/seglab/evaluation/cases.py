@@ -1,4 +1,22 @@
-"""The reported score, case by case: whole images at their original size, through the one `Predictor`."""
+"""The reported score, case by case: whole images at their original size, through the one `Predictor`.
+
+What a class's scores are in a case where it is not there, for this module and `seglab.evaluation.shapes`; what is
+ignored is taken away first:
+
+| score                          | neither holds it | only the prediction | only the truth |
+| ------------------------------ | ---------------- | ------------------- | -------------- |
+| `dice`, `iou`                  | NaN              | 0                   | 0              |
+| `precision`                    | NaN              | 0                   | NaN            |
+| `recall`                       | NaN              | NaN                 | 0              |
+| `volume_error`                 | NaN              | NaN                 | -1             |
+| `nsd_…`                        | NaN              | 0                   | 0              |
+| `hd95_nonempty`, `assd_…`      | NaN              | NaN                 | NaN            |
+| `lesion_precision`             | NaN              | 0                   | NaN            |
+| `lesion_recall`                | NaN              | NaN                 | 0              |
+
+A case's `dice`, `iou`, `hd95_nonempty`, `assd_nonempty` and `nsd_…` are means over the scored classes that have one, a
+run's are means over the cases that have one; `one_empty/<class>` counts the cases of the two last columns.
+"""
 
 from __future__ import annotations
 

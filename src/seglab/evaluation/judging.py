@@ -18,7 +18,7 @@ import pandas as pd
 from seglab.confusion import confusion_matrix
 from seglab.data.cases import Case, Sample, Source
 from seglab.errors import DataError, naming
-from seglab.evaluation.calibration import Pixels, draw_pixels, joined
+from seglab.evaluation.calibration import Pixels, draw_places, joined
 from seglab.evaluation.cases import Progress, check_same_classes, labelled, score_case
 from seglab.evaluation.shapes import score_shapes
 from seglab.task import Task
@@ -97,10 +97,9 @@ def judge_cases(
         for case in cases:
             sample, truth = labelled(source, case)
             start = time.perf_counter()
-            mask, probabilities = predict_with_probabilities(predictor, sample, source.describe_files(case))
+            mask, pixels = _predicted(predictor, sample, truth, task, source.describe_files(case), case.id)
             seconds = time.perf_counter() - start
-            drawn.append(draw_pixels(probabilities, truth, task, case.id))
-            del probabilities
+            drawn.append(pixels)
             if each:
                 each(case, mask)
             future = submit(truth, mask, sample.spacing, task, tolerance)
@@ -119,25 +118,20 @@ def predicted_pixels(
     drawn = []
     for done, case in enumerate(cases, start=1):
         sample, truth = labelled(source, case)
-        _, probabilities = predict_with_probabilities(predictor, sample, source.describe_files(case))
-        drawn.append(draw_pixels(probabilities, truth, source.task, case.id))
+        drawn.append(_predicted(predictor, sample, truth, source.task, source.describe_files(case), case.id)[1])
         if progress:
             progress(done, len(cases))
     return joined(drawn)
 
 
-def predict_with_probabilities(predictor: Predictor, sample: Sample, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """The mask that `Predictor.predict` gives, and the probabilities `(*spatial, K)` that it comes from.
-
-    Raises:
-        DataError: what `Predictor.predict` refuses, with `where` in its message.
-    """
+def _predicted(
+    predictor: Predictor, sample: Sample, truth: np.ndarray, task: Task, where: str, case_id: str
+) -> tuple[np.ndarray, Pixels]:
+    """The mask that `Predictor.predict` gives, and pixels for calibration; errors say `where`."""
+    places = draw_places(truth, task, case_id)
     with naming(where):
-        probabilities = predictor.predict_probabilities(sample.image, sample.spacing)
-    dtype = np.min_scalar_type(predictor.task.classes - 1)
-    if predictor.task.binary:
-        return (probabilities[..., 1] > predictor.threshold).astype(dtype), probabilities
-    return probabilities.argmax(axis=-1).astype(dtype), probabilities
+        mask, logs = predictor.predict_drawn(sample.image, sample.spacing, places)
+    return mask, Pixels(logs, truth.ravel()[places].astype(int))
 
 
 _Measured = tuple[np.ndarray, dict[str, float]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seglab.errors import TrackingError
-from seglab.evaluation.calibration import Reliability
+from seglab.evaluation.calibration import Reliability, bound_reached
 from seglab.evaluation.diagrams import confusion_diagram, reliability_diagram, spread_diagram
 from seglab.evaluation.figures import case_panels, pick_examples
 from seglab.evaluation.judging import Judgement
@@ -54,10 +54,12 @@ class Calibration:
     scaled: Certainty | None = None
 
     def metrics(self) -> dict[str, float]:
-        """`ece`, `nll`, and with a temperature `temperature`, `ece_scaled`, `nll_scaled`."""
+        """`ece`, `nll`, and with a temperature `temperature`, `temperature_at_bound` (1 where it is an end of the range
+        that is searched, and so no fit), `ece_scaled`, `nll_scaled`."""
         found = {"ece": self.as_trained.reliability.ece, "nll": self.as_trained.nll}
         if self.scaled is not None:
             found |= {"temperature": self.scaled.temperature, "ece_scaled": self.scaled.reliability.ece}
+            found["temperature_at_bound"] = float(bool(bound_reached(self.scaled.temperature)))
             found["nll_scaled"] = self.scaled.nll
         return found
 
@@ -74,11 +76,15 @@ class Calibration:
         if self.scaled is None:
             return f"{line}; no validation cases apart from these to fit a temperature on"
         after = f"ECE {self.scaled.reliability.ece:.4f}, NLL {self.scaled.nll:.4f}"
-        return f"{line}; with temperature {self.scaled.temperature:.2f} of the validation cases {after}"
+        line = f"{line}; with temperature {self.scaled.temperature:.2f} of the validation cases {after}"
+        told = bound_reached(self.scaled.temperature)
+        return f"{line}\nnote        {told}" if told else line
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; None for NaN."""
         found: dict[str, Any] = {key: _finite(value) for key, value in self.metrics().items()}
+        if self.scaled is not None and (told := bound_reached(self.scaled.temperature)):
+            found["note"] = told
         for name, certainty in (("bins", self.as_trained), ("bins_scaled", self.scaled)):
             if certainty is not None:
                 bins = certainty.reliability

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seglab.confusion import macro
-from seglab.evaluation.components import match_components
+from seglab.evaluation.components import Ignored, match_components
 from seglab.evaluation.surface import surface_scores
 from seglab.task import Task
 
@@ -41,8 +41,8 @@ def score_shapes(
     `lesions_true|predicted|found|right/<class>` of `seglab.evaluation.components`.
 
     The rule for what is not there: a distance is NaN unless truth and prediction both hold the class, which its name
-    says; the surface Dice is NaN where neither holds it and 0 where one does; a share of no component is NaN. Means
-    leave NaN out.
+    says; the surface Dice is NaN where neither holds it and 0 where one does; a share of no component is NaN. Where the
+    ignored pixels hide all of a surface, no score of surfaces tells of it: all three are NaN. Means leave NaN out.
 
     Args:
         truth: `(*spatial)` class ids; what carries `task.ignore_label` counts as no class, in the prediction too.
@@ -51,14 +51,16 @@ def score_shapes(
         task: which classes are scored.
         tolerance: of the surface Dice, in the unit of `spacing`.
     """
-    valid = truth != task.ignore_label
+    ignored = truth == task.ignore_label
+    joining = Ignored(ignored, spacing) if ignored.any() else None
     distances = {name: np.full(task.classes, np.nan) for name in distance_names(task, tolerance)}
     scores: dict[str, float] = {}
     for k in task.scored:
-        true, predicted = truth == k, (prediction == k) & valid
-        for name, value in zip(distances, surface_scores(true, predicted, spacing, tolerance), strict=True):
+        true, predicted = (truth == k) & ~ignored, (prediction == k) & ~ignored
+        found = surface_scores(true, predicted, spacing, tolerance, ignored if joining else None)
+        for name, value in zip(distances, found, strict=True):
             distances[name][k] = scores[f"{name}/{task.class_names[k]}"] = value
-        components = match_components(true, predicted)
+        components = match_components(true, predicted, joining)
         for name, value in zip(LESION_SHARES, (components.recall, components.precision), strict=True):
             scores[f"{name}/{task.class_names[k]}"] = value
         for name, count in zip(LESION_COUNTS, components, strict=True):

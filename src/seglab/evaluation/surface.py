@@ -10,11 +10,24 @@ Two surfaces are in use, and each score takes the one that its name is known by:
   `surface-distance` and MONAI with `use_subvoxels=True` measure this.
 
 What lies outside of the image is background, so a mask that reaches the border has a surface there.
+
+What is ignored is neither the mask nor background, so a mask that it cuts has no surface there:
+
+- An ignored region that touches nothing but the mask belongs to it here.
+- A piece of surface is seen where the mask meets background. It is cut where the mask meets nothing but ignored pixels
+  (of a corner of the grid: where mask and ignored pixels are around it and no background); such pieces count for
+  nothing. Neither do, for the surface Dice, seen pieces with an ignored pixel around their corner: their area is not
+  known.
+- A distance is known where the nearest piece of the other surface is a seen one. Where it is a cut one, the surface
+  goes on in the ignored region, who knows how; what lies nearest to it is left out of all three scores.
+
+Both rules are the same for truth and prediction, and nothing depends on what is predicted where the truth is ignored.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -43,33 +56,45 @@ class SurfaceScores(NamedTuple):
 
 
 def surface_scores(
-    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    spacing: tuple[float, ...],
+    tolerance: float,
+    ignored: np.ndarray | None = None,
 ) -> SurfaceScores:
     """Surface scores of two masks.
 
     One rule for what is not there: with both masks empty all three are NaN; with one of them empty there is no
-    distance, so HD95 and ASSD are NaN, and no surface is within the tolerance, so the surface Dice is 0.
+    distance, so HD95 and ASSD are NaN, and no surface is within the tolerance, so the surface Dice is 0. With neither
+    empty, but no piece of surface left to count beside what is ignored, all three are NaN.
 
     Args:
         truth: boolean, 2D or 3D.
         prediction: boolean, of the same shape.
         spacing: size of a pixel or voxel along each axis.
         tolerance: distance, in the unit of `spacing`, up to which two surfaces are the same; 0 or more.
+        ignored: boolean, of the same shape; where it is true neither mask is looked at.
     """
+    if ignored is not None:
+        truth, prediction = truth & ~ignored, prediction & ~ignored
     some_truth, some_prediction = truth.any(), prediction.any()
     if not (some_truth and some_prediction):
         return SurfaceScores(np.nan, np.nan, 0.0 if some_truth or some_prediction else np.nan)
-    truth, prediction = cropped(truth, prediction)
-    there, back = _both_ways(_edge(truth), _edge(prediction), spacing)
-    hd95 = max(np.percentile(there, PERCENTILE), np.percentile(back, PERCENTILE))
-    assd = (there.sum() + back.sum()) / (len(there) + len(back))
-    return SurfaceScores(float(hd95), float(assd), _surface_dice(truth, prediction, spacing, tolerance))
+    ignored = np.zeros_like(truth) if ignored is None else ignored
+    truth, prediction, ignored = cropped(bounding_box(truth | prediction), 1, truth, prediction, ignored)
+    masks = [_Mask.of(mask, ignored) for mask in (truth, prediction)]
+    there, back = _both_ways([_edge(mask) for mask in masks], spacing)
+    far = [np.percentile(way.distances, PERCENTILE) for way in (there, back) if len(way.distances)]
+    total, places = (sum(measure(way.distances) for way in (there, back)) for measure in (np.sum, len))
+    hd95, assd = (max(far), total / places) if far else (np.nan, np.nan)
+    return SurfaceScores(float(hd95), float(assd), _surface_dice(masks, spacing, tolerance))
 
 
-def cropped(truth: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks in the box around what either holds, with a border of one background pixel on every side."""
-    box = bounding_box(truth | prediction)
-    return np.pad(truth[box], 1), np.pad(prediction[box], 1)
+def cropped(box: tuple[slice, ...], wider: int, *masks: np.ndarray) -> list[np.ndarray]:
+    """Boolean masks in a box that is `wider` pixels larger to every side where the image is, with a border of one
+    pixel of nothing around it."""
+    larger = tuple(slice(max(part.start - wider, 0), part.stop + wider) for part in box)
+    return [np.pad(mask[larger], 1) for mask in masks]
 
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
@@ -82,37 +107,101 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _edge(mask: np.ndarray) -> np.ndarray:
-    """The pixels of a mask with an empty border that have a background neighbour across a face."""
-    inside = mask.copy()
+class _Mask(NamedTuple):
+    """A mask in an empty border, and the ignored pixels that are not inside of it; of `ignored` all."""
+
+    held: np.ndarray
+    open: np.ndarray
+    ignored: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, ignored: np.ndarray) -> _Mask:
+        if not ignored.any():
+            return cls(mask, ignored, ignored)
+        touching = np.ones((3,) * mask.ndim, bool)
+        regions, count = ndimage.label(ignored, touching)
+        beside_background = ndimage.binary_dilation(~mask & ~ignored, touching)
+        inside = np.ones(count + 1, bool)
+        inside[0] = False
+        inside[regions[beside_background]] = False
+        return cls(mask | inside[regions], ignored & ~inside[regions], ignored)
+
+
+class _Surface(NamedTuple):
+    """Where on a grid a surface is, as boolean arrays of one shape: `counted` of `seen`, and `cut`, apart from it."""
+
+    counted: np.ndarray
+    seen: np.ndarray
+    cut: np.ndarray
+
+
+class _Distances(NamedTuple):
+    """Distances from counted places, and which of them, in the order of `np.argwhere`, have a known one."""
+
+    distances: np.ndarray
+    known: np.ndarray
+
+
+def _edge(mask: _Mask) -> _Surface:
+    """The pixels that have a background neighbour across a face, and those that have none but an ignored one."""
+    seen = mask.held & ~_inside(mask.held | mask.open)
+    return _Surface(seen, seen, mask.held & ~seen & ~_inside(mask.held))
+
+
+def _inside(mask: np.ndarray) -> np.ndarray:
+    """Where a mask is true at all neighbours across a face; the border of the array does not matter."""
+    inside = np.ones_like(mask)
     for axis in range(mask.ndim):
         for step in (1, -1):
             inside &= np.roll(mask, step, axis)  # what wraps around is the empty border
-    return mask & ~inside
+    return inside
 
 
-def _both_ways(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """From each true point of the one grid the distance to the nearest true point of the other, and back; in the
-    order of `np.argwhere`."""
-    most = max(np.count_nonzero(truth), np.count_nonzero(prediction))
-    if most > _SPARSE * truth.size:
-        away = [ndimage.distance_transform_edt(~points, sampling=spacing) for points in (prediction, truth)]
-        return away[0][truth], away[1][prediction]
-    places = [np.argwhere(points) * np.asarray(spacing, float) for points in (truth, prediction)]
-    trees = [spatial.cKDTree(points) for points in places]
-    return trees[1].query(places[0])[0], trees[0].query(places[1])[0]
+def _both_ways(surfaces: Sequence[_Surface], spacing: tuple[float, ...]) -> list[_Distances]:
+    """From each counted place of the first of two surfaces the known distance to the second, and back."""
+    found = []
+    for here, there in (surfaces, surfaces[::-1]):
+        distances = _away(here.counted, there.seen, spacing)
+        known = np.ones(len(distances), bool)
+        if there.cut.any():
+            known = distances <= _away(here.counted, there.cut, spacing) + _ROUNDING
+        found.append(_Distances(distances[known], known))
+    return found
 
 
-def _surface_dice(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], tolerance: float) -> float:
+def _away(places: np.ndarray, targets: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """From each true place of the one grid the distance to the nearest true place of the other, infinite where there
+    is none; in the order of `np.argwhere`."""
+    counts = np.count_nonzero(places), np.count_nonzero(targets)
+    if not all(counts):
+        return np.full(counts[0], np.inf)
+    if max(counts) > _SPARSE * targets.size:
+        away: np.ndarray = ndimage.distance_transform_edt(~targets, sampling=spacing)[places]
+        return away
+    points = [np.argwhere(grid) * np.asarray(spacing, float) for grid in (targets, places)]
+    distances: np.ndarray = spatial.cKDTree(points[0]).query(points[1])[0]
+    return distances
+
+
+def _surface_dice(masks: Sequence[_Mask], spacing: tuple[float, ...], tolerance: float) -> float:
     sizes = element_sizes(tuple(float(step) for step in spacing))
-    codes = [_neighbours(mask) for mask in (truth, prediction)]
-    true, predicted = ((code != 0) & (code != len(sizes) - 1) for code in codes)
+    codes = [_neighbours(mask.held) for mask in masks]
+    surfaces = []
+    for code, mask in zip(codes, masks, strict=True):
+        held, background = code != 0, code != len(sizes) - 1
+        if not mask.ignored.any():
+            surfaces.append(_Surface(held & background, held & background, np.zeros_like(held)))
+            continue
+        beside = _neighbours(mask.open)
+        background = (code | beside) != len(sizes) - 1
+        counted = held & background & (_neighbours(mask.ignored) == 0)
+        surfaces.append(_Surface(counted, held & background, held & ~background & (beside != 0)))
     near, total = 0.0, 0.0
-    for code, points, distances in zip(codes, (true, predicted), _both_ways(true, predicted, spacing), strict=True):
-        size = sizes[code[points]]
-        near += size[distances <= tolerance + _ROUNDING].sum()
+    for code, surface, found in zip(codes, surfaces, _both_ways(surfaces, spacing), strict=True):
+        size = sizes[code[surface.counted]][found.known]
+        near += size[found.distances <= tolerance + _ROUNDING].sum()
         total += size.sum()
-    return float(near / total)
+    return float(near / total) if total else np.nan
 
 
 def _neighbours(mask: np.ndarray) -> np.ndarray:

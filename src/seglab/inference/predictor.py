@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image, unletterbox
+from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image
 from seglab.data.preprocess import Preprocessing
-from seglab.data.resampling import Interpolation, resample_image, resample_to
+from seglab.data.resampling import Interpolation, resample_image
 from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
 from seglab.inference.finite import check_image, check_probabilities, check_weights
+from seglab.inference.restoring import Restoring
 from seglab.inference.tiles import SlidingWindow
 from seglab.task import Task
 
@@ -71,7 +73,8 @@ class Predictor:
         self.spacing, self.interpolation = spacing, interpolation
         check_weights(model)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
-        self._network = _activated(model, task)
+        self._model = model
+        self._network = _compiled(model, lambda logits: _deciding(logits, task))
 
     @classmethod
     def load(cls, path: Path | str, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
@@ -114,38 +117,78 @@ class Predictor:
             DataError: the image has another rank or channel count than the task, values that are no finite numbers, or
                 no spacing where one is needed; or the network answers with NaN.
         """
-        channels = self._channels(image, spacing)
-        dtype = np.min_scalar_type(self.task.classes - 1)
-        if self.task.binary:
-            return (next(channels) > self.threshold).astype(dtype)
-        return _most_probable(channels, dtype)
+        return self._mask(self._channels(image, spacing, self._network))
 
     def predict_probabilities(self, image: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
         """The class probabilities of one image: `(*spatial, K)` float32, summing to 1 over the last axis.
 
         Args and errors as for `predict`.
         """
-        first = 1 if self.task.binary else 0
         probabilities = np.empty((*image.shape[:-1], self.task.classes), np.float32)
-        for class_id, channel in enumerate(self._channels(image, spacing), start=first):
+        for class_id, channel in enumerate(self._channels(image, spacing, self._probable)):
             probabilities[..., class_id] = channel
-        if self.task.binary:
-            np.subtract(1, probabilities[..., 1], out=probabilities[..., 0])
         return probabilities
 
-    def _channels(self, image: np.ndarray, spacing: Sequence[float] | None) -> Iterator[np.ndarray]:
-        """Probabilities `(*spatial)` of class after class at the image's own size, the foreground's alone for a binary
-        task; one at a time in memory."""
-        prepared, restore = self._prepared(image, spacing)
-        probabilities = self._windows(prepared, self._network)
+    def predict_drawn(
+        self, image: np.ndarray, spacing: Sequence[float] | None, places: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The mask of `predict`, and at some places the logarithms of what `predict_probabilities` gives there.
+
+        These come from the logits and are exact where float32 rounds a probability to 0 or 1.
+
+        Args:
+            image, spacing: as for `predict`; so are the errors.
+            places: `(N,)` flat indices into the image's pixels or voxels.
+
+        Returns:
+            The mask `(*spatial)`, and `(N, K)` float32.
+        """
+        prepared, restoring = self._prepared(image, spacing)
+        predicted = self._windows(prepared, self._drawing, logs=self.task.classes)
+        del prepared
+        probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
+        check_probabilities(probabilities)
+        mask = self._mask(restoring.channel(probabilities[..., k]) for k in range(probabilities.shape[-1]))
+        return mask, restoring.logs_at(logs, places)
+
+    @cached_property
+    def _probable(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The network with the probabilities of all classes."""
+        from seglab.models import heads
+
+        return _compiled(self._model, lambda logits: heads.probabilities(logits, self.task))
+
+    @cached_property
+    def _drawing(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The network with what decides, and after it the logarithms of all classes' probabilities."""
+        from keras import ops
+
+        from seglab.models import heads
+
+        def activation(logits: Any) -> Any:
+            return ops.concatenate([_deciding(logits, self.task), heads.log_probabilities(logits, self.task)], axis=-1)
+
+        return _compiled(self._model, activation)
+
+    def _mask(self, channels: Iterator[np.ndarray]) -> np.ndarray:
+        """Class ids from the channels that decide."""
+        dtype = np.min_scalar_type(self.task.classes - 1)
+        if self.task.binary:
+            return (next(channels) > self.threshold).astype(dtype)
+        return _most_probable(channels, dtype)
+
+    def _channels(
+        self, image: np.ndarray, spacing: Sequence[float] | None, network: Callable[[np.ndarray], np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """The network's channels `(*spatial)` at the image's own size, one at a time in memory."""
+        prepared, restoring = self._prepared(image, spacing)
+        probabilities = self._windows(prepared, network)
         del prepared
         check_probabilities(probabilities)
-        return (restore(probabilities[..., k]) for k in range(probabilities.shape[-1]))
+        return (restoring.channel(probabilities[..., k]) for k in range(probabilities.shape[-1]))
 
-    def _prepared(
-        self, image: np.ndarray, spacing: Sequence[float] | None
-    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-        """What the windows go over, `(*grid, C)` float32, and what brings a channel `(*grid)` back to the image."""
+    def _prepared(self, image: np.ndarray, spacing: Sequence[float] | None) -> tuple[np.ndarray, Restoring]:
+        """What the windows go over, `(*grid, C)` float32, and what brings channels `(*grid)` back to the image."""
         if image.ndim != self.task.rank + 1 or not image.size:
             raise DataError(
                 "an image that is not of the model's rank",
@@ -168,15 +211,7 @@ class Predictor:
         check_image(prepared, "values after normalisation")
         if self.fit == "letterbox":
             prepared = cut(prepared, pad_start(prepared.shape[:-1], size), size, 0)
-
-        def restore(channel: np.ndarray) -> np.ndarray:
-            if self.fit == "resize":
-                channel = resize_image(channel[..., None], spatial)[..., 0]
-            elif self.fit == "letterbox":
-                channel = unletterbox(channel, spatial)
-            return channel if self.spacing is None else resample_to(channel, original)
-
-        return prepared, restore
+        return prepared, Restoring(self.fit, size, spatial, original)
 
 
 def _checked(spacing: Sequence[float] | None, rank: int, target: Sequence[float]) -> tuple[float, ...]:
@@ -192,18 +227,23 @@ def _checked(spacing: Sequence[float] | None, rank: int, target: Sequence[float]
     return tuple(float(step) for step in spacing)
 
 
-def _activated(model: keras.Model, task: Task) -> Callable[[np.ndarray], np.ndarray]:
-    """The compiled network with its activation: `(B, *size, C)` to `(B, *size, K)`, or `(B, *size, 1)`, the
-    foreground, for a binary task. Keras traces it once and then takes any B."""
+def _compiled(model: keras.Model, activation: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """The compiled network with an activation: `(B, *size, C)` to `(B, *size, …)`. Keras traces it once and then takes
+    any B."""
     import keras
 
-    from seglab.models import heads
-
     network = logits_model(model)
-    probabilities = heads.probabilities(network.outputs[0], task)
-    activated = keras.Model(network.inputs, probabilities[..., 1:] if task.binary else probabilities)
+    activated = keras.Model(network.inputs, activation(network.outputs[0]))
     activated.jit_compile = False  # XLA gains nothing here and costs a compilation for every batch size
     return activated.predict_on_batch
+
+
+def _deciding(logits: Any, task: Task) -> Any:
+    """The probabilities that a mask is made of: of each class, or of the foreground alone for a binary task."""
+    from seglab.models import heads
+
+    probabilities = heads.probabilities(logits, task)
+    return probabilities[..., 1:] if task.binary else probabilities
 
 
 def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> np.ndarray:

@@ -64,7 +64,7 @@ class SlidingWindow:
                 remedy="name each axis once, or [] for none",
             )
 
-    def __call__(self, image: np.ndarray, forward: Forward) -> np.ndarray:
+    def __call__(self, image: np.ndarray, forward: Forward, logs: int = 0) -> np.ndarray:
         """Blended predictions of `forward` over the whole image.
 
         An axis that is shorter than the window is padded with zeros on both sides, as in training.
@@ -73,6 +73,8 @@ class SlidingWindow:
         Args:
             image: `(*spatial, C)` float32, preprocessed, of any spatial size.
             forward: the network.
+            logs: so many of its last channels are logarithms: of what they stand for the mean is taken, and its
+                logarithm returned, however small it is.
 
         Returns:
             `(*spatial, K)` float32. Beside it and the image, memory holds one batch of windows, however many there are.
@@ -84,33 +86,49 @@ class SlidingWindow:
         size = min(count, self.batch_size or max(1, ELEMENTS_PER_CALL // math.prod(self.window)))
         windows = np.zeros((size, *self.window, image.shape[-1]), np.float32)
         output = np.empty(0, np.float32)
-        weight = scratch = output
+        weight = log_weight = scratch = output
+        linear = 0
         for batch in _batches(itertools.product(*(axis.places for axis in axes)), size):
             for target, place in zip(windows, batch, strict=False):
                 target[inside] = image[place]
-            predicted = self._flipped(windows[: len(batch)], forward)
+            predicted = self._flipped(windows[: len(batch)], forward, logs)
             if count == 1:
                 return predicted[0][inside]
             if not output.size:
-                channels = predicted.shape[-1]
-                output = np.zeros((*spatial, channels), np.float32)
-                weight = np.repeat(_outer([axis.profile for axis in axes])[..., None], channels, axis=-1)
+                linear = predicted.shape[-1] - logs
+                output = np.zeros((*spatial, linear + logs), np.float32)
+                output[..., linear:] = -np.inf
+                profile = _outer([axis.profile for axis in axes])[..., None]
+                weight, log_weight = np.repeat(profile, linear, axis=-1), np.log(profile)
                 scratch = np.empty_like(weight)
             for window, place in zip(predicted, batch, strict=True):
-                np.multiply(window, weight, out=scratch)
-                output[place] += scratch[inside]
-        plane = np.repeat(_outer([axis.total for axis in axes[1:]])[..., None], output.shape[-1], axis=-1)
-        for row, total in zip(output, axes[0].total, strict=True):
-            row /= total * plane
+                np.multiply(window[..., :linear], weight, out=scratch)
+                output[place][..., :linear] += scratch[inside]
+                if logs:
+                    so_far = output[place][..., linear:]
+                    np.logaddexp(so_far, (window[..., linear:] + log_weight)[inside], out=so_far)
+        totals = _outer([axis.total for axis in axes[1:]])[..., None]
+        plane = np.repeat(totals, linear, axis=-1)
+        for index, total in enumerate(axes[0].total):
+            output[index][..., :linear] /= total * plane
+            output[index][..., linear:] -= np.log(total * totals)
         return output
 
-    def _flipped(self, windows: np.ndarray, forward: Forward) -> np.ndarray:
-        """Mean prediction over every combination of the flips; `(B, *window, K)`."""
+    def _flipped(self, windows: np.ndarray, forward: Forward, logs: int) -> np.ndarray:
+        """Mean prediction over every combination of the flips, `(B, *window, K)`; for `logs` see `__call__`."""
         mean = forward(windows)
+        if not self.flips:
+            return mean
+        linear = mean.shape[-1] - logs
         for axes in _combinations(self.flips):
             spatial = tuple(axis + 1 for axis in axes)
-            mean = mean + np.flip(forward(np.ascontiguousarray(np.flip(windows, spatial))), spatial)
-        return mean / np.float32(2 ** len(self.flips)) if self.flips else mean
+            other = np.flip(forward(np.ascontiguousarray(np.flip(windows, spatial))), spatial)
+            added = [mean[..., :linear] + other[..., :linear], np.logaddexp(mean[..., linear:], other[..., linear:])]
+            mean = np.concatenate(added, axis=-1) if logs else added[0]
+        count = np.float32(2 ** len(self.flips))
+        if not logs:
+            return mean / count
+        return np.concatenate([mean[..., :linear] / count, mean[..., linear:] - np.log(count)], axis=-1)
 
 
 @dataclass(frozen=True)

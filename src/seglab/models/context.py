@@ -127,7 +127,14 @@ def pspnet(
     if deep_supervision:
         auxiliary = blocks.convolution(features[16], max(width // 2, 1), style, "auxiliary")
         result = [result, logits(auxiliary, task, "logits_auxiliary")]
-    return Network(image, result, name="pspnet", freeze_epochs=freeze_epochs, encoder_layers=("encoder",))
+    return Network(
+        image,
+        result,
+        name="pspnet",
+        freeze_epochs=freeze_epochs,
+        encoder_layers=("encoder",),
+        ignore_label=task.ignore_label,
+    )
 
 
 def _atrous_pyramid(x: Any, rates: list[int], width: int, style: Style) -> Any:

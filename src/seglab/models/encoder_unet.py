@@ -70,4 +70,5 @@ def encoder_unet(
         name=f"{encoder}_unet",
         freeze_epochs=freeze_epochs,
         encoder_layers=("encoder",),
+        ignore_label=task.ignore_label,
     )

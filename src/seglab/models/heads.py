@@ -40,6 +40,19 @@ def probabilities(logits: Any, task: Task) -> Any:
     return ops.softmax(logits, axis=-1)
 
 
+def log_probabilities(logits: Any, task: Task) -> Any:
+    """Logarithms of the class probabilities `(..., K)` in float32, exact however small these are.
+
+    Args:
+        logits: `(..., task.logit_channels)`, any floating dtype.
+        task: tells whether the head is a sigmoid or a softmax.
+    """
+    logits = _float32(logits, task)
+    if task.binary:
+        return ops.concatenate([-ops.softplus(logits), -ops.softplus(-logits)], axis=-1)
+    return ops.log_softmax(logits, axis=-1)
+
+
 def labels(logits: Any, task: Task) -> Any:
     """Class ids `(...)` int32 of the last axis removed: the most probable class, the lower id on a tie.
 

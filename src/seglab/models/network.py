@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers
+import numpy as np
+from keras import layers, ops
 
 from seglab.errors import ConfigError
 from seglab.task import Task
@@ -57,8 +59,8 @@ class Network(keras.Model):
 
     With deep supervision (Lee et al. 2015, https://arxiv.org/abs/1409.5185) the model has a list of outputs: logits at
     full resolution first, then at coarser ones. The loss is the average of the losses of all outputs, each with half
-    the weight of the one before, against the truth sampled at the coarser grid (nearest neighbour, so that class ids
-    and the label to ignore survive). Metrics see the first output only.
+    the weight of the one before, against the truth on the coarser grid (`shrunk_truth`). Metrics see the first output
+    only.
 
     Args:
         inputs: one symbolic input `(B, *size, C)`.
@@ -66,6 +68,7 @@ class Network(keras.Model):
         name: name of the model.
         freeze_epochs: for how many epochs, counted from the first, training holds the pre-trained encoder fixed.
         encoder_layers: names of the layers that hold it.
+        ignore_label: of the truth, for the coarser outputs.
     """
 
     def __init__(
@@ -76,15 +79,17 @@ class Network(keras.Model):
         *,
         freeze_epochs: int = 0,
         encoder_layers: Sequence[str] = (),
+        ignore_label: int = 255,
         **kwargs: Any,
     ):
         super().__init__(inputs, outputs, name=name, **kwargs)
+        self.ignore_label = ignore_label
         self.freeze_epochs = freeze_epochs
         self.encoder_layers = tuple(encoder_layers)
 
     def get_config(self) -> dict[str, Any]:
         own = {"freeze_epochs": self.freeze_epochs, "encoder_layers": list(self.encoder_layers)}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "ignore_label": self.ignore_label}
 
     def freeze_encoder(self, frozen: bool) -> None:
         """Hold the layers of `encoder_layers` fixed, batch statistics included, or let them train again.
@@ -101,7 +106,8 @@ class Network(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         total = 0.0
         for weight, symbolic, prediction in zip(supervision_weights(len(y_pred)), self.outputs, y_pred, strict=True):
-            truth = _sampled(y, self.inputs[0].shape[1:-1], symbolic.shape[1:-1])
+            *coarse, channels = symbolic.shape[1:]
+            truth = shrunk_truth(y, self.inputs[0].shape[1:-1], coarse, max(channels, 2), self.ignore_label)
             total = total + weight * super().compute_loss(x, truth, prediction, sample_weight, training)
         return total
 
@@ -110,10 +116,34 @@ class Network(keras.Model):
         return super().compute_metrics(x, y, first, sample_weight)
 
 
-def _sampled(y_true: Any, full: Sequence[int], coarse: Sequence[int]) -> Any:
-    """The labels nearest to the centres of the cells of a coarser grid, which divides the full one."""
-    for axis, (fine, few) in enumerate(zip(full, coarse, strict=True), start=1):
-        factor = fine // few
-        if factor > 1:
-            y_true = y_true[(slice(None),) * axis + (slice(factor // 2, None, factor),)]
-    return y_true
+def shrunk_truth(y_true: Any, full: Sequence[int], coarse: Sequence[int], classes: int, ignore_label: int) -> Any:
+    """Class ids on a coarser grid, by the rule of `seglab.data.geometry.resize_mask`, within the graph.
+
+    Args:
+        y_true: `(B, *full)` class ids.
+        full, coarse: sides of the grids, of which each coarse one divides the full one.
+        classes: K; an id that is no class counts as ignored.
+        ignore_label: id of what is ignored.
+
+    Returns:
+        `(B, *coarse)` int32; `y_true` itself where the grids are one.
+    """
+    if tuple(full) == tuple(coarse):
+        return y_true
+    factors = [fine // few for fine, few in zip(full, coarse, strict=True)]
+    pairs = [side for pair in zip(coarse, factors, strict=True) for side in pair]
+    cells = ops.reshape(ops.cast(y_true, "int32"), (-1, *pairs))
+    within = tuple(range(2, 2 * len(factors) + 1, 2))
+    ids = [k for k in range(classes) if k != ignore_label]
+    # One class at a time: all of them at the full size would be larger than the logits.
+    votes = ops.stack([ops.sum(ops.cast(ops.equal(cells, k), "int32"), axis=within) for k in ids], axis=-1)
+    pixels = ops.sum(votes, axis=tuple(range(1, len(full) + 1)))
+    # How many classes lose a tie against each: those with more pixels, and of as many those with a lower id.
+    more = ops.greater(pixels[:, None, :], pixels[:, :, None])
+    lower = ops.logical_and(ops.equal(pixels[:, None, :], pixels[:, :, None]), np.tri(len(ids), k=-1, dtype=bool))
+    beaten = ops.sum(ops.cast(ops.logical_or(more, lower), "int32"), axis=-1)
+    beaten = ops.reshape(beaten, (-1, *(1 for _ in full), len(ids)))
+    winner = ops.take(ops.array(ids, "int32"), ops.argmax(votes * len(ids) + beaten, axis=-1))
+    # Ignored where less than half of the cell is of a class.
+    ignored = ops.less(2 * ops.sum(votes, axis=-1), math.prod(factors))
+    return ops.where(ignored, ignore_label, ops.cast(winner, "int32"))

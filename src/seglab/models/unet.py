@@ -140,7 +140,7 @@ def _unet(
         x = blocks.downsample(skips[-1], f"encoder{level}")
     x = block(x, width * 2**depth, style, "bottleneck")
     features = decoder(x, skips, [width * 2**level for level in range(depth)], style, up_block, gate)
-    return Network(image, outputs(features, task, deep_supervision), name=name)
+    return Network(image, outputs(features, task, deep_supervision), name=name, ignore_label=task.ignore_label)
 
 
 def decoder(

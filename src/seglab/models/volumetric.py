@@ -97,7 +97,7 @@ def vnet(
         x = layers.Concatenate(name=f"{name}_join")([x, skips[level]])
         x = _residual_stage(x, width * 2 ** (level + 1), level, kernel, style, name)
         features.insert(0, x)
-    return Network(image, outputs(features, task, deep_supervision), name="vnet")
+    return Network(image, outputs(features, task, deep_supervision), name="vnet", ignore_label=task.ignore_label)
 
 
 def _residual_stage(x: Any, filters: int, level: int, kernel: int, style: Style, name: str) -> Any:

@@ -39,7 +39,9 @@ def find_lost_in_augmentation(
         if sample.mask is None:
             continue
         spacing = sample.spacing if card.spacing is None else tuple(card.spacing)
-        whole = sample.mask if card.spacing is None else resample_mask(sample.mask, sample.spacing, card.spacing)
+        whole = sample.mask
+        if card.spacing is not None:
+            whole = resample_mask(whole, sample.spacing, card.spacing, task.ignore_label)
         for draw in range(DRAWS):
             rng = generator(seed, "check", case.id, draw)
             mask = _as_input(whole, card, task.scored, task.ignore_label, rng)
@@ -65,7 +67,7 @@ def _as_input(
 ) -> np.ndarray:
     """The mask at the size of the input; a box is cut around a pixel of a scored class, if there is one."""
     if card.fit == "resize":
-        return resize_mask(mask, card.size)
+        return resize_mask(mask, card.size, ignore_label)
     if card.fit == "letterbox":
         return letterbox_mask(mask, card.size, ignore_label)
     places = np.flatnonzero(np.isin(mask, scored))

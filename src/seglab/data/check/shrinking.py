@@ -31,7 +31,7 @@ class Shrunk:
         ignore_label: counts for no class.
         overlap: pixels that still have their class after the way to the model's size and back.
         before, after: pixels of each class in the mask, and in what came back.
-        parts, lost: connected parts, and those of which no pixel is left at the model's size.
+        parts, lost: connected parts, and those that nothing of is left in what came back.
         masks: how many masks were counted.
     """
 
@@ -50,8 +50,8 @@ class Shrunk:
 
     def add(self, mask: np.ndarray, shape: Sequence[int]) -> None:
         """Count a mask `(H, W)` or `(X, Y, Z)` of class ids that the model sees in `shape`."""
-        small = resize_mask(mask, shape)
-        back = resize_mask(small, mask.shape)
+        small = resize_mask(mask, shape, self.ignore_label)
+        back = resize_mask(small, mask.shape, self.ignore_label)
         self.masks += 1
         self.before += np.bincount(mask.ravel(), minlength=256)[: self.classes]
         self.after += np.bincount(np.where(mask == self.ignore_label, mask, back).ravel(), minlength=256)[
@@ -63,7 +63,7 @@ class Shrunk:
             counted = sizes >= SMALLEST_PART
             counted[0] = False
             left = np.zeros(len(sizes), bool)
-            left[np.unique(resize_mask(labels, shape))] = True
+            left[np.unique(labels[back == k])] = True
             self.parts[k] += int(counted.sum())
             self.lost[k] += int((counted & ~left).sum())
 
