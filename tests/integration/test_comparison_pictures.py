@@ -13,7 +13,6 @@ import pytest
 import toys
 from omegaconf import OmegaConf
 from PIL import Image
-from seglab.comparison.statistics import Resampling
 
 from seglab.comparison import compare as comparing
 from seglab.comparison.compare import compare, open_runs
@@ -124,7 +123,7 @@ def judged(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-un
     cases = [f"case{n}" for n in range(values.shape[1])]
     compositions = [Composition(f"c{n}", [], {}) for n in range(len(values))]
     contest = Contest("toy", compositions, values[:, None], [("s", "0")], cases, np.arange(len(cases)), len(cases))
-    return judge(contest, metric, Resampling(100))
+    return judge(contest, metric)
 
 
 def test_the_worst_case_of_a_distance_is_the_greatest_and_cases_that_all_score_alike_are_not_disputed() -> None:

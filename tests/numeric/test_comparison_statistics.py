@@ -1,4 +1,4 @@
-"""What a comparison counts and draws, by hand: wins, effect sizes, blanks, bars, fronts. Verdicts: test_statistics.py."""
+"""What a comparison counts and draws, by hand: wins, effect sizes, blanks, bars, fronts."""
 
 from __future__ import annotations
 

@@ -56,8 +56,7 @@ class Components:
         seed: variance of each method's mean over one seed's cases from seed to seed, `(studies, methods)`; NaN with
             one seed.
         pooled: their mean, weighted with their degrees of freedom, `(studies,)`; NaN where no method has two.
-        freedom: degrees of freedom of `pooled`, by Satterthwaite's formula: few where one method's spread outweighs
-            the others', `(studies,)`.
+        freedom: degrees of freedom of `pooled`: few where one method's spread outweighs the others', `(studies,)`.
         rest: variance that the noise of single cases under single seeds adds to a method's mean, `(studies, methods)`.
         cases: variance that the draw of cases adds to the difference of two methods, without `rest`, averaged over all
             pairs, `(studies,)`.
@@ -97,10 +96,7 @@ def estimate(scores: np.ndarray, units: Units) -> Components:
         seed = enlarged * (spread**2).sum(axis=2) / np.where(freedom > 0, freedom, np.nan)
         squares = np.where(freedom > 0, freedom * np.nan_to_num(seed), 0.0)
         pooled = squares.sum(axis=1) / freedom.sum(axis=1)
-        effective = squares.sum(axis=1) ** 2 / (squares * np.nan_to_num(seed)).sum(axis=1) / enlarged
-    least = np.where(freedom > 0, freedom, freedom.max(axis=1, keepdims=True)).min(axis=1)
-    # an estimate itself, and too high where the widest spread came out small: a quarter of the way to the fewest
-    effective = np.where(np.isfinite(effective), least**0.25 * np.maximum(effective, least) ** 0.75, least)
+    effective = effective_freedom(squares, freedom, 1, enlarged)
     # influence of each unit on each seed's mean, shares of the method's mean
     influence = np.where(known, centred - rows[..., None], 0.0)
     influence /= np.maximum(per_seed, 1)[..., None] * np.maximum(seeds, 1)[..., None, None]
@@ -119,6 +115,27 @@ def estimate(scores: np.ndarray, units: Units) -> Components:
         rest = larger * several * (share**2).sum(axis=(2, 3))
         cases = 2 * (larger * together.var(axis=1, ddof=freely).sum(axis=1) - rest.mean(axis=1))
     return Components(paired, seeds, seed, pooled, effective, rest, cases, units)
+
+
+def effective_freedom(variances: np.ndarray, freedom: np.ndarray, axis: int = -1, enlarged: float = 1.0) -> np.ndarray:
+    """Degrees of freedom of a sum of independent variances, never below the fewest of its parts.
+
+    Satterthwaite's formula (Biometrics Bulletin 2, 1946), and a quarter of the way from it to the fewest: it is an
+    estimate itself, and too high where the widest spread came out small.
+
+    Args:
+        variances: the parts, along `axis`; those with no degree of freedom are left out.
+        freedom: of each part.
+        axis: of the parts.
+        enlarged: by how much the parts were enlarged for a mean that was taken away from all of them.
+    """
+    counted = np.where(freedom > 0, freedom, 0)
+    parts = np.where(freedom > 0, np.nan_to_num(variances), 0.0)
+    most = counted.max(axis=axis, keepdims=True)
+    fewest = np.maximum(np.where(freedom > 0, freedom, most).min(axis=axis), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = parts.sum(axis=axis) ** 2 / (parts**2 / np.maximum(counted, 1)).sum(axis=axis) / enlarged
+    return np.where(np.isfinite(found), fewest**0.25 * np.maximum(found, fewest) ** 0.75, fewest)
 
 
 def _noise(centred: np.ndarray, rows: np.ndarray, known: np.ndarray) -> np.ndarray:

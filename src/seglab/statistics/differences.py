@@ -6,16 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.statistics.components import Components, Units
+from seglab.statistics.components import Components, Units, effective_freedom
 from seglab.statistics.studentized_range import critical
 
 LEVEL = 0.05
-ENTERED = 0.8  # of the level, where the tables are entered: what estimated degrees of freedom cost, by simulation
-
-
-def critical_level(level: float) -> float:
-    """Where the tables are entered for intervals and verdicts that hold at `level`."""
-    return ENTERED * level
+# Shares of the level at which the tables are entered, by simulation: what estimated degrees of freedom cost, and what
+# it costs to take the narrower of two widths.
+ENTERED, OF_TWO = 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -24,24 +21,38 @@ class Against:
 
     Attributes:
         difference: `(studies, methods)`; NaN without a case in common.
-        seeds, cases: the variances that seeds and cases add to it, `(studies, methods)`; NaN where not known.
-        freedom_seeds, freedom_cases: degrees of freedom, `(studies,)` and `(studies, methods)`.
+        own, pooled: two estimates of the variance that seeds add to it, `(studies, methods)`: of the two methods alone,
+            and the larger of that and what all methods show; NaN where not known.
+        cases: the variance that cases add to it; NaN where not known.
+        freedom_own, freedom_pooled, freedom_cases: their degrees of freedom, of the same shape.
         shared: how many cases both have, `(studies, methods)`.
     """
 
     difference: np.ndarray
-    seeds: np.ndarray
+    own: np.ndarray
+    pooled: np.ndarray
     cases: np.ndarray
-    freedom_seeds: np.ndarray
+    freedom_own: np.ndarray
+    freedom_pooled: np.ndarray
     freedom_cases: np.ndarray
     shared: np.ndarray
 
+    @property
+    def networks_only(self) -> np.ndarray:
+        """Where the seeds' variance is not known, so that only these trained networks are."""
+        return np.isnan(self.own)
+
     def half_width(self, methods: int, level: float = LEVEL) -> np.ndarray:
         """Half the width of the intervals; of cases alone where the seeds' variance is not known. NaN without cases."""
-        freedom, level = np.maximum(self.freedom_cases, 1), critical_level(level)
         with np.errstate(invalid="ignore"):
-            cases = critical(methods, freedom, level) ** 2 * self.cases
-            seeds = critical(methods, self.freedom_seeds, level)[:, None] ** 2 * self.seeds
+            cases = critical(methods, self.freedom_cases, ENTERED * level) ** 2 * self.cases
+            if methods == 2:
+                seeds = critical(methods, self.freedom_own, ENTERED * level) ** 2 * self.own
+            else:
+                seeds = np.minimum(
+                    critical(methods, self.freedom_own, OF_TWO * level) ** 2 * self.own,
+                    critical(methods, self.freedom_pooled, OF_TWO * level) ** 2 * self.pooled,
+                )
             return np.sqrt(cases + np.nan_to_num(seeds))
 
 
@@ -64,11 +75,11 @@ def against(scores: np.ndarray, reference: np.ndarray, parts: Components) -> Aga
     own = larger * (parts.units.sums(influence) ** 2).sum(axis=2) - parts.rest - parts.rest[study, reference][:, None]
     each = 1 / np.maximum(parts.seeds, 1)
     spread = np.nan_to_num(parts.seed) * each
-    seeds = np.maximum(
-        spread + spread[study, reference][:, None], parts.pooled[:, None] * (each + each[study, reference][:, None])
-    )
-    seeds = np.where(np.minimum(parts.seeds, parts.seeds[study, reference][:, None]) > 1, seeds, np.nan)
-    return _against(mean, seeds, own, drawn, shared, parts)
+    both = np.stack(np.broadcast_arrays(spread, spread[study, reference][:, None]))
+    freedom = np.stack(np.broadcast_arrays(parts.seeds, parts.seeds[study, reference][:, None])) - 1
+    known_seeds = np.where((freedom > 0).all(axis=0), both.sum(axis=0), np.nan)
+    together = parts.pooled[:, None] * (each + each[study, reference][:, None])
+    return _against(mean, known_seeds, together, effective_freedom(both, freedom, 0), own, drawn, shared, parts)
 
 
 def _paired(
@@ -84,21 +95,37 @@ def _paired(
     mean = rows.sum(axis=2) / np.maximum(pairs, 1)
     spread = np.where(present, rows - mean[..., None], 0.0)
     variance = (spread**2).sum(axis=2) / np.maximum(pairs - 1, 1) / np.maximum(pairs, 1)
-    seeds = np.maximum(variance, 2 * parts.pooled[:, None] / np.maximum(pairs, 1))
+    seeds = np.where(pairs > 1, variance, np.nan)
+    together = 2 * parts.pooled[:, None] / np.maximum(pairs, 1)
     influence = np.where(common, differences - rows[..., None], 0.0)
     by_unit = parts.units.sums(influence / (np.maximum(size, 1) * np.maximum(pairs, 1)[..., None])[..., None])
     drawn = _units_with(common.any(axis=2), parts.units)
     twice = (by_unit.sum(axis=2) ** 2).sum(axis=2) - (by_unit**2).sum(axis=(2, 3))
     own = drawn / np.maximum(drawn - 1, 1) * pairs / np.maximum(pairs - 1, 1) * twice
-    return _against(mean, np.where(pairs > 1, seeds, np.nan), own, drawn, common.any(axis=2).sum(axis=2), parts)
+    shared = common.any(axis=2).sum(axis=2)
+    return _against(mean, seeds, together, np.maximum(pairs - 1, 1), own, drawn, shared, parts)
 
 
 def _against(
-    mean: np.ndarray, seeds: np.ndarray, own: np.ndarray, drawn: np.ndarray, shared: np.ndarray, parts: Components
+    mean: np.ndarray,
+    seeds: np.ndarray,
+    together: np.ndarray,
+    freedom: np.ndarray,
+    own: np.ndarray,
+    drawn: np.ndarray,
+    shared: np.ndarray,
+    parts: Components,
 ) -> Against:
-    cases = np.where(drawn > 1, np.maximum(np.maximum(own, parts.cases[:, None]), 0), np.nan)
-    difference = np.where(shared > 0, mean, np.nan)
-    return Against(difference, seeds, cases, np.maximum(parts.freedom, 1).astype(float), drawn - 1.0, shared)
+    return Against(
+        difference=np.where(shared > 0, mean, np.nan),
+        own=seeds,
+        pooled=np.maximum(seeds, together),
+        cases=np.where(drawn > 1, np.maximum(np.maximum(own, parts.cases[:, None]), 0), np.nan),
+        freedom_own=freedom.astype(float),
+        freedom_pooled=np.broadcast_to(parts.freedom[:, None], mean.shape).astype(float),
+        freedom_cases=np.maximum(drawn - 1, 1).astype(float),
+        shared=shared,
+    )
 
 
 def _units_with(common: np.ndarray, units: Units) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from seglab.statistics.components import Components
-from seglab.statistics.differences import LEVEL, critical_level
+from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO
 from seglab.statistics.studentized_range import critical
 
 ODDS = 0.8
@@ -53,10 +53,15 @@ def power(parts: Components, methods: int, tied: int) -> Power:
     def found(seeds: float, units: float) -> float:
         of_seeds, of_cases = 2 * (seed + noise / units) / seeds, 2 * case / units
         one = seeds - 1
-        together = methods * one**2 / (one + 2) / (methods / (methods - 1) if parts.paired else 1)
-        freedom = one**0.25 * max(one, together) ** 0.75
-        width = critical(methods, freedom, critical_level(LEVEL)) ** 2 * of_seeds
-        width += critical(methods, units - 1, critical_level(LEVEL)) ** 2 * of_cases
+        # of equal spreads n f² / (f + 2) degrees of freedom are found on average: squares of estimates are too large
+        free = {
+            count: one**0.25
+            * max(one, count * one**2 / (one + 2) / (count / (count - 1) if parts.paired else 1)) ** 0.75
+            for count in (2, methods)
+        }
+        share = ENTERED if methods == 2 else OF_TWO
+        width = min(critical(methods, freedom, share * LEVEL) ** 2 for freedom in free.values()) * of_seeds
+        width += critical(methods, units - 1, ENTERED * LEVEL) ** 2 * of_cases
         return float(np.sqrt(width) + special.ndtri(ODDS) * np.sqrt(of_seeds + of_cases))
 
     now = found(seeds, units)

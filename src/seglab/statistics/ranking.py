@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import Literal, overload
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from seglab.statistics.components import Components, estimate, units_of
-from seglab.statistics.differences import ENTERED, LEVEL, Against, adjusted_means, against
+from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO, Against, adjusted_means, against
 from seglab.statistics.studentized_range import critical
 
 Verdict = Literal["best", "tied", "worse", "undecided"]
-_LEVELS = np.unique(np.append(np.geomspace(1e-6, 0.999, 80), ENTERED * LEVEL))
+_LEVELS = np.unique(np.append(np.geomspace(1e-5, 1.0, 18), LEVEL))
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,11 @@ def rank_methods(
     Seeds and cases are both random, so the difference of two means has a variance of seeds and one of cases. Their
     interval is d ± √(T²ₛ·Vₛ + T²꜀·V꜀), where each variance has a critical value of its own degrees of freedom: whatever
     the mixture of both, it then holds the truth at least as often as promised (Banerjee, Sankhyā 22, 1960). The
-    critical values are Tukey's for all pairs of methods, since the best was chosen from the same data. Vₛ is the
-    larger of the pair's own variance between seeds and that of all methods together, whose degrees of freedom are
-    Satterthwaite's (Biometrics Bulletin 2, 1946), and so few where one method's seeds spread more than the others'.
-    V꜀ is the larger of the pair's own and the mean of all pairs. `make test-statistics` shows the rates.
+    critical values are Tukey's for all pairs of methods, since the best was chosen from the same data. Vₛ is estimated
+    twice, and the narrower width counts, each at half the level: from the two methods alone, as Games and Howell do (J.
+    Educational Statistics 1, 1976), which serves where one method's seeds spread far more than the others'; and as the
+    larger of that and the mean of all methods, which serves where there are few seeds. V꜀ is the larger of the pair's
+    own and the mean of all pairs. `make test-statistics` shows the rates.
 
     With one seed nothing is known of the method's luck: what is found is about these trained networks, and the verdict
     is `undecided`. A missing score (NaN) is taken as not there by chance: methods are compared on the cases that both
@@ -188,7 +190,7 @@ def told_apart(
     for method in chosen:
         found = against(study, place[[method]], parts)
         apart = np.abs(found.difference) > found.half_width(max(study.shape[1], 2))
-        rows.append((apart & np.isfinite(found.seeds))[0, place[list(chosen)]])
+        rows.append((apart & ~found.networks_only)[0, place[list(chosen)]])
     return np.array(rows)
 
 
@@ -205,7 +207,7 @@ def _standing(of: Difference, best: bool, sign: int) -> Standing:
 
 def _differences(found: Against, methods: int, sign: int) -> list[Difference]:
     """Of the first study."""
-    halves, networks = found.half_width(methods)[0], np.isnan(found.seeds[0])
+    halves, networks = found.half_width(methods)[0], found.networks_only[0]
     differences = []
     for place, (difference, half) in enumerate(zip(found.difference[0], halves, strict=True)):
         p = np.nan if np.isnan(half) else _p_value(found, place, methods)
@@ -220,12 +222,23 @@ def _p_value(found: Against, place: int, methods: int) -> float:
     difference = abs(float(found.difference[0, place]))
     if difference == 0:
         return 1.0
-    squares = _curve(methods, float(found.freedom_seeds[0])) ** 2 * np.nan_to_num(found.seeds[0, place])
-    squares = squares + _curve(methods, float(max(found.freedom_cases[0, place], 1))) ** 2 * found.cases[0, place]
-    return min(1.0, float(np.exp(np.interp(difference, np.sqrt(squares)[::-1], np.log(_LEVELS)[::-1]))) / ENTERED)
+
+    def part(variance: np.ndarray, freedom: np.ndarray, share: float) -> np.ndarray:
+        return _curve(methods, float(freedom[0, place]), share) ** 2 * np.nan_to_num(variance[0, place])
+
+    if methods == 2:
+        seeds = part(found.own, found.freedom_own, ENTERED)
+    else:
+        seeds = np.minimum(part(found.own, found.freedom_own, OF_TWO), part(found.pooled, found.freedom_pooled, OF_TWO))
+    widths = np.sqrt(seeds + part(found.cases, found.freedom_cases, ENTERED))
+    if difference >= widths[0]:
+        return float(_LEVELS[0])
+    if difference <= widths[-1]:
+        return 1.0
+    return float(np.exp(PchipInterpolator(widths[::-1], np.log(_LEVELS)[::-1])(difference)))
 
 
-@lru_cache(maxsize=256)
-def _curve(methods: int, freedom: float) -> np.ndarray:
-    """Critical values at `_LEVELS`."""
-    return critical(methods, freedom, _LEVELS)
+@lru_cache(maxsize=1024)
+def _curve(methods: int, freedom: float, share: float) -> np.ndarray:
+    """Critical values with the tables entered at this share of each of `_LEVELS`."""
+    return critical(methods, freedom, share * _LEVELS)

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 _NODES = 320
 _WIDEST = 20.0  # standard deviations: no range of normal numbers is wider
-_STEPS = 45  # halvings of the bracket in the logarithm
+_STEPS = 32  # halvings of the bracket in the logarithm
 _MANY, _BETWEEN = 200, 100  # more degrees of freedom than the first are read off a curve through the second
 
 
