@@ -222,7 +222,7 @@ SHIFTED = AFFINE + np.array([[0, 0, 0, 1.0], [0] * 4, [0] * 4, [0] * 4])
         (_with(label=LABEL * np.float32(0.7)), "a mask whose values are no whole numbers", "labelsTr/c.nii.gz"),
         (_with(label=np.full(SHAPE, np.nan, np.float32)), "a mask whose values are no whole", "labelsTr/c.nii.gz"),
         (_with(label=LABEL[:-1]), "a label of another size than its image", "labelsTr/c.nii.gz"),
-        (_with(label=LABEL[..., None].repeat(2, -1)), "a label of another size", "labelsTr/c.nii.gz"),
+        (_with(label=LABEL[..., None].repeat(2, -1)), "a label of several volumes", "labelsTr/c.nii.gz"),
         (_with(affine=SHIFTED), "a label that lies elsewhere than its image", "2.00 voxels"),
         (_with(image=np.where(IMAGE > 99, IMAGE, np.nan).astype("f4")), "an image with NaN", "imagesTr/c.nii.gz"),
         (_with(image=np.stack([IMAGE] * 2, -1)), "an image that does not have the declared channels", "C = 1"),

@@ -89,7 +89,7 @@ def test_a_volume_of_four_axes_has_channels(tmp_path):
     source = Nifti(root=str(tmp_path))
     assert source.task.channels == 2
     assert np.array_equal(source.read(source.cases[0]).image[..., 1], IMAGE + 5)
-    save(tmp_path / "images" / "a.nii.gz", np.zeros((*SHAPE, 1, 2), np.int16))
+    save(tmp_path / "images" / "a.nii.gz", np.zeros((*SHAPE, 2, 2), np.int16))
     with pytest.raises(DataError, match="more axes"):
         source.read(source.cases[0])
 

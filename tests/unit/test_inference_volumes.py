@@ -142,7 +142,7 @@ def test_a_file_for_each_modality(tmp_path: Path) -> None:
         (np.zeros((5, 6), np.float32), "no volume"),
         (np.full((5, 6, 7), np.nan, np.float32), "NaN"),
         (np.zeros((5, 6, 7, 2), np.float32), "number of channels"),
-        (np.zeros((5, 6, 7, 1, 2), np.float32), "more axes"),
+        (np.zeros((5, 6, 7, 2, 2), np.float32), "more axes"),
     ],
 )
 def test_volumes_that_cannot_be_predicted_are_named(tmp_path: Path, voxels: np.ndarray, says: str) -> None:

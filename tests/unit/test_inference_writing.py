@@ -111,10 +111,11 @@ def test_the_image_may_have_channels_another_scale_and_byte_order(tmp_path: Path
     assert not written.header.extensions
 
 
-def test_forms_that_disagree_are_both_kept(tmp_path: Path) -> None:
+def test_forms_in_two_spaces_are_both_kept(tmp_path: Path) -> None:
+    """Scanner and atlas; forms that disagree on what a voxel is are refused where the image is read."""
     image = nib.Nifti1Image(np.zeros(SHAPE, np.float32), None)
-    image.set_qform(np.diag([2, 2, 2, 1]), code=1)
-    image.set_sform(np.diag([-1, 1, 3, 1]), code=2)
+    image.set_qform(np.diag([-1, 1, 3, 1]), code=1)
+    image.set_sform(np.diag([-1, 1, 3, 1]) + np.eye(4)[:, [3, 0, 1, 2]] @ np.diag([0, 0, 0, 40]), code=2)
     nib.save(image, tmp_path / "image.nii")
     write_mask(tmp_path / "mask.nii", np.zeros(SHAPE, int), like=tmp_path / "image.nii")
     image, written = nib.load(tmp_path / "image.nii"), nib.load(tmp_path / "mask.nii")

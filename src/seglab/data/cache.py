@@ -31,7 +31,7 @@ from seglab.data.digest import DataDigest, Sums, digest_values
 from seglab.data.facts import Facts, examine
 from seglab.data.preparation import Outline, Preparation, places_of, read_labelled
 from seglab.data.workers import WorkerFailure, WorkerPool
-from seglab.errors import DataError
+from seglab.errors import DataError, naming
 
 # Below so many cases for each, processes take longer to start than they save.
 CASES_A_PROCESS = 16
@@ -109,7 +109,8 @@ class Build:
         facts = examine(sample, self.source.task)
         if not whole:
             return Built(facts, None, (), 0)
-        prepared = self.preparation(sample, self.source.task)
+        with naming(self.source.describe_files(case)):
+            prepared = self.preparation(sample, self.source.task)
         arrays = {"image": prepared.image, "mask": prepared.mask, "places": prepared.places}
         files: list[tuple[Path, Path]] = []
         for kind, array in arrays.items():

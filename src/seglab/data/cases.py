@@ -46,7 +46,9 @@ class Sample:
         mask: `(H, W)` or `(X, Y, Z)` uint8 class ids with the task's `ignore_label`, or None.
         spacing: size of a pixel or voxel along each axis, in mm for volumes; 1.0 when unknown.
         affine: 4×4 from voxel index to mm, of the array as held here (RAS for volumes), or None.
-        file_affine: the affine of the file before reorientation, which says how to put a result back, or None.
+        file_affine: the affine of the file before reorientation, in the file's own unit, which says how to put a result
+            back, or None.
+        label_off: how far label values were from the whole numbers that they were rounded to.
     """
 
     image: np.ndarray
@@ -54,6 +56,7 @@ class Sample:
     spacing: tuple[float, ...]
     affine: np.ndarray | None = None
     file_affine: np.ndarray | None = None
+    label_off: float = 0.0
 
 
 @runtime_checkable

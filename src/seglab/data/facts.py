@@ -35,6 +35,7 @@ class Facts:
         image_hash: SHA-256 of the decoded image's shape, statistics and checksum: equal for equal images in different
             files.
         look: 64-bit difference hash of the image (its middle slice), by which look-alikes differ in few bits.
+        label_off: how far label values were from the whole numbers that they were rounded to.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +51,7 @@ class Facts:
     high: tuple[float, ...]
     image_hash: str
     look: int
+    label_off: float = 0.0
 
     def share_of(self, classes: Iterable[int]) -> float:
         """Share of the labelled pixels that these class ids hold; NaN without any labelled one."""
@@ -86,6 +88,7 @@ def examine(sample: Sample, task: Task) -> Facts:
         high=levels.high,
         image_hash=_image_hash(image, levels),
         look=difference_hash(image),
+        label_off=sample.label_off,
     )
 
 

@@ -11,6 +11,7 @@ from seglab.data.cases import Case, Sample, natural_key
 from seglab.data.digest import digest_files
 from seglab.data.image_files import count_pages, read_image_file, read_mask_file
 from seglab.data.label_schema import Classes
+from seglab.data.labels import whole_numbers
 from seglab.errors import DataError
 
 # What a group pattern must be for all pages of a file to be one group: captures `stack` of the case `stack#3`.
@@ -96,6 +97,7 @@ class ImageCases:
                 expected="{}×{} as {}".format(*sample.image.shape[:2], case.image[0]),
                 remedy="export the mask at the size of the image, or remove the pair",
             )
+        values, sample.label_off = whole_numbers(values, case.label)
         sample.mask = self._labels.ids(values, case.label)
         return sample
 

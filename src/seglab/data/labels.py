@@ -12,6 +12,8 @@ import numpy as np
 from seglab.errors import ConfigError, DataError
 
 MAX_CLASSES = 255  # ids 0..254; 255 is the ignore label of an 8-bit mask
+NEARLY_WHOLE = 1e-3  # how far from a whole number a label value may be
+_LARGEST_WHOLE = 2**53  # from there on a float64 skips whole numbers
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class LabelMap:
         Raises:
             DataError: values that are not whole numbers, or not declared.
         """
-        mask = _whole_numbers(mask, where)
+        mask, _ = whole_numbers(mask, where)
         ignored = [] if self.ignore_value is None else [self.ignore_value]
         declared = np.array([*self.values, *ignored])
         becomes = np.array([*(self.class_ids or range(len(self.values))), *([self.ignore_label] * len(ignored))])
@@ -136,19 +138,34 @@ def _look_up(mask: np.ndarray, declared: np.ndarray, becomes: np.ndarray) -> tup
     return becomes[position], bool((declared[position] == mask).all())
 
 
-def _whole_numbers(mask: np.ndarray, where: str) -> np.ndarray:
-    if mask.dtype.kind in "iub":
-        return mask.astype(np.int64) if mask.dtype.kind == "b" else mask
-    finite = np.isfinite(mask)
-    whole = finite & (np.where(finite, mask, 0) == np.round(np.where(finite, mask, 0)))
-    if not whole.all():
-        odd = np.unique(mask[~whole])[:4]
+def whole_numbers(mask: np.ndarray, where: str) -> tuple[np.ndarray, float]:
+    """The mask as integers, and how far its values were from whole numbers: 0 where they are stored as such.
+
+    Saving as floats, or a scale in a header, makes 2.9999999 of 3; what is within `NEARLY_WHOLE` is rounded.
+
+    Raises:
+        DataError: values that are farther off, not finite, or too large to be counted on.
+    """
+    if mask.dtype.kind in "iu":
+        return mask, 0.0
+    if mask.dtype.kind == "b":
+        return mask.astype(np.int64), 0.0
+    finite = np.isfinite(mask) & (np.abs(mask) <= _LARGEST_WHOLE)
+    nearest = np.rint(np.where(finite, mask, 0))
+    off = np.where(finite, np.abs(mask - nearest), np.inf)
+    worst = float(off.max(initial=0))
+    if worst > NEARLY_WHOLE:
+        far = off[off > NEARLY_WHOLE]
+        odd = np.unique(mask[off > NEARLY_WHOLE])
+        shown = ", ".join(f"{value:.6g}" for value in odd[:4]) + (", …" if len(odd) > 4 else "")
+        largest = float(far[np.isfinite(far)].max(initial=0))
+        told = f", up to {largest:.2g} from a whole number" if largest else ""
         raise DataError(
             "a mask whose values are no whole numbers",
             finding="label-not-whole",
             where=where,
-            found=", ".join(f"{value:g}" for value in odd),
-            expected="class values such as 0, 1, 2",
+            found=f"{shown} ({far.size} of {mask.size} values{told})",
+            expected=f"class values such as 0, 1, 2, within {NEARLY_WHOLE:g}",
             remedy="store the mask as integers; a resampled mask needs nearest-neighbour interpolation",
         )
-    return mask.astype(np.int64)
+    return nearest.astype(np.int64), worst

@@ -11,14 +11,15 @@ from seglab.data.cases import Case, Sample, assign_groups, natural_key
 from seglab.data.csv_files import check_grouping
 from seglab.data.digest import digest_files
 from seglab.data.label_schema import declared_classes
-from seglab.data.nifti_files import channels_of, check_grid, load_ras, read_image, values_of
+from seglab.data.nifti_files import channels_of, read_image
+from seglab.data.nifti_labels import read_label
 from seglab.data.nifti_layouts import Entry, in_description, in_folders, in_table, modality_of, split_of
 from seglab.errors import ConfigError, DataError
 
 
 class Nifti:
-    """3D cases with labels. Volumes are turned to the closest RAS orientation and keep their spacing; both affines go
-    with them, and `nifti_files.restore_orientation` turns a result back.
+    """3D cases with labels. Volumes are turned to the closest RAS orientation and keep their spacing, which is in mm
+    whatever unit a header names; both affines go with them, and `nifti_files.restore_orientation` turns a result back.
 
     Which layout it is shows in what is there: a `table`; else `dataset.json` in `root`, as the Medical Segmentation
     Decathlon has it; else two folders of files with equal names. An image of several modalities is one 4D file, a file
@@ -85,7 +86,7 @@ class Nifti:
             self.name = folder.name or "nifti"
             classes = declared_classes(label_values or (0, 1), class_names, ignore_value, label_schema)
             entries = in_folders(folder, images, labels) if table is None else in_table(folder, table, group_column)
-            channels = channels_of([str(image) for image in next(iter(entries.values())).images])
+            channels = _channels(entries)
         self.split: Mapping[str, Sequence[str]] | None = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.task = classes.task(rank=3, channels=channels)
@@ -112,14 +113,7 @@ class Nifti:
         sample = self.read_image(case)
         if case.label is None:
             return sample
-        label, _ = load_ras(case.label)
-        values = values_of(label, case.label)
-        if values.ndim == 4 and values.shape[-1] == 1:
-            values = values[..., 0]
-        assert sample.affine is not None
-        check_grid(
-            "a label", case.label, values.shape, label.affine, case.image[0], sample.image.shape[:-1], sample.affine
-        )
+        values, sample.label_off = read_label(case.label, case.image[0])
         sample.mask = self._labels.ids(values, case.label)
         return sample
 
@@ -135,6 +129,17 @@ class Nifti:
         for case in self.cases:
             files |= {f"image{number or ''}/{case.id}": path for number, path in enumerate(case.image)}
         return digest_files(files, {**self._labels.settings(), "channels": self.task.channels})
+
+
+def _channels(entries: Mapping[str, Entry]) -> int:
+    """Of the first image whose headers can be read; what is wrong with those before it is told when they are read."""
+    refused: list[DataError] = []
+    for entry in entries.values():
+        try:
+            return channels_of([str(image) for image in entry.images])
+        except DataError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def _cases(entries: Mapping[str, Entry], group_pattern: str | None) -> list[Case]:

@@ -14,7 +14,7 @@ from seglab.data.csv_files import read_csv
 from seglab.data.folders import check_partners, files_in, stem_of
 from seglab.data.label_schema import Classes
 from seglab.data.labels import LabelMap
-from seglab.data.nifti_files import NIFTI_ENDINGS, is_nifti
+from seglab.data.nifti_headers import NIFTI_ENDINGS, is_nifti
 from seglab.errors import DataError, nearest
 
 # Names of modalities by the setting of data.modality that they belong to, in lower case.

@@ -8,6 +8,7 @@ back needs no more than the old shape. Beyond the outermost centres their value 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,15 +16,39 @@ import numpy as np
 from scipy import sparse
 
 from seglab.data.geometry import along_axis, interpolation, resize_mask
+from seglab.errors import DataError
+from seglab.memory import available_bytes
 
 Interpolation = Literal["linear", "cubic"]
 # Where slices lie this much further apart than pixels, a cubic through them overshoots: such an axis is linear.
 ANISOTROPIC = 3.0
+# mm and microns are 1000 apart; nothing is resampled, or scanned, so differently along every axis.
+UNIT_RATIO = 100.0
 
 
 def resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
-    """Voxels along each axis that make `target` spacing out of `shape` voxels of `spacing`; at least 1."""
-    return tuple(max(1, round(n * old / new)) for n, old, new in zip(shape, spacing, target, strict=True))
+    """Voxels along each axis that make `target` spacing out of `shape` voxels of `spacing`; at least 1.
+
+    Raises:
+        DataError: a spacing of another order along every axis, as where one of the two is not in mm.
+    """
+    ratios = [old / new for old, new in zip(spacing, target, strict=True)]
+    if min(ratios) >= UNIT_RATIO or max(ratios) <= 1 / UNIT_RATIO:
+        raise _off_scale("a spacing of another order than the volume's", shape, spacing, target)
+    return tuple(max(1, round(n * ratio)) for n, ratio in zip(shape, ratios, strict=True))
+
+
+def _off_scale(what: str, shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> DataError:
+    of, to = ("×".join(f"{step:.3g}" for step in steps) for steps in (spacing, target))
+    return DataError(
+        what,
+        finding="spacing-mismatch",
+        where="data.spacing",
+        found=f"{'×'.join(map(str, shape))} voxels of {of} mm, to be resampled to {to} mm",
+        expected="both in mm, whatever unit a header names",
+        remedy="give data.spacing in mm; or, if the header names the wrong unit, correct it: with nibabel, "
+        "image.header.set_xyzt_units('micron'), then save",
+    )
 
 
 def resample_image(
@@ -43,9 +68,15 @@ def resample_image(
 
     Returns:
         `(*resampled_shape(…), C)` float32.
+
+    Raises:
+        DataError: what `resampled_shape` refuses, or more voxels than fit into memory.
     """
     cubic = [kind == "cubic" and step < ANISOTROPIC * min(spacing) for step in spacing]
-    return _resample(image, resampled_shape(image.shape[:-1], spacing, target), cubic)
+    shape = resampled_shape(image.shape[:-1], spacing, target)
+    if 4 * math.prod(shape) * image.shape[-1] > available_bytes():
+        raise _off_scale("a spacing that makes more voxels than fit into memory", image.shape[:-1], spacing, target)
+    return _resample(image, shape, cubic)
 
 
 def resample_mask(mask: np.ndarray, spacing: Sequence[float], target: Sequence[float], ignore_label: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from seglab.evaluation.calibration import Pixels, fit_temperature, negative_log_
 from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
 from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
 from seglab.evaluation.results import Calibration, Certainty, check_place, write_results
+from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.subject import Subject, find_subject
 from seglab.inference.writing import write_mask
 
@@ -168,6 +169,8 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
     console.print(score_table(judgement.cases, judgement.confusion, task, title=f"{title}: {subject.name}"))
     console.print(shape_table(judgement.cases, task, request.tolerance_mm))
+    if task.rank == 3 and (note := tolerance_note(request.tolerance_mm, judgement.step)):
+        console.print(f"note       {note}", markup=False)
     console.print(calibration.line(), markup=False)
     for name in (name for name in official if "/" not in name):
         console.print(f"{name:<24} {official[name]:.4f}", markup=False)

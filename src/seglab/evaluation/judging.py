@@ -37,11 +37,13 @@ class Judgement(NamedTuple):
         cases: a row a case: `id`, `group`, the columns of `score_case` and of `score_shapes`, and `seconds`.
         confusion: `(K, K)` int64 summed over the cases; row the true class, column the predicted one.
         pixels: drawn from every case, for calibration.
+        step: longest edge of a pixel or voxel, in the unit of the spacing; the median over the cases.
     """
 
     cases: pd.DataFrame
     confusion: np.ndarray
     pixels: Pixels
+    step: float
 
 
 def judge_cases(
@@ -74,6 +76,7 @@ def judge_cases(
     check_same_classes(predictor.task, task)
     rows: list[dict[str, object]] = []
     drawn: list[Pixels] = []
+    steps: list[float] = []
     total = np.zeros((task.classes, task.classes), np.int64)
     waiting: deque[tuple[dict[str, object], float, Future[_Measured]]] = deque()
 
@@ -103,12 +106,13 @@ def judge_cases(
             if each:
                 each(case, mask)
             future = submit(truth, mask, sample.spacing, task, tolerance)
+            steps.append(max(sample.spacing))
             waiting.append(({"id": case.id, "group": case.group}, seconds, future))
             while len(waiting) > workers:
                 take()
         while waiting:
             take()
-    return Judgement(pd.DataFrame(rows), total, joined(drawn))
+    return Judgement(pd.DataFrame(rows), total, joined(drawn), float(np.median(steps)))
 
 
 def predicted_pixels(

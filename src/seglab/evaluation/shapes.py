@@ -14,6 +14,7 @@ from seglab.task import Task
 HD95, ASSD = "hd95_nonempty", "assd_nonempty"
 LESION_COUNTS = ("lesions_true", "lesions_predicted", "lesions_found", "lesions_right")
 LESION_SHARES = ("lesion_recall", "lesion_precision")
+MANY_STEPS = 10  # voxels in a tolerance, from which on it is told
 
 
 def surface_dice_name(task: Task, tolerance: float) -> str:
@@ -24,6 +25,21 @@ def surface_dice_name(task: Task, tolerance: float) -> str:
 def distance_unit(task: Task) -> str:
     """Unit of the distances: `mm` for volumes, `px` for images."""
     return "mm" if task.rank == 3 else "px"
+
+
+def tolerance_note(tolerance: float, step: float) -> str:
+    """What a surface Dice says nothing with: a tolerance of many voxels, as the usual 1 mm is under a microscope.
+
+    Args:
+        tolerance: of the surface Dice, in the unit of `step`.
+        step: edge of a voxel.
+    """
+    if tolerance < MANY_STEPS * step:
+        return ""
+    return (
+        f"tolerance_mm={tolerance:g} is {tolerance / step:.3g} voxels of {step:.3g} mm: surfaces that far apart count "
+        f"as one; tolerance_mm={step:.3g} is one voxel"
+    )
 
 
 def distance_names(task: Task, tolerance: float) -> Sequence[str]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from seglab.data.folders import by_stem
 from seglab.data.image_files import IMAGE_ENDINGS, read_image_file
-from seglab.data.nifti_files import NIFTI_ENDINGS, channels_of, read_image
+from seglab.data.nifti_files import channels_of, read_image
+from seglab.data.nifti_headers import NIFTI_ENDINGS
 from seglab.data.nifti_layouts import modalities
 from seglab.errors import DataError, naming
 from seglab.inference.predictor import Predictor

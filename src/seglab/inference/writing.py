@@ -16,7 +16,8 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
-from seglab.data.nifti_files import NIFTI_ENDINGS, restore_orientation
+from seglab.data.nifti_files import restore_orientation
+from seglab.data.nifti_headers import NIFTI_ENDINGS, Header, read_header
 from seglab.errors import DataError
 
 
@@ -72,14 +73,14 @@ def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     return table.astype(np.min_scalar_type(int(table.max())))[mask]
 
 
-def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib.Nifti1Image, Any]:
-    """The mask in the axis order of `like`, under its header, in memory; and the image `like`."""
+def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib.Nifti1Image, Header]:
+    """The mask in the axis order of `like`, under its header and in its unit, in memory; and the header of `like`."""
     if like is None:
         raise DataError(
             "a NIfTI mask needs the image that it belongs to", where=str(path), remedy="give the image file as `like`"
         )
-    original: Any = nib.load(like)
-    turned = restore_orientation(stored, original.affine) if stored.ndim == 3 else stored
+    original = read_header(str(like))
+    turned = restore_orientation(stored, original.affine_in_file) if stored.ndim == 3 else stored
     if turned.shape != original.shape[:3]:
         raise DataError(
             "the mask does not lie on the image",
@@ -88,18 +89,17 @@ def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib
             expected=f"{original.shape[:3]}",
             remedy="give the image that the mask was predicted from",
         )
-    kind = nib.Nifti2Image if isinstance(original, nib.Nifti2Image) else nib.Nifti1Image
-    header = kind.header_class.from_header(original.header)
-    header.extensions.clear()  # they speak of the image
+    kind = nib.Nifti2Image if isinstance(original.fields, nib.Nifti2Header) else nib.Nifti1Image
+    header = kind.header_class.from_header(original.fields)
     header.set_data_dtype(stored.dtype)
     header["cal_min"] = header["cal_max"] = 0  # display range, the image's
     header.set_intent("none")
-    image = kind(turned, original.affine, header)
+    image = kind(turned, original.affine_in_file, header)
     image.header.set_slope_inter(1, 0)
     return image, original
 
 
-def _check_nifti(file: Path, image: nib.Nifti1Image, original: Any) -> str:
+def _check_nifti(file: Path, image: nib.Nifti1Image, original: Header) -> str:
     """What differs between the file as it reads back and the mask, or where the original image lies."""
     again: Any = nib.load(file)
     mask, dtype = np.asarray(image.dataobj), again.get_data_dtype().newbyteorder("=")
@@ -109,11 +109,11 @@ def _check_nifti(file: Path, image: nib.Nifti1Image, original: Any) -> str:
         return f"values scaled by {again.dataobj.slope} and moved by {again.dataobj.inter}"
     if not np.array_equal(np.asarray(again.dataobj), mask):
         return "other values"
-    if not np.array_equal(again.affine, original.affine):
+    if not np.array_equal(again.affine, original.affine_in_file):
         return "another affine"
     for field in ("qform_code", "sform_code", "xyzt_units"):
-        if again.header[field] != original.header[field]:
-            return f"{field} {again.header[field]} in place of {original.header[field]}"
+        if again.header[field] != original.fields[field]:
+            return f"{field} {again.header[field]} in place of {original.fields[field]}"
     return ""
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from seglab.data.cases import SPLIT_NAMES, Source
 from seglab.data.check.findings import Finding
 from seglab.data.facts import Facts
+from seglab.data.labels import NEARLY_WHOLE
+from seglab.data.resampling import UNIT_RATIO
 from seglab.data.splits import Split
 from seglab.schema import DataCard
 from seglab.task import Task
 
 MANY_EMPTY = 0.5  # share of a split's masks without a scored class, from which on it is more than a note
 SPACING_SPREAD = 1.1  # coarsest to finest voxel along an axis, above which volumes are not at one scale
+LARGEST_VOXEL = 25.0  # mm, of the shortest edge
 
 
 def find_absent_classes(split: Split, facts: Mapping[str, Facts], task: Task, limited: bool) -> Iterator[Finding]:
@@ -117,14 +120,56 @@ def find_mixed_spacing(facts: Mapping[str, Facts], card: DataCard, task: Task) -
     if task.rank != 3 or card.spacing is not None or not facts:
         return
     spacing = np.array([one.spacing for one in facts.values()])
-    spread = (spacing.max(axis=0) / spacing.min(axis=0)).max()
-    if spread > SPACING_SPREAD:
-        median = ",".join(f"{step:.3g}" for step in np.median(spacing, axis=0))
-        low, high = (" × ".join(f"{step:.3g}" for step in edge) for edge in (spacing.min(axis=0), spacing.max(axis=0)))
-        yield Finding.of(
-            "mixed-spacing",
-            f"{len(facts)} volumes",
-            f"voxels from {low} to {high} mm",
-            f"within a factor of {SPACING_SPREAD}, or resampled",
-            f"data.spacing=[{median}]",
+    spread = spacing.max(axis=0) / spacing.min(axis=0)
+    if spread.max() <= SPACING_SPREAD:
+        return
+    # Of two halves the middle lies between them, where no volume is: a spacing that occurs, the finer one.
+    middle = ",".join(f"{step:.3g}" for step in np.quantile(spacing, 0.5, axis=0, method="lower"))
+    remedy = f"data.spacing=[{middle}]"
+    if spread.min() >= UNIT_RATIO:  # nothing is scanned so differently along every axis
+        by_size = sorted(facts, key=lambda i: facts[i].spacing)
+        remedy = (
+            f"compare the headers of {by_size[0]} and {by_size[-1]}: one of them names the wrong unit, or none, which "
+            "is read as mm; with nibabel, image.header.set_xyzt_units('micron'), then save"
         )
+    yield Finding.of(
+        "mixed-spacing",
+        f"{len(facts)} volumes",
+        f"voxels from {_size(spacing.min(axis=0))} to {_size(spacing.max(axis=0))} mm",
+        f"within a factor of {SPACING_SPREAD}, or resampled",
+        remedy,
+    )
+
+
+def find_implausible_spacing(facts: Mapping[str, Facts], task: Task) -> Iterator[Finding]:
+    """A row when voxels are larger than any scanner makes them: the header names another unit than it is in."""
+    if task.rank != 3:
+        return
+    large = [i for i, one in facts.items() if min(one.spacing) > LARGEST_VOXEL]
+    if large:
+        yield Finding.of(
+            "implausible-spacing",
+            f"{large[0]}" + (f" and {len(large) - 1} more" if len(large) > 1 else ""),
+            f"voxels of {_size(facts[large[0]].spacing)} mm",
+            f"edges up to {LARGEST_VOXEL:g} mm; distances, the tolerance and data.spacing are in mm",
+            "if the header names the wrong unit, or none, which is read as mm: with nibabel, "
+            "image.header.set_xyzt_units('micron'), then save; if they are so large, nothing",
+        )
+
+
+def find_rounded_labels(facts: Mapping[str, Facts]) -> Iterator[Finding]:
+    """A row when label values were not whole numbers, and rounded."""
+    off = {i: one.label_off for i, one in facts.items() if one.label_off > 0}
+    if off:
+        worst = max(off, key=lambda i: off[i])
+        yield Finding.of(
+            "label-rounded",
+            f"{worst}" + (f" and {len(off) - 1} more" if len(off) > 1 else ""),
+            f"label values up to {off[worst]:.2g} from whole numbers, rounded to these",
+            f"whole numbers; up to {NEARLY_WHOLE:g} off they are rounded",
+            "nothing, if they are class values that were saved as floats or scaled; or store them as integers",
+        )
+
+
+def _size(edges: Sequence[float]) -> str:
+    return " × ".join(f"{edge:.3g}" for edge in edges)

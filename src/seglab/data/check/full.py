@@ -23,7 +23,7 @@ from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape
 from seglab.data.facts import Facts, examine
 from seglab.data.preparation import read_labelled
 from seglab.data.splits import Split, split_for
-from seglab.errors import DataError
+from seglab.errors import DataError, naming
 from seglab.schema import DataCard
 
 MASKS_LOOKED_AT = 200
@@ -156,15 +156,17 @@ class _Reader:
             case = self._by_id[case_id]
             try:
                 sample = read_labelled(self._source, case)
+                facts = examine(sample, task)
+                with naming(self._source.describe_files(case)):
+                    shrunk = shrinks(self._card, facts.shape, facts.spacing)
             except DataError as error:
                 some.failures.append(Finding.from_error(error))
                 continue
             except Exception as error:
                 error.add_note(f"while reading case {case_id}: {self._source.describe_files(case)}")
                 raise
-            some.facts[case_id] = facts = examine(sample, task)
-            looked_at = case_id in self._looked_at and shrinks(self._card, facts.shape, facts.spacing)
-            if looked_at and sample.mask is not None:
+            some.facts[case_id] = facts
+            if shrunk and case_id in self._looked_at and sample.mask is not None:
                 counts.add(sample.mask, shape_seen(self._card, facts.shape, facts.spacing))
         if counts.masks:
             some.counts.append(counts)

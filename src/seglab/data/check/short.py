@@ -9,8 +9,10 @@ from seglab.data.check.contents import (
     find_absent_classes,
     find_constant_images,
     find_empty_masks,
+    find_implausible_spacing,
     find_mixed_spacing,
     find_other_modality,
+    find_rounded_labels,
 )
 from seglab.data.check.findings import Finding, Report
 from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups, find_torn_sequences
@@ -61,6 +63,8 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_constant_images(split, taken),
         *find_other_modality(source, card),
         *find_mixed_spacing(taken, card, source.task),
+        *find_implausible_spacing(taken, source.task),
+        *find_rounded_labels(taken),
     ]
     if source.split is not None and card.fold is not None:
         findings.append(
