@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nibabel as nib
-
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
 from seglab.data.csv_files import check_grouping
 from seglab.data.digest import digest_files
 from seglab.data.label_schema import declared_classes
-from seglab.data.nifti_files import channels_of, read_image
+from seglab.data.nifti_files import channels_of, read_image, spacing_of
 from seglab.data.nifti_labels import read_label
 from seglab.data.nifti_layouts import Entry, in_description, in_folders, in_table, modality_of, split_of
 from seglab.errors import ConfigError, DataError
@@ -103,10 +101,9 @@ class Nifti:
                 where=", ".join(case.image),
                 found=f"{values.shape[-1]} channels, shape {values.shape} in RAS order",
                 expected=f"(X, Y, Z) or (X, Y, Z, C) with C = {self.task.channels}, as dataset.json or the first case",
-                remedy='correct the file, or "modality" in dataset.json',
+                remedy='correct the file, or "modality" in dataset.json where there is one',
             )
-        spacing = tuple(float(edge) for edge in nib.affines.voxel_sizes(affine))
-        return Sample(values, None, spacing, affine, file_affine)
+        return Sample(values, None, spacing_of(affine), affine, file_affine)
 
     def read(self, case: Case) -> Sample:
         """Image and mask, both in RAS."""

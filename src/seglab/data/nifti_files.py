@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from nibabel import orientations
 
@@ -32,6 +33,11 @@ def read_image(paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray
     parts = [_read_part(header) for header in headers]
     values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
     return values, headers[0].ras[1], headers[0].affine_in_file
+
+
+def spacing_of(affine: np.ndarray) -> tuple[float, ...]:
+    """Voxel edges of an affine, to six digits: headers hold float32, and 0.05 mm is to be the same as 50 microns."""
+    return tuple(float(f"{edge:.6g}") for edge in nib.affines.voxel_sizes(affine))
 
 
 def _header_of_image(path: str) -> Header:

@@ -55,8 +55,9 @@ _RESAVED = (
 _COLOURS = _RESAVED.format(values="np.stack([np.asarray(i.dataobj)[c] for c in np.asarray(i.dataobj).dtype.names], -1)")
 _REMEDIES = {
     128: f"an image with a channel for each colour: {_COLOURS}; a label: save one class value a voxel",
-    1536: _RESAVED.format(values="np.asarray(i.dataobj, 'float32')"),
-    **dict.fromkeys((32, 1792, 2048), _RESAVED.format(values="np.abs(i.dataobj).astype('float32')") + " (magnitudes)"),
+    # nibabel does not open numbers that are so wide.
+    **dict.fromkeys((1536, 2048), "save it as float32 with the program that wrote it"),
+    **dict.fromkeys((32, 1792), _RESAVED.format(values="np.abs(i.dataobj).astype('float32')") + " (magnitudes)"),
 }
 _REMEDIES[2304] = _REMEDIES[128]
 

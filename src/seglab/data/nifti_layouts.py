@@ -61,22 +61,37 @@ def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
 
 def in_folders(root: Path, images: str, labels: str) -> dict[str, Entry]:
     """`root/images/<id>.nii.gz`, or `<id>_0000.nii.gz`, … for several modalities, with `root/labels/<id>.nii.gz`."""
-    image_files, label_files = (
-        files_in(
-            root,
-            folder,
-            f"data.{key}",
-            NIFTI_ENDINGS,
-            what="volumes",
-            instead="dataset.json in data.root, data.table=<file.csv>, or ",
-        )
-        for folder, key in ((images, "images"), (labels, "labels"))
-    )
+    image_files, label_files = _volumes(root, images, "images"), _volumes(root, labels, "labels")
     # A number that a label has too is a part of the name.
     numbered = not set(image_files) & set(label_files)
     found = modalities(image_files) if numbered else {stem: (file,) for stem, file in image_files.items()}
     check_partners({case_id: files[0] for case_id, files in found.items()}, label_files)
     return {case_id: Entry(found[case_id], label_files[case_id]) for case_id in found}
+
+
+def _volumes(root: Path, folder: str, key: str) -> dict[str, Path]:
+    path = root / folder
+    for file in sorted(path.iterdir()) if path.is_dir() else ():  # beside others they would be left out without a word
+        if _in_two_files(file):
+            raise _refuse_pair(file, str(file))
+    instead = "dataset.json in data.root, data.table=<file.csv>, or "
+    return files_in(root, folder, f"data.{key}", NIFTI_ENDINGS, what="volumes", instead=instead)
+
+
+def _in_two_files(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".hdr", ".img")) and path.is_file()
+
+
+def _refuse_pair(path: Path, where: str) -> DataError:
+    name = path.name.removesuffix(".gz")[: -len(".hdr")]
+    return DataError(
+        "a volume in two files, header and voxels",
+        finding="unreadable-file",
+        where=where,
+        found=path.name,
+        expected=f"one file ending in {' or '.join(NIFTI_ENDINGS)}",
+        remedy=f'join the two and move them away: with nibabel, nib.save(nib.load("{path.name}"), "{name}.nii.gz")',
+    )
 
 
 def in_table(root: Path, table: str, group_column: str | None = None) -> dict[str, Entry]:
@@ -132,13 +147,24 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
 
 
 def _existing(path: Path, where: str, column: str) -> Path:
-    if not path.is_file() or not is_nifti(path):
+    if _in_two_files(path):
+        raise _refuse_pair(path, f"{where}, {column}")
+    if path.is_file() and not is_nifti(path):
+        raise DataError(
+            "a row whose file is no volume in NIfTI",
+            finding="unreadable-file",
+            where=where,
+            found=f"{column}: {path}",
+            expected=f"a file ending in {' or '.join(NIFTI_ENDINGS)}",
+            remedy="convert it and list the new file, or remove the row",
+        )
+    if not path.is_file():
         raise DataError(
             "a row without its file",
             finding="unreadable-file",
             where=where,
             found=f"{column}: {path}",
-            expected=f"a file ending in {' or '.join(NIFTI_ENDINGS)}",
+            expected="an existing file",
             remedy="correct the path (it begins at data.root), or remove the row",
         )
     return path

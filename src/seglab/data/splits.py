@@ -142,7 +142,7 @@ def make_split(
                 where="data.split.val",
                 found=f"{val} of all cases beside a fold of {folds}",
                 expected="validation and test fold together below 1",
-                remedy="a smaller data.split.val, or more data.folds",
+                remedy="a smaller data.split.val with as much more of data.split.train, or more data.folds",
             )
         split = _best(rest, {"train": 1 - part, "val": part, "test": 0.0}, seed, ("folds", fold), shares)
         split = replace(split, test=tuple(case_id for name in tested for case_id in by_group[name]))
@@ -202,7 +202,7 @@ def _best(
             where="data.split",
             found=f"{sum(map(len, by_group.values()))} cases in {len(names)} groups",
             expected=f"at least {wanted} groups, one for each split that has a share",
-            remedy="bring more cases, make the groups smaller, or set the share of a split to 0",
+            remedy="bring more cases, make the groups smaller, or give the share of one split to another",
         )
     if foreground is None:
         return _cut(by_group, names, shares, generator(seed, *stream))
@@ -250,7 +250,7 @@ def _deal(
             where="data.fold",
             found=f"fold {fold} of {folds}",
             expected=f"0 to {folds - 1}",
-            remedy="count the folds from 0, or set data.folds",
+            remedy=f"count the folds from 0, or data.folds={max(fold + 1, 2)}",
         )
     if len(by_group) < max(folds, 1 + spare):
         raise DataError(
@@ -258,7 +258,9 @@ def _deal(
             where="data.folds",
             found=f"{folds} folds of {sum(map(len, by_group.values()))} cases in {len(by_group)} groups",
             expected=f"at least {max(folds, 1 + spare)} groups: one a fold, and one each left to validate and train on",
-            remedy=f"data.folds={len(by_group)}" if len(by_group) > 1 + spare else "bring more cases or smaller groups",
+            remedy=f"data.folds={len(by_group)}" + (" data.fold=0" if fold >= len(by_group) else "")
+            if len(by_group) > 1 + spare
+            else "bring more cases or smaller groups",
         )
     names = sorted(by_group, key=natural_key)
     ids = [case_id for name in names for case_id in sorted(by_group[name], key=natural_key)]

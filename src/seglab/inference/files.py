@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from seglab.data.folders import by_stem
 from seglab.data.image_files import IMAGE_ENDINGS, read_image_file
-from seglab.data.nifti_files import channels_of, read_image
+from seglab.data.nifti_files import channels_of, read_image, spacing_of
 from seglab.data.nifti_headers import NIFTI_ENDINGS
 from seglab.data.nifti_layouts import modalities
 from seglab.errors import DataError, naming
@@ -72,7 +71,7 @@ def _image_and_spacing(parts: Sequence[Path], rank: int) -> tuple[np.ndarray, tu
     if rank == 2:
         return read_image_file(parts[0]), None
     image, affine, _ = read_image([str(part) for part in parts])
-    return image, tuple(float(step) for step in nib.affines.voxel_sizes(affine))
+    return image, spacing_of(affine)
 
 
 def _targets(files: Sequence[Path], out: Path, predictor: Predictor) -> dict[Path, tuple[Path, ...]]:

@@ -58,7 +58,7 @@ def find_lost_in_augmentation(
                 f"class {task.class_names[k]}",
                 f"{before[k] / masks:.2%} of the pixels before, {after[k] / masks:.2%} after ({masks} draws)",
                 f"at least {LEAST_KEPT:.0%} of a class left",
-                "weaker deformations and changes of scale, or augment=light",
+                "weaker deformations and changes of scale; augment=none leaves masks as they are",
             )
 
 

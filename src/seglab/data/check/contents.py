@@ -1,4 +1,4 @@
-"""What the images and masks hold: classes in each split, empty masks, constant images, modality, spacing."""
+"""What the images and masks hold: empty masks, rounded labels, constant images, modality, spacing."""
 
 from __future__ import annotations
 
@@ -18,56 +18,6 @@ from seglab.task import Task
 MANY_EMPTY = 0.5  # share of a split's masks without a scored class, from which on it is more than a note
 SPACING_SPREAD = 1.1  # coarsest to finest voxel along an axis, above which volumes are not at one scale
 LARGEST_VOXEL = 25.0  # mm, of the shortest edge
-
-
-def find_absent_classes(split: Split, facts: Mapping[str, Facts], task: Task, limited: bool) -> Iterator[Finding]:
-    """A row for each scored class that a split lacks: what was never trained cannot be found, what is never there
-    cannot be scored.
-
-    Args:
-        split: which case is for what.
-        facts: of every case.
-        task: names the classes.
-        limited: only some cases of each split are taken, for a trial: no error then.
-    """
-    cases = {
-        name: np.array([facts[i].class_pixels for i in getattr(split, name) if i in facts], np.int64)
-        for name in SPLIT_NAMES
-    }
-    cases = {name: pixels for name, pixels in cases.items() if pixels.sum() > 0}
-    for k in task.scored:
-        holders = {name: int((pixels[:, k] > 0).sum()) for name, pixels in cases.items()}
-        there = {name: n for name, n in holders.items() if n}
-        lacking = [name for name, n in holders.items() if not n]
-        label = f"class {task.class_names[k]}"
-        if not lacking:
-            continue
-        in_cases = ", ".join(f"{n} cases of {name}" for name, n in there.items())
-        if not there:
-            yield Finding.of(
-                "class-not-in-split",
-                label,
-                "in no mask of any split",
-                "a class that occurs",
-                "check the labels, or leave the class out of the declared ones",
-            )
-        elif "train" in lacking:
-            yield Finding.of(
-                "class-not-in-training",
-                label,
-                f"in no training mask, in {in_cases}",
-                "training cases of every class that is scored",
-                "another split (data.split_seed, data.stratify=true), or more training cases with it",
-                severity="warning" if limited else None,
-            )
-        else:
-            yield Finding.of(
-                "class-not-in-split",
-                label,
-                f"in no mask of {' and '.join(lacking)}, in {in_cases}",
-                "every class in every split: this one has no score there",
-                "another split (data.split_seed, data.stratify=true), or larger shares",
-            )
 
 
 def find_empty_masks(split: Split, facts: Mapping[str, Facts], task: Task) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from seglab.data.cases import SPLIT_NAMES, Source
+from seglab.data.check.absent import find_absent_classes
 from seglab.data.check.contents import (
-    find_absent_classes,
     find_constant_images,
     find_empty_masks,
     find_implausible_spacing,
@@ -58,7 +58,7 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_same_images(split, taken),
         *find_similar_images(split, taken),
         *find_torn_sequences(split, taken),
-        *find_absent_classes(split, taken, source.task, card.limit_cases is not None),
+        *find_absent_classes(source, split, taken, card),
         *find_empty_masks(split, taken, source.task),
         *find_constant_images(split, taken),
         *find_other_modality(source, card),

@@ -90,20 +90,27 @@ def shrinks(card: DataCard, shape: Sequence[int], spacing: Sequence[float]) -> b
 
 def find_thin_classes(counts: Shrunk, card: DataCard, task: Task) -> Iterator[Finding]:
     """A row for each scored class that the size of the input takes too much from."""
+    sizes, remedies = [], []
+    if card.fit in ("resize", "letterbox"):
+        sizes.append("×".join(map(str, card.size)))
+        remedies.append("a larger data.size, or data.fit=patch")
+    if card.spacing is not None:
+        sizes.append("×".join(f"{step:g}" for step in card.spacing) + " mm")
+        remedies.append("a finer data.spacing")
+    seen, remedy = " and ".join(sizes), "; ".join(remedies)
     for k in task.scored:
         if not counts.before[k]:
             continue
         ceiling = 2 * counts.overlap[k] / (counts.before[k] + counts.after[k])
         lost = counts.lost[k] / max(counts.parts[k], 1)
         if ceiling < LOWEST_CEILING or (ceiling < HIGH_CEILING and lost > MOST_PARTS_LOST):
-            size = "×".join(map(str, card.size)) if card.fit in ("resize", "letterbox") else f"{card.spacing} mm"
             yield Finding.of(
                 "thin-class-lost",
                 f"class {task.class_names[k]}",
-                f"at {size} (data.fit={card.fit}) {counts.lost[k]} of its {counts.parts[k]} parts vanish and a perfect "
+                f"at {seen} (data.fit={card.fit}) {counts.lost[k]} of its {counts.parts[k]} parts vanish and a perfect "
                 f"model would reach Dice {ceiling:.2f} ({counts.masks} masks looked at)",
                 f"Dice {LOWEST_CEILING} or more, and at most {MOST_PARTS_LOST:.0%} of the parts lost",
-                "a larger data.size, or data.fit=patch" if card.spacing is None else "a finer data.spacing",
+                remedy,
             )
 
 

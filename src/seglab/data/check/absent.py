@@ -1,0 +1,94 @@
+"""Classes that a split lacks: what was never trained cannot be found, what is never there cannot be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from seglab.data.cases import SPLIT_NAMES, Source
+from seglab.data.check.findings import Finding
+from seglab.data.facts import Facts
+from seglab.data.splits import Split, split_for
+from seglab.errors import SeglabError
+from seglab.schema import DataCard
+
+SEEDS_TRIED = 20
+
+
+def find_absent_classes(source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard) -> Iterator[Finding]:
+    """A row for each scored class that a split lacks.
+
+    Args:
+        source: names the classes, and has the cases of another split.
+        split: which case is for what.
+        facts: of every case of the split.
+        card: how it was split; where only some cases of each split are taken, for a trial, nothing is an error.
+    """
+    task, limited = source.task, card.limit_cases is not None
+    holders = {name: n for name, n in _holders(split, facts, task.classes).items() if n is not None}
+    for k in task.scored:
+        there = {name: int(n[k]) for name, n in holders.items() if n[k]}
+        lacking = [name for name, n in holders.items() if not n[k]]
+        if not lacking:
+            continue
+        label = f"class {task.class_names[k]}"
+        in_cases = ", ".join(f"{n} cases of {name}" for name, n in there.items())
+        if not there:
+            yield Finding.of(
+                "class-not-in-split",
+                label,
+                "in no mask of any split",
+                "a class that occurs",
+                _MORE if limited else "check the labels; or, if it is declared in the config, leave it out there",
+            )
+            continue
+        remedy = _MORE if limited else _another_split(source, facts, card, sum(there.values()))
+        if "train" in lacking:
+            yield Finding.of(
+                "class-not-in-training",
+                label,
+                f"in no training mask, in {in_cases}",
+                "training cases of every class that is scored",
+                remedy,
+                severity="warning" if limited else None,
+            )
+        else:
+            yield Finding.of(
+                "class-not-in-split",
+                label,
+                f"in no mask of {' and '.join(lacking)}, in {in_cases}",
+                "every class in every split: this one has no score there",
+                remedy,
+            )
+
+
+_MORE = "data.limit_cases=null takes all cases"
+
+
+def _holders(split: Split, facts: Mapping[str, Facts], classes: int) -> dict[str, np.ndarray | None]:
+    """How many masks of each split hold each class; None for a split whose masks hold none at all."""
+    found: dict[str, np.ndarray | None] = {}
+    for name in SPLIT_NAMES:
+        pixels = np.array([facts[i].class_pixels for i in getattr(split, name) if i in facts], np.int64)
+        found[name] = (pixels.reshape(-1, classes) > 0).sum(axis=0) if pixels.sum() > 0 else None
+    return found
+
+
+def _another_split(source: Source, facts: Mapping[str, Facts], card: DataCard, cases: int) -> str:
+    """Settings of a split in which every class that occurs is in every part, where one is found; else more cases."""
+    # A split that the data set brings is drawn again by no seed, only dealt into folds.
+    settings: dict[str, object] = {"fold": 0} if source.split is not None and card.fold is None else {}
+    settings |= {"stratify": False} if card.stratify else {}
+    occurring = sum(np.array(one.class_pixels) > 0 for one in facts.values())
+    wanted = [k for k in source.task.scored if np.atleast_1d(occurring)[k]]
+    for seed in range(SEEDS_TRIED):
+        tried = {**settings, "split_seed": seed}
+        try:
+            split = split_for(source, card.model_copy(update=tried), seed)
+        except SeglabError:  # too few groups for folds
+            break
+        holders = [n for n in _holders(split, facts, source.task.classes).values() if n is not None]
+        if all(n[k] for n in holders for k in wanted):
+            return " ".join(f"data.{key}={str(value).lower()}" for key, value in tried.items())
+    return f"more cases with it: {cases} are too few for every split, or lie in too few groups"
