@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from data_cards import data_card
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from seglab.data.check.leaks import SIMILAR_BITS, _nearest, find_torn_sequences
 from seglab.data.check.short import check_short
 from seglab.data.check.shrinking import Shrunk, evenly, shape_seen
 from seglab.data.facts import examine
-from seglab.data.splits import Split
+from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
@@ -249,6 +250,68 @@ def test_a_class_that_a_split_or_all_of_them_lack_is_a_warning():
     assert finding.found == "in no mask of val and test, in 1 cases of train"
     (finding,) = check(masks_of(a=[1], b=[1], c=[1]), ABC).findings
     assert finding.found == "in no mask of any split"
+
+
+def _applied(remedy):
+    """Changes of a card that a remedy of settings alone says."""
+    return {key: yaml.safe_load(value) for key, value in re.findall(r"data\.(\w+)=(\S+)", remedy)}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_remedy_for_a_class_that_a_split_lacks_is_a_split_that_has_it(own):
+    """The third class is in six of sixteen cases: the seed that is told puts it into every part, or a fold does where
+    the data set brings a split of its own, which no seed draws again."""
+    ids = [f"c{n}" for n in range(16)]
+    source = masks_of(**{i: [1, 2] if n < 6 else [1] for n, i in enumerate(ids)})
+    split = Split(tuple(ids[6:]), tuple(ids[:3]), tuple(ids[3:6]))
+    if own:
+        source.split = {"train": split.train, "val": split.val, "test": split.test}
+    settings = {"stratify": True} if not own else {}
+    (finding,) = [f for f in check(source, split, **settings).findings if f.name == "class-not-in-training"]
+    told = _applied(finding.remedy)
+    assert set(told) == ({"fold", "split_seed"} if own else {"stratify", "split_seed"})
+    better = split_for(source, card(**told), 42)
+    assert {"class-not-in-training", "class-not-in-split"}.isdisjoint(names(check(source, better, **told)))
+
+
+def test_where_no_split_can_have_a_class_everywhere_more_cases_are_asked_for():
+    (finding,) = check(masks_of(a=[1], b=[1, 2], c=[1]), ABC).findings
+    assert finding.remedy.startswith("more cases with it: 1 are too few")
+    (finding,) = check(masks_of(a=[1], b=[1, 2], c=[1]), ABC, limit_cases=1).findings
+    assert finding.remedy == "data.limit_cases=null takes all cases"
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen", "changes"),
+    [
+        ({"size": [8, 8]}, "8×8", {"fit": "patch"}),
+        ({"size": [8, 8]}, "8×8", {"size": [32, 32]}),
+        ({"size": [32, 32], "fit": "patch", "spacing": [4.0, 4.0]}, "4×4 mm", {"spacing": [1.0, 1.0]}),
+        ({"size": [8, 8], "spacing": [2.0, 2.0]}, "8×8 and 2×2 mm", {"spacing": [1.0, 1.0], "fit": "patch"}),
+    ],
+)
+def test_the_remedies_for_a_thin_class_keep_it(settings, seen, changes):
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, 9] = 1
+    source = Held({i: picture(n, mask) for n, i in enumerate("abc")})
+    (finding,) = check(source, ABC, **settings).findings
+    assert f"at {seen} (data.fit=" in finding.found
+    for setting in changes:
+        assert f"data.{setting}" in finding.remedy
+    assert names(check(source, ABC, **{**settings, **changes})) == []
+
+
+def test_what_is_let_through_stays_so_in_the_remedy():
+    """And a remedy that would not help, because something else cannot pass, is not given."""
+    rows = [
+        Finding.of(name, "x", "y", "z", "w") for name in ("class-not-in-training", "other-modality", "size-mismatch")
+    ]
+    with pytest.raises(DataError, match=r"data\.allow=\[class-not-in-training,other-modality\]"):
+        Report.of(rows[:2], ["class-not-in-training"]).raise_unless_allowed()
+    Report.of(rows[:2], ["class-not-in-training", "other-modality"]).raise_unless_allowed()
+    with pytest.raises(DataError) as caught:
+        Report.of(rows, ["class-not-in-training"]).raise_unless_allowed()
+    assert "data.allow" not in caught.value.remedy
 
 
 def test_an_unscored_class_may_be_absent():
