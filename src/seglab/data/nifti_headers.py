@@ -26,6 +26,7 @@ UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
+    OverflowError,  # an infinite offset
     zlib.error,
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -185,14 +186,16 @@ def _kind(block: bytes, path: str) -> Any:
         return nib.Nifti1Header
     if _NIFTI2_BYTES in sizes and second == b"n+2\0" and len(block) >= _NIFTI2_BYTES:
         return nib.Nifti2Header
-    if _NIFTI1_BYTES in sizes or _NIFTI2_BYTES in sizes:
-        pair = first == b"ni1\0" or second == b"ni2\0"
+    if first == b"ni1\0" or second == b"ni2\0":
         raise unreadable(
             path,
-            "a header whose voxels lie in a second file (.hdr and .img)" if pair else "an Analyze header, no NIfTI",
+            "a header whose voxels lie in a second file (.hdr and .img)",
             'join the two: with nibabel, nib.save(nib.load("<name>.hdr"), "<name>.nii.gz")',
         )
-    found = f"it begins with {bytes(block[:16])!r}, no NIfTI header" if block else "it is empty"
+    found = "it is empty"
+    if block:
+        marked = "without the mark of NIfTI, as Analyze has it" if _NIFTI1_BYTES in sizes else "no NIfTI header"
+        found = f"it begins with {bytes(block[:16])!r}, {marked}"
     raise unreadable(path, found, f"convert it if it is of another kind, or {COPY_AGAIN}")
 
 
