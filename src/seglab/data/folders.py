@@ -76,7 +76,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
                 where=str(file.parent),
                 found=f"{other.name} and {file.name}",
                 expected="one file for each name, since image and mask are matched by it",
-                remedy="remove one of them",
+                remedy="move one of them elsewhere, or give it a name of its own",
             )
     return found
 

@@ -76,7 +76,7 @@ def write_dataset(
             where="out",
             found=str(out),
             expected="a new or an empty folder, since nothing is overwritten",
-            remedy="choose another, or remove it",
+            remedy="choose another folder",
         )
     for done, _ in enumerate(layout.write(out, count, seed), start=1):
         if progress:
