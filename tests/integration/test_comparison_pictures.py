@@ -122,7 +122,10 @@ def judged(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-un
     """A judgement of `(compositions, cases)` scores of one run each."""
     cases = [f"case{n}" for n in range(values.shape[1])]
     compositions = [Composition(f"c{n}", [], {}) for n in range(len(values))]
-    contest = Contest("toy", compositions, values[:, None], [("s", "0")], cases, np.arange(len(cases)), len(cases))
+    none = np.zeros(len(values))
+    contest = Contest(
+        "toy", compositions, values[:, None], [("s", "0")], cases, np.arange(len(cases)), len(cases), none, none
+    )
     return judge(contest, metric)
 
 
