@@ -274,17 +274,14 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         tracker.log_figure(figure, f"pictures/{name}_{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
     tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
+    if history.undefined:
+        tracker.set_tags({"monitor_undefined": f"{history.undefined} of {len(history.epochs)} epochs"})
     tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1), **peak_memory()})
     console.print()
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
     if material.report.let_through:
         console.print(f"beware     found in the data: {', '.join(material.report.let_through)}", markup=False)
-    best = (
-        "no epoch was better than another"
-        if history.best_epoch is None
-        else f"best epoch {history.best_epoch}, {history.monitor} {history.best:.4f}"
-    )
-    console.print(f"trained    {len(history.epochs)} epochs, {best}", markup=False)
+    console.print(f"trained    {len(history.epochs)} epochs, {history.verdict}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
     console.print(f"pictures   {tracker.artifact_uri.removeprefix('file://')}/pictures", markup=False)
     console.print("look at it make ui, then http://127.0.0.1:5000", markup=False)
