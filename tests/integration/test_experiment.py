@@ -389,6 +389,10 @@ def test_a_monitor_that_no_validation_mask_defines_ends_nothing_and_chooses_noth
     told = capsys.readouterr().out
     assert "monitor-undefined" in told
     assert "val_dice was never defined, so no epoch was chosen" in told
+    # Where val_dice and test_dice stand side by side, it is said that they are not the same.
+    for text in (told, done.data.tags["mlflow.note.content"]):
+        assert "val_dice is of all validation pixels together" in text
+        assert "test_dice is the mean of the whole test cases' own" in text
 
 
 def test_the_remedy_for_an_undefined_monitor_chooses_an_epoch(

@@ -33,6 +33,7 @@ def undefined(source, monitor):
         ("val_loss", [], False),
         ("train_dice", [], False),
         ("val_dice/background", [], False),
+        ("val_dice/no such class", [], False),
     ],
 )
 def test_a_monitor_that_no_mask_defines_is_a_warning(monitor, in_val, there):

@@ -34,7 +34,7 @@ def find_undefined_monitor(monitor: str, split: Split, facts: Mapping[str, Facts
     """A row when no mask that the monitored score is made from holds any of its classes."""
     metric, _, a_class = monitor.partition("/")
     name, _, score = metric.partition("_")
-    if score == "loss":
+    if score == "loss" or (a_class and a_class not in task.class_names):  # another class is refused before training
         return
     judged = [task.class_names.index(a_class)] if a_class else task.scored
     ids = [i for i in getattr(split, name) if i in facts]
