@@ -248,6 +248,8 @@ def test_a_class_that_a_split_or_all_of_them_lack_is_a_warning():
     (finding,) = check(masks_of(a=[1, 2], b=[1], c=[1]), ABC).findings
     assert (finding.name, finding.severity) == ("class-not-in-split", "warning")
     assert finding.found == "in no mask of val and test, in 1 cases of train"
+    # What is told is what the scores do: see tests/numeric/test_metrics.py and tests/unit/test_evaluation_scores.py.
+    assert "this one counts in no val_dice or val_iou and this one has no test score but 0 for each" in finding.expected
     (finding,) = check(masks_of(a=[1], b=[1], c=[1]), ABC).findings
     assert finding.found == "in no mask of any split"
 
@@ -330,6 +332,7 @@ def test_empty_masks_are_counted_over_scored_classes():
         ("empty-masks", "note", "train"),
     ]
     assert report.findings[2].found.startswith("1 of 2 masks (50%)")
+    assert "such a case has Dice 0 if anything is found in it" in report.findings[1].expected
     roads = Task(2, 1, ("road", "car"), unscored=())
     assert "empty-masks" not in names(check(Held(samples, task=roads), Split(("a", "b"), ("c",), ("d", "e"))))
 

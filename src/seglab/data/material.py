@@ -14,6 +14,7 @@ from seglab.config import Config
 from seglab.data.cache import Cache
 from seglab.data.cases import SPLIT_NAMES, Case, Source
 from seglab.data.check.findings import Report, check_names
+from seglab.data.check.intentions import find_intentions
 from seglab.data.check.short import check_short
 from seglab.data.digest import remembered
 from seglab.data.facts import Facts, class_frequencies
@@ -90,7 +91,7 @@ def gather(config: Config) -> Material:
     _check_parts(split, config, source.task)
     training = _named(source, split.train)
     facts, arrays = collector.collect([*training, *_named(source, split.val)], _named(source, split.test))
-    report = check_short(source, split, facts, card)
+    report = check_short(source, split, facts, card, find_intentions(config, source, split, facts))
     report.raise_unless_allowed()
     return Material(
         source=source,

@@ -58,7 +58,7 @@ class Example:
 
 
 def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = None, title: str = "") -> Figure:
-    """Loss, Dice and IoU over the epochs, for training and validation.
+    """Loss, Dice and IoU over the epochs, for training and validation; scores of all pixels of a split together.
 
     Args:
         history: one mapping for each epoch, in order, with any of `train_loss`, `val_loss`, `train_dice`, `val_dice`,
@@ -186,7 +186,7 @@ def _row_inches(block: Sequence[Plane]) -> list[float]:
 def _style_curve(axes: Axes, label: str) -> None:
     axes.set_xlabel("Epoch")
     axes.set_ylabel(label)
-    axes.set_title(label if label == "Loss" else f"{label}, mean over the scored classes", fontsize=10, color=INK)
+    axes.set_title(label if label == "Loss" else f"{label} of all pixels, mean of the classes", fontsize=10, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     quiet(axes)
     if label != "Loss" and axes.lines:

@@ -153,6 +153,10 @@ class Tracker:
         """Record facts; later ones replace earlier ones of the same name."""
         self._outbox.add(operations.tags(values))
 
+    def describe(self, text: str) -> None:
+        """Write what MLflow shows as the run's description."""
+        self.set_tags({"mlflow.note.content": text})
+
     def log_text(self, text: str, path: str) -> None:
         """Record a text file at `path` among the run's artifacts."""
         self._artifact(path, lambda target: target.write_text(text))

@@ -57,6 +57,8 @@ KINDS: dict[str, Kind] = {
     "class-not-in-training": Kind("error"),
     "class-not-in-split": Kind("warning"),
     "empty-masks": Kind("warning"),
+    "monitor-undefined": Kind("warning"),
+    "sides-mirrored": Kind("warning"),
     "constant-image": Kind("warning"),
     "other-modality": Kind("error"),
     "mixed-spacing": Kind("warning"),

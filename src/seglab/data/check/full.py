@@ -18,6 +18,7 @@ from seglab.config import Config
 from seglab.data.cases import Case, Source
 from seglab.data.check.augmenting import CASES, find_lost_in_augmentation
 from seglab.data.check.findings import Finding, Report, check_names
+from seglab.data.check.intentions import find_intentions
 from seglab.data.check.short import find_in_split
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts, examine
@@ -88,6 +89,7 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
         *find_in_split(source, split, read.facts, card),
         *find_thin_classes(counts, card, source.task),
         *find_lost_in_augmentation(source, augmented, augmentation, card, config.seed),
+        *find_intentions(config, source, split, read.facts),
     ]
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
 
