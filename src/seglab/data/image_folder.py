@@ -14,7 +14,9 @@ from seglab.data.label_schema import declared_classes
 
 
 class ImageFolder(ImageCases):
-    """2D images `root/images/<id>.*` with masks `root/masks/<id>.*` (PNG, JPEG, TIFF, BMP; 8 or 16 bit, any channels).
+    """2D images `root/images/<id>.*` with masks `root/masks/<id>.*` (PNG, JPEG, TIFF, BMP, GIF).
+
+    Images may have 8 or 16 bit or be of floats, with any number of channels.
 
     Each page of a TIFF with several is a case of its own, `<id>#1`, `<id>#2`, with the same page of its mask.
 
