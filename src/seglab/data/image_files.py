@@ -23,7 +23,8 @@ from seglab.data.tiff_files import count_tiff_pages, is_tiff, read_tiff
 from seglab.errors import DataError
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
-# What Pillow, tifffile and imagecodecs (a RuntimeError for each codec) raise on damaged files. tifffile works with what a header says before it looks at it, so that a side of 0 divides by zero and a number may be a text.
+# What Pillow, tifffile and imagecodecs (a RuntimeError for each codec) raise on damaged files. tifffile works with
+# what a header says before it looks at it, so that a side of 0 divides by zero and a number may be a text.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -102,8 +103,9 @@ def open_mask_file(path: str | Path, page: int | None = None) -> MaskFile:
         where=str(path),
         found=f"{values.shape[-1]} channels that differ",
         expected="one channel of class values (grey or palette)",
-        remedy="give the colour of each of data.label_values, data.label_colors=[[0,0,0],…]; or store the class value of"
-        " each pixel in a single-channel PNG or TIFF; if this is a photograph, check that images and masks are not swapped",
+        remedy="give the colour of each of data.label_values, data.label_colors=[[0,0,0],…]; or store the class value"
+        " of each pixel in a single-channel PNG or TIFF; if this is a photograph, check that images and masks are not"
+        " swapped",
     )
 
 
