@@ -58,6 +58,7 @@ KINDS: dict[str, Kind] = {
     "class-not-in-split": Kind("warning"),
     "empty-masks": Kind("warning"),
     "constant-image": Kind("warning"),
+    "palettes-differ": Kind("error"),
     "other-modality": Kind("error"),
     "mixed-spacing": Kind("warning"),
     "implausible-spacing": Kind("warning"),
