@@ -59,6 +59,7 @@ KINDS: dict[str, Kind] = {
     "empty-masks": Kind("warning"),
     "constant-image": Kind("warning"),
     "palettes-differ": Kind("error"),
+    "mixed-pixel-scales": Kind("error"),
     "other-modality": Kind("error"),
     "mixed-spacing": Kind("warning"),
     "implausible-spacing": Kind("warning"),
