@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"errors", "constraints", "collector", "statistics"},
+    {"errors", "constraints", "collector", "memory", "statistics"},
     {"task", "signatures", "schema"},
     {"coherence"},
     {"config", "confusion"},

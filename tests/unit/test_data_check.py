@@ -533,3 +533,38 @@ def test_an_error_of_a_source_becomes_a_row():
     assert (finding.name, finding.where, finding.found) == ("unreadable-file", "a.png", "a file cut short: 12 bytes")
     assert Finding.from_error(DataError("odd")).name == "unusable-case"
     assert Finding.from_error(DataError("odd"), "no-split").name == "no-split"
+
+
+def scaled(dtype, top, count, name):
+    """Images of one type that reach from 0 to `top`."""
+    held = {}
+    for n in range(count):
+        sample = picture(ord(name) * 10 + n)
+        ramp = sample.image - sample.image.min()
+        held[f"{name}{n}"] = Sample((ramp / ramp.max() * top).astype(dtype), sample.mask, sample.spacing)
+    return held
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "severity"),
+    [
+        ((np.uint8, 255), (np.float32, 1), "error"),
+        ((np.uint8, 255), (np.uint16, 60000), "error"),
+        ((np.uint16, 60000), (np.float32, 1), "error"),
+        ((np.float32, 1), (np.float32, 255), "warning"),
+        ((np.uint8, 255), (np.uint16, 255), None),
+        ((np.uint8, 255), (np.float32, 255), None),
+        ((np.uint16, 60000), (np.uint16, 300), None),
+        ((np.float32, 3000), (np.float32, 20), None),
+    ],
+)
+def test_images_on_two_scales_are_a_finding_unless_each_is_normalised_by_itself(first, second, severity):
+    source = Held(scaled(*first, 3, "a") | scaled(*second, 3, "b"))
+    split = Split(("a0", "a1", "b0", "b1"), ("a2",), ("b2",))
+    found = [f for f in check(source, split, normalize="standard").findings if f.name == "mixed-pixel-scales"]
+    assert [f.severity for f in found] == ([] if severity is None else [severity])
+    for row in found:
+        assert "3 images" in row.found
+        assert row.remedy.startswith("data.normalize=zscore,")
+        again = check(source, split, normalize="zscore").findings
+        assert "mixed-pixel-scales" not in {f.name for f in again}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -49,6 +49,7 @@ class Sample:
         file_affine: the affine of the file before reorientation, in the file's own unit, which says how to put a result
             back, or None.
         label_off: how far label values were from the whole numbers that they were rounded to.
+        palette: what a viewer shows each value of the mask file in, `#rrggbb` by the value; empty without a palette.
     """
 
     image: np.ndarray
@@ -57,6 +58,7 @@ class Sample:
     affine: np.ndarray | None = None
     file_affine: np.ndarray | None = None
     label_off: float = 0.0
+    palette: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Facts:
         low, high: 0.5 and 99.5 percentile of each channel, `(C,)`.
         image_hash: SHA-256 of the decoded image's shape, statistics and checksum: equal for equal images in different
             files.
+        palette: as of `Sample`: the colours that the palette of the mask file has for the values that it holds.
         look: 64-bit difference hash of the image (its middle slice), by which look-alikes differ in few bits.
         label_off: how far label values were from the whole numbers that they were rounded to.
     """
@@ -52,6 +53,7 @@ class Facts:
     image_hash: str
     look: int
     label_off: float = 0.0
+    palette: Mapping[str, str] = field(default_factory=dict)
 
     def share_of(self, classes: Iterable[int]) -> float:
         """Share of the labelled pixels that these class ids hold; NaN without any labelled one."""
@@ -89,6 +91,7 @@ def examine(sample: Sample, task: Task) -> Facts:
         image_hash=_image_hash(image, levels),
         look=difference_hash(image),
         label_off=sample.label_off,
+        palette=sample.palette,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -156,14 +156,23 @@ def declared_classes(
     class_names: Sequence[str] | None,
     ignore_value: int | None,
     label_schema: str | None,
+    label_colors: Sequence[Sequence[int]] | None = None,
 ) -> Classes:
     """The classes of a set of the user's own: of its schema file, or of values and names in the config.
+
+    Args:
+        label_values, class_names, ignore_value, label_schema: as of `seglab.data.image_folder.ImageFolder`.
+        label_colors: of each value, or of each row of the schema, and, last, of the ignored one; None for masks that
+            are read by their values.
 
     Raises:
         ConfigError: both a schema file and names or an ignored value; what `read_schema` or `LabelMap` refuse.
     """
+    colors = tuple(tuple(color) for color in label_colors or ())
     if label_schema is None:
-        return Classes(LabelMap(tuple(label_values), ignore_value), tuple(class_names_for(label_values, class_names)))
+        names = tuple(class_names_for(label_values, class_names))
+        label_map = LabelMap(tuple(label_values), ignore_value, names=names if class_names else (), colors=colors)
+        return Classes(label_map, names)
     if class_names is not None or ignore_value is not None:
         raise ConfigError(
             "labels declared in two places",
@@ -172,7 +181,8 @@ def declared_classes(
             expected="the schema file alone, or values and names without it",
             remedy="data.class_names=null data.ignore_value=null, or data.label_schema=null",
         )
-    return read_schema(label_schema).classes()
+    classes = read_schema(label_schema).classes()
+    return replace(classes, label_map=replace(classes.label_map, colors=colors))
 
 
 def built_in_schema(name: str) -> LabelSchema:

@@ -88,7 +88,7 @@ class Nifti:
         self.split: Mapping[str, Sequence[str]] | None = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.task = classes.task(rank=3, channels=channels)
-        self._labels = classes.label_map
+        self.label_map = classes.label_map
         self._unlabelled = {case_id: entry.row for case_id, entry in entries.items() if entry.label is None}
 
     def read_image(self, case: Case) -> Sample:
@@ -111,7 +111,7 @@ class Nifti:
         if case.label is None:
             return sample
         values, sample.label_off = read_label(case.label, case.image[0])
-        sample.mask = self._labels.ids(values, case.label)
+        sample.mask = self.label_map.ids(values, case.label)
         return sample
 
     def describe_files(self, case: Case) -> str:
@@ -125,7 +125,7 @@ class Nifti:
         files = {f"label/{case.id}": case.label for case in self.cases if case.label}
         for case in self.cases:
             files |= {f"image{number or ''}/{case.id}": path for number, path in enumerate(case.image)}
-        return digest_files(files, {**self._labels.settings(), "channels": self.task.channels})
+        return digest_files(files, {**self.label_map.settings(), "channels": self.task.channels})
 
 
 def _channels(entries: Mapping[str, Entry]) -> int:

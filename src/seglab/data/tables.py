@@ -38,7 +38,8 @@ class Csv(ImageCases):
         split_column: of a single table; its cells are `train`, `val` or `test`.
         group_column: cases with equal cells stay in one split; None for no such column.
         group_pattern: a regular expression on the case id in its place; see `seglab.data.cases.assign_groups`.
-        label_values, class_names, ignore_value, label_schema: as of `seglab.data.image_folder.ImageFolder`.
+        label_values, class_names, ignore_value, label_schema, label_colors: as of
+            `seglab.data.image_folder.ImageFolder`.
 
     The id of a case is its file name without ending, or, where two files share one, the path; pages of a TIFF are cases
     of one group.
@@ -61,9 +62,10 @@ class Csv(ImageCases):
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
         label_schema: str | None = None,
+        label_colors: Sequence[Sequence[int]] | None = None,
     ):
         check_grouping(group_column, group_pattern)
-        classes = declared_classes(label_values, class_names, ignore_value, label_schema)
+        classes = declared_classes(label_values, class_names, ignore_value, label_schema, label_colors)
         rows: list[_Row] = []
         for split, table in _tables(Path(root)):
             columns = [image_column, mask_column, *([group_column] if group_column else [])]

@@ -16,6 +16,7 @@ import nibabel as nib
 import numpy as np
 from PIL import Image
 
+from seglab.data.image_files import read_mask_file
 from seglab.data.nifti_files import restore_orientation
 from seglab.data.nifti_headers import NIFTI_ENDINGS, Header, read_header
 from seglab.errors import DataError
@@ -118,8 +119,7 @@ def _check_nifti(file: Path, image: nib.Nifti1Image, original: Header) -> str:
 
 
 def _check_png(file: Path, stored: np.ndarray) -> str:
-    with Image.open(file) as again:
-        return "" if np.array_equal(np.asarray(again), stored) else "other values"
+    return "" if np.array_equal(read_mask_file(file), stored) else "other values"
 
 
 def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:

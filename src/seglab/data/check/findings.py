@@ -60,6 +60,8 @@ KINDS: dict[str, Kind] = {
     "monitor-undefined": Kind("warning"),
     "sides-mirrored": Kind("warning"),
     "constant-image": Kind("warning"),
+    "palettes-differ": Kind("error"),
+    "mixed-pixel-scales": Kind("error"),
     "other-modality": Kind("error"),
     "mixed-spacing": Kind("warning"),
     "implausible-spacing": Kind("warning"),

@@ -16,6 +16,8 @@ from seglab.data.check.contents import (
 )
 from seglab.data.check.findings import Finding, Report
 from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups, find_torn_sequences
+from seglab.data.check.palettes import find_other_palettes
+from seglab.data.check.scales import find_mixed_scales
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts
 from seglab.data.splits import Split
@@ -64,6 +66,8 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_absent_classes(source, split, taken, card),
         *find_empty_masks(split, taken, source.task),
         *find_constant_images(split, taken),
+        *find_other_palettes(source, taken),
+        *find_mixed_scales(taken, card),
         *find_other_modality(source, card),
         *find_mixed_spacing(taken, card, source.task),
         *find_implausible_spacing(taken, source.task),
