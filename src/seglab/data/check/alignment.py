@@ -12,7 +12,7 @@ import numpy as np
 from seglab.data.detail import smooth
 
 # Steps of the descent on the halved and on the whole grid; the farthest one goes at once (share of the axis).
-_STEPS, _FARTHEST = (8, 6), 0.05
+_STEPS, _FARTHEST = (8, 4), 0.05
 _DAMPING = 0.05
 # How much larger or smaller than the other, and how far beside it, an image may lie; how much has to overlap.
 _STRETCH, _BESIDE, _OVERLAP = 0.25, 0.16, 0.5

@@ -26,7 +26,7 @@ from seglab.data.detail import OUTSIDE, STEPS, along, decode, smooth
 _SHRINK = 4
 _NEIGHBOURS = 3
 # Correlation on the coarse grid from which a pair is looked at.
-_PROPOSED = 0.5
+_PROPOSED = 0.42
 # What on the halved grid agrees less than this is not followed to the whole one.
 _HOPELESS = 0.6
 # At most so many pairs are laid over each other, those nearest on the coarse grid first.
@@ -34,7 +34,7 @@ _MOST_PAIRS = 10_000
 # A pair is alike when its details agree this far, and as far above the agreement of unrelated pairs of the set as
 # `_SPREADS` times their spread, on Fisher's scale. `_FEW` pairs or fewer tell nothing of that: then it is `_ALONE`.
 LEAST_AGREEMENT, _SPREADS, _ALONE = 0.6, 8.0, 0.75
-_FEW, _UNRELATED = 30, {2: 200, 3: 100}
+_FEW, _UNRELATED = 30, {2: 200, 3: 60}
 # What the images have in common is known the better the more there are; of so many it is known by half.
 _HALF_KNOWN = 6
 _AVERAGED = 2000
