@@ -37,10 +37,15 @@ def turned(array: np.ndarray, turn: Turn) -> np.ndarray:
     return array[backwards]
 
 
-def windows(scale: np.ndarray, shift: np.ndarray, size: int) -> np.ndarray:
-    """`(P, size, size)`: linear interpolation at scale · x + shift, counted from the middle in places; 0 outside."""
+def windows(scale: np.ndarray, shift: np.ndarray, size: int, beyond: bool = False) -> np.ndarray:
+    """`(P, size, size)`: linear interpolation at scale · x + shift, counted from the middle in places.
+
+    Outside there is 0, or what is at the border (`beyond`), so that no edge arises there.
+    """
     middle = (size - 1) / 2
     at = scale[:, None] * (np.arange(size) - middle) + shift[:, None] + middle
+    if beyond:
+        at = np.clip(at, 0, size - 1)
     return np.maximum(1 - np.abs(at[:, :, None] - np.arange(size)), 0).astype(np.float32)
 
 
@@ -71,7 +76,9 @@ class Details:
 
     def halved(self) -> Details:
         """On a grid of half the size."""
-        return Details(_halved(self.values), _halved(self.inside), self.common)
+        # Averages of what is inside: values that fade at the border would lie best where the borders meet.
+        inside = _halved(self.inside)
+        return Details(_halved(self.values) / (inside + 1e-3), inside, self.common)
 
 
 def lay_over(firsts: Details, seconds: Details, start: Laid, known: float, hopeless: float | None) -> Laid:
@@ -109,9 +116,8 @@ def lay_over(firsts: Details, seconds: Details, start: Laid, known: float, hopel
 
 def _agreement(one: Details, other: Details, scale: np.ndarray, shift: np.ndarray, known: float) -> np.ndarray:
     flat = (len(one.values), -1)
-    moved, covered, common = (
-        _warp(array, scale, shift * array.shape[1]) for array in (other.values, other.inside, other.common)
-    )
+    moved, common = (_warp(array, scale, shift, beyond=True) for array in (other.values, other.common))
+    covered = _warp(other.inside, scale, shift)
     weight = (one.inside * covered).reshape(flat)
     total = weight.sum(axis=1, keepdims=True) + 1e-6
     images = [_normalised(values.reshape(flat), weight, total)[0] for values in (one.values, moved)]
@@ -156,7 +162,7 @@ def _descend(
     full = np.maximum(inside.reshape(flat).sum(axis=1), 1)
     best = np.full(count, -2.0, np.float32), scale.copy(), shift.copy()
     for step in range(steps + 1):
-        moved, covered = (_warp(array, scale, shift * size) for array in (other.values, other.inside))
+        moved, covered = _warp(other.values, scale, shift, beyond=True), _warp(other.inside, scale, shift)
         weight = (inside * covered).reshape(flat)
         overlap = weight.sum(axis=1, keepdims=True) + 1e-6
         target, _ = _normalised(first.reshape(flat), weight, overlap)
@@ -191,11 +197,11 @@ def _normalised(values: np.ndarray, weight: np.ndarray, total: np.ndarray) -> tu
     return centred / spread, spread
 
 
-def _warp(array: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def _warp(array: np.ndarray, scale: np.ndarray, shift: np.ndarray, beyond: bool = False) -> np.ndarray:
     size = array.shape[1]
     for axis in range(array.ndim - 1):
         lines = np.moveaxis(array, axis + 1, 1)
-        warped = windows(scale[:, axis], shift[:, axis], size) @ lines.reshape(len(array), size, -1)
+        warped = windows(scale[:, axis], shift[:, axis] * size, size, beyond) @ lines.reshape(len(array), size, -1)
         array = np.moveaxis(warped.reshape(lines.shape), 1, axis + 1)
     return array
 

@@ -31,9 +31,10 @@ _PROPOSED = 0.42
 _HOPELESS = 0.6
 # At most so many pairs are laid over each other, those nearest on the coarse grid first.
 _MOST_PAIRS = 10_000
-# A pair is alike when its details agree this far, and as far above the agreement of unrelated pairs of the set as
-# `_SPREADS` times their spread, on Fisher's scale. `_FEW` pairs or fewer tell nothing of that: then it is `_ALONE`.
-LEAST_AGREEMENT, _SPREADS, _ALONE = 0.6, 8.0, 0.75
+# A pair is alike when its details agree this far, and as far above the agreement of unrelated pairs of the set as so
+# many times their spread, on Fisher's scale; more for each tenfold number of pairs, as the greatest is looked for.
+# `_FEW` pairs or fewer tell nothing of that: then it is `_ALONE`.
+LEAST_AGREEMENT, _SPREADS, _A_TENFOLD, _ALONE = 0.6, 6.5, 0.5, 0.75
 _FEW, _UNRELATED = 30, {2: 200, 3: 60}
 # What the images have in common is known the better the more there are; of so many it is known by half.
 _HALF_KNOWN = 6
@@ -96,7 +97,10 @@ class Likeness:
                 continue
             one, other, how = held[rows], known[near[rows, place]], variants[rows, place]
             laid = self._lay(one, other, how, _HOPELESS)
-            for n in np.flatnonzero(laid.agreement >= self.limit.agreement):
+            near_enough = laid.agreement >= LEAST_AGREEMENT
+            if not near_enough.any():  # the limit takes longer than all the rest where nothing is alike
+                continue
+            for n in np.flatnonzero(near_enough & (laid.agreement >= self.limit.agreement)):
                 relation = words(self._variants[how[n]][0], laid.scale[n], laid.shift[n], tuple(self._shapes[other[n]]))
                 done[rows[n]] = Match(int(one[n]), int(other[n]), float(laid.agreement[n]), relation)
         return sorted(done.values(), key=lambda match: -match.agreement)
@@ -120,7 +124,8 @@ class Likeness:
         if len(agreement) <= _FEW:
             return Limit(_ALONE, float("nan"))
         low, usual, high = np.quantile(np.arctanh(np.clip(agreement, -0.999, 0.999)), (0.16, 0.5, 0.84))
-        limit = np.tanh(usual + _SPREADS * (high - low) / 2)
+        spreads = _SPREADS + _A_TENFOLD * np.log10(count * (count - 1) / 2)
+        limit = np.tanh(usual + spreads * (high - low) / 2)
         return Limit(max(LEAST_AGREEMENT, float(limit)), float(np.tanh(usual)))
 
     def _propose(self, held: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
