@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lookalikes import RELATIONS, chest, mole, organ, retina
 
-from seglab.bench.lookalikes import CHANGES, look
+from seglab.bench.lookalikes import CHANGES, look, noisy
 from seglab.data.check import likeness
 from seglab.data.check.alignment import Details, Laid, lay_over, starts, turned, turns, words
 from seglab.data.check.likeness import LEAST_AGREEMENT, Likeness
@@ -59,6 +59,19 @@ def test_copies_are_found_however_they_were_changed(sets, kind, change):
     found, _ = compare(known, [look(CHANGES[rank][change](images[n])) for n in chosen])
     assert [found[place].known if place in found else None for place in range(len(chosen))] == list(chosen)
     assert {match.relation for match in found.values()} == {RELATIONS[rank][change]}
+
+
+@pytest.mark.parametrize("kind", ["retina", "organ"])
+def test_a_set_that_was_mirrored_on_disk_is_seen_through(sets, kind):
+    images, known = sets[kind]
+    mirrored = [
+        look(CHANGES[2]["jpeg"](image[:, ::-1]) if kind == "retina" else noisy(image[:, ::-1])) for image in images
+    ]
+    found, limit = compare(known, mirrored)
+    assert [found[n].known for n in range(len(images))] == list(range(len(images)))
+    assert limit.agreement < 0.9
+    there, back = [*known[::2], *mirrored[::2]], [*known[1::2], *mirrored[1::2]]
+    assert compare(there, back)[0] == {}
 
 
 def test_blocks_and_one_table_find_the_same(sets, monkeypatch):
@@ -115,7 +128,7 @@ def test_a_known_window_is_found_again(rank):
         return np.cos((places * scale + np.array(shift) * size) @ wave + phase).mean(axis=-1)[None].astype(np.float32)
 
     scale, shift = np.array([0.97, 1.04, 1.0][:rank]), np.array([0.03, -0.02, 0.01][:rank])
-    ones, nothing = np.ones((1, *(size,) * rank), np.float32), np.zeros((1, *(size,) * rank), np.float32)
+    ones, nothing = np.ones((1, *(size,) * rank), np.float32), np.zeros((1, 2, *(size,) * rank), np.float32)
     begin = Laid(np.zeros(1, np.float32), np.ones((1, rank), np.float32), np.zeros((1, rank), np.float32))
     first, second = Details(seen(scale, shift), ones, nothing), Details(seen(1.0, np.zeros(rank)), ones, nothing)
     laid = lay_over(first, second, begin, 1.0, None)

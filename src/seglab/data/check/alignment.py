@@ -64,8 +64,8 @@ class Laid:
 
 @dataclass(frozen=True)
 class Details:
-    """Details `(P, *grid)`, 0 outside the field of view; where that is; and what the set has in common at each place,
-    turned as each detail is."""
+    """Details `(P, *grid)`, 0 outside the field of view; where that is; and patterns that the images of the set have in
+    common, `(P, n, *grid)`, turned as each detail is."""
 
     values: np.ndarray
     inside: np.ndarray
@@ -116,13 +116,13 @@ def lay_over(firsts: Details, seconds: Details, start: Laid, known: float, hopel
 
 def _agreement(one: Details, other: Details, scale: np.ndarray, shift: np.ndarray, known: float) -> np.ndarray:
     flat = (len(one.values), -1)
-    moved, common = (_warp(array, scale, shift, beyond=True) for array in (other.values, other.common))
+    moved, *common = (_warp(a, scale, shift, beyond=True) for a in (other.values, *np.moveaxis(other.common, 1, 0)))
     covered = _warp(other.inside, scale, shift)
     weight = (one.inside * covered).reshape(flat)
     total = weight.sum(axis=1, keepdims=True) + 1e-6
     images = [_normalised(values.reshape(flat), weight, total)[0] for values in (one.values, moved)]
     taken: list[np.ndarray] = []
-    for shared in (one.common, common):
+    for shared in (*np.moveaxis(one.common, 1, 0), *common):
         basis = _normalised(shared.reshape(flat), weight, total)[0]
         for before in taken:
             basis = basis - (basis * before * weight).sum(axis=1, keepdims=True) / total * before

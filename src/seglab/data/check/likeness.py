@@ -36,9 +36,9 @@ _MOST_PAIRS = 10_000
 # `_FEW` pairs or fewer tell nothing of that: then it is `_ALONE`.
 LEAST_AGREEMENT, _SPREADS, _A_TENFOLD, _ALONE = 0.6, 6.5, 0.5, 0.75
 _FEW, _UNRELATED = 30, {2: 200, 3: 60}
-# What the images have in common is known the better the more there are; of so many it is known by half.
-_HALF_KNOWN = 6
-_AVERAGED = 2000
+# What the images have in common: two patterns, for it is one and its mirror image where half of a set was mirrored. It
+# is known the better the more images there are; of so many it is known by half.
+_COMMON, _HALF_KNOWN, _AVERAGED = 2, 6, 500
 _ROWS, _COLUMNS = 256, 4096
 
 
@@ -78,7 +78,7 @@ class Likeness:
         self._variants = [(turn, *start) for turn in self._turns for start in starts(turn)]
         self._known = len(details) / (len(details) + _HALF_KNOWN)
         some = self._fine(np.linspace(0, len(details) - 1, min(len(details), _AVERAGED)).astype(int))
-        self._mean = some.mean(axis=0)
+        self._common = _leading(some.reshape(len(some), -1)).reshape(_COMMON, *some.shape[1:])
 
     def matches(self, held: np.ndarray, known: np.ndarray) -> list[Match]:
         """For each image of `held` the one of `known` that it looks like, if any; the most alike first.
@@ -195,22 +195,25 @@ class Likeness:
 
     @cached_property
     def _common_coarse(self) -> dict[Turn, np.ndarray]:
-        return {turn: _basis(np.stack([self._shrunk(m[None])[0] for m in self._common(turn)])) for turn in self._turns}
-
-    def _common(self, turn: Turn) -> list[np.ndarray]:
-        """What the images have in common, as it lies in an image and in one that was turned."""
-        way_back = turn == self._turns[0]
-        return [self._mean] if way_back else [self._mean, turned(self._mean, turn)]
+        """What is common, as it lies in an image and in one that was turned."""
+        still = self._turns[0]
+        return {
+            turn: _basis(
+                self._shrunk(np.concatenate([self._common, *([] if turn == still else [turned(self._common, turn)])]))
+            )
+            for turn in self._turns
+        }
 
     def _lay(self, one: np.ndarray, other: np.ndarray, how: np.ndarray, hopeless: float | None) -> Laid:
         """Lay images `one` over `other`, beginning as the variants say."""
-        seconds = Details(*(np.empty((len(one), *self._mean.shape), np.float32) for _ in range(3)))
+        grid = self._common.shape[1:]
+        seconds = Details(*(np.empty((len(one), *of_each, *grid), np.float32) for of_each in ((), (), (_COMMON,))))
         for variant in np.unique(how):
             rows, turn = np.flatnonzero(how == variant), self._variants[variant][0]
             seconds.values[rows] = turned(self._fine(one[rows]), turn)
             seconds.inside[rows] = turned(self._inside(one[rows]), turn)
-            seconds.common[rows] = turned(self._mean, turn)
-        common = np.broadcast_to(self._mean, seconds.common.shape)
+            seconds.common[rows] = turned(self._common, turn)
+        common = np.broadcast_to(self._common, seconds.common.shape)
         firsts = Details(self._fine(other), self._inside(other), common)
         scale, shift = (np.stack([self._variants[v][n] for v in how]) for n in (1, 2))
         start = Laid(np.zeros(len(one), np.float32), scale, shift)
@@ -228,6 +231,16 @@ def _basis(vectors: np.ndarray) -> np.ndarray:
     """Orthonormal columns that span the rows."""
     left, values, _ = np.linalg.svd(vectors.T, full_matrices=False)
     return left[:, values > 1e-3 * max(values[0], 1e-6)]
+
+
+def _leading(rows: np.ndarray) -> np.ndarray:
+    """The `_COMMON` unit vectors that hold most of the rows' energy, zeros where there are fewer."""
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    made = np.zeros((_COMMON, rows.shape[1]), np.float32)
+    for n, place in enumerate(np.argsort(-values)[:_COMMON]):
+        if values[place] > 1e-3 * values[-1]:
+            made[n] = rows.T @ vectors[:, place] / np.sqrt(values[place])
+    return made
 
 
 def _without(rows: np.ndarray, basis: np.ndarray, share: float) -> np.ndarray:
