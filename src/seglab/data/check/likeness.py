@@ -6,14 +6,35 @@ Two steps, as in the search for copies by Douze et al. (Evaluation of GIST descr
 1. The details (`seglab.data.detail`) of every two images are correlated on a coarse grid, in all ways to mirror and to
    turn them, and for some crops and shifts: products of matrices, in blocks. Each image proposes its three nearest.
 2. Of a proposed pair one image is laid over the other, and their fine details are correlated. What all images of the
-   set have in common is taken out of both before (projected onto their mean, as it lies in each of the two), and how
-   much unrelated images of this very set agree decides how much is too much. So a set in which everything looks
+   set have in common is taken out of both before (two patterns, as they lie in each of the two), and how much
+   unrelated images of this very set agree decides how much is too much. So a set in which everything looks
    alike, such as retinas, X-rays or the same organ of many people, says nothing.
+
+Measured (`make bench-lookalikes`; false alarms: images that look like one of another eye, person or drive, every image
+against all others; found: copies after a crop of 5%, a mirror, a quarter turn, JPEG, noise, another contrast, half the
+size, and of volumes a slice less or all moved by one; in brackets a 64-bit difference hash with a limit of 4 bits):
+
+===================== ================ ======================
+set                   false alarms     found
+===================== ================ ======================
+DRIVE                 0 of 40 (30)     259 of 260
+MSD hippocampus       0 of 200 (0)     840 of 840
+CamVid                0 of 701         779 of 780
+ISBI 2012             0 of 10          260 of 260
+===================== ================ ======================
+
+The constants were chosen on the first three; on sets that had no part in it (ISBI, one slice of each hippocampus, 100
+faces of 25 × 25, 400 digits of 8 × 8 pixels) nothing was a false alarm. Not so in 100 patches of background of 25 × 25
+pixels: in 17, which hold one edge each, another's edge was seen. Of crops of 10% nine in ten are found, of 15% a fifth of
+the planes; angles other than quarter turns are not looked for.
+
+Time grows with held out × training images, by one core: 701 images take 3 to 7 s, 10,000 take 25 s and 0.3 GB, 50,000
+some 400 s (by 512 of the 10,000 held out) and 0.5 GB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -116,9 +137,7 @@ class Likeness:
         pairs = np.unique(np.sort(np.stack([one[apart], other[apart]], axis=1), axis=1), axis=0)
         if len(pairs) <= _FEW:
             return Limit(_ALONE, float("nan"))
-        one, ones = np.unique(pairs[:, 0], return_inverse=True)
-        other, others = np.unique(pairs[:, 1], return_inverse=True)
-        how = self._correlate(self._asked(one), self._coarse[other])[1][ones, others]
+        how = self._variant(self._asked(pairs[:, 0]), pairs[:, 1])
         agreement = self._lay(pairs[:, 0], pairs[:, 1], how, None).agreement
         agreement = agreement[agreement > -1]  # those that did not slide off each other
         if len(agreement) <= _FEW:
@@ -138,34 +157,40 @@ class Likeness:
             asked = self._asked(held[rows])
             for left in range(0, len(known), _COLUMNS):
                 columns = known[left : left + _COLUMNS]
-                best, how = self._correlate(asked, self._coarse[columns])
+                best = self._correlate(asked, columns)
                 best[self._same[held[rows], None] == self._same[None, columns]] = -1
                 some = min(keep, len(columns))
                 order = np.argpartition(-best, some - 1, axis=1)[:, :some]
-                found = [np.take_along_axis(table, order, axis=1) for table in (best, how)]
-                joint = [
-                    np.concatenate([scores[rows], found[0]], axis=1),
-                    np.concatenate([near[rows], order + left], axis=1),
-                    np.concatenate([variants[rows], found[1]], axis=1),
-                ]
-                first = np.argsort(-joint[0], axis=1, kind="stable")[:, :keep]
-                scores[rows], near[rows], variants[rows] = (np.take_along_axis(t, first, axis=1) for t in joint)
+                joint = np.concatenate([scores[rows], np.take_along_axis(best, order, axis=1)], axis=1)
+                places = np.concatenate([near[rows], order + left], axis=1)
+                first = np.argsort(-joint, axis=1, kind="stable")[:, :keep]
+                scores[rows], near[rows] = (np.take_along_axis(t, first, axis=1) for t in (joint, places))
+            for place in range(keep):
+                variants[rows, place] = self._variant(asked, known[near[rows, place]])
         return near, variants, scores
 
-    def _correlate(self, asked: list[np.ndarray], columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of each asked row with each column the best correlation over all variants, and which that was."""
+    def _correlate(self, asked: list[np.ndarray], columns: np.ndarray) -> np.ndarray:
+        """The best correlation over all variants of each asked row with each of these images, `(rows, columns)`."""
         best = np.full((len(asked[0]), len(columns)), -1.0, np.float32)
-        how = np.zeros(best.shape, np.int16)
+        now = np.empty_like(best)
+        for rows, lines in zip(asked, self._lines(columns), strict=True):
+            np.maximum(best, np.matmul(rows, lines.T, out=now), out=best)
+        return best
+
+    def _variant(self, asked: list[np.ndarray], others: np.ndarray) -> np.ndarray:
+        """The variant in which each asked row correlates best with the image beside it; `others` has one for each."""
+        pairs = zip(asked, self._lines(others), strict=True)
+        made: np.ndarray = np.argmax([(rows * lines).sum(axis=1) for rows, lines in pairs], axis=0)
+        return made
+
+    def _lines(self, images: np.ndarray) -> Iterator[np.ndarray]:
+        """The coarse details of these images for every variant: without what is common in such a turn."""
         before = None
-        for number, (rows, (turn, *_)) in enumerate(zip(asked, self._variants, strict=True)):
+        for turn, *_ in self._variants:
             if turn != before:
-                lines = _unit(_without(columns, self._common_coarse[turn], self._known)).T
+                lines = _unit(_without(self._coarse[images], self._common_coarse[turn], self._known))
                 before = turn
-            now = rows @ lines
-            better = now > best
-            np.copyto(best, now, where=better)
-            how[better] = number
-        return best, how
+            yield lines
 
     def _asked(self, rows: np.ndarray) -> list[np.ndarray]:
         """The coarse details of these images in every variant."""
