@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from seglab.data.cases import Case, Sample
+from seglab.data.detail import detail_of
 from seglab.data.geometry import resize_image
 from seglab.data.statistics import Levels, histograms, levels_of
 from seglab.task import Task
@@ -35,7 +36,8 @@ class Facts:
         image_hash: SHA-256 of the decoded image's shape, statistics and checksum: equal for equal images in different
             files.
         palette: as of `Sample`: the colours that the palette of the mask file has for the values that it holds.
-        look: 64-bit difference hash of the image (its middle slice), by which look-alikes differ in few bits.
+        look: 64-bit difference hash of the image (its middle slice), in which neighbours of a sequence differ less.
+        detail: the fine structure inside the field of view, by which copies are told: see `seglab.data.detail`.
         label_off: how far label values were from the whole numbers that they were rounded to.
     """
 
@@ -52,6 +54,7 @@ class Facts:
     high: tuple[float, ...]
     image_hash: str
     look: int
+    detail: str = field(repr=False)
     label_off: float = 0.0
     palette: Mapping[str, str] = field(default_factory=dict)
 
@@ -90,6 +93,7 @@ def examine(sample: Sample, task: Task) -> Facts:
         high=levels.high,
         image_hash=_image_hash(image, levels),
         look=difference_hash(image),
+        detail=detail_of(image),
         label_off=sample.label_off,
         palette=sample.palette,
     )
