@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"errors", "constraints", "collector", "memory", "statistics"},
+    {"errors", "constraints", "collector", "memory", "statistics", "file_names"},
     {"task", "signatures", "schema"},
     {"coherence"},
     {"config", "confusion"},
@@ -40,6 +40,7 @@ LIGHT = {
     "collector",
     "errors",
     "constraints",
+    "file_names",
     "task",
     "signatures",
     "schema",

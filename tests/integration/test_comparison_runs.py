@@ -400,7 +400,7 @@ def test_settings_that_cannot_be() -> None:
     ):
         with pytest.raises(ConfigError, match=word):
             load_settings(given)
-    assert load_settings({"study": "a/b"}).folder(Path("runs")) == Path("runs/comparisons/a_b")
+    assert load_settings({"study": "a/b"}).folder(Path("runs")) == Path("runs/comparisons/a_b-c14cddc0")
     with pytest.raises(TrackingError, match="no store of runs"):
         open_runs(CompareSettings(), Path("/nonexistent"))
 

@@ -225,7 +225,7 @@ def test_more_processes_or_none_change_nothing(evaluated) -> None:
     folder, run_id, metrics, _ = evaluated
     quiet = Console(file=io.StringIO())
     for workers in (0, 2):
-        request = Request(run=run_id, out=str(folder / f"out{workers}"), workers=workers)
+        request = Request(run=run_id, save_masks=True, out=str(folder / f"out{workers}"), workers=workers)
         again = evaluate(request, directory=folder / "mlruns", console=quiet)
         assert again == pytest.approx(metrics, nan_ok=True)
         tables = [pd.read_parquet(folder / name / "scores" / "cases.parquet") for name in ("out", f"out{workers}")]
@@ -248,6 +248,77 @@ def test_a_bundle_without_its_run(made, tmp_path: Path) -> None:
     assert 0 < metrics["nsd_2.5px"] <= 1
     assert "temperature" not in metrics
     assert not (tmp_path / "none").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def as_table(folder: Path, names: dict[str, str]) -> Path:
+    """The pictures of `folder` under other names below it, in a table with absolute paths."""
+    lines = ["image,mask,split"]
+    for case_id, name in names.items():
+        for kind in ("images", "masks"):
+            target = folder / kind / f"{name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / kind / f"{case_id}.png").rename(target)
+        lines.append(f"{folder}/images/{name}.png,{folder}/masks/{name}.png,test")
+    (folder / "list.csv").write_text("\n".join(lines) + "\n")
+    return folder / "list.csv"
+
+
+def test_whatever_the_ids_are_nothing_outside_of_the_output_is_written(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    bundle = find_bundle(run_id, directory=folder / "mlruns")
+    root = pictures(tmp_path / "data")
+    names = {case_id: f"{'A' if n % 2 else 'a'}{n // 4}/slice $x{n // 2 % 2}$" for n, case_id in enumerate(IDS)}
+    table, before = as_table(root, names), contents(root)
+    words = ("data=csv", f"data.root={table}", "data.class_names=[background,object]")
+    request = Request(bundle=str(bundle), split="test", data=words, out=str(tmp_path / "X"), save_masks=True, workers=0)
+    evaluate(request, console=Console(file=io.StringIO()))
+    assert contents(root) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "X"}
+    scores = pd.read_csv(tmp_path / "X" / "scores" / "cases.csv")
+    assert sorted(scores["id"]) == sorted(
+        f"images/{name}" for name in names.values()
+    )  # no place on this disk is part of a name
+    for case_id, file in zip(scores["id"], scores["mask"], strict=True):
+        image = np.asarray(Image.open(root / f"{case_id}.png"))
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "X" / "masks" / file)), image / 255 > 0.5)
+    assert len({file.casefold() for file in scores["mask"]}) == 8
+    evaluate(request, console=Console(file=io.StringIO()))  # what was written before is replaced
+
+
+@pytest.mark.parametrize("place", ["masks", "scores", "link"])
+def test_files_of_the_user_in_the_place_of_results_stop_it_before_anything_is_done(
+    made, tmp_path: Path, place: str
+) -> None:
+    folder, run_id = made
+    bundle, root = find_bundle(run_id, directory=folder / "mlruns"), pictures(tmp_path / "data")
+    out = root  # whose folder `masks` holds the truth
+    if place == "scores":
+        out = tmp_path / "out"
+        (out / "scores").mkdir(parents=True)
+        (out / "scores" / "metrics.json").write_text("{}")
+        (out / "scores" / "diary.txt").write_text("mine")
+    elif place == "link":  # masks of this program, and inputs all the same
+        out = tmp_path / "out"
+        evaluate(
+            Request(
+                bundle=str(bundle), split="all", data=(f"data.root={root}",), out=str(out), save_masks=True, workers=0
+            ),
+            console=Console(file=io.StringIO()),
+        )
+        shutil.rmtree(root / "masks")
+        (root / "masks").symlink_to(out / "masks")
+    before = contents(tmp_path)
+    request = Request(
+        bundle=str(bundle), split="all", data=(f"data.root={root}",), out=str(out), save_masks=True, workers=0
+    )
+    with pytest.raises((DataError, TrackingError)) as caught:
+        evaluate(request, console=Console(file=io.StringIO()))
+    assert {"masks": "are read from", "scores": "diary.txt", "link": "are read from"}[place] in str(caught.value)
+    assert contents(tmp_path) == before
 
 
 def test_a_bundle_whose_split_can_be_made_again(made, tmp_path: Path) -> None:
@@ -488,14 +559,14 @@ def test_a_full_disk_leaves_the_former_results_whole(made, tmp_path: Path) -> No
     for one in (disk, copy):
         one.mkdir()
     script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={run_id}", "workers=0", f"out={disk}"]
-    mount = f"{small(disk, '100k')} && mkdir {disk}/scores && echo former > {disk}/scores/cases.csv"
+    mount = f"{small(disk, '100k')} && mkdir {disk}/scores && echo former > {disk}/scores/metrics.json"
     code, said = within(mount, script, folder, after=f"cp -r {disk}/. {copy}")
     assert code == 2
     assert "error: the results cannot be written" in said
     assert "No space left on device" in said
     assert "Traceback" not in said
     left = {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*") if path.is_file()}
-    assert left == {"scores/cases.csv": "former\n"}
+    assert left == {"scores/metrics.json": "former\n"}
 
 
 @pytest.mark.slow

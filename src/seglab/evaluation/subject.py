@@ -14,6 +14,7 @@ from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
+from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.schema import DataCard
 from seglab.signatures import parameters_of
@@ -83,7 +84,7 @@ def find_subject(
             remedy="choose another: split=val, or split=all",
         )
     validation = _cases(source, parts.val) if parts and not other else []
-    return Subject(found, bundle, source, cases, validation, f"{name}-{split}" if name else split)
+    return Subject(found, bundle, source, cases, validation, f"{file_name(name)}-{split}" if name else split)
 
 
 def _own_data(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
@@ -178,7 +179,9 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
 
 
 def _cases(source: Source, ids: Sequence[str]) -> list[Case]:
-    by_id = {case.id: case for case in source.cases}
+    # Older runs call cases that share a file name by their absolute paths, where a table gave those.
+    by_id = {str(Path(case.image[0]).with_suffix("")): case for case in source.cases if case.image}
+    by_id |= {case.id: case for case in source.cases}
     missing = [case_id for case_id in ids if case_id not in by_id]
     if missing:
         raise DataError(

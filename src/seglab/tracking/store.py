@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest
+from seglab.file_names import file_name
 from seglab.reproducibility import redacted
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
 from seglab.tracking.drivers import driver_remedy
@@ -51,7 +52,8 @@ class Store:
 
     def artifact_location(self, experiment: str) -> str | None:
         """Where artifacts of an experiment are kept; None when the server decides."""
-        folder = re.sub(r"[^\w.-]", "_", experiment).strip(".") or "_"
+        # MLflow decodes an address more than once, so no character that has to be encoded.
+        folder = file_name(re.sub(r"[^\w.-]", "_", experiment))
         return None if self.served else (self.directory / "artifacts" / folder).as_uri()
 
     @property
