@@ -68,9 +68,10 @@ def _inode(path: Path | str) -> tuple[int, int] | None:
 def _written_here(path: Path) -> bool:
     try:
         if path.name.lower().endswith(NIFTI_ENDINGS):
-            return bytes(nib.load(path).header["descrip"].item()).startswith(_MARK.encode())
-        with Image.open(path) as image:
-            return image.info.get("Software") == _MARK
+            image: Any = nib.load(path)
+            return bytes(image.header["descrip"].item()).startswith(_MARK.encode())
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == _MARK
     except (OSError, ValueError, nib.filebasedimages.ImageFileError):  # no such image at all
         return False
 
