@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
     {"errors", "constraints", "collector", "memory", "statistics", "file_names"},
-    {"task", "signatures", "schema"},
+    {"task", "signatures", "schema", "metric_names"},
     {"coherence"},
     {"config", "confusion"},
     {"command"},
@@ -41,6 +41,7 @@ LIGHT = {
     "errors",
     "constraints",
     "file_names",
+    "metric_names",
     "task",
     "signatures",
     "schema",

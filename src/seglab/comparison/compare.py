@@ -31,7 +31,7 @@ from seglab.comparison.table import (
     scores_frame,
     watched_curve,
 )
-from seglab.comparison.tables import CaseTable, judged, locate, read_tables
+from seglab.comparison.tables import CaseTable, column_of, judged, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.reproducibility import redacted
@@ -94,6 +94,8 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     score = locate(settings.metric)
     found = find_runs(store, settings, f"val_{score.column}")
     tables, missing = read_tables(store, found.runs, score.file)
+    spellings = {column_of(table, score.column) for table in tables.values()} or {score.column}
+    settings = settings.model_copy(update={"metric": f"{score.prefix}{sorted(spellings)[0]}"})
     contests, notes = make_contests(found.runs, tables, settings.metric, settings.unit)
     usable = sum(len(composition.runs) for contest in contests for composition in contest.compositions)
     if usable < 2:

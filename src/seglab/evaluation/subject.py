@@ -16,6 +16,7 @@ from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
 from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
 from seglab.signatures import parameters_of
 
@@ -73,6 +74,8 @@ def find_subject(
         source, name = _own_data(bundle, data, found.folder), ""
         parts = _own_split(found, bundle, source, split)
     check_same_classes(bundle.task, source.task)
+    if found.run is not None:  # its scores are added to a run
+        check_class_names(bundle.task.class_names, f"run {found.run.info.run_id}; bundle=<folder> adds to none")
     cases = list(source.cases) if split == ALL else _cases(source, getattr(parts, split))
     if not cases:
         sizes = {part: len(getattr(parts, part)) for part in SPLIT_NAMES} if parts else {}
