@@ -47,7 +47,7 @@ OmegaConf.register_new_resolver(
 
 S = TypeVar("S", bound=Section)
 
-_CARDS: Mapping[str, type[Section]] = {
+CARDS: Mapping[str, type[Section]] = {
     "data": DataCard,
     "model": ModelCard,
     "loss": NameCard,
@@ -56,9 +56,13 @@ _CARDS: Mapping[str, type[Section]] = {
     "augment": NameCard,
 }
 # Given by the experiment, though spelled in the yaml beside the target's own arguments.
-_PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
-_PLAIN = ("precision", "trainer", "tracking")
-_ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
+PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
+SECTIONS: Mapping[str, type[Section]] = {
+    "precision": PrecisionSettings,
+    "trainer": TrainerSettings,
+    "tracking": TrackingSettings,
+}
+ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
 # Settings that cannot change a result and so are no part of a run's identity.
 _NOT_IDENTITY = ("run_name", "resume", "tracking")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
@@ -114,7 +118,7 @@ class Config:
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
-    known = [*_ROOT_VALUES, *_CARDS, *_PLAIN]
+    known = [*ROOT_VALUES, *CARDS, *SECTIONS]
     for key in known:
         if key not in cfg:
             raise ConfigError(
@@ -138,9 +142,9 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     for key in resolved:
         if key not in known:
             raise _unknown(key, known)
-    for key, kind in _ROOT_VALUES.items():
+    for key, kind in ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
-    for group in (*_CARDS, *_PLAIN):
+    for group in (*CARDS, *SECTIONS):
         if not isinstance(resolved[group], Mapping):
             raise ConfigError(
                 "a group that is not chosen",
@@ -151,7 +155,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             )
     data_card = _card("data", resolved["data"], DataCard)
     model_card = _card("model", resolved["model"], ModelCard)
-    parts = {group: _component(group, resolved[group], card) for group, card in _CARDS.items()}
+    parts = {group: _component(group, resolved[group], card) for group, card in CARDS.items()}
     config = Config(
         seed=resolved["seed"],
         run_name=resolved["run_name"],
@@ -224,7 +228,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
             expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
             remedy=f"write _target_ into the group's yaml, or choose another: {group}=…",
         )
-    passed = _PASSED_BY_EXPERIMENT.get(group, {})
+    passed = PASSED_BY_EXPERIMENT.get(group, {})
     for key, kind in passed.items():
         if key not in section:
             raise _missing(f"{group}.{key}")
@@ -269,6 +273,8 @@ def _from_pydantic(error: ValidationError, where: str, found: Any) -> ConfigErro
     if first["type"] == "literal_error":
         allowed = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
         remedy = nearest(str(found), allowed)
+    elif first["type"] == "string_type" and isinstance(found, (bool, int, float)):
+        remedy = f"in a yaml file, put it in quotes: {where.rpartition('.')[2]}: '{found}'"
     return ConfigError(
         "a value that is not allowed",
         where=where,

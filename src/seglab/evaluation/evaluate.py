@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.progress import Progress
 
@@ -26,6 +25,7 @@ from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.subject import Subject, find_subject
 from seglab.file_names import file_name, file_names
 from seglab.inference.writing import check_targets, write_mask
+from seglab.meaning import meant, unquoted
 
 RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
@@ -81,7 +81,7 @@ class Request:
 def read_request(words: Sequence[str]) -> Request:
     """The request that the words of a command line make; raises `ConfigError` on one that means nothing."""
     given: dict[str, Any] = {}
-    known = [field.name for field in fields(Request)]
+    known = get_type_hints(Request)
     for word in words:
         key, equals, text = word.partition("=")
         if key.startswith("data.") or key == "data":
@@ -94,7 +94,7 @@ def read_request(words: Sequence[str]) -> Request:
                 remedy=nearest(key, known) or "see: python scripts/evaluate.py --help",
             )
         else:
-            given[key] = yaml.safe_load(text) if key in ("save_masks", "tolerance_mm", "workers") else text
+            given[key] = meant(unquoted(text), known[key])
     return Request(**given)
 
 

@@ -16,9 +16,10 @@ from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
 from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.meaning import meant, unquoted
 from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
-from seglab.signatures import parameters_of
+from seglab.signatures import Parameter, parameters_of
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -106,15 +107,13 @@ def _own_data(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
         )
     parameters = parameters_of(target, "data._target_")
     arguments = {key: value for key, value in section.items() if key in parameters}
-    return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments)}).build()
+    return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments, parameters)}).build()
 
 
-def _changes(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
+def _changes(words: Sequence[str], arguments: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for word in words:
-        key, _, _ = word.partition("=")
+        key, _, text = word.partition("=")
         name = key.removeprefix("data.")
         if name not in arguments:
             raise ConfigError(
@@ -124,7 +123,7 @@ def _changes(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, An
                 expected="one of " + ", ".join(arguments),
                 remedy=nearest(name, arguments) or "for another data set, name it too: data=<name>",
             )
-        changes |= OmegaConf.to_container(OmegaConf.from_dotlist([word.removeprefix("data.")]))  # type: ignore[arg-type]
+        changes[name] = meant(unquoted(text), parameters[name].annotation)
     return changes
 
 
@@ -160,12 +159,12 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from seglab.command import CONF, explain
+    from seglab.command import CONF, explain, kept
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = load_config(hydra.compose("train", overrides=[f"model={model}", *words]))
+            config = load_config(hydra.compose("train", overrides=[f"model={model}", *kept(words, "train")]))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, "train", list(words)) from error
     source = config.data.build()

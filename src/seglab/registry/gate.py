@@ -16,6 +16,7 @@ from seglab.command import CONF
 from seglab.comparison.definedness import settle
 from seglab.comparison.tables import CaseTable, column_of, judged, locate
 from seglab.errors import ConfigError, nearest
+from seglab.meaning import meant, read_yaml
 from seglab.metric_names import metric_name
 from seglab.schema import Section
 from seglab.statistics import Difference, compare_pair
@@ -105,7 +106,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
         )
     file = folder / f"{name}.yaml"
     try:
-        return Gate.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return Gate.model_validate(meant(read_yaml(file.read_text(encoding="utf-8")), Gate))
     except (ValidationError, yaml.YAMLError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise ConfigError(
