@@ -12,6 +12,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,7 @@ from seglab.schema import (
     TrackingSettings,
     TrainerSettings,
 )
-from seglab.signatures import parameters_of
+from seglab.signatures import parameters_of, places_of
 
 _DISPLAY_NAMES = {
     "vgg16": "VGG16",
@@ -105,15 +106,39 @@ class Config:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that can change a result: the whole config less names, store, resume, cache and workers."""
+        """Everything that can change a result: the whole config less names, store, resume, cache, workers and places.
+
+        What lies in the places of the data is not in here; of a model's file it is the contents that count.
+        """
         kept = {key: value for key, value in self.resolved.items() if key not in _NOT_IDENTITY}
-        kept["data"] = {key: value for key, value in kept["data"].items() if key not in _NOT_DATA_IDENTITY}
-        return kept
+        elsewhere = {*_NOT_DATA_IDENTITY, *places_of(self.data.target, "data._target_")}
+        kept["data"] = {key: value for key, value in kept["data"].items() if key not in elsewhere}
+        for group in set(CARDS) - {"data"}:
+            for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):
+                kept[group] = {**kept[group], key: _contents(kept[group][key])}
+        return dict(_one_spelling(kept))
 
     @property
     def digest(self) -> str:
         """SHA-256 of `identity`."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+
+def _contents(place: Any) -> Any:
+    """The SHA-256 of the file that is named; a word that is no file stands for itself."""
+    if not isinstance(place, str) or not Path(place).is_file():
+        return place
+    with Path(place).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _one_spelling(value: Any) -> Any:
+    """The value with whole numbers written one way: 1 and 1.0 set the same."""
+    if isinstance(value, Mapping):
+        return {key: _one_spelling(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_one_spelling(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:

@@ -54,12 +54,19 @@ class Classes:
         label_map: from the values of a file to class ids.
         names, colors: of each class, in the order of the ids; no colours stand for the default palette.
         unscored: class ids that the mean scores leave out.
+        table: the labels that the classes were made of, where there is a table of them.
     """
 
     label_map: LabelMap
     names: tuple[str, ...]
     colors: tuple[Color, ...] = ()
     unscored: tuple[int, ...] = (0,)
+    table: tuple[Label, ...] = ()
+
+    def follows(self, name: str) -> bool:
+        """Whether the mask files hold the labels of a built-in table: its ids under its names."""
+        official = built_in_schema(name).labels
+        return {(label.id, label.name) for label in self.table} == {(label.id, label.name) for label in official}
 
     def task(self, rank: int, channels: int) -> Task:
         """The task of images or volumes with these classes."""
@@ -136,7 +143,7 @@ class LabelSchema:
         values = tuple(label.id for label in self.labels)
         remedy = f"declare it in {self.where}, or correct the mask; a photograph in its place has many such values"
         label_map = LabelMap(values, remedy=remedy, class_ids=tuple(class_of.get(value, rest) for value in values))
-        return Classes(label_map, tuple(names), tuple(colors), tuple(unscored))
+        return Classes(label_map, tuple(names), tuple(colors), tuple(unscored), self.labels)
 
     def _learnt(self, labels: Iterable[Label]) -> list[Label]:
         return [label for label in labels if label.train_id is not None]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seglab.constraints import Place
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
 from seglab.data.csv_files import check_grouping, read_csv
 from seglab.data.folders import stem_of
@@ -54,7 +55,7 @@ class Csv(ImageCases):
     def __init__(
         self,
         *,
-        root: str,
+        root: Place,
         image_column: str = "image",
         mask_column: str = "mask",
         split_column: str = "split",
@@ -63,7 +64,7 @@ class Csv(ImageCases):
         label_values: Sequence[int] = (0, 1),
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
-        label_schema: str | None = None,
+        label_schema: Place | None = None,
         label_colors: Sequence[Sequence[int]] | None = None,
     ):
         check_grouping(group_column, group_pattern)

@@ -12,7 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from seglab.data.cases import SCORED, Case, files_of
+from seglab.data.cases import SCORED, Case, Source, files_of
+from seglab.data.image_cases import ImageCases
 from seglab.data.image_files import read_mask_file
 from seglab.data.label_schema import built_in_schema
 from seglab.errors import ConfigError, nearest
@@ -29,7 +30,6 @@ from seglab.meaning import meant, unquoted
 
 RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
-CITYSCAPES_LABELS = "_labelIds.png"
 VOID = "void"
 
 
@@ -137,7 +137,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     from seglab.inference.predictor import Predictor
 
     predictor = Predictor.load(found.folder)
-    city = _CityscapesTruth(subject) if _is_cityscapes(subject.cases) else None
+    city = _CityscapesTruth(subject) if _is_cityscapes(subject.source) else None
 
     def each(case: Case, mask: np.ndarray) -> None:
         if masks:
@@ -229,8 +229,9 @@ def _mask_files(subject: Subject, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _is_cityscapes(cases: Sequence[Case]) -> bool:
-    return all(case.label is not None and case.label.endswith(CITYSCAPES_LABELS) for case in cases)
+def _is_cityscapes(source: Source) -> bool:
+    """By what its masks are declared to hold, whatever the files are called."""
+    return isinstance(source, ImageCases) and source.classes.follows("cityscapes")
 
 
 def _official_ids(subject: Subject) -> list[int]:

@@ -162,9 +162,10 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
     from seglab.command import CONF, explain, kept
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
+    words = kept(words, "train")
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = load_config(hydra.compose("train", overrides=[f"model={model}", *kept(words, "train")]))
+            config = load_config(hydra.compose("train", overrides=[f"model={model}", *words]))
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, "train", list(words)) from error
     source = config.data.build()
