@@ -116,6 +116,33 @@ def test_cityscapes_in_its_own_labels(tmp_path: Path, labels: str) -> None:
     assert "iou/void" in metrics
 
 
+def test_a_set_is_cityscapes_by_its_labels_and_not_by_its_file_names(tmp_path: Path) -> None:
+    """Classes of one's own in files that are called as those of Cityscapes; and its labels in files of other names."""
+    root = streets(tmp_path / "data")
+    labels = sorted((root / "gtFine").rglob("*_gtFine_labelIds.png"))
+    rows = ["image,mask,split"]
+    for n, path in enumerate(labels):
+        image = str(path).replace("gtFine", "leftImg8bit").replace("leftImg8bit_labelIds", "leftImg8bit")
+        mask = Image.fromarray((np.asarray(Image.open(path)) % 2).astype(np.uint8))
+        mask.save(path)
+        rows.append(f"{image},{path},{('train', 'val', 'test')[n % 3]}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+    own = {"_target_": "seglab.data.tables.Csv", "root": str(root / "list.csv"), "class_names": ["even", "odd"]}
+    official = {"_target_": "seglab.data.tables.Csv", "root": str(root / "list.csv"), "label_schema": "cityscapes.csv"}
+    schema = ROOT / "src" / "seglab" / "data" / "schemas" / "cityscapes.csv"
+    official["label_schema"] = str(schema)
+    for data, expected in ((own, False), (official, True)):
+        arguments = {key: value for key, value in data.items() if key != "_target_"}
+        task = Component("Csv", data["_target_"], arguments).build().task
+        image = keras.Input((32, 48, 3))
+        model = keras.Model(image, keras.layers.Conv2D(task.logit_channels, 1)(image))
+        bundle = Bundle(task, Preprocessing("scale", 3, 255.0), (32, 48), "resize", config={"data": data})
+        saved = save_bundle(tmp_path / f"bundle{expected}", model, bundle)
+        request = Request(bundle=str(saved), split="all", out=str(tmp_path / f"out{expected}"), workers=0)
+        metrics = evaluate(request, console=Console(file=io.StringIO()))
+        assert any(name.startswith("cityscapes_") for name in metrics) == expected
+
+
 def above_half(rank: int) -> keras.Model:
     """Foreground is whatever is brighter than half: logit 10 v - 5."""
     convolution = {2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank](1, 1)

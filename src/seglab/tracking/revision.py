@@ -6,7 +6,6 @@ import sqlite3
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from shlex import quote
 
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -65,8 +64,8 @@ def other_revision(uri: str, found: str | None) -> TrackingError:
     address = redacted(uri)
     if older:
         what, file = "a store of runs that an older MLflow made", sqlite_file(uri)
-        copy = f"cp {quote(str(file))} {quote(f'{file}.backup')}" if file else "back the database up"
-        remedy = f"end what writes to it, {copy}, then: {sys.executable} -m mlflow db upgrade {quote(address)}"
+        copy = f"cp '{file}' '{file}.backup'" if file else "back the database up"
+        remedy = f"end what writes to it, {copy}, then: {sys.executable} -m mlflow db upgrade '{address}'"
     else:
         what = "a store of runs that a newer MLflow made"
         remedy = f"use the MLflow that made it, or a later one; this is {version('mlflow')}"

@@ -1,4 +1,4 @@
-"""The address of a database that is a file, and back: in an address a `?` would end the file's name."""
+"""The address of a database that is a file, and back: a `?` would end the file's name, and SQLAlchemy decodes `%3F`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-SQLITE = "sqlite:///"
-# SQLite's own form, in which any character can be said, for SQLAlchemy reads the plain one to the first `?`.
-_QUOTED, _SAYS_SO = "file:", "?uri=true"
+_PLAIN = "sqlite:///"
+# With the driver named MLflow does not make the folder of the file, which it would call as the address spells it.
+_ENCODED = "sqlite+pysqlite:///"
 _OPTIONS = re.compile(r"\?\w+=[^/]*$")
 
 
 def sqlite_uri(path: Path) -> str:
     """The address of a database file, for MLflow and SQLAlchemy; `path` is absolute."""
-    return f"{SQLITE}{path}" if "?" not in str(path) else f"{SQLITE}{_QUOTED}{path.as_uri()[7:]}{_SAYS_SO}"
+    text = str(path)
+    if "?" not in text and unquote(text) == text:
+        return _PLAIN + text
+    return _ENCODED + text.replace("%", "%25").replace("?", "%3F")
 
 
 def sqlite_file(uri: str) -> Path | None:
     """The file, absolute, that such an address names; None for any other address."""
-    if not uri.startswith(SQLITE):
-        return None
-    named = _OPTIONS.sub("", uri.removeprefix(SQLITE))
-    return Path(unquote(named.removeprefix(_QUOTED)) if named.startswith(_QUOTED) else named).absolute()
+    prefix = next((known for known in (_PLAIN, _ENCODED) if uri.startswith(known)), None)
+    return None if prefix is None else Path(unquote(_OPTIONS.sub("", uri.removeprefix(prefix)))).absolute()
