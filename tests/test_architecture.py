@@ -13,10 +13,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"errors", "constraints", "collector", "memory", "statistics"},
-    {"task", "signatures", "schema"},
+    {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning"},
+    {"task", "signatures", "schema", "metric_names"},
     {"coherence"},
     {"config", "confusion"},
+    {"overrides"},
     {"command"},
     {"reproducibility", "memory"},
     {"data"},
@@ -40,6 +41,10 @@ LIGHT = {
     "collector",
     "errors",
     "constraints",
+    "file_names",
+    "metric_names",
+    "meaning",
+    "overrides",
     "task",
     "signatures",
     "schema",

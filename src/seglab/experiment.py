@@ -238,6 +238,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
     from seglab.memory import peak_memory
+    from seglab.tracking.bundles import local_path
 
     card = config.data_card
     bundle = Bundle(
@@ -286,5 +287,6 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     console.print(f"trained    {len(history.epochs)} epochs, {history.verdict}", markup=False)
     console.print(f"scores     {UNLIKE_SCORES}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
-    console.print(f"pictures   {tracker.artifact_uri.removeprefix('file://')}/pictures", markup=False)
+    place = local_path(tracker.store, tracker.artifact_uri) or tracker.artifact_uri
+    console.print(f"pictures   {place}/pictures", markup=False)
     console.print("look at it make ui, then http://127.0.0.1:5000", markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -89,6 +89,11 @@ class Source(Protocol):
     def digest(self) -> str:
         """SHA-256 of the contents of all files and of the settings that change what is read."""
         ...
+
+
+def files_of(cases: Iterable[Case]) -> list[str]:
+    """Every file that cases are read from."""
+    return [file for case in cases for file in (*case.image, case.label, case.instances) if file is not None]
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

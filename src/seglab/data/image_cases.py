@@ -46,7 +46,7 @@ class ImageCases:
         pages: Mapping[str, int] | None = None,
         uncounted: Collection[str] = (),
     ):
-        self.name, self.split = name, split
+        self.name, self.split, self.classes = name, split, classes
         self.cases = sorted(cases, key=lambda case: natural_key(case.id))
         _refuse_same_ids(self.cases)
         self.label_map, self._pages, self._uncounted = classes.label_map, dict(pages or {}), frozenset(uncounted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from seglab.constraints import PositiveInt
+from seglab.constraints import Place, PositiveInt
 from seglab.data.cases import Case, assign_groups
 from seglab.data.folders import check_partners, files_in
 from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
@@ -41,13 +41,13 @@ class ImageFolder(ImageCases):
     def __init__(
         self,
         *,
-        root: str,
-        images: str = "images",
-        masks: str = "masks",
+        root: Place,
+        images: Place = "images",
+        masks: Place = "masks",
         label_values: Sequence[int] = (0, 1),
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
-        label_schema: str | None = None,
+        label_schema: Place | None = None,
         label_colors: Sequence[Sequence[int]] | None = None,
         group_pattern: str | None = None,
         block_size: PositiveInt | None = None,

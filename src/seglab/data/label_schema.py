@@ -14,10 +14,12 @@ import yaml
 
 from seglab.data.labels import LabelMap, class_names_for
 from seglab.errors import ConfigError, nearest
+from seglab.meaning import NOTHING, read_yaml
 from seglab.task import DEFAULT_COLORS, Task
 
 COLUMNS = ("id", "name", "train_id", "category", "ignored", "color")
 IGNORE_LABEL = 255
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 Level = Literal["classes", "categories"]
 Void = Literal["ignored", "class"]
 Color = tuple[int, int, int]
@@ -52,12 +54,19 @@ class Classes:
         label_map: from the values of a file to class ids.
         names, colors: of each class, in the order of the ids; no colours stand for the default palette.
         unscored: class ids that the mean scores leave out.
+        table: the labels that the classes were made of, where there is a table of them.
     """
 
     label_map: LabelMap
     names: tuple[str, ...]
     colors: tuple[Color, ...] = ()
     unscored: tuple[int, ...] = (0,)
+    table: tuple[Label, ...] = ()
+
+    def follows(self, name: str) -> bool:
+        """Whether the mask files hold the labels of a built-in table: its ids under its names."""
+        official = built_in_schema(name).labels
+        return {(label.id, label.name) for label in self.table} == {(label.id, label.name) for label in official}
 
     def task(self, rank: int, channels: int) -> Task:
         """The task of images or volumes with these classes."""
@@ -134,7 +143,7 @@ class LabelSchema:
         values = tuple(label.id for label in self.labels)
         remedy = f"declare it in {self.where}, or correct the mask; a photograph in its place has many such values"
         label_map = LabelMap(values, remedy=remedy, class_ids=tuple(class_of.get(value, rest) for value in values))
-        return Classes(label_map, tuple(names), tuple(colors), tuple(unscored))
+        return Classes(label_map, tuple(names), tuple(colors), tuple(unscored), self.labels)
 
     def _learnt(self, labels: Iterable[Label]) -> list[Label]:
         return [label for label in labels if label.train_id is not None]
@@ -243,7 +252,7 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
             reader = csv.DictReader(text.splitlines(), restkey="further cells", skipinitialspace=True)
             rows: Any = list(reader)
         else:
-            rows = yaml.safe_load(text)
+            rows = read_yaml(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
         raise ConfigError(
             "a label table that cannot be read",
@@ -274,24 +283,24 @@ def _bad_cell(place: str, column: str, found: Any, expected: str) -> ConfigError
 
 
 def _optional_number(cell: Any, place: str, column: str = "train_id") -> int | None:
-    if cell is None or str(cell).strip() == "":
+    if cell is None or str(cell).strip().lower() in NOTHING:
         return None
-    if isinstance(cell, bool) or not re.fullmatch(r"-?[0-9]+", str(cell).strip()):
+    if not re.fullmatch(r"-?[0-9]+", str(cell).strip()):
         raise _bad_cell(place, column, cell, "a whole number, or nothing")
     return int(cell)
 
 
 def _truth(cell: Any, place: str, *, default: bool) -> bool:
-    if cell is None or str(cell).strip() == "":
+    word = "" if cell is None else str(cell).strip().lower()
+    if word in NOTHING:
         return default
-    word = str(cell).strip().lower()
-    if word not in ("true", "false"):
+    if word not in _TRUTH:
         raise _bad_cell(place, "ignored", cell, "true or false")
-    return word == "true"
+    return _TRUTH[word]
 
 
 def _color(cell: Any, place: str, *, default: Color) -> Color:
-    if cell is None or str(cell).strip() == "":
+    if cell is None or str(cell).strip().lower() in NOTHING:
         return default
     match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", str(cell).strip())
     if not match:

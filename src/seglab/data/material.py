@@ -23,6 +23,7 @@ from seglab.data.preparation import Arrays, Preparation
 from seglab.data.preprocess import Preprocessing, fit_preprocessing
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
+from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
 from seglab.task import Task
 
@@ -106,6 +107,7 @@ def gather(config: Config) -> Material:
 
 
 def _check_parts(split: Split, config: Config, task: Task) -> None:
+    check_class_names(task.class_names, f"the classes of data={config.data.name}")
     if not split.train:
         raise DataError(
             "no case to train on",

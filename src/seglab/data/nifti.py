@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from seglab.constraints import Place
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
 from seglab.data.csv_files import check_grouping
 from seglab.data.digest import digest_files
@@ -47,14 +48,14 @@ class Nifti:
     def __init__(
         self,
         *,
-        root: str,
-        table: str | None = None,
-        images: str = "images",
-        labels: str = "labels",
+        root: Place,
+        table: Place | None = None,
+        images: Place = "images",
+        labels: Place = "labels",
         label_values: Sequence[int] | None = None,
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
-        label_schema: str | None = None,
+        label_schema: Place | None = None,
         group_column: str | None = None,
         group_pattern: str | None = None,
     ):

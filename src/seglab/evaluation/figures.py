@@ -1,7 +1,7 @@
 """Pictures of a run: its learning curves, and cases with their truth, prediction and errors.
 
-Every function returns a `matplotlib.figure.Figure` with an Agg canvas, made without pyplot: nothing global changes and
-nothing has to be closed.
+Every function returns a `matplotlib.figure.Figure` with an Agg canvas, made without pyplot: nothing has to be
+closed, and nothing global changes but that a `$` is a dollar, for ids and names are no formulas.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ from seglab.evaluation.planes import Plane, planes
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 
+matplotlib.rcParams["text.parse_math"] = False
 INK, FAINT, TRAIN_COLOR, VAL_COLOR = "#222f3e", "#dfe4ea", "#8395a7", "#c44536"
 CURVES = {"loss": "Loss", "dice": "Dice", "iou": "IoU"}
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from keras import layers
 
 from seglab.coherence import check_encoder_weights
-from seglab.constraints import DecayRate, NonNegativeInt, PositiveInt
+from seglab.constraints import DecayRate, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import encode
@@ -21,7 +21,7 @@ def deeplabv3plus(
     size: tuple[int, ...],
     *,
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
-    weights: str | None = "imagenet",
+    weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     output_stride: Literal[8, 16] = 16,
@@ -76,7 +76,7 @@ def pspnet(
     size: tuple[int, ...],
     *,
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
-    weights: str | None = "imagenet",
+    weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     output_stride: Literal[8, 16] = 8,

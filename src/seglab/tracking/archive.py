@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
     """
     store.check_writable()
     ids = _read_card(folder)
-    stored = [(_read_json(folder / run_id / RUN_FILE), folder / run_id) for run_id in ids]
+    stored = [({**_read_json(folder / run_id / RUN_FILE), "run_id": run_id}, folder / run_id) for run_id in ids]
     stored.sort(key=lambda pair: PARENT in pair[0]["tags"])  # parents first: children are told their new ids
     arrived: dict[str, str] = {}
     for record, place in stored:
@@ -184,7 +185,22 @@ def _read_card(folder: Path) -> list[str]:
             expected=str(FORMAT),
             remedy="use the seglab that wrote it, or a newer one",
         )
+    runs = card.get("runs")
+    strange = [run for run in runs if not _is_id(run)] if isinstance(runs, list) else [runs]
+    if strange:
+        raise TrackingError(
+            "a damaged export",
+            where=str(folder / CARD_FILE),
+            found=f"a run called {strange[0]!r}",
+            expected="ids of runs, each the name of a folder beside this file",
+            remedy="copy the folder again from its origin",
+        )
     return list(card["runs"])
+
+
+def _is_id(run: object) -> bool:
+    """Ids of an export become folders' names and parts of a query."""
+    return isinstance(run, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", run) is not None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

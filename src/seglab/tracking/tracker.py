@@ -21,6 +21,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
+from seglab.metric_names import metric_name
 from seglab.reproducibility import redacted
 from seglab.schema import TrackingSettings
 from seglab.tracking import operations
@@ -143,7 +144,7 @@ class Tracker:
     def emit(self, values: Mapping[str, float], step: int) -> None:
         """Record metrics of one step, all in one call to the store. A metric that has this step already is left out."""
         with self._emitting:
-            named = {operations.metric_name(name): value for name, value in values.items()}
+            named = {metric_name(name): value for name, value in values.items()}
             new = {name: value for name, value in named.items() if (name, step) not in self._known}
             self._known |= {(name, step) for name in new}
             if new:
