@@ -191,7 +191,7 @@ def whole_numbers(mask: np.ndarray, where: str) -> tuple[np.ndarray, float]:
         odd = np.unique(mask[off > NEARLY_WHOLE])
         shown = ", ".join(f"{value:.6g}" for value in odd[:4]) + (", …" if len(odd) > 4 else "")
         largest = float(far[np.isfinite(far)].max(initial=0))
-        told = f", up to {largest:.2g} from a whole number" if largest else ""
+        told = f", up to {largest:.3g} from a whole number" if largest else ""
         raise DataError(
             "a mask whose values are no whole numbers",
             finding="label-not-whole",
