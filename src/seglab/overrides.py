@@ -5,6 +5,7 @@ Hydra reads a value before anybody can say what it is for, and takes `data.root=
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -18,7 +19,7 @@ from seglab.meaning import NOTHING, element_of, may_be_nothing, takes_text
 from seglab.schema import Section
 from seglab.signatures import parameters_of
 
-_OF_HYDRA = ("'", '"', "${", "(", "\\")  # quoted, referred to, a function, escaped: said in Hydra's own grammar
+_OF_HYDRA = ("'", '"', "${", "(", "\\")  # quoted, referred to, a function, escaped: perhaps in Hydra's own grammar
 
 
 def texts_kept(
@@ -44,7 +45,9 @@ def texts_kept(
 
 def _kept(word: str, wanted_by: Callable[[str], Any]) -> str:
     key, equals, text = word.partition("=")
-    if not equals or key.startswith("-") or not text or any(sign in text for sign in _OF_HYDRA):
+    if not equals or key.startswith("-") or not text:
+        return word
+    if any(sign in text for sign in _OF_HYDRA) and _is_of_hydra(text):
         return word
     if text.startswith("[") and text.endswith("]"):
         parts, around = [part.strip() for part in text[1:-1].split(",")], "[{}]"
@@ -60,6 +63,17 @@ def _kept(word: str, wanted_by: Callable[[str], Any]) -> str:
     return f"{key}=" + around.format(",".join(_quoted(part, wanted) for part in parts))
 
 
+def _is_of_hydra(text: str) -> bool:
+    """Whether a value is said in Hydra's grammar, or was meant to be: `choice(a,b)`, `'a,b'`, and not `scans (1)`."""
+    if text.lstrip("[ ").startswith(("'", '"')) or "${" in text:
+        return True
+    try:
+        OverridesParser.create().parse_override(f"x={text}").value()
+    except HydraException:
+        return False
+    return True
+
+
 def _is_text(part: str) -> bool:
     """Whether Hydra takes an unquoted value for the very text."""
     try:
@@ -70,7 +84,10 @@ def _is_text(part: str) -> bool:
 
 def _quoted(part: str, wanted: Any) -> str:
     keep = _is_text(part) or (may_be_nothing(wanted) and part.lower() in NOTHING)
-    return part if keep else f"'{part}'"
+    if keep:
+        return part
+    # Hydra takes a quote that is escaped, and of the backslashes those before a quote.
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: 2 * found[1] + ("\\'" if found[2] else ""), part) + "'"
 
 
 def _wanted(key: str, compose: Callable[[], Mapping[str, Any]]) -> Any:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seglab.command import kept
 from seglab.comparison.settings import CompareSettings
@@ -154,6 +155,21 @@ def test_other_places_of_a_models_own_data_are_paths_and_numbers_numbers() -> No
 )
 def test_texts_that_hydra_takes_for_numbers_are_put_in_quotes(word: str, as_hydra_wants_it: str) -> None:
     assert kept(["data=image_folder", word], "train")[1] == as_hydra_wants_it
+
+
+@pytest.mark.parametrize(
+    "text", ["scans (1)", "a(b)", "Tom's", 'the "best"', "C:\\scans (1)", "it's (2)\\", "(.*)_1", r"^(p\d+)", r"a\'b"]
+)
+def test_signs_of_hydra_in_a_text_that_it_cannot_read_are_of_the_text(text: str) -> None:
+    word = kept(["data=image_folder", f"data.root={text}"], "train")[1]
+    assert OverridesParser.create().parse_override(word).value() == text
+
+
+@pytest.mark.parametrize(
+    "text", ["choice(a,b)", "glob(*)", "'a b'", "['a (1)',b]", r"a\,b", "${oc.env:HOME}/x (1)", "'a"]
+)
+def test_what_is_said_in_hydras_own_grammar_stays(text: str) -> None:
+    assert kept(["data=image_folder", f"data.root={text}"], "train")[1] == f"data.root={text}"
 
 
 def test_the_words_of_a_comparison() -> None:
