@@ -95,6 +95,12 @@ def test_labels_are_stored_unscaled_in_the_smallest_type(
     assert (slope, intercept) == (1, 0)
 
 
+def test_values_below_0_are_refused_rather_than_wrapped_to_255(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="below 0"):
+        write_mask(tmp_path / "mask.png", np.eye(3, dtype=np.uint8), values=(-1, 5))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_mask_of_more_pixels_than_pillow_trusts_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     mask = np.arange(80, dtype=np.uint8).reshape(8, 10) % 3

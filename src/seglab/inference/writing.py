@@ -92,7 +92,7 @@ def write_mask(
 
     Raises:
         DataError: the ending, the rank or the image's shape does not fit, a file of another origin is there, or the
-            mask reads back differently.
+            mask reads back differently; a value below 0.
     """
     path = Path(path)
     check_targets([path])
@@ -131,6 +131,14 @@ def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     if values is None:
         return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
     table = np.asarray(values)
+    if table.min() < 0:
+        raise DataError(
+            "a mask of values below 0",
+            where="values",
+            found=list(values),
+            expected="values of 0 and more, as masks are stored without a sign",
+            remedy="give other values, or none for the class ids",
+        )
     return table.astype(np.min_scalar_type(int(table.max())))[mask]
 
 
