@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 NOTHING = ("", "~", "null")
-_TRUTH = {"true": True, "false": False}
+TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.?inf|\.?nan", re.IGNORECASE)
 
@@ -87,8 +87,9 @@ def _meant_text(text: str, kinds: Sequence[Any]) -> Any:
     if type(None) in kinds and word.lower() in NOTHING:
         return None
     anything = Any in kinds
-    if (bool in kinds or anything) and word.lower() in _TRUTH:
-        return _TRUTH[word.lower()]
+    # Where a text would do as well, `on` and `no` are texts.
+    if word.lower() in (TRUTH if bool in kinds and str not in kinds else ("true", "false") if anything else ()):
+        return TRUTH[word.lower()]
     if (int in kinds or anything) and _INTEGER.fullmatch(word):
         return int(word)
     if (float in kinds or anything) and _NUMBER.fullmatch(word):

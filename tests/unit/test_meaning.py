@@ -38,6 +38,10 @@ def test_a_text_is_a_text(text: str) -> None:
         ("010", int, 10),
         ("null", float | None, None),
         ("true", bool, True),
+        ("on", bool, True),
+        ("No", bool | None, False),
+        ("no", Any, "no"),
+        ("on", bool | str, "on"),
         ("[1, 2]", Sequence[int], [1, 2]),
         ("[on, 010]", Sequence[str] | None, ["on", "010"]),
         ("{a: 1}", Mapping[str, float], {"a": 1.0}),
@@ -45,7 +49,6 @@ def test_a_text_is_a_text(text: str) -> None:
         ("010", Any, 10),
         # What a type cannot be stays for the check to name.
         ("1_000", int, "1_000"),
-        ("on", bool, "on"),
         ("2024", bool, "2024"),
         ("x", float, "x"),
         ("null", int, "null"),
@@ -62,9 +65,10 @@ def test_a_gate_has_numbers_where_it_needs_them_and_names_elsewhere(tmp_path: Pa
     (tmp_path / "mine.yaml").write_text(f"rules: [{rule}]\nallowed_findings: false\n")
     gate = load_gate("mine", tmp_path)
     assert (gate.rules[0].metric, gate.rules[0].threshold, gate.allowed_findings) == ("test_dice/on", 0.001, False)
-    (tmp_path / "bad.yaml").write_text(f"rules: [{rule.replace('1e-3', '1_0')}]\nallowed_findings: false\n")
-    with pytest.raises(ConfigError, match="threshold"):
-        load_gate("bad", tmp_path)
+    for bad in ("1_0", "nan"):
+        (tmp_path / "bad.yaml").write_text(f"rules: [{rule.replace('1e-3', bad)}]\nallowed_findings: no\n")
+        with pytest.raises(ConfigError, match=r"rules\.0\.threshold"):
+            load_gate("bad", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["on", "off", "no", "null", "~", "010", "1_1_1", "5e-1", "2024-01-01", "1.0"])

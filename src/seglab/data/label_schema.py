@@ -14,12 +14,11 @@ import yaml
 
 from seglab.data.labels import LabelMap, class_names_for
 from seglab.errors import ConfigError, nearest
-from seglab.meaning import NOTHING, read_yaml
+from seglab.meaning import NOTHING, TRUTH, read_yaml
 from seglab.task import DEFAULT_COLORS, Task
 
 COLUMNS = ("id", "name", "train_id", "category", "ignored", "color")
 IGNORE_LABEL = 255
-_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 Level = Literal["classes", "categories"]
 Void = Literal["ignored", "class"]
 Color = tuple[int, int, int]
@@ -294,9 +293,9 @@ def _truth(cell: Any, place: str, *, default: bool) -> bool:
     word = "" if cell is None else str(cell).strip().lower()
     if word in NOTHING:
         return default
-    if word not in _TRUTH:
+    if word not in TRUTH:
         raise _bad_cell(place, "ignored", cell, "true or false")
-    return _TRUTH[word]
+    return TRUTH[word]
 
 
 def _color(cell: Any, place: str, *, default: Color) -> Color:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import FiniteFloat, ValidationError, model_validator
 
 from seglab.command import CONF
 from seglab.comparison.definedness import settle
@@ -30,7 +30,7 @@ class Rule(Section):
 
     metric: str
     direction: Literal["higher", "lower"]
-    threshold: float
+    threshold: FiniteFloat
     not_worse_than_champion: bool = False
 
     @model_validator(mode="after")
