@@ -75,6 +75,12 @@ def test_a_single_undeclared_value_is_refused(values, stranger):
     ("declared", "ignored", "values", "says"),
     [
         ((0, 1), None, [0, 255], "stored as black and white, 0 and 255: data.label_values=[0,255]"),
+        (
+            (0, 255),
+            None,
+            [0, 1],
+            "stored as 0 and 1, as in PNG of 1 bit, which is shown as black and white: data.label_values=[0,1]",
+        ),
         ((0, 1, 2), None, [0, 1, 2, 255], "if 255 marks pixels without a truth: data.ignore_value=255"),
         ((0, 1), None, [0, 1, 2], "data.label_values=[0,1,2]"),
         # What is declared stays, in its order, which is that of the class ids.

@@ -51,6 +51,12 @@ def declare_values(held: Sequence[int], declared: Sequence[int], ignored: int | 
             "if every mask is stored as black and white, 0 and 255: data.label_values=[0,255]; if 255 marks pixels"
             f" without a truth: data.ignore_value=255; if it is one class more: {more}"
         )
+    if set(held) <= {0, 1} and tuple(declared) == (0, 255):
+        return (
+            "if every mask is stored as 0 and 1, as in PNG of 1 bit, which is shown as black and white:"
+            " data.label_values=[0,1]; if others are stored as 0 and 255: save them anew in one way; if 1 marks pixels"
+            f" without a truth: data.ignore_value=1; if it is one class more: {more}"
+        )
     if len(unknown) == 1:
         [value] = unknown
         return f"if {value} marks pixels without a truth: data.ignore_value={value}; if it is one class more: {more}"
