@@ -228,3 +228,11 @@ def test_a_folder_takes_a_table(tmp_path):
     mask = source.read(source.cases[0]).mask
     assert (mask[:10] == 0).all()
     assert (mask[10:] == 255).all()
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_table_as_a_spreadsheet_saves_it(tmp_path, delimiter):
+    rows = [["id", "name", "color"], ["0", "none", "#000000"], ["7", "up to 1,5 mm, or more", "#ff0000"]]
+    (tmp_path / "labels.csv").write_text("\n".join(delimiter.join(row) for row in rows) + "\n")
+    labels = read_schema(tmp_path / "labels.csv").labels
+    assert [(label.id, label.name) for label in labels] == [(0, "none"), (7, "up to 1,5 mm, or more")]

@@ -16,9 +16,7 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> tuple[list[st
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        # A spreadsheet writes a semicolon where the comma stands in numbers.
-        head = text.partition("\n")[0]
-        reader = csv.DictReader(text.splitlines(), delimiter=max(",;\t", key=head.count), skipinitialspace=True)
+        reader = csv.DictReader(text.splitlines(), delimiter=delimiter_of(text), skipinitialspace=True)
         rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
@@ -30,6 +28,12 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> tuple[list[st
         ) from error
     columns = [name for name in reader.fieldnames or () if name]
     return columns, [(line, {name: (row[name] or "").strip() for name in columns}) for line, row in rows]
+
+
+def delimiter_of(text: str) -> str:
+    """What stands between the cells of a table, by its first line: a spreadsheet writes a semicolon where the comma
+    stands in numbers."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def check_grouping(column: str | None, pattern: str | None) -> None:

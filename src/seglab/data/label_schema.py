@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from seglab.data.csv_files import delimiter_of
 from seglab.data.labels import LabelMap, class_names_for
 from seglab.errors import ConfigError, nearest
 from seglab.meaning import NOTHING, TRUTH, read_yaml
@@ -248,7 +249,9 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".csv":
-            reader = csv.DictReader(text.splitlines(), restkey="further cells", skipinitialspace=True)
+            reader = csv.DictReader(
+                text.splitlines(), restkey="further cells", delimiter=delimiter_of(text), skipinitialspace=True
+            )
             rows: Any = list(reader)
         else:
             rows = read_yaml(text)
