@@ -107,6 +107,26 @@ def test_a_mask_of_more_pixels_than_pillow_trusts_is_written(tmp_path: Path, mon
     with pytest.raises(Image.DecompressionBombError):
         Image.open(write_mask(tmp_path / "mask.png", mask))
     assert np.array_equal(writing.read_mask_file(tmp_path / "mask.png"), mask)
+    write_mask(tmp_path / "mask.png", 1 - np.minimum(mask, 1))  # and written again
+    assert np.array_equal(writing.read_mask_file(tmp_path / "mask.png"), 1 - np.minimum(mask, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.nii.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\xff" * 50),
+        ("m.nii.gz", b"\x1f\x8b\x08"),
+        ("m.nii", b"x" * 400),
+        ("m.png", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR"),
+        ("m.png", b"\x89PNG\r\n\x1a\n" + b"\xff" * 60),
+        ("m.png", b"BM" + b"\xff" * 60),
+        ("m.png", b""),
+    ],
+)
+def test_a_damaged_file_in_the_place_of_a_mask_is_not_written_over(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="not written by this program"):
+        writing.check_targets([tmp_path / name])
 
 
 def test_the_image_may_have_channels_another_scale_and_byte_order(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ mark, and what does not, is never written over.
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,10 +72,10 @@ def _written_here(path: Path) -> bool:
         if path.name.lower().endswith(NIFTI_ENDINGS):
             image: Any = nib.load(path)
             return bytes(image.header["descrip"].item()).startswith(_MARK.encode())
-        with Image.open(path) as picture:
+        with path.open("rb") as file, PngImagePlugin.PngImageFile(file) as picture:  # without Image.open's limit
             return picture.info.get("Software") == _MARK
-    except (OSError, ValueError, nib.filebasedimages.ImageFileError):  # no such image at all
-        return False
+    except (OSError, ValueError, SyntaxError, struct.error, zlib.error, nib.filebasedimages.ImageFileError):
+        return False  # no such image at all
 
 
 def write_mask(
