@@ -13,8 +13,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
+    {"secrecy", "neutral"},
     {"errors", "constraints", "collector", "statistics"},
-    {"task", "signatures", "schema"},
+    {"task", "signatures", "schema", "foreign", "terminal", "spreadsheet"},
     {"coherence"},
     {"config", "confusion"},
     {"command"},
@@ -37,6 +38,9 @@ POSITION = {name: index for index, names in enumerate(STATIONS) for name in name
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
 LIGHT = {
+    "secrecy",
+    "neutral",
+    "foreign",
     "collector",
     "errors",
     "constraints",

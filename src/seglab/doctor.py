@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from seglab.errors import SeglabError, TrackingError
-from seglab.reproducibility import code_version, load_tensorflow, machine, package_versions, redacted
+from seglab.reproducibility import code_version, load_tensorflow, machine, package_versions
+from seglab.secrecy import redacted
 
 _LITTLE_DISK_GB = 2.0
 

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from seglab.config import Config, load_config
-from seglab.reproducibility import code_version, environment, load_tensorflow, redacted, seed_everything
+from seglab.reproducibility import code_version, environment, load_tensorflow, seed_everything
+from seglab.secrecy import redacted
 
 if TYPE_CHECKING:
     import keras

@@ -6,7 +6,6 @@ import ctypes
 import importlib.metadata
 import os
 import platform
-import re
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.collector import collector_at_rest
+from seglab.secrecy import redacted
 
 PACKAGES = (
     "tensorflow",
@@ -203,11 +203,6 @@ def _cpuinfo(*names: str) -> str:
         if key.strip() in names:
             return value.strip()
     return ""
-
-
-def redacted(text: str) -> str:
-    """The text with the password of each address in it (`scheme://user:password@host`) replaced by stars."""
-    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
 
 
 def package_versions() -> dict[str, str]:

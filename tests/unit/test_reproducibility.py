@@ -18,7 +18,6 @@ from seglab.reproducibility import (
     environment,
     machine,
     package_versions,
-    redacted,
     seed_everything,
     threads_environment,
     variables_of,
@@ -113,16 +112,3 @@ def test_a_process_computes_with_the_variables_of_a_record(monkeypatch: pytest.M
     assert variables["TF_NUM_INTRAOP_THREADS"] == str(machine().usable_cores + 2)
     assert variables["OMP_NUM_THREADS"] == "1"
     assert threads_environment(None) == {}
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("postgresql+psycopg2://u:p@h:1/d", "postgresql+psycopg2://u:***@h:1/d"),
-        ("see http://a:b@c and https://d:e@f.", "see http://a:***@c and https://d:***@f."),
-        ("http://host:5000/path@x", "http://host:5000/path@x"),
-        ("a: b@c", "a: b@c"),
-    ],
-)
-def test_passwords_in_addresses_are_hidden(text: str, shown: str) -> None:
-    assert redacted(text) == shown

@@ -33,7 +33,7 @@ from seglab.comparison.table import (
 from seglab.comparison.tables import CaseTable, judged, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"

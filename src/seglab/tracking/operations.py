@@ -14,7 +14,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model
 
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.tracking.client import MlflowClient
 
 MODEL_NAME = "model"

@@ -21,8 +21,8 @@ from mlflow.models import ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
-from seglab.reproducibility import redacted
 from seglab.schema import TrackingSettings
+from seglab.secrecy import redacted
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException, mlflow
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
