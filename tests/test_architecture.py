@@ -19,6 +19,7 @@ STATIONS = [
     {"coherence"},
     {"config", "confusion"},
     {"command"},
+    {"code_version"},
     {"reproducibility", "memory"},
     {"data"},
     {"models", "schedules"},
@@ -40,6 +41,7 @@ HEAVY = {"tensorflow", "keras", "mlflow"}
 LIGHT = {
     "secrecy",
     "neutral",
+    "code_version",
     "foreign",
     "collector",
     "errors",

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from seglab.code_version import code_version
 from seglab.errors import SeglabError, TrackingError
-from seglab.reproducibility import code_version, load_tensorflow, machine, package_versions
+from seglab.reproducibility import load_tensorflow, machine, package_versions
 from seglab.secrecy import redacted
 
 _LITTLE_DISK_GB = 2.0

@@ -19,8 +19,9 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import OmegaConf
 
+from seglab.code_version import SECRET, TOO_LARGE, TOO_MANY, code_version
 from seglab.errors import TrackingError
-from seglab.reproducibility import code_version, machine, package_versions, variables_of
+from seglab.reproducibility import machine, package_versions, variables_of
 from seglab.tracking import operations
 from seglab.tracking.append import add_to_run
 from seglab.tracking.bundles import run_file
@@ -149,15 +150,19 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
     if now.commit == commit and now.diff == diff:
         yield root
         return
-    if "# untracked and left out:" in diff or "more untracked files left out" in diff:
+    if TOO_LARGE in diff or TOO_MANY in diff:
         raise _no_code(run, "untracked files that were too large for the logged diff", "commit them, and train anew")
+    withheld = [line.removeprefix(SECRET).strip() for line in diff.splitlines() if line.startswith(SECRET)]
+    if withheld:
+        remedy = "take the secret out of the file, such as into a variable of the environment, commit, and train anew"
+        raise _no_code(run, f"changes with what looks like a secret, which were not kept: {withheld[0]}", remedy)
     with tempfile.TemporaryDirectory(prefix="code") as scratch:
         checkout = Path(scratch) / "tree"
         done = _git(root, "worktree", "add", "--detach", str(checkout), commit)
         if done.returncode:
             raise _no_code(run, done.stderr.strip(), f"fetch commit {commit[:12]} into this repository")
         try:
-            if diff:
+            if "diff --git " in diff:
                 applied = _git(checkout, "apply", "--whitespace=nowarn", "-", text=diff)
                 if applied.returncode:
                     raise _no_code(run, applied.stderr.strip(), "the logged changes do not apply to their commit")

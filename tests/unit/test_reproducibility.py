@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
+from seglab.code_version import CodeVersion, code_version
 from seglab.reproducibility import (
-    CodeVersion,
-    code_version,
     environment,
     machine,
     package_versions,
@@ -69,11 +68,11 @@ def test_the_diff_brings_a_changed_repository_back(repository: Path, tmp_path_fa
     git(repository, "add", "staged.py")
     (repository / "models").mkdir()
     (repository / "models" / "mine.py").write_text("class Mine: ...\n")
-    (repository / "big.bin").write_bytes(b"0" * 300_000)
+    (repository / "big.py").write_bytes(b"0" * 300_000)
     found = code_version(repository / "models")
     assert found.dirty
     assert found.commit == git(repository, "rev-parse", "HEAD")
-    assert "# untracked and left out: big.bin" in found.diff
+    assert "# untracked and left out: big.py" in found.diff
     copy = tmp_path_factory.mktemp("copy")
     git(copy, "clone", "--quiet", str(repository), ".")
     (copy / "run.diff").write_text(found.diff)
