@@ -14,11 +14,18 @@ from rich.table import Table
 from seglab.errors import run_script
 
 RUNS = Path("mlruns")
+YES = "trust_diff=true"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Train a run again with its code, config, data and split; compare.")
     parser.add_argument("run", help="the run's id (run=<id> is understood, too)")
+    parser.add_argument(
+        "trust",
+        nargs="?",
+        choices=[YES],
+        help="an imported run: its changes, which are shown without this, may run here",
+    )
     parser.add_argument("--tolerance", type=float, default=0.005, help="largest difference that still counts (0.005)")
     parser.add_argument("--tracking-uri", help="the store; the embedded one in mlruns/ when left away")
     args = parser.parse_args()
@@ -27,7 +34,9 @@ def main() -> int:
     from seglab.tracking.store import open_store
 
     store = open_store(args.tracking_uri, RUNS)
-    done = reproduce(store, store.run(args.run.removeprefix("run=")), tolerance=args.tolerance)
+    done = reproduce(
+        store, store.run(args.run.removeprefix("run=")), tolerance=args.tolerance, trust_diff=args.trust == YES
+    )
     table = Table(box=None)
     for column in ("metric", "verdict", "difference", "from epoch", "was", "is"):
         table.add_column(column, no_wrap=True)

@@ -178,7 +178,7 @@ def test_an_imported_run_is_repeated_into_the_store_that_it_was_found_in(
         "_train",
         lambda run, config, code, tags, variables: train(OmegaConf.load(config).tracking.uri, there.directory, tags),
     )
-    done = reproduce(there, there.run(run_id))
+    done = reproduce(there, there.run(run_id), trust_diff=True)
     assert done.verdict == "identical"
     assert there.run(done.run_id).data.tags["reproduces"] == run_id
     assert [run.info.run_id for run in store.all_runs()] == [former]

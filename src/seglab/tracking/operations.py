@@ -18,6 +18,7 @@ from seglab.secrecy import STARS, is_secret_name, redacted
 from seglab.tracking.client import MlflowClient
 
 MODEL_NAME = "model"
+LOADER = "seglab.inference.pyfunc"
 # Limits of MLflow.
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 6000

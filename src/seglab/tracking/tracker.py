@@ -36,7 +36,6 @@ from seglab.tracking.system import SystemMetrics
 # stop may take at all; schedulers kill after half a minute.
 _PATIENCE_SECONDS = 10.0
 _STOPPED_SECONDS = 10.0
-LOADER = "seglab.inference.pyfunc"
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pydantic", "opencv-python-headless")
 
 
@@ -209,7 +208,7 @@ class Tracker:
             folder.rmdir()
             mlflow.pyfunc.save_model(
                 str(folder),
-                loader_module=LOADER,
+                loader_module=operations.LOADER,
                 data_path=str(directory),
                 signature=signature,
                 input_example=example,
