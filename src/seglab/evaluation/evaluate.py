@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -24,7 +26,11 @@ from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
 from seglab.evaluation.results import Calibration, Certainty, check_place, write_results
 from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.subject import Subject, find_subject
+from seglab.inference.bundle import CARD_FILE
 from seglab.inference.writing import write_mask
+
+if TYPE_CHECKING:
+    from seglab.tracking.bundles import FoundBundle
 
 RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
@@ -122,8 +128,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     title = f"{found.run.info.run_name} {found.run.info.run_id}" if found.run else str(found.folder)
     console.print(f"model      {title}", markup=False)
     console.print(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}", markup=False)
-    owner = found.run.info.run_id if found.run else found.folder.resolve().name
-    out = Path(request.out) if request.out else directory / "evaluations" / owner / subject.name
+    out = Path(request.out) if request.out else directory / "evaluations" / _owner(found, request) / subject.name
     check_place(out)
     keep = _mask_writer(subject, out / "masks") if request.save_masks else None
     workers = max(1, (os.cpu_count() or 2) - 1) if request.workers is None else request.workers
@@ -179,6 +184,16 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     console.print(f"results    {out / 'scores'}", markup=False)
     _add(subject, metrics, out / "scores", console)
     return metrics
+
+
+def _owner(found: FoundBundle, request: Request) -> str:
+    """What a folder of results is named after: the run; of a bundle, most of which are named `bundle`, the folder with
+    the first letters of a digest of what it holds and of what makes its scores other ones."""
+    if found.run:
+        return str(found.run.info.run_id)
+    asked = json.dumps([request.data, request.tolerance_mm]).encode()
+    digest = hashlib.sha256((found.folder / CARD_FILE).read_bytes() + asked).hexdigest()
+    return f"{found.folder.resolve().name}-{digest[:12]}"
 
 
 def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: Console) -> None:
