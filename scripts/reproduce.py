@@ -8,10 +8,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from rich.console import Console
 from rich.table import Table
 
 from seglab.errors import run_script
+from seglab.terminal import Terminal
 
 RUNS = Path("mlruns")
 YES = "trust_diff=true"
@@ -28,7 +28,7 @@ def main() -> int:
     )
     parser.add_argument("--tolerance", type=float, default=0.005, help="largest difference that still counts (0.005)")
     parser.add_argument("--tracking-uri", help="the store; the embedded one in mlruns/ when left away")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
 
     from seglab.reproduction import reproduce
     from seglab.tracking.store import open_store
@@ -45,7 +45,7 @@ def main() -> int:
         table.add_row(
             row.metric, row.verdict, f"{row.largest_difference:.3g}", first, f"{row.former:.6g}", f"{row.again:.6g}"
         )
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(table)
     for note in done.notes:
         console.print(f"note       {note}", markup=False)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import Progress
 
 from seglab.code_version import code_version
 from seglab.config import Config, load_config
 from seglab.reproducibility import environment, load_tensorflow, seed_everything
 from seglab.secrecy import redacted
+from seglab.terminal import Terminal
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("mlruns")
 SAMPLES_SHOWN = 16
-console = Console(highlight=False, soft_wrap=True)
+console = Terminal(highlight=False, soft_wrap=True)
 
 
 def run(

@@ -29,7 +29,11 @@ def in_table(text: str) -> str:
 
 
 def in_cell(text: str) -> str:
-    """The text as a cell of a spreadsheet: one that would be a formula gets an apostrophe before it, a number none."""
+    """The text as a cell of a spreadsheet: one that would be a formula gets an apostrophe before it, a number none.
+
+    Control characters are shown as codes: a lone return would begin a row.
+    """
+    text = shown(text)
     start = unicodedata.normalize("NFKC", text.lstrip(" "))[:1]
     if text.startswith("'") or ((start in _FORMULA or text[:1] in _FORMULA) and start and not _is_number(text)):
         return f"'{text}"
@@ -37,7 +41,7 @@ def in_cell(text: str) -> str:
 
 
 def from_cell(text: str) -> str:
-    """The inverse of `in_cell`."""
+    """The inverse of `in_cell`, but for control characters."""
     return text[1:] if text.startswith("'") and in_cell(text[1:]) == text else text
 
 

@@ -23,6 +23,7 @@ from seglab.code_version import SECRET, TOO_LARGE, TOO_MANY, code_version
 from seglab.errors import TrackingError
 from seglab.foreign import Unreadable, read_json, read_yaml
 from seglab.reproducibility import machine, package_versions, variables_of
+from seglab.spreadsheet import csv_text
 from seglab.tracking import operations
 from seglab.tracking.append import add_to_run
 from seglab.tracking.bundles import run_file
@@ -120,7 +121,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
     notes = _differences(former)
     operations.set_tags(store.client, again.info.run_id, {"reproduction": verdict})
     with tempfile.TemporaryDirectory(prefix="reproduction") as folder:
-        table.to_csv(Path(folder) / "reproduction.csv", index=False)
+        (Path(folder) / "reproduction.csv").write_text(csv_text(table), encoding="utf-8")
         add_to_run(store, again, {}, Path(folder), "")
     return Reproduction(verdict, table, again.info.run_id, notes)
 

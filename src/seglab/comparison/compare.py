@@ -34,6 +34,8 @@ from seglab.comparison.tables import CaseTable, judged, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.secrecy import redacted
+from seglab.spreadsheet import csv_text
+from seglab.tracking.imports import FORMER_ID
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"
@@ -103,6 +105,9 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
             remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
         )
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
+    imported = [run.id[:8] for run in found.runs if FORMER_ID in run.tags]
+    if imported:
+        notes.append(f"imported from another store, not trained here: {', '.join(imported)}")
     if settings.runs:
         check_chosen(contests, notes)
     judgements = [judge(contest, settings.metric) for contest in contests]
@@ -143,10 +148,10 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     texts = {
         PAGE: to_html(document),
         "comparison.md": to_markdown(document),
-        "compositions.csv": comparison.compositions.to_csv(index=False),
-        "scores.csv": comparison.scores.to_csv(index=False),
-        "effects.csv": comparison.effects.to_csv(index=False),
-        "runs.csv": comparison.runs.to_csv(index=False),
+        "compositions.csv": csv_text(comparison.compositions),
+        "scores.csv": csv_text(comparison.scores),
+        "effects.csv": csv_text(comparison.effects),
+        "runs.csv": csv_text(comparison.runs),
     }
     files = {folder / name: text.encode() for name, text in texts.items()}
     files |= {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}

@@ -28,6 +28,7 @@ from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.subject import Subject, find_subject
 from seglab.inference.bundle import CARD_FILE
 from seglab.inference.writing import write_mask
+from seglab.terminal import Terminal
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -121,7 +122,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     Raises:
         ConfigError, DataError, TrackingError: see `find_subject` and `judge_cases`.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or Terminal(highlight=False, soft_wrap=True)
     reference = request.run or request.bundle or ""
     subject = find_subject(reference, request.split, request.data, uri=request.tracking_uri, directory=directory)
     task, found = subject.bundle.task, subject.found

@@ -16,6 +16,7 @@ from seglab.command import CONF
 from seglab.comparison.definedness import settle
 from seglab.comparison.tables import CaseTable, judged, locate
 from seglab.errors import ConfigError, nearest
+from seglab.neutral import shown
 from seglab.schema import Section
 from seglab.statistics import Difference, compare_pair
 
@@ -75,7 +76,7 @@ class Check:
     passed: bool
 
     def __str__(self) -> str:
-        return f"{'passed' if self.passed else 'FAILED'}: {self.rule} (found {self.found})"
+        return shown(f"{'passed' if self.passed else 'FAILED'}: {self.rule} (found {self.found})")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from seglab.errors import ConfigError, TrackingError
 from seglab.schema import TrackingSettings
 from seglab.secrecy import redacted
+from seglab.spreadsheet import csv_text
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException, mlflow
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
@@ -166,7 +167,7 @@ class Tracker:
 
     def log_table(self, frame: Any, path: str) -> None:
         """Record a pandas DataFrame as a CSV file, which MLflow's pages show as a table."""
-        self._artifact(path, lambda target: frame.to_csv(target, index=False))
+        self._artifact(path, lambda target: target.write_text(csv_text(frame), encoding="utf-8"))
 
     def log_file(self, file: Path, folder: str = "") -> None:
         """Record a copy of a file or of a whole folder, under its own name, in a folder of the run's artifacts."""
