@@ -28,6 +28,7 @@ from seglab.tracking import operations
 from seglab.tracking.client import MlflowException, mlflow
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
+from seglab.tracking.operations import LOADER
 from seglab.tracking.outbox import FOLDER, Courier, Outbox, lock_of, say
 from seglab.tracking.resumption import check_resumable, known_steps
 from seglab.tracking.store import Store, open_store
@@ -209,7 +210,7 @@ class Tracker:
             folder.rmdir()
             mlflow.pyfunc.save_model(
                 str(folder),
-                loader_module=operations.LOADER,
+                loader_module=LOADER,
                 data_path=str(directory),
                 signature=signature,
                 input_example=example,
