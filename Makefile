@@ -15,7 +15,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo train test test-all test-jax test-oracles test-slurm check format lint types ui doctor sync bench \
-	bench-data model-card check-data explore synthetic-dataset evaluate compare sweep-status report clean clean-cache
+	bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report clean clean-cache
 
 help: ## List every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -91,6 +91,9 @@ bench: $(READY) ## Speed as ratios measured in one run (PyTorch peers: see requi
 
 bench-data: $(READY) ## Speed of cache, batches and augmentation, beside their peers
 	@$(PY) scripts/bench_data.py $(ARGS)
+
+bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
+	@$(PY) scripts/bench_lookalikes.py data=$(or $(DATA),synthetic2d) $(ARGS)
 
 model-card: $(READY) ## Layers, parameters, FLOPs, memory of a training step: make model-card MODEL=unet
 	@$(PY) scripts/model_card.py model=$(or $(MODEL),unet) $(ARGS)

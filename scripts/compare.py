@@ -10,12 +10,12 @@ from omegaconf import DictConfig
 
 from seglab.collector import collector_at_rest
 from seglab.command import command
-from seglab.comparison.settings import load_settings, quote_filter
+from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
 
 RUNS = Path("mlruns")
 
 
-@command(config_name="compare")
+@command(config_name="compare", settings=CompareSettings)
 def main(cfg: DictConfig) -> None:
     """Print the comparison that the config asks for, and write it as a page."""
     settings = load_settings(cfg)

@@ -20,6 +20,7 @@ def main(cfg: DictConfig) -> None:
     from seglab.config import load_config
     from seglab.data.check.full import check_shown
     from seglab.explore.page import build_page
+    from seglab.file_names import file_name
 
     config = load_config(cfg)
     console = Terminal(highlight=False, soft_wrap=True)
@@ -27,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     if checked.source is None or checked.split is None:
         checked.report.raise_unless_allowed()
         return
-    page = Path("mlruns/explore") / f"{config.data.name}.html"
+    page = Path("mlruns/explore") / f"{file_name(config.data.name)}.html"
     build_page(
         checked.source,
         checked.split,

@@ -14,7 +14,7 @@ from seglab.errors import run_script
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write the mask of each image, in the image's own size and geometry.")
     parser.add_argument("model", help="a bundle's folder, the id of a run, or models:/<name>@<alias>")
-    parser.add_argument("files", nargs="+", help="PNG, JPEG, TIFF or BMP for a 2D model, NIfTI for a 3D one")
+    parser.add_argument("files", nargs="+", help="PNG, JPEG, TIFF, BMP or GIF for a 2D model, NIfTI for a 3D one")
     parser.add_argument("--out", required=True, help="folder for the masks (PNG, or .nii.gz)")
     parser.add_argument(
         "--values", type=int, nargs="+", help="value to store for each class, such as 0 255 (as in the training masks)"

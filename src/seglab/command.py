@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, nearest
+from seglab.overrides import texts_kept
+from seglab.schema import Section
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -34,7 +36,9 @@ class SweepFailed(Exception):
     """Jobs of a sweep that did not finish; the message names them."""
 
 
-def command(config_name: str, about: str | None = None) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def command(
+    config_name: str, about: str | None = None, settings: type[Section] | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of the composed config a command line entry point.
 
     A user's mistake prints one message and leaves with code 2; Ctrl-C leaves with 130, and an exception that carries
@@ -42,6 +46,7 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
 
     Args:
         config_name: which yaml in `conf/` is composed.
+        settings: what may stand in the config, where that is not a run's.
         about: what `--help` says instead of the config's own page, for another verb on the words of `train.py`.
     """
 
@@ -62,7 +67,7 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
             _end_with_launcher()
-            sys.argv[1:] = [_in_hydra(word) for word in sys.argv[1:]]
+            sys.argv[1:] = kept([_in_hydra(word) for word in sys.argv[1:]], config_name, settings)
             try:
                 composed()
             except SeglabError as error:
@@ -87,6 +92,21 @@ def command(config_name: str, about: str | None = None) -> Callable[[Callable[[D
         return entry
 
     return decorate
+
+
+def kept(words: Sequence[str], config_name: str, settings: type[Section] | None = None) -> list[str]:
+    """The words with texts that Hydra would take for numbers or not at all in quotes; see `seglab.overrides`."""
+    groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
+    chosen = [word for word in words if word.partition("=")[0] in groups and "," not in word]
+
+    def composed() -> Mapping[str, Any]:
+        try:
+            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+                return dict(hydra.compose(config_name, overrides=chosen))
+        except (HydraException, OmegaConfBaseException, ValueError):  # told when the whole is composed
+            return {}
+
+    return texts_kept(words, composed, settings)
 
 
 def _leave(error: SeglabError) -> None:

@@ -12,6 +12,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -30,7 +31,7 @@ from seglab.schema import (
     TrackingSettings,
     TrainerSettings,
 )
-from seglab.signatures import parameters_of
+from seglab.signatures import parameters_of, places_of
 
 _DISPLAY_NAMES = {
     "vgg16": "VGG16",
@@ -47,7 +48,7 @@ OmegaConf.register_new_resolver(
 
 S = TypeVar("S", bound=Section)
 
-_CARDS: Mapping[str, type[Section]] = {
+CARDS: Mapping[str, type[Section]] = {
     "data": DataCard,
     "model": ModelCard,
     "loss": NameCard,
@@ -56,9 +57,13 @@ _CARDS: Mapping[str, type[Section]] = {
     "augment": NameCard,
 }
 # Given by the experiment, though spelled in the yaml beside the target's own arguments.
-_PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
-_PLAIN = ("precision", "trainer", "tracking")
-_ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
+PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
+SECTIONS: Mapping[str, type[Section]] = {
+    "precision": PrecisionSettings,
+    "trainer": TrainerSettings,
+    "tracking": TrackingSettings,
+}
+ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
 # Settings that cannot change a result and so are no part of a run's identity.
 _NOT_IDENTITY = ("run_name", "resume", "tracking")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
@@ -101,10 +106,17 @@ class Config:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that can change a result: the whole config less names, store, resume, cache and workers."""
+        """Everything that can change a result: the whole config less names, store, resume, cache, workers and places.
+
+        What lies in the places of the data is not in here; of a model's file it is the contents that count.
+        """
         kept = {key: value for key, value in self.resolved.items() if key not in _NOT_IDENTITY}
-        kept["data"] = {key: value for key, value in kept["data"].items() if key not in _NOT_DATA_IDENTITY}
-        return kept
+        elsewhere = {*_NOT_DATA_IDENTITY, *places_of(self.data.target, "data._target_")}
+        kept["data"] = {key: value for key, value in kept["data"].items() if key not in elsewhere}
+        for group in set(CARDS) - {"data"}:
+            for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):
+                kept[group] = {**kept[group], key: _contents(kept[group][key])}
+        return dict(_one_spelling(kept))
 
     @property
     def digest(self) -> str:
@@ -112,9 +124,26 @@ class Config:
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
 
+def _contents(place: Any) -> Any:
+    """The SHA-256 of the file that is named; a word that is no file stands for itself."""
+    if not isinstance(place, str) or not Path(place).is_file():
+        return place
+    with Path(place).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _one_spelling(value: Any) -> Any:
+    """The value with whole numbers written one way: 1 and 1.0 set the same."""
+    if isinstance(value, Mapping):
+        return {key: _one_spelling(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_one_spelling(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
-    known = [*_ROOT_VALUES, *_CARDS, *_PLAIN]
+    known = [*ROOT_VALUES, *CARDS, *SECTIONS]
     for key in known:
         if key not in cfg:
             raise ConfigError(
@@ -138,9 +167,9 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     for key in resolved:
         if key not in known:
             raise _unknown(key, known)
-    for key, kind in _ROOT_VALUES.items():
+    for key, kind in ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
-    for group in (*_CARDS, *_PLAIN):
+    for group in (*CARDS, *SECTIONS):
         if not isinstance(resolved[group], Mapping):
             raise ConfigError(
                 "a group that is not chosen",
@@ -151,7 +180,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             )
     data_card = _card("data", resolved["data"], DataCard)
     model_card = _card("model", resolved["model"], ModelCard)
-    parts = {group: _component(group, resolved[group], card) for group, card in _CARDS.items()}
+    parts = {group: _component(group, resolved[group], card) for group, card in CARDS.items()}
     config = Config(
         seed=resolved["seed"],
         run_name=resolved["run_name"],
@@ -224,7 +253,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
             expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
             remedy=f"write _target_ into the group's yaml, or choose another: {group}=…",
         )
-    passed = _PASSED_BY_EXPERIMENT.get(group, {})
+    passed = PASSED_BY_EXPERIMENT.get(group, {})
     for key, kind in passed.items():
         if key not in section:
             raise _missing(f"{group}.{key}")
@@ -269,6 +298,8 @@ def _from_pydantic(error: ValidationError, where: str, found: Any) -> ConfigErro
     if first["type"] == "literal_error":
         allowed = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
         remedy = nearest(str(found), allowed)
+    elif first["type"] == "string_type" and isinstance(found, (bool, int, float)):
+        remedy = f"in a yaml file, put it in quotes: {where.rpartition('.')[2]}: '{found}'"
     return ConfigError(
         "a value that is not allowed",
         where=where,

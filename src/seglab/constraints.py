@@ -17,3 +17,5 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 PositiveDecayRate = Annotated[float, Field(gt=0, lt=1)]
+# A file or folder. What lies there can change a result, and not where: identities leave it out.
+Place = Annotated[str, "place"]

@@ -106,6 +106,7 @@ def _told(config: Config) -> dict[str, Any]:
 def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> float:
     import keras
 
+    from seglab.evaluation.aggregate import UNLIKE_SCORES
     from seglab.metrics import SegmentationScores
     from seglab.precision import choose_policy, find_device
     from seglab.training.checkpoint import STATE_FILE, load_state
@@ -127,6 +128,7 @@ def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> fl
     loss = config.loss.build(material.task)
     _announce(config, material, tracker, model, device, f"{choice.policy}: {choice.reason}")
     if config.resume is None:
+        tracker.describe(UNLIKE_SCORES)
         _record_inputs(config, material, tracker, model)
         _record_pictures(material, tracker, batches["train"])
 
@@ -233,13 +235,14 @@ def _record_pictures(material: Material, tracker: Tracker, batches: Any) -> None
 
 def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Model, history: History) -> None:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
-    from seglab.evaluation.aggregate import aggregate, score_table
+    from seglab.evaluation.aggregate import UNLIKE_SCORES, aggregate, score_table
     from seglab.evaluation.cases import evaluate_cases
     from seglab.evaluation.figures import case_panels, curves, pick_examples
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
     from seglab.memory import peak_memory
+    from seglab.tracking.bundles import local_path
 
     card = config.data_card
     bundle = Bundle(
@@ -278,17 +281,16 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
         tracker.log_figure(figure, f"pictures/{name}_{picture}.png")
     tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
     tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
+    if history.undefined:
+        tracker.set_tags({"monitor_undefined": f"{history.undefined} of {len(history.epochs)} epochs"})
     tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1), **peak_memory()})
     console.print()
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
     if material.report.let_through:
         console.print(f"beware     found in the data: {', '.join(material.report.let_through)}", markup=False)
-    best = (
-        "no epoch was better than another"
-        if history.best_epoch is None
-        else f"best epoch {history.best_epoch}, {history.monitor} {history.best:.4f}"
-    )
-    console.print(f"trained    {len(history.epochs)} epochs, {best}", markup=False)
+    console.print(f"trained    {len(history.epochs)} epochs, {history.verdict}", markup=False)
+    console.print(f"scores     {UNLIKE_SCORES}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
-    console.print(f"pictures   {tracker.artifact_uri.removeprefix('file://')}/pictures", markup=False)
+    place = local_path(tracker.store, tracker.artifact_uri) or tracker.artifact_uri
+    console.print(f"pictures   {place}/pictures", markup=False)
     console.print("look at it make ui, then http://127.0.0.1:5000", markup=False)

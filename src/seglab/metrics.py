@@ -19,8 +19,9 @@ class SegmentationScores(keras.metrics.Metric):
     """Streaming Dice and IoU: counts are added up over batches, scores are read off the sum.
 
     `result()` is a dict that `fit` puts into its logs key by key: `dice` and `iou`, the means over the scored classes,
-    and `dice/<class>` and `iou/<class>` for every class. A class that neither truth nor prediction holds
-    is NaN and left out of the mean; a mean of nothing is NaN.
+    and `dice/<class>` and `iou/<class>` for every class. A class that the truth of the pass does not hold is NaN and
+    left out of the mean; a mean of nothing is NaN. So the same classes are compared in every epoch: were such a class 0
+    as soon as one pixel is taken for it, the mean would jump with that pixel, and alone it would be a constant 0.
 
     Counts are int64 on TensorFlow. JAX has int32 only, which is full after 2^31 pixels of one kind.
 
@@ -58,12 +59,12 @@ class SegmentationScores(keras.metrics.Metric):
         counts = ops.cast(self.confusion, "float32")
         right = ops.diagonal(counts)
         either = ops.sum(counts, axis=0) + ops.sum(counts, axis=1)  # 2 TP + FP + FN
-        # 0 / 0 is the NaN of a class that is not there.
-        dice, iou = 2.0 * right / either, right / (either - right)
+        there = ops.sum(counts, axis=1) > 0
         counted = ops.array([float(c in self.task.scored) for c in range(self.task.classes)], "float32")
-        present = ops.cast(either > 0, "float32") * counted
+        present = ops.cast(there, "float32") * counted
         scores = {}
-        for key, values in (("dice", dice), ("iou", iou)):
+        for key, values in (("dice", 2.0 * right / either), ("iou", right / (either - right))):
+            values = ops.where(there, values, float("nan"))
             scores[key] = ops.sum(ops.where(present > 0, values, 0.0)) / ops.sum(present)
             scores |= {f"{key}/{name}": values[c] for c, name in enumerate(self.task.class_names)}
         return scores

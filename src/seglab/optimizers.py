@@ -3,7 +3,8 @@
 What all of them take beside their own arguments:
     learning_rate: the peak as a number, or a schedule.
     clip_norm: the norm to which the gradient of all weights together is cut; null for no limit.
-    ema_momentum: momentum per update of the moving average of the weights; null for none.
+    ema_momentum: momentum of the moving average of the weights, which starts at those after the first update and moves
+        once with each update; null for none.
     accumulate_steps: batches whose mean gradient makes one update.
 """
 
@@ -36,14 +37,41 @@ def _shared(
         "learning_rate": learning_rate if isinstance(learning_rate, Schedule) else float(learning_rate),
         "global_clipnorm": clip_norm,
         "use_ema": ema_momentum is not None,
-        # Keras averages after every batch, also where the weights wait for more gradients to accumulate.
-        "ema_momentum": 0.99 if ema_momentum is None else ema_momentum ** (1 / accumulate_steps),
+        "ema_momentum": 0.99 if ema_momentum is None else ema_momentum,
         "gradient_accumulation_steps": accumulate_steps if accumulate_steps > 1 else None,
     }
 
 
+class AveragedUpdates:
+    """A moving average of the weights that moves once with each update, to the weights after it.
+
+    Keras moves it after every batch, also where the weights wait for more gradients to accumulate, so that the newest
+    weights count too much; and it takes the weights of several updates for the first ones.
+    """
+
+    use_ema: bool
+    ema_momentum: float
+    gradient_accumulation_steps: int | None
+    _iterations: Any
+    _model_variables_moving_average: list[Any]
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        if not self.use_ema:
+            return
+        # Keras counts the batch that has just been learned from only afterwards.
+        batches, every = self._iterations + 1, self.gradient_accumulation_steps or 1
+        updated = ops.equal(batches % every, 0)
+        # Up to and with the first update the average is the weights themselves; between two updates it stays.
+        kept = ops.where(updated, self.ema_momentum, 1.0)
+        kept = ops.where(batches <= every, 0.0, kept)
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:  # Keras keeps none of variables that gradients overwrite
+                momentum = ops.cast(kept, average.dtype)
+                average.assign(momentum * average + (1.0 - momentum) * variable)
+
+
 @keras.saving.register_keras_serializable(package="seglab")
-class FusedAdam(keras.optimizers.Adam):
+class FusedAdam(AveragedUpdates, keras.optimizers.Adam):
     """Adam whose update is one TensorFlow kernel instead of a dozen: Keras's formula in half of its time.
 
     On other backends it is Keras's own.
@@ -78,7 +106,22 @@ class FusedAdamW(FusedAdam, keras.optimizers.AdamW):
 
 
 @keras.saving.register_keras_serializable(package="seglab")
-class ConvolutionalMuon(keras.optimizers.Muon):
+class AveragedSGD(AveragedUpdates, keras.optimizers.SGD):
+    """SGD with the average of `AveragedUpdates`."""
+
+
+@keras.saving.register_keras_serializable(package="seglab")
+class AveragedRMSprop(AveragedUpdates, keras.optimizers.RMSprop):
+    """RMSprop with the average of `AveragedUpdates`."""
+
+
+@keras.saving.register_keras_serializable(package="seglab")
+class AveragedLion(AveragedUpdates, keras.optimizers.Lion):
+    """Lion with the average of `AveragedUpdates`."""
+
+
+@keras.saving.register_keras_serializable(package="seglab")
+class ConvolutionalMuon(AveragedUpdates, keras.optimizers.Muon):
     """Muon for kernels of convolutions, which Keras's own leaves to AdamW.
 
     A kernel `(*window, in, out)` is taken as the matrix `(window * in, out)` (Jordan et al.: Muon, 2024). AdamW updates
@@ -146,7 +189,7 @@ def sgd(
     """Stochastic gradient descent with Nesterov momentum (Sutskever et al. 2013) and decoupled decay of kernels."""
     shared = _shared(learning_rate, clip_norm, ema_momentum, accumulate_steps)
     return _decaying_kernels_only(
-        keras.optimizers.SGD(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay or None, **shared)
+        AveragedSGD(momentum=momentum, nesterov=nesterov, weight_decay=weight_decay or None, **shared)
     )
 
 
@@ -163,7 +206,7 @@ def rmsprop(
 ) -> keras.optimizers.Optimizer:
     """RMSprop (Tieleman, Hinton 2012)."""
     shared = _shared(learning_rate, clip_norm, ema_momentum, accumulate_steps)
-    return keras.optimizers.RMSprop(rho=rho, momentum=momentum, epsilon=epsilon, centered=centered, **shared)
+    return AveragedRMSprop(rho=rho, momentum=momentum, epsilon=epsilon, centered=centered, **shared)
 
 
 def lion(
@@ -179,7 +222,7 @@ def lion(
     """Lion, the sign of an interpolated momentum (Chen et al. 2023), with decoupled decay of kernels."""
     shared = _shared(learning_rate, clip_norm, ema_momentum, accumulate_steps)
     return _decaying_kernels_only(
-        keras.optimizers.Lion(beta_1=beta_1, beta_2=beta_2, weight_decay=weight_decay or None, **shared)
+        AveragedLion(beta_1=beta_1, beta_2=beta_2, weight_decay=weight_decay or None, **shared)
     )
 
 

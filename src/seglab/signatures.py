@@ -37,6 +37,20 @@ class Parameter:
     required: bool
 
 
+def places_of(target: str, where: str) -> set[str]:
+    """Which parameters of a target name a file or folder: those annotated as a `Place`, and `root` of anybody's class.
+
+    Raises:
+        ConfigError: as `parameters_of`.
+    """
+    found = parameters_of(target, where)
+    return {name for name, parameter in found.items() if name == "root" or _is_place(parameter.annotation)}
+
+
+def _is_place(annotation: Any) -> bool:
+    return annotation == constraints.Place or any(_is_place(part) for part in typing.get_args(annotation))
+
+
 @cache
 def parameters_of(target: str, where: str) -> Mapping[str, Parameter]:
     """Keyword-only parameters of the function or class at dotted path `target`; `where` is the config key to blame."""

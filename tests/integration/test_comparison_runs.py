@@ -371,6 +371,22 @@ def test_a_folder_that_cannot_be_written(recorder: Recorder, tmp_path: Path) -> 
         write(compared(recorder), tmp_path / "file" / "page")
 
 
+def test_files_that_no_comparison_wrote_are_left_as_they_are(recorder: Recorder, tmp_path: Path) -> None:
+    for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
+        recorder.run(level(mean), model=model)
+    mine = tmp_path / "plots" / "mine.png"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    write(compared(recorder), tmp_path)
+    write(compared(recorder), tmp_path)
+    assert mine.read_text() == "mine"
+    (tmp_path / "comparison.html").unlink()
+    (tmp_path / "scores.csv").write_text("mine")
+    with pytest.raises(TrackingError, match="which none has written"):
+        write(compared(recorder), tmp_path)
+    assert (tmp_path / "scores.csv").read_text() == "mine"
+
+
 @needs_mounts
 def test_a_full_disk_leaves_the_former_comparison_whole(recorder: Recorder, tmp_path: Path) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
@@ -400,7 +416,7 @@ def test_settings_that_cannot_be() -> None:
     ):
         with pytest.raises(ConfigError, match=word):
             load_settings(given)
-    assert load_settings({"study": "a/b"}).folder(Path("runs")) == Path("runs/comparisons/a_b")
+    assert load_settings({"study": "a/b"}).folder(Path("runs")) == Path("runs/comparisons/a_b-c14cddc0")
     with pytest.raises(TrackingError, match="no store of runs"):
         open_runs(CompareSettings(), Path("/nonexistent"))
 

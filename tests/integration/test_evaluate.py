@@ -116,6 +116,33 @@ def test_cityscapes_in_its_own_labels(tmp_path: Path, labels: str) -> None:
     assert "iou/void" in metrics
 
 
+def test_a_set_is_cityscapes_by_its_labels_and_not_by_its_file_names(tmp_path: Path) -> None:
+    """Classes of one's own in files that are called as those of Cityscapes; and its labels in files of other names."""
+    root = streets(tmp_path / "data")
+    labels = sorted((root / "gtFine").rglob("*_gtFine_labelIds.png"))
+    rows = ["image,mask,split"]
+    for n, path in enumerate(labels):
+        image = str(path).replace("gtFine", "leftImg8bit").replace("leftImg8bit_labelIds", "leftImg8bit")
+        mask = Image.fromarray((np.asarray(Image.open(path)) % 2).astype(np.uint8))
+        mask.save(path)
+        rows.append(f"{image},{path},{('train', 'val', 'test')[n % 3]}")
+    (root / "list.csv").write_text("\n".join(rows) + "\n")
+    own = {"_target_": "seglab.data.tables.Csv", "root": str(root / "list.csv"), "class_names": ["even", "odd"]}
+    official = {"_target_": "seglab.data.tables.Csv", "root": str(root / "list.csv"), "label_schema": "cityscapes.csv"}
+    schema = ROOT / "src" / "seglab" / "data" / "schemas" / "cityscapes.csv"
+    official["label_schema"] = str(schema)
+    for data, expected in ((own, False), (official, True)):
+        arguments = {key: value for key, value in data.items() if key != "_target_"}
+        task = Component("Csv", data["_target_"], arguments).build().task
+        image = keras.Input((32, 48, 3))
+        model = keras.Model(image, keras.layers.Conv2D(task.logit_channels, 1)(image))
+        bundle = Bundle(task, Preprocessing("scale", 3, 255.0), (32, 48), "resize", config={"data": data})
+        saved = save_bundle(tmp_path / f"bundle{expected}", model, bundle)
+        request = Request(bundle=str(saved), split="all", out=str(tmp_path / f"out{expected}"), workers=0)
+        metrics = evaluate(request, console=Console(file=io.StringIO()))
+        assert any(name.startswith("cityscapes_") for name in metrics) == expected
+
+
 def above_half(rank: int) -> keras.Model:
     """Foreground is whatever is brighter than half: logit 10 v - 5."""
     convolution = {2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank](1, 1)
@@ -225,7 +252,7 @@ def test_more_processes_or_none_change_nothing(evaluated) -> None:
     folder, run_id, metrics, _ = evaluated
     quiet = Console(file=io.StringIO())
     for workers in (0, 2):
-        request = Request(run=run_id, out=str(folder / f"out{workers}"), workers=workers)
+        request = Request(run=run_id, save_masks=True, out=str(folder / f"out{workers}"), workers=workers)
         again = evaluate(request, directory=folder / "mlruns", console=quiet)
         assert again == pytest.approx(metrics, nan_ok=True)
         tables = [pd.read_parquet(folder / name / "scores" / "cases.parquet") for name in ("out", f"out{workers}")]
@@ -272,6 +299,77 @@ def test_a_bundle_from_elsewhere_runs_no_code_that_it_names(made, tmp_path: Path
         evaluate(Request(bundle=str(saved), split="all"), console=Console(file=io.StringIO()))
     assert "pathlib.Path.touch" in str(caught.value)
     assert not (tmp_path / "touched").exists()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def as_table(folder: Path, names: dict[str, str]) -> Path:
+    """The pictures of `folder` under other names below it, in a table with absolute paths."""
+    lines = ["image,mask,split"]
+    for case_id, name in names.items():
+        for kind in ("images", "masks"):
+            target = folder / kind / f"{name}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / kind / f"{case_id}.png").rename(target)
+        lines.append(f"{folder}/images/{name}.png,{folder}/masks/{name}.png,test")
+    (folder / "list.csv").write_text("\n".join(lines) + "\n")
+    return folder / "list.csv"
+
+
+def test_whatever_the_ids_are_nothing_outside_of_the_output_is_written(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    bundle = find_bundle(run_id, directory=folder / "mlruns")
+    root = pictures(tmp_path / "data")
+    names = {case_id: f"{'A' if n % 2 else 'a'}{n // 4}/slice $x{n // 2 % 2}$" for n, case_id in enumerate(IDS)}
+    table, before = as_table(root, names), contents(root)
+    words = ("data=csv", f"data.root={table}", "data.class_names=[background,object]")
+    request = Request(bundle=str(bundle), split="test", data=words, out=str(tmp_path / "X"), save_masks=True, workers=0)
+    evaluate(request, console=Console(file=io.StringIO()))
+    assert contents(root) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "X"}
+    scores = pd.read_csv(tmp_path / "X" / "scores" / "cases.csv")
+    assert sorted(scores["id"]) == sorted(
+        f"images/{name}" for name in names.values()
+    )  # no place on this disk is part of a name
+    for case_id, file in zip(scores["id"], scores["mask"], strict=True):
+        image = np.asarray(Image.open(root / f"{case_id}.png"))
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "X" / "masks" / file)), image / 255 > 0.5)
+    assert len({file.casefold() for file in scores["mask"]}) == 8
+    evaluate(request, console=Console(file=io.StringIO()))  # what was written before is replaced
+
+
+@pytest.mark.parametrize("place", ["masks", "scores", "link"])
+def test_files_of_the_user_in_the_place_of_results_stop_it_before_anything_is_done(
+    made, tmp_path: Path, place: str
+) -> None:
+    folder, run_id = made
+    bundle, root = find_bundle(run_id, directory=folder / "mlruns"), pictures(tmp_path / "data")
+    out = root  # whose folder `masks` holds the truth
+    if place == "scores":
+        out = tmp_path / "out"
+        (out / "scores").mkdir(parents=True)
+        (out / "scores" / "metrics.json").write_text("{}")
+        (out / "scores" / "diary.txt").write_text("mine")
+    elif place == "link":  # masks of this program, and inputs all the same
+        out = tmp_path / "out"
+        evaluate(
+            Request(
+                bundle=str(bundle), split="all", data=(f"data.root={root}",), out=str(out), save_masks=True, workers=0
+            ),
+            console=Console(file=io.StringIO()),
+        )
+        shutil.rmtree(root / "masks")
+        (root / "masks").symlink_to(out / "masks")
+    before = contents(tmp_path)
+    request = Request(
+        bundle=str(bundle), split="all", data=(f"data.root={root}",), out=str(out), save_masks=True, workers=0
+    )
+    with pytest.raises((DataError, TrackingError)) as caught:
+        evaluate(request, console=Console(file=io.StringIO()))
+    assert {"masks": "are read from", "scores": "diary.txt", "link": "are read from"}[place] in str(caught.value)
+    assert contents(tmp_path) == before
 
 
 def test_a_bundle_whose_split_can_be_made_again(made, tmp_path: Path) -> None:
@@ -512,14 +610,14 @@ def test_a_full_disk_leaves_the_former_results_whole(made, tmp_path: Path) -> No
     for one in (disk, copy):
         one.mkdir()
     script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={run_id}", "workers=0", f"out={disk}"]
-    mount = f"{small(disk, '100k')} && mkdir {disk}/scores && echo former > {disk}/scores/cases.csv"
+    mount = f"{small(disk, '100k')} && mkdir {disk}/scores && echo former > {disk}/scores/metrics.json"
     code, said = within(mount, script, folder, after=f"cp -r {disk}/. {copy}")
     assert code == 2
     assert "error: the results cannot be written" in said
     assert "No space left on device" in said
     assert "Traceback" not in said
     left = {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*") if path.is_file()}
-    assert left == {"scores/cases.csv": "former\n"}
+    assert left == {"scores/metrics.json": "former\n"}
 
 
 @pytest.mark.slow

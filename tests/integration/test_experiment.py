@@ -349,3 +349,57 @@ def test_a_sweep_makes_one_run_for_each_combination(tmp_path: Path) -> None:
     assert len({run.data.tags["sweep_id"] for run in runs}) == 1
     assert sorted(run.data.tags["sweep_job"] for run in runs) == ["0", "1", "2", "3"]
     assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]
+
+
+@pytest.fixture
+def absent(folder: Path) -> list[str]:
+    """Settings for images of which no validation mask holds the class."""
+    import cv2
+
+    rng, rows = np.random.default_rng(0), ["image,mask,split"]
+    for n, split in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2):
+        mask = np.zeros((32, 32), np.uint8)
+        if split != "val":
+            mask[4 + n : 16 + n, 8:20] = 1
+        cv2.imwrite(f"i{n}.png", (mask * 120 + rng.integers(0, 90, mask.shape)).astype(np.uint8))
+        cv2.imwrite(f"m{n}.png", mask)
+        rows.append(f"i{n}.png,m{n}.png,{split}")
+    Path("list.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    kept = [word for word in SMALL if not word.startswith(("data.count", "data.split"))]
+    return [*kept, "data=csv", "data.root=list.csv", "loss=dice", "trainer.epochs=4", "trainer.patience_epochs=1"]
+
+
+def composed(words: list[str]):
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return hydra.compose("train", overrides=words)
+
+
+def test_a_monitor_that_no_validation_mask_defines_ends_nothing_and_chooses_nothing(
+    absent: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seglab.experiment import run
+
+    assert np.isnan(run(composed(absent)))
+    done = only_run(folder)
+    assert done.info.status == "FINISHED"
+    history = store_of(folder).client.get_metric_history(done.info.run_id, "val_loss")
+    assert [one.step for one in history] == [1, 2, 3, 4]  # a patience of one did not end it
+    assert done.data.tags["monitor_undefined"] == "4 of 4 epochs"
+    assert (done.data.tags["best_epoch"], done.data.tags["stopped_early"]) == ("None", "False")
+    told = capsys.readouterr().out
+    assert "monitor-undefined" in told
+    assert "val_dice was never defined, so no epoch was chosen" in told
+    # Where val_dice and test_dice stand side by side, it is said that they are not the same.
+    for text in (told, done.data.tags["mlflow.note.content"]):
+        assert "val_dice is of all validation pixels together" in text
+        assert "test_dice is the mean of the whole test cases' own" in text
+
+
+def test_the_remedy_for_an_undefined_monitor_chooses_an_epoch(
+    absent: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seglab.experiment import run
+
+    assert np.isfinite(run(composed([*absent, "trainer.monitor=val_loss"])))
+    assert only_run(folder).data.tags["best_epoch"] in "1234"
+    assert "monitor-undefined" not in capsys.readouterr().out

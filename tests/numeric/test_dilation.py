@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 from seglab.models import dilation
-from seglab.models.dilation import DilatedConv2D, DilatedConv3D, dilated
+from seglab.models.dilation import DilatedConv2D, DilatedConv3D, DilatedMaxPooling2D, dilated
 
 tensorflow_only = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="gradients by its tape")
 
@@ -79,6 +79,24 @@ def test_the_layer_equals_that_of_keras_with_its_gradients(rank: int, step: int)
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=3e-6 * np.abs(theirs).max())
 
 
+def test_dilated_pooling_by_hand():
+    # One row, windows of two pixels two apart: max(1,3) max(5,2) max(3,4) max(2,0) max(4,6), and the last two alone.
+    x = np.array([1.0, 5.0, 3.0, 2.0, 4.0, 0.0, 6.0], "float32").reshape(1, 1, 7, 1)
+    found = DilatedMaxPooling2D((1, 2), (1, 2))(x)
+    assert ops.convert_to_numpy(found).ravel().tolist() == [3, 5, 4, 2, 6, 0, 6]
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 9])
+@pytest.mark.parametrize("width", [2, 3])
+def test_dilated_pooling_is_the_largest_of_its_taps(step: int, width: int):
+    x = normal(2, 7, 5, 3) - 3.0  # below 0, where zeros from outside would win
+    wide = np.pad(x, [(0, 0), (0, step * width), (0, step * width), (0, 0)], constant_values=-np.inf)
+    taps = itertools.product(range(width), repeat=2)
+    expected = np.max([wide[:, r * step : r * step + 7, c * step : c * step + 5] for r, c in taps], axis=0)
+    found = DilatedMaxPooling2D((width, width), (step, step))(x)
+    np.testing.assert_array_equal(ops.convert_to_numpy(found), expected)
+
+
 def test_taps_beyond_the_image_are_left_out(monkeypatch: pytest.MonkeyPatch):
     taken = []
     convolve = ops.conv
@@ -103,9 +121,10 @@ def test_options_are_those_of_keras(options: dict):
 
 def test_saved_and_loaded_it_is_the_same(tmp_path):
     image = keras.Input((6, 8, 2))
-    model = keras.Model(image, DilatedConv2D(3, 3, padding="same", dilation_rate=4)(image))
+    pooled = DilatedMaxPooling2D((2, 2), (2, 2))(image)
+    model = keras.Model(image, DilatedConv2D(3, 3, padding="same", dilation_rate=4)(pooled))
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    assert isinstance(again.layers[1], DilatedConv2D)
+    assert [type(layer) for layer in again.layers[1:]] == [DilatedMaxPooling2D, DilatedConv2D]
     x = normal(2, 6, 8, 2)
     np.testing.assert_array_equal(ops.convert_to_numpy(again(x)), ops.convert_to_numpy(model(x)))

@@ -71,12 +71,30 @@ def test_pictures_by_hand(name):
     np.testing.assert_allclose([macro(found_dice, MULTI), macro(found_iou, MULTI)], [mean_dice, mean_iou])
     metric = SegmentationScores(MULTI)
     metric.update_state(np.array([truth]), logits_of(np.array([prediction]), MULTI))
-    expected = {"dice": mean_dice, "iou": mean_iou}
+    # While training, a class that the truth does not hold has no score, whatever is taken for it.
+    there = [(np.array(truth) == c).any() for c in range(3)]
+    scored = any(there[1:])
+    expected = {"dice": mean_dice if scored else NAN, "iou": mean_iou if scored else NAN}
     for c, class_name in enumerate(MULTI.class_names):
-        expected |= {f"dice/{class_name}": dice[c], f"iou/{class_name}": iou[c]}
+        expected |= {f"dice/{class_name}": dice[c] if there[c] else NAN}
+        expected |= {f"iou/{class_name}": iou[c] if there[c] else NAN}
     found = scores_of(metric)
     assert found.keys() == expected.keys()
     np.testing.assert_allclose([found[key] for key in expected], list(expected.values()), rtol=1e-6)
+
+
+def test_one_pixel_taken_for_an_absent_class_does_not_halve_the_mean():
+    # Class 1: TP 3, no error but one background pixel taken for class 2: Dice 1. The mean over 1 and 2 would be 1/2.
+    truth, prediction = np.array([[[1, 1], [1, 0]]]), np.array([[[1, 1], [1, 2]]])
+    metric = SegmentationScores(MULTI)
+    metric.update_state(truth, logits_of(prediction, MULTI))
+    found = scores_of(metric)
+    assert found["dice"] == found["dice/a"] == found["iou"] == 1.0
+    assert np.isnan(found["dice/b"])
+    # Over a whole pass: the second batch holds class 2, so its error in the first counts. TP 1, FP 1: 2/3.
+    metric.update_state(np.array([[[2, 0], [0, 0]]]), logits_of(np.array([[[2, 0], [0, 0]]]), MULTI))
+    assert scores_of(metric)["dice/b"] == pytest.approx(2 / 3)
+    assert scores_of(metric)["dice"] == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_half_of_the_probability_is_background_and_ties_go_to_the_lower_class():
@@ -133,7 +151,7 @@ def test_streaming_equals_the_whole_and_numpy(problem):
     expected = confusion_matrix(truth, prediction, task)
     for metric in (whole, parts):
         np.testing.assert_array_equal(ops.convert_to_numpy(metric.confusion), expected)
-    dice, iou = dice_iou(expected)
+    dice, iou = np.where(expected.sum(axis=1) > 0, dice_iou(expected), np.nan)
     found = scores_of(parts)
     np.testing.assert_allclose(found["dice"], macro(dice, task), rtol=1e-6)
     np.testing.assert_allclose([found[f"iou/{name}"] for name in task.class_names], iou, rtol=1e-6)

@@ -165,7 +165,7 @@ def test_what_is_read_differently_is_another_entry(root, tmp_path):
     assert np.array_equal(plain.read("case0")[1], 1 - inverted.read("case0")[1])
 
 
-@pytest.mark.parametrize("library", ["opencv", "pillow", "tifffile", "nibabel"])
+@pytest.mark.parametrize("library", ["opencv", "pillow", "tifffile", "imagecodecs", "nibabel"])
 def test_another_version_of_a_decoder_builds_anew(root, tmp_path, monkeypatch, library):
     collect(root, tmp_path / "cache")
     if library == "opencv":

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import yaml
 from data_cards import data_card
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from seglab.data.cases import Case, Sample
 from seglab.data.check import findings
 from seglab.data.check.augmenting import find_lost_in_augmentation
 from seglab.data.check.findings import KINDS, Finding, Report, check_names
-from seglab.data.check.leaks import SIMILAR_BITS, _nearest, find_torn_sequences
+from seglab.data.check.leaks import find_torn_sequences
 from seglab.data.check.short import check_short
 from seglab.data.check.shrinking import Shrunk, evenly, shape_seen
 from seglab.data.facts import examine
@@ -104,7 +102,7 @@ def test_the_same_image_in_two_splits_is_found_by_its_values():
     assert "a = c" in finding.found
 
 
-def test_a_brighter_noisy_copy_is_found_by_its_look_and_other_images_are_not():
+def test_a_brighter_noisy_copy_is_found_and_other_images_are_not():
     original = picture(1)
     noise = np.random.default_rng(5).integers(0, 6, original.image.shape)
     copy = Sample((original.image * 0.9 + noise + 10).astype(np.uint8), original.mask, (1.0, 1.0))
@@ -119,32 +117,19 @@ def test_a_brighter_noisy_copy_is_found_by_its_look_and_other_images_are_not():
     assert names(check(many, Split(tuple(ids[:100]), tuple(ids[100:150]), tuple(ids[150:])))) == []
 
 
-@pytest.mark.parametrize(("bits", "found"), [(1, 1), (SIMILAR_BITS, 1), (SIMILAR_BITS + 1, 0)])
-def test_how_many_bits_make_two_images_alike(bits, found):
-    source = Held({"a": picture(1), "c": picture(2)})
-    facts = {i: examine(source.samples[i], source.task) for i in "ac"}
-    facts["c"] = replace(facts["c"], look=facts["a"].look ^ (2**bits - 1))
-    report = check_short(source, Split(("a",), (), ("c",)), facts, card())
-    assert names(report) == ["similar-image-in-two-splits"] * found
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=8), st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=8))
-def test_nearest_looks_against_counting_bits(looks, others):
-    found = list(_nearest(np.array(looks, np.uint64), np.array(others, np.uint64)))
-    assert [row for row, _, _ in found] == list(range(len(looks)))
-    for row, column, bits in found:
-        assert bits == (looks[row] ^ others[column]).bit_count()
-        assert bits == min((looks[row] ^ other).bit_count() for other in others)
-
-
-def test_looks_are_compared_across_blocks():
-    rng = np.random.default_rng(0)
-    others = rng.integers(0, 2**63, 1500).astype(np.uint64)
-    looks = others[::-1] ^ np.uint64(0b101)
-    for row, column, bits in _nearest(looks, others):
-        assert (column, bits) == (1499 - row, 2)
-    assert SIMILAR_BITS >= 2
+def test_a_pair_that_looks_alike_is_described():
+    source = Held({f"x{n}": picture(n) for n in range(24)})
+    mirrored = Sample(np.ascontiguousarray(source.samples["x3"].image[:, ::-1]), picture(0).mask, (1.0, 1.0))
+    source = Held({**source.samples, "y": mirrored})
+    ids = tuple(source.samples)
+    (finding,) = check(source, Split(ids[:20], ids[20:24], ("y",))).findings
+    assert (finding.name, finding.where) == ("similar-image-in-two-splits", "train and test")
+    assert finding.found == "1 of 1 test images look like one of train: y ~ x3 (mirrored left to right, 1.00)"
+    assert re.match(r"an agreement below 0\.\d\d of the details .*unrelated images of this set: ", finding.expected)
+    assert "data.group_pattern" in finding.remedy
+    assert "data.allow=[similar-image-in-two-splits]" in finding.remedy
+    let = check(source, Split(ids[:20], ids[20:24], ("y",)), allow=["similar-image-in-two-splits"])
+    assert (let.allowed, let.summary()) == (("similar-image-in-two-splits",), "1 allowed")
 
 
 def looks_like(looks, parts):
@@ -248,6 +233,8 @@ def test_a_class_that_a_split_or_all_of_them_lack_is_a_warning():
     (finding,) = check(masks_of(a=[1, 2], b=[1], c=[1]), ABC).findings
     assert (finding.name, finding.severity) == ("class-not-in-split", "warning")
     assert finding.found == "in no mask of val and test, in 1 cases of train"
+    # What is told is what the scores do: see tests/numeric/test_metrics.py and tests/unit/test_evaluation_scores.py.
+    assert "this one counts in no val_dice or val_iou and this one has no test score but 0 for each" in finding.expected
     (finding,) = check(masks_of(a=[1], b=[1], c=[1]), ABC).findings
     assert finding.found == "in no mask of any split"
 
@@ -330,6 +317,7 @@ def test_empty_masks_are_counted_over_scored_classes():
         ("empty-masks", "note", "train"),
     ]
     assert report.findings[2].found.startswith("1 of 2 masks (50%)")
+    assert "such a case has Dice 0 if anything is found in it" in report.findings[1].expected
     roads = Task(2, 1, ("road", "car"), unscored=())
     assert "empty-masks" not in names(check(Held(samples, task=roads), Split(("a", "b"), ("c",), ("d", "e"))))
 
@@ -530,3 +518,38 @@ def test_an_error_of_a_source_becomes_a_row():
     assert (finding.name, finding.where, finding.found) == ("unreadable-file", "a.png", "a file cut short: 12 bytes")
     assert Finding.from_error(DataError("odd")).name == "unusable-case"
     assert Finding.from_error(DataError("odd"), "no-split").name == "no-split"
+
+
+def scaled(dtype, top, count, name):
+    """Images of one type that reach from 0 to `top`."""
+    held = {}
+    for n in range(count):
+        sample = picture(ord(name) * 10 + n)
+        ramp = sample.image - sample.image.min()
+        held[f"{name}{n}"] = Sample((ramp / ramp.max() * top).astype(dtype), sample.mask, sample.spacing)
+    return held
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "severity"),
+    [
+        ((np.uint8, 255), (np.float32, 1), "error"),
+        ((np.uint8, 255), (np.uint16, 60000), "error"),
+        ((np.uint16, 60000), (np.float32, 1), "error"),
+        ((np.float32, 1), (np.float32, 255), "warning"),
+        ((np.uint8, 255), (np.uint16, 255), None),
+        ((np.uint8, 255), (np.float32, 255), None),
+        ((np.uint16, 60000), (np.uint16, 300), None),
+        ((np.float32, 3000), (np.float32, 20), None),
+    ],
+)
+def test_images_on_two_scales_are_a_finding_unless_each_is_normalised_by_itself(first, second, severity):
+    source = Held(scaled(*first, 3, "a") | scaled(*second, 3, "b"))
+    split = Split(("a0", "a1", "b0", "b1"), ("a2",), ("b2",))
+    found = [f for f in check(source, split, normalize="standard").findings if f.name == "mixed-pixel-scales"]
+    assert [f.severity for f in found] == ([] if severity is None else [severity])
+    for row in found:
+        assert "3 images" in row.found
+        assert row.remedy.startswith("data.normalize=zscore,")
+        again = check(source, split, normalize="zscore").findings
+        assert "mixed-pixel-scales" not in {f.name for f in again}

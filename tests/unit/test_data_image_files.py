@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from seglab.data.image_files import count_pages, read_image_file, read_mask_file
+from seglab.data import stored_pixels
+from seglab.data.image_files import count_pages, open_mask_file, read_image_file, read_mask_colors, read_mask_file
 from seglab.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -74,6 +79,111 @@ def test_one_bit_files_are_0_and_1_in_masks_and_black_and_white_in_images(tmp_pa
         assert np.array_equal(read_image_file(tmp_path / f"one.{ending}")[..., 0], HALVES)
 
 
+def _png(path, values, depth, colours=0, palette=None, orientation=None):
+    """A PNG with samples of `depth` bits, as they are given."""
+
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    bits = np.unpackbits(values.astype(np.uint8)[..., None], axis=2)[..., 8 - depth :].reshape(len(values), -1)
+    lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in bits)
+    head = struct.pack(">IIBBBBB", *values.shape[::-1], depth, colours, 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", head)]
+    if palette is not None:
+        parts.append(chunk(b"PLTE", np.asarray(palette, np.uint8).tobytes()))
+    if orientation:
+        parts.append(chunk(b"eXIf", struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)))
+    path.write_bytes(b"".join([*parts, chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")]))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_few_bits_are_labels_in_a_mask_and_brightness_in_an_image(tmp_path, depth):
+    values = GREY >> (8 - depth)
+    _png(tmp_path / "few.png", values, depth)
+    assert np.array_equal(read_mask_file(tmp_path / "few.png"), values)
+    shown = {1: 255, 2: 85, 4: 17, 8: 1}[depth] * values  # the largest value is white
+    assert np.array_equal(read_image_file(tmp_path / "few.png")[..., 0], shown)
+
+
+TURNS = {  # how the pixels lie that are seen as `GREY`
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: np.rot90,  # stored a quarter to the left, and to be turned to the right
+    7: lambda a: np.rot90(a, 2).T,
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_file_is_turned_as_it_is_seen(tmp_path, orientation):
+    stored = np.ascontiguousarray(TURNS[orientation](GREY))
+    _png(tmp_path / "grey.png", stored, 8, orientation=orientation)
+    _png(tmp_path / "few.png", stored >> 4, 4, orientation=orientation)
+    _png(tmp_path / "palette.png", stored >> 4, 4, 3, np.arange(48).reshape(16, 3), orientation)
+    tifffile.imwrite(tmp_path / "grey.tif", stored, extratags=[(274, 3, 1, orientation, True)])
+    palette = np.arange(768, dtype=np.uint16).reshape(3, 256)
+    tag = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "palette.tif", stored, photometric="palette", colormap=palette, extratags=tag)
+    for name in ("grey.png", "grey.tif", "palette.tif"):
+        assert np.array_equal(read_mask_file(tmp_path / name), GREY)
+        assert read_image_file(tmp_path / name).shape[:2] == GREY.shape
+    assert np.array_equal(read_image_file(tmp_path / "grey.tif")[..., 0], GREY)
+    for name in ("few.png", "palette.png"):
+        assert np.array_equal(read_mask_file(tmp_path / name), GREY >> 4)
+    deep = np.ascontiguousarray(np.stack([stored.astype(np.uint16) * 200] * 3, -1))
+    cv2.imwrite(str(tmp_path / "plain.png"), deep)
+    content = (tmp_path / "plain.png").read_bytes()
+    exif = (tmp_path / "grey.png").read_bytes()
+    chunk = exif[exif.index(b"eXIf") - 4 : exif.index(b"IDAT") - 4]
+    (tmp_path / "deep.png").write_bytes(content[:33] + chunk + content[33:])
+    assert np.array_equal(read_image_file(tmp_path / "deep.png")[..., 0], GREY.astype(np.uint16) * 200)
+
+
+def test_a_file_is_what_it_holds_whatever_its_ending(tmp_path):
+    tifffile.imwrite(tmp_path / "t.png", DEEP)
+    assert np.array_equal(read_image_file(tmp_path / "t.png"), DEEP)
+    Image.fromarray(GREY).save(tmp_path / "p.png")
+    (tmp_path / "p.png").rename(tmp_path / "p.tif")
+    assert np.array_equal(read_mask_file(tmp_path / "p.tif"), GREY)
+    (tmp_path / "w.png").write_bytes(b"words")
+    with pytest.raises(DataError, match="none of the kinds"):
+        read_image_file(tmp_path / "w.png")
+
+
+def test_a_grey_png_of_16_bits_keeps_them_beside_its_alpha(tmp_path):
+    two = np.ascontiguousarray(DEEP[..., :2])
+    (tmp_path / "la.png").write_bytes(imagecodecs.png_encode(two))
+    assert np.array_equal(read_image_file(tmp_path / "la.png"), two)
+
+
+def test_a_gif_is_read_and_a_moving_one_refused(tmp_path):
+    image = Image.fromarray(GREY % 3, "P")
+    image.putpalette([10, 20, 30, 200, 0, 0, 0, 0, 250])
+    image.save(tmp_path / "m.gif")
+    assert np.array_equal(read_mask_file(tmp_path / "m.gif"), GREY % 3)
+    assert (read_image_file(tmp_path / "m.gif")[GREY % 3 == 1] == [200, 0, 0]).all()
+    image.save(tmp_path / "m.gif", save_all=True, append_images=[Image.fromarray(GREY % 2, "P")])
+    with pytest.raises(DataError, match="2 pictures"):
+        read_mask_file(tmp_path / "m.gif")
+
+
+def test_the_colours_of_a_mask(tmp_path):
+    _png(tmp_path / "p.png", GREY % 3, 2, 3, [(10, 20, 30), (200, 0, 0), (0, 0, 250)])
+    values, palette = open_mask_file(tmp_path / "p.png")
+    assert np.array_equal(values, GREY % 3)
+    assert palette[:3].tolist() == [[10, 20, 30], [200, 0, 0], [0, 0, 250]]
+    assert np.array_equal(read_mask_colors(tmp_path / "p.png"), palette[GREY % 3])
+    _save(tmp_path / "g.png", GREY)
+    assert open_mask_file(tmp_path / "g.png").palette is None
+    assert np.array_equal(read_mask_colors(tmp_path / "g.png")[..., 2], GREY)
+    _save(tmp_path / "d.png", DEEP[..., 0])
+    with pytest.raises(DataError, match="no colours"):
+        read_mask_colors(tmp_path / "d.png")
+
+
 def test_grey_saved_as_rgb_is_a_mask(tmp_path):
     _save(tmp_path / "m.png", np.dstack([HALVES] * 3))
     assert np.array_equal(read_mask_file(tmp_path / "m.png"), HALVES)
@@ -90,11 +200,20 @@ def test_an_alpha_channel_that_hides_nothing_is_no_matter_to_a_mask(tmp_path, gr
         read_mask_file(tmp_path / "m.png")
 
 
-def test_an_image_too_large_to_trust_is_refused(tmp_path, monkeypatch):
-    _save(tmp_path / "large.png", GREY)
+@pytest.mark.parametrize("name", ["large.png", "large.jpg", "large.bmp", "large.tif", "deep.png"])
+def test_the_memory_and_no_count_of_pixels_is_the_limit(tmp_path, monkeypatch, name):
+    """Pillow refuses above 179 million pixels and warns above 89; here no more than the room for it counts."""
+    path = tmp_path / name
+    _save(path, GREY if name != "deep.png" else DEEP[..., 0])
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(DataError, match="Image size"):
-        read_image_file(tmp_path / "large.png")
+    assert read_image_file(path).shape == (20, 30, 1)
+    assert read_mask_file(path).shape == (20, 30)
+    size = 20 * 30 * (2 if name == "deep.png" else 1)
+    monkeypatch.setattr(stored_pixels, "available_bytes", lambda: 3 * size)
+    read_image_file(path)
+    monkeypatch.setattr(stored_pixels, "available_bytes", lambda: 3 * size - 1)
+    with pytest.raises(DataError, match=r"(?s)too large for the memory.*20×30 pixels.*remedy: +cut it"):
+        read_image_file(path)
 
 
 def _chunks(content):

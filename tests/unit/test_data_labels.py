@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +77,14 @@ def test_a_single_undeclared_value_is_refused(values, stranger):
         ((0, 1), None, [0, 255], "stored as black and white, 0 and 255: data.label_values=[0,255]"),
         ((0, 1, 2), None, [0, 1, 2, 255], "if 255 marks pixels without a truth: data.ignore_value=255"),
         ((0, 1), None, [0, 1, 2], "data.label_values=[0,1,2]"),
+        # What is declared stays, in its order, which is that of the class ids.
+        ((0, 1, 2, 3), None, [0, 1, 7], "if it is one class more: data.label_values=[0,1,2,3,7]"),
+        ((0, 1, 2, 3), None, [0, 1, 7], "if 7 marks pixels without a truth: data.ignore_value=7;"),
+        ((255, 0), None, [0, 9, 100], "data.label_values=[255,0,9,100]"),
+        ((0, 1, 2), None, [0, 255], "data.label_values=[0,1,2,255]"),
+        ((0, 1), None, [0, 255], "if it is one class more: data.label_values=[0,1,255]"),
+        ((0, 1), 255, [0, 1, 7], "if these are classes too: data.label_values=[0,1,7]"),
+        ((0, 1, 2, 3), None, [252, 254], "says that 0 is white"),
         ((0, 255), 7, [0, 1], "only 0, 255 and 7 (ignored)"),
         ((0, 1), None, range(200), "this looks like a photograph or a lossy mask"),
         ((0, 1), None, [-3], "not declared: -3"),
@@ -86,6 +97,40 @@ def test_the_message_says_what_to_do(declared, ignored, values, says):
     with pytest.raises(DataError) as caught:
         LabelMap(declared, ignore_value=ignored).ids(np.array(list(values)), "m.png")
     assert says in str(caught.value)
+
+
+def test_a_declared_value_to_ignore_is_not_replaced_by_a_remedy():
+    for strange in ([0, 255], [0, 3], [3, 255]):
+        with pytest.raises(DataError) as caught:
+            LabelMap((0, 1), ignore_value=9).ids(np.array(strange), "m.png")
+        assert "data.ignore_value=" not in caught.value.remedy
+
+
+def test_names_that_were_given_stay_too():
+    with pytest.raises(DataError) as caught:
+        LabelMap((0, 1), names=("nothing at all", "cell")).ids(np.array([0, 7]), "m.png")
+    words = shlex.split(caught.value.remedy.rpartition(": ")[2])
+    assert words == ["data.label_values=[0,1,7]", "data.class_names=['nothing at all','cell','label_7']"]
+    read = OverridesParser.create().parse_overrides(words)
+    assert [override.value() for override in read] == [[0, 1, 7], ["nothing at all", "cell", "label_7"]]
+
+
+def test_a_mask_is_read_by_its_colours():
+    black, red, white = (0, 0, 0), (255, 0, 0), (255, 255, 255)
+    labels = LabelMap((0, 5), ignore_value=9, colors=(white, red, black))
+    mask = np.array([[white, red], [black, red]], np.uint8)
+    assert labels.ids_of_colors(mask, "m.png").tolist() == [[0, 1], [255, 1]]
+    mask[0, 0] = 1, 2, 3
+    with pytest.raises(DataError, match=r"not declared: \[1, 2, 3\]") as caught:
+        labels.ids_of_colors(mask, "m.png")
+    more = "data.label_values=[0,5,10] data.label_colors=[[255,255,255],[255,0,0],[1,2,3],[0,0,0]]"
+    assert caught.value.remedy == f"if these are classes too: {more}"
+    again = LabelMap((0, 5, 10), ignore_value=9, colors=(white, red, (1, 2, 3), black))
+    assert again.ids_of_colors(mask, "m.png").tolist() == [[2, 1], [255, 1]]
+    assert labels.settings() != LabelMap((0, 5), ignore_value=9).settings()
+    for colors in ((black, red), (black, red, red), ((0, 0), red, white), ((0, 0, 256), red, white)):
+        with pytest.raises(ConfigError, match=r"data\.label_colors"):
+            LabelMap((0, 5), ignore_value=9, colors=colors)
 
 
 def test_a_format_can_say_its_own_remedy():

@@ -66,6 +66,7 @@ def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
         data_card=data_card(**given),
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
+        augment=SimpleNamespace(build=lambda task: None),
     )
 
 

@@ -85,15 +85,96 @@ def test_standard_uses_mean_and_deviation_of_the_training_pixels():
 def test_what_the_facts_say_is_what_all_pixels_say_and_nothing_is_read():
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (h, 5, 2), np.uint8) for h in (3, 7)]
-    images += [rng.integers(0, 65536, (4, 4, 2), np.uint16)]
+    images += [rng.integers(0, 256, (4, 4, 2), np.uint16), rng.uniform(0, 255, (4, 4, 2)).astype(np.float32)]
     held = Held(images)
-    pixels = np.concatenate([image.reshape(-1, 2) / np.iinfo(image.dtype).max for image in images])
+    pixels = np.concatenate([image.reshape(-1, 2) / 255 for image in images])
     for mode in ("scale", "standard", "zscore"):
         known = held.fitted(mode)
         assert held.reads == 0
-        assert known.unit == (1 if mode == "zscore" else 65535)
+        assert known.unit == (1 if mode == "zscore" else 255)
         assert known.mean == pytest.approx(pixels.mean(axis=0) if mode == "standard" else (0, 0))
         assert known.std == pytest.approx(pixels.std(axis=0) if mode == "standard" else (1, 1))
+
+
+@pytest.mark.parametrize("mode", ["scale", "standard", "window"])
+def test_the_same_numbers_are_the_same_image_in_every_type(mode):
+    rng = np.random.default_rng(1)
+    numbers = [rng.integers(0, 256, (6, 7, 2)) for _ in range(3)]
+    masks = [np.ones((6, 7), np.uint8)] * 3
+    expected = Held([image.astype(np.uint8) for image in numbers], masks).fitted(mode)
+    assert (expected.scale, expected.unit) == ("bytes", 255)
+    for types in ([np.uint16] * 3, [np.uint8, np.uint16, np.float32]):
+        held = Held([image.astype(dtype) for image, dtype in zip(numbers, types, strict=True)], masks)
+        fitted = held.fitted(mode)
+        assert (fitted.scale, fitted.unit) == ("bytes", 255)
+        assert fitted.mean == pytest.approx(expected.mean, abs=1e-6)
+        assert fitted.std == pytest.approx(expected.std, abs=1e-6)
+        for dtype in (np.uint8, np.uint16, np.int64, np.float32):
+            image = numbers[0].astype(dtype)
+            fitted.check_scale(image)
+            assert fitted.apply(image) == pytest.approx(expected.apply(numbers[0].astype(np.uint8)), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "tops", "scale", "unit"),
+    [
+        ([np.uint8, np.uint8], [255, 200], "bytes", 255),
+        ([np.uint8, np.uint16], [255, 255], "bytes", 255),
+        ([np.uint16, np.uint16], [4095, 90], "words", 65535),  # a dark one among those of a camera of 12 bits
+        ([np.uint8, np.uint16], [255, 4095], "mixed", 65535),
+        ([np.uint8, np.float32], [255, 1], "mixed", 255),
+        ([np.uint16, np.float32], [60000, 1], "mixed", 65535),
+        ([np.uint16, np.float32], [60000, 50000], "words", 65535),
+        ([np.uint8, np.float32], [255, 251.5], "bytes", 255),
+        ([np.float32, np.float32], [1, 0.4], "shares", 1),
+        ([np.float32, np.float32], [1, 900], "reals", 1),
+        ([np.uint8, np.float32], [255, 0], "bytes", 255),  # a black image is on every scale
+    ],
+)
+def test_a_data_set_has_one_unit(dtypes, tops, scale, unit):
+    ramp = np.linspace(0, 1, 12).reshape(3, 4, 1)
+    held = Held([(ramp * top).astype(dtype) for dtype, top in zip(dtypes, tops, strict=True)])
+    fitted = held.fitted("standard", held.ids[:1])
+    assert (fitted.scale, fitted.unit) == (scale, unit)
+    first = fitted.apply(held.read("0")[0])
+    assert (first.mean(), first.std()) == (pytest.approx(0, abs=1e-5), pytest.approx(1, abs=1e-5))
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype", "top", "fits"),
+    [
+        ("bytes", np.uint16, 255, True),
+        ("bytes", np.uint16, 256, False),
+        ("bytes", np.float64, 260, True),  # an overshoot of resampling
+        ("bytes", np.float32, 1, False),
+        ("bytes", np.float32, 60000, False),
+        ("words", np.uint16, 9, True),
+        ("words", np.uint8, 255, False),
+        ("shares", np.uint8, 255, False),
+        ("shares", np.float64, 1.01, True),
+        ("reals", np.uint8, 255, True),
+        ("own", np.uint16, 9999, True),
+        ("mixed", np.float32, 1, True),
+    ],
+)
+def test_a_model_refuses_an_image_on_another_scale(scale, dtype, top, fits):
+    image = (np.linspace(0, 1, 12).reshape(3, 4, 1) * top).astype(dtype)
+    preprocessing = Preprocessing("scale", 1, 255.0, scale=scale)
+    if fits:
+        preprocessing.check_scale(image)
+        return
+    with pytest.raises(DataError, match=r"(?s)another scale.*data\.normalize=zscore"):
+        preprocessing.check_scale(image)
+    Preprocessing("zscore", 1).check_scale(image)
+
+
+def test_a_bundle_of_before_divides_each_image_by_the_largest_value_of_its_own_type():
+    stored = {"mode": "scale", "channels": 1, "unit": 65535.0, "mean": [0.0], "std": [1.0], "low": [], "high": []}
+    old = Preprocessing.from_dict(stored)
+    assert old.apply(_image([0, 51, 102, 255], np.uint8)).max() == 1
+    assert old.apply(_image([0, 65535, 0, 0], np.uint16)).max() == 1
+    old.check_scale(_image([0, 65535, 0, 0], np.uint16))
+    assert Preprocessing.from_dict(Preprocessing("scale", 1, 255.0, scale="bytes").to_dict()).scale == "bytes"
 
 
 def _scan(inside, outside):

@@ -185,3 +185,28 @@ def test_swapped_columns_are_named(folder):
     with pytest.raises(DataError, match="a mask in colours") as caught:
         source.read(source.cases[0])
     assert "swapped" in str(caught.value)
+
+
+@pytest.mark.parametrize("spelling", ["a{n}/x.png", "./a{n}/x.png", "{root}/a{n}/x.png", "a9/../a{n}/x.png"])
+def test_ids_and_digest_do_not_tell_where_the_data_lie_or_how_paths_are_written(tmp_path, spelling):
+    made = []
+    for place in ("one", "two/further"):
+        root = tmp_path / place
+        rows = []
+        for n in range(3):
+            _save(root / f"a{n}" / "x.png", _grey(n))
+            _save(root / f"m{n}.png", MASK)
+            rows.append(f"{spelling.format(n=n, root=root)},m{n}.png")
+        (root / "a9").mkdir()
+        source = Csv(root=str(_table(root / "list.csv", ["image,mask", *rows])))
+        made.append(([case.id for case in source.cases], str(source.digest())))
+    assert made[0] == made[1]
+    assert made[0][0] == ["a0/x", "a1/x", "a2/x"]
+
+
+def test_images_beside_the_folder_of_their_table_are_named_from_what_holds_them_all(tmp_path):
+    for n in range(2):
+        _save(tmp_path / "scans" / f"a{n}" / "x.png", _grey(n))
+        _save(tmp_path / "tables" / f"m{n}.png", MASK)
+    table = _table(tmp_path / "tables" / "list.csv", ["image,mask", *[f"../scans/a{n}/x.png,m{n}.png" for n in (0, 1)]])
+    assert [case.id for case in Csv(root=str(table)).cases] == ["a0/x", "a1/x"]

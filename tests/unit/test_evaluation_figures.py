@@ -266,3 +266,9 @@ def test_nothing_global_changes_and_drawing_is_quick() -> None:
     import matplotlib.pyplot as plt
 
     assert plt.get_fignums() == []
+
+
+def test_curves_say_that_their_scores_are_of_all_pixels():
+    history = [{f"{split}_{metric}": 0.5 for split in ("train", "val") for metric in ("loss", "dice", "iou")}] * 3
+    titles = [axes.get_title() for axes in curves(history, best_epoch=2).axes]
+    assert titles == ["Loss", "Dice of all pixels, mean of the classes", "IoU of all pixels, mean of the classes"]

@@ -59,6 +59,35 @@ def test_pictures(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(Image.open(path)), truth * np.uint8(255))
 
 
+@pytest.mark.parametrize(("rank", "file"), [(2, "two.png"), (3, "two.nii.gz")])
+def test_a_file_that_is_no_predicted_mask_is_not_written_over(tmp_path: Path, rank: int, file: str) -> None:
+    """The truth lies where the masks are to go, under the names that they would get."""
+    out, source = tmp_path / "masks", tmp_path / ("two.TIF" if rank == 2 else "two.nii.gz")
+    out.mkdir()
+    if rank == 2:
+        pictures(tmp_path)
+        Image.fromarray(np.ones((11, 19), np.uint8)).save(out / file)
+    else:
+        for path in (source, out / file):
+            nib.save(nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4)), path)
+    predictor, before = Predictor.of(*above_half(rank)), (out / file).read_bytes()
+    with pytest.raises(DataError, match="not written by this program"):
+        predict_files(predictor, [source], out)
+    assert (out / file).read_bytes() == before
+    (out / file).unlink()
+    for _ in range(2):  # a mask of its own is replaced
+        assert predict_files(predictor, [source], out) == [out / file]
+
+
+def test_two_masks_that_some_disks_take_for_one_are_refused(tmp_path: Path) -> None:
+    files, _ = pictures(tmp_path)
+    (tmp_path / "other").mkdir()
+    other = files[2].rename(tmp_path / "other" / "TWO.bmp")
+    with pytest.raises(DataError, match="would have one name"):
+        predict_files(Predictor.of(*above_half(2)), [files[1], other], tmp_path / "masks")
+    assert not (tmp_path / "masks").exists()
+
+
 def test_masks_are_stored_in_the_values_of_the_training_masks(tmp_path: Path) -> None:
     files, truth = pictures(tmp_path)
     model, bundle = above_half(2)

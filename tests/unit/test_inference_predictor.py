@@ -220,6 +220,26 @@ def test_an_image_is_normalised_after_it_was_resized() -> None:
     assert (predictor.predict(stripes == 255) == 1).all()
 
 
+@pytest.mark.parametrize("fit", ["resize", "letterbox", "patch"])
+def test_the_type_of_an_image_is_no_matter_and_its_scale_is_checked(fit) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 12, 1))
+    for scale, unit in (("bytes", 255.0), ("words", 65535.0), ("shares", 1.0)):
+        preprocessing = Preprocessing("standard", 1, unit, (0.4,), (0.3,), scale=scale)
+        predictor = Predictor(pixelwise(BINARY, (4, 4), [1.0], [0.0]), BINARY, preprocessing, (4, 4), fit)
+        numbers = image * (257 if scale == "words" else 1) / (255 if scale == "shares" else 1)
+        expected = predictor.predict_probabilities(numbers.astype(np.float32 if unit == 1 else np.uint16))
+        found = predictor.predict_probabilities(numbers.astype(np.float64))
+        np.testing.assert_allclose(found, expected, atol=0.02)  # whole numbers are rounded when they are resized
+        if scale == "bytes":
+            np.testing.assert_array_equal(predictor.predict_probabilities(image.astype(np.uint8)), expected)
+        white = predictor.predict_probabilities(np.ones((8, 12, 1), bool))
+        full = np.full((8, 12, 1), unit, np.uint16 if unit > 1 else np.float32)
+        np.testing.assert_allclose(white, predictor.predict_probabilities(full), atol=1e-6)
+        strange = image.astype(np.uint16) * 200 if scale == "bytes" else image.astype(np.uint8)
+        with pytest.raises(DataError, match="another scale"):
+            predictor.predict(strange)
+
+
 def test_a_volume_meets_the_network_at_its_spacing_and_comes_back_to_its_own() -> None:
     predictor = Predictor(
         pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), "patch", spacing=(1.0, 1.0, 2.0)

@@ -95,6 +95,20 @@ def test_labels_are_stored_unscaled_in_the_smallest_type(
     assert (slope, intercept) == (1, 0)
 
 
+def test_values_below_0_are_refused_rather_than_wrapped_to_255(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="below 0"):
+        write_mask(tmp_path / "mask.png", np.eye(3, dtype=np.uint8), values=(-1, 5))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_mask_of_more_pixels_than_pillow_trusts_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    mask = np.arange(80, dtype=np.uint8).reshape(8, 10) % 3
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(write_mask(tmp_path / "mask.png", mask))
+    assert np.array_equal(writing.read_mask_file(tmp_path / "mask.png"), mask)
+
+
 def test_the_image_may_have_channels_another_scale_and_byte_order(tmp_path: Path) -> None:
     header = nib.Nifti1Header(endianness=">")
     header.set_data_dtype(np.int16)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from seglab.errors import ConfigError
 from seglab.models import encoders
 from seglab.models.card import leaf_layers
 from seglab.models.context import deeplabv3plus, pspnet
-from seglab.models.dilation import DilatedConv2D
+from seglab.models.dilation import DilatedConv2D, DilatedMaxPooling2D
 from seglab.models.encoder_unet import encoder_unet
 from seglab.models.encoders import ENCODERS, EncoderInput, encode
 from seglab.models.layers import BatchNormalization
@@ -127,24 +129,51 @@ def test_features_are_those_of_the_whole_classifier(name):
 
 @pytest.mark.parametrize(
     ("name", "stride", "output_stride"),
-    [("vgg16", 16, 8), ("vgg16", 32, 16), ("resnet50", 32, 16), pytest.param("resnet50", 32, 8, marks=slow)],
+    [
+        ("vgg16", 16, 8),
+        ("vgg16", 32, 16),
+        ("vgg16", 32, 8),
+        ("resnet50", 32, 16),
+        ("mobilenetv3", 32, 8),
+        *(
+            pytest.param(name, *strides, marks=slow)
+            for name, *strides in (
+                ("resnet50", 16, 8),
+                ("resnet50", 32, 8),
+                ("mobilenetv3", 16, 8),
+                ("mobilenetv3", 32, 16),
+                ("efficientnetv2b0", 16, 8),
+                ("efficientnetv2b0", 32, 16),
+                ("efficientnetv2b0", 32, 8),
+            )
+        ),
+    ],
 )
 def test_dilation_computes_the_same_features_on_a_finer_grid(name, stride, output_stride):
-    """Every (stride / output stride)-th feature of the dilated encoder is one of the strided encoder's.
+    """Of every (stride / output stride) features of the dilated encoder along an axis, one is the strided encoder's.
 
-    (Not so with squeeze-and-excitation, whose mean over the image then runs over more positions, nor after a pooling
-    of features that are dilated already, which pools closer neighbours.)
+    Which one is a matter of where a strided window lies: around the first of two pixels, or, in MobileNetV3 and
+    EfficientNetV2, around the second. Their squeeze-and-excitation takes the mean over the image, and so over more
+    positions when dilated; without weights on that mean all else is the same.
     """
-    image = keras.Input((64, 64, 3))
+    image = keras.Input((64, 96, 3))
     found = []
     for kept in (32, output_stride):
         keras.utils.set_random_seed(3)
         model = keras.Model(image, encode(image, name, [stride], None, "scale", kept)[stride])
-        found.append(run(model, rgb(64, 64)))
+        for layer in model.get_layer("encoder").layers:
+            if re.search(r"squeeze_excite_conv|_se_(reduce|expand)", layer.name):
+                layer.kernel.assign(ops.zeros_like(layer.kernel))
+            if isinstance(layer, keras.layers.BatchNormalization):  # or the signal would fade without training
+                layer.moving_variance.assign(ops.full_like(layer.moving_variance, 0.05))
+        found.append(run(model, rgb(64, 96)))
     coarse, fine = found
-    assert fine.shape[1] == 64 // output_stride
+    assert fine.shape[1:3] == (64 // output_stride, 96 // output_stride)
     step = stride // output_stride
-    np.testing.assert_allclose(fine[:, ::step, ::step], coarse, rtol=1e-3, atol=1e-4 * np.abs(coarse).max())
+    phase = step - 1 if name in ("mobilenetv3", "efficientnetv2b0") else 0
+    same = fine[:, phase::step, phase::step]
+    np.testing.assert_allclose(same, coarse, rtol=1e-3, atol=1e-4 * np.abs(coarse).max())
+    assert np.abs(fine[:, phase - 1 :: step, phase - 1 :: step] - coarse).max() > 0.1 * np.abs(coarse).max()
 
 
 @every_encoder
@@ -158,8 +187,10 @@ def test_dilation_keeps_the_resolution(name):
     nested = feature._keras_history.operation
     kernels = [layer for layer in nested.layers if getattr(layer, "kernel_size", (1, 1)) != (1, 1)]
     most = max(layer.dilation_rate[0] for layer in kernels)
-    # VGG16's last stage is a pooling without convolutions after it.
+    # VGG16's last stage is a pooling without convolutions after it, which itself sees a grid that is twice too fine.
     assert most == (2 if name == "vgg16" else 4)
+    pools = [layer for layer in nested.layers if isinstance(layer, DilatedMaxPooling2D)]
+    assert [(pool.name, pool.dilation) for pool in pools] == [("block5_pool", (2, 2))] * (name == "vgg16")
     # What had the stride sees the finer grid still; what comes after it is spread over the grid it did not coarsen.
     entries = {
         "vgg16": {"block4_conv3": 1, "block5_conv1": 2},
@@ -225,6 +256,22 @@ def test_dilated_networks_with_real_encoders(build, name, output_stride):
     assert found.shape == (2, 48, 32, 1)
     assert np.isfinite(found).all()
     assert model.encoder_layers == ("encoder",)
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "classifier"),
+    [("vgg16", 512, 14_714_688), pytest.param("resnet50", 2048, 23_587_712, marks=slow)],
+)
+def test_pspnet_has_the_weights_of_its_paper(name, features, classifier):
+    # Zhao et al. 2017: four branches of 1x1 convolutions, each to a quarter of the features (N levels: 1/N), joined to
+    # them; a 3x3 convolution to 512 and a batch norm of 4 numbers a channel; logits. ResNet-50: 46.7 million in all.
+    branches = 4 * (features * features // 4 + features // 4)
+    after = 9 * (2 * features) * 512 + 4 * 512
+    model = pspnet(TASK, (48, 48), encoder=name, weights=None)
+    assert model.count_params() == classifier + branches + after + (512 + 1)
+    # The branches do not hang on the width of what follows.
+    narrow = pspnet(TASK, (48, 48), encoder=name, weights=None, width=8)
+    assert narrow.get_layer("pyramid6_conv").kernel.shape == (1, 1, features, features // 4)
 
 
 def test_a_dilated_network_is_made_of_the_fast_layers():

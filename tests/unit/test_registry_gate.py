@@ -156,3 +156,12 @@ def test_gates_are_files_and_bad_ones_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read") as caught:
         load_gate("curve", tmp_path)
     assert "val_dice" in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", ["test_dice/печень", "test_dice/<5mm", "test_dice/_5mm"])
+def test_a_class_is_asked_for_by_its_name_and_as_the_store_spells_it(asked: str) -> None:
+    rule = Rule(metric=asked, direction="higher", threshold=0.5, not_worse_than_champion=True)
+    stored = {"test_dice/печень": 0.9, "test_dice/_5mm": 0.8}
+    name = "<5mm" if "5mm" in asked else "печень"
+    run = contender(stored, table(0.9, 0.8, 0.85, column=f"dice/{name}"))
+    assert [each.passed for each in check(Gate(rules=[rule], allowed_findings=False), run, run)] == [True] * 3

@@ -233,14 +233,23 @@ def test_a_folder_that_is_there_is_not_touched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "word"), [("none", "no exported runs here"), ("card", "another format"), ("run", "damaged export")]
+    ("damage", "word"),
+    [
+        ("none", "no exported runs here"),
+        ("card", "another format"),
+        ("run", "damaged export"),
+        ("path", "a run called '../elsewhere'"),
+    ],
 )
 def test_bad_folders_are_refused(tmp_path: Path, damage: str, word: str) -> None:
     store, folder = store_in(tmp_path), tmp_path / "runs"
     if damage != "none":
         run = trained(store)
         export_runs(store, [store.run(run)], folder)
-        if damage == "card":
+        if damage == "path":  # a name in it would be a place outside
+            (folder / run).rename(tmp_path / "elsewhere")
+            (folder / "archive.json").write_text(json.dumps({"format": 1, "runs": ["../elsewhere"]}))
+        elif damage == "card":
             (folder / "archive.json").write_text(json.dumps({"format": 99, "runs": []}))
         else:
             (folder / run / "run.json").write_text('{"run_id": "tru')

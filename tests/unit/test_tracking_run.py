@@ -273,10 +273,3 @@ real = tracker.SystemMetrics
 def test_flat_params_hide_passwords_and_speak_json() -> None:
     flat = operations.flat_params({"a": {"uri": "http://me:secret@host:5000/x"}, "b": True, "c": 0.1, "d": "text"})
     assert flat == {"a.uri": "http://me:***@host:5000/x", "b": "true", "c": "0.1", "d": "text"}
-
-
-@pytest.mark.parametrize(
-    ("name", "stored"), [("val_dice/Äpfel (1)", "val_dice/_pfel _1_"), ("a-b_c.d:e f", "a-b_c.d:e f")]
-)
-def test_metric_names_become_what_mlflow_takes(name: str, stored: str) -> None:
-    assert operations.metric_name(name) == stored

@@ -309,13 +309,70 @@ def test_a_validation_loss_that_is_not_finite_stops_too(tmp_path: Path, epoch: i
 
 
 def test_a_score_that_is_never_defined_keeps_the_last_weights(tmp_path: Path) -> None:
-    class Undefined(toys.Overlap):
-        def result(self) -> Any:
-            return {"dice": self.counts[0] * math.nan}
+    shown, model = io.StringIO(), toys.net()
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+    changes = {"metrics": [Undefined()], "settings": {"patience_epochs": 2}, "epochs": 5}
+    history = fit(tmp_path, model=model, optimizer=optimizer, stream=shown, **changes)
+    # Patience does not run out over epochs that say nothing.
+    assert (history.best_epoch, history.best, len(history.epochs), history.stopped_early) == (None, None, 5, False)
+    assert history.undefined == 5
+    assert history.verdict.startswith("val_dice was never defined, so no epoch was chosen")
+    assert shown.getvalue().count("val_dice is undefined: such an epoch neither uses up patience") == 1
+    assert "val_dice undefined" in shown.getvalue()
+    state = load_state(tmp_path / STATE_FILE)
+    assert state.best == []
+    # The last weights, averaged; those that training would go on with are others.
+    kept = values(model.trainable_variables)
+    averages = values(optimizer._model_variables_moving_average)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(kept, averages, strict=True))
+    # A run that finds itself at its end has the same.
+    other = toys.net(seed=9)
+    again = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+    fit(tmp_path, model=other, optimizer=again, state=state, **changes)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(kept, values(other.trainable_variables), strict=True))
 
-    history = fit(tmp_path, metrics=[Undefined()], settings={"patience_epochs": 2}, epochs=5)
-    assert (history.best_epoch, history.best, len(history.epochs)) == (None, None, 2)
-    assert load_state(tmp_path / STATE_FILE).best == []
+
+class Undefined(toys.Overlap):
+    """Overlap without a Dice."""
+
+    def result(self) -> Any:
+        return {"dice": self.counts[0] * math.nan}
+
+
+def test_epochs_without_a_score_are_left_out_and_told(tmp_path: Path) -> None:
+    class Sometimes(toys.Overlap):
+        def result(self) -> Any:
+            result = super().result()
+            # Undefined where nothing is found, as it is at the start of this slow run.
+            return {"dice": keras.ops.where(self.counts[2] > 0, result["dice"], math.nan)}
+
+    model = toys.net()
+    model.get_layer("logits").bias.assign([-1.0])
+    history = fit(
+        tmp_path,
+        model=model,
+        metrics=[Sometimes()],
+        optimizer=keras.optimizers.SGD(0.02, momentum=0.9),
+        settings={"patience_epochs": 1},
+        epochs=8,
+    )
+    scores = [epoch["val_dice"] for epoch in history.epochs]
+    assert math.isnan(scores[0])
+    assert math.isnan(scores[1])  # a patience of one would have ended it here
+    assert history.undefined == sum(map(math.isnan, scores)) < len(scores)
+    assert history.best == max(score for score in scores if not math.isnan(score))
+    assert f"{history.undefined} without a defined one left out" in history.verdict
+
+
+def test_averaged_weights_and_an_encoder_that_is_held_fixed_to_the_end(tmp_path: Path) -> None:
+    model = toys.net()
+    first = model.get_layer("first")
+    model.freeze_epochs = 9
+    model.freeze_encoder = lambda frozen: setattr(first, "trainable", not frozen)
+    begun = first.kernel.numpy()
+    fit(tmp_path, epochs=2, model=model, optimizer=keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    assert np.array_equal(first.kernel.numpy(), begun)
+    assert first.trainable
 
 
 def test_an_unknown_monitor_stops_before_the_first_batch(tmp_path: Path) -> None:

@@ -38,10 +38,11 @@ def run(stopping: EarlyStopping, scores: list[float]) -> tuple[int | None, int |
         ("val_dice", 2, 0.05, [0.50, 0.51, 0.52, 0.9], 3, 3),
         # 0.56 exceeds 0.50 by more than 0.05 only in sum, which counts: the reference moves to epoch 3.
         ("val_dice", 2, 0.05, [0.50, 0.53, 0.56, 0.57, 0.58], 5, 5),
-        # NaN never improves, neither first nor later.
-        ("val_dice", 2, 0.0, [NAN, 0.1, NAN, 0.2, NAN, NAN], 4, 6),
-        ("val_dice", 3, 0.0, [NAN, NAN, NAN], None, 3),
-        ("train_loss", 2, 0.0, [NAN, 3.0, 2.0, 2.5, NAN], 3, 5),
+        # NaN says nothing: it is no improvement and uses up no patience. 0.15 and 0.1 are the two that do.
+        ("val_dice", 2, 0.0, [NAN, 0.1, NAN, 0.2, NAN, NAN, NAN], 4, None),
+        ("val_dice", 2, 0.0, [NAN, 0.2, NAN, 0.15, NAN, NAN, 0.1, 0.9], 2, 7),
+        ("val_dice", 3, 0.0, [NAN, NAN, NAN, NAN, NAN], None, None),
+        ("train_loss", 2, 0.0, [NAN, 3.0, 2.0, 2.5, NAN, 2.5], 3, 6),
         # A negative Dice-like score: the first one is the best so far whatever it is.
         ("val_dice", 1, 0.0, [-5.0, -6.0], 1, 2),
     ],
@@ -69,13 +70,13 @@ def test_a_restored_rule_goes_on_as_if_never_stopped(scores: list[float], cut: i
 
 def test_plateau_steps_down_and_stays_above_its_floor() -> None:
     # factor 0.5 after two epochs without gain, down to 0.2. Scores: gain, none, none -> 0.5, none, none -> 0.25,
-    # gain, none, none -> max(0.125, 0.2) = 0.2, none, none -> 0.2.
+    # gain, none, undefined, which says nothing, none -> max(0.125, 0.2) = 0.2, none, none -> 0.2.
     rule = Plateau("val_dice", PlateauSettings(factor=0.5, patience_epochs=2, min_scale=0.2), min_delta=0.0)
     scale, seen = 1.0, []
-    for score in [0.5, 0.5, 0.4, 0.4, 0.5, 0.6, 0.6, NAN, 0.1, 0.1]:
+    for score in [0.5, 0.5, 0.4, 0.4, 0.5, 0.6, 0.6, NAN, 0.1, 0.1, 0.1]:
         scale = rule.update(score, scale)
         seen.append(scale)
-    assert seen == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2]
+    assert seen == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2]
 
 
 def test_plateau_keeps_count_over_a_restart() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from seglab.comparison.table import (
     scores_frame,
     watched_curve,
 )
-from seglab.comparison.tables import CaseTable, judged, locate, read_tables
+from seglab.comparison.tables import CaseTable, column_of, judged, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
 from seglab.secrecy import redacted
@@ -39,6 +40,8 @@ from seglab.tracking.imports import FORMER_ID
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"
+_TABLES = ("compositions.csv", "scores.csv", "effects.csv", "runs.csv")
+_PLOT = re.compile(r"([0-9]+_)?(curves|cases|costs|ranks|pictures)\.png")
 _DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many compositions at most
 
 
@@ -93,6 +96,8 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     score = locate(settings.metric)
     found = find_runs(store, settings, f"val_{score.column}")
     tables, missing = read_tables(store, found.runs, score.file)
+    spellings = {column_of(table, score.column) for table in tables.values()} or {score.column}
+    settings = settings.model_copy(update={"metric": f"{score.prefix}{sorted(spellings)[0]}"})
     contests, notes = make_contests(found.runs, tables, settings.metric, settings.unit)
     usable = sum(len(composition.runs) for contest in contests for composition in contest.compositions)
     if usable < 2:
@@ -142,23 +147,30 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     What cannot be written leaves a former comparison whole.
 
     Raises:
-        TrackingError: the folder cannot be written.
+        TrackingError: the folder cannot be written, or files of another origin would be written over.
     """
     document = comparison.document
+    before = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(before & {"comparison.md", *_TABLES}) if PAGE not in before else []
+    if foreign:
+        raise TrackingError(
+            "files in the place of a comparison, which none has written",
+            where=str(folder),
+            found=", ".join(foreign),
+            expected=f"no such files, or {PAGE} beside them, which is replaced with them",
+            remedy="give another folder: out=…",
+        )
     texts = {
         PAGE: to_html(document),
         "comparison.md": to_markdown(document),
-        "compositions.csv": csv_text(comparison.compositions),
-        "scores.csv": csv_text(comparison.scores),
-        "effects.csv": csv_text(comparison.effects),
-        "runs.csv": csv_text(comparison.runs),
+        **{name: csv_text(getattr(comparison, name.removesuffix(".csv"))) for name in _TABLES},
     }
     files = {folder / name: text.encode() for name, text in texts.items()}
     files |= {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}
     try:
         made = write_files(files)
         for old in (folder / "plots").glob("*.png"):
-            if old not in files:
+            if old not in files and _PLOT.fullmatch(old.name):  # of a former comparison
                 old.unlink()
     except OSError as error:
         raise TrackingError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seglab.comparison.runs import Run
+from seglab.errors import ConfigError
+from seglab.signatures import places_of
 
 # What a composition is repeated over, and what cannot change a result.
 REPLICATES = ("seed", "data.fold", "data.split_seed")
@@ -45,12 +48,30 @@ class Composition:
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """The params that make a run's composition."""
-    return {
-        key: value
+    """The params that make a run's composition; where its data lay is none, their digest stands for them."""
+    left_out = {*REPLICATES, *_NO_PART}
+    digest = run.tags.get("data_digest")
+    if digest:
+        left_out |= {f"data.{name}" for name in _places(run.params.get("data._target_", ""))}
+    kept = {
+        key: _one_spelling(value)
         for key, value in run.params.items()
-        if key not in REPLICATES and key not in _NO_PART and key.partition(".")[0] not in _NO_PART
+        if key not in left_out and key.partition(".")[0] not in _NO_PART
     }
+    return {**kept, "data.contents": digest} if digest else kept
+
+
+def _places(target: str) -> set[str]:
+    """Settings of a reader that name files or folders; of another's code nothing is read."""
+    try:
+        return places_of(target, "data._target_") if target.startswith("seglab.") else {"root"}
+    except ConfigError:  # a reader of an older version
+        return {"root"}
+
+
+def _one_spelling(value: str) -> str:
+    """1.0 as 1: they set the same."""
+    return value[:-2] if re.fullmatch(r"-?[0-9]+\.0", value) else value
 
 
 def gather(runs: Sequence[Run]) -> list[list[Run]]:

@@ -138,11 +138,11 @@ def _reach(contest: Contest, found: Power, tied: int) -> list[str]:
     ways = [f"{found.seeds} {contest.repeated} of each"] if found.seeds else []
     ways += [f"{found.cases} test {unit}"] if found.cases else []
     more = (
-        f"Half of that would be found with {' or with '.join(ways)}."
+        f"With {' or with '.join(ways)} it would find half of that."
         if ways
         else f"Neither more {contest.repeated} nor more test {unit} alone would find half of that."
     )
-    notes = [f"The smallest difference that this study finds in four of five cases is {found.detectable:.3f}. {more}"]
+    notes = [f"A study of this size finds a difference of {found.detectable:.3f} four times in five. {more}"]
     if tied > 1:
         notes.append(
             f"The best mean is the highest of {tied} that are not told apart. Were they all equal, it would be about "

@@ -205,7 +205,8 @@ def indistinct_groups(apart: np.ndarray) -> list[tuple[int, int]]:
 
 
 def named(metric: str) -> str:
-    """A metric as an axis says it: `val_dice/road` is "validation Dice, road"."""
+    """A metric as an axis says it: `val_dice/road` is "validation Dice of all pixels, road", for the scores of the
+    epochs are no means of cases as the final ones are."""
     if metric.startswith("eval_"):
         prefix, score, _ = locate(metric)
         split = prefix.removeprefix("eval_").removesuffix("_")
@@ -214,6 +215,8 @@ def named(metric: str) -> str:
     score, _, of = score.partition("/")
     known = {"dice": "Dice", "iou": "IoU", "volume_error_abs": "size of the volume error"}
     words = known.get(score, score.replace("_", " "))
+    if split in ("train", "val") and score in ("dice", "iou"):
+        words += " of all pixels"
     split = "validation" if split == "val" else split
     return f"{split} {words}" + (f", {of}" if of else "")
 

@@ -15,6 +15,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
+from seglab.metric_names import metric_name
 from seglab.tracking.selection import plain, runs_of_study, search
 from seglab.tracking.store import Store
 
@@ -134,6 +135,8 @@ def histories(
     A database answers for a thousand runs at once; a server is asked for each run and metric, several at a time.
     """
     rows = []
+    asked = {metric_name(key): key for key in keys}
+    keys = list(asked)
     database = _database(store)
     if database is not None:
         columns = (SqlMetric.run_uuid, SqlMetric.key, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan)
@@ -155,7 +158,7 @@ def histories(
     edges = np.flatnonzero((runs[1:] != runs[:-1]) | (names[1:] != names[:-1])) + 1
     for start, end in zip([0, *edges], [*edges, len(table)], strict=True):
         if end > start:
-            found.setdefault(runs[start], {})[names[start]] = (steps[start:end], values[start:end])
+            found.setdefault(runs[start], {})[asked[names[start]]] = (steps[start:end], values[start:end])
     return found
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from seglab.constraints import NonNegativeInt
 from seglab.errors import ConfigError, nearest
+from seglab.file_names import file_name
 from seglab.schema import Section
 
 
@@ -40,7 +41,7 @@ class CompareSettings(Section):
         """Where the page and its tables are written: `out`, else `<directory>/comparisons/<name>`."""
         if self.out:
             return Path(self.out)
-        return directory / "comparisons" / "".join(c if c.isalnum() or c in "._-" else "_" for c in self.name)
+        return directory / "comparisons" / file_name(self.name)
 
 
 def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:

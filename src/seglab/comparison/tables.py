@@ -18,6 +18,7 @@ from seglab.comparison.runs import Run
 from seglab.data.cases import SCORED
 from seglab.errors import ConfigError
 from seglab.evaluation.shapes import ASSD, HD95, LESION_COUNTS
+from seglab.metric_names import metric_name
 from seglab.neutral import from_cell
 from seglab.tracking.bundles import local_path
 from seglab.tracking.client import MlflowException
@@ -121,6 +122,12 @@ class CaseTable:
             missed += there & ~found
             alarms += found & ~there
         return missed, alarms
+
+
+def column_of(table: CaseTable, column: str) -> str:
+    """The table's own name of a column, which may be asked for as the store spells it: `dice/_5mm` for `dice/<5mm`."""
+    stored = {metric_name(name): name for name in table.scores}
+    return column if column in table.scores else stored.get(metric_name(column), column)
 
 
 def read_tables(store: Store, runs: Sequence[Run], file: str) -> tuple[dict[str, CaseTable], dict[str, str]]:

@@ -37,7 +37,7 @@ from seglab.errors import DataError, naming
 CASES_A_PROCESS = 16
 _THREADS = 4
 # What turns files into arrays, beside OpenCV, which is distributed under several names.
-_DECODERS = ("pillow", "tifffile", "nibabel")
+_DECODERS = ("pillow", "tifffile", "imagecodecs", "nibabel")
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]

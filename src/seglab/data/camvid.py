@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from seglab.constraints import Place
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
 from seglab.data.folders import check_partners, files_in
 from seglab.data.image_cases import ImageCases
@@ -32,7 +33,7 @@ class CamVid(ImageCases):
         DataError: a missing folder, frame or mask; on reading, as `ImageCases`.
     """
 
-    def __init__(self, *, root: str, customary_split: bool = False):
+    def __init__(self, *, root: Place, customary_split: bool = False):
         cases: list[Case] = []
         split: dict[str, list[str]] = {}
         for name in SPLIT_NAMES:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -49,6 +49,7 @@ class Sample:
         file_affine: the affine of the file before reorientation, in the file's own unit, which says how to put a result
             back, or None.
         label_off: how far label values were from the whole numbers that they were rounded to.
+        palette: what a viewer shows each value of the mask file in, `#rrggbb` by the value; empty without a palette.
     """
 
     image: np.ndarray
@@ -57,6 +58,7 @@ class Sample:
     affine: np.ndarray | None = None
     file_affine: np.ndarray | None = None
     label_off: float = 0.0
+    palette: Mapping[str, str] = field(default_factory=dict)
 
 
 @runtime_checkable
@@ -87,6 +89,11 @@ class Source(Protocol):
     def digest(self) -> str:
         """SHA-256 of the contents of all files and of the settings that change what is read."""
         ...
+
+
+def files_of(cases: Iterable[Case]) -> list[str]:
+    """Every file that cases are read from."""
+    return [file for case in cases for file in (*case.image, case.label, case.instances) if file is not None]
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

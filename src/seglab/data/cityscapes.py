@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from seglab.constraints import Place
 from seglab.data.cases import Case, natural_key
 from seglab.data.folders import existing_root
 from seglab.data.image_cases import ImageCases
@@ -46,7 +47,7 @@ class Cityscapes(ImageCases):
     def __init__(
         self,
         *,
-        root: str,
+        root: Place,
         labels: Literal["classes", "categories"] = "categories",
         void: Literal["ignored", "class"] = "ignored",
         test_on: Literal["val", "none", "test"] = "val",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from seglab.data.cases import Case, Sample
+from seglab.data.detail import detail_of
 from seglab.data.geometry import resize_image
 from seglab.data.statistics import Levels, histograms, levels_of
 from seglab.task import Task
@@ -34,7 +35,9 @@ class Facts:
         low, high: 0.5 and 99.5 percentile of each channel, `(C,)`.
         image_hash: SHA-256 of the decoded image's shape, statistics and checksum: equal for equal images in different
             files.
-        look: 64-bit difference hash of the image (its middle slice), by which look-alikes differ in few bits.
+        palette: as of `Sample`: the colours that the palette of the mask file has for the values that it holds.
+        look: 64-bit difference hash of the image (its middle slice), in which neighbours of a sequence differ less.
+        detail: the fine structure inside the field of view, by which copies are told: see `seglab.data.detail`.
         label_off: how far label values were from the whole numbers that they were rounded to.
     """
 
@@ -51,7 +54,9 @@ class Facts:
     high: tuple[float, ...]
     image_hash: str
     look: int
+    detail: str = field(repr=False)
     label_off: float = 0.0
+    palette: Mapping[str, str] = field(default_factory=dict)
 
     def share_of(self, classes: Iterable[int]) -> float:
         """Share of the labelled pixels that these class ids hold; NaN without any labelled one."""
@@ -88,7 +93,9 @@ def examine(sample: Sample, task: Task) -> Facts:
         high=levels.high,
         image_hash=_image_hash(image, levels),
         look=difference_hash(image),
+        detail=detail_of(image),
         label_off=sample.label_off,
+        palette=sample.palette,
     )
 
 

@@ -19,6 +19,8 @@ _OPENCV_TYPES = (np.uint8, np.uint16, np.float32)
 _OPENCV_CHANNELS = 4
 # Pixels and classes that are counted in one go when a mask is resized: some tens of megabytes.
 VOTES_AT_ONCE = 1 << 20
+# What its other functions take in one array: 128 channels since version 5, 512 before.
+CHANNELS_AT_ONCE = 64
 
 
 def resize_image(image: np.ndarray, size: Sequence[int]) -> np.ndarray:

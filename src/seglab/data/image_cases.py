@@ -9,7 +9,7 @@ import numpy as np
 
 from seglab.data.cases import Case, Sample, natural_key
 from seglab.data.digest import digest_files
-from seglab.data.image_files import count_pages, read_image_file, read_mask_file
+from seglab.data.image_files import count_pages, open_mask_file, read_image_file, read_mask_colors
 from seglab.data.label_schema import Classes
 from seglab.data.labels import whole_numbers
 from seglab.errors import DataError
@@ -46,10 +46,10 @@ class ImageCases:
         pages: Mapping[str, int] | None = None,
         uncounted: Collection[str] = (),
     ):
-        self.name, self.split = name, split
+        self.name, self.split, self.classes = name, split, classes
         self.cases = sorted(cases, key=lambda case: natural_key(case.id))
         _refuse_same_ids(self.cases)
-        self._labels, self._pages, self._uncounted = classes.label_map, dict(pages or {}), frozenset(uncounted)
+        self.label_map, self._pages, self._uncounted = classes.label_map, dict(pages or {}), frozenset(uncounted)
         self._first, channels = self._first_readable()
         self.task = classes.task(rank=2, channels=channels)
 
@@ -87,18 +87,19 @@ class ImageCases:
         sample = self.read_image(case)
         if case.label is None:
             return sample
-        values = read_mask_file(case.label, page=self._pages.get(case.id))
-        if values.shape != sample.image.shape[:-1]:
-            raise DataError(
-                "a mask of another size than its image",
-                finding="size-mismatch",
-                where=case.label,
-                found="{}×{}".format(*values.shape),
-                expected="{}×{} as {}".format(*sample.image.shape[:2], case.image[0]),
-                remedy="export the mask at the size of the image, or remove the pair",
-            )
-        values, sample.label_off = whole_numbers(values, case.label)
-        sample.mask = self._labels.ids(values, case.label)
+        page, labels = self._pages.get(case.id), self.label_map
+        if labels.colors:
+            colors = read_mask_colors(case.label, page)
+            _check_size(colors, sample.image, case)
+            sample.mask = labels.ids_of_colors(colors, case.label)
+            return sample
+        stored, palette = open_mask_file(case.label, page)
+        _check_size(stored, sample.image, case)
+        values, sample.label_off = whole_numbers(stored, case.label)
+        sample.mask = labels.ids(values, case.label)
+        if palette is not None:
+            held = np.flatnonzero(np.bincount(values.ravel()))
+            sample.palette = {str(n): "#{:02x}{:02x}{:02x}".format(*palette[n]) for n in held if n < len(palette)}
         return sample
 
     def describe_files(self, case: Case) -> str:
@@ -113,7 +114,7 @@ class ImageCases:
             for kind, path in (("image", case.image[0]), ("mask", case.label), ("instances", case.instances)):
                 if path is not None:
                     name_of.setdefault(path, f"{kind}/{case.id}")
-        return digest_files({name: path for path, name in name_of.items()}, self._labels.settings())
+        return digest_files({name: path for path, name in name_of.items()}, self.label_map.settings())
 
 
 def expand_pages(
@@ -155,6 +156,23 @@ def _pages_of(image: Path, mask: Path) -> int:
             remedy="export the mask with a page for each page of the image",
         )
     return pages
+
+
+def _check_size(mask: np.ndarray, image: np.ndarray, case: Case) -> None:
+    if mask.shape[:2] == image.shape[:2]:
+        return
+    on_its_side = mask.shape[:2] == image.shape[1::-1]
+    raise DataError(
+        "a mask of another size than its image",
+        finding="size-mismatch",
+        where=str(case.label),
+        found="{}×{}".format(*mask.shape),
+        expected="{}×{} as {}".format(*image.shape[:2], case.image[0]),
+        remedy="one of them is turned: a file is read as a viewer shows it, by the orientation in its EXIF or TIFF,"
+        " so turn the pixels of the other, or take the tag away (exiftool -Orientation= FILE)"
+        if on_its_side
+        else "export the mask at the size of the image, or remove the pair",
+    )
 
 
 def _refuse_same_ids(cases: Sequence[Case]) -> None:

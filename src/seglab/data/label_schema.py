@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import yaml
 
 from seglab.data.labels import LabelMap, class_names_for
 from seglab.errors import ConfigError, nearest
+from seglab.meaning import NOTHING, TRUTH, read_yaml
 from seglab.task import DEFAULT_COLORS, Task
 
 COLUMNS = ("id", "name", "train_id", "category", "ignored", "color")
@@ -52,12 +53,19 @@ class Classes:
         label_map: from the values of a file to class ids.
         names, colors: of each class, in the order of the ids; no colours stand for the default palette.
         unscored: class ids that the mean scores leave out.
+        table: the labels that the classes were made of, where there is a table of them.
     """
 
     label_map: LabelMap
     names: tuple[str, ...]
     colors: tuple[Color, ...] = ()
     unscored: tuple[int, ...] = (0,)
+    table: tuple[Label, ...] = ()
+
+    def follows(self, name: str) -> bool:
+        """Whether the mask files hold the labels of a built-in table: its ids under its names."""
+        official = built_in_schema(name).labels
+        return {(label.id, label.name) for label in self.table} == {(label.id, label.name) for label in official}
 
     def task(self, rank: int, channels: int) -> Task:
         """The task of images or volumes with these classes."""
@@ -134,7 +142,7 @@ class LabelSchema:
         values = tuple(label.id for label in self.labels)
         remedy = f"declare it in {self.where}, or correct the mask; a photograph in its place has many such values"
         label_map = LabelMap(values, remedy=remedy, class_ids=tuple(class_of.get(value, rest) for value in values))
-        return Classes(label_map, tuple(names), tuple(colors), tuple(unscored))
+        return Classes(label_map, tuple(names), tuple(colors), tuple(unscored), self.labels)
 
     def _learnt(self, labels: Iterable[Label]) -> list[Label]:
         return [label for label in labels if label.train_id is not None]
@@ -156,14 +164,23 @@ def declared_classes(
     class_names: Sequence[str] | None,
     ignore_value: int | None,
     label_schema: str | None,
+    label_colors: Sequence[Sequence[int]] | None = None,
 ) -> Classes:
     """The classes of a set of the user's own: of its schema file, or of values and names in the config.
+
+    Args:
+        label_values, class_names, ignore_value, label_schema: as of `seglab.data.image_folder.ImageFolder`.
+        label_colors: of each value, or of each row of the schema, and, last, of the ignored one; None for masks that
+            are read by their values.
 
     Raises:
         ConfigError: both a schema file and names or an ignored value; what `read_schema` or `LabelMap` refuse.
     """
+    colors = tuple(tuple(color) for color in label_colors or ())
     if label_schema is None:
-        return Classes(LabelMap(tuple(label_values), ignore_value), tuple(class_names_for(label_values, class_names)))
+        names = tuple(class_names_for(label_values, class_names))
+        label_map = LabelMap(tuple(label_values), ignore_value, names=names if class_names else (), colors=colors)
+        return Classes(label_map, names)
     if class_names is not None or ignore_value is not None:
         raise ConfigError(
             "labels declared in two places",
@@ -172,7 +189,8 @@ def declared_classes(
             expected="the schema file alone, or values and names without it",
             remedy="data.class_names=null data.ignore_value=null, or data.label_schema=null",
         )
-    return read_schema(label_schema).classes()
+    classes = read_schema(label_schema).classes()
+    return replace(classes, label_map=replace(classes.label_map, colors=colors))
 
 
 def built_in_schema(name: str) -> LabelSchema:
@@ -233,7 +251,7 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
             reader = csv.DictReader(text.splitlines(), restkey="further cells", skipinitialspace=True)
             rows: Any = list(reader)
         else:
-            rows = yaml.safe_load(text)
+            rows = read_yaml(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
         raise ConfigError(
             "a label table that cannot be read",
@@ -264,24 +282,24 @@ def _bad_cell(place: str, column: str, found: Any, expected: str) -> ConfigError
 
 
 def _optional_number(cell: Any, place: str, column: str = "train_id") -> int | None:
-    if cell is None or str(cell).strip() == "":
+    if cell is None or str(cell).strip().lower() in NOTHING:
         return None
-    if isinstance(cell, bool) or not re.fullmatch(r"-?[0-9]+", str(cell).strip()):
+    if not re.fullmatch(r"-?[0-9]+", str(cell).strip()):
         raise _bad_cell(place, column, cell, "a whole number, or nothing")
     return int(cell)
 
 
 def _truth(cell: Any, place: str, *, default: bool) -> bool:
-    if cell is None or str(cell).strip() == "":
+    word = "" if cell is None else str(cell).strip().lower()
+    if word in NOTHING:
         return default
-    word = str(cell).strip().lower()
-    if word not in ("true", "false"):
+    if word not in TRUTH:
         raise _bad_cell(place, "ignored", cell, "true or false")
-    return word == "true"
+    return TRUTH[word]
 
 
 def _color(cell: Any, place: str, *, default: Color) -> Color:
-    if cell is None or str(cell).strip() == "":
+    if cell is None or str(cell).strip().lower() in NOTHING:
         return default
     match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", str(cell).strip())
     if not match:

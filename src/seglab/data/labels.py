@@ -1,4 +1,4 @@
-"""From the values in a mask file to class ids, refusing every value that nobody declared."""
+"""From the values in a mask file to class ids, or from its colours; what nobody declared is refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from seglab.data.label_remedies import Rgb, UndeclaredLabels, declare_colors, declare_values
 from seglab.errors import ConfigError, DataError
 
 MAX_CLASSES = 255  # ids 0..254; 255 is the ignore label of an 8-bit mask
@@ -26,6 +27,9 @@ class LabelMap:
         ignore_label: what those pixels become.
         remedy: what to do about an undeclared value, where the format has a better answer than `data.label_values`.
         class_ids: what each of `values` becomes, for labels that share a class or are ignored; empty for its position.
+        names: of the classes as the user gave them, to be kept by a remedy; empty where they follow from the values.
+        colors: red, green and blue of each of `values` and, last, of `ignore_value`, by which masks are read in the
+            place of their values; empty for masks that are read by values.
     """
 
     values: tuple[int, ...]
@@ -33,6 +37,8 @@ class LabelMap:
     ignore_label: int = 255
     remedy: str = ""
     class_ids: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    colors: tuple[Rgb, ...] = ()
 
     def __post_init__(self) -> None:
         declared = list(self.values) + ([] if self.ignore_value is None else [self.ignore_value])
@@ -45,6 +51,15 @@ class LabelMap:
                 expected=f"up to {MAX_CLASSES} values, each once, the ignored one apart",
                 remedy="list each value once, in the order of the class ids, background first",
             )
+        right = {color for color in self.colors if len(color) == 3 and set(color) <= set(range(256))}
+        if self.colors and not len(right) == len(self.colors) == len(declared):
+            raise ConfigError(
+                "label colours that do not fit the label values",
+                where="data.label_colors",
+                found=[list(color) for color in self.colors],
+                expected=f"{len(declared)} different colours, of {declared}: red, green and blue of 0 to 255",
+                remedy="for example data.label_colors=[[0,0,0],[255,255,255]], or null for masks of values",
+            )
 
     def settings(self) -> dict[str, Any]:
         """What decides which id a value becomes, as JSON values for the digest of a data set."""
@@ -52,6 +67,7 @@ class LabelMap:
             "label_values": list(self.values),
             "class_ids": list(self.class_ids),
             "ignore_value": self.ignore_value,
+            **({"colors": [list(color) for color in self.colors]} if self.colors else {}),
         }
 
     def first_values(self) -> tuple[int, ...]:
@@ -68,10 +84,7 @@ class LabelMap:
         """
         mask, _ = whole_numbers(mask, where)
         ignored = [] if self.ignore_value is None else [self.ignore_value]
-        declared = np.array([*self.values, *ignored])
-        becomes = np.array([*(self.class_ids or range(len(self.values))), *([self.ignore_label] * len(ignored))])
-        becomes = becomes.astype(np.uint8)
-        ids, known = _look_up(mask, declared, becomes)
+        ids, known = _look_up(mask, np.array([*self.values, *ignored]), self._becomes())
         if not known:
             raise self._undeclared(np.unique(mask), where)
         return ids
@@ -81,27 +94,40 @@ class LabelMap:
         unknown = [value for value in values if value not in self.values and value != self.ignore_value]
         shown = ", ".join(map(str, values[:12])) + (f", … ({len(values)} values)" if len(values) > 12 else "")
         ignored = "" if self.ignore_value is None else f" and {self.ignore_value} (ignored)"
-        return DataError(
+        return UndeclaredLabels(
             f"a mask value that is not declared: {', '.join(map(str, unknown[:6]))}",
-            finding="undeclared-label",
+            values=() if self.remedy else values,
             where=where,
             found=f"values {shown}",
             expected="only " + ", ".join(map(str, self.values)) + ignored,
-            remedy=self.remedy or self._remedy(values, unknown),
+            remedy=self.remedy or self.remedy_for(values),
         )
 
-    def _remedy(self, values: list[int], unknown: list[int]) -> str:
-        if len(values) > 32:
-            return (
-                "this looks like a photograph or a lossy mask: store masks as PNG or TIFF with one class value a pixel,"
-                " and check that data.images and data.masks are not swapped"
-            )
-        whole = "data.label_values=[" + ",".join(map(str, sorted({*values}))) + "]"
-        if set(values) <= {0, 255} and self.values == (0, 1):
-            return f"the mask is stored as black and white, 0 and 255: {whole}"
-        if unknown == [255]:
-            return f"if 255 marks pixels without a truth: data.ignore_value=255; if it is a class: {whole}"
-        return f"if these are all the classes, in the order of their ids: {whole}; to leave one out: data.ignore_value"
+    def remedy_for(self, held: Sequence[int]) -> str:
+        """What to set for masks that hold these values, sorted, beside what is declared."""
+        return declare_values(held, self.values, self.ignore_value, self.names)
+
+    def ids_of_colors(self, shown: np.ndarray, where: str) -> np.ndarray:
+        """Class ids (uint8) of a mask `(H, W, 3)` uint8 that is read by `colors`; errors as `ids`."""
+        declared, becomes = np.array([_packed(np.array(color)) for color in self.colors]), self._becomes()
+        packed = _packed(shown)
+        ids, known = _look_up(packed, declared, becomes)
+        if known:
+            return ids
+        held = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in np.unique(packed)]
+        unknown = [color for color in held if color not in self.colors]
+        raise UndeclaredLabels(
+            f"a mask colour that is not declared: {list(unknown[0])}",
+            where=where,
+            found=f"{len(held)} colours, " + ", ".join(str(list(color)) for color in unknown[:6]) + " among them",
+            expected="only " + ", ".join(str(list(color)) for color in self.colors),
+            remedy=declare_colors(unknown, self.colors, self.values, self.ignore_value, self.names),
+        )
+
+    def _becomes(self) -> np.ndarray:
+        """The class id of each declared value and, last, of the ignored one."""
+        ignored = [] if self.ignore_value is None else [self.ignore_label]
+        return np.array([*(self.class_ids or range(len(self.values))), *ignored]).astype(np.uint8)
 
 
 def class_names_for(values: Sequence[int], names: Sequence[str] | None) -> list[str]:
@@ -138,6 +164,12 @@ def _look_up(mask: np.ndarray, declared: np.ndarray, becomes: np.ndarray) -> tup
     return becomes[position], bool((declared[position] == mask).all())
 
 
+def _packed(colors: np.ndarray) -> np.ndarray:
+    """One number for each colour `(…, 3)`."""
+    red, green, blue = (colors[..., c].astype(np.int32) for c in range(3))
+    return red << 16 | green << 8 | blue
+
+
 def whole_numbers(mask: np.ndarray, where: str) -> tuple[np.ndarray, float]:
     """The mask as integers, and how far its values were from whole numbers: 0 where they are stored as such.
 
@@ -159,7 +191,7 @@ def whole_numbers(mask: np.ndarray, where: str) -> tuple[np.ndarray, float]:
         odd = np.unique(mask[off > NEARLY_WHOLE])
         shown = ", ".join(f"{value:.6g}" for value in odd[:4]) + (", …" if len(odd) > 4 else "")
         largest = float(far[np.isfinite(far)].max(initial=0))
-        told = f", up to {largest:.2g} from a whole number" if largest else ""
+        told = f", up to {largest:.3g} from a whole number" if largest else ""
         raise DataError(
             "a mask whose values are no whole numbers",
             finding="label-not-whole",

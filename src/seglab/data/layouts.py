@@ -123,7 +123,7 @@ def _write_image_folder(out: Path, count: int, seed: int) -> Iterator[None]:
         if n == 0:
             mask[:] = 0
         if n == 7:
-            image = image.astype(np.uint16) * 200
+            image = image.astype(np.uint16)  # the same numbers in another type
         _save_image(out / "images" / name, image)
         _save_image(out / "masks" / f"{Path(name).stem}{'.tif' if len(mask) > 1 else '.png'}", mask)
         yield

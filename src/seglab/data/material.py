@@ -13,6 +13,7 @@ from seglab.config import Config
 from seglab.data.cache import Cache
 from seglab.data.cases import SPLIT_NAMES, Case, Source
 from seglab.data.check.findings import Report, check_names
+from seglab.data.check.intentions import find_intentions
 from seglab.data.check.short import check_short
 from seglab.data.digest import remembered
 from seglab.data.facts import Facts, class_frequencies
@@ -21,6 +22,7 @@ from seglab.data.preparation import Arrays, Preparation
 from seglab.data.preprocess import Preprocessing, fit_preprocessing
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
+from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
 from seglab.task import Task
 from seglab.terminal import Terminal
@@ -90,7 +92,7 @@ def gather(config: Config) -> Material:
     _check_parts(split, config, source.task)
     training = _named(source, split.train)
     facts, arrays = collector.collect([*training, *_named(source, split.val)], _named(source, split.test))
-    report = check_short(source, split, facts, card)
+    report = check_short(source, split, facts, card, find_intentions(config, source, split, facts))
     report.raise_unless_allowed()
     return Material(
         source=source,
@@ -105,6 +107,7 @@ def gather(config: Config) -> Material:
 
 
 def _check_parts(split: Split, config: Config, task: Task) -> None:
+    check_class_names(task.class_names, f"the classes of data={config.data.name}")
     if not split.train:
         raise DataError(
             "no case to train on",

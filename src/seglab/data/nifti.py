@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from seglab.constraints import Place
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
 from seglab.data.csv_files import check_grouping
 from seglab.data.digest import digest_files
@@ -47,14 +48,14 @@ class Nifti:
     def __init__(
         self,
         *,
-        root: str,
-        table: str | None = None,
-        images: str = "images",
-        labels: str = "labels",
+        root: Place,
+        table: Place | None = None,
+        images: Place = "images",
+        labels: Place = "labels",
         label_values: Sequence[int] | None = None,
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
-        label_schema: str | None = None,
+        label_schema: Place | None = None,
         group_column: str | None = None,
         group_pattern: str | None = None,
     ):
@@ -88,7 +89,7 @@ class Nifti:
         self.split: Mapping[str, Sequence[str]] | None = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.task = classes.task(rank=3, channels=channels)
-        self._labels = classes.label_map
+        self.label_map = classes.label_map
         self._unlabelled = {case_id: entry.row for case_id, entry in entries.items() if entry.label is None}
 
     def read_image(self, case: Case) -> Sample:
@@ -111,7 +112,7 @@ class Nifti:
         if case.label is None:
             return sample
         values, sample.label_off = read_label(case.label, case.image[0])
-        sample.mask = self._labels.ids(values, case.label)
+        sample.mask = self.label_map.ids(values, case.label)
         return sample
 
     def describe_files(self, case: Case) -> str:
@@ -125,7 +126,7 @@ class Nifti:
         files = {f"label/{case.id}": case.label for case in self.cases if case.label}
         for case in self.cases:
             files |= {f"image{number or ''}/{case.id}": path for number, path in enumerate(case.image)}
-        return digest_files(files, {**self._labels.settings(), "channels": self.task.channels})
+        return digest_files(files, {**self.label_map.settings(), "channels": self.task.channels})
 
 
 def _channels(entries: Mapping[str, Entry]) -> int:

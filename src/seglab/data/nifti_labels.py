@@ -54,17 +54,19 @@ def _several_channels(header: Header, image: Header) -> DataError:
     """What a label of more than three axes is, and how to give it."""
     what, found, remedy = "a label of several volumes", "", "save the one that is the label as a file of its own"
     shape = header.shape
-    # One more axis than the image, in front of its axes or behind them.
-    axis = 0 if shape[1:] == image.shape[:3] and shape[:3] != image.shape[:3] else -1
+    # One more axis than the image: behind its axes, or else in front of or between them.
+    axis = next((k for k in (-1, 0, 1, 2) if shape[:k] + shape[k:][1:] == image.shape[:3]), -1)
     count = shape[axis]
     if len(shape) == 4 and count <= MAX_CLASSES:
-        values = header.stored()
+        stored = header.stored()
+        values = _as_flags(stored, axis)
         total = values.sum(axis=axis, dtype=np.float64)
         known = (np.abs(values) <= NEARLY_WHOLE) | (np.abs(values - 1) <= NEARLY_WHOLE)
         one = np.abs(total - 1) <= NEARLY_WHOLE
         if known.all() and total.max() <= 1 + NEARLY_WHOLE:
             what = "a label that is one-hot: a channel for each class, in place of one number a voxel"
-            found = f", {'exactly' if one.all() else 'at most'} one of {count} channels is 1 in each voxel"
+            mark = "1" if np.abs(stored - values.astype(np.float64)).max() <= NEARLY_WHOLE else "not 0"
+            found = f", {'exactly' if one.all() else 'at most'} one of {count} channels is {mark} in each voxel"
             remedy = _numbered(axis, count, background=not one.all())
         elif known.all():
             what = "a label whose channels overlap, for voxels that can only be of one class"
@@ -82,6 +84,19 @@ def _several_channels(header: Header, image: Header) -> DataError:
         expected=f"{image.shape[:3]}: one whole number a voxel, the value of its class",
         remedy=remedy,
     )
+
+
+def _as_flags(values: np.ndarray, axis: int) -> np.ndarray:
+    """The channels with 1 for the one number beside 0 that each holds, such as 255 or the value of its class; as they
+    are where one holds several, or where voxels are in more than one."""
+    each = np.moveaxis(values, axis, 0)
+    largest = each.reshape(len(each), -1).max(axis=1).reshape(-1, *[1] * (each.ndim - 1))
+    if not np.isfinite(largest).all() or (largest <= NEARLY_WHOLE).all():
+        return values
+    flags = np.abs(each) > NEARLY_WHOLE
+    if (flags.sum(axis=0) > 1).any() or (np.abs(each - largest)[flags] > NEARLY_WHOLE).any():
+        return values
+    return np.moveaxis(flags.astype(np.uint8), 0, axis)
 
 
 def _numbered(axis: int, count: int, background: bool) -> str:

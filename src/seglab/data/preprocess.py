@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from seglab.data.facts import Facts
 from seglab.data.preparation import Arrays
+from seglab.data.scales import IN_WORDS, Scale, common_scale, scales_of
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.task import Task
 
@@ -24,6 +25,11 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 SMALLEST_SPREAD = 1e-6
 # Enough voxels of a case for percentiles; all of a large organ in all cases would fill the memory.
 MOST_VOXELS = 100_000
+_FACTORS = {
+    "bytes": "of 16 bits by division by 257, of floats from 0 to 1 by 255 times",
+    "words": "of 8 bits by 257 times, of floats from 0 to 1 by 65535 times",
+    "shares": "of 8 bits by division by 255, of 16 bits by 65535",
+}
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,12 @@ class Preprocessing:
     Attributes:
         mode: one of the above.
         channels: channels C that the model was made for.
-        unit: the largest value of the training images' number type (255 for 8 bit, 65535 for 16 bit, 1 for floats).
-            An image of 8 or 16 bit is divided by the largest value of its own type, any other (float, int64) by
-            `unit`: it is taken to hold the numbers that the training files held.
+        unit: what every number is divided by, whatever type it is stored in: 255, 65535 or 1; see
+            `seglab.data.scales`.
         mean, std: per channel after division by the unit; 0 and 1 unless `standard` or `window`.
         low, high: per channel after division by the unit, of `window`; otherwise empty.
+        scale: what the numbers of the data set count in. "own" is of bundles of before there was one unit: an image of
+            8 or 16 bit is divided by the largest value of its own type, any other by `unit`.
     """
 
     mode: Mode
@@ -57,6 +64,7 @@ class Preprocessing:
     std: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    scale: Scale = "own"
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -86,12 +94,43 @@ class Preprocessing:
             )
         if self.mode == "zscore":
             return _zscore(image)
-        scaled: np.ndarray = image.astype(np.float32) / np.float32(unit_of(image.dtype, self.unit))
+        scaled: np.ndarray = image.astype(np.float32) / np.float32(self._unit_of(image.dtype))
         if self.mode == "window":
             np.clip(scaled, np.asarray(self.low, np.float32), np.asarray(self.high, np.float32), out=scaled)
         if self.mode in ("standard", "window"):
             scaled = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return scaled
+
+    def check_scale(self, image: np.ndarray) -> None:
+        """Refuse an image whose numbers cannot be on the scale of the training images.
+
+        Raises:
+            DataError: such as 16 bits that are used, or floats of 0 to 1, for a model of 8-bit images.
+        """
+        if self.mode == "zscore" or self.scale in ("own", "mixed") or not image.size:
+            return
+        low, high = float(image.min()), float(image.max())
+        if self.scale in scales_of(image.dtype, low, high):
+            return
+        raise DataError(
+            "an image on another scale than the training images",
+            where="image",
+            found=f"{image.dtype} values from {low:g} to {high:g}",
+            expected=IN_WORDS[self.scale],
+            remedy=f"bring its numbers to that scale, {_FACTORS.get(self.scale, 'as the training images were')}; or"
+            " train with data.normalize=zscore, which takes each image on its own scale",
+        )
+
+    def of_binary(self, image: np.ndarray) -> np.ndarray:
+        """A black and white image in numbers of the training images, white at full brightness."""
+        full = 255.0 if self.scale == "own" else self.unit
+        return image * {255.0: np.uint8(255), 65535.0: np.uint16(65535)}.get(full, np.float32(full))
+
+    def _unit_of(self, dtype: np.dtype) -> float:
+        if dtype.kind == "b":
+            return 1.0
+        by_type = self.scale == "own" and dtype.kind == "u" and dtype.itemsize <= 2
+        return float(np.iinfo(dtype).max) if by_type else self.unit
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same preprocessing, bit for bit."""
@@ -114,7 +153,7 @@ def fit_preprocessing(
         task: channels, and which classes are foreground.
         cases: ids of the training cases.
         mode: of `Preprocessing`.
-        facts: of each case by its id.
+        facts: of each case of the data set by its id; all of them say what its numbers count in.
 
     Raises:
         DataError: `window` without a single foreground voxel.
@@ -122,40 +161,26 @@ def fit_preprocessing(
     channels = task.channels
     if mode == "zscore":
         return Preprocessing(mode, channels)
+    scale, unit = common_scale(facts.values())
     if mode == "window":
-        return _fit_window(arrays, task, cases)
-    moments = [_moments(facts[case]) for case in cases]
-    unit = max((m.unit for m in moments), default=1.0)
-    if mode == "scale" or not moments:
-        return Preprocessing(mode, channels, unit)
-    pixels = [m.pixels for m in moments]
-    mean = np.average([m.mean for m in moments], axis=0, weights=pixels)
-    squares = np.average([np.square(m.std) + np.square(m.mean) for m in moments], axis=0, weights=pixels)
-    return Preprocessing(mode, channels, unit, _numbers(mean), _spread(np.sqrt(np.maximum(squares - mean**2, 0))))
+        return replace(_fit_window(arrays, task, cases, unit), scale=scale)
+    if mode == "scale" or not cases:
+        return Preprocessing(mode, channels, unit, scale=scale)
+    known = [facts[case] for case in cases]
+    pixels = [math.prod(one.shape) for one in known]
+    means, stds = (np.array([getattr(one, name) for one in known]) / unit for name in ("mean", "std"))
+    mean = np.average(means, axis=0, weights=pixels)
+    variance = np.average(np.square(stds) + np.square(means), axis=0, weights=pixels) - mean**2
+    std = _spread(np.sqrt(np.maximum(variance, 0)))
+    return Preprocessing(mode, channels, unit, _numbers(mean), std, scale=scale)
 
 
-class _Moments(NamedTuple):
-    """Of one image, its values divided by its unit: pixels, mean and standard deviation of each channel."""
-
-    unit: float
-    pixels: int
-    mean: np.ndarray
-    std: np.ndarray
-
-
-def _moments(facts: Facts) -> _Moments:
-    unit = unit_of(np.dtype(facts.dtype), 1.0)
-    return _Moments(unit, math.prod(facts.shape), np.array(facts.mean) / unit, np.array(facts.std) / unit)
-
-
-def _fit_window(arrays: Arrays, task: Task, cases: Sequence[str]) -> Preprocessing:
-    unit, found = 1.0, []
+def _fit_window(arrays: Arrays, task: Task, cases: Sequence[str], unit: float) -> Preprocessing:
+    found = []
     for case in cases:
         image, mask = arrays.read(case)
-        own = unit_of(image.dtype, 1.0)
-        unit = max(unit, own)
         voxels = image[np.isin(mask, task.scored)]
-        found.append(voxels[:: -(-len(voxels) // MOST_VOXELS) or 1] / np.float32(own))
+        found.append(voxels[:: -(-len(voxels) // MOST_VOXELS) or 1] / np.float32(unit))
     foreground = np.concatenate(found) if found else np.empty((0, task.channels))
     if not len(foreground):
         raise DataError(
@@ -184,16 +209,6 @@ def _spread(std: np.ndarray) -> tuple[float, ...]:
 
 def _numbers(values: np.ndarray) -> tuple[float, ...]:
     return tuple(map(float, values))
-
-
-def unit_of(dtype: np.dtype, for_floats: float) -> float:
-    """The value that stands for full brightness: 255 or 65535 of an image of 8 or 16 bit, 1 of a binary one.
-
-    Of every other type it is `for_floats`: signed and wide integers are what arithmetic or JSON made of an image.
-    """
-    if dtype.kind == "b":
-        return 1.0
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" and dtype.itemsize <= 2 else for_floats
 
 
 def _zscore(image: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from seglab.data.augment import Augmentation
-from seglab.data.geometry import cut, grid_starts, hide_covered, pad_start
+from seglab.data.geometry import CHANNELS_AT_ONCE, cut, grid_starts, hide_covered, pad_start
 from seglab.data.preparation import Arrays
 from seglab.data.preprocess import SMALLEST_SPREAD, Preprocessing
 from seglab.data.randomness import generator
@@ -200,8 +200,11 @@ class Normalization:
 
 
 def _look_up(table: np.ndarray, image: np.ndarray, out: np.ndarray) -> None:
-    lines = np.ascontiguousarray(image).reshape(image.shape[0], -1, image.shape[-1])
-    out[...] = cv2.LUT(lines, table[None]).reshape(image.shape)
+    for first in range(0, image.shape[-1], CHANNELS_AT_ONCE):
+        some = slice(first, first + CHANNELS_AT_ONCE)
+        part = np.ascontiguousarray(image[..., some])
+        lines = part.reshape(part.shape[0], -1, part.shape[-1])
+        out[..., some] = cv2.LUT(lines, np.ascontiguousarray(table[None, :, some])).reshape(part.shape)
 
 
 def _zscore(image: np.ndarray, levels: Levels, out: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # OpenCV counts in float32, which is exact up to here.
 _EXACT_COUNT = 2**24
+_FEW_CHANNELS = 4
 
 Numbers = tuple[float, ...]
 
@@ -53,7 +54,9 @@ def histograms(image: np.ndarray) -> np.ndarray:
     for start in range(0, len(lines), step):
         part = lines[start : start + step]
         for c in range(lines.shape[-1]):
-            counts[c] += cv2.calcHist([part], [c], None, [values], [0, values]).ravel().astype(np.int64)
+            # Of many channels one alone: OpenCV takes 128 in an array, and goes over all of them for each.
+            one, at = (part, c) if lines.shape[-1] <= _FEW_CHANNELS else (np.ascontiguousarray(part[..., c]), 0)
+            counts[c] += cv2.calcHist([one], [at], None, [values], [0, values]).ravel().astype(np.int64)
     return counts
 
 

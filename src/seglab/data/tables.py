@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seglab.constraints import Place
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
 from seglab.data.csv_files import check_grouping, read_csv
 from seglab.data.folders import stem_of
@@ -23,7 +25,7 @@ class _Row:
     mask: Path
     split: str | None
     group: str | None
-    name: str  # the path as it is written, without its ending
+    home: Path  # the folder of its table
     where: str
 
 
@@ -38,10 +40,12 @@ class Csv(ImageCases):
         split_column: of a single table; its cells are `train`, `val` or `test`.
         group_column: cases with equal cells stay in one split; None for no such column.
         group_pattern: a regular expression on the case id in its place; see `seglab.data.cases.assign_groups`.
-        label_values, class_names, ignore_value, label_schema: as of `seglab.data.image_folder.ImageFolder`.
+        label_values, class_names, ignore_value, label_schema, label_colors: as of
+            `seglab.data.image_folder.ImageFolder`.
 
-    The id of a case is its file name without ending, or, where two files share one, the path; pages of a TIFF are cases
-    of one group.
+    The id of a case is its file name without ending, or, where two files share one, the path below the table's folder,
+    or, where images lie outside of that, below the folder that holds them all: how a path is written, and where the
+    folder lies, plays no part. Pages of a TIFF are cases of one group.
 
     Raises:
         ConfigError: a group column and a group pattern.
@@ -51,7 +55,7 @@ class Csv(ImageCases):
     def __init__(
         self,
         *,
-        root: str,
+        root: Place,
         image_column: str = "image",
         mask_column: str = "mask",
         split_column: str = "split",
@@ -60,10 +64,11 @@ class Csv(ImageCases):
         label_values: Sequence[int] = (0, 1),
         class_names: Sequence[str] | None = None,
         ignore_value: int | None = None,
-        label_schema: str | None = None,
+        label_schema: Place | None = None,
+        label_colors: Sequence[Sequence[int]] | None = None,
     ):
         check_grouping(group_column, group_pattern)
-        classes = declared_classes(label_values, class_names, ignore_value, label_schema)
+        classes = declared_classes(label_values, class_names, ignore_value, label_schema, label_colors)
         rows: list[_Row] = []
         for split, table in _tables(Path(root)):
             columns = [image_column, mask_column, *([group_column] if group_column else [])]
@@ -144,7 +149,7 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
                 mask=_file(table, mask, where),
                 split=said,
                 group=group[0] if group else None,
-                name=unicodedata.normalize("NFC", str(Path(image).with_suffix(""))),
+                home=table.parent,
                 where=where,
             )
         )
@@ -194,18 +199,28 @@ def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:
             )
     names = [stem_of(row.image) for row in rows]
     if len(set(names)) < len(names):
-        names = [row.name for row in rows]
+        names = _paths_below(rows)
     by_id = dict(zip(names, rows, strict=True))
     if len(by_id) < len(rows):
-        other = next(row for row, name in zip(rows, names, strict=True) if by_id[name] is not row)
+        other, same = next((r, by_id[name]) for r, name in zip(rows, names, strict=True) if by_id[name] is not r)
         raise DataError(
             "two images of one name",
             where=other.where,
-            found=f"{other.image} and {by_id[other.name].image}",
+            found=f"{other.image} and {same.image}",
             expected="names that differ in more than the ending, since scores and splits are kept by them",
             remedy="rename one of them",
         )
     return by_id
+
+
+def _paths_below(rows: Sequence[_Row]) -> list[str]:
+    """The path of each image below the folder that holds all of them, the table's where it does; without endings."""
+    images = [Path(os.path.abspath(row.image)) for row in rows]
+    homes = {Path(os.path.abspath(row.home)) for row in rows}
+    above = homes.pop()
+    if homes or not all(image.is_relative_to(above) for image in images):
+        above = Path(os.path.commonpath([image.parent for image in images]))
+    return [unicodedata.normalize("NFC", image.relative_to(above).with_suffix("").as_posix()) for image in images]
 
 
 def _split(row_of: Mapping[str, _Row]) -> dict[str, list[str]] | None:

@@ -16,6 +16,12 @@ from seglab.evaluation.shapes import LESION_COUNTS, LESION_SHARES, distance_name
 from seglab.statistics import mean_interval
 from seglab.task import Task
 
+# Said wherever both kinds of score stand side by side.
+UNLIKE_SCORES = (
+    "val_dice is of all validation pixels together, as the network is given them; test_dice is the mean of the whole "
+    "test cases' own. Of all pixels of the test cases together: test_dice_dataset. The same goes for IoU."
+)
+
 
 def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
     """The final metrics of a run: those of `summary` under `test_…`."""

@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from seglab.data.cases import SCORED, Case
+from seglab.data.cases import SCORED, Case, Source, files_of
+from seglab.data.image_cases import ImageCases
 from seglab.data.image_files import read_mask_file
 from seglab.data.label_schema import built_in_schema
 from seglab.errors import ConfigError, nearest
@@ -26,8 +26,10 @@ from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
 from seglab.evaluation.results import Calibration, Certainty, check_place, write_results
 from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.subject import Subject, find_subject
+from seglab.file_names import file_name, file_names
 from seglab.inference.bundle import CARD_FILE
-from seglab.inference.writing import write_mask
+from seglab.inference.writing import check_targets, write_mask
+from seglab.meaning import meant, unquoted
 from seglab.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
 RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
-CITYSCAPES_LABELS = "_labelIds.png"
 VOID = "void"
 
 
@@ -87,7 +88,7 @@ class Request:
 def read_request(words: Sequence[str]) -> Request:
     """The request that the words of a command line make; raises `ConfigError` on one that means nothing."""
     given: dict[str, Any] = {}
-    known = [field.name for field in fields(Request)]
+    known = get_type_hints(Request)
     for word in words:
         key, equals, text = word.partition("=")
         if key.startswith("data.") or key == "data":
@@ -100,7 +101,7 @@ def read_request(words: Sequence[str]) -> Request:
                 remedy=nearest(key, known) or "see: python scripts/evaluate.py --help",
             )
         else:
-            given[key] = yaml.safe_load(text) if key in ("save_masks", "tolerance_mm", "workers") else text
+            given[key] = meant(unquoted(text), known[key])
     return Request(**given)
 
 
@@ -108,7 +109,8 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     """Scores a model on whole cases, says so on the console, and keeps what came out.
 
     Written to `<out>/scores`: `cases.parquet` and `cases.csv` with a row a case, `metrics.json`, `calibration.json`,
-    pictures; masks to `<out>/masks`. With a run, the scores are added to it as artifacts `evaluation/<name>` and
+    pictures; masks to `<out>/masks`, under names that the column `mask` of the tables tells. No other file is touched,
+    whatever the ids hold. With a run, the scores are added to it as artifacts `evaluation/<name>` and
     metrics `eval_<name>_…`, NaN left out; name is the split, for other data `<data>-<split>`.
 
     Args:
@@ -130,8 +132,9 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     console.print(f"model      {title}", markup=False)
     console.print(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}", markup=False)
     out = Path(request.out) if request.out else directory / "evaluations" / _owner(found, request) / subject.name
-    check_place(out)
-    keep = _mask_writer(subject, out / "masks") if request.save_masks else None
+    check_place(out / "scores", files_of(subject.source.cases))
+    masks = _mask_files(subject, out / "masks") if request.save_masks else {}
+    values = subject.source.task.label_values or None
     workers = max(1, (os.cpu_count() or 2) - 1) if request.workers is None else request.workers
 
     from seglab.reproducibility import load_tensorflow
@@ -140,11 +143,11 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     from seglab.inference.predictor import Predictor
 
     predictor = Predictor.load(found.folder)
-    city = _CityscapesTruth(subject) if _is_cityscapes(subject.cases) else None
+    city = _CityscapesTruth(subject) if _is_cityscapes(subject.source) else None
 
     def each(case: Case, mask: np.ndarray) -> None:
-        if keep:
-            keep(case, mask)
+        if masks:
+            write_mask(masks[case.id], mask, like=case.image[0] if task.rank == 3 else None, values=values)
         if city:
             city.add(case, mask)
 
@@ -168,6 +171,8 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
             judgement,
             lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating on", cases)),
         )
+    if masks:
+        judgement.cases.insert(2, "mask", [masks[case_id].name for case_id in judgement.cases["id"]])
     metrics = summary(judgement.cases, judgement.confusion, task)
     metrics |= shape_summary(judgement.cases, task, request.tolerance_mm)
     official = city.result() if city else {}
@@ -180,7 +185,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     console.print(calibration.line(), markup=False)
     for name in (name for name in official if "/" not in name):
         console.print(f"{name:<24} {official[name]:.4f}", markup=False)
-    if keep:
+    if masks:
         console.print(f"masks      {out / 'masks'}", markup=False)
     console.print(f"results    {out / 'scores'}", markup=False)
     _add(subject, metrics, out / "scores", console)
@@ -194,7 +199,7 @@ def _owner(found: FoundBundle, request: Request) -> str:
         return str(found.run.info.run_id)
     asked = json.dumps([request.data, request.tolerance_mm]).encode()
     digest = hashlib.sha256((found.folder / CARD_FILE).read_bytes() + asked).hexdigest()
-    return f"{found.folder.resolve().name}-{digest[:12]}"
+    return file_name(f"{found.folder.resolve().name}-{digest[:12]}")
 
 
 def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: Console) -> None:
@@ -222,7 +227,8 @@ def _calibrate(subject: Subject, judgement: Judgement, predicted: Callable[[list
     return Calibration(as_trained, Certainty(reliability(after), negative_log_likelihood(after), temperature))
 
 
-def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray], Path]:
+def _mask_files(subject: Subject, folder: Path) -> dict[str, Path]:
+    """The file for the mask of each case, by its id; none of them is anybody's."""
     volumes = subject.bundle.task.rank == 3
     without = [case.id for case in subject.cases if not case.image]
     if volumes and without:
@@ -233,17 +239,15 @@ def _mask_writer(subject: Subject, folder: Path) -> Callable[[Case, np.ndarray],
             expected="volumes that were read from NIfTI files",
             remedy="save_masks=false",
         )
-    values = subject.source.task.label_values or None
-
-    def write(case: Case, mask: np.ndarray) -> Path:
-        path = folder / f"{case.id}{'.nii.gz' if volumes else '.png'}"
-        return write_mask(path, mask, like=case.image[0] if volumes else None, values=values)
-
-    return write
+    names = file_names(case.id for case in subject.cases)
+    files = {case_id: folder / f"{name}{'.nii.gz' if volumes else '.png'}" for case_id, name in names.items()}
+    check_targets(files.values(), files_of(subject.source.cases))
+    return files
 
 
-def _is_cityscapes(cases: Sequence[Case]) -> bool:
-    return all(case.label is not None and case.label.endswith(CITYSCAPES_LABELS) for case in cases)
+def _is_cityscapes(source: Source) -> bool:
+    """By what its masks are declared to hold, whatever the files are called."""
+    return isinstance(source, ImageCases) and source.classes.follows("cityscapes")
 
 
 def _official_ids(subject: Subject) -> list[int]:

@@ -1,7 +1,7 @@
 """Pictures of a run: its learning curves, and cases with their truth, prediction and errors.
 
-Every function returns a `matplotlib.figure.Figure` with an Agg canvas, made without pyplot: nothing global changes and
-nothing has to be closed.
+Every function returns a `matplotlib.figure.Figure` with an Agg canvas, made without pyplot: nothing has to be
+closed, and nothing global changes but that a `$` is a dollar, for ids and names are no formulas.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,6 +26,7 @@ from seglab.evaluation.planes import Plane, planes
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 
+matplotlib.rcParams["text.parse_math"] = False
 INK, FAINT, TRAIN_COLOR, VAL_COLOR = "#222f3e", "#dfe4ea", "#8395a7", "#c44536"
 CURVES = {"loss": "Loss", "dice": "Dice", "iou": "IoU"}
 
@@ -58,7 +60,7 @@ class Example:
 
 
 def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = None, title: str = "") -> Figure:
-    """Loss, Dice and IoU over the epochs, for training and validation.
+    """Loss, Dice and IoU over the epochs, for training and validation; scores of all pixels of a split together.
 
     Args:
         history: one mapping for each epoch, in order, with any of `train_loss`, `val_loss`, `train_dice`, `val_dice`,
@@ -186,7 +188,7 @@ def _row_inches(block: Sequence[Plane]) -> list[float]:
 def _style_curve(axes: Axes, label: str) -> None:
     axes.set_xlabel("Epoch")
     axes.set_ylabel(label)
-    axes.set_title(label if label == "Loss" else f"{label}, mean over the scored classes", fontsize=10, color=INK)
+    axes.set_title(label if label == "Loss" else f"{label} of all pixels, mean of the classes", fontsize=10, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
     quiet(axes)
     if label != "Loss" and axes.lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from seglab.inference.predictor import Predictor
+
+
+# All that `write_results` writes.
+_WRITTEN = {"cases.parquet", "cases.csv", "metrics.json", "calibration.json"} | {
+    f"{name}.png" for name in ("reliability", "confusion", "spread", "cases", "best", "median", "worst")
+}
 
 
 @dataclass(frozen=True)
@@ -121,15 +127,30 @@ def write_results(
             figure.savefig(part / f"{name}.png", bbox_inches="tight")
 
 
-def check_place(folder: Path) -> None:
+def check_place(folder: Path, inputs: Iterable[str] = ()) -> None:
     """See that results can be written to a folder, made or yet to be made, before the work is done.
 
+    Args:
+        folder: that of `write_results`, which makes it anew.
+        inputs: files that are read.
+
     Raises:
-        TrackingError: they cannot.
+        TrackingError: they cannot, or the folder holds what is no result of an evaluation and would be lost.
     """
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise _unwritable(folder, f"{there} can only be read" if there.is_dir() else f"{there} is a file")
+    kept = {Path(file).name for file in inputs if Path(file).resolve().is_relative_to(folder.resolve())}
+    held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(kept | (held if held and "metrics.json" not in held else held - _WRITTEN))
+    if foreign or folder.is_symlink():
+        raise TrackingError(
+            "a folder in the place of the results, which holds something else",
+            where=str(folder),
+            found=", ".join(foreign[:5]) or "a link to another folder",
+            expected="no such folder, or the results of an evaluation, which are replaced",
+            remedy="give another folder: out=…",
+        )
 
 
 def _figures(

@@ -14,9 +14,12 @@ from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
+from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.meaning import meant, unquoted
+from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
-from seglab.signatures import parameters_of
+from seglab.signatures import Parameter, parameters_of
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -72,6 +75,8 @@ def find_subject(
         source, name = _own_data(bundle, data, found), ""
         parts = _own_split(found, bundle, source, split)
     check_same_classes(bundle.task, source.task)
+    if found.run is not None:  # its scores are added to a run
+        check_class_names(bundle.task.class_names, f"run {found.run.info.run_id}; bundle=<folder> adds to none")
     cases = list(source.cases) if split == ALL else _cases(source, getattr(parts, split))
     if not cases:
         sizes = {part: len(getattr(parts, part)) for part in SPLIT_NAMES} if parts else {}
@@ -83,7 +88,7 @@ def find_subject(
             remedy="choose another: split=val, or split=all",
         )
     validation = _cases(source, parts.val) if parts and not other else []
-    return Subject(found, bundle, source, cases, validation, f"{name}-{split}" if name else split)
+    return Subject(found, bundle, source, cases, validation, f"{file_name(name)}-{split}" if name else split)
 
 
 def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Source:
@@ -103,7 +108,7 @@ def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Sourc
     _check_own(target, found)
     parameters = parameters_of(target, "data._target_")
     arguments = {key: value for key, value in section.items() if key in parameters}
-    return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments)}).build()
+    return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments, parameters)}).build()
 
 
 def _check_own(target: str, found: FoundBundle) -> None:
@@ -122,12 +127,10 @@ def _check_own(target: str, found: FoundBundle) -> None:
     )
 
 
-def _changes(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
+def _changes(words: Sequence[str], arguments: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for word in words:
-        key, _, _ = word.partition("=")
+        key, _, text = word.partition("=")
         name = key.removeprefix("data.")
         if name not in arguments:
             raise ConfigError(
@@ -137,7 +140,7 @@ def _changes(words: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, An
                 expected="one of " + ", ".join(arguments),
                 remedy=nearest(name, arguments) or "for another data set, name it too: data=<name>",
             )
-        changes |= OmegaConf.to_container(OmegaConf.from_dotlist([word.removeprefix("data.")]))  # type: ignore[arg-type]
+        changes[name] = meant(unquoted(text), parameters[name].annotation)
     return changes
 
 
@@ -173,9 +176,10 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from seglab.command import CONF, explain
+    from seglab.command import CONF, explain, kept
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
+    words = kept(words, "train")
     try:
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             config = load_config(hydra.compose("train", overrides=[f"model={model}", *words]))
@@ -195,7 +199,9 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
 
 
 def _cases(source: Source, ids: Sequence[str]) -> list[Case]:
-    by_id = {case.id: case for case in source.cases}
+    # Older runs call cases that share a file name by their absolute paths, where a table gave those.
+    by_id = {str(Path(case.image[0]).with_suffix("")): case for case in source.cases if case.image}
+    by_id |= {case.id: case for case in source.cases}
     missing = [case_id for case_id in ids if case_id not in by_id]
     if missing:
         raise DataError(

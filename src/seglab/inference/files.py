@@ -14,7 +14,7 @@ from seglab.data.nifti_headers import NIFTI_ENDINGS
 from seglab.data.nifti_layouts import modalities
 from seglab.errors import DataError, naming
 from seglab.inference.predictor import Predictor
-from seglab.inference.writing import write_mask
+from seglab.inference.writing import check_targets, write_mask
 
 
 def predict_files(
@@ -27,14 +27,14 @@ def predict_files(
 ) -> list[Path]:
     """Writes the mask of each image file into the folder `out`, under the image's name.
 
-    A 2D image (PNG, JPEG, TIFF, BMP) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order,
+    A 2D image (PNG, JPEG, TIFF, BMP, GIF) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order,
     affine and codes. For a model of several channels, volumes of one channel that differ in a last `_0000`, `_0001`, …
     are the modalities of one image, and the mask is named without the number. One image is in memory at a time.
 
     Args:
         predictor: of the files' rank and channels.
         files: images to predict.
-        out: folder to write to; made when missing. A mask that is there is replaced.
+        out: folder to write to; made when missing. A mask that was predicted before is replaced, nothing else is.
         values: the value to store for each class id; when None, that of the data that the model was trained on, or the
             ids themselves where nothing is known of that.
         progress: told the path of each mask that was written.
@@ -43,8 +43,8 @@ def predict_files(
         The masks' paths, in the order of `files` (of their first modalities).
 
     Raises:
-        DataError: before anything is predicted, two images of one name, an image that would be overwritten, a file of
-            an unknown kind, or values that do not fit the classes; later, a file that cannot be used.
+        DataError: before anything is predicted, two images of one name, a file that would be overwritten, a file of an
+            unknown kind, or values that do not fit the classes; later, a file that cannot be used.
     """
     targets = _targets([Path(file) for file in files], Path(out), predictor)
     if values is not None and len(values) != predictor.task.classes:
@@ -92,21 +92,17 @@ def _targets(files: Sequence[Path], out: Path, predictor: Predictor) -> dict[Pat
     if task.rank == 3 and task.channels > 1 and files and channels_of([str(files[0])]) == 1:
         images = list(modalities(by_stem(files)).items())
     targets: dict[Path, tuple[Path, ...]] = {}
-    inputs = {file.resolve() for file in files}
+    first: dict[str, Path] = {}
     for name, parts in images:
         target = out / (name + written)
-        if target in targets:
+        same = first.setdefault(target.name.casefold(), target)
+        if same is not target:
             raise DataError(
                 "two images whose masks would have one name",
                 where=str(parts[0]),
-                found=str(target),
+                found=str(target) if same == target else f"{target.name} and {same.name}, one file on some disks",
                 remedy="predict them into different folders",
             )
-        if target.resolve() in inputs:
-            raise DataError(
-                "a mask that would overwrite an image",
-                where=str(target),
-                remedy="choose another folder for the masks",
-            )
         targets[target] = parts
+    check_targets(targets, files)
     return targets

@@ -114,8 +114,9 @@ class Predictor:
             `(*spatial)` class ids in the smallest unsigned dtype that holds them all.
 
         Raises:
-            DataError: the image has another rank or channel count than the task, values that are no finite numbers, or
-                no spacing where one is needed; or the network answers with NaN.
+            DataError: the image has another rank or channel count than the task, values that are no finite numbers or
+                on another scale than the training images, or no spacing where one is needed; or the network answers
+                with NaN.
         """
         return self._mask(self._channels(image, spacing, self._network))
 
@@ -198,12 +199,13 @@ class Predictor:
                 remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
             )
         check_image(image, "values")  # clipping to a window would hide them
+        if image.dtype == bool:
+            image = self.preprocessing.of_binary(image)
+        self.preprocessing.check_scale(image)
         original = image.shape[:-1]
         if self.spacing is not None:
             own = _checked(spacing, self.task.rank, self.spacing)
             image = resample_image(image, own, self.spacing, self.interpolation)
-        elif image.dtype == bool:
-            image = image.astype(np.uint8) * 255  # as black and white files are read
         spatial, size = image.shape[:-1], self.size
         if self.fit in ("resize", "letterbox"):
             image = resize_image(image, size if self.fit == "resize" else letterbox_shape(spatial, size))

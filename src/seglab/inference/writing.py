@@ -1,24 +1,79 @@
 """The one writer of masks: class ids back into a file that lies exactly on the image it was predicted from.
 
 Every file is written under another name, synced, read again and compared before it gets its own name, so that a file
-under the asked name is whole and right. Values are stored in the smallest unsigned type, unscaled.
+under the asked name is whole and right. Values are stored in the smallest unsigned type, unscaled. Each file carries a
+mark, and what does not, is never written over.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+from seglab.data.image_files import read_mask_file
 from seglab.data.nifti_files import restore_orientation
 from seglab.data.nifti_headers import NIFTI_ENDINGS, Header, read_header
 from seglab.errors import DataError
+
+_MARK = "seglab mask"  # under `Software` in a PNG, in `descrip` of a NIfTI header
+
+
+def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) -> None:
+    """See that writing masks would cost nobody a file: what is there already are masks that were written here before.
+
+    Args:
+        targets: the masks to write.
+        inputs: images, labels and whatever else is read; not written over even where they are such masks.
+
+    Raises:
+        DataError: names the first file that would be lost.
+    """
+    there = [path for path in targets if os.path.lexists(path)]
+    read = {identity for path in (inputs if there else ()) if (identity := _inode(path)) is not None}
+    for path in there:
+        if _inode(path) in read:
+            raise DataError(
+                "a mask that would overwrite an image",
+                where=str(path),
+                found="a file that the cases are read from",
+                expected="a folder that holds no image and no label of theirs",
+                remedy="choose another folder for the masks",
+            )
+        if not _written_here(path):
+            raise DataError(
+                "a file in the place of a mask, which was not written by this program",
+                where=str(path),
+                found="no mark of a predicted mask in it",
+                expected="no such file, or a mask that was predicted before",
+                remedy="choose another folder for the masks, or move the file away",
+            )
+
+
+def _inode(path: Path | str) -> tuple[int, int] | None:
+    """What a file is, under whatever name; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _written_here(path: Path) -> bool:
+    try:
+        if path.name.lower().endswith(NIFTI_ENDINGS):
+            image: Any = nib.load(path)
+            return bytes(image.header["descrip"].item()).startswith(_MARK.encode())
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == _MARK
+    except (OSError, ValueError, nib.filebasedimages.ImageFileError):  # no such image at all
+        return False
 
 
 def write_mask(
@@ -36,9 +91,11 @@ def write_mask(
         `path`.
 
     Raises:
-        DataError: the ending, the rank or the image's shape does not fit, or the file reads back differently.
+        DataError: the ending, the rank or the image's shape does not fit, a file of another origin is there, or the
+            mask reads back differently; a value below 0.
     """
     path = Path(path)
+    check_targets([path])
     stored = _stored(mask, values)
     if path.name.lower().endswith(NIFTI_ENDINGS):
         image, original = _nifti(stored, like, path)
@@ -60,8 +117,12 @@ def write_mask(
             expected="(H, W)",
             remedy="write a volume as .nii.gz",
         )
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("Software", _MARK)
     return _write(
-        path, lambda partial: Image.fromarray(stored).save(partial), lambda partial: _check_png(partial, stored)
+        path,
+        lambda partial: Image.fromarray(stored).save(partial, pnginfo=mark),
+        lambda partial: _check_png(partial, stored),
     )
 
 
@@ -70,6 +131,14 @@ def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     if values is None:
         return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
     table = np.asarray(values)
+    if table.min() < 0:
+        raise DataError(
+            "a mask of values below 0",
+            where="values",
+            found=list(values),
+            expected="values of 0 and more, as masks are stored without a sign",
+            remedy="give other values, or none for the class ids",
+        )
     return table.astype(np.min_scalar_type(int(table.max())))[mask]
 
 
@@ -94,6 +163,7 @@ def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib
     header.set_data_dtype(stored.dtype)
     header["cal_min"] = header["cal_max"] = 0  # display range, the image's
     header.set_intent("none")
+    header["descrip"] = _MARK
     image = kind(turned, original.affine_in_file, header)
     image.header.set_slope_inter(1, 0)
     return image, original
@@ -118,8 +188,7 @@ def _check_nifti(file: Path, image: nib.Nifti1Image, original: Header) -> str:
 
 
 def _check_png(file: Path, stored: np.ndarray) -> str:
-    with Image.open(file) as again:
-        return "" if np.array_equal(np.asarray(again), stored) else "other values"
+    return "" if np.array_equal(read_mask_file(file), stored) else "other values"
 
 
 def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
@@ -127,7 +196,7 @@ def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Pat
     ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=ending, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=".mask-", suffix=ending, dir=path.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     os.close(handle)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from keras import layers
 
 from seglab.coherence import check_encoder_weights
-from seglab.constraints import DecayRate, NonNegativeInt, PositiveInt
+from seglab.constraints import DecayRate, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import encode
@@ -21,7 +21,7 @@ def deeplabv3plus(
     size: tuple[int, ...],
     *,
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
-    weights: str | None = "imagenet",
+    weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     output_stride: Literal[8, 16] = 16,
@@ -76,7 +76,7 @@ def pspnet(
     size: tuple[int, ...],
     *,
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
-    weights: str | None = "imagenet",
+    weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     output_stride: Literal[8, 16] = 8,
@@ -89,14 +89,15 @@ def pspnet(
     """The pyramid scene parsing network (Zhao et al. 2017, https://arxiv.org/abs/1612.01105).
 
     The encoder's last features, kept at `output_stride` by dilation, are averaged over grids of 1, 2, 3 and 6 cells a
-    side; each grid passes a 1-wide convolution, is interpolated back and joined to the features.
+    side; each of the four passes a 1-wide convolution to a quarter of the features' channels, is interpolated back and
+    joined to them. A 3-wide convolution follows.
 
     Args:
         task: 2D; any number of channels and classes, see `seglab.models.encoders.encode` for the channels.
         size: `(H, W)`, multiples of `output_stride`.
         encoder, weights, freeze_epochs, normalized: see `seglab.models.encoder_unet.encoder_unet`.
         output_stride: how much coarser than the image the encoder's last features are.
-        width: channels after the pyramid; each of its four branches has a quarter.
+        width: channels of the convolution after the pyramid.
         norm, activation: of the pyramid, see `seglab.models.blocks.Style`.
         dropout: share of the feature maps dropped before the logits while training.
         deep_supervision: also return the logits of an auxiliary branch on the encoder's last features but one stage,
@@ -116,10 +117,11 @@ def pspnet(
     x = features[32]
     grid = x.shape[1:-1]
     branches = [x]
-    for cells in (1, 2, 3, 6):
+    levels = (1, 2, 3, 6)
+    for cells in levels:
         name = f"pyramid{cells}"
         pooled = Resampling((cells, cells), "average", name=f"{name}_pool")(x)
-        pooled = _pooled_convolution(pooled, max(width // 4, 1), style, name)
+        pooled = _pooled_convolution(pooled, max(x.shape[-1] // len(levels), 1), style, name)
         branches.append(Resampling(grid, "linear", name=f"{name}_up")(pooled))
     x = layers.Concatenate(name="pyramid_join")(branches)
     x = blocks.dropout(blocks.convolution(x, width, style, "pyramid"), style, "pyramid")

@@ -1,4 +1,4 @@
-"""Dilated convolutions as dense ones: the taps that can meet the image, over each of its dilation's phases."""
+"""Dilated convolutions as dense ones, the taps that can meet the image over each dilation's phases; dilated pooling."""
 
 from __future__ import annotations
 
@@ -91,3 +91,37 @@ class DilatedConv2D(_Dilated, keras.layers.Conv2D):
 @keras.saving.register_keras_serializable(package="seglab")
 class DilatedConv3D(_Dilated, keras.layers.Conv3D):
     """`keras.layers.Conv3D` by `dilated`; same arguments, weights and results."""
+
+
+@keras.saving.register_keras_serializable(package="seglab")
+class DilatedMaxPooling2D(keras.layers.Layer):
+    """The largest of pixels that lie `dilation` apart: pooling of stride 2 on a grid that was not made coarser.
+
+    The window begins at its own pixel, as that of a strided pooling does on a grid that its stride divides, and what
+    lies beyond the image is left out. Keeps the size; Keras's pooling knows no dilation.
+
+    Args:
+        pool_size: pixels along each axis.
+        dilation: how far apart they lie.
+    """
+
+    def __init__(self, pool_size: Sequence[int], dilation: Sequence[int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pool_size, self.dilation = tuple(pool_size), tuple(dilation)
+
+    def call(self, inputs: Any) -> Any:
+        x = inputs
+        for axis, (width, step) in enumerate(zip(self.pool_size, self.dilation, strict=True), start=1):
+            first, side = x, int(x.shape[axis])
+            for tap in range(1, width):
+                away = min(tap * step, side)
+                # Where the tap lies beyond the image, its own pixel stands for it.
+                moved = [(slice(None),) * axis + (part,) for part in (slice(away, None), slice(side - away, None))]
+                x = ops.maximum(x, ops.concatenate([first[place] for place in moved], axis=axis))
+        return x
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pool_size": self.pool_size, "dilation": self.dilation}

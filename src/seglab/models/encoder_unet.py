@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from seglab.coherence import check_encoder_weights
-from seglab.constraints import DecayRate, NonNegativeInt, PositiveInt
+from seglab.constraints import DecayRate, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import ENCODERS, encode
@@ -19,7 +19,7 @@ def encoder_unet(
     size: tuple[int, ...],
     *,
     encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "vgg16",
-    weights: str | None = "imagenet",
+    weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
     width: PositiveInt = 16,

@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from seglab.errors import ConfigError
 from seglab.models.blocks import BATCH_NORM_MOMENTUM
-from seglab.models.dilation import DilatedConv2D
+from seglab.models.dilation import DilatedConv2D, DilatedMaxPooling2D
 from seglab.models.layers import BatchNormalization
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
@@ -235,8 +235,12 @@ def _dilate(layer: dict[str, Any], dilation: int) -> None:
     """
     config = layer["config"]
     kind = layer["class_name"]
-    if kind == "MaxPooling2D":
+    if kind == "MaxPooling2D":  # always a stage's entry
         config.update(strides=(1, 1), padding="same")
+        if dilation > 2:
+            kept = {key: config[key] for key in ("name", "trainable", "dtype", "pool_size")}
+            layer["config"] = {**kept, "dilation": (dilation // 2, dilation // 2)}
+            _replace(layer, DilatedMaxPooling2D)
     elif kind in ("Conv2D", "DepthwiseConv2D"):
         strided = tuple(config["strides"]) != (1, 1)
         own = dilation // 2 if strided else dilation

@@ -10,12 +10,14 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import FiniteFloat, ValidationError, model_validator
 
 from seglab.command import CONF
 from seglab.comparison.definedness import settle
-from seglab.comparison.tables import CaseTable, judged, locate
+from seglab.comparison.tables import CaseTable, column_of, judged, locate
 from seglab.errors import ConfigError, nearest
+from seglab.meaning import meant, read_yaml
+from seglab.metric_names import metric_name
 from seglab.neutral import shown
 from seglab.schema import Section
 from seglab.statistics import Difference, compare_pair
@@ -29,7 +31,7 @@ class Rule(Section):
 
     metric: str
     direction: Literal["higher", "lower"]
-    threshold: float
+    threshold: FiniteFloat
     not_worse_than_champion: bool = False
 
     @model_validator(mode="after")
@@ -105,7 +107,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
         )
     file = folder / f"{name}.yaml"
     try:
-        return Gate.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return Gate.model_validate(meant(read_yaml(file.read_text(encoding="utf-8")), Gate))
     except (ValidationError, yaml.YAMLError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise ConfigError(
@@ -133,7 +135,7 @@ def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[
     """
     checks = []
     for rule in gate.rules:
-        checks.append(_threshold(rule, contender.metrics.get(rule.judged)))
+        checks.append(_threshold(rule, contender.metrics.get(metric_name(rule.judged))))
         if rule.not_worse_than_champion and champion is not None:
             checks.append(_against(rule, contender, champion))
     findings = contender.tags.get(FINDINGS_TAG, "")
@@ -159,6 +161,7 @@ def _against(rule: Rule, contender: Contender, champion: Contender) -> Check:
     lacking = [who for who, run in (("the run", contender), ("the champion", champion)) if file not in run.cases]
     if lacking:
         return Check(words, f"{' and '.join(lacking)} without a table {file}", False)
+    column = column_of(contender.cases[file], column)
     try:
         gap = _difference(column, contender.cases[file], champion.cases[file])
     except ConfigError as error:

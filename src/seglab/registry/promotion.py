@@ -14,6 +14,7 @@ from mlflow.entities import Run
 
 from seglab.comparison.tables import read_table
 from seglab.errors import DataError, TrackingError
+from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.neutral import from_cell
 from seglab.registry.gate import Check, Contender, Gate, check
@@ -175,8 +176,7 @@ def rollback(store: Store, name: str, *, reason: str = "") -> tuple[str, str]:
 
 
 def _alone(store: Store, name: str) -> AbstractContextManager[None]:
-    plain = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-    file = store.directory / f".promotion-{plain}.lock"
+    file = store.directory / f".promotion-{file_name(name)}.lock"
     return waited_for(file, _LOCK_SECONDS, f"another promotion of {name} is under way")
 
 
@@ -248,8 +248,8 @@ def _write_card(
     store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], licence: str, folder: Path
 ) -> str:
     """Write the model card and its pictures into a folder; returns its text."""
-    cases = pd.read_csv(run_file(store, run, CASES_FILE), dtype={"id": str})
-    cases["id"] = cases["id"].map(from_cell, na_action="ignore")
+    cases = pd.read_csv(run_file(store, run, CASES_FILE), converters={"id": str})  # an id may read NA
+    cases["id"] = cases["id"].map(from_cell)
     lacking = [column for name in bundle.task.class_names if (column := f"dice/{name}") not in cases]
     if lacking:
         raise TrackingError(

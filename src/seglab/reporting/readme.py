@@ -153,9 +153,9 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
     columns = ["composition", "", metric, "against the best, 95% interval", "p", time, "runs"]
     sd = "mean ± standard deviation over the runs" if np.isfinite(judgement.sds).any() else "of one run each"
     caption = (
-        f"{metric} over {len(contest.cases)} cases, {sd}. Tied: not shown to be worse than the best. Interval "
-        f"and p: over {contest.repeated} and cases, corrected for all pairs of compositions. Runs: the first letters "
-        f"of their ids, which stand in full below. {crowded}"
+        f"{metric} over {len(contest.cases)} cases{_of_cases(metric)}, {sd}. "
+        f"Tied: not shown to be worse than the best. Interval and p: over {contest.repeated} and cases, corrected for "
+        f"all pairs of compositions. Runs: the first letters of their ids, which stand in full below. {crowded}"
     ).rstrip()
     return Section(
         f"Result: {contest.title}",
@@ -163,6 +163,12 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
         notes=judgement.notes,
         grids=[Grid(columns, rows, caption)],
     )
+
+
+def _of_cases(metric: str) -> str:
+    """What the mean is of, where a score of the epochs has a like name."""
+    alike = metric.partition("/")[0].endswith(("_dice", "_iou"))
+    return " (the mean of the cases' own, where validation takes all pixels together)" if alike else ""
 
 
 def pictures_of(sections: Sequence[Section]) -> dict[str, bytes]:

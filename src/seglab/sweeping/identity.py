@@ -8,6 +8,7 @@ import json
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -77,8 +78,8 @@ class JobIdentity:
     """Computes identities, reading each data set only once.
 
     The identity of a job is a SHA-256 of its resolved config (less names, store and places on disk), the contents of
-    its data, what its split is made of (ids and groups of the cases, and the data set's own split), and the code, the
-    user's own behind each `_target_` included. The seed and all settings of the split are in the config.
+    its data, what its split is made of (ids and groups of the cases, and the data set's own split), its classes, and
+    the code, the user's own behind each `_target_` included. The seed and all settings of the split are in the config.
     """
 
     def __init__(self) -> None:
@@ -107,5 +108,7 @@ class JobIdentity:
             split = {name: list(ids) for name, ids in source.split.items()} if source.split is not None else None
             with remembered(Path(config.data_card.cache_dir)) if files else nullcontext():
                 digest = str(source.digest())
-            self._known[key] = digest, digest_values({"groups": groups, "split": split})
+            # The names of classes, and which of them count, are of the settings where a file of labels says them.
+            told = {"groups": groups, "split": split, "task": asdict(source.task)}
+            self._known[key] = digest, digest_values(told)
         return self._known[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from seglab.metric_names import metric_name
 from seglab.resuming import CONFIG_FILE
 from seglab.tracking.heartbeat import alive, mark_stale_runs
 from seglab.tracking.store import Store
@@ -62,7 +63,7 @@ class Ledger:
 
     def values(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of a metric of a run."""
-        return [(one.step, one.value) for one in self.store.client.get_metric_history(run_id, metric)]
+        return [(one.step, one.value) for one in self.store.client.get_metric_history(run_id, metric_name(metric))]
 
 
 def objective_of(run: Run) -> float:

@@ -155,7 +155,10 @@ class Search:
         del self._under_way[outcome.job.number]
         if not outcome.good:
             self.study.tell(outcome.job.number, state=TrialState.FAIL)
-        elif outcome.status == "pruned" or math.isnan(outcome.objective):  # no objective: as bad as any
+        elif outcome.status == "pruned" or math.isnan(outcome.objective):
+            if outcome.status != "pruned":
+                told = f"{self.monitor} was never defined, so it counts as a pruned one"
+                console.print(f"trial {outcome.job.number + 1}    {told}", markup=False)
             self.study.tell(outcome.job.number, state=TrialState.PRUNED)
         else:
             self.study.tell(outcome.job.number, outcome.objective)

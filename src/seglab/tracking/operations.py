@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model
 
+from seglab.metric_names import metric_name
 from seglab.secrecy import STARS, is_secret_name, redacted
 from seglab.tracking.client import MlflowClient
 
@@ -137,11 +137,6 @@ def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             flat[name] = (STARS if text and is_secret_name(str(key)) else redacted(text))[:_PARAM_LENGTH]
     return flat
-
-
-def metric_name(name: str) -> str:
-    """The name with characters that MLflow refuses replaced by `_`; class names are free text."""
-    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
 
 
 def _dataset_input(operation: Operation) -> DatasetInput:

@@ -26,6 +26,7 @@ from seglab.secrecy import redacted
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, refused, served
 from seglab.tracking.operations import Operation
+from seglab.tracking.sqlite_address import sqlite_file
 
 FOLDER = "outbox"
 REFUSED = "refused"
@@ -225,7 +226,8 @@ def deliver_all(directory: Path) -> list[Delivery]:
 def _existing(uri: str) -> MlflowClient:
     """A client of a store that is there; MLflow would make a missing database, in which no run is known, and change
     one of an older version."""
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
         raise OSError(f"the store {uri} is gone")
     if not served(uri):
         from seglab.tracking.revision import check_revision

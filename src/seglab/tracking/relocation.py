@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from mlflow.entities import ViewType
 
 from seglab.errors import TrackingError
 from seglab.tracking.outbox import FOLDER, write_address
+from seglab.tracking.sqlite_address import sqlite_file
 from seglab.tracking.store import Store
 
 # Every column of MLflow's database that holds the address of an artifact.
@@ -88,5 +88,6 @@ def _readdress(database: sqlite3.Connection, former: Path, here: Path) -> None:
 
 def _readdress_outbox(address: Path, formers: list[Path], store: Store) -> None:
     told = json.loads(address.read_text())
-    if told["uri"] in {f"sqlite:///{former / os.path.basename(str(store.file))}" for former in formers}:
+    assert store.file is not None
+    if sqlite_file(told["uri"]) in {former / store.file.name for former in formers}:
         write_address(address.parent, told["run_id"], store.uri)

@@ -15,8 +15,8 @@ from sqlalchemy import Engine, create_engine, inspect
 from seglab.errors import TrackingError
 from seglab.secrecy import redacted
 from seglab.tracking.client import mlflow
+from seglab.tracking.sqlite_address import sqlite_file
 
-SQLITE = "sqlite:///"
 _RUNS_TABLE = "runs"  # MLflow has had it since its first database
 _BOOKKEEPING = "alembic_"
 _BUSY_SECONDS = 20.0  # as MLflow itself waits for another process that writes
@@ -63,8 +63,8 @@ def other_revision(uri: str, found: str | None) -> TrackingError:
     older = found is None or any(found == script.revision for script in scripts.walk_revisions())
     address = redacted(uri)
     if older:
-        what, file = "a store of runs that an older MLflow made", uri.removeprefix(SQLITE)
-        copy = f"cp '{file}' '{file}.backup'" if uri.startswith(SQLITE) else "back the database up"
+        what, file = "a store of runs that an older MLflow made", sqlite_file(uri)
+        copy = f"cp '{file}' '{file}.backup'" if file else "back the database up"
         remedy = f"end what writes to it, {copy}, then: {sys.executable} -m mlflow db upgrade '{address}'"
     else:
         what = "a store of runs that a newer MLflow made"
@@ -91,7 +91,8 @@ def revision_of(uri: str) -> str | None:
 def _engine(uri: str) -> Engine:
     """A SQLite file must be there: looking for it does not make it. It may be written to in so far as that undoes what
     a killed process has left half done; without that nobody could read it."""
-    if not uri.startswith(SQLITE):
+    file = sqlite_file(uri)
+    if file is None:
         return create_engine(uri)
-    address = f"{Path(uri.removeprefix(SQLITE)).absolute().as_uri()}?mode=rw"
+    address = f"{file.as_uri()}?mode=rw"
     return create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS))

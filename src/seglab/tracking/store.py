@@ -14,16 +14,17 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest
+from seglab.file_names import file_name
 from seglab.secrecy import redacted
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
 from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.locks import waited_for
+from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
 _RUNS_LISTED = 1000
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,14 @@ class Store:
 
     def artifact_location(self, experiment: str) -> str | None:
         """Where artifacts of an experiment are kept; None when the server decides."""
-        folder = re.sub(r"[^\w.-]", "_", experiment).strip(".") or "_"
+        # MLflow decodes an address more than once, so no character that has to be encoded.
+        folder = file_name(re.sub(r"[^\w.-]", "_", experiment))
         return None if self.served else (self.directory / "artifacts" / folder).as_uri()
 
     @property
     def file(self) -> Path | None:
         """The database of a store that is a file; None for one that a server keeps."""
-        return _sqlite_file(self.uri)
+        return sqlite_file(self.uri)
 
     def check_writable(self, run: mlflow.entities.Run | None = None) -> None:
         """See that something can be recorded, and, of a run, that its artifacts lie in this store and not in another.
@@ -183,9 +185,9 @@ def open_store(uri: str | None, directory: Path) -> Store:
             expected="null, sqlite:///<file>, postgresql://… or http://…",
             remedy="tracking.uri=null for the store in mlruns/",
         )
-    path = _sqlite_file(uri)
+    path = sqlite_file(uri)
     if path is not None:
-        uri = f"sqlite:///{path}"
+        uri = sqlite_uri(path)
         _make_sqlite(path, directory)
     elif parts.hostname:
         _knock(uri, parts.hostname, parts.port or {"https": 443, "http": 80, "postgresql": 5432}.get(parts.scheme, 0))
@@ -210,17 +212,13 @@ def check_beforehand(uri: str | None, directory: Path) -> None:
     Raises:
         TrackingError: as `open_store` and `Store.check_writable`.
     """
-    path = _sqlite_file(_embedded(directory) if uri is None else uri)
+    path = sqlite_file(_embedded(directory) if uri is None else uri)
     if path is None or path.exists():
         open_store(uri, directory).check_writable()
 
 
 def _embedded(directory: Path) -> str:
-    return f"{_SQLITE}{directory.absolute() / 'mlflow.db'}"
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
+    return sqlite_uri(directory.absolute() / "mlflow.db")
 
 
 def _failure(uri: str, error: Exception) -> TrackingError:
@@ -274,7 +272,7 @@ def _make_sqlite(path: Path, directory: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.unlink(missing_ok=True)
-            made = SqlAlchemyStore(f"sqlite:///{part}", (directory / "artifacts").as_uri())
+            made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / "artifacts").as_uri())
             made.engine.dispose()
             os.replace(part, path)
         except (OSError, MlflowException) as error:

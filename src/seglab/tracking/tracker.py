@@ -21,6 +21,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
+from seglab.metric_names import metric_name
 from seglab.schema import TrackingSettings
 from seglab.secrecy import redacted
 from seglab.spreadsheet import csv_text
@@ -144,7 +145,7 @@ class Tracker:
     def emit(self, values: Mapping[str, float], step: int) -> None:
         """Record metrics of one step, all in one call to the store. A metric that has this step already is left out."""
         with self._emitting:
-            named = {operations.metric_name(name): value for name, value in values.items()}
+            named = {metric_name(name): value for name, value in values.items()}
             new = {name: value for name, value in named.items() if (name, step) not in self._known}
             self._known |= {(name, step) for name in new}
             if new:
@@ -153,6 +154,10 @@ class Tracker:
     def set_tags(self, values: Mapping[str, Any]) -> None:
         """Record facts; later ones replace earlier ones of the same name."""
         self._outbox.add(operations.tags(values))
+
+    def describe(self, text: str) -> None:
+        """Write what MLflow shows as the run's description."""
+        self.set_tags({"mlflow.note.content": text})
 
     def log_text(self, text: str, path: str) -> None:
         """Record a text file at `path` among the run's artifacts."""

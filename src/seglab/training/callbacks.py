@@ -36,7 +36,7 @@ class EpochCallbacks(keras.callbacks.CallbackList):
 
 
 class EncoderFreezing(keras.callbacks.Callback):
-    """Holds a pre-trained encoder fixed for the first epochs, then lets it train.
+    """Holds a pre-trained encoder fixed for the first epochs, then lets it train. Stands after what may stop training.
 
     Args:
         model: has `freeze_epochs` and `freeze_encoder(frozen)`, as `seglab.models.network.Network`.
@@ -55,9 +55,11 @@ class EncoderFreezing(keras.callbacks.Callback):
             self._frozen = frozen
             self._retrace()
 
-    def on_train_end(self, logs: Any = None) -> None:
-        if self._frozen:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        # Before Keras ends: it then takes the averages of all weights as those of the ones that train.
+        if self._frozen and (self.model.stop_training or epoch + 1 == self.params["epochs"]):
             self._network.freeze_encoder(False)
+            self._frozen = False
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -76,13 +78,17 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         self._kept = values([variable for variable, _ in self._pairs])
-        for variable, average in self._pairs:
-            variable.assign(average)
+        self.assign()
 
     def on_test_end(self, logs: Any = None) -> None:
         for (variable, _), kept in zip(self._pairs, self._kept or [], strict=True):
             variable.assign(kept)
         self._kept = None
+
+    def assign(self) -> None:
+        """Give the model the averaged weights."""
+        for variable, average in self._pairs:
+            variable.assign(average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

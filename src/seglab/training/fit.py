@@ -37,7 +37,7 @@ class History:
         epochs: metrics of each finished epoch, in order.
         monitor: the metric that decided.
         best_epoch: the epoch, counted from 1, whose weights the model has now; None when every score was NaN, and then
-            the model has the weights of the last epoch.
+            the model has the weights of the last epoch, averaged ones if the optimizer averages.
         best: score of that epoch.
         stopped_early: True when patience ran out before the last epoch.
     """
@@ -47,6 +47,19 @@ class History:
     best_epoch: int | None
     best: float | None
     stopped_early: bool
+
+    @property
+    def undefined(self) -> int:
+        """Number of epochs in which the monitored metric was not defined."""
+        return sum(math.isnan(metrics[self.monitor]) for metrics in self.epochs)
+
+    @property
+    def verdict(self) -> str:
+        """Which epoch was kept, and why, in words."""
+        if self.best_epoch is None:
+            return f"{self.monitor} was never defined, so no epoch was chosen: these are the weights of the last one"
+        left_out = f", {self.undefined} without a defined one left out" if self.undefined else ""
+        return f"best epoch {self.best_epoch}, {self.monitor} {self.best:.4f}{left_out}"
 
 
 def train(
@@ -135,7 +148,7 @@ def train(
     steps = _Steps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written)
     callbacks: list[keras.callbacks.Callback] = [averaged, end]
     if getattr(model, "freeze_epochs", 0):
-        callbacks.insert(0, EncoderFreezing(model, steps.make_train_function))
+        callbacks.append(EncoderFreezing(model, steps.make_train_function))
     begun = state.epoch if state is not None else 0
     if begun < settings.epochs and not (state is not None and state.finished):
         check_monitor(settings.monitor, _metric_names(metrics, val is not None))
@@ -147,6 +160,8 @@ def train(
 
     if end.best_weights:
         assign(model.variables, end.best_weights, "model")
+    else:  # of the last epoch, also where a resumed run finds that it was the last
+        averaged.assign()
     return History(
         epochs=history,
         monitor=settings.monitor,

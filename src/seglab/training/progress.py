@@ -28,6 +28,7 @@ class Progress:
         self._drawn = self._started = 0.0
         self._epoch = 0
         self._seconds: list[float] = []
+        self._told_undefined = False
 
     def begin(self, epoch: int) -> None:
         """An epoch, counted from 1, begins."""
@@ -53,13 +54,16 @@ class Progress:
         if self.stream is None:
             return
         shown = ["train_loss", "val_loss", "val_dice", "val_iou", self.monitor]
-        scores = "  ".join(f"{name} {values[name]:.4f}" for name in dict.fromkeys(shown) if name in values)
+        scores = "  ".join(f"{name} {_score(values[name])}" for name in dict.fromkeys(shown) if name in values)
         rate = f"{values['images_per_second']:.1f} images/s"
         left = f"{duration(self.seconds_left())} left" if self._epoch < self.epochs else "last epoch"
         start = "\r" if self.live else ""
         finish = "\x1b[K\n" if self.live else "\n"
         self.stream.write(f"{start}  {self._label()}  {scores}{' *' if best else '  '}  {rate}  {left}{finish}")
         self.stream.flush()
+        if math.isnan(values[self.monitor]) and not self._told_undefined:
+            self._told_undefined = True
+            self.say(f"{self.monitor} is undefined: such an epoch neither uses up patience nor can be the best")
 
     def say(self, text: str) -> None:
         """Write one line of its own."""
@@ -75,6 +79,10 @@ class Progress:
     def _label(self) -> str:
         width = len(str(self.epochs))
         return f"epoch {self._epoch:>{width}}/{self.epochs}"
+
+
+def _score(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:.4f}"
 
 
 def duration(seconds: float) -> str:

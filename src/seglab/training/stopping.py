@@ -32,7 +32,8 @@ class Improvement:
     """Counts epochs without improvement of a score.
 
     An epoch improves when its score is better than the reference by more than `min_delta`; then it becomes the
-    reference. NaN, the score of a metric that no case defines, never improves.
+    reference. NaN, the score of an epoch in which the metric is not defined, says nothing: it neither improves nor
+    counts as an epoch without improvement.
     """
 
     def __init__(self, lower: bool, min_delta: float = 0.0):
@@ -43,9 +44,9 @@ class Improvement:
 
     def update(self, score: float) -> bool:
         """Take in the score of an epoch; True when it improves."""
-        better = not math.isnan(score) and (
-            self.reference is None or self.sign * (score - self.reference) > self.min_delta
-        )
+        if math.isnan(score):
+            return False
+        better = self.reference is None or self.sign * (score - self.reference) > self.min_delta
         self.wait = 0 if better else self.wait + 1
         if better:
             self.reference = score
@@ -62,11 +63,11 @@ class EarlyStopping:
     """Keeps the best epoch and says when to stop.
 
     The best epoch is the best by any margin, the earlier of two equals. Patience is counted apart: only an improvement
-    by more than `min_delta` starts it again.
+    by more than `min_delta` starts it again. Epochs whose score is NaN are left out of both.
 
     Args:
         monitor: name of the metric.
-        patience_epochs: stop after so many epochs without improvement; never when None.
+        patience_epochs: stop after so many epochs with a score and without improvement; never when None.
         min_delta: the smallest change that counts as one.
     """
 
@@ -105,7 +106,8 @@ class EarlyStopping:
 class Plateau:
     """Lowers the scale of a schedule by `factor` when the score has not improved for `patience_epochs`.
 
-    Waits as long again before the next step down, and never goes below `min_scale`.
+    Waits as long again before the next step down, and never goes below `min_scale`. Nothing falls at an epoch whose
+    score is NaN.
     """
 
     def __init__(self, monitor: str, settings: schedules.Plateau, min_delta: float):

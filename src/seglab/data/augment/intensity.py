@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from seglab.data.augment.splines import spread
+from seglab.data.geometry import CHANNELS_AT_ONCE
 
 BLUR_REACH = 3.0  # standard deviations
 BIAS_DEGREE = 3
@@ -85,8 +86,10 @@ def blur(image: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
 def _blur_planes(planes: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
     across, along = _kernel(sigmas[1]), _kernel(sigmas[0])
     out = np.empty(planes.shape, np.float32)
-    for plane, to in zip(planes, out, strict=True):
-        to[:] = cv2.sepFilter2D(plane, -1, across, along, borderType=cv2.BORDER_REFLECT).reshape(plane.shape)
+    for first in range(0, planes.shape[-1], CHANNELS_AT_ONCE):
+        some = slice(first, first + CHANNELS_AT_ONCE)
+        for plane, to in zip(planes[..., some], out[..., some], strict=True):
+            to[:] = cv2.sepFilter2D(plane, -1, across, along, borderType=cv2.BORDER_REFLECT).reshape(plane.shape)
     return out
 
 

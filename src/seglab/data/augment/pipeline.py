@@ -24,6 +24,8 @@ class Augmentation(Protocol):
 
     Attributes:
         mix: share of samples into which the sampler has a box of another training sample pasted.
+
+    One that makes mirror images names their axes in `mirrored`, a tuple, so that the data check can look at them.
     """
 
     mix: float
@@ -120,6 +122,7 @@ class Augment:
         self.mix = mix
         self._rank, self._axes = task.rank, _chosen(axes, task.rank)
         self._flip, self._rotate90, self._dropout = flip, rotate90, dropout
+        self.mirrored = self._axes if flip else ()
         warp = ImageWarp if task.rank == 2 else VolumeWarp
         settings = (task.ignore_label, affine, rotate_degrees, scale, shift, elastic, elastic_pixels, grid)
         self._warp = warp(*settings) if affine or elastic or grid else None

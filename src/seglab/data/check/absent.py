@@ -14,6 +14,11 @@ from seglab.errors import SeglabError
 from seglab.schema import DataCard
 
 SEEDS_TRIED = 20
+# What becomes of the scores: while training, all pixels of a split are counted together; a test case has its own score.
+_LACKING = {
+    "val": "this one counts in no val_dice or val_iou",
+    "test": "this one has no test score but 0 for each case in which it is found",
+}
 
 
 def find_absent_classes(source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard) -> Iterator[Finding]:
@@ -58,7 +63,7 @@ def find_absent_classes(source: Source, split: Split, facts: Mapping[str, Facts]
                 "class-not-in-split",
                 label,
                 f"in no mask of {' and '.join(lacking)}, in {in_cases}",
-                "every class in every split: this one has no score there",
+                f"every class in every split: {' and '.join(_LACKING[name] for name in lacking)}",
                 remedy,
             )
 

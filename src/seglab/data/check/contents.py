@@ -18,6 +18,12 @@ from seglab.task import Task
 MANY_EMPTY = 0.5  # share of a split's masks without a scored class, from which on it is more than a note
 SPACING_SPREAD = 1.1  # coarsest to finest voxel along an axis, above which volumes are not at one scale
 LARGEST_VOXEL = 25.0  # mm, of the shortest edge
+# What becomes of the scores: while training, all pixels of a split are counted together; a test case has its own score.
+_EMPTY = {
+    "train": "nothing but background is learnt from them",
+    "val": "val_dice takes all pixels together: what is found in them lowers it, if another mask holds that class",
+    "test": "such a case has Dice 0 if anything is found in it; otherwise none, and the mean leaves it out",
+}
 
 
 def find_empty_masks(split: Split, facts: Mapping[str, Facts], task: Task) -> Iterator[Finding]:
@@ -30,7 +36,7 @@ def find_empty_masks(split: Split, facts: Mapping[str, Facts], task: Task) -> It
                 "empty-masks",
                 name,
                 f"{len(empty)} of {len(ids)} masks ({len(empty) / len(ids):.0%}) hold no scored class: {empty[0]}, …",
-                f"at most {MANY_EMPTY:.0%}; their Dice is not defined and they are left out of the mean",
+                f"at most {MANY_EMPTY:.0%}; {_EMPTY[name]}",
                 "keep them if the model has to say that nothing is there; otherwise remove the cases, or draw patches "
                 "around the foreground (data.fit=patch data.foreground_share=0.5)",
                 severity="warning" if len(empty) > MANY_EMPTY * len(ids) else "note",

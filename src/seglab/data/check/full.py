@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -18,9 +19,12 @@ from seglab.config import Config
 from seglab.data.cases import Case, Source
 from seglab.data.check.augmenting import CASES, find_lost_in_augmentation
 from seglab.data.check.findings import Finding, Report, check_names
+from seglab.data.check.intentions import find_intentions
 from seglab.data.check.short import find_in_split
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts, examine
+from seglab.data.label_remedies import UndeclaredLabels
+from seglab.data.labels import LabelMap
 from seglab.data.preparation import read_labelled
 from seglab.data.splits import Split, split_for
 from seglab.errors import DataError, naming
@@ -34,10 +38,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Examined:
-    """What reading cases gave: the facts of those that can be read, a row for each that cannot."""
+    """What reading cases gave: the facts of those that can be read, a row for each that cannot, and those that cannot
+    be read for their labels, which `_declare_all` makes rows of."""
 
     facts: dict[str, Facts] = field(default_factory=dict)
     failures: list[Finding] = field(default_factory=list)
+    undeclared: list[UndeclaredLabels] = field(default_factory=list)
     counts: list[Shrunk] = field(default_factory=list)
 
 
@@ -88,6 +94,7 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
         *find_in_split(source, split, read.facts, card),
         *find_thin_classes(counts, card, source.task),
         *find_lost_in_augmentation(source, augmented, augmentation, card, config.seed),
+        *find_intentions(config, source, split, read.facts),
     ]
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
 
@@ -115,15 +122,16 @@ def read_all(
         nonlocal done
         whole.facts |= some.facts
         whole.failures += some.failures
+        whole.undeclared += some.undeclared
         whole.counts += some.counts
-        done += len(some.facts) + len(some.failures)
+        done += len(some.facts) + len(some.failures) + len(some.undeclared)
         if progress is not None:
             progress(done, len(ids))
 
     if processes == 1:  # a few cases are read before another process would have started
         for part in tasks:
             take(reader.read(part))
-        return whole
+        return _declare_all(whole, source)
     # Fresh processes: a fork would copy locks that OpenCV's and the progress bar's threads hold.
     with ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=_start, initargs=(reader,)
@@ -139,6 +147,24 @@ def read_all(
                 expected=f"memory for {processes} cases at a time",
                 remedy="close other programs; the log of the system (dmesg) names what it killed",
             ) from error
+    return _declare_all(whole, source)
+
+
+def _declare_all(whole: Examined, source: Source) -> Examined:
+    """Rows of the masks with undeclared values, whose remedy declares what all of them hold, beside what the others do:
+    following one after the other would take a check for each."""
+    labels = getattr(source, "label_map", None)
+    rows = [Finding.from_error(error) for error in whole.undeclared]
+    if isinstance(labels, LabelMap) and any(error.values for error in whole.undeclared):
+        pixels = np.array([one.class_pixels for one in whole.facts.values()]).reshape(len(whole.facts), -1).sum(axis=0)
+        seen = [value for value, n in zip(labels.first_values(), pixels, strict=False) if n]
+        held = sorted({value for error in whole.undeclared for value in error.values} | set(seen))
+        for n, error in enumerate(whole.undeclared):
+            # A mask of black and white alone, where no mask holds a 1, is more likely one than a third class.
+            if not set(error.values) <= {0, 255} or 1 in held:
+                rows[n] = replace(rows[n], remedy=labels.remedy_for(held))
+    whole.failures += rows
+    whole.undeclared = []
     return whole
 
 
@@ -159,6 +185,9 @@ class _Reader:
                 facts = examine(sample, task)
                 with naming(self._source.describe_files(case)):
                     shrunk = shrinks(self._card, facts.shape, facts.spacing)
+            except UndeclaredLabels as error:
+                some.undeclared.append(error)
+                continue
             except DataError as error:
                 some.failures.append(Finding.from_error(error))
                 continue

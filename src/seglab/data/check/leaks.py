@@ -11,13 +11,10 @@ from scipy.stats import mannwhitneyu
 
 from seglab.data.cases import SPLIT_NAMES, Case, natural_key
 from seglab.data.check.findings import Finding
+from seglab.data.check.likeness import Likeness
 from seglab.data.facts import Facts
 from seglab.data.splits import Split, torn_groups
 
-# Bits of 64 in which two difference hashes may differ. Measured: neighbouring frames of CamVid have a median of 14 and
-# reach 1 in 5% of the pairs; no two of its frames from different videos (150,000 pairs) and no two of 120
-# hippocampus volumes come nearer than 6.
-SIMILAR_BITS = 4
 # A flat picture sets hardly any bit, or all: its hash says nothing.
 _FEWEST_SET_BITS = 6
 # Where neighbours by name lie in different splits, how often they are more alike than cases of different splits that
@@ -30,7 +27,6 @@ _ALIKE, _BY_CHANCE = 0.7, 1e-3
 # of it; whole videos of CamVid: 0.01). Blocks of five leave a fifth.
 _TORN_PAIRS = 0.5
 _SHOWN = 3  # images named in a row
-_BLOCK = 512  # rows of a block of the table of distances
 
 
 def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:
@@ -64,27 +60,32 @@ def find_same_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Findi
 
 
 def find_similar_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    """A row for each two splits of which images look alike: equal in all but `SIMILAR_BITS` bits of their hash."""
+    """A row for each two splits of which images show the same thing: see `seglab.data.check.likeness`."""
     ids: dict[str, list[str]] = {name: [] for name in SPLIT_NAMES}
-    for name, case_id in _with_a_look(split, facts):
+    for name, case_id in _told_apart(split, facts):
         ids[name].append(case_id)
-    looks = {name: np.array([facts[case_id].look for case_id in ids[name]], np.uint64) for name in SPLIT_NAMES}
+    order = [case_id for name in SPLIT_NAMES for case_id in ids[name]]
+    if sum(map(bool, ids.values())) < 2:
+        return
+    known = [facts[case_id] for case_id in order]
+    likeness = Likeness([f.detail for f in known], [f.shape for f in known], [f.image_hash for f in known])
+    ends = np.cumsum([len(ids[name]) for name in SPLIT_NAMES])
+    rows = {name: np.arange(end - len(ids[name]), end) for name, end in zip(SPLIT_NAMES, ends, strict=True)}
     for one, other in combinations(SPLIT_NAMES, 2):
-        near = [
-            (distance, ids[other][row], ids[one][column])
-            for row, column, distance in _nearest(looks[other], looks[one])
-            if distance <= SIMILAR_BITS and facts[ids[other][row]].image_hash != facts[ids[one][column]].image_hash
-        ]
-        if near:
-            near.sort()
+        matches = likeness.matches(rows[other], rows[one]) if ids[one] and ids[other] else []
+        if matches:
+            limit = likeness.limit
+            usual = "" if np.isnan(limit.usual) else f"; unrelated images of this set: {limit.usual:.2f} (median)"
             yield Finding.of(
                 "similar-image-in-two-splits",
                 f"{one} and {other}",
-                f"{len(near)} of {len(getattr(split, other))} {other} images look like one of {one}: "
-                + _shown([f"{a} ~ {b} ({bits} of 64 bits)" for bits, a, b in near]),
-                f"more than {SIMILAR_BITS} bits between the look of images in two splits",
-                "look at them (scripts/explore.py); put frames or slices of one sequence into one group: "
-                "data.group_pattern or data.block_size",
+                f"{len(matches)} of {len(getattr(split, other))} {other} images look like one of {one}: "
+                + _shown([f"{order[m.held]} ~ {order[m.known]} ({m.relation}, {m.agreement:.2f})" for m in matches]),
+                f"an agreement below {limit.agreement:.2f} of the details of images in two splits, however they are "
+                f"laid over each other{usual}",
+                "look at the pairs (scripts/explore.py); keep in one split what belongs together, by "
+                "data.group_pattern or, for slices and frames in a row, data.block_size; or leave one of a pair out; "
+                "if they are not alike after all, data.allow=[similar-image-in-two-splits]",
             )
 
 
@@ -137,17 +138,6 @@ def _told_apart(split: Split, facts: Mapping[str, Facts]) -> Iterator[tuple[str,
         for case_id in getattr(split, name):
             if case_id in facts and facts[case_id].minimum != facts[case_id].maximum:
                 yield name, case_id
-
-
-def _nearest(looks: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """For each look the index of the nearest of the others and the bits between them."""
-    if not len(others):
-        return
-    for start in range(0, len(looks), _BLOCK):
-        bits = np.bitwise_count(looks[start : start + _BLOCK, None] ^ others[None])
-        nearest = bits.argmin(axis=1)
-        for row, column in enumerate(nearest):
-            yield start + row, int(column), int(bits[row, column])
 
 
 def _shown(words: Sequence[str]) -> str:

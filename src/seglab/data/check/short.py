@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from seglab.data.cases import SPLIT_NAMES, Source
 from seglab.data.check.absent import find_absent_classes
@@ -16,6 +16,8 @@ from seglab.data.check.contents import (
 )
 from seglab.data.check.findings import Finding, Report
 from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups, find_torn_sequences
+from seglab.data.check.palettes import find_other_palettes
+from seglab.data.check.scales import find_mixed_scales
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts
 from seglab.data.splits import Split
@@ -24,7 +26,9 @@ from seglab.schema import DataCard
 MASKS_LOOKED_AT = 12
 
 
-def check_short(source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard) -> Report:
+def check_short(
+    source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard, further: Iterable[Finding] = ()
+) -> Report:
     """Check a split and what is known of its cases; reads a few training masks where they are made smaller.
 
     Args:
@@ -32,6 +36,7 @@ def check_short(source: Source, split: Split, facts: Mapping[str, Facts], card: 
         split: as it will be trained on.
         facts: of every case of the split, by case id.
         card: size and fit of the input, and what is let through.
+        further: findings that are in the report too.
 
     Raises:
         ConfigError: a name in `data.allow` that means nothing.
@@ -45,7 +50,7 @@ def check_short(source: Source, split: Split, facts: Mapping[str, Facts], card: 
         mask = source.read(by_id[case_id]).mask
         if mask is not None:
             counts.add(mask, shape_seen(card, facts[case_id].shape, facts[case_id].spacing))
-    return Report.of([*findings, *find_thin_classes(counts, card, source.task)], card.allow)
+    return Report.of([*findings, *find_thin_classes(counts, card, source.task), *further], card.allow)
 
 
 def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard) -> list[Finding]:
@@ -61,6 +66,8 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_absent_classes(source, split, taken, card),
         *find_empty_masks(split, taken, source.task),
         *find_constant_images(split, taken),
+        *find_other_palettes(source, taken),
+        *find_mixed_scales(taken, card),
         *find_other_modality(source, card),
         *find_mixed_spacing(taken, card, source.task),
         *find_implausible_spacing(taken, source.task),

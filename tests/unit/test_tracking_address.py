@@ -1,0 +1,43 @@
+"""A store in a folder of any name: its database lies there and nowhere else, and what is told of it exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import toys
+
+from seglab.tracking.bundles import local_path
+from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
+from seglab.tracking.store import open_store
+from seglab.tracking.tracker import Tracker
+
+ODD = ["50% off", "lab #1", "what?", "a&b=c", "what?x=1", "100%3F", "Müller", "q?a=b&c#d%20"]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_address_names_the_file_that_it_was_made_of(name: str) -> None:
+    path = Path("/data") / name / "mlflow.db"
+    assert sqlite_file(sqlite_uri(path)) == path
+
+
+def test_addresses_of_users_and_of_others() -> None:
+    assert sqlite_file("sqlite:////x/a.db?timeout=3") == Path("/x/a.db")
+    assert sqlite_file("sqlite:////x/what?/a.db") == Path("/x/what?/a.db")
+    assert sqlite_file("http://host:5000") is None
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_run_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    with Tracker(toys.tracking(), home / "mlruns", run_name="Toy", params={}, tags={}) as tracker:
+        tracker.emit({"val_dice": 0.5}, 1)
+        tracker.log_text("text", "pictures/note.txt")
+    store = open_store(None, home / "mlruns")
+    run = store.run(tracker.run_id)
+    assert (run.info.status, run.data.metrics["val_dice"]) == ("FINISHED", 0.5)
+    place = local_path(store, run.info.artifact_uri)
+    assert place is not None
+    assert (place / "pictures" / "note.txt").read_text() == "text"
+    assert place.is_relative_to(home / "mlruns")
+    assert [path.name for path in tmp_path.iterdir()] == [name]  # no stray file beside it
