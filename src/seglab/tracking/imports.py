@@ -93,8 +93,11 @@ def read_export(folder: Path, format_number: int, room: Path | None) -> list[tup
             remedy="use the seglab that wrote it, or a newer one",
         )
     ids = card.get("runs")
-    if not isinstance(ids, list) or len(ids) > _RUNS or not all(isinstance(one, str) and _is_id(one) for one in ids):
+    if not isinstance(ids, list) or len(ids) > _RUNS:
         raise _refused(folder / CARD_FILE, f"runs: {str(ids)[:120]}", f"a list of at most {_RUNS} ids of runs")
+    for one in ids:
+        if not (isinstance(one, str) and _is_id(one)):
+            raise _refused(folder / CARD_FILE, f"a run called {str(one)[:80]!r}", "ids of runs, 32 digits of hex")
     return [(_record(folder / run_id / RUN_FILE, run_id), folder / run_id) for run_id in dict.fromkeys(ids)]
 
 
