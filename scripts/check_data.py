@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from seglab.command import command
 from seglab.errors import EXIT_MISTAKE
+from seglab.terminal import Terminal
 
 
 @command(config_name="train", about=__doc__)
@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> None:
     from seglab.data.check.full import check_shown
 
     config = load_config(cfg)
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     checked = check_shown(config, console)
     if checked.report.findings:
         console.print(checked.report.table())

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from seglab.command import command
+from seglab.terminal import Terminal
 
 
 @command(config_name="train", about=__doc__)
@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
     from seglab.file_names import file_name
 
     config = load_config(cfg)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(highlight=False, soft_wrap=True)
     checked = check_shown(config, console)
     if checked.source is None or checked.split is None:
         checked.report.raise_unless_allowed()

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from seglab.errors import run_script
+from seglab.neutral import shown
+from seglab.secrecy import redacted
 
 RUNS = Path("mlruns")
 
@@ -33,11 +35,11 @@ def main() -> None:
     store = open_store(args.tracking_uri, RUNS)
 
     def told(name: str) -> None:
-        print(f"  {name}", flush=True)
+        print(f"  {shown(name)}", flush=True)
 
     if args.verb == "import":
         arrived = import_runs(store, args.folder, told)
-        print(f"{len(arrived)} runs are in {store.uri}; look at them with make ui")
+        print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; look at them with make ui")
         return
     runs = runs_of_study(store, args.study) if args.study else [store.run(run_id) for run_id in args.run]
     folder = export_runs(store, runs, args.folder, told)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from seglab.errors import run_script
+from seglab.terminal import Terminal
 
 
 def main() -> int:
@@ -20,7 +19,7 @@ def main() -> int:
 
     from seglab.sweeping.status import status_table, sweep_statuses
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(highlight=False, soft_wrap=True)
     statuses = sweep_statuses(given.runs.absolute(), given.study.removeprefix("study="), given.uri)
     console.print(status_table(statuses))
     for one in statuses:

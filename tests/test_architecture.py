@@ -13,13 +13,15 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
+    {"secrecy", "neutral"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning"},
-    {"task", "signatures", "schema", "metric_names"},
+    {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"},
     {"coherence"},
     {"config", "confusion"},
     {"overrides"},
     {"command"},
-    {"reproducibility", "memory"},
+    {"code_version"},
+    {"reproducibility"},
     {"data"},
     {"models", "schedules"},
     {"losses", "metrics", "optimizers", "precision"},
@@ -38,6 +40,10 @@ POSITION = {name: index for index, names in enumerate(STATIONS) for name in name
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
 LIGHT = {
+    "secrecy",
+    "neutral",
+    "code_version",
+    "foreign",
     "collector",
     "errors",
     "constraints",

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from seglab.code_version import code_version
 from seglab.errors import SeglabError, TrackingError
-from seglab.reproducibility import code_version, load_tensorflow, machine, package_versions, redacted
+from seglab.neutral import shown
+from seglab.reproducibility import load_tensorflow, machine, package_versions
+from seglab.secrecy import redacted
 
 _LITTLE_DISK_GB = 2.0
 
@@ -140,6 +143,6 @@ def main(arguments: list[str] | None = None) -> int:
     wrong = 0
     for finding in examine(given.uri, given.runs.absolute(), repair=given.repair):
         wrong += not finding.ok
-        print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {finding.text}", flush=True)
+        print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {shown(redacted(finding.text))}", flush=True)
     print("Nothing to mend." if not wrong else f"{wrong} to mend, marked with !")
     return 1 if wrong else 0

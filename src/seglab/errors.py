@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from seglab.neutral import shown
+from seglab.secrecy import redacted
+
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
 
@@ -15,7 +18,8 @@ EXIT_INTERRUPTED = 130
 class SeglabError(Exception):
     """One message for the user: what was wrong, where, found, expected, what to do.
 
-    Entry points print it without a traceback and leave with exit code 2.
+    Entry points print it without a traceback and leave with exit code 2. What it is told may come from anywhere: the
+    message holds no password of an address and nothing that a terminal obeys.
     """
 
     def __init__(self, what: str, *, where: str = "", found: object = None, expected: str = "", remedy: str = ""):
@@ -28,7 +32,7 @@ class SeglabError(Exception):
             lines.append(f"  expected: {expected}")
         if remedy:
             lines.append(f"  remedy:   {remedy}")
-        super().__init__("\n".join(lines))
+        super().__init__(shown(redacted("\n".join(lines))))
         self.what, self.where, self.found, self.expected, self.remedy = what, where, found, expected, remedy
 
 

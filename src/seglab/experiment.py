@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import Progress
 
+from seglab.code_version import code_version
 from seglab.config import Config, load_config
-from seglab.reproducibility import code_version, environment, load_tensorflow, redacted, seed_everything
+from seglab.reproducibility import environment, load_tensorflow, seed_everything
+from seglab.secrecy import redacted
+from seglab.terminal import Terminal
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("mlruns")
 SAMPLES_SHOWN = 16
-console = Console(highlight=False, soft_wrap=True)
+console = Terminal(highlight=False, soft_wrap=True)
 
 
 def run(
@@ -63,6 +65,8 @@ def run(
     check_beforehand(config.tracking.uri, RUNS)
     material = gather(config)
     code = code_version(Path(__file__).parent)
+    for found in code.withheld:
+        console.print(f"beware     {found}; how this file was changed is not recorded with the run", markup=False)
     identity = {
         "config_digest": config.digest,
         "data_digest": material.digest,
@@ -95,7 +99,7 @@ def run(
 
 
 def _told(config: Config) -> dict[str, Any]:
-    """The resolved config as it is handed on: without the password of an address."""
+    """The resolved config as it is handed on: without passwords and keys."""
     return dict(json.loads(redacted(json.dumps(config.resolved))))
 
 

@@ -6,9 +6,7 @@ import ctypes
 import importlib.metadata
 import os
 import platform
-import re
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -17,7 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from seglab.code_version import code_version
 from seglab.collector import collector_at_rest
+from seglab.secrecy import redacted
 
 PACKAGES = (
     "tensorflow",
@@ -50,8 +50,6 @@ NOTABLE_CPU_FLAGS = (
 # Variables that change what is computed, or into how many parts a sum is split. The others are of one machine.
 _COMPUTING_PREFIXES = ("TF_", "KERAS_", "OMP_", "OPENBLAS_", "MKL_", "XLA_")
 _SETTINGS_PREFIXES = (*_COMPUTING_PREFIXES, "CUDA_VISIBLE", "SLURM_JOB", "SLURM_ARRAY")
-_UNTRACKED_FILES = 50
-_UNTRACKED_BYTES = 200_000
 # From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -111,55 +109,6 @@ def load_tensorflow() -> None:
 
 
 @dataclass(frozen=True)
-class CodeVersion:
-    """The state of the repository.
-
-    Attributes:
-        commit: full hash, or None outside of a repository.
-        dirty: True when tracked files were changed or untracked files that git does not ignore exist.
-        diff: what must be applied to `commit` to get this code: changes of tracked files and small untracked files.
-    """
-
-    commit: str | None
-    dirty: bool
-    diff: str
-
-
-def code_version(root: Path) -> CodeVersion:
-    """Read commit, dirty flag and diff of the repository that holds `root`; empty where git or a repository lacks."""
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is None:
-        return CodeVersion(None, False, "")
-    status = _git(root, "status", "--porcelain") or ""
-    if not status.strip():
-        return CodeVersion(commit.strip(), False, "")
-    parts = [_git(root, "diff", "HEAD", "--no-color", "--no-ext-diff") or ""]
-    listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z", "--full-name", ":/") or ""
-    top = Path((_git(root, "rev-parse", "--show-toplevel") or str(root)).strip())
-    untracked = [name for name in listed.split("\0") if name]
-    for name in untracked[:_UNTRACKED_FILES]:
-        path = top / name
-        if path.is_file() and path.stat().st_size <= _UNTRACKED_BYTES:
-            parts.append(_git(top, "diff", "--no-index", "--no-color", "--", os.devnull, name, ok=(0, 1)) or "")
-        else:
-            parts.append(f"# untracked and left out: {name}\n")
-    if len(untracked) > _UNTRACKED_FILES:
-        parts.append(f"# {len(untracked) - _UNTRACKED_FILES} more untracked files left out\n")
-    return CodeVersion(commit.strip(), True, "".join(parts))
-
-
-def _git(root: Path, *arguments: str, ok: tuple[int, ...] = (0,)) -> str | None:
-    """Output of a git command, or None when it fails or git is missing."""
-    try:
-        # No optional locks: a run must not disturb a commit that happens at the same time.
-        command = ["git", "--no-optional-locks", "-C", str(root), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode in ok else None
-
-
-@dataclass(frozen=True)
 class Machine:
     """The machine as the operating system tells it; needs neither TensorFlow nor MLflow."""
 
@@ -203,11 +152,6 @@ def _cpuinfo(*names: str) -> str:
         if key.strip() in names:
             return value.strip()
     return ""
-
-
-def redacted(text: str) -> str:
-    """The text with the password of each address in it (`scheme://user:password@host`) replaced by stars."""
-    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
 
 
 def package_versions() -> dict[str, str]:

@@ -19,11 +19,15 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import OmegaConf
 
+from seglab.code_version import SECRET, TOO_LARGE, TOO_MANY, code_version
 from seglab.errors import TrackingError
-from seglab.reproducibility import code_version, machine, package_versions, variables_of
+from seglab.foreign import Unreadable, read_json, read_yaml
+from seglab.reproducibility import machine, package_versions, variables_of
+from seglab.spreadsheet import csv_text
 from seglab.tracking import operations
 from seglab.tracking.append import add_to_run
 from seglab.tracking.bundles import run_file
+from seglab.tracking.consent import check_consent, check_settings
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 
@@ -77,7 +81,7 @@ class Reproduction:
     notes: list[str]
 
 
-def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reproduction:
+def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_diff: bool = False) -> Reproduction:
     """Train a run again and compare.
 
     The code is that of the run's commit with its logged changes, in a folder of its own, whatever state the working
@@ -87,9 +91,12 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
         store: where the run is, and where its repetition goes, whichever store the run's config names.
         run: a finished run of this repository.
         tolerance: a metric whose values differ by no more than this is "within tolerance".
+        trust_diff: somebody has read what an imported run brings along, and lets it run.
 
     Raises:
-        TrackingError: the code, the config, the data or the split of the run cannot be had again, or training fails.
+        ConfigError: the run's config reads what is not in it.
+        TrackingError: the code, the config, the data or the split of the run cannot be had again, an imported run
+            that nobody trusts, or training fails.
     """
     if run.info.status != "FINISHED":
         raise TrackingError(
@@ -102,16 +109,19 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE) -> Reprod
     store.check_writable()
     token = uuid.uuid4().hex
     tags = {"reproduces": run.info.run_id, "reproduction_token": token}
-    former = json.loads(run_file(store, run, "config/environment.json").read_text(encoding="utf-8"))
+    former, config = _environment(store, run), _config(store, run)
+    check_consent(run, _diff(store, run), config, former["settings"], given=trust_diff)
     with code_of(store, run) as code, tempfile.TemporaryDirectory(prefix="config") as scratch:
-        _train(run, _config(store, run, Path(scratch)), code, tags, variables_of(former))
+        place = Path(scratch) / "config.yaml"
+        OmegaConf.save(OmegaConf.create(config), place)
+        _train(run, place, code, tags, variables_of(former))
     again = search(store, f"tags.reproduction_token = '{token}'")[0]
     table = compare_histories(_histories(store, run), _histories(store, again), tolerance)
     verdict = VERDICTS[max((VERDICTS.index(each) for each in table["verdict"]), default=0)]
     notes = _differences(former)
     operations.set_tags(store.client, again.info.run_id, {"reproduction": verdict})
     with tempfile.TemporaryDirectory(prefix="reproduction") as folder:
-        table.to_csv(Path(folder) / "reproduction.csv", index=False)
+        (Path(folder) / "reproduction.csv").write_text(csv_text(table), encoding="utf-8")
         add_to_run(store, again, {}, Path(folder), "")
     return Reproduction(verdict, table, again.info.run_id, notes)
 
@@ -141,23 +151,26 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
         TrackingError: the run has no commit, the commit is not here, or its changes were not kept whole.
     """
     commit = run.data.tags.get("git_commit")
-    dirty = run.data.tags.get("git_dirty") == "True"
     if not commit:
         raise _no_code(run, "no tag git_commit", "train from a git repository")
-    diff = run_file(store, run, "config/code.diff").read_text(encoding="utf-8") if dirty else ""
+    diff = _diff(store, run)
     now = code_version(root)
     if now.commit == commit and now.diff == diff:
         yield root
         return
-    if "# untracked and left out:" in diff or "more untracked files left out" in diff:
+    if TOO_LARGE in diff or TOO_MANY in diff:
         raise _no_code(run, "untracked files that were too large for the logged diff", "commit them, and train anew")
+    withheld = [line.removeprefix(SECRET).strip() for line in diff.splitlines() if line.startswith(SECRET)]
+    if withheld:
+        remedy = "take the secret out of the file, such as into a variable of the environment, commit, and train anew"
+        raise _no_code(run, f"changes with what looks like a secret, which were not kept: {withheld[0]}", remedy)
     with tempfile.TemporaryDirectory(prefix="code") as scratch:
         checkout = Path(scratch) / "tree"
         done = _git(root, "worktree", "add", "--detach", str(checkout), commit)
         if done.returncode:
             raise _no_code(run, done.stderr.strip(), f"fetch commit {commit[:12]} into this repository")
         try:
-            if diff:
+            if "diff --git " in diff:
                 applied = _git(checkout, "apply", "--whitespace=nowarn", "-", text=diff)
                 if applied.returncode:
                     raise _no_code(run, applied.stderr.strip(), "the logged changes do not apply to their commit")
@@ -166,12 +179,53 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
             _git(root, "worktree", "remove", "--force", str(checkout))
 
 
-def _config(store: Store, run: Run, folder: Path) -> Path:
+def _diff(store: Store, run: Run) -> str:
+    """The changes to its commit that the run logged; empty for none."""
+    if run.data.tags.get("git_dirty") != "True":
+        return ""
+    return run_file(store, run, "config/code.diff").read_text(encoding="utf-8", errors="replace")
+
+
+def _config(store: Store, run: Run) -> dict[str, Any]:
     """The run's config, recording into this store: the store that it names may be another machine's."""
-    config = OmegaConf.load(run_file(store, run, "config/config.yaml"))
-    OmegaConf.update(config, "tracking.uri", store.uri)
-    OmegaConf.save(config, folder / "config.yaml")
-    return folder / "config.yaml"
+    file = run_file(store, run, "config/config.yaml")
+    try:
+        config = read_yaml(file)
+        if not isinstance(config, dict) or not isinstance(config.get("tracking"), dict):
+            raise Unreadable("no config with a section tracking")
+    except Unreadable as error:
+        raise _damaged(file, run, error) from error
+    check_settings(str(file), config)
+    found: Any = OmegaConf.to_container(OmegaConf.load(file))  # reads 1e-05 as the number that it wrote
+    return {**found, "tracking": {**found["tracking"], "uri": store.uri}}
+
+
+def _environment(store: Store, run: Run) -> dict[str, Any]:
+    file = run_file(store, run, "config/environment.json")
+    try:
+        found = read_json(file)
+        machine, settings = found.get("machine"), found.get("settings")
+        if not isinstance(machine, dict) or type(machine.get("usable_cores")) is not int:
+            raise Unreadable("no machine with usable_cores")
+        if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
+            raise Unreadable("no settings, which are names with texts")
+        if not isinstance(machine.get("cpu_flags"), list) or not isinstance(machine.get("processor"), str):
+            raise Unreadable("no machine with processor and cpu_flags")
+        if not isinstance(found.get("packages", {}), dict):
+            raise Unreadable("packages that are no names with versions")
+    except Unreadable as error:
+        raise _damaged(file, run, error) from error
+    return found
+
+
+def _damaged(file: Path, run: Run, error: Unreadable) -> TrackingError:
+    return TrackingError(
+        "a file of the run that cannot be read",
+        where=f"run {run.info.run_id} ({run.info.run_name}), {file}",
+        found=str(error),
+        expected="the file as the run wrote it",
+        remedy="bring it back from a copy of the folder of runs, or choose another run",
+    )
 
 
 def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variables: Mapping[str, str]) -> None:

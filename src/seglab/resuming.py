@@ -9,7 +9,7 @@ from typing import Any
 
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.tracking.store import open_store
 
 CONFIG_FILE = "config.json"

@@ -277,6 +277,30 @@ def test_a_bundle_without_its_run(made, tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_two_bundles_of_one_name_do_not_share_a_folder_of_results(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
+    for name, threshold in (("a", 0.5), ("b", 0.6)):
+        saved = save_bundle(tmp_path / name / "bundle", model, replace(bundle, threshold=threshold))
+        request = Request(bundle=str(saved), split="all", workers=0)
+        evaluate(request, directory=tmp_path / "mlruns", console=Console(file=io.StringIO()))
+        evaluate(request, directory=tmp_path / "mlruns", console=Console(file=io.StringIO()))  # takes its own place
+    places = sorted((tmp_path / "mlruns" / "evaluations").glob("*/all/scores/cases.csv"))
+    assert len(places) == 2
+    assert all(place.parents[2].name.startswith("bundle-") for place in places)
+
+
+def test_a_bundle_from_elsewhere_runs_no_code_that_it_names(made, tmp_path: Path) -> None:
+    folder, run_id = made
+    model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
+    evil = {"_target_": "pathlib.Path.touch", "self": str(tmp_path / "touched")}
+    saved = save_bundle(tmp_path / "bundle", model, replace(bundle, config={**bundle.config, "data": evil}))
+    with pytest.raises(DataError, match="names code of its own") as caught:
+        evaluate(Request(bundle=str(saved), split="all"), console=Console(file=io.StringIO()))
+    assert "pathlib.Path.touch" in str(caught.value)
+    assert not (tmp_path / "touched").exists()
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -91,6 +91,9 @@ def test_a_run_of_a_cluster_is_had_again_on_a_laptop(checkout: Path, run_id: str
     store = open_store(laptop, checkout / "mlruns")
     (imported,) = [run.info.run_id for run in store.all_runs()]
     done = call(checkout, "scripts/reproduce.py", imported, "--tracking-uri", laptop)
+    assert done.returncode == 2
+    assert "0 lines of changes to the code of its commit" in done.stderr
+    done = call(checkout, "scripts/reproduce.py", imported, "--tracking-uri", laptop, "trust_diff=true")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "identical: run" in done.stdout
     assert [run.data.tags["reproduces"] for run in store.all_runs() if run.info.run_id != imported] == [imported]

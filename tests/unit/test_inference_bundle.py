@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import math
 import os
 import pickle
+import resource
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +22,7 @@ import pytest
 
 from seglab.data.preprocess import Preprocessing
 from seglab.errors import DataError
+from seglab.foreign import DEPTH
 from seglab.inference import bundle as module
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.inference.predictor import Predictor
@@ -216,6 +223,84 @@ def test_weights_that_are_no_numbers_are_refused_with_the_file(model: keras.Mode
             load(str(saved))
         assert str(saved) in str(caught.value)
         assert f"1 of {broken.count_params()} numbers" in str(caught.value)
+
+
+def packed(path: Path, weights: bytes | None, compress: int = zipfile.ZIP_STORED, config: bytes | None = None) -> None:
+    """The bundle with other weights or another description in its model, and the digest that goes with them."""
+    with zipfile.ZipFile(path / module.MODEL_FILE) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["model.weights.h5"] = weights or content["model.weights.h5"]
+    content["config.json"] = config or content["config.json"]
+    with zipfile.ZipFile(path / module.MODEL_FILE, "w", compress) as archive:
+        for name, each in content.items():
+            archive.writestr(name, each)
+    card = json.loads((path / module.CARD_FILE).read_text())
+    card["sha256"] = hashlib.sha256((path / module.MODEL_FILE).read_bytes()).hexdigest()
+    (path / module.CARD_FILE).write_text(json.dumps(card))
+
+
+def hdf5(fill: Callable[[h5py.File], None]) -> bytes:
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        fill(file)
+    return stream.getvalue()
+
+
+LARGE = (150 * 2**20,)  # 600 MB of float32
+BOMBS = {
+    "compressed": lambda f: f.create_dataset("layers/a/vars/0", LARGE, "f4", chunks=(2**22,), compression="gzip"),
+    "never written": lambda f: f.create_dataset("layers/a/vars/0", LARGE, "f4"),
+    "of another file": lambda f: f.create_dataset("a", (4,), "u1", external=[("/etc/passwd", 0, 4)]),
+    "external link": lambda f: f.__setitem__("a", h5py.ExternalLink("/etc/hostname", "/")),
+    "soft link": lambda f: f.__setitem__("a", h5py.SoftLink("/a")),
+    "loop": lambda f: f.create_group("a").__setitem__("b", f["a"]),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_weights_that_stand_for_more_than_they_hold_are_refused_at_once(path: Path, kind: str) -> None:
+    packed(path, hdf5(BOMBS[kind]))
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match="that is refused"):
+        load_bundle(path)
+    assert time.process_time() - began < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused_at_once(path: Path) -> None:
+    packed(path, bytes(100 * 2**20), zipfile.ZIP_DEFLATED)
+    began = time.process_time()
+    with pytest.raises(DataError, match="unpack to 100 MiB"):
+        load_bundle(path)
+    assert time.process_time() - began < 1
+
+
+def test_a_bundle_that_was_packed_again_still_loads(path: Path) -> None:
+    packed(path, None, zipfile.ZIP_DEFLATED)
+    assert load_bundle(path)[1] == BUNDLE
+
+
+@pytest.mark.parametrize("depth", [100, 200_000])
+def test_nested_descriptions_are_refused_in_a_sentence(path: Path, depth: int) -> None:
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    packed(path, None, config=deep)
+    with pytest.raises(DataError, match="nested"):
+        load_bundle(path)
+    (path / module.CARD_FILE).write_bytes(deep)
+    for read in (read_bundle, load_bundle):
+        with pytest.raises(DataError, match=f"nested more than {DEPTH} deep"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": [math.inf]}, {"task": []}, {"preprocessing": 5}, {"task": {"class_names": None}}, {"format": None}],
+)
+def test_descriptions_of_another_form_are_refused_in_a_sentence(path: Path, change: dict) -> None:
+    card = json.loads((path / module.CARD_FILE).read_text())
+    (path / module.CARD_FILE).write_text(json.dumps({**card, **change}))
+    with pytest.raises(DataError):
+        read_bundle(path)
 
 
 def test_lambda_code_is_never_run(path: Path) -> None:

@@ -13,10 +13,11 @@ import toys
 from omegaconf import OmegaConf
 
 from seglab import reproduction
+from seglab.code_version import code_version
 from seglab.errors import TrackingError
-from seglab.reproducibility import code_version
 from seglab.reproduction import ROOT, code_of, compare_histories, reproduce
 from seglab.tracking.archive import export_runs, import_runs
+from seglab.tracking.bundles import run_file
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
 
@@ -107,15 +108,53 @@ def test_code_that_cannot_be_had_again_is_said(repository: Path, store: Store) -
     with pytest.raises(TrackingError, match="cannot be had again") as caught, code_of(store, lost, repository):
         pass
     assert "fetch commit c0ffeec0ffee" in str(caught.value)
-    (repository / "large.bin").write_bytes(bytes(5_000_000))
+    (repository / "large.py").write_text("#" * 5_000_000)
     partial = store.run(recorded(store, repository))
-    (repository / "large.bin").unlink()
+    (repository / "large.py").unlink()
     with pytest.raises(TrackingError, match="untracked files that were too large"), code_of(store, partial, repository):
         pass
     with Tracker(toys.tracking(), store.directory, run_name="Toy", params={}, tags={}) as tracked:
         pass
     with pytest.raises(TrackingError, match="no tag git_commit"), code_of(store, store.run(tracked.run_id), repository):
         pass
+
+
+def test_what_is_neither_code_nor_settings_is_not_kept_and_does_not_hinder(repository: Path, store: Store) -> None:
+    (repository / "notes.env").write_text("DATABASE=hunter2\n")
+    (repository / "results.csv").write_text("1,2\n")
+    run = store.run(recorded(store, repository))
+    kept = run_file(store, run, "config/code.diff").read_text()
+    assert "hunter2" not in kept
+    assert "# neither code nor settings, not kept: notes.env" in kept
+    (repository / "notes.env").unlink()
+    with code_of(store, run, repository) as code:
+        assert not (code / "notes.env").exists()
+        assert (code / "code.py").read_text() == "one\n"
+
+
+def test_a_file_with_a_secret_is_left_out_and_its_line_named(repository: Path, store: Store) -> None:
+    (repository / "conf" / "tracking").mkdir(parents=True)
+    (repository / "conf" / "tracking" / "server.yaml").write_text("name: server\nuri: null\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "conf")
+    (repository / "conf" / "tracking" / "server.yaml").write_text("name: server\nuri: postgresql://me:hunt/er2@h/d\n")
+    (repository / "conf" / "new.yaml").write_text("a: 1\nb:\n  api_key: hunter2\n")
+    (repository / "keys.py").write_text('TOKEN = "hunter2"\n')
+    (repository / "code.py").write_text("two\n")
+    version = code_version(repository)
+    assert "hunt" not in version.diff
+    assert "+two" in version.diff
+    assert version.withheld == (
+        "conf/tracking/server.yaml, line 2: an address with a password",
+        "conf/new.yaml, line 3: the value of a password, token or key",
+        "keys.py, line 1: the value of a password, token or key",
+    )
+    run = store.run(recorded(store, repository))
+    with code_of(store, run, repository) as code:
+        assert code == repository  # the tree as it was
+    git(repository, "checkout", "-q", "code.py")
+    with pytest.raises(TrackingError, match=r"not kept: conf/tracking/server.yaml, line 2"):
+        code_of(store, run, repository).__enter__()
 
 
 def test_an_imported_run_is_repeated_into_the_store_that_it_was_found_in(
@@ -139,7 +178,7 @@ def test_an_imported_run_is_repeated_into_the_store_that_it_was_found_in(
         "_train",
         lambda run, config, code, tags, variables: train(OmegaConf.load(config).tracking.uri, there.directory, tags),
     )
-    done = reproduce(there, there.run(run_id))
+    done = reproduce(there, there.run(run_id), trust_diff=True)
     assert done.verdict == "identical"
     assert there.run(done.run_id).data.tags["reproduces"] == run_id
     assert [run.info.run_id for run in store.all_runs()] == [former]

@@ -25,8 +25,9 @@ from seglab.inference.predictor import Predictor
 from seglab.registry.gate import Gate, Rule
 from seglab.registry.promotion import promote
 from seglab.task import Task
-from seglab.tracking.archive import COMPLETE, FORMER_ID, PARENT, export_runs, import_runs
+from seglab.tracking.archive import COMPLETE, export_runs, import_runs
 from seglab.tracking.bundles import find_bundle, resolve_bundle
+from seglab.tracking.imports import FORMER_ID, PARENT
 from seglab.tracking.selection import runs_of_study, search
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker

@@ -34,7 +34,9 @@ from seglab.comparison.table import (
 from seglab.comparison.tables import CaseTable, column_of, judged, locate, read_tables
 from seglab.comparison.writing import write_files
 from seglab.errors import TrackingError
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
+from seglab.spreadsheet import csv_text
+from seglab.tracking.imports import FORMER_ID
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"
@@ -108,6 +110,9 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
             remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
         )
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
+    imported = [run.id[:8] for run in found.runs if FORMER_ID in run.tags]
+    if imported:
+        notes.append(f"imported from another store, not trained here: {', '.join(imported)}")
     if settings.runs:
         check_chosen(contests, notes)
     judgements = [judge(contest, settings.metric) for contest in contests]
@@ -158,7 +163,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     texts = {
         PAGE: to_html(document),
         "comparison.md": to_markdown(document),
-        **{name: getattr(comparison, name.removesuffix(".csv")).to_csv(index=False) for name in _TABLES},
+        **{name: csv_text(getattr(comparison, name.removesuffix(".csv"))) for name in _TABLES},
     }
     files = {folder / name: text.encode() for name, text in texts.items()}
     files |= {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from seglab.neutral import in_markdown, in_table, shown
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -49,10 +51,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands below it, in this order."""
+    """A heading with what stands below it, in this order.
+
+    Names of files, classes and runs may stand in all of it but `written`, the Markdown of somebody who owns the page.
+    """
 
     title: str
     text: Sequence[str] = ()
+    written: Sequence[str] = ()
     code: str = ""
     notes: Sequence[str] = ()
     grids: Sequence[Grid] = ()
@@ -71,33 +77,34 @@ class Document:
 
 def to_markdown(document: Document, folder: str = "plots") -> str:
     """GitHub's Markdown; pictures are linked below `folder`."""
-    lines = [f"# {document.title}", "", document.lead, ""]
+    lines = [f"# {_in_line(document.title)}", "", document.lead, ""]
     for section in document.sections:
-        lines += [f"## {section.title}", ""]
-        for text in section.text:
+        lines += [f"## {_in_line(section.title)}", ""]
+        for text in (*map(in_markdown, section.text), *section.written):
             lines += [text, ""]
-        lines += ["```", section.code, "```", ""] if section.code else []
-        lines += [f"- {note}" for note in section.notes] + [""] * bool(section.notes)
+        lines += ["```", shown(section.code).replace("```", "~~~"), "```", ""] if section.code else []
+        lines += [f"- {_in_line(note)}" for note in section.notes] + [""] * bool(section.notes)
         for grid in section.grids:
             lines += [*_markdown_rows(grid), ""]
             if grid.caption:
-                lines += [grid.caption, ""]
+                lines += [in_markdown(grid.caption), ""]
         for picture in section.pictures:
-            lines += [f"![{_plain(picture.caption)}]({folder}/{picture.name}.{picture.kind})", "", picture.caption, ""]
+            caption = in_markdown(picture.caption)
+            lines += [f"![{in_table(picture.caption)}]({folder}/{picture.name}.{picture.kind})", "", caption, ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _in_line(text: str) -> str:
+    return in_markdown(text).replace("\n", " ")
 
 
 def _markdown_rows(grid: Grid) -> list[str]:
     numeric = [any(row[i].value is not None for row in grid.rows) for i in range(len(grid.columns))]
     rows = [
-        "| " + " | ".join(_plain(name) for name in grid.columns) + " |",
+        "| " + " | ".join(in_table(name) for name in grid.columns) + " |",
         "| " + " | ".join("---:" if right else "---" for right in numeric) + " |",
     ]
     for row in grid.rows:
-        words = [f"**{_plain(cell.text)}**" if cell.strong and cell.text else _plain(cell.text) for cell in row]
+        words = [f"**{in_table(cell.text)}**" if cell.strong and cell.text else in_table(cell.text) for cell in row]
         rows.append("| " + " | ".join(words) + " |")
     return rows
-
-
-def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -81,7 +81,7 @@ def to_html(document: Document, style: str = "") -> str:
 
 
 def _section(section: Section) -> str:
-    parts = [f"<p>{escape(text)}</p>" for text in section.text]
+    parts = [f"<p>{escape(text)}</p>" for text in (*section.text, *section.written)]
     if section.code:
         parts.append(f"<pre>{escape(section.code)}</pre>")
     if section.notes:

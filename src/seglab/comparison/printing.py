@@ -16,6 +16,7 @@ from seglab.comparison.judgement import Judgement, mark
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.wording import crowding, interval, p_value, signed, summary, times, with_allowed, with_sd
 from seglab.errors import TrackingError
+from seglab.terminal import Terminal
 from seglab.tracking.append import add_files
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
@@ -34,7 +35,7 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
         directory: the folder of runs, normally `mlruns/`.
         console: where to print.
     """
-    console = console or Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
+    console = console or Terminal(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
     store = open_runs(settings, directory)
     with console.status("reading and comparing runs") as status:
         comparison = compare(settings, store, status.update)

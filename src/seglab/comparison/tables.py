@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from seglab.data.cases import SCORED
 from seglab.errors import ConfigError
 from seglab.evaluation.shapes import ASSD, HD95, LESION_COUNTS
 from seglab.metric_names import metric_name
+from seglab.neutral import from_cell
 from seglab.tracking.bundles import local_path
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
@@ -160,8 +161,8 @@ def read_table(path: Path) -> CaseTable:
     options = csv.ConvertOptions(column_types={"id": pa.string(), "group": pa.string()})
     table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False), convert_options=options)
     columns = {name: table.column(name) for name in table.column_names}
-    ids = columns.pop("id").to_pylist()
-    groups = columns.pop("group").to_pylist() if "group" in columns else ids
+    ids = _names(columns.pop("id"))
+    groups = _names(columns.pop("group")) if "group" in columns else ids
     scores: dict[str, np.ndarray] = {}
     counts: dict[str, dict[str, np.ndarray]] = {count: {} for count in ("true", "predicted")}
     for name, column in columns.items():
@@ -173,3 +174,7 @@ def read_table(path: Path) -> CaseTable:
             values = column.cast(pa.float64()).to_numpy()
             scores |= {f"{_SIZE}{slash}{of}": np.abs(values)} if kind == _SIGNED else {name: values}
     return CaseTable(ids, groups, scores, counts["true"], counts["predicted"])
+
+
+def _names(column: Any) -> list[Any]:
+    return [name if name is None else from_cell(name) for name in column.to_pylist()]

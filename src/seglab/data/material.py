@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import Progress
 
 from seglab.config import Config
@@ -26,8 +25,9 @@ from seglab.errors import ConfigError, DataError, nearest
 from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
 from seglab.task import Task
+from seglab.terminal import Terminal
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 from rich.console import Console
@@ -25,8 +27,13 @@ from seglab.evaluation.results import Calibration, Certainty, check_place, write
 from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.subject import Subject, find_subject
 from seglab.file_names import file_name, file_names
+from seglab.inference.bundle import CARD_FILE
 from seglab.inference.writing import check_targets, write_mask
 from seglab.meaning import meant, unquoted
+from seglab.terminal import Terminal
+
+if TYPE_CHECKING:
+    from seglab.tracking.bundles import FoundBundle
 
 RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
@@ -117,15 +124,14 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     Raises:
         ConfigError, DataError, TrackingError: see `find_subject` and `judge_cases`.
     """
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or Terminal(highlight=False, soft_wrap=True)
     reference = request.run or request.bundle or ""
     subject = find_subject(reference, request.split, request.data, uri=request.tracking_uri, directory=directory)
     task, found = subject.bundle.task, subject.found
     title = f"{found.run.info.run_name} {found.run.info.run_id}" if found.run else str(found.folder)
     console.print(f"model      {title}", markup=False)
     console.print(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}", markup=False)
-    owner = found.run.info.run_id if found.run else found.folder.resolve().name
-    out = Path(request.out) if request.out else directory / "evaluations" / file_name(owner) / subject.name
+    out = Path(request.out) if request.out else directory / "evaluations" / _owner(found, request) / subject.name
     check_place(out / "scores", files_of(subject.source.cases))
     masks = _mask_files(subject, out / "masks") if request.save_masks else {}
     values = subject.source.task.label_values or None
@@ -184,6 +190,16 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     console.print(f"results    {out / 'scores'}", markup=False)
     _add(subject, metrics, out / "scores", console)
     return metrics
+
+
+def _owner(found: FoundBundle, request: Request) -> str:
+    """What a folder of results is named after: the run; of a bundle, most of which are named `bundle`, the folder with
+    the first letters of a digest of what it holds and of what makes its scores other ones."""
+    if found.run:
+        return str(found.run.info.run_id)
+    asked = json.dumps([request.data, request.tolerance_mm]).encode()
+    digest = hashlib.sha256((found.folder / CARD_FILE).read_bytes() + asked).hexdigest()
+    return file_name(f"{found.folder.resolve().name}-{digest[:12]}")
 
 
 def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: Console) -> None:

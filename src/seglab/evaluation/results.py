@@ -20,6 +20,7 @@ from seglab.evaluation.figures import case_panels, pick_examples
 from seglab.evaluation.judging import Judgement
 from seglab.evaluation.shapes import HD95, distance_unit, surface_dice_name
 from seglab.evaluation.subject import Subject
+from seglab.spreadsheet import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -119,7 +120,7 @@ def write_results(
     figures = _figures(predictor, subject, judgement, calibration, tolerance)
     with _in_whole(folder) as part:
         judgement.cases.to_parquet(part / "cases.parquet", index=False)
-        judgement.cases.to_csv(part / "cases.csv", index=False)
+        (part / "cases.csv").write_text(csv_text(judgement.cases), encoding="utf-8")
         _write_json(part / "metrics.json", {key: _finite(value) for key, value in metrics.items()})
         _write_json(part / "calibration.json", calibration.to_dict())
         for name, figure in figures.items():

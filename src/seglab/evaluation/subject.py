@@ -72,7 +72,7 @@ def find_subject(
     if other:
         source, name, parts = _other_data(bundle, data, split)
     else:
-        source, name = _own_data(bundle, data, found.folder), ""
+        source, name = _own_data(bundle, data, found), ""
         parts = _own_split(found, bundle, source, split)
     check_same_classes(bundle.task, source.task)
     if found.run is not None:  # its scores are added to a run
@@ -91,7 +91,7 @@ def find_subject(
     return Subject(found, bundle, source, cases, validation, f"{file_name(name)}-{split}" if name else split)
 
 
-def _own_data(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
+def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Source:
     """The source that the model was trained on, with what the words say otherwise.
 
     Read from the bundle's config without checking it anew: a run of an older version may lack keys of today.
@@ -101,13 +101,30 @@ def _own_data(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
     if not isinstance(target, str):
         raise DataError(
             "a bundle that does not know its data",
-            where=str(folder),
+            where=str(found.folder),
             found="no data in its config",
             remedy="name them: data=<name> data.root=…",
         )
+    _check_own(target, found)
     parameters = parameters_of(target, "data._target_")
     arguments = {key: value for key, value in section.items() if key in parameters}
     return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments, parameters)}).build()
+
+
+def _check_own(target: str, found: FoundBundle) -> None:
+    """A bundle says what reads its data, and with which arguments: one from elsewhere may name known targets alone."""
+    from seglab.tracking.consent import known_targets
+    from seglab.tracking.imports import former_id
+
+    if (found.run is not None and former_id(found.run) is None) or target in known_targets():
+        return
+    raise DataError(
+        "a bundle from elsewhere that names code of its own to read its data",
+        where=str(found.folder),
+        found=f"data._target_: {target}",
+        expected="a target that a yaml in conf/data names",
+        remedy="name the data yourself: data=<name> data.root=…",
+    )
 
 
 def _changes(words: Sequence[str], arguments: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from seglab.data.preprocess import Preprocessing
 from seglab.data.resampling import Interpolation
 from seglab.errors import DataError
+from seglab.foreign import MEBI, read_json
+from seglab.inference.model_file import check_model_file
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 MODEL_FILE = "model.keras"
 CARD_FILE = "bundle.json"
+_CARD_BYTES = 16 * MEBI
 VERSIONED = ("seglab", "keras", "tensorflow")
 
 Fit = Literal["resize", "letterbox", "pad", "patch"]
@@ -191,6 +194,7 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     path = Path(path)
     bundle, digest = _read(path)
     file = path / MODEL_FILE
+    check_model_file(file)
     found = _sha256(file)
     if found != digest:
         raise DataError(
@@ -205,7 +209,7 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     _register_layers()
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, OSError, RecursionError, MemoryError, zipfile.BadZipFile) as error:
         raise DataError(
             "the bundle's model cannot be loaded",
             where=str(file),
@@ -240,7 +244,7 @@ def _read(path: Path) -> tuple[Bundle, str]:
             remedy="give the folder that a run's bundle was saved to",
         )
     try:
-        values = json.loads(card.read_text(encoding="utf-8"))
+        values = read_json(card, _CARD_BYTES)
         if values["format"] != FORMAT:
             raise DataError(
                 "this seglab cannot read the bundle",
@@ -249,8 +253,8 @@ def _read(path: Path) -> tuple[Bundle, str]:
                 expected=f"format {FORMAT}",
                 remedy=f"use the versions that it was saved with: {_listed(values.get('versions', {}))}",
             )
-        return Bundle.from_dict(values), values["sha256"]
-    except (ValueError, TypeError, KeyError) as error:
+        return Bundle.from_dict(values), str(values["sha256"])
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(
             "the bundle's description is damaged",
             where=str(card),

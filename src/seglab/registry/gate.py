@@ -18,6 +18,7 @@ from seglab.comparison.tables import CaseTable, column_of, judged, locate
 from seglab.errors import ConfigError, nearest
 from seglab.meaning import meant, read_yaml
 from seglab.metric_names import metric_name
+from seglab.neutral import shown
 from seglab.schema import Section
 from seglab.statistics import Difference, compare_pair
 
@@ -77,7 +78,7 @@ class Check:
     passed: bool
 
     def __str__(self) -> str:
-        return f"{'passed' if self.passed else 'FAILED'}: {self.rule} (found {self.found})"
+        return shown(f"{'passed' if self.passed else 'FAILED'}: {self.rule} (found {self.found})")
 
 
 @dataclass(frozen=True)

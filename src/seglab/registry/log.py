@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.errors import TrackingError
+from seglab.neutral import shown
 from seglab.tracking.client import MlflowException, first_line
 from seglab.tracking.store import Store
 
@@ -80,7 +81,7 @@ def entries(store: Store, name: str) -> list[Entry]:
 def told(entry: Entry) -> str:
     """An entry in one line."""
     what = f"{entry['action']:<8}  version {entry['version'] or '–'} of run {entry['run']}"
-    return f"{entry['when']}  {entry['who']}  {what} (before: {entry['former'] or 'none'})  {entry['reason']}"
+    return shown(f"{entry['when']}  {entry['who']}  {what} (before: {entry['former'] or 'none'})  {entry['reason']}")
 
 
 def _append(file: Path, text: str) -> None:

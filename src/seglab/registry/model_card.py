@@ -10,7 +10,9 @@ import pandas as pd
 
 from seglab.evaluation.aggregate import case_intervals
 from seglab.inference.bundle import Bundle
+from seglab.neutral import in_markdown, in_table
 from seglab.registry.gate import FINDINGS_TAG, Check
+from seglab.tracking.imports import FORMER_ID
 
 WORST_SHOWN = 5
 LICENCE_TAG = "data_licence"
@@ -46,6 +48,7 @@ def model_card(
     rows = [
         ("registered as", name),
         ("run", f"{run_name}, `{run_id}`"),
+        *([("imported", f"from another store, where it was `{tags[FORMER_ID]}`")] if FORMER_ID in tags else []),
         ("code", f"commit `{tags.get('git_commit', 'unknown')}`{' with changes' if _dirty(tags) else ''}"),
         ("input", f"{' × '.join(map(str, bundle.size))} {unit}, {task.channels} channel(s), `{bundle.fit}`"),
         ("classes", ", ".join(task.class_names)),
@@ -56,7 +59,7 @@ def model_card(
         ("number format", tags.get("precision", "?")),
     ]
     parts = [
-        f"# Model card: {name}",
+        f"# Model card: {in_table(name)}",
         _table(("", ""), rows),
         "## Intended use",
         f"Segmentation of {task.rank}D images like those it was trained on into the classes above, where a person "
@@ -75,7 +78,7 @@ def model_card(
             ],
         ),
         "## Licence",
-        f"The data: {licence}. What it asks for holds for this model too, which was made from them."
+        f"The data: {in_markdown(licence)}. What it asks for holds for this model too, which was made from them."
         if licence
         else "**Nobody has stated the licence of the data.** The model may be used only as they may: ask their owner, "
         "then promote again with `licence=…`.",
@@ -84,9 +87,9 @@ def model_card(
         "interval over cases. A class that neither truth nor prediction holds is left out.",
         _table(("class", "Dice", "IoU"), _scores(cases, list(task.class_names))),
         "## Gate",
-        "\n".join(f"- {each}" for each in checks),
+        "\n".join(f"- {in_markdown(str(each))}" for each in checks),
         "## Limits",
-        _limits(cases),
+        in_markdown(_limits(cases)),
         "## Where it fails",
         "\n\n".join(f"![{picture}]({picture})" for picture in pictures) or "The run has no pictures of its cases.",
     ]
@@ -99,7 +102,7 @@ def _dirty(tags: dict[str, str]) -> bool:
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(in_table, line)) + " |" for line in lines)
 
 
 def _shares(bundle: Bundle) -> str:

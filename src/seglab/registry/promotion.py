@@ -16,12 +16,14 @@ from seglab.comparison.tables import read_table
 from seglab.errors import DataError, TrackingError
 from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.neutral import from_cell
 from seglab.registry.gate import Check, Contender, Gate, check
 from seglab.registry.log import note
 from seglab.registry.model_card import LICENCE_TAG, model_card
 from seglab.tracking import operations
 from seglab.tracking.bundles import latest_model, resolve_bundle, run_file
 from seglab.tracking.client import MlflowException, first_line
+from seglab.tracking.imports import former_id
 from seglab.tracking.locks import waited_for
 from seglab.tracking.store import Store
 
@@ -95,6 +97,8 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
         checks = check(gate, _contender(store, run, gate), against)
         if champion is not None:
             checks.append(_same_classes(store, bundle, champion))
+        if elsewhere := former_id(run):
+            checks.append(Check("trained in this store, or imported", f"imported, formerly run {elsewhere}", True))
         passed = all(each.passed for each in checks)
         verdict = {
             "promotion": "VALIDATED" if passed else "REJECTED",
@@ -245,6 +249,7 @@ def _write_card(
 ) -> str:
     """Write the model card and its pictures into a folder; returns its text."""
     cases = pd.read_csv(run_file(store, run, CASES_FILE), converters={"id": str})  # an id may read NA
+    cases["id"] = cases["id"].map(from_cell)
     lacking = [column for name in bundle.task.class_names if (column := f"dice/{name}") not in cases]
     if lacking:
         raise TrackingError(

@@ -58,7 +58,8 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
         Section("Question", text=[study.question], grids=[design(comparison)]),
         Section(
             "Answer",
-            text=[*(summary(judgement, metric) for judgement in comparison.judgements), *_paragraphs(concluded)],
+            text=[summary(judgement, metric) for judgement in comparison.judgements],
+            written=_paragraphs(concluded),
         ),
         data_section(runs, report.store),
         approaches_section(runs),

@@ -96,7 +96,7 @@ def readme(report: Report) -> Document:
         *report.chapters(EFFECTS),
         *plots,
         *report.chapters(CASES),
-        Section("Conclusion", text=[kept]),
+        Section("Conclusion", written=[kept]),
         *report.chapters(RUNS),
     ]
     lead = (

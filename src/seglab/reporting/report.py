@@ -19,6 +19,7 @@ from seglab.reporting.images import with_small_pictures
 from seglab.reporting.note import NOTE_PAGE, make_note, note_files, print_page
 from seglab.reporting.readme import PICTURES, Report, pictures_of, read_conclusion, readme, readme_file
 from seglab.reporting.study import load_study
+from seglab.terminal import Terminal
 
 RUNS = Path("mlruns")
 
@@ -75,7 +76,7 @@ def write_report(
 
 def run_report(name: str, console: Console | None = None, **options: object) -> list[Path]:
     """`write_report` with its progress, and what it has made, in a terminal."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or Terminal(highlight=False, soft_wrap=True)
     with console.status(f"reporting {name}") as status:
         files = write_report(name, say=status.update, **options)  # type: ignore[arg-type]
     for file in files:

@@ -18,7 +18,7 @@ from seglab.command import SweepFailed
 from seglab.data.digest import digest_values
 from seglab.errors import ConfigError, TrackingError
 from seglab.experiment import RUNS
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.sweeping.executor import Executor, check_positive
 from seglab.sweeping.jobs import Job, Outcome, Status
 from seglab.sweeping.launchers import Presence, held, living

@@ -5,15 +5,15 @@
 <folder>/<run id>/artifacts/        pictures, tables, config
 <folder>/<run id>/model/            the bundle as an MLflow model, the latest where the run has several
 
-Registered names and their aliases stay where they are: another store has champions of its own, and an imported run
-passes its gate there (`scripts/promote.py`).
+An export may be anybody's: all of it is checked before anything of it is in the store (`seglab.tracking.imports`), and
+the tag `imported_run_id` stays on the run. Registered names and their aliases stay where they are: another store has
+champions of its own, and an imported run passes its gate there (`scripts/promote.py`).
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,14 +25,13 @@ from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.bundles import bring, latest_model
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
+from seglab.tracking.imports import CARD_FILE, FORMER_ID, PARENT, RUN_FILE, RunRecord, read_export
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 
 FORMAT = 1
-CARD_FILE, RUN_FILE = "archive.json", "run.json"
-# On an imported run: the id that it had, and whether all of it has arrived.
-FORMER_ID, COMPLETE = "imported_run_id", "import_complete"
-PARENT = "mlflow.parentRunId"
+# On an imported run: whether all of it has arrived.
+COMPLETE = "import_complete"
 _METRICS_AT_ONCE = 1000
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 
@@ -96,27 +95,35 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
         The id in this store of each former id.
 
     Raises:
-        TrackingError: no such folder, a damaged one, one of a later seglab, or a store that cannot be written to.
+        TrackingError: no such folder, one that is not as seglab writes it, one of a later seglab, or a store that
+            cannot be written to.
     """
     store.check_writable()
-    ids = _read_card(folder)
-    stored = [({**_read_json(folder / run_id / RUN_FILE), "run_id": run_id}, folder / run_id) for run_id in ids]
-    stored.sort(key=lambda pair: PARENT in pair[0]["tags"])  # parents first: children are told their new ids
+    if not (folder / CARD_FILE).is_file():
+        raise TrackingError(
+            "no exported runs here",
+            where=str(folder),
+            found=f"no {CARD_FILE}",
+            expected="a folder that runs.py export wrote",
+            remedy="export them first: python scripts/runs.py export <folder> --study <name>",
+        )
+    stored = read_export(folder, FORMAT, None if store.served else store.directory)
+    stored.sort(key=lambda pair: PARENT in pair[0].tags)  # parents first: children are told their new ids
     arrived: dict[str, str] = {}
     for record, place in stored:
-        former = record["run_id"]
+        former = record.run_id
         try:
             arrived[former] = _present(store, former) or _read_run(store, record, place, arrived)
         except (MlflowException, OSError) as error:
             raise TrackingError(
                 "a run that cannot be brought into the store",
-                where=f"run {former} ({record['name']}) into {store.uri}",
+                where=f"run {former} ({record.name}) into {store.uri}",
                 found=first_line(error),
                 expected="a store that works, with room for all artifacts",
                 remedy=f"mend that and import again: {len(arrived)} runs are there, this one is made anew",
             ) from error
         if progress:
-            progress(record["name"])
+            progress(record.name)
     return arrived
 
 
@@ -167,51 +174,6 @@ def _dataset_record(one: DatasetInput) -> dict[str, Any]:
     return {**{key: getattr(found, key) for key in keys}, "tags": {tag.key: tag.value for tag in one.tags}}
 
 
-def _read_card(folder: Path) -> list[str]:
-    if not (folder / CARD_FILE).is_file():
-        raise TrackingError(
-            "no exported runs here",
-            where=str(folder),
-            found=f"no {CARD_FILE}",
-            expected="a folder that runs.py export wrote",
-            remedy="export them first: python scripts/runs.py export <folder> --study <name>",
-        )
-    card = _read_json(folder / CARD_FILE)
-    if card.get("format") != FORMAT:
-        raise TrackingError(
-            "exported runs of another format",
-            where=str(folder / CARD_FILE),
-            found=card.get("format"),
-            expected=str(FORMAT),
-            remedy="use the seglab that wrote it, or a newer one",
-        )
-    runs = card.get("runs")
-    strange = [run for run in runs if not _is_id(run)] if isinstance(runs, list) else [runs]
-    if strange:
-        raise TrackingError(
-            "a damaged export",
-            where=str(folder / CARD_FILE),
-            found=f"a run called {strange[0]!r}",
-            expected="ids of runs, each the name of a folder beside this file",
-            remedy="copy the folder again from its origin",
-        )
-    return list(card["runs"])
-
-
-def _is_id(run: object) -> bool:
-    """Ids of an export become folders' names and parts of a query."""
-    return isinstance(run, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", run) is not None
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise TrackingError(
-            "a damaged export", where=str(file), found=str(error), remedy="copy the folder again from its origin"
-        ) from error
-
-
 def _present(store: Store, former: str) -> str | None:
     """The id under which the store has this run whole; an unfinished import of it is removed."""
     same = search(store, f"attributes.run_id = '{former}'")
@@ -226,22 +188,21 @@ def _present(store: Store, former: str) -> str | None:
     return whole
 
 
-def _read_run(store: Store, record: Mapping[str, Any], place: Path, arrived: Mapping[str, str]) -> str:
+def _read_run(store: Store, record: RunRecord, place: Path, arrived: Mapping[str, str]) -> str:
     client = store.client
-    experiment = store.experiment_id(record["experiment"])
-    tags = {**record["tags"], FORMER_ID: record["run_id"], COMPLETE: "false"}
+    experiment = store.experiment_id(record.experiment)
+    tags = {**record.tags, FORMER_ID: record.run_id, COMPLETE: "false"}
     if PARENT in tags:
         tags[PARENT] = arrived.get(tags[PARENT], tags[PARENT])
-    made = client.create_run(experiment, start_time=record["start_time"], run_name=record["name"], tags=tags)
+    made = client.create_run(experiment, start_time=record.start_time, run_name=record.name, tags=tags)
     run_id = made.info.run_id
-    operations.log_params(client, run_id, record["params"])
-    _log_history(client, run_id, record["metrics"])
+    operations.log_params(client, run_id, record.params)
+    _log_history(client, run_id, record.metrics)
     inputs = [
         DatasetInput(
-            Dataset(**{key: value for key, value in one.items() if key != "tags"}),
-            [InputTag(key, value) for key, value in one["tags"].items()],
+            Dataset(**one.model_dump(exclude={"tags"})), [InputTag(key, value) for key, value in one.tags.items()]
         )
-        for one in record["datasets"]
+        for one in record.datasets
     ]
     if inputs:
         client.log_inputs(run_id, datasets=inputs)
@@ -250,8 +211,8 @@ def _read_run(store: Store, record: Mapping[str, Any], place: Path, arrived: Map
     if (place / "model").is_dir():
         operations.log_model_folder(client, run_id, place / "model")
     # A run that was under way when it was exported has no one here who could end it.
-    status = record["status"] if record["status"] in _ENDED else "KILLED"
-    client.set_terminated(run_id, status, record["end_time"] or record["start_time"])
+    status = record.status if record.status in _ENDED else "KILLED"
+    client.set_terminated(run_id, status, record.end_time or record.start_time)
     client.set_tag(run_id, COMPLETE, "true")
     return run_id
 

@@ -14,10 +14,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, 
 from mlflow.models import Model
 
 from seglab.metric_names import metric_name
-from seglab.reproducibility import redacted
+from seglab.secrecy import STARS, is_secret_name, redacted
 from seglab.tracking.client import MlflowClient
 
 MODEL_NAME = "model"
+LOADER = "seglab.inference.pyfunc"
 # Limits of MLflow.
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 6000
@@ -125,7 +126,7 @@ def log_params(client: MlflowClient, run_id: str, values: Mapping[str, str]) -> 
 def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Nested settings as dotted keys and texts of JSON (strings as they are), cut at what MLflow takes.
 
-    Passwords in addresses are left out.
+    Passwords and keys are left out.
     """
     flat: dict[str, str] = {}
     for key, value in values.items():
@@ -134,7 +135,7 @@ def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             flat |= flat_params(value, f"{name}.")
         else:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            flat[name] = redacted(text)[:_PARAM_LENGTH]
+            flat[name] = (STARS if text and is_secret_name(str(key)) else redacted(text))[:_PARAM_LENGTH]
     return flat
 
 

@@ -21,6 +21,8 @@ import filelock
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError
+from seglab.neutral import shown
+from seglab.secrecy import redacted
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, refused, served
 from seglab.tracking.operations import Operation
@@ -241,7 +243,7 @@ def away(error: Exception) -> bool:
 
 def say(text: str) -> None:
     """One line for the user, apart from what the program answers."""
-    print(f"tracking: {text}", file=sys.stderr, flush=True)
+    print(f"tracking: {shown(redacted(text))}", file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str) -> None:

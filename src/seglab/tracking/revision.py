@@ -13,7 +13,7 @@ from mlflow.store.db import utils as databases
 from sqlalchemy import Engine, create_engine, inspect
 
 from seglab.errors import TrackingError
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.tracking.client import mlflow
 from seglab.tracking.sqlite_address import sqlite_file
 

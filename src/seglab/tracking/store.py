@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest
 from seglab.file_names import file_name
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
 from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.locks import waited_for

@@ -22,12 +22,14 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.metric_names import metric_name
-from seglab.reproducibility import redacted
 from seglab.schema import TrackingSettings
+from seglab.secrecy import redacted
+from seglab.spreadsheet import csv_text
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException, mlflow
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
+from seglab.tracking.operations import LOADER
 from seglab.tracking.outbox import FOLDER, Courier, Outbox, lock_of, say
 from seglab.tracking.resumption import check_resumable, known_steps
 from seglab.tracking.store import Store, open_store
@@ -37,7 +39,6 @@ from seglab.tracking.system import SystemMetrics
 # stop may take at all; schedulers kill after half a minute.
 _PATIENCE_SECONDS = 10.0
 _STOPPED_SECONDS = 10.0
-LOADER = "seglab.inference.pyfunc"
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pydantic", "opencv-python-headless")
 
 
@@ -172,7 +173,7 @@ class Tracker:
 
     def log_table(self, frame: Any, path: str) -> None:
         """Record a pandas DataFrame as a CSV file, which MLflow's pages show as a table."""
-        self._artifact(path, lambda target: frame.to_csv(target, index=False))
+        self._artifact(path, lambda target: target.write_text(csv_text(frame), encoding="utf-8"))
 
     def log_file(self, file: Path, folder: str = "") -> None:
         """Record a copy of a file or of a whole folder, under its own name, in a folder of the run's artifacts."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from seglab.errors import ConfigError, DataError, nearest
+from seglab.terminal import Terminal
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -220,5 +220,5 @@ def _table(findings: Sequence[Finding], allowed: Sequence[str], files: int | Non
 
 def _as_text(table: Table) -> str:
     written = io.StringIO()
-    Console(file=written, width=120).print(table)
+    Terminal(file=written, width=120).print(table)
     return written.getvalue().rstrip()
