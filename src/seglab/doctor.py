@@ -116,9 +116,9 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
         waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
         if waiting or refused:
-            text = (
-                f"run {box.parent.name}: {waiting} records wait (make sync), {refused} were refused ({box / REFUSED})"
-            )
+            text = f"run {box.parent.name}: {waiting} records wait (make sync)"
+            if refused:
+                text += f", {refused} were refused (why: {box / REFUSED}; try again: make sync ARGS=--refused)"
             yield Finding("Outbox", text, ok=not refused)
 
 

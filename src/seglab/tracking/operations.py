@@ -73,9 +73,9 @@ def model() -> Operation:
     return {"kind": "model", "model_id": None}
 
 
-def end(status: str) -> Operation:
-    """The run is over: FINISHED, FAILED or KILLED."""
-    return {"kind": "end", "status": status, "timestamp": now()}
+def end(status: str, reason: str | None = None) -> Operation:
+    """The run is over: FINISHED, FAILED or KILLED; with the reason in the place of what others took for it."""
+    return {"kind": "end", "status": status, "timestamp": now(), "reason": reason}
 
 
 def apply(client: MlflowClient, run_id: str, operation: Operation, attachment: Path | None) -> None:
@@ -103,6 +103,8 @@ def apply(client: MlflowClient, run_id: str, operation: Operation, attachment: P
         case "model":
             _log_model(client, run_id, operation, attachment)
         case "end":
+            if operation.get("reason") is not None:
+                client.set_tag(run_id, "end_reason", operation["reason"][:_TAG_LENGTH])
             client.set_terminated(run_id, operation["status"], operation["timestamp"])
         case kind:
             raise ValueError(f"unknown operation {kind!r}")

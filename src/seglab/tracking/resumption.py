@@ -8,11 +8,13 @@ from mlflow.entities import Run
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.tracking.client import MlflowClient
-from seglab.tracking.heartbeat import alive
+from seglab.tracking.heartbeat import HEARTBEAT, alive, patience
+from seglab.tracking.sightings import Sightings
+from seglab.tracking.store import Store
 from seglab.tracking.system import PREFIX
 
 
-def check_resumable(run: Run, params: Mapping[str, str]) -> None:
+def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
     """See that a run has not finished, is not alive, and began with these params (as `flat_params` made them).
 
     Raises:
@@ -28,14 +30,15 @@ def check_resumable(run: Run, params: Mapping[str, str]) -> None:
             expected="a run that is FAILED or KILLED",
             remedy="start a new run: leave resume away",
         )
-    if status == "RUNNING" and alive(run.data.tags) is not False:
-        tags = run.data.tags
+    tags = run.data.tags
+    if status == "RUNNING" and alive(tags, Sightings.kept_in(store.directory)) is not False:
+        dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if HEARTBEAT in tags else ""
         raise TrackingError(
             "a run that is still alive cannot be resumed",
             where=f"resume={run_id}",
             found=f"process {tags.get('pid', '?')} on {tags.get('host', '?')}",
             expected="a run whose process is gone",
-            remedy="stop that process first, or wait for its end",
+            remedy=f"stop that process first, or wait for its end{dead_after}",
         )
     stored = run.data.params
     changed = [key for key in sorted({*stored, *params}) if stored.get(key) != params.get(key)]

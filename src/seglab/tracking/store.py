@@ -16,7 +16,16 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from seglab.errors import TrackingError, nearest
 from seglab.file_names import file_name
 from seglab.reproducibility import redacted
-from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
+from seglab.tracking.client import (
+    CREDENTIALS,
+    MlflowClient,
+    MlflowException,
+    client_of,
+    first_line,
+    locked_out,
+    mlflow,
+    served,
+)
 from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.locks import waited_for
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
@@ -93,7 +102,7 @@ class Store:
                 except MlflowException as error:
                     experiment = self.client.get_experiment_by_name(name)  # made on another machine meanwhile
                     if experiment is None:
-                        raise _failure(self.uri, error) from error
+                        raise failure(self.uri, error) from error
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 "a deleted experiment",
@@ -135,7 +144,7 @@ class Store:
             return self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise _failure(self.uri, error) from error
+                raise failure(self.uri, error) from error
         runs = self.all_runs()
         named = [run.info.run_id for run in runs if run.info.run_name == run_id]
         hint = f"runs of that name: {', '.join(named[:5])}" if named else nearest(run_id, [r.info.run_id for r in runs])
@@ -154,7 +163,7 @@ class Store:
             ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
             return list(self.client.search_runs(ids, filter_string, max_results=_RUNS_LISTED)) if ids else []
         except MlflowException as error:
-            raise _failure(self.uri, error) from error
+            raise failure(self.uri, error) from error
 
 
 def open_store(uri: str | None, directory: Path) -> Store:
@@ -200,7 +209,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
             client = client_of(uri)
             client.search_experiments(max_results=1)
         except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
-            raise _failure(uri, error) from error
+            raise failure(uri, error) from error
     return Store(uri, directory, client)
 
 
@@ -221,10 +230,9 @@ def _embedded(directory: Path) -> str:
     return sqlite_uri(directory.absolute() / "mlflow.db")
 
 
-def _failure(uri: str, error: Exception) -> TrackingError:
+def failure(uri: str, error: Exception) -> TrackingError:
     """What MLflow or the database said, with what to do about it."""
     text = first_line(error)
-    code = getattr(error, "error_code", "")
     if "out-of-date database schema" in text and not served(uri):
         from seglab.tracking.revision import other_revision, revision_of
 
@@ -236,8 +244,8 @@ def _failure(uri: str, error: Exception) -> TrackingError:
         remedy = "make it writable once: a process that was killed has left something to be undone"
     elif isinstance(error, DatabaseError):
         remedy = "restore the database from a copy, or move it away to begin with an empty one"
-    elif code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    elif locked_out(error):
+        remedy = CREDENTIALS
     return TrackingError(
         "the tracking store does not work",
         where=f"tracking.uri={redacted(uri)}",

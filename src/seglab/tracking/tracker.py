@@ -22,7 +22,6 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.metric_names import metric_name
-from seglab.reproducibility import redacted
 from seglab.schema import TrackingSettings
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException, mlflow
@@ -30,7 +29,7 @@ from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
 from seglab.tracking.outbox import FOLDER, Courier, Outbox, lock_of, say
 from seglab.tracking.resumption import check_resumable, known_steps
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.store import Store, failure, open_store
 from seglab.tracking.system import SystemMetrics
 
 # How long a run that has ended goes on trying to reach a store that does not answer, and how long one that was told to
@@ -94,8 +93,8 @@ class Tracker:
                 self._begin(stack) if self.resume is None else self._continue(self.resume, stack)
             except BaseException as error:
                 self._abandon(error)
-                if isinstance(error, MlflowException):
-                    raise self._unrecorded(error) from error
+                if isinstance(error, (MlflowException, OSError)):
+                    raise failure(self.store.uri, error) from error
                 raise
             self._outbox = Outbox(self.work_dir / FOLDER, self.run_id, self.store.uri)
             self._courier = Courier(self._outbox, self.store.client)
@@ -127,14 +126,17 @@ class Tracker:
                     f"run {self.run_id} is {status}; {len(self._outbox.waiting())} of its records wait in "
                     f"{self._outbox.directory} until the store answers: deliver them with make sync"
                 )
+            if refused := len(self._outbox.refused()):
+                say(f"{refused} records of run {self.run_id} were refused; try them again: make sync ARGS=--refused")
 
     def _tell_end(self, status: str, error: BaseException | None) -> None:
+        reason = ""
         if error is not None:
             first = (str(error).splitlines() or [""])[0]
-            self.set_tags({"end_reason": f"{type(error).__name__}: {first}" if first else type(error).__name__})
+            reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
             if status == "FAILED":
                 self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
-        self._outbox.add(operations.end(status))
+        self._outbox.add(operations.end(status, reason))
 
     @property
     def model_uri(self) -> str:
@@ -237,13 +239,13 @@ class Tracker:
 
     def _continue(self, run_id: str, stack: contextlib.ExitStack) -> None:
         run = self.store.run(run_id)
-        check_resumable(run, self._params)
+        check_resumable(self.store, run, self._params)
         self.store.check_writable(run)
         self.run_id, client = run_id, self.store.client
         self._lock(stack)
         Outbox(self.work_dir / FOLDER, run_id, self.store.uri).deliver(client)
         run = self.store.run(run_id)
-        check_resumable(run, self._params)  # what the last process has left may have been its end
+        check_resumable(self.store, run, self._params)  # what the last process has left may have been its end
         self.artifact_uri = run.info.artifact_uri
         self._known, self._samples = known_steps(client, run)
         # Who runs it comes before that it runs: another process that looks for dead runs may look in between.
@@ -257,14 +259,6 @@ class Tracker:
         if self.run_id and not isinstance(error, (ConfigError, TrackingError)):
             with contextlib.suppress(MlflowException, OSError):
                 self.store.client.set_terminated(self.run_id, self._status(error))
-
-    def _unrecorded(self, error: MlflowException) -> TrackingError:
-        return TrackingError(
-            "the run cannot be recorded",
-            where=f"store {redacted(self.store.uri)}",
-            found=redacted(str(error.message).splitlines()[0]),
-            remedy="see that the store works with: make doctor",
-        )
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
         """Make the run's folder here and keep other processes from delivering its outbox."""
