@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mounts
 import numpy as np
 import pytest
 import toys
@@ -51,6 +53,27 @@ except KeyboardInterrupt as stop:
 def light(directory: Path, then: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", LIGHT, str(directory), then]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+# A run that tells until its disk is full, as a command of the laboratory: then says what the disk is, and waits.
+FILLING = """
+import sys, time
+from pathlib import Path
+from seglab.errors import run_script
+from seglab.schema import TrackingSettings
+from seglab.tracking.tracker import Tracker
+settings = TrackingSettings(uri=None, experiment="light", system_metrics=False, heartbeat_seconds=0.5)
+def main():
+    with Tracker(settings, Path(sys.argv[1]), run_name="Filling", params={"seed": 1}, tags={}) as run:
+        print(run.run_id, flush=True)
+        run.emit({"val_dice": 0.5}, 1)
+        time.sleep(1)
+        exec(sys.argv[2])
+        for number in range(100_000):
+            run.emit({f"metric_{number}": 0.5}, number)
+            run.log_text("x" * 3000, f"texts/{number}.txt")
+run_script(main)
+"""
 
 
 def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -96,18 +119,24 @@ def test_a_machine_whose_clock_is_six_minutes_off_loses_no_run(tmp_path: Path) -
     store = open_store(None, directory)
     elsewhere = "import socket, time\nnow = time.time\ntime.time = lambda: now() - 360\n"
     elsewhere += "socket.gethostname = lambda: 'far-away'\n"
-    command = [sys.executable, "-c", elsewhere + LIGHT, str(directory), "sleep"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as far:
+    # It shares the store and no folder.
+    other = LIGHT.replace("uri=None", f"uri={store.uri!r}").replace('"light"', '"far"').replace("0.2", "0.5")
+    command = [sys.executable, "-c", elsewhere + other, str(tmp_path / "far"), "sleep"]
+    far = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
         assert far.stdout is not None
         run_id = far.stdout.readline().strip()
         for _ in range(2):
-            with light(directory, "end") as other:
-                assert other.wait(60) == 0
+            with light(directory, "end") as near:
+                assert near.wait(60) == 0
             assert store.run(run_id).info.status == "RUNNING"
         # Its machine stands still for longer than ten heartbeats, as one does whose network is gone.
+        sign = store.run(run_id).data.tags["heartbeat"]
+        until(lambda: store.run(run_id).data.tags["heartbeat"] != sign)
+        time.sleep(0.1)  # between two beats: a process that is stopped while it writes keeps the file locked
         far.send_signal(signal.SIGSTOP)
         assert mark_stale_runs(store) == []
-        time.sleep(2.5)
+        time.sleep(5.5)
         assert [run.info.run_id for run in mark_stale_runs(store)] == [run_id]
         assert store.run(run_id).info.status == "KILLED"
         far.send_signal(signal.SIGCONT)
@@ -116,6 +145,8 @@ def test_a_machine_whose_clock_is_six_minutes_off_loses_no_run(tmp_path: Path) -
         assert store.run(run_id).data.tags["host"] == "far-away"
         far.terminate()
         _, told = far.communicate(timeout=30)
+    finally:
+        far.kill()
     assert "taken for dead by another process" in told
     assert store.run(run_id).data.tags["end_reason"] == "Terminated"
 
@@ -169,6 +200,37 @@ def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Pa
         assert run.data.tags["end_reason"] in ("Terminated", "KeyboardInterrupt")
         assert (store.work_dir(run.info.run_id) / "state.npz").exists()
         assert [m.step for m in store.client.get_metric_history(run.info.run_id, "val_dice")] == [1]
+
+
+@mounts.needs_mounts
+@pytest.mark.parametrize("what", ["blocks", "inodes"])
+def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_path: Path, what: str) -> None:
+    template, directory = toys.fresh_store(tmp_path / "template"), tmp_path / "mlruns"
+    directory.mkdir()
+    limit = {"blocks": "4m", "inodes": "60m,nr_inodes=60"}[what]
+    prepared = f"{mounts.small(directory, limit)} && cp {template}/mlflow.db {directory}/"
+    ask = "from pathlib import Path\nimport sys\nfrom seglab.tracking.store import open_store\n"
+    ask += "from seglab.tracking.heartbeat import mark_stale_runs\n"
+    ask += "store = open_store(None, Path(sys.argv[1]))\nmark_stale_runs(store)\n"
+    ask += "for run in store.all_runs(): print('END', run.info.status, run.data.tags.get('end_reason'))\n"
+    room = f"mount -o remount,size=60m,nr_inodes=10000 {directory}"
+    after = f"echo CODE $code; {room}; {shlex.join([sys.executable, '-c', ask, str(directory)])}"
+    code, said = mounts.within(prepared, [sys.executable, "-c", FILLING, str(directory), "pass"], after=after)
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert said.count("error: what the run tells cannot be kept on disk") == 1
+    assert "No space left on device" in said
+    assert "make room, then go on with: python train.py resume=" in said
+    assert "END FAILED TrackingError: what the run tells cannot be kept on disk" in said
+
+
+def test_a_folder_of_runs_that_is_removed_under_a_run_is_one_sentence(tmp_path: Path) -> None:
+    directory = toys.fresh_store(tmp_path / "mlruns")
+    command = [sys.executable, "-c", FILLING, str(directory), "import shutil; shutil.rmtree(sys.argv[1])"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error: the folder of the run was removed while it ran" in done.stderr
 
 
 class Gate:

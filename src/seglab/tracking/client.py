@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import warnings
 from typing import Any
 
@@ -26,6 +27,7 @@ from seglab.reproducibility import redacted
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # shows a traceback of what it raises anyway
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", category=SADeprecationWarning, module="mlflow")
 
@@ -55,6 +57,7 @@ __all__ = [
     "locked_out",
     "mlflow",
     "refused",
+    "say",
     "served",
 ]
 
@@ -92,6 +95,11 @@ def locked_out(error: BaseException) -> bool:
     if isinstance(error, MlflowException):
         return error.error_code in _LOCKED_OUT
     return getattr(getattr(error, "response", None), "status_code", None) in _LOCKED_OUT_STATUS
+
+
+def say(text: str) -> None:
+    """One line for the user, apart from what the program answers."""
+    print(f"tracking: {text}", file=sys.stderr, flush=True)
 
 
 def _code(response: Any) -> str:

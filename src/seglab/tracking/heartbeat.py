@@ -14,7 +14,7 @@ import psutil
 from mlflow.entities import Run
 
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowClient, MlflowException
+from seglab.tracking.client import MlflowClient, MlflowException, first_line
 from seglab.tracking.outbox import FOLDER, Outbox, lock_of, say
 from seglab.tracking.sightings import Sightings, machine
 from seglab.tracking.store import Store
@@ -101,7 +101,7 @@ def mark_stale_runs(store: Store) -> list[Run]:
             last_sign = int(float(run.data.tags[HEARTBEAT]) * 1000)
             store.client.set_terminated(run_id, "KILLED", max(last_sign, run.info.start_time))
         except (MlflowException, OSError) as error:
-            say(f"run {run_id}, whose process is gone, cannot be ended: {error}")
+            say(f"run {run_id}, whose process is gone, cannot be ended: {first_line(error)}")
             continue
         marked.append(run)
     return marked

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from seglab.tracking.client import (
     first_line,
     locked_out,
     refused,
+    say,
     served,
 )
 from seglab.tracking.operations import Operation
@@ -37,6 +37,8 @@ from seglab.tracking.sqlite_address import sqlite_file
 
 FOLDER = "outbox"
 REFUSED = "refused"
+_RESERVE = "end.reserve"
+_END_BYTES = 4096
 _RETRY_SECONDS = 5.0
 _RETRY_SECONDS_AT_MOST = 60.0
 
@@ -53,7 +55,8 @@ class Outbox:
     def __init__(self, directory: Path, run_id: str, uri: str):
         self.directory, self.run_id, self.uri = directory, run_id, uri
         directory.mkdir(parents=True, exist_ok=True)
-        write_address(directory, run_id, uri)
+        if not (directory / "address").exists():
+            write_address(directory, run_id, uri)
         self._lock = threading.Lock()
         numbers = [int(path.stem) for path in directory.glob("*.json")]
         self._next = max(numbers, default=-1) + 1
@@ -70,11 +73,42 @@ class Outbox:
         with self._lock:
             number = f"{self._next:08d}"
             self._next += 1
-            if attach is not None:
-                folder = self.directory / f"{number}.files"
-                folder.mkdir()
-                attach(folder)
-            _write(self.directory / f"{number}.json", json.dumps(operation))
+            folder = self.directory / f"{number}.files"
+            try:
+                if attach is not None:
+                    folder.mkdir()
+                    attach(folder)
+                _write(self.directory / f"{number}.json", json.dumps(operation))
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise self._unkept(error) from error
+        self.added.set()
+
+    def _unkept(self, error: OSError) -> TrackingError:
+        here = self.directory.exists()
+        return TrackingError(
+            "what the run tells cannot be kept on disk" if here else "the folder of the run was removed while it ran",
+            where=str(self.directory),
+            found=error.strerror or str(error),
+            expected="room until the tracking store has taken it",
+            remedy=f"make room, then go on with: python train.py resume={self.run_id}"
+            if here
+            else "start the run again, and leave the folder of runs in its place",
+        )
+
+    def reserve_end(self) -> None:
+        """Take the room that the record of the end will need, for the time when a disk is full."""
+        (self.directory / _RESERVE).write_text(" " * _END_BYTES)
+
+    def add_end(self, operation: Operation) -> None:
+        """Put the end on disk, in the room that was reserved for it: it needs no block and no inode more."""
+        text = json.dumps(operation)
+        reserve = self.directory / _RESERVE
+        with self._lock:
+            with open(reserve, "r+") as file:
+                file.write(text[:_END_BYTES].ljust(_END_BYTES))
+            os.replace(reserve, self.directory / f"{self._next:08d}.json")
+            self._next += 1
         self.added.set()
 
     def waiting(self) -> list[Path]:
@@ -285,11 +319,6 @@ def _existing(uri: str) -> MlflowClient:
 def away(error: Exception) -> bool:
     """True when trying again later may help."""
     return isinstance(error, (MlflowException, OSError)) and not refused(error)
-
-
-def say(text: str) -> None:
-    """One line for the user, apart from what the program answers."""
-    print(f"tracking: {text}", file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -28,7 +28,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
             where=f"resume={run_id}",
             found=f"{run.info.run_name}, {status}",
             expected="a run that is FAILED or KILLED",
-            remedy="start a new run: leave resume away",
+            remedy="to train for longer, start a new run with more trainer.epochs: leave resume away",
         )
     tags = run.data.tags
     if status == "RUNNING" and alive(tags, Sightings.kept_in(store.directory)) is not False:
@@ -51,6 +51,18 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
             expected="the settings that the run began with",
             remedy="leave the changed settings away, or start a new run without resume",
         )
+
+
+def recorded(client: MlflowClient, run: Run) -> frozenset[str]:
+    """Paths of all artifacts of a run and names of its data sets: what need not be recorded again."""
+    found = {one.dataset.name for one in run.inputs.dataset_inputs} if run.inputs else set()
+    folders: list[str | None] = [None]
+    while folders:
+        for one in client.list_artifacts(run.info.run_id, folders.pop()):
+            found.add(one.path)
+            if one.is_dir:
+                folders.append(one.path)
+    return frozenset(found)
 
 
 def known_steps(client: MlflowClient, run: Run) -> tuple[set[tuple[str, int]], int]:
