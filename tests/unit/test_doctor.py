@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import toys
 
 from seglab import doctor
 from seglab.errors import TrackingError
-from seglab.tracking import operations
+from seglab.tracking import health, operations
 from seglab.tracking.heartbeat import HEARTBEAT, identity
 from seglab.tracking.outbox import Outbox
 from seglab.tracking.store import open_store
@@ -91,6 +93,30 @@ def test_a_database_that_lost_its_contents_is_not_fine(tmp_path: Path, damage: A
     assert str(file) in found["Store"].text
     assert "restore it from a copy" in found["Store"].text
     assert file.read_bytes() == before
+
+
+HALF_DONE = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("pragma cache_size = 2")  # pages go to the file before the end
+database.execute("begin")
+database.executemany("insert into tags values (?, 'x', ?)", [(f"key{i}", "f" * 32) for i in range(5000)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_database_that_was_left_half_written_or_is_busy_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = toys.fresh_store(tmp_path / "mlruns") / "mlflow.db"
+    subprocess.run([sys.executable, "-c", HALF_DONE, str(file)], check=False)
+    assert file.with_name("mlflow.db-journal").stat().st_size > 0
+    assert health.check_file(file) == ""
+    assert not file.with_name("mlflow.db-journal").exists()
+    monkeypatch.setattr(health, "_BUSY_SECONDS", 0.1)
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as busy:
+        busy.execute("begin exclusive")
+        assert health.check_file(file) == ""
 
 
 def test_runs_whose_artifacts_lie_here_are_missed(tmp_path: Path) -> None:

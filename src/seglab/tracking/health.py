@@ -9,21 +9,26 @@ from pathlib import Path
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _COMPLAINTS_SHOWN = 3
+_BUSY_SECONDS = 20.0  # as MLflow itself waits for another process that writes
 
 
 def check_file(file: Path) -> str:
     """What is wrong with the file of a database, read from its first to its last page; empty when nothing is.
 
-    Nothing is written, and no missing or empty database is made.
+    No missing or empty database is made. What a killed process has left half done is undone, as by any who reads it.
+    One that is busy, or cannot be opened, is not called damaged.
     """
     if not file.exists():
         return f"{file} is gone"
     if file.stat().st_size == 0:
         return f"{file} is empty"
     try:
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        address = f"{file.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database:
             told = [row[0] for row in database.execute("pragma quick_check")]
             tables = database.execute("select count(*) from sqlite_master where type = 'table'").fetchone()[0]
+    except sqlite3.OperationalError:
+        return ""
     except sqlite3.DatabaseError as error:
         return f"{file}: {error}"
     if told != ["ok"]:
