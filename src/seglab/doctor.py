@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import sys
@@ -36,6 +37,12 @@ def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterat
         directory: the local folder of runs, normally `mlruns/`.
         repair: let a store that was moved look for its artifacts where it is now.
     """
+    followed_by_mlflow = os.environ.get("MLFLOW_TRACKING_URI")
+    if followed_by_mlflow and followed_by_mlflow != uri:
+        text = (
+            f"MLFLOW_TRACKING_URI={redacted(followed_by_mlflow)} is not followed; tracking.uri says where runs are kept"
+        )
+        yield Finding("Variable", text)
     store = partial(_store, uri, directory, repair)
     for part in (_software, _machine, _arithmetic, store, partial(_disk, directory)):
         yield from _guarded(part)

@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 from seglab.command import JOB_VARIABLE
 from seglab.config import Config, load_config
-from seglab.errors import TrackingError, no_room
+from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.reproducibility import CodeVersion, code_version, environment, load_tensorflow, redacted, seed_everything
 
 if TYPE_CHECKING:
@@ -96,6 +96,14 @@ def run(
         if tracker.run_id and JOB_VARIABLE not in os.environ:  # a job of a sweep goes on with the sweep
             console.print(how_to_go_on(tracker, config, overrides), markup=False)
         raise
+    except TrainingError as error:  # whoever trains knows no id
+        raise TrainingError(
+            error.what,
+            where=error.where,
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy.replace("<run id>", tracker.run_id),
+        ) from error
     except OSError as error:
         if not no_room(error):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -75,11 +76,15 @@ def test_what_is_printed_at_the_end_of_a_run_leads_there(tmp_path: Path, monkeyp
     store = open_store(None, directory)
     page = f"/#/experiments/{store.run(run_id).info.experiment_id}/runs/{run_id}"
     monkeypatch.chdir(ROOT)
-    assert where_to_look(store, run_id).startswith(f"make ui ARGS='--runs '\"'\"'{directory}")
-    monkeypatch.chdir(directory.parent)
-    assert where_to_look(store, run_id) == f"python {ROOT}/scripts/ui.py, then at the address that it prints: {page}"
+    words = shlex.quote(shlex.join(["--runs", str(directory)]))
+    assert where_to_look(store, run_id) == f"make ui ARGS={words}, then at the address that it prints: {page}"
+    monkeypatch.chdir(directory.parent)  # where there is no Makefile
+    assert where_to_look(store, run_id) == f"make ui ARGS={words} in {ROOT}, then at the address that it prints: {page}"
     shared = open_store(store.uri, tmp_path / "mlruns")
-    assert f"--uri '{store.uri}'" in where_to_look(shared, run_id)
+    assert shlex.quote(shlex.join(["--runs", str(shared.directory), "--uri", store.uri])) in where_to_look(
+        shared, run_id
+    )
+    assert where_to_look(Store(store.uri, ROOT / "mlruns", store.client), run_id).startswith("make ui ARGS='--uri ")
     served = Store("http://me:secret@host:5000/", directory, store.client)
     assert where_to_look(served, run_id) == f"http://me:***@host:5000{page}"
     pictures = Path(where_pictures_lie(store, store.run(run_id).info.artifact_uri))

@@ -18,15 +18,13 @@ def where_to_look(store: Store, run_id: str) -> str:
     page = f"/#/experiments/{experiment}/runs/{run_id}"
     if store.served:
         return f"{redacted(store.uri).rstrip('/')}{page}"
-    at_home = store.directory == (Path.cwd() / "mlruns").resolve()
+    at_home = store.directory == (_CHECKOUT / "mlruns").resolve()
     words = [] if at_home else ["--runs", str(store.directory)]
     if not store.embedded:
         words += ["--uri", redacted(store.uri)]
-    if Path.cwd().resolve() != _CHECKOUT:
-        command = shlex.join(["python", str(_CHECKOUT / "scripts" / "ui.py"), *words])
-    else:
-        command = f"make ui ARGS={shlex.quote(shlex.join(words))}" if words else "make ui"
-    return f"{command}, then at the address that it prints: {page}"
+    command = f"make ui ARGS={shlex.quote(shlex.join(words))}" if words else "make ui"
+    place = "" if Path.cwd().resolve() == _CHECKOUT else f" in {_CHECKOUT}"
+    return f"{command}{place}, then at the address that it prints: {page}"
 
 
 def where_pictures_lie(store: Store, artifact_uri: str) -> str:

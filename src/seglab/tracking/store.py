@@ -37,8 +37,9 @@ _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
 _AT_ONCE = 1000
-# What the variable was when this process began (MLflow sets it later), until it is told that nothing follows it.
-_UNREAD = [os.environ["MLFLOW_TRACKING_URI"]] if os.environ.get("MLFLOW_TRACKING_URI") else []
+# The servers and databases that the variable named when this process began, until it is told that nothing follows it.
+# One that names a file may be MLflow's own doing, which sets it for the children of a process; the doctor tells of it.
+_UNREAD = [given for given in (os.environ.get("MLFLOW_TRACKING_URI"),) if given and urlsplit(given).hostname]
 _PORTS = {"https": 443, "http": 80, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
 
@@ -345,7 +346,7 @@ def _check_not_emptied(path: Path, directory: Path) -> None:
 
 def _say_unread(uri: str) -> None:
     """MLflow's own commands follow this variable; who sets it may think that ours do."""
-    if not _UNREAD or _UNREAD[0] == uri:
+    if not _UNREAD:
         return
     other = redacted(_UNREAD.pop())
     say(f"MLFLOW_TRACKING_URI is set and not followed: the store is {uri}; to use that one say tracking.uri={other}")
