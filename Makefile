@@ -78,7 +78,7 @@ types: $(READY) ## Type check of the package
 	@$(PY) -m mypy
 
 ui: $(READY) ## MLflow UI on mlruns/mlflow.db, at http://127.0.0.1:5000 (PORT=…)
-	@$(PY) scripts/ui.py --port $(or $(PORT),5000)
+	@$(PY) scripts/ui.py --port $(or $(PORT),5000) $(ARGS)
 
 doctor: $(READY) ## Versions, devices, CPU flags, chosen precision, store health, stale runs
 	@$(PY) scripts/doctor.py $(ARGS)

@@ -4,10 +4,36 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 
-from seglab.errors import run_script
+from seglab.errors import TrackingError, run_script
+
+_PORTS_TRIED = 100
+
+
+def check_free(port: int) -> None:
+    """See that nothing listens on a port; MLflow would say so by a traceback after the address was printed."""
+    if _free(port):
+        return
+    other = next((other for other in range(port + 1, min(port + _PORTS_TRIED, 65536)) if _free(other)), 0)
+    raise TrackingError(
+        "a port that is taken",
+        where=f"http://127.0.0.1:{port}",
+        found="another program, perhaps another make ui",
+        remedy=f"take another: make ui PORT={other}" if other else "end that program, or choose another port",
+    )
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended holds nobody up
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def main() -> None:
@@ -15,11 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="ui", description="Show the runs in a browser, with MLflow's own pages.")
     parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
     parser.add_argument("--port", type=int, default=5000, help="of http://127.0.0.1 (default: 5000)")
+    parser.add_argument("--uri", help="a database, as tracking.uri (default: the one in the folder of runs)")
     given = parser.parse_args()
 
     from seglab.tracking.store import open_store
 
-    store = open_store(None, given.runs)
+    store = open_store(given.uri, given.runs)
+    check_free(given.port)
     words = ["--workers", "1", "--host", "127.0.0.1", "--port", str(given.port), "--backend-store-uri", store.uri]
     words += ["--default-artifact-root", (store.directory / "artifacts").as_uri()]
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"

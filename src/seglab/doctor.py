@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import sys
@@ -39,6 +40,12 @@ def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterat
         directory: the local folder of runs, normally `mlruns/`.
         repair: let a store that was moved look for its artifacts where it is now.
     """
+    followed_by_mlflow = os.environ.get("MLFLOW_TRACKING_URI")
+    if followed_by_mlflow and followed_by_mlflow != uri:
+        text = (
+            f"MLFLOW_TRACKING_URI={redacted(followed_by_mlflow)} is not followed; tracking.uri says where runs are kept"
+        )
+        yield Finding("Variable", text)
     store = partial(_store, uri, directory, repair)
     for part in (_software, _machine, _arithmetic, store, partial(_disk, directory)):
         yield from _guarded(part)
@@ -88,11 +95,19 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     if uri is None and not (directory / "mlflow.db").exists():
         yield Finding("Store", f"none yet in {directory}; the first run makes it")
         return
+    from seglab.tracking.health import check_file, runs_with_artifacts
     from seglab.tracking.heartbeat import mark_stale_runs
     from seglab.tracking.outbox import FOLDER, REFUSED
     from seglab.tracking.relocation import former_places, relocate
+    from seglab.tracking.sqlite_address import sqlite_file
     from seglab.tracking.store import open_store
 
+    file = directory / "mlflow.db" if uri is None else sqlite_file(uri)
+    damage = check_file(file) if file is not None else ""
+    if damage:
+        remedy = "restore it from a copy, or move it away to begin with an empty one"
+        yield Finding("Store", f"{damage}: {remedy}", ok=False)
+        return
     store = open_store(uri, directory)
     start = time.perf_counter()
     stale = []
@@ -105,6 +120,12 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(r.info.status for r in runs).items()))
     yield Finding("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
+    orphans = runs_with_artifacts(directory) if store.embedded and not runs else []
+    if orphans:
+        text = (
+            f"artifacts of {len(orphans)} runs in {directory} that the database does not know: restore it from a copy"
+        )
+        yield Finding("Lost runs", text, ok=False)
     for run in stale:
         yield Finding("Stale run", f"{run.info.run_id} ({run.info.run_name}): its process is gone; marked KILLED")
     kept = relocate(store) if repair else None
@@ -119,9 +140,9 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
         waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
         if waiting or refused:
-            text = (
-                f"run {box.parent.name}: {waiting} records wait (make sync), {refused} were refused ({box / REFUSED})"
-            )
+            text = f"run {box.parent.name}: {waiting} records wait (make sync)"
+            if refused:
+                text += f", {refused} were refused (why: {box / REFUSED}; try again: make sync ARGS=--refused)"
             yield Finding("Outbox", text, ok=not refused)
 
 

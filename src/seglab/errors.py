@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,16 @@ class DataError(SeglabError):
     def __init__(self, what: str, *, finding: str = "unusable-case", **rest: Any):
         super().__init__(what, **rest)
         self.finding = finding
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_NO_ROOM_TEXTS = ("no space left", "disk is full", "disk quota exceeded", "errno = 28")
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether an error says that a disk, its inodes or a quota are used up; databases and HDF5 only say so in words."""
+    text = str(error).lower()
+    return getattr(error, "errno", None) in _NO_ROOM or any(words in text for words in _NO_ROOM_TEXTS)
 
 
 @contextmanager

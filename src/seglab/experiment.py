@@ -10,14 +10,17 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
-from seglab.code_version import code_version
+from seglab.code_version import CodeVersion, code_version
+from seglab.command import JOB_VARIABLE
 from seglab.config import Config, load_config
+from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.reproducibility import environment, load_tensorflow, seed_everything
 from seglab.secrecy import redacted
 from seglab.terminal import Terminal
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 RUNS = Path("mlruns")
 SAMPLES_SHOWN = 16
+ENVIRONMENT_FILE = "config/environment.json"
+SUMMARY_FILE = "model_summary.txt"
+SAMPLES_FILE = "pictures/training_samples.png"
 console = Terminal(highlight=False, soft_wrap=True)
 
 
@@ -80,22 +86,54 @@ def run(
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     load_tensorflow()
-    from seglab.resuming import remember
+    from seglab.resuming import how_to_go_on, remember
     from seglab.tracking.tracker import Tracker
     from seglab.training.checkpoint import discard_state
 
-    with Tracker(
-        config.tracking, RUNS, run_name=config.run_name, params=params, tags=facts, resume=config.resume
-    ) as tracker:
-        remember(tracker.work_dir, config, identity)
-        if config.resume is None:
-            tracker.log_text(OmegaConf.to_yaml(OmegaConf.create(_told(config))), "config/config.yaml")
-            tracker.log_text(material.split.to_json(), "config/split.json")
-            if code.dirty:
-                tracker.log_text(code.diff, "config/code.diff")
-        objective = _train_and_judge(config, material, tracker)
+    tracker = Tracker(config.tracking, RUNS, run_name=config.run_name, params=params, tags=facts, resume=config.resume)
+    try:
+        with tracker:
+            remember(tracker.work_dir, config, identity)
+            _record_words(config, material, code, tracker)
+            objective = _train_and_judge(config, material, tracker)
+    except KeyboardInterrupt:
+        if tracker.run_id and JOB_VARIABLE not in os.environ:  # a job of a sweep goes on with the sweep
+            console.print(how_to_go_on(tracker, config, overrides), markup=False)
+        raise
+    except TrainingError as error:  # whoever trains knows no id
+        raise TrainingError(
+            error.what,
+            where=error.where,
+            found=error.found,
+            expected=error.expected,
+            remedy=error.remedy.replace("<run id>", tracker.run_id),
+        ) from error
+    except OSError as error:
+        if not no_room(error):
+            raise
+        raise TrackingError(
+            "no room on the disk",
+            where=str(error.filename or tracker.work_dir),
+            found=str(error),
+            expected="room for the pictures, the model and the records of the run",
+            remedy=f"make room, then: {how_to_go_on(tracker, config, overrides).partition('; ')[2]}",
+        ) from error
     discard_state(tracker.work_dir)
     return objective
+
+
+def _record_words(config: Config, material: Material, code: CodeVersion, tracker: Tracker) -> None:
+    """Config, split and code; of a run that goes on, those that it was stopped before."""
+    texts = {
+        "config/config.yaml": OmegaConf.to_yaml(OmegaConf.create(_told(config))),
+        "config/split.json": material.split.to_json(),
+    }
+    # Nothing was trained before the environment was recorded, so the code of now is the run's.
+    if code.dirty and ENVIRONMENT_FILE not in tracker.recorded:
+        texts["config/code.diff"] = code.diff
+    for path, text in texts.items():
+        if path not in tracker.recorded:
+            tracker.log_text(text, path)
 
 
 def _told(config: Config) -> dict[str, Any]:
@@ -106,7 +144,6 @@ def _told(config: Config) -> dict[str, Any]:
 def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> float:
     import keras
 
-    from seglab.evaluation.aggregate import UNLIKE_SCORES
     from seglab.metrics import SegmentationScores
     from seglab.precision import choose_policy, find_device
     from seglab.training.checkpoint import STATE_FILE, load_state
@@ -127,10 +164,8 @@ def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> fl
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     loss = config.loss.build(material.task)
     _announce(config, material, tracker, model, device, f"{choice.policy}: {choice.reason}")
-    if config.resume is None:
-        tracker.describe(UNLIKE_SCORES)
-        _record_inputs(config, material, tracker, model)
-        _record_pictures(material, tracker, batches["train"])
+    _record_inputs(config, material, tracker, model)
+    _record_pictures(material, tracker, batches["train"])
 
     state_file = tracker.work_dir / STATE_FILE
     history = train(
@@ -199,36 +234,43 @@ def _memory_needed(model: keras.Model, batch_size: int, device: Device) -> str:
 
 
 def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model) -> None:
-    """Data sets, environment and model summary: what the run began with."""
+    """Data sets, environment and model summary: what the run began with, unless it was recorded then."""
+    from seglab.evaluation.aggregate import UNLIKE_SCORES
     from seglab.models.card import forward_flops
 
     source = str(config.data.arguments.get("root", config.data.target))
     for name, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
         cases = material.cases(name)
-        if cases:
+        if cases and f"{config.data.name}/{name}" not in tracker.recorded:
             digest = hashlib.sha256(f"{material.digest}:{'/'.join(case.id for case in cases)}".encode()).hexdigest()
             profile = {"cases": len(cases), "classes": list(material.task.class_names)}
             tracker.log_dataset(f"{config.data.name}/{name}", digest, context, source, profile)
-    tracker.log_json(environment(Path(__file__).parent), "config/environment.json")
-    lines: list[str] = []
-    model.summary(print_fn=lines.append, line_length=110)
-    tracker.log_text("\n".join(lines), "model_summary.txt")
-    tracker.set_tags({"parameters": model.count_params(), "flops": forward_flops(model)})
+    if ENVIRONMENT_FILE not in tracker.recorded:
+        tracker.log_json(environment(Path(__file__).parent), ENVIRONMENT_FILE)
+    if SUMMARY_FILE not in tracker.recorded:
+        tracker.describe(UNLIKE_SCORES)
+        tracker.set_tags({"parameters": model.count_params(), "flops": forward_flops(model)})
+        lines: list[str] = []
+        model.summary(print_fn=lines.append, line_length=110)
+        tracker.log_text("\n".join(lines), SUMMARY_FILE)
 
 
 def _record_pictures(material: Material, tracker: Tracker, batches: Any) -> None:
-    """What the network is about to see, and the page of the data set."""
+    """What the network is about to see, and the page of the data set, unless the run has them."""
     from seglab.evaluation.samples import augmented_samples
     from seglab.explore.page import build_page
 
-    samples: list[tuple[Any, Any]] = []
-    for step in range(len(batches)):
-        if len(samples) < SAMPLES_SHOWN:
-            samples += zip(*batches[step], strict=True)
-    spacing = next(iter(material.arrays.outlines.values())).spacing
-    figure = augmented_samples(samples[:SAMPLES_SHOWN], material.task, spacing=spacing)
-    tracker.log_figure(figure, "pictures/training_samples.png")
+    if SAMPLES_FILE not in tracker.recorded:
+        samples: list[tuple[Any, Any]] = []
+        for step in range(len(batches)):
+            if len(samples) < SAMPLES_SHOWN:
+                samples += zip(*batches[step], strict=True)
+        spacing = next(iter(material.arrays.outlines.values())).spacing
+        figure = augmented_samples(samples[:SAMPLES_SHOWN], material.task, spacing=spacing)
+        tracker.log_figure(figure, SAMPLES_FILE)
     page = tracker.work_dir / "data.html"
+    if page.name in tracker.recorded:
+        return
     build_page(material.source, material.split, material.facts, page, report=material.report)
     tracker.log_file(page)
 
@@ -242,7 +284,8 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
     from seglab.memory import peak_memory
-    from seglab.tracking.bundles import local_path
+    from seglab.tracking.client import MlflowException
+    from seglab.tracking.pages import where_pictures_lie, where_to_look
 
     card = config.data_card
     bundle = Bundle(
@@ -291,6 +334,6 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     console.print(f"trained    {len(history.epochs)} epochs, {history.verdict}", markup=False)
     console.print(f"scores     {UNLIKE_SCORES}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
-    place = local_path(tracker.store, tracker.artifact_uri) or tracker.artifact_uri
-    console.print(f"pictures   {place}/pictures", markup=False)
-    console.print("look at it make ui, then http://127.0.0.1:5000", markup=False)
+    console.print(f"pictures   {where_pictures_lie(tracker.store, tracker.artifact_uri)}", markup=False)
+    with suppress(MlflowException, OSError):  # a store that is away is told of by others
+        console.print(f"look at it {where_to_look(tracker.store, tracker.run_id)}", markup=False)

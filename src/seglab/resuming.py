@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.secrecy import redacted
 from seglab.tracking.store import open_store
+
+if TYPE_CHECKING:
+    from seglab.tracking.tracker import Tracker
 
 CONFIG_FILE = "config.json"
 IDENTITY_FILE = "identity.json"
@@ -25,6 +32,14 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
     name = store.run(run_id).info.run_name
     file = store.work_dir(run_id) / CONFIG_FILE
     if not file.is_file():
+        if file.parent.is_dir():
+            raise TrackingError(
+                "a run that ended before it had begun",
+                where=f"resume={run_id}",
+                found=f"no {CONFIG_FILE} in {file.parent}",
+                expected="a run that has read its data",
+                remedy="nothing of it is lost: start a new run, without resume",
+            )
         raise TrackingError(
             "a run whose training state is not here",
             where=f"resume={run_id}",
@@ -32,7 +47,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
             expected="the folder that the run left on the machine where it trained",
             remedy="resume it there, or copy that folder here",
         )
-    stored = json.loads(file.read_text(encoding="utf-8"))
+    stored = _read(file, run_id)
     changed = []
     keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
     if any(key in PRESETS for key in keys):  # what they set stands anywhere
@@ -73,7 +88,7 @@ def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> Non
     """Keep what a resumed run must find again, and refuse to go on with data or a split that changed meanwhile."""
     file = work_dir / IDENTITY_FILE
     if config.resume is not None and file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = _read(file, str(config.resume))
         for key, what in (("data_digest", "data"), ("split_digest", "split")):
             if before[key] != identity[key]:
                 raise DataError(
@@ -84,5 +99,48 @@ def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> Non
                     remedy=f"bring the former {what} back, or start a new run without resume",
                 )
         return
-    (work_dir / CONFIG_FILE).write_text(redacted(json.dumps(config.resolved)), encoding="utf-8")
-    file.write_text(json.dumps(dict(identity)), encoding="utf-8")
+    _write(work_dir / CONFIG_FILE, redacted(json.dumps(config.resolved)))
+    _write(file, json.dumps(dict(identity)))
+
+
+def how_to_go_on(tracker: Tracker, config: Config, overrides: Sequence[str]) -> str:
+    """What a run that was told to stop has done, and the very command that goes on with it."""
+    from seglab.training.checkpoint import STATE_FILE, finished_epochs  # loads TensorFlow
+
+    epoch, trained = finished_epochs(tracker.work_dir / STATE_FILE)
+    epochs = config.trainer.epochs
+    if trained:
+        done = f"after its training of {epoch} epochs, before all was scored"
+    else:
+        done = f"after epoch {epoch} of {epochs}" if epoch else "before its first epoch was over"
+    words = [f"resume={tracker.run_id}", *(word for word in overrides if word.startswith("tracking."))]
+    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "train.py"
+    command = shlex.join([_python(), script, *words])
+    return f"stopped    {done}; go on with: {redacted(command)}"
+
+
+def _python() -> str:
+    """This Python as it is called from here: by its short name where that means the same."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    here = os.path.relpath(sys.executable)
+    return sys.executable if here.startswith("..") else here
+
+
+def _read(file: Path, run_id: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise TrackingError(
+            "what a run left to go on with cannot be read",
+            where=str(file),
+            found=str(error),
+            expected="the file that the run wrote when it began",
+            remedy=f"bring it back from a copy, or start a new run in the place of {run_id}",
+        ) from error
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)

@@ -274,6 +274,58 @@ def test_resume_refuses_what_cannot_be_resumed(finished, folder: Path, monkeypat
         run(compose("loss=dice", f"resume={run_id}"), [f"resume={run_id}", "debug=null"])
 
 
+def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
+    finished, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from seglab import experiment
+
+    def told_to_stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def contents(where: Path, run) -> tuple[set[str], set[str], set[str]]:
+        place = Path(run.info.artifact_uri.removeprefix("file://"))
+        files = {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
+        return files, {one.dataset.name for one in run.inputs.dataset_inputs}, {*run.data.tags, *run.data.params}
+
+    # Before anything was recorded, and between two records.
+    run_id, tags = "", {"sweep_id": "s", "sweep_job": "3"}
+    moments = ["_record_words", "_record_inputs", "_record_pictures"]
+    for moment in moments:
+        with monkeypatch.context() as patched:
+            patched.setattr(experiment, moment, told_to_stop)
+            with pytest.raises(KeyboardInterrupt):
+                experiment.run(compose("loss=dice", *([f"resume={run_id}"] if run_id else [])), tags=tags)
+        run_id = only_run(folder).info.run_id
+        assert f"train.py resume={run_id}" in capsys.readouterr().out
+        assert only_run(folder).info.status == "KILLED"
+    experiment.run(compose(f"resume={run_id}"), [f"resume={run_id}"])
+    whole, mended = contents(finished[0], finished[1]), contents(folder, only_run(folder))
+    assert mended[0] == whole[0] >= {"data.html", "model_summary.txt", "config/environment.json", "config/config.yaml"}
+    assert mended[1] == whole[1]
+    assert mended[2] == whole[2]
+    assert only_run(folder).info.status == "FINISHED"
+
+
+def test_ctrl_c_says_what_was_done_and_the_command_that_goes_on(tmp_path: Path) -> None:
+    words = [*SMALL, "trainer.epochs=4", "data.count=24", f"tracking.uri=sqlite:///{tmp_path}/my store.db"]
+    command = [sys.executable, str(ROOT / "train.py"), *words]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 2/4" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    (stopped,) = [line for line in said.splitlines() if line.startswith("stopped")]
+    found = re.search(r"after epoch (\d) of 4; go on with: (.*)$", stopped)
+    assert found is not None, said
+    assert "Traceback" not in said
+    done = subprocess.run(found[2], shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"resuming after epoch {found[1]} of 4" in done.stdout
+
+
 def history_of(folder: Path, run_id: str, names: list[str]) -> dict[str, list[tuple[int, float]]]:
     client = store_of(folder).client
     return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}

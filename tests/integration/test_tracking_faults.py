@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
+import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mounts
 import numpy as np
 import pytest
 import toys
@@ -22,6 +28,7 @@ from seglab.command import ROOT
 from seglab.schema import TrackingSettings
 from seglab.tracking import outbox, tracker
 from seglab.tracking.client import mlflow
+from seglab.tracking.heartbeat import mark_stale_runs
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
 
@@ -46,6 +53,27 @@ except KeyboardInterrupt as stop:
 def light(directory: Path, then: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", LIGHT, str(directory), then]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+# A run that tells until its disk is full, as a command of the laboratory: then says what the disk is, and waits.
+FILLING = """
+import sys, time
+from pathlib import Path
+from seglab.errors import run_script
+from seglab.schema import TrackingSettings
+from seglab.tracking.tracker import Tracker
+settings = TrackingSettings(uri=None, experiment="light", system_metrics=False, heartbeat_seconds=0.5)
+def main():
+    with Tracker(settings, Path(sys.argv[1]), run_name="Filling", params={"seed": 1}, tags={}) as run:
+        print(run.run_id, flush=True)
+        run.emit({"val_dice": 0.5}, 1)
+        time.sleep(1)
+        exec(sys.argv[2])
+        for number in range(100_000):
+            run.emit({f"metric_{number}": 0.5}, number)
+            run.log_text("x" * 3000, f"texts/{number}.txt")
+run_script(main)
+"""
 
 
 def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -84,6 +112,43 @@ def test_a_killed_run_is_marked_by_the_next_start_and_a_live_one_is_left_alone(t
         living.terminate()
         living.wait(30)
     assert store.run(alive).info.status == "KILLED"
+
+
+def test_a_machine_whose_clock_is_six_minutes_off_loses_no_run(tmp_path: Path) -> None:
+    directory = toys.fresh_store(tmp_path / "mlruns")
+    store = open_store(None, directory)
+    elsewhere = "import socket, time\nnow = time.time\ntime.time = lambda: now() - 360\n"
+    elsewhere += "socket.gethostname = lambda: 'far-away'\n"
+    # It shares the store and no folder.
+    other = LIGHT.replace("uri=None", f"uri={store.uri!r}").replace('"light"', '"far"').replace("0.2", "0.5")
+    command = [sys.executable, "-c", elsewhere + other, str(tmp_path / "far"), "sleep"]
+    far = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert far.stdout is not None
+        run_id = far.stdout.readline().strip()
+        for _ in range(2):
+            with light(directory, "end") as near:
+                assert near.wait(60) == 0
+            assert store.run(run_id).info.status == "RUNNING"
+        # Its machine stands still for longer than ten heartbeats, as one does whose network is gone.
+        sign = store.run(run_id).data.tags["heartbeat"]
+        until(lambda: store.run(run_id).data.tags["heartbeat"] != sign)
+        time.sleep(0.1)  # between two beats: a process that is stopped while it writes keeps the file locked
+        far.send_signal(signal.SIGSTOP)
+        assert mark_stale_runs(store) == []
+        time.sleep(5.5)
+        assert [run.info.run_id for run in mark_stale_runs(store)] == [run_id]
+        assert store.run(run_id).info.status == "KILLED"
+        far.send_signal(signal.SIGCONT)
+        until(lambda: store.run(run_id).info.status == "RUNNING")
+        assert store.run(run_id).data.tags["end_reason"] == ""
+        assert store.run(run_id).data.tags["host"] == "far-away"
+        far.terminate()
+        _, told = far.communicate(timeout=30)
+    finally:
+        far.kill()
+    assert "taken for dead by another process" in told
+    assert store.run(run_id).data.tags["end_reason"] == "Terminated"
 
 
 @pytest.mark.slow
@@ -135,6 +200,82 @@ def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Pa
         assert run.data.tags["end_reason"] in ("Terminated", "KeyboardInterrupt")
         assert (store.work_dir(run.info.run_id) / "state.npz").exists()
         assert [m.step for m in store.client.get_metric_history(run.info.run_id, "val_dice")] == [1]
+
+
+@mounts.needs_mounts
+@pytest.mark.parametrize("what", ["blocks", "inodes"])
+def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_path: Path, what: str) -> None:
+    template, directory = toys.fresh_store(tmp_path / "template"), tmp_path / "mlruns"
+    directory.mkdir()
+    limit = {"blocks": "4m", "inodes": "60m,nr_inodes=60"}[what]
+    prepared = f"{mounts.small(directory, limit)} && cp {template}/mlflow.db {directory}/"
+    ask = "from pathlib import Path\nimport sys\nfrom seglab.tracking.store import open_store\n"
+    ask += "from seglab.tracking.heartbeat import mark_stale_runs\n"
+    ask += "store = open_store(None, Path(sys.argv[1]))\nmark_stale_runs(store)\n"
+    ask += "for run in store.all_runs(): print('END', run.info.status, run.data.tags.get('end_reason'))\n"
+    room = f"mount -o remount,size=60m,nr_inodes=10000 {directory}"
+    after = f"echo CODE $code; {room}; {shlex.join([sys.executable, '-c', ask, str(directory)])}"
+    code, said = mounts.within(prepared, [sys.executable, "-c", FILLING, str(directory), "pass"], after=after)
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert said.count("error: what the run tells cannot be kept on disk") == 1
+    assert "No space left on device" in said
+    assert "make room, then go on with: python train.py resume=" in said
+    assert "END FAILED TrackingError: what the run tells cannot be kept on disk" in said
+
+
+def test_a_folder_of_runs_that_is_removed_under_a_run_is_one_sentence(tmp_path: Path) -> None:
+    directory = toys.fresh_store(tmp_path / "mlruns")
+    command = [sys.executable, "-c", FILLING, str(directory), "import shutil; shutil.rmtree(sys.argv[1])"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error: the folder of the run was removed while it ran" in done.stderr
+
+
+class Gate:
+    """A proxy before a server, which can answer by itself as one does whose users must log in, or that knows no MLflow.
+
+    Attributes:
+        answers: status, kind and text that are given to everything; None to let the server behind answer.
+    """
+
+    def __init__(self, behind: str):
+        self.answers: tuple[int, str, str] | None = None
+        self.turned_away = 0
+        gate = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if gate.answers is not None:
+                    gate.turned_away += 1
+                    status, kind, text = gate.answers
+                    self.reply(status, kind, text.encode())
+                    return
+                request = urllib.request.Request(behind + self.path, body or None, method=self.command)
+                request.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
+                try:
+                    with urllib.request.urlopen(request, timeout=60) as got:
+                        self.reply(got.status, got.headers.get_content_type(), got.read())
+                except urllib.error.HTTPError as error:
+                    self.reply(error.code, error.headers.get_content_type(), error.read())
+
+            def reply(self, status: int, kind: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self.listening = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self.listening.server_port}"
+        threading.Thread(target=self.listening.serve_forever, daemon=True).start()
 
 
 class Server:
@@ -250,3 +391,55 @@ def test_a_server_that_dies_midway_gets_everything_in_the_end(
         mlflow.set_tracking_uri(before)
     assert (got / "data" / "bundle" / "weights.txt").read_text() == "weights"
     assert not box.exists()
+
+
+LOCKED = [
+    (401, "text/html", "<html>You are not authenticated.</html>"),
+    (403, "text/plain", "Permission denied"),
+    (401, "application/json", json.dumps({"error_code": "UNAUTHENTICATED", "message": "who are you?"})),
+    (403, "application/json", json.dumps({"error_code": "PERMISSION_DENIED", "message": "not for you"})),
+    (404, "text/html", "<html>default backend</html>"),
+    (400, "text/html", "<html>The plain HTTP request was sent to HTTPS port</html>"),
+    (407, "text/html", "<html>proxy authentication</html>"),
+    (200, "text/html", "<html>Please accept the terms</html>"),
+]
+
+
+@pytest.mark.server
+def test_what_a_server_answers_that_lets_nobody_in_costs_no_record(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(outbox, "_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(outbox, "_RETRY_SECONDS_AT_MOST", 0.2)
+    monkeypatch.setattr(tracker, "_PATIENCE_SECONDS", 0.5)
+    gate = Gate(server.uri)
+    directory = tmp_path / "mlruns"
+    settings = TrackingSettings(uri=gate.uri, experiment="gated", system_metrics=False, heartbeat_seconds=0.5)
+    with Tracker(settings, directory, run_name="Gated", params={"seed": 1}, tags={}) as run:
+        box = run.work_dir / "outbox"
+        for number, answer in enumerate(LOCKED):
+            gate.answers = answer
+            before = gate.turned_away
+            run.emit({"val_dice": 0.1 * number}, number)
+            run.log_text("text", f"texts/{number}.txt")
+            until(lambda before=before: gate.turned_away >= before + 3)
+            assert not (box / outbox.REFUSED).exists(), answer
+            gate.answers = None
+            until(lambda: not list(box.glob("*.json")))
+        gate.answers = LOCKED[0]
+        run.emit({"val_dice": 0.9}, 99)
+        run.log_text("text", "last.txt")
+    told = capsys.readouterr().err
+    assert "does not let this run in" in told
+    assert "MLFLOW_TRACKING_TOKEN" in told
+    assert f"run {run.run_id} is FINISHED; 3 of its records wait" in told
+    shut = script("sync", "--runs", str(directory))
+    assert (shut.returncode, "3 left" in shut.stdout) == (1, True), shut.stdout
+    assert "MLFLOW_TRACKING_TOKEN" in shut.stdout
+    gate.answers = None
+    assert f"run {run.run_id}: 3 records delivered\n" in script("sync", "--runs", str(directory)).stdout
+    client = open_store(server.uri, directory).client
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+    steps = [metric.step for metric in client.get_metric_history(run.run_id, "val_dice")]
+    assert steps == [*range(len(LOCKED)), 99]
+    assert len(client.list_artifacts(run.run_id, "texts")) == len(LOCKED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from old_stores import digest, make_old_store
 from recorded_runs import Recorder, level
 
 from seglab.command import ROOT
+from seglab.tracking.pages import where_pictures_lie, where_to_look
+from seglab.tracking.store import Store, open_store
 
 
 def command(*words: str) -> list[str]:
@@ -32,6 +35,62 @@ def test_a_store_of_an_older_mlflow_is_not_served(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: a store of runs that an older MLflow made")
     assert digest(file) == before
+
+
+def test_a_port_that_is_taken_is_told_with_one_that_is_free(tmp_path: Path) -> None:
+    toys.fresh_store(tmp_path / "mlruns")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = command("--port", str(port))
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: a port that is taken")
+        assert done.stdout == ""  # no address that leads elsewhere
+        other = int(done.stderr.rpartition("PORT=")[2])
+        with socket.create_server(("127.0.0.1", other)):
+            pass
+
+
+def test_a_variable_that_nothing_follows_is_told_once(tmp_path: Path) -> None:
+    toys.fresh_store(tmp_path / "mlruns")
+    code = "from pathlib import Path; from seglab.tracking.store import open_store\n"
+    code += "for _ in range(2): open_store(None, Path('mlruns'))"
+    told = {}
+    for address in ("http://me:secret@host:5000", f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}", ""):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"MLFLOW_TRACKING_URI": address},
+            capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        told[address] = done.stderr
+    first, same, unset = told.values()
+    assert first.count("MLFLOW_TRACKING_URI is set and not followed") == 1
+    assert f"the store is sqlite:///{tmp_path}/mlruns/mlflow.db" in first
+    assert "tracking.uri=http://me:***@host:5000" in first
+    assert same == unset == ""
+
+
+def test_what_is_printed_at_the_end_of_a_run_leads_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = toys.fresh_store(tmp_path / "my runs" / "mlruns")
+    recorder = Recorder(directory)
+    run_id = recorder.run(level(0.6))
+    store = open_store(None, directory)
+    page = f"/#/experiments/{store.run(run_id).info.experiment_id}/runs/{run_id}"
+    monkeypatch.chdir(ROOT)
+    words = shlex.quote(shlex.join(["--runs", str(directory)]))
+    assert where_to_look(store, run_id) == f"make ui ARGS={words}, then at the address that it prints: {page}"
+    monkeypatch.chdir(directory.parent)  # where there is no Makefile
+    assert where_to_look(store, run_id) == f"make ui ARGS={words} in {ROOT}, then at the address that it prints: {page}"
+    shared = open_store(store.uri, tmp_path / "mlruns")
+    assert shlex.quote(shlex.join(["--runs", str(shared.directory), "--uri", store.uri])) in where_to_look(
+        shared, run_id
+    )
+    assert where_to_look(Store(store.uri, ROOT / "mlruns", store.client), run_id).startswith("make ui ARGS='--uri ")
+    served = Store("http://me:secret@host:5000/", directory, store.client)
+    assert where_to_look(served, run_id) == f"http://me:***@host:5000{page}"
+    pictures = Path(where_pictures_lie(store, store.run(run_id).info.artifact_uri))
+    assert pictures.parent.parent.parent.is_dir()
+    assert "my runs" in str(pictures)
+    assert where_pictures_lie(served, f"mlflow-artifacts:/1/{run_id}/artifacts").startswith("kept by the server")
 
 
 @pytest.mark.slow

@@ -13,8 +13,18 @@ import pytest
 import toys
 
 from seglab.tracking import operations
-from seglab.tracking.heartbeat import HEARTBEAT, MISSED_HEARTBEATS, Heartbeat, alive, beat, identity, mark_stale_runs
+from seglab.tracking.heartbeat import (
+    HEARTBEAT,
+    MISSED_HEARTBEATS,
+    STALE_REASON,
+    Heartbeat,
+    alive,
+    beat,
+    identity,
+    mark_stale_runs,
+)
 from seglab.tracking.outbox import Outbox
+from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store, open_store
 
 NOW = 1_800_000_000.0
@@ -34,9 +44,9 @@ def dead() -> dict[str, str]:
     return {**identity(), **beat(30), "pid": str(child.pid), "process_started": f"{started:.2f}"}
 
 
-def elsewhere(age: float, interval: float = 30.0) -> dict[str, str]:
+def elsewhere(sign: float = NOW, interval: float = 30.0) -> dict[str, str]:
     tags = {**identity(), "host": "far-away", "machine": "other"}
-    return tags | {HEARTBEAT: f"{NOW - age:.0f}", "heartbeat_seconds": f"{interval:g}"}
+    return tags | {HEARTBEAT: f"{sign:.3f}", "heartbeat_seconds": f"{interval:g}"}
 
 
 def test_this_process_lives_whatever_its_heartbeat() -> None:
@@ -51,12 +61,47 @@ def test_another_process_with_the_same_number_is_not_it() -> None:
     assert alive({**identity(), **beat(30), "process_started": "1000.00"}) is False
 
 
-@pytest.mark.parametrize(
-    ("age", "interval", "expected"),
-    [(0, 30, True), (30 * MISSED_HEARTBEATS - 1, 30, True), (30 * MISSED_HEARTBEATS + 2, 30, False), (400, 60, True)],
-)
-def test_elsewhere_the_heartbeat_decides(age: float, interval: float, expected: bool) -> None:
-    assert alive(elsewhere(age, interval), now=NOW) is expected
+@pytest.mark.parametrize("apart", [-86400.0, -360.0, 0.0, 360.0, 86400.0])
+def test_clocks_of_two_machines_are_not_compared(apart: float, tmp_path: Path) -> None:
+    now = time.time()
+    assert alive(elsewhere(now + apart)) is True
+    clock = [1000.0]
+    sightings = Sightings(tmp_path / "seen.json", lambda: clock[0])
+    for beats in range(100):
+        assert alive(elsewhere(now + apart + 30 * beats), sightings) is True
+        clock[0] += 30
+
+
+def test_elsewhere_a_heartbeat_that_stands_still_for_long_enough_is_death(tmp_path: Path) -> None:
+    clock = [1000.0]
+
+    def look(sign: float, interval: float = 30.0) -> bool | None:
+        # Each look is a command of its own, which knows what the one before has left.
+        return alive(elsewhere(sign, interval), Sightings(tmp_path / "seen.json", lambda: clock[0]))
+
+    assert look(NOW) is True
+    clock[0] += 30 * MISSED_HEARTBEATS
+    assert look(NOW) is True
+    clock[0] += 1
+    assert look(NOW) is False
+    assert look(NOW, interval=60) is True
+    assert look(NOW - 5) is True  # whichever way it moves, as after its clock was set
+    clock[0] += 30 * MISSED_HEARTBEATS + 1
+    assert look(NOW - 5) is False
+
+
+def test_sightings_that_cannot_be_kept_or_read_call_nobody_dead(tmp_path: Path) -> None:
+    clock = [1000.0]
+    (tmp_path / "file").write_text("")
+    lost = Sightings(tmp_path / "file" / "seen.json", lambda: clock[0])
+    assert lost.still_for("one", "1") == 0
+    clock[0] += 50
+    assert lost.still_for("one", "1") == 50  # at least this process knows
+    broken = tmp_path / "seen.json"
+    for text in ("", "[1]", '{"one": 3}', "\0" * 20):
+        broken.write_text(text)
+        assert Sightings(broken, lambda: clock[0]).still_for("one", "1") == 0
+        assert Sightings(broken, lambda: clock[0] + 7).still_for("one", "1") == 7
 
 
 def test_the_same_name_in_another_container_is_another_machine() -> None:
@@ -77,10 +122,12 @@ def test_only_runs_without_process_are_marked(store: Store, dead: dict[str, str]
 
     sign = time.time() - 4000
     killed = run({**dead, HEARTBEAT: f"{sign:.0f}"})
-    silent = run({**elsewhere(0), HEARTBEAT: f"{sign:.0f}"})
+    silent = run({**elsewhere(sign, interval=0.05)})
     living = run({**identity(), **beat(30)})
     foreign = run({})
-    assert {one.info.run_id for one in mark_stale_runs(store)} == {killed, silent}
+    assert {one.info.run_id for one in mark_stale_runs(store)} == {killed}
+    time.sleep(0.05 * MISSED_HEARTBEATS + 0.1)
+    assert {one.info.run_id for one in mark_stale_runs(store)} == {silent}
     found = {run_id: store.run(run_id) for run_id in (killed, silent, living, foreign)}
     assert [one.info.status for one in found.values()] == ["KILLED", "KILLED", "RUNNING", "RUNNING"]
     assert found[killed].info.end_time == pytest.approx(sign * 1000, abs=1000)
@@ -116,6 +163,35 @@ def test_a_heart_beats(store: Store) -> None:
     heart.join(5)
     assert abs(float(store.run(run_id).data.tags[HEARTBEAT]) - time.time()) < 10
     store.client.set_terminated(run_id)
+
+
+def test_a_live_run_takes_back_what_others_took_for_its_end(store: Store) -> None:
+    tags = {**identity(), **beat(0.1)}
+    run_id = store.client.create_run(store.experiment_id("stale"), tags=tags).info.run_id
+    store.client.set_tag(run_id, "end_reason", STALE_REASON)
+    store.client.set_terminated(run_id, "KILLED")
+    heart = Heartbeat.of_run(store.client, run_id, 0.1)
+    heart.start()
+    end = time.monotonic() + 10
+    while store.run(run_id).info.status != "RUNNING":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    heart.finish()
+    assert not heart.is_alive()
+    assert store.run(run_id).data.tags["end_reason"] == ""
+    # Its own end stays, and so does that of another process that went on with the run.
+    for end_reason, pid in (("Terminated", tags["pid"]), (STALE_REASON, "1")):
+        store.client.set_tag(run_id, "end_reason", end_reason)
+        store.client.set_tag(run_id, "pid", pid)
+        store.client.set_terminated(run_id, "KILLED")
+        heart = Heartbeat.of_run(store.client, run_id, 0.05)
+        heart.start()
+        time.sleep(0.5)
+        heart.finish()
+        assert store.run(run_id).info.status == "KILLED"
+    # An end that was kept while the store was away says its own reason, or that there is none.
+    operations.apply(store.client, run_id, operations.end("FINISHED", ""), None)
+    assert store.run(run_id).data.tags["end_reason"] == ""
 
 
 def test_a_slurm_job_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:

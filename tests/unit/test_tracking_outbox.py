@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 import toys
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INVALID_PARAMETER_VALUE,
+    PERMISSION_DENIED,
+    TEMPORARILY_UNAVAILABLE,
+    UNAUTHENTICATED,
+)
 from requests import HTTPError, Response
+from sqlalchemy.exc import DatabaseError, DataError
 
 from seglab.tracking import operations, outbox
 from seglab.tracking.client import refused
@@ -232,10 +239,52 @@ def test_sync_makes_no_new_store_in_the_place_of_a_lost_one(tmp_path: Path) -> N
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def answered(status: int) -> HTTPError:
+def test_what_was_refused_is_told_and_can_be_tried_again(
+    box: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client: Any = FakeClient()
+    monkeypatch.setattr(outbox, "client_of", lambda uri: client)
+    client.errors = {1: WRONG, 3: WRONG}
+    for step in range(4):
+        box.add(operations.metrics({"a": 0.0}, step))
+    (first,) = deliver_all(tmp_path)
+    assert (first.records, first.left, first.refused, first.kept_in) == (2, 0, 2, box.directory / REFUSED)
+    (still,) = deliver_all(tmp_path)  # not forgotten, and not tried unasked
+    assert (still.records, still.left, still.refused) == (0, 0, 2)
+    del client.errors[3]
+    (again,) = deliver_all(tmp_path, refused_too=True)
+    assert (again.records, again.left, again.refused) == (1, 0, 1)
+    client.errors.clear()
+    (last,) = deliver_all(tmp_path, refused_too=True)
+    assert (last.records, last.left, last.refused) == (1, 0, 0)
+    assert [seen[1] for seen in client.seen] == [0, 2, 3, 1]
+    assert not box.directory.exists()
+    assert deliver_all(tmp_path) == []
+
+
+def test_a_record_that_the_disk_has_lost_holds_nothing_up(box: Outbox, tmp_path: Path) -> None:
+    client: Any = FakeClient()
+    for step in range(3):
+        box.add(operations.metrics({"a": 0.0}, step))
+    box.waiting()[1].write_bytes(bytes(40))
+    box.deliver(client)
+    assert [seen[1] for seen in client.seen] == [0, 2]
+    assert [path.name for path in box.refused()] == ["00000001.json"]
+    (box.directory / "address").write_bytes(bytes(40))
+    assert deliver_all(tmp_path) == []  # told on stderr
+
+
+def answered(status: int, text: str = "") -> HTTPError:
     response = Response()
     response.status_code = status
+    response._content = text.encode()
     return HTTPError("upload failed", response=response)
+
+
+def of_database(cause: Exception) -> MlflowException:
+    error = MlflowException(str(cause), BAD_REQUEST)
+    error.__cause__ = cause
+    return error
 
 
 @pytest.mark.parametrize(
@@ -244,7 +293,17 @@ def answered(status: int) -> HTTPError:
         (WRONG, True),
         (GONE, False),
         (MlflowException("internal"), False),
+        (MlflowException("who are you", UNAUTHENTICATED), False),
+        (MlflowException("not for you", PERMISSION_DENIED), False),
+        (MlflowException("error code 400 != 200. Response body: '<html>'", BAD_REQUEST), False),
+        (RestException({"error_code": "BAD_REQUEST", "message": "no"}), True),
+        (of_database(DataError("insert", {}, ValueError("too long"))), True),
+        (of_database(DatabaseError("insert", {}, ValueError("database disk image is malformed"))), False),
         (answered(413), True),
+        (answered(401), False),
+        (answered(403), False),
+        (answered(404), False),
+        (answered(400, '{"error_code": "INVALID_PARAMETER_VALUE", "message": "no such path"}'), True),
         (answered(429), False),
         (answered(503), False),
         (ConnectionError("reset"), False),

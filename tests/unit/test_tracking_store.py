@@ -12,7 +12,8 @@ import pytest
 import toys
 
 from seglab.errors import TrackingError
-from seglab.tracking import store
+from seglab.tracking import relocation, store
+from seglab.tracking.databases import database_remedy
 from seglab.tracking.store import Store, open_store
 
 
@@ -85,6 +86,53 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path: Path) -> None:
         open_store(None, directory)
     assert "file is not a database" in str(caught.value)
     assert "move it away" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ('FATAL: password authentication failed for user "me"', "correct user, password"),
+        ('FATAL: role "me" does not exist', "correct user, password"),
+        ('FATAL: database "seglab" does not exist', "correct user, password"),
+        ("(1045, \"Access denied for user 'me'@'host'\")", "correct user, password"),
+        ("FATAL: sorry, too many clients already", "start again in a minute"),
+        ('duplicate key value violates unique constraint "pg_type_typname_nsp_index"', "start again"),
+        ('relation "experiments" already exists', "start again"),
+        ('relation "alembic_version" does not exist', "start again"),
+        ("permission denied for schema public", "ask its administrator"),
+    ],
+)
+def test_a_database_that_a_server_keeps_is_never_to_be_moved_away(said: str, remedy: str) -> None:
+    told = database_remedy(said, file=False)
+    assert remedy in told
+    assert "what it holds is not in question" in told
+    assert "move it away" not in told
+    assert "restore" not in told
+
+
+def test_a_file_that_is_only_busy_is_not_to_be_moved_away() -> None:
+    assert "wait for" in database_remedy("(sqlite3.OperationalError) database is locked", file=True)
+    assert "move it away" in database_remedy("(sqlite3.DatabaseError) database disk image is malformed", file=True)
+
+
+def test_two_folders_share_a_database_and_each_experiment_stays_where_it_was_made(mlruns: Path, tmp_path: Path) -> None:
+    shared = f"sqlite:///{mlruns.rename(tmp_path / 'db')}/mlflow.db"
+    first, second = (open_store(shared, tmp_path / name) for name in ("first", "second"))
+    run = first.client.get_run(start_run(first))
+    assert second.client.get_run(start_run(second)).info.artifact_uri.startswith(
+        (first.directory / "artifacts").as_uri()
+    )
+    second.check_writable(run)
+    assert relocation.former_places(second) == []
+    assert relocation.relocate(second) is None
+    # On another machine that folder is not there: what to do then is no repair of a store that was never moved.
+    first.directory.rename(tmp_path / "gone")
+    with pytest.raises(TrackingError) as caught:
+        second.experiment_id("seglab")
+    assert "kept in a folder that is not here" in str(caught.value)
+    assert "--repair" not in str(caught.value)
+    other = caught.value.remedy.split()[0].partition("=")[2]
+    assert second.experiment_id(other)
 
 
 def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from seglab.metric_names import metric_name
 from seglab.resuming import CONFIG_FILE
 from seglab.tracking.heartbeat import alive, mark_stale_runs
+from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Ledger:
 
     def __init__(self, store: Store):
         self.store = store
+        self._sightings = Sightings.kept_in(store.directory)
 
     def runs(self, identity: str) -> list[Run]:
         """All runs of a job, the latest first."""
@@ -47,14 +49,14 @@ class Ledger:
         A run that FAILED counts as dead: it is tried again, from its last whole epoch.
         """
         runs = self.runs(identity)
-        if any(run.info.status == "RUNNING" and alive(run.data.tags) is False for run in runs):
+        if any(run.info.status == "RUNNING" and alive(run.data.tags, self._sightings) is False for run in runs):
             mark_stale_runs(self.store)  # its own end may be waiting here
             runs = self.runs(identity)
         for run in runs:
             if run.info.status == "FINISHED":
                 return Standing("finished", run)
         for run in runs:
-            if run.info.status == "RUNNING" and alive(run.data.tags) is not False:
+            if run.info.status == "RUNNING" and alive(run.data.tags, self._sightings) is not False:
                 return Standing("alive", run)
         for run in runs:
             if (self.store.work_dir(run.info.run_id) / CONFIG_FILE).is_file():

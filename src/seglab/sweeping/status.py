@@ -16,6 +16,7 @@ from seglab.sweeping.ledger import Ledger, Standing, reason_of
 from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
 from seglab.tracking.bundles import run_file
 from seglab.tracking.heartbeat import alive
+from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _status(store: Store, parent: Run) -> SweepStatus:
         pruned=counts["pruned"],
         failed=counts["failed"],
         running=counts["alive"],
-        launcher=parent.info.status == "RUNNING" and alive(tags) is not False,
+        launcher=parent.info.status == "RUNNING" and alive(tags, Sightings.kept_in(store.directory)) is not False,
         seconds=seconds_a_job(starts, longest),
         failures=tuple(failures),
     )

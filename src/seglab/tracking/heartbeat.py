@@ -8,20 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 import filelock
 import psutil
 from mlflow.entities import Run
 
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowClient, MlflowException
+from seglab.tracking.client import MlflowClient, MlflowException, first_line
 from seglab.tracking.outbox import FOLDER, Outbox, lock_of, say
+from seglab.tracking.sightings import Sightings, machine
 from seglab.tracking.store import Store
 
-# A run on another machine is taken for dead when so many of its own intervals have passed without a heartbeat.
+# A run on another machine is taken for dead when its heartbeat has not moved for so many of its own intervals.
 MISSED_HEARTBEATS = 10
 HEARTBEAT = "heartbeat"
+STALE_REASON = "its process is gone; found by a later start or by make doctor"
+_LAST_BEAT_SECONDS = 2.0
+# What this process has seen, for those who keep nothing on disk.
+_OWN_SIGHTINGS = Sightings()
 
 
 def identity() -> dict[str, str]:
@@ -30,7 +34,7 @@ def identity() -> dict[str, str]:
         "host": socket.gethostname(),
         "pid": str(os.getpid()),
         "process_started": f"{psutil.Process().create_time():.2f}",
-        "machine": _machine(),
+        "machine": machine(),
     }
     slurm = {"slurm_job_id": "SLURM_JOB_ID", "slurm_array_job_id": "SLURM_ARRAY_JOB_ID"}
     slurm |= {"slurm_array_task_id": "SLURM_ARRAY_TASK_ID", "slurm_restart_count": "SLURM_RESTART_COUNT"}
@@ -38,51 +42,66 @@ def identity() -> dict[str, str]:
 
 
 def beat(interval: float) -> dict[str, str]:
-    """Tags of a heartbeat now."""
-    return {HEARTBEAT: f"{time.time():.0f}", "heartbeat_seconds": f"{interval:g}"}
+    """Tags of a heartbeat now. Others only look whether it moves; its own machine reads the time of its last one."""
+    return {HEARTBEAT: f"{time.time():.3f}", "heartbeat_seconds": f"{interval:g}"}
 
 
-def alive(tags: Mapping[str, str], now: float | None = None) -> bool | None:
+def alive(tags: Mapping[str, str], sightings: Sightings | None = None) -> bool | None:
     """Whether the process of a run lives, judged by the run's tags; None when they do not tell.
 
-    On the same machine the process is looked up; a new process that got the same pid has another start. Elsewhere the
-    heartbeat decides.
+    On the same machine the process is looked up; a new process that got the same pid has another start. Elsewhere it
+    lives as long as its heartbeat moves: it must have been seen to stand still, by the clock of this machine alone.
+
+    Args:
+        tags: of the run.
+        sightings: what was seen before; of this process alone when None.
     """
     if HEARTBEAT not in tags:
         return None
-    if tags.get("machine") == _machine() and tags.get("host") == socket.gethostname():
+    if not _elsewhere(tags):
         try:
             process = psutil.Process(int(tags["pid"]))
             same = abs(process.create_time() - float(tags["process_started"])) < 1.0
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
-    age = (time.time() if now is None else now) - float(tags[HEARTBEAT])
-    return age <= MISSED_HEARTBEATS * float(tags["heartbeat_seconds"])
+    name = " ".join(tags.get(key, "?") for key in ("host", "machine", "pid", "process_started"))
+    still = (sightings or _OWN_SIGHTINGS).still_for(name, tags[HEARTBEAT])
+    return still <= patience(tags)
+
+
+def patience(tags: Mapping[str, str]) -> float:
+    """Seconds for which the heartbeat of a process elsewhere must stand still until it is taken for dead."""
+    return MISSED_HEARTBEATS * float(tags["heartbeat_seconds"])
+
+
+def _elsewhere(tags: Mapping[str, str]) -> bool:
+    return tags.get("machine") != machine() or tags.get("host") != socket.gethostname()
 
 
 def mark_stale_runs(store: Store) -> list[Run]:
     """End the runs that say RUNNING and whose process is gone: KILLED at their last heartbeat. Returns them.
 
     A run that has left its end in an outbox here gets that end instead. A run without heartbeat is not ours and is left
-    alone.
+    alone. One that lives after all takes its mark back (`Heartbeat.of_run`).
 
     Raises:
         TrackingError: the store cannot be asked.
     """
-    stale = [run for run in store.all_runs("attributes.status = 'RUNNING'") if alive(run.data.tags) is False]
+    running = store.all_runs("attributes.status = 'RUNNING'")
+    sightings = Sightings.kept_in(store.directory)
+    stale = [run for run in running if alive(run.data.tags, sightings) is False]
     marked = []
     for run in stale:
         run_id = run.info.run_id
         try:
             if _delivered_end(store, run_id):
                 continue
-            reason = "its process is gone; found by a later start or by make doctor"
-            operations.set_tags(store.client, run_id, {"end_reason": reason})
+            operations.set_tags(store.client, run_id, {"end_reason": STALE_REASON})
             last_sign = int(float(run.data.tags[HEARTBEAT]) * 1000)
             store.client.set_terminated(run_id, "KILLED", max(last_sign, run.info.start_time))
         except (MlflowException, OSError) as error:
-            say(f"run {run_id}, whose process is gone, cannot be ended: {error}")
+            say(f"run {run_id}, whose process is gone, cannot be ended: {first_line(error)}")
             continue
         marked.append(run)
     return marked
@@ -113,26 +132,36 @@ class Heartbeat(threading.Thread):
 
     @classmethod
     def of_run(cls, client: MlflowClient, run_id: str, interval: float) -> Heartbeat:
-        """Tells the store that a run lives. Missing one beat is no harm: the next one counts."""
+        """Tells the store that a run lives. Missing one beat is no harm: the next one counts.
+
+        A run that another machine took for dead, as while the store was away, says that it runs on.
+        """
 
         def tell() -> None:
-            with suppress(MlflowException, OSError):  # the courier tells the user that the store is away
+            with suppress(MlflowException, OSError, ValueError):  # the courier tells the user that the store is away
                 client.set_tag(run_id, HEARTBEAT, beat(interval)[HEARTBEAT])
+                run = client.get_run(run_id)
+                marked = run.info.status != "RUNNING" and run.data.tags.get("end_reason") == STALE_REASON
+                ours = all(run.data.tags.get(key) == value for key, value in identity().items())
+                if marked and ours and not heart.over:
+                    operations.set_tags(client, run_id, {"end_reason": ""})
+                    client.update_run(run_id, status="RUNNING")
+                    say(f"run {run_id} was taken for dead by another process; it says again that it runs")
 
-        return cls(tell, interval)
+        heart = cls(tell, interval)
+        return heart
+
+    @property
+    def over(self) -> bool:
+        """Whether it was told to stop."""
+        return self._over.is_set()
 
     def run(self) -> None:
         while not self._over.wait(self._interval):
             self._tell()
 
     def finish(self) -> None:
+        """Beat no more; comes back when the last beat was told, or a store that does not answer may have it later."""
         self._over.set()
-
-
-def _machine() -> str:
-    """What a pid is valid in: one boot of one kernel, one pid namespace (a container has its own)."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return f"{socket.gethostname()} {psutil.boot_time():.0f}"
+        if self.is_alive():
+            self.join(_LAST_BEAT_SECONDS)

@@ -24,6 +24,14 @@ def waited_for(file: Path, seconds: float, what: str) -> Iterator[None]:
             found=f"no end of it in {seconds:.0f} s",
             remedy="wait for that process, or end it; then start this one again",
         ) from error
+    except OSError as error:
+        raise TrackingError(
+            "a lock that cannot be made",
+            where=str(file),
+            found=error.strerror or str(error),
+            expected="a folder with free space, in which locks work",
+            remedy="make room there, and see that the folder can be written to",
+        ) from error
     try:
         yield
     finally:

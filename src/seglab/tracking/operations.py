@@ -23,6 +23,7 @@ LOADER = "seglab.inference.pyfunc"
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 8000
+_REASON_LENGTH = 500  # in JSON, each character may take six bytes of the room that an outbox reserves
 _PER_BATCH = 100
 _METRICS_PER_BATCH = 1000
 
@@ -74,9 +75,10 @@ def model() -> Operation:
     return {"kind": "model", "model_id": None}
 
 
-def end(status: str) -> Operation:
-    """The run is over: FINISHED, FAILED or KILLED."""
-    return {"kind": "end", "status": status, "timestamp": now()}
+def end(status: str, reason: str | None = None) -> Operation:
+    """The run is over: FINISHED, FAILED or KILLED; with the reason in the place of what others took for it."""
+    cut = None if reason is None else reason[:_REASON_LENGTH]
+    return {"kind": "end", "status": status, "timestamp": now(), "reason": cut}
 
 
 def apply(client: MlflowClient, run_id: str, operation: Operation, attachment: Path | None) -> None:
@@ -104,6 +106,8 @@ def apply(client: MlflowClient, run_id: str, operation: Operation, attachment: P
         case "model":
             _log_model(client, run_id, operation, attachment)
         case "end":
+            if operation.get("reason") is not None:
+                client.set_tag(run_id, "end_reason", operation["reason"])
             client.set_terminated(run_id, operation["status"], operation["timestamp"])
         case kind:
             raise ValueError(f"unknown operation {kind!r}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,15 +20,25 @@ import filelock
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError
-from seglab.neutral import shown
-from seglab.secrecy import redacted
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, refused, served
+from seglab.tracking.client import (
+    CREDENTIALS,
+    MlflowClient,
+    MlflowException,
+    client_of,
+    first_line,
+    locked_out,
+    refused,
+    say,
+    served,
+)
 from seglab.tracking.operations import Operation
 from seglab.tracking.sqlite_address import sqlite_file
 
 FOLDER = "outbox"
 REFUSED = "refused"
+_RESERVE = "end.reserve"
+_END_BYTES = 4096
 _RETRY_SECONDS = 5.0
 _RETRY_SECONDS_AT_MOST = 60.0
 
@@ -46,7 +55,8 @@ class Outbox:
     def __init__(self, directory: Path, run_id: str, uri: str):
         self.directory, self.run_id, self.uri = directory, run_id, uri
         directory.mkdir(parents=True, exist_ok=True)
-        write_address(directory, run_id, uri)
+        if not (directory / "address").exists():
+            write_address(directory, run_id, uri)
         self._lock = threading.Lock()
         numbers = [int(path.stem) for path in directory.glob("*.json")]
         self._next = max(numbers, default=-1) + 1
@@ -63,11 +73,42 @@ class Outbox:
         with self._lock:
             number = f"{self._next:08d}"
             self._next += 1
-            if attach is not None:
-                folder = self.directory / f"{number}.files"
-                folder.mkdir()
-                attach(folder)
-            _write(self.directory / f"{number}.json", json.dumps(operation))
+            folder = self.directory / f"{number}.files"
+            try:
+                if attach is not None:
+                    folder.mkdir()
+                    attach(folder)
+                _write(self.directory / f"{number}.json", json.dumps(operation))
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise self._unkept(error) from error
+        self.added.set()
+
+    def _unkept(self, error: OSError) -> TrackingError:
+        here = self.directory.exists()
+        return TrackingError(
+            "what the run tells cannot be kept on disk" if here else "the folder of the run was removed while it ran",
+            where=str(self.directory),
+            found=error.strerror or str(error),
+            expected="room until the tracking store has taken it",
+            remedy=f"make room, then go on with: python train.py resume={self.run_id}"
+            if here
+            else "start the run again, and leave the folder of runs in its place",
+        )
+
+    def reserve_end(self) -> None:
+        """Take the room that the record of the end will need, for the time when a disk is full."""
+        (self.directory / _RESERVE).write_text(" " * _END_BYTES)
+
+    def add_end(self, operation: Operation) -> None:
+        """Put the end on disk, in the room that was reserved for it: it needs no block and no inode more."""
+        text = json.dumps(operation)
+        reserve = self.directory / _RESERVE
+        with self._lock:
+            with open(reserve, "r+") as file:
+                file.write(text[:_END_BYTES].ljust(_END_BYTES))
+            os.replace(reserve, self.directory / f"{self._next:08d}.json")
+            self._next += 1
         self.added.set()
 
     def waiting(self) -> list[Path]:
@@ -83,8 +124,12 @@ class Outbox:
             MlflowException, OSError: the store does not answer; what is left waits on.
         """
         for path in self.waiting():
-            operation: Operation = json.loads(path.read_text())
             attachment = path.with_suffix(".files")
+            try:
+                operation: Operation = json.loads(path.read_text())
+            except ValueError as error:  # a disk that lost what was written to it
+                self._refuse(path, error)
+                continue
             try:
                 try:
                     operations.apply(client, self.run_id, operation, attachment if attachment.is_dir() else None)
@@ -109,6 +154,19 @@ class Outbox:
                 os.replace(one, aside / one.name)
         (aside / f"{path.stem}.reason").write_text(reason)
         say(f"a record of run {self.run_id} was refused by the tracking store and is kept in {aside}: {reason}")
+
+    def refused(self) -> list[Path]:
+        """Files of the operations that the store has refused, oldest first."""
+        return sorted((self.directory / REFUSED).glob("*.json"))
+
+    def take_back_refused(self) -> None:
+        """Let what was refused wait again, in its old place."""
+        aside = self.directory / REFUSED
+        for path in self.refused():
+            for one in (path.with_suffix(".files"), path):  # the record last: it is whole when it can be seen
+                if one.exists():
+                    os.replace(one, self.directory / one.name)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove the folder if everything in it was delivered."""
@@ -170,7 +228,10 @@ class Courier(threading.Thread):
         if not self._away:
             self._away = True
             reason = first_line(error)
-            say(f"the tracking store does not answer; the run goes on and keeps its records on disk: {reason}")
+            what, then = "does not answer", ""
+            if locked_out(error):
+                what, then = "does not let this run in", f"; when it stays so: {CREDENTIALS}, then make sync"
+            say(f"the tracking store {what}; the run goes on and keeps its records on disk: {reason}{then}")
 
     def _back(self) -> None:
         if self._away:
@@ -187,12 +248,16 @@ class Delivery:
         records: number of records that were delivered.
         left: number of records that still wait.
         reason: why they wait, empty when none does.
+        refused: number of records that the store has refused, now or before; they are kept.
+        kept_in: the folder where those are, each with its reason beside it.
     """
 
     run_id: str
     records: int
     left: int
     reason: str
+    refused: int
+    kept_in: Path
 
 
 def lock_of(work_dir: Path) -> filelock.BaseFileLock:
@@ -200,26 +265,41 @@ def lock_of(work_dir: Path) -> filelock.BaseFileLock:
     return filelock.FileLock(work_dir / "outbox.lock", timeout=0)
 
 
-def deliver_all(directory: Path) -> list[Delivery]:
-    """Deliver the outboxes of all runs below `directory` (`mlruns/`) that no living process takes care of."""
+def deliver_all(directory: Path, *, refused_too: bool = False) -> list[Delivery]:
+    """Deliver the outboxes of all runs below `directory` (`mlruns/`) that no living process takes care of.
+
+    Args:
+        directory: the local folder of runs.
+        refused_too: try once more what the store has refused before.
+    """
     deliveries = []
     for address in sorted(directory.glob(f"runs/*/{FOLDER}/address")):
-        outbox = Outbox.found(address.parent)
-        before = len(outbox.waiting())
         reason = ""
         try:
+            outbox = Outbox.found(address.parent)
+        except (ValueError, KeyError, OSError) as error:
+            say(f"the records in {address.parent} cannot be delivered: {address.name} cannot be read, {error}")
+            continue
+        before = len(outbox.waiting())
+        refused_before = len(outbox.refused())
+        try:
             with lock_of(address.parent.parent):
-                outbox.deliver(_existing(outbox.uri))
+                client = _existing(outbox.uri)
+                if refused_too:
+                    outbox.take_back_refused()
+                outbox.deliver(client)
                 outbox.remove()
         except filelock.Timeout:
             reason = "its run is alive and delivers itself"
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            reason = first_line(error)
+            reason = first_line(error) + (f"; {CREDENTIALS}" if locked_out(error) else "")
         except TrackingError as error:
             reason = f"{error.what}: {error.found}; {error.remedy}"
-        left = len(outbox.waiting())
-        if before or left:
-            deliveries.append(Delivery(outbox.run_id, before - left, left, reason))
+        left, refused_now = len(outbox.waiting()), len(outbox.refused())
+        if before or left or refused_before or refused_now:
+            delivered = before + refused_before - left - refused_now
+            aside = outbox.directory / REFUSED
+            deliveries.append(Delivery(outbox.run_id, delivered, left, reason, refused_now, aside))
     return deliveries
 
 
@@ -239,11 +319,6 @@ def _existing(uri: str) -> MlflowClient:
 def away(error: Exception) -> bool:
     """True when trying again later may help."""
     return isinstance(error, (MlflowException, OSError)) and not refused(error)
-
-
-def say(text: str) -> None:
-    """One line for the user, apart from what the program answers."""
-    print(f"tracking: {shown(redacted(text))}", file=sys.stderr, flush=True)
 
 
 def _write(path: Path, text: str) -> None:

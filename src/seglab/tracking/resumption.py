@@ -8,11 +8,13 @@ from mlflow.entities import Run
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.tracking.client import MlflowClient
-from seglab.tracking.heartbeat import alive
+from seglab.tracking.heartbeat import HEARTBEAT, alive, patience
+from seglab.tracking.sightings import Sightings
+from seglab.tracking.store import Store
 from seglab.tracking.system import PREFIX
 
 
-def check_resumable(run: Run, params: Mapping[str, str]) -> None:
+def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
     """See that a run has not finished, is not alive, and began with these params (as `flat_params` made them).
 
     Raises:
@@ -26,16 +28,17 @@ def check_resumable(run: Run, params: Mapping[str, str]) -> None:
             where=f"resume={run_id}",
             found=f"{run.info.run_name}, {status}",
             expected="a run that is FAILED or KILLED",
-            remedy="start a new run: leave resume away",
+            remedy="to train for longer, start a new run with more trainer.epochs: leave resume away",
         )
-    if status == "RUNNING" and alive(run.data.tags) is not False:
-        tags = run.data.tags
+    tags = run.data.tags
+    if status == "RUNNING" and alive(tags, Sightings.kept_in(store.directory)) is not False:
+        dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if HEARTBEAT in tags else ""
         raise TrackingError(
             "a run that is still alive cannot be resumed",
             where=f"resume={run_id}",
             found=f"process {tags.get('pid', '?')} on {tags.get('host', '?')}",
             expected="a run whose process is gone",
-            remedy="stop that process first, or wait for its end",
+            remedy=f"stop that process first, or wait for its end{dead_after}",
         )
     stored = run.data.params
     changed = [key for key in sorted({*stored, *params}) if stored.get(key) != params.get(key)]
@@ -48,6 +51,18 @@ def check_resumable(run: Run, params: Mapping[str, str]) -> None:
             expected="the settings that the run began with",
             remedy="leave the changed settings away, or start a new run without resume",
         )
+
+
+def recorded(client: MlflowClient, run: Run) -> frozenset[str]:
+    """Paths of all artifacts of a run and names of its data sets: what need not be recorded again."""
+    found = {one.dataset.name for one in run.inputs.dataset_inputs} if run.inputs else set()
+    folders: list[str | None] = [None]
+    while folders:
+        for one in client.list_artifacts(run.info.run_id, folders.pop()):
+            found.add(one.path)
+            if one.is_dir:
+                folders.append(one.path)
+    return frozenset(found)
 
 
 def known_steps(client: MlflowClient, run: Run) -> tuple[set[tuple[str, int]], int]:

@@ -6,25 +6,41 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from seglab.errors import TrackingError, nearest
+from seglab.errors import TrackingError, nearest, no_room
 from seglab.file_names import file_name
 from seglab.secrecy import redacted
-from seglab.tracking.client import MlflowClient, MlflowException, client_of, first_line, mlflow, served
+from seglab.tracking.client import (
+    CREDENTIALS,
+    MlflowClient,
+    MlflowException,
+    client_of,
+    first_line,
+    locked_out,
+    mlflow,
+    say,
+    served,
+)
+from seglab.tracking.databases import alone_with_database, database_remedy
 from seglab.tracking.drivers import driver_remedy
+from seglab.tracking.health import runs_with_artifacts
 from seglab.tracking.locks import waited_for
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
-_RUNS_LISTED = 1000
+_AT_ONCE = 1000
+# The servers and databases that the variable named when this process began, until it is told that nothing follows it.
+# One that names a file may be MLflow's own doing, which sets it for the children of a process; the doctor tells of it.
+_UNREAD = [given for given in (os.environ.get("MLFLOW_TRACKING_URI"),) if given and urlsplit(given).hostname]
+_PORTS = {"https": 443, "http": 80, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class Store:
                 except MlflowException as error:
                     experiment = self.client.get_experiment_by_name(name)  # made on another machine meanwhile
                     if experiment is None:
-                        raise _failure(self.uri, error) from error
+                        raise failure(self.uri, error) from error
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 "a deleted experiment",
@@ -104,7 +120,13 @@ class Store:
         self._check_place(experiment)
         return experiment.experiment_id
 
+    @property
+    def embedded(self) -> bool:
+        """True when the database lies in `directory` itself: then both are moved together."""
+        return self.file is not None and self.file.parent.resolve() == self.directory.resolve()
+
     def _check_place(self, experiment: mlflow.entities.Experiment) -> None:
+        self._check_shared_place(experiment)
         moved = self.moved_from(experiment.artifact_location)
         if moved is not None:
             raise TrackingError(
@@ -115,10 +137,29 @@ class Store:
                 f"mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
             )
 
+    def _check_shared_place(self, experiment: mlflow.entities.Experiment) -> None:
+        """Of a database that several folders of runs use: an experiment's artifacts stay in the folder that made it."""
+        parts = urlsplit(experiment.artifact_location)
+        if self.served or self.embedded or parts.scheme not in ("", "file"):
+            return
+        place = Path(unquote(parts.path))
+        there = next(folder for folder in (place, *place.parents) if folder.exists())
+        runs = place.parent.parent  # below which an experiment's folder is made with its first artifact
+        if runs.exists() and os.access(there, os.W_OK):
+            return
+        raise TrackingError(
+            "an experiment whose artifacts are kept in a folder that is not here",
+            where=f"experiment {experiment.name} in tracking.uri={redacted(self.uri)}",
+            found=str(place),
+            expected="a folder of this machine that can be written to",
+            remedy=f"tracking.experiment={experiment.name}-{socket.gethostname()} keeps artifacts of its own here; or "
+            "record through a server that keeps them for all (mlflow server, then tracking.uri=http://…)",
+        )
+
     def moved_from(self, artifact_location: str) -> Path | None:
         """The former `directory` of an embedded store that was moved without leaving a link; None when all is well."""
         parts = urlsplit(artifact_location)
-        if self.served or parts.scheme not in ("", "file"):
+        if not self.embedded or parts.scheme not in ("", "file"):
             return None
         location = Path(unquote(parts.path))
         if location.parent.name != "artifacts" or location.parent.parent.resolve() == self.directory.resolve():
@@ -135,7 +176,7 @@ class Store:
             return self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise _failure(self.uri, error) from error
+                raise failure(self.uri, error) from error
         runs = self.all_runs()
         named = [run.info.run_id for run in runs if run.info.run_name == run_id]
         hint = f"runs of that name: {', '.join(named[:5])}" if named else nearest(run_id, [r.info.run_id for r in runs])
@@ -149,12 +190,29 @@ class Store:
         )
 
     def all_runs(self, filter_string: str = "") -> list[mlflow.entities.Run]:
-        """The latest runs of all experiments, newest first."""
+        """The runs of all experiments, newest first."""
+        runs: list[mlflow.entities.Run] = []
         try:
-            ids = [experiment.experiment_id for experiment in self.client.search_experiments()]
-            return list(self.client.search_runs(ids, filter_string, max_results=_RUNS_LISTED)) if ids else []
+            ids = [experiment.experiment_id for experiment in self._all_experiments()]
+            token = None
+            while ids:
+                page = self.client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=token)
+                runs += page
+                token = page.token
+                if not token:
+                    break
+            return runs
         except MlflowException as error:
-            raise _failure(self.uri, error) from error
+            raise failure(self.uri, error) from error
+
+    def _all_experiments(self) -> Iterator[mlflow.entities.Experiment]:
+        token = None
+        while True:
+            page = self.client.search_experiments(max_results=_AT_ONCE, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
 
 
 def open_store(uri: str | None, directory: Path) -> Store:
@@ -175,7 +233,9 @@ def open_store(uri: str | None, directory: Path) -> Store:
         raise TrackingError(
             "the folder of runs cannot be made", where=str(directory), found=error.strerror, remedy="check permissions"
         ) from error
-    uri = _embedded(directory) if uri is None else uri
+    if uri is None:
+        uri = _embedded(directory)
+        _say_unread(uri)
     parts = urlsplit(uri)
     if parts.scheme in ("", "file"):
         raise TrackingError(
@@ -188,19 +248,25 @@ def open_store(uri: str | None, directory: Path) -> Store:
     path = sqlite_file(uri)
     if path is not None:
         uri = sqlite_uri(path)
+        _check_not_emptied(path, directory)
         _make_sqlite(path, directory)
     elif parts.hostname:
-        _knock(uri, parts.hostname, parts.port or {"https": 443, "http": 80, "postgresql": 5432}.get(parts.scheme, 0))
+        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+        if port is not None:
+            _knock(uri, parts.hostname, port)
     with _short_patience():
         try:
-            if not served(uri):
-                from seglab.tracking.revision import check_revision
+            # Who makes the tables of an empty database leaves it half made for seconds.
+            turn = nullcontext() if served(uri) or path else alone_with_database(uri, directory, _LOCK_SECONDS)
+            with turn:
+                if not served(uri):
+                    from seglab.tracking.revision import check_revision
 
-                check_revision(uri)
-            client = client_of(uri)
-            client.search_experiments(max_results=1)
+                    check_revision(uri)
+                client = client_of(uri)
+                client.search_experiments(max_results=1)
         except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
-            raise _failure(uri, error) from error
+            raise failure(uri, error) from error
     return Store(uri, directory, client)
 
 
@@ -221,23 +287,30 @@ def _embedded(directory: Path) -> str:
     return sqlite_uri(directory.absolute() / "mlflow.db")
 
 
-def _failure(uri: str, error: Exception) -> TrackingError:
+def failure(uri: str, error: Exception) -> TrackingError:
     """What MLflow or the database said, with what to do about it."""
     text = first_line(error)
-    code = getattr(error, "error_code", "")
     if "out-of-date database schema" in text and not served(uri):
         from seglab.tracking.revision import other_revision, revision_of
 
         return other_revision(uri, revision_of(uri))
+    if no_room(error) or (not served(uri) and isinstance(error, OSError)):
+        return TrackingError(
+            "no room for what is to be recorded" if no_room(error) else "the store of runs cannot be written to",
+            where=f"tracking.uri={redacted(uri)}",
+            found=text,
+            expected="free space and free inodes" if no_room(error) else "a place that can be read and written",
+            remedy="make room there, then start again" if no_room(error) else "bring the place back, then start again",
+        )
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
     if isinstance(error, ModuleNotFoundError):
         remedy = driver_remedy(error)
     elif "readonly database" in text:
         remedy = "make it writable once: a process that was killed has left something to be undone"
-    elif isinstance(error, DatabaseError):
-        remedy = "restore the database from a copy, or move it away to begin with an empty one"
-    elif code in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-        remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    elif not served(uri) and isinstance(error, (SQLAlchemyError, MlflowException)):
+        remedy = database_remedy(text, file=sqlite_file(uri) is not None)
+    elif locked_out(error):
+        remedy = CREDENTIALS
     return TrackingError(
         "the tracking store does not work",
         where=f"tracking.uri={redacted(uri)}",
@@ -259,6 +332,26 @@ def _short_patience() -> Iterator[None]:
         os.environ.update(before)
 
 
+def _check_not_emptied(path: Path, directory: Path) -> None:
+    """An empty file becomes a store, but not in the place of one that had runs: they would seem never to have been."""
+    if path.exists() and path.stat().st_size == 0 and path.parent == directory and runs_with_artifacts(directory):
+        raise TrackingError(
+            "a store of runs that has lost its contents",
+            where=str(path),
+            found=f"an empty file, and artifacts of {len(runs_with_artifacts(directory))} runs beside it",
+            expected="the database that knows them",
+            remedy="restore the database from a copy; or, to begin with an empty one, move the whole folder away",
+        )
+
+
+def _say_unread(uri: str) -> None:
+    """MLflow's own commands follow this variable; who sets it may think that ours do."""
+    if not _UNREAD:
+        return
+    other = redacted(_UNREAD.pop())
+    say(f"MLFLOW_TRACKING_URI is set and not followed: the store is {uri}; to use that one say tracking.uri={other}")
+
+
 def _make_sqlite(path: Path, directory: Path) -> None:
     """Create the database under a temporary name and rename it: it is whole as soon as it can be seen."""
     if path.exists():
@@ -275,11 +368,11 @@ def _make_sqlite(path: Path, directory: Path) -> None:
             made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / "artifacts").as_uri())
             made.engine.dispose()
             os.replace(part, path)
-        except (OSError, MlflowException) as error:
+        except (OSError, MlflowException, SQLAlchemyError) as error:
             raise TrackingError(
                 "the tracking store cannot be made",
                 where=str(path),
-                found=str(error).splitlines()[0],
+                found=first_line(error),
                 remedy="check permissions and free space, or set tracking.uri",
             ) from error
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
 from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
 from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+from seglab.errors import TrackingError
 
 INTERVAL_SECONDS = 10.0
 PREFIX = "system/"
@@ -44,7 +47,8 @@ class SystemMetrics(threading.Thread):
                 probe.collect_metrics()
                 values |= {PREFIX + name: float(value) for name, value in probe.aggregate_metrics().items()}
                 probe.clear_metrics()
-            self._emit(values, self._sample)
+            with suppress(TrackingError):  # no room: whoever trains meets that, too, and says so
+                self._emit(values, self._sample)
             self._sample += 1
 
     def finish(self) -> None:

@@ -23,7 +23,6 @@ from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from seglab.errors import ConfigError, TrackingError
 from seglab.metric_names import metric_name
 from seglab.schema import TrackingSettings
-from seglab.secrecy import redacted
 from seglab.spreadsheet import csv_text
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException, mlflow
@@ -31,8 +30,8 @@ from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
 from seglab.tracking.operations import LOADER
 from seglab.tracking.outbox import FOLDER, Courier, Outbox, lock_of, say
-from seglab.tracking.resumption import check_resumable, known_steps
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.resumption import check_resumable, known_steps, recorded
+from seglab.tracking.store import Store, failure, open_store
 from seglab.tracking.system import SystemMetrics
 
 # How long a run that has ended goes on trying to reach a store that does not answer, and how long one that was told to
@@ -61,7 +60,7 @@ class Tracker:
         run_id: the run's id, from entering on.
         artifact_uri: where the store keeps its artifacts.
         work_dir: a folder of this run on this machine, for the state of training.
-        artifact_uri: where its pictures and files are kept.
+        recorded: of a run that goes on, the paths of the artifacts and the names of the data sets that the store has.
         store: where it is recorded.
     """
 
@@ -83,6 +82,7 @@ class Tracker:
         self._threads: list[Heartbeat | SystemMetrics] = []
         self.store: Store
         self.run_id = self.artifact_uri = ""
+        self.recorded: frozenset[str] = frozenset()
         self.work_dir: Path
 
     def __enter__(self) -> Tracker:
@@ -94,11 +94,23 @@ class Tracker:
             try:
                 self._begin(stack) if self.resume is None else self._continue(self.resume, stack)
             except BaseException as error:
-                self._abandon(error)
-                if isinstance(error, MlflowException):
-                    raise self._unrecorded(error) from error
+                # What is refused to go on stays as it was.
+                if self.resume is None or not isinstance(error, (ConfigError, TrackingError)):
+                    self._abandon(error)
+                if isinstance(error, (MlflowException, OSError)):
+                    raise failure(self.store.uri, error) from error
                 raise
-            self._outbox = Outbox(self.work_dir / FOLDER, self.run_id, self.store.uri)
+            try:
+                self._outbox = Outbox(self.work_dir / FOLDER, self.run_id, self.store.uri)
+                self._outbox.reserve_end()
+            except OSError as error:
+                self._abandon(error)
+                raise TrackingError(
+                    "the folder of the run cannot be written to",
+                    where=str(self.work_dir),
+                    found=error.strerror,
+                    remedy="make room there, then start again",
+                ) from error
             self._courier = Courier(self._outbox, self.store.client)
             self._courier.start()
             self._threads = [Heartbeat.of_run(self.store.client, self.run_id, self.settings.heartbeat_seconds)]
@@ -118,7 +130,7 @@ class Tracker:
             status = self._status(error)
             try:
                 self._tell_end(status, error)
-            except OSError as problem:  # no room for the outbox, as after a full disk has stopped the training
+            except OSError as problem:  # its folder was removed
                 say(f"the end of run {self.run_id} cannot be kept on disk: {problem}")
                 self._abandon(error)
             if self._courier.finish(_PATIENCE_SECONDS, _STOPPED_SECONDS if status == "KILLED" else None):
@@ -128,14 +140,18 @@ class Tracker:
                     f"run {self.run_id} is {status}; {len(self._outbox.waiting())} of its records wait in "
                     f"{self._outbox.directory} until the store answers: deliver them with make sync"
                 )
+            if refused := len(self._outbox.refused()):
+                say(f"{refused} records of run {self.run_id} were refused; try them again: make sync ARGS=--refused")
 
     def _tell_end(self, status: str, error: BaseException | None) -> None:
+        reason = ""
         if error is not None:
             first = (str(error).splitlines() or [""])[0]
-            self.set_tags({"end_reason": f"{type(error).__name__}: {first}" if first else type(error).__name__})
+            reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
             if status == "FAILED":
-                self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
-        self._outbox.add(operations.end(status))
+                with contextlib.suppress(TrackingError):  # no room; the end itself has its own
+                    self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+        self._outbox.add_end(operations.end(status, reason))
 
     @property
     def model_uri(self) -> str:
@@ -190,8 +206,8 @@ class Tracker:
             source: where it lies.
             profile: counts and the like, ready for JSON.
         """
-        self._outbox.add(operations.dataset(name, digest, context, source, profile))
         self.set_tags({f"dataset_digest_{context}": digest})
+        self._outbox.add(operations.dataset(name, digest, context, source, profile))
 
     def log_bundle(self, directory: Path, *, example: np.ndarray, prediction: np.ndarray) -> None:
         """Record a model bundle as an MLflow model, loadable by `model_uri` and as `models:/…` once registered.
@@ -238,14 +254,15 @@ class Tracker:
 
     def _continue(self, run_id: str, stack: contextlib.ExitStack) -> None:
         run = self.store.run(run_id)
-        check_resumable(run, self._params)
+        check_resumable(self.store, run, self._params)
         self.store.check_writable(run)
         self.run_id, client = run_id, self.store.client
         self._lock(stack)
         Outbox(self.work_dir / FOLDER, run_id, self.store.uri).deliver(client)
         run = self.store.run(run_id)
-        check_resumable(run, self._params)  # what the last process has left may have been its end
+        check_resumable(self.store, run, self._params)  # what the last process has left may have been its end
         self.artifact_uri = run.info.artifact_uri
+        self.recorded = recorded(client, run)
         self._known, self._samples = known_steps(client, run)
         # Who runs it comes before that it runs: another process that looks for dead runs may look in between.
         count = int(run.data.tags.get("resume_count", "0")) + 1
@@ -255,17 +272,9 @@ class Tracker:
 
     def _abandon(self, error: BaseException | None) -> None:
         """Give a run that cannot tell its end by itself one, as well as the store allows."""
-        if self.run_id and not isinstance(error, (ConfigError, TrackingError)):
+        if self.run_id:
             with contextlib.suppress(MlflowException, OSError):
                 self.store.client.set_terminated(self.run_id, self._status(error))
-
-    def _unrecorded(self, error: MlflowException) -> TrackingError:
-        return TrackingError(
-            "the run cannot be recorded",
-            where=f"store {redacted(self.store.uri)}",
-            found=redacted(str(error.message).splitlines()[0]),
-            remedy="see that the store works with: make doctor",
-        )
 
     def _lock(self, stack: contextlib.ExitStack) -> None:
         """Make the run's folder here and keep other processes from delivering its outbox."""

@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,16 @@ def load_state(path: Path) -> TrainingState:
     )
 
 
+def finished_epochs(path: Path) -> tuple[int, bool]:
+    """How many epochs a state file holds, and whether training had come to its end; (0, False) when there is none."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            words = json.loads(file["words"].tobytes())
+        return int(words["epoch"]), bool(words["finished"])
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError):
+        return 0, False
+
+
 def discard_state(directory: Path) -> None:
     """Remove the state of a run that is finished and logged."""
     (directory / STATE_FILE).unlink(missing_ok=True)
@@ -195,14 +206,19 @@ def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> 
         finally:
             os.close(directory)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free / 2**20
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        free = shutil.disk_usage(there).free / 2**20
         raise TrainingError(
-            "the state of training cannot be written; the one of the epoch before is intact",
+            "the state of training cannot be written"
+            + ("; the one of the epoch before is intact" if path.is_file() else ""),
             where=str(path),
             found=f"{error.strerror or error} with {free:.0f} MiB free",
             expected=f"room for {sum(array.nbytes for array in arrays.values()) / 2**20:.0f} MiB",
-            remedy="make room, then continue with: python train.py resume=<run id>",
+            remedy="make room, then continue with: python train.py resume=<run id>"
+            if path.parent.is_dir()
+            else "the folder was removed; bring it back from a copy, or start a new run",
         ) from error
 
 

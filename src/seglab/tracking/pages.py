@@ -1,0 +1,33 @@
+"""Where a person looks at a run: the page of the server that keeps it, or the command that serves it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from seglab.reproducibility import redacted
+from seglab.tracking.bundles import local_path
+from seglab.tracking.store import Store
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def where_to_look(store: Store, run_id: str) -> str:
+    """The address of a run's page, or the command that serves it and prints its own address, as typed from here."""
+    experiment = store.client.get_run(run_id).info.experiment_id
+    page = f"/#/experiments/{experiment}/runs/{run_id}"
+    if store.served:
+        return f"{redacted(store.uri).rstrip('/')}{page}"
+    at_home = store.directory == (_CHECKOUT / "mlruns").resolve()
+    words = [] if at_home else ["--runs", str(store.directory)]
+    if not store.embedded:
+        words += ["--uri", redacted(store.uri)]
+    command = f"make ui ARGS={shlex.quote(shlex.join(words))}" if words else "make ui"
+    place = "" if Path.cwd().resolve() == _CHECKOUT else f" in {_CHECKOUT}"
+    return f"{command}{place}, then at the address that it prints: {page}"
+
+
+def where_pictures_lie(store: Store, artifact_uri: str) -> str:
+    """The folder of a run's pictures; in words where a server keeps them."""
+    folder = local_path(store, artifact_uri)
+    return "kept by the server, on the page of the run" if folder is None else str(folder / "pictures")
