@@ -157,7 +157,7 @@ def test_without_other_cases_the_training_cases_are_scored_and_shown(
     objects = int(counted["object"][2].replace(",", ""))
     assert counted["object"][3] == f"{objects / (12 * 32 * 32):.1%}"
     assert "UNet_DiceLoss_Adam: train cases" in said
-    assert "mean over 12 cases, [95% bootstrap interval]" in said
+    assert "mean over 12 cases, [95% interval]" in said
     assert f"run id     {made.info.run_id}" in said
     pictures = next(line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith("pictures"))
     assert Path(pictures, "train_cases.png").is_file()

@@ -288,4 +288,4 @@ def test_the_table_says_it_all() -> None:
     assert "0.733 [0.000, 1.000]" in lines["mean of foreground"]
     assert "0.769" in lines["all pixels as one"]
     assert "0.625" in lines["all pixels as one"]
-    assert "mean over 3 cases, [95% bootstrap interval]; 1 without foreground left out" in text
+    assert "mean over 3 cases, [95% interval]; 1 without foreground left out" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from seglab.reproducibility import redacted
+from seglab.secrecy import redacted
 from seglab.tracking.bundles import local_path
 from seglab.tracking.store import Store
 
