@@ -63,8 +63,10 @@ def power(parts: Components, methods: int, tied: int) -> Power:
             moved = 2 * noise / units / seeds
             of_seeds, of_cases = of_seeds - moved, of_cases + moved
         share = ENTERED if methods == 2 else OF_TWO
-        width = min(critical(methods, freedom, share * LEVEL) ** 2 for freedom in free.values()) * of_seeds
-        width += critical(methods, max(units - 1, 1), ENTERED * LEVEL) ** 2 * of_cases
+        own, of_units = one if parts.paired else 2 * one, max(units - 1, 1)
+        entered = min(critical(methods, freedom, share * LEVEL) for freedom in free.values())
+        width = entered**2 * of_seeds * _larger(own, methods)
+        width += critical(methods, of_units, ENTERED * LEVEL) ** 2 * of_cases * _larger(of_units, methods)
         return float(np.sqrt(width) + special.ndtri(ODDS) * np.sqrt(error))
 
     now = found(seeds, units)
@@ -72,6 +74,14 @@ def power(parts: Components, methods: int, tied: int) -> Power:
     more_cases = None if parts.paired else _fewest(lambda n: found(seeds, n), now / 2, round(units), _CASES_AT_MOST)
     error = np.sqrt((seed + noise / units) / seeds + case / units)
     return Power(now, more_seeds, more_cases, float(error * expected_maximum(tied)))
+
+
+def _larger(freedom: float, methods: int) -> float:
+    """How much the larger of a pair's own variance and that of all methods lies above the truth, as a factor.
+
+    The mean of the positive part of a normal number, as wide as the two estimates lie apart.
+    """
+    return 1 + float(np.sqrt(2 / freedom * (1 - 2 / methods) / (2 * np.pi)))
 
 
 def expected_maximum(count: int) -> float:
