@@ -62,7 +62,7 @@ def test_true_differences_are_found() -> None:
     found = {cell.effect: cell.power for cell in rates(design.size, [design], STUDIES, seed=7) if cell.rule == "ours"}
     assert set(found) == set(EFFECTS)
     assert 0.1 < found[0.01] < found[0.02] < 1
-    assert found[0.02] > 0.5
+    assert found[0.02] > 0.4
     assert found[0.05] == 1
 
 
