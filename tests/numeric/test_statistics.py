@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from seglab.statistics import LEVEL, Ranking, compare_pair, mean_interval, power, rank_methods, told_apart
+from seglab.statistics import LEVEL, Ranking, compare_pair, power, rank_methods, told_apart
 from seglab.statistics.components import estimate, units_of
 from seglab.statistics.studentized_range import critical
 
@@ -219,22 +219,26 @@ def test_pairs_and_best_are_held_against_each_other_by_one_rule() -> None:
     assert [bool(each) for each in apart[ranking.best]] == [each.verdict == "worse" for each in ranking]
 
 
-# --- groups
+def test_quiet_methods_beside_a_wild_one_are_told_apart_by_their_own_seeds() -> None:
+    rng = np.random.default_rng(13)
+    scores = 0.8 + rng.normal(0, 0.1, 40) + rng.normal(0, 0.002, (4, 5, 40))
+    scores += rng.normal(0, 1, (4, 5, 1)) * np.array([0.001, 0.001, 0.1, 0.001])[:, None, None]
+    scores -= (scores.mean(axis=(1, 2)) - [0.82, 0.80, 0.75, 0.82])[:, None, None]
+    ranking = rank_methods(scores)
+    assert ranking.best in (0, 3)
+    assert [each.verdict for each in ranking].count("worse") == 1
+    assert ranking[1].verdict == "worse"
+    assert ranking[2].verdict == "tied"  # its mean is far lower, and may be so by luck
 
 
-def test_a_group_for_each_case_is_no_group() -> None:
-    scores = study(8)
-    assert numbers(rank_methods(scores, groups=np.arange(12))) == pytest.approx(numbers(rank_methods(scores)))
-    assert mean_interval(scores[0], groups=list("abcdefghijkl")) == pytest.approx(mean_interval(scores[0]))
-
-
-def test_cases_counted_twice_make_nothing_surer() -> None:
-    scores = study(9, seeds=8) + np.random.default_rng(9).normal(0, 0.05, (4, 1, 12))
-    twice, groups = np.concatenate([scores, scores], axis=2), np.tile(np.arange(12), 2)
-    once, blind, told = rank_methods(scores), rank_methods(twice), rank_methods(twice, groups=groups)
-    assert numbers(told) == pytest.approx(numbers(once))
-    assert all(of.high - of.low < to.high - to.low for of, to in zip(blind, told, strict=True) if to.verdict != "best")
-    assert mean_interval(twice[0], groups=groups) == pytest.approx(mean_interval(scores[0]))
+def test_networks_alone_are_compared_with_all_the_noise_of_their_cases() -> None:
+    scores = study(14, methods=2)
+    scores[1, 1:] = np.nan
+    differences = np.nanmean(scores[0], axis=0) - scores[1, 0]
+    pair = compare_pair(scores[0], scores[1])
+    assert pair.networks_only
+    half = stats.t.isf(0.02, 11) * differences.std(ddof=1) / np.sqrt(12)  # at 0.8 of the level, as all
+    assert (pair.low, pair.high) == pytest.approx((differences.mean() - half, differences.mean() + half))
 
 
 # --- missing scores
@@ -284,55 +288,3 @@ def test_infinities_and_wrong_shapes_are_refused() -> None:
         rank_methods(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="one group a case"):
         rank_methods(np.zeros((2, 2, 3)), groups=[1, 2])
-
-
-def test_groups_of_unequal_sizes_say_less_than_their_number() -> None:
-    # Means weighted with the sizes, of groups whose own means have variance 1: what their squares are on average.
-    for sizes in ([3, 3, 3, 1], [2, 2, 2], [9, 1], [1, 1, 1, 1, 1]):
-        units = units_of(np.repeat(np.arange(len(sizes)), sizes), sum(sizes))
-        larger, freedom = units.drawn(np.ones(sum(sizes), bool))
-        weights = np.array(sizes) / sum(sizes)
-        means = np.random.default_rng(0).normal(size=(200_000, len(sizes)))
-        squares = larger * ((weights * (means - (means @ weights)[:, None])) ** 2).sum(axis=1)
-        assert squares.mean() == pytest.approx((weights**2).sum(), rel=0.01)
-        assert freedom == pytest.approx(2 * squares.mean() ** 2 / squares.var(), rel=0.03)  # Satterthwaite's
-    alone = units_of(np.zeros(4, int), 4).drawn(np.ones(4, bool))
-    assert alone == (1, 0)
-
-
-# --- the mean of one method
-
-
-def test_the_mean_of_symmetric_scores_has_students_interval() -> None:
-    scores = np.array([[0.70, 0.80, 0.85, 0.90, 1.00]])
-    mean, low, high = mean_interval(scores)
-    half = stats.t.isf(0.025, 4) * scores.std(ddof=1) / np.sqrt(5)
-    assert (mean, low, high) == pytest.approx((0.85, 0.85 - half, 0.85 + half))
-    assert mean_interval(np.full((2, 4), 0.5)) == (0.5, 0.5, 0.5)
-
-
-def test_the_mean_of_skewed_scores_reaches_to_the_long_tail() -> None:
-    scores = np.array([[0.95, 0.94, 0.96, 0.95, 0.93, 0.95, 0.60, 0.94]])
-    mean, low, high = mean_interval(scores)
-    # Hall's transformation, written down once more as in his article, with Student's value for the normal's
-    n, deviation = 8, scores.std()
-    skewness = ((scores - mean) ** 3).mean() / deviation**3
-    t = stats.t.isf(0.025, 7) * np.sqrt(8 / 7) / np.sqrt(8)
-    for end, sign in ((low, 1), (high, -1)):
-        wanted = (mean - end) / deviation
-        bent = wanted + skewness * wanted**2 / 3 + skewness**2 * wanted**3 / 27 + skewness / (6 * n)
-        assert bent == pytest.approx(sign * t)
-    assert mean - low > 1.5 * (high - mean)
-
-
-def test_seeds_and_bounds_of_a_mean() -> None:
-    scores = np.array([[0.90, 0.94], [0.96, 1.00]])  # means .92 and .98; cases' means .93 and .97
-    mean, low, high = mean_interval(scores)
-    of_seeds = stats.t.isf(0.025, 1) * np.std([0.92, 0.98], ddof=1) / np.sqrt(2)
-    of_cases = stats.t.isf(0.025, 1) * np.std([0.93, 0.97], ddof=1) / np.sqrt(2)
-    assert (mean, high - mean, mean - low) == pytest.approx((0.95, *[np.hypot(of_seeds, of_cases)] * 2))
-    assert mean_interval(scores, bounds=(0, 1))[2] == 1
-    one = mean_interval(np.array([[0.5, np.nan], [0.7, np.nan]]))
-    assert one[0] == pytest.approx(0.6)
-    assert np.isnan(one[1:]).all()
-    assert np.isnan(mean_interval(np.full((2, 2), np.nan))).all()
