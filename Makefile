@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORACLES := .venv-oracles
+PEER_STATISTICS := .venv-statistics
 
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
@@ -14,8 +15,9 @@ JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_laye
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test test-all test-jax test-oracles test-slurm check format lint types ui doctor sync bench \
-	bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report clean clean-cache
+.PHONY: help setup demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
+	sync bench bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report \
+	clean clean-cache
 
 help: ## List every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -54,6 +56,17 @@ test-oracles: $(READY) ## Scores against MONAI, surface-distance and cityscapesS
 	@$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
 	@$(ORACLES)/bin/python -m pytest -n 2 $(ORACLE_TESTS) $(ARGS)
+
+test-statistics: $(READY) ## Error rates, coverage, power by simulation, into docs/statistics.md (10 CPU minutes; PEERS=1: other tools)
+ifdef PEERS
+	@test -x $(PEER_STATISTICS)/bin/python || $(PYTHON) -m venv $(PEER_STATISTICS)
+	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+		> $$($(PEER_STATISTICS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
+	@$(PEER_STATISTICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-statistics.txt
+	@OMP_NUM_THREADS=1 PYTHONPATH=src $(PEER_STATISTICS)/bin/python -m benchmarks.statistics --peers $(ARGS)
+else
+	@OMP_NUM_THREADS=1 PYTHONPATH=src $(PY) -m benchmarks.statistics $(ARGS)
+endif
 
 test-slurm: $(READY) ## Sweeps through a real SLURM of one node, installed, started and stopped here (Debian, root)
 	@scripts/slurm_node.sh start .slurm

@@ -36,6 +36,26 @@ class Units:
         belongs[np.arange(len(self.number)), self.number] = 1
         return values @ belongs
 
+    def drawn(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What a variance between the units of the cases that are `present`, `(…, cases)`, is worth.
+
+        Returns:
+            The factor that makes up for taking off their mean, n / (n - 1) for n units of one size; and degrees of
+            freedom, n - 1 for these, fewer where few large groups weigh most (Bell & McCaffrey, Survey Methodology 28,
+            2002); 1 and 0 where there is no second unit.
+        """
+        if self.number is None:
+            count = present.sum(axis=-1)
+            return np.where(count > 1, count / np.maximum(count - 1, 1), 1.0), np.maximum(count - 1.0, 0.0)
+        sizes = self.sums(present.astype(float))
+        weights = sizes / np.maximum(sizes.sum(axis=-1, keepdims=True), 1)
+        two, three, four, five = ((weights**power).sum(axis=-1) for power in (2, 3, 4, 5))
+        several = (sizes > 0).sum(axis=-1) > 1
+        trace = np.where(several, two - 2 * three + two**2, 1)
+        squared = two**4 + 2 * four * two - 4 * two**2 * three + 2 * three**2 + four * (1 + 2 * two) - 4 * five
+        freedom = trace**2 / np.where(several, squared, 1)
+        return np.where(several, two / trace, 1.0), np.where(several, np.maximum(freedom, 1.0), 0.0)
+
 
 def units_of(groups: np.ndarray | None, cases: int) -> Units:
     """The units of `cases` cases, by their groups; each case by itself where there are none."""
@@ -61,6 +81,7 @@ class Components:
         cases: variance that the draw of cases adds to the difference of two methods, without `rest`, averaged over all
             pairs, `(studies,)`.
         units: of the cases.
+        of_units: degrees of freedom of a variance between them, `(studies,)`.
     """
 
     paired: bool
@@ -71,13 +92,14 @@ class Components:
     rest: np.ndarray
     cases: np.ndarray
     units: Units
+    of_units: np.ndarray
 
 
 def estimate(scores: np.ndarray, units: Units) -> Components:
     """Variance components of studies `(studies, methods, seeds, cases)`, NaN where there is no score."""
     known = np.isfinite(scores)
     filled = np.where(known, scores, 0.0)
-    paired = _paired(known[0])
+    paired = has_own_cases(known[0])
     methods = max(scores.shape[1], 2)
     over = 1 if paired else (1, 2)
     own = filled.sum(axis=(2, 3), keepdims=True) / np.maximum(known.sum(axis=(2, 3), keepdims=True), 1)
@@ -101,7 +123,7 @@ def estimate(scores: np.ndarray, units: Units) -> Components:
     influence = np.where(known, centred - rows[..., None], 0.0)
     influence /= np.maximum(per_seed, 1)[..., None] * np.maximum(seeds, 1)[..., None, None]
     by_unit = units.sums(influence)
-    larger = units.count / max(units.count - 1, 1)
+    larger, of_units = units.drawn(known.any(axis=(1, 2)))
     several = np.maximum(seeds, 2) / np.maximum(seeds - 1, 1)
     together = by_unit.sum(axis=2)
     freely = 1 if scores.shape[1] > 1 else 0  # one method alone has nothing to differ from
@@ -112,16 +134,15 @@ def estimate(scores: np.ndarray, units: Units) -> Components:
     else:
         share = np.where(known, _noise(centred, rows, known), 0.0)
         share /= np.maximum(per_seed, 1)[..., None] * np.maximum(seeds, 1)[..., None, None]
-        rest = larger * several * (share**2).sum(axis=(2, 3))
+        rest = larger[:, None] * several * (units.sums(share) ** 2).sum(axis=(2, 3))
         cases = 2 * (larger * together.var(axis=1, ddof=freely).sum(axis=1) - rest.mean(axis=1))
-    return Components(paired, seeds, seed, pooled, effective, rest, cases, units)
+    return Components(paired, seeds, seed, pooled, effective, rest, cases, units, of_units)
 
 
 def effective_freedom(variances: np.ndarray, freedom: np.ndarray, axis: int = -1, enlarged: float = 1.0) -> np.ndarray:
     """Degrees of freedom of a sum of independent variances, never below the fewest of its parts.
 
-    Satterthwaite's formula (Biometrics Bulletin 2, 1946), and a quarter of the way from it to the fewest: it is an
-    estimate itself, and too high where the widest spread came out small.
+    Satterthwaite's formula (Biometrics Bulletin 2, 1946), made cautious.
 
     Args:
         variances: the parts, along `axis`; those with no degree of freedom are left out.
@@ -135,7 +156,17 @@ def effective_freedom(variances: np.ndarray, freedom: np.ndarray, axis: int = -1
     fewest = np.maximum(np.where(freedom > 0, freedom, most).min(axis=axis), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = parts.sum(axis=axis) ** 2 / (parts**2 / np.maximum(counted, 1)).sum(axis=axis) / enlarged
-    return np.where(np.isfinite(found), fewest**0.25 * np.maximum(found, fewest) ** 0.75, fewest)
+    return np.where(np.isfinite(found), cautious(found, fewest), fewest)
+
+
+def cautious(found: np.ndarray | float, fewest: np.ndarray | float) -> np.ndarray:
+    """Estimated degrees of freedom, moved towards the fewest of the parts, in the logarithm.
+
+    The estimate is too high where the widest spread came out small, by luck. A quarter of the way is enough from three
+    seeds on, a third with two (one degree of freedom), by simulation.
+    """
+    share = np.where(np.asarray(fewest) > 1, 0.25, 0.35)
+    return fewest**share * np.maximum(found, fewest) ** (1 - share)
 
 
 def _noise(centred: np.ndarray, rows: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -145,7 +176,7 @@ def _noise(centred: np.ndarray, rows: np.ndarray, known: np.ndarray) -> np.ndarr
     return within - case
 
 
-def _paired(known: np.ndarray) -> bool:
+def has_own_cases(known: np.ndarray) -> bool:
     """Whether the seeds of a study `(methods, seeds, cases)` differ in the cases that they have scored."""
     cases = known.any(axis=0).astype(float)
     cases = cases[cases.any(axis=1)]

@@ -17,11 +17,15 @@ def mean_interval(
 ) -> tuple[float, float, float]:
     """Mean over the cases, each the mean of the seeds that scored it, with its interval at 95%.
 
-    Of one seed Student's interval over the cases, which says nothing of other seeds. Of several d ± √(t²ₛVₛ + t²꜀V꜀)
-    with a variance of seeds and one of cases, each with Student's value for its degrees of freedom (Banerjee, Sankhyā
-    22, 1960). It is wide for few cases, as it must be: a percentile bootstrap holds the mean of three in 73 of 100
-    times. Where a few failures lie far below the rest, as a Dice of 0 among 0.9, it holds less often than it says until
-    there are some dozens of cases.
+    Of one seed Student's interval over the cases, bent for their skewness (Hall, J. R. Statist. Soc. B 54, 1992), which
+    says nothing of other seeds. Of several, each end lies √(t²ₛVₛ + c²) away, with a variance of seeds and the cases'
+    own distance c, so that it holds for any mixture of both (Banerjee, Sankhyā 22, 1960; Zou & Donner, Statistics in
+    Medicine 27, 2008). It is wide for few cases, as it must be: a percentile bootstrap holds the mean of three in 73 of
+    100 times.
+
+    No interval of this length can know of failures that it has not seen. Where one case in ten fails with a score of 0
+    and the others lie near 0.9, one seed's holds in about 50 of 100 times with five cases, 65 with ten, 95 from thirty
+    on; of scores that crowd at 1 in 80 to 90 with two to five cases. docs/statistics.md has the table.
 
     Args:
         scores: `(seeds, cases)`, NaN where there is none.
@@ -47,10 +51,27 @@ def mean_interval(
     if units.count < 2:
         return mean, np.nan, np.nan
     influence = units.sums((of_case - mean)[None] / len(of_case))[0]
-    of_cases = units.count / (units.count - 1) * float((influence**2).sum())
-    squares = special.stdtrit(units.count - 1, 1 - LEVEL / 2) ** 2 * of_cases
+    larger, freedom = units.drawn(known.any(axis=0))
+    below, above = _of_cases(influence, special.stdtrit(freedom, 1 - LEVEL / 2) * np.sqrt(larger))
+    of_seeds = 0.0
     if len(means) > 1:
-        squares += special.stdtrit(len(means) - 1, 1 - LEVEL / 2) ** 2 * float(means.var(ddof=1)) / len(means)
-    half = np.sqrt(squares)
+        of_seeds = special.stdtrit(len(means) - 1, 1 - LEVEL / 2) * float(means.std(ddof=1)) / np.sqrt(len(means))
+    low, high = mean - float(np.hypot(below, of_seeds)), mean + float(np.hypot(above, of_seeds))
     least, most = bounds or (-np.inf, np.inf)
-    return mean, float(max(mean - half, min(least, mean))), float(min(mean + half, max(most, mean)))
+    return mean, float(max(low, min(least, mean))), float(min(high, max(most, mean)))
+
+
+def _of_cases(influence: np.ndarray, width: float) -> tuple[float, float]:
+    """How far below and above its estimate the mean may lie, by what each unit adds to the estimate's error.
+
+    `width` standard errors to both sides, which Hall's cubic transformation bends: a mean of skewed scores lies farther
+    on the side of the long tail.
+    """
+    error = float(np.sqrt((influence**2).sum()))
+    if error == 0:
+        return 0.0, 0.0
+    skewness = float((influence**3).sum()) / error**3
+    if abs(skewness) < 1e-6:
+        return width * error, width * error
+    upper, lower = 3 / skewness * (np.cbrt(1 + skewness * (np.array([width, -width]) - skewness / 6)) - 1)
+    return float(upper) * error, float(-lower) * error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from seglab.statistics.components import Components
+from seglab.statistics.components import Components, cautious
 from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO
 from seglab.statistics.studentized_range import critical
 
@@ -43,8 +43,8 @@ def power(parts: Components, methods: int, tied: int) -> Power:
         tied: how many are not told from the best, it included.
     """
     seeds = int(np.median(parts.seeds[0]))
-    units = parts.units.count
-    if seeds < 2 or units < 2 or methods < 2:
+    units = float(parts.of_units[0]) + 1
+    if seeds < 2 or units <= 1 or methods < 2:
         return Power(np.nan, None, None, np.nan)
     noise = 0.0 if parts.paired else float(parts.rest[0].mean()) * seeds * units
     seed = max(float(parts.pooled[0]) - noise / units, 0.0)
@@ -55,20 +55,33 @@ def power(parts: Components, methods: int, tied: int) -> Power:
         one = seeds - 1
         # of equal spreads n f² / (f + 2) degrees of freedom are found on average: squares of estimates are too large
         free = {
-            count: one**0.25
-            * max(one, count * one**2 / (one + 2) / (count / (count - 1) if parts.paired else 1)) ** 0.75
-            for count in (2, methods)
+            count: cautious(count * one**2 / (one + 2) / (count / (count - 1) if parts.paired else 1), one)
+            for count in ((methods,) if parts.paired else (2, methods))
         }
+        error = of_seeds + of_cases
+        if units - 1 < min(free.values()):  # as in the intervals, the noise then counts with the cases
+            moved = 2 * noise / units / seeds
+            of_seeds, of_cases = of_seeds - moved, of_cases + moved
         share = ENTERED if methods == 2 else OF_TWO
-        width = min(critical(methods, freedom, share * LEVEL) ** 2 for freedom in free.values()) * of_seeds
-        width += critical(methods, units - 1, ENTERED * LEVEL) ** 2 * of_cases
-        return float(np.sqrt(width) + special.ndtri(ODDS) * np.sqrt(of_seeds + of_cases))
+        own, of_units = one if parts.paired else 2 * one, max(units - 1, 1)
+        entered = min(critical(methods, freedom, share * LEVEL) for freedom in free.values())
+        width = entered**2 * of_seeds * _larger(own, methods)
+        width += critical(methods, of_units, ENTERED * LEVEL) ** 2 * of_cases * _larger(of_units, methods)
+        return float(np.sqrt(width) + special.ndtri(ODDS) * np.sqrt(error))
 
     now = found(seeds, units)
     more_seeds = _fewest(lambda n: found(n, units), now / 2, seeds, _SEEDS_AT_MOST)
-    more_cases = None if parts.paired else _fewest(lambda n: found(seeds, n), now / 2, units, _CASES_AT_MOST)
+    more_cases = None if parts.paired else _fewest(lambda n: found(seeds, n), now / 2, round(units), _CASES_AT_MOST)
     error = np.sqrt((seed + noise / units) / seeds + case / units)
     return Power(now, more_seeds, more_cases, float(error * expected_maximum(tied)))
+
+
+def _larger(freedom: float, methods: int) -> float:
+    """How much the larger of a pair's own variance and that of all methods lies above the truth, as a factor.
+
+    The mean of the positive part of a normal number, as wide as the two estimates lie apart.
+    """
+    return 1 + float(np.sqrt(2 / freedom * (1 - 2 / methods) / (2 * np.pi)))
 
 
 def expected_maximum(count: int) -> float:

@@ -223,14 +223,13 @@ def _p_value(found: Against, place: int, methods: int) -> float:
     if difference == 0:
         return 1.0
 
-    def part(variance: np.ndarray, freedom: np.ndarray, share: float) -> np.ndarray:
-        return _curve(methods, float(freedom[0, place]), share) ** 2 * np.nan_to_num(variance[0, place])
+    def part(variance: np.ndarray, freedom: np.ndarray, entered: int, share: float) -> np.ndarray:
+        return _curve(entered, float(freedom[0, place]), share) ** 2 * np.nan_to_num(variance[0, place])
 
-    if methods == 2:
-        seeds = part(found.own, found.freedom_own, ENTERED)
-    else:
-        seeds = np.minimum(part(found.own, found.freedom_own, OF_TWO), part(found.pooled, found.freedom_pooled, OF_TWO))
-    widths = np.sqrt(seeds + part(found.cases, found.freedom_cases, ENTERED))
+    seeds = part(found.own, found.freedom_own, *found.own_entry(methods))
+    if methods > 2:
+        seeds = np.minimum(seeds, part(found.pooled, found.freedom_pooled, methods, OF_TWO))
+    widths = np.sqrt(seeds + part(found.cases, found.freedom_cases, methods, ENTERED))
     if difference >= widths[0]:
         return float(_LEVELS[0])
     if difference <= widths[-1]:
@@ -240,5 +239,6 @@ def _p_value(found: Against, place: int, methods: int) -> float:
 
 @lru_cache(maxsize=1024)
 def _curve(methods: int, freedom: float, share: float) -> np.ndarray:
-    """Critical values with the tables entered at this share of each of `_LEVELS`."""
-    return critical(methods, freedom, share * _LEVELS)
+    """Critical values with the tables entered at this share of `_LEVELS`; at `LEVEL` the intervals' very own."""
+    values = critical(methods, freedom, share * _LEVELS)
+    return np.where(LEVEL == _LEVELS, critical(methods, freedom, share * LEVEL), values)
