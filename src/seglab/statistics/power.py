@@ -47,7 +47,7 @@ def power(parts: Components, methods: int, tied: int) -> Power:
     if seeds < 2 or units <= 1 or methods < 2:
         return Power(np.nan, None, None, np.nan)
     noise = 0.0 if parts.paired else float(parts.rest[0].mean()) * seeds * units
-    seed = max(float(parts.pooled[0]) - noise / units, 0.0)
+    seed = max(_typical(parts.seed[0], parts.seeds[0] - 1) - noise / units, 0.0)
     case = max(float(parts.cases[0]), 0.0) * units / 2
 
     def found(seeds: float, units: float) -> float:
@@ -74,6 +74,18 @@ def power(parts: Components, methods: int, tied: int) -> Power:
     more_cases = None if parts.paired else _fewest(lambda n: found(seeds, n), now / 2, round(units), _CASES_AT_MOST)
     error = np.sqrt((seed + noise / units) / seeds + case / units)
     return Power(now, more_seeds, more_cases, float(error * expected_maximum(tied)))
+
+
+def _typical(variances: np.ndarray, freedom: np.ndarray) -> float:
+    """The variance of a usual method: the geometric mean, which one wild method hardly moves.
+
+    Divided by what it is on average for equal variances of 1, whose estimates are χ² over its degrees of freedom.
+    """
+    known = freedom > 0
+    half, power = freedom[known] / 2, 1 / known.sum()
+    average = np.exp((special.gammaln(half + power) - special.gammaln(half) - power * np.log(half)).sum())
+    with np.errstate(divide="ignore"):
+        return float(np.exp(np.log(variances[known]).mean()) / average)
 
 
 def _larger(freedom: float, methods: int) -> float:
