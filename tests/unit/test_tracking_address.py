@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toys
 
-from seglab.tracking.bundles import local_path
+from seglab.tracking.bundles import bring, latest_model, local_path
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
 
-ODD = ["50% off", "lab #1", "what?", "a&b=c", "what?x=1", "100%3F", "Müller", "q?a=b&c#d%20"]
+ODD = ["50% off", "lab #1", "what?", "a&b=c", "what?x=1", "100%3F", "Müller", "q?a=b&c#d%20", "a%20b", "x;y"]
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -33,11 +34,17 @@ def test_a_run_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     with Tracker(toys.tracking(), home / "mlruns", run_name="Toy", params={}, tags={}) as tracker:
         tracker.emit({"val_dice": 0.5}, 1)
         tracker.log_text("text", "pictures/note.txt")
+        bundle = tracker.work_dir / "bundle"
+        bundle.mkdir()
+        (bundle / "weights").write_text("w")
+        image = np.zeros((1, 8, 8, 1), np.float32)
+        tracker.log_bundle(bundle, example=image, prediction=np.zeros((1, 8, 8), np.uint8))
     store = open_store(None, home / "mlruns")
     run = store.run(tracker.run_id)
     assert (run.info.status, run.data.metrics["val_dice"]) == ("FINISHED", 0.5)
     place = local_path(store, run.info.artifact_uri)
     assert place is not None
+    assert next(bring(store, latest_model(store, run).artifact_location).rglob("weights")).read_text() == "w"
     assert (place / "pictures" / "note.txt").read_text() == "text"
     assert place.is_relative_to(home / "mlruns")
     assert [path.name for path in tmp_path.iterdir()] == [name]  # no stray file beside it

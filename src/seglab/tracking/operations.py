@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model
 
@@ -169,7 +170,8 @@ def _log_model(client: MlflowClient, run_id: str, operation: Operation, attachme
         made = client.create_logged_model(run.info.experiment_id, name=MODEL_NAME, source_run_id=run_id)
         operation["model_id"] = made.model_id
     model_id = operation["model_id"]
-    described = Model.load(str(attachment))
+    # Model.load would take the folder's name for an address, and decode %20 in it.
+    described = Model.from_dict(yaml.safe_load((attachment / "MLmodel").read_text(encoding="utf-8")))
     described.model_id = described.model_uuid = model_id
     described.run_id = run_id
     described.artifact_path = client.get_logged_model(model_id).artifact_location
