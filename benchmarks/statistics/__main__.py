@@ -16,7 +16,7 @@ from benchmarks.statistics.mean_rates import CASES, SEEDS, SHAPES, Held, held
 from benchmarks.statistics.power_rates import DESIGNS, foreseen
 
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
-CELLS = PAGE.with_name("statistics_rates.csv")
+CELLS = PAGE.with_name("statistics_rates.csv.gz")
 Of, Result = TypeVar("Of"), TypeVar("Result")
 
 

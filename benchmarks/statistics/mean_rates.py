@@ -30,15 +30,27 @@ class Shape:
     draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
+def _normal(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    return rng.normal(0.85, 0.05, size)
+
+
+def _skewed(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    return rng.beta(9, 1, size)
+
+
+def _crowded(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    return rng.beta(2, 0.3, size)
+
+
+def _failing(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    return np.where(rng.random(size) < 0.1, 0, rng.normal(0.9, 0.03, size))
+
+
 SHAPES = (
-    Shape("normal, 0.85 ± 0.05", 0.85, lambda rng, size: rng.normal(0.85, 0.05, size)),
-    Shape("beta(9, 1): mean 0.90, skewed", 0.9, lambda rng, size: rng.beta(9, 1, size)),
-    Shape("beta(2, 0.3): mean 0.87, most near 1", 2 / 2.3, lambda rng, size: rng.beta(2, 0.3, size)),
-    Shape(
-        "0.90 ± 0.03, and one case in ten fails with 0",
-        0.81,
-        lambda rng, size: np.where(rng.random(size) < 0.1, 0, rng.normal(0.9, 0.03, size)),
-    ),
+    Shape("normal, 0.85 ± 0.05", 0.85, _normal),
+    Shape("beta(9, 1): mean 0.90, skewed", 0.9, _skewed),
+    Shape("beta(2, 0.3): mean 0.87, most near 1", 2 / 2.3, _crowded),
+    Shape("0.90 ± 0.03, and one case in ten fails with 0", 0.81, _failing),
 )
 
 

@@ -288,3 +288,12 @@ def test_infinities_and_wrong_shapes_are_refused() -> None:
         rank_methods(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="one group a case"):
         rank_methods(np.zeros((2, 2, 3)), groups=[1, 2])
+
+
+def test_few_cases_are_as_doubtful_as_they_look() -> None:
+    # Noise that is taken off the cases' variance, of 3 degrees of freedom, would leave too little where it came out low.
+    for seed in range(20):
+        scores = study(seed, methods=2, seeds=10, cases=4)
+        differences = (scores[0] - scores[1]).mean(axis=0)
+        pair = compare_pair(scores[0], scores[1])
+        assert (pair.high - pair.low) / 2 >= stats.t.isf(0.02, 3) * differences.std(ddof=1) / 2 * (1 - 1e-9)
