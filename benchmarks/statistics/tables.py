@@ -183,7 +183,7 @@ def mean_section(cells: Sequence[Held], studies: int, command: str) -> str:
 
 
 def _held(coverage: float) -> str:
-    return f"{coverage:.2f}" if coverage >= 0.93 else f"**{coverage:.2f}**"
+    return f"{coverage:.2f}" if round(coverage, 2) >= 0.93 else f"**{coverage:.2f}**"
 
 
 def peers_section(found: Sequence[tuple[Design, int, dict[str, float]]], command: str) -> str:

@@ -291,7 +291,7 @@ def test_infinities_and_wrong_shapes_are_refused() -> None:
 
 
 def test_few_cases_are_as_doubtful_as_they_look() -> None:
-    # Noise that is taken off the cases' variance, of 3 degrees of freedom, would leave too little where it came out low.
+    # Noise that is taken off the cases' variance, of 3 degrees of freedom, leaves too little where that came out low.
     for seed in range(20):
         scores = study(seed, methods=2, seeds=10, cases=4)
         differences = (scores[0] - scores[1]).mean(axis=0)
