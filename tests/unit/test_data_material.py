@@ -62,7 +62,7 @@ def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
     given = {"size": [8, 9], "batch_size": 2, "fit": "resize", "normalize": "standard", **card}
     given["split"] = dict(zip(("train", "val", "test"), shares, strict=True))
     return SimpleNamespace(
-        data=SimpleNamespace(build=lambda: source),
+        data=SimpleNamespace(name="Toy", build=lambda: source),
         data_card=data_card(**given),
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
