@@ -261,6 +261,20 @@ def test_the_remedy_for_a_class_that_a_split_lacks_is_a_split_that_has_it(own):
     assert {"class-not-in-training", "class-not-in-split"}.isdisjoint(names(check(source, better, **told)))
 
 
+def test_a_class_of_a_single_case_does_not_spoil_the_remedy_of_another():
+    ids = [f"c{n}" for n in range(16)]
+    source = masks_of(**{i: [2] if n == 15 else [1] if n < 6 else [] for n, i in enumerate(ids)})
+    split = Split(tuple(ids[6:]), tuple(ids[:3]), tuple(ids[3:6]))
+    found = {f.where: f for f in check(source, split, stratify=True).findings if f.name.startswith("class-not-in")}
+    told = _applied(found["class left"].remedy)
+    assert set(told) == {"stratify", "split_seed"}
+    better = split_for(source, card(**told), 42)
+    assert {f.where for f in check(source, better, **told).findings if f.name.startswith("class-not-in")} == {
+        "class right"
+    }
+    assert found["class right"].remedy.startswith("more cases with it: 1 are too few")
+
+
 def test_where_no_split_can_have_a_class_everywhere_more_cases_are_asked_for():
     (finding,) = check(masks_of(a=[1], b=[1, 2], c=[1]), ABC).findings
     assert finding.remedy.startswith("more cases with it: 1 are too few")

@@ -48,7 +48,7 @@ def find_absent_classes(source: Source, split: Split, facts: Mapping[str, Facts]
                 _MORE if limited else "check the labels; or, if it is declared in the config, leave it out there",
             )
             continue
-        remedy = _MORE if limited else _another_split(source, facts, card, sum(there.values()))
+        remedy = _MORE if limited else _another_split(source, facts, card, k)
         if "train" in lacking:
             yield Finding.of(
                 "class-not-in-training",
@@ -80,13 +80,17 @@ def _holders(split: Split, facts: Mapping[str, Facts], classes: int) -> dict[str
     return found
 
 
-def _another_split(source: Source, facts: Mapping[str, Facts], card: DataCard, cases: int) -> str:
-    """Settings of a split in which every class that occurs is in every part, where one is found; else more cases."""
+def _another_split(source: Source, facts: Mapping[str, Facts], card: DataCard, lacking: int) -> str:
+    """Settings of a split that has the lacking class, and every other with cases enough, in each part; else more cases.
+
+    A class with fewer cases than there are parts cannot be in all of them, and keeps no other from it.
+    """
     # A split that the data set brings is drawn again by no seed, only dealt into folds.
     settings: dict[str, object] = {"fold": 0} if source.split is not None and card.fold is None else {}
     settings |= {"stratify": False} if card.stratify else {}
-    occurring = sum(np.array(one.class_pixels) > 0 for one in facts.values())
-    wanted = [k for k in source.task.scored if np.atleast_1d(occurring)[k]]
+    cases = np.array([one.class_pixels for one in facts.values()], np.int64).reshape(-1, source.task.classes) > 0
+    held = cases.sum(axis=0)
+    wanted = [k for k in source.task.scored if k == lacking or held[k] >= len(SPLIT_NAMES)]
     for seed in range(SEEDS_TRIED):
         tried = {**settings, "split_seed": seed}
         try:
@@ -96,4 +100,4 @@ def _another_split(source: Source, facts: Mapping[str, Facts], card: DataCard, c
         holders = [n for n in _holders(split, facts, source.task.classes).values() if n is not None]
         if all(n[k] for n in holders for k in wanted):
             return " ".join(f"data.{key}={str(value).lower()}" for key, value in tried.items())
-    return f"more cases with it: {cases} are too few for every split, or lie in too few groups"
+    return f"more cases with it: {held[lacking]} are too few for every split, or lie in too few groups"
