@@ -85,6 +85,8 @@ def composition_section(
         "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
         f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}"
     ).rstrip()
+    if classes:
+        caption += " A class: mean over the cases in which a run has a score of it."
     if keep["missed"] or keep["false alarms"]:
         caption += (
             " Missed: in how many classes of how many cases a run found nothing of what is there; false alarms: "

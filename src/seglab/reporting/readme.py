@@ -12,7 +12,7 @@ import pandas as pd
 from seglab.comparison.compare import Comparison
 from seglab.comparison.document import Cell, Document, Grid, Section, to_markdown
 from seglab.comparison.grouping import REPLICATES
-from seglab.comparison.judgement import Judgement
+from seglab.comparison.judgement import Judgement, mark
 from seglab.comparison.wording import crowding, duration, interval, p_value, signed, summary, with_sd
 from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
@@ -139,7 +139,7 @@ def _result(judgement: Judgement, comparison: Comparison) -> Section:
         paired = verdict.paired
         rows.append(
             [
-                Cell(composition.label, strong=best),
+                Cell(mark(composition), strong=best),
                 Cell(verdict.place),
                 Cell(with_sd(judgement.means[i], judgement.sds[i]), judgement.means[i], strong=best),
                 Cell("" if paired is None else f"{signed(paired.difference.difference)} {interval(paired.difference)}"),
