@@ -21,6 +21,7 @@ from seglab.comparison.document import to_markdown
 from seglab.comparison.printing import run_comparison
 from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.statistics import compare_pair
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,6 +69,24 @@ def test_a_grid_is_judged_and_its_factors_are_weighed(recorder: Recorder) -> Non
     assert effects.loc["augmentation", ["level", "instead_of"]].tolist() == ["Light", "NoAugmentation"]
     assert effects["matched_pairs"].tolist() == [2, 2]
     assert (effects["difference_low"] < effects["difference"]).all()
+
+
+def test_effects_and_bars_are_corrected_for_all_that_was_compared(recorder: Recorder) -> None:
+    means = {"DiceLoss": 0.6, "FocalLoss": 0.605, "LovaszLoss": 0.8}
+    for seed in range(3):
+        for loss, mean in means.items():
+            recorder.run(level(mean, noise=0.03), loss=loss, seed=seed)
+    found = compared(recorder)
+    (judgement,) = found.judgements
+    values = dict(zip([c.parts["loss"] for c in judgement.contest.compositions], judgement.contest.values, strict=True))
+    for effect in judgement.effects:
+        pair = values[effect.level], values[effect.reference]
+        of_three, of_two = compare_pair(*pair, methods=3), compare_pair(*pair)
+        assert effect.paired.difference.interval == pytest.approx(of_three.interval)
+        assert effect.paired.difference.p == pytest.approx(of_three.p)
+        assert of_three.high - of_three.low > of_two.high - of_two.low
+    # LovaszLoss is far above; the other two are not told apart, so one bar joins them
+    assert judgement.apart.tolist() == [[False, True, True], [True, False, False], [True, False, False]]
 
 
 def test_folds_and_seeds_come_together_to_one_score_of_all_cases(recorder: Recorder) -> None:
