@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,6 +30,11 @@ from seglab.sweeping.parent import locked
 from seglab.sweeping.running import last_words
 from seglab.sweeping.space import Space
 from seglab.sweeping.status import SweepStatus, duration, seconds_a_job
+
+LISTING = """
+atexit.register(lambda: print("LOADED", *(name for name in sys.modules if name.partition(".")[0] == "seglab")))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def config(*overrides: str) -> Config:
@@ -82,14 +88,42 @@ def test_other_contents_of_the_same_files_are_another_job(tmp_path: Path) -> Non
     assert JobIdentity().of(checked) != before
 
 
-def test_another_line_of_code_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr(identities, "PACKAGE", tmp_path)
-    before = identities.code_digest.__wrapped__()
-    (tmp_path / "notes.txt").write_text("no code")
-    assert identities.code_digest.__wrapped__() == before
-    (tmp_path / "a.py").write_text("x = 2\n")
-    assert identities.code_digest.__wrapped__() != before
+@pytest.mark.parametrize(
+    ("file", "another"),
+    [
+        ("experiment.py", True),
+        ("losses/region.py", True),  # named by a _target_ alone
+        ("models/blocks.py", True),  # imported by what a _target_ names
+        ("models/volumetric.py", False),
+        ("reporting/report.py", False),
+        ("comparison/plots.py", False),
+        ("sweeping/identity.py", False),
+    ],
+)
+def test_only_code_that_the_job_can_reach_makes_it_another(
+    file: str, another: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(identities.PACKAGE, tmp_path / "seglab", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(identities, "PACKAGE", copy)
+    before = JobIdentity().of(config())
+    with (copy / file).open("a") as source:
+        source.write("x = 1\n")
+    assert (JobIdentity().of(config()) != before) == another
+
+
+def test_no_module_that_a_run_loads_is_missing_from_its_code(tmp_path: Path) -> None:
+    words = ["model=unet_mini", "data.count=12", "data.size=[16,16]", "trainer.epochs=1"]
+    script = f"import atexit, runpy, sys; sys.argv = {[str(CONF.parent / 'train.py'), *words]}\n{LISTING}"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.rpartition("LOADED ")[2].split())
+    checked = config(*words)
+    known = set(identities.sources_of([identities.RUN, *identities.targets_in(checked.resolved)]))
+    # What reads the command line and composes: it makes the config, which counts as it is. Every layer is registered
+    # before a bundle is read, those of other networks too.
+    composing = {"seglab.command", "seglab.overrides", "seglab.terminal"}
+    assert {name for name in loaded - known - composing if not name.startswith("seglab.models.")} == set()
+    assert len(loaded & known) > 60
 
 
 def test_another_line_of_ones_own_model_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +143,7 @@ def test_another_line_of_ones_own_model_is_another_job(tmp_path: Path, monkeypat
     mine = load_config({**checked.resolved, "model": model})
     targets = ["own_models.plain", checked.model.target, "keras.optimizers.Adam", "nowhere.at_all"]
     modules = {"own_models", "own_parts", "own_parts.blocks", "own_parts.norms"}
-    assert set(identities.own_sources(targets)) == modules
+    assert {name for name in identities.sources_of(targets) if name.partition(".")[0] != "seglab"} == modules
     before = [JobIdentity().of(checked), JobIdentity().of(mine)]
     assert [JobIdentity().of(checked), JobIdentity().of(mine)] == before
     for name in ("own_models.py", "own_parts/norms.py"):

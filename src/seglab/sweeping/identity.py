@@ -9,34 +9,29 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 
 from seglab.config import Config
 from seglab.data.digest import digest_files, digest_values, remembered
 
 PACKAGE = Path(__file__).resolve().parents[1]
+RUN = "seglab.experiment.run"
 _INSTALLED = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib", "stdlib"))
 
 
-@cache
-def code_digest() -> str:
-    """SHA-256 of every source file of this package: the code that runs, committed or not."""
-    files = {str(path.relative_to(PACKAGE)): path for path in PACKAGE.rglob("*.py")}
-    return digest_files(files, {})
+def sources_of(targets: Iterable[str]) -> dict[str, Path]:
+    """Source files that functions and classes, given by their dotted paths, can reach, by the name of their module.
 
-
-def own_sources(targets: Iterable[str]) -> dict[str, Path]:
-    """The user's own source files behind dotted paths of functions and classes, by the name of their module.
-
-    These are the modules of the targets, less those of this package and of installed ones, and whatever they import
-    that lies beside them. Nothing is imported: that would load TensorFlow.
+    These are the modules of the targets and whatever they import, from within functions too, less installed packages:
+    this package and what is the user's own. Nothing is imported: that would load TensorFlow.
     """
     waiting = [(_folder(target), target.rpartition(".")[0]) for target in targets]
     found: dict[str, Path] = {}
     while waiting:
         folder, module = waiting.pop()
         parts = module.split(".")
+        if parts[0] == PACKAGE.name:
+            folder = PACKAGE.parent
         for depth in range(1, len(parts) + 1) if folder else ():
             assert folder is not None
             name, stem = ".".join(parts[:depth]), folder.joinpath(*parts[:depth])
@@ -49,14 +44,13 @@ def own_sources(targets: Iterable[str]) -> dict[str, Path]:
 
 
 def _folder(target: str) -> Path | None:
-    """The folder that holds a target's module or outermost package; None where it is not the user's own."""
+    """The folder that holds a target's module or outermost package; None where that is an installed one."""
     spec = importlib.util.find_spec(target.partition(".")[0])
     places = [] if spec is None else [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
     if not places:
         return None
     place = Path(places[0]).resolve()
-    own = place != PACKAGE and not any(place.is_relative_to(installed) for installed in _INSTALLED)
-    return place.parent if own else None
+    return None if any(place.is_relative_to(installed) for installed in _INSTALLED) else place.parent
 
 
 def _imports(file: Path, package: list[str]) -> Iterator[str]:
@@ -74,30 +68,38 @@ def _imports(file: Path, package: list[str]) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" if base else alias.name for alias in node.names)
 
 
+def targets_in(part: object) -> set[str]:
+    """Every `_target_` of a config, however deep."""
+    if isinstance(part, Mapping):
+        below = set().union(*(targets_in(value) for value in part.values()))
+        return below | ({str(part["_target_"])} if "_target_" in part else set())
+    return set().union(*(targets_in(value) for value in part)) if isinstance(part, list) else set()
+
+
 class JobIdentity:
     """Computes identities, reading each data set only once.
 
     The identity of a job is a SHA-256 of its resolved config (less names, store and places on disk), the contents of
     its data, what its split is made of (ids and groups of the cases, and the data set's own split), its classes, and
-    the code, the user's own behind each `_target_` included. The seed and all settings of the split are in the config.
+    the code that a run can reach: from `seglab.experiment.run` and from each `_target_`, the user's own included, so
+    that an edited report is no other job. The seed and all settings of the split are in the config.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}
-        self._own: dict[tuple[str, ...], str] = {}
+        self._code: dict[tuple[str, ...], str] = {}
 
     def of(self, config: Config) -> str:
         """The identity of one job; raises `DataError` when its data cannot be used."""
         data, cases = self._material(config)
-        code = [code_digest(), self._own_code(config)]
-        return digest_values({"config": config.identity, "data": data, "cases": cases, "code": code})
+        told = {"config": config.identity, "data": data, "cases": cases, "code": self._code_of(config)}
+        return digest_values(told)
 
-    def _own_code(self, config: Config) -> str:
-        groups = [group for group in config.resolved.values() if isinstance(group, Mapping)]
-        targets = tuple(sorted(str(group["_target_"]) for group in groups if "_target_" in group))
-        if targets not in self._own:
-            self._own[targets] = digest_files(own_sources(targets), {})
-        return self._own[targets]
+    def _code_of(self, config: Config) -> str:
+        targets = (RUN, *sorted(targets_in(config.resolved)))
+        if targets not in self._code:
+            self._code[targets] = digest_files(sources_of(targets), {})
+        return self._code[targets]
 
     def _material(self, config: Config) -> tuple[str, str]:
         key = json.dumps([config.data.target, dict(config.data.arguments)], sort_keys=True)
