@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
     {"secrecy", "neutral"},
-    {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning"},
+    {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
     {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"},
     {"coherence"},
     {"config", "confusion"},
@@ -50,6 +50,7 @@ LIGHT = {
     "file_names",
     "metric_names",
     "meaning",
+    "source_files",
     "overrides",
     "task",
     "signatures",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from mounts import needs_mounts, read_only, small, within
 
+from seglab import source_files
 from seglab.data import cache as caching
 from seglab.data.cache import CASES_A_PROCESS, Cache
 from seglab.data.cases import Case, Sample
@@ -405,3 +407,33 @@ def test_the_first_bad_case_in_order_is_named(tmp_path, processes):
     with pytest.raises(DataError, match=r"case2\.png"):
         collect(root, tmp_path / "cache", reader=ImageFolder, processes=processes)
     assert not list((tmp_path / "cache").rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("file", "another"),
+    [
+        ("data/image_folder.py", True),  # the reader
+        ("data/resampling.py", True),
+        ("data/check/likeness.py", False),
+        ("data/nifti.py", False),  # another reader
+        ("losses/region.py", False),
+    ],
+)
+def test_only_code_that_shapes_a_decoded_case_makes_it_anew(file, another, tmp_path, monkeypatch):
+    copy = shutil.copytree(source_files.PACKAGE, tmp_path / "seglab", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(source_files, "PACKAGE", copy)
+    before = caching.code_digest(Counting)
+    with (copy / file).open("a") as source:
+        source.write("x = 1\n")
+    assert (caching.code_digest(Counting) != before) == another
+
+
+def test_a_reader_without_a_dotted_path_counts_with_its_script(tmp_path, monkeypatch):
+    script = tmp_path / "notes.py"
+    script.write_text("x = 1\n")
+    monkeypatch.setitem(sys.modules, "__main__", type(sys)("__main__"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+    reader = type("Mine", (Counting,), {"__module__": "__main__"})
+    before = caching.code_digest(reader)
+    script.write_text("x = 2\n")
+    assert caching.code_digest(reader) != before

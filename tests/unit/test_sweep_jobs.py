@@ -17,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seglab import source_files
 from seglab.command import CONF, JOB_VARIABLE, _in_hydra
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError
@@ -103,8 +104,8 @@ def test_other_contents_of_the_same_files_are_another_job(tmp_path: Path) -> Non
 def test_only_code_that_the_job_can_reach_makes_it_another(
     file: str, another: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = shutil.copytree(identities.PACKAGE, tmp_path / "seglab", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(identities, "PACKAGE", copy)
+    copy = shutil.copytree(source_files.PACKAGE, tmp_path / "seglab", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(source_files, "PACKAGE", copy)
     before = JobIdentity().of(config())
     with (copy / file).open("a") as source:
         source.write("x = 1\n")
@@ -118,7 +119,7 @@ def test_no_module_that_a_run_loads_is_missing_from_its_code(tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.rpartition("LOADED ")[2].split())
     checked = config(*words)
-    known = set(identities.sources_of([identities.RUN, *identities.targets_in(checked.resolved)]))
+    known = set(source_files.sources_of([identities.RUN, *identities.targets_in(checked.resolved)]))
     # What reads the command line and composes: it makes the config, which counts as it is. Every layer is registered
     # before a bundle is read, those of other networks too.
     composing = {"seglab.command", "seglab.overrides", "seglab.terminal"}
@@ -143,7 +144,7 @@ def test_another_line_of_ones_own_model_is_another_job(tmp_path: Path, monkeypat
     mine = load_config({**checked.resolved, "model": model})
     targets = ["own_models.plain", checked.model.target, "keras.optimizers.Adam", "nowhere.at_all"]
     modules = {"own_models", "own_parts", "own_parts.blocks", "own_parts.norms"}
-    assert {name for name in identities.sources_of(targets) if name.partition(".")[0] != "seglab"} == modules
+    assert {name for name in source_files.sources_of(targets) if name.partition(".")[0] != "seglab"} == modules
     before = [JobIdentity().of(checked), JobIdentity().of(mine)]
     assert [JobIdentity().of(checked), JobIdentity().of(mine)] == before
     for name in ("own_models.py", "own_parts/norms.py"):

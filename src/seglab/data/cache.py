@@ -10,7 +10,6 @@ and of a mapped volume no more than the patch is read.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -27,11 +26,12 @@ import numpy as np
 
 from seglab.data.cache_folder import CacheFolder, Claim, cannot_write, commit, write_temporary
 from seglab.data.cases import Case, Source
-from seglab.data.digest import DataDigest, Sums, digest_values
+from seglab.data.digest import DataDigest, Sums, digest_files, digest_values
 from seglab.data.facts import Facts, examine
 from seglab.data.preparation import Outline, Preparation, places_of, read_labelled
 from seglab.data.workers import WorkerFailure, WorkerPool
 from seglab.errors import DataError, naming
+from seglab.source_files import sources_of
 
 # Below so many cases for each, processes take longer to start than they save.
 CASES_A_PROCESS = 16
@@ -272,16 +272,19 @@ def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> B
 
 
 def code_digest(reader: type) -> str:
-    """SHA-256 of the source of this package and of the reader's modules: whoever changes them need bump no version."""
-    files = set(Path(__file__).parent.glob("*.py"))
-    for base in reader.__mro__[:-1]:
-        module = sys.modules.get(base.__module__)
-        if module is not None and getattr(module, "__file__", None):
-            files.add(Path(str(module.__file__)))
-    total = hashlib.sha256()
-    for file in sorted(files):
-        total.update(file.read_bytes())
-    return total.hexdigest()
+    """SHA-256 of the source that shapes a decoded case: whoever changes any of it need bump no version.
+
+    This is the source of this module, of the reader and its bases, and what of `data` and of the user's own they can
+    reach.
+    """
+    kinds = reader.__mro__[:-1]
+    reached = sources_of(f"{module}.x" for module in (__name__, *(kind.__module__ for kind in kinds)))
+    files = {name: file for name, file in reached.items() if f"{name}.".startswith("seglab.data.")}
+    files |= {name: file for name, file in reached.items() if name.partition(".")[0] != "seglab"}
+    for kind in kinds:  # one that was made in a script or a notebook has no dotted path
+        file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+        files = ({kind.__module__: Path(file)} if file else {}) | files
+    return digest_files(files, {})
 
 
 def _key(case: Case, known: Mapping[str, str], sums: Sums) -> str:
