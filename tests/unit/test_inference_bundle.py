@@ -9,6 +9,9 @@ import math
 import os
 import pickle
 import resource
+import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -386,3 +389,21 @@ def test_as_an_mlflow_model(path: Path, tmp_path: Path) -> None:
     other_size = image()[None].astype(np.float32)
     np.testing.assert_array_equal(loaded.predict(other_size)[0], Predictor.load(path).predict(other_size[0]))
     assert not list((tmp_path / "model").rglob("*.pkl"))
+
+
+def test_layers_in_folders_of_models_are_registered_too(tmp_path: Path) -> None:
+    package = shutil.copytree(Path(module.__file__).parents[1], tmp_path / "seglab")
+    (package / "models" / "attention").mkdir()
+    (package / "models" / "attention" / "__init__.py").touch()
+    (package / "models" / "attention" / "gates.py").write_text(
+        "import keras\n"
+        "@keras.saving.register_keras_serializable(package='seglab')\n"
+        "class Gate(keras.layers.Layer): ...\n"
+    )
+    script = (
+        "import keras\nfrom seglab.inference.bundle import _register_layers\n_register_layers()\n"
+        "print(keras.saving.get_registered_object('seglab>Gate'))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert "seglab.models.attention.gates.Gate" in done.stdout, done.stderr

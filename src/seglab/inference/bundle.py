@@ -278,9 +278,9 @@ def _task(values: dict[str, Any]) -> Task:
 
 
 def _register_layers() -> None:
-    """Imports seglab's models, so that Keras knows their layers by name."""
+    """Imports seglab's models, those in folders too, so that Keras knows their layers by name."""
     package = importlib.import_module("seglab.models")
-    for module in pkgutil.iter_modules(package.__path__, "seglab.models."):
+    for module in pkgutil.walk_packages(package.__path__, "seglab.models."):
         importlib.import_module(module.name)
 
 
