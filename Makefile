@@ -5,6 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 ORACLES := .venv-oracles
 PEER_STATISTICS := .venv-statistics
+LOCK := .venv-lock
 
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
@@ -15,7 +16,7 @@ JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_laye
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
+.PHONY: help setup lock demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
 	sync bench bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report \
 	clean clean-cache
 
@@ -30,6 +31,14 @@ $(READY): requirements.txt pyproject.toml
 	@touch $(READY)
 
 setup: $(READY) ## Create .venv with the pinned requirements
+
+lock: ## Pin what pyproject.toml asks for into requirements.txt, for Python 3.11 and 3.12 (UPGRADE=1: the newest of all)
+	@test -x $(LOCK)/bin/uv || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
+	@mkdir -p build && tail -n +2 requirements.txt > build/lock.txt
+	@$(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header $(if $(UPGRADE),--upgrade) \
+		pyproject.toml -o build/lock.txt
+	@{ echo "-e ."; cat build/lock.txt; } > build/requirements.txt && mv build/requirements.txt requirements.txt
+	@git --no-pager diff --stat requirements.txt
 
 demo: $(READY) ## Train UNet_DiceLoss_Adam on the built-in images, score it, show where everything lies
 	@$(PY) train.py model=unet loss=dice trainer.epochs=20
