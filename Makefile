@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 ORACLES := .venv-oracles
 PEER_STATISTICS := .venv-statistics
 LOCK := .venv-lock
+DOCS := .venv-docs
 
 export NO_ALBUMENTATIONS_UPDATE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
@@ -17,7 +18,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
-	sync bench bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report \
+	sync bench bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report docs \
 	clean clean-cache
 
 help: ## List every verb
@@ -140,6 +141,14 @@ sweep-status: $(READY) ## Done, failed, running, left: make sweep-status STUDY=l
 
 report: $(READY) ## A study's page and its technical note: make report STUDY=loss_study
 	@$(PY) scripts/report.py study=$(STUDY) $(ARGS)
+
+docs: $(READY) ## The documentation as a site in build/docs, without a network; whatever is amiss stops it
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+		> $$($(DOCS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
 
 clean-cache: ## Remove the decoded cases (.cache)
 	@rm -rf .cache
