@@ -8,7 +8,6 @@ import platform
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -116,9 +115,9 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
         stale = mark_stale_runs(store)
     except TrackingError as error:
         yield Finding("Store", f"{error.what}: {error.where}, {error.found}", ok=False)
-    runs = store.all_runs()
+    runs = store.counts()
     seconds = time.perf_counter() - start
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(Counter(r.info.status for r in runs).items()))
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(runs.items()))
     yield Finding("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
     orphans = runs_with_artifacts(directory) if store.embedded and not runs else []
     if orphans:

@@ -15,6 +15,7 @@ REPLICATES = ("seed", "data.fold", "data.split_seed")
 _NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
 _SAME_CODE = ("git_commit", "git_dirty", "precision")
 _NAMED = ("model", "loss", "optimizer")
+_WHOLE = re.compile(r"-?[0-9]+\.0")
 _BUILDER, _ENCODER = "model._target_", "model.encoder"
 # What is chosen; the rest may be settled by it, as the epochs that one budget allows each network.
 _CHOSEN = {"model": "model", "encoder": "encoder", "loss": "loss", "optimizer": "optimizer", "augment": "augmentation"}
@@ -71,7 +72,7 @@ def _places(target: str) -> set[str]:
 
 def _one_spelling(value: str) -> str:
     """1.0 as 1: they set the same."""
-    return value[:-2] if re.fullmatch(r"-?[0-9]+\.0", value) else value
+    return value[:-2] if value.endswith(".0") and _WHOLE.fullmatch(value) else value
 
 
 def gather(runs: Sequence[Run]) -> list[list[Run]]:

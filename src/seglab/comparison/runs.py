@@ -11,15 +11,14 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import Run as StoredRun
 from mlflow.store.tracking.dbmodels.models import SqlMetric
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.metric_names import metric_name
+from seglab.tracking.reading import AT_ONCE, database_of
 from seglab.tracking.selection import plain, runs_of_study, search
 from seglab.tracking.store import Store
 
-_AT_ONCE = 1000
 _THREADS = 8
 # A run that seglab trained has this tag; a sweep's parent and the runs of other programs have not.
 _OURS = "config_digest"
@@ -137,7 +136,7 @@ def histories(
     rows = []
     asked = {metric_name(key): key for key in keys}
     keys = list(asked)
-    database = _database(store)
+    database = database_of(store.client)
     if database is not None:
         columns = (SqlMetric.run_uuid, SqlMetric.key, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan)
         with database.ManagedSessionMaker() as session:
@@ -194,14 +193,8 @@ def _choice(settings: CompareSettings) -> str:
     return "every run of the store"
 
 
-def _database(store: Store) -> SqlAlchemyStore | None:
-    """The store's database where this process reads it itself; None behind a server."""
-    backend = store.client._tracking_client.store
-    return backend if isinstance(backend, SqlAlchemyStore) else None
-
-
 def _parts(run_ids: Sequence[str]) -> list[list[str]]:
-    return [list(run_ids[start : start + _AT_ONCE]) for start in range(0, len(run_ids), _AT_ONCE)]
+    return [list(run_ids[start : start + AT_ONCE]) for start in range(0, len(run_ids), AT_ONCE)]
 
 
 def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]]) -> Run:

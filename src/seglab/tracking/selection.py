@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from mlflow.entities import Run
 
-from seglab.collector import collector_at_rest
 from seglab.errors import ConfigError, TrackingError, nearest
 from seglab.tracking.client import MlflowException
+from seglab.tracking.reading import experiments_of, read_runs
 from seglab.tracking.store import Store
-
-_AT_ONCE = 1000
 
 
 def search(store: Store, filter_string: str, experiments: Sequence[str] | None = None) -> list[Run]:
@@ -22,18 +19,8 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
         ConfigError: MLflow does not understand the filter.
         TrackingError: the store does not answer.
     """
-    client = store.client
     try:
-        ids = list(experiments or [experiment.experiment_id for experiment in client.search_experiments()])
-        found: list[Run] = []
-        page: Any = None
-        with collector_at_rest():  # MLflow makes an object of each param, tag and metric
-            while True:
-                token = page.token if page else None
-                page = client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=token)
-                found += page
-                if not page.token:
-                    return found
+        return read_runs(store.client, filter_string, experiments)
     except MlflowException as error:
         if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
             raise TrackingError(
@@ -65,7 +52,7 @@ def runs_of_study(store: Store, name: str) -> list[Run]:
         found += [run for run in search(store, "", [experiment.experiment_id]) if run.info.run_id not in known]
     if not found:
         tagged = {run.data.tags["study"] for run in search(store, "") if "study" in run.data.tags}
-        studies = sorted(tagged | {experiment.name for experiment in store.client.search_experiments()})
+        studies = sorted(tagged | {experiment.name for experiment in experiments_of(store.client)})
         raise ConfigError(
             "no run of this study",
             where="study",

@@ -31,12 +31,12 @@ from seglab.tracking.databases import alone_with_database, database_remedy
 from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.health import runs_with_artifacts
 from seglab.tracking.locks import waited_for
+from seglab.tracking.reading import count_by_status, read_runs
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
-_AT_ONCE = 1000
 # The servers and databases that the variable named when this process began, until it is told that nothing follows it.
 # One that names a file may be MLflow's own doing, which sets it for the children of a process; the doctor tells of it.
 _UNREAD = [given for given in (os.environ.get("MLFLOW_TRACKING_URI"),) if given and urlsplit(given).hostname]
@@ -191,28 +191,17 @@ class Store:
 
     def all_runs(self, filter_string: str = "") -> list[mlflow.entities.Run]:
         """The runs of all experiments, newest first."""
-        runs: list[mlflow.entities.Run] = []
         try:
-            ids = [experiment.experiment_id for experiment in self._all_experiments()]
-            token = None
-            while ids:
-                page = self.client.search_runs(ids, filter_string, max_results=_AT_ONCE, page_token=token)
-                runs += page
-                token = page.token
-                if not token:
-                    break
-            return runs
+            return read_runs(self.client, filter_string)
         except MlflowException as error:
             raise failure(self.uri, error) from error
 
-    def _all_experiments(self) -> Iterator[mlflow.entities.Experiment]:
-        token = None
-        while True:
-            page = self.client.search_experiments(max_results=_AT_ONCE, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+    def counts(self) -> dict[str, int]:
+        """How many runs are FINISHED, FAILED and so on."""
+        try:
+            return count_by_status(self.client)
+        except MlflowException as error:
+            raise failure(self.uri, error) from error
 
 
 def open_store(uri: str | None, directory: Path) -> Store:
