@@ -1,8 +1,6 @@
 # Every verb of the laboratory. `make` or `make help` lists them.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV := .venv
-PY := $(VENV)/bin/python
-READY := $(VENV)/.ready
+PY := .venv/bin/python
+READY := .venv/.ready
 ORACLES := .venv-oracles
 PEER_STATISTICS := .venv-statistics
 LOCK := .venv-lock
@@ -24,14 +22,12 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 help: ## List every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
-$(READY): requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "error: no python3.11 found; install it or run: make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Setting up $(VENV) from requirements.txt (two to three minutes the first time)"
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@touch $(READY)
+# It decides by itself, in a fraction of a second, whether anything is to be done. PYTHON=… chooses the Python.
+.PHONY: $(READY)
+$(READY):
+	@sh scripts/set_up.sh "$(PYTHON)"
 
-setup: $(READY) ## Create .venv with the pinned requirements
+setup: $(READY) ## Create .venv with the pinned requirements (PYTHON=/path/to/python3.12)
 
 lock: ## Pin what pyproject.toml asks for into requirements.txt, for Python 3.11 and 3.12 (UPGRADE=1: the newest of all)
 	@test -x $(LOCK)/bin/uv || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
@@ -59,7 +55,7 @@ test-jax: $(READY) ## Model and loss tests on the JAX backend
 
 # Torch and its like do not go into .venv: an environment that sees .venv's packages beside its own.
 test-oracles: $(READY) ## Scores against MONAI, surface-distance and cityscapesScripts (the first time: PyTorch, 200 MB)
-	@test -x $(ORACLES)/bin/python || $(PYTHON) -m venv $(ORACLES)
+	@test -x $(ORACLES)/bin/python || $(PY) -m venv $(ORACLES)
 	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
 		> $$($(ORACLES)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
 	@$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-oracles.txt
@@ -69,7 +65,7 @@ test-oracles: $(READY) ## Scores against MONAI, surface-distance and cityscapesS
 
 test-statistics: $(READY) ## Error rates, coverage, power by simulation, into docs/statistics.md (10 CPU minutes; PEERS=1: other tools)
 ifdef PEERS
-	@test -x $(PEER_STATISTICS)/bin/python || $(PYTHON) -m venv $(PEER_STATISTICS)
+	@test -x $(PEER_STATISTICS)/bin/python || $(PY) -m venv $(PEER_STATISTICS)
 	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
 		> $$($(PEER_STATISTICS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
 	@$(PEER_STATISTICS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-statistics.txt
