@@ -91,10 +91,12 @@ def _arithmetic() -> Iterator[Finding]:
 
 
 def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
-    if uri is None and not (directory / "mlflow.db").exists():
+    from seglab.tracking.health import check_file, runs_with_artifacts
+
+    absent = uri is None and not (directory / "mlflow.db").exists()
+    if absent and (directory.is_dir() or not os.path.lexists(directory)) and not runs_with_artifacts(directory):
         yield Finding("Store", f"none yet in {directory}; the first run makes it")
         return
-    from seglab.tracking.health import check_file, runs_with_artifacts
     from seglab.tracking.heartbeat import mark_stale_runs
     from seglab.tracking.outbox import FOLDER, REFUSED
     from seglab.tracking.relocation import former_places, relocate
@@ -102,7 +104,7 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     from seglab.tracking.store import open_store
 
     file = directory / "mlflow.db" if uri is None else sqlite_file(uri)
-    damage = check_file(file) if file is not None else ""
+    damage = check_file(file) if file is not None and not absent else ""
     if damage:
         remedy = "restore it from a copy, or move it away to begin with an empty one"
         yield Finding("Store", f"{damage}: {remedy}", ok=False)

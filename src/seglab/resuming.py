@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.foreign import Unreadable, read_json
 from seglab.secrecy import redacted
 from seglab.tracking.store import open_store
 
@@ -90,12 +91,13 @@ def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> Non
     if config.resume is not None and file.is_file():
         before = _read(file, str(config.resume))
         for key, what in (("data_digest", "data"), ("split_digest", "split")):
-            if before[key] != identity[key]:
+            known = str(before.get(key))
+            if known != identity[key]:
                 raise DataError(
                     f"the {what} changed since the run began",
                     where=f"resume={config.resume}",
                     found=f"{key} {identity[key][:16]}…",
-                    expected=f"{before[key][:16]}…",
+                    expected=f"{known[:16]}…",
                     remedy=f"bring the former {what} back, or start a new run without resume",
                 )
         return
@@ -129,8 +131,8 @@ def _python() -> str:
 
 def _read(file: Path, run_id: str) -> dict[str, Any]:
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return read_json(file)
+    except (OSError, Unreadable) as error:
         raise TrackingError(
             "what a run left to go on with cannot be read",
             where=str(file),

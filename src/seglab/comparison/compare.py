@@ -69,7 +69,7 @@ class Comparison:
 
 def open_runs(settings: CompareSettings, directory: Path) -> Store:
     """The store with the runs; raises `TrackingError` where there is none, and makes none."""
-    if settings.tracking_uri is None and not (directory / "mlflow.db").exists():
+    if settings.tracking_uri is None and not (directory / "mlflow.db").exists() and not directory.is_symlink():
         raise TrackingError(
             "no store of runs",
             where=str(directory.resolve()),

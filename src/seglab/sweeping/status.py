@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from seglab.errors import TrackingError, nearest
+from seglab.foreign import read_any_json
 from seglab.sweeping.ledger import Ledger, Standing, reason_of
 from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
 from seglab.tracking.bundles import run_file
@@ -140,7 +140,16 @@ def _jobs(store: Store, parent: Run) -> list[dict[str, Any]]:
         file = run_file(store, parent, JOBS_FILE)
     except TrackingError:  # the launcher was stopped before it had told
         return []
-    return list(json.loads(file.read_text()))
+    try:
+        return [dict(job) for job in read_any_json(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise TrackingError(
+            "the list of a sweep's jobs cannot be read",
+            where=str(file),
+            found=str(error),
+            expected="the file that the sweep wrote",
+            remedy="launch the sweep again: it writes the list anew, and skips what is finished",
+        ) from error
 
 
 def status_table(statuses: list[SweepStatus]) -> Table:

@@ -107,6 +107,6 @@ def _code(response: Any) -> str:
     """The code of MLflow's in the answer to an upload; empty when another program has answered."""
     try:
         told = json.loads(response.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(told.get("error_code", "")) if isinstance(told, dict) else ""

@@ -110,11 +110,11 @@ def mark_stale_runs(store: Store) -> list[Run]:
 def _delivered_end(store: Store, run_id: str) -> bool:
     """Deliver what a dead run has left here; True when its own end was among it."""
     folder = store.work_dir(run_id) / FOLDER
-    if not (folder / "address").exists():
+    if not folder.is_dir():
         return False
     try:
         with lock_of(folder.parent):
-            outbox = Outbox.found(folder)
+            outbox = Outbox(folder, run_id, store.uri)  # its own address may be damaged
             outbox.deliver(store.client)
             outbox.remove()
     except filelock.Timeout:

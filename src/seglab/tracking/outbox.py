@@ -20,6 +20,7 @@ import filelock
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError
+from seglab.foreign import Unreadable, read_json
 from seglab.tracking import operations
 from seglab.tracking.client import (
     CREDENTIALS,
@@ -58,15 +59,18 @@ class Outbox:
         if not (directory / "address").exists():
             write_address(directory, run_id, uri)
         self._lock = threading.Lock()
-        numbers = [int(path.stem) for path in directory.glob("*.json")]
-        self._next = max(numbers, default=-1) + 1
+        self._next = max([int(path.stem) for path in _records(directory)], default=-1) + 1
         self.added = threading.Event()
 
     @classmethod
     def found(cls, directory: Path) -> Outbox:
-        """The outbox that some other process has left in a folder."""
-        address = json.loads((directory / "address").read_text())
-        return cls(directory, address["run_id"], address["uri"])
+        """The outbox that some other process has left in a folder.
+
+        Raises:
+            OSError, Unreadable: whose it is cannot be read any more.
+        """
+        run_id, uri = read_address(directory)
+        return cls(directory, run_id, uri)
 
     def add(self, operation: Operation, attach: Callable[[Path], None] | None = None) -> None:
         """Put an operation on disk; `attach` fills the folder that goes with it."""
@@ -113,7 +117,7 @@ class Outbox:
 
     def waiting(self) -> list[Path]:
         """Files of the operations that wait, oldest first."""
-        return sorted(self.directory.glob("*.json"))
+        return _records(self.directory)
 
     def deliver(self, client: MlflowClient) -> None:
         """Carry out what waits, in order.
@@ -126,8 +130,8 @@ class Outbox:
         for path in self.waiting():
             attachment = path.with_suffix(".files")
             try:
-                operation: Operation = json.loads(path.read_text())
-            except ValueError as error:  # a disk that lost what was written to it
+                operation: Operation = read_json(path)
+            except (Unreadable, IsADirectoryError) as error:  # a disk that lost what was written to it
                 self._refuse(path, error)
                 continue
             try:
@@ -157,7 +161,7 @@ class Outbox:
 
     def refused(self) -> list[Path]:
         """Files of the operations that the store has refused, oldest first."""
-        return sorted((self.directory / REFUSED).glob("*.json"))
+        return _records(self.directory / REFUSED)
 
     def take_back_refused(self) -> None:
         """Let what was refused wait again, in its old place."""
@@ -177,6 +181,24 @@ class Outbox:
 def write_address(directory: Path, run_id: str, uri: str) -> None:
     """Say in an outbox's folder which run it is of, and in which store."""
     _write(directory / "address", json.dumps({"run_id": run_id, "uri": uri}))
+
+
+def read_address(directory: Path) -> tuple[str, str]:
+    """Id of the run and address of the store that an outbox's folder is of.
+
+    Raises:
+        OSError, Unreadable: nothing says so, or what says so was damaged.
+    """
+    told = read_json(directory / "address")
+    run_id, uri = told.get("run_id"), told.get("uri")
+    if not isinstance(run_id, str) or not isinstance(uri, str):
+        raise Unreadable("no run and store named in it")
+    return run_id, uri
+
+
+def _records(directory: Path) -> list[Path]:
+    """The records in a folder, in their order; what somebody else has put there is none."""
+    return sorted(path for path in directory.glob("*.json") if path.stem.isdecimal())
 
 
 class Courier(threading.Thread):
@@ -273,17 +295,20 @@ def deliver_all(directory: Path, *, refused_too: bool = False) -> list[Delivery]
         refused_too: try once more what the store has refused before.
     """
     deliveries = []
-    for address in sorted(directory.glob(f"runs/*/{FOLDER}/address")):
+    for folder in sorted(directory.glob(f"runs/*/{FOLDER}")):
         reason = ""
         try:
-            outbox = Outbox.found(address.parent)
-        except (ValueError, KeyError, OSError) as error:
-            say(f"the records in {address.parent} cannot be delivered: {address.name} cannot be read, {error}")
+            outbox = Outbox.found(folder)
+        except (Unreadable, OSError) as error:
+            if left := len(_records(folder)):
+                reason = f"{folder / 'address'}, which names their store, cannot be read: {error}; "
+                reason += "make doctor delivers those of a run that its store still takes for running"
+                deliveries.append(Delivery(folder.parent.name, 0, left, reason, 0, folder / REFUSED))
             continue
         before = len(outbox.waiting())
         refused_before = len(outbox.refused())
         try:
-            with lock_of(address.parent.parent):
+            with lock_of(folder.parent):
                 client = _existing(outbox.uri)
                 if refused_too:
                     outbox.take_back_refused()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 from mlflow.entities import ViewType
 
 from seglab.errors import TrackingError
-from seglab.tracking.outbox import FOLDER, write_address
+from seglab.foreign import Unreadable
+from seglab.tracking.outbox import FOLDER, read_address, write_address
 from seglab.tracking.sqlite_address import sqlite_file
 from seglab.tracking.store import Store
 
@@ -87,7 +87,8 @@ def _readdress(database: sqlite3.Connection, former: Path, here: Path) -> None:
 
 
 def _readdress_outbox(address: Path, formers: list[Path], store: Store) -> None:
-    told = json.loads(address.read_text())
     assert store.file is not None
-    if sqlite_file(told["uri"]) in {former / store.file.name for former in formers}:
-        write_address(address.parent, told["run_id"], store.uri)
+    with contextlib.suppress(OSError, Unreadable):  # make sync tells of one that was damaged
+        run_id, uri = read_address(address.parent)
+        if sqlite_file(uri) in {former / store.file.name for former in formers}:
+            write_address(address.parent, run_id, store.uri)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from seglab.foreign import read_json
+
 _KEPT_SECONDS = 30 * 24 * 3600.0
 
 
@@ -49,8 +51,8 @@ class Sightings:
     def _read(self) -> None:
         if self._file is None:
             return
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            found = json.loads(self._file.read_text())
+        with suppress(OSError, ValueError, TypeError):
+            found = read_json(self._file)
             self._seen = {str(name): (str(sign), float(since)) for name, (sign, since) in found.items()}
 
     def _write(self, now: float) -> None:

@@ -215,12 +215,23 @@ def open_store(uri: str | None, directory: Path) -> Store:
     Raises:
         TrackingError: within about ten seconds, when the store cannot be reached or is of a kind that MLflow gave up.
     """
+    if directory.is_symlink() and not directory.exists():
+        raise TrackingError(
+            "the folder of runs is a link to a place that is not there",
+            where=str(directory),
+            found=os.readlink(directory),
+            expected="the folder with the runs; a new one there could hide them",
+            remedy="bring that disk or folder back; or, to begin anew, remove the link",
+        )
     directory = directory.resolve()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrackingError(
-            "the folder of runs cannot be made", where=str(directory), found=error.strerror, remedy="check permissions"
+            "the folder of runs cannot be made",
+            where=str(directory),
+            found="a file of that name" if directory.is_file() else error.strerror,
+            remedy="move that file away" if directory.is_file() else "check permissions",
         ) from error
     if uri is None:
         uri = _embedded(directory)
@@ -322,12 +333,14 @@ def _short_patience() -> Iterator[None]:
 
 
 def _check_not_emptied(path: Path, directory: Path) -> None:
-    """An empty file becomes a store, but not in the place of one that had runs: they would seem never to have been."""
-    if path.exists() and path.stat().st_size == 0 and path.parent == directory and runs_with_artifacts(directory):
+    """No new store comes in the place of one that had runs, emptied or gone: they would seem never to have been."""
+    lost = not path.exists() or path.stat().st_size == 0
+    if lost and path.parent == directory and runs_with_artifacts(directory):
         raise TrackingError(
             "a store of runs that has lost its contents",
             where=str(path),
-            found=f"an empty file, and artifacts of {len(runs_with_artifacts(directory))} runs beside it",
+            found=f"{'an empty file' if path.exists() else 'no such file'}, and artifacts of "
+            f"{len(runs_with_artifacts(directory))} runs beside it",
             expected="the database that knows them",
             remedy="restore the database from a copy; or, to begin with an empty one, move the whole folder away",
         )

@@ -22,6 +22,8 @@ from seglab.errors import TrainingError
 STATE_FILE = "state.npz"
 _FORMAT = 1
 _PARTS = ("model", "optimizer", "best")
+# What reading a state file raises that was damaged, replaced, or is not there.
+_DAMAGED = (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -110,26 +112,49 @@ def load_state(path: Path) -> TrainingState:
     Raises:
         TrainingError: there is none, or it is no state file.
     """
-    arrays, words = _read(path)
-    parts = {part: [arrays[f"{part}_{i}"] for i in range(words["counts"][part])] for part in _PARTS}
-    return TrainingState(
-        **parts,
-        epoch=words["epoch"],
-        scale=words["scale"],
-        rules=words["rules"],
-        history=words["history"],
-        finished=words["finished"],
-        streams=words["streams"],
+    try:
+        arrays, words = _read(path)
+        if words.get("format") == _FORMAT:
+            parts = {part: [arrays[f"{part}_{i}"] for i in range(words["counts"][part])] for part in _PARTS}
+            return TrainingState(
+                **parts,
+                epoch=words["epoch"],
+                scale=words["scale"],
+                rules=words["rules"],
+                history=words["history"],
+                finished=words["finished"],
+                streams=words["streams"],
+            )
+    except FileNotFoundError as error:
+        raise TrainingError(
+            "no stored state of training",
+            where=str(path),
+            expected="the file that training writes after each epoch",
+            remedy="resume on the machine and in the checkout where the run began, or start a new run",
+        ) from error
+    except _DAMAGED as error:
+        raise TrainingError(
+            "a file that is no state of training",
+            where=str(path),
+            found=str(error),
+            expected="the file that training writes after each epoch",
+            remedy="bring the file back from a copy, or start a new run",
+        ) from error
+    raise TrainingError(
+        "a state of training in an unknown format",
+        where=str(path),
+        found=words.get("format"),
+        expected=str(_FORMAT),
+        remedy="resume with the version of seglab that wrote it",
     )
 
 
 def finished_epochs(path: Path) -> tuple[int, bool]:
     """How many epochs a state file holds, and whether training had come to its end; (0, False) when there is none."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            words = json.loads(file["words"].tobytes())
+        words = _read(path, words_alone=True)[1]
         return int(words["epoch"]), bool(words["finished"])
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError):
+    except _DAMAGED:
         return 0, False
 
 
@@ -222,32 +247,14 @@ def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> 
         ) from error
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        words = json.loads(arrays.pop("words").tobytes())
-    except FileNotFoundError as error:
-        raise TrainingError(
-            "no stored state of training",
-            where=str(path),
-            expected="the file that training writes after each epoch",
-            remedy="resume on the machine and in the checkout where the run began, or start a new run",
-        ) from error
-    except (zipfile.BadZipFile, EOFError, ValueError, KeyError) as error:
-        raise TrainingError(
-            "a file that is no state of training",
-            where=str(path),
-            found=str(error),
-            expected="the file that training writes after each epoch",
-            remedy="bring the file back from a copy, or start a new run",
-        ) from error
-    if words.get("format") != _FORMAT:
-        raise TrainingError(
-            "a state of training in an unknown format",
-            where=str(path),
-            found=words.get("format"),
-            expected=str(_FORMAT),
-            remedy="resume with the version of seglab that wrote it",
-        )
-    return arrays, words
+def _read(path: Path, *, words_alone: bool = False) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a state file, and what it says in words; raises one of `_DAMAGED` where it is none."""
+    with path.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):  # NumPy would advise to let it run code
+            raise ValueError("no archive of arrays, or one that was cut off")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as file:
+            words = json.loads(file["words"].tobytes())
+            if not isinstance(words, dict):
+                raise TypeError(f"{type(words).__name__} in the place of an object")
+            return {} if words_alone else {name: file[name] for name in file.files if name != "words"}, words
