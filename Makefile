@@ -29,8 +29,8 @@ $(READY):
 
 setup: $(READY) ## Create .venv with the pinned requirements (PYTHON=/path/to/python3.12)
 
-lock: ## Pin what pyproject.toml asks for into requirements.txt, for Python 3.11 and 3.12 (UPGRADE=1: the newest of all)
-	@test -x $(LOCK)/bin/uv || { $(PYTHON) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
+lock: $(READY) ## Pin what pyproject.toml asks for into requirements.txt, for Python 3.11 and 3.12 (UPGRADE=1: the newest of all)
+	@test -x $(LOCK)/bin/uv || { $(PY) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
 	@mkdir -p build && tail -n +2 requirements.txt > build/lock.txt
 	@$(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header $(if $(UPGRADE),--upgrade) \
 		pyproject.toml -o build/lock.txt
@@ -139,7 +139,7 @@ report: $(READY) ## A study's page and its technical note: make report STUDY=los
 	@$(PY) scripts/report.py study=$(STUDY) $(ARGS)
 
 docs: $(READY) ## The documentation as a site in build/docs, without a network; whatever is amiss stops it
-	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	@test -x $(DOCS)/bin/python || $(PY) -m venv $(DOCS)
 	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
 		> $$($(DOCS)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
 	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
