@@ -22,7 +22,10 @@ from seglab.data.stored_pixels import StoredPixels
 from seglab.data.tiff_files import count_tiff_pages, is_tiff, read_tiff
 from seglab.errors import DataError
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
+IMAGE_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k"),
+)
 # What Pillow, tifffile and imagecodecs (a RuntimeError for each codec) raise on damaged files. tifffile works with
 # what a header says before it looks at it, so that a side of 0 divides by zero and a number may be a text.
 _UNREADABLE = (
