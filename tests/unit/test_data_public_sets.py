@@ -285,8 +285,8 @@ def test_images_without_a_mask_are_left_out_only_when_that_is_said(tmp_path):
         save(tmp_path / "CXR_png" / f"CHNCXR_{n + 500:04d}_1.png", draw(n)[0][..., 0])
     words = ["data.images=CXR_png", "data.masks=mask/{id}_mask", "data.label_values=[0,255]"]
     (said, settings), *_ = refused(tmp_path)
-    assert settings == words
-    assert "12 pairs and 3 images without a mask (data.unlabelled=left_out" in said
+    assert settings == [*words, "data.unlabelled=left_out"]
+    assert said == "12 pairs, without the 3 images that have no mask, by this rule"
     with pytest.raises(DataError, match=r"an image without a mask(?s:.*)3 such files"):
         opened(tmp_path, *words)
     source = opened(tmp_path, *words, "data.unlabelled=left_out")
@@ -313,6 +313,34 @@ def test_same_names_with_two_endings_in_one_folder(tmp_path):
     save(tmp_path / "masks" / "000.png", draw(0)[1].astype(np.uint8))
     with pytest.raises(DataError, match=r"two files of one name(?s:.*)which ending counts, data\.images='\{id\}\.png'"):
         pair_files(tmp_path, ".", "masks")
+
+
+def test_one_mask_that_is_missing_or_too_many(tmp_path):
+    for n in range(3):
+        save(tmp_path / "images" / f"{n}.png", draw(n)[0])
+        save(tmp_path / "masks" / f"{n}.png", draw(n)[1].astype(np.uint8))
+    (tmp_path / "masks" / "1.png").unlink()
+    (said, settings), *more = refused(tmp_path)
+    assert (said, settings) == (
+        "2 pairs, without the 1 image that has no mask, by this rule",
+        ["data.unlabelled=left_out"],
+    )
+    assert not more
+    assert [case.id for case in opened(tmp_path, *settings).cases] == ["0", "2"]
+    (tmp_path / "images" / "1.png").unlink()
+    save(tmp_path / "masks" / "3.png", draw(1)[1].astype(np.uint8))
+    with pytest.raises(DataError, match=r"a mask without an image(?s:.*)equal up to the ending$"):
+        opened(tmp_path)
+
+
+def test_masks_in_colours_pair_as_well(tmp_path):
+    for n in range(3):
+        save(tmp_path / f"{n}.png", draw(n)[0])
+        save(tmp_path / f"{n}_L.png", np.dstack([white(draw(n)[1]), white(~draw(n)[1]), 0 * white(draw(n)[1])]))
+    assert [settings for _, settings in refused(tmp_path)] == [["data.images=.", "data.masks={id}_L"]]
+    colors = "data.label_colors=[[0,255,0],[255,0,0]]"
+    source = opened(tmp_path, "data.images=.", "data.masks={id}_L", colors)
+    assert np.array_equal(read_all(source)[2], draw(2)[1])
 
 
 def test_nothing_is_proposed_where_nothing_pairs(tmp_path):

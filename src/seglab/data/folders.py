@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -74,11 +75,13 @@ def listed(
 def visible(folder: Path, endings: Sequence[str]) -> list[Path]:
     """The files in a folder with one of these endings, in lower or upper case, in order, but the hidden ones (such as
     the `._x.png` of macOS)."""
-    return [
-        entry
-        for entry in sorted(folder.iterdir())
-        if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and entry.is_file()
-    ]
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and entry.is_file()
+        ]
+    return [folder / name for name in sorted(names)]
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:

@@ -58,20 +58,21 @@ def pair_files(
     given = {"images": images, "masks": masks, **({} if regions is None else {"roi": regions})}
     patterns = [NamePattern.of(text, f"data.{name}", root) for name, text in given.items()]
     _refuse_the_same(patterns, root)
-    found = _claimed(patterns, root)
+    found, taken = _claimed(patterns, root)
     image_files, mask_files = found["data.images"], found["data.masks"]
     region_files = found.get("data.roi", {})
     shared = {_folder(root, pattern) for pattern in patterns[1:]}
     if _folder(root, patterns[0]) in shared:
-        image_files = _images_among_others(image_files, mask_files)
+        others = _beside(image_files, mask_files)
+        image_files = {i: file for i, file in image_files.items() if file not in others}
+        taken[_folder(root, patterns[0])] -= {file.name for file in others}
     alone = tuple(file for i, file in image_files.items() if i not in mask_files) if unlabelled == "left_out" else ()
     if alone and len(alone) < len(image_files):
         image_files = {i: file for i, file in image_files.items() if i in mask_files}
     check_partners(image_files, mask_files)
     _check_regions(image_files, region_files, regions is not None)
-    known = {*alone, *(file for files in (image_files, mask_files, region_files) for file in files.values())}
     left_out = [LeftOut(alone, unlabelled=True)] if alone else []
-    left_out += _left_out(patterns, root, known, image_files)
+    left_out += _left_out(patterns, root, taken, image_files)
     regions_of = {i: region_files[i] for i in image_files if region_files}
     return PairedFiles(image_files, mask_files, regions_of, tuple(left_out))
 
@@ -95,17 +96,17 @@ def _refuse_the_same(patterns: Sequence[NamePattern], root: Path) -> None:
             )
 
 
-def _claimed(patterns: Sequence[NamePattern], root: Path) -> dict[str, dict[str, Path]]:
-    """The files of each setting by id."""
+def _claimed(patterns: Sequence[NamePattern], root: Path) -> tuple[dict[str, dict[str, Path]], dict[Path, set[str]]]:
+    """The files of each setting by id, and the names of all in each folder."""
     there = {pattern.key: listed(root, pattern.folder, pattern.key, pattern.endings) for pattern in patterns}
     found: dict[str, dict[str, Path]] = {}
-    taken: set[Path] = set()
+    taken: dict[Path, set[str]] = {}
     for pattern in sorted(patterns, key=lambda one: one.strictness)[::-1]:
-        folder = _folder(root, pattern)
+        names = taken.setdefault(_folder(root, pattern), set())
         mine: dict[str, Path] = {}
         for file in there[pattern.key]:
             case_id = pattern.id_of(file)
-            if case_id is None or folder / file.name in taken:
+            if case_id is None or file.name in names:
                 continue
             other = mine.setdefault(case_id, file)
             if other is not file:
@@ -125,17 +126,16 @@ def _claimed(patterns: Sequence[NamePattern], root: Path) -> dict[str, dict[str,
                 expected="at least one",
                 remedy=f"correct {pattern.key}",
             )
-        taken |= {folder / file.name for file in mine.values()}
+        names |= {file.name for file in mine.values()}
         found[pattern.key] = mine
-    return found
+    return found, taken
 
 
-def _images_among_others(images: Mapping[str, Path], masks: Collection[str]) -> dict[str, Path]:
-    """The images without what lies beside most of them under a name of the same form."""
+def _beside(images: Mapping[str, Path], masks: Collection[str]) -> set[Path]:
+    """Files that are named as images and lie beside most of these under a name of the same form."""
     paired = {case_id for case_id in images if case_id in masks}
     beside = _by_affix({file: case_id for case_id, file in images.items() if case_id not in paired}, paired)
-    dropped = {file for affix, files in beside.items() if affix is not None for file in files}
-    return {case_id: file for case_id, file in images.items() if file not in dropped}
+    return {file for affix, files in beside.items() if affix is not None for file in files}
 
 
 def _by_affix(name_of: Mapping[Path, str], ids: Collection[str]) -> dict[tuple[str, str] | None, list[Path]]:
@@ -174,13 +174,12 @@ def _check_regions(images: Mapping[str, Path], regions: Mapping[str, Path], aske
 
 
 def _left_out(
-    patterns: Iterable[NamePattern], root: Path, known: Collection[Path], ids: Collection[str]
+    patterns: Iterable[NamePattern], root: Path, taken: Mapping[Path, Collection[str]], ids: Collection[str]
 ) -> Iterator[LeftOut]:
     """What else lies in the folders in which not all is read, files of one form together."""
     folders = {_folder(root, pattern): pattern.folder for pattern in patterns if not pattern.is_plain}
-    seen = {file.parent.resolve() / file.name for file in known} if folders else set()
     for path, folder in folders.items():
-        others = {file: stem_of(file) for file in visible(path, IMAGE_ENDINGS) if file not in seen}
+        others = {file: stem_of(file) for file in visible(path, IMAGE_ENDINGS) if file.name not in taken[path]}
         for affix, files in _by_affix(others, ids).items():
             ending = files[0].suffix.lower() if affix == ("", "") else ""
             yield LeftOut(tuple(files), str(NamePattern("", folder, *affix, ending)) if affix else "")

@@ -14,6 +14,7 @@ from seglab.data.pairing_rules import Rule, find_rules
 from seglab.errors import DataError, SeglabError
 
 _MOST_SHOWN = 4  # rules for the same images, and folders of images
+_WITHOUT_MASK = "data.unlabelled=left_out"
 _NO_TEST = "'data.split={train:0.85,val:0.15,test:0.0}'"
 
 
@@ -33,9 +34,11 @@ def with_proposals(error: DataError, root: Path, given: Mapping[str, str | None]
     first, *others = ([rule for rule in rules if rule.images.folder == folder] for folder in folders)
     paste = _of_one_folder(first, root, given, labels)
     for other in others:
-        [(said, settings), *more] = _of_one_folder(other, root, given, labels)
         words = "in another folder; to score a trained model on them: python scripts/evaluate.py run=<id> split=all"
-        paste += [(f"{said}, {words} data=image_folder data.root=… and", settings), *more]
+        for n, (said, settings) in enumerate(_of_one_folder(other, root, given, labels)):
+            paste.append((said if n else f"{said}, {words} data=image_folder data.root=… and", settings))
+    if not paste:
+        return error
     if others:
         paste.append(("if these are the test set, add this to the first, which leaves no test cases there", _NO_TEST))
     partners = error.finding in ("image-without-mask", "mask-without-image", "image-without-region")
@@ -61,12 +64,11 @@ def _of_one_folder(
     masks = [rule for rule in alike if not rule.looks.is_region] or alike
     for n, rule in enumerate(masks[:_MOST_SHOWN]):
         other = "masks of the same images" if rule.images == masks[0].images else "images for the same masks"
-        found.append(
-            (
-                f"{_counted(rule, root)} by this {f'one, with other {other}' if n else 'rule'}",
-                _settings(rule, given, labels),
-            )
-        )
+        said, alone = _counted(rule, root)
+        settings = _settings(rule, given, labels)
+        if settings or alone:  # else it is what failed
+            words = f"{said} by this {f'one, with other {other}' if n else 'rule'}"
+            found.append((words, " ".join([*filter(None, [settings]), *([_WITHOUT_MASK] if alone else [])])))
     for rule in [rule for rule in alike if rule not in masks][:_MOST_SHOWN]:
         words = (
             f"if the {len(rule.pairs)} files {rule.masks} show where there is anything to see, add this, and nothing"
@@ -76,19 +78,16 @@ def _of_one_folder(
     return found
 
 
-def _counted(rule: Rule, root: Path) -> str:
-    """How many pairs there are, and what keeps the others from being taken."""
+def _counted(rule: Rule, root: Path) -> tuple[str, int]:
+    """How many pairs there are, with what keeps the others from being taken, and the images that have no mask."""
     said = f"{len(rule.pairs)} pairs"
     try:
-        pair_files(root, _text(rule.images), _text(rule.masks))
-    except SeglabError:
-        try:
-            found = pair_files(root, _text(rule.images), _text(rule.masks), unlabelled="left_out")
-        except SeglabError as error:
-            return f"{said}, once this is mended ({error.what}: {error.where}),"
-        alone = sum(len(rest.files) for rest in found.left_out if rest.unlabelled)
-        return f"{said} and {alone} images without a mask (data.unlabelled=left_out leaves these out)"
-    return said
+        found = pair_files(root, _text(rule.images), _text(rule.masks), unlabelled="left_out")
+    except SeglabError as error:
+        return f"{said}, once this is mended ({error.what}: {error.where}),", 0
+    alone = sum(len(rest.files) for rest in found.left_out if rest.unlabelled)
+    without = f", without the {alone} image{'s' if alone > 1 else ''} that {'have' if alone > 1 else 'has'} no mask,"
+    return said + without * bool(alone), alone
 
 
 def _settings(rule: Rule, given: Mapping[str, str | None], labels: LabelMap) -> str:
