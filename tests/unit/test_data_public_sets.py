@@ -17,9 +17,11 @@ from seglab.command import CONF, kept
 from seglab.config import Config, load_config
 from seglab.data.check.full import check_full
 from seglab.data.check.reading import find_left_out
+from seglab.data.image_cases import ImageCases
 from seglab.data.image_folder import ImageFolder
 from seglab.data.paired_files import pair_files
 from seglab.data.pairing_rules import find_rules
+from seglab.data.tables import Csv
 from seglab.errors import ConfigError, DataError
 from seglab.sweeping.identity import JobIdentity
 
@@ -55,7 +57,7 @@ def refused(root: Path, *words: str) -> list[tuple[str, list[str]]]:
     return [(said, shlex.split(settings)) for said, settings in error.paste]
 
 
-def read_all(source: ImageFolder) -> list[np.ndarray]:
+def read_all(source: ImageCases) -> list[np.ndarray]:
     return [source.read(case).mask for case in source.cases]
 
 
@@ -123,6 +125,21 @@ def test_masks_of_one_bit_palettes_16_bits_and_shares_are_thresholded_as_they_ar
         assert (source.read(source.cases[0]).mask != mask).mean() < 0.005, name
 
 
+def test_a_table_of_lossy_masks_takes_a_threshold_too(tmp_path):
+    made = SETS["polyps"](tmp_path, count=3)
+    rows = [f"images/{i}.jpg,masks/{i}.jpg" for i in made.masks]
+    (tmp_path / "all.csv").write_text("\n".join(["image,mask", *rows]))
+    plain = Csv(root=str(tmp_path / "all.csv"))
+    with pytest.raises(DataError, match=r"data\.mask_threshold=128"):
+        read_all(plain)
+    source = Csv(root=str(tmp_path / "all.csv"), mask_threshold=128)
+    assert all(
+        (mask != made.masks[case.id]).mean() < 0.005 for case, mask in zip(source.cases, read_all(source), strict=True)
+    )
+    assert source.digest() != plain.digest()
+    assert source.digest() == Csv(root=str(tmp_path / "all.csv"), mask_threshold=128.0).digest()
+
+
 def test_a_photograph_or_colours_are_no_mask_for_a_threshold(tmp_path):
     for n in range(2):
         save(tmp_path / "images" / f"c{n}.jpg", draw(n)[0])
@@ -137,6 +154,10 @@ def test_a_photograph_or_colours_are_no_mask_for_a_threshold(tmp_path):
 
 def test_the_check_says_that_masks_were_thresholded_and_warns_of_one_that_is_none(tmp_path):
     SETS["polyps"](tmp_path)
+    rows = _checked(tmp_path)  # not one of the masks can be read
+    assert len(rows) == 12
+    assert {row.remedy.partition(",")[0] for row in rows} == {"if it is black and white with greys between"}
+    assert all("data.mask_threshold=128" in row.remedy for row in rows)
     [note] = [f for f in _checked(tmp_path, "data.mask_threshold=128") if f.name == "mask-thresholded"]
     assert note.severity == "note"
     assert "12 masks are read as two classes, from a brightness of 128 on" in note.found

@@ -21,9 +21,9 @@ _LOSSY = (
     "if it is black and white with greys between, as JPEG and soft edges make it: data.mask_threshold=128, which takes"
     " what is as bright or brighter for white"
 )
-# Of a mask that lossy compression or soft edges made grey: values beside black and white, how far they may be from
-# these, and the share of the pixels that is as near.
-_FEWEST_GREYS, _NEAR, _NEAR_SHARE = 6, 12, 0.8
+# Of a mask that lossy compression or soft edges made grey: how far values are from black and white at most, for this
+# share of the pixels; and how many shades lie between, far enough from black to be no numbers of classes.
+_NEAR, _NEAR_SHARE, _SHADES, _FEWEST_SHADES = 12, 0.8, (32, 224), 4
 _LOSSY_ENDINGS = (".jpg", ".jpeg")
 
 
@@ -50,11 +50,12 @@ def looks_lossy(values: Sequence[int], counts: np.ndarray, file: str = "") -> bo
     """
     held = np.asarray(values)
     near = (np.abs(held) <= _NEAR) | (np.abs(held - 255) <= _NEAR)
-    greys = int(((held != 0) & (held != 255)).sum())
     if not held.size or held.min() < 0 or held.max() > 255 or counts[near].sum() < _NEAR_SHARE * counts.sum():
         return False
-    jpeg = Path(file).suffix.lower() in _LOSSY_ENDINGS
-    return greys >= (1 if jpeg else _FEWEST_GREYS) and (jpeg or bool(held.max() >= 255 - _NEAR))
+    if Path(file).suffix.lower() in _LOSSY_ENDINGS:
+        return not set(values) <= {0, 255}
+    shades = (held >= _SHADES[0]) & (held < _SHADES[1])
+    return bool(shades.sum() >= _FEWEST_SHADES and held.max() >= 255 - _NEAR)
 
 
 def declare_values(

@@ -181,6 +181,7 @@ def declared_classes(
         ConfigError: both a schema file and names or an ignored value; what `read_schema` or `LabelMap` refuse.
     """
     colors = tuple(tuple(color) for color in label_colors or ())
+    threshold = None if mask_threshold is None else float(mask_threshold)  # 128 and 128.0 are one
     if label_schema is None:
         names = tuple(class_names_for(label_values, class_names))
         label_map = LabelMap(
@@ -188,7 +189,7 @@ def declared_classes(
             ignore_value,
             names=names if class_names else (),
             colors=colors,
-            threshold=mask_threshold,
+            threshold=threshold,
         )
         return Classes(label_map, names)
     if class_names is not None or ignore_value is not None:
@@ -200,7 +201,7 @@ def declared_classes(
             remedy="data.class_names=null data.ignore_value=null, or data.label_schema=null",
         )
     classes = read_schema(label_schema).classes()
-    return replace(classes, label_map=replace(classes.label_map, colors=colors, threshold=mask_threshold))
+    return replace(classes, label_map=replace(classes.label_map, colors=colors, threshold=threshold))
 
 
 def built_in_schema(name: str) -> LabelSchema:
