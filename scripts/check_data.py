@@ -25,6 +25,8 @@ def main(cfg: DictConfig) -> None:
     checked = check_shown(config, console)
     if checked.report.findings:
         console.print(checked.report.table())
+        if checked.report.paste():
+            console.print(checked.report.paste(), markup=False, soft_wrap=True)
     if checked.source is not None:
         split = checked.split
         sizes = ""

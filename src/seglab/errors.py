@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -46,11 +46,21 @@ class DataError(SeglabError):
 
     Args:
         finding: what the data check lists it as, one of `seglab.data.check.findings.KINDS`.
+        paste: what belongs to the remedy: in words, and as settings for the command line.
     """
 
-    def __init__(self, what: str, *, finding: str = "unusable-case", **rest: Any):
-        super().__init__(what, **rest)
-        self.finding = finding
+    def __init__(
+        self,
+        what: str,
+        *,
+        finding: str = "unusable-case",
+        remedy: str = "",
+        paste: Sequence[tuple[str, str]] = (),
+        **rest: Any,
+    ):
+        said = "".join(f"\n    {words}:\n      {settings}" for words, settings in paste)
+        super().__init__(what, remedy=remedy + said, **rest)
+        self.finding, self.remedy, self.paste = finding, remedy, tuple(paste)
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -78,6 +88,7 @@ def naming(where: str) -> Iterator[None]:
             expected=error.expected,
             remedy=error.remedy,
             finding=error.finding,
+            paste=error.paste,
         ) from error
 
 

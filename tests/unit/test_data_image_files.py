@@ -281,3 +281,80 @@ def test_channels_are_no_pages(tmp_path):
     for name in ("apart.tif", "imagej.tif"):
         assert count_pages(tmp_path / name) == 1
         assert np.array_equal(read_image_file(tmp_path / name), np.moveaxis(five, 0, -1))
+
+
+@pytest.mark.parametrize("ending", ["webp", "jp2", "j2k", "ppm", "gif"])
+def test_every_further_kind_is_read_as_pillow_shows_it(tmp_path, ending):
+    pixels = GREY if ending == "gif" else np.dstack([GREY, 255 - GREY, GREY // 2])
+    exactly = {"webp": {"lossless": True}}.get(ending, {})
+    name = tmp_path / f"a.{ending.upper()}"
+    Image.fromarray(pixels).save(name, **exactly)
+    assert (read_image_file(name) == np.asarray(Image.open(name).convert("RGB"))).all()  # one channel or three
+    _truncate(name)
+    with pytest.raises(DataError, match=f"cannot be read(?s:.*)a.{ending.upper()}"):
+        read_image_file(name)
+
+
+def _pnm(path, kind, values, white=None):
+    """A Netpbm file with a comment in its header."""
+    height, width = values.shape[:2]
+    head = f"{kind}\n# drawn\n{width} {height}\n" + ("" if white is None else f"{white}\n")
+    if kind in ("P1", "P2", "P3"):
+        body = "\n".join(" ".join(map(str, row.ravel())) for row in values).encode()
+    elif kind == "P4":
+        body = np.packbits(values, axis=1).tobytes()
+    else:
+        body = values.astype(np.uint8 if white < 256 else ">u2").tobytes()
+    path.write_bytes(head.encode() + body)
+
+
+@pytest.mark.parametrize("kind", ["P2", "P5"])
+@pytest.mark.parametrize("white", [1, 3, 20, 255, 4095, 65535])
+def test_the_numbers_of_a_pgm_are_kept_and_stretched_to_be_seen(tmp_path, kind, white):
+    values = (DEEP[..., 0].astype(int) % (white + 1)).astype(np.uint16)
+    _pnm(tmp_path / "a.pgm", kind, values, white)
+    assert np.array_equal(read_mask_file(tmp_path / "a.pgm"), values)
+    shown = np.round(values * (255 / white)) if white < 255 else values
+    assert np.array_equal(read_image_file(tmp_path / "a.pgm")[..., 0], shown)
+
+
+@pytest.mark.parametrize("kind", ["P1", "P4"])
+def test_a_pbm_is_0_where_it_is_black(tmp_path, kind):
+    ink = (GREY > 99).astype(np.uint8)  # 1 is black in the file
+    _pnm(tmp_path / "a.pbm", kind, ink)
+    assert np.array_equal(read_mask_file(tmp_path / "a.pbm"), 1 - ink)
+    assert np.array_equal(read_image_file(tmp_path / "a.pbm")[..., 0], np.asarray(Image.open(tmp_path / "a.pbm")) * 255)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"P5\n30 20\n255\n" + b"1" * 599, b"P5 30 20 255", b"P5\n0 20\n255\n", b"P5\n2 1\n3\n\1\4", b"P2\n2 1\n3\n1 x",
+     b"P5\n30 20\n70000\n", b"P6\nwords", b"P4\n9 2\n\0\0\0"],
+)  # fmt: skip
+def test_a_pnm_that_is_not_whole_is_refused(tmp_path, content):
+    (tmp_path / "a.pgm").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_image_file(tmp_path / "a.pgm")
+
+
+def test_a_file_of_several_pictures_is_refused(tmp_path):
+    image = Image.fromarray(GREY)
+    image.save(tmp_path / "a.webp", save_all=True, append_images=[Image.fromarray(255 - GREY)])
+    (tmp_path / "a.pgm").write_bytes(b"P5\n2 1\n255\n\1\4P5\n2 1\n255\n\1\4")
+    for name in ("a.webp", "a.pgm"):
+        with pytest.raises(DataError, match="of several pictures"):
+            read_mask_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("depth", [1, 4, 12, 16])
+def test_jpeg_2000_keeps_its_bits(tmp_path, depth):
+    values = DEEP[..., 0] >> (16 - depth)
+    values = values.astype(np.uint8 if depth <= 8 else np.uint16)
+    (tmp_path / "a.jp2").write_bytes(imagecodecs.jpeg2k_encode(values, bitspersample=depth, level=0, reversible=True))
+    assert np.array_equal(read_mask_file(tmp_path / "a.jp2"), values)
+    shown = {1: 255, 4: 17, 12: 1, 16: 1}[depth] * values
+    assert np.array_equal(read_image_file(tmp_path / "a.jp2")[..., 0], shown)
+    signed = imagecodecs.jpeg2k_encode(values.astype(np.int16), level=0, reversible=True)
+    (tmp_path / "s.jp2").write_bytes(signed)
+    with pytest.raises(DataError, match="of a kind that is not read"):
+        read_mask_file(tmp_path / "s.jp2")

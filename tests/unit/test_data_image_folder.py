@@ -211,6 +211,10 @@ def test_black_and_white_masks_get_their_remedy(folder):
 def test_missing_folders_name_what_is_there(folder, tmp_path):
     with pytest.raises(DataError, match=r"data\.root"):
         _open(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"3 pairs by this rule:\s+data\.images=images$"):
+        _open(folder, images="image")
+    for name in ("s2", "s10"):  # a rule would pair a single image
+        (folder / "images" / f"{name}.png").unlink()
     with pytest.raises(DataError, match="did you mean 'images'"):
         _open(folder, images="image")
     with pytest.raises(DataError, match=r"data\.masks"):

@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seglab.data.label_remedies import looks_lossy
 from seglab.data.labels import LabelMap, class_names_for
 from seglab.errors import ConfigError, DataError
 
@@ -161,3 +162,45 @@ def test_classes_are_named_after_their_values_unless_named():
     for names in (["one"], ["same", "same"], ["a", "b", "c"]):
         with pytest.raises(ConfigError, match="do not fit the label values"):
             class_names_for([0, 255], names)
+
+
+@pytest.mark.parametrize(
+    ("held", "name", "lossy"),
+    [
+        ({0: 900, 255: 80, **dict.fromkeys(range(20, 240, 20), 1)}, "soft.png", True),
+        ({0: 900, 255: 100}, "plain.png", False),
+        ({0: 800, 128: 100, 255: 100}, "cup_and_disc.png", False),
+        (dict.fromkeys(range(19), 50), "cityscapes.png", False),
+        ({**dict.fromkeys(range(11), 90), 255: 10}, "with_void.png", False),
+        ({0: 900, **dict.fromkeys(range(21), 5), 255: 10}, "twenty_classes.png", False),
+        (dict.fromkeys(range(256), 4), "photograph.png", False),
+        (dict.fromkeys(range(256), 4), "photograph.jpg", False),
+        ({0: 900, 1: 60, 2: 40}, "nothing_there.jpg", True),
+        ({0: 900, 1: 60, 2: 40}, "three_classes.png", False),
+        ({0: 900, 254: 50, 255: 50}, "best_quality.JPEG", True),
+        ({0: 900, 40000: 100}, "deep.png", False),
+        ({}, "empty.jpg", False),
+    ],
+)
+def test_a_lossy_mask_is_told_from_classes_and_photographs(held, name, lossy):
+    assert looks_lossy(sorted(held), np.array([held[value] for value in sorted(held)], int), name) is lossy
+
+
+def test_the_remedy_of_a_lossy_mask_is_a_threshold_and_of_a_photograph_none():
+    labels = LabelMap((0, 1))
+    ramp = np.zeros((40, 40), np.uint8)
+    ramp[:, 20:] = 255
+    ramp[:, 18:22] = RAMP
+    with pytest.raises(DataError, match=r"data\.mask_threshold=128") as caught:
+        labels.ids(ramp, "a.png")
+    assert caught.value.lossy
+    with pytest.raises(DataError, match="photograph") as caught:
+        labels.ids(np.arange(256, dtype=np.uint8).reshape(16, 16), "a.jpg")
+    assert "mask_threshold" not in str(caught.value)
+    three = LabelMap((0, 1, 2))
+    with pytest.raises(DataError) as caught:
+        three.ids(ramp, "a.png")
+    assert "mask_threshold" not in str(caught.value)  # it would tell two of three classes
+
+
+RAMP = np.tile(np.array([20, 90, 160, 230], np.uint8), (40, 1)) + np.arange(40, dtype=np.uint8)[:, None] % 7

@@ -26,6 +26,7 @@ class Case:
         image: image files, absolute; empty for a generated case.
         label: label file, or None when there is none.
         instances: file of instance ids of a Cityscapes case, or None.
+        region: file of a region outside of which nothing is trained or scored, or None.
         group: cases of one group (patient, sequence, block of slices) never lie in two splits.
     """
 
@@ -34,6 +35,7 @@ class Case:
     label: str | None
     group: str
     instances: str | None = None
+    region: str | None = None
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Sample:
             back, or None.
         label_off: how far label values were from the whole numbers that they were rounded to.
         palette: what a viewer shows each value of the mask file in, `#rrggbb` by the value; empty without a palette.
+        unclear: share of the mask's pixels that are nearer to a threshold than to black or to white.
     """
 
     image: np.ndarray
@@ -59,6 +62,7 @@ class Sample:
     file_affine: np.ndarray | None = None
     label_off: float = 0.0
     palette: Mapping[str, str] = field(default_factory=dict)
+    unclear: float = 0.0
 
 
 @runtime_checkable
@@ -93,7 +97,9 @@ class Source(Protocol):
 
 def files_of(cases: Iterable[Case]) -> list[str]:
     """Every file that cases are read from."""
-    return [file for case in cases for file in (*case.image, case.label, case.instances) if file is not None]
+    return [
+        file for case in cases for file in (*case.image, case.label, case.instances, case.region) if file is not None
+    ]
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:

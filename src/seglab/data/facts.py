@@ -39,6 +39,7 @@ class Facts:
         look: 64-bit difference hash of the image (its middle slice), in which neighbours of a sequence differ less.
         detail: the fine structure inside the field of view, by which copies are told: see `seglab.data.detail`.
         label_off: how far label values were from the whole numbers that they were rounded to.
+        unclear: as of `Sample`.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class Facts:
     detail: str = field(repr=False)
     label_off: float = 0.0
     palette: Mapping[str, str] = field(default_factory=dict)
+    unclear: float = 0.0
 
     def share_of(self, classes: Iterable[int]) -> float:
         """Share of the labelled pixels that these class ids hold; NaN without any labelled one."""
@@ -96,6 +98,7 @@ def examine(sample: Sample, task: Task) -> Facts:
         detail=detail_of(image),
         label_off=sample.label_off,
         palette=sample.palette,
+        unclear=sample.unclear,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,16 @@ def files_in(
 ) -> dict[str, Path]:
     """The files in `root/folder` with one of these endings, by their name without it, in order.
 
+    Args and errors are those of `listed`; two files of one name are refused as well.
+    """
+    return by_stem(listed(root, folder, key, endings, what=what, instead=instead))
+
+
+def listed(
+    root: Path, folder: str, key: str, endings: Sequence[str], *, what: str = "images", instead: str = ""
+) -> list[Path]:
+    """The files in `root/folder` with one of these endings, in order; hidden ones are left out.
+
     Args:
         root: `data.root`.
         folder: below it.
@@ -37,7 +48,7 @@ def files_in(
         instead: of the folder, what else would do; for messages.
 
     Raises:
-        DataError: no such folder, no such file in it, two of one name.
+        DataError: no such folder, no such file in it.
     """
     path = existing_root(root) / folder
     if not path.is_dir():
@@ -49,11 +60,7 @@ def files_in(
             expected=f"{instead}one of the folders in data.root: " + (", ".join(there) or "none"),
             remedy=nearest(folder, there) or f"{key}=<name of the folder>",
         )
-    found = by_stem(
-        entry
-        for entry in sorted(path.iterdir())
-        if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and entry.is_file()
-    )
+    found = visible(path, endings)
     if not found:
         raise DataError(
             f"a data folder without {what}",
@@ -63,6 +70,18 @@ def files_in(
             remedy=f"check {key}, or convert the files",
         )
     return found
+
+
+def visible(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """The files in a folder with one of these endings, in lower or upper case, in order, but the hidden ones (such as
+    the `._x.png` of macOS)."""
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and entry.is_file()
+        ]
+    return [folder / name for name in sorted(names)]
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
@@ -107,11 +126,14 @@ def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Non
         alone = sorted(set(here) - set(there), key=natural_key)
         if alone:
             folder = next(iter(there.values())).parent
+            alike = {name.casefold(): file for name, file in there.items()}.get(alone[0].casefold())
             raise DataError(
                 what,
                 finding=finding,
                 where=str(here[alone[0]]),
                 found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}.* in {folder}",
                 expected=f"a file of the same name in {folder}",
-                remedy="add the missing files or remove these; the names must be equal up to the ending",
+                remedy=f"rename {alike.name}, or this file: capital and small letters are not the same"
+                if alike is not None
+                else "add the missing files or remove these; the names must be equal up to the ending",
             )

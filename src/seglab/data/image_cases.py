@@ -9,7 +9,14 @@ import numpy as np
 
 from seglab.data.cases import Case, Sample, natural_key
 from seglab.data.digest import digest_files
-from seglab.data.image_files import count_pages, open_mask_file, read_image_file, read_mask_colors
+from seglab.data.image_files import (
+    count_pages,
+    open_mask_file,
+    read_image_file,
+    read_mask_brightness,
+    read_mask_colors,
+    read_region,
+)
 from seglab.data.label_schema import Classes
 from seglab.data.labels import whole_numbers
 from seglab.errors import DataError
@@ -83,35 +90,56 @@ class ImageCases:
         return Sample(image, None, (1.0, 1.0))
 
     def read(self, case: Case) -> Sample:
-        """Image and mask."""
+        """Image and mask; what is outside of the case's region of interest carries the ignore label."""
         sample = self.read_image(case)
         if case.label is None:
             return sample
+        mask = self._read_mask(case.label, case, sample)
+        if case.region is not None:
+            page = self._pages.get(case.id) if case.id in self._pages and count_pages(case.region) > 1 else None
+            inside = read_region(case.region, page)
+            _check_size(inside, sample.image, case, case.region)
+            mask = np.where(inside, mask, np.uint8(self.label_map.ignore_label))
+        sample.mask = mask
+        return sample
+
+    def _read_mask(self, file: str, case: Case, sample: Sample) -> np.ndarray:
+        """Class ids `(H, W)`; what else is known of the mask goes into the sample."""
         page, labels = self._pages.get(case.id), self.label_map
+        if labels.threshold is not None:
+            brightness = read_mask_brightness(file, page)
+            _check_size(brightness, sample.image, case, file)
+            mask, sample.unclear = labels.ids_of_brightness(brightness)
+            return mask
         if labels.colors:
-            colors = read_mask_colors(case.label, page)
-            _check_size(colors, sample.image, case)
-            sample.mask = labels.ids_of_colors(colors, case.label)
-            return sample
-        stored, palette = open_mask_file(case.label, page)
-        _check_size(stored, sample.image, case)
-        values, sample.label_off = whole_numbers(stored, case.label)
-        sample.mask = labels.ids(values, case.label)
+            colors = read_mask_colors(file, page)
+            _check_size(colors, sample.image, case, file)
+            return labels.ids_of_colors(colors, file)
+        stored, palette = open_mask_file(file, page)
+        _check_size(stored, sample.image, case, file)
+        values, sample.label_off = whole_numbers(stored, file)
+        mask = labels.ids(values, file)
         if palette is not None:
             held = np.flatnonzero(np.bincount(values.ravel()))
             sample.palette = {str(n): "#{:02x}{:02x}{:02x}".format(*palette[n]) for n in held if n < len(palette)}
-        return sample
+        return mask
 
     def describe_files(self, case: Case) -> str:
-        """Image and mask path."""
+        """Path of the image, of the mask, and of the region if there is one."""
         page = f", page {self._pages[case.id] + 1}" if case.id in self._pages else ""
-        return f"{case.image[0]} with mask {case.label}{page}"
+        region = f", region {case.region}" if case.region is not None else ""
+        return f"{case.image[0]} with mask {case.label}{region}{page}"
 
     def digest(self) -> str:
         """SHA-256 of all files' contents, the case ids, and how labels are read."""
         name_of: dict[str, str] = {}  # a file of several pages is hashed once
         for case in self.cases:
-            for kind, path in (("image", case.image[0]), ("mask", case.label), ("instances", case.instances)):
+            for kind, path in (
+                ("image", case.image[0]),
+                ("mask", case.label),
+                ("instances", case.instances),
+                ("region", case.region),
+            ):
                 if path is not None:
                     name_of.setdefault(path, f"{kind}/{case.id}")
         return digest_files({name: path for path, name in name_of.items()}, self.label_map.settings())
@@ -158,20 +186,20 @@ def _pages_of(image: Path, mask: Path) -> int:
     return pages
 
 
-def _check_size(mask: np.ndarray, image: np.ndarray, case: Case) -> None:
+def _check_size(mask: np.ndarray, image: np.ndarray, case: Case, file: str) -> None:
     if mask.shape[:2] == image.shape[:2]:
         return
     on_its_side = mask.shape[:2] == image.shape[1::-1]
     raise DataError(
-        "a mask of another size than its image",
+        f"a {'region' if file == case.region else 'mask'} of another size than its image",
         finding="size-mismatch",
-        where=str(case.label),
+        where=file,
         found="{}×{}".format(*mask.shape),
         expected="{}×{} as {}".format(*image.shape[:2], case.image[0]),
         remedy="one of them is turned: a file is read as a viewer shows it, by the orientation in its EXIF or TIFF,"
         " so turn the pixels of the other, or take the tag away (exiftool -Orientation= FILE)"
         if on_its_side
-        else "export the mask at the size of the image, or remove the pair",
+        else "export it at the size of the image, or remove the pair",
     )
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import tifffile
 
@@ -22,7 +23,10 @@ from seglab.data.stored_pixels import StoredPixels
 from seglab.data.tiff_files import count_tiff_pages, is_tiff, read_tiff
 from seglab.errors import DataError
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")
+IMAGE_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"),
+    *(".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k"),
+)
 # What Pillow, tifffile and imagecodecs (a RuntimeError for each codec) raise on damaged files. tifffile works with
 # what a header says before it looks at it, so that a side of 0 divides by zero and a number may be a text.
 _UNREADABLE = (
@@ -40,6 +44,10 @@ _UNREADABLE = (
     zlib.error,
     tifffile.TiffFileError,
 )
+
+
+# Of 255: how far the channels of a grey mask may lie apart, as lossy compression leaves them.
+_MOST_TINT = 32
 
 
 class MaskFile(NamedTuple):
@@ -97,13 +105,15 @@ def open_mask_file(path: str | Path, page: int | None = None) -> MaskFile:
     values = _without_plain_alpha(values)
     if (values == values[..., :1]).all():
         return MaskFile(values[..., 0], None)
+    tinted = "it is grey but for what lossy compression left of it: data.mask_threshold=128 reads it; or "
     raise DataError(
         "a mask in colours",
         finding="undeclared-label",
         where=str(path),
         found=f"{values.shape[-1]} channels that differ",
         expected="one channel of class values (grey or palette)",
-        remedy="give the colour of each of data.label_values, data.label_colors=[[0,0,0],…]; or store the class value"
+        remedy=(tinted if _is_grey(values) else "")
+        + "give the colour of each of data.label_values, data.label_colors=[[0,0,0],…]; or store the class value"
         " of each pixel in a single-channel PNG or TIFF; if this is a photograph, check that images and masks are not"
         " swapped",
     )
@@ -128,6 +138,59 @@ def read_mask_colors(path: str | Path, page: int | None = None) -> np.ndarray:
     return np.broadcast_to(shown, (*shown.shape[:2], 3))
 
 
+def read_mask_brightness(path: str | Path, page: int | None = None) -> np.ndarray:
+    """`(H, W)`: a mask as bright as a viewer shows it, for two classes that are told by a threshold: 0 to 255 for up to
+    8 bits and for palettes; deeper samples and real numbers as they are stored.
+
+    Raises:
+        DataError: as `read_image_file`, or a mask in colours.
+    """
+    shown = _without_plain_alpha(_read(Path(path), page).shown())
+    if not _is_grey(shown):
+        raise DataError(
+            "a mask in colours",
+            finding="undeclared-label",
+            where=str(path),
+            found=f"{shown.shape[-1]} channels that differ",
+            expected="shades of grey, for data.mask_threshold",
+            remedy="give the colour of each class, data.label_colors=[[0,0,0],…], in the place of data.mask_threshold;"
+            " if this is a photograph, check that images and masks are not swapped",
+        )
+    grey = shown[..., 0] if shown.shape[-1] == 1 else cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
+    if grey.dtype.kind == "f" and not np.isfinite(grey).all():
+        raise DataError(
+            "a mask with NaN or infinite values",
+            finding="label-not-whole",
+            where=str(path),
+            found=f"{int((~np.isfinite(grey)).sum())} of {grey.size} values",
+            expected="finite numbers",
+            remedy="replace them by black or white",
+        )
+    return grey
+
+
+def read_region(path: str | Path, page: int | None = None) -> np.ndarray:
+    """`(H, W)` bool: where a region of interest is white, or 1 where nothing is larger than 1.
+
+    Raises:
+        DataError: as `read_mask_brightness`, or a file without anything white.
+    """
+    bright = read_mask_brightness(path, page)
+    largest = float(bright.max(initial=0))
+    white = 255.0 if bright.dtype == np.uint8 and largest > 1 else largest
+    inside: np.ndarray = bright > white / 2
+    if not inside.any():
+        raise DataError(
+            "a region of interest that holds nothing",
+            finding="undeclared-label",
+            where=str(path),
+            found=f"no pixel above {white / 2:g}; the brightest is {largest:g}",
+            expected="white (255, or 1) inside the region, black outside",
+            remedy="save the region in black and white, or data.roi=null for whole images",
+        )
+    return inside
+
+
 def count_pages(path: str | Path) -> int:
     """Images in the file: 1, or the pages of a TIFF that are no channels of one image."""
     path = Path(path)
@@ -150,6 +213,14 @@ def _without_plain_alpha(values: np.ndarray) -> np.ndarray:
     if values.shape[-1] in (2, 4) and (values[..., -1] == values[0, 0, -1]).all():
         return values[..., :-1]
     return values
+
+
+def _is_grey(values: np.ndarray) -> bool:
+    """Whether `(H, W, C)` is one channel, or three that are nearly the same."""
+    if values.shape[-1] != 3 or values.dtype not in (np.uint8, np.uint16):
+        return values.shape[-1] == 1
+    most = _MOST_TINT if values.dtype == np.uint8 else 0
+    return bool((np.ptp(values, axis=-1) <= most).all())
 
 
 @contextmanager

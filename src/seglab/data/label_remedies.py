@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from seglab.errors import DataError
 
@@ -13,6 +17,14 @@ _PHOTOGRAPH = (
     "this looks like a photograph or a lossy mask: store masks as PNG or TIFF with one class value a pixel,"
     " and check that data.images and data.masks are not swapped"
 )
+_LOSSY = (
+    "if it is black and white with greys between, as JPEG and soft edges make it: data.mask_threshold=128, which takes"
+    " what is as bright or brighter for white"
+)
+# Of a mask that lossy compression or soft edges made grey: how far values are from black and white at most, for this
+# share of the pixels; and how many shades lie between, far enough from black to be no numbers of classes.
+_NEAR, _NEAR_SHARE, _SHADES, _FEWEST_SHADES = 12, 0.8, (32, 224), 4
+_LOSSY_ENDINGS = (".jpg", ".jpeg")
 
 
 class UndeclaredLabels(DataError):
@@ -20,21 +32,48 @@ class UndeclaredLabels(DataError):
 
     Args:
         values: all that the mask holds, sorted; empty where a remedy for this mask alone is the remedy for all.
+        lossy: whether it looks like black and white with greys between.
     """
 
-    def __init__(self, what: str, *, values: Sequence[int] = (), **rest: str):
+    def __init__(self, what: str, *, values: Sequence[int] = (), lossy: bool = False, **rest: Any):
         super().__init__(what, finding="undeclared-label", **rest)
-        self.values = tuple(values)
+        self.values, self.lossy = tuple(values), lossy
 
 
-def declare_values(held: Sequence[int], declared: Sequence[int], ignored: int | None, names: Sequence[str]) -> str:
+def looks_lossy(values: Sequence[int], counts: np.ndarray, file: str = "") -> bool:
+    """Whether a mask seems to be black and white, made grey at its edges by lossy compression or by smoothing.
+
+    Args:
+        values: that it holds, sorted, and how many pixels hold each.
+        counts: of pixels, for each value.
+        file: its name; in a JPEG that has not more values than labels could have, compression is what made them.
+    """
+    held = np.asarray(values)
+    near = (np.abs(held) <= _NEAR) | (np.abs(held - 255) <= _NEAR)
+    if not held.size or held.min() < 0 or held.max() > 255 or counts[near].sum() < _NEAR_SHARE * counts.sum():
+        return False
+    if Path(file).suffix.lower() in _LOSSY_ENDINGS:
+        return not set(values) <= {0, 255}
+    shades = (held >= _SHADES[0]) & (held < _SHADES[1])
+    return bool(shades.sum() >= _FEWEST_SHADES and held.max() >= 255 - _NEAR)
+
+
+def declare_values(
+    held: Sequence[int], declared: Sequence[int], ignored: int | None, names: Sequence[str], *, lossy: bool = False
+) -> str:
     """What to do about masks of the values `held`.
 
     Args:
         held: sorted; of one mask, or of all.
         declared, ignored: the label values in the order of the class ids; the one without a truth, or None.
         names: of the classes as the user gave them, or none.
+        lossy: as `looks_lossy` says.
     """
+    if lossy and len(declared) == 2 and ignored is None:
+        rest = declare_values(held, declared, ignored, names)
+        return (
+            f"{_LOSSY}; {rest}" if len(set(held) - set(declared)) <= MOST_UNKNOWN else f"{_LOSSY}; or store it as PNG"
+        )
     unknown = [value for value in held if value not in declared and value != ignored]
     if len(unknown) > MOST_UNKNOWN:
         return _PHOTOGRAPH

@@ -166,6 +166,7 @@ def declared_classes(
     ignore_value: int | None,
     label_schema: str | None,
     label_colors: Sequence[Sequence[int]] | None = None,
+    mask_threshold: float | None = None,
 ) -> Classes:
     """The classes of a set of the user's own: of its schema file, or of values and names in the config.
 
@@ -173,14 +174,23 @@ def declared_classes(
         label_values, class_names, ignore_value, label_schema: as of `seglab.data.image_folder.ImageFolder`.
         label_colors: of each value, or of each row of the schema, and, last, of the ignored one; None for masks that
             are read by their values.
+        mask_threshold: of masks of two classes, the brightness from which on a pixel is of the larger label value;
+            None for masks that are read by values or colours.
 
     Raises:
         ConfigError: both a schema file and names or an ignored value; what `read_schema` or `LabelMap` refuse.
     """
     colors = tuple(tuple(color) for color in label_colors or ())
+    threshold = None if mask_threshold is None else float(mask_threshold)  # 128 and 128.0 are one
     if label_schema is None:
         names = tuple(class_names_for(label_values, class_names))
-        label_map = LabelMap(tuple(label_values), ignore_value, names=names if class_names else (), colors=colors)
+        label_map = LabelMap(
+            tuple(label_values),
+            ignore_value,
+            names=names if class_names else (),
+            colors=colors,
+            threshold=threshold,
+        )
         return Classes(label_map, names)
     if class_names is not None or ignore_value is not None:
         raise ConfigError(
@@ -191,7 +201,7 @@ def declared_classes(
             remedy="data.class_names=null data.ignore_value=null, or data.label_schema=null",
         )
     classes = read_schema(label_schema).classes()
-    return replace(classes, label_map=replace(classes.label_map, colors=colors))
+    return replace(classes, label_map=replace(classes.label_map, colors=colors, threshold=threshold))
 
 
 def built_in_schema(name: str) -> LabelSchema:

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from seglab.data.label_remedies import Rgb, UndeclaredLabels, declare_colors, declare_values
+from seglab.data.label_remedies import Rgb, UndeclaredLabels, declare_colors, declare_values, looks_lossy
 from seglab.errors import ConfigError, DataError
 
 MAX_CLASSES = 255  # ids 0..254; 255 is the ignore label of an 8-bit mask
@@ -30,6 +30,8 @@ class LabelMap:
         names: of the classes as the user gave them, to be kept by a remedy; empty where they follow from the values.
         colors: red, green and blue of each of `values` and, last, of `ignore_value`, by which masks are read in the
             place of their values; empty for masks that are read by values.
+        threshold: brightness from which on a mask stands for the larger of two `values`, below it for the smaller; None
+            for masks that are read by values or colours.
     """
 
     values: tuple[int, ...]
@@ -39,6 +41,7 @@ class LabelMap:
     class_ids: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
     colors: tuple[Rgb, ...] = ()
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         declared = list(self.values) + ([] if self.ignore_value is None else [self.ignore_value])
@@ -61,6 +64,17 @@ class LabelMap:
                 remedy="for example data.label_colors=[[0,0,0],[255,255,255]], or null for masks of values",
             )
 
+        if self.threshold is not None and (len(declared) != 2 or self.ignore_value is not None or self.colors):
+            raise ConfigError(
+                "a threshold for masks of other than two classes",
+                where="data.mask_threshold",
+                found=f"{self.threshold:g} with label_values={list(self.values)}, ignore_value={self.ignore_value}"
+                + (", label_colors" if self.colors else ""),
+                expected="two label values, for dark and bright, and nothing else that tells classes",
+                remedy="data.label_values=[0,1] data.ignore_value=null data.label_colors=null, or"
+                " data.mask_threshold=null",
+            )
+
     def settings(self) -> dict[str, Any]:
         """What decides which id a value becomes, as JSON values for the digest of a data set."""
         return {
@@ -68,6 +82,7 @@ class LabelMap:
             "class_ids": list(self.class_ids),
             "ignore_value": self.ignore_value,
             **({"colors": [list(color) for color in self.colors]} if self.colors else {}),
+            **({} if self.threshold is None else {"threshold": self.threshold}),
         }
 
     def first_values(self) -> tuple[int, ...]:
@@ -86,26 +101,42 @@ class LabelMap:
         ignored = [] if self.ignore_value is None else [self.ignore_value]
         ids, known = _look_up(mask, np.array([*self.values, *ignored]), self._becomes())
         if not known:
-            raise self._undeclared(np.unique(mask), where)
+            raise self._undeclared(mask, where)
         return ids
 
-    def _undeclared(self, found: np.ndarray, where: str) -> DataError:
+    def ids_of_brightness(self, brightness: np.ndarray) -> tuple[np.ndarray, float]:
+        """Class ids (uint8) of a mask `(H, W)` that is read by `threshold`, and the share of its pixels that are nearer
+        to the threshold than to black, or to as much above it."""
+        assert self.threshold is not None
+        dark, bright = self._becomes()[np.argsort(self.values)]
+        unclear = np.abs(brightness.astype(np.float32) - self.threshold) < self.threshold / 2
+        return np.where(brightness >= self.threshold, bright, dark), float(unclear.mean()) if unclear.size else 0.0
+
+    def _undeclared(self, mask: np.ndarray, where: str) -> DataError:
+        found, counts = np.unique(mask, return_counts=True)
         values = [int(value) for value in found]
+        lossy = looks_lossy(values, counts, where)
         unknown = [value for value in values if value not in self.values and value != self.ignore_value]
         shown = ", ".join(map(str, values[:12])) + (f", … ({len(values)} values)" if len(values) > 12 else "")
         ignored = "" if self.ignore_value is None else f" and {self.ignore_value} (ignored)"
         return UndeclaredLabels(
             f"a mask value that is not declared: {', '.join(map(str, unknown[:6]))}",
             values=() if self.remedy else values,
+            lossy=lossy,
             where=where,
             found=f"values {shown}",
             expected="only " + ", ".join(map(str, self.values)) + ignored,
-            remedy=self.remedy or self.remedy_for(values),
+            remedy=self.remedy or self.remedy_for(values, lossy=lossy),
         )
 
-    def remedy_for(self, held: Sequence[int]) -> str:
-        """What to set for masks that hold these values, sorted, beside what is declared."""
-        return declare_values(held, self.values, self.ignore_value, self.names)
+    def remedy_for(self, held: Sequence[int], *, lossy: bool = False) -> str:
+        """What to set for masks that hold these values, sorted, beside what is declared.
+
+        Args:
+            held: values of one mask, or of all.
+            lossy: whether they look like black and white with greys between.
+        """
+        return declare_values(held, self.values, self.ignore_value, self.names, lossy=lossy)
 
     def ids_of_colors(self, shown: np.ndarray, where: str) -> np.ndarray:
         """Class ids (uint8) of a mask `(H, W, 3)` uint8 that is read by `colors`; errors as `ids`."""

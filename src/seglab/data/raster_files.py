@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, GIF and WebP by their contents: decoded by OpenCV, imagecodecs or Pillow, whichever keeps all."""
+"""Every kind of file but TIFF by its contents: decoded by OpenCV, imagecodecs, Pillow or here, whichever keeps all."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from seglab.data.jpeg2000_files import is_jpeg2000, read_jpeg2000
+from seglab.data.pnm_files import is_pnm, read_pnm
 from seglab.data.stored_pixels import StoredPixels, native, refuse_too_large, upright
 from seglab.errors import DataError
 
@@ -45,11 +47,15 @@ def read_raster(path: Path) -> StoredPixels:
     """The image of a file.
 
     Raises:
-        DataError: an image too large for the memory, a GIF that moves.
+        DataError: an image too large for the memory, a GIF or WebP that moves.
         UnidentifiedImageError: a file of no such kind.
         OSError, ValueError, …: what the decoders raise on damaged files.
     """
     content = path.read_bytes()
+    if is_pnm(content):
+        return read_pnm(path, content)
+    if is_jpeg2000(content):
+        return read_jpeg2000(path, content)
     plain = _read_plain_png(path, content)
     return _read_with_pillow(path, content) if plain is None else plain
 
@@ -115,9 +121,9 @@ def _read_with_pillow(path: Path, content: bytes) -> StoredPixels:
 
 
 def _refuse_frames(path: Path, image: Any) -> None:
-    if isinstance(image, GifImageFile) and image.n_frames > 1:
+    if isinstance(image, GifImageFile | WebPImageFile) and image.n_frames > 1:
         raise DataError(
-            "a GIF of several pictures",
+            f"a {image.format} of several pictures",
             finding="unreadable-file",
             where=str(path),
             found=f"{image.n_frames} pictures",

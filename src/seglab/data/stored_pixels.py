@@ -23,20 +23,22 @@ class StoredPixels:
             be seen, 0 the darkest; of an image with a palette the palette's numbers.
         bits: of a sample in the file: 1, 2, 4, 8, 12, 16, …
         palette: `(N, 3)` uint8, red, green and blue of each number; None where the numbers are brightness.
+        white: the number of full brightness; None for the largest of so many bits.
     """
 
     values: np.ndarray
     bits: int
     palette: np.ndarray | None = None
+    white: int | None = None
 
     def shown(self) -> np.ndarray:
-        """`(H, W, C)` as a viewer shows it: palettes become colours, and what has fewer than 8 bits is stretched to
-        0..255; deeper samples keep their numbers."""
+        """`(H, W, C)` as a viewer shows it: palettes become colours, and numbers of which less than 255 is white are
+        stretched to 0..255; deeper samples keep their numbers."""
         if self.palette is not None:
             return self.palette[np.minimum(self.values, len(self.palette) - 1)]
         values = self.values if self.values.ndim == 3 else self.values[..., None]
-        if self.bits < 8 and values.dtype == np.uint8:
-            full = 2**self.bits - 1
+        full = 2**self.bits - 1 if self.white is None else self.white
+        if full < 255 and values.dtype == np.uint8:
             return np.round(np.arange(full + 1) * (255 / full)).astype(np.uint8)[values]
         return values
 

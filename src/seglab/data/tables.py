@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglab.constraints import Place
+from seglab.constraints import Place, PositiveFloat
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
 from seglab.data.csv_files import check_grouping, read_csv
 from seglab.data.folders import stem_of
@@ -40,7 +40,7 @@ class Csv(ImageCases):
         split_column: of a single table; its cells are `train`, `val` or `test`.
         group_column: cases with equal cells stay in one split; None for no such column.
         group_pattern: a regular expression on the case id in its place; see `seglab.data.cases.assign_groups`.
-        label_values, class_names, ignore_value, label_schema, label_colors: as of
+        label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold: as of
             `seglab.data.image_folder.ImageFolder`.
 
     The id of a case is its file name without ending, or, where two files share one, the path below the table's folder,
@@ -66,9 +66,10 @@ class Csv(ImageCases):
         ignore_value: int | None = None,
         label_schema: Place | None = None,
         label_colors: Sequence[Sequence[int]] | None = None,
+        mask_threshold: PositiveFloat | None = None,
     ):
         check_grouping(group_column, group_pattern)
-        classes = declared_classes(label_values, class_names, ignore_value, label_schema, label_colors)
+        classes = declared_classes(label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold)
         rows: list[_Row] = []
         for split, table in _tables(Path(root)):
             columns = [image_column, mask_column, *([group_column] if group_column else [])]

@@ -27,7 +27,7 @@ def predict_files(
 ) -> list[Path]:
     """Writes the mask of each image file into the folder `out`, under the image's name.
 
-    A 2D image (PNG, JPEG, TIFF, BMP, GIF) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order,
+    A 2D image (PNG, JPEG, TIFF, …) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order,
     affine and codes. For a model of several channels, volumes of one channel that differ in a last `_0000`, `_0001`, …
     are the modalities of one image, and the mask is named without the number. One image is in memory at a time.
 

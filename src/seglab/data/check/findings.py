@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rich.table import Table
@@ -37,6 +37,7 @@ KINDS: dict[str, Kind] = {
     "unreadable-file": Kind("error", may_pass=False),
     "image-without-mask": Kind("error", may_pass=False),
     "mask-without-image": Kind("error", may_pass=False),
+    "image-without-region": Kind("error", may_pass=False),
     "size-mismatch": Kind("error", may_pass=False),
     "grid-mismatch": Kind("error", may_pass=False),
     "channel-mismatch": Kind("error", may_pass=False),
@@ -53,6 +54,9 @@ KINDS: dict[str, Kind] = {
     "similar-image-in-two-splits": Kind("warning", leak=True),
     "sequence-across-splits": Kind("warning", leak=True),
     "own-split-unused": Kind("note"),
+    # Files and masks as they are taken.
+    "files-left-out": Kind("warning"),
+    "mask-thresholded": Kind("note"),
     # Contents.
     "class-not-in-training": Kind("error"),
     "class-not-in-split": Kind("warning"),
@@ -81,6 +85,7 @@ class Finding:
         where: the file, case, group or split.
         found, expected, remedy: what is there, what should be, what to do.
         severity: as the name's, unless a check says otherwise.
+        paste: what belongs to the remedy, as of `DataError`.
     """
 
     name: str
@@ -89,6 +94,7 @@ class Finding:
     expected: str
     remedy: str
     severity: Severity = "error"
+    paste: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(
@@ -101,7 +107,8 @@ class Finding:
     def from_error(cls, error: DataError, name: str | None = None) -> Finding:
         """The row of an error that a source or a split raised, under its own name or the one given."""
         found = error.what if error.found is None else f"{error.what}: {error.found}"
-        return cls.of(name or error.finding, error.where, found, error.expected, error.remedy)
+        row = cls.of(name or error.finding, error.where, found, error.expected, error.remedy)
+        return replace(row, paste=error.paste)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,11 @@ class Report:
         """A table for the terminal, which names every file, or `files` of each row."""
         return _table(self.findings, self.allowed, files)
 
+    def paste(self) -> str:
+        """The settings that remedies offer for a command line, each in a line of its own below what it does; a table
+        would break them."""
+        return "\n".join(f"{words}:\n  {settings}" for finding in self.findings for words, settings in finding.paste)
+
     def raise_unless_allowed(self) -> None:
         """Stop when there is an error that was not let through; raises `DataError` with the table."""
         if not self.errors:
@@ -169,6 +181,7 @@ class Report:
             where="data",
             found="\n" + _as_text(_table(self.errors, (), FILES_IN_MESSAGE)),
             remedy=remedy,
+            paste=[line for finding in self.errors for line in finding.paste],
         )
 
 

@@ -156,13 +156,14 @@ def _declare_all(whole: Examined, source: Source) -> Examined:
     labels = getattr(source, "label_map", None)
     rows = [Finding.from_error(error) for error in whole.undeclared]
     if isinstance(labels, LabelMap) and any(error.values for error in whole.undeclared):
-        pixels = np.array([one.class_pixels for one in whole.facts.values()]).reshape(len(whole.facts), -1).sum(axis=0)
+        pixels = sum((np.array(one.class_pixels) for one in whole.facts.values()), np.zeros(source.task.classes, int))
         seen = [value for value, n in zip(labels.first_values(), pixels, strict=False) if n]
         held = sorted({value for error in whole.undeclared for value in error.values} | set(seen))
+        lossy = any(error.lossy for error in whole.undeclared)
         for n, error in enumerate(whole.undeclared):
             # A mask of black and white alone, where no mask holds a 1, is more likely one than a third class.
-            if not set(error.values) <= {0, 255} or 1 in held:
-                rows[n] = replace(rows[n], remedy=labels.remedy_for(held))
+            if not set(error.values) <= {0, 255} or 1 in held or lossy:
+                rows[n] = replace(rows[n], remedy=labels.remedy_for(held, lossy=lossy))
     whole.failures += rows
     whole.undeclared = []
     return whole

@@ -17,6 +17,7 @@ from seglab.data.check.contents import (
 from seglab.data.check.findings import Finding, Report
 from seglab.data.check.leaks import find_same_images, find_similar_images, find_torn_groups, find_torn_sequences
 from seglab.data.check.palettes import find_other_palettes
+from seglab.data.check.reading import find_left_out, find_thresholded
 from seglab.data.check.scales import find_mixed_scales
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
 from seglab.data.facts import Facts
@@ -72,6 +73,8 @@ def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card
         *find_mixed_spacing(taken, card, source.task),
         *find_implausible_spacing(taken, source.task),
         *find_rounded_labels(taken),
+        *find_thresholded(source, taken),
+        *find_left_out(source),
     ]
     if source.split is not None and card.fold is not None:
         findings.append(

@@ -1,0 +1,374 @@
+"""Data sets that lie as well-known ones do: refused as they are, with settings that read every case of them rightly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from PIL import Image
+from public_sets import SETS, draw, save, white
+
+from seglab.command import CONF, kept
+from seglab.config import Config, load_config
+from seglab.data.check.full import check_full
+from seglab.data.check.reading import find_left_out
+from seglab.data.image_cases import ImageCases
+from seglab.data.image_folder import ImageFolder
+from seglab.data.paired_files import pair_files
+from seglab.data.pairing_rules import find_rules
+from seglab.data.tables import Csv
+from seglab.errors import ConfigError, DataError
+from seglab.sweeping.identity import JobIdentity
+
+MOST_SETTINGS = 3
+IGNORED = 255
+
+
+def configured(root: Path, *words: str) -> Config:
+    """As `train.py` reads the words of a command line."""
+    said = ["data=image_folder", f"data.root={root}", "data.fit=resize", "data.size=[64,64]", *map(in_quotes, words)]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return load_config(hydra.compose("train", overrides=said))
+
+
+def in_quotes(word: str) -> str:
+    """As `seglab.command.kept` hands a word on to Hydra, without the time that it takes."""
+    key, _, value = word.partition("=")
+    return f"{key}='{value}'" if "{id}" in value else word
+
+
+def opened(root: Path, *words: str) -> ImageFolder:
+    return configured(root, *words).data.build()
+
+
+def refused(root: Path, *words: str) -> list[tuple[str, list[str]]]:
+    """What a plain root is answered with: words, and the settings as a shell would hand them on."""
+    with pytest.raises(DataError) as caught:
+        read_all(opened(root, *words))
+    error = caught.value
+    if not error.paste:  # one setting, in the midst of the sentence
+        return [("", re.findall(r"data\.mask_threshold=\d+", error.remedy))]
+    assert all(settings in str(error) for _, settings in error.paste)
+    return [(said, shlex.split(settings)) for said, settings in error.paste]
+
+
+def read_all(source: ImageCases) -> list[np.ndarray]:
+    return [source.read(case).mask for case in source.cases]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_public_set_is_refused_with_what_reads_it(tmp_path, name):
+    made = SETS[name](tmp_path)
+    offered = refused(tmp_path)
+    said, settings = offered[0]
+    assert 0 < len(settings) <= MOST_SETTINGS
+    assert name == "polyps" or said.startswith(f"{len(made.masks)} pairs by this rule")
+    if made.regions:
+        settings += next(more for _, more in offered if more[0].startswith("data.roi="))
+    source = opened(tmp_path, *settings)
+    assert {case.id for case in source.cases} == set(made.masks)
+    assert kept(["data=image_folder", *settings], "train")[1:] == [in_quotes(word) for word in settings]
+    for case in source.cases:
+        mask = source.read(case).mask
+        inside = made.regions.get(case.id, np.ones(mask.shape, bool))
+        assert (mask[~inside] == IGNORED).all()
+        wrong = (mask[inside] != made.masks[case.id][inside]).mean()
+        assert wrong == 0 if name not in ("polyps", "frames") else wrong < 0.005, case.id  # JPEG may move an edge
+
+
+def test_the_mean_of_a_lossy_edge_is_the_threshold(tmp_path):
+    save(tmp_path / "images" / "a.png", draw(0)[0])
+    save(tmp_path / "masks" / "a.png", np.full((72, 96), 127, np.uint8) + (np.arange(96) > 40).astype(np.uint8))
+    source = ImageFolder(root=str(tmp_path), mask_threshold=128)
+    mask = source.read(source.cases[0]).mask
+    assert not mask[:, :41].any()
+    assert (mask[:, 41:] == 1).all()
+    backwards = ImageFolder(root=str(tmp_path), mask_threshold=128, label_values=[255, 0])
+    assert np.array_equal(backwards.read(backwards.cases[0]).mask, 1 - mask)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"label_values": [0, 1, 2]}, {"ignore_value": 9}, {"label_colors": [[0, 0, 0], [255, 255, 255]]}],
+    ids=["three classes", "an ignored value", "colours"],
+)
+def test_a_threshold_tells_two_classes_and_nothing_else(tmp_path, settings):
+    SETS["polyps"](tmp_path, count=2)
+    with pytest.raises(ConfigError, match=r"data\.mask_threshold"):
+        ImageFolder(root=str(tmp_path), mask_threshold=128, **settings)
+
+
+def test_masks_of_one_bit_palettes_16_bits_and_shares_are_thresholded_as_they_are_seen(tmp_path):
+    mask = draw(0)[1]
+    palette = Image.fromarray(mask.astype(np.uint8), "P")
+    palette.putpalette([0, 0, 0, 255, 255, 255])
+    kinds = {
+        "bit.png": (Image.fromarray(mask), 128),
+        "palette.png": (palette, 128),
+        "palette.gif": (palette, 128),
+        "deep.png": (Image.fromarray(mask * np.uint16(65535)), 30000),
+        "share.tif": (Image.fromarray(mask.astype(np.float32)), 0.5),
+        "alpha.png": (Image.fromarray(np.dstack([white(mask)] * 3 + [np.full(mask.shape, 255, np.uint8)])), 128),
+        "lossy.webp": (Image.fromarray(np.dstack([white(mask)] * 3)), 128),
+    }
+    for name, (image, threshold) in kinds.items():
+        root = tmp_path / name
+        save(root / "images" / "a.png", draw(0)[0])
+        (root / "masks").mkdir()
+        image.save(root / "masks" / f"a{Path(name).suffix}")
+        source = ImageFolder(root=str(root), mask_threshold=threshold)
+        assert (source.read(source.cases[0]).mask != mask).mean() < 0.005, name
+
+
+def test_a_table_of_lossy_masks_takes_a_threshold_too(tmp_path):
+    made = SETS["polyps"](tmp_path, count=3)
+    rows = [f"images/{i}.jpg,masks/{i}.jpg" for i in made.masks]
+    (tmp_path / "all.csv").write_text("\n".join(["image,mask", *rows]))
+    plain = Csv(root=str(tmp_path / "all.csv"))
+    with pytest.raises(DataError, match=r"data\.mask_threshold=128"):
+        read_all(plain)
+    source = Csv(root=str(tmp_path / "all.csv"), mask_threshold=128)
+    assert all(
+        (mask != made.masks[case.id]).mean() < 0.005 for case, mask in zip(source.cases, read_all(source), strict=True)
+    )
+    assert source.digest() != plain.digest()
+    assert source.digest() == Csv(root=str(tmp_path / "all.csv"), mask_threshold=128.0).digest()
+
+
+def test_a_photograph_or_colours_are_no_mask_for_a_threshold(tmp_path):
+    for n in range(2):
+        save(tmp_path / "images" / f"c{n}.jpg", draw(n)[0])
+        save(tmp_path / "masks" / f"c{n}.jpg", np.dstack([white(draw(n)[1]), *[np.zeros((72, 96), np.uint8)] * 2]))
+    source = ImageFolder(root=str(tmp_path), mask_threshold=128)
+    with pytest.raises(DataError, match="a mask in colours"):  # red on black is dark to a threshold, and would be lost
+        source.read(source.cases[0])
+    swapped = ImageFolder(root=str(tmp_path), images="masks", masks="images")
+    with pytest.raises(DataError, match=r"a mask in colours(?s:.*)are not swapped"):
+        swapped.read(swapped.cases[0])
+
+
+def test_the_check_says_that_masks_were_thresholded_and_warns_of_one_that_is_none(tmp_path):
+    SETS["polyps"](tmp_path)
+    rows = _checked(tmp_path)  # not one of the masks can be read
+    assert len(rows) == 12
+    assert {row.remedy.partition(",")[0] for row in rows} == {"if it is black and white with greys between"}
+    assert all("data.mask_threshold=128" in row.remedy for row in rows)
+    [note] = [f for f in _checked(tmp_path, "data.mask_threshold=128") if f.name == "mask-thresholded"]
+    assert note.severity == "note"
+    assert "12 masks are read as two classes, from a brightness of 128 on" in note.found
+    name = next((tmp_path / "masks").iterdir())
+    save(name, np.dstack([draw(0)[0][..., 0]] * 3))
+    [warning] = [f for f in _checked(tmp_path, "data.mask_threshold=128") if f.name == "mask-thresholded"]
+    assert (warning.severity, name.stem in warning.found) == ("warning", True)
+
+
+def _checked(root, *words):
+    return check_full(configured(root, *words), processes=1).report.findings
+
+
+def test_the_full_check_says_what_to_paste_outside_of_its_table(tmp_path):
+    SETS["skin"](tmp_path)
+    report = check_full(configured(tmp_path), processes=1).report
+    assert (
+        "data.masks='ISIC-2017_Training_Part1_GroundTruth/{id}_segmentation' data.label_values=[0,255]"
+        in report.paste()
+    )
+
+
+def test_another_observers_masks_are_left_out_aloud_and_can_be_chosen(tmp_path):
+    made = SETS["two_observers"](tmp_path)
+    offered = [settings for _, settings in refused(tmp_path)]
+    assert offered == [["data.images={id}.jpg", f"data.masks={{id}}_{n}HO"] for n in ("1st", "2nd")]
+    source = opened(tmp_path, *offered[1])
+    assert np.array_equal(source.read(source.cases[3]).mask, made.others[source.cases[3].id])
+    [note] = find_left_out(source)
+    assert (note.severity, "12 files {id}_1stHO" in note.found) == ("note", True)
+    # Where one ending is all there is, the names alone tell what is an image.
+    for file in tmp_path.glob("*.jpg"):
+        if not file.name.startswith("."):
+            save(file.with_suffix(".png"), np.asarray(Image.open(file)))
+            file.unlink()
+    source = opened(tmp_path, "data.images=.", "data.masks={id}_1stHO")
+    assert {case.id for case in source.cases} == set(made.masks)
+    (tmp_path / "Image_01L_1stHO.png").unlink()
+    with pytest.raises(DataError, match=r"an image without a mask(?s:.*)Image_01L\.png"):
+        opened(tmp_path, "data.images=.", "data.masks={id}_1stHO")
+
+
+def test_what_else_is_trained_is_another_identity(tmp_path):
+    vessels, chase = tmp_path / "vessels", tmp_path / "chase"
+    SETS["vessels"](vessels, count=4)
+    SETS["two_observers"](chase, count=4)
+    words = ["data.images={id}.jpg", "data.masks={id}_1stHO"]
+    drive = ["data.images=training/images/{id}_training", "data.masks=training/1st_manual/{id}_manual1"]
+    drive += ["data.label_values=[0,255]"]
+    region = "data.roi=training/mask/{id}_training_mask"
+    jobs = [
+        configured(chase, *words),
+        configured(chase, words[0], "data.masks={id}_2ndHO"),
+        configured(chase, *words, "data.mask_threshold=128"),
+        configured(chase, *words, "data.mask_threshold=100"),
+        configured(vessels, *drive),
+        configured(vessels, *drive, region),
+    ]
+    identities = [JobIdentity().of(job) for job in jobs]
+    assert len(set(identities)) == len(jobs)
+    assert len({job.data.build().digest() for job in jobs}) == len(jobs)
+    assert JobIdentity().of(configured(chase, "data.images=./{id}.JPG", words[1])) == identities[0]
+    file = next((vessels / "training" / "mask").glob("*.gif"))
+    save(file, np.full((72, 96), 255, np.uint8))
+    assert JobIdentity().of(jobs[-1]) != identities[-1]
+
+
+def test_a_region_counts_in_the_cache(tmp_path):
+    from seglab.data.cache import Cache
+    from seglab.data.preparation import Preparation
+
+    made = SETS["vessels"](tmp_path / "set", count=4)
+    words = ["data.images=training/images/{id}_training", "data.masks=training/1st_manual/{id}_manual1"]
+    words += ["data.label_values=[0,255]", "data.roi=training/mask/{id}_training_mask"]
+
+    def ignored() -> int:
+        source = opened(tmp_path / "set", *words)
+        cache = Cache(source, source.digest(), Preparation((), "patch", None), tmp_path / "cache", 1.0)
+        _, arrays = cache.collect(source.cases)
+        return int((arrays.read("21")[1] == IGNORED).sum())
+
+    before = ignored()
+    narrow = np.zeros((72, 96), np.uint8)
+    narrow[:10] = 1  # black to the eye, but nothing else is in the file
+    save(tmp_path / "set" / "training" / "mask" / "21_training_mask.gif", narrow)
+    assert (before, ignored()) == ((~made.regions["21"]).sum(), 62 * 96)
+
+
+@pytest.mark.parametrize("kind", ["absent", "small", "empty", "three greys"])
+def test_a_region_that_cannot_be_used_is_refused(tmp_path, kind):
+    SETS["vessels"](tmp_path, count=4)
+    file = tmp_path / "training" / "mask" / "22_training_mask.gif"
+    if kind == "absent":
+        file.unlink()
+    else:
+        pixels = {"small": np.full((9, 9), 255), "empty": np.zeros((72, 96)), "three greys": np.full((72, 96), 40)}
+        save(file.with_suffix(".png"), pixels[kind].astype(np.uint8))
+        file.unlink()
+    words = ["data.images=training/images/{id}_training", "data.masks=training/1st_manual/{id}_manual1"]
+    words += ["data.label_values=[0,255]", "data.roi=training/mask/{id}_training_mask"]
+    what = {"absent": "without a region", "small": "a region of another size"}.get(
+        kind, "region of interest that holds"
+    )
+    with pytest.raises(DataError, match=f"{what}(?s:.*)22_training"):
+        read_all(opened(tmp_path, *words))
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "what"),
+    [
+        ("images", "masks/{id}_{id}", "without one {id}"),
+        ("images", "{id}/mask", "without one {id}"),
+        ("images", "{id}/{id}_mask", "without one {id}"),
+        ("images", "masks/{ID}_mask", "without one {id}"),
+        ("images", "masks/{case}", "without one {id}"),
+        ("images", "images", "the same files"),
+        ("images/{id}", "images/../images", "the same files"),
+        ("{id}", ".", "the same files"),
+    ],
+)
+def test_a_pattern_that_means_nothing_is_refused(tmp_path, images, masks, what):
+    save(tmp_path / "images" / "a.png", draw(0)[0])
+    with pytest.raises(ConfigError, match=what):
+        pair_files(tmp_path, images, masks)
+
+
+def test_names_are_of_any_letters_and_ids_stay_names(tmp_path):
+    cases = ["01", "1", "a b", "Größe é", "x.1", "ÄÖ_2", "007"]
+    for n, case in enumerate(cases):
+        save(tmp_path / f"{case} photo.JPG".replace("JPG", "JPG" if n % 2 else "jpg"), draw(n)[0])
+        save(tmp_path / f"{case} truth.PNG", draw(n)[1].astype(np.uint8))
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "._01 photo.jpg").write_bytes(b"x")
+    assert [settings for _, settings in refused(tmp_path)] == [["data.images={id} photo", "data.masks={id} truth"]]
+    source = opened(tmp_path, "data.images={id} photo", "data.masks={id} truth")
+    assert {case.id for case in source.cases} == set(cases)
+    assert not source.left_out
+    os.rename(tmp_path / "007 truth.PNG", tmp_path / "007 Truth.PNG")
+    with pytest.raises(DataError, match=r"007 photo(?s:.*)6 pairs"):
+        opened(tmp_path, "data.images={id} photo", "data.masks={id} truth")
+
+
+def test_images_without_a_mask_are_left_out_only_when_that_is_said(tmp_path):
+    SETS["chests"](tmp_path)
+    for n in range(3):
+        save(tmp_path / "CXR_png" / f"CHNCXR_{n + 500:04d}_1.png", draw(n)[0][..., 0])
+    words = ["data.images=CXR_png", "data.masks=mask/{id}_mask", "data.label_values=[0,255]"]
+    (said, settings), *_ = refused(tmp_path)
+    assert settings == [*words, "data.unlabelled=left_out"]
+    assert said == "12 pairs, without the 3 images that have no mask, by this rule"
+    with pytest.raises(DataError, match=r"an image without a mask(?s:.*)3 such files"):
+        opened(tmp_path, *words)
+    source = opened(tmp_path, *words, "data.unlabelled=left_out")
+    assert len(source.cases) == 12
+    [warning] = find_left_out(source)
+    assert (warning.severity, "3 images without a mask: CHNCXR_0500_1.png" in warning.found) == ("warning", True)
+
+
+def test_names_that_differ_in_capitals_alone_say_so(tmp_path):
+    save(tmp_path / "images" / "IMG_1.png", draw(0)[0])
+    save(tmp_path / "masks" / "img_1.png", draw(0)[1].astype(np.uint8))
+    with pytest.raises(DataError, match=r"rename img_1\.png"):
+        opened(tmp_path)
+
+
+def test_same_names_with_two_endings_in_one_folder(tmp_path):
+    for n in range(4):
+        save(tmp_path / f"{n:03d}.jpg", draw(n)[0])
+        save(tmp_path / f"{n:03d}.png", draw(n)[1].astype(np.uint8))
+    assert [settings for _, settings in refused(tmp_path)] == [["data.images={id}.jpg", "data.masks={id}.png"]]
+    assert [case.id for case in opened(tmp_path, "data.images={id}.jpg", "data.masks={id}.png").cases] == [
+        f"{n:03d}" for n in range(4)
+    ]
+    save(tmp_path / "masks" / "000.png", draw(0)[1].astype(np.uint8))
+    with pytest.raises(DataError, match=r"two files of one name(?s:.*)which ending counts, data\.images='\{id\}\.png'"):
+        pair_files(tmp_path, ".", "masks")
+
+
+def test_one_mask_that_is_missing_or_too_many(tmp_path):
+    for n in range(3):
+        save(tmp_path / "images" / f"{n}.png", draw(n)[0])
+        save(tmp_path / "masks" / f"{n}.png", draw(n)[1].astype(np.uint8))
+    (tmp_path / "masks" / "1.png").unlink()
+    (said, settings), *more = refused(tmp_path)
+    assert (said, settings) == (
+        "2 pairs, without the 1 image that has no mask, by this rule",
+        ["data.unlabelled=left_out"],
+    )
+    assert not more
+    assert [case.id for case in opened(tmp_path, *settings).cases] == ["0", "2"]
+    (tmp_path / "images" / "1.png").unlink()
+    save(tmp_path / "masks" / "3.png", draw(1)[1].astype(np.uint8))
+    with pytest.raises(DataError, match=r"a mask without an image(?s:.*)equal up to the ending$"):
+        opened(tmp_path)
+
+
+def test_masks_in_colours_pair_as_well(tmp_path):
+    for n in range(3):
+        save(tmp_path / f"{n}.png", draw(n)[0])
+        save(tmp_path / f"{n}_L.png", np.dstack([white(draw(n)[1]), white(~draw(n)[1]), 0 * white(draw(n)[1])]))
+    assert [settings for _, settings in refused(tmp_path)] == [["data.images=.", "data.masks={id}_L"]]
+    colors = "data.label_colors=[[0,255,0],[255,0,0]]"
+    source = opened(tmp_path, "data.images=.", "data.masks={id}_L", colors)
+    assert np.array_equal(read_all(source)[2], draw(2)[1])
+
+
+def test_nothing_is_proposed_where_nothing_pairs(tmp_path):
+    for n in range(4):
+        save(tmp_path / "images" / f"{'abcd'[n]}.png", draw(n)[0])
+        save(tmp_path / "masks" / f"{'wxyz'[n]}.png", draw(n)[1].astype(np.uint8))
+        save(tmp_path / "more" / f"{'abcd'[n]}_2.png", draw(n)[0])  # photographs of the same names
+    assert find_rules(tmp_path) == []
+    with pytest.raises(DataError, match=r"must be equal up to the ending$"):
+        opened(tmp_path)
