@@ -1,45 +1,49 @@
-"""What a study found: its README and a technical note, from its runs: python scripts/report.py study=loss_study."""
+"""What a study found: its README and a technical note, from its runs: python scripts/report.py study=loss_study"""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from seglab.errors import SeglabError
+from seglab.errors import run_script
+
+SETTINGS = """settings:
+  study=<name>          a folder below experiments/ whose sweep has run
+  metric=test_dice      the score that decides
+  cases=4               cases to draw with the best masks
+  conclusion=confirmed  the conclusion, written for other runs, holds for these too: its mark goes away
+  overwrite=true        replace pages of more of the study's jobs, or with words of yours outside of the conclusion
+  out=<folder>          write README.md, pictures and note there instead
+  runs=mlruns           folder of runs
+  tracking_uri=http://… where the runs are recorded, unless in that folder
+"""
 
 
-def main() -> int:
+def main() -> None:
     """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf."""
-    parser = argparse.ArgumentParser(prog="report", description=__doc__)
-    parser.add_argument("study", help="study=<name>: a folder below experiments/ whose sweep has run")
-    parser.add_argument("--metric", default="test_dice", help="the score that decides (default: test_dice)")
-    parser.add_argument("--cases", type=int, default=4, help="cases to draw with the best masks (default: 4)")
-    parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
-    parser.add_argument("--uri", help="address of the tracking store, when it is not the one in that folder")
-    given = parser.parse_args()
-    if given.cases < 0:
-        parser.error("--cases: 0 or more")
+    parser = argparse.ArgumentParser(
+        prog="report", description=__doc__, epilog=SETTINGS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("words", nargs="*", metavar="key=value", help="what to report, see below")
+    words, flags = parser.parse_known_args()
 
-    from seglab.reporting.study import load_study
+    from seglab.reporting.request import read_request
 
-    name = given.study.removeprefix("study=")
-    try:
-        load_study(name)  # a wrong name is told before anything heavy is loaded
-        from seglab.reporting.report import run_report
+    request = read_request([*words.words, *flags])  # what is wrong is told before anything heavy is loaded
 
-        run_report(
-            name,
-            metric=given.metric,
-            cases=given.cases,
-            directory=given.runs.absolute(),
-            uri=given.uri,
-        )
-    except SeglabError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    from seglab.reporting.report import run_report
+
+    run_report(
+        request.study,
+        metric=request.metric,
+        cases=request.cases,
+        directory=Path(request.runs).absolute(),
+        uri=request.tracking_uri,
+        out=None if request.out is None else Path(request.out),
+        confirmed=request.conclusion == "confirmed",
+        overwrite=request.overwrite,
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_script(main)

@@ -12,7 +12,7 @@ from seglab.signatures import places_of
 
 # What a composition is repeated over, and what cannot change a result.
 REPLICATES = ("seed", "data.fold", "data.split_seed")
-_NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
+NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
 _SAME_CODE = ("git_commit", "git_dirty", "precision")
 _NAMED = ("model", "loss", "optimizer")
 _WHOLE = re.compile(r"-?[0-9]+\.0")
@@ -50,19 +50,26 @@ class Composition:
 
 def settings_of(run: Run) -> dict[str, str]:
     """The params that make a run's composition; where its data lay is none, their digest stands for them."""
-    left_out = {*REPLICATES, *_NO_PART}
     digest = run.tags.get("data_digest")
-    if digest:
-        left_out |= {f"data.{name}" for name in _places(run.params.get("data._target_", ""))}
     kept = {
-        key: _one_spelling(value)
-        for key, value in run.params.items()
-        if key not in left_out and key.partition(".")[0] not in _NO_PART
+        key: value for key, value in what_counts(run.params, known=digest is not None).items() if key not in REPLICATES
     }
     return {**kept, "data.contents": digest} if digest else kept
 
 
-def _places(target: str) -> set[str]:
+def what_counts(params: Mapping[str, str], known: bool = True) -> dict[str, str]:
+    """The params that can change a result; where the data lie is none when their contents are `known`."""
+    left_out = set(NO_PART)
+    if known:
+        left_out |= {f"data.{name}" for name in places(params.get("data._target_", ""))}
+    return {
+        key: _one_spelling(value)
+        for key, value in params.items()
+        if key not in left_out and key.partition(".")[0] not in NO_PART
+    }
+
+
+def places(target: str) -> set[str]:
     """Settings of a reader that name files or folders; of another's code nothing is read."""
     try:
         return places_of(target, "data._target_") if target.startswith("seglab.") else {"root"}

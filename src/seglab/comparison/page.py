@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import re
 from html import escape
 
 from seglab.comparison.document import Cell, Document, Grid, Picture, Section
 
+_LONG = 24  # letters; what is longer may be broken into lines
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
 _STYLE = """
 :root { --ink: #222f3e; --faint: #5d6d7e; --line: #dfe4ea; --ground: #ffffff; --wash: #f4f6f8; --best: #0b6b4f;
   --best-ground: #e3f4ec; --tied-ground: #fdf3dc; }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--wash); color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI",
   Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
+main { max-width: 1600px; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.2rem; margin: 0 0 .6rem; }
 .lead { color: var(--faint); margin: 0 0 1.2rem; max-width: 75ch; }
@@ -22,7 +25,9 @@ section { background: var(--ground); border: 1px solid var(--line); border-radiu
 section p { max-width: 95ch; margin: .4rem 0 .8rem; }
 ul.notes { margin: .3rem 0 1rem; padding: .6rem .9rem .6rem 2rem; background: var(--tied-ground); border-radius: 6px; }
 ul.notes li { margin: .15rem 0; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: .4rem 0 .2rem; }
+.scroll { overflow-x: auto; margin: .4rem 0 .2rem; /* a shadow at the side where there is more to see */
+  background: linear-gradient(to left, var(--ground) 40%, transparent) right / 3rem 100% no-repeat local,
+    linear-gradient(to left, #222f3e33, transparent) right / 1rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; min-width: 100%; }
 th, td { padding: .38rem .65rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
 th { white-space: normal; position: sticky; top: 0; background: var(--ground); border-bottom: 2px solid var(--ink);
@@ -35,6 +40,10 @@ th[aria-sort=descending] button::after { content: "\\2193"; color: var(--ink); }
 th.number, td.number { text-align: right; }
 th:first-child, td:first-child { position: sticky; left: 0; background: var(--ground); }
 td.strong { font-weight: 700; }
+td.long { white-space: normal; min-width: 17rem; }
+code.id { display: inline-block; max-width: 8ch; overflow: hidden; vertical-align: bottom; white-space: nowrap;
+  user-select: all; cursor: copy; }
+code.id:hover, code.id:focus { max-width: none; }
 .best { color: var(--best); background: var(--best-ground); border-radius: 4px; padding: .1rem .45rem; }
 .tied { background: var(--tied-ground); border-radius: 4px; padding: .1rem .45rem; }
 .worse { color: var(--faint); }
@@ -45,7 +54,7 @@ pre { background: var(--wash); border-radius: 6px; padding: .6rem .9rem; font-si
 summary { cursor: pointer; font-size: 1.2rem; font-weight: 700; }
 @media (max-width: 640px) { section { padding: .9rem .8rem; } th:first-child,
   td:first-child { position: static; white-space: normal; overflow-wrap: anywhere; min-width: 10rem; } }
-@media print { body { background: #fff; } section { border: 0; break-inside: avoid; } }
+@media print { code.id { max-width: none; } body { background: #fff; } section { border: 0; break-inside: avoid; } }
 """
 
 _SCRIPT = """
@@ -109,9 +118,16 @@ def _grid(grid: Grid) -> str:
 
 
 def _cell(cell: Cell, right: bool) -> str:
-    classes = " ".join(name for name, on in (("number", right), ("strong", cell.strong)) if on)
+    long = not right and len(cell.text) > _LONG
+    run_id = _RUN_ID.fullmatch(cell.text) is not None
+    marks = (("number", right), ("strong", cell.strong), ("long", long and not run_id))
+    classes = " ".join(name for name, on in marks if on)
     value = "" if cell.value is None else f' data-value="{cell.value!r}"'
-    words = escape(cell.text).replace("_", "_<wbr>")  # where a long name may be broken
+    words = escape(cell.text)
+    if run_id:  # its beginning is shown, the whole is found, selected and copied
+        words = f'<code class="id" title="{words}" tabindex="0">{words}</code>'
+    elif long:
+        words = words.replace("_", "_<wbr>")  # where a long name may be broken
     text = f'<span class="{cell.tone}">{words}</span>' if cell.tone else words
     kind = f' class="{classes}"' if classes else ""
     return f"<td{kind}{value}>{text}</td>"

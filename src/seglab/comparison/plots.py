@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from seglab.comparison.runs import Run
 from seglab.comparison.tables import locate
-from seglab.evaluation.figures import FAINT, INK
+from seglab.evaluation.figures import FAINT, INK, epochs_along
 
 # The palette of Okabe and Ito (2008), without its yellow, which is too light for a line.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7f6a3f")
@@ -57,8 +57,8 @@ def draw_curves(labels: Sequence[str], runs: Sequence[Sequence[Run]], metrics: S
                 axes.fill_between(
                     epochs, np.nanmin(table, axis=0), np.nanmax(table, axis=0), color=color, alpha=0.13, lw=0
                 )
-        _style(axes, "Epoch", named(metric))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _style(axes, "", named(metric))
+        epochs_along(axes)
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8.5)
     return figure
@@ -124,6 +124,8 @@ def draw_costs(
         if len(known) and known.max() > 1.05 * known.min():
             axes.set_xscale("log")
             if known.max() < 20 * known.min():
+                # Of a wide range no more than has room between two powers of ten.
+                axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 9) if known.max() < 3 * known.min() else (2, 5)))
                 axes.xaxis.set_minor_formatter(FuncFormatter(_short))
                 axes.tick_params(axis="x", which="minor", labelsize=7.5)
             axes.xaxis.set_major_formatter(FuncFormatter(_short))

@@ -77,7 +77,10 @@ def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = N
                 values = table[f"{split}_{metric}"].to_numpy(float)
                 axes.plot(epochs, values, color=color, lw=1.8, marker="o" if len(table) < 3 else None, label=split)
         _style_curve(axes, label)
-        _mark_best(axes, epochs, best_epoch)
+        value = _mark_best(axes, epochs, best_epoch)
+        what = label if label == "Loss" else f"{label} of all pixels, mean of the classes"
+        at_best = f"validation {value} in the best epoch" if value else " "
+        axes.set_title(f"{what}\n{at_best}", fontsize=10, color=INK)
     handles = [
         Line2D([], [], color=TRAIN_COLOR, lw=1.8, label="training"),
         Line2D([], [], color=VAL_COLOR, lw=1.8, label="validation"),
@@ -185,11 +188,16 @@ def _row_inches(block: Sequence[Plane]) -> list[float]:
     return [max(PANEL_INCHES * plane.height / widest, 0.5) for plane in block]
 
 
-def _style_curve(axes: Axes, label: str) -> None:
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(label)
-    axes.set_title(label if label == "Loss" else f"{label} of all pixels, mean of the classes", fontsize=10, color=INK)
+def epochs_along(axes: Axes) -> None:
+    """Whole epochs along the axis, from the first on: there is no epoch 0."""
+    axes.set_xlabel("Epoch", color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7, min_n_ticks=1))
+    axes.set_xlim(left=max(axes.get_xlim()[0], 0.5))
+
+
+def _style_curve(axes: Axes, label: str) -> None:
+    axes.set_ylabel(label, color=INK)
+    epochs_along(axes)
     quiet(axes)
     if label != "Loss" and axes.lines:
         drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
@@ -197,26 +205,19 @@ def _style_curve(axes: Axes, label: str) -> None:
         axes.set_ylim(np.floor(max(lowest - 0.02, 0) * 10) / 10, 1.0)
 
 
-def _mark_best(axes: Axes, epochs: np.ndarray, best_epoch: int | None) -> None:
+def _mark_best(axes: Axes, epochs: np.ndarray, best_epoch: int | None) -> str:
+    """Mark the best epoch; returns validation's value in it, for the title: beside the point it would hide a line."""
     if best_epoch is None or best_epoch not in epochs:
-        return
+        return ""
     axes.axvline(best_epoch, color=INK, lw=1, ls="--", zorder=1)
     validation = next((line for line in axes.lines if line.get_label() == "val"), None)
     if validation is None:
-        return
+        return ""
     value = float(np.asarray(validation.get_ydata())[list(epochs).index(best_epoch)])
-    if np.isfinite(value):
-        axes.plot([best_epoch], [value], "o", ms=6, color=VAL_COLOR, mec=INK, mew=1, zorder=4)
-        left = best_epoch > (epochs[0] + epochs[-1]) / 2
-        axes.annotate(
-            f"{value:.3f}",
-            (best_epoch, value),
-            xytext=(-7 if left else 7, -14),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            fontsize=9,
-            color=INK,
-        )
+    if not np.isfinite(value):
+        return ""
+    axes.plot([best_epoch], [value], "o", ms=6, color=VAL_COLOR, mec=INK, mew=1, zorder=4, clip_on=False)
+    return f"{value:.3f}"
 
 
 def _title(example: Example) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.patches import Patch
 
+from seglab.evaluation.palette import Color, drawn_colors, first_drawn
 from seglab.task import Task
 
 # Told apart under the common kinds of colour blindness, and on grey.
@@ -16,20 +17,16 @@ FILL, ERROR_FILL = 0.55, 0.85
 def colored(picture: np.ndarray, ids: np.ndarray, task: Task, fill: float = FILL) -> np.ndarray:
     """The picture with every class but the background laid over in its colour, a share `fill` of it."""
     drawn = picture.copy()
-    for class_id in range(_first_drawn(task), task.classes):
+    colors = drawn_colors(task)
+    for class_id in range(first_drawn(task), task.classes):
         drawn[ids == class_id] *= 1 - fill
-        drawn[ids == class_id] += fill * np.asarray(task.class_colors[class_id], np.float32) / 255
+        drawn[ids == class_id] += fill * np.asarray(colors[class_id], np.float32) / 255
     return drawn
-
-
-def _first_drawn(task: Task) -> int:
-    """1 where class 0 is a background that is left clear, 0 where it is a class like the others."""
-    return 0 if 0 in task.scored else 1
 
 
 def error_map(picture: np.ndarray, truth: np.ndarray, prediction: np.ndarray, task: Task) -> np.ndarray:
     """The picture with what was found, added, missed and mistaken laid over it, each in its colour."""
-    first = _first_drawn(task)
+    first = first_drawn(task)
     kinds = (
         ((truth == prediction) & (truth >= first), TRUE_POSITIVE),
         ((truth < first) & (prediction >= first), FALSE_POSITIVE),
@@ -58,8 +55,9 @@ def hatched(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def mask_legend(task: Task, ignored: bool, errors: bool = True) -> list[Patch]:
     """Legend of the classes; of the `errors` of a prediction; of the stripes where anything is `ignored`."""
-    first = _first_drawn(task)
-    handles = [_patch(task.class_colors[k], task.class_names[k]) for k in range(first, task.classes)]
+    first = first_drawn(task)
+    colors = drawn_colors(task)
+    handles = [_patch(colors[k], task.class_names[k]) for k in range(first, task.classes)]
     if errors:
         handles.append(_patch(TRUE_POSITIVE, "true positive" if first else "right"))
     if errors and first:
@@ -71,9 +69,9 @@ def mask_legend(task: Task, ignored: bool, errors: bool = True) -> list[Patch]:
     return handles
 
 
-def _patch(color: tuple[int, int, int], label: str) -> Patch:
+def _patch(color: Color, label: str) -> Patch:
     return Patch(facecolor=_hex(color), edgecolor="none", label=label)
 
 
-def _hex(color: tuple[int, int, int]) -> str:
+def _hex(color: Color) -> str:
     return "#{:02x}{:02x}{:02x}".format(*color)

@@ -47,7 +47,8 @@ def augmented_samples(
     panel = PANEL_INCHES * float(np.clip(max(plane.height / plane.width for plane in shown), 0.3, 2.0))
     lines = math.ceil(len(legend) / LEGEND_COLUMNS)
     figure = blank_figure(COLUMNS * PANEL_INCHES, rows * panel + TITLE_INCHES + lines * LEGEND_INCHES)
-    figure.suptitle("Training samples, after augmentation", fontsize=11, color=INK)
+    cut = ", each in the plane of its first two axes" if task.rank == 3 else ""
+    figure.suptitle(f"Training samples, after augmentation{cut}", fontsize=11, color=INK)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, plane in zip(grid, shown, strict=False):
         _draw(axes, plane, task)

@@ -15,6 +15,7 @@ from seglab.data.randomness import generator
 from seglab.data.splits import Split
 from seglab.errors import DataError
 from seglab.evaluation.overlay import IGNORED
+from seglab.evaluation.palette import drawn_colors
 from seglab.explore.charts import SPLIT_COLORS, bar, histogram, swatch
 from seglab.explore.pictures import case_pictures
 
@@ -149,7 +150,8 @@ def _findings(report: Report | None) -> str:
 
 def _legend(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[str, Facts]) -> str:
     task = source.task
-    items = [f"{swatch(task.class_colors[k])}{escape(task.class_names[k])}" for k in task.scored]
+    colors = drawn_colors(task)
+    items = [f"{swatch(colors[k])}{escape(task.class_names[k])}" for k in task.scored]
     items += [f"{escape(task.class_names[k])} (left clear)" for k in task.unscored]
     if any(facts[i].ignored for ids in parts.values() for i in ids):
         items.append(f"{swatch(IGNORED)}ignored")
@@ -177,7 +179,7 @@ def _classes(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[
     what = "pixels" if task.rank == 2 else "voxels"
     head = "".join(f"<th>share of {LONG_NAMES[n]} {what}</th><th>in {LONG_NAMES[n]} cases</th>" for n in parts)
     rows = []
-    for k, (label, color) in enumerate(zip(task.class_names, task.class_colors, strict=True)):
+    for k, (label, color) in enumerate(zip(task.class_names, drawn_colors(task), strict=True)):
         cells = []
         for name, pixels in counts.items():
             share = pixels[:, k].sum() / max(pixels.sum(), 1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from seglab.data.cases import Sample
 from seglab.evaluation.overlay import IGNORED
+from seglab.evaluation.palette import drawn_colors
 from seglab.evaluation.planes import Plane, planes
 from seglab.task import Task
 
@@ -48,7 +49,7 @@ def _both(plane: Plane, task: Task) -> tuple[str, str]:
 def _laid_over(image: np.ndarray, ids: np.ndarray, task: Task) -> np.ndarray:
     """Classes that count are filled and outlined in their colours; the others stay clear, ignored pixels grey."""
     colors = np.zeros((256, 3), np.float32)
-    colors[: task.classes] = task.class_colors
+    colors[: task.classes] = drawn_colors(task)
     colors[task.ignore_label] = IGNORED
     shown = np.isin(ids, [*task.scored, task.ignore_label])
     edge = np.zeros(ids.shape, bool)

@@ -34,8 +34,9 @@ from seglab.reporting.readme import (
     commands,
     design,
 )
+from seglab.reporting.record import noting
 
-NOTE_PAGE = "note.html"
+NOTE, NOTE_PAGE = "note.md", "note.html"
 _STYLE = Path(__file__).with_name("note.css")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PRINT_SECONDS = 120
@@ -47,7 +48,11 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
     comparison, study = report.comparison, report.study
     runs = comparison.found.runs
     metric = comparison.settings.metric
-    concluded = report.conclusion or "Not written yet: it goes between the two marks of README.md beside this note."
+    concluded = _paragraphs(
+        report.conclusion or "Not written yet: it goes between the two marks of README.md beside this note."
+    )
+    if report.stale:
+        concluded.insert(0, f"This conclusion was written for {report.stale}, and not read again since.")
     training = Section(
         "Training",
         text=["How the runs were trained, on which machine, and how long that took."],
@@ -56,11 +61,8 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
     )
     sections = [
         Section("Question", text=[study.question], grids=[design(comparison)]),
-        Section(
-            "Answer",
-            text=[summary(judgement, metric) for judgement in comparison.judgements],
-            written=_paragraphs(concluded),
-        ),
+        Section("Answer", text=[summary(judgement, metric) for judgement in comparison.judgements]),
+        Section("Conclusion, written by hand", written=concluded),
         data_section(runs, report.store),
         approaches_section(runs),
         architectures_section(runs, report.store, say),
@@ -74,7 +76,7 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
         *report.chapters(PLOTS),
         *report.chapters(CASES),
         examples_section(best_run(comparison), report.store),
-        limits_section(comparison),
+        limits_section(comparison, report.plan),
         next_steps_section(comparison, study, report.store),
         *[replace(section, folded=False) for section in report.chapters(RUNS)],
     ]
@@ -82,14 +84,14 @@ def make_note(report: Report, say: Callable[[str], None]) -> Document:
         with_small_pictures(replace(section, title=f"{number}. {section.title}"))
         for number, section in enumerate((s for s in sections if s is not None), start=1)
     ]
-    lead = f"Technical note on {len(runs)} training runs. Every number in it is read from them."
+    lead = f"Technical note on {len(runs)} training runs. Every number is read from them, but those of the conclusion."
     return Document(f"{study.name}: {_headline(study.question)}", lead, numbered)
 
 
 def note_files(note: Document, folder: Path) -> dict[Path, bytes]:
     """note.md and note.html."""
     html = to_html(note, _STYLE.read_text(encoding="utf-8"))
-    return {folder / "note.md": to_markdown(note, PICTURES).encode(), folder / NOTE_PAGE: html.encode()}
+    return {folder / NOTE: noting(to_markdown(note, PICTURES)), folder / NOTE_PAGE: html.encode()}
 
 
 def print_page(page: Path, target: Path) -> Path | None:

@@ -12,17 +12,18 @@ from seglab.comparison.judgement import Judgement
 from seglab.comparison.runs import Run
 from seglab.comparison.table import watched_curve
 from seglab.reporting.facts import differing, read_json
+from seglab.reporting.made import JOBS_FILE
+from seglab.reporting.plan import Plan
 from seglab.reporting.study import Study
 from seglab.tracking.store import Store
 
 _FEW_CASES = 30
-# Of a sweep's run, as seglab.sweeping.parent writes them: how many jobs it has, and the list of those known.
-_JOBS_TAG, _JOBS_FILE = "sweep_jobs", "sweep/jobs.json"
+_JOBS_TAG = "sweep_jobs"  # of a sweep's run, as seglab.sweeping.parent writes it: how many jobs it has
 
 
-def limits_section(comparison: Comparison) -> Section:
-    """The reservations that come from the number of runs and cases, from the code and from the data."""
-    notes = []
+def limits_section(comparison: Comparison, plan: Plan) -> Section:
+    """The reservations that come from the number of runs and cases, from the plan, the code and the data."""
+    notes = [*plan.limits]
     for judgement in comparison.judgements:
         contest = judgement.contest
         notes += [f"{contest.title}: {note}" for note in judgement.notes]
@@ -106,7 +107,7 @@ def _never_begun(comparison: Comparison, store: Store) -> int:
     unnamed = 0
     for parent in comparison.found.parents:
         run = store.run(parent)
-        jobs = read_json(store, run.info.artifact_uri, _JOBS_FILE) or []
+        jobs = read_json(store, run.info.artifact_uri, JOBS_FILE) or []
         wanted |= {job["identity"] or " ".join(job["overrides"]) for job in jobs}
         unnamed += max(0, int(run.data.tags.get(_JOBS_TAG, 0)) - len(jobs))  # of a search, which names them one by one
     begun = {run.tags.get("job_identity") for run in [*comparison.found.runs, *comparison.found.unfinished]}

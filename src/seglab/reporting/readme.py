@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,15 +13,16 @@ from seglab.comparison.document import Cell, Document, Grid, Section, to_markdow
 from seglab.comparison.grouping import REPLICATES
 from seglab.comparison.judgement import Judgement, mark
 from seglab.comparison.wording import crowding, duration, interval, p_value, signed, summary, with_sd
-from seglab.errors import ConfigError
 from seglab.reporting.facts import machine_and_time
+from seglab.reporting.made import commands_made
+from seglab.reporting.plan import Plan
+from seglab.reporting.record import BEGIN, END, STALE, TO_BE_WRITTEN, Record, noting
 from seglab.reporting.study import Study
 from seglab.tracking.store import Store
 
 README = "README.md"
+DECIDES = "test_dice"
 PICTURES = "pictures"
-BEGIN, END = "<!-- conclusion -->", "<!-- /conclusion -->"
-TO_BE_WRITTEN = "To be written by hand, here between the two marks; writing the report again keeps it."
 COMPOSITIONS, PAIRS, EFFECTS, PLOTS = "Compositions", "Against the best", "What each factor is worth", "Plots"
 SCORES = "Scores"
 CASES, REMARKS, RUNS = "Pictures", "Left out, or apart", "Runs"
@@ -37,44 +37,32 @@ class Report:
         study: what was asked.
         comparison: what was found, with its page.
         store: where the runs are.
+        plan: how far the runs are the study's.
+        record: which runs they are, and which the conclusion is about.
         conclusion: what a person has written of it; None so far.
     """
 
     study: Study
     comparison: Comparison
     store: Store
+    plan: Plan
+    record: Record
     conclusion: str | None
+
+    @property
+    def stale(self) -> str:
+        """What the conclusion was written for, where that is not these runs; empty where it is."""
+        about = self.record.conclusion
+        return about.change(self.record.page) if about is not None else ""
 
     def chapters(self, name: str) -> list[Section]:
         """The sections of the comparison's page of this kind: one for each set of runs that can be paired."""
         return [s for s in self.comparison.document.sections if s.title.partition(": ")[0] == name]
 
 
-def readme_file(report: Report) -> dict[Path, bytes]:
-    """The README, which lies beside the study's file, without its pictures."""
-    return {report.study.folder / README: to_markdown(readme(report), PICTURES).encode()}
-
-
-def read_conclusion(folder: Path) -> str | None:
-    """What stands between the marks of the README that is there; None without a README, or before it was written.
-
-    Raises:
-        ConfigError: a README without the two marks: to write over it would lose what a person has written.
-    """
-    path = folder / README
-    if not path.exists():
-        return None
-    text = path.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ConfigError(
-            "a README that would be written over",
-            where=str(path),
-            found=f"{text.count(BEGIN)} × {BEGIN} and {text.count(END)} × {END}",
-            expected="each once, around the words to keep",
-            remedy="put the two marks around your conclusion, or move the file away",
-        )
-    kept = text.partition(BEGIN)[2].partition(END)[0].strip()
-    return None if kept == TO_BE_WRITTEN or not kept else kept
+def readme_file(report: Report) -> bytes:
+    """The README, without its pictures."""
+    return noting(to_markdown(readme(report), PICTURES), report.record)
 
 
 def readme(report: Report) -> Document:
@@ -85,10 +73,13 @@ def readme(report: Report) -> Document:
         replace(section, pictures=[p for p in section.pictures if p.name.endswith(_IN_README)])
         for section in report.chapters(PLOTS)
     ]
-    kept = f"{BEGIN}\n{report.conclusion or TO_BE_WRITTEN}\n{END}"
+    kept = [f"{BEGIN}\n{report.conclusion or TO_BE_WRITTEN}\n{END}"]
+    if report.stale:
+        how = f"edit it, or confirm it with `{_command(report)} conclusion=confirmed`"
+        kept.insert(0, f"{STALE}{report.stale}: read it again,** then {how}.")
     sections = [
         Section("Question", text=[study.question]),
-        Section("Command", code=commands(report), grids=[design(comparison)]),
+        Section("Command", code=commands(report), notes=report.plan.limits, grids=[design(comparison)]),
         Section("Machine and time", grids=[machine_and_time(report.store, comparison.found)]),
         *report.chapters(REMARKS),
         *results,
@@ -96,7 +87,7 @@ def readme(report: Report) -> Document:
         *report.chapters(EFFECTS),
         *plots,
         *report.chapters(CASES),
-        Section("Conclusion", written=[kept]),
+        Section("Conclusion", written=kept),
         *report.chapters(RUNS),
     ]
     lead = (
@@ -121,10 +112,14 @@ def design(comparison: Comparison) -> Grid:
 
 
 def commands(report: Report) -> str:
-    """How the study is run, compared and reported again."""
-    name, metric = report.study.name, report.comparison.settings.metric
-    more = "" if metric == "test_dice" else f" --metric {metric}"
-    return f"{report.study.command}\npython scripts/report.py study={name}{more}"
+    """How the runs were made, with every override, and how they are reported again."""
+    return "\n".join([*commands_made(report.store, report.comparison.found), _command(report)])
+
+
+def _command(report: Report) -> str:
+    metric = report.comparison.settings.metric
+    more = "" if metric == DECIDES else f" metric={metric}"
+    return f"python scripts/report.py study={report.study.name}{more}"
 
 
 def _result(judgement: Judgement, comparison: Comparison) -> Section:

@@ -14,10 +14,13 @@ from seglab.comparison.compare import Comparison, compare, open_runs
 from seglab.comparison.document import Document
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.writing import write_files
-from seglab.errors import TrackingError
+from seglab.errors import ConfigError, TrackingError
 from seglab.reporting.images import with_small_pictures
-from seglab.reporting.note import NOTE_PAGE, make_note, note_files, print_page
-from seglab.reporting.readme import PICTURES, Report, pictures_of, read_conclusion, readme, readme_file
+from seglab.reporting.keeping import check_no_less, check_unedited, pictures_linked
+from seglab.reporting.note import NOTE, NOTE_PAGE, make_note, note_files, print_page
+from seglab.reporting.plan import plan_of
+from seglab.reporting.readme import DECIDES, PICTURES, README, Report, pictures_of, readme, readme_file
+from seglab.reporting.record import Basis, make_record, read_former
 from seglab.reporting.study import load_study
 from seglab.terminal import Terminal
 
@@ -27,14 +30,19 @@ RUNS = Path("mlruns")
 def write_report(
     name: str,
     *,
-    metric: str = "test_dice",
+    metric: str = DECIDES,
     cases: int = 4,
     directory: Path = RUNS,
     uri: str | None = None,
     studies: Path = STUDIES,
+    out: Path | None = None,
+    confirmed: bool = False,
+    overwrite: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Write README, pictures and note of a study into its folder; returns the files.
+
+    What a person has concluded is kept word for word, and marked when it was written for other runs than these.
 
     Args:
         name: of the study.
@@ -43,31 +51,52 @@ def write_report(
         directory: the folder of runs.
         uri: the tracking store, None for the one in `directory`.
         studies: the folder of studies.
+        out: another folder for the files.
+        confirmed: the conclusion that is there holds for these runs.
+        overwrite: replace pages that were edited by hand, or that are of more of the study's jobs.
         say: told of the work that takes long.
 
     Raises:
-        ConfigError: an unknown study, one without runs, or a README that was not written by this function.
+        ConfigError: an unknown study, one without runs, a README that was not written by this function, pages that
+            would be replaced by something less, or no conclusion to confirm.
         TrackingError: fewer than two finished runs with scores, or a folder that cannot be written.
     """
     study = load_study(name, studies)
-    conclusion = read_conclusion(study.folder)
+    folder = out or study.folder
+    former = read_former(folder / README)
+    if confirmed and former.conclusion is None:
+        raise ConfigError(
+            "no conclusion to confirm",
+            where=str(folder / README),
+            found="nothing between the two marks",
+            expected="a conclusion that holds for the runs of now",
+            remedy="leave conclusion=confirmed away, and write one when the report is there",
+        )
+    if not overwrite:
+        check_unedited([folder / README, folder / NOTE])
     settings = CompareSettings(study=name, metric=metric, pictures=cases, tracking_uri=uri)
     store = open_runs(settings, directory)
     say("reading and comparing runs")
-    report = Report(study, _slim(compare(settings, store, say)), store, conclusion)
+    comparison = _slim(compare(settings, store, say))
+    say("composing the jobs that the study asks for")
+    plan = plan_of(study, comparison.found.runs)
+    record = make_record(former, Basis.of(comparison), plan.done, len(plan.jobs), confirmed)
+    if not overwrite:
+        check_no_less(former, record, folder / README, plan.limits)
+    report = Report(study, comparison, store, plan, record, former.conclusion)
     try:
         note = make_note(report, say)
-        pictures = _pictures(report, note)
-        made = write_files({**readme_file(report), **pictures, **note_files(note, study.folder)})
-        for old in (study.folder / PICTURES).glob("*.*"):
-            if old not in pictures:  # of an earlier report
-                old.unlink()
-        printed = print_page(study.folder / NOTE_PAGE, study.folder / "note.pdf")
+        pictures = _pictures(report, note, folder)
+        former_pictures = pictures_linked(folder, [README, NOTE])
+        made = write_files({folder / README: readme_file(report), **pictures, **note_files(note, folder)})
+        for old in former_pictures - set(pictures):
+            old.unlink(missing_ok=True)
+        printed = print_page(folder / NOTE_PAGE, folder / "note.pdf")
         return [*made, *([printed] if printed else [])]
     except OSError as error:
         raise TrackingError(
             "the report cannot be written",
-            where=str(error.filename or study.folder),
+            where=str(error.filename or folder),
             found=error.strerror,
             expected="room and permission; nothing half-written is left",
             remedy="free some space, or make the folder writable",
@@ -95,8 +124,7 @@ def _slim(comparison: Comparison) -> Comparison:
     return replace(comparison, document=replace(document, sections=sections))
 
 
-def _pictures(report: Report, note: Document) -> dict[Path, bytes]:
+def _pictures(report: Report, note: Document, folder: Path) -> dict[Path, bytes]:
     """The pictures of README and note."""
-    folder = report.study.folder / PICTURES
     pictures = pictures_of([*readme(report).sections, *note.sections])
-    return {folder / name: content for name, content in pictures.items()}
+    return {folder / PICTURES / name: content for name, content in pictures.items()}

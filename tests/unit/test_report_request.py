@@ -1,0 +1,35 @@
+"""The words of scripts/report.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from seglab.errors import ConfigError
+from seglab.reporting.request import read_request
+
+
+def test_words_mean_what_they_say() -> None:
+    request = read_request(["study=loss_study", "metric=test_iou", "cases=0", "overwrite=true", "conclusion=confirmed"])
+    assert (request.study, request.metric, request.cases) == ("loss_study", "test_iou", 0)
+    assert request.overwrite
+    assert request.conclusion == "confirmed"
+    assert not read_request(["study=loss_study"]).overwrite
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param([], "a missing setting", id="nothing"),
+        pytest.param(["loss_study"], "a word that is no setting", id="the study alone"),
+        pytest.param(["study=loss_study", "--metric", "test_iou"], "did you mean 'metric'", id="a flag"),
+        pytest.param(["study=loss_study", "overwrit=true"], "did you mean 'overwrite'", id="misspelt"),
+        pytest.param(["study=loss_study", "overwrite=maybe"], "where:    overwrite", id="neither true nor false"),
+        pytest.param(["study=loss_study", "cases=-1"], "where:    cases", id="fewer than none"),
+        pytest.param(["study=loss_study", "conclusion=yes"], "'confirmed'", id="another answer"),
+        pytest.param(["study=los_study"], "did you mean 'loss_study'", id="an unknown study"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_remedy(words: list[str], told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_request(words)
+    assert told in str(refused.value)
