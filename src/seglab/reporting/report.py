@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from seglab.command import STUDIES
 from seglab.comparison.compare import Comparison, compare, open_runs
 from seglab.comparison.document import Document
 from seglab.comparison.settings import CompareSettings
@@ -20,6 +19,7 @@ from seglab.reporting.note import NOTE_PAGE, make_note, note_files, print_page
 from seglab.reporting.readme import PICTURES, Report, pictures_of, read_conclusion, readme, readme_file
 from seglab.reporting.study import load_study
 from seglab.terminal import Terminal
+from seglab.vocabulary import STUDIES
 
 RUNS = Path("mlruns")
 
