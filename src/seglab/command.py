@@ -20,7 +20,7 @@ from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabErr
 from seglab.explanation import explain, refuse_at_once
 from seglab.overrides import texts_kept
 from seglab.schema import Section
-from seglab.vocabulary import CONF, HYDRA_GROUPS, groups
+from seglab.vocabulary import CONF, HYDRA_GROUPS, compose, groups
 
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
@@ -97,8 +97,7 @@ def kept(words: Sequence[str], config_name: str, settings: type[Section] | None 
 
     def composed() -> Mapping[str, Any]:
         try:
-            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-                return dict(hydra.compose(config_name, overrides=chosen))
+            return dict(compose(config_name, chosen))
         except (HydraException, OmegaConfBaseException, ValueError):  # told when the whole is composed
             return {}
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parents[2]
 CONF = ROOT / "conf"
@@ -22,16 +25,35 @@ GROUPS_SAID = frozenset({"data", "model", "loss", "optimizer", "schedule", "prec
 _USUAL = ("image_folder", "adamw", "sgd", "tversky", "unet_encoder")
 
 
+def own_folder() -> Path | None:
+    """The user's folder of yamls, which the running command was told with `--config-dir`."""
+    for word, after in itertools.pairwise([*sys.argv[1:], ""]):
+        flag, equals, value = word.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            return Path(value if equals else after).absolute()
+    return None
+
+
+def folders() -> tuple[Path, ...]:
+    """Where yamls lie: `conf/`, and the user's own folder."""
+    own = own_folder()
+    return (CONF,) if own is None else (CONF, own)
+
+
 @cache
 def groups() -> frozenset[str]:
     """Every folder of options in `conf/`."""
     return frozenset(str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir())
 
 
-@cache
 def options_of(group: str) -> dict[str, str]:
     """The options of a group, each with the display name that runs are called by, itself where it has none."""
-    files = {path.stem: path for path in (CONF / group).glob("*.yaml")}
+    return _options(group, folders())
+
+
+@cache
+def _options(group: str, folders: tuple[Path, ...]) -> dict[str, str]:
+    files = {path.stem: path for folder in folders for path in (folder / group).glob("*.yaml")}
     if group == "experiment":
         files |= {path.parent.name: path for path in STUDIES.glob("*/study.yaml")}
     return {name: _display_name(files[name]) or name for name in sorted(files)}
@@ -42,11 +64,16 @@ def _display_name(file: Path) -> str:
     return found[1] if found else ""
 
 
+def compose(config_name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """The config that some words make of the yamls in `folders`; raises what Hydra raises."""
+    own = [f"hydra.searchpath=[{','.join(map(_quoted, folders()[1:]))}]"] if folders()[1:] else []
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra.compose(config_name, overrides=[*overrides, *own], return_hydra_config=with_hydra)
+
+
 def composed(config_name: str, chosen: list[str]) -> dict[str, Any]:
     """Every dotted key of the config that the chosen groups give, with its value as it is written there."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra.compose(config_name, overrides=chosen, return_hydra_config=True)
-        tree = dict(OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
+    tree = dict(OmegaConf.to_container(compose(config_name, chosen, with_hydra=True), resolve=False))  # type: ignore[arg-type]
     of_hydra = tree.pop("hydra")
     found = _leaves(tree)
     for short, full in HYDRA_GROUPS.items():
@@ -72,12 +99,17 @@ def as_said(key: str) -> str:
     return key
 
 
+def _quoted(folder: Path) -> str:
+    text = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'file://{text}'"
+
+
 @cache
 def holders() -> dict[str, list[str]]:
-    """By full key, the options of its group that have such a setting, the usual one first."""
+    """By full key, the options in `conf/` of its group that have such a setting, the usual one first."""
     found: dict[str, list[str]] = {}
     for group in GROUPS_SAID - {"debug", "experiment"}:
-        for option in options_of(group):
+        for option in _options(group, (CONF,)):
             text = (CONF / group / f"{option}.yaml").read_text(encoding="utf-8")
             for name in re.findall(r"^(\w+):", text, re.MULTILINE):
                 found.setdefault(f"{group}.{name}", []).append(option)
