@@ -152,6 +152,6 @@ class StudySearchPath(SearchPathPlugin):
     """Lets every composition look into `experiments/`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from seglab.command import STUDIES
+        from seglab.vocabulary import STUDIES
 
         search_path.append("seglab-studies", f"studies://{STUDIES}")

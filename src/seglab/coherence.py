@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seglab.errors import ConfigError, nearest
+from seglab.errors import ConfigError
 from seglab.schema import DataCard, ModelCard, TrainerSettings
+from seglab.synonyms import closest
 
 
 def check_together(
@@ -216,7 +217,7 @@ def _check_monitor(monitor: str, data: DataCard) -> None:
             where="trainer.monitor",
             found=monitor,
             expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
-            remedy=nearest(monitor, known) or "trainer.monitor=val_dice",
+            remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or 'val_dice'}",
         )
     if base.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
         raise ConfigError(

@@ -9,26 +9,22 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, nearest
+from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError
+from seglab.explanation import explain, refuse_at_once
 from seglab.overrides import texts_kept
 from seglab.schema import Section
+from seglab.vocabulary import CONF, HYDRA_GROUPS, compose, groups
 
-ROOT = Path(__file__).resolve().parents[2]
-CONF = ROOT / "conf"
-STUDIES = ROOT / "experiments"
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
 EXIT_FAILED_JOBS = 1
-# Groups whose settings Hydra keeps under another name.
-_HYDRA_GROUPS = {"launcher.": "hydra.launcher.", "search.": "hydra.sweeper."}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -67,8 +63,9 @@ def command(
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
             _end_with_launcher()
-            sys.argv[1:] = kept([_in_hydra(word) for word in sys.argv[1:]], config_name, settings)
             try:
+                refuse_at_once(sys.argv[1:], config_name)
+                sys.argv[1:] = kept([_in_hydra(word) for word in sys.argv[1:]], config_name, settings)
                 composed()
             except SeglabError as error:
                 _leave(error)
@@ -96,13 +93,11 @@ def command(
 
 def kept(words: Sequence[str], config_name: str, settings: type[Section] | None = None) -> list[str]:
     """The words with texts that Hydra would take for numbers or not at all in quotes; see `seglab.overrides`."""
-    groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
-    chosen = [word for word in words if word.partition("=")[0] in groups and "," not in word]
+    chosen = [word for word in words if word.partition("=")[0] in groups() and "," not in word]
 
     def composed() -> Mapping[str, Any]:
         try:
-            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-                return dict(hydra.compose(config_name, overrides=chosen))
+            return dict(compose(config_name, chosen))
         except (HydraException, OmegaConfBaseException, ValueError):  # told when the whole is composed
             return {}
 
@@ -129,7 +124,7 @@ def sweep_tags() -> dict[str, str]:
 def _in_hydra(word: str) -> str:
     """`launcher.jobs=2` as Hydra calls it: `hydra.launcher.jobs=2`."""
     key = word.lstrip("+~")
-    for short, full in _HYDRA_GROUPS.items():
+    for short, full in HYDRA_GROUPS.items():
         if key.startswith(short):
             return word[: len(word) - len(key)] + full + key.removeprefix(short)
     return word
@@ -143,98 +138,3 @@ def _end_with_launcher() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != launcher:  # it died before this process could ask
         sys.exit(128 + signal.SIGTERM)
-
-
-def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError:
-    """Say which override Hydra stumbled over, what is allowed in its place and the nearest match."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    overrides = []
-    for word in words:
-        try:
-            overrides.append(OverridesParser.create().parse_override(word))
-        except HydraException:
-            return ConfigError(
-                "a word on the command line that cannot be read",
-                where=word,
-                expected="key=value, with lists as [1,2] and special characters in quotes",
-                remedy="quote the value: \"key='a value'\"",
-            )
-    groups = {str(path.relative_to(CONF)) for path in CONF.rglob("*") if path.is_dir()}
-    chosen = []
-    for override in overrides:
-        if override.key_or_group not in groups:
-            continue
-        options = _options(override.key_or_group)
-        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
-        for value in values:
-            if str(value) not in options:
-                return ConfigError(
-                    f"unknown choice for {override.key_or_group}",
-                    where=override.key_or_group,
-                    found="null" if value is None else value,
-                    expected="one of " + ", ".join(options),
-                    remedy=_other_choice(override.key_or_group, value, options),
-                )
-        chosen.append(f"{override.key_or_group}={values[0]}")
-    known = _known_keys(config_name, chosen)
-    for override in overrides:
-        key = override.key_or_group
-        if key in groups or key.startswith("hydra") or key in known:
-            continue
-        return _unknown_key(key, known, groups)
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return ConfigError(
-        "the configuration cannot be composed",
-        where=f"conf/{config_name}.yaml",
-        found=first,
-        expected="yaml files and words that Hydra can join",
-        remedy="leave the words of the command away one by one; the whole config is shown by --cfg job",
-    )
-
-
-def _other_choice(group: str, value: Any, options: list[str]) -> str:
-    if value is None:
-        return "choose one, or leave it away for the default"
-    return nearest(str(value), options) or f"choose one, or add conf/{group}/{value}.yaml"
-
-
-def _options(group: str) -> list[str]:
-    studies = STUDIES.glob("*/study.yaml") if group == "experiment" else ()
-    return sorted([*(path.stem for path in (CONF / group).glob("*.yaml")), *(path.parent.name for path in studies)])
-
-
-def _known_keys(config_name: str, chosen: list[str]) -> list[str]:
-    """Every dotted key of the config that the chosen groups give."""
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        composed = OmegaConf.to_container(hydra.compose(config_name, overrides=chosen), resolve=False)
-    keys: list[str] = []
-
-    def walk(node: Any, prefix: str) -> None:
-        if isinstance(node, dict):
-            for name, child in node.items():
-                keys.append(f"{prefix}{name}")
-                walk(child, f"{prefix}{name}.")
-
-    walk(composed, "")
-    return keys
-
-
-def _unknown_key(key: str, known: list[str], groups: set[str]) -> ConfigError:
-    parent, _, leaf = key.rpartition(".")
-    siblings = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent]
-    elsewhere = [name for name in known if name.rpartition(".")[2] == leaf]
-    candidates = siblings if parent else sorted({*siblings, *groups})
-    if not candidates:
-        candidates = sorted(groups)
-        leaf = key.partition(".")[0]
-    remedy = nearest(leaf, candidates)
-    if not remedy and elsewhere:
-        remedy = f"did you mean '{elsewhere[0]}'?"
-    return ConfigError(
-        f"unknown setting '{key}': nothing reads it",
-        where=key,
-        found=leaf,
-        expected="one of " + ", ".join(sorted(candidates)),
-        remedy=remedy or "see every setting with: python train.py --cfg job",
-    )

@@ -8,7 +8,6 @@ key, what was found, what is allowed and what to do.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from seglab.coherence import check_together
-from seglab.constraints import NonNegativeInt, PositiveFloat
-from seglab.errors import ConfigError, nearest
+from seglab.constraints import PositiveFloat, Seed, Text
+from seglab.errors import ConfigError
+from seglab.refusals import missing, not_allowed, unknown
 from seglab.schema import (
     DataCard,
     ModelCard,
@@ -31,7 +31,7 @@ from seglab.schema import (
     TrackingSettings,
     TrainerSettings,
 )
-from seglab.signatures import parameters_of, places_of
+from seglab.signatures import check_given, construct, parameters_of, places_of
 
 _DISPLAY_NAMES = {
     "vgg16": "VGG16",
@@ -63,7 +63,13 @@ SECTIONS: Mapping[str, type[Section]] = {
     "trainer": TrainerSettings,
     "tracking": TrackingSettings,
 }
-ROOT_VALUES: Mapping[str, Any] = {"seed": NonNegativeInt, "run_name": str, "resume": str | None}
+ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Text, "resume": str | None}
+# What every run has, whatever its groups.
+_ANYWHERE = [
+    *ROOT_VALUES,
+    *(f"{group}.{name}" for group, names in PASSED_BY_EXPERIMENT.items() for name in names),
+    *(f"{group}.{name}" for group, section in {**CARDS, **SECTIONS}.items() for name in section.model_fields),
+]
 # Settings that cannot change a result and so are no part of a run's identity.
 _NOT_IDENTITY = ("run_name", "resume", "tracking")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
@@ -79,8 +85,7 @@ class Component:
 
     def build(self, *injected: Any) -> Any:
         """Import the target and call it with what the experiment injects and what the config says."""
-        module, _, name = self.target.rpartition(".")
-        return getattr(importlib.import_module(module), name)(*injected, **self.arguments)
+        return construct(self.target, injected, self.arguments)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     resolved = _as_mapping(resolved)
     for key in resolved:
         if key not in known:
-            raise _unknown(key, known)
+            raise unknown(key, resolved[key], known, _ANYWHERE)
     for key, kind in ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
     for group in (*CARDS, *SECTIONS):
@@ -221,24 +226,6 @@ def _as_mapping(value: Any) -> dict[str, Any]:
     return {str(key): item for key, item in value.items()}
 
 
-def _unknown(key: str, known: list[str]) -> ConfigError:
-    group, _, leaf = key.rpartition(".")
-    local = [name.rpartition(".")[2] for name in known]
-    return ConfigError(
-        f"unknown setting '{key}': nothing reads it",
-        where=key,
-        found=leaf,
-        expected="one of " + ", ".join(sorted(local)),
-        remedy=nearest(leaf, local) or f"remove it, or use a setting that {group or 'the config'} has",
-    )
-
-
-def _missing(key: str) -> ConfigError:
-    return ConfigError(
-        "a missing setting", where=key, found="no value", expected="a value for it", remedy=f"give it: {key}=…"
-    )
-
-
 def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
     return _validate(group, {key: value for key, value in section.items() if key in card.model_fields}, card)
 
@@ -256,17 +243,23 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
     passed = PASSED_BY_EXPERIMENT.get(group, {})
     for key, kind in passed.items():
         if key not in section:
-            raise _missing(f"{group}.{key}")
+            raise missing(f"{group}.{key}")
         _check_value(section[key], kind, f"{group}.{key}")
     own = {k: v for k, v in section.items() if k != "_target_" and k not in card.model_fields and k not in passed}
+    check_given(target, group, [*own])
     parameters = parameters_of(target, f"{group}._target_")
     for key, value in own.items():
         if key not in parameters:
-            raise _unknown(f"{group}.{key}", [*parameters, *card.model_fields, *passed])
+            raise unknown(
+                f"{group}.{key}",
+                value,
+                [f"{group}.{name}" for name in (*parameters, *card.model_fields, *passed)],
+                _ANYWHERE,
+            )
         _check_value(value, parameters[key].annotation, f"{group}.{key}")
     for key, parameter in parameters.items():
         if parameter.required and key not in own:
-            raise _missing(f"{group}.{key}")
+            raise missing(f"{group}.{key}")
     name = _card(group, section, card).model_dump()["name"]
     return Component(name=name, target=target, arguments=own)
 
@@ -275,7 +268,7 @@ def _check_value(value: Any, annotation: Any, where: str) -> None:
     try:
         TypeAdapter(annotation).validate_python(value, strict=True)
     except ValidationError as error:
-        raise _from_pydantic(error, where, value) from error
+        raise not_allowed(error, where, value, annotation) from error
 
 
 def _validate(group: str, section: Mapping[str, Any], schema: type[S]) -> S:
@@ -285,25 +278,8 @@ def _validate(group: str, section: Mapping[str, Any], schema: type[S]) -> S:
         first = error.errors()[0]
         where = ".".join([group, *[str(part) for part in first["loc"]]])
         if first["type"] == "extra_forbidden":
-            raise _unknown(where, [f"{group}.{name}" for name in schema.model_fields]) from error
-        raise _from_pydantic(error, where, first["input"]) from error
-
-
-def _from_pydantic(error: ValidationError, where: str, found: Any) -> ConfigError:
-    first = error.errors()[0]
-    if first["type"] == "missing":
-        return _missing(where)
-    expected = first["msg"].replace("Input should be ", "")
-    remedy = ""
-    if first["type"] == "literal_error":
-        allowed = [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
-        remedy = nearest(str(found), allowed)
-    elif first["type"] == "string_type" and isinstance(found, (bool, int, float)):
-        remedy = f"in a yaml file, put it in quotes: {where.rpartition('.')[2]}: '{found}'"
-    return ConfigError(
-        "a value that is not allowed",
-        where=where,
-        found=repr(found),
-        expected=expected,
-        remedy=remedy or f"set {where} to such a value",
-    )
+            raise unknown(
+                where, first["input"], [f"{group}.{name}" for name in schema.model_fields], _ANYWHERE
+            ) from error
+        field = schema.model_fields.get(str(first["loc"][0]))
+        raise not_allowed(error, where, first["input"], field and field.annotation) from error

@@ -12,10 +12,14 @@ from pydantic import Field
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
 PositiveDecayRate = Annotated[float, Field(gt=0, lt=1)]
+# Of a random stream: NumPy's and scikit-learn's take 32 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# A text that says something.
+Text = Annotated[str, Field(min_length=1)]
 # A file or folder. What lies there can change a result, and not where: identities leave it out.
 Place = Annotated[str, "place"]

@@ -113,6 +113,7 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'x'?` for the known word closest to `word`, or an empty string when none is close."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"did you mean '{found[0]}'?" if found else ""
+    """`did you mean 'x'?` for the known word closest to `word` in whatever case, or an empty string when none is."""
+    by_lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.5)
+    return f"did you mean '{by_lower[found[0]]}'?" if found else ""

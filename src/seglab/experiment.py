@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
+from seglab.assembly import Parts, assemble, make_augmentation
 from seglab.code_version import CodeVersion, code_version
 from seglab.command import JOB_VARIABLE
 from seglab.config import Config, load_config
 from seglab.errors import TrackingError, TrainingError, no_room
-from seglab.reproducibility import environment, load_tensorflow, seed_everything
+from seglab.reproducibility import environment, load_tensorflow
 from seglab.secrecy import redacted
 from seglab.terminal import Terminal
 
@@ -85,17 +86,22 @@ def run(
         facts["data_allowed"] = ", ".join(material.report.let_through)
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
+    augmentation = make_augmentation(config, material.task)
+
     load_tensorflow()
     from seglab.resuming import how_to_go_on, remember
     from seglab.tracking.tracker import Tracker
-    from seglab.training.checkpoint import discard_state
+    from seglab.training.checkpoint import discard_state, random_streams, restore_streams
 
+    parts = assemble(config, material, augmentation)
+    streams = random_streams()
     tracker = Tracker(config.tracking, RUNS, run_name=config.run_name, params=params, tags=facts, resume=config.resume)
     try:
         with tracker:
+            restore_streams(streams)  # whatever the store has drawn since
             remember(tracker.work_dir, config, identity)
             _record_words(config, material, code, tracker)
-            objective = _train_and_judge(config, material, tracker)
+            objective = _train_and_judge(config, material, parts, tracker)
     except KeyboardInterrupt:
         if tracker.run_id and JOB_VARIABLE not in os.environ:  # a job of a sweep goes on with the sweep
             console.print(how_to_go_on(tracker, config, overrides), markup=False)
@@ -141,65 +147,36 @@ def _told(config: Config) -> dict[str, Any]:
     return dict(json.loads(redacted(json.dumps(config.resolved))))
 
 
-def _train_and_judge(config: Config, material: Material, tracker: Tracker) -> float:
-    import keras
-
+def _train_and_judge(config: Config, material: Material, parts: Parts, tracker: Tracker) -> float:
     from seglab.metrics import SegmentationScores
-    from seglab.precision import choose_policy, find_device
     from seglab.training.checkpoint import STATE_FILE, load_state
     from seglab.training.fit import train
 
-    seed_everything(config.seed, config.trainer.deterministic)
-    device = find_device()
-    choice = choose_policy(config.precision.policy, device)
-    keras.config.set_dtype_policy(choice.policy)
-    tracker.set_tags({"device": device.name, "precision": choice.policy, "precision_reason": choice.reason})
-
-    batches = _batches(config, material)
-    model: keras.Model = config.model.build(material.task, tuple(config.data_card.size))
-    steps = len(batches["train"])
-    schedule = config.schedule.build(config.learning_rate, config.trainer.epochs, steps)
-    optimizer = config.optimizer.build(schedule)
-    if choice.policy == "mixed_float16":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    loss = config.loss.build(material.task)
-    _announce(config, material, tracker, model, device, f"{choice.policy}: {choice.reason}")
-    _record_inputs(config, material, tracker, model)
-    _record_pictures(material, tracker, batches["train"])
+    choice = parts.precision
+    tracker.set_tags({"device": parts.device.name, "precision": choice.policy, "precision_reason": choice.reason})
+    _announce(config, material, tracker, parts)
+    _record_inputs(config, material, tracker, parts.model)
+    _record_pictures(material, tracker, parts.batches["train"])
 
     state_file = tracker.work_dir / STATE_FILE
     history = train(
-        model,
-        loss,
-        optimizer,
+        parts.model,
+        parts.loss,
+        parts.optimizer,
         [SegmentationScores(material.task)],
-        batches["train"],
-        batches.get("val"),
+        parts.batches["train"],
+        parts.batches.get("val"),
         config.trainer,
         tracker.work_dir,
         tracker.emit,
-        schedule=schedule,
+        schedule=parts.schedule,
         state=load_state(state_file) if config.resume is not None and state_file.is_file() else None,
     )
-    _judge(config, material, tracker, model, history)
+    _judge(config, material, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best
 
 
-def _batches(config: Config, material: Material) -> dict[str, Any]:
-    from seglab.data.batches import Batches
-
-    card = config.data_card
-    augmentation = config.augment.build(material.task)
-    return {
-        name: Batches(material, name, card, seed=config.seed, augmentation=augmentation if name == "train" else None)
-        for name in ("train", "val")
-        if getattr(material.split, name)
-    }
-
-
-def _announce(
-    config: Config, material: Material, tracker: Tracker, model: keras.Model, device: Device, precision: str
-) -> None:
+def _announce(config: Config, material: Material, tracker: Tracker, parts: Parts) -> None:
     """Say what is about to happen, before the first epoch."""
     from seglab.data.check.findings import FILES_IN_MESSAGE
     from seglab.data.class_table import class_table
@@ -209,9 +186,9 @@ def _announce(
         "run": f"{config.run_name}  {tracker.run_id}",
         "data": f"{config.data.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test",
         "data check": material.report.summary(),
-        "model": f"{config.model.name}, {model.count_params():,} parameters, input {config.data_card.size}",
-        "precision": precision,
-        "memory": _memory_needed(model, config.data_card.batch_size, device),
+        "model": f"{config.model.name}, {parts.model.count_params():,} parameters, input {config.data_card.size}",
+        "precision": f"{parts.precision.policy}: {parts.precision.reason}",
+        "memory": _memory_needed(parts.model, config.data_card.batch_size, parts.device),
     }
     for key, value in rows.items():
         console.print(f"{key:<10} {value}", markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seglab.constraints import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from seglab.constraints import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Text
 
 
 class Section(BaseModel):
@@ -39,12 +39,12 @@ class DataCard(Section):
     modality: Literal["ct", "mri"] | None
     workers: NonNegativeInt
     split: SplitSettings
-    split_seed: NonNegativeInt | None
+    split_seed: Seed | None
     fold: NonNegativeInt | None
     folds: Annotated[int, Field(ge=2)]
     stratify: bool
     allow: list[str]
-    cache_dir: str
+    cache_dir: Text
     cache_gb: PositiveFloat
     limit_cases: PositiveInt | None
     validate_on_train: bool
@@ -83,6 +83,6 @@ class TrackingSettings(Section):
     """Where runs are recorded."""
 
     uri: str | None
-    experiment: str
+    experiment: Text
     system_metrics: bool
     heartbeat_seconds: PositiveFloat

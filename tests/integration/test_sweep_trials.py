@@ -16,10 +16,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from pretended import Executor, Job, empty_store, store
 
-from seglab.command import CONF, SweepFailed
+from seglab.command import SweepFailed
 from seglab.sweeping.search import Search, SearchSettings
 from seglab.sweeping.status import SweepStatus, sweep_statuses
 from seglab.tracking.store import Store
+from seglab.vocabulary import CONF
 
 __all__ = ["empty_store", "store"]
 RATE = "optimizer.learning_rate"

@@ -24,13 +24,13 @@ import numpy as np
 import pytest
 import toys
 
-from seglab.command import ROOT
 from seglab.schema import TrackingSettings
 from seglab.tracking import outbox, tracker
 from seglab.tracking.client import mlflow
 from seglab.tracking.heartbeat import mark_stale_runs
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
+from seglab.vocabulary import ROOT
 
 # A run without training, which starts in a second: says its id, then does what its second argument says.
 LIGHT = """

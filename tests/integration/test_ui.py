@@ -19,9 +19,9 @@ import toys
 from old_stores import digest, make_old_store
 from recorded_runs import Recorder, level
 
-from seglab.command import ROOT
 from seglab.tracking.pages import where_pictures_lie, where_to_look
 from seglab.tracking.store import Store, open_store
+from seglab.vocabulary import ROOT
 
 
 def command(*words: str) -> list[str]:

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from seglab.command import CONF
 from seglab.config import load_config
 from seglab.data.cache import Cache
 from seglab.data.check.full import check_full, read_all
 from seglab.data.preparation import Preparation
 from seglab.errors import ConfigError, DataError
+from seglab.vocabulary import CONF
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from volumes import SHAPE, folders
 
-from seglab.command import CONF
 from seglab.config import load_config
 from seglab.data.check.full import check_full
 from seglab.data.nifti import Nifti
@@ -22,6 +21,7 @@ from seglab.evaluation.shapes import tolerance_note
 from seglab.evaluation.surface import surface_scores
 from seglab.inference.files import predict_files
 from seglab.task import Task
+from seglab.vocabulary import CONF
 
 # The same voxel of 50 µm in each unit that a header may name.
 EDGES = {"micron": 50.0, "mm": 0.05, "meter": 5e-5, "unknown": 0.05}

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab import source_files
-from seglab.command import CONF, JOB_VARIABLE, _in_hydra
+from seglab.command import JOB_VARIABLE, _in_hydra
 from seglab.config import Config, load_config
 from seglab.errors import ConfigError
 from seglab.memory import available_bytes
@@ -31,6 +31,7 @@ from seglab.sweeping.parent import locked
 from seglab.sweeping.running import last_words
 from seglab.sweeping.space import Space
 from seglab.sweeping.status import SweepStatus, duration, seconds_a_job
+from seglab.vocabulary import CONF
 
 LISTING = """
 atexit.register(lambda: print("LOADED", *(name for name in sys.modules if name.partition(".")[0] == "seglab")))

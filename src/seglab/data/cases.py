@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from seglab.errors import ConfigError, DataError
+from seglab.signatures import EXAMPLES
 from seglab.task import Task
 
 SPLIT_NAMES = ("train", "val", "test")
@@ -93,6 +94,24 @@ class Source(Protocol):
     def digest(self) -> str:
         """SHA-256 of the contents of all files and of the settings that change what is read."""
         ...
+
+
+def check_source(source: object) -> None:
+    """Refuse what is no `Source`.
+
+    Raises:
+        ConfigError: names what it lacks.
+    """
+    wanted = ("name", "task", "cases", "split", "read_image", "read", "describe_files", "digest")
+    lacking = [name for name in wanted if not hasattr(source, name)]
+    if lacking:
+        raise ConfigError(
+            "a data source that lacks something",
+            where=f"data._target_ ({type(source).__module__})",
+            found=f"a {type(source).__name__} without {', '.join(lacking)}",
+            expected="what seglab.data.cases.Source names: " + ", ".join(wanted),
+            remedy=EXAMPLES,
+        )
 
 
 def files_of(cases: Iterable[Case]) -> list[str]:

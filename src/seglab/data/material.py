@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from seglab.config import Config
 from seglab.data.cache import Cache
-from seglab.data.cases import SPLIT_NAMES, Case, Source
+from seglab.data.cases import SPLIT_NAMES, Case, Source, check_source
 from seglab.data.check.findings import Report, check_names
 from seglab.data.check.intentions import find_intentions
 from seglab.data.check.short import check_short
@@ -72,6 +72,7 @@ def gather(config: Config) -> Material:
     card = config.data_card
     check_names(card.allow)
     source: Source = config.data.build()
+    check_source(source)
     if source.task.rank != card.rank:
         raise DataError(
             "data of another rank than its config says",

@@ -14,6 +14,7 @@ from seglab.data.resampling import Interpolation, resample_image, resample_mask
 from seglab.data.statistics import Levels, levels_of
 from seglab.errors import DataError
 from seglab.schema import DataCard
+from seglab.signatures import EXAMPLES
 from seglab.task import Task
 
 # Enough places to draw boxes around, for each class of a case; all voxels of large organs would fill the memory.
@@ -142,6 +143,14 @@ class Preparation:
 def read_labelled(source: Source, case: Case) -> Sample:
     """A case that is trained on or scored; raises `DataError` when it has no mask."""
     sample = source.read(case)
+    if not isinstance(sample, Sample):  # a source of the user's own
+        raise DataError(
+            "a source that reads something else than a sample",
+            where=f"{type(source).__module__}.{type(source).__name__}.read, case {case.id}",
+            found=type(sample).__name__,
+            expected="a seglab.data.cases.Sample",
+            remedy="return Sample(image, mask, spacing=(1.0, 1.0)); " + EXAMPLES,
+        )
     if sample.mask is None:
         raise DataError(
             "an image without a mask",

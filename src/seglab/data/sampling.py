@@ -119,7 +119,7 @@ class Sampler:
             self._cut(item, rng, image, mask)
             return
         drawn = self._new(item, rng)
-        if self.augmentation.mix > 0 and len(self.cases) > 1:
+        if getattr(self.augmentation, "mix", 0) > 0 and len(self.cases) > 1:
             # A stream of its own: whether samples are mixed changes nothing else about them.
             dice = generator(self.seed, "mix", epoch, item.case, item.draw)
             if dice.random() < self.augmentation.mix:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
-from seglab.constraints import NonNegativeInt, PositiveInt
+from seglab.constraints import PositiveInt, Seed
 from seglab.data.cases import Case, Sample
 from seglab.data.digest import digest_values
 from seglab.data.randomness import generator
@@ -93,7 +93,7 @@ class Synthetic2D(_Synthetic):
         image_size: Sequence[PositiveInt] = (128, 128),
         classes: PositiveInt = 2,
         foreground: Sequence[float] = (0.03, 0.18),
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ):
         super().__init__(count=count, image_size=image_size, classes=classes, foreground=foreground, seed=seed)
 
@@ -111,7 +111,7 @@ class Synthetic3D(_Synthetic):
         image_size: Sequence[PositiveInt] = (64, 64, 64),
         classes: PositiveInt = 2,
         foreground: Sequence[float] = (0.03, 0.18),
-        seed: NonNegativeInt = 0,
+        seed: Seed = 0,
     ):
         super().__init__(count=count, image_size=image_size, classes=classes, foreground=foreground, seed=seed)
 

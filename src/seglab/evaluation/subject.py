@@ -176,7 +176,9 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from seglab.command import CONF, explain, kept
+    from seglab.command import kept
+    from seglab.explanation import explain
+    from seglab.vocabulary import CONF
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
     words = kept(words, "train")

@@ -12,7 +12,6 @@ import numpy as np
 import yaml
 from pydantic import FiniteFloat, ValidationError, model_validator
 
-from seglab.command import CONF
 from seglab.comparison.definedness import settle
 from seglab.comparison.tables import CaseTable, column_of, judged, locate
 from seglab.errors import ConfigError, nearest
@@ -21,6 +20,7 @@ from seglab.metric_names import metric_name
 from seglab.neutral import shown
 from seglab.schema import Section
 from seglab.statistics import Difference, compare_pair
+from seglab.vocabulary import CONF
 
 FINDINGS_TAG = "data_allowed"
 _SAME = {"data_digest": "other data", "split_digest": "another split"}

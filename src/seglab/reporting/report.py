@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from seglab.command import STUDIES
 from seglab.comparison.compare import Comparison, compare, open_runs
 from seglab.comparison.document import Document
 from seglab.comparison.settings import CompareSettings
@@ -23,6 +22,7 @@ from seglab.reporting.readme import DECIDES, PICTURES, README, Report, pictures_
 from seglab.reporting.record import Basis, make_record, read_former
 from seglab.reporting.study import load_study
 from seglab.terminal import Terminal
+from seglab.vocabulary import STUDIES
 
 RUNS = Path("mlruns")
 

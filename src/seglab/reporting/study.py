@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglab.command import STUDIES
 from seglab.errors import ConfigError, nearest
+from seglab.vocabulary import STUDIES
 
 FILE = "study.yaml"
 

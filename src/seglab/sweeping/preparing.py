@@ -14,6 +14,7 @@ from seglab.data.digest import digest_values
 from seglab.errors import SeglabError
 from seglab.sweeping.identity import JobIdentity
 from seglab.sweeping.jobs import Job
+from seglab.vocabulary import own_folder
 
 # Settings of the launcher; a job does not know who starts it.
 _NOT_OF_A_JOB = ("launcher", "search")
@@ -33,6 +34,8 @@ class Preparation:
         self._identity = JobIdentity()
         said = config.hydra.overrides.hydra
         self._hydra_words = [word for word in said if not word.lstrip("+~").startswith(_NOT_HANDED_ON)]
+        if (folder := own_folder()) is not None:
+            self._hydra_words.append(f"--config-dir={folder}")
 
     def job(self, number: int, overrides: Sequence[str], label: str) -> Job:
         """One job."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from seglab.command import JOB_VARIABLE, ROOT
+from seglab.command import JOB_VARIABLE
 from seglab.sweeping.executor import Command, Executor, Running
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.sweeping.ledger import Ledger, Standing, objective_of, reason_of
 from seglab.sweeping.parent import ParentRun, locked
 from seglab.sweeping.table import console
+from seglab.vocabulary import ROOT
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
