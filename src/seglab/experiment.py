@@ -260,6 +260,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.predictor import Predictor
     from seglab.inference.pyfunc import input_example
+    from seglab.inference.usage import readme, usage
     from seglab.memory import peak_memory
     from seglab.tracking.client import MlflowException
     from seglab.tracking.pages import where_pictures_lie, where_to_look
@@ -284,7 +285,13 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     saved = save_bundle(tracker.work_dir / "bundle", model, bundle)
     predictor = Predictor.load(saved)
     example = input_example(bundle)
-    tracker.log_bundle(saved, example=example, prediction=predictor.predict(example[0], bundle.spacing)[None])
+    tracker.log_bundle(
+        saved,
+        example=example,
+        prediction=predictor.predict(example[0], bundle.spacing)[None],
+        usage=usage(bundle),
+        readme=readme(bundle),
+    )
     name = next(name for name in ("test", "val", "train") if getattr(material.split, name))
     cases = material.cases(name)
     with Progress(console=console, transient=True) as bar:

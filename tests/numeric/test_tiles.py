@@ -189,3 +189,50 @@ def test_memory_is_bounded_by_the_output_and_not_by_the_windows() -> None:
 def test_refuses_what_cannot_be(settings: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         SlidingWindow((4, 4), **settings)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(sizes, sizes), st.tuples(windows, windows), overlaps, st.integers(1, 30))
+def test_blocks_are_the_whole_to_the_bit(
+    spatial: tuple[int, ...], window: tuple[int, ...], overlap: float, batch: int
+) -> None:
+    image, tiles = sample(spatial), SlidingWindow(window, overlap=overlap, batch_size=batch)
+    seen: list[tuple[int, int]] = []
+    blocks = [
+        (rows, block.copy()) for rows, block in tiles.blocks(image, network, progress=lambda *at: seen.append(at))
+    ]
+    assert [rows.start for rows, _ in blocks] == [0, *(rows.stop for rows, _ in blocks[:-1])]
+    assert all(len(block) == rows.stop - rows.start > 0 for rows, block in blocks)
+    np.testing.assert_array_equal(np.concatenate([block for _, block in blocks]), tiles(image, network))
+    assert (
+        seen[-1][0]
+        == seen[-1][1]
+        == sum(
+            1 for _ in itertools.product(*(window_starts(n, w, overlap) for n, w in zip(spatial, window, strict=True)))
+        )
+    )
+
+
+def test_what_is_prepared_by_windows_is_what_is_prepared_as_a_whole() -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, (21, 13, 1)).astype(np.uint8)
+
+    def prepare(part: np.ndarray) -> np.ndarray:
+        return (part.astype(np.float32) / np.float32(255) - np.float32(0.3)) / np.float32(0.7)
+
+    tiles = SlidingWindow((8, 8))
+    np.testing.assert_array_equal(tiles(numbers, network, prepare=prepare), tiles(prepare(numbers), network))
+
+
+def test_blocks_need_the_memory_of_a_window_and_not_of_the_image() -> None:
+    """2000 × 500 pixels, two channels: 8 MB whole; a window's 64 rows, twice while they are moved, are 0.5 MB."""
+    image, tiles = np.zeros((2000, 500, 1), np.uint8), SlidingWindow((64, 64), batch_size=1)
+
+    def halves(windows: np.ndarray) -> np.ndarray:
+        return np.full((*windows.shape[:-1], 2), 0.5, np.float32)
+
+    tracemalloc.start()
+    for _, block in tiles.blocks(image, halves):
+        np.testing.assert_allclose(block, 0.5, atol=1e-6)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6

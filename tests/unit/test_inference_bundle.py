@@ -361,7 +361,7 @@ def test_the_mlflow_loader_takes_a_batch_or_one_image(path: Path) -> None:
     assert masks.shape == (2, 21, 30)
     np.testing.assert_array_equal(masks[0], expected)
     with pytest.raises(DataError, match="rank"):
-        loaded.predict(np.zeros((21, 30)))
+        loaded.predict(np.zeros(21))
 
 
 def test_as_an_mlflow_model(path: Path, tmp_path: Path) -> None:

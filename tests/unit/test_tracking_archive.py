@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import math
 import resource
@@ -17,6 +18,7 @@ import toys
 from mlflow.entities import Run
 from mounts import needs_mounts, small, within
 
+from seglab import errors
 from seglab.command import ROOT
 from seglab.data.preprocess import Preprocessing
 from seglab.errors import TrackingError
@@ -27,6 +29,7 @@ from seglab.registry.promotion import promote
 from seglab.task import Task
 from seglab.tracking.archive import COMPLETE, export_runs, import_runs
 from seglab.tracking.bundles import find_bundle, resolve_bundle
+from seglab.tracking.carried_code import write_code
 from seglab.tracking.imports import FORMER_ID, PARENT
 from seglab.tracking.selection import runs_of_study, search
 from seglab.tracking.store import Store, open_store
@@ -130,7 +133,15 @@ def test_a_run_arrives_with_the_model_that_it_logged_last_and_can_be_used(tmp_pa
         for number in range(1, 6):  # MLflow lists them by random ids: by chance the right one comes first once in five
             tracked.log_bundle(bundle(tmp_path / f"{number}", number / 10), example=example, prediction=nothing)
     folder = export_runs(here, [here.run(tracked.run_id)], tmp_path / "runs")
+    code = folder / tracked.run_id / "model" / "code"
+    for evil in ("seglab_model.py", "carried/seglab/errors.py", "keras.py"):
+        (code / evil).write_text("raise SystemExit('code of somebody else')\n")
     run_id = import_runs(there, folder)[tracked.run_id]
+    carried = find_bundle(run_id, there.uri, there.directory).parents[1] / "code"
+    own = {path.name: path for path in write_code(tmp_path / "own")}
+    assert {path.name for path in carried.iterdir()} == set(own)
+    assert filecmp.cmp(carried / "seglab_model.py", own["seglab_model.py"], shallow=False)
+    assert filecmp.cmp(carried / "carried" / "seglab" / "errors.py", Path(errors.__file__), shallow=False)
     for store, run in ((here, tracked.run_id), (there, run_id)):
         assert read_bundle(find_bundle(run, store.uri, store.directory)).threshold == 0.5
     image = np.zeros((8, 8, 1), np.uint8)

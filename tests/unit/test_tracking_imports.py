@@ -80,6 +80,8 @@ ATTACKS: dict[str, Callable[[Path], Any]] = {
         run, "model/MLmodel", yaml.safe_dump({"flavors": {**MODEL["flavors"], "sklearn": {"pickled_model": "m.pkl"}}})
     ),
     "code of its own": lambda run: model(run, code="code"),
+    "code elsewhere": lambda run: model(run, loader_module="seglab_model", code="../../code"),
+    "code that is nowhere": lambda run: model(run, loader_module="seglab_model"),
     "data elsewhere": lambda run: model(run, data="../../../../etc"),
     "absolute data": lambda run: model(run, data="/etc"),
     "environment elsewhere": lambda run: model(run, env={"conda": "../../conda.yaml"}),

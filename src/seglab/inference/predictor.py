@@ -11,12 +11,13 @@ import numpy as np
 
 from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image
 from seglab.data.preprocess import Preprocessing
-from seglab.data.resampling import Interpolation, resample_image
+from seglab.data.resampling import Interpolation, resample_image, resampled_shape
 from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
 from seglab.inference.finite import check_image, check_probabilities, check_weights
-from seglab.inference.restoring import Restoring
-from seglab.inference.tiles import SlidingWindow
+from seglab.inference.footprint import check_room, prediction_bytes
+from seglab.inference.restoring import Restoring, checked_spacing
+from seglab.inference.tiles import Prepare, Progress, SlidingWindow
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -103,32 +104,56 @@ class Predictor:
             flips=flips,
         )
 
-    def predict(self, image: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
+    def predict(
+        self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
+    ) -> np.ndarray:
         """The mask of one image.
 
         Args:
             image: `(*spatial, C)` raw intensities of any numeric dtype and any spatial size.
             spacing: mm between its pixels or voxels along each axis; unused where the network has no spacing.
+            progress: told the windows that are done and how many there are.
 
         Returns:
             `(*spatial)` class ids in the smallest unsigned dtype that holds them all.
 
         Raises:
             DataError: the image has another rank or channel count than the task, values that are no finite numbers or
-                on another scale than the training images, or no spacing where one is needed; or the network answers
-                with NaN.
+                on another scale than the training images, or no spacing where one is needed; too little memory; or the
+                network answers with NaN.
         """
-        return self._mask(self._channels(image, spacing, self._network))
+        prepared, prepare, restoring = self._prepared(image, spacing)
+        if not restoring.same:
+            predicted = self._windows(prepared, self._network, prepare=prepare, progress=progress)
+            del prepared
+            return self._restored_mask(predicted, restoring)
+        mask = np.empty(restoring.original, np.min_scalar_type(self.task.classes - 1))
+        for rows, block in self._windows.blocks(prepared, self._network, prepare=prepare, progress=progress):
+            check_probabilities(block)
+            mask[rows] = self._mask(block[..., k] for k in range(block.shape[-1]))
+        return mask
 
-    def predict_probabilities(self, image: np.ndarray, spacing: Sequence[float] | None = None) -> np.ndarray:
+    def predict_probabilities(
+        self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
+    ) -> np.ndarray:
         """The class probabilities of one image: `(*spatial, K)` float32, summing to 1 over the last axis.
 
         Args and errors as for `predict`.
         """
-        probabilities = np.empty((*image.shape[:-1], self.task.classes), np.float32)
-        for class_id, channel in enumerate(self._channels(image, spacing, self._probable)):
-            probabilities[..., class_id] = channel
+        prepared, prepare, restoring = self._prepared(image, spacing, self.task.classes, self.task.classes)
+        predicted = self._windows(prepared, self._probable, prepare=prepare, progress=progress)
+        del prepared
+        check_probabilities(predicted)
+        if restoring.same:
+            return predicted
+        probabilities = np.empty((*restoring.original, self.task.classes), np.float32)
+        for class_id in range(self.task.classes):
+            probabilities[..., class_id] = restoring.channel(predicted[..., class_id])
         return probabilities
+
+    def mask_of(self, probabilities: np.ndarray) -> np.ndarray:
+        """The mask `(*spatial)` that `predict` makes of the probabilities `(*spatial, K)` of the same image."""
+        return self._mask(probabilities[..., k] for k in range(self.task.binary, self.task.classes))
 
     def predict_drawn(
         self, image: np.ndarray, spacing: Sequence[float] | None, places: np.ndarray
@@ -144,13 +169,11 @@ class Predictor:
         Returns:
             The mask `(*spatial)`, and `(N, K)` float32.
         """
-        prepared, restoring = self._prepared(image, spacing)
-        predicted = self._windows(prepared, self._drawing, logs=self.task.classes)
+        prepared, prepare, restoring = self._prepared(image, spacing, self.task.logit_channels + self.task.classes)
+        predicted = self._windows(prepared, self._drawing, logs=self.task.classes, prepare=prepare)
         del prepared
         probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
-        check_probabilities(probabilities)
-        mask = self._mask(restoring.channel(probabilities[..., k]) for k in range(probabilities.shape[-1]))
-        return mask, restoring.logs_at(logs, places)
+        return self._restored_mask(probabilities, restoring), restoring.logs_at(logs, places)
 
     @cached_property
     def _probable(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -178,18 +201,20 @@ class Predictor:
             return (next(channels) > self.threshold).astype(dtype)
         return _most_probable(channels, dtype)
 
-    def _channels(
-        self, image: np.ndarray, spacing: Sequence[float] | None, network: Callable[[np.ndarray], np.ndarray]
-    ) -> Iterator[np.ndarray]:
-        """The network's channels `(*spatial)` at the image's own size, one at a time in memory."""
-        prepared, restoring = self._prepared(image, spacing)
-        probabilities = self._windows(prepared, network)
-        del prepared
-        check_probabilities(probabilities)
-        return (restoring.channel(probabilities[..., k]) for k in range(probabilities.shape[-1]))
+    def _restored_mask(self, predicted: np.ndarray, restoring: Restoring) -> np.ndarray:
+        """Class ids at the image's own size, with one channel of it at a time in memory."""
+        check_probabilities(predicted)
+        return self._mask(restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1]))
 
-    def _prepared(self, image: np.ndarray, spacing: Sequence[float] | None) -> tuple[np.ndarray, Restoring]:
-        """What the windows go over, `(*grid, C)` float32, and what brings channels `(*grid)` back to the image."""
+    def _prepared(
+        self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
+    ) -> tuple[np.ndarray, Prepare | None, Restoring]:
+        """What the windows go over, `(*grid, C)`, what is still to be done to each, and what brings channels `(*grid)`
+        back to the image.
+
+        Of the network's channels, `answer` are going to be held on the grid, where they are not the image's own, and
+        `kept` at its size; for a mask, none.
+        """
         if image.ndim != self.task.rank + 1 or not image.size:
             raise DataError(
                 "an image that is not of the model's rank",
@@ -198,35 +223,43 @@ class Predictor:
                 expected=f"{self.task.rank} spatial axes and one of channels",
                 remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
             )
+        original, size, rank = image.shape[:-1], self.size, self.task.rank
+        own = None if self.spacing is None else checked_spacing(spacing, rank, self.spacing)
+        spatial = original if own is None else resampled_shape(original, own, self.spacing or ())
+        resized, zscore = self.fit in ("resize", "letterbox"), self.preprocessing.mode == "zscore"
+        restoring = Restoring(self.fit, size, spatial, original)
+        needed = prediction_bytes(
+            original,
+            spatial,
+            self._windows,
+            channels=image.shape[-1],
+            itemsize=image.dtype.itemsize,
+            classes=self.task.classes,
+            resized=resized,
+            zscore=zscore,
+            answer=answer or (0 if restoring.same else self.task.logit_channels),
+            kept=0 if restoring.same else kept,
+        )
+        check_room(needed, original)
         check_image(image, "values")  # clipping to a window would hide them
         if image.dtype == bool:
             image = self.preprocessing.of_binary(image)
         self.preprocessing.check_scale(image)
-        original = image.shape[:-1]
-        if self.spacing is not None:
-            own = _checked(spacing, self.task.rank, self.spacing)
-            image = resample_image(image, own, self.spacing, self.interpolation)
-        spatial, size = image.shape[:-1], self.size
-        if self.fit in ("resize", "letterbox"):
+        if own is not None:
+            image = resample_image(image, own, self.spacing or (), self.interpolation)
+        if not resized and not zscore and image.shape[-1] == self.preprocessing.channels:
+            return image, self._normalised, restoring  # a number for itself, so that it can be done by windows
+        if resized:
             image = resize_image(image, size if self.fit == "resize" else letterbox_shape(spatial, size))
-        prepared = self.preprocessing.apply(image)
-        check_image(prepared, "values after normalisation")
+        prepared = self._normalised(image)
         if self.fit == "letterbox":
             prepared = cut(prepared, pad_start(prepared.shape[:-1], size), size, 0)
-        return prepared, Restoring(self.fit, size, spatial, original)
+        return prepared, None, restoring
 
-
-def _checked(spacing: Sequence[float] | None, rank: int, target: Sequence[float]) -> tuple[float, ...]:
-    """The image's spacing, where the network has one."""
-    if spacing is None or len(spacing) != rank or not all(np.isfinite(step) and step > 0 for step in spacing):
-        raise DataError(
-            "an image whose spacing is not known, for a model that needs it",
-            where="spacing",
-            found="none" if spacing is None else list(spacing),
-            expected=f"{rank} positive numbers, in mm; the model was trained at {list(target)}",
-            remedy="give the spacing of the image, as its header has it",
-        )
-    return tuple(float(step) for step in spacing)
+    def _normalised(self, image: np.ndarray) -> np.ndarray:
+        prepared = self.preprocessing.apply(image)
+        check_image(prepared, "values after normalisation")
+        return prepared
 
 
 def _compiled(model: keras.Model, activation: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import sparse
 
 from seglab.data.geometry import letterbox_shape, pad_start, resize_image, resizing, unletterbox
 from seglab.data.resampling import resample_to, resampling
+from seglab.errors import DataError
 from seglab.inference.bundle import Fit
 
 
@@ -28,6 +30,11 @@ class Restoring:
     size: tuple[int, ...]
     spatial: tuple[int, ...]
     original: tuple[int, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether the grid is the image's own, and nothing is to be done."""
+        return self.fit in ("pad", "patch") and self.spatial == self.original
 
     def channel(self, channel: np.ndarray) -> np.ndarray:
         """One channel `(*grid)` float32 at the image's own size, `(*original)`."""
@@ -74,6 +81,19 @@ class Restoring:
         else:
             back = sparse.eye_array(spatial, format="csr")
         return back if spatial == original else resampling(spatial, original) @ back
+
+
+def checked_spacing(spacing: Sequence[float] | None, rank: int, target: Sequence[float]) -> tuple[float, ...]:
+    """The image's spacing, where the network has one."""
+    if spacing is None or len(spacing) != rank or not all(np.isfinite(step) and step > 0 for step in spacing):
+        raise DataError(
+            "an image whose spacing is not known, for a model that needs it",
+            where="spacing",
+            found="none" if spacing is None else list(spacing),
+            expected=f"{rank} positive numbers, in mm; the model was trained at {list(target)}",
+            remedy="give the spacing of the image, as its header has it",
+        )
+    return tuple(float(step) for step in spacing)
 
 
 def _taps(matrix: sparse.csr_array) -> tuple[np.ndarray, np.ndarray]:

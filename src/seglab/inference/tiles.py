@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,10 @@ from seglab.errors import ConfigError
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """`(B, *window, C)` float32 to `(B, *window, K)` float32."""
+Prepare = Callable[[np.ndarray], np.ndarray]
+"""A part `(…, C)` of an image to the same part preprocessed, float32."""
+Progress = Callable[[int, int], None]
+"""Told how many are done, and how many there are."""
 
 SIGMA_PER_SIDE = 1 / 8
 # Small windows gain from being run together, large ones do not: about as many pixels or voxels as one call should hold.
@@ -64,55 +68,97 @@ class SlidingWindow:
                 remedy="name each axis once, or [] for none",
             )
 
-    def __call__(self, image: np.ndarray, forward: Forward, logs: int = 0) -> np.ndarray:
+    def __call__(
+        self,
+        image: np.ndarray,
+        forward: Forward,
+        logs: int = 0,
+        *,
+        prepare: Prepare | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
         """Blended predictions of `forward` over the whole image.
 
         An axis that is shorter than the window is padded with zeros on both sides, as in training.
         Where one window covers the image, the result is that window's prediction and no arithmetic is done on it.
 
         Args:
-            image: `(*spatial, C)` float32, preprocessed, of any spatial size.
+            image: `(*spatial, C)` float32, preprocessed, of any spatial size; of any type where `prepare` is given.
             forward: the network.
             logs: so many of its last channels are logarithms: of what they stand for the mean is taken, and its
                 logarithm returned, however small it is.
+            prepare: preprocesses a part `(…, C)` of the image, each time that a window covers it.
+            progress: told the windows that are done and how many there are, after each call of the network.
 
         Returns:
             `(*spatial, K)` float32. Beside it and the image, memory holds one batch of windows, however many there are.
         """
+        ((_, predicted),) = self._blocks(image, forward, logs, prepare, progress, whole=True)
+        return predicted
+
+    def blocks(
+        self,
+        image: np.ndarray,
+        forward: Forward,
+        *,
+        prepare: Prepare | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """The same to the bit, in blocks of whole rows (of volumes: planes) that are let go once they were taken.
+
+        Yields:
+            Where a block lies along the first axis, in rising order, and its predictions `(rows, …, K)` float32. Memory
+            holds no more rows than the windows of one batch and their neighbours cover.
+        """
+        return self._blocks(image, forward, 0, prepare, progress, whole=False)
+
+    def rows_held(self, spatial: Sequence[int]) -> int:
+        """The most rows of an image of this size that `blocks` holds at a time."""
+        starts = [window_starts(*pair, self.overlap) for pair in zip(spatial, self.window, strict=True)]
+        beside = math.prod(len(axis) for axis in starts[1:])
+        at_once = -(-self._batch(len(starts[0]) * beside) // beside) + 1  # rows of windows that a batch reaches into
+        step = max(np.diff(starts[0]), default=0)
+        return min(spatial[0], self.window[0] + at_once * int(step))
+
+    def _batch(self, count: int) -> int:
+        """Windows in one call of the network, of so many in all."""
+        return min(count, self.batch_size or max(1, ELEMENTS_PER_CALL // math.prod(self.window)))
+
+    def _blocks(
+        self,
+        image: np.ndarray,
+        forward: Forward,
+        logs: int,
+        prepare: Prepare | None,
+        progress: Progress | None,
+        whole: bool,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Blocks of finished rows; where the `whole` is wanted, a single one."""
         spatial = image.shape[:-1]
         axes = [_Axis.of(*pair, self.overlap) for pair in zip(spatial, self.window, strict=True)]
         inside = tuple(axis.inside for axis in axes)
         count = math.prod(len(axis.places) for axis in axes)
-        size = min(count, self.batch_size or max(1, ELEMENTS_PER_CALL // math.prod(self.window)))
+        size = self._batch(count)
         windows = np.zeros((size, *self.window, image.shape[-1]), np.float32)
-        output = np.empty(0, np.float32)
-        weight = log_weight = scratch = output
-        linear = 0
+        sums: _Sums | None = None
+        done = 0
         for batch in _batches(itertools.product(*(axis.places for axis in axes)), size):
             for target, place in zip(windows, batch, strict=False):
-                target[inside] = image[place]
+                target[inside] = prepare(image[place]) if prepare else image[place]
             predicted = self._flipped(windows[: len(batch)], forward, logs)
+            done += len(batch)
+            if progress:
+                progress(done, count)
             if count == 1:
-                return predicted[0][inside]
-            if not output.size:
-                linear = predicted.shape[-1] - logs
-                output = np.zeros((*spatial, linear + logs), np.float32)
-                output[..., linear:] = -np.inf
-                profile = _outer([axis.profile for axis in axes])[..., None]
-                weight, log_weight = np.repeat(profile, linear, axis=-1), np.log(profile)
-                scratch = np.empty_like(weight)
+                yield slice(0, spatial[0]), predicted[0][inside]
+                return
+            if sums is None:
+                sums = _Sums(axes, predicted.shape[-1], logs, spatial[0] if whole else 0)
             for window, place in zip(predicted, batch, strict=True):
-                np.multiply(window[..., :linear], weight, out=scratch)
-                output[place][..., :linear] += scratch[inside]
-                if logs:
-                    so_far = output[place][..., linear:]
-                    np.logaddexp(so_far, (window[..., linear:] + log_weight)[inside], out=so_far)
-        totals = _outer([axis.total for axis in axes[1:]])[..., None]
-        plane = np.repeat(totals, linear, axis=-1)
-        for index, total in enumerate(axes[0].total):
-            output[index][..., :linear] /= total * plane
-            output[index][..., linear:] -= np.log(total * totals)
-        return output
+                sums.add(window, place)
+            row = done * len(axes[0].places) // count  # of windows, the first that is not done
+            if done == count or not whole:
+                yield from sums.finished(axes[0].places[row].start if done < count else spatial[0])
 
     def _flipped(self, windows: np.ndarray, forward: Forward, logs: int) -> np.ndarray:
         """Mean prediction over every combination of the flips, `(B, *window, K)`; for `logs` see `__call__`."""
@@ -159,6 +205,56 @@ class _Axis:
         for place in places:
             total[place] += profile[inside]
         return cls(places, inside, profile.astype(np.float32), total.astype(np.float32))
+
+
+class _Sums:
+    """The weighted sums of windows over the rows that are held, from the first that is not finished.
+
+    Args:
+        axes: of the image.
+        channels: K of the network.
+        logs: see `SlidingWindow.__call__`.
+        rows: to hold from the start; later ones are added when a window covers them.
+    """
+
+    def __init__(self, axes: list[_Axis], channels: int, logs: int, rows: int):
+        self._linear, self._logs, self._axes = channels - logs, logs, axes
+        self._inside = tuple(axis.inside for axis in axes)
+        self._first, self._held = 0, self._empty(rows)
+        profile = _outer([axis.profile for axis in axes])[..., None]
+        self._weight, self._log_weight = np.repeat(profile, self._linear, axis=-1), np.log(profile)
+        self._scratch = np.empty_like(self._weight)
+        self._totals = _outer([axis.total for axis in axes[1:]])[..., None]
+        self._plane = np.repeat(self._totals, self._linear, axis=-1)
+
+    def add(self, window: np.ndarray, place: tuple[slice, ...]) -> None:
+        """Add the prediction `(*window, K)` of the window at `place`."""
+        missing = place[0].stop - self._first - len(self._held)
+        if missing > 0:
+            self._held = np.concatenate([self._held, self._empty(missing)])
+        here = self._held[(slice(place[0].start - self._first, place[0].stop - self._first), *place[1:])]
+        np.multiply(window[..., : self._linear], self._weight, out=self._scratch)
+        here[..., : self._linear] += self._scratch[self._inside]
+        if self._logs:
+            so_far = here[..., self._linear :]
+            np.logaddexp(so_far, (window[..., self._linear :] + self._log_weight)[self._inside], out=so_far)
+
+    def finished(self, stop: int) -> Iterator[tuple[slice, np.ndarray]]:
+        """The rows before `stop` divided by their weights, if there are any, which are no longer held."""
+        rows = slice(self._first, stop)
+        if stop == self._first:
+            return
+        block, self._held = np.split(self._held, [stop - self._first])
+        self._first = stop
+        for row, total in zip(block, self._axes[0].total[rows], strict=True):
+            row[..., : self._linear] /= total * self._plane
+            row[..., self._linear :] -= np.log(total * self._totals)
+        yield rows, block
+
+    def _empty(self, rows: int) -> np.ndarray:
+        made = np.zeros((rows, *(len(axis.total) for axis in self._axes[1:]), self._linear + self._logs), np.float32)
+        made[..., self._linear :] = -np.inf
+        return made
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from seglab.errors import TrackingError
 from seglab.foreign import JSON_BYTES, MEBI, Unreadable, leaving, read_any_json, read_json, read_yaml
-from seglab.tracking.operations import LOADER
+from seglab.tracking.carried_code import CODE_FOLDER, LOADER
 
 CARD_FILE, RUN_FILE, MODEL_FILE, CONFIG_FILE = "archive.json", "run.json", "MLmodel", "config.yaml"
 # On an imported run, for ever: the id that it had.
@@ -27,6 +27,8 @@ _RUNS, _FILES, _BYTES = 10_000, 1_000_000, 2**40
 _RUN_FILES, _RUN_BYTES, _POINTS = 20_000, 16 * 2**30, 2_000_000
 _FLAVOR = "python_function"
 _FLAVOR_KEYS = {"loader_module", "data", "env", "python_version"}
+# With the code that the model's folder carries; before it did, the loader was a module of this package.
+_LOADERS = {LOADER: CODE_FOLDER, "seglab.inference.pyfunc": None}
 
 Id = Annotated[str, StringConstraints(pattern="^[0-9a-f]{32}$")]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -167,11 +169,16 @@ def check_model(path: Path) -> None:
     described = _yaml(path)
     flavors = described.get("flavors") if isinstance(described, dict) else None
     flavor = flavors.get(_FLAVOR) if isinstance(flavors, dict) and set(flavors) == {_FLAVOR} else None
-    if not isinstance(flavor, dict) or flavor.get("loader_module") != LOADER:
-        raise _refused(path, f"flavors {str(flavors)[:200]}", f"{_FLAVOR} alone, with loader_module {LOADER}")
-    more = {key: value for key, value in flavor.items() if key not in _FLAVOR_KEYS and value not in (None, False)}
+    loader = flavor.get("loader_module") if isinstance(flavor, dict) else None
+    if not isinstance(flavor, dict) or not isinstance(loader, str) or loader not in _LOADERS:
+        expected = f"{_FLAVOR} alone, with loader_module {' or '.join(_LOADERS)}"
+        raise _refused(path, f"flavors {str(flavors)[:200]}", expected)
+    if flavor.get("code") != _LOADERS[loader]:
+        raise _refused(path, f"code: {str(flavor.get('code'))[:200]}", f"{_LOADERS[loader]} for {loader}")
+    known = _FLAVOR_KEYS | {"code"}
+    more = {key: value for key, value in flavor.items() if key not in known and value not in (None, False)}
     if more:
-        raise _refused(path, f"{_FLAVOR} with {str(more)[:200]}", "nothing but " + ", ".join(sorted(_FLAVOR_KEYS)))
+        raise _refused(path, f"{_FLAVOR} with {str(more)[:200]}", "nothing but " + ", ".join(sorted(known)))
     env = flavor.get("env")
     for name in (flavor.get("data"), *(env.values() if isinstance(env, dict) else [env])):
         if name is not None and not _inside(name):

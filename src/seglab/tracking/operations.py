@@ -16,10 +16,10 @@ from mlflow.models import Model
 
 from seglab.metric_names import metric_name
 from seglab.secrecy import STARS, is_secret_name, redacted
+from seglab.tracking.carried_code import CODE_FOLDER, write_code
 from seglab.tracking.client import MlflowClient
 
 MODEL_NAME = "model"
-LOADER = "seglab.inference.pyfunc"
 # Limits of MLflow.
 _DIGEST_LENGTH = 36
 _PARAM_LENGTH = 6000
@@ -156,9 +156,15 @@ def _dataset_input(operation: Operation) -> DatasetInput:
 
 
 def log_model_folder(client: MlflowClient, run_id: str, folder: Path) -> None:
-    """Attach a pyfunc model that lies in a folder to a run, under ids of its own; the folder stays as it is."""
+    """Attach a pyfunc model that lies in a folder to a run, under ids of its own; the folder stays as it is.
+
+    The code that the folder carries is left behind, as anybody may have written it; this package's own takes its place.
+    """
     with tempfile.TemporaryDirectory(prefix="model") as name:
         copy = Path(shutil.copytree(folder, Path(name) / MODEL_NAME))
+        if (copy / CODE_FOLDER).exists():
+            shutil.rmtree(copy / CODE_FOLDER)
+            write_code(copy / CODE_FOLDER)
         _log_model(client, run_id, model(), copy)
 
 

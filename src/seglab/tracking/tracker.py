@@ -9,7 +9,6 @@ import shutil
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,18 +16,16 @@ from typing import Any
 import filelock
 import numpy as np
 import psutil
-from mlflow.models import ModelSignature
-from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.metric_names import metric_name
 from seglab.schema import TrackingSettings
 from seglab.spreadsheet import csv_text
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowException, mlflow
+from seglab.tracking.client import MlflowException
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
-from seglab.tracking.operations import LOADER
+from seglab.tracking.model_folder import write_model_folder
 from seglab.tracking.outbox import FOLDER, Courier, Outbox, lock_of, say
 from seglab.tracking.resumption import check_resumable, known_steps, recorded
 from seglab.tracking.store import Store, failure, open_store
@@ -38,7 +35,6 @@ from seglab.tracking.system import SystemMetrics
 # stop may take at all; schedulers kill after half a minute.
 _PATIENCE_SECONDS = 10.0
 _STOPPED_SECONDS = 10.0
-REQUIREMENTS = ("keras", "tensorflow", "numpy", "scipy", "pydantic", "opencv-python-headless")
 
 
 class Tracker:
@@ -209,33 +205,30 @@ class Tracker:
         self.set_tags({f"dataset_digest_{context}": digest})
         self._outbox.add(operations.dataset(name, digest, context, source, profile))
 
-    def log_bundle(self, directory: Path, *, example: np.ndarray, prediction: np.ndarray) -> None:
+    def log_bundle(
+        self,
+        directory: Path,
+        *,
+        example: np.ndarray,
+        prediction: np.ndarray,
+        usage: Mapping[str, str] | None = None,
+        readme: str = "",
+    ) -> None:
         """Record a model bundle as an MLflow model, loadable by `model_uri` and as `models:/…` once registered.
 
-        Nothing is pickled and no requirement is guessed: the loader is `seglab.inference.pyfunc`. The signature lets
-        the spacing of the images be said, `predict(images, params={"spacing": [1.0, 1.0, 3.0]})`; without it they are
-        taken to have the network's own. MLflow would drop a param that no signature names.
+        See `seglab.tracking.model_folder`.
 
         Args:
             directory: the bundle, as `seglab.inference.bundle` writes it.
             example: images `(B, *size, C)` as its `predict` takes them; kept as the input example.
             prediction: what it returns for them, `(B, *size)`.
+            usage: what the model wants and returns, by topic; kept as the model's metadata.
+            readme: the same as a page of Markdown, which is laid into the model's folder.
         """
-        # Every size is welcome; the channels are what the model was trained with.
-        inputs = TensorSpec(example.dtype, (*[-1] * (example.ndim - 1), example.shape[-1]))
-        outputs = TensorSpec(prediction.dtype, (-1,) * prediction.ndim)
-        spacing = ParamSpec("spacing", DataType.double, default=[], shape=(-1,))
-        signature = ModelSignature(Schema([inputs]), Schema([outputs]), ParamSchema([spacing]))
 
         def attach(folder: Path) -> None:
-            folder.rmdir()
-            mlflow.pyfunc.save_model(
-                str(folder),
-                loader_module=LOADER,
-                data_path=str(directory),
-                signature=signature,
-                input_example=example,
-                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            write_model_folder(
+                folder, directory, example=example, prediction=prediction, usage=usage or {}, readme=readme
             )
 
         self._outbox.add(operations.model(), attach)
