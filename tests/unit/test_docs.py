@@ -39,8 +39,8 @@ def test_training_commands_compose(page: str, line: str) -> None:
     line = re.sub(r"<[^>]*>", "somewhere", line)
     words = [word for word in shlex.split(line)[2:] if word not in ("…", "-m", "--cfg", "job", "--help")]
     shown = re.findall(r"# conf/(\w+)/(\w+)\.yaml", PAGE_TEXTS[page])
-    if any(f"{group}={option}" in words for group, option in shown):
-        return  # a part that the page itself shows how to add
+    if "--config-dir" in words or any(f"{group}={option}" in words for group, option in shown):
+        return  # a part that the page itself shows how to add, and its own test runs
     parsed = OverridesParser.create().parse_overrides(kept(words, "train"))
     chosen = [_first(each) for each in parsed if each.key_or_group.split(".")[0] not in ("launcher", "search")]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
