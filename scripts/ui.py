@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 from seglab.errors import TrackingError, run_script
@@ -14,7 +16,7 @@ _PORTS_TRIED = 100
 
 
 def check_free(port: int) -> None:
-    """See that nothing listens on a port; MLflow would say so by a traceback after the address was printed."""
+    """See that nothing listens on a port, nor is about to; MLflow would say so by a traceback after the address."""
     if _free(port):
         return
     other = next((other for other in range(port + 1, min(port + _PORTS_TRIED, 65536)) if _free(other)), 0)
@@ -33,6 +35,23 @@ def _free(port: int) -> bool:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return _alone(port)
+
+
+def _alone(port: int) -> bool:
+    """Be the only one of these on a port, until this process and the server that it becomes are over.
+
+    The server listens only seconds after it was started, when another may have begun, too.
+    """
+    try:
+        file = os.open(Path(tempfile.gettempdir()) / f"seglab-ui-{port}.lock", os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError:  # somebody else's
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    os.set_inheritable(file, True)
     return True
 
 

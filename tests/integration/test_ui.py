@@ -51,21 +51,51 @@ def test_a_port_that_is_taken_is_told_with_one_that_is_free(tmp_path: Path) -> N
             pass
 
 
+def test_two_that_start_at_once_take_two_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first has not begun to listen when the second asks; another process takes the port when both are over."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ask = "import runpy, sys, time; ui = runpy.run_path(sys.argv[1]); ui['check_free'](int(sys.argv[2])); "
+    words = [
+        sys.executable,
+        "-c",
+        ask + "print('taken', flush=True); time.sleep(60)",
+        str(ROOT / "scripts" / "ui.py"),
+        str(port),
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "taken\n"
+        second = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        first.kill()
+    assert "a port that is taken" in second.stderr
+    assert f"make ui PORT={port + 1}" in second.stderr
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as third:
+        assert third.stdout is not None
+        assert third.stdout.readline() == "taken\n"
+        third.kill()
+
+
 def test_a_variable_that_nothing_follows_is_told_once(tmp_path: Path) -> None:
     toys.fresh_store(tmp_path / "mlruns")
     code = "from pathlib import Path; from seglab.tracking.store import open_store\n"
     code += "for _ in range(2): open_store(None, Path('mlruns'))"
     told = {}
-    for address in ("http://me:secret@host:5000", f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}", ""):
+    addresses = ["http://me:secret@host:5000", f"sqlite:///{tmp_path / 'other.db'}", "databricks"]
+    for address in (*addresses, f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}", ""):
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"MLFLOW_TRACKING_URI": address},
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
         told[address] = done.stderr
-    first, same, unset = told.values()
+    first, other, cloud, same, unset = told.values()
     assert first.count("MLFLOW_TRACKING_URI is set and not followed") == 1
     assert f"the store is sqlite:///{tmp_path}/mlruns/mlflow.db" in first
     assert "tracking.uri=http://me:***@host:5000" in first
+    assert f"tracking.uri=sqlite:///{tmp_path}/other.db" in other
+    assert "tracking.uri=databricks" in cloud
     assert same == unset == ""
 
 

@@ -251,7 +251,13 @@ def test_the_bundle_is_a_model_without_pickle(mlruns: Path, tmp_path: Path, monk
 
 def test_system_metrics_are_sampled_and_numbered_on(mlruns: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracker, "SystemMetrics", lambda emit, first: real(emit, first, interval=0.1))
-    tracked = cut(mlruns, KeyboardInterrupt(), lambda _: time.sleep(0.5), settings={"system_metrics": True})
+
+    def two_samples(tracked: Tracker) -> None:
+        end = time.monotonic() + 60
+        while len(history(tracked, "system/cpu_utilization_percentage")) < 2 and time.monotonic() < end:
+            time.sleep(0.1)
+
+    tracked = cut(mlruns, KeyboardInterrupt(), two_samples, settings={"system_metrics": True})
     first = history(tracked, "system/cpu_utilization_percentage")
     assert [step for step, _ in first] == list(range(len(first)))
     assert len(first) >= 2

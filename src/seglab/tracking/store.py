@@ -37,9 +37,8 @@ from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 _CONNECT_SECONDS = 4.0
 _ANSWER_SECONDS = 6
 _LOCK_SECONDS = 120.0
-# The servers and databases that the variable named when this process began, until it is told that nothing follows it.
-# One that names a file may be MLflow's own doing, which sets it for the children of a process; the doctor tells of it.
-_UNREAD = [given for given in (os.environ.get("MLFLOW_TRACKING_URI"),) if given and urlsplit(given).hostname]
+# What the variable named when this process began, until it is told that nothing follows it.
+_UNREAD = [given for given in (os.environ.get("MLFLOW_TRACKING_URI"),) if given]
 _PORTS = {"https": 443, "http": 80, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
 
@@ -347,11 +346,12 @@ def _check_not_emptied(path: Path, directory: Path) -> None:
 
 
 def _say_unread(uri: str) -> None:
-    """MLflow's own commands follow this variable; who sets it may think that ours do."""
-    if not _UNREAD:
+    """MLflow's own commands follow this variable; who sets it may think that ours do. MLflow sets it, too."""
+    other = _UNREAD.pop() if _UNREAD else uri
+    if other == uri or sqlite_file(other) == sqlite_file(uri):
         return
-    other = redacted(_UNREAD.pop())
-    say(f"MLFLOW_TRACKING_URI is set and not followed: the store is {uri}; to use that one say tracking.uri={other}")
+    use = redacted(other)
+    say(f"MLFLOW_TRACKING_URI is set and not followed: the store is {uri}; to use that one say tracking.uri={use}")
 
 
 def _make_sqlite(path: Path, directory: Path) -> None:
