@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -83,6 +85,41 @@ class Recorder:
         if status != "RUNNING":
             client.set_terminated(run.info.run_id, status, start + 60_000)
         return run.info.run_id
+
+
+def copies(store: Store, run_id: str, count: int) -> None:
+    """That many more runs like one, with scores around its own, by the database itself: three seeds each of a loss.
+
+    A thousand are made in seconds.
+    """
+    (folder,) = store.directory.glob(f"artifacts/*/{run_id}")
+    ids = [f"{number:08x}{run_id[8:]}" for number in range(count)]
+    with contextlib.closing(sqlite3.connect(store.directory / "mlflow.db")) as database:
+        for table in ("runs", "params", "tags", "metrics", "latest_metrics"):
+            names = [row[1] for row in database.execute(f"pragma table_info({table})")]
+            rows = database.execute(f"select {', '.join(names)} from {table} where run_uuid = ?", (run_id,)).fetchall()
+            for number, copy in enumerate(ids):
+                new = {
+                    ("params", "seed"): str(number % 3),
+                    ("params", "loss.name"): f"Loss{number // 3}",
+                    ("tags", "config_digest"): f"c{number}",
+                }
+                made = []
+                for row in rows:
+                    told = dict(zip(names, row, strict=True))
+                    told |= {name: text.replace(run_id, copy) for name, text in told.items() if isinstance(text, str)}
+                    told["value"] = new.get((table, told.get("key")), told.get("value"))
+                    made.append([told[name] for name in names])
+                marks = ", ".join("?" * len(names))
+                database.executemany(f"insert into {table} ({', '.join(names)}) values ({marks})", made)
+        database.commit()
+    table = pd.read_csv(folder / "artifacts" / "test_cases.csv", dtype={"id": str, "group": str})
+    rng = np.random.default_rng(0)
+    for copy in ids:
+        place = folder.with_name(copy) / "artifacts"
+        place.mkdir(parents=True)
+        scores = {name: table[name] + rng.normal(0, 0.01, len(table)) for name in ("dice", "dice/object", "iou")}
+        table.assign(**scores).to_csv(place / "test_cases.csv", index=False)
 
 
 def level(mean: float, *, noise: float = 0.01, cases: list[str] | None = None) -> Callable[[int], dict[str, float]]:

@@ -8,15 +8,19 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import pytest
 import toys
-from recorded_runs import Recorder, level
+from recorded_runs import Recorder, copies, level
 
+from seglab import doctor
 from seglab.comparison.compare import compare, open_runs, write
 from seglab.comparison.settings import CompareSettings
+from seglab.tracking.heartbeat import mark_stale_runs
+from seglab.tracking.store import Store, open_store
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
@@ -57,6 +61,43 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
     assert (tmp_path / "page" / "comparison.html").stat().st_size < 8_000_000
     assert seconds < 10  # of work: what else the machine does meanwhile is not ours
     assert wall < 10 or not free
+
+
+def work(store: Store, page: Path) -> dict[str, float]:
+    """Seconds of one processor that each command works on a store, its imports left out."""
+    seconds = {}
+
+    def timed(name: str, act: Callable[[], object]) -> None:
+        begun = time.process_time()
+        act()
+        seconds[name] = time.process_time() - begun
+
+    timed("start", lambda: mark_stale_runs(open_store(None, store.directory)))
+    timed("doctor", lambda: list(doctor._store(None, store.directory, False)))
+    timed("compare", lambda: write(compare(CompareSettings(), store), page))
+    return seconds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_fifteen_hundred_runs_and_the_growth_to_them(tmp_path: Path) -> None:
+    """Ninety params, forty tags and a hundred epochs each; five times as many runs take at most six times as long."""
+    took = {}
+    for count in (300, 1500):
+        recorder = Recorder(toys.fresh_store(tmp_path / str(count) / "mlruns"))
+        tags = {f"tag{n}": "x" for n in range(30)}
+        run_id = recorder.run(level(0.6), epochs=100, padding=80, tags=tags)
+        copies(recorder.store, run_id, count - 1)
+        assert recorder.store.counts() == {"FINISHED": count}
+        took[count] = work(recorder.store, tmp_path / str(count) / "page")
+        rounded = {name: round(seconds, 2) for name, seconds in took[count].items()}
+        print(f"\n{count} runs, seconds of one processor: {rounded}")
+    assert max(took[1500].values()) < 8  # with two seconds of imports: ten
+    for name, seconds in took[1500].items():
+        assert seconds < 1 or seconds < 6 * took[300][name]
+    page = (tmp_path / "1500" / "page" / "comparison.html").read_text()
+    assert "The first 1,000 of 1,500 rows; all are in runs.csv" in page
+    assert len((tmp_path / "1500" / "page" / "runs.csv").read_text().splitlines()) == 1501
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from hydra.types import HydraContext
 from pretended import Executor, Job, empty_store, store
 
 from seglab.command import SweepFailed
+from seglab.errors import TrackingError
 from seglab.sweeping.search import Search, SearchSettings
 from seglab.sweeping.status import SweepStatus, sweep_statuses
 from seglab.tracking.store import Store
@@ -195,3 +196,13 @@ def test_a_trial_without_an_objective_is_done_and_as_bad_as_any(store: Store) ->
     )
     assert search(executor, trials=2).run() == 1.0
     assert states() == ["PRUNED", "COMPLETE"]
+
+
+def test_a_damaged_storage_is_told_with_what_helps(store: Store) -> None:
+    file = Path("mlruns") / "search.db"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("no database" * 1000)
+    with pytest.raises(TrackingError, match="the storage of the search does not work") as error:
+        search(Executor(store))
+    assert "restore the database from a copy" in error.value.remedy
+    assert file.read_text() == "no database" * 1000

@@ -8,6 +8,7 @@ from scipy import stats
 
 from seglab.statistics import Ranking, mean_interval, rank_methods
 from seglab.statistics.components import units_of
+from seglab.statistics.differences import adjusted_means
 
 
 def study(seed: int, seeds: int) -> np.ndarray:
@@ -83,3 +84,20 @@ def test_seeds_and_bounds_of_a_mean() -> None:
     assert one[0] == pytest.approx(0.6)
     assert np.isnan(one[1:]).all()
     assert np.isnan(mean_interval(np.full((2, 2), np.nan))).all()
+
+
+def test_methods_that_scored_the_same_cases_need_no_adjusting() -> None:
+    """Whatever their seeds: by least squares of method + case the means stay as they are."""
+    scores = np.random.default_rng(0).normal(0.6, 0.1, (2, 5, 3, 7))
+    scores[:, 2, 2] = np.nan
+    expected = np.nanmean(scores, axis=(2, 3))
+    np.testing.assert_allclose(adjusted_means(scores), expected, rtol=1e-12)
+    scores[0, 1, :, 4] = np.nan  # and now one lacks a case
+    known = np.isfinite(scores[0]).any(axis=1)
+    design = np.zeros((known.sum(), 5 + 7))
+    for row, (method, case) in enumerate(np.argwhere(known)):
+        design[row, method] = design[row, 5 + case] = 1
+    cells = np.nanmean(np.where(np.isfinite(scores[0]), scores[0], np.nan), axis=1)[known]
+    effects = np.linalg.lstsq(design, cells, rcond=None)[0][:5]
+    found = adjusted_means(scores)[0]
+    np.testing.assert_allclose(found - found.mean(), effects - effects.mean(), atol=1e-10)

@@ -29,6 +29,7 @@ from seglab.comparison.wording import (
 )
 from seglab.tracking.store import Store
 
+LISTED = 1000  # rows of a table
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
@@ -102,7 +103,7 @@ def composition_section(
         f"Compositions: {contest.title}",
         text=[summary(judgement, metric)],
         notes=judgement.notes,
-        grids=[Grid([name for name in columns if keep.get(name, True)], rows, caption)],
+        grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "compositions.csv")],
     )
 
 
@@ -128,7 +129,7 @@ def scores_section(judgement: Judgement, frame: pd.DataFrame, metric: str, unit:
         "differ (see above)."
     )
     columns = ["composition", *[name.removeprefix(prefix) for name in names], "cases"]
-    return Section(f"Scores: {judgement.contest.title}", grids=[Grid(columns, rows, caption)])
+    return Section(f"Scores: {judgement.contest.title}", grids=[_listed(columns, rows, caption, "scores.csv")])
 
 
 def plots_section(judgement: Judgement, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> Section:
@@ -215,14 +216,22 @@ def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) ->
         ]
         for row in frame.to_dict("records")
     ]
-    grids = [Grid(columns, rows)]
+    grids = [_listed(columns, rows, "", "runs.csv")]
     if unfinished:
         left = [
             [Cell(r.id), Cell(r.name), Cell(r.seed), Cell(r.status), Cell(r.tags.get("end_reason", ""))]
             for r in unfinished
         ]
-        grids.append(Grid(["run id", "name", "seed", "status", "reason"], left, "Not finished, and so not compared."))
+        reasons = ["run id", "name", "seed", "status", "reason"]
+        grids.append(_listed(reasons, left, "Not finished, and so not compared.", "the store: make ui"))
     return Section("Runs", grids=grids, folded=True)
+
+
+def _listed(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, whole: str) -> Grid:
+    """A table of as many rows as a browser shows and sorts at once, with a word on where all of them are."""
+    if len(rows) > LISTED:
+        caption = f"{caption} The first {LISTED:,} of {len(rows):,} rows; all are in {whole}.".lstrip()
+    return Grid(columns, rows[:LISTED], caption)
 
 
 def _cost_cell(row: Mapping[str, Any]) -> Cell:

@@ -159,6 +159,8 @@ def adjusted_means(scores: np.ndarray) -> np.ndarray:
         known, filled = known.any(axis=2), filled.sum(axis=2) / np.maximum(known.sum(axis=2), 1)
     cells = known.sum(axis=2)
     means = filled.sum(axis=2) / np.maximum(cells, 1)
+    if (known == known[:, :1]).all():
+        return means  # nothing is left to adjust, and the equations of thousands of methods need not be solved
     methods = np.maximum(known.sum(axis=1, keepdims=True), 1)
     left = np.where(known, filled - means[..., None], 0.0)
     left = np.where(known, left - left.sum(axis=1, keepdims=True) / methods, 0.0).sum(axis=2)

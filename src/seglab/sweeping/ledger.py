@@ -38,9 +38,19 @@ class Ledger:
     def __init__(self, store: Store):
         self.store = store
         self._sightings = Sightings.kept_in(store.directory)
+        self._read: dict[str, list[Run]] | None = None
+
+    def read_all(self) -> None:
+        """Read the runs of all jobs once, where many jobs are asked for; what is told later is of that moment."""
+        read: dict[str, list[Run]] = {}
+        for run in self.store.all_runs(f"tags.{IDENTITY_TAG} LIKE '%'"):
+            read.setdefault(run.data.tags[IDENTITY_TAG], []).append(run)
+        self._read = read
 
     def runs(self, identity: str) -> list[Run]:
         """All runs of a job, the latest first."""
+        if self._read is not None:
+            return self._read.get(identity, [])
         return self.store.all_runs(f"tags.{IDENTITY_TAG} = '{identity}'")
 
     def standing(self, identity: str) -> Standing:
@@ -51,6 +61,8 @@ class Ledger:
         runs = self.runs(identity)
         if any(run.info.status == "RUNNING" and alive(run.data.tags, self._sightings) is False for run in runs):
             mark_stale_runs(self.store)  # its own end may be waiting here
+            if self._read is not None:
+                self.read_all()
             runs = self.runs(identity)
         for run in runs:
             if run.info.status == "FINISHED":

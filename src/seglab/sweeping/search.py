@@ -25,7 +25,9 @@ from seglab.sweeping.launchers import Presence, held, living
 from seglab.sweeping.preparing import Preparation
 from seglab.sweeping.space import Space
 from seglab.sweeping.table import console, table
+from seglab.tracking.databases import database_remedy
 from seglab.tracking.drivers import driver_remedy
+from seglab.tracking.sqlite_address import sqlite_file
 from seglab.training.stopping import lower_is_better
 
 if TYPE_CHECKING:
@@ -274,12 +276,16 @@ class Search:
             before = study.get_trials(deepcopy=False)
         except (ImportError, SQLAlchemyError, optuna.exceptions.OptunaError) as error:
             driver = error.__cause__ if isinstance(error.__cause__, ModuleNotFoundError) else None
+            remedy = "search.storage=sqlite:///mlruns/search.db"
+            if driver or isinstance(error, SQLAlchemyError):
+                file = sqlite_file(settings.storage) is not None
+                remedy = driver_remedy(driver) if driver else database_remedy(str(error), file=file)
             raise TrackingError(
                 "the storage of the search does not work",
                 where=f"search.storage={redacted(settings.storage)}",
                 found=redacted(str(driver or error).splitlines()[0]),
                 expected="sqlite:///<file> or postgresql://…",
-                remedy=driver_remedy(driver) if driver else "search.storage=sqlite:///mlruns/search.db",
+                remedy=remedy,
             ) from error
         known = {key: kind for trial in before for key, kind in trial.distributions.items()}
         same = all(self.space.free.get(key) == kind for key, kind in known.items())

@@ -82,6 +82,7 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
 
 def _status(store: Store, parent: Run) -> SweepStatus:
     ledger, tags = Ledger(store), parent.data.tags
+    ledger.read_all()
     told = _jobs(store, parent)
     counts = dict.fromkeys(("finished", "pruned", "failed", "alive"), 0)
     failures, starts, longest = [], [], 0.0
