@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,14 @@ def test_one_that_is_killed_is_made_anew_and_two_at_once_do_not_meet(laboratory:
         assert time.monotonic() < end, said
         said = laboratory.setup()[1]
     assert laboratory.setup() == (0, "")
+
+
+def test_the_same_versions_are_named_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [line.rpartition(" :: ")[2] for line in project["classifiers"] if ":: Python :: 3." in line]
+    script = (ROOT / "scripts" / "set_up.sh").read_text()
+    assert f'supported="{" ".join(named)}"' in script
+    assert f"Python {' or '.join(named)}" in script
+    assert f"Python {' or '.join(named)} and make" in (ROOT / "README.md").read_text()
+    past = int(named[-1].partition(".")[2]) + 1
+    assert project["requires-python"] == f">={named[0]},<3.{past}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from mlflow.entities import Run as StoredRun
 from mlflow.store.tracking.dbmodels.models import SqlMetric
+from sqlalchemy import select
 
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
@@ -133,32 +136,30 @@ def histories(
 
     A database answers for a thousand runs at once; a server is asked for each run and metric, several at a time.
     """
-    rows = []
     asked = {metric_name(key): key for key in keys}
-    keys = list(asked)
+    points: dict[tuple[str, str], tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     database = database_of(store.client)
     if database is not None:
         columns = (SqlMetric.run_uuid, SqlMetric.key, SqlMetric.step, SqlMetric.value, SqlMetric.is_nan)
         with database.ManagedSessionMaker() as session:
             for ids in _parts(run_ids):
-                query = session.query(*columns).filter(SqlMetric.run_uuid.in_(ids), SqlMetric.key.in_(keys))
-                rows += [(run, key, step, np.nan if nan else value) for run, key, step, value, nan in query.all()]
+                wanted: Any = select(*columns).where(SqlMetric.run_uuid.in_(ids), SqlMetric.key.in_(list(asked)))
+                for run, key, step, value, nan in session.execute(wanted):
+                    steps, values = points[run, key]
+                    steps.append(step)
+                    values.append(np.nan if nan else value)
     else:
         with ThreadPoolExecutor(_THREADS) as pool:
-            wanted = list(product(run_ids, keys))
-            for (run, key), points in zip(
-                wanted, pool.map(lambda pair: store.client.get_metric_history(*pair), wanted), strict=True
-            ):
-                rows += [(run, key, point.step, point.value) for point in points]
-    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    table = pd.DataFrame(rows, columns=["run", "key", "step", "value"]).sort_values(["run", "key", "step"])
-    runs, names = table["run"].to_numpy(), table["key"].to_numpy()
-    steps, values = table["step"].to_numpy(float), table["value"].to_numpy(float)
-    edges = np.flatnonzero((runs[1:] != runs[:-1]) | (names[1:] != names[:-1])) + 1
-    for start, end in zip([0, *edges], [*edges, len(table)], strict=True):
-        if end > start:
-            found.setdefault(runs[start], {})[asked[names[start]]] = (steps[start:end], values[start:end])
-    return found
+            pairs = list(product(run_ids, asked))
+            told = pool.map(lambda pair: store.client.get_metric_history(*pair), pairs)
+            for pair, found in zip(pairs, told, strict=True):
+                points[pair] = [point.step for point in found], [point.value for point in found]
+    curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for (run, key), (steps, values) in points.items():
+        if steps:
+            order = np.argsort(steps, kind="stable")
+            curves.setdefault(run, {})[asked[key]] = np.array(steps, float)[order], np.array(values, float)[order]
+    return curves
 
 
 def ran_together(runs: Iterable[Run]) -> int:
