@@ -372,3 +372,20 @@ def test_nothing_is_proposed_where_nothing_pairs(tmp_path):
     assert find_rules(tmp_path) == []
     with pytest.raises(DataError, match=r"must be equal up to the ending$"):
         opened(tmp_path)
+
+
+def test_folders_of_the_same_numbers_are_not_mixed(tmp_path):
+    """BUSI: `benign (1).png` with `benign (1)_mask.png`, and the same in a folder of malignant ones."""
+    for n in range(6):
+        for kind in ("benign", "malignant"):
+            save(tmp_path / kind / f"{kind} ({n + 1}).png", draw(n)[0])
+            save(tmp_path / kind / f"{kind} ({n + 1})_mask.png", draw(n)[1].astype(np.uint8))
+    found = [(str(rule.images), str(rule.masks)) for rule in find_rules(tmp_path)]
+    assert found == [(f"{kind}/{{id}}", f"{kind}/{{id}}_mask") for kind in ("benign", "malignant")]
+    # One image has a second mask: a form of names that leaves it aside pairs the others.
+    save(tmp_path / "benign" / "benign (2)_mask_1.png", draw(2)[1].astype(np.uint8))
+    settings = next(settings for _, settings in refused(tmp_path) if "benign" in settings[0])
+    source = opened(tmp_path, *settings)
+    assert [int(re.findall(r"\d+", case.id)[0]) for case in source.cases] == [*range(1, 7)]
+    [warning] = find_left_out(source)
+    assert (warning.severity, "benign (2)_mask_1.png" in warning.found) == ("warning", True)
