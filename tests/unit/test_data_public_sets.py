@@ -374,6 +374,15 @@ def test_nothing_is_proposed_where_nothing_pairs(tmp_path):
         opened(tmp_path)
 
 
+def test_dark_photographs_are_images(tmp_path):
+    """Fluorescence in JPEG: most of it is nearly black, as of a lossy mask."""
+    for n in range(3):
+        image = np.random.default_rng(n).integers(0, 9, (72, 96), np.uint8) + draw(n)[1] * np.uint8(90 + n)
+        save(tmp_path / "seen" / f"{n}_dapi.jpg", image)
+        save(tmp_path / "truth" / f"{n}_cells.png", white(draw(n)[1]))
+    assert [(str(r.images), str(r.masks)) for r in find_rules(tmp_path)] == [("seen/{id}_dapi", "truth/{id}_cells")]
+
+
 def test_folders_of_the_same_numbers_are_not_mixed(tmp_path):
     """BUSI: `benign (1).png` with `benign (1)_mask.png`, and the same in a folder of malignant ones."""
     for n in range(6):
