@@ -311,3 +311,16 @@ def test_another_image_changes_the_digest_of_the_data_and_not_of_how_it_is_read(
     assert before != after
     assert before.reading == after.reading
     assert _open(folder, ignore_value=9).digest().reading != before.reading
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_a_region_of_one_page_holds_for_every_page(tmp_path, pages):
+    inside = np.zeros((3, 20, 30), np.uint8)
+    for page in range(3):
+        inside[page, : 5 + page] = 255
+    for name, stack in (("images", np.stack([GREY] * 3)), ("masks", np.stack([HALVES] * 3)), ("fov", inside[:pages])):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "a.tif", stack if len(stack) > 1 else stack[0], photometric="minisblack")
+    source = _open(tmp_path, roi="fov")
+    masks = [source.read(case).mask for case in source.cases]
+    assert [int((mask != 255).any(axis=1).sum()) for mask in masks] == ([5, 6, 7] if pages == 3 else [5, 5, 5])

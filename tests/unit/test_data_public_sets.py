@@ -372,3 +372,29 @@ def test_nothing_is_proposed_where_nothing_pairs(tmp_path):
     assert find_rules(tmp_path) == []
     with pytest.raises(DataError, match=r"must be equal up to the ending$"):
         opened(tmp_path)
+
+
+def test_dark_photographs_are_images(tmp_path):
+    """Fluorescence in JPEG: most of it is nearly black, as of a lossy mask."""
+    for n in range(3):
+        image = np.random.default_rng(n).integers(0, 9, (72, 96), np.uint8) + draw(n)[1] * np.uint8(90 + n)
+        save(tmp_path / "seen" / f"{n}_dapi.jpg", image)
+        save(tmp_path / "truth" / f"{n}_cells.png", white(draw(n)[1]))
+    assert [(str(r.images), str(r.masks)) for r in find_rules(tmp_path)] == [("seen/{id}_dapi", "truth/{id}_cells")]
+
+
+def test_folders_of_the_same_numbers_are_not_mixed(tmp_path):
+    """BUSI: `benign (1).png` with `benign (1)_mask.png`, and the same in a folder of malignant ones."""
+    for n in range(6):
+        for kind in ("benign", "malignant"):
+            save(tmp_path / kind / f"{kind} ({n + 1}).png", draw(n)[0])
+            save(tmp_path / kind / f"{kind} ({n + 1})_mask.png", draw(n)[1].astype(np.uint8))
+    found = [(str(rule.images), str(rule.masks)) for rule in find_rules(tmp_path)]
+    assert found == [(f"{kind}/{{id}}", f"{kind}/{{id}}_mask") for kind in ("benign", "malignant")]
+    # One image has a second mask: a form of names that leaves it aside pairs the others.
+    save(tmp_path / "benign" / "benign (2)_mask_1.png", draw(2)[1].astype(np.uint8))
+    settings = next(settings for _, settings in refused(tmp_path) if "benign" in settings[0])
+    source = opened(tmp_path, *settings)
+    assert [int(re.findall(r"\d+", case.id)[0]) for case in source.cases] == [*range(1, 7)]
+    [warning] = find_left_out(source)
+    assert (warning.severity, "benign (2)_mask_1.png" in warning.found) == ("warning", True)

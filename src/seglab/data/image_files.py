@@ -220,7 +220,8 @@ def _is_grey(values: np.ndarray) -> bool:
     if values.shape[-1] != 3 or values.dtype not in (np.uint8, np.uint16):
         return values.shape[-1] == 1
     most = _MOST_TINT if values.dtype == np.uint8 else 0
-    return bool((np.ptp(values, axis=-1) <= most).all())
+    red, green, blue = cv2.split(values)
+    return all(cv2.absdiff(*two).max(initial=0) <= most for two in ((red, green), (green, blue), (red, blue)))
 
 
 @contextmanager

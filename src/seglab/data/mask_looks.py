@@ -13,6 +13,7 @@ from seglab.data.image_files import read_mask_brightness, read_mask_colors, read
 from seglab.data.label_remedies import MOST_UNKNOWN, looks_lossy
 from seglab.errors import DataError
 
+_NEARLY_WHITE = 240
 _REGION_SHARE = 0.5  # of the pixels of each file that are white in a region of interest, at least
 
 
@@ -75,6 +76,7 @@ def look_at(files: Sequence[Path]) -> MaskLooks:
         return MaskLooks(is_colored=True)
     values_held = sorted(counts)
     lossy = looks_lossy(values_held, np.array([counts[value] for value in values_held]), lossy_file)
+    lossy = lossy and values_held[-1] > _NEARLY_WHITE  # else it may be a dark photograph
     if not counts or (len(values_held) > MOST_UNKNOWN and not lossy):
         return MaskLooks()
     return MaskLooks(() if lossy else tuple(values_held), lossy, min(shares) > _REGION_SHARE)

@@ -27,8 +27,9 @@ from seglab.errors import DataError
 # that is found is tried on all.
 _DEEPEST, _MOST_FOLDERS, _MOST_FAMILIES, _MOST_NAMES, _MASKS_TRIED, _FORMS_TRIED = 3, 500, 16, 5000, 40, 8
 _FILES_LOOKED_AT = 6
-# A name falls into runs of letters, of digits and of other signs.
-_RUNS = re.compile(r"[^\W\d_]+|\d+|[\W_]+")
+# A name falls into runs of letters, runs of digits, and single other signs; some of these stand between words.
+_RUNS = re.compile(r"[^\W\d_]+|\d+|[\W_]")
+_BETWEEN = "_-. "
 
 Affix = tuple[str, str]  # what stands before and after the id
 
@@ -54,8 +55,7 @@ class Rule:
     Attributes:
         images, masks: the patterns, as `data.images` and `data.masks` take them.
         pairs: image and mask of each case by its id.
-        left: files of the two forms without a partner; where both lie in one folder and the form of the images is a
-            plain name, the other files there are among them.
+        left: files of the two forms without a partner; a file of both is a mask.
         looks: what a few of the masks hold.
     """
 
@@ -75,6 +75,16 @@ class Rule:
         before, after = min(common, key=lambda affix: (len(affix[0]), affix))
         masks = replace(self.masks, before=before, after=after)
         return replace(self, images=images, masks=masks, pairs={i: pair for i, pair in pairs.items() if i is not None})
+
+    @property
+    def cost(self) -> tuple[int, int, int]:
+        """The smaller, the better the rule: pairs that it does not make, files that it leaves, letters that it adds."""
+        return -len(self.pairs), self.left, self.affixes
+
+    @property
+    def mask_files(self) -> frozenset[Path]:
+        """Of all pairs."""
+        return frozenset(mask for _, mask in self.pairs.values())
 
     @property
     def affixes(self) -> int:
@@ -114,24 +124,25 @@ def find_rules(root: Path) -> list[Rule]:
                     _pattern("data.images", one, before),
                     _pattern("data.masks", other, after),
                     pairs,
-                    len(ids[0].keys() ^ ids[1].keys()),
+                    len({*ids[0].values()} - {*ids[1].values()}) + len(ids[1]) - 2 * len(pairs),
                     masks,
                 )
                 key = frozenset(pairs.values())
-                if key not in found or (rule.left, rule.affixes) < (found[key].left, found[key].affixes):
+                if key not in found or rule.cost < found[key].cost:
                     found[key] = rule
     return _best(list(found.values()))
 
 
 def _best(rules: Sequence[Rule]) -> list[Rule]:
-    """Of each folder of images the rules with the most pairs."""
-    most: dict[tuple[str, str], int] = {}
+    """Of each folder of images the rules with the most pairs; masks go to the images of the most similar names."""
+    most: dict[str, int] = {}
+    nearest: dict[frozenset[Path], tuple[int, int, int]] = {}
     for rule in rules:
-        place = (rule.images.folder, rule.masks.folder)
-        most[place] = max(most.get(place, 0), len(rule.pairs))
-    kept = [rule for rule in rules if len(rule.pairs) == most[rule.images.folder, rule.masks.folder]]
-    most_of_images = {folder: max(n for (f, _), n in most.items() if f == folder) for folder, _ in most}
-    kept = [rule for rule in kept if len(rule.pairs) == most_of_images[rule.images.folder]]
+        most[rule.images.folder] = max(most.get(rule.images.folder, 0), len(rule.pairs))
+        nearest[rule.mask_files] = min(nearest.get(rule.mask_files, rule.cost), rule.cost)
+    kept = [
+        rule for rule in rules if len(rule.pairs) == most[rule.images.folder] and rule.cost == nearest[rule.mask_files]
+    ]
 
     def order(rule: Rule) -> tuple[bool, int, bool, int, str]:
         other_part = re.search(r"(?i)(?:^|[\W_])(?:test|val|valid|validation)", rule.images.folder) is not None
@@ -183,12 +194,11 @@ def _forms(images: Family, masks: Family) -> list[tuple[Affix, Affix]]:
 
 
 def _cores(name: str) -> Iterator[tuple[str, Affix]]:
-    """Parts of a name that may be its id, with what stands before and after: whole runs of letters and digits."""
-    runs = [(found.start(), found.end(), found[0][0].isalnum()) for found in _RUNS.finditer(name)]
-    for n, (start, _, begins) in enumerate(runs):
-        for _, end, ends in runs[n:]:
-            if begins and ends:
-                yield name[start:end], (name[:start], name[end:])
+    """Parts of a name that may be its id, with what stands before and after: whole runs, from word to word."""
+    runs = [(found.start(), found.end()) for found in _RUNS.finditer(name) if found[0] not in _BETWEEN]
+    for n, (start, _) in enumerate(runs):
+        for _, end in runs[n:]:
+            yield name[start:end], (name[:start], name[end:])
 
 
 def _around(case_id: str, name: str) -> set[Affix]:
