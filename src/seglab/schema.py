@@ -86,3 +86,4 @@ class TrackingSettings(Section):
     experiment: Text
     system_metrics: bool
     heartbeat_seconds: PositiveFloat
+    keep_state: bool = False  # configs of runs before it was to choose lack it
