@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from seglab.coherence import check_together
-from seglab.constraints import PositiveFloat, Seed, Text
+from seglab.constraints import PositiveFloat, Seed, Title
 from seglab.errors import ConfigError
 from seglab.refusals import missing, not_allowed, unknown
 from seglab.schema import (
@@ -63,7 +63,7 @@ SECTIONS: Mapping[str, type[Section]] = {
     "trainer": TrainerSettings,
     "tracking": TrackingSettings,
 }
-ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Text, "resume": str | None}
+ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Title, "resume": str | None}
 # Where a run starts that does not start from nothing; what is not said is no part of a config.
 STARTS: Mapping[str, Any] = {"init_from": str | None, "continues": str | None}
 # What every run has, whatever its groups.

@@ -136,6 +136,10 @@ def test_weights_that_do_not_fit_are_refused_with_both_named(first: Any, words: 
         assert word in told
 
 
+def test_what_cannot_be_built_leaves_no_run_behind(first: Any) -> None:
+    assert "multiples of 4" in refused(ConfigError, "data.size=[18,18]", "model.size_multiple=1")
+
+
 def test_the_start_is_part_of_what_a_run_is() -> None:
     plain = load_config(compose("train", SMALL))
     assert "init_from" not in plain.identity
