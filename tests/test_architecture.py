@@ -33,6 +33,7 @@ STATIONS = [
     {"registry", "reporting"},
     {"resuming", "proof"},
     {"assembly"},
+    {"starting"},
     {"experiment"},
     {"sweeping", "reproduction"},
     {"doctor", "bench", "serving", "interactive"},

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from seglab.coherence import check_together
-from seglab.constraints import PositiveFloat, Seed, Text
+from seglab.constraints import PositiveFloat, Seed, Title
 from seglab.errors import ConfigError
 from seglab.refusals import missing, not_allowed, unknown
 from seglab.schema import (
@@ -63,7 +63,9 @@ SECTIONS: Mapping[str, type[Section]] = {
     "trainer": TrainerSettings,
     "tracking": TrackingSettings,
 }
-ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Text, "resume": str | None}
+ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Title, "resume": str | None}
+# Where a run starts that does not start from nothing; what is not said is no part of a config.
+STARTS: Mapping[str, Any] = {"init_from": str | None, "continues": str | None}
 # What every run has, whatever its groups.
 _ANYWHERE = [
     *ROOT_VALUES,
@@ -95,6 +97,8 @@ class Config:
     seed: int
     run_name: str
     resume: str | None
+    init_from: str | None
+    continues: str | None
     data_card: DataCard
     data: Component
     model_card: ModelCard
@@ -169,8 +173,11 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             remedy=f"give it on the command line: {error.full_key}=…",
         ) from error
     resolved = _as_mapping(resolved)
+    for key, kind in STARTS.items():
+        _check_value(resolved.get(key), kind, key)
+    resolved = {key: value for key, value in resolved.items() if key not in STARTS or value is not None}
     for key in resolved:
-        if key not in known:
+        if key not in (*known, *STARTS):
             raise unknown(key, resolved[key], known, _ANYWHERE)
     for key, kind in ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
@@ -190,6 +197,8 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         seed=resolved["seed"],
         run_name=resolved["run_name"],
         resume=resolved["resume"],
+        init_from=resolved.get("init_from"),
+        continues=resolved.get("continues"),
         data_card=data_card,
         model_card=model_card,
         learning_rate=resolved["optimizer"]["learning_rate"],

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from seglab.data.material import Material
     from seglab.precision import Device
+    from seglab.starting import Start
     from seglab.tracking.tracker import Tracker
     from seglab.training.fit import History
 
@@ -82,18 +83,21 @@ def run(
     facts = {**identity, "git_dirty": code.dirty, "seed": config.seed, **(tags or {})}
     if code.commit:
         facts["git_commit"] = code.commit
-    if material.report.let_through:
-        facts["data_allowed"] = ", ".join(material.report.let_through)
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     augmentation = make_augmentation(config, material.task)
-
     load_tensorflow()
     from seglab.resuming import how_to_go_on, remember
+    from seglab.starting import put_weights, start_of
     from seglab.tracking.tracker import Tracker
     from seglab.training.checkpoint import discard_state, random_streams, restore_streams
 
+    start = start_of(config, material, identity, RUNS)
+    facts |= start.tags
+    if findings := [*material.report.let_through, *start.findings]:
+        facts["data_allowed"] = ", ".join(findings)
     parts = assemble(config, material, augmentation)
+    put_weights(start, parts, config)
     streams = random_streams()
     tracker = Tracker(config.tracking, RUNS, run_name=config.run_name, params=params, tags=facts, resume=config.resume)
     try:
@@ -101,7 +105,7 @@ def run(
             restore_streams(streams)  # whatever the store has drawn since
             remember(tracker.work_dir, config, identity)
             _record_words(config, material, code, tracker)
-            objective = _train_and_judge(config, material, parts, tracker)
+            objective = _train_and_judge(config, material, parts, tracker, start)
     except KeyboardInterrupt:
         if tracker.run_id and JOB_VARIABLE not in os.environ:  # a job of a sweep goes on with the sweep
             console.print(how_to_go_on(tracker, config, overrides), markup=False)
@@ -124,15 +128,19 @@ def run(
             expected="room for the pictures, the model and the records of the run",
             remedy=f"make room, then: {how_to_go_on(tracker, config, overrides).partition('; ')[2]}",
         ) from error
-    discard_state(tracker.work_dir)
+    if not config.tracking.keep_state:
+        discard_state(tracker.work_dir)
     return objective
 
 
 def _record_words(config: Config, material: Material, code: CodeVersion, tracker: Tracker) -> None:
     """Config, split and code; of a run that goes on, those that it was stopped before."""
+    from seglab.starting import DIGESTS_FILE, image_digests
+
     texts = {
         "config/config.yaml": OmegaConf.to_yaml(OmegaConf.create(_told(config))),
         "config/split.json": material.split.to_json(),
+        DIGESTS_FILE: json.dumps(image_digests(material)),
     }
     # Nothing was trained before the environment was recorded, so the code of now is the run's.
     if code.dirty and ENVIRONMENT_FILE not in tracker.recorded:
@@ -147,15 +155,19 @@ def _told(config: Config) -> dict[str, Any]:
     return dict(json.loads(redacted(json.dumps(config.resolved))))
 
 
-def _train_and_judge(config: Config, material: Material, parts: Parts, tracker: Tracker) -> float:
+def _train_and_judge(config: Config, material: Material, parts: Parts, tracker: Tracker, start: Start) -> float:
     from seglab.metrics import SegmentationScores
+    from seglab.starting import begin_state
     from seglab.training.checkpoint import STATE_FILE, load_state
     from seglab.training.fit import train
 
     choice = parts.precision
     tracker.set_tags({"device": parts.device.name, "precision": choice.policy, "precision_reason": choice.reason})
     _announce(config, material, tracker, parts)
-    _record_inputs(config, material, tracker, parts.model)
+    goes_on = begin_state(start, tracker, config, parts)
+    for line in filter(None, (start.told, *start.beware, goes_on)):
+        console.print(f"starts     {line}", markup=False)
+    _record_inputs(config, material, tracker, parts.model, start.told)
     _record_pictures(material, tracker, parts.batches["train"])
 
     state_file = tracker.work_dir / STATE_FILE
@@ -170,7 +182,7 @@ def _train_and_judge(config: Config, material: Material, parts: Parts, tracker: 
         tracker.work_dir,
         tracker.emit,
         schedule=parts.schedule,
-        state=load_state(state_file) if config.resume is not None and state_file.is_file() else None,
+        state=load_state(state_file) if state_file.is_file() else None,
     )
     _judge(config, material, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best
@@ -210,7 +222,7 @@ def _memory_needed(model: keras.Model, batch_size: int, device: Device) -> str:
     return f"{needed}, and {free / 2**30:.1f} GiB are free: try a smaller data.batch_size, data.size or model.width"
 
 
-def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model) -> None:
+def _record_inputs(config: Config, material: Material, tracker: Tracker, model: keras.Model, told: str) -> None:
     """Data sets, environment and model summary: what the run began with, unless it was recorded then."""
     from seglab.evaluation.aggregate import UNLIKE_SCORES
     from seglab.models.card import forward_flops
@@ -225,7 +237,7 @@ def _record_inputs(config: Config, material: Material, tracker: Tracker, model: 
     if ENVIRONMENT_FILE not in tracker.recorded:
         tracker.log_json(environment(Path(__file__).parent), ENVIRONMENT_FILE)
     if SUMMARY_FILE not in tracker.recorded:
-        tracker.describe(UNLIKE_SCORES)
+        tracker.describe(f"{told}. {UNLIKE_SCORES}" if told else UNLIKE_SCORES)
         tracker.set_tags({"parameters": model.count_params(), "flops": forward_flops(model)})
         lines: list[str] = []
         model.summary(print_fn=lines.append, line_length=110)

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seglab.constraints import Fraction, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Text
+from seglab.constraints import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Processes,
+    Seed,
+    Text,
+    Title,
+)
 
 
 class Section(BaseModel):
@@ -37,7 +47,7 @@ class DataCard(Section):
     patches_per_case: PositiveInt
     normalize: Literal["scale", "standard", "zscore", "window"]
     modality: Literal["ct", "mri"] | None
-    workers: NonNegativeInt
+    workers: Processes
     split: SplitSettings
     split_seed: Seed | None
     fold: NonNegativeInt | None
@@ -83,6 +93,7 @@ class TrackingSettings(Section):
     """Where runs are recorded."""
 
     uri: str | None
-    experiment: Text
+    experiment: Title
     system_metrics: bool
     heartbeat_seconds: PositiveFloat
+    keep_state: bool = False  # configs of runs before it was to choose lack it

@@ -152,6 +152,9 @@ WORDS = [
     ("trainer.epochs=1e2", ["a whole number", "did you mean: trainer.epochs=100"]),
     ("optimizer.learning_rate=inf", ["a finite number"]),
     ("seed=4294967296", ["seed", "less than 4294967296"]),
+    ("data.workers=1000", ["data.workers", "less than or equal to 256"]),
+    ("augment.blur=1e9", ["augment.blur", "less than or equal to 100"]),
+    ("tracking.experiment=" + 251 * "x", ["tracking.experiment", "at most 250 characters"]),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from seglab.constraints import Fraction, NonNegativeFloat
+from seglab.constraints import Fraction, NonNegativeFloat, Strength
 from seglab.data.augment.boxes import drop, paste
 from seglab.data.augment.images import ImageWarp
 from seglab.data.augment.intensity import Intensity
@@ -102,16 +102,16 @@ class Augment:
         scale: Fraction = 0.1,
         shift: Fraction = 0.0,
         elastic: Fraction = 0.0,
-        elastic_pixels: NonNegativeFloat = 1.0,
+        elastic_pixels: Strength = 1.0,
         grid: Fraction = 0.0,
         intensity: Fraction = 0.2,
-        brightness: NonNegativeFloat = 0.2,
+        brightness: Strength = 0.2,
         contrast: Fraction = 0.2,
-        color: NonNegativeFloat = 0.0,
+        color: Strength = 0.0,
         gamma: Fraction = 0.2,
-        bias: NonNegativeFloat = 0.0,
-        noise: NonNegativeFloat = 0.1,
-        blur: NonNegativeFloat = 0.5,
+        bias: Strength = 0.0,
+        noise: Strength = 0.1,
+        blur: Strength = 0.5,
         dropout: Fraction = 0.0,
         mix: Fraction = 0.0,
     ):
