@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from seglab.collector import collector_at_rest
 from seglab.command import command
 from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
+from seglab.terminal import tell
 
 RUNS = Path("mlruns")
 
@@ -19,6 +20,7 @@ RUNS = Path("mlruns")
 def main(cfg: DictConfig) -> None:
     """Print the comparison that the config asks for, and write it as a page."""
     settings = load_settings(cfg)
+    tell("loading MLflow and the statistics")
     with collector_at_rest():
         from seglab.comparison.printing import run_comparison
     gc.freeze()  # what was loaded stays, and need not be walked again

@@ -31,6 +31,9 @@ def main() -> None:
 
     request = read_request([*words.words, *flags])  # what is wrong is told before anything heavy is loaded
 
+    from seglab.terminal import tell
+
+    tell("loading MLflow and the statistics")
     from seglab.reporting.report import run_report
 
     run_report(

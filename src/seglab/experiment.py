@@ -24,7 +24,7 @@ from seglab.config import Config, load_config
 from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.reproducibility import environment, load_tensorflow
 from seglab.secrecy import redacted
-from seglab.terminal import Terminal
+from seglab.terminal import Terminal, tell
 
 if TYPE_CHECKING:
     import keras
@@ -66,11 +66,13 @@ def run(
         from seglab.resuming import stored_config
 
         config = stored_config(config, overrides, RUNS)
+    tell("opening the store of runs")
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.material import gather
     from seglab.tracking.store import check_beforehand
 
     check_beforehand(config.tracking.uri, RUNS)
+    tell("reading and checking the data")
     material = gather(config)
     code = code_version(Path(__file__).parent)
     for found in code.withheld:
@@ -86,6 +88,7 @@ def run(
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     augmentation = make_augmentation(config, material.task)
+    tell("loading TensorFlow")
     load_tensorflow()
     from seglab.resuming import how_to_go_on, remember
     from seglab.starting import put_weights, start_of
@@ -96,6 +99,7 @@ def run(
     facts |= start.tags
     if findings := [*material.report.let_through, *start.findings]:
         facts["data_allowed"] = ", ".join(findings)
+    tell(f"building the network, {config.model.name}")
     parts = assemble(config, material, augmentation)
     put_weights(start, parts, config)
     streams = random_streams()
@@ -106,6 +110,7 @@ def run(
             remember(tracker.work_dir, config, identity)
             _record_words(config, material, code, tracker)
             objective = _train_and_judge(config, material, parts, tracker, start)
+            tell("handing the last records to the store")
     except KeyboardInterrupt:
         if tracker.run_id and JOB_VARIABLE not in os.environ:  # a job of a sweep goes on with the sweep
             console.print(how_to_go_on(tracker, config, overrides), markup=False)
@@ -167,9 +172,11 @@ def _train_and_judge(config: Config, material: Material, parts: Parts, tracker: 
     goes_on = begin_state(start, tracker, config, parts)
     for line in filter(None, (start.told, *start.beware, goes_on)):
         console.print(f"starts     {line}", markup=False)
+    tell("drawing training samples and the page of the data")
     _record_inputs(config, material, tracker, parts.model, start.told)
     _record_pictures(material, tracker, parts.batches["train"])
 
+    tell("compiling the training step, then the first epoch")
     state_file = tracker.work_dir / STATE_FILE
     history = train(
         parts.model,
@@ -277,6 +284,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     from seglab.tracking.client import MlflowException
     from seglab.tracking.pages import where_pictures_lie, where_to_look
 
+    tell("drawing the curves and saving the model of the best epoch")
     card = config.data_card
     bundle = Bundle(
         task=material.task,
@@ -306,6 +314,7 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     )
     name = next(name for name in ("test", "val", "train") if getattr(material.split, name))
     cases = material.cases(name)
+    tell(f"scoring {len(cases)} {name} cases")
     with Progress(console=console, transient=True) as bar:
         work = bar.add_task(f"scoring {len(cases)} {name} cases", total=len(cases))
         scores = evaluate_cases(

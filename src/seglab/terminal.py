@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,3 +24,8 @@ class Terminal(Console):
         """As rich's."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(shown(segment.text), segment.style)
+
+
+def tell(step: str) -> None:
+    """Say on stderr what begins now and may take more than two seconds, as one plain line, wherever that goes."""
+    print(f"… {shown(redacted(step))}", file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ def call(folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[st
     command = [sys.executable, str(ROOT / name), *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
     assert "Traceback" not in done.stderr, done.stderr
+    done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith("… "))  # what began
     return done
 
 

@@ -324,6 +324,11 @@ def test_ctrl_c_says_what_was_done_and_the_command_that_goes_on(tmp_path: Path) 
     done = subprocess.run(found[2], shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"resuming after epoch {found[1]} of 4" in done.stdout
+    begun = [line for line in done.stderr.splitlines() if line.startswith("… ")]
+    assert [line.split()[1] for line in begun] == [
+        *("opening", "reading", "loading", "building", "drawing", "compiling"),  # before the first epoch
+        *("drawing", "scoring", "handing"),
+    ]
 
 
 def history_of(folder: Path, run_id: str, names: list[str]) -> dict[str, list[tuple[int, float]]]:

@@ -16,7 +16,7 @@ from seglab.comparison.page import to_html
 from seglab.comparison.tables import read_table
 from seglab.neutral import from_cell, in_cell, in_markdown, in_table, shown
 from seglab.spreadsheet import csv_text
-from seglab.terminal import Terminal
+from seglab.terminal import Terminal, tell
 
 FORMULAS = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1", " =1", "\uff1d1+1", "-", "-x.png"]
 NUMBERS = ["-0.5", "+5", "-1e-05", "-inf", "0", "12"]
@@ -100,3 +100,13 @@ def test_the_terminal_obeys_no_name_and_shows_no_password() -> None:
     }
     assert said.count("\\x1b[31mred") >= 5
     assert "hunter2" not in said
+
+
+def test_what_begins_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("loading \x1b[2J of https://me:secret@host")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("… loading ")
+    assert said.err.count("\n") == 1
+    assert "\x1b" not in said.err
+    assert "secret" not in said.err

@@ -92,6 +92,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         DataError: runs chosen by id that cannot be paired, with their digests.
         TrackingError: no finished runs, or none with scores of cases.
     """
+    say("reading the runs and the scores of their cases")
     settings = settings.model_copy(update={"metric": judged(settings.metric)})
     score = locate(settings.metric)
     found = find_runs(store, settings, f"val_{score.column}")
@@ -115,6 +116,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         notes.append(f"imported from another store, not trained here: {', '.join(imported)}")
     if settings.runs:
         check_chosen(contests, notes)
+    say(f"comparing {usable} runs")
     judgements = [judge(contest, settings.metric) for contest in contests]
     judgements.sort(key=lambda judgement: -len(judgement.contest.compositions))
     among = sum(len(judgement.contest.compositions) for judgement in judgements)

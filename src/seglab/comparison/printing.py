@@ -16,7 +16,7 @@ from seglab.comparison.judgement import Judgement, mark
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.wording import crowding, interval, p_value, signed, summary, times, with_allowed, with_sd
 from seglab.errors import TrackingError
-from seglab.terminal import Terminal
+from seglab.terminal import Terminal, tell
 from seglab.tracking.append import add_files
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
@@ -37,10 +37,9 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
     """
     console = console or Terminal(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH)
     store = open_runs(settings, directory)
-    with console.status("reading and comparing runs") as status:
-        comparison = compare(settings, store, status.update)
-        folder = settings.folder(directory)
-        files = write(comparison, folder)
+    comparison = compare(settings, store, tell)
+    folder = settings.folder(directory)
+    files = write(comparison, folder)
     _print(comparison, console)
     for parent in comparison.found.parents:
         console.print(_attach(store, parent, folder), markup=False)

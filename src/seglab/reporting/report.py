@@ -21,7 +21,7 @@ from seglab.reporting.plan import plan_of
 from seglab.reporting.readme import DECIDES, PICTURES, README, Report, pictures_of, readme, readme_file
 from seglab.reporting.record import Basis, make_record, read_former
 from seglab.reporting.study import load_study
-from seglab.terminal import Terminal
+from seglab.terminal import Terminal, tell
 from seglab.vocabulary import STUDIES
 
 RUNS = Path("mlruns")
@@ -76,7 +76,6 @@ def write_report(
         check_unedited([folder / README, folder / NOTE])
     settings = CompareSettings(study=name, metric=metric, pictures=cases, tracking_uri=uri)
     store = open_runs(settings, directory)
-    say("reading and comparing runs")
     comparison = _slim(compare(settings, store, say))
     say("composing the jobs that the study asks for")
     plan = plan_of(study, comparison.found.runs)
@@ -91,6 +90,7 @@ def write_report(
         made = write_files({folder / README: readme_file(report), **pictures, **note_files(note, folder)})
         for old in former_pictures - set(pictures):
             old.unlink(missing_ok=True)
+        say("printing the note as PDF")
         printed = print_page(folder / NOTE_PAGE, folder / "note.pdf")
         return [*made, *([printed] if printed else [])]
     except OSError as error:
@@ -106,8 +106,7 @@ def write_report(
 def run_report(name: str, console: Console | None = None, **options: object) -> list[Path]:
     """`write_report` with its progress, and what it has made, in a terminal."""
     console = console or Terminal(highlight=False, soft_wrap=True)
-    with console.status(f"reporting {name}") as status:
-        files = write_report(name, say=status.update, **options)  # type: ignore[arg-type]
+    files = write_report(name, say=tell, **options)  # type: ignore[arg-type]
     for file in files:
         if file.suffix in (".md", ".html", ".pdf"):
             console.print(f"{file.stem.lower():<10} {file.resolve()}", markup=False)

@@ -14,6 +14,7 @@ from seglab.sweeping.executor import Executor
 from seglab.sweeping.jobs import Outcome
 from seglab.sweeping.preparing import Preparation, sweep_digest
 from seglab.sweeping.table import console, table
+from seglab.terminal import tell
 
 
 def launch(
@@ -28,8 +29,8 @@ def launch(
         TrackingError: the store does not work, or another launcher runs this sweep.
     """
     preparation = Preparation(config, context)
-    with console.status(f"{len(all_overrides)} jobs: checking settings and data"):
-        jobs = preparation.jobs(all_overrides)
+    tell(f"checking settings and data of {len(all_overrides)} jobs")
+    jobs = preparation.jobs(all_overrides)
     usable = next((job.config for job in jobs if job.config is not None), None)
     if usable is None:
         outcomes = [Outcome(job, "failed", reason=job.problem) for job in jobs]
