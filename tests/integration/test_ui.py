@@ -57,14 +57,8 @@ def test_two_that_start_at_once_take_two_ports(tmp_path: Path, monkeypatch: pyte
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    ask = "import runpy, sys, time; ui = runpy.run_path(sys.argv[1]); ui['check_free'](int(sys.argv[2])); "
-    words = [
-        sys.executable,
-        "-c",
-        ask + "print('taken', flush=True); time.sleep(60)",
-        str(ROOT / "scripts" / "ui.py"),
-        str(port),
-    ]
+    ask = f"import time; from seglab.tracking.port import check_free; check_free({port}); "
+    words = [sys.executable, "-c", ask + "print('taken', flush=True); time.sleep(60)"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "taken\n"
