@@ -20,7 +20,7 @@ from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabErr
 from seglab.explanation import explain, refuse_at_once
 from seglab.overrides import texts_kept
 from seglab.schema import Section
-from seglab.vocabulary import CONF, HYDRA_GROUPS, compose, groups
+from seglab.vocabulary import CONF, HYDRA_GROUPS, compose, groups, overrides_in
 
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
@@ -82,7 +82,7 @@ def command(
                 of_hydra = isinstance(error, HydraException | OmegaConfBaseException)
                 if not of_hydra and not str(error).startswith("Config group override must be"):
                     raise
-                _leave(explain(error, config_name, [word for word in sys.argv[1:] if word not in flags]))
+                _leave(explain(error, config_name, overrides_in(sys.argv[1:])))
             except KeyboardInterrupt as stop:
                 sys.exit(getattr(stop, "exit_code", EXIT_INTERRUPTED))
 

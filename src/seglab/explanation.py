@@ -148,7 +148,7 @@ def _unknown_key(key: str, text: str, known: Mapping[str, Any]) -> ConfigError:
         where=key,
         found=leaf,
         expected=expected + (f"; {leaf} is one of {parent}={', '.join(elsewhere)}" if elsewhere else ""),
-        remedy=instead(key, text, known) or _SEE_ALL,
+        remedy=instead(key, text, known) or (_SEE_ALL if _groups_of(known) else "leave it away"),
     )
 
 

@@ -5,7 +5,9 @@ The parts of this package have their own tests and are not tried.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from seglab.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def prove_augmentation(augmentation: Any, component: Component, task: Task, size: Sequence[int]) -> None:
@@ -33,7 +37,7 @@ def prove_augmentation(augmentation: Any, component: Component, task: Task, size
     wanted = f"a pair: image {image.shape} float32 and mask {mask.shape} of class ids"
     if not callable(augmentation):
         raise _refused("augment", component, _kind(augmentation), "an object to call with (image, mask, rng, spacing)")
-    back = augmentation(image.copy(), mask.copy(), rng, [1.0] * task.rank)
+    back = _tried("augment", component, lambda: augmentation(image.copy(), mask.copy(), rng, [1.0] * task.rank), wanted)
     if not isinstance(back, (tuple, list)) or len(back) != 2:
         raise _refused("augment", component, _kind(back), wanted)
     shapes = [np.shape(part) for part in back]
@@ -86,11 +90,13 @@ def prove_loss(loss: Any, component: Component, task: Task, size: Sequence[int])
         return value, None if value is None else tape.gradient(value, prediction)
 
     # As in training: within a graph.
-    value, gradient = tf.function(tried, autograph=False)(tf.constant(ids, "int32"), logits)
+    step = tf.function(tried, autograph=False)
+    wanted = "one number for the batch, of shape ()"
+    value, gradient = _tried("loss", component, lambda: step(tf.constant(ids, "int32"), logits), wanted)
     given = "y_true (2, {0}) class ids and y_pred (2, {0}, {1}) logits".format(_sides(size), task.logit_channels)
     if value is None or not hasattr(value, "shape") or len(value.shape):
         found = _kind(value) if value is None or not hasattr(value, "shape") else f"shape {tuple(value.shape)}"
-        raise _refused("loss", component, f"{found}, for {given}", "one number for the batch, of shape ()")
+        raise _refused("loss", component, f"{found}, for {given}", wanted)
     if gradient is None:
         found = f"{float(value):.4g} without a gradient, for {given}"
         expected = (
@@ -126,6 +132,23 @@ def prove_optimizer(optimizer: keras.optimizers.Optimizer, component: Component)
 
     if not _ours(component) and not isinstance(optimizer, keras.optimizers.Optimizer):
         raise _refused("optimizer", component, _kind(optimizer), "a keras.optimizers.Optimizer")
+
+
+def _tried(group: str, component: Component, call: Callable[[], Any], wanted: str) -> Any:
+    """What a trial gives; one that fails is told with the line of the user's file where it did."""
+    try:
+        return call()
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+        place = f" in {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        if "None values not supported" in said:
+            said = f"None: is its return missing? ({said})"
+        raise _refused(group, component, f"{said}{place}", wanted) from error
+
+
+def _is_users(file: str) -> bool:
+    return not file.startswith("<") and "site-packages" not in file and not Path(file).is_relative_to(_PACKAGE)
 
 
 def _ours(component: Component) -> bool:

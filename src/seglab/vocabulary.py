@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from omegaconf import DictConfig, OmegaConf
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +24,11 @@ GROUPS_SAID = frozenset({"data", "model", "loss", "optimizer", "schedule", "prec
     *("launcher", "search", "experiment", "debug")
 }
 _USUAL = ("image_folder", "adamw", "sgd", "tversky", "unet_encoder")
+
+
+def overrides_in(arguments: Sequence[str]) -> list[str]:
+    """The words of a command that are settings: neither flags nor what belongs to one."""
+    return list(get_args_parser().parse_known_args(arguments)[0].overrides)
 
 
 def own_folder() -> Path | None:

@@ -81,9 +81,17 @@ def stack(channels: int, size: tuple[int, ...] = SIZE) -> keras.Model:
     return keras.Model(inputs, keras.layers.Conv2D(channels, 1)(inputs))
 
 
+class NoReturn(keras.losses.Loss):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        keras.ops.mean(y_pred)
+
+
 OWN = Component("Mine", "mylab.mine", {})
 REFUSED = [
     (lambda: prove_loss(lambda y, p: None, OWN, TASK, SIZE), "None: is its return missing"),
+    (lambda: prove_loss(NoReturn(), OWN, TASK, SIZE), "None: is its return missing"),
+    (lambda: prove_loss(lambda y, p: p.no_such(), OWN, TASK, SIZE), r"no_such[\s\S]*test_your_own\.py, line"),
+    (lambda: prove_augmentation(lambda i: i, OWN, TASK, SIZE), "TypeError"),
     (lambda: prove_loss(3, OWN, TASK, SIZE), "a int"),
     (lambda: prove_loss(NoGradient(), OWN, TASK, SIZE), "without a gradient"),
     (lambda: prove_loss(OneEach(reduction="none"), OWN, TASK, SIZE), r"shape \(2,\)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,22 @@ def test_the_words_of_a_command(
     assert said.startswith("error: ")
     for word in (*expected, "where:", "found:", "expected:", "remedy:"):
         assert word in said, f"{word!r} not in:\n{said}"
+
+
+def test_an_own_folder_of_yamls_is_known_to_the_hints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "mine.yaml").write_text("name: MyLoss\n_target_: seglab.losses.region.DiceLoss\nsmooth: 1.0\n")
+    for words, hint in (
+        (["loss=MyLoss"], "did you mean: loss=mine"),
+        (["loss=mine", "loss.smoth=2"], "did you mean: loss.smooth=2"),
+        (["loss=mine", "+loss.smoth=2"], "did you mean: loss.smooth=2"),
+    ):
+        monkeypatch.setattr("sys.argv", ["train.py", "--config-dir", str(tmp_path), *words])
+        with pytest.raises(SystemExit):
+            command("train")(load_config)()
+        assert hint in capsys.readouterr().err
 
 
 def test_every_line_that_a_hint_gives_is_one_that_there_is() -> None:
