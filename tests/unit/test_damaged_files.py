@@ -14,7 +14,6 @@ import pytest
 import toys
 
 from seglab import doctor
-from seglab.command import ROOT
 from seglab.errors import TrackingError, TrainingError
 from seglab.resuming import _read
 from seglab.tracking import operations
@@ -24,6 +23,7 @@ from seglab.tracking.relocation import relocate
 from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store, open_store
 from seglab.training.checkpoint import finished_epochs, load_state
+from seglab.vocabulary import ROOT
 
 Harm = Callable[[Path], object]
 DEEP = "[" * 100_000

@@ -19,7 +19,6 @@ from mlflow.entities import Run
 from mounts import needs_mounts, small, within
 
 from seglab import errors
-from seglab.command import ROOT
 from seglab.data.preprocess import Preprocessing
 from seglab.errors import TrackingError
 from seglab.inference.bundle import Bundle, read_bundle, save_bundle
@@ -34,6 +33,7 @@ from seglab.tracking.imports import FORMER_ID, PARENT
 from seglab.tracking.selection import runs_of_study, search
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
+from seglab.vocabulary import ROOT
 
 SCORES = ("dice", "iou", "dice/background", "iou/background", "dice/cell", "iou/cell")
 DARK = keras.initializers.Constant(-10)

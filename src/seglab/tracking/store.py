@@ -341,7 +341,8 @@ def _check_not_emptied(path: Path, directory: Path) -> None:
             found=f"{'an empty file' if path.exists() else 'no such file'}, and artifacts of "
             f"{len(runs_with_artifacts(directory))} runs beside it",
             expected="the database that knows them",
-            remedy="restore the database from a copy; or, to begin with an empty one, move the whole folder away",
+            remedy="restore the database from a copy; or, to begin with an empty one, move the whole folder away; or, "
+            "if these are runs of another store, keep the new one elsewhere: tracking.uri=sqlite:///<file>",
         )
 
 
