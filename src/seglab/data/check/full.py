@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from seglab.config import Config
+from seglab.config import DataConfig
 from seglab.data.cases import Case, Source
 from seglab.data.check.augmenting import CASES, find_lost_in_augmentation
 from seglab.data.check.findings import Finding, Report, check_names
@@ -57,11 +57,11 @@ class Checked:
     facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
-def check_full(config: Config, progress: Progress | None = None, processes: int | None = None) -> Checked:
+def check_full(config: DataConfig, progress: Progress | None = None, processes: int | None = None) -> Checked:
     """Build the source, read all its cases, split them, and report whatever is wrong.
 
     Args:
-        config: as a training would take it.
+        config: as a training would take it; without a model too.
         progress: called with the cases read and all of them.
         processes: that read; None: one for each core.
 
@@ -99,7 +99,7 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
 
 
-def check_shown(config: Config, console: Console) -> Checked:
+def check_shown(config: DataConfig, console: Console) -> Checked:
     """`check_full` with a bar in a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True) as bar:
