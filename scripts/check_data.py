@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
 
     config = config_to_look_at(cfg)
     console = Terminal(highlight=False)
-    checked = check_shown(config, console)
+    checked = check_shown(config)
     if checked.report.findings:
         console.print(checked.report.table())
         if checked.report.paste():

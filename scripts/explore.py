@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
 
     config = config_to_look_at(cfg)
     console = Terminal(highlight=False, soft_wrap=True)
-    checked = check_shown(config, console)
+    checked = check_shown(config)
     if checked.source is None or checked.split is None:
         checked.report.raise_unless_allowed()
         return

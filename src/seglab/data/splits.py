@@ -115,8 +115,9 @@ def make_split(
         DataError: too few groups, an unknown or doubled case id.
         ConfigError: shares that are negative or do not sum to 1, a fold that there is not.
     """
-    if predefined is not None and fold is None and "train" in predefined:
-        split = Split(*(tuple(predefined.get(name, ())) for name in SPLIT_NAMES))
+    own = predefined if fold is None else None
+    if own is not None and list(own) != ["test"]:
+        split = Split(*(tuple(own.get(name, ())) for name in SPLIT_NAMES))
         check_split(split, cases)
         return split
     if min(train, val, test) < 0 or abs(train + val + test - 1) > 1e-6:
@@ -127,7 +128,7 @@ def make_split(
             expected="shares from 0 to 1 with a sum of 1",
             remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
         )
-    tested_by_itself = tuple(predefined["test"]) if predefined is not None and fold is None else ()
+    tested_by_itself = tuple(own["test"]) if own is not None else ()
     apart = set(tested_by_itself)
     by_group: dict[str, list[str]] = {}
     for case in cases:

@@ -11,9 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from seglab.config import DataConfig
 from seglab.data.cases import Case, Source
@@ -29,6 +26,7 @@ from seglab.data.preparation import read_labelled
 from seglab.data.splits import Split, split_for
 from seglab.errors import DataError, naming
 from seglab.schema import DataCard
+from seglab.waiting import step
 
 MASKS_LOOKED_AT = 200
 _CASES_A_TASK = 8  # sent to a process at once
@@ -99,12 +97,10 @@ def check_full(config: DataConfig, progress: Progress | None = None, processes: 
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
 
 
-def check_shown(config: DataConfig, console: Console) -> Checked:
-    """`check_full` with a bar in a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        work = bar.add_task(f"reading {config.data.name}", total=None)
-        return check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
+def check_shown(config: DataConfig) -> Checked:
+    """`check_full`, which says what it is doing when that takes long."""
+    with step(f"reading {config.data.name}") as count:
+        return check_full(config, count)
 
 
 def read_all(
