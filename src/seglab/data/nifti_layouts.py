@@ -110,7 +110,8 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
     there, `id`, `split`, and `group` or the `group_column` that is named in its place. Paths are below `root` or
     absolute; a case without a label, whose image alone can be read, has an empty cell."""
     path = root / table
-    columns, rows = read_csv(path, remedy="data.table is its path below data.root")
+    listed = read_csv(path, remedy="data.table is its path below data.root")
+    columns, rows = list(listed.columns), listed.rows()
     if group_column is not None and group_column not in columns:
         raise DataError(
             "a table without the column of the groups",
