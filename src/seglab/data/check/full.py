@@ -89,7 +89,7 @@ def check_full(config: DataConfig, progress: Progress | None = None, processes: 
     augmentation = config.augment.build(source.task)
     findings = [
         *read.failures,
-        *find_in_split(source, split, read.facts, card),
+        *find_in_split(source, split, read.facts, card, thorough=True),
         *find_thin_classes(counts, card, source.task),
         *find_lost_in_augmentation(source, augmented, augmentation, card, config.seed),
         *find_intentions(config, source, split, read.facts),
