@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import shlex
 
 import cv2
 import numpy as np
@@ -13,9 +13,9 @@ from volumes import IMAGE, LABEL, save
 
 from seglab.data.cases import SPLIT_NAMES
 from seglab.data.check.contents import find_other_modality
+from seglab.data.image_folder import ImageFolder
 from seglab.data.nifti import Nifti
 from seglab.data.splits import make_split
-from seglab.data.tables import Csv
 from seglab.errors import DataError, SeglabError
 
 LABELS = {"background": 0, "PZ": 1, "TZ": 2}
@@ -234,13 +234,14 @@ def test_2d_images_are_shown_the_way(tmp_path):
     describe(root, file_ending=".png", labels={"background": 0, "road": 1, "ignore": 2}, channel_names={"0": "R"})
     with pytest.raises(DataError, match="a data set of images, and not of volumes") as caught:
         source_of(root)
-    listed = caught.value.remedy.partition("table: ")[2].partition("; then")[0]
-    subprocess.run(["bash", "-c", listed], check=True)
-    assert f"data=csv data.root='{root}/cases.csv' data.label_values=[0,1]" in caught.value.remedy
-    assert "'data.class_names=[background,road]' data.ignore_value=2" in caught.value.remedy
-    source = Csv(root=str(root / "cases.csv"), label_values=[0, 1], ignore_value=2)
+    words = shlex.split(caught.value.remedy)
+    assert words[:2] == ["data=image_folder", f"data.root={root}"]
+    assert words[2:4] == ["data.images=imagesTr/{id}_0000", "data.masks=labelsTr"]
+    assert words[4:] == ["data.label_values=[0,1]", "data.class_names=[background,road]", "data.ignore_value=2"]
+    names = {"images": "imagesTr/{id}_0000", "masks": "labelsTr"}
+    source = ImageFolder(root=str(root), **names, label_values=[0, 1], ignore_value=2)
     assert sorted(np.unique(source.read(source.cases[0]).mask)) == [0, 1, 255]
-    assert len(source.cases) == 2
+    assert [case.id for case in source.cases] == ["a", "b"]
     for n in "ab":
         (root / "imagesTr" / f"{n}_0000.png").rename(root / "imagesTr" / f"{n}.png")
     with pytest.raises(DataError, match=r"data=image_folder data.root='.*' data.images=imagesTr data.masks=labelsTr"):

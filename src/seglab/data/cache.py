@@ -5,10 +5,10 @@ that do so: whatever changes one of them finds nothing and builds anew, so that 
 of a case is written last, with a CRC-32 of each of its files and of itself, and all of them are checked before a run
 begins: what was cut off, what a disk has changed or a person zeroed is built anew. That reads every file once (7 GB/s
 of one core beside the disk), and takes the place of waiting for the disk at each file that is written. A record of the
-code before, without these sums, is built anew too. Arrays are `.npy` files in the number type
-of the image file, one each for image, mask and places to draw around. They are not compressed: of photographs of
-360×480, Blosc2 with LZ4 saves 16% of the room and takes as long to read, with Zstandard 42% and three times as long;
-and of a mapped volume no more than the patch is read.
+code before, without these sums, is built anew too. Arrays are `.npy` files in the number type of the image file, one
+each for image, mask and places to draw around. They are not compressed: of photographs of 360×480, Blosc2 with LZ4
+saves 16% of the room and takes as long to read, with Zstandard 42% and three times as long; and of a mapped volume no
+more than the patch is read.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ import numpy as np
 
 from seglab.data.cache_folder import CacheFolder, Claim, cannot_write, commit, sum_of_file, write_temporary
 from seglab.data.cache_records import Damage, read_record, record_bytes
+from seglab.data.cached_arrays import ArraysInFiles
 from seglab.data.cases import Case, Source
 from seglab.data.digest import DataDigest, Sums, digest_files, digest_values
 from seglab.data.facts import Facts, examine
-from seglab.data.preparation import Outline, Preparation, places_of, read_labelled
+from seglab.data.preparation import Outline, Preparation, read_labelled
 from seglab.data.workers import WorkerFailure, WorkerPool
 from seglab.errors import DataError, naming
 from seglab.source_files import sources_of
@@ -49,49 +50,6 @@ _DECODERS = ("pillow", "tifffile", "imagecodecs", "nibabel")
 Say = Callable[[str], None]
 # Facts and outline of a case where they are there and whole, and in a word what is damaged of it.
 Found = tuple[Facts | None, Outline | None, str]
-
-
-class ArraysInFiles:
-    """`Arrays` that are mapped into memory for each draw, so that no more than is drawn is ever read.
-
-    Can be pickled; the copy does not keep the files from being removed, its origin does.
-    """
-
-    def __init__(self, folder: Path, keys: Mapping[str, str], outlines: Mapping[str, Outline], claim: Claim | None):
-        self._folder, self._keys, self.outlines, self._claim = folder.resolve(), dict(keys), outlines, claim
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_claim": None}
-
-    def read(self, case_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """As `Arrays.read`."""
-        outline = self.outlines[case_id]
-        image = self._map(case_id, "image", outline.dtype, (*outline.shape, outline.channels))
-        return image, self._map(case_id, "mask", "uint8", outline.shape)
-
-    def places(self, case_id: str, class_id: int) -> np.ndarray:
-        """As `Arrays.places`."""
-        counts = self.outlines[case_id].places
-        if not sum(counts):
-            return np.empty(0, np.int64)
-        return places_of(self._map(case_id, "places", "int64", (sum(counts),)), counts, class_id)
-
-    def _map(self, case_id: str, kind: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-        # The record knows what the header says; the array is at the end of the file.
-        path = self._folder / f"{self._keys[case_id]}.{kind}.npy"
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        try:
-            with path.open("rb") as file:
-                start = os.fstat(file.fileno()).st_size - size
-                return np.memmap(file, dtype, "r", start, shape).view(np.ndarray)
-        except (OSError, ValueError) as error:
-            raise DataError(
-                "a cached case that is gone",
-                where=f"case {case_id}, {path}",
-                found=f"{type(error).__name__}: {error}",
-                expected="nobody to remove cached files while a run needs them",
-                remedy="start again: what is missing is built anew",
-            ) from error
 
 
 @dataclass(frozen=True)

@@ -164,22 +164,16 @@ def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes) -> 
 
 
 def _as_images(root: Path, ending: str, classes: Classes) -> str:
-    """The words for a set of 2D images, whose masks have the names of the images or lack their number."""
+    """What to say for a set of 2D images, whose masks have the names of the images or lack their number."""
     declared = f"data.label_values=[{','.join(map(str, classes.label_map.values))}]"
     if not classes.label_map.class_ids:
         names = ",".join(name if name.isidentifier() else f'"{name}"' for name in classes.names)
         declared += f" 'data.class_names=[{names}]'"
     if classes.label_map.ignore_value is not None:
         declared += f" data.ignore_value={classes.label_map.ignore_value}"
-    folder = root / "imagesTr"
-    if any(_NUMBERED.fullmatch(file.stem) for file in sorted(folder.glob(f"*{ending}"))[:1]):
-        listed = (
-            f"cd {quote(str(root))}; (echo image,mask; for m in labelsTr/*{ending}; do c=$(basename $m {ending}); "
-            f"echo imagesTr/${{c}}_0000{ending},$m; done) > cases.csv"
-        )
-        table = quote(str(root / "cases.csv"))
-        return f"2D images are listed in a table: {listed}; then data=csv data.root={table} {declared}"
-    return f"data=image_folder data.root={quote(str(root))} data.images=imagesTr data.masks=labelsTr {declared}"
+    first = next(iter(sorted((root / "imagesTr").glob(f"*{ending}"))), None)
+    images = "'imagesTr/{id}_0000'" if first is not None and _NUMBERED.fullmatch(first.stem) else "imagesTr"
+    return f"data=image_folder data.root={quote(str(root))} data.images={images} data.masks=labelsTr {declared}"
 
 
 def _has_files(folder: Path, endings: Sequence[str]) -> bool:
