@@ -44,7 +44,8 @@ class Answers:
             return None
         if record is None or any(row["name"] not in KINDS for row in record["findings"]):
             return None
-        return [Finding(**row) for row in record["findings"]]
+        rows = [{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()} for row in record["findings"]]
+        return [Finding(**row) for row in rows]
 
     def of(self, question: object, answer: Answer) -> list[Finding]:
         """What is known, or what `answer` finds, which is kept if it took long."""
