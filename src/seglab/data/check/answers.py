@@ -44,8 +44,7 @@ class Answers:
             return None
         if record is None or any(row["name"] not in KINDS for row in record["findings"]):
             return None
-        rows = [{key: tuple(v) if isinstance(v, list) else v for key, v in row.items()} for row in record["findings"]]
-        return [Finding(**row) for row in rows]
+        return [Finding(**{**row, "paste": tuple(map(tuple, row["paste"]))}) for row in record["findings"]]
 
     def of(self, question: object, answer: Answer) -> list[Finding]:
         """What is known, or what `answer` finds, which is kept if it took long."""
