@@ -1,6 +1,7 @@
 """Read every file of a data set and list what is wrong: python scripts/check_data.py data=image_folder data.root=…
 
-Takes the same words as train.py. Leaves with 0 when a training may start, with 2 when something has to be mended.
+Takes the same words as train.py; a model is not needed. Leaves with 0 when a training may start, with 2 when something
+has to be mended.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ import sys
 
 from omegaconf import DictConfig
 
-from seglab.command import command
+from seglab.command import command, config_to_look_at
 from seglab.errors import EXIT_MISTAKE
 from seglab.terminal import Terminal
+from seglab.vocabulary import models_of
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Check the composed config's data set and print a table of findings."""
-    from seglab.config import load_config
     from seglab.data.check.full import check_shown
 
-    config = load_config(cfg)
+    config = config_to_look_at(cfg)
     console = Terminal(highlight=False)
-    checked = check_shown(config, console)
+    checked = check_shown(config)
     if checked.report.findings:
         console.print(checked.report.table())
         if checked.report.paste():
@@ -33,6 +34,8 @@ def main(cfg: DictConfig) -> None:
         if split is not None:
             sizes = f": {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test"
         console.print(f"{config.data.name}, {len(checked.source.cases)} cases{sizes}", markup=False)
+        rank = checked.source.task.rank
+        console.print(f"models that fit, as it is {rank}D: {', '.join(models_of(rank))}", markup=False)
     console.print(f"{checked.report.summary()}", markup=False)
     if checked.report.errors:
         sys.exit(EXIT_MISTAKE)

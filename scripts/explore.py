@@ -10,21 +10,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seglab.command import command
+from seglab.command import command, config_to_look_at
 from seglab.terminal import Terminal
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Write the page of the composed config's data set."""
-    from seglab.config import load_config
     from seglab.data.check.full import check_shown
     from seglab.explore.page import build_page
     from seglab.file_names import file_name
 
-    config = load_config(cfg)
+    config = config_to_look_at(cfg)
     console = Terminal(highlight=False, soft_wrap=True)
-    checked = check_shown(config, console)
+    checked = check_shown(config)
     if checked.source is None or checked.split is None:
         checked.report.raise_unless_allowed()
         return

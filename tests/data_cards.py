@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from seglab.schema import DataCard
@@ -26,7 +29,7 @@ def data_card(**changes: Any) -> DataCard:
         "folds": 5,
         "stratify": False,
         "allow": [],
-        "cache_dir": "cache",
+        "cache_dir": str(Path(tempfile.gettempdir()) / f"seglab-tests-{os.getpid()}"),  # written by what takes seconds
         "cache_gb": 1.0,
         "limit_cases": None,
         "validate_on_train": False,

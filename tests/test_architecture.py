@@ -16,7 +16,7 @@ STATIONS = [
     {"secrecy", "neutral"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
     {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet", "synonyms", "vocabulary"},
-    {"coherence", "refusals"},
+    {"coherence", "refusals", "waiting"},
     {"config", "confusion"},
     {"overrides", "explanation"},
     {"command"},

@@ -42,14 +42,7 @@ def check_together(
             expected="the same rank",
             remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
         )
-    if len(data.size) != data.rank:
-        raise ConfigError(
-            "an input size of the wrong rank",
-            where="data.size",
-            found=data.size,
-            expected=f"{data.rank} numbers, one for each axis",
-            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
-        )
+    check_data(data)
     valid = [-(-n // model.size_multiple) * model.size_multiple for n in data.size]
     if valid != data.size:
         raise ConfigError(
@@ -58,6 +51,34 @@ def check_together(
             found=data.size,
             expected=f"multiples of {model.size_multiple} (model.size_multiple)",
             remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
+        )
+    check_monitor_name(trainer.monitor)
+    _check_validation(trainer.monitor, data)
+    if warmup_epochs and warmup_epochs >= trainer.epochs:
+        raise ConfigError(
+            "a warm-up that never ends",
+            where="schedule.warmup_epochs",
+            found=f"{warmup_epochs} of {trainer.epochs} epochs",
+            expected=f"fewer than trainer.epochs={trainer.epochs}",
+            remedy="shorten the warm-up or train longer",
+        )
+    check_encoder_weights(arguments["model"].get("weights"), arguments["model"].get("freeze_epochs", 0))
+    _check_loss(arguments["loss"], _known_classes(arguments["data"]))
+
+
+def check_data(data: DataCard) -> None:
+    """Refuse settings of the data that cannot go together, whatever is made of it.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if len(data.size) != data.rank:
+        raise ConfigError(
+            "an input size of the wrong rank",
+            where="data.size",
+            found=data.size,
+            expected=f"{data.rank} numbers, one for each axis",
+            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
         )
     if data.foreground_share and data.fit in ("resize", "letterbox"):
         raise ConfigError(
@@ -77,17 +98,6 @@ def check_together(
             remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
         )
     _check_spacing_and_folds(data)
-    _check_monitor(trainer.monitor, data)
-    if warmup_epochs and warmup_epochs >= trainer.epochs:
-        raise ConfigError(
-            "a warm-up that never ends",
-            where="schedule.warmup_epochs",
-            found=f"{warmup_epochs} of {trainer.epochs} epochs",
-            expected=f"fewer than trainer.epochs={trainer.epochs}",
-            remedy="shorten the warm-up or train longer",
-        )
-    check_encoder_weights(arguments["model"].get("weights"), arguments["model"].get("freeze_epochs", 0))
-    _check_loss(arguments["loss"], _known_classes(arguments["data"]))
 
 
 def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
@@ -208,7 +218,8 @@ def _check_spacing_and_folds(data: DataCard) -> None:
         )
 
 
-def _check_monitor(monitor: str, data: DataCard) -> None:
+def check_monitor_name(monitor: str) -> None:
+    """Refuse a monitored metric that no training emits; raises `ConfigError`."""
     known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
     base, _, a_class = monitor.partition("/")
     if base not in known or (a_class and base.endswith("loss")):
@@ -219,7 +230,10 @@ def _check_monitor(monitor: str, data: DataCard) -> None:
             expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
             remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or 'val_dice'}",
         )
-    if base.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
+
+
+def _check_validation(monitor: str, data: DataCard) -> None:
+    if monitor.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
         raise ConfigError(
             "a monitored metric without validation cases",
             where="trainer.monitor",

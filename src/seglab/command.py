@@ -16,6 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from seglab.config import DataConfig, load_config, load_data
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError
 from seglab.explanation import explain, refuse_at_once
 from seglab.overrides import texts_kept
@@ -114,6 +115,18 @@ def task_overrides() -> list[str]:
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def config_to_look_at(cfg: DictConfig) -> DataConfig:
+    """What a verb that looks at data takes: with a model that was asked for, by its name or with an experiment, the
+    whole config of its training, checked; without one what concerns the data alone.
+
+    Raises:
+        ConfigError: the first thing that cannot work.
+    """
+    said = {word.lstrip("+~").partition("=")[0] for word in task_overrides()}
+    asked = any(key in ("model", "experiment") or key.startswith("model.") for key in said)
+    return load_config(cfg) if asked else load_data(cfg)
 
 
 def sweep_tags() -> dict[str, str]:

@@ -1,8 +1,9 @@
 """The typed schema of a run: reads what Hydra composed, refuses what cannot work, before TensorFlow is loaded.
 
-`load_config` turns the composed yaml into a `Config`. Sections that are ours are pydantic models; sections with a
-`_target_` are checked against the signature of what they name. Each mistake becomes one `ConfigError` with the dotted
-key, what was found, what is allowed and what to do.
+`load_config` turns the composed yaml into a `Config`, `load_data` into the part of it that looking at data needs,
+`load_section` into one group. Sections that are ours are pydantic models; sections with a `_target_` are checked
+against the signature of what they name. Each mistake becomes one `ConfigError` with the dotted key, what was found,
+what is allowed and what to do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
-from seglab.coherence import check_together
+from seglab.coherence import check_data, check_monitor_name, check_together
 from seglab.constraints import PositiveFloat, Seed, Title
 from seglab.errors import ConfigError
 from seglab.refusals import missing, not_allowed, unknown
@@ -91,25 +92,31 @@ class Component:
 
 
 @dataclass(frozen=True)
-class Config:
-    """A checked configuration. `resolved` is the plain dictionary that it was read from."""
+class DataConfig:
+    """What looking at data needs: no model, and nothing of how one would be trained but by which score."""
 
     seed: int
+    data_card: DataCard
+    data: Component
+    augment: Component
+    trainer: TrainerSettings
+
+
+@dataclass(frozen=True)
+class Config(DataConfig):
+    """A checked configuration. `resolved` is the plain dictionary that it was read from."""
+
     run_name: str
     resume: str | None
     init_from: str | None
     continues: str | None
-    data_card: DataCard
-    data: Component
     model_card: ModelCard
     model: Component
     loss: Component
     optimizer: Component
     learning_rate: float
     schedule: Component
-    augment: Component
     precision: PrecisionSettings
-    trainer: TrainerSettings
     tracking: TrackingSettings
     resolved: Mapping[str, Any]
 
@@ -152,44 +159,15 @@ def _one_spelling(value: Any) -> Any:
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
-    known = [*ROOT_VALUES, *CARDS, *SECTIONS]
-    for key in known:
-        if key not in cfg:
-            raise ConfigError(
-                "a missing section",
-                where=key,
-                found="the sections " + ", ".join(str(name) for name in cfg),
-                expected=f"a value or a group named {key}",
-                remedy=f"give it: {key}=…, or compose from conf/train.yaml, which names every section",
-            )
-    try:
-        resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True) if OmegaConf.is_config(cfg) else cfg
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            "a setting that has no value",
-            where=str(error.full_key or ""),
-            found=str(error.msg).splitlines()[0],
-            expected="a value, or a reference to a key that has one",
-            remedy=f"give it on the command line: {error.full_key}=…",
-        ) from error
-    resolved = _as_mapping(resolved)
+    _check_names(cfg, [*ROOT_VALUES, *CARDS, *SECTIONS])
+    resolved = _as_mapping(_resolved(cfg))
     for key, kind in STARTS.items():
         _check_value(resolved.get(key), kind, key)
     resolved = {key: value for key, value in resolved.items() if key not in STARTS or value is not None}
-    for key in resolved:
-        if key not in (*known, *STARTS):
-            raise unknown(key, resolved[key], known, _ANYWHERE)
     for key, kind in ROOT_VALUES.items():
         _check_value(resolved[key], kind, key)
     for group in (*CARDS, *SECTIONS):
-        if not isinstance(resolved[group], Mapping):
-            raise ConfigError(
-                "a group that is not chosen",
-                where=group,
-                found=resolved[group],
-                expected=f"an option of the group, a yaml in conf/{group}",
-                remedy=f"choose one: {group}=…",
-            )
+        _check_chosen(group, resolved[group])
     data_card = _card("data", resolved["data"], DataCard)
     model_card = _card("model", resolved["model"], ModelCard)
     parts = {group: _component(group, resolved[group], card) for group, card in CARDS.items()}
@@ -220,6 +198,75 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         },
     )
     return config
+
+
+def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataConfig:
+    """What looking at data needs, of a composed config; whatever model stands in it, none has to fit the data.
+
+    Raises:
+        ConfigError: the first thing that cannot work.
+    """
+    _check_names(cfg, ["seed", "data", "augment", "trainer"])
+    seed = _resolved(cfg, "seed")
+    _check_value(seed, ROOT_VALUES["seed"], "seed")
+    data_card, data = load_section("data", cfg)
+    trainer, _ = load_section("trainer", cfg)
+    check_data(data_card)
+    check_monitor_name(trainer.monitor)
+    return DataConfig(seed, data_card, data, load_section("augment", cfg)[1], trainer)
+
+
+def load_section(group: str, cfg: DictConfig | Mapping[str, Any]) -> tuple[Any, Any]:
+    """One group of a composed config, checked by itself: its card or settings, and the component of one that has a
+    `_target_`, None of another; raises `ConfigError` on the first thing that cannot work."""
+    section = _resolved(cfg, group)
+    _check_chosen(group, section)
+    if group in SECTIONS:
+        return _validate(group, section, SECTIONS[group]), None
+    return _card(group, section, CARDS[group]), _component(group, section, CARDS[group])
+
+
+def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None:
+    """Refuse a root that lacks a section, or has one that nothing reads."""
+    for key in needed:
+        if key not in cfg:
+            raise ConfigError(
+                "a missing section",
+                where=key,
+                found="the sections " + ", ".join(str(name) for name in cfg),
+                expected=f"a value or a group named {key}",
+                remedy=f"give it: {key}=…, or compose from conf/train.yaml, which names every section",
+            )
+    known = [*ROOT_VALUES, *CARDS, *SECTIONS]
+    for key in map(str, cfg):
+        if key not in (*known, *STARTS):
+            raise unknown(key, cfg[key], known, _ANYWHERE)
+
+
+def _resolved(cfg: Any, key: str | None = None) -> Any:
+    """A config, or what stands in it under a key, as plain values with its references followed."""
+    try:
+        part = cfg if key is None else cfg[key]
+        return OmegaConf.to_container(part, resolve=True, throw_on_missing=True) if OmegaConf.is_config(part) else part
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            "a setting that has no value",
+            where=str(error.full_key or ""),
+            found=str(error.msg).splitlines()[0],
+            expected="a value, or a reference to a key that has one",
+            remedy=f"give it on the command line: {error.full_key}=…",
+        ) from error
+
+
+def _check_chosen(group: str, section: Any) -> None:
+    if not isinstance(section, Mapping):
+        raise ConfigError(
+            "a group that is not chosen",
+            where=group,
+            found=section,
+            expected=f"an option of the group, a yaml in conf/{group}",
+            remedy=f"choose one: {group}=…",
+        )
 
 
 def _as_mapping(value: Any) -> dict[str, Any]:

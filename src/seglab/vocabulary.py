@@ -65,6 +65,13 @@ def _options(group: str, folders: tuple[Path, ...]) -> dict[str, str]:
     return {name: _display_name(files[name]) or name for name in sorted(files)}
 
 
+def models_of(rank: int) -> list[str]:
+    """The options of `model=` for images (2) or volumes (3)."""
+    files = {path.stem: path for folder in folders() for path in (folder / "model").glob("*.yaml")}
+    of_rank = re.compile(rf"^rank: *{rank}\b", re.MULTILINE)
+    return sorted(name for name, file in files.items() if of_rank.search(file.read_text(encoding="utf-8")))
+
+
 def _display_name(file: Path) -> str:
     found = re.search(r"^name: *([^\s#]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else ""

@@ -219,6 +219,65 @@ def test_damaged_entries_are_built_anew(root, tmp_path, damage):
     assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
 
 
+def cached_files(cache, ending):
+    return sorted(cache.glob(f"*/*.{ending}"))
+
+
+@pytest.mark.parametrize("damage", ["flip", "zeroed", "swapped", "facts"])
+@pytest.mark.parametrize("preparation", [RESIZE, PATCH], ids=["resize", "patch"])
+def test_a_file_of_the_right_size_and_other_contents_is_built_anew_alone(root, tmp_path, damage, preparation):
+    cache, said = tmp_path / "cache", []
+    facts, before = collect(root, cache, preparation)
+    wanted = [array.copy() for array in before.read("case1")]
+    key, folder = before._keys["case1"], before._folder
+    mask, image = folder / f"{key}.mask.npy", folder / f"{key}.image.npy"
+    if damage == "flip":
+        held = bytearray(image.read_bytes())
+        held[len(held) // 2] ^= 1
+        image.write_bytes(held)
+    elif damage == "zeroed":
+        held = mask.read_bytes()
+        mask.write_bytes(held[:128] + bytes(len(held) - 128))
+    elif damage == "swapped":
+        mask.write_bytes((folder / f"{before._keys['case2']}.mask.npy").read_bytes())
+    else:
+        file = folder / f"{key}.facts.json"
+        file.write_bytes(file.read_bytes().replace(b"uint8", b"uint9"))
+    del before
+    facts_now, after = collect(root, cache, preparation, say=said.append)
+    assert Counting.reads == 5
+    assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
+    assert facts_now == facts
+    part = {"flip": "image", "facts": "record"}.get(damage, "mask")
+    assert said[0] == f"1 of 4 cases damaged in {folder}, built anew: case1 ({part})"
+    said.clear()
+    collect(root, cache, preparation, say=said.append)
+    assert (Counting.reads, said) == (5, [])
+
+
+def test_a_record_without_checksums_is_built_anew_without_a_word(root, tmp_path):
+    said = []
+    collect(root, tmp_path / "cache")
+    for file in tmp_path.glob("cache/*/*.json"):  # as the code before wrote it
+        file.write_bytes(file.read_bytes().partition(b"\n")[0])
+    collect(root, tmp_path / "cache", say=said.append)
+    assert Counting.reads == 8
+    assert not any("damaged" in text for text in said)
+    collect(root, tmp_path / "cache")
+    assert Counting.reads == 8
+
+
+@needs_mounts
+def test_a_damaged_case_of_a_read_only_cache_is_never_trained_on(tmp_path):
+    root, cache = write_images(tmp_path / "data"), tmp_path / "cache"
+    builder(root, cache).communicate(timeout=60)
+    mask = cached_files(cache, "mask.npy")[1]
+    mask.write_bytes(bytes(mask.stat().st_size))
+    code, said = within(read_only(cache), build_command(root, cache))
+    assert code != 0
+    assert "a cache folder that cannot be written" in said
+
+
 BUILD = """
 import sys
 from pathlib import Path
@@ -389,13 +448,9 @@ def test_what_a_running_process_uses_stays_and_a_set_that_does_not_fit_is_refuse
 
 def test_several_processes_build_the_same(tmp_path):
     root = write_images(tmp_path / "data", 6)
-    steps = []
     _, alone = collect(root, tmp_path / "one", reader=ImageFolder)
-    _, together = collect(
-        root, tmp_path / "two", reader=ImageFolder, processes=2, progress=lambda *step: steps.append(step)
-    )
+    _, together = collect(root, tmp_path / "two", reader=ImageFolder, processes=2)
     same(alone, together, [f"case{n}" for n in range(6)])
-    assert steps == [(n + 1, 6) for n in range(6)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])

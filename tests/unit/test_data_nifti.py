@@ -265,7 +265,7 @@ def test_damaged_files_are_refused_by_name(tmp_path, folder, kind):
     ("change", "says"),
     [
         ({"labels": {}}, '"labels"'),
-        ({"labels": {"background": 0}}, "whole numbers as keys"),
+        ({"labels": {"background": "head"}}, "whole numbers as keys"),
         ({"labels": {"0": "a", "1": "b", "01": "c"}}, "a value and a name of its own"),
         ({"labels": {"0": "a", "1": "b", "2": "b"}}, "a value and a name of its own"),
         ({"modality": None}, '"modality"'),

@@ -84,6 +84,19 @@ def test_a_volume_that_does_not_fit_into_memory(tmp_path, source, monkeypatch):
         source.read(source.cases[0])
 
 
+def test_a_scaled_volume_needs_room_for_what_the_scaling_makes(tmp_path, source, monkeypatch):
+    path = next((tmp_path / "images").iterdir())
+    monkeypatch.setattr("seglab.data.nifti_headers.available_bytes", lambda: 10 * IMAGE.size)
+    source.read_image(source.cases[0])
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[112:120] = struct.pack("<2f", 0.5, 3)
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(DataError, match="fit into memory"):
+        source.read_image(source.cases[0])
+    monkeypatch.setattr("seglab.data.nifti_headers.available_bytes", lambda: 14 * IMAGE.size)
+    assert source.read_image(source.cases[0]).image.dtype == np.float32
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [

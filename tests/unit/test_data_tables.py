@@ -10,6 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from seglab.data import listed_files
+from seglab.data.csv_files import read_csv
 from seglab.data.splits import make_split
 from seglab.data.tables import Csv
 from seglab.errors import ConfigError, DataError
@@ -210,3 +212,28 @@ def test_images_beside_the_folder_of_their_table_are_named_from_what_holds_them_
         _save(tmp_path / "tables" / f"m{n}.png", MASK)
     table = _table(tmp_path / "tables" / "list.csv", ["image,mask", *[f"../scans/a{n}/x.png,m{n}.png" for n in (0, 1)]])
     assert [case.id for case in Csv(root=str(table)).cases] == ["a0/x", "a1/x"]
+
+
+def test_many_rows_are_looked_up_by_folder_with_the_same_answers(folder, monkeypatch):
+    monkeypatch.setattr(listed_files, "_WORTH_LISTING", 1)
+    (folder / "scans" / "link.png").symlink_to(folder / "scans" / "p0_0.png")
+    apart = unicodedata.normalize("NFD", "é")
+    (folder / "scans" / f"{apart}.png").write_bytes((folder / "scans" / "p0_0.png").read_bytes())
+    lines = ["image,mask", *[_line(n) for n in range(6)], f"scans/é.png,{_line(0).partition(',')[2]}"]
+    assert len(Csv(root=str(_table(folder / "all.csv", lines))).cases) == 7
+    link = f"scans/link.png,{_line(0).partition(',')[2]}"
+    with pytest.raises(DataError, match=r"listed twice[\s\S]*all\.csv, line 2 too"):
+        Csv(root=str(_table(folder / "all.csv", [*lines, link])))
+    with pytest.raises(DataError, match=r"a file that is not there[\s\S]*line 9"):
+        Csv(root=str(_table(folder / "all.csv", [*lines, "scans/no.png,scans/no.png"])))
+
+
+def test_rows_keep_their_lines_past_quotes_empty_lines_and_short_rows(folder):
+    text = f'image,mask,note\n{_line(0)},"one, two"\n\n{_line(1)}\n{_line(2)},x,further,cells\nscans/none.png,x\n'
+    (folder / "all.csv").write_text(text)
+    with pytest.raises(DataError, match=r"all\.csv, line 6"):
+        Csv(root=str(folder / "all.csv"))
+    table = read_csv(folder / "all.csv")
+    assert table.columns["note"] == ["one, two", "", "x", ""]
+    assert table.lines == [2, 4, 5, 6]
+    assert table.rows()[0] == (2, {"image": "scans/p0_0.png", "mask": "truth/p0_0_mask.png", "note": "one, two"})

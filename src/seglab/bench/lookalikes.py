@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from rich.table import Table
 
-from seglab.config import Config
+from seglab.config import DataConfig
 from seglab.data.cases import Case, Source
 from seglab.data.check.likeness import Likeness
 from seglab.data.detail import detail_of
@@ -108,7 +108,7 @@ def found_in(known: Sequence[Look], held: Sequence[Look]) -> tuple[list[int | No
     return [matches.get(n) for n in range(len(held))], likeness.limit.agreement
 
 
-def measure(config: Config, cases: int = CASES, copies: int = COPIES) -> Table:
+def measure(config: DataConfig, cases: int = CASES, copies: int = COPIES) -> Table:
     """Read a data set, split it as its config says, and count what is found.
 
     Alarms are images of validation and test that look like one of training: false where the split is right. Copies are
@@ -116,7 +116,7 @@ def measure(config: Config, cases: int = CASES, copies: int = COPIES) -> Table:
     neighbour of it.
 
     Args:
-        config: as a training would take it.
+        config: as a training would take it; without a model too.
         cases: so many of training and of the rest at most, evenly chosen.
         copies: made of so many images.
 

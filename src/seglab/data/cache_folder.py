@@ -16,6 +16,7 @@ import shutil
 import socket
 import uuid
 import weakref
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from seglab.errors import DataError
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GB = 1e9
+_READ_AT_ONCE = 4 * 2**20
 _TEMPORARY_PARTS = 4  # of a temporary file's name after its tag, which may hold dots: .<case>.image.npy.tmp
 
 
@@ -224,19 +226,31 @@ def write_temporary(path: Path, tag: str, parts: Sequence[Any]) -> Path:
 
 
 def commit(temporary: Path, path: Path) -> None:
-    """Bring a temporary file to the disk and give it its name; whoever reads `path` sees all of it or nothing.
+    """Give a temporary file its name; whoever reads `path` sees all of it or nothing. What a power failure leaves of it
+    shows in its checksum.
 
     Raises:
         DataError: as `write_temporary`.
     """
     try:
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         size = temporary.stat().st_size if temporary.exists() else 0
         temporary.unlink(missing_ok=True)
         raise cannot_write(path.parent, error, size) from error
+
+
+def sum_of_file(path: Path) -> tuple[int, int]:
+    """Bytes of a file and their CRC-32; 0 and 0 of one that is not there or cannot be read to its end."""
+    size = checksum = 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while part := file.read(_READ_AT_ONCE):
+                checksum = zlib.crc32(part, checksum)
+                size += len(part)
+    except OSError:
+        return 0, 0
+    return size, checksum
 
 
 def cannot_write(folder: Path, error: OSError, needed: int) -> DataError:

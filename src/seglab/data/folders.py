@@ -100,21 +100,25 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def stem_of(path: Path) -> str:
+def stem_of(path: Path | str) -> str:
     """The name without its ending (`.nii.gz` is one), the same for an é in one character (Linux, Windows) or in two
     (macOS); raises `DataError` for a name that is no UTF-8."""
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            "a file name that is no text",
-            where=str(path.parent),
-            found=ascii(path.name),
-            expected="a name in UTF-8",
-            remedy="rename the file; it becomes the id of its case",
-        ) from error
-    unzipped = path.with_suffix("") if path.name.lower().endswith(".nii.gz") else path
-    return unicodedata.normalize("NFC", unzipped.stem)
+    folder, name = os.path.split(path)
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                "a file name that is no text",
+                where=folder or ".",
+                found=ascii(name),
+                expected="a name in UTF-8",
+                remedy="rename the file; it becomes the id of its case",
+            ) from error
+        name = unicodedata.normalize("NFC", name)
+    name = name[: -len(".gz")] if name.lower().endswith(".nii.gz") else name
+    dot = name.rfind(".")
+    return name[:dot] if 0 < dot < len(name) - 1 else name
 
 
 def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> None:

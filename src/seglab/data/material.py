@@ -7,8 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.progress import Progress
-
 from seglab.config import Config
 from seglab.data.cache import Cache
 from seglab.data.cases import SPLIT_NAMES, Case, Source, check_source
@@ -25,9 +23,7 @@ from seglab.errors import ConfigError, DataError, nearest
 from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
 from seglab.task import Task
-from seglab.terminal import Terminal
-
-console = Terminal(stderr=True, highlight=False, soft_wrap=True)
+from seglab.waiting import console, step
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,8 @@ def gather(config: Config) -> Material:
     """
     card = config.data_card
     check_names(card.allow)
-    source: Source = config.data.build()
+    with step("finding the files"):
+        source: Source = config.data.build()
     check_source(source)
     if source.task.rank != card.rank:
         raise DataError(
@@ -82,7 +79,7 @@ def gather(config: Config) -> Material:
             remedy=f"set data.rank={source.task.rank} and choose a model of that rank",
         )
     files = any(case.image for case in source.cases)
-    with remembered(Path(card.cache_dir)) if files else nullcontext():
+    with step("taking the digest of the data"), remembered(Path(card.cache_dir)) if files else nullcontext():
         digest = source.digest()
     collector = _Collector(source, digest, card, files)
     foreground = None
@@ -136,7 +133,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
 
 
 class _Collector:
-    """Facts and arrays, from the cache with a progress bar, or from memory."""
+    """Facts and arrays, from the cache or from memory."""
 
     def __init__(self, source: Source, digest: str, card: DataCard, files: bool):
         self._source, self._digest, self._card, self._files = source, digest, card, files
@@ -146,18 +143,15 @@ class _Collector:
         """As `Cache.collect` and `hold`."""
         if not self._files:
             return hold(self._source, self._preparation, whole, examined)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            work = bar.add_task("reading cases", total=None, visible=False)
-            cache = Cache(
-                self._source,
-                self._digest,
-                self._preparation,
-                Path(self._card.cache_dir),
-                self._card.cache_gb,
-                say=lambda text: bar.console.print(f"cache      {text}", markup=False),
-                progress=lambda done, of: bar.update(work, completed=done, total=of, visible=True),
-            )
-            return cache.collect(whole, examined)
+        cache = Cache(
+            self._source,
+            self._digest,
+            self._preparation,
+            Path(self._card.cache_dir),
+            self._card.cache_gb,
+            say=lambda text: console.print(f"cache      {text}", markup=False),
+        )
+        return cache.collect(whole, examined)
 
 
 def _named(source: Source, ids: Sequence[str]) -> list[Case]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from seglab.constraints import Place
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
 from seglab.data.csv_files import check_grouping
+from seglab.data.dataset_json import in_description, modality_of
 from seglab.data.digest import digest_files
 from seglab.data.label_schema import declared_classes
 from seglab.data.nifti_files import channels_of, read_image, spacing_of
 from seglab.data.nifti_labels import read_label
-from seglab.data.nifti_layouts import Entry, in_description, in_folders, in_table, modality_of, split_of
+from seglab.data.nifti_layouts import Entry, in_folders, in_table, split_of
 from seglab.errors import ConfigError, DataError
 
 
@@ -21,8 +22,9 @@ class Nifti:
     whatever unit a header names; both affines go with them, and `nifti_files.restore_orientation` turns a result back.
 
     Which layout it is shows in what is there: a `table`; else `dataset.json` in `root`, as the Medical Segmentation
-    Decathlon has it; else two folders of files with equal names. An image of several modalities is one 4D file, a file
-    for each (`<id>_0000`, `<id>_0001`, … in a folder), or a column for each (`image_t1`, `image_t2` in a table).
+    Decathlon or nnU-Net has it (labels in `labelsTs` make its `imagesTs` the test split); else two folders of files
+    with equal names. An image of several modalities is one 4D file, a file for each (`<id>_0000`, `<id>_0001`, … in a
+    folder), or a column for each (`image_t1`, `image_t2` in a table).
     `modality` is `ct` or `mri` where `dataset.json` says so, and otherwise None.
 
     Args:
@@ -68,6 +70,7 @@ class Nifti:
                 expected="a data.table with that column, or null",
                 remedy="data.group_pattern groups by the file name; or list the cases in a data.table",
             )
+        self.split: Mapping[str, Sequence[str]] | None = None
         folder, declared = Path(root), (label_values, class_names, ignore_value, label_schema)
         if table is None and (folder / "dataset.json").is_file():
             if any(value is not None for value in declared):
@@ -78,15 +81,18 @@ class Nifti:
                     expected="null for each of them, as dataset.json names the classes",
                     remedy="correct dataset.json, or give the cases in a data.table",
                 )
-            self.name, entries, classes, described = in_description(folder)
-            self.modality, channels = modality_of(described), len(described)
+            described = in_description(folder)
+            self.name, entries, classes = described.name, described.entries, described.classes
+            self.modality, channels = modality_of(described.channels), len(described.channels)
+            if described.tested:
+                self.split = {"test": described.tested}
         else:
             self.modality = None
             self.name = folder.name or "nifti"
             classes = declared_classes(label_values or (0, 1), class_names, ignore_value, label_schema)
             entries = in_folders(folder, images, labels) if table is None else in_table(folder, table, group_column)
             channels = _channels(entries)
-        self.split: Mapping[str, Sequence[str]] | None = split_of(entries, str(folder / (table or "")))
+            self.split = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.task = classes.task(rank=3, channels=channels)
         self.label_map = classes.label_map
@@ -102,7 +108,7 @@ class Nifti:
                 where=", ".join(case.image),
                 found=f"{values.shape[-1]} channels, shape {values.shape} in RAS order",
                 expected=f"(X, Y, Z) or (X, Y, Z, C) with C = {self.task.channels}, as dataset.json or the first case",
-                remedy='correct the file, or "modality" in dataset.json where there is one',
+                remedy='correct the file, or "modality" ("channel_names") in dataset.json where there is one',
             )
         return Sample(values, None, spacing_of(affine), affine, file_affine)
 

@@ -110,7 +110,9 @@ class Header:
             DataError: a damaged file, or less memory than it needs.
         """
         count, width = math.prod(self.shape), self.fields.get_data_dtype().itemsize
-        if count * (width + 4) > available_bytes():  # as stored, and as float32
+        slope, inter = self.fields.get_slope_inter()
+        scaled = 0 if (slope or 1, inter or 0) == (1, 0) else 8
+        if count * (width + scaled + 4) > available_bytes():  # as stored, as float64 where it is scaled, as float32
             raise DataError(
                 "a volume that does not fit into memory",
                 where=self.path,

@@ -1,24 +1,18 @@
-"""How volumes lie on disk: with a `dataset.json`, in two folders, or in a table. Finds the files, reads no volume."""
+"""How volumes lie on disk: in two folders, or in a table. Finds the files, reads no volume."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from seglab.data.cases import SPLIT_NAMES, natural_key
 from seglab.data.csv_files import read_csv
 from seglab.data.folders import check_partners, files_in, stem_of
-from seglab.data.label_schema import Classes
-from seglab.data.labels import LabelMap
 from seglab.data.nifti_headers import NIFTI_ENDINGS, is_nifti
 from seglab.errors import DataError, nearest
 
-# Names of modalities by the setting of data.modality that they belong to, in lower case.
-_MODALITIES = {"ct": ("ct",), "mri": ("mri", "mr", "t1", "t1w", "t1gd", "t2", "t2w", "flair", "adc")}
 # One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
 _MODALITY = re.compile(r"(.+)_(\d{4})")
 
@@ -59,9 +53,26 @@ def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
     return {case_id: tuple(numbers[number] for number in sorted(numbers)) for case_id, numbers in found.items()}
 
 
-def in_folders(root: Path, images: str, labels: str) -> dict[str, Entry]:
-    """`root/images/<id>.nii.gz`, or `<id>_0000.nii.gz`, … for several modalities, with `root/labels/<id>.nii.gz`."""
-    image_files, label_files = _volumes(root, images, "images"), _volumes(root, labels, "labels")
+def in_folders(
+    root: Path,
+    images: str,
+    labels: str,
+    *,
+    keys: tuple[str, str] = ("data.images", "data.labels"),
+    endings: Sequence[str] = NIFTI_ENDINGS,
+) -> dict[str, Entry]:
+    """`root/images/<id>.nii.gz`, or `<id>_0000.nii.gz`, … for several modalities, with `root/labels/<id>.nii.gz`.
+
+    Args:
+        root: `data.root`.
+        images, labels: folders below it.
+        keys: the settings that say where the files are, for messages.
+        endings: of the files.
+
+    Raises:
+        DataError: no such folder or file, an image without a label and the reverse, modalities that differ.
+    """
+    image_files, label_files = (_volumes(root, *of, endings) for of in zip((images, labels), keys, strict=True))
     # A number that a label has too is a part of the name.
     numbered = not set(image_files) & set(label_files)
     found = modalities(image_files) if numbered else {stem: (file,) for stem, file in image_files.items()}
@@ -69,13 +80,13 @@ def in_folders(root: Path, images: str, labels: str) -> dict[str, Entry]:
     return {case_id: Entry(found[case_id], label_files[case_id]) for case_id in found}
 
 
-def _volumes(root: Path, folder: str, key: str) -> dict[str, Path]:
+def _volumes(root: Path, folder: str, key: str, endings: Sequence[str]) -> dict[str, Path]:
     path = root / folder
     for file in sorted(path.iterdir()) if path.is_dir() else ():  # beside others they would be left out without a word
         if _in_two_files(file):
             raise _refuse_pair(file, str(file))
     instead = "dataset.json in data.root, data.table=<file.csv>, or "
-    return files_in(root, folder, f"data.{key}", NIFTI_ENDINGS, what="volumes", instead=instead)
+    return files_in(root, folder, key, endings, what="volumes", instead=instead)
 
 
 def _in_two_files(path: Path) -> bool:
@@ -99,7 +110,8 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
     there, `id`, `split`, and `group` or the `group_column` that is named in its place. Paths are below `root` or
     absolute; a case without a label, whose image alone can be read, has an empty cell."""
     path = root / table
-    columns, rows = read_csv(path, remedy="data.table is its path below data.root")
+    listed = read_csv(path, remedy="data.table is its path below data.root")
+    columns, rows = list(listed.columns), listed.rows()
     if group_column is not None and group_column not in columns:
         raise DataError(
             "a table without the column of the groups",
@@ -168,88 +180,6 @@ def _existing(path: Path, where: str, column: str) -> Path:
             remedy="correct the path (it begins at data.root), or remove the row",
         )
     return path
-
-
-def in_description(root: Path) -> tuple[str, dict[str, Entry], Classes, tuple[str, ...]]:
-    """Name, files, classes and the channels' modalities as a `dataset.json` has them (Antonelli et al., The Medical
-    Segmentation Decathlon, 2022): `labels` name the classes, their values in order are the ids; `modality` the
-    channels; `training` the pairs of image and label."""
-    described = _read_description(root / "dataset.json")
-    labels = _section(described, "labels", root)
-    names = {_label_value(key, root): str(name) for key, name in labels.items()}
-    if len(set(names.values())) < len(labels):
-        raise _malformed(root, f'"labels": {labels!r}', "a value and a name of its own for each class")
-    values = tuple(sorted(names))
-    remedy = f'declare it under "labels" in {root / "dataset.json"}, or correct the label file'
-    classes = Classes(LabelMap(values, remedy=remedy), tuple(names[value] for value in values))
-    channels = tuple(str(name) for name in _section(described, "modality", root).values())
-    return str(described.get("name") or root.name), _listed_pairs(described, root), classes, channels
-
-
-def modality_of(channels: Sequence[str]) -> str | None:
-    """`ct` or `mri` when all channels are of it; None when they are of both, or their names say neither."""
-    names = {name.strip().lower() for name in channels}
-    return next((modality for modality, known in _MODALITIES.items() if names and names <= set(known)), None)
-
-
-def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, Entry]:
-    files: dict[str, Entry] = {}
-    for pair in _section(described, "training", root, kind=list):
-        if not isinstance(pair, Mapping) or not all(isinstance(pair.get(k), str) for k in ("image", "label")):
-            raise _malformed(root, f"training entry {pair!r}", 'an object with "image" and "label"')
-        image, label = root / pair["image"], root / pair["label"]
-        for path in (image, label):
-            if not path.is_file():
-                raise DataError(
-                    "a file that is not there",
-                    finding="unreadable-file",
-                    where=str(path),
-                    found=f"listed in {root / 'dataset.json'}",
-                    remedy='restore it, or remove its entry from "training"',
-                )
-        if stem_of(image) in files:
-            raise _malformed(root, f"two training images named {stem_of(image)}", "each name once")
-        files[stem_of(image)] = Entry((image,), label)
-    return files
-
-
-def _read_description(path: Path) -> Mapping[str, Any]:
-    try:
-        described = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "a description that is no JSON",
-            where=str(path),
-            found=str(error),
-            remedy="correct the file; a JSON checker shows the place",
-        ) from error
-    if not isinstance(described, Mapping):
-        raise _malformed(path.parent, type(described).__name__, "an object")
-    return described
-
-
-def _section(described: Mapping[str, Any], key: str, root: Path, kind: type = dict) -> Any:
-    section = described.get(key)
-    if not isinstance(section, kind) or not section:
-        wanted = {"labels": '{"0": "background", "1": "…"}', "modality": '{"0": "MRI"}'}
-        raise _malformed(root, f'"{key}": {section!r}', f'"{key}": {wanted.get(key, "a list of pairs")}')
-    return section
-
-
-def _label_value(key: str, root: Path) -> int:
-    if not key.isdecimal():
-        raise _malformed(root, f'"labels" has the key {key!r}', 'whole numbers as keys: {"0": "background", …}')
-    return int(key)
-
-
-def _malformed(root: Path, found: str, expected: str) -> DataError:
-    return DataError(
-        "a dataset.json that cannot be used",
-        where=str(root / "dataset.json"),
-        found=found,
-        expected=expected,
-        remedy="write it as the Medical Segmentation Decathlon does",
-    )
 
 
 def split_of(entries: Mapping[str, Entry], where: str) -> Mapping[str, Sequence[str]] | None:

@@ -95,7 +95,8 @@ def make_split(
     - Shares: the test split is cut off first and the validation split next: another share of validation leaves the
       test split as it was.
     - `predefined` (lists of ids by split name): taken as it is; shares and seed are unused. A group that it tears
-      apart is for the data check to report (`torn_groups`).
+      apart is for the data check to report (`torn_groups`). One that names the test split alone leaves the rest to
+      the shares of training and validation.
     - `fold`: cross-validation over all cases, in place of `predefined` too. Part number `fold` is the test split, so
       that over all folds each case is tested once; the validation split is cut from the rest, `val` of all cases.
 
@@ -114,8 +115,9 @@ def make_split(
         DataError: too few groups, an unknown or doubled case id.
         ConfigError: shares that are negative or do not sum to 1, a fold that there is not.
     """
-    if predefined is not None and fold is None:
-        split = Split(*(tuple(predefined.get(name, ())) for name in SPLIT_NAMES))
+    own = predefined if fold is None else None
+    if own is not None and list(own) != ["test"]:
+        split = Split(*(tuple(own.get(name, ())) for name in SPLIT_NAMES))
         check_split(split, cases)
         return split
     if min(train, val, test) < 0 or abs(train + val + test - 1) > 1e-6:
@@ -126,11 +128,18 @@ def make_split(
             expected="shares from 0 to 1 with a sum of 1",
             remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
         )
+    tested_by_itself = tuple(own["test"]) if own is not None else ()
+    apart = set(tested_by_itself)
     by_group: dict[str, list[str]] = {}
     for case in cases:
-        by_group.setdefault(case.group, []).append(case.id)
+        if case.id not in apart:
+            by_group.setdefault(case.group, []).append(case.id)
     shares = {case.id: _known(foreground[case.id]) for case in cases} if foreground is not None else None
-    if fold is None:
+    if apart:
+        part = val / (train + val) if val else 0.0
+        split = _best(by_group, {"train": 1 - part, "val": part, "test": 0.0}, seed, ("split",), shares)
+        split = replace(split, test=tested_by_itself)
+    elif fold is None:
         split = _best(by_group, {"train": train, "val": val, "test": test}, seed, ("split",), shares)
     else:
         tested = _deal(by_group, seed, fold, folds, spare=1 + (val > 0), foreground=shares)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from seglab.constraints import Place, PositiveFloat
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups
@@ -14,19 +14,23 @@ from seglab.data.csv_files import check_grouping, read_csv
 from seglab.data.folders import stem_of
 from seglab.data.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
 from seglab.data.label_schema import declared_classes
+from seglab.data.listed_files import FilesBeside, real_paths
 from seglab.errors import DataError, nearest
 
 _TABLE_OF = {name: f"{name}_paths.csv" for name in SPLIT_NAMES}
 
 
-@dataclass(frozen=True)
-class _Row:
-    image: Path
-    mask: Path
+class _Row(NamedTuple):
+    image: str
+    mask: str
     split: str | None
     group: str | None
-    home: Path  # the folder of its table
-    where: str
+    line: int
+    table: Path
+
+    @property
+    def where(self) -> str:
+        return f"{self.table}, line {self.line}"
 
 
 class Csv(ImageCases):
@@ -75,7 +79,9 @@ class Csv(ImageCases):
             columns = [image_column, mask_column, *([group_column] if group_column else [])]
             rows += _read_table(table, columns, split, split_column)
         by_id = _by_id(rows)
-        files, pages, uncounted = expand_pages({case_id: (row.image, row.mask) for case_id, row in by_id.items()})
+        files, pages, uncounted = expand_pages(
+            {case_id: (Path(row.image), Path(row.mask)) for case_id, row in by_id.items()}
+        )
         row_of = {i: by_id[i.rpartition("#")[0] if i in pages else i] for i in files}
         if group_column is None:
             groups = assign_groups(list(files), pattern=FILE_OF_PAGE if pages and not group_pattern else group_pattern)
@@ -110,7 +116,8 @@ def _tables(root: Path) -> list[tuple[str | None, Path]]:
 
 
 def _read_table(table: Path, columns: Sequence[str], split: str | None, split_column: str) -> list[_Row]:
-    there, lines = read_csv(table)
+    read = read_csv(table)
+    there, lines = list(read.columns), read.lines
     for column in columns:
         if column not in there:
             raise DataError(
@@ -128,76 +135,47 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
             expected="a row for each image",
             remedy="list the images, or remove the table",
         )
-    if split is None and split_column in there:
-        columns = [*columns, split_column]
-    rows = []
-    for number, line in lines:
-        where = f"{table}, line {number}"
-        cells = {column: _cell(line, column, where) for column in columns}
-        said = cells.get(split_column) if split is None else split
-        if said is not None and said not in SPLIT_NAMES:
+    told = split is None and split_column in there
+    for column in [*columns, *([split_column] if told else [])]:
+        cells = read.columns[column]
+        if "" in cells:
             raise DataError(
-                "a split that does not exist",
-                where=f"{where}, column {split_column}",
-                found=said,
-                expected=", ".join(SPLIT_NAMES),
-                remedy=nearest(said, SPLIT_NAMES) or "correct the cell",
+                "an empty cell in a table of images",
+                where=f"{table}, line {lines[cells.index('')]}, column {column}",
+                found="nothing",
+                expected="a value in every row",
+                remedy="fill the cell, or remove the row",
             )
-        image, mask, *group = (cells[column] for column in columns if column != split_column)
-        rows.append(
-            _Row(
-                image=_file(table, image, where),
-                mask=_file(table, mask, where),
-                split=said,
-                group=group[0] if group else None,
-                home=table.parent,
-                where=where,
-            )
-        )
-    return rows
-
-
-def _cell(line: Mapping[str, str], column: str, where: str) -> str:
-    cell = line[column]
-    if not cell:
+    splits: Sequence[str | None] = read.columns[split_column] if told else [split] * len(lines)
+    for said in sorted({said for said in splits if said is not None} - set(SPLIT_NAMES)):
         raise DataError(
-            "an empty cell in a table of images",
-            where=f"{where}, column {column}",
-            found="nothing",
-            expected="a value in every row",
-            remedy="fill the cell, or remove the row",
+            "a split that does not exist",
+            where=f"{table}, line {lines[splits.index(said)]}, column {split_column}",
+            found=said,
+            expected=", ".join(SPLIT_NAMES),
+            remedy=nearest(said, SPLIT_NAMES) or "correct the cell",
         )
-    return cell
-
-
-def _file(table: Path, cell: str, where: str) -> Path:
-    # A name with an accent may be stored in one character or in two.
-    for spelling in (cell, unicodedata.normalize("NFC", cell), unicodedata.normalize("NFD", cell)):
-        path = table.parent / spelling
-        if path.is_file():
-            return path
-    raise DataError(
-        "a file that is not there",
-        finding="unreadable-file",
-        where=where,
-        found=f"no {table.parent / cell}",
-        expected=f"a file, at a path relative to {table.parent} or absolute",
-        remedy="correct the path, restore the file, or remove the row",
-    )
+    image, mask, *group = (read.columns[column] for column in columns)
+    files = FilesBeside(table)
+    images, masks = ([files.of(cell, line) for cell, line in zip(part, lines, strict=True)] for part in (image, mask))
+    groups: Sequence[str | None] = group[0] if group else [None] * len(lines)
+    return [_Row(*row, table) for row in zip(images, masks, splits, groups, lines, strict=True)]
 
 
 def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:
-    first: dict[Path, _Row] = {}
-    for row in rows:
-        other = first.setdefault(row.image.resolve(), row)
-        if other is not row:
-            raise DataError(
-                "an image that is listed twice",
-                where=row.where,
-                found=f"{row.image}, listed in {other.where} too",
-                expected="each image in one row, and so in one split",
-                remedy="remove one of the rows",
-            )
+    real = real_paths([row.image for row in rows])
+    if len(set(real)) < len(rows):
+        first: dict[str, _Row] = {}
+        for row, path in zip(rows, real, strict=True):
+            other = first.setdefault(path, row)
+            if other is not row:
+                raise DataError(
+                    "an image that is listed twice",
+                    where=row.where,
+                    found=f"{row.image}, listed in {other.where} too",
+                    expected="each image in one row, and so in one split",
+                    remedy="remove one of the rows",
+                )
     names = [stem_of(row.image) for row in rows]
     if len(set(names)) < len(names):
         names = _paths_below(rows)
@@ -217,7 +195,7 @@ def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:
 def _paths_below(rows: Sequence[_Row]) -> list[str]:
     """The path of each image below the folder that holds all of them, the table's where it does; without endings."""
     images = [Path(os.path.abspath(row.image)) for row in rows]
-    homes = {Path(os.path.abspath(row.home)) for row in rows}
+    homes = {Path(os.path.abspath(table.parent)) for table in {row.table for row in rows}}
     above = homes.pop()
     if homes or not all(image.is_relative_to(above) for image in images):
         above = Path(os.path.commonpath([image.parent for image in images]))

@@ -67,7 +67,7 @@ def find_other_modality(source: Source, card: DataCard) -> Iterator[Finding]:
             "data.modality",
             f"{card.modality}, for a data set that says {told}",
             "intensities brought to one scale as they are meant: by a window for CT, by each volume's own for MRI",
-            f'data.modality={told}; or correct "modality" in dataset.json',
+            f'data.modality={told}; or correct "modality" ("channel_names") in dataset.json',
         )
 
 

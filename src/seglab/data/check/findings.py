@@ -53,6 +53,7 @@ KINDS: dict[str, Kind] = {
     "same-image-in-two-splits": Kind("error", leak=True),
     "similar-image-in-two-splits": Kind("warning", leak=True),
     "sequence-across-splits": Kind("warning", leak=True),
+    "look-alikes-sampled": Kind("note"),
     "own-split-unused": Kind("note"),
     # Files and masks as they are taken.
     "files-left-out": Kind("warning"),

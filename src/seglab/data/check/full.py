@@ -11,11 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
-from seglab.config import Config
+from seglab.config import DataConfig
 from seglab.data.cases import Case, Source
 from seglab.data.check.augmenting import CASES, find_lost_in_augmentation
 from seglab.data.check.findings import Finding, Report, check_names
@@ -29,6 +26,7 @@ from seglab.data.preparation import read_labelled
 from seglab.data.splits import Split, split_for
 from seglab.errors import DataError, naming
 from seglab.schema import DataCard
+from seglab.waiting import step
 
 MASKS_LOOKED_AT = 200
 _CASES_A_TASK = 8  # sent to a process at once
@@ -57,11 +55,11 @@ class Checked:
     facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
-def check_full(config: Config, progress: Progress | None = None, processes: int | None = None) -> Checked:
+def check_full(config: DataConfig, progress: Progress | None = None, processes: int | None = None) -> Checked:
     """Build the source, read all its cases, split them, and report whatever is wrong.
 
     Args:
-        config: as a training would take it.
+        config: as a training would take it; without a model too.
         progress: called with the cases read and all of them.
         processes: that read; None: one for each core.
 
@@ -91,7 +89,7 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
     augmentation = config.augment.build(source.task)
     findings = [
         *read.failures,
-        *find_in_split(source, split, read.facts, card),
+        *find_in_split(source, split, read.facts, card, thorough=True),
         *find_thin_classes(counts, card, source.task),
         *find_lost_in_augmentation(source, augmented, augmentation, card, config.seed),
         *find_intentions(config, source, split, read.facts),
@@ -99,12 +97,10 @@ def check_full(config: Config, progress: Progress | None = None, processes: int 
     return Checked(Report.of(findings, card.allow), source, split, read.facts)
 
 
-def check_shown(config: Config, console: Console) -> Checked:
-    """`check_full` with a bar in a terminal."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        work = bar.add_task(f"reading {config.data.name}", total=None)
-        return check_full(config, lambda done, total: bar.update(work, completed=done, total=total))
+def check_shown(config: DataConfig) -> Checked:
+    """`check_full`, which says what it is doing when that takes long."""
+    with step(f"reading {config.data.name}") as count:
+        return check_full(config, count)
 
 
 def read_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from seglab.config import Config
+from seglab.config import DataConfig
 from seglab.data.augment import Augmentation
 from seglab.data.cases import Source
 from seglab.data.check.findings import Finding
@@ -14,7 +14,7 @@ from seglab.data.splits import Split
 from seglab.task import Task
 
 
-def find_intentions(config: Config, source: Source, split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def find_intentions(config: DataConfig, source: Source, split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
     """Rows for what the config would do with this data in vain or to its harm.
 
     Args:

@@ -10,10 +10,13 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from seglab.data.cases import SPLIT_NAMES, Case, natural_key
+from seglab.data.check.answers import Answers
 from seglab.data.check.findings import Finding
 from seglab.data.check.likeness import Likeness
+from seglab.data.check.shrinking import evenly
 from seglab.data.facts import Facts
 from seglab.data.splits import Split, torn_groups
+from seglab.waiting import step
 
 # A flat picture sets hardly any bit, or all: its hash says nothing.
 _FEWEST_SET_BITS = 6
@@ -27,6 +30,8 @@ _ALIKE, _BY_CHANCE = 0.7, 1e-3
 # of it; whole videos of CamVid: 0.01). Blocks of five leave a fifth.
 _TORN_PAIRS = 0.5
 _SHOWN = 3  # images named in a row
+# Pairs that are compared before a training, some 12 s of one core; `scripts/check_data.py` compares all.
+MOST_COMPARED = 10_000_000
 
 
 def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:
@@ -59,34 +64,85 @@ def find_same_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Findi
             )
 
 
-def find_similar_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
-    """A row for each two splits of which images show the same thing: see `seglab.data.check.likeness`."""
+def find_similar_images(
+    split: Split, facts: Mapping[str, Facts], answers: Answers | None = None, *, thorough: bool = True
+) -> list[Finding]:
+    """A row for each two splits of which images show the same thing: see `seglab.data.check.likeness`.
+
+    Args:
+        split: which case is for what.
+        facts: of its cases.
+        answers: where an answer is kept for the next time.
+        thorough: compare all images. Otherwise, of more than `MOST_COMPARED` pairs, a sample of those held out, which a
+            row says; unless the whole answer is known.
+    """
     ids: dict[str, list[str]] = {name: [] for name in SPLIT_NAMES}
     for name, case_id in _told_apart(split, facts):
         ids[name].append(case_id)
-    order = [case_id for name in SPLIT_NAMES for case_id in ids[name]]
     if sum(map(bool, ids.values())) < 2:
-        return
-    known = [facts[case_id] for case_id in order]
-    likeness = Likeness([f.detail for f in known], [f.shape for f in known], [f.image_hash for f in known])
-    ends = np.cumsum([len(ids[name]) for name in SPLIT_NAMES])
-    rows = {name: np.arange(end - len(ids[name]), end) for name, end in zip(SPLIT_NAMES, ends, strict=True)}
-    for one, other in combinations(SPLIT_NAMES, 2):
-        matches = likeness.matches(rows[other], rows[one]) if ids[one] and ids[other] else []
-        if matches:
+        return []
+    answers = answers or Answers(None)
+    question = [[len(getattr(split, name)), *((i, facts[i].image_hash) for i in ids[name])] for name in SPLIT_NAMES]
+    pairs = [(one, other) for one, other in combinations(SPLIT_NAMES, 2) if ids[one] and ids[other]]
+    sampled = sum(len(ids[one]) * len(ids[other]) for one, other in pairs) > MOST_COMPARED
+    if not thorough and sampled:
+        known = answers.known(question)
+        if known is not None:
+            return known
+        most = {other: MOST_COMPARED // len(pairs) // len(ids[one]) for one, other in reversed(pairs)}
+        held = {name: evenly(ids[name], max(most.get(name, 1), 1)) for name in ids}
+        return answers.of(["sample", question], lambda: _similar(split, facts, ids, held))
+    return answers.of(question, lambda: _similar(split, facts, ids, ids))
+
+
+def _similar(
+    split: Split, facts: Mapping[str, Facts], ids: Mapping[str, Sequence[str]], held: Mapping[str, Sequence[str]]
+) -> list[Finding]:
+    """The rows, with `held` of each split compared with all of those before it."""
+    order = [case_id for name in SPLIT_NAMES for case_id in ids[name]]
+    row_of = {case_id: row for row, case_id in enumerate(order)}
+    rows = {name: np.array([row_of[i] for i in ids[name]], np.int64) for name in SPLIT_NAMES}
+    asked = {name: np.array([row_of[i] for i in held[name]], np.int64) for name in SPLIT_NAMES}
+    findings = []
+    with step("looking for the same image in two splits"):
+        known = [facts[case_id] for case_id in order]
+        likeness = Likeness([f.detail for f in known], [f.shape for f in known], [f.image_hash for f in known])
+        for one, other in combinations(SPLIT_NAMES, 2):
+            matches = likeness.matches(asked[other], rows[one]) if ids[one] and ids[other] else []
+            if not matches:
+                continue
             limit = likeness.limit
             usual = "" if np.isnan(limit.usual) else f"; unrelated images of this set: {limit.usual:.2f} (median)"
-            yield Finding.of(
-                "similar-image-in-two-splits",
-                f"{one} and {other}",
-                f"{len(matches)} of {len(getattr(split, other))} {other} images look like one of {one}: "
-                + _shown([f"{order[m.held]} ~ {order[m.known]} ({m.relation}, {m.agreement:.2f})" for m in matches]),
-                f"an agreement below {limit.agreement:.2f} of the details of images in two splits, however they are "
-                f"laid over each other{usual}",
-                "look at the pairs (scripts/explore.py); keep in one split what belongs together, by "
-                "data.group_pattern or, for slices and frames in a row, data.block_size; or leave one of a pair out; "
-                "if they are not alike after all, data.allow=[similar-image-in-two-splits]",
+            whole = len(getattr(split, other)) if len(held[other]) == len(ids[other]) else len(held[other])
+            findings.append(
+                Finding.of(
+                    "similar-image-in-two-splits",
+                    f"{one} and {other}",
+                    f"{len(matches)} of {whole} {other} images look like one of {one}: "
+                    + _shown(
+                        [f"{order[m.held]} ~ {order[m.known]} ({m.relation}, {m.agreement:.2f})" for m in matches]
+                    ),
+                    f"an agreement below {limit.agreement:.2f} of the details of images in two splits, however they "
+                    f"are laid over each other{usual}",
+                    "look at the pairs (scripts/explore.py); keep in one split what belongs together, by "
+                    "data.group_pattern or, for slices and frames in a row, data.block_size; or leave one of a pair "
+                    "out; if they are not alike after all, data.allow=[similar-image-in-two-splits]",
+                )
             )
+    out, total = (sum(len(part[name]) for name in ("val", "test")) for part in (held, ids))
+    if out < total:
+        findings.append(
+            Finding.of(
+                "look-alikes-sampled",
+                "val and test",
+                f"{out:,} of {total:,} images were compared with those of other splits; equal ones were looked for "
+                "among all",
+                f"all of them: if one in a hundred had a twin in another split, {0.99**out:.1%} of such samples "
+                "would hold none",
+                "python scripts/check_data.py with the same words compares all, once: later runs know its answer",
+            )
+        )
+    return findings
 
 
 def find_torn_sequences(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from seglab.data.cases import SPLIT_NAMES, Source
 from seglab.data.check.absent import find_absent_classes
+from seglab.data.check.answers import Answers
 from seglab.data.check.contents import (
     find_constant_images,
     find_empty_masks,
@@ -54,15 +56,19 @@ def check_short(
     return Report.of([*findings, *find_thin_classes(counts, card, source.task), *further], card.allow)
 
 
-def find_in_split(source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard) -> list[Finding]:
-    """All that split and facts tell. With `data.validate_on_train` the one split there is is compared with no other."""
+def find_in_split(
+    source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard, *, thorough: bool = False
+) -> list[Finding]:
+    """All that split and facts tell. With `data.validate_on_train` the one split there is is compared with no other;
+    `thorough` is as of `find_similar_images`, whose answer is kept where the cases have files."""
+    answers = Answers(Path(card.cache_dir) if any(case.image for case in source.cases) else None)
     if card.validate_on_train:
         split = Split(split.train, (), ())
     taken = {i: facts[i] for name in SPLIT_NAMES for i in getattr(split, name) if i in facts}
     findings = [
         *find_torn_groups(split, source.cases),
         *find_same_images(split, taken),
-        *find_similar_images(split, taken),
+        *find_similar_images(split, taken, answers, thorough=thorough),
         *find_torn_sequences(split, taken),
         *find_absent_classes(source, split, taken, card),
         *find_empty_masks(split, taken, source.task),
