@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from seglab.schema import DataCard
@@ -29,7 +26,7 @@ def data_card(**changes: Any) -> DataCard:
         "folds": 5,
         "stratify": False,
         "allow": [],
-        "cache_dir": str(Path(tempfile.gettempdir()) / f"seglab-tests-{os.getpid()}"),  # written by what takes seconds
+        "cache_dir": "cache",  # below the working folder of the test
         "cache_gb": 1.0,
         "limit_cases": None,
         "validate_on_train": False,

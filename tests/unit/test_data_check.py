@@ -39,6 +39,12 @@ class Held:
         return self.samples[case.id]
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """The check keeps answers in `cache`, below the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def picture(seed, mask=None, size=(32, 32)):
     """A smooth random image, so that its look is its own, with a mask."""
     rng = np.random.default_rng(seed)
