@@ -1,0 +1,71 @@
+"""Silence is broken after a while, and only then."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+
+from seglab.waiting import Waiting
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_nothing_is_said_of_what_is_quick() -> None:
+    log = io.StringIO()
+    with Waiting(log, silence=5) as waiting:
+        waiting.tell("counting")
+        time.sleep(0.1)
+    assert log.getvalue() == ""
+
+
+def test_a_log_is_told_less_and_less_often_and_of_what_is_done_now() -> None:
+    log = io.StringIO()
+    with Waiting(log, silence=0.1) as waiting:
+        waiting.tell("counting")
+        time.sleep(0.2)
+        waiting.tell("folding\x1b[2J")
+        time.sleep(0.7)  # 0.2 and 0.4 after the first
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "counting …"
+    assert 2 <= len(lines) <= 3
+    assert set(lines[1:]) == {"folding\\x1b[2J …"}
+
+
+def test_a_terminal_has_one_line_that_is_taken_away() -> None:
+    screen = Screen()
+    with Waiting(screen, silence=0.05) as waiting:
+        waiting.tell("counting")
+        time.sleep(0.2)
+        assert screen.getvalue() == "\r\x1b[Kcounting …"
+        waiting.clear()
+        assert screen.getvalue().endswith("\r\x1b[K")
+        assert "\n" not in screen.getvalue()
+
+
+def test_what_is_printed_breaks_the_silence() -> None:
+    log = io.StringIO()
+    with Waiting(log, silence=0.4) as waiting:
+        waiting.tell("counting")
+        for _ in range(5):
+            time.sleep(0.15)
+            waiting.clear()
+    assert log.getvalue() == ""
+
+
+def test_it_is_heard_while_standard_error_is_put_away() -> None:
+    """As it is while TensorFlow loads."""
+    code = (
+        "import os, time\nfrom seglab.waiting import Waiting\n"
+        "with Waiting(silence=0.1) as waiting:\n"
+        "    waiting.tell('loading')\n    kept = os.dup(2)\n    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"
+        "    time.sleep(0.4)\n    os.dup2(kept, 2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True)
+    assert done.stderr.startswith("loading …\n")
+    assert done.returncode == 0
