@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 import threading
 import time
@@ -75,7 +76,8 @@ class Waiting:
         self._heard = time.monotonic()
         if self._terminal:
             self._pause, self._drawn = _AGAIN_SECONDS, True
-            self._stream.write(f"{_ERASED}{text} …")
+            width = shutil.get_terminal_size().columns - 3  # a line that wraps could not be taken away
+            self._stream.write(f"{_ERASED}{text[:width]} …")
         else:
             self._pause = min(2 * self._pause, 60.0)
             self._stream.write(f"{text} …\n")

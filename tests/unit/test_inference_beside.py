@@ -11,6 +11,7 @@ from PIL import Image
 from test_inference_files import above_half, pictures
 
 from seglab.errors import DataError
+from seglab.inference import footprint
 from seglab.inference import overlay as overlays
 from seglab.inference.bundle import save_bundle
 from seglab.inference.command import predict, read_words
@@ -110,6 +111,17 @@ def test_a_bad_image_fails_alone(tmp_path: Path) -> None:
     assert any("a file that cannot be read" in line and "cut.png" in line for line in told)
     assert any(line.startswith("image 5 of 5, ") and " a second: " in line for line in told)
     assert any(line.endswith("8 of 8 windows") for line in told)
+
+
+def test_a_mask_that_could_not_be_written_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1000 × 1000 in grey: the image's megabyte is let go before five of the mask's are needed."""
+    monkeypatch.setattr(footprint, "_FREE", 0)
+    monkeypatch.setattr(footprint, "available_bytes", lambda: 3_999_999)
+    monkeypatch.setattr(Predictor, "predict", lambda *_: pytest.fail("computed"))
+    Image.new("L", (1000, 1000)).save(tmp_path / "large.png")
+    with pytest.raises(DataError, match=r"large\.png") as caught:
+        predict_files(Predictor.of(*above_half(2)), [tmp_path / "large.png"], tmp_path / "masks")
+    assert "1000×1000 pixels, which need 0.0 GB" in str(caught.value)
 
 
 def test_the_command_names_what_failed_and_goes_on_with_the_rest(

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from seglab.waiting import Waiting
 
 
@@ -46,6 +48,15 @@ def test_a_terminal_has_one_line_that_is_taken_away() -> None:
         waiting.clear()
         assert screen.getvalue().endswith("\r\x1b[K")
         assert "\n" not in screen.getvalue()
+
+
+def test_its_line_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    screen = Screen()
+    with Waiting(screen, silence=0.05) as waiting:
+        waiting.tell("reading " + "x" * 100)
+        time.sleep(0.2)
+    assert screen.getvalue().startswith("\r\x1b[Kreading xxxxxxxxx …")
 
 
 def test_what_is_printed_breaks_the_silence() -> None:

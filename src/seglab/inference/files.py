@@ -15,6 +15,7 @@ from seglab.data.image_files import read_image_file
 from seglab.data.nifti_files import read_image, spacing_of
 from seglab.errors import DataError, naming
 from seglab.inference.beside import write_picture, write_probabilities
+from seglab.inference.footprint import check_room, writing_bytes
 from seglab.inference.inputs import Input, found_files, named_inputs
 from seglab.inference.overlay import overlay
 from seglab.inference.predictor import Predictor
@@ -178,6 +179,7 @@ def _predict(predictor: Predictor, job: Job, tell: Callable[[str], None]) -> dic
     """What is asked for one image, by name; the image is let go before it is written."""
     tell("reading")
     image, spacing = _image_and_spacing(job.image.parts, predictor.task.rank)
+    check_room(writing_bytes(image, predictor.task.classes), image.shape[:-1])
     tell("predicting")
 
     def told(done: int, count: int) -> None:
