@@ -43,7 +43,7 @@ def read_words(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "images",
         nargs="+",
-        help="files, folders, and patterns in quotes: PNG, JPEG, TIFF, BMP or GIF for a 2D model, NIfTI for a 3D one",
+        help="files, folders, and patterns in quotes: PNG, JPEG, TIFF, … for a 2D model, NIfTI for a 3D one",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where to write; not where the images lie")
     parser.add_argument("--overlay", action="store_true", help="also write a picture of each mask on its image")
