@@ -1,6 +1,7 @@
 """What is said while somebody waits: after two seconds without a word, what is being done.
 
-It goes to standard error, so that what a command prints can be piped. On a terminal it is one line that is written over
+For work of many steps, whose last word would soon be old; a step that begins is told by `seglab.terminal.tell`. It goes
+to standard error, so that what a command prints can be piped. On a terminal it is one line that is written over
 and leaves no trace; elsewhere, such as in the log of a job, a line that comes less and less often.
 """
 
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import TextIO
 
 from seglab.neutral import shown
+from seglab.secrecy import redacted
 
 SILENCE_SECONDS = 2.0
 _AGAIN_SECONDS = 0.5  # on a terminal
@@ -70,17 +72,17 @@ class Waiting:
         while not self._over.wait(min(0.1, self._silence / 4)):
             with self._lock:
                 if self._doing and time.monotonic() - self._heard >= self._pause:
-                    self._say(shown(self._doing).replace("\n", " "))
+                    self._say(shown(redacted(self._doing)).replace("\n", " "))
 
     def _say(self, text: str) -> None:
         self._heard = time.monotonic()
         if self._terminal:
             self._pause, self._drawn = _AGAIN_SECONDS, True
             width = shutil.get_terminal_size().columns - 3  # a line that wraps could not be taken away
-            self._stream.write(f"{_ERASED}{text[:width]} …")
+            self._stream.write(f"{_ERASED}… {text[:width]}")
         else:
             self._pause = min(2 * self._pause, 60.0)
-            self._stream.write(f"{text} …\n")
+            self._stream.write(f"… {text}\n")
         self._stream.flush()
 
 

@@ -34,9 +34,9 @@ def test_a_log_is_told_less_and_less_often_and_of_what_is_done_now() -> None:
         waiting.tell("folding\x1b[2J")
         time.sleep(0.7)  # 0.2 and 0.4 after the first
     lines = log.getvalue().splitlines()
-    assert lines[0] == "counting …"
+    assert lines[0] == "… counting"
     assert 2 <= len(lines) <= 3
-    assert set(lines[1:]) == {"folding\\x1b[2J …"}
+    assert set(lines[1:]) == {"… folding\\x1b[2J"}
 
 
 def test_a_terminal_has_one_line_that_is_taken_away() -> None:
@@ -44,7 +44,7 @@ def test_a_terminal_has_one_line_that_is_taken_away() -> None:
     with Waiting(screen, silence=0.05) as waiting:
         waiting.tell("counting")
         time.sleep(0.2)
-        assert screen.getvalue() == "\r\x1b[Kcounting …"
+        assert screen.getvalue() == "\r\x1b[K… counting"
         waiting.clear()
         assert screen.getvalue().endswith("\r\x1b[K")
         assert "\n" not in screen.getvalue()
@@ -56,7 +56,7 @@ def test_its_line_never_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
     with Waiting(screen, silence=0.05) as waiting:
         waiting.tell("reading " + "x" * 100)
         time.sleep(0.2)
-    assert screen.getvalue().startswith("\r\x1b[Kreading xxxxxxxxx …")
+    assert screen.getvalue().startswith("\r\x1b[K… reading xxxxxxxxx\r")
 
 
 def test_what_is_printed_breaks_the_silence() -> None:
@@ -78,5 +78,5 @@ def test_it_is_heard_while_standard_error_is_put_away() -> None:
         "    time.sleep(0.4)\n    os.dup2(kept, 2)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), capture_output=True, text=True)
-    assert done.stderr.startswith("loading …\n")
+    assert done.stderr.startswith("… loading\n")
     assert done.returncode == 0
