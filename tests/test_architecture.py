@@ -15,8 +15,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 STATIONS = [
     {"secrecy", "neutral"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
-    {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet", "synonyms", "vocabulary"},
-    {"coherence", "refusals", "waiting"},
+    {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"}
+    | {"synonyms", "vocabulary", "waiting"},
+    {"coherence", "refusals"},
     {"config", "confusion"},
     {"overrides", "explanation"},
     {"command"},

@@ -1,66 +1,107 @@
-"""Says on stderr what is being done, once it takes longer than two seconds: silence looks like a program that hangs."""
+"""What is said while somebody waits: after two seconds without a word, what is being done.
+
+For work of many steps, whose last word would soon be old; a step that begins is told by `seglab.terminal.tell`. It goes
+to standard error, so that what a command prints can be piped. On a terminal it is one line that is written over
+and leaves no trace; elsewhere, such as in the log of a job, a line that comes less and less often.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import TextIO
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from seglab.neutral import shown
+from seglab.secrecy import redacted
 
-from seglab.terminal import Terminal
-
-SILENT_SECONDS = 2.0
-_LONGEST_SILENCE = 60.0  # between two lines of one step, where no terminal shows a bar
+SILENCE_SECONDS = 2.0
+_AGAIN_SECONDS = 0.5  # on a terminal
+_ERASED = "\r\x1b[K"
 
 Count = Callable[[int, int], None]
-console = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def step(what: str) -> Iterator[Count]:
-    """Within, `what` is being done; the function that it gives is told how many of how many are done.
+    """Within, `what` is being done; the function that it gives is told how many of how many are done."""
+    with Waiting() as waiting:
+        waiting.tell(what)
+        yield lambda done, total: waiting.tell(f"{what}: {done:,} of {total:,}")
 
-    A terminal shows a bar that goes away; elsewhere, as in a log, there is a line after two seconds, and further ones
-    at intervals that grow to a minute.
+
+class Waiting:
+    """A context within which silences are broken. `tell` costs nothing: a thread looks from time to time.
+
+    Args:
+        stream: to write to; standard error when None.
+        silence: seconds without a word that are borne; two when None.
     """
-    shown = _Shown(what)
-    shown.start()
+
+    def __init__(self, stream: TextIO | None = None, silence: float | None = None):
+        silence = SILENCE_SECONDS if silence is None else silence
+        self._own = None if stream else _standard_error()
+        self._stream = stream or self._own or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._silence, self._pause = silence, silence
+        self._doing, self._drawn = "", False
+        self._heard = time.monotonic()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="waiting", daemon=True)
+
+    def __enter__(self) -> Waiting:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self.clear()
+        if self._own:
+            self._own.close()
+
+    def tell(self, doing: str) -> None:
+        """What is being done from now on, such as `reading the model`."""
+        self._doing = doing
+
+    def clear(self) -> None:
+        """Take the line away, before something else is printed; that is heard, and the silence begins anew."""
+        with self._lock:
+            if self._drawn:
+                self._stream.write(_ERASED)
+                self._stream.flush()
+            self._drawn, self._heard, self._pause = False, time.monotonic(), self._silence
+
+    def _watch(self) -> None:
+        while not self._over.wait(min(0.1, self._silence / 4)):
+            with self._lock:
+                if self._doing and time.monotonic() - self._heard >= self._pause:
+                    self._say(shown(redacted(self._doing)).replace("\n", " "))
+
+    def _say(self, text: str) -> None:
+        self._heard = time.monotonic()
+        if self._terminal:
+            self._pause, self._drawn = _AGAIN_SECONDS, True
+            width = shutil.get_terminal_size().columns - 3  # a line that wraps could not be taken away
+            self._stream.write(f"{_ERASED}… {text[:width]}")
+        else:
+            self._pause = min(2 * self._pause, 60.0)
+            self._stream.write(f"… {text}\n")
+        self._stream.flush()
+
+
+def _standard_error() -> TextIO | None:
+    """Another way to where standard error leads now: while TensorFlow loads, what it writes there is put away."""
     try:
-        yield shown.count
-    finally:
-        shown.over.set()
-        shown.join()
-
-
-class _Shown(threading.Thread):
-    def __init__(self, what: str):
-        super().__init__(daemon=True)
-        self.over = threading.Event()
-        self._what, self._done, self._total = what, 0, 0
-        self._began = time.monotonic()
-
-    def count(self, done: int, total: int) -> None:
-        self._done, self._total = done, total
-
-    def run(self) -> None:
-        if self.over.wait(SILENT_SECONDS):
-            return
-        if console.is_terminal:
-            self._as_bar()
-            return
-        pause = SILENT_SECONDS
-        while True:
-            counted = f": {self._done:,} of {self._total:,}" if self._total else " …"
-            console.print(f"{self._what}{counted}, {time.monotonic() - self._began:.0f} s", markup=False)
-            pause = min(2 * pause, _LONGEST_SILENCE)
-            if self.over.wait(pause):
-                return
-
-    def _as_bar(self) -> None:
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-            work = bar.add_task(self._what, total=self._total or None, completed=self._done)
-            while not self.over.wait(0.2):
-                bar.update(work, total=self._total or None, completed=self._done)
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="replace")
+    except (AttributeError, OSError, ValueError, io.UnsupportedOperation):
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -684,5 +685,5 @@ def test_the_command(made) -> None:
     assert not math.isnan(run_of(folder, run_id).data.metrics["eval_val_dice"])
     wrong = subprocess.run([sys.executable, script, "run=none"], cwd=folder, capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: no run of this id")
+    assert re.match(r"(… .*\n)*error: no run of this id", wrong.stderr)
     assert "Traceback" not in wrong.stderr

@@ -69,7 +69,7 @@ def save(path: Path, voxels: np.ndarray, affine: np.ndarray, orientation: np.nda
 def check(folder: Path, predictor: Predictor, mask: np.ndarray, affine: np.ndarray, orientation: np.ndarray) -> None:
     """Predicts the mask that is drawn in an image file, and compares the two files voxel for voxel."""
     save(folder / "scan.nii", mask.astype(np.float32), affine, orientation)
-    (path,) = predict_files(predictor, [folder / "scan.nii"], folder / "masks")
+    (path,) = predict_files(predictor, [folder / "scan.nii"], folder / "masks", existing="replace")
     image, written = nib.load(folder / "scan.nii"), nib.load(path)
     np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(image.dataobj))
     np.testing.assert_array_equal(written.affine, image.affine)

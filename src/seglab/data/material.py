@@ -23,7 +23,10 @@ from seglab.errors import ConfigError, DataError, nearest
 from seglab.metric_names import check_class_names
 from seglab.schema import DataCard
 from seglab.task import Task
-from seglab.waiting import console, step
+from seglab.terminal import Terminal
+from seglab.waiting import step
+
+console = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from seglab.data.cases import SCORED, Case, Source, files_of
 from seglab.data.image_cases import ImageCases
@@ -31,6 +30,7 @@ from seglab.inference.bundle import CARD_FILE
 from seglab.inference.writing import check_targets, write_mask
 from seglab.meaning import meant, unquoted
 from seglab.terminal import Terminal
+from seglab.waiting import Waiting
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -126,7 +126,9 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     """
     console = console or Terminal(highlight=False, soft_wrap=True)
     reference = request.run or request.bundle or ""
-    subject = find_subject(reference, request.split, request.data, uri=request.tracking_uri, directory=directory)
+    with Waiting() as waiting:
+        waiting.tell(f"looking for {reference} and its cases")
+        subject = find_subject(reference, request.split, request.data, uri=request.tracking_uri, directory=directory)
     task, found = subject.bundle.task, subject.found
     title = f"{found.run.info.run_name} {found.run.info.run_id}" if found.run else str(found.folder)
     console.print(f"model      {title}", markup=False)
@@ -139,24 +141,25 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
 
     from seglab.reproducibility import load_tensorflow
 
-    load_tensorflow()
-    from seglab.inference.predictor import Predictor
-
-    predictor = Predictor.load(found.folder)
-    city = _CityscapesTruth(subject) if _is_cityscapes(subject.source) else None
-
     def each(case: Case, mask: np.ndarray) -> None:
         if masks:
             write_mask(masks[case.id], mask, like=case.image[0] if task.rank == 3 else None, values=values)
         if city:
             city.add(case, mask)
 
-    with Progress(console=console, transient=True) as bar:
+    with Waiting() as waiting:
 
         def told(what: str, cases: Sequence[Case]) -> Callable[[int, int], None]:
-            work = bar.add_task(f"{what} {len(cases)} cases", total=len(cases))
-            return lambda done, _: bar.update(work, completed=done)
+            waiting.tell(f"{what}: the first of {len(cases)} cases")
+            return lambda done, _: waiting.tell(f"{what}: {done} of {len(cases)} cases")
 
+        waiting.tell("loading TensorFlow")
+        load_tensorflow()
+        from seglab.inference.predictor import Predictor
+
+        waiting.tell(f"reading the model in {found.folder}")
+        predictor = Predictor.load(found.folder)
+        city = _CityscapesTruth(subject) if _is_cityscapes(subject.source) else None
         judgement = judge_cases(
             predictor,
             subject.source,
@@ -169,15 +172,16 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
         calibration = _calibrate(
             subject,
             judgement,
-            lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating on", cases)),
+            lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating", cases)),
         )
-    if masks:
-        judgement.cases.insert(2, "mask", [masks[case_id].name for case_id in judgement.cases["id"]])
-    metrics = summary(judgement.cases, judgement.confusion, task)
-    metrics |= shape_summary(judgement.cases, task, request.tolerance_mm)
-    official = city.result() if city else {}
-    metrics |= calibration.metrics() | official
-    write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
+        if masks:
+            judgement.cases.insert(2, "mask", [masks[case_id].name for case_id in judgement.cases["id"]])
+        waiting.tell("writing tables and pictures")
+        metrics = summary(judgement.cases, judgement.confusion, task)
+        metrics |= shape_summary(judgement.cases, task, request.tolerance_mm)
+        official = city.result() if city else {}
+        metrics |= calibration.metrics() | official
+        write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
     console.print(score_table(judgement.cases, judgement.confusion, task, title=f"{title}: {subject.name}"))
     console.print(shape_table(judgement.cases, task, request.tolerance_mm))
     if task.rank == 3 and (note := tolerance_note(request.tolerance_mm, judgement.step)):
@@ -188,7 +192,11 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     if masks:
         console.print(f"masks      {out / 'masks'}", markup=False)
     console.print(f"results    {out / 'scores'}", markup=False)
-    _add(subject, metrics, out / "scores", console)
+    with Waiting() as waiting:
+        waiting.tell("adding the scores to the run")
+        added = _add(subject, metrics, out / "scores")
+    if added:
+        console.print(added, markup=False)
     return metrics
 
 
@@ -202,15 +210,16 @@ def _owner(found: FoundBundle, request: Request) -> str:
     return file_name(f"{found.folder.resolve().name}-{digest[:12]}")
 
 
-def _add(subject: Subject, metrics: Mapping[str, float], files: Path, console: Console) -> None:
+def _add(subject: Subject, metrics: Mapping[str, float], files: Path) -> str | None:
+    """Add the scores to the run that recorded the model, if one did; returns what is to be said of it."""
     run, store = subject.found.run, subject.found.store
     if run is None or store is None:
-        return
+        return None
     from seglab.tracking.append import add_to_run
 
     named = {f"eval_{subject.name}_{key}": value for key, value in metrics.items() if np.isfinite(value)}
     where = add_to_run(store, run, named, files, f"evaluation/{subject.name}")
-    console.print(f"run        {run.info.run_id}: eval_{subject.name}_…, pictures and tables in {where}", markup=False)
+    return f"run        {run.info.run_id}: eval_{subject.name}_…, pictures and tables in {where}"
 
 
 def _calibrate(subject: Subject, judgement: Judgement, predicted: Callable[[list[Case]], Pixels]) -> Calibration:

@@ -1,69 +1,204 @@
-"""Files in, mask files out: what the predict command does."""
+"""Images in, mask files out: what the predict command does."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
-from seglab.data.folders import by_stem
-from seglab.data.image_files import IMAGE_ENDINGS, read_image_file
-from seglab.data.nifti_files import channels_of, read_image, spacing_of
-from seglab.data.nifti_headers import NIFTI_ENDINGS
-from seglab.data.nifti_layouts import modalities
+from seglab.data.image_files import read_image_file
+from seglab.data.nifti_files import read_image, spacing_of
 from seglab.errors import DataError, naming
+from seglab.inference.beside import write_picture, write_probabilities
+from seglab.inference.footprint import check_room, writing_bytes
+from seglab.inference.inputs import Input, found_files, named_inputs
+from seglab.inference.overlay import overlay
 from seglab.inference.predictor import Predictor
 from seglab.inference.writing import check_targets, write_mask
+from seglab.task import Task
+
+Existing = Literal["refuse", "replace", "skip"]
 
 
-def predict_files(
-    predictor: Predictor,
-    files: Sequence[Path | str],
+@dataclass(frozen=True)
+class Job:
+    """An image and where what comes of it is written.
+
+    Attributes:
+        image: the file or files.
+        mask: its mask, `<name>.png` or `<name>.nii.gz`.
+        overlay: `<name>_overlay.png`, or None.
+        probabilities: `<name>_probabilities.npz` or `.nii.gz`, or None.
+    """
+
+    image: Input
+    mask: Path
+    overlay: Path | None = None
+    probabilities: Path | None = None
+
+    @property
+    def targets(self) -> list[Path]:
+        """All of them; the mask, which says that an image is done, comes last."""
+        return [path for path in (self.overlay, self.probabilities, self.mask) if path is not None]
+
+
+@dataclass
+class Predicted:
+    """What came of it.
+
+    Attributes:
+        masks: written, in the order of the images.
+        failed: images that could not be used, and why.
+    """
+
+    masks: list[Path] = field(default_factory=list)
+    failed: dict[Path, DataError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be predicted; that it can be written was checked.
+
+    Attributes:
+        jobs: the images.
+        values: the value to store for each class id; None for the ids themselves.
+        skipped: masks that are there and stay.
+    """
+
+    jobs: list[Job]
+    values: tuple[int, ...] | None
+    skipped: list[Path]
+
+
+def plan_files(
+    task: Task,
+    words: Sequence[Path | str],
     out: Path | str,
     *,
     values: Sequence[int] | None = None,
-    progress: Callable[[Path], None] | None = None,
-) -> list[Path]:
-    """Writes the mask of each image file into the folder `out`, under the image's name.
-
-    A 2D image (PNG, JPEG, TIFF, …) gives a PNG of its size; a volume (NIfTI) a NIfTI file in its own axis order,
-    affine and codes. For a model of several channels, volumes of one channel that differ in a last `_0000`, `_0001`, …
-    are the modalities of one image, and the mask is named without the number. One image is in memory at a time.
+    overlays: bool = False,
+    probabilities: bool = False,
+    existing: Existing = "refuse",
+) -> Plan:
+    """What `predict_plan` is to do. Names are those of `named_inputs`; a 2D image gets a PNG, a volume a NIfTI file.
 
     Args:
-        predictor: of the files' rank and channels.
-        files: images to predict.
-        out: folder to write to; made when missing. A mask that was predicted before is replaced, nothing else is.
+        task: of the model.
+        words: files, folders and patterns, as `found_files` reads them.
+        out: folder to write to; made when missing. Not one that images are read from.
         values: the value to store for each class id; when None, that of the data that the model was trained on, or the
             ids themselves where nothing is known of that.
-        progress: told the path of each mask that was written.
-
-    Returns:
-        The masks' paths, in the order of `files` (of their first modalities).
+        overlays: also write a picture of the mask on its image, with a legend.
+        probabilities: also write the probabilities of all classes.
+        existing: what happens to masks that were predicted before: they are refused, replaced, or their images are left
+            out. What is no such mask is never written over.
 
     Raises:
-        DataError: before anything is predicted, two images of one name, a file that would be overwritten, a file of an
-            unknown kind, or values that do not fit the classes; later, a file that cannot be used.
+        DataError: images whose masks would have one name, a file that would be overwritten, a file of an unknown kind,
+            or values that do not fit the classes.
     """
-    targets = _targets([Path(file) for file in files], Path(out), predictor)
-    if values is not None and len(values) != predictor.task.classes:
+    if values is not None and len(values) != task.classes:
         raise DataError(
             "values that do not fit the classes of the model",
             where="values",
             found=list(values),
-            expected=f"{predictor.task.classes} values, for {', '.join(predictor.task.class_names)}",
+            expected=f"{task.classes} values, for {', '.join(task.class_names)}",
             remedy="give one value for each class, or none for the values of the training masks",
         )
-    values = values or predictor.task.label_values or None
-    for target, parts in targets.items():
-        file = parts[0]
-        with naming(str(file)):
-            mask = predictor.predict(*_image_and_spacing(parts, predictor.task.rank))
-        write_mask(target, mask, like=file if predictor.task.rank == 3 else None, values=values)
-        if progress:
-            progress(target)
-    return list(targets)
+    jobs = _jobs(task, found_files(words, task), Path(out), overlays, probabilities)
+    skipped = [job.mask for job in jobs if existing == "skip" and os.path.lexists(job.mask)]
+    jobs = [job for job in jobs if job.mask not in skipped]
+    _check_places(jobs, replace=existing != "refuse")
+    return Plan(jobs, tuple(values or task.label_values) or None, skipped)
+
+
+def predict_plan(
+    predictor: Predictor,
+    plan: Plan,
+    *,
+    written: Callable[[Path], None] | None = None,
+    doing: Callable[[str], None] | None = None,
+    failed: Callable[[Path, DataError], None] | None = None,
+) -> Predicted:
+    """Writes what is planned, one image in memory at a time. Files are whole or not there, whenever this is stopped.
+
+    Args:
+        predictor: of the planned task.
+        plan: of `plan_files`.
+        written: told each file that was written.
+        doing: told what is being done, each time that something else is.
+        failed: told of each image that cannot be used, after which the others go on; without it, that is raised.
+
+    Raises:
+        DataError: a mask cannot be written; without `failed`, an image cannot be used.
+    """
+    result = Predicted()
+    began = time.monotonic()
+    for number, job in enumerate(plan.jobs):
+        rate = f", {number / (time.monotonic() - began):.2g} a second" if number else ""
+        tell = _teller(doing, f"image {number + 1} of {len(plan.jobs)}{rate}: {job.image.file}")
+        try:
+            with naming(str(job.image.file)):
+                made = _predict(predictor, job, tell)
+        except (DataError, MemoryError) as error:
+            reason = error if isinstance(error, DataError) else _no_memory(job)
+            if failed is None:
+                raise reason from error
+            result.failed[job.image.file] = reason
+            failed(job.image.file, reason)
+            continue
+        tell("writing")
+        like = job.image.file if predictor.task.rank == 3 else None
+        if job.probabilities:
+            write_probabilities(job.probabilities, made.pop("probabilities"), predictor.task, like)
+        if job.overlay:
+            write_picture(job.overlay, made.pop("overlay"))
+        write_mask(job.mask, made.pop("mask"), like=like, values=plan.values)
+        result.masks.append(job.mask)
+        for path in job.targets:
+            if written:
+                written(path)
+    return result
+
+
+def predict_files(predictor: Predictor, words: Sequence[Path | str], out: Path | str, **how: Any) -> list[Path]:
+    """The masks of images, written: `predict_plan` of `plan_files`, whose arguments `how` are; raises as both do.
+
+    Returns:
+        The masks' paths, in the order of the images.
+    """
+    return predict_plan(predictor, plan_files(predictor.task, words, out, **how)).masks
+
+
+def _predict(predictor: Predictor, job: Job, tell: Callable[[str], None]) -> dict[str, np.ndarray]:
+    """What is asked for one image, by name; the image is let go before it is written."""
+    tell("reading")
+    image, spacing = _image_and_spacing(job.image.parts, predictor.task.rank)
+    check_room(writing_bytes(image, predictor.task.classes), image.shape[:-1])
+    tell("predicting")
+
+    def told(done: int, count: int) -> None:
+        tell(f"{done} of {count} windows")
+
+    made = {}
+    if job.probabilities:
+        made["probabilities"] = predictor.predict_probabilities(image, spacing, told)
+        made["mask"] = predictor.mask_of(made["probabilities"])
+    else:
+        made["mask"] = predictor.predict(image, spacing, told)
+    if job.overlay:
+        tell("drawing")
+        made["overlay"] = overlay(image, made["mask"], predictor.task)
+    return made
+
+
+def _teller(doing: Callable[[str], None] | None, about: str) -> Callable[[str], None]:
+    return (lambda what: doing(f"{about}, {what}")) if doing else (lambda what: None)
 
 
 def _image_and_spacing(parts: Sequence[Path], rank: int) -> tuple[np.ndarray, tuple[float, ...] | None]:
@@ -74,35 +209,62 @@ def _image_and_spacing(parts: Sequence[Path], rank: int) -> tuple[np.ndarray, tu
     return image, spacing_of(affine)
 
 
-def _targets(files: Sequence[Path], out: Path, predictor: Predictor) -> dict[Path, tuple[Path, ...]]:
-    """The mask of each image, with the file or files of it."""
-    task = predictor.task
-    endings, written = (IMAGE_ENDINGS, ".png") if task.rank == 2 else (NIFTI_ENDINGS, ".nii.gz")
-    images: list[tuple[str, tuple[Path, ...]]] = []
-    for file in files:
-        ending = next((end for end in endings if file.name.lower().endswith(end)), None)
-        if ending is None:
+def _jobs(task: Task, files: Sequence[Path], out: Path, overlays: bool, probabilities: bool) -> list[Job]:
+    """Raises `DataError` for two files of one name."""
+    mask, numbers = (".png", ".npz") if task.rank == 2 else (".nii.gz", ".nii.gz")
+    jobs = []
+    for image in named_inputs(files, task):
+        place = str(out / image.name)
+        picture = Path(f"{place}_overlay.png") if overlays else None
+        jobs.append(
+            Job(image, Path(place + mask), picture, Path(f"{place}_probabilities{numbers}") if probabilities else None)
+        )
+    first: dict[str, tuple[Path, Path]] = {}
+    for job in jobs:
+        for target in job.targets:
+            other, file = first.setdefault(str(target).casefold(), (target, job.image.file))
+            if file is not job.image.file:
+                raise DataError(
+                    "two images whose masks would have one name",
+                    where=str(job.image.file),
+                    found=f"{target}, as of {file}"
+                    if target == other
+                    else f"{target.name} and {other.name}, one file on some disks",
+                    expected="images of different names in a folder",
+                    remedy="predict them into different folders",
+                )
+    return jobs
+
+
+def _check_places(jobs: Sequence[Job], replace: bool) -> None:
+    """Refuse to write into a folder of images, over a file of another origin, and unasked over a mask."""
+    parts = [part for job in jobs for part in job.image.parts]
+    targets = [target for job in jobs for target in job.targets]
+    sources = {os.path.realpath(part.parent) for part in parts}
+    for target in targets:
+        if os.path.realpath(target.parent) in sources:
             raise DataError(
-                f"a file that a {task.rank}D model cannot read",
-                where=str(file),
-                expected="one of " + ", ".join(endings),
-                remedy="convert it, or predict it with a model of its rank",
+                "masks in the folder of the images, which they could overwrite or be taken for",
+                where=str(target),
+                found=f"images are read from {target.parent}",
+                expected="a folder that no image is read from",
+                remedy="choose another one: --out masks",
             )
-        images.append((file.name[: -len(ending)], (file,)))
-    if task.rank == 3 and task.channels > 1 and files and channels_of([str(files[0])]) == 1:
-        images = list(modalities(by_stem(files)).items())
-    targets: dict[Path, tuple[Path, ...]] = {}
-    first: dict[str, Path] = {}
-    for name, parts in images:
-        target = out / (name + written)
-        same = first.setdefault(target.name.casefold(), target)
-        if same is not target:
-            raise DataError(
-                "two images whose masks would have one name",
-                where=str(parts[0]),
-                found=str(target) if same == target else f"{target.name} and {same.name}, one file on some disks",
-                remedy="predict them into different folders",
-            )
-        targets[target] = parts
-    check_targets(targets, files)
-    return targets
+    check_targets(targets, parts)
+    there = [target for target in targets if os.path.lexists(target)]
+    if there and not replace:
+        raise DataError(
+            "masks that were predicted before",
+            where=str(there[0]),
+            found=f"{len(there)} of {len(targets)} files are there",
+            expected="none of them",
+            remedy="--skip-existing predicts only what is missing, --overwrite replaces them; or choose another folder",
+        )
+
+
+def _no_memory(job: Job) -> DataError:
+    return DataError(
+        "an image that the memory of this machine does not suffice for",
+        where=str(job.image.file),
+        remedy="cut it into smaller files, use a machine with more memory, or close other programs",
+    )

@@ -22,6 +22,8 @@ _ZSCORE = 4 * 8 + _FLOAT
 # A pixel while its class is chosen: of two by a threshold; else the largest probability so far, the next and the one
 # after, and where the next is larger.
 _OF_TWO, _OF_MANY = _FLOAT + 1, 3 * _FLOAT + 1
+# A mask while it is written: it, its values as stored, and three times its size free to read it again.
+_WRITING = 5
 # Below this nobody's memory is asked for: it is less than TensorFlow takes to load.
 _FREE = 2**28
 
@@ -71,6 +73,12 @@ def prediction_bytes(
         rows = math.prod(grid[1:]) * tiles.rows_held(grid)
         leaving = mask + rows * (2 * _FLOAT * (classes if classes > 2 else 1) + deciding)
     return max(checked, resampling, normalising, prepared + leaving + batch)
+
+
+def writing_bytes(image: np.ndarray, classes: int) -> int:
+    """Bytes at the peak of writing its mask, beyond those of the image, which is let go before."""
+    mask = math.prod(image.shape[:-1]) * np.min_scalar_type(classes - 1).itemsize
+    return _WRITING * mask - image.nbytes
 
 
 def check_room(needed: int, spatial: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,7 +25,8 @@ from seglab.data.nifti_files import restore_orientation
 from seglab.data.nifti_headers import NIFTI_ENDINGS, Header, read_header
 from seglab.errors import DataError
 
-_MARK = "seglab mask"  # under `Software` in a PNG, in `descrip` of a NIfTI header
+# Under `Software` in a PNG, in `descrip` of a NIfTI header, `written_by` in an NPZ.
+MARK = "seglab mask"
 
 
 def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) -> None:
@@ -48,7 +50,7 @@ def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) ->
                 expected="a folder that holds no image and no label of theirs",
                 remedy="choose another folder for the masks",
             )
-        if not _written_here(path):
+        if not written_here(path):
             raise DataError(
                 "a file in the place of a mask, which was not written by this program",
                 where=str(path),
@@ -67,14 +69,26 @@ def _inode(path: Path | str) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _written_here(path: Path) -> bool:
+def written_here(path: Path) -> bool:
     try:
+        if path.suffix.lower() == ".npz":
+            with np.load(path) as arrays:
+                return str(arrays["written_by"]) == MARK
         if path.name.lower().endswith(NIFTI_ENDINGS):
             image: Any = nib.load(path)
-            return bytes(image.header["descrip"].item()).startswith(_MARK.encode())
+            return bytes(image.header["descrip"].item()).startswith(MARK.encode())
         with path.open("rb") as file, PngImagePlugin.PngImageFile(file) as picture:  # without Image.open's limit
-            return picture.info.get("Software") == _MARK
-    except (OSError, ValueError, SyntaxError, struct.error, zlib.error, nib.filebasedimages.ImageFileError):
+            return picture.info.get("Software") == MARK
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        SyntaxError,
+        struct.error,
+        zlib.error,
+        zipfile.BadZipFile,
+        nib.filebasedimages.ImageFileError,
+    ):
         return False  # no such image at all
 
 
@@ -99,10 +113,11 @@ def write_mask(
     path = Path(path)
     check_targets([path])
     stored = _stored(mask, values)
+    del mask  # a large one, which nobody else may hold
     if path.name.lower().endswith(NIFTI_ENDINGS):
-        image, original = _nifti(stored, like, path)
-        return _write(
-            path, lambda partial: nib.save(image, partial), lambda partial: _check_nifti(partial, image, original)
+        image, original = nifti_like(stored, like, path)
+        return write_whole(
+            path, lambda partial: nib.save(image, partial), lambda partial: nifti_difference(partial, image, original)
         )
     if path.suffix.lower() != ".png":
         raise DataError(
@@ -120,8 +135,8 @@ def write_mask(
             remedy="write a volume as .nii.gz",
         )
     mark = PngImagePlugin.PngInfo()
-    mark.add_text("Software", _MARK)
-    return _write(
+    mark.add_text("Software", MARK)
+    return write_whole(
         path,
         lambda partial: Image.fromarray(stored).save(partial, pnginfo=mark),
         lambda partial: _check_png(partial, stored),
@@ -131,7 +146,7 @@ def write_mask(
 def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     """The values to store, in the smallest unsigned dtype that holds every class's value."""
     if values is None:
-        return mask.astype(np.min_scalar_type(int(mask.max(initial=0))))
+        return mask.astype(np.min_scalar_type(int(mask.max(initial=0))), copy=False)
     table = np.asarray(values)
     if table.min() < 0:
         raise DataError(
@@ -144,15 +159,15 @@ def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     return table.astype(np.min_scalar_type(int(table.max())))[mask]
 
 
-def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib.Nifti1Image, Header]:
+def nifti_like(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib.Nifti1Image, Header]:
     """The mask in the axis order of `like`, under its header and in its unit, in memory; and the header of `like`."""
     if like is None:
         raise DataError(
             "a NIfTI mask needs the image that it belongs to", where=str(path), remedy="give the image file as `like`"
         )
     original = read_header(str(like))
-    turned = restore_orientation(stored, original.affine_in_file) if stored.ndim == 3 else stored
-    if turned.shape != original.shape[:3]:
+    turned = restore_orientation(stored, original.affine_in_file) if stored.ndim >= 3 else stored
+    if turned.shape[:3] != original.shape[:3]:
         raise DataError(
             "the mask does not lie on the image",
             where=str(like),
@@ -165,13 +180,13 @@ def _nifti(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple[nib
     header.set_data_dtype(stored.dtype)
     header["cal_min"] = header["cal_max"] = 0  # display range, the image's
     header.set_intent("none")
-    header["descrip"] = _MARK
+    header["descrip"] = MARK
     image = kind(turned, original.affine_in_file, header)
     image.header.set_slope_inter(1, 0)
     return image, original
 
 
-def _check_nifti(file: Path, image: nib.Nifti1Image, original: Header) -> str:
+def nifti_difference(file: Path, image: nib.Nifti1Image, original: Header) -> str:
     """What differs between the file as it reads back and the mask, or where the original image lies."""
     again: Any = nib.load(file)
     mask, dtype = np.asarray(image.dataobj), again.get_data_dtype().newbyteorder("=")
@@ -193,7 +208,7 @@ def _check_png(file: Path, stored: np.ndarray) -> str:
     return "" if np.array_equal(read_mask_file(file), stored) else "other values"
 
 
-def _write(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
+def write_whole(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
     """Saves under a hidden name beside `path`, checks, and renames."""
     ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), path.suffix)
     try:

@@ -30,8 +30,8 @@ def write_code(folder: Path) -> list[Path]:
 
 def carried_files() -> list[Path]:
     """The source files of this package that loading a bundle and predicting with it can import."""
-    models = (f"{PACKAGE.name}.{_FOUND_BY_NAME}.{file.stem}" for file in (PACKAGE / _FOUND_BY_NAME).glob("*.py"))
-    waiting, found = [*_REACHED_FROM, *models], set[Path]()
+    models = [file.relative_to(PACKAGE.parent).with_suffix("") for file in (PACKAGE / _FOUND_BY_NAME).rglob("*.py")]
+    waiting, found = [*_REACHED_FROM, *(".".join(model.parts) for model in models)], set[Path]()
     while waiting:
         module = waiting.pop()
         file = _file(module)
