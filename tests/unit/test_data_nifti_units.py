@@ -79,7 +79,7 @@ def test_a_mask_goes_back_in_the_unit_of_its_image(tmp_path, unit):
     _set(tmp_path, [unit])
     seen = []
     predictor = SimpleNamespace(
-        task=Task(3, 1, ("a", "b")), predict=lambda image, spacing: seen.append(spacing) or BOX.astype(int)
+        task=Task(3, 1, ("a", "b")), predict=lambda image, spacing, told: seen.append(spacing) or BOX.astype(int)
     )
     (path,) = predict_files(predictor, [tmp_path / "images" / "v0.nii.gz"], tmp_path / "masks")
     assert seen == [pytest.approx((0.05, 0.05, 0.1))]

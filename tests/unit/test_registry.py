@@ -254,8 +254,9 @@ def test_a_full_disk_leaves_the_champion_and_promoting_again_ends_it(store: Stor
     model_id = store.run(second).outputs.model_outputs[0].model_id
     weights = Path(store.client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
     kept = shutil.copytree(weights, store.directory / "kept")
-    # The folder of the weights on a disk with no room for the card.
-    mount = f"{small(weights, '250k')} && cp -r {kept}/. {weights}"
+    # The folder of the weights on a disk with no room for the card: for what is in it, in whole blocks, and 100 kB.
+    blocks = sum(file.stat().st_size // 4096 + 1 for file in kept.rglob("*"))
+    mount = f"{small(weights, f'{4 * blocks + 100}k')} && cp -r {kept}/. {weights}"
     command = [sys.executable, str(ROOT / "scripts" / "promote.py"), f"run={second}", "name=cells"]
     code, said = within(mount, command, store.directory.parent)
     assert code == 2
