@@ -238,7 +238,9 @@ def test_a_tilde_that_the_shell_left_is_told_with_the_folder_that_is_meant(tmp_p
     with pytest.raises(DataError) as caught:
         Nifti(root="~/my sets")
     assert caught.value.found == "~/my sets"
-    assert caught.value.remedy == f"the shell leaves ~ as it is behind a word with a point: data.root='{tmp_path}/my sets'"
+    assert (
+        caught.value.remedy == f"the shell leaves ~ as it is behind a word with a point: data.root='{tmp_path}/my sets'"
+    )
 
 
 def test_partners_that_are_missing_and_names_that_stand_twice(tmp_path):

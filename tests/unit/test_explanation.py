@@ -130,7 +130,10 @@ WORDS = [
     ("model unet3d", ["cannot be read", "did you mean: model=unet3d"]),
     ("help", ["cannot be read", "python train.py --help"]),
     ("/scans/isic", ["cannot be read", "did you mean: data=image_folder data.root=/scans/isic"]),
-    ("data=/scans/isic", ["unknown choice", "data=image_folder data.root=/scans/isic", "data=nifti data.root=/scans/isic"]),
+    (
+        "data=/scans/isic",
+        ["unknown choice", "data=image_folder data.root=/scans/isic", "data=nifti data.root=/scans/isic"],
+    ),
     ("data=nifti ./scans", ["cannot be read", "did you mean: data.root=./scans"]),
     ("trainer.epochs =5", ["cannot be read", "without spaces around the =: trainer.epochs=5"]),
     ("trainer.epochs= 5", ["without a value", "without spaces around the =: trainer.epochs=5"]),

@@ -50,7 +50,7 @@ def with_proposals(error: DataError, root: Path, given: Mapping[str, str | None]
         expected=error.expected,
         remedy=f"{error.remedy}; or paste what pairs the files as they are"
         if partners
-        else "paste what pairs the files",
+        else "add to the command what pairs the files",
         paste=paste,
     )
 
