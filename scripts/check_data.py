@@ -14,14 +14,16 @@ from seglab.command import command, config_to_look_at
 from seglab.errors import EXIT_MISTAKE
 from seglab.terminal import Terminal
 from seglab.vocabulary import models_of
+from seglab.waiting import step
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Check the composed config's data set and print a table of findings."""
-    from seglab.data.check.full import check_shown
-
     config = config_to_look_at(cfg)
+    with step("loading what reads the files"):
+        from seglab.data.check.full import check_shown
+
     console = Terminal(highlight=False)
     checked = check_shown(config)
     if checked.report.findings:

@@ -12,16 +12,18 @@ from omegaconf import DictConfig
 
 from seglab.command import command, config_to_look_at
 from seglab.terminal import Terminal
+from seglab.waiting import step
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Write the page of the composed config's data set."""
-    from seglab.data.check.full import check_shown
-    from seglab.explore.page import build_page
-    from seglab.file_names import file_name
-
     config = config_to_look_at(cfg)
+    with step("loading what reads the files and draws"):
+        from seglab.data.check.full import check_shown
+        from seglab.explore.page import build_page
+        from seglab.file_names import file_name
+
     console = Terminal(highlight=False, soft_wrap=True)
     checked = check_shown(config)
     if checked.source is None or checked.split is None:

@@ -62,16 +62,16 @@ def run(
         TrainingError: the loss is not finite, or the state cannot be written.
     """
     config = load_config(cfg)
+    tell("opening the store of runs")
     if config.resume:
         from seglab.resuming import stored_config
 
         config = stored_config(config, overrides, RUNS)
-    tell("opening the store of runs")
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.material import gather
     from seglab.tracking.store import check_beforehand
 
-    check_beforehand(config.tracking.uri, RUNS)
+    check_beforehand(config.tracking.uri, RUNS, needed=config.init_from)
     tell("reading and checking the data")
     material = gather(config)
     code = code_version(Path(__file__).parent)
@@ -336,7 +336,8 @@ def _judge(config: Config, material: Material, tracker: Tracker, model: keras.Mo
     console.print(score_table(scores.cases, scores.confusion, material.task, title=f"{config.run_name}: {name} cases"))
     if material.report.let_through:
         console.print(f"beware     found in the data: {', '.join(material.report.let_through)}", markup=False)
-    console.print(f"trained    {len(history.epochs)} epochs, {history.verdict}", markup=False)
+    epochs = len(history.epochs)
+    console.print(f"trained    {epochs} epoch{'s' * (epochs != 1)}, {history.verdict}", markup=False)
     console.print(f"scores     {UNLIKE_SCORES}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
     console.print(f"pictures   {where_pictures_lie(tracker.store, tracker.artifact_uri)}", markup=False)

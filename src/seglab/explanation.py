@@ -124,6 +124,8 @@ def _meant(words: str) -> str:
 def _unknown_option(group: str, value: Any, options: Mapping[str, str]) -> ConfigError:
     if value is None:
         remedy = "choose one, or leave it away for the default"
+    elif group == "data" and "/" in str(value) and not str(value).endswith(".yaml"):  # the folder of the files
+        remedy = f"did you mean: data=image_folder data.root={value}; of volumes: data=nifti data.root={value}"
     else:
         meant = option_meant(group, value, options)
         own = f", or add conf/{group}/{value}.yaml" if re.fullmatch(r"\w[\w-]*", str(value)) else ""
@@ -194,8 +196,7 @@ def _fitting(key: str, text: str, now: Any) -> str:
 
 
 def _without_value(key: str, after: str, words: Sequence[str], config_name: str) -> ConfigError:
-    said = [word for word in words if word.partition("=")[2] in options_of(word.partition("=")[0])]
-    known = composed(config_name, said)
+    known = composed(config_name, _chosen(words))
     key = as_said(key.lstrip("+~").strip())
     if "=" not in after:
         remedy = f"without spaces around the =: {key}={after}"
@@ -205,7 +206,7 @@ def _without_value(key: str, after: str, words: Sequence[str], config_name: str)
         remedy = f"say one, such as {key}={written(known[key])}"
     else:
         remedy = instead(key, "…", known) or _SEE_ALL
-    expected = "a value after the =; nothing is said as null"
+    expected = "a value after the =, or null for none"
     return ConfigError("a setting without a value", where=key, found=f"{key}=", expected=expected, remedy=remedy)
 
 
@@ -231,12 +232,14 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     word = words[i]
     before, after = (words[i - 1] if i else ""), (words[i + 1] if i + 1 < len(words) else "")
     key, equals, text = word.partition("=")
-    known = composed(config_name, [])
+    known = composed(config_name, _chosen(words))
     said = as_said(key.lstrip("+~"))
-    remedy = "put key= before it"
+    remedy = "put key= before it; all that can be said is shown by --help"
     if equals:
         if said in groups():
             return _unknown_option(said, text, options_of(said))
+        if whole := _taken_apart(words[i:]):
+            return _not_read(word, f"without spaces in it: {whole}")
         fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
         if said in known and fitting:
             remedy = f"did you mean: {said}={fitting}"
@@ -257,10 +260,34 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
         elif homes:
             remedy = f"did you mean: {homes[0]}"
         elif word in known and not isinstance(known[word], dict):
-            remedy = f"say a value, such as {word}={written(known[word])}"
+            alone = not after or "=" in after or after.startswith("-")
+            remedy = f"say a value, such as {word}={written(known[word])}" if alone else _meant(f"{word}={after}")
+        elif word.lower() == "help":
+            remedy = "python train.py --help"
+        elif "/" in word:  # the folder of the files
+            remedy = instead("data.root", word, known) or remedy
         elif re.fullmatch(r"[\w.]+", named):
-            remedy = instead(named, value or "…", known) or remedy
+            remedy = instead(named, value or ("" if "=" in after else after) or "…", known) or remedy
+    return _not_read(word, remedy)
+
+
+def _not_read(word: str, remedy: str) -> ConfigError:
     expected = "key=value, with lists as [1,2] and special characters in quotes"
     return ConfigError(
         "a word on the command line that cannot be read", where=word, found=word, expected=expected, remedy=remedy
     )
+
+
+def _taken_apart(words: Sequence[str]) -> str:
+    """The first word joined with those behind it that close its bracket, quoted for the shell; empty where it is not
+    one that the shell took apart at spaces: `data.size=[64,` `64]`."""
+    for last in range(2, len(words) + 1):
+        whole = "".join(words[:last])
+        if re.fullmatch(r"[\w.+~]+=(\[[^\]]*\]|\{[^}]*\})", whole):
+            return shlex.quote(whole) if "{" in whole else whole
+    return ""
+
+
+def _chosen(words: Sequence[str]) -> list[str]:
+    """Those that choose an option that there is."""
+    return [word for word in words if word.partition("=")[2] in options_of(word.partition("=")[0])]

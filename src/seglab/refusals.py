@@ -71,7 +71,10 @@ def not_allowed(error: ValidationError, where: str, found: Any, wanted: Any) -> 
         remedy = f"such as {where}={as_list(found if isinstance(found, str) else f'{found},{found}')}"
     elif first["type"] in ("model_type", "mapping_type", "dict_type"):
         expected = "keys with values"
-        remedy = f"say each by its own key, {where}.<key>=<value>; --cfg job shows them"
+        remedy = (
+            f"say each by its own key, {where}.<key>=<value>, which --cfg job shows;"
+            f" quotes keep the braces from the shell: '{where}={{…}}'"
+        )
     elif first["type"] == "bool_type":
         expected = "true or false"
         truth = TRUTH.get({"1": "on", "0": "off"}.get(str(found), str(found).lower()))

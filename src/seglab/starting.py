@@ -146,7 +146,7 @@ def _warm(config: Config, material: Material, store: Store, run: Run) -> Start:
         beware.append(f"its images were brought in by data.normalize={bundle.preprocessing.mode}")
     seen, told = _seen(store, run, material)
     leaks = [
-        f"{len(cases)} of {len(getattr(material.split, name))} {word} cases were trained on or chosen by"
+        f"{len(cases)} of {len(getattr(material.split, name))} {word} cases helped to train or to choose these weights"
         for name, word in (("test", "test"), ("val", "validation"))
         if (cases := seen & set(getattr(material.split, name)))
     ]

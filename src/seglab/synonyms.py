@@ -86,9 +86,9 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "data": {
         "data=synthetic2d": "synthetic synth synth2d toy builtin demo",
         "data=synthetic3d": "synth3d toy3d builtin3d",
-        "data=image_folder": "folder folders images png tiff tif jpeg custom",
+        "data=image_folder": "folder folders images png tiff tif jpeg custom isic drive chasedb1 kvasir kvasirseg",
         "data=csv": "table tables list dataframe",
-        "data=nifti": "nii niigz nibabel mri ct medical volumes msd decathlon brats",
+        "data=nifti": "nii niigz nibabel mri ct medical volumes msd decathlon nnunet brats acdc",
         "data=cityscapes": "city cityscape",
         "experiment=hippocampus": "hippocampus",
         "experiment=isbi": "isbi isbi2012",

@@ -100,7 +100,7 @@ def test_a_run_starts_from_the_weights_of_another_and_says_what_they_had_seen(fi
     assert warm.data.params["init_from"] == run_id
     assert warm.data.tags["started_from"] == f"weights of {run_id} (UNetMini_DiceLoss_Adam)"
     # Another seed is another split: some of its cases were among the six that the other run trained on.
-    assert "test cases were trained on" in warm.data.tags["init_leak"]
+    assert "test cases helped to train or to choose these weights" in warm.data.tags["init_leak"]
     assert warm.data.tags["data_allowed"] == "weights-saw-these-cases"
 
 
@@ -113,7 +113,7 @@ def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_ca
     config = load_config(compose("train", [*SMALL, f"init_from={first.info.run_id}"]))
     material = gather(config)
     start = start_of(config, material, {}, Path("mlruns"))
-    assert start.tags["init_leak"] == "3 of 3 validation cases were trained on or chosen by"
+    assert start.tags["init_leak"] == "3 of 3 validation cases helped to train or to choose these weights"
     assert start.bundle is not None
     parts = assemble(config, material, make_augmentation(config, material.task))
     trained_weights = load_bundle(start.bundle)[0].get_weights()
@@ -134,6 +134,15 @@ def test_weights_that_do_not_fit_are_refused_with_both_named(first: Any, words: 
     told = refused(ConfigError, f"init_from={first.info.run_id}", *words)
     for word in said:
         assert word in told
+
+
+def test_a_run_to_start_from_that_is_not_there_is_told_before_the_data_is_read(
+    first: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import seglab.data.material
+
+    monkeypatch.setattr(seglab.data.material, "gather", lambda config: pytest.fail("the data was read"))
+    assert "no run of this id" in refused(TrackingError, "init_from=abc")
 
 
 def test_what_cannot_be_built_leaves_no_run_behind(first: Any) -> None:

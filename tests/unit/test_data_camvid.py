@@ -44,6 +44,14 @@ def test_void_is_ignored_and_eleven_classes_count(folder):
     assert source.read_image(source.cases[0]).image.shape == (12, 8, 3)
 
 
+def test_folders_of_other_names_are_not_taken_for_its_own(folder):
+    (folder / "train").rename(folder / "images")
+    with pytest.raises(DataError) as caught:
+        CamVid(root=str(folder))
+    assert caught.value.expected == "train in data.root"
+    assert caught.value.remedy == "data.root=<the folder that holds train>"
+
+
 def test_a_group_is_a_drive(folder):
     groups = {case.id: case.group for case in CamVid(root=str(folder)).cases}
     assert groups["0016E5_07959"] == groups["0016E5_04530"] == "0016E5"

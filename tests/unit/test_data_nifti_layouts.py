@@ -213,11 +213,34 @@ def test_tables_and_folders_that_are_not_there(tmp_path):
         Nifti(root=str(tmp_path), table="empty.csv")
     with pytest.raises(DataError, match=r"data\.root"):
         Nifti(root=str(tmp_path / "none"))
+    with pytest.raises(DataError, match=r"folders in data\.root, which holds none[\s\S]*data\.root=<folder"):
+        Nifti(root=str(tmp_path))
     (tmp_path / "image").mkdir()
     with pytest.raises(DataError, match="did you mean 'image'"):
         Nifti(root=str(tmp_path))
     with pytest.raises(DataError, match="without volumes"):
         Nifti(root=str(tmp_path), images="image", labels="image")
+
+
+def test_a_folder_of_data_sets_is_told_from_one_of_them(tmp_path):
+    raw = tmp_path / "nnUNet raw"
+    for name in ("Dataset007_Pancreas", "Dataset042_Liver"):
+        (raw / name).mkdir(parents=True)
+        (raw / name / "dataset.json").write_text("{}")
+    with pytest.raises(DataError) as caught:
+        Nifti(root=str(raw))
+    assert caught.value.where == "data.root"
+    assert caught.value.remedy == f"choose one: data.root='{raw}/Dataset007_Pancreas', or Dataset042_Liver"
+
+
+def test_a_tilde_that_the_shell_left_is_told_with_the_folder_that_is_meant(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        Nifti(root="~/my sets")
+    assert caught.value.found == "~/my sets"
+    assert (
+        caught.value.remedy == f"the shell leaves ~ as it is behind a word with a point: data.root='{tmp_path}/my sets'"
+    )
 
 
 def test_partners_that_are_missing_and_names_that_stand_twice(tmp_path):

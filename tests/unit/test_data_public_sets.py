@@ -81,6 +81,24 @@ def test_a_public_set_is_refused_with_what_reads_it(tmp_path, name):
         assert wrong == 0 if name not in ("polyps", "frames") else wrong < 0.005, case.id  # JPEG may move an edge
 
 
+@pytest.mark.parametrize(
+    ("held", "ignored"), [((0, 1, 2, 255), True), ((0, 1, 255), True), ((0, 255), False), ((0, 128, 255), False)]
+)
+def test_255_behind_numbered_classes_may_be_no_class(tmp_path, held, ignored):
+    for n in range(3):
+        save(tmp_path / "images" / f"{n}.png", draw(n)[0])
+        save(tmp_path / "labels" / f"{n}.png", np.resize(np.array(held, np.uint8), (72, 96)))
+    first, *others = refused(tmp_path)
+    assert first[1] == ["data.masks=labels", f"data.label_values=[{','.join(map(str, held))}]"]
+    if not ignored:
+        assert not others
+        return
+    [(said, settings)] = others
+    assert said == "if 255 marks pixels without a truth, this in the place of data.label_values"
+    assert settings == [f"data.label_values=[{','.join(map(str, held[:-1]))}]", "data.ignore_value=255"]
+    assert {0, IGNORED} < set(np.unique(read_all(opened(tmp_path, *first[1][:1], *settings))))
+
+
 def test_the_mean_of_a_lossy_edge_is_the_threshold(tmp_path):
     save(tmp_path / "images" / "a.png", draw(0)[0])
     save(tmp_path / "masks" / "a.png", np.full((72, 96), 127, np.uint8) + (np.arange(96) > 40).astype(np.uint8))

@@ -274,3 +274,15 @@ def test_curves_say_that_their_scores_are_of_all_pixels():
     history = [{f"{split}_{metric}": 0.5 for split in ("train", "val") for metric in ("loss", "dice", "iou")}] * 3
     titles = [axes.get_title().partition("\n")[0] for axes in curves(history, best_epoch=2).axes]
     assert titles == ["Loss", "Dice of all pixels, mean of the classes", "IoU of all pixels, mean of the classes"]
+
+
+def test_a_photograph_keeps_its_colours_and_modalities_have_a_scale_each() -> None:
+    grey = np.random.default_rng(0).integers(0, 200, (40, 50, 1))
+    brown = (grey * [1.0, 0.6, 0.3]).astype(np.uint8)
+    ids = np.zeros((40, 50), np.uint8)
+    red, green, blue = planes(brown, ids, ids, (1.0, 1.0), 255)[0].image.mean(axis=(0, 1))
+    assert green / red == pytest.approx(0.6, abs=0.02)
+    assert blue / red == pytest.approx(0.3, abs=0.02)
+    volume = np.stack([brown] * 6, axis=2)
+    of_volume = planes(volume, np.stack([ids] * 6, 2), np.stack([ids] * 6, 2), (1.0,) * 3, 255)[0].image
+    assert np.ptp(of_volume.mean(axis=(0, 1))) < 0.05

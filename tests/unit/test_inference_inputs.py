@@ -47,13 +47,14 @@ def test_a_name_of_magic_characters_is_a_file_where_there_is_one(tmp_path: Path)
         ("empty", r"no image there.*empty.*no file"),
         ("texts", r"no image there.*1 files, none of them an image.*\.png"),
         ("texts/*.tif", r"no image there.*texts/\*\.tif"),
+        ("nothing", r"no image there.*nothing.*no such file or folder.*check the path"),
         ("texts/a.txt", r"a file that a 2D model cannot read.*a\.txt"),
         ("scan.nii.gz", r"a file that a 2D model cannot read.*with a model of its rank"),
     ],
 )
 def test_words_without_an_image_are_refused(word: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    touch(tmp_path / "texts" / "a.txt")
+    touch(tmp_path / "texts" / "a.txt", tmp_path / "scan.nii.gz")
     with pytest.raises(DataError, match=f"(?s){told}"):
         found_files([tmp_path / word], FLAT)
 

@@ -20,7 +20,8 @@ def summary(judgement: Judgement, metric: str) -> str:
     worse = sum(verdict.place == "worse" for verdict in judgement.verdicts)
     open_ = sum(verdict.place == "undecided" for verdict in judgement.verdicts)
     if len(contest.compositions) == 1:
-        return f"{best}: {metric} {mean} over {len(contest.compositions[0].runs)} runs."
+        runs = len(contest.compositions[0].runs)
+        return f"{best}: {metric} {mean} over {runs} run{'s' * (runs != 1)}."
     said = f"{best} has the best {metric}, {mean}."
     if tied:
         listed = ", ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,14 +15,21 @@ from seglab.errors import DataError, nearest
 def existing_root(root: Path) -> Path:
     """`root`, which must be a folder."""
     if not root.is_dir():
+        tilde = str(root).startswith("~")
+        home = f"the shell leaves ~ as it is behind a word with a point: {said_root(os.path.expanduser(root))}"
         raise DataError(
             "a data folder that is not there",
             where="data.root",
-            found=str(root.resolve()),
+            found=str(root if tilde else root.resolve()),
             expected="an existing folder",
-            remedy="give its path: data.root=…",
+            remedy=home if tilde else "give its path: data.root=…",
         )
     return root
+
+
+def said_root(folder: Path | str) -> str:
+    """`data.root` as it is written on a command line."""
+    return f"data.root={shlex.quote(str(folder))}"
 
 
 def files_in(
@@ -42,7 +50,7 @@ def listed(
     Args:
         root: `data.root`.
         folder: below it.
-        key: the setting that names the folder, for messages.
+        key: the setting that names the folder, for messages; `data.root` for one that has to be called so.
         endings: in lower case; files may have them in upper case.
         what: the files are, for messages.
         instead: of the folder, what else would do; for messages.
@@ -53,12 +61,16 @@ def listed(
     path = existing_root(root) / folder
     if not path.is_dir():
         there = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        expected, remedy = "one of the folders in data.root: " + ", ".join(there), f"{key}=<name of the folder>"
+        if key == "data.root":  # the names of the folders are those of the set
+            expected, remedy = f"{folder} in data.root", f"data.root=<the folder that holds {folder}>"
+        elif not there:
+            expected = "one of the folders in data.root, which holds none"
+            remedy = "data.root=<folder that holds those of images and masks>"
+        else:
+            remedy = nearest(folder, there) or remedy
         raise DataError(
-            "a data folder that is not there",
-            where=key,
-            found=str(path),
-            expected=f"{instead}one of the folders in data.root: " + (", ".join(there) or "none"),
-            remedy=nearest(folder, there) or f"{key}=<name of the folder>",
+            "a data folder that is not there", where=key, found=str(path), expected=instead + expected, remedy=remedy
         )
     found = visible(path, endings)
     if not found:

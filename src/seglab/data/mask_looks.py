@@ -14,6 +14,7 @@ from seglab.data.label_remedies import MOST_UNKNOWN, looks_lossy
 from seglab.errors import DataError
 
 _NEARLY_WHITE = 240
+_CUSTOMARILY_IGNORED = 255
 _REGION_SHARE = 0.5  # of the pixels of each file that are white in a region of interest, at least
 
 
@@ -44,7 +45,18 @@ class MaskLooks:
             return "data.mask_threshold=128"
         if set(self.values) <= {0, 1}:
             return ""
-        return f"data.label_values=[{','.join(map(str, self.values))}]"
+        return _declared(self.values)
+
+    def settings_ignoring(self) -> str:
+        """The same if 255 is no class; empty unless it stands behind classes that are numbered from 0."""
+        *classes, last = self.values or (0,)
+        if self.lossy or last != _CUSTOMARILY_IGNORED or len(classes) < 2 or classes != [*range(len(classes))]:
+            return ""
+        return f"{_declared(classes)} data.ignore_value={last}"
+
+
+def _declared(values: Sequence[int]) -> str:
+    return f"data.label_values=[{','.join(map(str, values))}]"
 
 
 def look_at(files: Sequence[Path]) -> MaskLooks:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from seglab.data.cases import SPLIT_NAMES, natural_key
 from seglab.data.csv_files import read_csv
-from seglab.data.folders import check_partners, files_in, stem_of
+from seglab.data.folders import check_partners, files_in, said_root, stem_of
 from seglab.data.nifti_headers import NIFTI_ENDINGS, is_nifti
 from seglab.errors import DataError, nearest
 
+_MOST_SETS = 8  # that are named in a message
 # One file for each modality of a case: case_0000.nii.gz, case_0001.nii.gz.
 _MODALITY = re.compile(r"(.+)_(\d{4})")
 
@@ -85,6 +86,16 @@ def _volumes(root: Path, folder: str, key: str, endings: Sequence[str]) -> dict[
     for file in sorted(path.iterdir()) if path.is_dir() else ():  # beside others they would be left out without a word
         if _in_two_files(file):
             raise _refuse_pair(file, str(file))
+    sets = [] if path.is_dir() else [file.parent for file in sorted(root.glob("*/dataset.json"))]
+    if sets:
+        others = "".join(f", or {one.name}" for one in sets[1:_MOST_SETS])
+        raise DataError(
+            "a folder of data sets, and not one of them",
+            where="data.root",
+            found=str(root),
+            expected="the folder that dataset.json lies in",
+            remedy=f"choose one: {said_root(sets[0])}{others}" if others else said_root(sets[0]),
+        )
     instead = "dataset.json in data.root, data.table=<file.csv>, or "
     return files_in(root, folder, key, endings, what="volumes", instead=instead)
 

@@ -50,7 +50,7 @@ def with_proposals(error: DataError, root: Path, given: Mapping[str, str | None]
         expected=error.expected,
         remedy=f"{error.remedy}; or paste what pairs the files as they are"
         if partners
-        else "paste what pairs the files",
+        else "add to the command what pairs the files",
         paste=paste,
     )
 
@@ -69,6 +69,9 @@ def _of_one_folder(
         if settings or alone:  # else it is what failed
             words = f"{said} by this {f'one, with other {other}' if n else 'rule'}"
             found.append((words, " ".join([*filter(None, [settings]), *([_WITHOUT_MASK] if alone else [])])))
+    ignoring = masks[0].looks.settings_ignoring()
+    if ignoring and "data.label_values" in _settings(masks[0], given, labels):
+        found.append(("if 255 marks pixels without a truth, this in the place of data.label_values", ignoring))
     for rule in [rule for rule in alike if rule not in masks][:_MOST_SHOWN]:
         words = (
             f"if the {len(rule.pairs)} files {rule.masks} show where there is anything to see, add this, and nothing"

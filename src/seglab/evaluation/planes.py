@@ -64,7 +64,7 @@ def planes(
         ignore_label: is no foreground.
         anatomical: a volume's axes run to right, anterior and superior.
     """
-    low, high = _window(image)
+    low, high = _window(image, together=truth.ndim == 2 and image.shape[-1] == 3)
     if truth.ndim == 2:
         step = -(-max(truth.shape) // LONGEST_SIDE)
         seen = slice(None, None, step)
@@ -105,11 +105,16 @@ def foreground_middle(
     return tuple(side // 2 for side in truth.shape)
 
 
-def _window(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each channel the intensities to show as black and as white: the middle 99% of a sample of the pixels."""
+def _window(image: np.ndarray, together: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For each channel the intensities to show as black and as white: the middle 99% of a sample of the pixels.
+
+    Red, green and blue have one window `together`, so that the colours of a photograph stay what they are.
+    """
     pixels = image.reshape(-1, image.shape[-1])
     pixels = pixels[:: max(1, len(pixels) // 200_000)].astype(np.float32)
     low, high = np.nanpercentile(pixels, (0.5, 99.5), axis=0)
+    if together:
+        low, high = np.full(3, np.nanmin(low)), np.full(3, np.nanmax(high))
     return low, np.where(high > low, high, low + 1)
 
 

@@ -67,11 +67,13 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
             images = sorted(
                 (file for file in images if not file.name.startswith(".")), key=lambda file: natural_key(str(file))
             )
-        if many and not images:
+        missing = not many and not os.path.lexists(path)
+        if not images and (many or missing):
+            none = f"{len(there)} files, none of them an image" if there else "no file"
             raise DataError(
                 "no image there",
                 where=str(word),
-                found=f"{len(there)} files, none of them an image" if there else "no file",
+                found="no such file or folder" if missing else none,
                 expected=f"files that a {task.rank}D model reads: " + ", ".join(endings),
                 remedy="check the path; **/ in a pattern looks into the folders below too",
             )

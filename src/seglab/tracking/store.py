@@ -269,17 +269,21 @@ def open_store(uri: str | None, directory: Path) -> Store:
     return Store(uri, directory, client)
 
 
-def check_beforehand(uri: str | None, directory: Path) -> None:
-    """Before anything that takes long: the server or database answers, and a store that is there can be written.
+def check_beforehand(uri: str | None, directory: Path, needed: str | None = None) -> None:
+    """Before anything that takes long: the server or database answers, a store that is there can be written, and the
+    run whose id is `needed` is in it.
 
     A store in a file that does not exist yet is left to `open_store`.
 
     Raises:
-        TrackingError: as `open_store` and `Store.check_writable`.
+        TrackingError: as `open_store`, `Store.check_writable` and `Store.run`.
     """
     path = sqlite_file(_embedded(directory) if uri is None else uri)
-    if path is None or path.exists():
-        open_store(uri, directory).check_writable()
+    if needed is not None or path is None or path.exists():
+        store = open_store(uri, directory)
+        store.check_writable()
+        if needed is not None:
+            store.run(needed)
 
 
 def _embedded(directory: Path) -> str:
