@@ -255,6 +255,34 @@ def test_a_file_of_the_right_size_and_other_contents_is_built_anew_alone(root, t
     assert (Counting.reads, said) == (5, [])
 
 
+@pytest.mark.parametrize("kind", ["arrays", "facts"])
+def test_records_of_two_cases_in_each_others_place_are_built_anew(root, tmp_path, kind):
+    cache, said = tmp_path / "cache", []
+    facts, before = collect(root, cache)
+    wanted = [array.copy() for array in before.read("case1")]
+    one, other = (before._folder / f"{before._keys[case]}.{kind}.json" for case in ("case1", "case2"))
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    mask = before._folder / f"{before._keys['case1']}.mask.npy"
+    mask.write_bytes(mask.read_bytes()[:-1] + b"\1")  # nobody would look: the other's record speaks of other files
+    del before
+    facts_now, after = collect(root, cache, say=said.append)
+    assert Counting.reads == 6
+    assert facts_now == facts
+    assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
+    assert said[0].endswith("built anew: case1 (record), case2 (record)")
+
+
+def test_an_array_that_is_cut_off_while_training_runs_is_never_trained_on(root, tmp_path):
+    """Of the end of a file as many bytes as before would be the mask moved by some pixels."""
+    _, kept = collect(root, tmp_path / "cache")
+    mask = kept._folder / f"{kept._keys['case1']}.mask.npy"
+    os.truncate(mask, mask.stat().st_size - 3)
+    with pytest.raises(DataError, match=r"(?s)cached case.*case1.*start again"):
+        kept.read("case1")
+
+
 def test_a_record_without_checksums_is_built_anew_without_a_word(root, tmp_path):
     said = []
     collect(root, tmp_path / "cache")
@@ -430,6 +458,21 @@ def test_others_make_room_and_the_least_recently_used_go_first(tmp_path):
     assert Counting.reads == reads
     collect(roots[1], cache, PATCH)
     assert reads < Counting.reads <= reads + 4
+
+
+def test_files_of_the_user_in_the_folder_of_the_cache_stay(tmp_path):
+    """The cache in the very folder of the data, full at once: nothing goes but what the cache itself has made."""
+    root = write_images(tmp_path / "data", 4, (60, 60))
+    for name in ("notes/thesis.tmp", "used/list.txt", "answers/mine.json", "0123456789abcdef/mine.npy"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("mine")
+    (root / "fedcba9876543210").symlink_to(root / "images")
+    theirs = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    collect(root, root, PATCH)
+    with pytest.raises(DataError, match="too small for this data set"):
+        collect(write_images(tmp_path / "other", 4, (70, 70)), root, PATCH, 20e-6)
+    assert {path: path.read_bytes() for path in theirs if path.exists()} == theirs
+    assert not cached_files(root, "mask.npy")  # of the first set, which made room
 
 
 def test_what_a_running_process_uses_stays_and_a_set_that_does_not_fit_is_refused(tmp_path):

@@ -194,8 +194,11 @@ class Cache:
         return facts, outline, ""
 
     def _record(self, case: Case, kind: str) -> dict[str, Any] | None:
-        path = self._folder / f"{self._keys[case.id]}.{kind}.json"
+        key = self._keys[case.id]
+        path = self._folder / f"{key}.{kind}.json"
         record = read_record(path)
+        if record is not None and record.pop("key", None) != key:  # of another case, whose files are whole
+            raise Damage("record")
         files = {} if record is None else record.pop("files")
         for name, (size, checksum) in files.items():
             if sum_of_file(path.with_name(name)) != (size, checksum):
@@ -248,7 +251,7 @@ class Cache:
             records.append(("arrays", {**built.outline.to_dict(), "files": files}))
         for kind, record in records:
             path = self._folder / f"{key}.{kind}.json"
-            commit(write_temporary(path, tag, [record_bytes(record)]), path)
+            commit(write_temporary(path, tag, [record_bytes({**record, "key": key})]), path)
 
 
 def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> Built:
