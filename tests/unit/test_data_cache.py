@@ -274,6 +274,14 @@ def test_records_of_two_cases_in_each_others_place_are_built_anew(root, tmp_path
     assert said[0].endswith("built anew: case1 (record), case2 (record)")
 
 
+def test_one_record_of_a_case_in_the_place_of_the_other_is_built_anew(root, tmp_path):
+    facts, before = collect(root, tmp_path / "cache")
+    record = before._folder / f"{before._keys['case1']}.facts.json"
+    record.write_bytes(record.with_name(record.name.replace("facts", "arrays")).read_bytes())
+    assert collect(root, tmp_path / "cache")[0] == facts
+    assert Counting.reads == 5
+
+
 def test_an_array_that_is_cut_off_while_training_runs_is_never_trained_on(root, tmp_path):
     """Of the end of a file as many bytes as before would be the mask moved by some pixels."""
     _, kept = collect(root, tmp_path / "cache")

@@ -194,10 +194,9 @@ class Cache:
         return facts, outline, ""
 
     def _record(self, case: Case, kind: str) -> dict[str, Any] | None:
-        key = self._keys[case.id]
-        path = self._folder / f"{key}.{kind}.json"
+        path = self._folder / f"{self._keys[case.id]}.{kind}.json"
         record = read_record(path)
-        if record is not None and record.pop("key", None) != key:  # of another case, whose files are whole
+        if record is not None and record.pop("name", None) != path.name:  # another one, whose files are whole
             raise Damage("record")
         files = {} if record is None else record.pop("files")
         for name, (size, checksum) in files.items():
@@ -251,7 +250,7 @@ class Cache:
             records.append(("arrays", {**built.outline.to_dict(), "files": files}))
         for kind, record in records:
             path = self._folder / f"{key}.{kind}.json"
-            commit(write_temporary(path, tag, [record_bytes({**record, "key": key})]), path)
+            commit(write_temporary(path, tag, [record_bytes({**record, "name": path.name})]), path)
 
 
 def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> Built:
