@@ -194,8 +194,9 @@ def test_sums_are_remembered_for_files_that_did_not_change(tmp_path):
     path.write_bytes(b"two")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert Sums(memory).of(path) not in ("remembered", fresh)  # the inode's own time tells
-    memory.write_text("{ cut o")
-    assert len(Sums(memory).of(path)) == 64
+    for damaged in ("{ cut o", "[1]", json.dumps({str(path): 5}), "[" * 100_000):
+        memory.write_text(damaged)
+        assert len(Sums(memory).of(path)) == 64
 
 
 @pytest.mark.parametrize("damage", ["record", "array", "missing", "facts"])
