@@ -256,6 +256,19 @@ def test_a_file_of_the_right_size_and_other_contents_is_built_anew_alone(root, t
     assert (Counting.reads, said) == (5, [])
 
 
+def test_a_mask_that_is_changed_before_it_is_read_is_not_kept_under_the_digest_of_the_former(root, tmp_path):
+    """Else it would be found again as soon as somebody brings the former back."""
+    cache, file = tmp_path / "cache", root / "masks" / "case1.png"
+    source, former = Counting(root=str(root)), file.read_bytes()
+    digest = source.digest()
+    cv2.imwrite(str(file), np.ones((20, 30), np.uint8))
+    with pytest.raises(DataError, match=r"changed while it was read[\s\S]*case1\.png"):
+        Cache(source, digest, RESIZE, cache, 1.0).collect(source.cases)
+    assert not list(cache.rglob("*.tmp"))
+    file.write_bytes(former)
+    same(collect(root, cache)[1], collect(root, tmp_path / "other")[1], [f"case{n}" for n in range(4)])
+
+
 @pytest.mark.parametrize("kind", ["arrays", "facts"])
 def test_records_of_two_cases_in_each_others_place_are_built_anew(root, tmp_path, kind):
     cache, said = tmp_path / "cache", []
