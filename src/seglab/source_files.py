@@ -52,8 +52,8 @@ def _folder(target: str) -> Path | None:
 def _imports(file: Path, package: list[str]) -> Iterator[str]:
     """Dotted names that a source file imports, from within functions too; some are no modules but what is in them."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except SyntaxError:  # told when it is imported
+        tree = ast.parse(file.read_bytes())  # in the encoding that it declares
+    except (SyntaxError, ValueError):  # told when it is imported
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -31,6 +31,7 @@ DIGESTS_FILE = "config/image_digests.json"
 LEAK = "weights-saw-these-cases"
 _DIGITS = 16
 _ANCESTORS = 20
+_NONE = "none, as far as equal images tell"  # one that was cropped or saved as JPEG since is another
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def _warm(config: Config, material: Material, store: Store, run: Run) -> Start:
     tags["init_leak"] = "; ".join(leaks) or told
     if leaks:
         beware.append(f"{tags['init_leak']}: their scores are not those of unseen cases")
-    elif told != "none":
+    elif told != _NONE:
         beware.append(told)
     return Start(tags, (LEAK,) if leaks else (), tuple(beware), bundle=found.folder)
 
@@ -192,7 +193,7 @@ def _seen(store: Store, run: Run, material: Material) -> tuple[set[str], str]:
     """
     mine = image_digests(material)
     seen: set[str] = set()
-    told = "none"
+    told = _NONE
     for _ in range(_ANCESTORS):
         try:
             split = Split.from_json(run_file(store, run, "config/split.json").read_text(encoding="utf-8"))

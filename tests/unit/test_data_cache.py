@@ -194,8 +194,9 @@ def test_sums_are_remembered_for_files_that_did_not_change(tmp_path):
     path.write_bytes(b"two")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert Sums(memory).of(path) not in ("remembered", fresh)  # the inode's own time tells
-    memory.write_text("{ cut o")
-    assert len(Sums(memory).of(path)) == 64
+    for damaged in ("{ cut o", "[1]", json.dumps({str(path): 5}), "[" * 100_000):
+        memory.write_text(damaged)
+        assert len(Sums(memory).of(path)) == 64
 
 
 @pytest.mark.parametrize("damage", ["record", "array", "missing", "facts"])
@@ -253,6 +254,55 @@ def test_a_file_of_the_right_size_and_other_contents_is_built_anew_alone(root, t
     said.clear()
     collect(root, cache, preparation, say=said.append)
     assert (Counting.reads, said) == (5, [])
+
+
+def test_a_mask_that_is_changed_before_it_is_read_is_not_kept_under_the_digest_of_the_former(root, tmp_path):
+    """Else it would be found again as soon as somebody brings the former back."""
+    cache, file = tmp_path / "cache", root / "masks" / "case1.png"
+    source, former = Counting(root=str(root)), file.read_bytes()
+    digest = source.digest()
+    cv2.imwrite(str(file), np.ones((20, 30), np.uint8))
+    with pytest.raises(DataError, match=r"changed while it was read[\s\S]*case1\.png"):
+        Cache(source, digest, RESIZE, cache, 1.0).collect(source.cases)
+    assert not list(cache.rglob("*.tmp"))
+    file.write_bytes(former)
+    same(collect(root, cache)[1], collect(root, tmp_path / "other")[1], [f"case{n}" for n in range(4)])
+
+
+@pytest.mark.parametrize("kind", ["arrays", "facts"])
+def test_records_of_two_cases_in_each_others_place_are_built_anew(root, tmp_path, kind):
+    cache, said = tmp_path / "cache", []
+    facts, before = collect(root, cache)
+    wanted = [array.copy() for array in before.read("case1")]
+    one, other = (before._folder / f"{before._keys[case]}.{kind}.json" for case in ("case1", "case2"))
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    mask = before._folder / f"{before._keys['case1']}.mask.npy"
+    mask.write_bytes(mask.read_bytes()[:-1] + b"\1")  # nobody would look: the other's record speaks of other files
+    del before
+    facts_now, after = collect(root, cache, say=said.append)
+    assert Counting.reads == 6
+    assert facts_now == facts
+    assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
+    assert said[0].endswith("built anew: case1 (record), case2 (record)")
+
+
+def test_one_record_of_a_case_in_the_place_of_the_other_is_built_anew(root, tmp_path):
+    facts, before = collect(root, tmp_path / "cache")
+    record = before._folder / f"{before._keys['case1']}.facts.json"
+    record.write_bytes(record.with_name(record.name.replace("facts", "arrays")).read_bytes())
+    assert collect(root, tmp_path / "cache")[0] == facts
+    assert Counting.reads == 5
+
+
+def test_an_array_that_is_cut_off_while_training_runs_is_never_trained_on(root, tmp_path):
+    """Of the end of a file as many bytes as before would be the mask moved by some pixels."""
+    _, kept = collect(root, tmp_path / "cache")
+    mask = kept._folder / f"{kept._keys['case1']}.mask.npy"
+    os.truncate(mask, mask.stat().st_size - 3)
+    with pytest.raises(DataError, match=r"(?s)cached case.*case1.*start again"):
+        kept.read("case1")
 
 
 def test_a_record_without_checksums_is_built_anew_without_a_word(root, tmp_path):
@@ -430,6 +480,21 @@ def test_others_make_room_and_the_least_recently_used_go_first(tmp_path):
     assert Counting.reads == reads
     collect(roots[1], cache, PATCH)
     assert reads < Counting.reads <= reads + 4
+
+
+def test_files_of_the_user_in_the_folder_of_the_cache_stay(tmp_path):
+    """The cache in the very folder of the data, full at once: nothing goes but what the cache itself has made."""
+    root = write_images(tmp_path / "data", 4, (60, 60))
+    for name in ("notes/thesis.tmp", "used/list.txt", "answers/mine.json", "0123456789abcdef/mine.npy"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text("mine")
+    (root / "fedcba9876543210").symlink_to(root / "images")
+    theirs = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    collect(root, root, PATCH)
+    with pytest.raises(DataError, match="too small for this data set"):
+        collect(write_images(tmp_path / "other", 4, (70, 70)), root, PATCH, 20e-6)
+    assert {path: path.read_bytes() for path in theirs if path.exists()} == theirs
+    assert not cached_files(root, "mask.npy")  # of the first set, which made room
 
 
 def test_what_a_running_process_uses_stays_and_a_set_that_does_not_fit_is_refused(tmp_path):

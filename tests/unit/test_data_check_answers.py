@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from lookalikes import chest
 
+from seglab.data.cache_records import record_bytes
 from seglab.data.cases import Sample
 from seglab.data.check import answers as keeping
 from seglab.data.check import leaks
@@ -71,6 +72,17 @@ def test_a_damaged_answer_is_no_answer(tmp_path, facts, split, compared, damage)
     file.write_bytes(damage or file.read_bytes().replace(b"c35", b"c36"))
     assert find_similar_images(split, facts, Answers(tmp_path)) == first
     assert len(compared) == 6
+
+
+def test_the_answer_to_another_question_is_no_answer(tmp_path, facts, split, compared):
+    first = find_similar_images(split, facts, Answers(tmp_path))
+    [file] = (tmp_path / FOLDER).iterdir()
+    clean = Split(split.train[2:], split.val, split.test)
+    assert find_similar_images(clean, facts, Answers(tmp_path)) == []
+    [other] = {*(tmp_path / FOLDER).iterdir()} - {file}
+    for record in (other.read_bytes(), record_bytes({}), record_bytes([1])):
+        file.write_bytes(record)
+        assert find_similar_images(split, facts, Answers(tmp_path)) == first
 
 
 def test_what_is_quick_is_not_kept_and_a_folder_that_cannot_be_written_is_none(tmp_path, facts, split, compared):

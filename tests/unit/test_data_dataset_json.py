@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 
 import cv2
 import numpy as np
@@ -163,6 +164,7 @@ MISTAKES = [
     ({"file_ending": 7}, ['"file_ending": 7']),
     ({"dataset": {"a": ["x"]}}, ['"dataset"', '"images": a list of paths']),
     ({"dataset": {"a": {"images": ["no.nii.gz"], "label": "no.nii.gz"}}}, ["a file that is not there", "no.nii.gz"]),
+    ({"dataset": {"a": {"images": ["n" * 5000], "label": "no.nii.gz"}}}, ["a file that is not there"]),
     ({"dataset": {}}, ['"dataset": {}']),
 ]
 
@@ -187,6 +189,14 @@ def test_overlapping_regions_are_refused_with_labels_that_work(tmp_path):
     source = source_of(describe(root, labels=json.loads(plain)))
     assert source.task.class_names == ("background", "label_1", "tumor", "label_3")
     assert sorted(np.unique(source.read(source.cases[0]).mask)) == [0, 1, 2, 3]
+
+
+def test_so_many_labels_that_no_two_can_be_compared_are_refused_at_once(tmp_path):
+    root = nnunet(tmp_path, labels={"background": 0, **{f"cell {n}": n for n in range(1, 20_000)}})
+    began = time.process_time()
+    with pytest.raises(SeglabError, match="too many label values"):
+        source_of(root)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -329,12 +329,39 @@ def test_a_pbm_is_0_where_it_is_black(tmp_path, kind):
 @pytest.mark.parametrize(
     "content",
     [b"P5\n30 20\n255\n" + b"1" * 599, b"P5 30 20 255", b"P5\n0 20\n255\n", b"P5\n2 1\n3\n\1\4", b"P2\n2 1\n3\n1 x",
-     b"P5\n30 20\n70000\n", b"P6\nwords", b"P4\n9 2\n\0\0\0"],
+     b"P5\n30 20\n70000\n", b"P6\nwords", b"P4\n9 2\n\0\0\0",
+     # Else a minus or a letter taken for nothing, or pixels of another size.
+     b"P5\n2 1\n255\nabcd", b"P1\n2 1\n0 -1", b"P1\n2 1\n0 x1", b"P2\n2 1\n255\n1_0 5", b"P2\n2 1\n255\n1 5 9"],
 )  # fmt: skip
 def test_a_pnm_that_is_not_whole_is_refused(tmp_path, content):
     (tmp_path / "a.pgm").write_bytes(content)
     with pytest.raises(DataError, match="cannot be read"):
         read_image_file(tmp_path / "a.pgm")
+
+
+@pytest.mark.parametrize("content", [b"P5\n2 1\n255# by hand\n\1\4\n", b"P5\r\n2 1\r\n255\r\n\1\4"])
+def test_what_ends_the_header_of_a_pgm_is_no_pixel(tmp_path, content):
+    (tmp_path / "a.pgm").write_bytes(content)
+    assert read_mask_file(tmp_path / "a.pgm").tolist() == [[1, 4]]
+
+
+def test_a_webp_that_pillow_finds_too_large_is_refused(tmp_path, monkeypatch):
+    Image.fromarray(GREY).save(tmp_path / "a.webp")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match=r"(?s)cannot be read.*600 pixels"):
+        read_image_file(tmp_path / "a.webp")
+
+
+def test_the_size_of_a_jpeg_2000_is_that_of_its_codestream_and_of_no_other_box(tmp_path, monkeypatch):
+    small, whole = (imagecodecs.jpeg2k_encode(a, level=0, codecformat="jp2") for a in (GREY[:4, :4], GREY))
+    boxes = 12 + int.from_bytes(whole[12:16], "big")  # signature, kind of file
+    stream = small[small.index(b"\xff\x4f\xff\x51") :]
+    free = (8 + len(stream)).to_bytes(4, "big") + b"free" + stream
+    (tmp_path / "a.jp2").write_bytes(whole[:boxes] + free + whole[boxes:])
+    assert np.array_equal(read_mask_file(tmp_path / "a.jp2"), GREY)
+    monkeypatch.setattr(stored_pixels, "available_bytes", lambda: 3 * GREY.size - 1)
+    with pytest.raises(DataError, match=r"too large for the memory(?s:.*)20×30 pixels"):
+        read_mask_file(tmp_path / "a.jp2")
 
 
 def test_a_file_of_several_pictures_is_refused(tmp_path):

@@ -53,6 +53,12 @@ def test_pairs_are_found_in_natural_order_and_read(folder):
     assert "s10.png" in source.describe_files(source.cases[2])
 
 
+def test_a_link_that_leads_nowhere_or_to_itself_is_no_file(folder):
+    for name, leads in (("loop.png", "loop.png"), ("gone.png", "nowhere.png")):
+        (folder / "images" / name).symlink_to(leads)
+    assert [case.id for case in _open(folder).cases] == ["s1", "s2", "s10"]
+
+
 def test_reversed_values_make_the_other_value_the_foreground(folder):
     source = _open(folder, label_values=[255, 0], class_names=["cell", "membrane"])
     assert np.array_equal(source.read(source.cases[0]).mask, 1 - HALVES // 255)

@@ -57,12 +57,14 @@ def test_what_has_changed_is_told() -> None:
     assert Basis(()).change(OLD) == "runs that are not named"
 
 
-@pytest.mark.parametrize("damage", ["no record", "cut", "not JSON", "another form"])
+@pytest.mark.parametrize("damage", ["no record", "cut", "not JSON", "another form", "deep", "endless"])
 def test_a_page_without_a_record_tells_its_finished_runs_by_its_table(tmp_path: Path, damage: str) -> None:
     page = tmp_path / "README.md"
     write(page, "it wins", Record(NEW, 2, 2, NEW, "x") if damage != "no record" else None)
     above, mark, noted = page.read_text().rpartition("<!-- scripts")
     damaged = {"cut": noted[:30], "not JSON": "/report.py: {]} -->", "another form": '/report.py: {"page":[]} -->'}
+    damaged["deep"] = f"/report.py: {'[' * 100_000} -->"
+    damaged["endless"] = noted.replace('"done":2', '"done":Infinity')
     if damage != "no record":
         page.write_text(above + mark + damaged[damage])
     former = read_former(page)
@@ -132,7 +134,8 @@ def test_pages_of_more_are_not_replaced(
 def test_pictures_of_the_report_are_those_that_it_shows_outside_of_the_conclusion(tmp_path: Path) -> None:
     page = f"![a](pictures/a.png)\n{BEGIN}\n![b](pictures/b.png)\n{END}\n![b](pictures/b.png) ![c](../../c.png)\n"
     (tmp_path / "README.md").write_text(page)
-    (tmp_path / "note.md").write_text("![d: e](pictures/d.jpeg) ![](https://a.b/c.png)")
+    theirs = "![e](mine.png) ![f](pictures) ![g](pictures/../study.yaml) ![h](photos/h.png)"
+    (tmp_path / "note.md").write_text(f"![d: e](pictures/d.jpeg) ![](https://a.b/c.png) {theirs}")
     found = pictures_linked(tmp_path, ["README.md", "note.md", "absent.md"])
     assert {path.relative_to(tmp_path).as_posix() for path in found if "https" not in str(path)} == {
         "pictures/a.png",

@@ -134,11 +134,11 @@ def test_another_line_of_ones_own_model_is_another_job(tmp_path: Path, monkeypat
         "own_models.py": "import keras\nfrom own_parts import blocks\ndef plain(task, size, *, width: int = 1): ...\n",
         "own_parts/__init__.py": "",
         "own_parts/blocks.py": "from . import norms\n",
-        "own_parts/norms.py": "x = 1\n",
+        "own_parts/norms.py": "# -*- coding: latin-1 -*-\nx = 1  # \xe4\n",
         "train.py": "no part of it",
     }
     for name, text in own.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="latin-1")
     monkeypatch.syspath_prepend(tmp_path)
     checked = config()
     model = {"_target_": "own_models.plain", "name": "Own", "rank": 2, "size_multiple": 1}
@@ -149,7 +149,7 @@ def test_another_line_of_ones_own_model_is_another_job(tmp_path: Path, monkeypat
     before = [JobIdentity().of(checked), JobIdentity().of(mine)]
     assert [JobIdentity().of(checked), JobIdentity().of(mine)] == before
     for name in ("own_models.py", "own_parts/norms.py"):
-        (tmp_path / name).write_text(own[name] + "y = 2\n")
+        (tmp_path / name).write_text(own[name] + "y = 2\n", encoding="latin-1")
         after = [JobIdentity().of(checked), JobIdentity().of(mine)]
         assert after[0] == before[0]
         assert after[1] != before[1]

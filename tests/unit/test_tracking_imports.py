@@ -76,6 +76,10 @@ ATTACKS: dict[str, Callable[[Path], Any]] = {
     "loader below artifacts": lambda run: write(
         run, "artifacts/m/MLmodel", "flavors: {python_function: {loader_module: x}}"
     ),
+    "model below artifacts": lambda run: write(run, "artifacts/m/MLmodel", yaml.safe_dump(MODEL)),
+    "code that MLflow would lay under the model": lambda run: write(
+        run, "artifacts/model/code/seglab/__init__.py", "raise SystemExit"
+    ),
     "another flavor": lambda run: write(
         run, "model/MLmodel", yaml.safe_dump({"flavors": {**MODEL["flavors"], "sklearn": {"pickled_model": "m.pkl"}}})
     ),

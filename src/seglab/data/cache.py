@@ -196,6 +196,8 @@ class Cache:
     def _record(self, case: Case, kind: str) -> dict[str, Any] | None:
         path = self._folder / f"{self._keys[case.id]}.{kind}.json"
         record = read_record(path)
+        if record is not None and record.pop("name", None) != path.name:  # another one, whose files are whole
+            raise Damage("record")
         files = {} if record is None else record.pop("files")
         for name, (size, checksum) in files.items():
             if sum_of_file(path.with_name(name)) != (size, checksum):
@@ -211,6 +213,7 @@ class Cache:
         def build(request: tuple[Case, str, bool]) -> Built:
             return task(request) if pool is None else _ask(pool, request, self._source)
 
+        now = Sums()
         results: list[Built] = []
         finishing: list[Future[None]] = []
         try:
@@ -225,7 +228,7 @@ class Cache:
                     removed, freed = self._cache.make_room(claim, built.bytes, len(results), len(cases))
                     if removed:
                         self._say(f"{removed} cases that nobody is using, {freed / 1e6:,.0f} MB, made room for these")
-                    finishing.append(disk.submit(self._finish, request[1], built, claim.tag))
+                    finishing.append(disk.submit(self._finish, *request[:2], built, claim.tag, now))
                     count(len(results), len(cases))
                 for future in finishing:
                     future.result()
@@ -238,8 +241,21 @@ class Cache:
         self._say(f"{len(cases)} cases read, {size / 1e6:,.0f} MB kept in {self._folder}")
         return results
 
-    def _finish(self, key: str, built: Built, tag: str) -> None:
-        """Give the files their names, then write the records that say they are there."""
+    def _finish(self, case: Case, key: str, built: Built, tag: str, now: Sums) -> None:
+        """Give the files their names, then write the records that say they are there.
+
+        Raises:
+            DataError: the case's files are not what they were when the digest was taken, by whose name they would be
+                found again.
+        """
+        if _key(case, {}, now) != key:
+            raise DataError(
+                "a file that changed while it was read",
+                where=f"case {case.id}: {self._source.describe_files(case)}",
+                found="other contents than when the digest of the data was taken",
+                expected="files that stay as they are until every case is read",
+                remedy="start again when nobody is writing to them",
+            )
         for temporary, path, _ in built.files:
             commit(temporary, path)
         records: list[tuple[str, dict[str, Any]]] = [("facts", {**built.facts.to_dict(), "files": {}})]
@@ -248,7 +264,7 @@ class Cache:
             records.append(("arrays", {**built.outline.to_dict(), "files": files}))
         for kind, record in records:
             path = self._folder / f"{key}.{kind}.json"
-            commit(write_temporary(path, tag, [record_bytes(record)]), path)
+            commit(write_temporary(path, tag, [record_bytes({**record, "name": path.name})]), path)
 
 
 def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> Built:

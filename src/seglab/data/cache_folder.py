@@ -4,7 +4,8 @@
     <root>/used/<user>       the cases that a running process needs; locked for as long as it lives
     <root>/lock              held by whoever registers or removes
 
-Locks are `flock`s, which end with their process, however it ends.
+Locks are `flock`s, which end with their process, however it ends. Nothing is removed but what is named as the cache
+names its own: `data.cache_dir` may be a folder that holds files of the user.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import socket
 import uuid
@@ -30,6 +32,12 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _GB = 1e9
 _READ_AT_ONCE = 4 * 2**20
 _TEMPORARY_PARTS = 4  # of a temporary file's name after its tag, which may hold dots: .<case>.image.npy.tmp
+# The names that the cache gives: of its folders, of what it keeps in them, and of whoever uses it.
+_FOLDER = re.compile(r"[0-9a-f]{16}|answers")
+_KEPT = r"(?:\.(?:facts|arrays))?\.json|\.(?:image|mask|places)\.npy"
+_FILE = re.compile(rf"[0-9a-f]{{32}}(?:{_KEPT})(?:\.[0-9a-f]{{8}}\.part)?")
+_USER = r".+-\d+-[0-9a-f]{8}"
+_TEMPORARY = re.compile(rf"{_USER}\.[0-9a-z]+(?:{_KEPT})\.tmp")
 
 
 @dataclass
@@ -160,6 +168,8 @@ class CacheFolder:
         used: set[str] = set()
         living: set[str] = set()
         for path in (self.root / "used").glob("*"):
+            if not re.fullmatch(_USER, path.name):
+                continue
             try:
                 with path.open() as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,38 +180,48 @@ class CacheFolder:
                 living.add(path.name)
                 continue
             path.unlink(missing_ok=True)
-        for rest in self.root.glob("*/*.tmp"):
-            if rest.name.rsplit(".", _TEMPORARY_PARTS)[0] not in living:
-                rest.unlink(missing_ok=True)
+        for rest in self._files():
+            if rest.name.endswith(".tmp") and rest.name.rsplit(".", _TEMPORARY_PARTS)[0] not in living:
+                Path(rest.path).unlink(missing_ok=True)
         return used
+
+    def _files(self) -> Iterator[os.DirEntry[str]]:
+        """The cache's own files in its own folders; what else lies there is somebody's."""
+        with suppress(FileNotFoundError):
+            for folder in list(os.scandir(self.root)):
+                if _FOLDER.fullmatch(folder.name) and folder.is_dir(follow_symlinks=False):
+                    for file in list(os.scandir(folder)):
+                        if _FILE.fullmatch(file.name) or _TEMPORARY.fullmatch(file.name):
+                            yield file
 
     def _size(self, claim: Claim | None = None) -> int:
         """Bytes of all cases, those that are being written included, or of the claimed ones alone."""
         size = 0
-        for file in self.root.glob("*/*.*"):
-            name = f"{file.parent.name}/{file.name.partition('.')[0]}"
-            if claim is None or name in claim.entries or file.name.startswith(claim.tag):
+        for file in self._files():
+            if claim is None or _entry(file) in claim.entries or file.name.startswith(claim.tag):
                 with suppress(FileNotFoundError):
                     size += file.stat().st_size
         return size
 
     def _entries(self) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
-        for folder in self.root.iterdir():
-            if not folder.is_dir() or folder.name == "used":
+        for file in self._files():
+            if file.name.endswith(".tmp"):
                 continue
-            for file in os.scandir(folder):
-                if file.name.endswith(".tmp"):
-                    continue
-                try:
-                    status = file.stat()
-                except FileNotFoundError:
-                    continue
-                entry = entries.setdefault(f"{folder.name}/{file.name.partition('.')[0]}", Entry([]))
-                entry.files.append(Path(file.path))
-                entry.bytes += status.st_size
-                entry.used = max(entry.used, status.st_mtime)
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue
+            entry = entries.setdefault(_entry(file), Entry([]))
+            entry.files.append(Path(file.path))
+            entry.bytes += status.st_size
+            entry.used = max(entry.used, status.st_mtime)
         return entries
+
+
+def _entry(file: os.DirEntry[str]) -> str:
+    """The name of the case that a file is of."""
+    return f"{Path(file.path).parent.name}/{file.name.partition('.')[0]}"
 
 
 def write_temporary(path: Path, tag: str, parts: Sequence[Any]) -> Path:

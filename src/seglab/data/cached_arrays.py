@@ -13,6 +13,8 @@ from seglab.data.cache_folder import Claim
 from seglab.data.preparation import Outline, places_of
 from seglab.errors import DataError
 
+_HEAD = np.lib.format.MAGIC_LEN + 2  # of a `.npy` file of format 1.0: its last two bytes say how long the rest is
+
 
 class ArraysInFiles:
     """`Arrays` that are mapped into memory for each draw, so that no more than is drawn is ever read.
@@ -40,18 +42,21 @@ class ArraysInFiles:
         return places_of(self._map(case_id, "places", "int64", (sum(counts),)), counts, class_id)
 
     def _map(self, case_id: str, kind: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-        # The record knows what the header says; the array is at the end of the file.
+        # The record knows what the header says but how long it is itself; the array is behind it, to the file's end.
         path = self._folder / f"{self._keys[case_id]}.{kind}.npy"
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         try:
             with path.open("rb") as file:
                 start = os.fstat(file.fileno()).st_size - size
+                head = file.read(_HEAD)
+                if _HEAD + int.from_bytes(head[-2:], "little") != start:  # else the array moved by as many numbers
+                    raise ValueError("the file was cut off or written over")
                 return np.memmap(file, dtype, "r", start, shape).view(np.ndarray)
         except (OSError, ValueError) as error:
             raise DataError(
                 "a cached case that is gone",
                 where=f"case {case_id}, {path}",
                 found=f"{type(error).__name__}: {error}",
-                expected="nobody to remove cached files while a run needs them",
+                expected="nobody to remove or change cached files while a run needs them",
                 remedy="start again: what is missing is built anew",
             ) from error

@@ -251,7 +251,7 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, Entry]:
         image, label = root / pair["image"], root / pair["label"]
         stem = stem_of(image)
         images: tuple[Path, ...] = (image,)
-        if not image.is_file():
+        if not _is_file(image):
             ending = image.name[len(image.name) - len(".nii.gz") :] if image.name.endswith(".nii.gz") else image.suffix
             numbered = sorted(image.parent.glob(f"{escape(image.name.removesuffix(ending))}_????{escape(ending)}"))
             images = tuple(file for file in numbered if _NUMBERED.fullmatch(stem_of(file))) or images
@@ -263,7 +263,7 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, Entry]:
 
 
 def _existing(path: Path, root: Path, section: str) -> Path:
-    if not path.is_file():
+    if not _is_file(path):
         raise DataError(
             "a file that is not there",
             finding="unreadable-file",
@@ -272,6 +272,13 @@ def _existing(path: Path, root: Path, section: str) -> Path:
             remedy=f'restore it, or remove its entry from "{section}"',
         )
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for any file
+        return False
 
 
 def _malformed(root: Path, found: str, expected: str) -> DataError:

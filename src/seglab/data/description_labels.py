@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +65,13 @@ def _values(name: str, said: Any, file: Path) -> tuple[int, ...]:
 
 
 def _refuse_overlap(regions: Mapping[str, tuple[int, ...]], file: Path) -> None:
-    for (one, values), (other, others) in combinations(regions.items(), 2):
-        if not set(values) & set(others):
+    first: dict[int, str] = {}
+    for other, others in regions.items():
+        one = next((first[value] for value in others if value in first), None)
+        first.update(dict.fromkeys(others, other))
+        if one is None:
             continue
+        values = regions[one]
         if len(values) == len(others) == 1:
             raise _malformed(file, {one: values[0], other: others[0]}, "a value of its own for each name")
         alone = {of_one[0]: name for name, of_one in regions.items() if len(of_one) == 1}

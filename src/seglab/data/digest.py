@@ -49,8 +49,9 @@ class Sums:
         self._changed = False
         try:
             if file is not None:
-                self._known = json.loads(file.read_text())
-        except (OSError, ValueError):
+                found = json.loads(file.read_text())
+                self._known = found if isinstance(found, dict) else {}
+        except (OSError, ValueError, RecursionError):
             pass  # none yet, or damaged: hashed anew
 
     def of(self, path: Path) -> str:
@@ -59,7 +60,7 @@ class Sums:
             status = path.stat()
             stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
             known = self._known.get(str(path))
-            if known is not None and known[:-1] == stamp:
+            if isinstance(known, list) and known[:-1] == stamp:
                 return str(known[-1])
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()

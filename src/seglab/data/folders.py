@@ -91,9 +91,16 @@ def visible(folder: Path, endings: Sequence[str]) -> list[Path]:
         names = [
             entry.name
             for entry in entries
-            if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and entry.is_file()
+            if entry.name.lower().endswith(tuple(endings)) and not entry.name.startswith(".") and _is_file(entry)
         ]
     return [folder / name for name in sorted(names)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import tifffile
+from PIL import Image
 
 from seglab.data.raster_files import read_raster
 from seglab.data.stored_pixels import StoredPixels
@@ -43,6 +44,7 @@ _UNREADABLE = (
     struct.error,
     zlib.error,
     tifffile.TiffFileError,
+    Image.DecompressionBombError,  # its WebP reader keeps Pillow's limit of 179 million pixels
 )
 
 

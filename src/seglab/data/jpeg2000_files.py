@@ -15,6 +15,7 @@ from seglab.errors import DataError
 
 _FILE, _CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"
 _COLOURS = b"colr\1"  # box of the colour model, by its number
+_IMAGE = b"jp2c"  # box of the codestream
 _YCC = 18
 
 
@@ -31,8 +32,8 @@ def read_jpeg2000(path: Path, content: bytes) -> StoredPixels:
             bits.
         OSError, ValueError, RuntimeError, …: what the decoders raise on damaged files.
     """
-    head = content.find(_CODESTREAM)
-    if head < 0 or len(content) < head + 42:
+    head = _codestream(content)
+    if content[head : head + 4] != _CODESTREAM or len(content) < head + 42:
         raise ValueError("no codestream in the file")
     right, low, left, top = struct.unpack(">4I", content[head + 8 : head + 24])
     (channels,) = struct.unpack(">H", content[head + 40 : head + 42])
@@ -53,3 +54,20 @@ def read_jpeg2000(path: Path, content: bytes) -> StoredPixels:
         with Jpeg2KImageFile(io.BytesIO(content)) as image:  # type: ignore[no-untyped-call]
             return StoredPixels(np.asarray(image.convert("RGB")), 8)
     return StoredPixels(imagecodecs.jpeg2k_decode(content), depth)
+
+
+def _codestream(content: bytes) -> int:
+    """Where the codestream begins, which other boxes may hold the likeness of; the end of the file without one."""
+    if content.startswith(_CODESTREAM):
+        return 0
+    at = 0
+    while at + 8 <= len(content):
+        size, kind, head = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(content[at + 8 : at + 16], "big"), 16
+        if kind == _IMAGE:
+            return at + head
+        if size < head:  # 0: to the end of the file
+            break
+        at += size
+    return len(content)

@@ -15,6 +15,7 @@ _PLAIN = (b"P1", b"P2", b"P3")  # numbers in words
 _KINDS = (*_BITS, *_GREY, *_RGB)
 _GAP = rb"(?:\s|#[^\n]*\n)+"
 _COMMENT = re.compile(rb"#[^\n]*")
+_ENDING = re.compile(rb"#[^\n]*\n|\s")  # ends the header
 
 
 def is_pnm(content: bytes) -> bool:
@@ -27,7 +28,8 @@ def read_pnm(path: Path, content: bytes) -> StoredPixels:
 
     Raises:
         DataError: several images in the file, an image too large for the memory.
-        ValueError: a header that means nothing, too few pixels, numbers above the largest that the header names.
+        ValueError: a header that means nothing, too few pixels or too many, what is no number, numbers above the
+            largest that the header names.
     """
     kind = content[:2]
     numbers = 2 if kind in _BITS else 3
@@ -50,31 +52,38 @@ def read_pnm(path: Path, content: bytes) -> StoredPixels:
 
 
 def _from_bytes(kind: bytes, body: bytes, shape: tuple[int, int, int], white: int) -> tuple[np.ndarray, bytes]:
-    body = body[1:]  # one white space ends the header
     height, width, channels = shape
-    if kind in _BITS:
-        line = -(-width // 8)
-        packed = np.frombuffer(body[: height * line], np.uint8)
-        if packed.size < height * line:
-            raise ValueError(f"{len(body)} bytes of pixels in the place of {height * line}")
-        return np.unpackbits(packed.reshape(height, line), axis=1)[:, :width, None], body[height * line :]
+    line = -(-width // 8)
     sample = np.dtype(np.uint8 if white < 256 else ">u2")
-    size = height * width * channels * sample.itemsize
-    if len(body) < size:
+    size = height * (line if kind in _BITS else width * channels * sample.itemsize)
+    ending = _ENDING.match(body)
+    start = 0 if ending is None else ending.end()
+    if body.startswith(b"\r\n") and len(body) == size + 2:  # lines that end as on Windows, or a pixel of 10
+        start = 2
+    body, rest = body[start : start + size], body[start + size :]
+    if ending is None or len(body) < size:
         raise ValueError(f"{len(body)} bytes of pixels in the place of {size}")
-    return np.frombuffer(body[:size], sample).reshape(shape).astype(sample.newbyteorder("=")), body[size:]
+    if kind in _BITS:
+        packed = np.frombuffer(body, np.uint8).reshape(height, line)
+        return np.unpackbits(packed, axis=1)[:, :width, None], rest
+    return np.frombuffer(body, sample).reshape(shape).astype(sample.newbyteorder("=")), rest
 
 
 def _from_words(kind: bytes, body: bytes, shape: tuple[int, int, int], white: int) -> tuple[np.ndarray, bytes]:
     body = _COMMENT.sub(b"", body)
-    words = re.findall(rb"\d", body) if kind == b"P1" else body.split()  # single digits may stand without a gap
+    words = body.split()
+    if kind == b"P1":  # single digits may stand without a gap
+        words = [bytes((sign,)) for sign in b"".join(words)]
     count = int(np.prod(shape))
     if len(words) < count:
         raise ValueError(f"{len(words)} pixels in the place of {count}")
+    strange = next((word for word in words[:count] if not word.isdigit()), None)
+    if strange is not None:
+        raise ValueError(f"{strange[:20]!r} in the place of a number")
     values = np.array([int(word) for word in words[:count]], np.int64)
-    if values.min(initial=0) < 0 or values.max(initial=0) > white:
+    if values.max(initial=0) > white:
         raise ValueError(f"a pixel of {values.max()}, above {white}, the largest number as the header has it")
-    return values.reshape(shape).astype(np.uint8 if white < 256 else np.uint16), b" ".join(words[count : count + 1])
+    return values.reshape(shape).astype(np.uint8 if white < 256 else np.uint16), b"".join(words[count : count + 2])
 
 
 def _refuse_more(path: Path, rest: bytes) -> None:
@@ -87,3 +96,5 @@ def _refuse_more(path: Path, rest: bytes) -> None:
             expected="one image in a file",
             remedy="save each picture as a file of its own",
         )
+    if rest.strip():
+        raise ValueError(f"more behind the last pixel: {rest[:20]!r}")

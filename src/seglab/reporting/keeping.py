@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.errors import ConfigError
+from seglab.reporting.readme import PICTURES
 from seglab.reporting.record import BEGIN, END, Former, Record, edited_by_hand
 
 _LINK = re.compile(r"!\[[^\]]*\]\(([^()\s]+)\)")
@@ -54,7 +55,8 @@ def check_no_less(former: Former, record: Record, page: Path, limits: Sequence[s
 
 
 def pictures_linked(folder: Path, pages: Sequence[str]) -> set[Path]:
-    """The pictures that pages show outside of the conclusion, and not in it."""
+    """The files in the folder of pictures that pages show outside of the conclusion, and not in it; what lies elsewhere
+    was put there by a person."""
     ours: set[str] = set()
     kept: set[str] = set()
     for name in pages:
@@ -63,5 +65,5 @@ def pictures_linked(folder: Path, pages: Sequence[str]) -> set[Path]:
         concluded, _, after = rest.partition(END)
         ours |= set(_LINK.findall(before + after))
         kept |= set(_LINK.findall(concluded))
-    inside = folder.resolve()
-    return {folder / link for link in ours - kept if (folder / link).resolve().is_relative_to(inside)}
+    inside = folder.resolve() / PICTURES
+    return {folder / link for link in ours - kept if (folder / link).resolve().parent == inside}

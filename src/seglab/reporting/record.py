@@ -174,7 +174,7 @@ def _noted(text: str) -> Mapping[str, Any]:
     found = text.rpartition(_MARK)[2].partition(_CLOSE)[0] if _MARK in text else ""
     try:
         noted = json.loads(found)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return noted if isinstance(noted, dict) else {}
 
@@ -189,7 +189,7 @@ def _record(noted: Mapping[str, Any]) -> Record | None:
             None if about is None else _basis(about),
             str(noted["text"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, StringConstraints, ValidationError
 from seglab.errors import TrackingError
 from seglab.foreign import JSON_BYTES, MEBI, Unreadable, leaving, read_any_json, read_json, read_yaml
 from seglab.tracking.carried_code import CODE_FOLDER, LOADER
+from seglab.tracking.operations import MODEL_NAME
 
 CARD_FILE, RUN_FILE, MODEL_FILE, CONFIG_FILE = "archive.json", "run.json", "MLmodel", "config.yaml"
 # On an imported run, for ever: the id that it had.
@@ -150,6 +151,10 @@ def _check_files(folder: Path, room: Path | None) -> None:
             remedy="free some space, then import again",
         )
     for path, found in _walk(folder):
+        inside, *names = path.relative_to(folder).parts[1:] or ("",)
+        if inside == "artifacts" and (path.name == MODEL_FILE or names[:1] == [MODEL_NAME]):
+            # MLflow lays artifacts of this name under the model that it loads, their code before the installed one.
+            raise _refused(path, "a model among the artifacts", f"the model of a run in {MODEL_NAME}/ alone")
         if path.name == MODEL_FILE:
             check_model(path)
         elif path.suffix in (".yaml", ".yml"):

@@ -38,11 +38,14 @@ class Answers:
         """The answer, if there is one that is whole."""
         if self._folder is None:
             return None
+        file = self._file(question)
         try:
-            record = read_record(self._file(question))
+            record = read_record(file)
         except Damage:
             return None
-        if record is None or any(row["name"] not in KINDS for row in record["findings"]):
+        if not isinstance(record, dict) or record.get("name") != file.name:  # the answer to another question
+            return None
+        if any(row["name"] not in KINDS for row in record["findings"]):
             return None
         return [Finding(**{**row, "paste": tuple(map(tuple, row["paste"]))}) for row in record["findings"]]
 
@@ -66,7 +69,7 @@ class Answers:
         temporary = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(record_bytes({"findings": [asdict(finding) for finding in found]}))
+            temporary.write_bytes(record_bytes({"name": path.name, "findings": [asdict(finding) for finding in found]}))
             temporary.replace(path)
         except OSError:
             with suppress(OSError):
