@@ -242,20 +242,10 @@ class Cache:
         return results
 
     def _finish(self, case: Case, key: str, built: Built, tag: str, now: Sums) -> None:
-        """Give the files their names, then write the records that say they are there.
-
-        Raises:
-            DataError: the case's files are not what they were when the digest was taken, by whose name they would be
-                found again.
-        """
+        """Give the files their names, then write the records that say they are there; not for files that are no longer
+        what they were when the digest was taken, by which they would be found again."""
         if _key(case, {}, now) != key:
-            raise DataError(
-                "a file that changed while it was read",
-                where=f"case {case.id}: {self._source.describe_files(case)}",
-                found="other contents than when the digest of the data was taken",
-                expected="files that stay as they are until every case is read",
-                remedy="start again when nobody is writing to them",
-            )
+            raise _changed(case, self._source)
         for temporary, path, _ in built.files:
             commit(temporary, path)
         records: list[tuple[str, dict[str, Any]]] = [("facts", {**built.facts.to_dict(), "files": {}})]
@@ -281,6 +271,15 @@ def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> B
                 else "look at the case's files, or leave the case out",
             ) from failure
         return built
+
+
+def _changed(case: Case, source: Source) -> DataError:
+    return DataError(
+        "a file that changed while it was read",
+        where=f"case {case.id}: {source.describe_files(case)}",
+        found="other contents than when the digest of the data was taken",
+        remedy="start again when nobody is writing to it",
+    )
 
 
 def code_digest(reader: type) -> str:
