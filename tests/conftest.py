@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -17,3 +20,16 @@ settings.load_profile("seglab")
 # A shell starts its background jobs with Ctrl-C ignored, and what ignores it hands that on to every process below.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_global_is_left_behind() -> Iterator[None]:
+    """What MLflow writes into the environment, and Keras's number format: the next file in this process begins anew."""
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if address is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = address
+    if "keras" in sys.modules:
+        sys.modules["keras"].config.set_dtype_policy("float32")

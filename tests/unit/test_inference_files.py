@@ -132,6 +132,7 @@ def test_refuses_before_it_predicts(tmp_path: Path) -> None:
         predict_files(predictor, [*files, twin], tmp_path / "masks")
     with pytest.raises(DataError, match="overwrite"):
         predict_files(predictor, files, tmp_path)
+    (tmp_path / "scan.nii.gz").touch()
     with pytest.raises(DataError, match=r"2D model cannot read"):
         predict_files(predictor, [*files, tmp_path / "scan.nii.gz"], tmp_path / "masks")
     with pytest.raises(DataError, match="2 values, for background, object"):
