@@ -10,7 +10,7 @@ from seglab.command import command, sweep_tags, task_overrides
 @command(config_name="train")
 def main(cfg: DictConfig) -> float:
     """Run one configuration and return its objective: the best value of trainer.monitor."""
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     return run(cfg, task_overrides(), sweep_tags())
 

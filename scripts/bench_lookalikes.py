@@ -9,7 +9,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from rich.console import Console
 
-from seglab.command import command, config_to_look_at
+from seglab.command import command, data_settings_of
 
 
 @command(config_name="train", about=__doc__)
@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     """Measure on the composed config's data set and print a table."""
     from seglab.bench.lookalikes import measure
 
-    Console(highlight=False).print(measure(config_to_look_at(cfg)))
+    Console(highlight=False).print(measure(data_settings_of(cfg)))
 
 
 if __name__ == "__main__":

@@ -10,19 +10,19 @@ import sys
 
 from omegaconf import DictConfig
 
-from seglab.command import command, config_to_look_at
+from seglab.command import command, data_settings_of
+from seglab.config.vocabulary import models_of
 from seglab.errors import EXIT_MISTAKE
-from seglab.terminal import Terminal
-from seglab.vocabulary import models_of
-from seglab.waiting import step
+from seglab.runtime.terminal import Terminal
+from seglab.runtime.waiting import step
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Check the composed config's data set and print a table of findings."""
-    config = config_to_look_at(cfg)
+    config = data_settings_of(cfg)
     with step("loading what reads the files"):
-        from seglab.data.check.full import check_shown
+        from seglab.data.check.full_check import check_shown
 
     console = Terminal(highlight=False)
     checked = check_shown(config)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seglab.collector import collector_at_rest
 from seglab.command import command
 from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
-from seglab.terminal import tell
+from seglab.runtime.gc_pause import collector_at_rest
+from seglab.runtime.terminal import tell
 
 RUNS = Path("mlruns")
 
@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
     settings = load_settings(cfg)
     tell("loading MLflow and the statistics")
     with collector_at_rest():
-        from seglab.comparison.printing import run_comparison
+        from seglab.reports.comparison.printing import run_comparison
     gc.freeze()  # what was loaded stays, and need not be walked again
 
     run_comparison(settings, RUNS)

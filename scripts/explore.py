@@ -10,19 +10,19 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seglab.command import command, config_to_look_at
-from seglab.terminal import Terminal
-from seglab.waiting import step
+from seglab.command import command, data_settings_of
+from seglab.runtime.terminal import Terminal
+from seglab.runtime.waiting import step
 
 
 @command(config_name="train", about=__doc__)
 def main(cfg: DictConfig) -> None:
     """Write the page of the composed config's data set."""
-    config = config_to_look_at(cfg)
+    config = data_settings_of(cfg)
     with step("loading what reads the files and draws"):
-        from seglab.data.check.full import check_shown
-        from seglab.explore.page import build_page
-        from seglab.file_names import file_name
+        from seglab.data.check.full_check import check_shown
+        from seglab.reports.data.data_page import build_page
+        from seglab.safety.file_names import file_name
 
     console = Terminal(highlight=False, soft_wrap=True)
     checked = check_shown(config)

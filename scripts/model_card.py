@@ -18,7 +18,7 @@ def main(cfg: DictConfig) -> None:
 
     Where no data is chosen, it is the built-in one of the model's rank.
     """
-    from seglab.config import load_config
+    from seglab.config.loading import load_config
 
     words, rank = task_overrides(), OmegaConf.select(cfg, "model.rank")
     if rank in (2, 3) and rank != cfg.data.rank and not any(word.startswith("data=") for word in words):
@@ -28,12 +28,12 @@ def main(cfg: DictConfig) -> None:
 
     import keras
 
-    from seglab.models.card import model_card
-    from seglab.precision import choose_policy, find_device
+    from seglab.models.summary import model_summary
+    from seglab.runtime.precision import choose_policy, find_device
 
     keras.config.set_dtype_policy(choose_policy(config.precision.policy, find_device()).policy)
-    model = config.model.build(task, tuple(config.data_card.size))
-    print(model_card(model, config.data_card.batch_size))
+    model = config.model.build(task, tuple(config.data_config.size))
+    print(model_summary(model, config.data_config.batch_size))
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ def main() -> int:
             raise ConfigError("a missing setting", where=key, remedy=f"give it: {key}=…")
 
     from seglab.registry.gate import load_gate
-    from seglab.registry.log import LOG_FILE, entries, told
     from seglab.registry.promotion import promote, rollback
+    from seglab.registry.promotion_log import LOG_FILE, entries, in_words
     from seglab.tracking.store import open_store
 
     name, reason, gate = given["name"], given.get("reason", ""), load_gate(given.get("gate", "default"))
     store = open_store(given.get("tracking_uri"), RUNS)
     if verb == "log":
-        print(*map(told, entries(store, name)), sep="\n")
+        print(*map(in_words, entries(store, name)), sep="\n")
         return 0
     if verb == "rollback":
         now, before = rollback(store, name, reason=reason)

@@ -27,14 +27,14 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="key=value", help="what to report, see below")
     words, flags = parser.parse_known_args()
 
-    from seglab.reporting.request import read_request
+    from seglab.reports.study.request import read_request
 
     request = read_request([*words.words, *flags])  # what is wrong is told before anything heavy is loaded
 
-    from seglab.terminal import tell
+    from seglab.runtime.terminal import tell
 
     tell("loading MLflow and the statistics")
-    from seglab.reporting.report import run_report
+    from seglab.reports.study.write_report import run_report
 
     run_report(
         request.study,

@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from rich.table import Table
 
 from seglab.errors import run_script
-from seglab.terminal import Terminal
+from seglab.runtime.terminal import Terminal
 
 RUNS = Path("mlruns")
 YES = "trust_diff=true"
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--tracking-uri", help="the store; the embedded one in mlruns/ when left away")
     args = parser.parse_intermixed_args()
 
-    from seglab.reproduction import reproduce
+    from seglab.experiment.reproduce import reproduce
     from seglab.tracking.store import open_store
 
     store = open_store(args.tracking_uri, RUNS)

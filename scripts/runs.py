@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from seglab.errors import run_script
-from seglab.neutral import shown
-from seglab.secrecy import redacted
+from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import shown
 
 RUNS = Path("mlruns")
 
@@ -24,8 +24,8 @@ def main() -> None:
     chosen = export.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--study", help="the runs of a study, or of the MLflow experiment of that name")
     chosen.add_argument("--run", nargs="+", help="run ids")
-    bring = verbs.add_parser("import", help="bring the runs of such a folder into the store, each once")
-    bring.add_argument("folder", type=Path)
+    download_artifact = verbs.add_parser("import", help="bring the runs of such a folder into the store, each once")
+    download_artifact.add_argument("folder", type=Path)
     args = parser.parse_args()
 
     from seglab.tracking.archive import export_runs, import_runs

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from seglab.errors import run_script
-from seglab.terminal import Terminal
+from seglab.runtime.terminal import Terminal
 
 
 def main() -> int:

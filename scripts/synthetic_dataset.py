@@ -6,7 +6,7 @@ import argparse
 
 from rich.progress import Progress
 
-from seglab.data.layouts import FEWEST_CASES, LAYOUTS, write_dataset
+from seglab.data.synthetic.layouts import FEWEST_CASES, LAYOUTS, write_dataset
 from seglab.errors import run_script
 
 

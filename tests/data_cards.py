@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from seglab.schema import DataCard
+from seglab.config.sections import DataConfig
 
 
-def data_card(**changes: Any) -> DataCard:
+def data_config(**changes: Any) -> DataConfig:
     """A card of the rank of its size."""
     settings = {
         "name": "Toy",
@@ -32,4 +32,4 @@ def data_card(**changes: Any) -> DataCard:
         "validate_on_train": False,
         **changes,
     }
-    return DataCard(**{"rank": len(settings["size"]), **settings})
+    return DataConfig(**{"rank": len(settings["size"]), **settings})

@@ -13,8 +13,8 @@ import pytest
 from mlflow.entities import Run
 
 from seglab.command import JOB_VARIABLE
-from seglab.resuming import CONFIG_FILE
-from seglab.sweeping import running
+from seglab.experiment.resume import CONFIG_FILE
+from seglab.sweeping import job_runner
 from seglab.sweeping.executor import Command
 from seglab.tracking.heartbeat import beat, identity
 from seglab.tracking.store import Store, open_store
@@ -35,7 +35,7 @@ def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """An empty store in `mlruns/` of a folder of its own, and a sweep that looks at its jobs without delay."""
     monkeypatch.chdir(tmp_path)
     for name, seconds in (("_POLL_SECONDS", 0.001), ("_POLL_OTHERS_SECONDS", 0.001), ("_WATCH_SECONDS", 0.0)):
-        monkeypatch.setattr(running, name, seconds)
+        monkeypatch.setattr(job_runner, name, seconds)
     return copied(empty_store)
 
 
@@ -127,9 +127,9 @@ class Executor:
     name: str = "pretended"
     threads: int = 1
 
-    def room(self, running: Any) -> bool:
-        self.most = max(self.most, len(running))
-        return len(running) < self.jobs
+    def room(self, job_runner: Any) -> bool:
+        self.most = max(self.most, len(job_runner))
+        return len(job_runner) < self.jobs
 
     def busy(self, identity: str) -> str:
         return ""

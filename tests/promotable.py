@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import toys
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.inference.bundle import Bundle, save_bundle
-from seglab.registry.gate import Gate, Rule
+from seglab.registry.gate import Gate, GateRule
 from seglab.task import Task
 from seglab.tracking.store import Store
 from seglab.tracking.tracker import Tracker
 
 TASK = Task(2, 1, ("background", "cell"), class_frequencies=(0.9, 0.1))
-RULE = Rule(metric="test_dice", direction="higher", threshold=0.5, not_worse_than_champion=True)
+RULE = GateRule(metric="test_dice", direction="higher", threshold=0.5, not_worse_than_champion=True)
 GATE = Gate(rules=[RULE], allowed_findings=False)
 PICTURES = ("test_cases.png", "test_worst.png")
 

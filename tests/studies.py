@@ -7,7 +7,7 @@ from pathlib import Path
 import toys
 from recorded_runs import Recorder, level
 
-from seglab.reporting.report import write_report
+from seglab.reports.study.write_report import write_report
 
 STUDY = """# @package _global_
 # python train.py -m experiment=grid

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from seglab.schema import TrackingSettings, TrainerSettings
+from seglab.config.sections import TrackingSettings, TrainerSettings
 
 SIZE = 16
 POISON = 9
@@ -137,7 +137,7 @@ def fresh_store(directory: Path) -> Path:
 
 def job(options: argparse.Namespace) -> None:
     """Train under a Tracker and write what came out to `<folder>/<out>.npz`."""
-    from seglab.reproducibility import seed_everything
+    from seglab.runtime.reproducibility import seed_everything
     from seglab.schedules import plateau
     from seglab.tracking.tracker import Tracker
     from seglab.training.checkpoint import STATE_FILE, load_state, values

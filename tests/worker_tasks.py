@@ -8,7 +8,7 @@ import sys
 import time
 
 from seglab.data.augment import Augment
-from seglab.data.image_folder import ImageFolder
+from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import DataError
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from benchmarks.statistics.designs import Design, batches, groups
-from seglab.statistics.components import Components, estimate, units_of
-from seglab.statistics.differences import Against, adjusted_means, against
+from seglab.statistics.components import VarianceComponents, estimate, units_of
+from seglab.statistics.differences import DifferencesFromReference, adjusted_means, against
 from seglab.statistics.studentized_range import critical
 
 EFFECTS = (0.0, 0.01, 0.02, 0.05)  # by how much every second method is worse
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRuns:
     """Verdicts of many studies.
 
     Attributes:
@@ -100,7 +100,7 @@ def rates(
             left out.
         seed: of the random numbers.
     """
-    parts: dict[tuple[Design, float], list[tuple[np.ndarray, Against, Components]]] = {}
+    parts: dict[tuple[Design, float], list[tuple[np.ndarray, DifferencesFromReference, VarianceComponents]]] = {}
     for draws in batches(seed, size, studies):
         for design in designs:
             for effect, found in _against_best(draws.scores(design), groups(design), effects or usual_effects(design)):
@@ -112,7 +112,7 @@ def rates(
         truth = true_means(design.methods, effect)
         for rule, half in (("ours", _our_half), ("pooled", _pooled_half)):
             halves = np.concatenate([half(*of) for of in found])
-            results.append(counted(Rates(design, effect, rule), Found(best, difference, halves), truth))
+            results.append(counted(Rates(design, effect, rule), FoundRuns(best, difference, halves), truth))
     return results
 
 
@@ -128,7 +128,7 @@ def true_means(methods: int, effect: float) -> np.ndarray:
 
 def _against_best(
     scores: np.ndarray, groups: np.ndarray | None, effects: Sequence[float]
-) -> Iterator[tuple[float, tuple[np.ndarray, Against, Components]]]:
+) -> Iterator[tuple[float, tuple[np.ndarray, DifferencesFromReference, VarianceComponents]]]:
     """Everything that the intervals need; the variances do not change when a method's scores all move."""
     means = adjusted_means(scores)
     parts = estimate(scores, units_of(groups, scores.shape[3]))
@@ -139,11 +139,11 @@ def _against_best(
         yield effect, (best, replace(found, difference=found.difference + truth - truth[best][:, None]), parts)
 
 
-def _our_half(best: np.ndarray, differences: Against, parts: Components) -> np.ndarray:
+def _our_half(best: np.ndarray, differences: DifferencesFromReference, parts: VarianceComponents) -> np.ndarray:
     return differences.half_width(parts.seeds.shape[1])
 
 
-def _pooled_half(best: np.ndarray, differences: Against, parts: Components) -> np.ndarray:
+def _pooled_half(best: np.ndarray, differences: DifferencesFromReference, parts: VarianceComponents) -> np.ndarray:
     """The usual rule, which takes all methods' seeds to spread alike: Tukey's, with one variance for all."""
     methods = parts.seeds.shape[1]
     each = 1 / np.maximum(parts.seeds, 1)
@@ -152,7 +152,7 @@ def _pooled_half(best: np.ndarray, differences: Against, parts: Components) -> n
     return critical(methods, max(freedom, 1.0), 0.05) * np.sqrt(parts.pooled[:, None] * both + differences.cases)
 
 
-def counted(rates: Rates, found: Found, truth: np.ndarray) -> Rates:
+def counted(rates: Rates, found: FoundRuns, truth: np.ndarray) -> Rates:
     """Compare verdicts and intervals with the truth."""
     true = truth[None] - truth[found.best][:, None]
     printed = found.others & np.isfinite(found.half)

@@ -75,7 +75,7 @@ class SlurmLauncher(JobLauncher):
         self.parameters |= {"slurm_account": account} if account else {}
 
     def executor(self) -> Executor:
-        from seglab.experiment import RUNS
+        from seglab.experiment.run import RUNS
         from seglab.sweeping.cluster import SlurmExecutor
 
         return SlurmExecutor(RUNS / "sweeps", self.jobs, self.parameters)
@@ -152,6 +152,6 @@ class StudySearchPath(SearchPathPlugin):
     """Lets every composition look into `experiments/`."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from seglab.vocabulary import STUDIES
+        from seglab.config.vocabulary import STUDIES
 
         search_path.append("seglab-studies", f"studies://{STUDIES}")

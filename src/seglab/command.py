@@ -16,12 +16,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.config import DataConfig, load_config, load_data
+from seglab.config.explanation import explain, refuse_at_once
+from seglab.config.loading import DataSettings, load_config, load_data
+from seglab.config.overrides import texts_kept
+from seglab.config.sections import Section
+from seglab.config.vocabulary import CONF, HYDRA_GROUPS, compose, groups, overrides_in
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError
-from seglab.explanation import explain, refuse_at_once
-from seglab.overrides import texts_kept
-from seglab.schema import Section
-from seglab.vocabulary import CONF, HYDRA_GROUPS, compose, groups, overrides_in
 
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
@@ -93,7 +93,7 @@ def command(
 
 
 def kept(words: Sequence[str], config_name: str, settings: type[Section] | None = None) -> list[str]:
-    """The words with texts that Hydra would take for numbers or not at all in quotes; see `seglab.overrides`."""
+    """The words with texts that Hydra would take for numbers or not at all in quotes; see `seglab.config.overrides`."""
     chosen = [word for word in words if word.partition("=")[0] in groups() and "," not in word]
 
     def composed() -> Mapping[str, Any]:
@@ -117,7 +117,7 @@ def task_overrides() -> list[str]:
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
 
 
-def config_to_look_at(cfg: DictConfig) -> DataConfig:
+def data_settings_of(cfg: DictConfig) -> DataSettings:
     """What a verb that looks at data takes: with a model that was asked for, by its name or with an experiment, the
     whole config of its training, checked; without one what concerns the data alone.
 

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from seglab.code_version import code_version
 from seglab.errors import SeglabError, TrackingError
-from seglab.neutral import shown
-from seglab.reproducibility import load_tensorflow, machine, package_versions
-from seglab.secrecy import redacted
+from seglab.runtime.code_version import code_version
+from seglab.runtime.reproducibility import load_tensorflow, machine, package_versions
+from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import shown
 
 _LITTLE_DISK_GB = 2.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the report; `ok` is False for what must be mended."""
 
     label: str
@@ -31,7 +31,7 @@ class Finding:
     ok: bool = True
 
 
-def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterator[Finding]:
+def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterator[Diagnosis]:
     """Look at everything, cheapest first. Marks runs whose process is gone as KILLED.
 
     Args:
@@ -44,62 +44,62 @@ def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterat
         text = (
             f"MLFLOW_TRACKING_URI={redacted(followed_by_mlflow)} is not followed; tracking.uri says where runs are kept"
         )
-        yield Finding("Variable", text)
+        yield Diagnosis("Variable", text)
     store = partial(_store, uri, directory, repair)
     for part in (_software, _machine, _arithmetic, store, partial(_disk, directory)):
         yield from _guarded(part)
 
 
-def _guarded(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+def _guarded(part: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
     """A part that fails is a finding; the rest of the page is still wanted."""
     try:
         yield from part()
     except (SeglabError, ImportError) as error:
-        yield Finding("Trouble", str(error), ok=False)
+        yield Diagnosis("Trouble", str(error), ok=False)
 
 
-def _software() -> Iterator[Finding]:
+def _software() -> Iterator[Diagnosis]:
     code = code_version(Path(__file__).parent)
     commit = "no git repository" if code.commit is None else code.commit[:12] + (" with changes" if code.dirty else "")
-    yield Finding("Code", commit)
-    yield Finding("Python", f"{platform.python_version()} in {sys.prefix}")
+    yield Diagnosis("Code", commit)
+    yield Diagnosis("Python", f"{platform.python_version()} in {sys.prefix}")
     versions = package_versions()
     absent = [name for name, version in versions.items() if version == "absent"]
-    yield Finding("Packages", ", ".join(f"{name} {version}" for name, version in versions.items()), ok=not absent)
+    yield Diagnosis("Packages", ", ".join(f"{name} {version}" for name, version in versions.items()), ok=not absent)
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[Diagnosis]:
     found = machine()
     cores = f"{found.usable_cores} of {found.cores} cores"
-    yield Finding("Machine", f"{found.host}, {found.system}, {found.processor}, {cores}, {found.memory_gb} GB")
+    yield Diagnosis("Machine", f"{found.host}, {found.system}, {found.processor}, {cores}, {found.memory_gb} GB")
     fast = {"AMX-BF16": "amx_bf16", "AVX512-BF16": "avx512_bf16"}
     bfloat16 = ", ".join(f"{name} {'yes' if flag in found.cpu_flags else 'no'}" for name, flag in fast.items())
-    yield Finding("CPU flags", f"{bfloat16}; of note: {' '.join(found.cpu_flags) or 'none known'}")
+    yield Diagnosis("CPU flags", f"{bfloat16}; of note: {' '.join(found.cpu_flags) or 'none known'}")
 
 
-def _arithmetic() -> Iterator[Finding]:
+def _arithmetic() -> Iterator[Diagnosis]:
     load_tensorflow()
     import tensorflow as tf
 
-    from seglab.precision import choose_policy, find_device
+    from seglab.runtime.precision import choose_policy, find_device
 
     gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
     built = "with" if tf.test.is_built_with_cuda() else "without"
-    yield Finding("GPUs", ", ".join(gpus) or f"none (TensorFlow {tf.__version__} is built {built} CUDA)")
+    yield Diagnosis("GPUs", ", ".join(gpus) or f"none (TensorFlow {tf.__version__} is built {built} CUDA)")
     choice = choose_policy("auto", find_device())
-    yield Finding("Precision", f"auto is {choice.policy}: {choice.reason}")
+    yield Diagnosis("Precision", f"auto is {choice.policy}: {choice.reason}")
 
 
-def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
+def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis]:
     from seglab.tracking.health import check_file, runs_with_artifacts
 
     absent = uri is None and not (directory / "mlflow.db").exists()
     if absent and (directory.is_dir() or not os.path.lexists(directory)) and not runs_with_artifacts(directory):
-        yield Finding("Store", f"none yet in {directory}; the first run makes it")
+        yield Diagnosis("Store", f"none yet in {directory}; the first run makes it")
         return
     from seglab.tracking.heartbeat import mark_stale_runs
     from seglab.tracking.outbox import FOLDER, REFUSED
-    from seglab.tracking.relocation import former_places, relocate
+    from seglab.tracking.repair_paths import former_places, relocate
     from seglab.tracking.sqlite_address import sqlite_file
     from seglab.tracking.store import open_store
 
@@ -107,7 +107,7 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
     damage = check_file(file) if file is not None and not absent else ""
     if damage:
         remedy = "restore it from a copy, or move it away to begin with an empty one"
-        yield Finding("Store", f"{damage}: {remedy}", ok=False)
+        yield Diagnosis("Store", f"{damage}: {remedy}", ok=False)
         return
     store = open_store(uri, directory)
     start = time.perf_counter()
@@ -116,41 +116,41 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Finding]:
         store.check_writable()
         stale = mark_stale_runs(store)
     except TrackingError as error:
-        yield Finding("Store", f"{error.what}: {error.where}, {error.found}", ok=False)
+        yield Diagnosis("Store", f"{error.what}: {error.where}, {error.found}", ok=False)
     runs = store.counts()
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{count} {status}" for status, count in sorted(runs.items()))
-    yield Finding("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
+    yield Diagnosis("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
     orphans = runs_with_artifacts(directory) if store.embedded and not runs else []
     if orphans:
         text = (
             f"artifacts of {len(orphans)} runs in {directory} that the database does not know: restore it from a copy"
         )
-        yield Finding("Lost runs", text, ok=False)
+        yield Diagnosis("Lost runs", text, ok=False)
     for run in stale:
-        yield Finding("Stale run", f"{run.info.run_id} ({run.info.run_name}): its process is gone; marked KILLED")
+        yield Diagnosis("Stale run", f"{run.info.run_id} ({run.info.run_name}): its process is gone; marked KILLED")
     kept = relocate(store) if repair else None
     if kept is not None:
-        yield Finding("Repaired", f"artifacts are looked for in {store.directory}; the database before that: {kept}")
+        yield Diagnosis("Repaired", f"artifacts are looked for in {store.directory}; the database before that: {kept}")
     moved = former_places(store)
     for former in moved:
         text = f"looked for in {former}: make doctor ARGS=--repair, or ln -s {store.directory} {former}"
-        yield Finding("Artifacts", text, ok=False)
+        yield Diagnosis("Artifacts", text, ok=False)
     if not moved:
-        yield Finding("Artifacts", "kept by the server" if store.served else str(store.directory / "artifacts"))
+        yield Diagnosis("Artifacts", "kept by the server" if store.served else str(store.directory / "artifacts"))
     for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
         waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
         if waiting or refused:
             text = f"run {box.parent.name}: {waiting} records wait (make sync)"
             if refused:
                 text += f", {refused} were refused (why: {box / REFUSED}; try again: make sync ARGS=--refused)"
-            yield Finding("Outbox", text, ok=not refused)
+            yield Diagnosis("Outbox", text, ok=not refused)
 
 
-def _disk(directory: Path) -> Iterator[Finding]:
+def _disk(directory: Path) -> Iterator[Diagnosis]:
     there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free / 2**30
-    yield Finding("Disk", f"{free:.1f} GB free for {directory}", ok=free > _LITTLE_DISK_GB)
+    yield Diagnosis("Disk", f"{free:.1f} GB free for {directory}", ok=free > _LITTLE_DISK_GB)
 
 
 def main(arguments: list[str] | None = None) -> int:

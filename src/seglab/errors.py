@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from seglab.neutral import shown
-from seglab.secrecy import redacted
+from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import shown
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
-from seglab.constraints import DecayRate, NonNegativeFloat, PositiveDecayRate, PositiveFloat, PositiveInt
+from seglab.config.types import DecayRate, NonNegativeFloat, PositiveDecayRate, PositiveFloat, PositiveInt
 from seglab.schedules import Schedule
 
 __all__ = ["Schedule", "adam", "adamw", "lion", "muon", "rmsprop", "sgd"]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from seglab.constraints import DecayRate, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from seglab.config.types import DecayRate, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
 from seglab.errors import ConfigError
 
 

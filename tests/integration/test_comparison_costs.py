@@ -12,12 +12,12 @@ import toys
 from recorded_runs import CASES, Recorder, level
 from rich.console import Console
 
-from seglab.comparison.compare import Comparison, compare, open_runs
-from seglab.comparison.document import Grid
-from seglab.comparison.printing import run_comparison
+from seglab.comparison.case_tables import locate
 from seglab.comparison.settings import CompareSettings
-from seglab.comparison.tables import locate
 from seglab.errors import ConfigError
+from seglab.reports.comparison.compare import Comparison, compare, open_runs
+from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.document import TableBlock
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def printed(recorder: Recorder, out: Path, **settings: object) -> str:
     return heard.export_text()
 
 
-def grid_of(found: Comparison, title: str) -> Grid:
+def grid_of(found: Comparison, title: str) -> TableBlock:
     return next(section for section in found.document.sections if section.title.startswith(title)).grids[0]
 
 
@@ -237,13 +237,13 @@ def test_what_was_allowed_is_in_the_terminal_too(recorder: Recorder, tmp_path: P
 
 
 def test_the_curves_of_a_class_stand_beside_dice_and_iou(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seglab.comparison import chapters
+    from seglab.reports.comparison import sections
 
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         run = recorder.run(level(mean), model=model)
         recorder.store.client.log_metric(run, "val_dice/object", mean, step=1)
     drawn: list[list[str]] = []
-    kept = chapters.draw_curves
-    monkeypatch.setattr(chapters, "draw_curves", lambda *words: drawn.append(words[2]) or kept(*words))
+    kept = sections.draw_curves
+    monkeypatch.setattr(sections, "draw_curves", lambda *words: drawn.append(words[2]) or kept(*words))
     compared(recorder, metric="test_dice/object")
     assert drawn == [["val_dice/object", "val_dice", "val_iou"]]

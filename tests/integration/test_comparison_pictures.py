@@ -14,23 +14,23 @@ import toys
 from omegaconf import OmegaConf
 from PIL import Image
 
-from seglab.comparison import compare as comparing
-from seglab.comparison.compare import compare, open_runs
-from seglab.comparison.contests import Contest
-from seglab.comparison.document import Section
-from seglab.comparison.grouping import Composition
-from seglab.comparison.judgement import judge
-from seglab.comparison.pictures import SHOWN, Drawn, cases_figure, pick
+from seglab.comparison.cohorts import Cohort
+from seglab.comparison.ranking import rank_variants
 from seglab.comparison.settings import CompareSettings
-from seglab.config import load_config
-from seglab.data.preprocess import Preprocessing
+from seglab.comparison.variants import Variant
+from seglab.config.loading import load_config
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import Split
 from seglab.evaluation.cases import evaluate_cases
-from seglab.evaluation.planes import planes
 from seglab.inference.bundle import Bundle, save_bundle
 from seglab.inference.predictor import Predictor
+from seglab.reports.comparison import compare as comparing
+from seglab.reports.comparison.compare import compare, open_runs
+from seglab.reports.comparison.disagreement import SHOWN, DrawnCase, cases_figure, pick
+from seglab.reports.document import PageSection
 from seglab.task import Task
 from seglab.tracking.tracker import Tracker
+from seglab.viz.planes import planes
 
 ROOT = Path(__file__).parents[2]
 IDS = [f"case{n}" for n in range(6)]
@@ -121,12 +121,12 @@ def test_of_one_composition_the_best_the_median_and_the_worst_case_are_drawn(mad
 def judged(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-untyped-def]
     """A judgement of `(compositions, cases)` scores of one run each."""
     cases = [f"case{n}" for n in range(values.shape[1])]
-    compositions = [Composition(f"c{n}", [], {}) for n in range(len(values))]
+    compositions = [Variant(f"c{n}", [], {}) for n in range(len(values))]
     none = np.zeros(len(values))
-    contest = Contest(
+    cohort = Cohort(
         "toy", compositions, values[:, None], [("s", "0")], cases, np.arange(len(cases)), len(cases), none, none
     )
-    return judge(contest, metric)
+    return rank_variants(cohort, metric)
 
 
 def test_the_worst_case_of_a_distance_is_the_greatest_and_cases_that_all_score_alike_are_not_disputed() -> None:
@@ -145,7 +145,7 @@ def test_pictures_are_drawn_of_few_compositions_and_of_many_only_when_asked_for(
 ) -> None:
     drawn: list[int] = []
     monkeypatch.setattr(
-        comparing, "pictures_section", lambda *words: drawn.append(words[3]) or Section("Pictures: toy")
+        comparing, "pictures_section", lambda *words: drawn.append(words[3]) or PageSection("Pictures: toy")
     )
     chosen = CompareSettings()
     store = open_runs(chosen, made[0] / "mlruns")
@@ -184,7 +184,7 @@ def test_columns_are_image_truth_and_a_mask_with_its_errors_each() -> None:
     truth[2:5, 2:5], mask[3:6, 3:6] = 1, 1
     (plane,) = planes(truth[..., None], truth, mask, (1.0, 1.0), task.ignore_label)
     missed = replace(plane, prediction=np.zeros_like(mask))
-    figure = cases_figure([Drawn("a", [plane, missed], [0.4, 0.0])], ["A_B_C · Light", "D"], task)
+    figure = cases_figure([DrawnCase("a", [plane, missed], [0.4, 0.0])], ["A_B_C · Light", "D"], task)
     axes = figure.axes
     assert [a.get_title() for a in axes] == ["Image", "Truth", "A_B_C\nLight", "errors", "D", "errors"]
     assert [a.get_xlabel() for a in axes] == ["", "", "0.400", "", "0.000", ""]
@@ -198,7 +198,7 @@ def test_more_than_three_compositions_have_their_errors_below_their_masks() -> N
     truth = np.zeros((8, 8), np.uint8)
     (plane,) = planes(truth[..., None], truth, truth, (1.0, 1.0), task.ignore_label)
     labels = [f"c{n}" for n in range(SHOWN)]
-    figure = cases_figure([Drawn(case, [plane] * SHOWN, [0.5] * SHOWN) for case in "ab"], labels, task)
+    figure = cases_figure([DrawnCase(case, [plane] * SHOWN, [0.5] * SHOWN) for case in "ab"], labels, task)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["Image", *labels, "Truth", *["errors"] * SHOWN] + [""] * (2 * (SHOWN + 1))
     scores = [axes.get_xlabel() for axes in figure.axes]

@@ -16,11 +16,11 @@ from mounts import needs_mounts, small, within
 from recorded_runs import CASES, Recorder, level
 from rich.console import Console
 
-from seglab.comparison.compare import Comparison, compare, open_runs, write
-from seglab.comparison.document import to_markdown
-from seglab.comparison.printing import run_comparison
 from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.reports.comparison.compare import Comparison, compare, open_runs, write
+from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.document import to_markdown
 from seglab.statistics import compare_pair
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ def test_effects_and_bars_are_corrected_for_all_that_was_compared(recorder: Reco
             recorder.run(level(mean, noise=0.03), loss=loss, seed=seed)
     found = compared(recorder)
     (judgement,) = found.judgements
-    values = dict(zip([c.parts["loss"] for c in judgement.contest.compositions], judgement.contest.values, strict=True))
+    values = dict(zip([c.parts["loss"] for c in judgement.cohort.compositions], judgement.cohort.values, strict=True))
     for effect in judgement.effects:
         pair = values[effect.level], values[effect.reference]
         of_three, of_two = compare_pair(*pair, methods=3), compare_pair(*pair)
@@ -183,7 +183,7 @@ def test_other_data_stand_apart_with_a_note(recorder: Recorder) -> None:
         recorder.run(level(mean), model=model)
         recorder.run(level(mean), model=model, data="data-b", split="split-b")
     found = compared(recorder)
-    assert [len(judgement.contest.compositions) for judgement in found.judgements] == [2, 2]
+    assert [len(judgement.cohort.compositions) for judgement in found.judgements] == [2, 2]
     assert any("data digests differ" in note for note in found.document.sections[0].notes)
 
 

@@ -17,8 +17,8 @@ import toys
 from recorded_runs import Recorder, copies, level
 
 from seglab import doctor
-from seglab.comparison.compare import compare, open_runs, write
 from seglab.comparison.settings import CompareSettings
+from seglab.reports.comparison.compare import compare, open_runs, write
 from seglab.tracking.heartbeat import mark_stale_runs
 from seglab.tracking.store import Store, open_store
 

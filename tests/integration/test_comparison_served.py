@@ -9,9 +9,9 @@ import toys
 from recorded_runs import Recorder, level
 from test_tracking_faults import Server
 
-from seglab.comparison.compare import Comparison, compare, open_runs
-from seglab.comparison.printing import run_comparison
 from seglab.comparison.settings import CompareSettings
+from seglab.reports.comparison.compare import Comparison, compare, open_runs
+from seglab.reports.comparison.printing import run_comparison
 
 
 def compared(recorder: Recorder, uri: str | None) -> Comparison:

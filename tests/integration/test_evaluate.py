@@ -26,14 +26,14 @@ from PIL import Image
 from rich.console import Console
 from test_tracking_faults import Server
 
-from seglab.config import Component, load_config
-from seglab.data.label_schema import built_in_schema
-from seglab.data.preprocess import Preprocessing
+from seglab.config.loading import Component, load_config
+from seglab.data.labels.label_schema import built_in_schema
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, TrackingError
-from seglab.evaluation.cityscapes import CityscapesScores
-from seglab.evaluation.evaluate import Request, evaluate, read_request
+from seglab.evaluation.evaluate import EvaluationRequest, evaluate, read_request
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
+from seglab.metrics.cityscapes import CityscapesScores
 from seglab.task import Task
 from seglab.tracking.append import add_to_run
 from seglab.tracking.bundles import find_bundle, local_path, resolve_bundle
@@ -90,14 +90,19 @@ def streets(root: Path) -> Path:
 @pytest.mark.parametrize("labels", ["classes", "categories"])
 def test_cityscapes_in_its_own_labels(tmp_path: Path, labels: str) -> None:
     root = streets(tmp_path / "data")
-    data = {"_target_": "seglab.data.cityscapes.Cityscapes", "root": str(root), "labels": labels, "void": "class"}
+    data = {
+        "_target_": "seglab.data.sources.cityscapes.Cityscapes",
+        "root": str(root),
+        "labels": labels,
+        "void": "class",
+    }
     task = Component("Cityscapes", data["_target_"], {k: v for k, v in data.items() if k != "_target_"}).build().task
     keras.utils.set_random_seed(0)
     image = keras.Input((32, 48, 3))
     model = keras.Model(image, keras.layers.Conv2D(task.classes, 1, bias_initializer="random_normal")(image))
     bundle = Bundle(task, Preprocessing("scale", 3, 255.0), (32, 48), "resize", config={"data": data})
     save_bundle(tmp_path / "bundle", model, bundle)
-    request = Request(
+    request = EvaluationRequest(
         bundle=str(tmp_path / "bundle"), split="all", out=str(tmp_path / "out"), save_masks=True, workers=0
     )
     metrics = evaluate(request, console=Console(file=io.StringIO()))
@@ -128,8 +133,16 @@ def test_a_set_is_cityscapes_by_its_labels_and_not_by_its_file_names(tmp_path: P
         mask.save(path)
         rows.append(f"{image},{path},{('train', 'val', 'test')[n % 3]}")
     (root / "list.csv").write_text("\n".join(rows) + "\n")
-    own = {"_target_": "seglab.data.tables.Csv", "root": str(root / "list.csv"), "class_names": ["even", "odd"]}
-    official = {"_target_": "seglab.data.tables.Csv", "root": str(root / "list.csv"), "label_schema": "cityscapes.csv"}
+    own = {
+        "_target_": "seglab.data.sources.csv_tables.Csv",
+        "root": str(root / "list.csv"),
+        "class_names": ["even", "odd"],
+    }
+    official = {
+        "_target_": "seglab.data.sources.csv_tables.Csv",
+        "root": str(root / "list.csv"),
+        "label_schema": "cityscapes.csv",
+    }
     schema = ROOT / "src" / "seglab" / "data" / "schemas" / "cityscapes.csv"
     official["label_schema"] = str(schema)
     for data, expected in ((own, False), (official, True)):
@@ -139,7 +152,7 @@ def test_a_set_is_cityscapes_by_its_labels_and_not_by_its_file_names(tmp_path: P
         model = keras.Model(image, keras.layers.Conv2D(task.logit_channels, 1)(image))
         bundle = Bundle(task, Preprocessing("scale", 3, 255.0), (32, 48), "resize", config={"data": data})
         saved = save_bundle(tmp_path / f"bundle{expected}", model, bundle)
-        request = Request(bundle=str(saved), split="all", out=str(tmp_path / f"out{expected}"), workers=0)
+        request = EvaluationRequest(bundle=str(saved), split="all", out=str(tmp_path / f"out{expected}"), workers=0)
         metrics = evaluate(request, console=Console(file=io.StringIO()))
         assert any(name.startswith("cityscapes_") for name in metrics) == expected
 
@@ -194,7 +207,7 @@ def run_of(folder: Path, run_id: str):
 def evaluated(made: tuple[Path, str]) -> tuple[Path, str, dict[str, float], str]:
     folder, run_id = made
     console = Console(width=150, file=io.StringIO())
-    request = Request(run=run_id, save_masks=True, out=str(folder / "out"), workers=1)
+    request = EvaluationRequest(run=run_id, save_masks=True, out=str(folder / "out"), workers=1)
     metrics = evaluate(request, directory=folder / "mlruns", console=console)
     return folder, run_id, metrics, console.file.getvalue()  # type: ignore[attr-defined]
 
@@ -253,7 +266,7 @@ def test_more_processes_or_none_change_nothing(evaluated) -> None:
     folder, run_id, metrics, _ = evaluated
     quiet = Console(file=io.StringIO())
     for workers in (0, 2):
-        request = Request(run=run_id, save_masks=True, out=str(folder / f"out{workers}"), workers=workers)
+        request = EvaluationRequest(run=run_id, save_masks=True, out=str(folder / f"out{workers}"), workers=workers)
         again = evaluate(request, directory=folder / "mlruns", console=quiet)
         assert again == pytest.approx(metrics, nan_ok=True)
         tables = [pd.read_parquet(folder / name / "scores" / "cases.parquet") for name in ("out", f"out{workers}")]
@@ -265,10 +278,10 @@ def test_a_bundle_without_its_run(made, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(find_bundle(run_id, directory=folder / "mlruns"), bundle)
     with pytest.raises(DataError, match="split=all") as caught:  # the recorded split is not the one of the shares
-        evaluate(Request(bundle=str(bundle), workers=0), directory=tmp_path / "none")
+        evaluate(EvaluationRequest(bundle=str(bundle), workers=0), directory=tmp_path / "none")
     assert "run=<id>" in str(caught.value)
     metrics = evaluate(
-        Request(bundle=str(bundle), split="all", out=str(tmp_path / "out"), workers=0, tolerance_mm=2.5),
+        EvaluationRequest(bundle=str(bundle), split="all", out=str(tmp_path / "out"), workers=0, tolerance_mm=2.5),
         directory=tmp_path / "none",
         console=Console(file=io.StringIO()),
     )
@@ -283,7 +296,7 @@ def test_two_bundles_of_one_name_do_not_share_a_folder_of_results(made, tmp_path
     model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
     for name, threshold in (("a", 0.5), ("b", 0.6)):
         saved = save_bundle(tmp_path / name / "bundle", model, replace(bundle, threshold=threshold))
-        request = Request(bundle=str(saved), split="all", workers=0)
+        request = EvaluationRequest(bundle=str(saved), split="all", workers=0)
         evaluate(request, directory=tmp_path / "mlruns", console=Console(file=io.StringIO()))
         evaluate(request, directory=tmp_path / "mlruns", console=Console(file=io.StringIO()))  # takes its own place
     places = sorted((tmp_path / "mlruns" / "evaluations").glob("*/all/scores/cases.csv"))
@@ -297,7 +310,7 @@ def test_a_bundle_from_elsewhere_runs_no_code_that_it_names(made, tmp_path: Path
     evil = {"_target_": "pathlib.Path.touch", "self": str(tmp_path / "touched")}
     saved = save_bundle(tmp_path / "bundle", model, replace(bundle, config={**bundle.config, "data": evil}))
     with pytest.raises(DataError, match="names code of its own") as caught:
-        evaluate(Request(bundle=str(saved), split="all"), console=Console(file=io.StringIO()))
+        evaluate(EvaluationRequest(bundle=str(saved), split="all"), console=Console(file=io.StringIO()))
     assert "pathlib.Path.touch" in str(caught.value)
     assert not (tmp_path / "touched").exists()
 
@@ -326,7 +339,9 @@ def test_whatever_the_ids_are_nothing_outside_of_the_output_is_written(made, tmp
     names = {case_id: f"{'A' if n % 2 else 'a'}{n // 4}/slice $x{n // 2 % 2}$" for n, case_id in enumerate(IDS)}
     table, before = as_table(root, names), contents(root)
     words = ("data=csv", f"data.root={table}", "data.class_names=[background,object]")
-    request = Request(bundle=str(bundle), split="test", data=words, out=str(tmp_path / "X"), save_masks=True, workers=0)
+    request = EvaluationRequest(
+        bundle=str(bundle), split="test", data=words, out=str(tmp_path / "X"), save_masks=True, workers=0
+    )
     evaluate(request, console=Console(file=io.StringIO()))
     assert contents(root) == before
     assert {path.name for path in tmp_path.iterdir()} == {"data", "X"}
@@ -356,7 +371,7 @@ def test_files_of_the_user_in_the_place_of_results_stop_it_before_anything_is_do
     elif place == "link":  # masks of this program, and inputs all the same
         out = tmp_path / "out"
         evaluate(
-            Request(
+            EvaluationRequest(
                 bundle=str(bundle), split="all", data=(f"data.root={root}",), out=str(out), save_masks=True, workers=0
             ),
             console=Console(file=io.StringIO()),
@@ -364,7 +379,7 @@ def test_files_of_the_user_in_the_place_of_results_stop_it_before_anything_is_do
         shutil.rmtree(root / "masks")
         (root / "masks").symlink_to(out / "masks")
     before = contents(tmp_path)
-    request = Request(
+    request = EvaluationRequest(
         bundle=str(bundle), split="all", data=(f"data.root={root}",), out=str(out), save_masks=True, workers=0
     )
     with pytest.raises((DataError, TrackingError)) as caught:
@@ -377,9 +392,9 @@ def test_a_bundle_whose_split_can_be_made_again(made, tmp_path: Path) -> None:
     folder, run_id = made
     model, bundle = load_bundle(find_bundle(run_id, directory=folder / "mlruns"))
     config = load_config(bundle.config)
-    split = split_for(config.data.build(), config.data_card, config.seed)
+    split = split_for(config.data.build(), config.data_config, config.seed)
     saved = save_bundle(tmp_path / "bundle", model, replace(bundle, split_digest=split.digest()))
-    request = Request(bundle=str(saved), workers=0, out=str(tmp_path / "out"))
+    request = EvaluationRequest(bundle=str(saved), workers=0, out=str(tmp_path / "out"))
     metrics = evaluate(request, console=Console(file=io.StringIO()))
     assert pd.read_csv(tmp_path / "out" / "scores" / "cases.csv")["id"].tolist() == list(split.test)
     assert metrics["temperature"] > 0
@@ -397,11 +412,11 @@ def test_a_split_without_cases_and_a_bundle_without_data(made, tmp_path: Path) -
     toys.fresh_store(other / "mlruns")
     empty_id = record(other, bundle.config, bundle.task, empty)
     with pytest.raises(DataError, match="no case to score") as caught:
-        evaluate(Request(run=empty_id), directory=other / "mlruns", console=Console(file=io.StringIO()))
+        evaluate(EvaluationRequest(run=empty_id), directory=other / "mlruns", console=Console(file=io.StringIO()))
     assert "train: 8, val: 0, test: 0" in str(caught.value)
     saved = save_bundle(tmp_path / "bundle", model, replace(bundle, config={}))
     with pytest.raises(DataError, match="does not know its data") as caught:
-        evaluate(Request(bundle=str(saved)), console=Console(file=io.StringIO()))
+        evaluate(EvaluationRequest(bundle=str(saved)), console=Console(file=io.StringIO()))
     assert "data=<name>" in str(caught.value)
 
 
@@ -411,8 +426,8 @@ def test_other_data_have_a_name_of_their_own(made, tmp_path: Path) -> None:
     words = ("data=image_folder", f"data.root={other}", "data.class_names=[background,object]")
     console = Console(file=io.StringIO())
     with pytest.raises(DataError, match="split=all"):
-        evaluate(Request(run=run_id, data=words), directory=folder / "mlruns", console=console)
-    request = Request(run=run_id, data=words, split="all", workers=0)
+        evaluate(EvaluationRequest(run=run_id, data=words), directory=folder / "mlruns", console=console)
+    request = EvaluationRequest(run=run_id, data=words, split="all", workers=0)
     metrics = evaluate(request, directory=folder / "mlruns", console=console)
     run = run_of(folder, run_id)
     assert run.data.metrics["eval_ImageFolder-all_dice"] == pytest.approx(metrics["dice"])
@@ -429,14 +444,14 @@ def test_the_same_data_in_another_place(made, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(folder / "data", moved)
     console = Console(file=io.StringIO())
-    request = Request(run=run_id, data=(f"data.root={moved}",), workers=0)
+    request = EvaluationRequest(run=run_id, data=(f"data.root={moved}",), workers=0)
     assert evaluate(request, directory=folder / "mlruns", console=console)["cases"] == 2
     for part in ("images", "masks"):
         (moved / part / "case7.png").unlink()
     with pytest.raises(DataError, match="case7"):
         evaluate(request, directory=folder / "mlruns", console=console)
     with pytest.raises(ConfigError, match="did you mean 'root'"):
-        evaluate(Request(run=run_id, data=("data.roots=x",)), directory=folder / "mlruns", console=console)
+        evaluate(EvaluationRequest(run=run_id, data=("data.roots=x",)), directory=folder / "mlruns", console=console)
 
 
 def test_a_moved_store_is_read_and_added_to_where_it_is(made, copied) -> None:
@@ -447,7 +462,7 @@ def test_a_moved_store_is_read_and_added_to_where_it_is(made, copied) -> None:
     try:
         found = find_bundle(run_id, directory=elsewhere / "mlruns")
         assert found.is_relative_to(elsewhere)
-        request = Request(run=run_id, split="val", workers=0)
+        request = EvaluationRequest(run=run_id, split="val", workers=0)
         evaluate(request, directory=elsewhere / "mlruns", console=Console(file=io.StringIO()))
         assert not (folder / "mlruns").exists()
         assert list((elsewhere / "mlruns" / "artifacts").rglob("evaluation/val/cases.csv"))
@@ -480,7 +495,7 @@ def test_deleted_artifacts(made, copied) -> None:
         for path in mlruns.rglob("split.json"):
             path.unlink()
         with pytest.raises(TrackingError, match=r"config/split\.json"):
-            evaluate(Request(run=run_id), directory=mlruns, console=Console(file=io.StringIO()))
+            evaluate(EvaluationRequest(run=run_id), directory=mlruns, console=Console(file=io.StringIO()))
         shutil.rmtree(next(mlruns.rglob("models")))
         with pytest.raises(TrackingError, match="a model bundle that is gone") as caught:
             find_bundle(run_id, directory=mlruns)
@@ -520,7 +535,7 @@ def test_a_model_with_nan_weights_is_no_score(made, tmp_path: Path) -> None:
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     save_bundle(tmp_path / "bundle", model, replace(bundle, split_digest=""))
     with pytest.raises(DataError, match="weights hold NaN") as caught:
-        evaluate(Request(bundle=str(tmp_path / "bundle"), split="all", workers=1, out=str(tmp_path / "out")))
+        evaluate(EvaluationRequest(bundle=str(tmp_path / "bundle"), split="all", workers=1, out=str(tmp_path / "out")))
     assert "train it again" in str(caught.value)
     assert str(tmp_path / "bundle") in str(caught.value)
 
@@ -551,7 +566,7 @@ def test_volumes_in_mm_with_masks_on_the_files(tmp_path: Path) -> None:
     task = Task(rank=3, channels=1, class_names=("background", "organ"))
     run_id = record(tmp_path, config, task, Split(("scan0",), ("scan1",), ("scan2",)))
     metrics = evaluate(
-        Request(run=run_id, save_masks=True, workers=0, tolerance_mm=1.5),
+        EvaluationRequest(run=run_id, save_masks=True, workers=0, tolerance_mm=1.5),
         directory=tmp_path / "mlruns",
         console=Console(file=io.StringIO()),
     )
@@ -639,7 +654,7 @@ def _evaluate_on(server: Server, tmp_path: Path) -> None:
     task = Task(rank=2, channels=1, class_names=("background", "object"))
     run_id = record(tmp_path, config, task, SPLIT, server.uri)
     shutil.rmtree(tmp_path / "mlruns")  # another machine
-    request = Request(run=run_id, workers=0, tracking_uri=server.uri)
+    request = EvaluationRequest(run=run_id, workers=0, tracking_uri=server.uri)
     metrics = evaluate(request, directory=tmp_path / "mlruns", console=Console(file=io.StringIO()))
     run = open_store(server.uri, tmp_path / "mlruns").run(run_id)
     assert run.data.metrics["eval_test_dice"] == pytest.approx(metrics["dice"])
@@ -667,7 +682,7 @@ def test_words_that_mean_nothing_are_refused(words: list[str], message: str) -> 
 
 def test_words_make_a_request() -> None:
     words = ["run=123e4", "split=val", "data=nifti", "data.root=x", "save_masks=true", "tolerance_mm=2", "workers=0"]
-    assert read_request(words) == Request(
+    assert read_request(words) == EvaluationRequest(
         run="123e4", split="val", data=("data=nifti", "data.root=x"), save_masks=True, tolerance_mm=2, workers=0
     )
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from seglab.config import load_config
+from seglab.config.loading import load_config
 from seglab.errors import ConfigError, TrackingError, TrainingError
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def only_run(folder: Path):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory):
     """A finished run: (folder, run, objective)."""
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     folder = tmp_path_factory.mktemp("finished")
     before = Path.cwd()
@@ -140,10 +140,10 @@ def test_pictures_summary_split_and_config_are_artifacts(finished) -> None:
 def test_without_other_cases_the_training_cases_are_scored_and_shown(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seglab.memory
-    from seglab.experiment import run
+    import seglab.runtime.memory
+    from seglab.experiment.run import run
 
-    monkeypatch.setattr(seglab.memory, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(seglab.runtime.memory, "available_bytes", lambda: 1000)
     words = ["loss=dice", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.monitor=train_dice", "trainer.epochs=1"]
     run(compose(*words))
     said = capsys.readouterr().out
@@ -166,10 +166,11 @@ def test_without_other_cases_the_training_cases_are_scored_and_shown(
 
 
 def test_an_unreachable_server_stops_before_the_data_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import seglab.data.material
-    from seglab.experiment import run
+    import seglab.data.training_data
 
-    monkeypatch.setattr(seglab.data.material, "gather", lambda config: pytest.fail("the data was read"))
+    from seglab.experiment.run import run
+
+    monkeypatch.setattr(seglab.data.training_data, "gather", lambda config: pytest.fail("the data was read"))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and not listening
         with pytest.raises(TrackingError, match=r"tracking\.uri"):
@@ -177,7 +178,7 @@ def test_an_unreachable_server_stops_before_the_data_is_read(folder: Path, monke
 
 
 def test_a_password_does_not_travel_with_the_config() -> None:
-    from seglab.experiment import _told
+    from seglab.experiment.run import _told
 
     config = load_config(compose("tracking.uri=postgresql://me:secret@host/runs"))
     told = _told(config)
@@ -196,24 +197,24 @@ def test_data_sets_are_inputs_of_the_run(finished) -> None:
 
 def test_the_model_loads_through_mlflow_and_gives_the_scored_masks(finished) -> None:
     import mlflow
+    from seglab.data.training_data import gather
 
-    from seglab.confusion import confusion_matrix, dice_iou
-    from seglab.data.material import gather
+    from seglab.metrics.confusion import confusion_matrix, dice_iou
 
     folder, run, _ = finished
     mlflow.set_tracking_uri(store_of(folder).uri)
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    material = gather(load_config(compose("loss=dice")))
+    training_data = gather(load_config(compose("loss=dice")))
     table = pd.read_csv(store_of(folder).client.download_artifacts(run.info.run_id, "test_cases.csv")).set_index("id")
-    for case in material.cases("test"):
-        sample = material.source.read(case)
+    for case in training_data.cases("test"):
+        sample = training_data.source.read(case)
         (mask,) = model.predict(sample.image[None].astype(np.float32))
-        dice, _ = dice_iou(confusion_matrix(sample.mask, mask, material.task))
+        dice, _ = dice_iou(confusion_matrix(sample.mask, mask, training_data.task))
         assert dice[1] == pytest.approx(table.loc[case.id, "dice"], abs=1e-6)
 
 
 def test_the_same_config_gives_the_same_bits(finished, folder: Path) -> None:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     _, first, objective = finished
     assert run(compose("loss=dice")) == objective
@@ -224,7 +225,7 @@ def test_the_same_config_gives_the_same_bits(finished, folder: Path) -> None:
 
 @pytest.mark.parametrize("model", ["conv3d", "unet3d"])
 def test_the_same_command_covers_3d(model: str, folder: Path) -> None:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     overrides = [word for word in SMALL if not word.startswith(("model", "data.size", "data.batch"))]
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -241,7 +242,7 @@ def test_the_same_command_covers_3d(model: str, folder: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_with_epoch_batch_and_cases(folder: Path) -> None:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     with pytest.raises(TrainingError, match=r"epoch 1, batch \d, cases synthetic2d_\d+") as caught:
         run(compose("optimizer=sgd", "optimizer.learning_rate=1e30", "model.norm=none", "schedule=constant"))
@@ -254,7 +255,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_with_epoch_batch_and_cases(fold
 
 
 def test_resume_refuses_what_cannot_be_resumed(finished, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     monkeypatch.chdir(finished[0])
     run_id = finished[1].info.run_id
@@ -277,7 +278,7 @@ def test_resume_refuses_what_cannot_be_resumed(finished, folder: Path, monkeypat
 def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
     finished, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from seglab import experiment
+    from seglab.experiment import run
 
     def told_to_stop(*_: object) -> None:
         raise KeyboardInterrupt
@@ -292,13 +293,13 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
     moments = ["_record_words", "_record_inputs", "_record_pictures"]
     for moment in moments:
         with monkeypatch.context() as patched:
-            patched.setattr(experiment, moment, told_to_stop)
+            patched.setattr(run, moment, told_to_stop)
             with pytest.raises(KeyboardInterrupt):
-                experiment.run(compose("loss=dice", *([f"resume={run_id}"] if run_id else [])), tags=tags)
+                run.run(compose("loss=dice", *([f"resume={run_id}"] if run_id else [])), tags=tags)
         run_id = only_run(folder).info.run_id
         assert f"train.py resume={run_id}" in capsys.readouterr().out
         assert only_run(folder).info.status == "KILLED"
-    experiment.run(compose(f"resume={run_id}"), [f"resume={run_id}"])
+    run.run(compose(f"resume={run_id}"), [f"resume={run_id}"])
     whole, mended = contents(finished[0], finished[1]), contents(folder, only_run(folder))
     assert mended[0] == whole[0] >= {"data.html", "model_summary.txt", "config/environment.json", "config/config.yaml"}
     assert mended[1] == whole[1]
@@ -434,7 +435,7 @@ def composed(words: list[str]):
 def test_a_monitor_that_no_validation_mask_defines_ends_nothing_and_chooses_nothing(
     absent: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     assert np.isnan(run(composed(absent)))
     done = only_run(folder)
@@ -455,7 +456,7 @@ def test_a_monitor_that_no_validation_mask_defines_ends_nothing_and_chooses_noth
 def test_the_remedy_for_an_undefined_monitor_chooses_an_epoch(
     absent: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
 
     assert np.isfinite(run(composed([*absent, "trainer.monitor=val_loss"])))
     assert only_run(folder).data.tags["best_epoch"] in "1234"

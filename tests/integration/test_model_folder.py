@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.inference.bundle import Bundle, save_bundle
+from seglab.inference.model_usage import readme, usage
 from seglab.inference.predictor import Predictor
 from seglab.inference.pyfunc import input_example
-from seglab.inference.usage import readme, usage
 from seglab.models.unet import unet
 from seglab.task import Task
 from seglab.tracking.carried_code import PACKAGE, carried_files, imported

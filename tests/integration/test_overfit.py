@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config import load_config
-from seglab.metrics import SegmentationScores
+from seglab.config.loading import load_config
+from seglab.metrics.keras_scores import SegmentationScores
 from seglab.task import Task
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -67,7 +67,7 @@ def overfits(model: str, loss: str, policy: str, settle: int = 0) -> float:
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
     try:
-        size = tuple(config.data_card.size)
+        size = tuple(config.data_config.size)
         x, y = four_cases(size)
         share = float((y == 1).mean())
         task = Task(len(size), 1, ("background", "object")).with_frequencies((1 - share, share))

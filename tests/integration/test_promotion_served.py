@@ -13,8 +13,8 @@ from test_tracking_faults import Server
 from seglab.errors import TrackingError
 from seglab.inference.bundle import read_bundle
 from seglab.registry import promotion
-from seglab.registry.log import LOG_FILE, entries
 from seglab.registry.promotion import promote, rollback
+from seglab.registry.promotion_log import LOG_FILE, entries
 from seglab.tracking.bundles import find_bundle
 from seglab.tracking.store import open_store
 

@@ -16,11 +16,11 @@ from mounts import needs_mounts, small, within
 from recorded_runs import level
 from studies import Bench
 
-from seglab.comparison.compare import compare, open_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import ConfigError, TrackingError
-from seglab.reporting.record import BEGIN, END, TO_BE_WRITTEN
-from seglab.reporting.report import write_report
+from seglab.reports.comparison.compare import compare, open_runs
+from seglab.reports.study.page_record import BEGIN, END, TO_BE_WRITTEN
+from seglab.reports.study.write_report import write_report
 from seglab.sweeping.parent import JOBS_FILE, TOTAL_TAG
 
 ROOT = Path(__file__).parents[2]
@@ -173,7 +173,7 @@ def test_a_full_disk_does_not_cost_the_conclusion(
     kept = shutil.copytree(bench.folder, bench.studies / "kept")
     bench.run("DiceLoss", 0.6, 2)
     code = (
-        "import sys; from pathlib import Path; from seglab.reporting.report import write_report; from seglab.errors"
+        "import sys; from pathlib import Path; from seglab.reports.study.write_report import write_report; from seglab.errors"
         " import run_script; run_script(lambda: write_report('grid', directory=Path(sys.argv[1]), studies=Path("
         "sys.argv[2]), cases=0) and None)"
     )

@@ -11,9 +11,9 @@ import pytest
 from studies import Bench
 
 from seglab.errors import ConfigError
-from seglab.reporting.plan import plan_of
-from seglab.reporting.record import BEGIN, END, STALE
-from seglab.reporting.study import load_study
+from seglab.reports.study.page_record import BEGIN, END, STALE
+from seglab.reports.study.study import load_study
+from seglab.reports.study.study_plan import plan_of
 from seglab.sweeping.parent import JOBS_FILE
 
 CONCLUDED = "The focal loss wins\nby a tenth."
@@ -66,7 +66,7 @@ class Grid(Bench):
 @pytest.fixture
 def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grid:
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")  # git; no browser: to print takes seconds
-    monkeypatch.setattr("seglab.reporting.report.print_page", lambda *_: None)
+    monkeypatch.setattr("seglab.reports.study.write_report.print_page", lambda *_: None)
     return Grid(tmp_path)
 
 
@@ -123,16 +123,22 @@ def test_the_command_is_the_one_that_made_the_runs_and_what_is_less_than_the_stu
 
 def test_what_a_command_holds_of_a_machine_is_left_away_and_a_search_is_told_job_by_job(grid: Grid) -> None:
     words = [
-        ["experiment=grid", "data._target_=seglab.data.nifti.Nifti", "data.root=/home/me/scans", f"seed={n}", f"x={n}"]
+        [
+            "experiment=grid",
+            "data._target_=seglab.data.sources.nifti.Nifti",
+            "data.root=/home/me/scans",
+            f"seed={n}",
+            f"x={n}",
+        ]
         for n in range(2)
     ]
     grid.train(
         grid.sweep([*words, ["experiment=grid", "a='b c'", "data.cache_dir=/tmp"]]),
-        data___target_="seglab.data.nifti.Nifti",
+        data___target_="seglab.data.sources.nifti.Nifti",
     )
     grid.report()
     code = grid.readme.partition("```\n")[2].partition("```")[0]
-    first = "python train.py experiment=grid data._target_=seglab.data.nifti.Nifti data.root=<folder>"
+    first = "python train.py experiment=grid data._target_=seglab.data.sources.nifti.Nifti data.root=<folder>"
     assert code.splitlines()[:3] == [
         f"{first} seed=0 x=0",
         f"{first} seed=1 x=1",

@@ -13,13 +13,13 @@ import pytest
 import toys
 from PIL import Image
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import Split
 from seglab.inference.bundle import Bundle, save_bundle
 from seglab.models.unet import unet
-from seglab.reporting.note import print_page
-from seglab.reporting.report import write_report
-from seglab.reproducibility import environment
+from seglab.reports.study.technical_note import print_page
+from seglab.reports.study.write_report import write_report
+from seglab.runtime.reproducibility import environment
 from seglab.task import Task
 from seglab.tracking.tracker import Tracker
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import toys
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
 from seglab.inference.bundle import Bundle, save_bundle
 from seglab.inference.predictor import Predictor

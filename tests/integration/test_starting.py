@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from seglab.config import load_config
+from seglab.config.loading import load_config
+from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError, TrackingError
-from seglab.vocabulary import compose
 
 SMALL = [
     "model=unet_mini",
@@ -27,7 +27,7 @@ SMALL = [
 
 def trained(*words: str) -> Any:
     """The run that these words make."""
-    from seglab.experiment import run
+    from seglab.experiment.run import run
     from seglab.tracking.store import open_store
 
     store = open_store(None, Path("mlruns"))
@@ -38,7 +38,7 @@ def trained(*words: str) -> Any:
 
 
 def refused(kind: type[Exception], *words: str) -> str:
-    from seglab.experiment import run
+    from seglab.experiment.run import run
     from seglab.tracking.store import open_store
 
     before = len(open_store(None, Path("mlruns")).all_runs())
@@ -105,17 +105,18 @@ def test_a_run_starts_from_the_weights_of_another_and_says_what_they_had_seen(fi
 
 
 def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_case(first: Any) -> None:
-    from seglab.assembly import assemble, make_augmentation
-    from seglab.data.material import gather
+    from seglab.data.training_data import gather
+
+    from seglab.experiment.components import assemble, make_augmentation
+    from seglab.experiment.warm_start import put_weights, start_of
     from seglab.inference.bundle import load_bundle
-    from seglab.starting import put_weights, start_of
 
     config = load_config(compose("train", [*SMALL, f"init_from={first.info.run_id}"]))
-    material = gather(config)
-    start = start_of(config, material, {}, Path("mlruns"))
+    training_data = gather(config)
+    start = start_of(config, training_data, {}, Path("mlruns"))
     assert start.tags["init_leak"] == "3 of 3 validation cases helped to train or to choose these weights"
     assert start.bundle is not None
-    parts = assemble(config, material, make_augmentation(config, material.task))
+    parts = assemble(config, training_data, make_augmentation(config, training_data.task))
     trained_weights = load_bundle(start.bundle)[0].get_weights()
     assert any((now != then).any() for now, then in zip(parts.model.get_weights(), trained_weights, strict=True))
     put_weights(start, parts, config)
@@ -139,9 +140,9 @@ def test_weights_that_do_not_fit_are_refused_with_both_named(first: Any, words: 
 def test_a_run_to_start_from_that_is_not_there_is_told_before_the_data_is_read(
     first: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seglab.data.material
+    import seglab.data.training_data
 
-    monkeypatch.setattr(seglab.data.material, "gather", lambda config: pytest.fail("the data was read"))
+    monkeypatch.setattr(seglab.data.training_data, "gather", lambda config: pytest.fail("the data was read"))
     assert "no run of this id" in refused(TrackingError, "init_from=abc")
 
 

@@ -9,13 +9,13 @@ import pretended
 import pytest
 from pretended import Executor, begin, empty_store, store
 
+from seglab.config.sections import TrackingSettings
 from seglab.errors import TrackingError
-from seglab.schema import TrackingSettings
-from seglab.sweeping import running
+from seglab.sweeping import job_runner
+from seglab.sweeping.job_runner import JobRunner
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.sweeping.ledger import Ledger
 from seglab.sweeping.parent import ParentRun
-from seglab.sweeping.running import JobRunner
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking.store import Store
 
@@ -56,8 +56,8 @@ def test_a_job_with_a_live_heartbeat_is_left_alone_and_its_end_is_waited_for(
             pretended.finish(store, theirs, 0.8)
 
     executor = Executor(store, jobs=2, play=ends())
-    monkeypatch.setattr(running, "_POLL_OTHERS_SECONDS", 7.0)
-    monkeypatch.setattr(running.time, "sleep", lambda seconds: sleep(seconds) if seconds == 7.0 else None)
+    monkeypatch.setattr(job_runner, "_POLL_OTHERS_SECONDS", 7.0)
+    monkeypatch.setattr(job_runner.time, "sleep", lambda seconds: sleep(seconds) if seconds == 7.0 else None)
     outcomes = sweep(store, executor)
     assert [outcome.status for outcome in outcomes] == ["finished", "skipped", "finished"]
     assert (outcomes[1].run_id, outcomes[1].objective) == (theirs, 0.8)
@@ -74,7 +74,7 @@ def test_a_job_that_dies_elsewhere_is_taken_over(store: Store, monkeypatch: pyte
         for tag, value in pretended.GONE.items():
             store.client.set_tag(theirs, tag, value)
 
-    monkeypatch.setattr(running.time, "sleep", sleep)
+    monkeypatch.setattr(job_runner.time, "sleep", sleep)
     executor = Executor(store, play=ends())
     outcomes = sweep(store, executor)
     assert [outcome.status for outcome in outcomes] == ["finished"] * 3

@@ -17,11 +17,11 @@ from hydra.types import HydraContext
 from pretended import Executor, Job, empty_store, store
 
 from seglab.command import SweepFailed
+from seglab.config.vocabulary import CONF
 from seglab.errors import TrackingError
 from seglab.sweeping.search import Search, SearchSettings
 from seglab.sweeping.status import SweepStatus, sweep_statuses
 from seglab.tracking.store import Store
-from seglab.vocabulary import CONF
 
 __all__ = ["empty_store", "store"]
 RATE = "optimizer.learning_rate"

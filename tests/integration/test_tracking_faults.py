@@ -24,19 +24,19 @@ import numpy as np
 import pytest
 import toys
 
-from seglab.schema import TrackingSettings
+from seglab.config.sections import TrackingSettings
+from seglab.config.vocabulary import ROOT
 from seglab.tracking import outbox, tracker
 from seglab.tracking.client import mlflow
 from seglab.tracking.heartbeat import mark_stale_runs
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
-from seglab.vocabulary import ROOT
 
 # A run without training, which starts in a second: says its id, then does what its second argument says.
 LIGHT = """
 import sys, time
 from pathlib import Path
-from seglab.schema import TrackingSettings
+from seglab.config.sections import TrackingSettings
 from seglab.tracking.tracker import Tracker
 settings = TrackingSettings(uri=None, experiment="light", system_metrics=False, heartbeat_seconds=0.2)
 try:
@@ -60,7 +60,7 @@ FILLING = """
 import sys, time
 from pathlib import Path
 from seglab.errors import run_script
-from seglab.schema import TrackingSettings
+from seglab.config.sections import TrackingSettings
 from seglab.tracking.tracker import Tracker
 settings = TrackingSettings(uri=None, experiment="light", system_metrics=False, heartbeat_seconds=0.5)
 def main():

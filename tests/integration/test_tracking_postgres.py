@@ -28,7 +28,7 @@ RUN = """
 import sys
 from pathlib import Path
 from seglab.errors import run_script
-from seglab.schema import TrackingSettings
+from seglab.config.sections import TrackingSettings
 from seglab.tracking.tracker import Tracker
 settings = TrackingSettings(uri=sys.argv[2], experiment="shared", system_metrics=False, heartbeat_seconds=5.0)
 def main():

@@ -19,9 +19,9 @@ import toys
 from old_stores import digest, make_old_store
 from recorded_runs import Recorder, level
 
-from seglab.tracking.pages import where_pictures_lie, where_to_look
+from seglab.config.vocabulary import ROOT
+from seglab.tracking.pages import pictures_address, run_address
 from seglab.tracking.store import Store, open_store
-from seglab.vocabulary import ROOT
 
 
 def command(*words: str) -> list[str]:
@@ -101,20 +101,18 @@ def test_what_is_printed_at_the_end_of_a_run_leads_there(tmp_path: Path, monkeyp
     page = f"/#/experiments/{store.run(run_id).info.experiment_id}/runs/{run_id}"
     monkeypatch.chdir(ROOT)
     words = shlex.quote(shlex.join(["--runs", str(directory)]))
-    assert where_to_look(store, run_id) == f"make ui ARGS={words}, then at the address that it prints: {page}"
+    assert run_address(store, run_id) == f"make ui ARGS={words}, then at the address that it prints: {page}"
     monkeypatch.chdir(directory.parent)  # where there is no Makefile
-    assert where_to_look(store, run_id) == f"make ui ARGS={words} in {ROOT}, then at the address that it prints: {page}"
+    assert run_address(store, run_id) == f"make ui ARGS={words} in {ROOT}, then at the address that it prints: {page}"
     shared = open_store(store.uri, tmp_path / "mlruns")
-    assert shlex.quote(shlex.join(["--runs", str(shared.directory), "--uri", store.uri])) in where_to_look(
-        shared, run_id
-    )
-    assert where_to_look(Store(store.uri, ROOT / "mlruns", store.client), run_id).startswith("make ui ARGS='--uri ")
+    assert shlex.quote(shlex.join(["--runs", str(shared.directory), "--uri", store.uri])) in run_address(shared, run_id)
+    assert run_address(Store(store.uri, ROOT / "mlruns", store.client), run_id).startswith("make ui ARGS='--uri ")
     served = Store("http://me:secret@host:5000/", directory, store.client)
-    assert where_to_look(served, run_id) == f"http://me:***@host:5000{page}"
-    pictures = Path(where_pictures_lie(store, store.run(run_id).info.artifact_uri))
+    assert run_address(served, run_id) == f"http://me:***@host:5000{page}"
+    pictures = Path(pictures_address(store, store.run(run_id).info.artifact_uri))
     assert pictures.parent.parent.parent.is_dir()
     assert "my runs" in str(pictures)
-    assert where_pictures_lie(served, f"mlflow-artifacts:/1/{run_id}/artifacts").startswith("kept by the server")
+    assert pictures_address(served, f"mlflow-artifacts:/1/{run_id}/artifacts").startswith("kept by the server")
 
 
 @pytest.mark.slow

@@ -10,14 +10,20 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from seglab.data.training_data import gather
 
-from seglab.assembly import assemble, make_augmentation
-from seglab.config import Component, load_config
-from seglab.data.material import gather
+from seglab.config.loading import Component, load_config
+from seglab.config.vocabulary import ROOT, compose, options_of
 from seglab.errors import ConfigError, DataError
-from seglab.proof import prove_augmentation, prove_loss, prove_model, prove_optimizer, prove_schedule
+from seglab.experiment.component_trial import (
+    prove_augmentation,
+    prove_loss,
+    prove_model,
+    prove_optimizer,
+    prove_schedule,
+)
+from seglab.experiment.components import assemble, make_augmentation
 from seglab.task import Task
-from seglab.vocabulary import ROOT, compose, options_of
 
 PAGE = (ROOT / "docs" / "your_own.md").read_text(encoding="utf-8")
 CHOSEN = ["data=discs", "model=plain_stack", "loss=squared", "optimizer=nadam", "schedule=steps", "augment=noise"]
@@ -46,8 +52,8 @@ def test_every_example_of_the_page_runs(mylab: Path) -> None:
     assert " ".join(CHOSEN) in PAGE
     config = load_config(compose("train", [*CHOSEN, "loss.power=3.0", "data.count=12", "data.size=[16,16]"]))
     assert config.run_name == "PlainStack_SquaredLoss_Nadam"
-    material = gather(config)
-    parts = assemble(config, material, make_augmentation(config, material.task))
+    training_data = gather(config)
+    parts = assemble(config, training_data, make_augmentation(config, training_data.task))
     assert isinstance(parts.optimizer, keras.optimizers.Nadam)
     assert parts.loss.power == 3.0
     assert [float(parts.schedule(step)) for step in (0, 10 * len(parts.batches["train"]))] == pytest.approx(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from seglab.comparison.definedness import settle
 from seglab.comparison.descriptives import case_means, describe_pair, rank_biserial, unit_means
-from seglab.comparison.plots import indistinct_groups, pareto_front
 from seglab.errors import ConfigError
+from seglab.reports.comparison.plots import indistinct_groups, pareto_front
 from seglab.statistics import Difference
 
 NAN = np.nan

@@ -13,10 +13,10 @@ import hydra
 import keras
 import numpy as np
 import pytest
+from seglab.data.training_data import gather
 
-from seglab.config import load_config
-from seglab.data.batches import Batches
-from seglab.data.material import gather
+from seglab.config.loading import load_config
+from seglab.data.loading.batches import Batches
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMON = ["model.depth=2", "model.width=4", "data.count=10", "data.batch_size=2", "augment=light", "loss=combined"]
@@ -42,13 +42,17 @@ def losses(overrides: list[str]) -> list[float]:
         config = load_config(hydra.compose("train", overrides=[*overrides, *COMMON]))
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(config.seed)
-    material = gather(config)
-    model = config.model.build(material.task, tuple(config.data_card.size))
+    training_data = gather(config)
+    model = config.model.build(training_data.task, tuple(config.data_config.size))
     batches = Batches(
-        material, "train", config.data_card, seed=config.seed, augmentation=config.augment.build(material.task)
+        training_data,
+        "train",
+        config.data_config,
+        seed=config.seed,
+        augmentation=config.augment.build(training_data.task),
     )
     optimizer = config.optimizer.build(config.schedule.build(config.learning_rate, 4, len(batches)))
-    model.compile(optimizer, config.loss.build(material.task), jit_compile=False)
+    model.compile(optimizer, config.loss.build(training_data.task), jit_compile=False)
     found = []
     for step in range(20):
         batches.epoch = step // len(batches)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from seglab.confusion import confusion_matrix, dice_iou, macro
-from seglab.metrics import SegmentationScores
+from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+from seglab.metrics.keras_scores import SegmentationScores
 from seglab.task import Task
 
 BINARY = Task(rank=2, channels=1, class_names=("background", "cell"))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from seglab.evaluation import surface
-from seglab.evaluation.components import Components, Ignored, match_components
-from seglab.evaluation.surface import bounding_box, element_sizes, surface_scores
+from seglab.metrics import surface
+from seglab.metrics.components import ComponentMatches, Ignored, match_components
+from seglab.metrics.surface import bounding_box, element_sizes, surface_scores
 
 NAN = math.nan
 
@@ -310,10 +310,10 @@ def test_components_by_hand() -> None:
     truth = at((6, 9), (0, 0), (1, 1), (3, 3), (3, 5))
     prediction = at((6, 9), (1, 1), (3, 3), (3, 4), (3, 5), (5, 8))
     found = match_components(truth, prediction)
-    assert found == Components(true=3, predicted=3, found=3, right=2)
+    assert found == ComponentMatches(true=3, predicted=3, found=3, right=2)
     assert (found.recall, found.precision) == (1, pytest.approx(2 / 3))
     missed = match_components(at((4, 4), (0, 0), (2, 2)), at((4, 4), (2, 3), (2, 2)))
-    assert missed == Components(2, 1, 1, 1)
+    assert missed == ComponentMatches(2, 1, 1, 1)
     assert missed.recall == 0.5
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 
-from seglab.comparison.document import Cell, Document, Grid, Section
-from seglab.comparison.page import to_html
+from seglab.reports.document import Cell, Document, PageSection, TableBlock
+from seglab.reports.html_page import to_html
 
 RUN = "41e1f0e7ed074913b00c1d84818c035c"
 NAME = "UNetMini_BalancedCrossEntropyLoss_AdamW"
 
 
 def cells(*row: Cell) -> list[str]:
-    section = Section("Runs", grids=[Grid([f"c{n}" for n in range(len(row))], [list(row)])])
+    section = PageSection("Runs", grids=[TableBlock([f"c{n}" for n in range(len(row))], [list(row)])])
     return re.findall(r"<td.*?</td>", to_html(Document("a", "b", [section])))
 
 

@@ -11,9 +11,9 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config import load_config
+from seglab.config.loading import load_config
+from seglab.config.targets import parameters_of
 from seglab.errors import ConfigError
-from seglab.signatures import parameters_of
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"

@@ -10,10 +10,10 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config import DataConfig, load_config, load_data, load_section
+from seglab.config.loading import DataSettings, load_config, load_data, load_section
+from seglab.config.sections import DataConfig, TrainerSettings
+from seglab.config.vocabulary import models_of
 from seglab.errors import ConfigError
-from seglab.schema import DataCard, TrainerSettings
-from seglab.vocabulary import models_of
 
 ROOT = Path(__file__).parents[2]
 NIFTI = ("data=nifti", "data.root=some/folder")
@@ -41,22 +41,22 @@ def test_data_that_a_model_would_refuse_can_be_looked_at(words):
     with pytest.raises(ConfigError):
         load_config(cfg)
     config = load_data(cfg)
-    assert config.data_card.size == list(cfg.data.size)
+    assert config.data_config.size == list(cfg.data.size)
     assert config.data.arguments.get("root", "some/folder") == "some/folder"
 
 
 def test_a_whole_config_holds_the_same_as_its_part_for_the_data():
     cfg = compose("data=synthetic3d", "model=unet3d", "seed=7", "augment=mri")
     whole, part = load_config(cfg), load_data(cfg)
-    assert isinstance(whole, DataConfig)
+    assert isinstance(whole, DataSettings)
     assert part.seed == 7
-    assert all(getattr(whole, name) == getattr(part, name) for name in DataConfig.__dataclass_fields__)
+    assert all(getattr(whole, name) == getattr(part, name) for name in DataSettings.__dataclass_fields__)
 
 
 def test_one_section_is_read_alone():
     cfg = compose(*NIFTI)
     card, component = load_section("data", cfg)
-    assert isinstance(card, DataCard)
+    assert isinstance(card, DataConfig)
     assert (card.rank, component.name) == (3, "Nifti")
     assert component.arguments["root"] == "some/folder"
     assert "size" not in component.arguments

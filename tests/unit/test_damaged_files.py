@@ -14,16 +14,16 @@ import pytest
 import toys
 
 from seglab import doctor
+from seglab.config.vocabulary import ROOT
 from seglab.errors import TrackingError, TrainingError
-from seglab.resuming import _read
+from seglab.experiment.resume import _read
 from seglab.tracking import operations
+from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import HEARTBEAT, identity, mark_stale_runs
 from seglab.tracking.outbox import Outbox, deliver_all
-from seglab.tracking.relocation import relocate
-from seglab.tracking.sightings import Sightings
+from seglab.tracking.repair_paths import relocate
 from seglab.tracking.store import Store, open_store
 from seglab.training.checkpoint import finished_epochs, load_state
-from seglab.vocabulary import ROOT
 
 Harm = Callable[[Path], object]
 DEEP = "[" * 100_000
@@ -91,11 +91,11 @@ def test_a_record(tmp_path: Path, harm: Harm) -> None:
 
 @harmed
 def test_what_was_seen_of_others(tmp_path: Path, harm: Harm) -> None:
-    seen = Sightings.kept_in(tmp_path)
+    seen = PeerSightings.kept_in(tmp_path)
     seen.still_for("process", "sign")
     (file,) = (tmp_path / "sightings").glob("*.json")
     harm(file)
-    assert Sightings.kept_in(tmp_path).still_for("process", "sign") == 0.0
+    assert PeerSightings.kept_in(tmp_path).still_for("process", "sign") == 0.0
 
 
 @harmed

@@ -17,20 +17,20 @@ import numpy as np
 import pytest
 from mounts import needs_mounts, read_only, small, within
 
-from seglab import source_files
-from seglab.data import cache as caching
-from seglab.data.cache import CASES_A_PROCESS, Cache
+from seglab.data.cache import case_cache as caching
+from seglab.data.cache.case_cache import CASES_A_PROCESS, Cache
+from seglab.data.cache.in_memory import store_in_memory
 from seglab.data.cases import Case, Sample
-from seglab.data.digest import Sums, remembered
-from seglab.data.facts import examine
-from seglab.data.image_folder import ImageFolder
-from seglab.data.memory import hold
-from seglab.data.preparation import Preparation
+from seglab.data.digest import FileDigests, remembered
+from seglab.data.preprocessing.case_fingerprint import examine
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
+from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import DataError
+from seglab.runtime import source_files
 from seglab.task import Task
 
-RESIZE = Preparation((8, 12), "resize", None)
-PATCH = Preparation((), "patch", None)
+RESIZE = CasePreprocessing((8, 12), "resize", None)
+PATCH = CasePreprocessing((), "patch", None)
 
 
 def write_images(root: Path, count: int = 4, size: tuple[int, int] = (20, 30)) -> Path:
@@ -99,16 +99,16 @@ class Volumes:
     "preparation",
     [
         PATCH,
-        Preparation((4, 6, 8), "resize", None),
-        Preparation((8, 8, 8), "letterbox", None),
-        Preparation((), "patch", (1.0, 1.0, 1.0)),
+        CasePreprocessing((4, 6, 8), "resize", None),
+        CasePreprocessing((8, 8, 8), "letterbox", None),
+        CasePreprocessing((), "patch", (1.0, 1.0, 1.0)),
     ],
     ids=["patch", "resize", "letterbox", "spacing"],
 )
 def test_what_goes_in_comes_out(tmp_path, preparation):
     source = Volumes(tmp_path)
     ids = [case.id for case in source.cases]
-    held_facts, held = hold(source, preparation, source.cases)
+    held_facts, held = store_in_memory(source, preparation, source.cases)
     for _ in range(2):  # built, then found
         facts, kept = Cache(source, source.digest(), preparation, tmp_path / "cache", 1.0).collect(source.cases)
         assert facts == held_facts
@@ -146,7 +146,7 @@ def test_nothing_is_stale(root, tmp_path):
         assert Counting.reads == reads + expected  # this one alone
         reads = Counting.reads
         assert (kept.read("case2")[0] == value).all()
-    collect(root, cache, Preparation((8, 16), "resize", None))
+    collect(root, cache, CasePreprocessing((8, 16), "resize", None))
     assert Counting.reads == reads + 4
     collect(root, cache, PATCH)
     assert Counting.reads == reads + 8
@@ -183,20 +183,20 @@ def test_another_version_of_a_decoder_builds_anew(root, tmp_path, monkeypatch, l
 def test_sums_are_remembered_for_files_that_did_not_change(tmp_path):
     path, memory = tmp_path / "a", tmp_path / "sums.json"
     path.write_bytes(b"one")
-    sums = Sums(memory)
+    sums = FileDigests(memory)
     fresh = sums.of(path)
     sums.save()
     assert not memory.exists()  # changed a moment ago: it may change again within the same tick
     stamp = path.stat()
     known = {str(path): [stamp.st_size, stamp.st_mtime_ns, stamp.st_ctime_ns, stamp.st_ino, "remembered"]}
     memory.write_text(json.dumps(known))
-    assert Sums(memory).of(path) == "remembered"
+    assert FileDigests(memory).of(path) == "remembered"
     path.write_bytes(b"two")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert Sums(memory).of(path) not in ("remembered", fresh)  # the inode's own time tells
+    assert FileDigests(memory).of(path) not in ("remembered", fresh)  # the inode's own time tells
     for damaged in ("{ cut o", "[1]", json.dumps({str(path): 5}), "[" * 100_000):
         memory.write_text(damaged)
-        assert len(Sums(memory).of(path)) == 64
+        assert len(FileDigests(memory).of(path)) == 64
 
 
 @pytest.mark.parametrize("damage", ["record", "array", "missing", "facts"])
@@ -331,9 +331,9 @@ def test_a_damaged_case_of_a_read_only_cache_is_never_trained_on(tmp_path):
 BUILD = """
 import sys
 from pathlib import Path
-from seglab.data.cache import Cache
+from seglab.data.cache.case_cache import Cache
 from seglab.data.digest import remembered
-from seglab.data.preparation import Preparation
+from seglab.data.preprocessing.case_preprocessing import Preparation
 sys.path.insert(0, sys.argv[5])
 from worker_tasks import SlowFolder
 folder = Path(sys.argv[2])

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from seglab.data.camvid import CamVid
 from seglab.data.cases import Case
+from seglab.data.sources.camvid import CamVid
 from seglab.data.splits import make_split
 from seglab.errors import DataError
 

@@ -11,16 +11,16 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from data_cards import data_card
+from data_cards import data_config
 
 from seglab.data.cases import Case, Sample
 from seglab.data.check import findings
 from seglab.data.check.augmenting import find_lost_in_augmentation
-from seglab.data.check.findings import KINDS, Finding, Report, check_names
+from seglab.data.check.findings import KINDS, DataReport, Finding, check_names
 from seglab.data.check.leaks import find_torn_sequences
-from seglab.data.check.short import check_short
+from seglab.data.check.quick_check import check_short
 from seglab.data.check.shrinking import Shrunk, evenly, shape_seen
-from seglab.data.facts import examine
+from seglab.data.preprocessing.case_fingerprint import examine
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
@@ -57,7 +57,7 @@ def picture(seed, mask=None, size=(32, 32)):
 
 
 def card(**changes):
-    return data_card(**{"size": [32, 32], "fit": "resize", **changes})
+    return data_config(**{"size": [32, 32], "fit": "resize", **changes})
 
 
 def check(source, split, **changes):
@@ -75,7 +75,7 @@ ABC = Split(("a",), ("b",), ("c",))
 def test_sound_data_has_no_finding():
     source = Held({i: picture(n) for n, i in enumerate("abc")})
     report = check(source, ABC)
-    assert report == Report(())
+    assert report == DataReport(())
     assert report.summary() == "nothing found"
     report.raise_unless_allowed()
 
@@ -92,7 +92,7 @@ def test_a_group_in_two_splits_stops_unless_it_is_let_through():
     let = check(source, ABC, allow=["group-in-two-splits"])
     assert let.allowed == ("group-in-two-splits",)
     assert let.summary() == "1 allowed"
-    assert let.let_through == ("group-in-two-splits",)
+    assert let.allowed_findings == ("group-in-two-splits",)
     let.raise_unless_allowed()
 
 
@@ -115,7 +115,7 @@ def test_a_brighter_noisy_copy_is_found_and_other_images_are_not():
     source = Held({"a": original, "b": picture(2), "c": copy})
     (finding,) = check(source, ABC).findings
     assert (finding.name, finding.severity) == ("similar-image-in-two-splits", "warning")
-    assert check(source, ABC).let_through == ("similar-image-in-two-splits",)  # every score of it says so
+    assert check(source, ABC).allowed_findings == ("similar-image-in-two-splits",)  # every score of it says so
     assert "1 of 1 test images" in finding.found
     assert "c ~ a" in finding.found
     many = Held({f"x{n}": picture(n) for n in range(200)})
@@ -314,10 +314,10 @@ def test_what_is_let_through_stays_so_in_the_remedy():
         Finding.of(name, "x", "y", "z", "w") for name in ("class-not-in-training", "other-modality", "size-mismatch")
     ]
     with pytest.raises(DataError, match=r"data\.allow=\[class-not-in-training,other-modality\]"):
-        Report.of(rows[:2], ["class-not-in-training"]).raise_unless_allowed()
-    Report.of(rows[:2], ["class-not-in-training", "other-modality"]).raise_unless_allowed()
+        DataReport.of(rows[:2], ["class-not-in-training"]).raise_unless_allowed()
+    DataReport.of(rows[:2], ["class-not-in-training", "other-modality"]).raise_unless_allowed()
     with pytest.raises(DataError) as caught:
-        Report.of(rows, ["class-not-in-training"]).raise_unless_allowed()
+        DataReport.of(rows, ["class-not-in-training"]).raise_unless_allowed()
     assert "data.allow" not in caught.value.remedy
 
 
@@ -509,7 +509,7 @@ def test_names_are_kebab_case_and_are_those_that_the_code_gives():
 
 def test_the_worst_comes_first_and_alike_rows_share_one():
     rows = [Finding.of("unreadable-file", f"{n}.png", "cut short", "a whole file", "copy it again") for n in range(9)]
-    report = Report.of([Finding.of("own-split-unused", "data.fold", "x", "y", "z"), *rows])
+    report = DataReport.of([Finding.of("own-split-unused", "data.fold", "x", "y", "z"), *rows])
     assert report.findings[0].name == "unreadable-file"
     assert report.findings[-1].name == "own-split-unused"
     assert report.summary() == "9 errors, 1 note"
@@ -527,7 +527,7 @@ def test_the_worst_comes_first_and_alike_rows_share_one():
 def test_rows_of_one_kind_with_different_values_say_each():
     rows = [Finding.of("undeclared-label", f"{n}.png", f"value {n}", "0 and 1", "declare it") for n in range(3)]
     with pytest.raises(DataError) as caught:
-        Report.of(rows).raise_unless_allowed()
+        DataReport.of(rows).raise_unless_allowed()
     assert all(f"{n}.png: value {n}" in str(caught.value) for n in range(3))
     assert str(caught.value).count("declare it") == 1
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from lookalikes import chest
 
-from seglab.data.cache_records import record_bytes
+from seglab.data.cache.cache_records import record_bytes
 from seglab.data.cases import Sample
-from seglab.data.check import answers as keeping
+from seglab.data.check import kept_results as keeping
 from seglab.data.check import leaks
-from seglab.data.check.answers import FOLDER, Answers
+from seglab.data.check.kept_results import FOLDER, KeptResults
 from seglab.data.check.leaks import find_similar_images
-from seglab.data.facts import examine
+from seglab.data.preprocessing.case_fingerprint import examine
 from seglab.data.splits import Split
 from seglab.task import Task
 
@@ -38,9 +38,9 @@ def split():
 def compared(monkeypatch):
     """How many images were held against how many."""
     calls = []
-    plain = leaks.Likeness.matches
+    plain = leaks.DuplicateSearch.matches
     monkeypatch.setattr(
-        leaks.Likeness,
+        leaks.DuplicateSearch,
         "matches",
         lambda self, held, known: calls.append((len(held), len(known))) or plain(self, held, known),
     )
@@ -49,48 +49,48 @@ def compared(monkeypatch):
 
 
 def test_what_was_answered_is_not_asked_again(tmp_path, facts, split, compared):
-    first = find_similar_images(split, facts, Answers(tmp_path))
+    first = find_similar_images(split, facts, KeptResults(tmp_path))
     [finding] = first
     assert "2 of 10 test images look like one of train" in finding.found
     assert "c35 ~ c0 (mirrored left to right" in finding.found
     assert compared == [(10, 16), (10, 16), (10, 10)]
     compared.clear()
-    assert find_similar_images(split, facts, Answers(tmp_path)) == first
+    assert find_similar_images(split, facts, KeptResults(tmp_path)) == first
     assert compared == []
     # Another split, another image, other code: asked anew.
     other = Split(split.train[1:], split.val, (*split.test, split.train[0]))
-    find_similar_images(other, facts, Answers(tmp_path))
+    find_similar_images(other, facts, KeptResults(tmp_path))
     assert len(compared) == 3
-    find_similar_images(split, {**facts, "c35": facts["c34"]}, Answers(tmp_path))
+    find_similar_images(split, {**facts, "c35": facts["c34"]}, KeptResults(tmp_path))
     assert len(compared) == 6
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"x" * 300])
 def test_a_damaged_answer_is_no_answer(tmp_path, facts, split, compared, damage):
-    first = find_similar_images(split, facts, Answers(tmp_path))
+    first = find_similar_images(split, facts, KeptResults(tmp_path))
     [file] = (tmp_path / FOLDER).iterdir()
     file.write_bytes(damage or file.read_bytes().replace(b"c35", b"c36"))
-    assert find_similar_images(split, facts, Answers(tmp_path)) == first
+    assert find_similar_images(split, facts, KeptResults(tmp_path)) == first
     assert len(compared) == 6
 
 
 def test_the_answer_to_another_question_is_no_answer(tmp_path, facts, split, compared):
-    first = find_similar_images(split, facts, Answers(tmp_path))
+    first = find_similar_images(split, facts, KeptResults(tmp_path))
     [file] = (tmp_path / FOLDER).iterdir()
     clean = Split(split.train[2:], split.val, split.test)
-    assert find_similar_images(clean, facts, Answers(tmp_path)) == []
+    assert find_similar_images(clean, facts, KeptResults(tmp_path)) == []
     [other] = {*(tmp_path / FOLDER).iterdir()} - {file}
     for record in (other.read_bytes(), record_bytes({}), record_bytes([1])):
         file.write_bytes(record)
-        assert find_similar_images(split, facts, Answers(tmp_path)) == first
+        assert find_similar_images(split, facts, KeptResults(tmp_path)) == first
 
 
 def test_what_is_quick_is_not_kept_and_a_folder_that_cannot_be_written_is_none(tmp_path, facts, split, compared):
     (tmp_path / "file").write_text("")
-    first = find_similar_images(split, facts, Answers(tmp_path / "file"))
+    first = find_similar_images(split, facts, KeptResults(tmp_path / "file"))
     assert find_similar_images(split, facts) == first
     keeping._WORTH_KEEPING = 60.0
-    find_similar_images(split, facts, Answers(tmp_path / "cache"))
+    find_similar_images(split, facts, KeptResults(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
 
@@ -98,7 +98,7 @@ def test_a_sample_says_that_it_is_one_and_the_whole_answer_goes_before_it(
     tmp_path, facts, split, compared, monkeypatch
 ):
     monkeypatch.setattr(leaks, "MOST_COMPARED", 3 * 16 * 4)
-    kept = Answers(tmp_path)
+    kept = KeptResults(tmp_path)
     rows = find_similar_images(split, facts, kept, thorough=False)
     assert compared == [(4, 16), (4, 16), (4, 10)]
     alike, sampled = rows

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from seglab.config import load_config
-from seglab.data.cache import Cache
-from seglab.data.check.full import check_full, read_all
-from seglab.data.preparation import Preparation
+from seglab.config.loading import load_config
+from seglab.config.vocabulary import CONF
+from seglab.data.cache.case_cache import Cache
+from seglab.data.check.full_check import check_full, read_all
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.errors import ConfigError, DataError
-from seglab.vocabulary import CONF
 
 ROOT = Path(__file__).parents[2]
 
@@ -194,7 +194,7 @@ def test_one_process_or_two_find_the_same(tmp_path):
     (root / "images/c11.png").write_bytes(b"no image")
     settings = config("data=image_folder", f"data.root={root}")
     source = settings.data.build()
-    one, two = (read_all(source, settings.data_card, processes=n) for n in (1, 2))
+    one, two = (read_all(source, settings.data_config, processes=n) for n in (1, 2))
     assert one.facts == two.facts
     assert one.failures == two.failures
     assert len(one.facts) == 19
@@ -213,7 +213,7 @@ class Killed:
 def test_a_killed_process_is_said_and_nothing_hangs(tmp_path):
     settings = config("data=image_folder", f"data.root={folder(tmp_path, count=20)}")
     with pytest.raises(DataError, match="a process that read files was killed"):
-        read_all(Killed(settings.data.build()), settings.data_card, processes=2)
+        read_all(Killed(settings.data.build()), settings.data_config, processes=2)
 
 
 def nifti(root):
@@ -269,8 +269,8 @@ def test_rows_without_a_label_are_named_and_are_no_empty_masks(tmp_path):
     assert found["image-without-mask"].where.endswith("cases.csv, line 3")
     assert "val-case" in found["image-without-mask"].found
     assert "empty-masks" not in found
-    source, card = checked.source, settings.data_card
-    cache = Cache(source, source.digest(), Preparation.of(card), tmp_path / "cache", 1.0)
+    source, card = checked.source, settings.data_config
+    cache = Cache(source, source.digest(), CasePreprocessing.of(card), tmp_path / "cache", 1.0)
     for whole, examined in ((source.cases, []), ([], source.cases)):
         with pytest.raises(DataError, match=r"an image without a mask[\s\S]*line 3"):
             cache.collect(whole, examined)

@@ -7,9 +7,9 @@ import pytest
 from test_data_check import masks_of
 
 from seglab.data.augment import Augment, none
-from seglab.data.check.intentions import find_mirrored_sides, find_undefined_monitor
+from seglab.data.check.config_conflicts import find_mirrored_sides, find_undefined_monitor
 from seglab.data.check.sides import named_sides
-from seglab.data.facts import examine
+from seglab.data.preprocessing.case_fingerprint import examine
 from seglab.data.splits import Split
 from seglab.task import Task
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.config import load_config
-from seglab.data.check.full import check_full
-from seglab.vocabulary import CONF
+from seglab.config.loading import load_config
+from seglab.config.vocabulary import CONF
+from seglab.data.check.full_check import check_full
 
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
 SEEN = np.zeros((24, 32), np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.data.cityscapes import Cityscapes
+from seglab.data.sources.cityscapes import Cityscapes
 from seglab.data.splits import make_split
 from seglab.errors import DataError
 

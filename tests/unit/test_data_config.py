@@ -10,9 +10,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-import seglab.config  # noqa: F401  knows the words that a page may compute with
+import seglab.config.loading  # noqa: F401  knows the words that a page may compute with
+from seglab.config.sections import DataConfig
 from seglab.data.augment import Augment
-from seglab.schema import DataCard
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -27,12 +27,12 @@ def test_data_pages_spell_out_the_defaults(option):
     # What every data set has stands in train.yaml; a page says it again where it differs.
     whole = OmegaConf.merge(OmegaConf.load(CONF / "train.yaml").data, OmegaConf.load(path))
     card = OmegaConf.to_container(OmegaConf.create({"data": whole}), resolve=True)["data"]
-    card = DataCard(**{key: card[key] for key in DataCard.model_fields})
+    card = DataConfig(**{key: card[key] for key in DataConfig.model_fields})
     assert card.rank == len(card.size)
     module, _, name = page.pop("_target_").rpartition(".")
     own = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     own = {key: parameter.default for key, parameter in own.items()}
-    page = {key: value for key, value in page.items() if key not in DataCard.model_fields}
+    page = {key: value for key, value in page.items() if key not in DataConfig.model_fields}
     assert page.keys() == own.keys()
     for key, value in page.items():
         if key == "root":

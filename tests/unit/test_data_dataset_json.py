@@ -9,13 +9,13 @@ import time
 import cv2
 import numpy as np
 import pytest
-from data_cards import data_card
+from data_cards import data_config
 from volumes import IMAGE, LABEL, save
 
 from seglab.data.cases import SPLIT_NAMES
-from seglab.data.check.contents import find_other_modality
-from seglab.data.image_folder import ImageFolder
-from seglab.data.nifti import Nifti
+from seglab.data.check.case_contents import find_other_modality
+from seglab.data.sources.image_folder import ImageFolder
+from seglab.data.sources.nifti import Nifti
 from seglab.data.splits import make_split
 from seglab.errors import DataError, SeglabError
 
@@ -134,7 +134,7 @@ def test_regions_that_lie_apart_are_classes_of_several_values(tmp_path):
 
 def test_a_ct_for_a_config_of_mri_is_told_with_its_remedy(tmp_path):
     source = source_of(nnunet(tmp_path, channels=1, channel_names={"0": "CT"}))
-    [finding] = find_other_modality(source, data_card(size=[16, 16, 16], modality="mri"))
+    [finding] = find_other_modality(source, data_config(size=[16, 16, 16], modality="mri"))
     assert "data.modality=ct" in finding.remedy
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from seglab.data.cases import Sample
-from seglab.data.facts import Facts, difference_hash, examine
-from seglab.data.statistics import levels_of
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, difference_hash, examine
+from seglab.data.preprocessing.intensity_stats import intensity_stats_of
 from seglab.task import Task
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def test_levels_are_those_of_numpy(image):
     low, high = np.percentile(flat, [0.5, 99.5], axis=0)
     clipped = np.clip(flat, low, high)
     wanted = [flat.min(0), flat.max(0), flat.mean(0), flat.std(0), low, high, clipped.mean(0), clipped.std(0)]
-    np.testing.assert_allclose(levels_of(image), wanted, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(intensity_stats_of(image), wanted, rtol=1e-6, atol=1e-9)
 
 
 def test_facts_by_hand_and_through_json():
@@ -44,7 +44,7 @@ def test_facts_by_hand_and_through_json():
     assert facts.std == pytest.approx((np.sqrt(125),))
     assert facts.share_of((1, 2)) == pytest.approx(2 / 3)
     assert np.isnan(examine(Sample(image, None, (1.0, 1.0)), Task(2, 1, ("a", "b"))).share_of((1,)))
-    assert Facts.from_dict(json.loads(json.dumps(facts.to_dict()))) == facts
+    assert CaseFingerprint.from_dict(json.loads(json.dumps(facts.to_dict()))) == facts
 
 
 def test_equal_images_have_equal_hashes_and_others_have_not():

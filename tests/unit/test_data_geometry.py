@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.data.geometry import (
+from seglab.data.preprocessing.geometry import (
     cut,
     grid_starts,
     hide_covered,

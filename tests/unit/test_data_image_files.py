@@ -12,8 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seglab.data import stored_pixels
-from seglab.data.image_files import count_pages, open_mask_file, read_image_file, read_mask_colors, read_mask_file
+from seglab.data.io import stored_pixels
+from seglab.data.io.image_files import count_pages, open_mask_file, read_image_file, read_mask_colors, read_mask_file
 from seglab.errors import DataError
 
 RNG = np.random.default_rng(0)

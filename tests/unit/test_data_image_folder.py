@@ -11,8 +11,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seglab.data.image_files import count_pages, read_image_file
-from seglab.data.image_folder import ImageFolder
+from seglab.data.io.image_files import count_pages, read_image_file
+from seglab.data.sources.image_folder import ImageFolder
 from seglab.data.splits import make_split
 from seglab.errors import ConfigError, DataError
 

@@ -7,8 +7,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from seglab.data.image_folder import ImageFolder
-from seglab.data.label_schema import built_in_schema, declared_classes, read_schema
+from seglab.data.labels.label_schema import built_in_schema, declared_classes, read_schema
+from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import ConfigError, DataError
 
 TABLE = """id,name,train_id,category,ignored,color

@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.data.label_remedies import looks_lossy
-from seglab.data.labels import LabelMap, class_names_for
+from seglab.data.labels.label_map import LabelMap, class_names_for
+from seglab.data.labels.label_remedies import looks_lossy
 from seglab.errors import ConfigError, DataError
 
 

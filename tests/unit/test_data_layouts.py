@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.data.cityscapes import Cityscapes
-from seglab.data.image_folder import ImageFolder
-from seglab.data.layouts import LAYOUTS, write_dataset
-from seglab.data.nifti import Nifti
-from seglab.data.scenes import make_scene
+from seglab.data.sources.cityscapes import Cityscapes
+from seglab.data.sources.image_folder import ImageFolder
+from seglab.data.sources.nifti import Nifti
+from seglab.data.synthetic.layouts import LAYOUTS, write_dataset
+from seglab.data.synthetic.road_scenes import make_scene
 from seglab.errors import ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ import pytest
 from lookalikes import RELATIONS, chest, mole, organ, retina
 
 from seglab.bench.lookalikes import CHANGES, look, noisy
-from seglab.data.check import likeness
-from seglab.data.check.alignment import Details, Laid, lay_over, starts, turned, turns, words
-from seglab.data.check.likeness import LEAST_AGREEMENT, Likeness
-from seglab.data.detail import OUTSIDE, SIDE, decode, detail_of
-from seglab.data.facts import difference_hash
+from seglab.data.check import duplicates
+from seglab.data.check.alignment import Alignment, Details, lay_over, starts, turned, turns, words
+from seglab.data.check.duplicates import LEAST_AGREEMENT, DuplicateSearch
+from seglab.data.preprocessing.case_fingerprint import difference_hash
+from seglab.data.preprocessing.image_detail import OUTSIDE, SIDE, decode, detail_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def sets():
 def compare(known, held):
     """The match of each of `held` among `known`, by place; and the limit."""
     details, shapes = zip(*known, *held, strict=True)
-    compared = Likeness(details, shapes, [str(n) for n in range(len(details))])
+    compared = DuplicateSearch(details, shapes, [str(n) for n in range(len(details))])
     rows = np.arange(len(details))
     found = compared.matches(rows[len(known) :], rows[: len(known)])
     return {match.held - len(known): match for match in found}, compared.limit
@@ -78,8 +78,8 @@ def test_blocks_and_one_table_find_the_same(sets, monkeypatch):
     images, known = sets["retina"]
     held = [look(CHANGES[2]["mirror"](images[n])) for n in (3, 30, 5, 17)]
     whole, _ = compare(known, held)
-    monkeypatch.setattr(likeness, "_ROWS", 3)
-    monkeypatch.setattr(likeness, "_COLUMNS", 7)
+    monkeypatch.setattr(duplicates, "_ROWS", 3)
+    monkeypatch.setattr(duplicates, "_COLUMNS", 7)
     parts, _ = compare(known, held)
     assert [whole[n].known for n in range(4)] == [parts[n].known for n in range(4)] == [3, 30, 5, 17]
     assert [parts[n].agreement for n in range(4)] == pytest.approx([whole[n].agreement for n in range(4)], abs=1e-3)
@@ -87,7 +87,7 @@ def test_blocks_and_one_table_find_the_same(sets, monkeypatch):
 
 def test_of_many_pairs_the_nearest_are_laid_over_each_other(sets, monkeypatch):
     images, known = sets["retina"]
-    monkeypatch.setattr(likeness, "_MOST_PAIRS", 2)
+    monkeypatch.setattr(duplicates, "_MOST_PAIRS", 2)
     held = [*sets["chest"][1][:6], look(CHANGES[2]["crop-one-side"](images[8])), known[9]]
     found, _ = compare(known, held)
     assert {place: match.known for place, match in found.items()} == {6: 8, 7: 9}
@@ -98,7 +98,7 @@ def test_images_of_equal_values_are_left_to_another_finding(sets):
     details, shapes = zip(*known, known[5], strict=True)
     same = [str(n) for n in [*range(len(known)), 5]]
     rows = np.arange(len(details))
-    assert Likeness(details, shapes, same).matches(rows[-1:], rows[:-1]) == []
+    assert DuplicateSearch(details, shapes, same).matches(rows[-1:], rows[:-1]) == []
 
 
 def test_a_field_of_view_is_told_from_dark_content(sets):
@@ -129,7 +129,7 @@ def test_a_known_window_is_found_again(rank):
 
     scale, shift = np.array([0.97, 1.04, 1.0][:rank]), np.array([0.03, -0.02, 0.01][:rank])
     ones, nothing = np.ones((1, *(size,) * rank), np.float32), np.zeros((1, 2, *(size,) * rank), np.float32)
-    begin = Laid(np.zeros(1, np.float32), np.ones((1, rank), np.float32), np.zeros((1, rank), np.float32))
+    begin = Alignment(np.zeros(1, np.float32), np.ones((1, rank), np.float32), np.zeros((1, rank), np.float32))
     first, second = Details(seen(scale, shift), ones, nothing), Details(seen(1.0, np.zeros(rank)), ones, nothing)
     laid = lay_over(first, second, begin, 1.0, None)
     assert laid.agreement[0] > 0.98

@@ -9,12 +9,12 @@ import tifffile
 from seglab.data.augment import Augment
 from seglab.data.augment.boxes import drop
 from seglab.data.augment.intensity import blur
-from seglab.data.facts import examine
-from seglab.data.geometry import CHANNELS_AT_ONCE, resize_image
-from seglab.data.image_folder import ImageFolder
-from seglab.data.preprocess import Preprocessing
-from seglab.data.sampling import Normalization
-from seglab.data.statistics import histograms, levels_of
+from seglab.data.loading.sampler import Normalization
+from seglab.data.preprocessing.case_fingerprint import examine
+from seglab.data.preprocessing.geometry import CHANNELS_AT_ONCE, resize_image
+from seglab.data.preprocessing.intensity_stats import histograms, intensity_stats_of
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.data.sources.image_folder import ImageFolder
 from seglab.task import Task
 
 BANDS = [5, 12, CHANNELS_AT_ONCE + 1, 129, 150, 600]
@@ -42,7 +42,7 @@ def test_files_statistics_and_facts(tmp_path, bands, dtype):
     assert source.task.channels == bands
     assert sample.image.dtype == dtype
     assert np.array_equal(sample.image, image)
-    levels = levels_of(sample.image)
+    levels = intensity_stats_of(sample.image)
     flat = image.reshape(-1, bands).astype(float)
     assert levels.mean == pytest.approx(flat.mean(axis=0))
     assert levels.std == pytest.approx(flat.std(axis=0))
@@ -59,7 +59,7 @@ def test_normalisation_and_size(bands, dtype, mode):
     numbers = tuple(np.linspace(0.1, 0.9, bands)) if mode == "standard" else ()
     preprocessing = Preprocessing(mode, bands, 255.0, numbers, numbers)
     out = np.empty(image.shape, np.float32)
-    Normalization(preprocessing)(image, levels_of(image), out)
+    Normalization(preprocessing)(image, intensity_stats_of(image), out)
     assert out == pytest.approx(preprocessing.apply(image), abs=1e-4)
     for size in ((7, 9), (33, 40), (10, 60)):
         resized = resize_image(image, size)
@@ -93,7 +93,9 @@ def test_bands_of_a_photograph_go_the_same_way_as_those_of_many():
     many = _image(200, np.uint8)
     out = np.empty(many.shape, np.float32)
     preprocessing = Preprocessing("standard", 200, 255.0, (0.4,) * 200, (0.2,) * 200)
-    Normalization(preprocessing)(many, levels_of(many), out)
+    Normalization(preprocessing)(many, intensity_stats_of(many), out)
     few = np.empty((*many.shape[:2], 3), np.float32)
-    Normalization(Preprocessing("standard", 3, 255.0, (0.4,) * 3, (0.2,) * 3))(many[..., :3], levels_of(many), few)
+    Normalization(Preprocessing("standard", 3, 255.0, (0.4,) * 3, (0.2,) * 3))(
+        many[..., :3], intensity_stats_of(many), few
+    )
     assert np.array_equal(out[..., :3], few)

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from data_cards import data_card
+from data_cards import data_config
+from seglab.data.training_data import gather
 
 from seglab.data.cases import Case, Sample
-from seglab.data.material import gather
 from seglab.data.splits import make_split
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
@@ -63,7 +63,7 @@ def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
     given["split"] = dict(zip(("train", "val", "test"), shares, strict=True))
     return SimpleNamespace(
         data=SimpleNamespace(name="Toy", build=lambda: source),
-        data_card=data_card(**given),
+        data_config=data_config(**given),
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
         augment=SimpleNamespace(build=lambda task: None),
@@ -72,14 +72,14 @@ def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
 
 def test_everything_is_fitted_to_the_training_split_alone():
     source = Toy()
-    material = gather(_config(source))
-    assert [len(material.cases(name)) for name in ("train", "val", "test")] == [6, 2, 2]
-    numbers = [int(case.id[1:]) for case in material.cases("train")]
-    assert material.preprocessing.mean == pytest.approx((np.mean(numbers),))
-    assert material.preprocessing.std == pytest.approx((np.sqrt(np.var(numbers) + 1),))
-    assert material.task.class_frequencies == (0.75, 0.25)
-    assert material.digest == "digest of the toy"
-    assert tuple(case.id for case in material.cases("val")) == material.split.val
+    training_data = gather(_config(source))
+    assert [len(training_data.cases(name)) for name in ("train", "val", "test")] == [6, 2, 2]
+    numbers = [int(case.id[1:]) for case in training_data.cases("train")]
+    assert training_data.preprocessing.mean == pytest.approx((np.mean(numbers),))
+    assert training_data.preprocessing.std == pytest.approx((np.sqrt(np.var(numbers) + 1),))
+    assert training_data.task.class_frequencies == (0.75, 0.25)
+    assert training_data.digest == "digest of the toy"
+    assert tuple(case.id for case in training_data.cases("val")) == training_data.split.val
 
 
 def test_the_split_follows_the_seed_unless_it_has_its_own():
@@ -91,8 +91,12 @@ def test_the_split_follows_the_seed_unless_it_has_its_own():
 
 def test_a_split_of_the_data_set_is_taken_as_it_is():
     split = {"train": ["c7", "c1"], "val": ["c2"], "test": ["c3"]}
-    material = gather(_config(Toy(split=split)))
-    assert (material.split.train, material.split.val, material.split.test) == (("c1", "c7"), ("c2",), ("c3",))
+    training_data = gather(_config(Toy(split=split)))
+    assert (training_data.split.train, training_data.split.val, training_data.split.test) == (
+        ("c1", "c7"),
+        ("c2",),
+        ("c3",),
+    )
 
 
 def test_limited_cases_are_the_first_of_each_split():
@@ -111,24 +115,24 @@ def test_validation_on_the_training_cases_uses_the_limited_ones():
 
 def test_training_and_validation_are_kept_and_test_cases_only_examined():
     source = Toy()
-    material = gather(_config(source))
+    training_data = gather(_config(source))
     assert sorted(source.reads) == sorted(case.id for case in source.cases)
-    for case_id in (*material.split.train, *material.split.val):
-        image, mask = material.arrays.read(case_id)
+    for case_id in (*training_data.split.train, *training_data.split.val):
+        image, mask = training_data.arrays.read(case_id)
         sample = source.read(Case(case_id, ("",), None, ""))
         assert np.array_equal(image, sample.image)
         assert np.array_equal(mask, sample.mask)
-    assert not set(material.split.test) & set(material.arrays.outlines)
-    assert sorted(material.facts) == sorted(case.id for case in source.cases)
+    assert not set(training_data.split.test) & set(training_data.arrays.outlines)
+    assert sorted(training_data.facts) == sorted(case.id for case in source.cases)
     assert [len(list(Path("cache").glob(f"*/*.{kind}.json"))) for kind in ("facts", "arrays")] == [10, 8]
 
 
 def test_generated_cases_leave_no_folder_behind():
     source = Toy(files=False)
-    material = gather(_config(source))
+    training_data = gather(_config(source))
     assert not Path("cache").exists()
-    assert len(material.arrays.outlines) == 8
-    assert len(material.facts) == 10
+    assert len(training_data.arrays.outlines) == 8
+    assert len(training_data.facts) == 10
     assert sorted(source.reads) == sorted(case.id for case in source.cases)
 
 
@@ -146,9 +150,9 @@ def test_a_second_start_reads_nothing_and_is_the_same():
 
 def test_stratified_splits_know_the_foreground_before_the_split():
     source = Toy()
-    material = gather(_config(source, stratify=True))
+    training_data = gather(_config(source, stratify=True))
     assert sorted(source.reads) == sorted(case.id for case in source.cases)  # each once
-    assert [len(material.cases(name)) for name in ("train", "val", "test")] == [6, 2, 2]
+    assert [len(training_data.cases(name)) for name in ("train", "val", "test")] == [6, 2, 2]
 
 
 def test_what_the_data_check_finds_stops_the_start_or_is_carried_along():
@@ -207,7 +211,7 @@ def test_without_validation_a_training_metric_can_be_watched():
 def test_data_is_gathered_without_tensorflow_from_the_command_line():
     program = (
         "import sys; from hydra import compose, initialize_config_dir\n"
-        "from seglab.config import load_config; from seglab.data.material import gather\n"
+        "from seglab.config.loading import load_config; from seglab.data.loading.training_data import gather\n"
         f"with initialize_config_dir({str(ROOT / 'conf')!r}, version_base=None):\n"
         "    cfg = compose('train', overrides=['data.count=20', 'data.size=[32,32]', 'augment=strong'])\n"
         "config = load_config(cfg)\n"

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from nibabel import orientations
 
-from seglab.data.nifti import Nifti
-from seglab.data.nifti_files import restore_orientation
+from seglab.data.io.nifti_files import restore_orientation
+from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
 
 ALL_ORIENTATIONS = [

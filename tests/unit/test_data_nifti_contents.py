@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from volumes import AFFINE, IMAGE, LABEL, SHAPE, folders, save
 
-from seglab.data.nifti import Nifti
-from seglab.data.nifti_headers import read_header
+from seglab.data.io.nifti_headers import read_header
+from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
-from seglab.inference.writing import write_mask
+from seglab.inference.mask_writer import write_mask
 
 
 def _patched(path, *fields):
@@ -79,21 +79,21 @@ def test_a_header_that_declares_more_than_its_file_can_hold(tmp_path, ending):
 
 
 def test_a_volume_that_does_not_fit_into_memory(tmp_path, source, monkeypatch):
-    monkeypatch.setattr("seglab.data.nifti_headers.available_bytes", lambda: 4 * IMAGE.size)
+    monkeypatch.setattr("seglab.data.io.nifti_headers.available_bytes", lambda: 4 * IMAGE.size)
     with pytest.raises(DataError, match=r"fit into memory[\s\S]*4×5×6 voxels of 2 bytes"):
         source.read(source.cases[0])
 
 
 def test_a_scaled_volume_needs_room_for_what_the_scaling_makes(tmp_path, source, monkeypatch):
     path = next((tmp_path / "images").iterdir())
-    monkeypatch.setattr("seglab.data.nifti_headers.available_bytes", lambda: 10 * IMAGE.size)
+    monkeypatch.setattr("seglab.data.io.nifti_headers.available_bytes", lambda: 10 * IMAGE.size)
     source.read_image(source.cases[0])
     content = bytearray(gzip.decompress(path.read_bytes()))
     content[112:120] = struct.pack("<2f", 0.5, 3)
     path.write_bytes(gzip.compress(content))
     with pytest.raises(DataError, match="fit into memory"):
         source.read_image(source.cases[0])
-    monkeypatch.setattr("seglab.data.nifti_headers.available_bytes", lambda: 14 * IMAGE.size)
+    monkeypatch.setattr("seglab.data.io.nifti_headers.available_bytes", lambda: 14 * IMAGE.size)
     assert source.read_image(source.cases[0]).image.dtype == np.float32
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from volumes import AFFINE, IMAGE, LABEL, folders
 
-from seglab.data.nifti import Nifti
+from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from volumes import AFFINE, IMAGE, LABEL, SHAPE, folders, save
 
-from seglab.data.check.contents import find_rounded_labels
-from seglab.data.facts import examine
-from seglab.data.labels import LabelMap, whole_numbers
-from seglab.data.nifti import Nifti
+from seglab.data.check.case_contents import find_rounded_labels
+from seglab.data.labels.label_map import LabelMap, whole_numbers
+from seglab.data.preprocessing.case_fingerprint import examine
+from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
 
 

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from volumes import SHAPE, folders
 
-from seglab.config import load_config
-from seglab.data.check.full import check_full
-from seglab.data.nifti import Nifti
-from seglab.data.preparation import Preparation
-from seglab.data.resampling import resample_image, resampled_shape
+from seglab.config.loading import load_config
+from seglab.config.vocabulary import CONF
+from seglab.data.check.full_check import check_full
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
+from seglab.data.preprocessing.spacing import resample_image, resampled_shape
+from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
-from seglab.evaluation.shapes import tolerance_note
-from seglab.evaluation.surface import surface_scores
-from seglab.inference.files import predict_files
+from seglab.inference.predict_files import predict_files
+from seglab.metrics.shapes import tolerance_note
+from seglab.metrics.surface import surface_scores
 from seglab.task import Task
-from seglab.vocabulary import CONF
 
 # The same voxel of 50 µm in each unit that a header may name.
 EDGES = {"micron": 50.0, "mm": 0.05, "meter": 5e-5, "unknown": 0.05}
@@ -67,7 +67,11 @@ def test_distances_are_in_mm(tmp_path, unit):
     assert scores[:2] == pytest.approx((0.15, 0.15))
     # Two slices of 100 µm: the surfaces, of voxels that are two apart, differ by 0.2 mm, not by 0.1 or 200.
     assert surface_scores(one, np.roll(one, 2, axis=2), sample.spacing, 0.1)[0] == pytest.approx(0.2)
-    assert Preparation((), "patch", (0.1, 0.1, 0.1))(sample, source.task).outline.shape == (2, 2, 6)  # 4, 5, 6 voxels
+    assert CasePreprocessing((), "patch", (0.1, 0.1, 0.1))(sample, source.task).outline.shape == (
+        2,
+        2,
+        6,
+    )  # 4, 5, 6 voxels
 
 
 def test_a_set_in_mixed_units_is_one_set(tmp_path):

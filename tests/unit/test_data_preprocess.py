@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from seglab.data.cases import Case, Sample
-from seglab.data.facts import class_frequencies, examine
-from seglab.data.preprocess import MOST_VOXELS, Preprocessing, fit_preprocessing
+from seglab.data.preprocessing.case_fingerprint import class_frequencies, examine
+from seglab.data.preprocessing.normalisation import MOST_VOXELS, Preprocessing, fit_preprocessing
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task
 
 
 class Held:
-    """`Arrays` that are given, which count how often they are read."""
+    """`CaseStore` that are given, which count how often they are read."""
 
     def __init__(self, images, masks=None, classes=2):
         self.task = Task(2, images[0].shape[-1], tuple(f"c{i}" for i in range(classes)))

@@ -14,14 +14,14 @@ from PIL import Image
 from public_sets import SETS, draw, save, white
 
 from seglab.command import CONF, kept
-from seglab.config import Config, load_config
-from seglab.data.check.full import check_full
-from seglab.data.check.reading import find_left_out
-from seglab.data.image_cases import ImageCases
-from seglab.data.image_folder import ImageFolder
-from seglab.data.paired_files import pair_files
-from seglab.data.pairing_rules import find_rules
-from seglab.data.tables import Csv
+from seglab.config.loading import Config, load_config
+from seglab.data.check.file_reading import find_left_out
+from seglab.data.check.full_check import check_full
+from seglab.data.sources.csv_tables import Csv
+from seglab.data.sources.image_cases import ImageCases
+from seglab.data.sources.image_folder import ImageFolder
+from seglab.data.sources.paired_files import pair_files
+from seglab.data.sources.pairing_rules import find_rules
 from seglab.errors import ConfigError, DataError
 from seglab.sweeping.identity import JobIdentity
 
@@ -244,8 +244,8 @@ def test_what_else_is_trained_is_another_identity(tmp_path):
 
 
 def test_a_region_counts_in_the_cache(tmp_path):
-    from seglab.data.cache import Cache
-    from seglab.data.preparation import Preparation
+    from seglab.data.cache.case_cache import Cache
+    from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 
     made = SETS["vessels"](tmp_path / "set", count=4)
     words = ["data.images=training/images/{id}_training", "data.masks=training/1st_manual/{id}_manual1"]
@@ -253,7 +253,7 @@ def test_a_region_counts_in_the_cache(tmp_path):
 
     def ignored() -> int:
         source = opened(tmp_path / "set", *words)
-        cache = Cache(source, source.digest(), Preparation((), "patch", None), tmp_path / "cache", 1.0)
+        cache = Cache(source, source.digest(), CasePreprocessing((), "patch", None), tmp_path / "cache", 1.0)
         _, arrays = cache.collect(source.cases)
         return int((arrays.read("21")[1] == IGNORED).sum())
 

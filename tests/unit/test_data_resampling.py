@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.data.resampling import (
+from seglab.data.preprocessing.spacing import (
     averaging,
     cubic_convolution,
     resample_image,

@@ -10,10 +10,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from seglab.data import listed_files
-from seglab.data.csv_files import read_csv
+from seglab.data.io import listed_files
+from seglab.data.io.csv_files import read_csv
+from seglab.data.sources.csv_tables import Csv
 from seglab.data.splits import make_split
-from seglab.data.tables import Csv
 from seglab.errors import ConfigError, DataError
 
 SHARES = {"train": 0.5, "val": 0.25, "test": 0.25, "seed": 0}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seglab.data.image_files import count_pages, read_image_file, read_mask_file
+from seglab.data.io.image_files import count_pages, read_image_file, read_mask_file
 from seglab.errors import DataError
 
 RNG = np.random.default_rng(0)

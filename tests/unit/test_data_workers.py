@@ -14,33 +14,35 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from data_cards import data_card
+from data_cards import data_config
 from test_data_batches import _material, _same
 from worker_tasks import Answer, Poisoned
 
 from seglab.data.augment import Augment
-from seglab.data.batches import Batches
-from seglab.data.memory import hold
-from seglab.data.preparation import Preparation
-from seglab.data.sampling import DrawBatch, Sampler
-from seglab.data.synthetic import Synthetic2D
-from seglab.data.workers import WorkerFailure, WorkerPool
+from seglab.data.cache.in_memory import store_in_memory
+from seglab.data.loading.batches import Batches
+from seglab.data.loading.sampler import DrawBatch, Sampler
+from seglab.data.loading.worker_processes import WorkerFailure, WorkerPool
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
+from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.errors import DataError, TrainingError
-from seglab.training.feed import Feed
+from seglab.training.loader import TrainingLoader
 
 MIXED = {"affine": 0.5, "elastic": 0.3, "intensity": 0.5, "mix": 0.5}
 
 
-def material(source):
+def training_data(source):
     made = _material(source)
-    facts, arrays = hold(source, Preparation.of(data_card()), source.cases)
+    facts, arrays = store_in_memory(source, CasePreprocessing.of(data_config()), source.cases)
     return replace(made, arrays=arrays, facts=facts)
 
 
 def made_by(workers, augmentation=None, **changes):
     source = Synthetic2D(count=7, image_size=(32, 24))
-    card = data_card(workers=workers, patches_per_case=2, foreground_share=0.5, **changes)
-    return Batches(material(source), "train", card, seed=5, augmentation=augmentation or Augment(source.task, **MIXED))
+    card = data_config(workers=workers, patches_per_case=2, foreground_share=0.5, **changes)
+    return Batches(
+        training_data(source), "train", card, seed=5, augmentation=augmentation or Augment(source.task, **MIXED)
+    )
 
 
 def drain(feed, iterator):
@@ -54,7 +56,7 @@ def test_worker_count_and_resume_never_change_a_batch():
         batches = made_by(workers)
         found = []
         for epoch in (0, 1):
-            feed = Feed(batches, (16, 16, 1))
+            feed = TrainingLoader(batches, (16, 16, 1))
             feed.restart(epoch)
             iterator = iter(feed.dataset)
             found += [tuple(part.numpy() for part in feed.fetch(iterator)) for _ in range(len(batches))]
@@ -80,13 +82,13 @@ def test_batches_of_processes_are_copies():
 @pytest.mark.parametrize("deed", ["kill", "raise"])
 def test_a_worker_that_fails_is_reported_with_its_case_within_seconds(deed):
     source = Synthetic2D(count=7, image_size=(16, 16))
-    made = material(source)
+    made = training_data(source)
     pixels = {case.id: int((made.arrays.read(case.id)[1] == 1).sum()) for case in source.cases}
     worst = max(pixels, key=pixels.__getitem__)
     batches = Batches(
-        made, "train", data_card(workers=2), seed=5, augmentation=Poisoned(source.task, pixels[worst], deed)
+        made, "train", data_config(workers=2), seed=5, augmentation=Poisoned(source.task, pixels[worst], deed)
     )
-    feed = Feed(batches, (16, 16, 1))
+    feed = TrainingLoader(batches, (16, 16, 1))
     iterator = iter(feed.dataset)
     began = time.monotonic()
     with pytest.raises(TrainingError) as caught:
@@ -106,7 +108,7 @@ def test_a_worker_that_fails_is_reported_with_its_case_within_seconds(deed):
 
 def test_a_worker_killed_from_outside_mid_epoch_is_reported_and_nothing_hangs():
     batches = made_by(2, batch_size=1)
-    feed = Feed(batches, (16, 16, 1))
+    feed = TrainingLoader(batches, (16, 16, 1))
     iterator = iter(feed.dataset)
     feed.fetch(iterator)
     for worker in batches._pool.workers:
@@ -119,9 +121,11 @@ def test_a_worker_killed_from_outside_mid_epoch_is_reported_and_nothing_hangs():
 
 def test_in_this_process_the_case_is_noted():
     source = Synthetic2D(count=3, image_size=(16, 16))
-    made = material(source)
+    made = training_data(source)
     pixels = int((made.arrays.read("synthetic2d_0")[1] == 1).sum())
-    batches = Batches(made, "train", data_card(workers=1), seed=5, augmentation=Poisoned(source.task, pixels, "raise"))
+    batches = Batches(
+        made, "train", data_config(workers=1), seed=5, augmentation=Poisoned(source.task, pixels, "raise")
+    )
     with pytest.raises(ZeroDivisionError) as caught:
         batches[0]
     assert caught.value.__notes__ == ["in epoch 1, batch 1, case synthetic2d_0"]
@@ -162,7 +166,7 @@ def test_a_task_that_does_not_come_back_is_ended_and_told_with_where_it_stood(mo
     pool = WorkerPool(Answer(), 2)
     with pool.borrow() as worker:
         worker.ask("started")
-        monkeypatch.setattr("seglab.data.workers.PATIENCE", 0.5)
+        monkeypatch.setattr("seglab.data.loading.worker_processes.PATIENCE", 0.5)
         with pytest.raises(WorkerFailure, match=r"(?s)no answer within 0.5 s.*worker_tasks.py.*__call__") as failure:
             worker.ask("stand still")
         assert not failure.value.died
@@ -171,7 +175,7 @@ def test_a_task_that_does_not_come_back_is_ended_and_told_with_where_it_stood(mo
     with pool.borrow() as worker:  # one that was stopped from outside cannot say where
         worker.ask("started")
         worker.process.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr("seglab.data.workers.PATIENCE", 0.5)
+        monkeypatch.setattr("seglab.data.loading.worker_processes.PATIENCE", 0.5)
         with pytest.raises(WorkerFailure, match="nothing, so it is stopped"):
             worker.ask("go on")
 
@@ -247,8 +251,8 @@ def test_the_pool_ends_with_the_batches():
 
 def test_only_training_samples_come_from_processes():
     source = Synthetic2D(count=4, image_size=(16, 16))
-    made = replace(material(source), split=replace(_material(source).split, val=("synthetic2d_0",)))
-    batches = Batches(made, "val", data_card(workers=3), seed=0)
+    made = replace(training_data(source), split=replace(_material(source).split, val=("synthetic2d_0",)))
+    batches = Batches(made, "val", data_config(workers=3), seed=0)
     batches[0]
     assert batches._pool is None
     assert batches.workers == 3
@@ -265,10 +269,10 @@ def test_mixing_pastes_another_case_and_moves_nothing_else():
             return image, mask
 
     quiet = {"flip": 0.0, "rotate90": 0.0, "intensity": 0.0}
-    made = material(source)
+    made = training_data(source)
 
     def drawn(mix):
-        card = data_card(batch_size=6)
+        card = data_config(batch_size=6)
         ids = [case.id for case in source.cases]
         sampler = Sampler(
             made.arrays,

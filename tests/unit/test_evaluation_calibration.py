@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import log_expit, log_softmax, softmax
 
-from seglab.evaluation import calibration
-from seglab.evaluation.calibration import (
+from seglab.evaluation.results import Calibration, ScoreIntervals
+from seglab.metrics import calibration
+from seglab.metrics.calibration import (
     Pixels,
     bound_reached,
     draw_places,
@@ -21,7 +22,6 @@ from seglab.evaluation.calibration import (
     reliability,
     scaled,
 )
-from seglab.evaluation.results import Calibration, Certainty
 from seglab.task import Task
 
 THREE = Task(rank=2, channels=1, class_names=("background", "a", "b"))
@@ -107,7 +107,7 @@ def test_a_temperature_at_its_bound_is_told() -> None:
     assert bound_reached(fit_temperature(mixed)) == bound_reached(1.0) == ""
     bins = reliability(right)
     for pixels_, told in ((right, True), (mixed, False)):
-        result = Calibration(Certainty(bins, 0.1), Certainty(bins, 0.1, fit_temperature(pixels_)))
+        result = Calibration(ScoreIntervals(bins, 0.1), ScoreIntervals(bins, 0.1, fit_temperature(pixels_)))
         assert result.metrics()["temperature_at_bound"] == told
         assert ("note" in result.to_dict()) is ("note " in result.line()) is told
 

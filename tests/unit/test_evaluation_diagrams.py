@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglab.evaluation.calibration import BINS, Pixels, reliability
-from seglab.evaluation.diagrams import TOO_SHY, TOO_SURE, confusion_diagram, reliability_diagram, spread_diagram
+from seglab.metrics.calibration import BINS, Pixels, reliability
 from seglab.task import Task
+from seglab.viz.diagrams import TOO_SHY, TOO_SURE, confusion_diagram, reliability_diagram, spread_diagram
 
 THREE = Task(rank=2, channels=1, class_names=("background", "a", "a name that is much too long"))
 

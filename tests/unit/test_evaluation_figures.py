@@ -13,10 +13,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from seglab.data.cases import Case, Sample
-from seglab.evaluation import overlay
-from seglab.evaluation.figures import Example, case_panel, curves, pick_examples
-from seglab.evaluation.planes import foreground_middle, planes
 from seglab.task import Task
+from seglab.viz import overlay
+from seglab.viz.figures import Example, case_panel, curves, pick_examples
+from seglab.viz.planes import foreground_middle, planes
 
 BINARY = Task(rank=2, channels=1, class_names=("background", "object"), class_colors=((0, 0, 0), (250, 0, 0)))
 THREE = Task(rank=3, channels=1, class_names=("background", "anterior", "posterior"))

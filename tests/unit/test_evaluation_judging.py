@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from seglab.data.cases import Case, Sample
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
-from seglab.evaluation.judging import judge_cases, predicted_pixels
-from seglab.inference.finite import check_probabilities
+from seglab.evaluation.scoring import predicted_pixels, score_cases
+from seglab.inference.checks import check_probabilities
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 
@@ -76,7 +76,7 @@ def given(task: Task, count: int = 3, spacing: tuple[float, ...] = (1.0, 2.0)) -
 
 
 def judged(source: Cases, workers: int, **further):  # type: ignore[no-untyped-def]
-    return judge_cases(Giving(source.task), source, source.cases, tolerance=1.0, workers=workers, **further)  # type: ignore[arg-type]
+    return score_cases(Giving(source.task), source, source.cases, tolerance=1.0, workers=workers, **further)  # type: ignore[arg-type]
 
 
 def test_processes_change_nothing_and_progress_is_told() -> None:
@@ -111,7 +111,7 @@ def test_masks_are_those_of_the_predictor(task: Task) -> None:
     rng = np.random.default_rng(0)
     pairs = [(rng.random((11, 13, 1), np.float32), np.zeros((11, 13), np.uint8))]
     source = Cases(task, pairs, (1.0, 1.0))
-    judge_cases(predictor, source, source.cases, tolerance=1.0, workers=0, each=lambda case, mask: seen.append(mask))
+    score_cases(predictor, source, source.cases, tolerance=1.0, workers=0, each=lambda case, mask: seen.append(mask))
     expected = predictor.predict(pairs[0][0], (1.0, 1.0))
     np.testing.assert_array_equal(seen[0], expected)
     assert seen[0].dtype == expected.dtype
@@ -131,7 +131,7 @@ def test_probabilities_that_are_no_numbers_are_refused() -> None:
 def test_other_classes_are_refused() -> None:
     source = given(THREE)
     with pytest.raises(DataError, match="another task"):
-        judge_cases(Giving(BINARY), source, source.cases, tolerance=1.0, workers=0)  # type: ignore[arg-type]
+        score_cases(Giving(BINARY), source, source.cases, tolerance=1.0, workers=0)  # type: ignore[arg-type]
 
 
 def test_pixels_alone_are_those_of_the_judgement() -> None:

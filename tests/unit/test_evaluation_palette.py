@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.comparison.plots import COLORS
-from seglab.data.label_schema import Level, Void, built_in_schema
-from seglab.evaluation import overlay
-from seglab.evaluation.palette import WANTED, drawn_colors, first_drawn, nearest_pair, told_apart
+from seglab.data.labels.label_schema import Level, Void, built_in_schema
+from seglab.reports.comparison.plots import COLORS
 from seglab.task import DEFAULT_COLORS, Task
+from seglab.viz import overlay
+from seglab.viz.palette import WANTED, drawn_colors, first_drawn, nearest_pair, told_apart
 
 CAMVID_PURPLES = ((128, 64, 128), (64, 64, 128))  # road and fence
 

@@ -16,11 +16,11 @@ from hypothesis.extra import numpy as hnp
 from rich.console import Console
 from scipy import stats
 
-from seglab.confusion import confusion_matrix
 from seglab.data.cases import Case, Sample
 from seglab.errors import DataError
 from seglab.evaluation.aggregate import aggregate, case_intervals, score_table
 from seglab.evaluation.cases import evaluate_cases, pick_cases, score_case
+from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task
 
 BINARY = Task(rank=2, channels=1, class_names=("background", "object"))

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from seglab.confusion import confusion_matrix
 from seglab.evaluation.aggregate import shape_summary, shape_table
 from seglab.evaluation.cases import score_case
-from seglab.evaluation.shapes import distance_names, score_shapes, surface_dice_name
+from seglab.metrics.confusion import confusion_matrix
+from seglab.metrics.shapes import distance_names, score_shapes, surface_dice_name
 from seglab.task import Task
 
 THREE = Task(rank=2, channels=1, class_names=("background", "a", "b"))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from seglab import synonyms
 from seglab.command import command
-from seglab.config import load_config
-from seglab.explanation import instead
-from seglab.synonyms import option_meant, value_meant
-from seglab.vocabulary import GROUPS_SAID, composed, groups, holders, options_of
+from seglab.config import synonyms
+from seglab.config.explanation import instead
+from seglab.config.loading import load_config
+from seglab.config.synonyms import option_meant, value_meant
+from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of
 
 # group, what is said for each of its options, what to write
 OPTIONS = [

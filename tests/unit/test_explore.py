@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from seglab.data.cases import Case, Sample
-from seglab.data.check.findings import Finding, Report
-from seglab.data.facts import examine
+from seglab.data.check.findings import DataReport, Finding
+from seglab.data.preprocessing.case_fingerprint import examine
 from seglab.data.splits import Split
 from seglab.errors import DataError
-from seglab.explore.charts import bar, histogram
-from seglab.explore.page import build_page
-from seglab.explore.pictures import SIDE, case_pictures
+from seglab.reports.data.case_pictures import SIDE, case_pictures
+from seglab.reports.data.charts import bar, histogram
+from seglab.reports.data.data_page import build_page
 from seglab.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -139,7 +139,7 @@ def page_of(source, path, **settings):
 def test_a_page_holds_everything_and_nothing_from_elsewhere(tmp_path):
     source = Held()
     finding = Finding.of("group-in-two-splits", "group <g1>", "here and there", "one split", "move it")
-    text = page_of(source, tmp_path / "new" / "page.html", report=Report.of([finding], ["group-in-two-splits"]))
+    text = page_of(source, tmp_path / "new" / "page.html", report=DataReport.of([finding], ["group-in-two-splits"]))
     assert "24 training, 8 validation, 8 test (40 in 20 groups)" in text
     assert "held &lt;b&gt;" in text
     assert "group &lt;g1&gt;" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from seglab.file_names import file_name, file_names
+from seglab.safety.file_names import file_name, file_names
 
 # Absolute, upwards, with separators of both kinds, a drive, devices of Windows, NUL, a line break, no text, hidden.
 BAD = [

@@ -11,14 +11,14 @@ from PIL import Image
 from test_inference_files import above_half, pictures
 
 from seglab.errors import DataError
-from seglab.inference import footprint
-from seglab.inference import overlay as overlays
+from seglab.inference import memory_forecast
 from seglab.inference.bundle import save_bundle
 from seglab.inference.command import predict, read_words
-from seglab.inference.files import plan_files, predict_files, predict_plan
-from seglab.inference.overlay import overlay
+from seglab.inference.predict_files import plan_files, predict_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
+from seglab.viz import file_overlay as overlays
+from seglab.viz.file_overlay import overlay
 
 ROAD = Task(2, 3, ("ground", "road", "a very long name of a class"), class_colors=((0, 0, 0), (200, 0, 100), (0, 9, 0)))
 
@@ -115,8 +115,8 @@ def test_a_bad_image_fails_alone(tmp_path: Path) -> None:
 
 def test_a_mask_that_could_not_be_written_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """1000 × 1000 in grey: the image's megabyte is let go before five of the mask's are needed."""
-    monkeypatch.setattr(footprint, "_FREE", 0)
-    monkeypatch.setattr(footprint, "available_bytes", lambda: 3_999_999)
+    monkeypatch.setattr(memory_forecast, "_FREE", 0)
+    monkeypatch.setattr(memory_forecast, "available_bytes", lambda: 3_999_999)
     monkeypatch.setattr(Predictor, "predict", lambda *_: pytest.fail("computed"))
     Image.new("L", (1000, 1000)).save(tmp_path / "large.png")
     with pytest.raises(DataError, match=r"large\.png") as caught:

@@ -23,14 +23,14 @@ import keras
 import numpy as np
 import pytest
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
-from seglab.foreign import DEPTH
 from seglab.inference import bundle as module
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.inference.predictor import Predictor
 from seglab.inference.pyfunc import _load_pyfunc, input_example
 from seglab.models.unet import unet
+from seglab.safety.untrusted_files import DEPTH
 from seglab.task import Task
 
 TASK = Task(

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.data.label_schema import built_in_schema, declared_classes
-from seglab.data.preprocess import Preprocessing
+from seglab.config.sections import TrackingSettings
+from seglab.data.labels.label_schema import built_in_schema, declared_classes
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError, TrackingError
-from seglab.evaluation.cityscapes import label_ids_of
 from seglab.inference.bundle import Bundle, save_bundle
-from seglab.inference.files import plan_files, predict_files, predict_plan
+from seglab.inference.predict_files import plan_files, predict_files, predict_plan
 from seglab.inference.predictor import Predictor
-from seglab.schema import TrackingSettings
+from seglab.metrics.cityscapes import label_ids_of
 from seglab.task import Task
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"

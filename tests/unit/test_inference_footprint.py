@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
-from seglab.inference import footprint
+from seglab.inference import memory_forecast
 from seglab.inference.predictor import Predictor
-from seglab.inference.tiles import SlidingWindow
+from seglab.inference.sliding_window import SlidingWindow
 from seglab.task import Task
 
 
@@ -77,13 +77,13 @@ def test_it_is_what_is_taken(
 def test_a_mask_in_windows_takes_a_fraction_of_a_large_image() -> None:
     """20000 × 20000 in red, green and blue, in windows of 256: the mask, a third of the image, and a band of rows."""
     size, told = (20_000, 20_000), {"channels": 3, "itemsize": 1, "classes": 2, "resized": False, "zscore": False}
-    needed = footprint.prediction_bytes(size, size, SlidingWindow((256, 256)), **told)
+    needed = memory_forecast.prediction_bytes(size, size, SlidingWindow((256, 256)), **told)
     assert 20_000**2 < needed < 1.2 * 20_000**2 * 3
 
 
 def test_what_does_not_fit_is_refused_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(footprint, "available_bytes", lambda: 4_500_000)
-    monkeypatch.setattr(footprint, "_FREE", 1_000)
+    monkeypatch.setattr(memory_forecast, "available_bytes", lambda: 4_500_000)
+    monkeypatch.setattr(memory_forecast, "_FREE", 1_000)
     model = CASES["windows"][0]
     assert model.predict(np.zeros((8, 8, 3), np.uint8)).shape == (8, 8)
     done: list[int] = []

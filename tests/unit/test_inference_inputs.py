@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from seglab.errors import DataError
-from seglab.inference.files import plan_files
-from seglab.inference.inputs import found_files, named_inputs
-from seglab.inference.writing import write_mask
+from seglab.inference.input_files import found_files, named_inputs
+from seglab.inference.mask_writer import write_mask
+from seglab.inference.predict_files import plan_files
 from seglab.task import Task
 
 FLAT = Task(2, 1, ("background", "object"))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from seglab.data.cases import Sample
-from seglab.data.geometry import cut, pad_start, resize_image
-from seglab.data.preparation import Preparation
-from seglab.data.preprocess import Preprocessing
-from seglab.data.resampling import resample_image
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
+from seglab.data.preprocessing.geometry import cut, pad_start, resize_image
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.data.preprocessing.spacing import resample_image
 from seglab.errors import DataError
 from seglab.inference.bundle import Bundle
 from seglab.inference.predictor import Predictor
@@ -284,7 +284,9 @@ def test_the_network_sees_what_it_was_trained_on(fit: str, target: tuple[float, 
     predictor = Predictor(pixelwise(VOLUME, size, *ABOVE_HALF), VOLUME, preprocessing, size, fit, spacing=target)
     seen = _fed(predictor)
     predictor.predict(sample.image, sample.spacing)
-    trained_on = preprocessing.apply(Preparation(size, fit if fit != "pad" else "patch", target)(sample, VOLUME).image)
+    trained_on = preprocessing.apply(
+        CasePreprocessing(size, fit if fit != "pad" else "patch", target)(sample, VOLUME).image
+    )
     expected = cut(trained_on, pad_start(trained_on.shape[:3], size), size, 0)
     assert len(seen) == 1
     np.testing.assert_array_equal(seen[0][0], expected)
@@ -299,7 +301,7 @@ def test_cubic_interpolation_is_that_of_training_too() -> None:
         predictor = Predictor.of(pixelwise(VOLUME, size, *ABOVE_HALF), Bundle.from_dict(bundle.to_dict()))
         seen = _fed(predictor)
         predictor.predict(image, sample.spacing)
-        trained_on = AS_IS.apply(Preparation(size, "patch", finer, kind)(sample, VOLUME).image)
+        trained_on = AS_IS.apply(CasePreprocessing(size, "patch", finer, kind)(sample, VOLUME).image)
         np.testing.assert_array_equal(seen[0][0], cut(trained_on, pad_start(trained_on.shape[:3], size), size, 0))
         fed[kind] = seen[0]
     assert not np.allclose(fed["linear"], fed["cubic"])

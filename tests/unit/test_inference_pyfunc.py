@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
 from seglab.inference.bundle import Bundle
+from seglab.inference.model_usage import readme, usage
 from seglab.inference.predictor import Predictor
 from seglab.inference.pyfunc import SegmentationModel
-from seglab.inference.usage import readme, usage
 from seglab.task import Task
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import inv_ornt_aff, ornt_transform
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
-from seglab.inference.files import predict_files
+from seglab.inference.predict_files import predict_files
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 

@@ -14,8 +14,8 @@ from nibabel.orientations import inv_ornt_aff, ornt_transform
 from PIL import Image
 
 from seglab.errors import DataError
-from seglab.inference import writing
-from seglab.inference.writing import write_mask
+from seglab.inference import mask_writer
+from seglab.inference.mask_writer import write_mask
 
 RAS = np.array([[0, 1], [1, 1], [2, 1]])
 ORIENTATIONS = [
@@ -106,9 +106,9 @@ def test_a_mask_of_more_pixels_than_pillow_trusts_is_written(tmp_path: Path, mon
     mask = np.arange(80, dtype=np.uint8).reshape(8, 10) % 3
     with pytest.raises(Image.DecompressionBombError):
         Image.open(write_mask(tmp_path / "mask.png", mask))
-    assert np.array_equal(writing.read_mask_file(tmp_path / "mask.png"), mask)
+    assert np.array_equal(mask_writer.read_mask_file(tmp_path / "mask.png"), mask)
     write_mask(tmp_path / "mask.png", 1 - np.minimum(mask, 1))  # and written again
-    assert np.array_equal(writing.read_mask_file(tmp_path / "mask.png"), 1 - np.minimum(mask, 1))
+    assert np.array_equal(mask_writer.read_mask_file(tmp_path / "mask.png"), 1 - np.minimum(mask, 1))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_mask_of_more_pixels_than_pillow_trusts_is_written(tmp_path: Path, mon
 def test_a_damaged_file_in_the_place_of_a_mask_is_not_written_over(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match="not written by this program"):
-        writing.check_targets([tmp_path / name])
+        mask_writer.check_targets([tmp_path / name])
 
 
 def test_the_image_may_have_channels_another_scale_and_byte_order(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_file_that_reads_back_differently_never_gets_its_name(
 ) -> None:
     save = nib.save
     stored(tmp_path / "image.nii", ORIENTATIONS[5], oblique=False)
-    monkeypatch.setattr(writing.nib, "save", lambda image, path: save(change(image), path))
+    monkeypatch.setattr(mask_writer.nib, "save", lambda image, path: save(change(image), path))
     with pytest.raises(DataError, match="reads back differently") as caught:
         write_mask(tmp_path / "m.nii", np.arange(60).reshape(SHAPE) % 2, like=tmp_path / "image.nii")
     assert found in str(caught.value)

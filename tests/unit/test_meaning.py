@@ -12,13 +12,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from seglab.command import kept
 from seglab.comparison.settings import CompareSettings
-from seglab.data.label_schema import read_schema
+from seglab.config.scalars import meant, read_yaml
+from seglab.config.targets import parameters_of
+from seglab.data.labels.label_schema import read_schema
 from seglab.errors import ConfigError
 from seglab.evaluation.evaluate import read_request
 from seglab.evaluation.subject import _changes
-from seglab.meaning import meant, read_yaml
 from seglab.registry.gate import load_gate
-from seglab.signatures import parameters_of
 
 ODD = ["on", "010", "1_1_1", "2024", "5e-1", "null", "~", "2024-01-01", "12:30:00", "0x1F", "yes", "NaN", "true", ".5"]
 
@@ -114,7 +114,7 @@ def test_the_words_of_an_evaluation() -> None:
 
 
 def test_other_places_of_a_models_own_data_are_paths_and_numbers_numbers() -> None:
-    target = "seglab.data.image_folder.ImageFolder"
+    target = "seglab.data.sources.image_folder.ImageFolder"
     arguments = dict.fromkeys(("root", "block_size", "label_values", "class_names", "ignore_value"))
     words = ["data.root=2024", "data.block_size=3", "data.label_values=[0,1]", "data.class_names=[on,010]"]
     found = _changes([*words, "data.ignore_value=null"], arguments, parameters_of(target, "data._target_"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mlflow.utils.validation import _validate_metric_name
 
-from seglab.comparison.tables import CaseTable, column_of
+from seglab.comparison.case_tables import CaseTable, column_of
 from seglab.errors import ConfigError
 from seglab.metric_names import check_class_names, metric_name
 

@@ -10,13 +10,13 @@ import keras
 import pytest
 from keras import layers
 
-from seglab.models.card import (
+from seglab.models.network import Network
+from seglab.models.summary import (
     estimated_training_bytes,
     forward_flops,
     layer_table,
-    model_card,
+    model_summary,
 )
-from seglab.models.network import Network
 from seglab.models.unet import unet
 from seglab.task import Task
 
@@ -108,7 +108,7 @@ def test_table_has_a_line_for_each_layer():
 def test_card(deep_supervision):
     model = unet(TASKS[2], (8, 8), depth=2, width=2, deep_supervision=deep_supervision)
     assert isinstance(model, Network)
-    card = model_card(model, 2)
+    card = model_summary(model, 2)
     facts = dict(line.split(":", 1) for line in card.splitlines() if ":" in line)
     assert facts["model"].strip() == "unet"
     assert facts["input"].split("(")[0].strip() == "8 x 8 x 1"
@@ -122,7 +122,7 @@ def test_measured_memory_is_that_of_the_feature_maps():
     code = """
 import keras
 from keras import layers
-from seglab.models.card import measured_training_bytes
+from seglab.models.summary import measured_training_bytes
 x = image = keras.Input((512, 512, 1))
 for _ in range(5):
     x = layers.Conv2D(32, 1, activation="tanh")(x)
@@ -136,7 +136,7 @@ def test_an_earlier_peak_does_not_hide_a_later_one():
     # In a process of its own: one that has learnt keeps the memory that it once had, and takes the 64 MiB from there.
     code = """
 import numpy as np
-from seglab.models.card import ProcessMemory
+from seglab.models.summary import ProcessMemory
 np.ones(2**24)  # 128 MiB, freed at once
 memory = ProcessMemory()
 before = memory.start()

@@ -12,12 +12,12 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from seglab.errors import ConfigError
 from seglab.models import encoders
-from seglab.models.card import leaf_layers
 from seglab.models.context import deeplabv3plus, pspnet
 from seglab.models.dilation import DilatedConv2D, DilatedMaxPooling2D
 from seglab.models.encoder_unet import encoder_unet
 from seglab.models.encoders import ENCODERS, EncoderInput, encode
 from seglab.models.layers import BatchNormalization
+from seglab.models.summary import leaf_layers
 from seglab.task import Task
 
 TASK = Task(rank=2, channels=3, class_names=("background", "a"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from seglab.data.geometry import resize_mask
+from seglab.data.preprocessing.geometry import resize_mask
 from seglab.models.network import Network, shrunk_truth, supervision_weights
 from seglab.models.unet import unet
 from seglab.task import Task

@@ -11,12 +11,12 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from seglab.comparison.document import Cell, Document, Grid, Picture, Section, to_markdown
-from seglab.comparison.page import to_html
-from seglab.comparison.tables import read_table
-from seglab.neutral import from_cell, in_cell, in_markdown, in_table, shown
-from seglab.spreadsheet import csv_text
-from seglab.terminal import Terminal, tell
+from seglab.comparison.case_tables import read_table
+from seglab.reports.document import Cell, Document, PageSection, Picture, TableBlock, to_markdown
+from seglab.reports.html_page import to_html
+from seglab.runtime.terminal import Terminal, tell
+from seglab.safety.csv_text import csv_text
+from seglab.safety.shown_text import from_cell, in_cell, in_markdown, in_table, shown
 
 FORMULAS = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1", " =1", "\uff1d1+1", "-", "-x.png"]
 NUMBERS = ["-0.5", "+5", "-1e-05", "-inf", "0", "12"]
@@ -52,12 +52,12 @@ def test_tables_hold_no_formulas_and_negative_scores_stay_numbers(tmp_path: Path
 
 def test_markdown_makes_nothing_of_names() -> None:
     picture = Picture("curve", b"", f"picture {HOSTILE}")
-    section = Section(
+    section = PageSection(
         f"title {HOSTILE}",
         text=[f"text {HOSTILE}"],
         code=f"code ``` {HOSTILE}",
         notes=[f"note {HOSTILE}\n# more"],
-        grids=[Grid([f"column {HOSTILE}"], [[Cell(HOSTILE)]], f"caption {HOSTILE}")],
+        grids=[TableBlock([f"column {HOSTILE}"], [[Cell(HOSTILE)]], f"caption {HOSTILE}")],
         pictures=[picture],
         written=["<!-- kept --> [as](written)"],
     )

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from recorded_runs import Recorder
 
-from seglab.comparison.grouping import compose
 from seglab.comparison.runs import find_runs
 from seglab.comparison.settings import CompareSettings
-from seglab.config import Config, load_config
-from seglab.signatures import places_of
+from seglab.comparison.variants import compose
+from seglab.config.loading import Config, load_config
+from seglab.config.targets import places_of
 from seglab.sweeping.identity import JobIdentity
 
 ROOT = Path(__file__).parents[2]
@@ -84,14 +84,14 @@ def test_of_a_file_of_weights_the_contents_count(data: Path) -> None:
 
 
 def test_settings_that_name_places_say_so() -> None:
-    assert places_of("seglab.data.nifti.Nifti", "") == {"root", "table", "images", "labels", "label_schema"}
-    assert places_of("seglab.data.cityscapes.Cityscapes", "") == {"root"}
+    assert places_of("seglab.data.sources.nifti.Nifti", "") == {"root", "table", "images", "labels", "label_schema"}
+    assert places_of("seglab.data.sources.cityscapes.Cityscapes", "") == {"root"}
     assert places_of("seglab.models.unet.unet", "") == set()
 
 
 def test_runs_on_the_same_data_elsewhere_are_one_composition(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "mlruns")
-    target = {"data._target_": "seglab.data.image_folder.ImageFolder"}
+    target = {"data._target_": "seglab.data.sources.image_folder.ImageFolder"}
     for seed, root in enumerate(("data/one", "data/one/", "data/two")):
         rate = {"optimizer.learning_rate": "1.0" if seed else "1"}
         recorder.run({"a": 0.5, "b": 0.6}, seed=seed, params={**target, **rate, "data.root": root})

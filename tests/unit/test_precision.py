@@ -6,9 +6,9 @@ import keras
 import pytest
 import tensorflow as tf
 
-from seglab import precision
 from seglab.errors import ConfigError
-from seglab.precision import Device, choose_policy, find_device
+from seglab.runtime import precision
+from seglab.runtime.precision import Device, choose_policy, find_device
 
 XEON = Device("cpu", "Xeon", cpu_flags=frozenset({"avx2", "avx512f", "avx512_bf16", "amx_bf16"}))
 ZEN4 = Device("cpu", "EPYC", cpu_flags=frozenset({"avx2", "avx512f", "avx512_bf16"}))

@@ -21,8 +21,8 @@ from promotable import GATE, PICTURES, made_bundle, trained
 
 from seglab.errors import TrackingError
 from seglab.registry import promotion
-from seglab.registry.log import LOG_FILE, entries
 from seglab.registry.promotion import CARD, promote, rollback
+from seglab.registry.promotion_log import LOG_FILE, entries
 from seglab.task import Task
 from seglab.tracking import operations
 from seglab.tracking.bundles import find_bundle

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seglab.comparison.tables import CaseTable, read_table
+from seglab.comparison.case_tables import CaseTable, read_table
 from seglab.errors import ConfigError
-from seglab.registry.gate import Contender, Gate, Rule, check, load_gate
+from seglab.registry.gate import Contender, Gate, GateRule, check, load_gate
 
-RULE = Rule(metric="test_dice", direction="higher", threshold=0.5, not_worse_than_champion=True)
+RULE = GateRule(metric="test_dice", direction="higher", threshold=0.5, not_worse_than_champion=True)
 GATE = Gate(rules=[RULE], allowed_findings=False)
 
 
@@ -77,7 +77,7 @@ def test_false_alarms_do_not_beat_a_champion_that_is_silent_where_nothing_is() -
 
 
 def test_a_distance_that_misses_cases_is_no_criterion() -> None:
-    rule = Rule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
+    rule = GateRule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
     gate = Gate(rules=[rule], allowed_findings=False)
     file = "evaluation/test/cases.csv"
     champion = contender({}, table(4.0, 6.0, 5.0, 28.0, column="hd95_nonempty"), file)
@@ -88,7 +88,7 @@ def test_a_distance_that_misses_cases_is_no_criterion() -> None:
 
 
 def test_of_a_distance_less_is_better() -> None:
-    rule = Rule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
+    rule = GateRule(metric="eval_test_hd95_nonempty", direction="lower", threshold=9.0, not_worse_than_champion=True)
     gate = Gate(rules=[rule], allowed_findings=False)
     file = "evaluation/test/cases.csv"
     assert gate.tables == [file]
@@ -104,7 +104,7 @@ def test_of_a_distance_less_is_better() -> None:
 
 
 def test_a_volume_error_counts_by_its_size(tmp_path: Path) -> None:
-    rule = Rule(metric="eval_val_volume_error/cell", direction="lower", threshold=0.2, not_worse_than_champion=True)
+    rule = GateRule(metric="eval_val_volume_error/cell", direction="lower", threshold=0.2, not_worse_than_champion=True)
     gate = Gate(rules=[rule], allowed_findings=False)
 
     def scored(*errors: float) -> Contender:
@@ -160,7 +160,7 @@ def test_gates_are_files_and_bad_ones_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", ["test_dice/печень", "test_dice/<5mm", "test_dice/_5mm"])
 def test_a_class_is_asked_for_by_its_name_and_as_the_store_spells_it(asked: str) -> None:
-    rule = Rule(metric=asked, direction="higher", threshold=0.5, not_worse_than_champion=True)
+    rule = GateRule(metric=asked, direction="higher", threshold=0.5, not_worse_than_champion=True)
     stored = {"test_dice/печень": 0.9, "test_dice/_5mm": 0.8}
     name = "<5mm" if "5mm" in asked else "печень"
     run = contender(stored, table(0.9, 0.8, 0.85, column=f"dice/{name}"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seglab.errors import ConfigError
-from seglab.reporting.keeping import check_no_less, check_unedited, pictures_linked
-from seglab.reporting.record import (
+from seglab.reports.study.keep_edits import check_no_less, check_unedited, pictures_linked
+from seglab.reports.study.page_record import (
     BEGIN,
     END,
     STALE,

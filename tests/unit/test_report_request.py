@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seglab.errors import ConfigError
-from seglab.reporting.request import read_request
+from seglab.reports.study.request import read_request
 
 
 def test_words_mean_what_they_say() -> None:

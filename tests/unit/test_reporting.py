@@ -11,16 +11,16 @@ import pytest
 import yaml
 from PIL import Image
 
-from seglab.comparison.document import Cell, Grid, Picture, Section
 from seglab.errors import TrackingError
 from seglab.models.context import deeplabv3plus
 from seglab.models.encoder_unet import encoder_unet
 from seglab.models.unet import attention_unet, unet
 from seglab.models.volumetric import conv3d, vnet
-from seglab.reporting import note
-from seglab.reporting.approaches import GROUPS, known_approaches
-from seglab.reporting.architecture import draw_architecture, read_stages
-from seglab.reporting.images import LIMIT, small
+from seglab.reports.document import Cell, PageSection, Picture, TableBlock
+from seglab.reports.study import technical_note
+from seglab.reports.study.architecture_drawing import draw_architecture, read_stages
+from seglab.reports.study.methods import GROUPS, known_approaches
+from seglab.reports.study.small_images import LIMIT, small
 from seglab.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -122,14 +122,14 @@ def test_a_large_picture_becomes_a_jpeg_below_the_limit(side: int) -> None:
 
 def test_a_wide_table_is_cut_between_totals_and_classes() -> None:
     names = ["composition", "", "test_dice", *[f"dice/class{k}" for k in range(11)], "images/s"]
-    grid = Grid(names, [[Cell(str(i)) for i in range(len(names))]], "of all")
-    first, second = note._narrow(Section("", grids=[grid]), "dice").grids
+    grid = TableBlock(names, [[Cell(str(i)) for i in range(len(names))]], "of all")
+    first, second = technical_note._narrow(PageSection("", grids=[grid]), "dice").grids
     assert first.columns == ["composition", "", "test_dice", "images/s"]
     assert [cell.text for cell in first.rows[0]] == ["0", "1", "2", "14"]
     assert second.columns == ["composition", *[f"class{k}" for k in range(11)]]
     assert [cell.text for cell in second.rows[0]] == ["0", *map(str, range(3, 14))]
-    narrow = Section("", grids=[Grid(names[:5], [])])
-    assert note._narrow(narrow, "dice").grids == narrow.grids
+    narrow = PageSection("", grids=[TableBlock(names[:5], [])])
+    assert technical_note._narrow(narrow, "dice").grids == narrow.grids
 
 
 def test_pandoc_is_given_the_style_and_the_breaks_that_it_would_drop(
@@ -141,7 +141,7 @@ def test_pandoc_is_given_the_style_and_the_breaks_that_it_would_drop(
     page = tmp_path / "loss_study" / "note.html"
     page.parent.mkdir()
     page.write_text("<style>td { color: red }</style><style>p { margin: 0 }</style><td>A_<wbr>B</td>", encoding="utf-8")
-    words = note._printer(page, tmp_path / "note.pdf", tmp_path)
+    words = technical_note._printer(page, tmp_path / "note.pdf", tmp_path)
     assert words is not None
     assert words[:4] == [str(tmp_path / "pandoc"), str(tmp_path / "note.html"), "-o", str(tmp_path / "note.pdf")]
     assert f"--pdf-engine={tmp_path / 'weasyprint'}" in words
@@ -158,12 +158,12 @@ def fake_browser(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> 
 
 def test_without_a_browser_nothing_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert note.print_page(tmp_path / "page.html", tmp_path / "page.pdf") is None
+    assert technical_note.print_page(tmp_path / "page.html", tmp_path / "page.pdf") is None
 
 
 def test_a_browser_that_fails_is_told_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_browser(tmp_path, monkeypatch, "echo no display >&2; exit 1")
     (tmp_path / "page.pdf").write_text("of an earlier report")
     with pytest.raises(TrackingError, match="no display"):
-        note.print_page(tmp_path / "page.html", tmp_path / "page.pdf")
+        technical_note.print_page(tmp_path / "page.html", tmp_path / "page.pdf")
     assert not (tmp_path / "page.pdf").exists()

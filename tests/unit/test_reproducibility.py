@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
-from seglab.code_version import CodeVersion, code_version
-from seglab.reproducibility import (
+from seglab.runtime.code_version import CodeVersion, code_version
+from seglab.runtime.reproducibility import (
     environment,
     machine,
     package_versions,

@@ -12,10 +12,10 @@ import pytest
 import toys
 from omegaconf import OmegaConf
 
-from seglab import reproduction
-from seglab.code_version import code_version
 from seglab.errors import TrackingError
-from seglab.reproduction import ROOT, code_of, compare_histories, reproduce
+from seglab.experiment import reproduce
+from seglab.experiment.reproduce import ROOT, code_of, compare_histories, reproduce
+from seglab.runtime.code_version import code_version
 from seglab.tracking.archive import export_runs, import_runs
 from seglab.tracking.bundles import run_file
 from seglab.tracking.store import Store, open_store
@@ -172,9 +172,9 @@ def test_an_imported_run_is_repeated_into_the_store_that_it_was_found_in(
     former = train(None, store.directory, {})
     there = open_store(None, toys.fresh_store(tmp_path / "laptop"))
     run_id = import_runs(there, export_runs(store, [store.run(former)], tmp_path / "runs"))[former]
-    monkeypatch.setattr(reproduction, "code_of", lambda *_: nullcontext(ROOT))
+    monkeypatch.setattr(reproduce, "code_of", lambda *_: nullcontext(ROOT))
     monkeypatch.setattr(
-        reproduction,
+        reproduce,
         "_train",
         lambda run, config, code, tags, variables: train(OmegaConf.load(config).tracking.uri, there.directory, tags),
     )

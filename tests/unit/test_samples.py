@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.evaluation.samples import augmented_samples
 from seglab.task import Task
+from seglab.viz.training_samples import augmented_samples
 
 
 def _drawn(figure):

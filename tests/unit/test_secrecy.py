@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seglab.errors import ConfigError
-from seglab.secrecy import is_secret_name, redacted, secret_in
+from seglab.safety.secrets import is_secret_name, redacted, secret_in
 
 
 @pytest.mark.parametrize(

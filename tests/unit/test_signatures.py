@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from seglab.config.targets import check_given, construct, parameters_of
 from seglab.errors import ConfigError
-from seglab.signatures import check_given, construct, parameters_of
 
 # group, the file of the user's, the settings of the yaml, what the message must hold
 WRONG = [

@@ -17,21 +17,21 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglab import source_files
 from seglab.command import JOB_VARIABLE, _in_hydra
-from seglab.config import Config, load_config
+from seglab.config.loading import Config, load_config
+from seglab.config.vocabulary import CONF
 from seglab.errors import ConfigError
-from seglab.memory import available_bytes
-from seglab.reproducibility import threads_environment
+from seglab.runtime import source_files
+from seglab.runtime.memory import available_bytes
+from seglab.runtime.reproducibility import threads_environment
 from seglab.sweeping import executor as executors
 from seglab.sweeping import identity as identities
 from seglab.sweeping.executor import Command, LocalExecutor
 from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.job_runner import last_words
 from seglab.sweeping.parent import locked
-from seglab.sweeping.running import last_words
-from seglab.sweeping.space import Space
+from seglab.sweeping.space import SearchSpace
 from seglab.sweeping.status import SweepStatus, duration, seconds_a_job
-from seglab.vocabulary import CONF
 
 LISTING = """
 atexit.register(lambda: print("LOADED", *(name for name in sys.modules if name.partition(".")[0] == "seglab")))
@@ -123,7 +123,7 @@ def test_no_module_that_a_run_loads_is_missing_from_its_code(tmp_path: Path) -> 
     known = set(source_files.sources_of([identities.RUN, *identities.targets_in(checked.resolved)]))
     # What reads the command line and composes: it makes the config, which counts as it is. Every layer is registered
     # before a bundle is read, those of other networks too.
-    composing = {"seglab.command", "seglab.overrides", "seglab.terminal"}
+    composing = {"seglab.command", "seglab.config.overrides", "seglab.runtime.terminal"}
     assert {name for name in loaded - known - composing if not name.startswith("seglab.models.")} == set()
     assert len(loaded & known) > 60
 
@@ -170,8 +170,8 @@ def test_settings_of_launcher_and_search_are_found_by_hydra(word: str, expected:
     assert _in_hydra(word) == expected
 
 
-def space(*words: str) -> Space:
-    return Space.of(OverridesParser.create().parse_overrides(list(words)))
+def space(*words: str) -> SearchSpace:
+    return SearchSpace.of(OverridesParser.create().parse_overrides(list(words)))
 
 
 def test_a_space_is_read_from_overrides() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from seglab.data.synthetic import Synthetic2D, Synthetic3D
+from seglab.data.synthetic.shapes import Synthetic2D, Synthetic3D
 from seglab.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toys
 
-from seglab.tracking.bundles import bring, latest_model, local_path
+from seglab.tracking.bundles import download_artifact, latest_model, local_path
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
@@ -44,7 +44,9 @@ def test_a_run_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     assert (run.info.status, run.data.metrics["val_dice"]) == ("FINISHED", 0.5)
     place = local_path(store, run.info.artifact_uri)
     assert place is not None
-    assert next(bring(store, latest_model(store, run).artifact_location).rglob("weights")).read_text() == "w"
+    assert (
+        next(download_artifact(store, latest_model(store, run).artifact_location).rglob("weights")).read_text() == "w"
+    )
     assert (place / "pictures" / "note.txt").read_text() == "text"
     assert place.is_relative_to(home / "mlruns")
     assert [path.name for path in tmp_path.iterdir()] == [name]  # no stray file beside it

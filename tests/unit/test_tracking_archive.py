@@ -19,11 +19,12 @@ from mlflow.entities import Run
 from mounts import needs_mounts, small, within
 
 from seglab import errors
-from seglab.data.preprocess import Preprocessing
+from seglab.config.vocabulary import ROOT
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import TrackingError
 from seglab.inference.bundle import Bundle, read_bundle, save_bundle
 from seglab.inference.predictor import Predictor
-from seglab.registry.gate import Gate, Rule
+from seglab.registry.gate import Gate, GateRule
 from seglab.registry.promotion import promote
 from seglab.task import Task
 from seglab.tracking.archive import COMPLETE, export_runs, import_runs
@@ -33,7 +34,6 @@ from seglab.tracking.imports import FORMER_ID, PARENT
 from seglab.tracking.selection import runs_of_study, search
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
-from seglab.vocabulary import ROOT
 
 SCORES = ("dice", "iou", "dice/background", "iou/background", "dice/cell", "iou/cell")
 DARK = keras.initializers.Constant(-10)
@@ -148,7 +148,7 @@ def test_a_run_arrives_with_the_model_that_it_logged_last_and_can_be_used(tmp_pa
     image[2:5, 3:6] = 255
     mask = Predictor.load(find_bundle(run_id, there.uri, there.directory)).predict(image)
     assert np.array_equal(mask, image[..., 0] // 255)
-    rule = Rule(metric="test_dice", direction="higher", threshold=0.5)
+    rule = GateRule(metric="test_dice", direction="higher", threshold=0.5)
     gate = Gate(rules=[rule], allowed_findings=False)
     assert promote(there, there.run(run_id), "cells", gate).passed
     champion = resolve_bundle("models:/cells@champion", there.uri, there.directory)

@@ -13,6 +13,7 @@ import pytest
 import toys
 
 from seglab.tracking import operations
+from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import (
     HEARTBEAT,
     MISSED_HEARTBEATS,
@@ -24,7 +25,6 @@ from seglab.tracking.heartbeat import (
     mark_stale_runs,
 )
 from seglab.tracking.outbox import Outbox
-from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store, open_store
 
 NOW = 1_800_000_000.0
@@ -66,7 +66,7 @@ def test_clocks_of_two_machines_are_not_compared(apart: float, tmp_path: Path) -
     now = time.time()
     assert alive(elsewhere(now + apart)) is True
     clock = [1000.0]
-    sightings = Sightings(tmp_path / "seen.json", lambda: clock[0])
+    sightings = PeerSightings(tmp_path / "seen.json", lambda: clock[0])
     for beats in range(100):
         assert alive(elsewhere(now + apart + 30 * beats), sightings) is True
         clock[0] += 30
@@ -77,7 +77,7 @@ def test_elsewhere_a_heartbeat_that_stands_still_for_long_enough_is_death(tmp_pa
 
     def look(sign: float, interval: float = 30.0) -> bool | None:
         # Each look is a command of its own, which knows what the one before has left.
-        return alive(elsewhere(sign, interval), Sightings(tmp_path / "seen.json", lambda: clock[0]))
+        return alive(elsewhere(sign, interval), PeerSightings(tmp_path / "seen.json", lambda: clock[0]))
 
     assert look(NOW) is True
     clock[0] += 30 * MISSED_HEARTBEATS
@@ -93,15 +93,15 @@ def test_elsewhere_a_heartbeat_that_stands_still_for_long_enough_is_death(tmp_pa
 def test_sightings_that_cannot_be_kept_or_read_call_nobody_dead(tmp_path: Path) -> None:
     clock = [1000.0]
     (tmp_path / "file").write_text("")
-    lost = Sightings(tmp_path / "file" / "seen.json", lambda: clock[0])
+    lost = PeerSightings(tmp_path / "file" / "seen.json", lambda: clock[0])
     assert lost.still_for("one", "1") == 0
     clock[0] += 50
     assert lost.still_for("one", "1") == 50  # at least this process knows
     broken = tmp_path / "seen.json"
     for text in ("", "[1]", '{"one": 3}', "\0" * 20):
         broken.write_text(text)
-        assert Sightings(broken, lambda: clock[0]).still_for("one", "1") == 0
-        assert Sightings(broken, lambda: clock[0] + 7).still_for("one", "1") == 7
+        assert PeerSightings(broken, lambda: clock[0]).still_for("one", "1") == 0
+        assert PeerSightings(broken, lambda: clock[0] + 7).still_for("one", "1") == 7
 
 
 def test_the_same_name_in_another_container_is_another_machine() -> None:

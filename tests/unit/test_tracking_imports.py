@@ -14,7 +14,7 @@ import toys
 import yaml
 
 from seglab.errors import SeglabError, TrackingError
-from seglab.reproduction import reproduce
+from seglab.experiment.reproduce import reproduce
 from seglab.tracking.archive import export_runs, import_runs
 from seglab.tracking.imports import FORMER_ID, former_id
 from seglab.tracking.selection import search
@@ -165,7 +165,9 @@ def test_an_imported_run_is_trained_again_only_after_its_changes_were_read(
     )
     run = there.run(import_runs(there, folder)[run_id])
     ran: list[Any] = []
-    monkeypatch.setattr("seglab.reproduction.code_of", lambda *words: ran.append(words) or pytest.fail("code ran"))
+    monkeypatch.setattr(
+        "seglab.experiment.reproduce.code_of", lambda *words: ran.append(words) or pytest.fail("code ran")
+    )
     with pytest.raises(TrackingError, match="which nobody here has allowed to run") as caught:
         reproduce(there, run)
     said = str(caught.value)
@@ -176,7 +178,9 @@ def test_an_imported_run_is_trained_again_only_after_its_changes_were_read(
     assert f"python scripts/reproduce.py {run.info.run_id} trust_diff=true" in said
     assert ran == []
     # A run of this store's own needs no yes, and an imported one with a yes goes on.
-    monkeypatch.setattr("seglab.reproduction.code_of", lambda *words: (_ for _ in ()).throw(KeyError("went on")))
+    monkeypatch.setattr(
+        "seglab.experiment.reproduce.code_of", lambda *words: (_ for _ in ()).throw(KeyError("went on"))
+    )
     for store, one, yes in ((here, here.run(run_id), False), (there, run, True)):
         with pytest.raises(KeyError, match="went on"):
             reproduce(store, one, trust_diff=yes)

@@ -16,16 +16,16 @@ from recorded_runs import Recorder, level
 from rich.console import Console
 
 from seglab import doctor
-from seglab.comparison.printing import run_comparison
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
+from seglab.reports.comparison.printing import run_comparison
 from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking import operations
 from seglab.tracking.bundles import find_bundle
 from seglab.tracking.client import mlflow
 from seglab.tracking.outbox import Outbox
-from seglab.tracking.relocation import former_places, relocate
+from seglab.tracking.repair_paths import former_places, relocate
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
 

@@ -15,12 +15,12 @@ from mounts import needs_mounts, read_only, within
 from old_stores import FIRST, LATE, MIDDLE, RUN, digest, make_old_store
 
 from seglab import doctor
+from seglab.config.vocabulary import ROOT
 from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.outbox import Outbox, deliver_all
-from seglab.tracking.revision import check_revision
+from seglab.tracking.schema_version import check_revision
 from seglab.tracking.store import open_store
-from seglab.vocabulary import ROOT
 
 HEAD = re.compile(r"expected: revision [0-9a-f]{12}, which MLflow 3\.")
 

@@ -12,7 +12,7 @@ import pytest
 import toys
 
 from seglab.errors import TrackingError
-from seglab.tracking import relocation, store
+from seglab.tracking import repair_paths, store
 from seglab.tracking.databases import database_remedy
 from seglab.tracking.store import Store, open_store
 
@@ -123,8 +123,8 @@ def test_two_folders_share_a_database_and_each_experiment_stays_where_it_was_mad
         (first.directory / "artifacts").as_uri()
     )
     second.check_writable(run)
-    assert relocation.former_places(second) == []
-    assert relocation.relocate(second) is None
+    assert repair_paths.former_places(second) == []
+    assert repair_paths.relocate(second) is None
     # On another machine that folder is not there: what to do then is no repair of a store that was never moved.
     first.directory.rename(tmp_path / "gone")
     with pytest.raises(TrackingError) as caught:

@@ -11,13 +11,13 @@ import pytest
 import toys
 
 from seglab.errors import DataError
-from seglab.reproducibility import seed_everything
-from seglab.training.feed import Feed
+from seglab.runtime.reproducibility import seed_everything
+from seglab.training.loader import TrainingLoader
 
 SHAPE = (toys.SIZE, toys.SIZE, 1)
 
 
-def drain(feed: Feed) -> list[np.ndarray]:
+def drain(feed: TrainingLoader) -> list[np.ndarray]:
     iterator = iter(feed.dataset)
     return [feed.fetch(iterator)[0].numpy() for _ in range(len(feed.batches))]
 
@@ -26,7 +26,7 @@ def drain(feed: Feed) -> list[np.ndarray]:
 def test_batches_come_in_order_whatever_the_workers(workers: int) -> None:
     # Earlier batches take longer, so that an unordered queue would turn them around.
     batches = toys.Squares(5, workers=workers, event=lambda _, step: time.sleep(0.04 - 0.008 * step))
-    feed = Feed(batches, SHAPE)
+    feed = TrainingLoader(batches, SHAPE)
     feed.restart(2)
     got = drain(feed)
     batches.event = None
@@ -37,11 +37,11 @@ def test_batches_come_in_order_whatever_the_workers(workers: int) -> None:
 def test_several_workers_work_at_once() -> None:
     together = threading.Barrier(3, timeout=20)
     batches = toys.Squares(3, workers=3, event=lambda *_: together.wait())
-    assert len(drain(Feed(batches, SHAPE))) == 3
+    assert len(drain(TrainingLoader(batches, SHAPE))) == 3
 
 
 def test_each_epoch_has_its_own_batches() -> None:
-    feed = Feed(toys.Squares(2), SHAPE)
+    feed = TrainingLoader(toys.Squares(2), SHAPE)
     epochs = []
     for epoch in (0, 1, 0):
         feed.restart(epoch)
@@ -57,7 +57,7 @@ def test_an_error_of_the_data_arrives_as_it_was_raised(workers: int) -> None:
         if step == 1:
             raise DataError("a mask with an undeclared value", where="mask_7.png")
 
-    feed = Feed(toys.Squares(3, workers=workers, event=event), SHAPE)
+    feed = TrainingLoader(toys.Squares(3, workers=workers, event=event), SHAPE)
     with pytest.raises(DataError, match=r"mask_7\.png"):
         drain(feed)
 
@@ -68,14 +68,14 @@ def test_types_are_what_the_loop_expects() -> None:
             x, y = super().__getitem__(step)
             return x.astype("float64"), y.astype("uint8")
 
-    x, y = Feed(Wide(1), SHAPE).fetch(iter(Feed(Wide(1), SHAPE).dataset))
+    x, y = TrainingLoader(Wide(1), SHAPE).fetch(iter(TrainingLoader(Wide(1), SHAPE).dataset))
     assert (x.dtype.name, y.dtype.name, y.shape) == ("float32", "int32", (4, 16, 16))
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_the_clock_counts_waiting_and_batches_are_made_ahead(deterministic: bool) -> None:
     seed_everything(1, deterministic)
-    feed = Feed(toys.Squares(4, delay=0.2), SHAPE)
+    feed = TrainingLoader(toys.Squares(4, delay=0.2), SHAPE)
     start = time.perf_counter()
     drain(feed)
     passed = time.perf_counter() - start
@@ -101,7 +101,7 @@ def test_a_pixel_that_is_not_finite_is_found_before_it_hides_in_the_net(value: f
             x[2, 5, 5] = value if step == 1 else 0
             return x, y
 
-    feed = Feed(Broken(3), SHAPE)
+    feed = TrainingLoader(Broken(3), SHAPE)
     feed.restart(4)
     with pytest.raises(DataError, match="not finite") as caught:
         drain(feed)

@@ -18,11 +18,11 @@ import tensorflow as tf
 import toys
 
 from seglab.errors import DataError, TrainingError
-from seglab.reproducibility import seed_everything
+from seglab.runtime.reproducibility import seed_everything
 from seglab.schedules import plateau
 from seglab.training.checkpoint import STATE_FILE, assign, load_state, values
-from seglab.training.feed import Feed
 from seglab.training.fit import PROFILE_FILE, train
+from seglab.training.loader import TrainingLoader
 from seglab.training.progress import Progress, duration
 
 TIMES = {"images_per_second", "epoch_seconds", "data_wait_share"}
@@ -68,7 +68,7 @@ def test_metrics_of_an_epoch_come_once_and_after_its_state_is_on_disk(tmp_path: 
 
 def test_no_thread_of_tf_data_holds_the_end_of_an_epoch_up() -> None:
     # Its tuner is joined when an iterator goes, and sleeps for up to 5 s: a third of the epochs took twice as long.
-    assert Feed(toys.Squares(2), (toys.SIZE, toys.SIZE, 1)).dataset.options().autotune.enabled is False
+    assert TrainingLoader(toys.Squares(2), (toys.SIZE, toys.SIZE, 1)).dataset.options().autotune.enabled is False
 
 
 def test_a_slow_disk_does_not_hold_the_next_epoch_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

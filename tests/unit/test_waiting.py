@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from seglab import waiting
-from seglab.waiting import Waiting, step
+from seglab.runtime import waiting
+from seglab.runtime.waiting import Waiting, step
 
 
 class Screen(io.StringIO):
@@ -73,7 +73,7 @@ def test_what_is_printed_breaks_the_silence() -> None:
 def test_it_is_heard_while_standard_error_is_put_away() -> None:
     """As it is while TensorFlow loads."""
     code = (
-        "import os, time\nfrom seglab.waiting import Waiting\n"
+        "import os, time\nfrom seglab.runtime.waiting import Waiting\n"
         "with Waiting(silence=0.1) as waiting:\n"
         "    waiting.tell('loading')\n    kept = os.dup(2)\n    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"
         "    time.sleep(0.4)\n    os.dup2(kept, 2)\n"

@@ -15,7 +15,7 @@ import hydra
 from seglab.bench.data_seglab import CONF
 from seglab.bench.data_sources import write_scenes, write_volumes
 from seglab.bench.windows import windows
-from seglab.bench.workers import Ratio, Worker, interleaved, ratio
+from seglab.bench.workers import BenchWorker, Ratio, interleaved, ratio
 
 SCENES, VOLUMES = 384, 200
 _BEATEN = 1 / 1.2  # were Grain faster by more than a fifth, it would feed the batches
@@ -102,16 +102,16 @@ PARTS: dict[str, Callable[[int, Path, str | None], list[Ratio]]] = {
 }
 
 
-def _ours(what: str, folder: Path) -> Worker:
-    return Worker(sys.executable, "data_seglab.py", what, str(folder))
+def _ours(what: str, folder: Path) -> BenchWorker:
+    return BenchWorker(sys.executable, "data_seglab.py", what, str(folder))
 
 
-def _theirs(python: str, script: str, what: str, folder: Path, settings: str) -> Worker:
+def _theirs(python: str, script: str, what: str, folder: Path, settings: str) -> BenchWorker:
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])  # the peer borrows seglab's augmentation
-    return Worker(python, script, what, str(folder), settings)
+    return BenchWorker(python, script, what, str(folder), settings)
 
 
-def _measured(workers: dict[str, Worker], rounds: int) -> dict[str, list[float]]:
+def _measured(workers: dict[str, BenchWorker], rounds: int) -> dict[str, list[float]]:
     try:
         return interleaved(workers, rounds, warm_up=1)
     finally:

@@ -18,12 +18,12 @@ import hydra
 import numpy as np
 
 from seglab.bench.data_sources import CLASSES, INPUT, PATCH, Volumes
-from seglab.data.cache import Cache
-from seglab.data.image_folder import ImageFolder
-from seglab.data.preparation import Preparation
-from seglab.data.preprocess import fit_preprocessing
-from seglab.data.sampling import Sampler
-from seglab.schema import DataCard
+from seglab.config.sections import DataConfig
+from seglab.data.cache.case_cache import Cache
+from seglab.data.loading.sampler import Sampler
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
+from seglab.data.preprocessing.normalisation import fit_preprocessing
+from seglab.data.sources.image_folder import ImageFolder
 
 CONF = Path(__file__).parents[3] / "conf"
 WORKERS, BATCH = 2, {2: 8, 3: 2}
@@ -92,16 +92,16 @@ def cached(folder: Path) -> Callable[[], float]:
 
 def augmented(folder: Path, rank: int, augment: str) -> Callable[[], float]:
     """An epoch of augmented batches on their way into the loop, from two processes."""
-    from seglab.data.batches import Batches
-    from seglab.data.material import Material
+    from seglab.data.loading.batches import Batches
     from seglab.data.splits import Split
-    from seglab.training.feed import Feed
+    from seglab.data.training_data import TrainingData
+    from seglab.training.loader import TrainingLoader
 
     sampler, preprocessing = _sampler(folder, rank)
     split = Split(tuple(sampler.cases), (), ())
-    material: Any = Material(None, split, sampler.task, preprocessing, "", sampler.arrays, {}, None)  # type: ignore[arg-type]
-    batches = Batches(material, "train", sampler.card, seed=0, augmentation=augmentation(sampler.task, augment))
-    feed = Feed(batches, (*sampler.size, sampler.task.channels))
+    training_data: Any = TrainingData(None, split, sampler.task, preprocessing, "", sampler.arrays, {}, None)  # type: ignore[arg-type]
+    batches = Batches(training_data, "train", sampler.card, seed=0, augmentation=augmentation(sampler.task, augment))
+    feed = TrainingLoader(batches, (*sampler.size, sampler.task.channels))
     epoch = -1
 
     def run() -> None:
@@ -133,11 +133,11 @@ def _sampler(folder: Path, rank: int) -> tuple[Sampler, Any]:
 
 
 def _collect(source: Any, rank: int, target: Path) -> Any:
-    return Cache(source, source.digest(), Preparation.of(_card(rank)), target, 50.0).collect(source.cases)
+    return Cache(source, source.digest(), CasePreprocessing.of(_card(rank)), target, 50.0).collect(source.cases)
 
 
-def _card(rank: int) -> DataCard:
-    return DataCard.model_construct(
+def _card(rank: int) -> DataConfig:
+    return DataConfig.model_construct(
         size=list(INPUT if rank == 2 else PATCH),
         fit="resize" if rank == 2 else "patch",
         spacing=None,

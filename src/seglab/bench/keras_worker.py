@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from seglab.reproducibility import keep_freed_memory, seed_everything
+from seglab.runtime.reproducibility import keep_freed_memory, seed_everything
 from seglab.task import Task
 
 SHAPES = {2: ((128, 128), 8, 32), 3: ((64, 64, 64), 2, 16)}  # size, batch, width of the first level
@@ -117,22 +117,22 @@ def epoch_worker(variant: str, rank: int) -> None:
     """One epoch of steps: alone (`bare`), inside of training (`fit`), with a real store (`tracked`)."""
     import hydra
 
-    from seglab.config import load_config
-    from seglab.data.batches import Batches
-    from seglab.data.material import gather
-    from seglab.metrics import SegmentationScores
+    from seglab.config.loading import load_config
+    from seglab.data.loading.batches import Batches
+    from seglab.data.training_data import gather
+    from seglab.metrics.keras_scores import SegmentationScores
 
     conf = Path(__file__).parents[3] / "conf"
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
         overrides = ["model=unet", "loss=dice", "trainer.monitor=train_dice", "trainer.epochs=10000"]
         overrides += ["data.count=136", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.patience_epochs=null"]
         config = load_config(hydra.compose("train", overrides=overrides))
-    material = gather(config)
+    training_data = gather(config)
     seed_everything(config.seed, config.trainer.deterministic)
-    model = config.model.build(material.task, tuple(config.data_card.size))
-    augmentation = config.augment.build(material.task)
-    batches = Batches(material, "train", config.data_card, seed=0, augmentation=augmentation)
-    loss, scores = config.loss.build(material.task), SegmentationScores(material.task)
+    model = config.model.build(training_data.task, tuple(config.data_config.size))
+    augmentation = config.augment.build(training_data.task)
+    batches = Batches(training_data, "train", config.data_config, seed=0, augmentation=augmentation)
+    loss, scores = config.loss.build(training_data.task), SegmentationScores(training_data.task)
     optimizer = config.optimizer.build(config.schedule.build(0.001, 10000, len(batches)))
     if variant == "bare":
         model.compile(optimizer, loss, metrics=[scores], jit_compile=False)

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from rich.table import Table
 
-from seglab.config import DataConfig
+from seglab.config.loading import DataSettings
 from seglab.data.cases import Case, Source
-from seglab.data.check.likeness import Likeness
-from seglab.data.detail import detail_of
-from seglab.data.geometry import resize_image
+from seglab.data.check.duplicates import DuplicateSearch
+from seglab.data.preprocessing.geometry import resize_image
+from seglab.data.preprocessing.image_detail import detail_of
 from seglab.data.splits import split_for
 
 Change = Callable[[np.ndarray], np.ndarray]
@@ -102,13 +102,13 @@ def look(image: np.ndarray) -> Look:
 def found_in(known: Sequence[Look], held: Sequence[Look]) -> tuple[list[int | None], float]:
     """For each of `held` the place in `known` of what it looks like, and the agreement from which that is said."""
     details, shapes = zip(*known, *held, strict=True)
-    likeness = Likeness(details, shapes, [str(n) for n in range(len(details))])
+    likeness = DuplicateSearch(details, shapes, [str(n) for n in range(len(details))])
     rows = np.arange(len(details))
     matches = {m.held - len(known): m.known for m in likeness.matches(rows[len(known) :], rows[: len(known)])}
     return [matches.get(n) for n in range(len(held))], likeness.limit.agreement
 
 
-def measure(config: DataConfig, cases: int = CASES, copies: int = COPIES) -> Table:
+def measure(config: DataSettings, cases: int = CASES, copies: int = COPIES) -> Table:
     """Read a data set, split it as its config says, and count what is found.
 
     Alarms are images of validation and test that look like one of training: false where the split is right. Copies are
@@ -124,7 +124,7 @@ def measure(config: DataConfig, cases: int = CASES, copies: int = COPIES) -> Tab
         DataError: files that cannot be used, or a split that cannot be made of them.
     """
     source: Source = config.data.build()
-    split = split_for(source, config.data_card, config.seed)
+    split = split_for(source, config.data_config, config.seed)
     by_id = {case.id: case for case in source.cases}
     train = [by_id[i] for i in _some(split.train, cases)]
     held = [by_id[i] for i in _some((*split.val, *split.test), cases)]

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seglab.bench.workers import Ratio, Worker, interleaved, ratio
-from seglab.precision import Device, choose_policy
-from seglab.reproducibility import cpu_flags
+from seglab.bench.workers import BenchWorker, Ratio, interleaved, ratio
+from seglab.runtime.precision import Device, choose_policy
+from seglab.runtime.reproducibility import cpu_flags
 
 ROOT = Path(__file__).parents[3]
 # GFLOP of a forward and backward pass of one sample (two for each multiply-add, three passes over every convolution).
@@ -35,12 +35,14 @@ def step(rank: int, rounds: int, torch_python: str | None) -> list[Ratio]:
     """A training step of the classic U-Net: seglab against stock Keras, PyTorch and the matrix product."""
     policy = auto_policy()
     workers = {
-        "seglab": Worker(sys.executable, "keras_worker.py", "seglab", str(rank), policy),
-        "stock": Worker(sys.executable, "keras_worker.py", "stock", str(rank), "float32"),
-        f"stock {policy}": Worker(sys.executable, "keras_worker.py", "stock", str(rank), policy),
+        "seglab": BenchWorker(sys.executable, "keras_worker.py", "seglab", str(rank), policy),
+        "stock": BenchWorker(sys.executable, "keras_worker.py", "stock", str(rank), "float32"),
+        f"stock {policy}": BenchWorker(sys.executable, "keras_worker.py", "stock", str(rank), policy),
     }
     for number, layout in TORCH_VARIANTS if torch_python else []:
-        workers[f"torch {number} {layout}"] = Worker(str(torch_python), "torch_worker.py", str(rank), number, layout)
+        workers[f"torch {number} {layout}"] = BenchWorker(
+            str(torch_python), "torch_worker.py", str(rank), number, layout
+        )
     try:
         seconds = interleaved(workers, rounds)
         matmul = [workers["seglab"].ask("matmul") for _ in range(3)]
@@ -91,7 +93,7 @@ def _rate(seconds: Sequence[float], rank: int) -> float:
 def fit(rounds: int) -> list[Ratio]:
     """An epoch of training, and of tracked training, against the bare steps of the same model on ready batches."""
     names = ("bare", "fit", "tracked")
-    workers = {name: Worker(sys.executable, "keras_worker.py", name, "2", auto_policy()) for name in names}
+    workers = {name: BenchWorker(sys.executable, "keras_worker.py", name, "2", auto_policy()) for name in names}
     try:
         seconds = interleaved(workers, rounds, warm_up=2)
     finally:
@@ -167,7 +169,8 @@ def pyramid(rounds: int) -> list[Ratio]:
     """A training step of the dilated convolutions of DeepLabv3+: seglab's against Keras's own, in one number format."""
     policy = auto_policy()
     workers = {
-        name: Worker(sys.executable, "keras_worker.py", f"{name}_pyramid", "2", policy) for name in ("seglab", "stock")
+        name: BenchWorker(sys.executable, "keras_worker.py", f"{name}_pyramid", "2", policy)
+        for name in ("seglab", "stock")
     }
     try:
         seconds = interleaved(workers, rounds)

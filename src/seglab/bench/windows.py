@@ -6,7 +6,7 @@ import statistics
 import sys
 
 from seglab.bench.measure import TORCH_VARIANTS, auto_policy
-from seglab.bench.workers import Ratio, Worker, interleaved, ratio
+from seglab.bench.workers import BenchWorker, Ratio, interleaved, ratio
 
 FASTER = 1.3
 MEMORY = ("memory", "growth")
@@ -23,7 +23,7 @@ def windows(rounds: int, torch_python: str | None) -> list[Ratio]:
         return []
     policy = auto_policy()
     peers = {
-        f"MONAI {number} {layout}": Worker(torch_python, "windows_torch.py", number, layout)
+        f"MONAI {number} {layout}": BenchWorker(torch_python, "windows_torch.py", number, layout)
         for number, layout in TORCH_VARIANTS
     }
     seglab = None
@@ -35,7 +35,7 @@ def windows(rounds: int, torch_python: str | None) -> list[Ratio]:
         for name, peer in peers.items():
             if name != best:
                 peer.close()
-        seglab = Worker(sys.executable, "windows_keras.py", policy)
+        seglab = BenchWorker(sys.executable, "windows_keras.py", policy)
         seconds = interleaved({"seglab": seglab, best: peers[best]}, rounds, warm_up=1)
         peak, growth = ({n: w.ask(what) for n, w in (("seglab", seglab), (best, peers[best]))} for what in MEMORY)
         print(f"  {seglab.ask('blending'):.1%} of seglab's time is not the network")

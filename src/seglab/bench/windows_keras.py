@@ -16,10 +16,10 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras
 import numpy as np
 
-from seglab.data.preprocess import Preprocessing
+from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.inference.predictor import Predictor
 from seglab.models.unet import unet
-from seglab.reproducibility import keep_freed_memory
+from seglab.runtime.reproducibility import keep_freed_memory
 from seglab.task import Task
 
 VOLUME, WINDOW, WIDTH = (192, 192, 160), (64, 64, 64), 16

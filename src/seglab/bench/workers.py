@@ -65,7 +65,7 @@ def keep(found: Sequence[Ratio], folder: Path, name: str) -> None:
     print("\n".join(["", *rows, "", f"kept in {folder}/{name}.md and {name}.json"]))
 
 
-class Worker:
+class BenchWorker:
     """A process that says `ready`, then answers each line that it is sent with one number.
 
     Raises:
@@ -105,7 +105,7 @@ class Worker:
         raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended:\n{said[-2000:]}")  # type: ignore[arg-type]
 
 
-def interleaved(workers: Mapping[str, Worker], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+def interleaved(workers: Mapping[str, BenchWorker], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
     """Ask all workers in turn, `rounds` times after `warm_up` times that do not count: name → numbers."""
     found: dict[str, list[float]] = {name: [] for name in workers}
     for number in range(warm_up + rounds):

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from seglab.comparison.contests import Contest
+from seglab.comparison.cohorts import Cohort
 from seglab.comparison.descriptives import Paired, case_means, describe_pair
 from seglab.comparison.runs import Run
 from seglab.statistics import compare_pair
@@ -55,7 +55,7 @@ class Effect:
     speed: Speed
 
 
-def marginal_effects(contest: Contest, means: np.ndarray) -> tuple[list[Effect], list[str]]:
+def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], list[str]]:
     """Effects of every factor that varies, and notes on what has no matched pair.
 
     For each seed and case the scores of the matched pairs are averaged, and both averages compared as two methods are.
@@ -69,29 +69,29 @@ def marginal_effects(contest: Contest, means: np.ndarray) -> tuple[list[Effect],
     """
     effects: list[Effect] = []
     notes: list[str] = []
-    rates = [_rates(composition.runs) for composition in contest.compositions]
-    factors = sorted({factor for composition in contest.compositions for factor in composition.parts})
+    rates = [_rates(composition.runs) for composition in cohort.compositions]
+    factors = sorted({factor for composition in cohort.compositions for factor in composition.parts})
     for factor in factors:
         found, matched = [], set()
-        for reference, level in _level_pairs([c.parts[factor] for c in contest.compositions], means):
-            pairs = _matched(contest, factor, level, reference)
-            paired = _average(contest, pairs, len({c.parts[factor] for c in contest.compositions}))
+        for reference, level in _level_pairs([c.parts[factor] for c in cohort.compositions], means):
+            pairs = _matched(cohort, factor, level, reference)
+            paired = _average(cohort, pairs, len({c.parts[factor] for c in cohort.compositions}))
             if paired is None:
                 continue
             matched |= {i for pair in pairs for i in pair}
-            labels = [(contest.compositions[i].label, contest.compositions[j].label) for i, j in pairs]
+            labels = [(cohort.compositions[i].label, cohort.compositions[j].label) for i, j in pairs]
             found.append(
                 Effect(factor, level, reference, labels, paired, _speed([(rates[i], rates[j]) for i, j in pairs]))
             )
         effects += found
-        alone = len(contest.compositions) - len(matched)
+        alone = len(cohort.compositions) - len(matched)
         if not found:
             notes.append(
                 f"{factor}: no two compositions differ in it alone, so its effect cannot be told from the others'."
             )
         elif alone:
             notes.append(
-                f"{factor}: {alone} of {len(contest.compositions)} compositions have no partner and play no part."
+                f"{factor}: {alone} of {len(cohort.compositions)} compositions have no partner and play no part."
             )
     return effects, notes
 
@@ -110,19 +110,19 @@ def _level_pairs(levels: Sequence[str], means: np.ndarray) -> list[tuple[str, st
     return [(best, level) for level in distinct if level != best]
 
 
-def _matched(contest: Contest, factor: str, level: str, reference: str) -> list[tuple[int, int]]:
+def _matched(cohort: Cohort, factor: str, level: str, reference: str) -> list[tuple[int, int]]:
     """Numbers of the compositions that differ in `factor` alone, the one with `level` first."""
     rest = [
         (parts[factor], tuple(sorted((key, value) for key, value in parts.items() if key != factor)))
-        for parts in (composition.parts for composition in contest.compositions)
+        for parts in (composition.parts for composition in cohort.compositions)
     ]
     others = {around: j for j, (of, around) in enumerate(rest) if of == reference}
     return [(i, others[around]) for i, (of, around) in enumerate(rest) if of == level and around in others]
 
 
-def _average(contest: Contest, pairs: Sequence[tuple[int, int]], levels: int) -> Paired | None:
+def _average(cohort: Cohort, pairs: Sequence[tuple[int, int]], levels: int) -> Paired | None:
     """Both levels averaged for each replicate and case over the contexts, each context less its own level of a case."""
-    sides = np.array([[contest.values[i], contest.values[j]] for i, j in pairs])
+    sides = np.array([[cohort.values[i], cohort.values[j]] for i, j in pairs])
     if not len(sides):
         return None
     level = np.array([case_means(np.concatenate(context)) for context in sides])[:, None, None]
@@ -131,8 +131,8 @@ def _average(contest: Contest, pairs: Sequence[tuple[int, int]], levels: int) ->
         first, second = np.where(defined, sides - level, 0).sum(axis=0) / defined.sum(axis=0)
     if not (np.isfinite(first).any(axis=0) & np.isfinite(second).any(axis=0)).any():
         return None
-    difference = compare_pair(first, second, methods=levels, groups=contest.units)
-    return describe_pair(first, second, difference, contest.units)
+    difference = compare_pair(first, second, methods=levels, groups=cohort.units)
+    return describe_pair(first, second, difference, cohort.units)
 
 
 def _speed(pairs: Sequence[tuple[Rates, Rates]]) -> Speed:

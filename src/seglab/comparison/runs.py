@@ -68,7 +68,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRuns:
     """What the choice of runs gave.
 
     Attributes:
@@ -90,7 +90,7 @@ class Found:
         return ran_together([*self.runs, *self.unfinished])
 
 
-def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice") -> Found:
+def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice") -> FoundRuns:
     """The runs that `settings` choose, with the histories a comparison needs.
 
     Args:
@@ -121,7 +121,7 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice"
     curves = histories(store, ids, list(keys))
     child_of = {run.data.tags.get(_PARENT) for run in ours}
     whole = settings.study or not (settings.runs or settings.filter or len(child_of) > 1)
-    return Found(
+    return FoundRuns(
         [_run(run, curves.get(run.info.run_id, {})) for run in finished],
         [_run(run, {}) for run in ours if run.info.status != "FINISHED"],
         sorted(parent for parent in child_of if parent) if whole else [],

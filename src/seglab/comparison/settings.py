@@ -9,10 +9,10 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
-from seglab.constraints import NonNegativeInt
+from seglab.config.sections import Section
+from seglab.config.types import NonNegativeInt
 from seglab.errors import ConfigError, nearest
-from seglab.file_names import file_name
-from seglab.schema import Section
+from seglab.safety.file_names import file_name
 
 
 class CompareSettings(Section):

@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from seglab.config.targets import EXAMPLES
 from seglab.errors import ConfigError, DataError
-from seglab.signatures import EXAMPLES
 from seglab.task import Task
 
 SPLIT_NAMES = ("train", "val", "test")

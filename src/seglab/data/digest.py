@@ -33,7 +33,7 @@ class DataDigest(str):
     reading: str
 
 
-class Sums:
+class FileDigests:
     """SHA-256 of files, remembered between runs for as long as size, times and inode of a file stay the same.
 
     A change that leaves all of them as they were goes unnoticed: one made by rewriting the same blocks of the disk
@@ -90,13 +90,13 @@ class Sums:
                 temporary.unlink()
 
 
-_sums: ContextVar[Sums | None] = ContextVar("sums", default=None)
+_sums: ContextVar[FileDigests | None] = ContextVar("sums", default=None)
 
 
 @contextmanager
 def remembered(folder: Path) -> Iterator[None]:
     """Within, `digest_files` takes the sums of unchanged files from `folder`, and leaves new ones there."""
-    sums = Sums(folder / "sums.json")
+    sums = FileDigests(folder / "sums.json")
     token = _sums.set(sums)
     try:
         yield
@@ -114,7 +114,7 @@ def digest_files(files: Mapping[str, str | Path], settings: Mapping[str, Any]) -
     names = sorted(files)
     paths = [Path(files[name]) for name in names]
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        sums = list(pool.map((_sums.get() or Sums()).of, paths))
+        sums = list(pool.map((_sums.get() or FileDigests()).of, paths))
     digest = DataDigest(digest_values({"settings": dict(settings), "files": list(zip(names, sums, strict=True))}))
     digest.sums = dict(zip(map(str, paths), sums, strict=True))
     digest.reading = digest_values({key: value for key, value in settings.items() if key not in _NOT_READING})

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seglab.config.sections import DataConfig
 from seglab.data.cases import SPLIT_NAMES, Case, Source, natural_key
 from seglab.data.randomness import generator
 from seglab.errors import ConfigError, DataError
-from seglab.schema import DataCard
 
 # Random splits among which a stratified one is chosen, and strata of foreground share over which folds are dealt.
 _CANDIDATES = 128
@@ -51,7 +51,7 @@ class Split:
         return replace(self, train=self.train[:count], val=self.val[:count], test=self.test[:count])
 
 
-def split_for(source: Source, card: DataCard, seed: int, foreground: Mapping[str, float] | None = None) -> Split:
+def split_for(source: Source, card: DataConfig, seed: int, foreground: Mapping[str, float] | None = None) -> Split:
     """The split of a data set as its config says it: `make_split`, then the cases of a trial run.
 
     Args:

@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from seglab.confusion import dice_iou, macro
-from seglab.evaluation.shapes import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
+from seglab.metrics.confusion import dice_iou, macro
+from seglab.metrics.shapes import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
 from seglab.statistics import mean_interval
 from seglab.task import Task
 
@@ -76,7 +76,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
 
 
 def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str, float]:
-    """What is made of the columns of `seglab.evaluation.shapes.score_shapes`, for the scored classes.
+    """What is made of the columns of `seglab.metrics.shapes.score_shapes`, for the scored classes.
 
     `hd95_nonempty`, `assd_nonempty`, `nsd_<tolerance><unit>`: means over the cases that have them, also `/<class>`.
     `one_empty/<class>`: cases in which only truth or only prediction holds the class, so that no distance tells of it.

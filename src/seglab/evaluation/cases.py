@@ -1,6 +1,6 @@
 """The reported score, case by case: whole images at their original size, through the one `Predictor`.
 
-What a class's scores are in a case where it is not there, for this module and `seglab.evaluation.shapes`; what is
+What a class's scores are in a case where it is not there, for this module and `seglab.metrics.shapes`; what is
 ignored is taken away first:
 
 | score                          | neither holds it | only the prediction | only the truth |
@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglab.confusion import confusion_matrix, dice_iou, macro
 from seglab.data.cases import Case, Sample, Source
 from seglab.errors import DataError, naming
+from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.task import Task
 
 if TYPE_CHECKING:

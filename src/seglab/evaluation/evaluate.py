@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 from rich.console import Console
 
+from seglab.config.scalars import meant, unquoted
 from seglab.data.cases import SCORED, Case, Source, files_of
-from seglab.data.image_cases import ImageCases
-from seglab.data.image_files import read_mask_file
-from seglab.data.label_schema import built_in_schema
+from seglab.data.io.image_files import read_mask_file
+from seglab.data.labels.label_schema import built_in_schema
+from seglab.data.sources.image_cases import ImageCases
 from seglab.errors import ConfigError, nearest
 from seglab.evaluation.aggregate import score_table, shape_summary, shape_table, summary
-from seglab.evaluation.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
-from seglab.evaluation.cityscapes import CityscapesScores, label_ids_of
-from seglab.evaluation.judging import Judgement, judge_cases, predicted_pixels
-from seglab.evaluation.results import Calibration, Certainty, check_place, write_results
-from seglab.evaluation.shapes import tolerance_note
-from seglab.evaluation.subject import Subject, find_subject
-from seglab.file_names import file_name, file_names
+from seglab.evaluation.results import Calibration, ScoreIntervals, check_place, write_results
+from seglab.evaluation.scoring import CaseScores, predicted_pixels, score_cases
+from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.inference.bundle import CARD_FILE
-from seglab.inference.writing import check_targets, write_mask
-from seglab.meaning import meant, unquoted
-from seglab.terminal import Terminal
-from seglab.waiting import Waiting
+from seglab.inference.mask_writer import check_targets, write_mask
+from seglab.metrics.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
+from seglab.metrics.cityscapes import CityscapesScores, label_ids_of
+from seglab.metrics.shapes import tolerance_note
+from seglab.runtime.terminal import Terminal
+from seglab.runtime.waiting import Waiting
+from seglab.safety.file_names import file_name, file_names
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -41,7 +41,7 @@ VOID = "void"
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What the command was told; each field is a word `<field>=<value>`.
 
     Attributes:
@@ -85,10 +85,10 @@ class Request:
             raise _refused("workers", self.workers, "a whole number, 0 or more")
 
 
-def read_request(words: Sequence[str]) -> Request:
+def read_request(words: Sequence[str]) -> EvaluationRequest:
     """The request that the words of a command line make; raises `ConfigError` on one that means nothing."""
     given: dict[str, Any] = {}
-    known = get_type_hints(Request)
+    known = get_type_hints(EvaluationRequest)
     for word in words:
         key, equals, text = word.partition("=")
         if key.startswith("data.") or key == "data":
@@ -102,10 +102,10 @@ def read_request(words: Sequence[str]) -> Request:
             )
         else:
             given[key] = meant(unquoted(text), known[key])
-    return Request(**given)
+    return EvaluationRequest(**given)
 
 
-def evaluate(request: Request, *, directory: Path = RUNS, console: Console | None = None) -> dict[str, float]:
+def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Console | None = None) -> dict[str, float]:
     """Scores a model on whole cases, says so on the console, and keeps what came out.
 
     Written to `<out>/scores`: `cases.parquet` and `cases.csv` with a row a case, `metrics.json`, `calibration.json`,
@@ -122,7 +122,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
         The metrics without their prefix.
 
     Raises:
-        ConfigError, DataError, TrackingError: see `find_subject` and `judge_cases`.
+        ConfigError, DataError, TrackingError: see `find_subject` and `score_cases`.
     """
     console = console or Terminal(highlight=False, soft_wrap=True)
     reference = request.run or request.bundle or ""
@@ -139,7 +139,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     values = subject.source.task.label_values or None
     workers = max(1, (os.cpu_count() or 2) - 1) if request.workers is None else request.workers
 
-    from seglab.reproducibility import load_tensorflow
+    from seglab.runtime.reproducibility import load_tensorflow
 
     def each(case: Case, mask: np.ndarray) -> None:
         if masks:
@@ -160,7 +160,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
         waiting.tell(f"reading the model in {found.folder}")
         predictor = Predictor.load(found.folder)
         city = _CityscapesTruth(subject) if _is_cityscapes(subject.source) else None
-        judgement = judge_cases(
+        judgement = score_cases(
             predictor,
             subject.source,
             subject.cases,
@@ -200,7 +200,7 @@ def evaluate(request: Request, *, directory: Path = RUNS, console: Console | Non
     return metrics
 
 
-def _owner(found: FoundBundle, request: Request) -> str:
+def _owner(found: FoundBundle, request: EvaluationRequest) -> str:
     """What a folder of results is named after: the run; of a bundle, most of which are named `bundle`, the folder with
     the first letters of a digest of what it holds and of what makes its scores other ones."""
     if found.run:
@@ -210,7 +210,7 @@ def _owner(found: FoundBundle, request: Request) -> str:
     return file_name(f"{found.folder.resolve().name}-{digest[:12]}")
 
 
-def _add(subject: Subject, metrics: Mapping[str, float], files: Path) -> str | None:
+def _add(subject: EvaluationSubject, metrics: Mapping[str, float], files: Path) -> str | None:
     """Add the scores to the run that recorded the model, if one did; returns what is to be said of it."""
     run, store = subject.found.run, subject.found.store
     if run is None or store is None:
@@ -222,10 +222,12 @@ def _add(subject: Subject, metrics: Mapping[str, float], files: Path) -> str | N
     return f"run        {run.info.run_id}: eval_{subject.name}_…, pictures and tables in {where}"
 
 
-def _calibrate(subject: Subject, judgement: Judgement, predicted: Callable[[list[Case]], Pixels]) -> Calibration:
+def _calibrate(
+    subject: EvaluationSubject, judgement: CaseScores, predicted: Callable[[list[Case]], Pixels]
+) -> Calibration:
     """Reliability as trained, and with the temperature of the validation cases, which must not be those scored."""
     pixels = judgement.pixels
-    as_trained = Certainty(reliability(pixels), negative_log_likelihood(pixels))
+    as_trained = ScoreIntervals(reliability(pixels), negative_log_likelihood(pixels))
     scored = {case.id for case in subject.cases}
     apart = [case for case in subject.validation if case.id not in scored]
     if not apart:
@@ -233,10 +235,10 @@ def _calibrate(subject: Subject, judgement: Judgement, predicted: Callable[[list
     step = -(-len(apart) // CALIBRATION_CASES)
     temperature = fit_temperature(predicted(apart[::step]))
     after = scaled(pixels, temperature)
-    return Calibration(as_trained, Certainty(reliability(after), negative_log_likelihood(after), temperature))
+    return Calibration(as_trained, ScoreIntervals(reliability(after), negative_log_likelihood(after), temperature))
 
 
-def _mask_files(subject: Subject, folder: Path) -> dict[str, Path]:
+def _mask_files(subject: EvaluationSubject, folder: Path) -> dict[str, Path]:
     """The file for the mask of each case, by its id; none of them is anybody's."""
     volumes = subject.bundle.task.rank == 3
     without = [case.id for case in subject.cases if not case.image]
@@ -259,14 +261,14 @@ def _is_cityscapes(source: Source) -> bool:
     return isinstance(source, ImageCases) and source.classes.follows("cityscapes")
 
 
-def _official_ids(subject: Subject) -> list[int]:
+def _official_ids(subject: EvaluationSubject) -> list[int]:
     return label_ids_of(subject.bundle.task.class_names, built_in_schema("cityscapes").labels).tolist()
 
 
 class _CityscapesTruth:
     """Scores predictions against the label and instance files themselves, not against the classes made of them."""
 
-    def __init__(self, subject: Subject):
+    def __init__(self, subject: EvaluationSubject):
         labels = built_in_schema("cityscapes").labels
         names = {label.name for label in labels} | {VOID}
         self._ids = np.array(_official_ids(subject))

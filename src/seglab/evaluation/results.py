@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seglab.errors import TrackingError
-from seglab.evaluation.calibration import Reliability, bound_reached
-from seglab.evaluation.diagrams import confusion_diagram, reliability_diagram, spread_diagram
-from seglab.evaluation.figures import case_panels, pick_examples
-from seglab.evaluation.judging import Judgement
-from seglab.evaluation.shapes import HD95, distance_unit, surface_dice_name
-from seglab.evaluation.subject import Subject
-from seglab.spreadsheet import csv_text
+from seglab.evaluation.scoring import CaseScores
+from seglab.evaluation.subject import EvaluationSubject
+from seglab.metrics.calibration import Reliability, bound_reached
+from seglab.metrics.shapes import HD95, distance_unit, surface_dice_name
+from seglab.safety.csv_text import csv_text
+from seglab.viz.diagrams import confusion_diagram, reliability_diagram, spread_diagram
+from seglab.viz.figures import case_panels, pick_examples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ _WRITTEN = {"cases.parquet", "cases.csv", "metrics.json", "calibration.json"} | 
 
 
 @dataclass(frozen=True)
-class Certainty:
+class ScoreIntervals:
     """How sure a model is and how right.
 
     Attributes:
@@ -57,8 +57,8 @@ class Calibration:
         scaled: at the temperature of the validation cases; None where there were none apart from the scored ones.
     """
 
-    as_trained: Certainty
-    scaled: Certainty | None = None
+    as_trained: ScoreIntervals
+    scaled: ScoreIntervals | None = None
 
     def metrics(self) -> dict[str, float]:
         """`ece`, `nll`, and with a temperature `temperature`, `temperature_at_bound` (1 where it is an end of the range
@@ -106,8 +106,8 @@ class Calibration:
 def write_results(
     folder: Path,
     predictor: Predictor,
-    subject: Subject,
-    judgement: Judgement,
+    subject: EvaluationSubject,
+    judgement: CaseScores,
     metrics: Mapping[str, float],
     calibration: Calibration,
     tolerance: float,
@@ -154,7 +154,7 @@ def check_place(folder: Path, inputs: Iterable[str] = ()) -> None:
 
 
 def _figures(
-    predictor: Predictor, subject: Subject, judgement: Judgement, calibration: Calibration, tolerance: float
+    predictor: Predictor, subject: EvaluationSubject, judgement: CaseScores, calibration: Calibration, tolerance: float
 ) -> dict[str, Figure]:
     """The pictures by name."""
     task = subject.bundle.task

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from seglab.config import Component, load_config
+from seglab.config.loading import Component, load_config
+from seglab.config.scalars import meant, unquoted
+from seglab.config.sections import DataConfig
+from seglab.config.targets import Parameter, parameters_of
 from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
-from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
-from seglab.meaning import meant, unquoted
 from seglab.metric_names import check_class_names
-from seglab.schema import DataCard
-from seglab.signatures import Parameter, parameters_of
+from seglab.safety.file_names import file_name
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvaluationSubject:
     """A model and the cases that it is scored on.
 
     Attributes:
@@ -48,7 +48,7 @@ class Subject:
 
 def find_subject(
     reference: str, split: str, data: Sequence[str] = (), *, uri: str | None = None, directory: Path = Path("mlruns")
-) -> Subject:
+) -> EvaluationSubject:
     """The model that a word means and the cases of a split.
 
     Args:
@@ -88,7 +88,7 @@ def find_subject(
             remedy="choose another: split=val, or split=all",
         )
     validation = _cases(source, parts.val) if parts and not other else []
-    return Subject(found, bundle, source, cases, validation, f"{file_name(name)}-{split}" if name else split)
+    return EvaluationSubject(found, bundle, source, cases, validation, f"{file_name(name)}-{split}" if name else split)
 
 
 def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Source:
@@ -153,7 +153,9 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
     if wanted == ALL:
         return None
     try:
-        card = DataCard.model_validate({k: v for k, v in bundle.config["data"].items() if k in DataCard.model_fields})
+        card = DataConfig.model_validate(
+            {k: v for k, v in bundle.config["data"].items() if k in DataConfig.model_fields}
+        )
         plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
         split = split_for(source, plain, bundle.config.get("seed", 0))
         if split.digest() == bundle.split_digest:
@@ -177,8 +179,8 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
     from omegaconf.errors import OmegaConfBaseException
 
     from seglab.command import kept
-    from seglab.explanation import explain
-    from seglab.vocabulary import CONF
+    from seglab.config.explanation import explain
+    from seglab.config.vocabulary import CONF
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
     words = kept(words, "train")

@@ -21,11 +21,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from seglab.data.preprocess import Preprocessing
-from seglab.data.resampling import Interpolation
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError
-from seglab.foreign import MEBI, read_json
-from seglab.inference.model_file import check_model_file
+from seglab.inference.keras_file import check_model_file
+from seglab.safety.untrusted_files import MEBI, read_json
 from seglab.task import Task
 
 if TYPE_CHECKING:

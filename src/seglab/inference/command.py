@@ -9,11 +9,11 @@ from pathlib import Path
 
 from seglab.errors import DataError
 from seglab.inference.bundle import read_bundle
-from seglab.inference.files import plan_files, predict_plan
+from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
-from seglab.neutral import shown
-from seglab.reproducibility import load_tensorflow
-from seglab.waiting import Waiting
+from seglab.runtime.reproducibility import load_tensorflow
+from seglab.runtime.waiting import Waiting
+from seglab.safety.shown_text import shown
 
 EXIT_FAILED_IMAGES = 1
 _ABOUT = """Write a mask for each image: a picture or volume of the image's own size that holds the class of every pixel

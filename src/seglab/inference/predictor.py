@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.data.geometry import cut, letterbox_shape, pad_start, resize_image
-from seglab.data.preprocess import Preprocessing
-from seglab.data.resampling import Interpolation, resample_image, resampled_shape
+from seglab.data.preprocessing.geometry import cut, letterbox_shape, pad_start, resize_image
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.data.preprocessing.spacing import Interpolation, resample_image, resampled_shape
 from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
-from seglab.inference.finite import check_image, check_probabilities, check_weights
-from seglab.inference.footprint import check_room, prediction_bytes
-from seglab.inference.restoring import Restoring, checked_spacing
-from seglab.inference.tiles import Prepare, Progress, SlidingWindow
+from seglab.inference.checks import check_image, check_probabilities, check_weights
+from seglab.inference.memory_forecast import check_room, prediction_bytes
+from seglab.inference.restore_grid import GridRestorer, checked_spacing
+from seglab.inference.sliding_window import Prepare, Progress, SlidingWindow
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -201,14 +201,14 @@ class Predictor:
             return (next(channels) > self.threshold).astype(dtype)
         return _most_probable(channels, dtype)
 
-    def _restored_mask(self, predicted: np.ndarray, restoring: Restoring) -> np.ndarray:
+    def _restored_mask(self, predicted: np.ndarray, restoring: GridRestorer) -> np.ndarray:
         """Class ids at the image's own size, with one channel of it at a time in memory."""
         check_probabilities(predicted)
         return self._mask(restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1]))
 
     def _prepared(
         self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
-    ) -> tuple[np.ndarray, Prepare | None, Restoring]:
+    ) -> tuple[np.ndarray, Prepare | None, GridRestorer]:
         """What the windows go over, `(*grid, C)`, what is still to be done to each, and what brings channels `(*grid)`
         back to the image.
 
@@ -227,7 +227,7 @@ class Predictor:
         own = None if self.spacing is None else checked_spacing(spacing, rank, self.spacing)
         spatial = original if own is None else resampled_shape(original, own, self.spacing or ())
         resized, zscore = self.fit in ("resize", "letterbox"), self.preprocessing.mode == "zscore"
-        restoring = Restoring(self.fit, size, spatial, original)
+        restoring = GridRestorer(self.fit, size, spatial, original)
         needed = prediction_bytes(
             original,
             spatial,

@@ -14,8 +14,8 @@ import numpy as np
 
 from seglab.errors import DataError
 from seglab.inference.bundle import Bundle
+from seglab.inference.model_usage import axes, input_in_words
 from seglab.inference.predictor import Predictor
-from seglab.inference.usage import axes, input_in_words
 
 # Whole numbers of other types, as JSON brings them, in the type that the training files have.
 _FILE_TYPES: dict[str, np.dtype] = {"bytes": np.dtype(np.uint8), "words": np.dtype(np.uint16)}

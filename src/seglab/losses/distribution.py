@@ -12,7 +12,7 @@ from typing import Any
 
 from keras import ops
 
-from seglab.constraints import Fraction, NonNegativeFloat
+from seglab.config.types import Fraction, NonNegativeFloat
 from seglab.errors import ConfigError
 from seglab.losses.base import Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from seglab.constraints import NonNegativeFloat
+from seglab.config.types import NonNegativeFloat
 from seglab.losses.base import Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from keras import ops
 
-from seglab.coherence import check_prices
-from seglab.constraints import NonNegativeFloat, PositiveFloat
+from seglab.config.cross_checks import check_prices
+from seglab.config.types import NonNegativeFloat, PositiveFloat
 from seglab.errors import ConfigError
 from seglab.losses.base import Counts, Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task

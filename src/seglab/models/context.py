@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from keras import layers
 
-from seglab.coherence import check_encoder_weights
-from seglab.constraints import DecayRate, NonNegativeInt, Place, PositiveInt
+from seglab.config.cross_checks import check_encoder_weights
+from seglab.config.types import DecayRate, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import encode

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from seglab.coherence import check_encoder_weights
-from seglab.constraints import DecayRate, NonNegativeInt, Place, PositiveInt
+from seglab.config.cross_checks import check_encoder_weights
+from seglab.config.types import DecayRate, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import ENCODERS, encode

@@ -117,7 +117,7 @@ class Network(keras.Model):
 
 
 def shrunk_truth(y_true: Any, full: Sequence[int], coarse: Sequence[int], classes: int, ignore_label: int) -> Any:
-    """Class ids on a coarser grid, by the rule of `seglab.data.geometry.resize_mask`, within the graph.
+    """Class ids on a coarser grid, by the rule of `seglab.data.preprocessing.geometry.resize_mask`, within the graph.
 
     Args:
         y_true: `(B, *full)` class ids.

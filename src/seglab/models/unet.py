@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from keras import layers
 
-from seglab.constraints import DecayRate, PositiveInt
+from seglab.config.types import DecayRate, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.network import Network, logits, model_input

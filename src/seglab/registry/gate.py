@@ -12,21 +12,21 @@ import numpy as np
 import yaml
 from pydantic import FiniteFloat, ValidationError, model_validator
 
+from seglab.comparison.case_tables import CaseTable, column_of, judged, locate
 from seglab.comparison.definedness import settle
-from seglab.comparison.tables import CaseTable, column_of, judged, locate
+from seglab.config.scalars import meant, read_yaml
+from seglab.config.sections import Section
+from seglab.config.vocabulary import CONF
 from seglab.errors import ConfigError, nearest
-from seglab.meaning import meant, read_yaml
 from seglab.metric_names import metric_name
-from seglab.neutral import shown
-from seglab.schema import Section
+from seglab.safety.shown_text import shown
 from seglab.statistics import Difference, compare_pair
-from seglab.vocabulary import CONF
 
 FINDINGS_TAG = "data_allowed"
 _SAME = {"data_digest": "other data", "split_digest": "another split"}
 
 
-class Rule(Section):
+class GateRule(Section):
     """One metric, the worst value that passes, and whether the champion must not be significantly better in it."""
 
     metric: str
@@ -35,7 +35,7 @@ class Rule(Section):
     not_worse_than_champion: bool = False
 
     @model_validator(mode="after")
-    def _kept_for_each_case(self) -> Rule:
+    def _kept_for_each_case(self) -> GateRule:
         if self.not_worse_than_champion:
             try:
                 locate(self.metric)
@@ -54,7 +54,7 @@ class Rule(Section):
 class Gate(Section):
     """All rules; `conf/gate/default.yaml` says what each means."""
 
-    rules: list[Rule]
+    rules: list[GateRule]
     allowed_findings: bool
 
     @property
@@ -64,7 +64,7 @@ class Gate(Section):
 
 
 @dataclass(frozen=True)
-class Check:
+class RuleResult:
     """One rule and what became of it.
 
     Attributes:
@@ -119,7 +119,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
         ) from error
 
 
-def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[Check]:
+def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[RuleResult]:
     """Hold a run against every rule.
 
     "Not worse than the champion" means: over their common cases the 95% interval of the mean difference (contender −
@@ -140,36 +140,36 @@ def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[
             checks.append(_against(rule, contender, champion))
     findings = contender.tags.get(FINDINGS_TAG, "")
     if not gate.allowed_findings:
-        checks.append(Check("data without allowed findings", findings or "none", not findings))
+        checks.append(RuleResult("data without allowed findings", findings or "none", not findings))
     return checks
 
 
-def _threshold(rule: Rule, value: float | None) -> Check:
+def _threshold(rule: GateRule, value: float | None) -> RuleResult:
     higher = rule.direction == "higher"
     words = f"{rule.judged} {'at least' if higher else 'at most'} {rule.threshold:g}"
     if value is None or np.isnan(value):
-        return Check(words, "no such metric" if value is None else "not a number", False)
-    return Check(words, f"{value:.4f}", value >= rule.threshold if higher else value <= rule.threshold)
+        return RuleResult(words, "no such metric" if value is None else "not a number", False)
+    return RuleResult(words, f"{value:.4f}", value >= rule.threshold if higher else value <= rule.threshold)
 
 
-def _against(rule: Rule, contender: Contender, champion: Contender) -> Check:
+def _against(rule: GateRule, contender: Contender, champion: Contender) -> RuleResult:
     words = f"{rule.judged} not significantly worse than the champion's"
     for digest, what in _SAME.items():
         if contender.tags.get(digest) != champion.tags.get(digest):
-            return Check(words, f"{what} than the champion's: they cannot be paired", False)
+            return RuleResult(words, f"{what} than the champion's: they cannot be paired", False)
     _, column, file = locate(rule.judged)
     lacking = [who for who, run in (("the run", contender), ("the champion", champion)) if file not in run.cases]
     if lacking:
-        return Check(words, f"{' and '.join(lacking)} without a table {file}", False)
+        return RuleResult(words, f"{' and '.join(lacking)} without a table {file}", False)
     column = column_of(contender.cases[file], column)
     try:
         gap = _difference(column, contender.cases[file], champion.cases[file])
     except ConfigError as error:
-        return Check(words, f"{error.what}: {error.found}", False)
+        return RuleResult(words, f"{error.what}: {error.found}", False)
     if gap is None:
-        return Check(words, f"no case with a {column} of both", False)
+        return RuleResult(words, f"no case with a {column} of both", False)
     told = f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] over {gap.cases} cases"
-    return Check(words, told, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
+    return RuleResult(words, told, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
 
 
 def _difference(column: str, one: CaseTable, other: CaseTable) -> Difference | None:

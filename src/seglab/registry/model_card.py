@@ -10,8 +10,8 @@ import pandas as pd
 
 from seglab.evaluation.aggregate import case_intervals
 from seglab.inference.bundle import Bundle
-from seglab.neutral import in_markdown, in_table
-from seglab.registry.gate import FINDINGS_TAG, Check
+from seglab.registry.gate import FINDINGS_TAG, RuleResult
+from seglab.safety.shown_text import in_markdown, in_table
 from seglab.tracking.imports import FORMER_ID
 
 WORST_SHOWN = 5
@@ -27,7 +27,7 @@ def model_card(
     params: dict[str, str],
     bundle: Bundle,
     cases: pd.DataFrame,
-    checks: Sequence[Check],
+    checks: Sequence[RuleResult],
     licence: str,
     pictures: Sequence[str],
 ) -> str:

@@ -12,14 +12,14 @@ from typing import Any
 import pandas as pd
 from mlflow.entities import Run
 
-from seglab.comparison.tables import read_table
+from seglab.comparison.case_tables import read_table
 from seglab.errors import DataError, TrackingError
-from seglab.file_names import file_name
 from seglab.inference.bundle import Bundle, read_bundle
-from seglab.neutral import from_cell
-from seglab.registry.gate import Check, Contender, Gate, check
-from seglab.registry.log import note
+from seglab.registry.gate import Contender, Gate, RuleResult, check
 from seglab.registry.model_card import LICENCE_TAG, model_card
+from seglab.registry.promotion_log import note
+from seglab.safety.file_names import file_name
+from seglab.safety.shown_text import from_cell
 from seglab.tracking import operations
 from seglab.tracking.bundles import latest_model, resolve_bundle, run_file
 from seglab.tracking.client import MlflowException, first_line
@@ -48,7 +48,7 @@ class Promotion:
     """
 
     passed: bool
-    checks: list[Check]
+    checks: list[RuleResult]
     version: str | None = None
     former: str | None = None
 
@@ -98,7 +98,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
         if champion is not None:
             checks.append(_same_classes(store, bundle, champion))
         if elsewhere := former_id(run):
-            checks.append(Check("trained in this store, or imported", f"imported, formerly run {elsewhere}", True))
+            checks.append(RuleResult("trained in this store, or imported", f"imported, formerly run {elsewhere}", True))
         passed = all(each.passed for each in checks)
         verdict = {
             "promotion": "VALIDATED" if passed else "REJECTED",
@@ -216,15 +216,15 @@ def _contender(store: Store, run: Run, gate: Gate) -> Contender:
     return Contender(run.data.metrics, run.data.tags, cases)
 
 
-def _same_classes(store: Store, bundle: Bundle, champion: Run) -> Check:
+def _same_classes(store: Store, bundle: Bundle, champion: Run) -> RuleResult:
     """Who asks for `models:/<name>@champion` counts on its classes: what is 1 must not come to mean something else."""
     words = "channels and classes are the champion's"
     try:
         before = read_bundle(resolve_bundle(champion.info.run_id, store.uri, store.directory).folder).task
     except (TrackingError, DataError) as error:
-        return Check(words, f"not known, for the champion has {error.what}", True)
+        return RuleResult(words, f"not known, for the champion has {error.what}", True)
     mine = bundle.task
-    return Check(
+    return RuleResult(
         words,
         f"{mine.rank}D, {mine.channels} channel(s), {', '.join(mine.class_names)}",
         (mine.rank, mine.channels, mine.class_names) == (before.rank, before.channels, before.class_names),
@@ -245,7 +245,7 @@ def _register(store: Store, run: Run, name: str) -> str:
 
 
 def _write_card(
-    store: Store, run: Run, name: str, bundle: Bundle, checks: list[Check], licence: str, folder: Path
+    store: Store, run: Run, name: str, bundle: Bundle, checks: list[RuleResult], licence: str, folder: Path
 ) -> str:
     """Write the model card and its pictures into a folder; returns its text."""
     cases = pd.read_csv(run_file(store, run, CASES_FILE), converters={"id": str})  # an id may read NA

@@ -66,7 +66,7 @@ def units_of(groups: np.ndarray | None, cases: int) -> Units:
 
 
 @dataclass(frozen=True)
-class Components:
+class VarianceComponents:
     """What all methods of a study share.
 
     Attributes:
@@ -95,7 +95,7 @@ class Components:
     of_units: np.ndarray
 
 
-def estimate(scores: np.ndarray, units: Units) -> Components:
+def estimate(scores: np.ndarray, units: Units) -> VarianceComponents:
     """Variance components of studies `(studies, methods, seeds, cases)`, NaN where there is no score."""
     known = np.isfinite(scores)
     filled = np.where(known, scores, 0.0)
@@ -136,7 +136,7 @@ def estimate(scores: np.ndarray, units: Units) -> Components:
         share /= np.maximum(per_seed, 1)[..., None] * np.maximum(seeds, 1)[..., None, None]
         rest = larger[:, None] * several * (units.sums(share) ** 2).sum(axis=(2, 3))
         cases = 2 * (larger * together.var(axis=1, ddof=freely).sum(axis=1) - rest.mean(axis=1))
-    return Components(paired, seeds, seed, pooled, effective, rest, cases, units, of_units)
+    return VarianceComponents(paired, seeds, seed, pooled, effective, rest, cases, units, of_units)
 
 
 def effective_freedom(variances: np.ndarray, freedom: np.ndarray, axis: int = -1, enlarged: float = 1.0) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.statistics.components import Components, effective_freedom, has_own_cases
+from seglab.statistics.components import VarianceComponents, effective_freedom, has_own_cases
 from seglab.statistics.studentized_range import critical
 
 LEVEL = 0.05
@@ -16,7 +16,7 @@ ENTERED, OF_TWO = 0.8, 0.5
 
 
 @dataclass(frozen=True)
-class Against:
+class DifferencesFromReference:
     """Differences of all methods from one reference, for each study.
 
     Attributes:
@@ -63,7 +63,7 @@ class Against:
             return np.sqrt(cases + np.nan_to_num(seeds))
 
 
-def against(scores: np.ndarray, reference: np.ndarray, parts: Components) -> Against:
+def against(scores: np.ndarray, reference: np.ndarray, parts: VarianceComponents) -> DifferencesFromReference:
     """Hold every method of studies `(studies, methods, seeds, cases)` against each study's reference."""
     study = np.arange(len(scores))
     known = np.isfinite(scores)
@@ -90,8 +90,8 @@ def against(scores: np.ndarray, reference: np.ndarray, parts: Components) -> Aga
 
 
 def _paired(
-    filled: np.ndarray, known: np.ndarray, study: np.ndarray, reference: np.ndarray, parts: Components
-) -> Against:
+    filled: np.ndarray, known: np.ndarray, study: np.ndarray, reference: np.ndarray, parts: VarianceComponents
+) -> DifferencesFromReference:
     """Within each seed, since each has cases of its own."""
     common = known & known[study, reference][:, None]
     differences = np.where(common, filled - filled[study, reference][:, None], 0.0)
@@ -123,14 +123,14 @@ def _against(
     rest: np.ndarray,
     drawn: np.ndarray,
     shared: np.ndarray,
-    parts: Components,
-) -> Against:
+    parts: VarianceComponents,
+) -> DifferencesFromReference:
     """The variances of seeds and of cases both hold the rest: take it off the one with more degrees of freedom."""
     off_seeds = (drawn < np.minimum(freedom, parts.freedom[:, None])) | np.isnan(seeds)
     of_all = parts.cases[:, None] + np.where(off_seeds, 2 * parts.rest.mean(axis=1)[:, None], 0)
     cases = np.maximum(np.maximum(own - np.where(off_seeds, 0, rest), of_all), 0)
     less = np.where(off_seeds, rest, 0)
-    return Against(
+    return DifferencesFromReference(
         difference=np.where(shared > 0, mean, np.nan),
         own=np.maximum(seeds - less, 0),
         pooled=np.maximum(np.maximum(seeds, together) - less, 0),

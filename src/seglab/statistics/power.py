@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from seglab.statistics.components import Components, cautious
+from seglab.statistics.components import VarianceComponents, cautious
 from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO
 from seglab.statistics.studentized_range import critical
 
@@ -34,7 +34,7 @@ class Power:
     luck: float
 
 
-def power(parts: Components, methods: int, tied: int) -> Power:
+def power(parts: VarianceComponents, methods: int, tied: int) -> Power:
     """What a study finds, by the variances that it has shown.
 
     Args:

@@ -10,8 +10,8 @@ from typing import Literal, overload
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from seglab.statistics.components import Components, estimate, units_of
-from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO, Against, adjusted_means, against
+from seglab.statistics.components import VarianceComponents, estimate, units_of
+from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO, DifferencesFromReference, adjusted_means, against
 from seglab.statistics.studentized_range import critical
 
 Verdict = Literal["best", "tied", "worse", "undecided"]
@@ -75,7 +75,7 @@ class Ranking(Sequence[Standing]):
     standings: tuple[Standing, ...]
     means: np.ndarray
     order: tuple[int, ...]
-    parts: Components | None
+    parts: VarianceComponents | None
 
     @property
     def best(self) -> int:
@@ -205,7 +205,7 @@ def _standing(of: Difference, best: bool, sign: int) -> Standing:
     return Standing(of.difference, of.low, of.high, of.p, of.cases, of.networks_only, verdict)
 
 
-def _differences(found: Against, methods: int, sign: int) -> list[Difference]:
+def _differences(found: DifferencesFromReference, methods: int, sign: int) -> list[Difference]:
     """Of the first study."""
     halves, networks = found.half_width(methods)[0], found.networks_only[0]
     differences = []
@@ -217,7 +217,7 @@ def _differences(found: Against, methods: int, sign: int) -> list[Difference]:
     return differences
 
 
-def _p_value(found: Against, place: int, methods: int) -> float:
+def _p_value(found: DifferencesFromReference, place: int, methods: int) -> float:
     """The level at which the interval just touches 0."""
     difference = abs(float(found.difference[0, place]))
     if difference == 0:

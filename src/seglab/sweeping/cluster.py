@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.errors import ConfigError
-from seglab.sweeping.executor import Command, Running, check_positive
+from seglab.sweeping.executor import Command, RunningJob, check_positive
 
 # States in which SLURM still has something to do for a job.
 _UNDER_WAY = frozenset(
@@ -70,7 +70,7 @@ class NodeProcess:
         raise TimeIsUp("its time was up (launcher.time_minutes); launched again it goes on where it has saved")
 
 
-class Queue:
+class SlurmQueue:
     """The state of each of the user's SLURM jobs, asked for at most every other second."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Queue:
 class SlurmProcess:
     """A job in SLURM's queue or on a node."""
 
-    def __init__(self, job: Any, queue: Queue):
+    def __init__(self, job: Any, queue: SlurmQueue):
         self._job, self._queue = job, queue
         self._gone_since: float | None = None
         self._code: int | None = None
@@ -152,7 +152,7 @@ class SlurmExecutor:
         asked = {name: parameters[name] for name in ("mem_gb", "timeout_min", "cpus_per_task")}
         check_positive("launcher", jobs=jobs, **asked)
         self.jobs, self.threads = jobs, int(parameters["cpus_per_task"])
-        self._directory, self._queue = directory.resolve(), Queue()
+        self._directory, self._queue = directory.resolve(), SlurmQueue()
         try:
             self._executor = submitit.AutoExecutor(folder=self._directory / "submitit", cluster="slurm")
         except RuntimeError as error:
@@ -165,7 +165,7 @@ class SlurmExecutor:
             ) from error
         self._executor.update_parameters(**parameters)
 
-    def room(self, running: Sequence[Running]) -> bool:
+    def room(self, running: Sequence[RunningJob]) -> bool:
         return len(running) < self.jobs
 
     def busy(self, identity: str) -> str:

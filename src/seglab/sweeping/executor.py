@@ -15,8 +15,8 @@ from typing import Protocol
 import psutil
 
 from seglab.errors import ConfigError
-from seglab.memory import available_bytes
-from seglab.reproducibility import threads_environment
+from seglab.runtime.memory import available_bytes
+from seglab.runtime.reproducibility import threads_environment
 
 # How long a job that was told to stop may take to save and to tell the store.
 _STOP_SECONDS = 60.0
@@ -47,7 +47,7 @@ class Command:
     identity: str
 
 
-class Running(Protocol):
+class RunningJob(Protocol):
     """A process that was started."""
 
     def code(self) -> int | None:
@@ -88,7 +88,7 @@ class Executor(Protocol):
         """How many threads each process has."""
         ...
 
-    def room(self, running: Sequence[Running]) -> bool:
+    def room(self, running: Sequence[RunningJob]) -> bool:
         """True when one more may start beside those."""
         ...
 
@@ -96,7 +96,7 @@ class Executor(Protocol):
         """Who has queued or runs a job of this identity already; empty when nobody is known."""
         ...
 
-    def start(self, command: Command) -> Running:
+    def start(self, command: Command) -> RunningJob:
         """Start one."""
         ...
 
@@ -184,7 +184,7 @@ class LocalExecutor:
     def threads(self) -> int:
         return self._share() or len(os.sched_getaffinity(0))
 
-    def room(self, running: Sequence[Running]) -> bool:
+    def room(self, running: Sequence[RunningJob]) -> bool:
         if not running:
             return True
         if len(running) >= self.jobs:

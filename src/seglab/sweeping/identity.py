@@ -8,11 +8,11 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from seglab.config import Config
+from seglab.config.loading import Config
 from seglab.data.digest import digest_files, digest_values, remembered
-from seglab.source_files import sources_of
+from seglab.runtime.source_files import sources_of
 
-RUN = "seglab.experiment.run"
+RUN = "seglab.experiment.run.run"
 
 
 def targets_in(part: object) -> set[str]:
@@ -28,7 +28,7 @@ class JobIdentity:
 
     The identity of a job is a SHA-256 of its resolved config (less names, store and places on disk), the contents of
     its data, what its split is made of (ids and groups of the cases, and the data set's own split), its classes, and
-    the code that a run can reach: from `seglab.experiment.run` and from each `_target_`, the user's own included, so
+    the code that a run can reach: from `seglab.experiment.run.run` and from each `_target_`, the user's own included, so
     that an edited report is no other job. The seed and all settings of the split are in the config.
     """
 
@@ -55,7 +55,7 @@ class JobIdentity:
             groups = [(case.id, case.group) for case in source.cases]
             files = any(case.image for case in source.cases)
             split = {name: list(ids) for name, ids in source.split.items()} if source.split is not None else None
-            with remembered(Path(config.data_card.cache_dir)) if files else nullcontext():
+            with remembered(Path(config.data_config.cache_dir)) if files else nullcontext():
                 digest = str(source.digest())
             # The names of classes, and which of them count, are of the settings where a file of labels says them.
             told = {"groups": groups, "split": split, "task": asdict(source.task)}

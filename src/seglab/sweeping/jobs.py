@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from seglab.config import Config
+from seglab.config.loading import Config
 
 Status = Literal["finished", "skipped", "pruned", "failed", "stopped"]
 

@@ -9,12 +9,12 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from seglab.command import SweepFailed
-from seglab.experiment import RUNS
+from seglab.experiment.run import RUNS
+from seglab.runtime.terminal import tell
 from seglab.sweeping.executor import Executor
 from seglab.sweeping.jobs import Outcome
-from seglab.sweeping.preparing import Preparation, sweep_digest
-from seglab.sweeping.table import console, table
-from seglab.terminal import tell
+from seglab.sweeping.prepare import SweepPreparation, sweep_digest
+from seglab.sweeping.progress_table import console, table
 
 
 def launch(
@@ -28,16 +28,16 @@ def launch(
     Raises:
         TrackingError: the store does not work, or another launcher runs this sweep.
     """
-    preparation = Preparation(config, context)
+    preparation = SweepPreparation(config, context)
     tell(f"checking settings and data of {len(all_overrides)} jobs")
     jobs = preparation.jobs(all_overrides)
     usable = next((job.config for job in jobs if job.config is not None), None)
     if usable is None:
         outcomes = [Outcome(job, "failed", reason=job.problem) for job in jobs]
     else:
+        from seglab.sweeping.job_runner import JobRunner
         from seglab.sweeping.ledger import Ledger
         from seglab.sweeping.parent import ParentRun
-        from seglab.sweeping.running import JobRunner
         from seglab.tracking.interruption import sigterm_raises
         from seglab.tracking.store import open_store
 

@@ -14,7 +14,7 @@ from seglab.tracking.heartbeat import Heartbeat, alive, beat, identity
 _LAUNCHER = "launcher"
 
 
-class Presence:
+class LauncherPresence:
     """This process's sign of life in Optuna's study; a context manager that gives it until the end.
 
     Args:
@@ -30,7 +30,7 @@ class Presence:
         self._name = f"{_LAUNCHER} {signs['host']} {signs['pid']} {signs['process_started']}"
         self._heartbeat = Heartbeat(self._beat_if_heard, interval)
 
-    def __enter__(self) -> Presence:
+    def __enter__(self) -> LauncherPresence:
         self._beat()
         self._heartbeat.start()
         return self

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from seglab.experiment.resume import CONFIG_FILE
 from seglab.metric_names import metric_name
-from seglab.resuming import CONFIG_FILE
+from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive, mark_stale_runs
-from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ OBJECTIVE_TAG = "objective"
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobState:
     """Where a job stands.
 
     Attributes:
@@ -37,7 +37,7 @@ class Ledger:
 
     def __init__(self, store: Store):
         self.store = store
-        self._sightings = Sightings.kept_in(store.directory)
+        self._sightings = PeerSightings.kept_in(store.directory)
         self._read: dict[str, list[Run]] | None = None
 
     def read_all(self) -> None:
@@ -53,7 +53,7 @@ class Ledger:
             return self._read.get(identity, [])
         return self.store.all_runs(f"tags.{IDENTITY_TAG} = '{identity}'")
 
-    def standing(self, identity: str) -> Standing:
+    def standing(self, identity: str) -> JobState:
         """Where the job stands now; a finished run counts before a live one, a live one before a dead one.
 
         A run that FAILED counts as dead: it is tried again, from its last whole epoch.
@@ -66,14 +66,14 @@ class Ledger:
             runs = self.runs(identity)
         for run in runs:
             if run.info.status == "FINISHED":
-                return Standing("finished", run)
+                return JobState("finished", run)
         for run in runs:
             if run.info.status == "RUNNING" and alive(run.data.tags, self._sightings) is not False:
-                return Standing("alive", run)
+                return JobState("alive", run)
         for run in runs:
             if (self.store.work_dir(run.info.run_id) / CONFIG_FILE).is_file():
-                return Standing("dead", run)
-        return Standing("lost", runs[0]) if runs else Standing("absent")
+                return JobState("dead", run)
+        return JobState("lost", runs[0]) if runs else JobState("absent")
 
     def values(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of a metric of a run."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from seglab.config.sections import TrackingSettings
 from seglab.errors import TrackingError
-from seglab.schema import TrackingSettings
 from seglab.sweeping.executor import Executor
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.tracking import operations

@@ -17,14 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from seglab.command import SweepFailed
 from seglab.data.digest import digest_values
 from seglab.errors import ConfigError, TrackingError
-from seglab.experiment import RUNS
-from seglab.secrecy import redacted
+from seglab.experiment.run import RUNS
+from seglab.safety.secrets import redacted
 from seglab.sweeping.executor import Executor, check_positive
 from seglab.sweeping.jobs import Job, Outcome, Status
-from seglab.sweeping.launchers import Presence, held, living
-from seglab.sweeping.preparing import Preparation
-from seglab.sweeping.space import Space
-from seglab.sweeping.table import console, table
+from seglab.sweeping.launchers import LauncherPresence, held, living
+from seglab.sweeping.prepare import SweepPreparation
+from seglab.sweeping.progress_table import console, table
+from seglab.sweeping.space import SearchSpace
 from seglab.tracking.databases import database_remedy
 from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.sqlite_address import sqlite_file
@@ -88,8 +88,8 @@ class Search:
         check_positive("search", trials=settings.trials, at_once=settings.at_once)
         executor.jobs = min(executor.jobs, settings.at_once)
         self.executor, self.settings, self.monitor = executor, settings, str(config.trainer.monitor)
-        self.space = Space.of(overrides)
-        self._preparation = Preparation(config, context)
+        self.space = SearchSpace.of(overrides)
+        self._preparation = SweepPreparation(config, context)
         self.name = settings.study_name or self._preparation.study or "search"
         self.study = self._open_study()
         self._jobs: list[Job] = []  # of this launch
@@ -104,9 +104,9 @@ class Search:
             ConfigError: the study was begun with another space or another direction.
             TrackingError: the store or Optuna's storage does not work.
         """
+        from seglab.sweeping.job_runner import JobRunner
         from seglab.sweeping.ledger import Ledger
         from seglab.sweeping.parent import ParentRun
-        from seglab.sweeping.running import JobRunner
         from seglab.tracking.interruption import sigterm_raises
 
         store, tracking = self._store()
@@ -114,7 +114,7 @@ class Search:
         with (
             sigterm_raises(),
             ParentRun(store, tracking, digest, self.name) as self._parent,
-            Presence(self.study, tracking.heartbeat_seconds) as self._presence,
+            LauncherPresence(self.study, tracking.heartbeat_seconds) as self._presence,
         ):
             self._take_up()
             trials, done = self.settings.trials, len(self._counted())
@@ -254,7 +254,7 @@ class Search:
 
     def _store(self) -> tuple[Store, Any]:
         """The store that the jobs use; a job's own mistakes do not matter yet."""
-        from seglab.schema import TrackingSettings
+        from seglab.config.sections import TrackingSettings
         from seglab.tracking.store import open_store
 
         tracking = TrackingSettings.model_validate(self._preparation.plain("tracking"))

@@ -14,7 +14,7 @@ from seglab.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Space:
+class SearchSpace:
     """What is searched.
 
     Attributes:
@@ -28,7 +28,7 @@ class Space:
     free: dict[str, BaseDistribution]
 
     @classmethod
-    def of(cls, overrides: Sequence[Override]) -> Space:
+    def of(cls, overrides: Sequence[Override]) -> SearchSpace:
         """Reads overrides; a later one of the same key replaces an earlier one."""
         latest = {override.get_key_element(): override for override in overrides}
         fixed = [

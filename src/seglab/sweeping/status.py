@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from seglab.errors import TrackingError, nearest
-from seglab.foreign import read_any_json
-from seglab.sweeping.ledger import Ledger, Standing, reason_of
+from seglab.safety.untrusted_files import read_any_json
+from seglab.sweeping.ledger import JobState, Ledger, reason_of
 from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
 from seglab.tracking.bundles import run_file
+from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive
-from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _status(store: Store, parent: Run) -> SweepStatus:
     jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
     total = int(tags.get(TOTAL_TAG, 0)) - (len(told) - len(jobs))
     for job in jobs.values():
-        standing = ledger.standing(job["identity"]) if job["identity"] else Standing("absent")
+        standing = ledger.standing(job["identity"]) if job["identity"] else JobState("absent")
         run = standing.run
         if run is None and job.get("run_id") is None:
             # Without a run in this store: what the launcher has told counts.
@@ -118,7 +118,7 @@ def _status(store: Store, parent: Run) -> SweepStatus:
         pruned=counts["pruned"],
         failed=counts["failed"],
         running=counts["alive"],
-        launcher=parent.info.status == "RUNNING" and alive(tags, Sightings.kept_in(store.directory)) is not False,
+        launcher=parent.info.status == "RUNNING" and alive(tags, PeerSightings.kept_in(store.directory)) is not False,
         seconds=seconds_a_job(starts, longest),
         failures=tuple(failures),
     )

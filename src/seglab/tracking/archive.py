@@ -23,9 +23,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from seglab.errors import TrackingError
 from seglab.tracking import operations
-from seglab.tracking.bundles import bring, latest_model
+from seglab.tracking.bundles import download_artifact, latest_model
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
-from seglab.tracking.imports import CARD_FILE, FORMER_ID, PARENT, RUN_FILE, RunRecord, read_export
+from seglab.tracking.imports import CARD_FILE, FORMER_ID, PARENT, RUN_FILE, ExportedRun, read_export
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 
@@ -155,7 +155,7 @@ def _write_run(store: Store, run: Run, place: Path) -> None:
 def _copy(store: Store, address: str, target: Path, run: Run) -> None:
     """Copy a folder of artifacts; only a run that did not come to its end may have logged none."""
     try:
-        shutil.copytree(bring(store, address), target)
+        shutil.copytree(download_artifact(store, address), target)
     except (FileNotFoundError, MlflowException) as error:
         if run.info.status != "FINISHED":
             return
@@ -188,7 +188,7 @@ def _present(store: Store, former: str) -> str | None:
     return whole
 
 
-def _read_run(store: Store, record: RunRecord, place: Path, arrived: Mapping[str, str]) -> str:
+def _read_run(store: Store, record: ExportedRun, place: Path, arrived: Mapping[str, str]) -> str:
     client = store.client
     experiment = store.experiment_id(record.experiment)
     tags = {**record.tags, FORMER_ID: record.run_id, COMPLETE: "false"}

@@ -70,7 +70,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             remedy="resume it (train.py resume=<id>), or choose another; make ui shows them",
         )
     try:
-        folder = bring(store, location or latest_model(store, run).artifact_location)
+        folder = download_artifact(store, location or latest_model(store, run).artifact_location)
     except (MlflowException, OSError) as error:
         raise _gone(store, run, str(error)) from error
     card = next(folder.rglob(_CARD_FILE), None)
@@ -97,7 +97,7 @@ def run_file(store: Store, run: Run, path: str) -> Path:
         TrackingError: it is not there.
     """
     try:
-        found = bring(store, run.info.artifact_uri.rstrip("/") + "/" + path)
+        found = download_artifact(store, run.info.artifact_uri.rstrip("/") + "/" + path)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             "an artifact that is gone",
@@ -108,7 +108,7 @@ def run_file(store: Store, run: Run, path: str) -> Path:
     return found
 
 
-def bring(store: Store, address: str) -> Path:
+def download_artifact(store: Store, address: str) -> Path:
     """A file or folder of the store's artifacts on this machine, downloaded where a server keeps it.
 
     Recorded addresses are absolute. Of an embedded store that was moved or copied, what lies at the same place

@@ -23,8 +23,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 from sqlalchemy.exc import DataError, IntegrityError, SADeprecationWarning
 
-from seglab.neutral import shown
-from seglab.secrecy import redacted
+from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import shown
 
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow").setLevel(logging.ERROR)

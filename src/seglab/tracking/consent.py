@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from mlflow.entities import Run
 
+from seglab.config.vocabulary import CONF
 from seglab.errors import ConfigError, TrackingError
-from seglab.foreign import leaving
+from seglab.safety.untrusted_files import leaving
 from seglab.tracking.imports import former_id
-from seglab.vocabulary import CONF
 
 YES = "trust_diff=true"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from seglab.errors import TrackingError
-from seglab.secrecy import redacted
+from seglab.safety.secrets import redacted
 from seglab.tracking.locks import waited_for
 
 # Any number that no other program is likely to take; the lock holds within one database.

@@ -15,8 +15,8 @@ from mlflow.entities import Run
 
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
+from seglab.tracking.clockless_heartbeat import PeerSightings, machine
 from seglab.tracking.outbox import FOLDER, Outbox, lock_of, say
-from seglab.tracking.sightings import Sightings, machine
 from seglab.tracking.store import Store
 
 # A run on another machine is taken for dead when its heartbeat has not moved for so many of its own intervals.
@@ -25,7 +25,7 @@ HEARTBEAT = "heartbeat"
 STALE_REASON = "its process is gone; found by a later start or by make doctor"
 _LAST_BEAT_SECONDS = 2.0
 # What this process has seen, for those who keep nothing on disk.
-_OWN_SIGHTINGS = Sightings()
+_OWN_SIGHTINGS = PeerSightings()
 
 
 def identity() -> dict[str, str]:
@@ -46,7 +46,7 @@ def beat(interval: float) -> dict[str, str]:
     return {HEARTBEAT: f"{time.time():.3f}", "heartbeat_seconds": f"{interval:g}"}
 
 
-def alive(tags: Mapping[str, str], sightings: Sightings | None = None) -> bool | None:
+def alive(tags: Mapping[str, str], sightings: PeerSightings | None = None) -> bool | None:
     """Whether the process of a run lives, judged by the run's tags; None when they do not tell.
 
     On the same machine the process is looked up; a new process that got the same pid has another start. Elsewhere it
@@ -89,7 +89,7 @@ def mark_stale_runs(store: Store) -> list[Run]:
         TrackingError: the store cannot be asked.
     """
     running = store.all_runs("attributes.status = 'RUNNING'")
-    sightings = Sightings.kept_in(store.directory)
+    sightings = PeerSightings.kept_in(store.directory)
     stale = [run for run in running if alive(run.data.tags, sightings) is False]
     marked = []
     for run in stale:

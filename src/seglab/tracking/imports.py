@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from seglab.errors import TrackingError
-from seglab.foreign import JSON_BYTES, MEBI, Unreadable, leaving, read_any_json, read_json, read_yaml
+from seglab.safety.untrusted_files import JSON_BYTES, MEBI, UnreadableFile, leaving, read_any_json, read_json, read_yaml
 from seglab.tracking.carried_code import CODE_FOLDER, LOADER
 from seglab.tracking.operations import MODEL_NAME
 
@@ -37,7 +37,7 @@ _Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Time = Annotated[int, Field(ge=0, lt=2**53)]
 
 
-class DatasetRecord(BaseModel):
+class ExportedDataset(BaseModel):
     """A data set that went into a run, as MLflow names it."""
 
     name: _Name
@@ -48,7 +48,7 @@ class DatasetRecord(BaseModel):
     tags: dict[str, str]
 
 
-class RunRecord(BaseModel):
+class ExportedRun(BaseModel):
     """`run.json`; of each metric its points `[step, time in ms, value]`."""
 
     run_id: Id
@@ -60,7 +60,7 @@ class RunRecord(BaseModel):
     params: dict[str, str]
     tags: dict[str, str]
     metrics: dict[str, list[tuple[_Long, _Time, float]]]
-    datasets: list[DatasetRecord]
+    datasets: list[ExportedDataset]
 
 
 def former_id(run: Run) -> str | None:
@@ -69,7 +69,7 @@ def former_id(run: Run) -> str | None:
     return found
 
 
-def read_export(folder: Path, format_number: int, room: Path | None) -> list[tuple[RunRecord, Path]]:
+def read_export(folder: Path, format_number: int, room: Path | None) -> list[tuple[ExportedRun, Path]]:
     """The runs of an exported folder with their places, all of it checked; nothing is written.
 
     Args:
@@ -108,10 +108,10 @@ def _is_id(word: str) -> bool:
     return len(word) == 32 and set(word) <= set("0123456789abcdef")
 
 
-def _record(file: Path, run_id: str) -> RunRecord:
+def _record(file: Path, run_id: str) -> ExportedRun:
     values = _json(file)
     try:
-        record = RunRecord.model_validate(values)
+        record = ExportedRun.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -216,7 +216,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         return read_json(path)
-    except (OSError, Unreadable) as error:
+    except (OSError, UnreadableFile) as error:
         raise TrackingError(
             "a damaged export", where=str(path), found=str(error), remedy="copy the folder again from its origin"
         ) from error
@@ -225,14 +225,14 @@ def _json(path: Path) -> dict[str, Any]:
 def _check_json(path: Path) -> None:
     try:
         read_any_json(path)
-    except Unreadable as error:
+    except UnreadableFile as error:
         raise _refused(path, str(error), f"JSON of at most {JSON_BYTES / MEBI:.0f} MiB") from error
 
 
 def _yaml(path: Path) -> Any:
     try:
         return read_yaml(path)
-    except (OSError, Unreadable) as error:
+    except (OSError, UnreadableFile) as error:
         raise _refused(path, str(error), "YAML as seglab writes it") from error
 
 

@@ -15,7 +15,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, 
 from mlflow.models import Model
 
 from seglab.metric_names import metric_name
-from seglab.secrecy import STARS, is_secret_name, redacted
+from seglab.safety.secrets import STARS, is_secret_name, redacted
 from seglab.tracking.carried_code import CODE_FOLDER, write_code
 from seglab.tracking.client import MlflowClient
 

@@ -20,7 +20,7 @@ import filelock
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError
-from seglab.foreign import Unreadable, read_json
+from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking import operations
 from seglab.tracking.client import (
     CREDENTIALS,
@@ -131,7 +131,7 @@ class Outbox:
             attachment = path.with_suffix(".files")
             try:
                 operation: Operation = read_json(path)
-            except (Unreadable, IsADirectoryError) as error:  # a disk that lost what was written to it
+            except (UnreadableFile, IsADirectoryError) as error:  # a disk that lost what was written to it
                 self._refuse(path, error)
                 continue
             try:
@@ -192,7 +192,7 @@ def read_address(directory: Path) -> tuple[str, str]:
     told = read_json(directory / "address")
     run_id, uri = told.get("run_id"), told.get("uri")
     if not isinstance(run_id, str) or not isinstance(uri, str):
-        raise Unreadable("no run and store named in it")
+        raise UnreadableFile("no run and store named in it")
     return run_id, uri
 
 
@@ -299,7 +299,7 @@ def deliver_all(directory: Path, *, refused_too: bool = False) -> list[Delivery]
         reason = ""
         try:
             outbox = Outbox.found(folder)
-        except (Unreadable, OSError) as error:
+        except (UnreadableFile, OSError) as error:
             if left := len(_records(folder)):
                 reason = f"{folder / 'address'}, which names their store, cannot be read: {error}; "
                 reason += "make doctor delivers those of a run that its store still takes for running"
@@ -335,7 +335,7 @@ def _existing(uri: str) -> MlflowClient:
     if file is not None and not file.exists():
         raise OSError(f"the store {uri} is gone")
     if not served(uri):
-        from seglab.tracking.revision import check_revision
+        from seglab.tracking.schema_version import check_revision
 
         check_revision(uri)
     return client_of(uri)

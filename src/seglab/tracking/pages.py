@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from seglab.secrecy import redacted
+from seglab.safety.secrets import redacted
 from seglab.tracking.bundles import local_path
 from seglab.tracking.store import Store
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
-def where_to_look(store: Store, run_id: str) -> str:
+def run_address(store: Store, run_id: str) -> str:
     """The address of a run's page, or the command that serves it and prints its own address, as typed from here."""
     experiment = store.client.get_run(run_id).info.experiment_id
     page = f"/#/experiments/{experiment}/runs/{run_id}"
@@ -27,7 +27,7 @@ def where_to_look(store: Store, run_id: str) -> str:
     return f"{command}{place}, then at the address that it prints: {page}"
 
 
-def where_pictures_lie(store: Store, artifact_uri: str) -> str:
+def pictures_address(store: Store, artifact_uri: str) -> str:
     """The folder of a run's pictures; in words where a server keeps them."""
     folder = local_path(store, artifact_uri)
     return "kept by the server, on the page of the run" if folder is None else str(folder / "pictures")

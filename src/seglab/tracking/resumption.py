@@ -8,8 +8,8 @@ from mlflow.entities import Run
 
 from seglab.errors import ConfigError, TrackingError
 from seglab.tracking.client import MlflowClient
+from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import HEARTBEAT, alive, patience
-from seglab.tracking.sightings import Sightings
 from seglab.tracking.store import Store
 from seglab.tracking.system import PREFIX
 
@@ -31,7 +31,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
             remedy="to train for longer, start a new run with more trainer.epochs: leave resume away",
         )
     tags = run.data.tags
-    if status == "RUNNING" and alive(tags, Sightings.kept_in(store.directory)) is not False:
+    if status == "RUNNING" and alive(tags, PeerSightings.kept_in(store.directory)) is not False:
         dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if HEARTBEAT in tags else ""
         raise TrackingError(
             "a run that is still alive cannot be resumed",

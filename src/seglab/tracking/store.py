@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest, no_room
-from seglab.file_names import file_name
-from seglab.secrecy import redacted
+from seglab.safety.file_names import file_name
+from seglab.safety.secrets import redacted
 from seglab.tracking.client import (
     CREDENTIALS,
     MlflowClient,
@@ -259,7 +259,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
             turn = nullcontext() if served(uri) or path else alone_with_database(uri, directory, _LOCK_SECONDS)
             with turn:
                 if not served(uri):
-                    from seglab.tracking.revision import check_revision
+                    from seglab.tracking.schema_version import check_revision
 
                     check_revision(uri)
                 client = client_of(uri)
@@ -294,7 +294,7 @@ def failure(uri: str, error: Exception) -> TrackingError:
     """What MLflow or the database said, with what to do about it."""
     text = first_line(error)
     if "out-of-date database schema" in text and not served(uri):
-        from seglab.tracking.revision import other_revision, revision_of
+        from seglab.tracking.schema_version import other_revision, revision_of
 
         return other_revision(uri, revision_of(uri))
     if no_room(error) or (not served(uri) and isinstance(error, OSError)):

@@ -17,10 +17,10 @@ import filelock
 import numpy as np
 import psutil
 
+from seglab.config.sections import TrackingSettings
 from seglab.errors import ConfigError, TrackingError
 from seglab.metric_names import metric_name
-from seglab.schema import TrackingSettings
-from seglab.spreadsheet import csv_text
+from seglab.safety.csv_text import csv_text
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs

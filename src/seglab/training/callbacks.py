@@ -12,7 +12,7 @@ import numpy as np
 
 from seglab.schedules import Schedule
 from seglab.training.checkpoint import StateWriter, TrainingState, random_streams, values
-from seglab.training.feed import Feed
+from seglab.training.loader import TrainingLoader
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau
 
@@ -120,7 +120,7 @@ class EpochEnd(keras.callbacks.Callback):
     def __init__(
         self,
         *,
-        feed: Feed,
+        feed: TrainingLoader,
         stopping: EarlyStopping,
         plateau: Plateau | None,
         schedule: Schedule | None,

@@ -17,12 +17,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from seglab.config.sections import TrainerSettings
 from seglab.errors import TrainingError
 from seglab.schedules import Schedule
-from seglab.schema import TrainerSettings
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
 from seglab.training.checkpoint import STATE_FILE, StateWriter, TrainingState, assign, restore_streams
-from seglab.training.feed import Batches, Feed
+from seglab.training.loader import BatchSource, TrainingLoader
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
 
@@ -67,8 +67,8 @@ def train(
     loss: keras.losses.Loss,
     optimizer: keras.optimizers.Optimizer,
     metrics: Sequence[keras.metrics.Metric],
-    train: Batches,
-    val: Batches | None,
+    train: BatchSource,
+    val: BatchSource | None,
     settings: TrainerSettings,
     work_dir: Path,
     emit: Emit,
@@ -114,8 +114,8 @@ def train(
     model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     shape = model.inputs[0].shape[1:]
-    train_feed = Feed(train, shape)
-    val_feed = Feed(val, shape) if val is not None else None
+    train_feed = TrainingLoader(train, shape)
+    val_feed = TrainingLoader(val, shape) if val is not None else None
     progress = Progress(stream, settings.epochs, len(train), settings.monitor)
     stopping = EarlyStopping(settings.monitor, settings.patience_epochs, settings.min_delta)
     plateau = None
@@ -180,8 +180,8 @@ class _Steps:
     def __init__(
         self,
         model: keras.Model,
-        train: Feed,
-        val: Feed | None,
+        train: TrainingLoader,
+        val: TrainingLoader | None,
         progress: Progress,
         work_dir: Path,
         after_step: Callable[[], None],
@@ -189,7 +189,7 @@ class _Steps:
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
         self._after_step = after_step
         # What `_check` looks at next: the feed, the index of the batch, the loss so far, the batch.
-        self._unchecked: tuple[Feed, int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
+        self._unchecked: tuple[TrainingLoader, int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def fit(self, callbacks: list[keras.callbacks.Callback], begun: int, epochs: int) -> None:
         """Train from the epoch with index `begun` on."""
@@ -220,7 +220,9 @@ class _Steps:
 
         self.model.train_function = train_on_next
 
-    def _guarded(self, step: Callable[..., Any], feed: Feed) -> Callable[[Iterator[Any]], dict[str, tf.Tensor]]:
+    def _guarded(
+        self, step: Callable[..., Any], feed: TrainingLoader
+    ) -> Callable[[Iterator[Any]], dict[str, tf.Tensor]]:
         """A step of Keras, compiled, that takes the next batch of a feed and stops at a loss that is not finite."""
         # One trace for whole and for shorter last batches.
         compiled = tf.function(step, input_signature=[feed.signature], autograph=False, jit_compile=False)

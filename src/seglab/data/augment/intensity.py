@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from seglab.data.augment.splines import spread
-from seglab.data.geometry import CHANNELS_AT_ONCE
+from seglab.data.preprocessing.geometry import CHANNELS_AT_ONCE
 
 BLUR_REACH = 3.0  # standard deviations
 BIAS_DEGREE = 3

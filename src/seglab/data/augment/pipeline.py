@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from seglab.constraints import Fraction, NonNegativeFloat, Strength
+from seglab.config.types import Fraction, NonNegativeFloat, Strength
 from seglab.data.augment.boxes import drop, paste
 from seglab.data.augment.images import ImageWarp
 from seglab.data.augment.intensity import Intensity

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from seglab.config.sections import DataConfig
 from seglab.data.cases import SPLIT_NAMES, Source
 from seglab.data.check.findings import Finding
-from seglab.data.facts import Facts
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.splits import Split, split_for
 from seglab.errors import SeglabError
-from seglab.schema import DataCard
 
 SEEDS_TRIED = 20
 # What becomes of the scores: while training, all pixels of a split are counted together; a test case has its own score.
@@ -21,7 +21,9 @@ _LACKING = {
 }
 
 
-def find_absent_classes(source: Source, split: Split, facts: Mapping[str, Facts], card: DataCard) -> Iterator[Finding]:
+def find_absent_classes(
+    source: Source, split: Split, facts: Mapping[str, CaseFingerprint], card: DataConfig
+) -> Iterator[Finding]:
     """A row for each scored class that a split lacks.
 
     Args:
@@ -71,7 +73,7 @@ def find_absent_classes(source: Source, split: Split, facts: Mapping[str, Facts]
 _MORE = "data.limit_cases=null takes all cases"
 
 
-def _holders(split: Split, facts: Mapping[str, Facts], classes: int) -> dict[str, np.ndarray | None]:
+def _holders(split: Split, facts: Mapping[str, CaseFingerprint], classes: int) -> dict[str, np.ndarray | None]:
     """How many masks of each split hold each class; None for a split whose masks hold none at all."""
     found: dict[str, np.ndarray | None] = {}
     for name in SPLIT_NAMES:
@@ -80,7 +82,7 @@ def _holders(split: Split, facts: Mapping[str, Facts], classes: int) -> dict[str
     return found
 
 
-def _another_split(source: Source, facts: Mapping[str, Facts], card: DataCard, lacking: int) -> str:
+def _another_split(source: Source, facts: Mapping[str, CaseFingerprint], card: DataConfig, lacking: int) -> str:
     """Settings of a split that has the lacking class, and every other with cases enough, in each part; else more cases.
 
     A class with fewer cases than there are parts cannot be in all of them, and keeps no other from it.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seglab.data.detail import smooth
+from seglab.data.preprocessing.image_detail import smooth
 
 # Steps of the descent on the halved and on the whole grid; the farthest one goes at once (share of the axis).
 _STEPS, _FARTHEST = (8, 4), 0.05
@@ -50,7 +50,7 @@ def windows(scale: np.ndarray, shift: np.ndarray, size: int, beyond: bool = Fals
 
 
 @dataclass
-class Laid:
+class Alignment:
     """Pairs `(P,)`: their agreement (the correlation of details where they overlap) and how the second was laid.
 
     `scale` and `shift`, `(P, rank)`: place x of the first is place scale · x + shift of the second, from the middle,
@@ -81,7 +81,7 @@ class Details:
         return Details(_halved(self.values) / (inside + 1e-3), inside, self.common)
 
 
-def lay_over(firsts: Details, seconds: Details, start: Laid, known: float, hopeless: float | None) -> Laid:
+def lay_over(firsts: Details, seconds: Details, start: Alignment, known: float, hopeless: float | None) -> Alignment:
     """Lay each second image over its first so that their details agree most.
 
     Gauss-Newton steps on the squared difference of normalised details over scale and shift of each axis, first on a
@@ -95,7 +95,7 @@ def lay_over(firsts: Details, seconds: Details, start: Laid, known: float, hopel
         known: the share of what is common that is taken out.
         hopeless: pairs whose details agree less on the halved grid are left at that, with an agreement of -1.
     """
-    made = Laid(np.full(len(firsts.values), -1.0, np.float32), start.scale.copy(), start.shift.copy())
+    made = Alignment(np.full(len(firsts.values), -1.0, np.float32), start.scale.copy(), start.shift.copy())
     for begin in range(0, len(firsts.values), _BATCH):
         rows = np.arange(begin, min(begin + _BATCH, len(firsts.values)))
         for level, steps in enumerate(_STEPS):

@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from seglab.config.sections import DataConfig
 from seglab.data.augment import Augmentation
 from seglab.data.cases import Case, Source
 from seglab.data.check.findings import Finding
-from seglab.data.geometry import cut, letterbox_mask, resize_mask
+from seglab.data.preprocessing.geometry import cut, letterbox_mask, resize_mask
+from seglab.data.preprocessing.spacing import resample_mask
 from seglab.data.randomness import generator
-from seglab.data.resampling import resample_mask
-from seglab.schema import DataCard
 
 LEAST_KEPT = 0.5  # of a class's share of the labelled pixels
 CASES, DRAWS = 12, 4
 
 
 def find_lost_in_augmentation(
-    source: Source, cases: Sequence[Case], augmentation: Augmentation | None, card: DataCard, seed: int
+    source: Source, cases: Sequence[Case], augmentation: Augmentation | None, card: DataConfig, seed: int
 ) -> Iterator[Finding]:
     """A row for each scored class of which augmented masks hold less than half as much as the masks before.
 
@@ -63,7 +63,7 @@ def find_lost_in_augmentation(
 
 
 def _as_input(
-    mask: np.ndarray, card: DataCard, scored: Sequence[int], ignore_label: int, rng: np.random.Generator
+    mask: np.ndarray, card: DataConfig, scored: Sequence[int], ignore_label: int, rng: np.random.Generator
 ) -> np.ndarray:
     """The mask at the size of the input; a box is cut around a pixel of a scored class, if there is one."""
     if card.fit == "resize":

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from seglab.errors import ConfigError, DataError, nearest
-from seglab.terminal import Terminal
+from seglab.runtime.terminal import Terminal
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -21,7 +21,7 @@ FILES_IN_MESSAGE = 5  # named in a row of what a training says
 
 
 @dataclass(frozen=True)
-class Kind:
+class FindingKind:
     """A finding's severity, whether `data.allow` may let it through (what cannot be read cannot be trained on), and
     whether it ties two splits together, so that every score says so."""
 
@@ -30,50 +30,50 @@ class Kind:
     leak: bool = False
 
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, FindingKind] = {
     # Raised by sources and splits, as DataError.finding.
-    "unusable-source": Kind("error", may_pass=False),
-    "unusable-case": Kind("error", may_pass=False),
-    "unreadable-file": Kind("error", may_pass=False),
-    "image-without-mask": Kind("error", may_pass=False),
-    "mask-without-image": Kind("error", may_pass=False),
-    "image-without-region": Kind("error", may_pass=False),
-    "size-mismatch": Kind("error", may_pass=False),
-    "grid-mismatch": Kind("error", may_pass=False),
-    "channel-mismatch": Kind("error", may_pass=False),
-    "undeclared-label": Kind("error", may_pass=False),
-    "label-not-whole": Kind("error", may_pass=False),
-    "label-channels": Kind("error", may_pass=False),
-    "voxel-datatype": Kind("error", may_pass=False),
-    "image-not-finite": Kind("error", may_pass=False),
-    "spacing-mismatch": Kind("error", may_pass=False),
-    "no-split": Kind("error", may_pass=False),
+    "unusable-source": FindingKind("error", may_pass=False),
+    "unusable-case": FindingKind("error", may_pass=False),
+    "unreadable-file": FindingKind("error", may_pass=False),
+    "image-without-mask": FindingKind("error", may_pass=False),
+    "mask-without-image": FindingKind("error", may_pass=False),
+    "image-without-region": FindingKind("error", may_pass=False),
+    "size-mismatch": FindingKind("error", may_pass=False),
+    "grid-mismatch": FindingKind("error", may_pass=False),
+    "channel-mismatch": FindingKind("error", may_pass=False),
+    "undeclared-label": FindingKind("error", may_pass=False),
+    "label-not-whole": FindingKind("error", may_pass=False),
+    "label-channels": FindingKind("error", may_pass=False),
+    "voxel-datatype": FindingKind("error", may_pass=False),
+    "image-not-finite": FindingKind("error", may_pass=False),
+    "spacing-mismatch": FindingKind("error", may_pass=False),
+    "no-split": FindingKind("error", may_pass=False),
     # Leaks between splits.
-    "group-in-two-splits": Kind("error", leak=True),
-    "same-image-in-two-splits": Kind("error", leak=True),
-    "similar-image-in-two-splits": Kind("warning", leak=True),
-    "sequence-across-splits": Kind("warning", leak=True),
-    "look-alikes-sampled": Kind("note"),
-    "own-split-unused": Kind("note"),
+    "group-in-two-splits": FindingKind("error", leak=True),
+    "same-image-in-two-splits": FindingKind("error", leak=True),
+    "similar-image-in-two-splits": FindingKind("warning", leak=True),
+    "sequence-across-splits": FindingKind("warning", leak=True),
+    "look-alikes-sampled": FindingKind("note"),
+    "own-split-unused": FindingKind("note"),
     # Files and masks as they are taken.
-    "files-left-out": Kind("warning"),
-    "mask-thresholded": Kind("note"),
+    "files-left-out": FindingKind("warning"),
+    "mask-thresholded": FindingKind("note"),
     # Contents.
-    "class-not-in-training": Kind("error"),
-    "class-not-in-split": Kind("warning"),
-    "empty-masks": Kind("warning"),
-    "monitor-undefined": Kind("warning"),
-    "sides-mirrored": Kind("warning"),
-    "constant-image": Kind("warning"),
-    "palettes-differ": Kind("error"),
-    "mixed-pixel-scales": Kind("error"),
-    "other-modality": Kind("error"),
-    "mixed-spacing": Kind("warning"),
-    "implausible-spacing": Kind("warning"),
-    "label-rounded": Kind("note"),
+    "class-not-in-training": FindingKind("error"),
+    "class-not-in-split": FindingKind("warning"),
+    "empty-masks": FindingKind("warning"),
+    "monitor-undefined": FindingKind("warning"),
+    "sides-mirrored": FindingKind("warning"),
+    "constant-image": FindingKind("warning"),
+    "palettes-differ": FindingKind("error"),
+    "mixed-pixel-scales": FindingKind("error"),
+    "other-modality": FindingKind("error"),
+    "mixed-spacing": FindingKind("warning"),
+    "implausible-spacing": FindingKind("warning"),
+    "label-rounded": FindingKind("note"),
     # What the preparation would do.
-    "thin-class-lost": Kind("warning"),
-    "class-lost-in-augmentation": Kind("warning"),
+    "thin-class-lost": FindingKind("warning"),
+    "class-lost-in-augmentation": FindingKind("warning"),
 }
 
 
@@ -113,7 +113,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """What a check found, the worst first.
 
     Attributes:
@@ -125,7 +125,7 @@ class Report:
     allowed: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, findings: Iterable[Finding], allow: Sequence[str] = ()) -> Report:
+    def of(cls, findings: Iterable[Finding], allow: Sequence[str] = ()) -> DataReport:
         """Sort the findings and note which of them are let through.
 
         Raises:
@@ -141,7 +141,7 @@ class Report:
         return tuple(f for f in self.findings if f.severity == "error" and f.name not in self.allowed)
 
     @property
-    def let_through(self) -> tuple[str, ...]:
+    def allowed_findings(self) -> tuple[str, ...]:
         """What a score made on this data has to be read with: what was allowed, and leaks that only may be some."""
         leaks = {finding.name for finding in self.findings if KINDS[finding.name].leak}
         return tuple(sorted({*self.allowed, *leaks}))

@@ -10,13 +10,13 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from seglab.data.cases import SPLIT_NAMES, Case, natural_key
-from seglab.data.check.answers import Answers
+from seglab.data.check.duplicates import DuplicateSearch
 from seglab.data.check.findings import Finding
-from seglab.data.check.likeness import Likeness
+from seglab.data.check.kept_results import KeptResults
 from seglab.data.check.shrinking import evenly
-from seglab.data.facts import Facts
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.splits import Split, torn_groups
-from seglab.waiting import step
+from seglab.runtime.waiting import step
 
 # A flat picture sets hardly any bit, or all: its hash says nothing.
 _FEWEST_SET_BITS = 6
@@ -47,7 +47,7 @@ def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:
         )
 
 
-def find_same_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def find_same_images(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[Finding]:
     """A row for each two splits that hold equal images, by the hash of their decoded values."""
     holders: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, case_id in _told_apart(split, facts):
@@ -65,9 +65,9 @@ def find_same_images(split: Split, facts: Mapping[str, Facts]) -> Iterator[Findi
 
 
 def find_similar_images(
-    split: Split, facts: Mapping[str, Facts], answers: Answers | None = None, *, thorough: bool = True
+    split: Split, facts: Mapping[str, CaseFingerprint], answers: KeptResults | None = None, *, thorough: bool = True
 ) -> list[Finding]:
-    """A row for each two splits of which images show the same thing: see `seglab.data.check.likeness`.
+    """A row for each two splits of which images show the same thing: see `seglab.data.check.duplicates`.
 
     Args:
         split: which case is for what.
@@ -81,7 +81,7 @@ def find_similar_images(
         ids[name].append(case_id)
     if sum(map(bool, ids.values())) < 2:
         return []
-    answers = answers or Answers(None)
+    answers = answers or KeptResults(None)
     question = [[len(getattr(split, name)), *((i, facts[i].image_hash) for i in ids[name])] for name in SPLIT_NAMES]
     pairs = [(one, other) for one, other in combinations(SPLIT_NAMES, 2) if ids[one] and ids[other]]
     sampled = sum(len(ids[one]) * len(ids[other]) for one, other in pairs) > MOST_COMPARED
@@ -96,7 +96,10 @@ def find_similar_images(
 
 
 def _similar(
-    split: Split, facts: Mapping[str, Facts], ids: Mapping[str, Sequence[str]], held: Mapping[str, Sequence[str]]
+    split: Split,
+    facts: Mapping[str, CaseFingerprint],
+    ids: Mapping[str, Sequence[str]],
+    held: Mapping[str, Sequence[str]],
 ) -> list[Finding]:
     """The rows, with `held` of each split compared with all of those before it."""
     order = [case_id for name in SPLIT_NAMES for case_id in ids[name]]
@@ -106,7 +109,7 @@ def _similar(
     findings = []
     with step("looking for the same image in two splits"):
         known = [facts[case_id] for case_id in order]
-        likeness = Likeness([f.detail for f in known], [f.shape for f in known], [f.image_hash for f in known])
+        likeness = DuplicateSearch([f.detail for f in known], [f.shape for f in known], [f.image_hash for f in known])
         for one, other in combinations(SPLIT_NAMES, 2):
             matches = likeness.matches(asked[other], rows[one]) if ids[one] and ids[other] else []
             if not matches:
@@ -145,7 +148,7 @@ def _similar(
     return findings
 
 
-def find_torn_sequences(split: Split, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def find_torn_sequences(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[Finding]:
     """A row when the order of the names is one of slices or frames, and the splits cut it at every other place.
 
     Neighbours that lie in different splits are much more alike there than cases of different splits elsewhere, though
@@ -181,14 +184,14 @@ def find_torn_sequences(split: Split, facts: Mapping[str, Facts]) -> Iterator[Fi
     )
 
 
-def _with_a_look(split: Split, facts: Mapping[str, Facts]) -> Iterator[tuple[str, str]]:
+def _with_a_look(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[tuple[str, str]]:
     """Split and id of every case whose hash says something."""
     for name, case_id in _told_apart(split, facts):
         if _FEWEST_SET_BITS <= facts[case_id].look.bit_count() <= 64 - _FEWEST_SET_BITS:
             yield name, case_id
 
 
-def _told_apart(split: Split, facts: Mapping[str, Facts]) -> Iterator[tuple[str, str]]:
+def _told_apart(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[tuple[str, str]]:
     """Split and id of every case whose image holds more than one value: any two black images are equal."""
     for name in SPLIT_NAMES:
         for case_id in getattr(split, name):

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 from seglab.data.cases import Source
 from seglab.data.check.findings import Finding
-from seglab.data.facts import Facts
-from seglab.data.labels import LabelMap
+from seglab.data.labels.label_map import LabelMap
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 
 
-def find_other_palettes(source: Source, facts: Mapping[str, Facts]) -> Iterator[Finding]:
+def find_other_palettes(source: Source, facts: Mapping[str, CaseFingerprint]) -> Iterator[Finding]:
     """A row when the palettes of the mask files show a value in several colours.
 
     An error where one colour stands for several values, or grey falls where the values rise: then classes have changed

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from seglab.config.sections import DataConfig
 from seglab.data.check.findings import Finding
-from seglab.data.geometry import letterbox_shape, resize_mask
-from seglab.data.resampling import resampled_shape
-from seglab.schema import DataCard
+from seglab.data.preprocessing.geometry import letterbox_shape, resize_mask
+from seglab.data.preprocessing.spacing import resampled_shape
 from seglab.task import Task
 
 # A class is called thin when a mask that was made small and large again has a Dice below this with itself,
@@ -74,7 +74,7 @@ class Shrunk:
         self.masks += other.masks
 
 
-def shape_seen(card: DataCard, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
+def shape_seen(card: DataConfig, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
     """How many pixels or voxels a whole image of `shape` has along each axis when the model sees it."""
     if card.spacing is not None:
         shape = resampled_shape(shape, spacing, card.spacing)
@@ -83,12 +83,12 @@ def shape_seen(card: DataCard, shape: Sequence[int], spacing: Sequence[float]) -
     return letterbox_shape(shape, card.size) if card.fit == "letterbox" else tuple(shape)
 
 
-def shrinks(card: DataCard, shape: Sequence[int], spacing: Sequence[float]) -> bool:
+def shrinks(card: DataConfig, shape: Sequence[int], spacing: Sequence[float]) -> bool:
     """Whether an image of `shape` loses pixels along some axis."""
     return any(new < old for new, old in zip(shape_seen(card, shape, spacing), shape, strict=True))
 
 
-def find_thin_classes(counts: Shrunk, card: DataCard, task: Task) -> Iterator[Finding]:
+def find_thin_classes(counts: Shrunk, card: DataConfig, task: Task) -> Iterator[Finding]:
     """A row for each scored class that the size of the input takes too much from."""
     sizes, remedies = [], []
     if card.fit in ("resize", "letterbox"):

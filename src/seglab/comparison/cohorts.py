@@ -1,0 +1,199 @@
+"""Which runs may be held against each other: the same data, the same splits, the same cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seglab.comparison.case_tables import CaseTable, locate
+from seglab.comparison.definedness import blanks_count, settle
+from seglab.comparison.runs import Run
+from seglab.comparison.variants import Variant, compose, gather
+from seglab.errors import ConfigError, DataError, nearest
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Compositions that can be paired, with their scores.
+
+    Attributes:
+        title: of the data.
+        compositions: those that take part.
+        values: `(compositions, replicates, cases)`, NaN where there is no score. A replicate is a seed on a split.
+        replicates: split digest and seed of each.
+        cases: ids.
+        units: for each case the number of its unit: itself, or its group.
+        groups: how many groups the cases are of.
+        missed, false_alarms: of each composition, in how many classes of how many cases a run found nothing of what is
+            there, and something where nothing is; averaged over its runs.
+    """
+
+    title: str
+    compositions: list[Variant]
+    values: np.ndarray
+    replicates: list[tuple[str, str]]
+    cases: list[str]
+    units: np.ndarray
+    groups: int
+    missed: np.ndarray
+    false_alarms: np.ndarray
+
+    @property
+    def repeated(self) -> str:
+        """What the replicates of a composition are called: seeds, or splits where one seed trained on several."""
+        seeds, splits = {seed for _, seed in self.replicates}, {split for split, _ in self.replicates}
+        return "splits" if len(seeds) == 1 < len(splits) else "seeds"
+
+    def run_means(self, composition: int) -> np.ndarray:
+        """The mean over its cases of each run that has scores."""
+        values = self.values[composition]
+        return np.array([row[np.isfinite(row)].mean() for row in values if np.isfinite(row).any()])
+
+
+def make_cohorts(
+    runs: Sequence[Run], tables: Mapping[str, CaseTable], metric: str, unit: str
+) -> tuple[list[Cohort], list[str]]:
+    """Group runs by data and by splits that link them; returns the contests and what a reader must know of them.
+
+    Raises:
+        ConfigError: no run has a score of this name for its cases.
+    """
+    prefix, column, _ = locate(metric)
+    known = sorted({f"{prefix}{name}" for table in tables.values() for name in table.scores})
+    if tables and metric not in known:
+        raise ConfigError(
+            "not a score that a run has for its cases",
+            where="metric",
+            found=metric,
+            expected="one of " + ", ".join(known),
+            remedy=nearest(metric, known) or f"metric={known[0]}",
+        )
+    notes: list[str] = []
+    usable = []
+    # a run that rightly predicts nothing has blanks alone, which count where another run has a score
+    decides = blanks_count(column) and any(np.isfinite(t.scores.get(column, [])).any() for t in tables.values())
+    for run in runs:
+        table = tables.get(run.id)
+        if table is None:
+            continue
+        if column not in table.scores or (not decides and not np.isfinite(table.scores[column]).any()):
+            notes.append(f"{run.short} has no defined {metric} on any case and is left out.")
+        else:
+            usable.append(run)
+    cohorts = []
+    by_data: dict[str, list[Run]] = {}
+    for run in usable:
+        by_data.setdefault(_data(run), []).append(run)
+    for digest, members in by_data.items():
+        families = _families(members)
+        for number, family in enumerate(families, start=1):
+            title = members[0].params.get("data.name", "data") + (f" {digest[:8]}" if len(by_data) > 1 else "")
+            title += f", splits {number}" if len(families) > 1 else ""
+            cohort, repeated = _contest(title, family, tables, column, unit)
+            cohorts.append(cohort)
+            notes += repeated
+        if len(families) > 1:
+            notes.append(refusal(families, "split digests"))
+    if len(by_data) > 1:
+        notes.append(refusal(list(by_data.values()), "data digests"))
+    return cohorts, notes
+
+
+def refusal(families: Sequence[Sequence[Run]], what: str) -> str:
+    """Which runs are not paired with which, for their data or splits differ."""
+    said = []
+    for number, family in enumerate(families, start=1):
+        digests = sorted({(_split(run) if what.startswith("split") else _data(run))[:12] for run in family})
+        listed = ", ".join(run.short for run in family[:6]) + (
+            f" and {len(family) - 6} more" if len(family) > 6 else ""
+        )
+        said.append(f"({number}) {listed}: {', '.join(digests[:4])}{' …' if len(digests) > 4 else ''}")
+    return f"Not paired, for their {what} differ: " + "; ".join(said) + "."
+
+
+def check_chosen(cohorts: Sequence[Cohort], notes: Sequence[str]) -> None:
+    """Refuse runs that were chosen by id and cannot all be paired; raises `DataError` that says which."""
+    if len(cohorts) > 1:
+        raise DataError(
+            "runs that cannot be paired",
+            where="runs",
+            found=" ".join(note for note in notes if note.startswith("Not paired")),
+            expected="runs on the same data and the same test cases",
+            remedy="choose others, or train with data.split_seed=0 so that every seed has the same split",
+        )
+    for cohort in cohorts:
+        if len(cohort.compositions) == 1:
+            raise DataError(
+                "runs of one composition, with nothing to compare it with",
+                where="runs",
+                found=", ".join(run.short for run in cohort.compositions[0].runs),
+                expected="runs that differ in more than their seed",
+                remedy="add a run of another model, loss or optimizer",
+            )
+
+
+def _contest(
+    title: str, runs: Sequence[Run], tables: Mapping[str, CaseTable], column: str, unit: str
+) -> tuple[Cohort, list[str]]:
+    compositions = compose(runs)
+    replicates = sorted({(_split(run), run.seed) for run in runs}, key=lambda key: (key[0], key[1].zfill(12)))
+    place = {key: row for row, key in enumerate(replicates)}
+    group_of = {case: group for run in runs for case, group in zip(tables[run.id].ids, tables[run.id].groups)}  # noqa: B905
+    cases = sorted(group_of)
+    column_of = {case: i for i, case in enumerate(cases)}
+    values = np.full((len(compositions), len(replicates), len(cases)), np.nan)
+    present = np.zeros(values.shape, bool)
+    missed = np.zeros(values.shape, int)
+    alarms = np.zeros(values.shape, int)
+    notes = []
+    for g, composition in enumerate(compositions):
+        newest: dict[int, Run] = {place[_split(run), run.seed]: run for run in composition.runs}
+        if len(newest) < len(composition.runs):
+            repeats = len(composition.runs) - len(newest)
+            notes.append(f"{composition.label}: {repeats} older run(s) of a seed that ran again are left out.")
+        for row, run in newest.items():
+            table = tables[run.id]
+            there = [column_of[case] for case in table.ids]
+            values[g, row, there], present[g, row, there] = table.scores[column], True
+            missed[g, row, there], alarms[g, row, there] = table.one_sided(column)
+    values, decided = settle(column, values, present, missed > 0, [composition.label for composition in compositions])
+    notes += decided
+    names = [group_of[case] for case in cases]
+    groups = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    units = np.array([groups[name] for name in names]) if unit == "group" else np.arange(len(cases))
+    kept = [
+        Variant(c.label, list({place[_split(run), run.seed]: run for run in c.runs}.values()), c.parts)
+        for c in compositions
+    ]
+    of_runs = np.maximum(present.any(axis=2).sum(axis=1), 1)
+    failures = [counts.sum(axis=(1, 2)) / of_runs for counts in (missed, alarms)]
+    return Cohort(title, kept, values, replicates, cases, units, len(groups), *failures), notes
+
+
+def _families(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs of one data set, those together whose compositions are linked by a common split."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            key = parent[key]
+        return key
+
+    compositions = gather(runs)
+    for number, members in enumerate(compositions):
+        for run in members:
+            parent[root(f"split {_split(run)}")] = root(f"composition {number}")
+    families: dict[str, list[Run]] = {}
+    for number, members in enumerate(compositions):
+        families.setdefault(root(f"composition {number}"), []).extend(members)
+    return [sorted(family, key=lambda run: run.started) for family in families.values()]
+
+
+def _data(run: Run) -> str:
+    return run.tags.get("data_digest") or f"unknown, of {run.params.get('data.name', 'no name')}"
+
+
+def _split(run: Run) -> str:
+    return run.tags.get("split_digest") or f"unknown, of run {run.id}"

@@ -1,0 +1,216 @@
+"""What each composition scored and what it cost, as numbers; one row a composition, one row a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglab.comparison.case_tables import CaseTable, Score, locate, unit_range
+from seglab.comparison.descriptives import Paired
+from seglab.comparison.effects import Effect
+from seglab.comparison.ranking import CohortRanking
+from seglab.comparison.runs import Run
+from seglab.statistics import mean_interval
+
+TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
+
+
+def watched_curve(runs: list[Run], metric: str) -> str:
+    """The metric of the epochs that stands for a score: `val_<score>` where it was logged, else `val_dice`."""
+    name = f"val_{locate(metric).column}"
+    return name if any(name in run.history for run in runs) else "val_dice"
+
+
+def choose_target(judgement: CohortRanking, metric: str, given: float | None) -> float:
+    """The score on validation whose cost is asked for: what is given, else 95% of what the best reached."""
+    if given is not None:
+        return given
+    runs = judgement.cohort.compositions[judgement.order[0]].runs
+    curve = watched_curve(runs, metric)
+    peaks = [np.nanmax(values) for _, values in (run.curve(curve) for run in runs) if np.isfinite(values).any()]
+    return float(np.floor(TARGET_SHARE * np.mean(peaks) * 1000) / 1000) if peaks else float("nan")
+
+
+def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
+    """What a run cost.
+
+    Keys: `epochs`, `wall_seconds` (start to end), `train_seconds` (its epochs with their validation),
+    `images_per_second` (median over the epochs, training alone), `peak_memory_mb` (the most that its process held),
+    `peak_gpu_memory_mb` (on the GPU), `parameters`, `flops`, `epochs_to_target` and `seconds_to_target` (of training,
+    until validation first reached the target).
+    NaN where the run did not record it, or never reached the target.
+    """
+    steps, values = run.curve(curve)
+    _, seconds = run.curve("epoch_seconds")
+    _, rates = run.curve("images_per_second")
+    reached = np.flatnonzero(values >= target)
+    first = int(reached[0]) if len(reached) else None
+    timed = len(seconds) == len(values)
+    return {
+        "epochs": float(steps[-1]) if len(steps) else np.nan,
+        "wall_seconds": np.nan if run.seconds is None else run.seconds,
+        "train_seconds": float(seconds.sum()) if len(seconds) else np.nan,
+        "images_per_second": float(np.median(rates)) if len(rates) else np.nan,
+        **{name: _number(run, name) for name in ("peak_memory_mb", "peak_gpu_memory_mb", "parameters", "flops")},
+        "epochs_to_target": np.nan if first is None else float(steps[first]),
+        "seconds_to_target": np.nan if first is None or not timed else float(seconds[: first + 1].sum()),
+    }
+
+
+def compositions_frame(
+    judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float
+) -> pd.DataFrame:
+    """One row a composition, the best first: score, classes, cost, and how it stands against the best."""
+    cohort = judgement.cohort
+    score = locate(metric)
+    curve = watched_curve([run for c in cohort.compositions for run in c.runs], metric)
+    rows = []
+    for i in judgement.order:
+        composition, verdict = cohort.compositions[i], judgement.verdicts[i]
+        facts = [run_facts(run, curve, target) for run in composition.runs]
+        row = {
+            "data": cohort.title,
+            "composition": composition.label,
+            "verdict": verdict.place,
+            "runs": len(composition.runs),
+            metric: judgement.means[i],
+            f"{metric}_sd": judgement.sds[i],
+        }
+        row |= class_means([tables[run.id] for run in composition.runs], score)
+        row |= {name: _mean([fact[name] for fact in facts]) for name in facts[0]}
+        row["reached_target"] = sum(not np.isnan(fact["epochs_to_target"]) for fact in facts)
+        if verdict.paired is not None:
+            row |= paired_columns(verdict.paired)
+        row |= {"missed": cohort.missed[i], "false_alarms": cohort.false_alarms[i]}
+        row |= {"mixed_code": composition.mixed, "data_allowed": composition.allowed}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def scores_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str) -> pd.DataFrame:
+    """One row a composition and score, the best composition first: the score that decides, then that of each class.
+
+    Columns: `data`, `composition`, `score`, `cases` (that have it), `mean` over them, each the mean of the runs that
+    scored it, and `low` and `high`, the 95% interval over cases or groups and, with several, over the runs.
+    """
+    cohort, place = judgement.cohort, {case: i for i, case in enumerate(judgement.cohort.cases)}
+    score = locate(metric)
+    rows: list[dict[str, Any]] = []
+    for i in judgement.order:
+        found = [tables[run.id] for run in cohort.compositions[i].runs]
+        for name in dict.fromkeys([score.column, *class_columns(found, score)]):
+            scored = np.full((len(found), len(place)), np.nan)
+            for row, table in zip(scored, found, strict=True):
+                if name in table.scores:
+                    row[[place[case] for case in table.ids]] = table.scores[name]
+            if name == score.column:
+                scored = cohort.values[i]
+            mean, low, high = mean_interval(scored, cohort.units, unit_range(name))
+            rows.append(
+                {
+                    "data": cohort.title,
+                    "composition": cohort.compositions[i].label,
+                    "score": score.prefix + name,
+                    "cases": int(np.isfinite(scored).any(axis=0).sum()),
+                    "mean": mean,
+                    "low": low,
+                    "high": high,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def class_columns(tables: list[CaseTable], score: Score) -> list[str]:
+    """The columns of the score's classes: `dice/<class>`."""
+    beginning = score.column.partition("/")[0] + "/"
+    return list(dict.fromkeys(name for table in tables for name in table.scores if name.startswith(beginning)))
+
+
+def class_means(tables: list[CaseTable], score: Score) -> dict[str, float]:
+    """For each class the mean over runs of the mean over cases: `test_dice/<class>`."""
+    found = {}
+    for name in class_columns(tables, score):
+        defined = [values[np.isfinite(values)] for t in tables if (values := t.scores.get(name)) is not None]
+        means = [values.mean() for values in defined if len(values)]
+        found[f"{score.prefix}{name}"] = float(np.mean(means)) if means else np.nan
+    return found
+
+
+def paired_columns(paired: Paired) -> dict[str, float]:
+    """The statistics of a pair under the names that the CSV files use."""
+    return {
+        "difference": paired.difference.difference,
+        "difference_low": paired.difference.low,
+        "difference_high": paired.difference.high,
+        "p": paired.difference.p,
+        "wins": paired.wins,
+        "ties": paired.ties,
+        "losses": paired.losses,
+        "rank_biserial": paired.rank_biserial,
+        "units": paired.units,
+        "runs_of_each": paired.replicates,
+    }
+
+
+def effects_frame(title: str, effects: list[Effect]) -> pd.DataFrame:
+    """One row an effect: a level of a factor in place of another."""
+    return pd.DataFrame(
+        {
+            "data": title,
+            "factor": effect.factor,
+            "level": effect.level,
+            "instead_of": effect.reference,
+            "matched_pairs": len(effect.contexts),
+            **paired_columns(effect.paired),
+            "speed_ratio": effect.speed.ratio,
+            "speed_low": effect.speed.low,
+            "speed_high": effect.speed.high,
+            "speed_pairs": effect.speed.pairs,
+        }
+        for effect in effects
+    )
+
+
+def runs_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float) -> pd.DataFrame:
+    """One row a run, in the order of the compositions."""
+    cohort, column = judgement.cohort, locate(metric).column
+    rows: list[dict[str, Any]] = []
+    for i in judgement.order:
+        composition = cohort.compositions[i]
+        curve = watched_curve(composition.runs, metric)
+        rows += [
+            {
+                "data": cohort.title,
+                "composition": composition.label,
+                "run_id": run.id,
+                "run_name": run.name,
+                "seed": run.seed,
+                metric: _mean(tables[run.id].scores[column].tolist()),
+                **run_facts(run, curve, target),
+                "device": run.tags.get("device", ""),
+                "precision": run.tags.get("precision", ""),
+                "git_commit": run.tags.get("git_commit", "")[:12],
+                "data_digest": run.tags.get("data_digest", "")[:12],
+                "split_digest": run.tags.get("split_digest", "")[:12],
+                "data_allowed": run.tags.get("data_allowed", ""),
+            }
+            for run in composition.runs
+        ]
+    return pd.DataFrame(rows)
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of what is known."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _number(run: Run, name: str) -> float:
+    """A fact that a run keeps as a metric or as a tag."""
+    try:
+        return float(run.metrics.get(name, run.tags.get(name, "nan")))
+    except ValueError:
+        return float("nan")

@@ -1,0 +1,1 @@
+"""From words to a checked config, before anything heavy is loaded."""

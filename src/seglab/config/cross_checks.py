@@ -1,0 +1,243 @@
+"""Settings that are each fine and cannot go together, told before anything is loaded or read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
+from seglab.config.synonyms import closest
+from seglab.errors import ConfigError
+
+
+def check_together(
+    data: DataConfig,
+    model: ModelConfig,
+    trainer: TrainerSettings,
+    *,
+    names: tuple[str, str],
+    warmup_epochs: float,
+    arguments: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Refuse what cannot work together.
+
+    Args:
+        data, model, trainer: the checked sections.
+        names: display names of data and model, for messages.
+        warmup_epochs: of the schedule, 0 without one.
+        arguments: what the constructors of `data`, `model` and `loss` are to be given, as far as they are ours:
+            another's may mean something else by the same name.
+
+    Raises:
+        ConfigError: names the settings, what was found and what to do.
+    """
+    data_name, model_name = names
+    if model.rank != data.rank:
+        fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, conv3d, vnet"
+        raise ConfigError(
+            f"a {model.rank}D model on {data.rank}D data",
+            where="model.rank, data.rank",
+            found=f"model={model_name} is {model.rank}D, data={data_name} is {data.rank}D",
+            expected="the same rank",
+            remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
+        )
+    check_data(data)
+    valid = [-(-n // model.size_multiple) * model.size_multiple for n in data.size]
+    if valid != data.size:
+        raise ConfigError(
+            f"an input size that {model_name} cannot halve",
+            where="data.size",
+            found=data.size,
+            expected=f"multiples of {model.size_multiple} (model.size_multiple)",
+            remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
+        )
+    check_monitor_name(trainer.monitor)
+    _check_validation(trainer.monitor, data)
+    if warmup_epochs and warmup_epochs >= trainer.epochs:
+        raise ConfigError(
+            "a warm-up that never ends",
+            where="schedule.warmup_epochs",
+            found=f"{warmup_epochs} of {trainer.epochs} epochs",
+            expected=f"fewer than trainer.epochs={trainer.epochs}",
+            remedy="shorten the warm-up or train longer",
+        )
+    check_encoder_weights(arguments["model"].get("weights"), arguments["model"].get("freeze_epochs", 0))
+    _check_loss(arguments["loss"], _known_classes(arguments["data"]))
+
+
+def check_data(data: DataConfig) -> None:
+    """Refuse settings of the data that cannot go together, whatever is made of it.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if len(data.size) != data.rank:
+        raise ConfigError(
+            "an input size of the wrong rank",
+            where="data.size",
+            found=data.size,
+            expected=f"{data.rank} numbers, one for each axis",
+            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
+        )
+    if data.foreground_share and data.fit in ("resize", "letterbox"):
+        raise ConfigError(
+            "patches around the foreground, where whole images are taken",
+            where="data.foreground_share",
+            found=f"{data.foreground_share} with data.fit={data.fit}",
+            expected="0 for whole images",
+            remedy="data.fit=patch, or data.foreground_share=0.0",
+        )
+    shares = data.split
+    if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
+        raise ConfigError(
+            "split shares that do not make a whole",
+            where="data.split",
+            found=f"train {shares.train} + val {shares.val} + test {shares.test}",
+            expected="a sum of 1 with train above 0",
+            remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
+        )
+    _check_spacing_and_folds(data)
+
+
+def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
+    """Refuse a file that does not exist, and random weights that are to be frozen: they would learn nothing meanwhile.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ConfigError(
+            "a file of encoder weights that does not exist",
+            where="model.weights",
+            found=weights,
+            expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
+            remedy="check the path, which starts in the folder of the command; or model.weights=imagenet",
+        )
+    if freeze_epochs and weights is None:
+        raise ConfigError(
+            "an encoder with random weights that is to be frozen",
+            where="model.freeze_epochs, model.weights",
+            found=f"freeze_epochs={freeze_epochs} with weights=null",
+            expected="pre-trained weights, or freeze_epochs=0",
+            remedy="model.weights=imagenet, model.weights=<file> or model.freeze_epochs=0",
+        )
+
+
+def check_class_weights(weights: Sequence[float], classes: int, names: Sequence[str] = ()) -> None:
+    """Refuse class weights that are not one for each class, 0 or more, one of them positive.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if len(weights) != classes or min(weights) < 0 or max(weights) <= 0:
+        raise ConfigError(
+            "class weights do not fit the task",
+            where="loss.class_weights",
+            found=list(weights),
+            expected=f"{classes} numbers of 0 or more, not all 0: one for each of "
+            + (", ".join(names) or "the classes, background first"),
+            remedy=f"loss.class_weights=[{','.join(['1.0'] * classes)}], or null, weighs all classes alike",
+        )
+
+
+def check_prices(alpha: float, beta: float) -> None:
+    """Refuse a Tversky loss for which neither a false alarm nor a miss costs anything.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if alpha == 0 and beta == 0:
+        raise ConfigError(
+            "no mistake costs anything",
+            where="loss.alpha, loss.beta",
+            found="0 and 0",
+            expected="a positive weight of the false positives, of the false negatives, or of both",
+            remedy="for example loss.alpha=0.3 loss.beta=0.7",
+        )
+
+
+def check_terms(terms: Mapping[str, float]) -> None:
+    """Refuse a sum of losses of which every weight, by its key, is 0.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if not any(terms.values()):
+        raise ConfigError(
+            "a loss without terms",
+            where=", ".join(f"loss.{key}" for key in terms),
+            found="all 0",
+            expected="a positive weight for one of them",
+            remedy=f"loss.{next(iter(terms))}=1.0",
+        )
+
+
+def _check_loss(loss: Mapping[str, Any], classes: int | None) -> None:
+    terms = {key: weight for key, weight in loss.items() if key.endswith("_weight")}
+    if len(terms) > 1:
+        check_terms(terms)
+    if "alpha" in loss and "beta" in loss:
+        check_prices(loss["alpha"], loss["beta"])
+    if classes is not None and loss.get("class_weights") is not None:
+        check_class_weights(loss["class_weights"], classes)
+
+
+def _known_classes(data: Mapping[str, Any]) -> int | None:
+    """Number of classes, where it shows without reading the data."""
+    if data.get("label_schema") is not None:
+        return None
+    named = data.get("class_names") or data.get("label_values")
+    return len(named) if named else data.get("classes")
+
+
+def _check_spacing_and_folds(data: DataConfig) -> None:
+    if data.spacing is not None and (data.rank == 2 or len(data.spacing) != 3):
+        raise ConfigError(
+            "a spacing that the data does not have",
+            where="data.spacing",
+            found=f"{data.spacing} for {data.rank}D data",
+            expected="three lengths in mm for volumes; null for images",
+            remedy="data.spacing=null" if data.rank == 2 else "for example data.spacing=[1,1,1]",
+        )
+    if data.interpolation != "linear" and data.spacing is None:
+        raise ConfigError(
+            "an interpolation of images that nothing resamples",
+            where="data.interpolation",
+            found=f"{data.interpolation} with data.spacing=null",
+            expected="linear, or a spacing to resample to",
+            remedy="data.spacing=[1,1,1], or data.interpolation=linear",
+        )
+    if data.fold is not None and data.fold >= data.folds:
+        raise ConfigError(
+            "a fold that there is not",
+            where="data.fold",
+            found=f"fold {data.fold} of {data.folds}",
+            expected=f"0 to {data.folds - 1}",
+            remedy="the first fold is data.fold=0",
+        )
+
+
+def check_monitor_name(monitor: str) -> None:
+    """Refuse a monitored metric that no training emits; raises `ConfigError`."""
+    known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
+    base, _, a_class = monitor.partition("/")
+    if base not in known or (a_class and base.endswith("loss")):
+        raise ConfigError(
+            "a monitored metric that does not exist",
+            where="trainer.monitor",
+            found=monitor,
+            expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
+            remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or 'val_dice'}",
+        )
+
+
+def _check_validation(monitor: str, data: DataConfig) -> None:
+    if monitor.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
+        raise ConfigError(
+            "a monitored metric without validation cases",
+            where="trainer.monitor",
+            found=f"{monitor} with data.split.val=0",
+            expected="a validation share above 0, or a metric of the training split",
+            remedy="data.split.val=0.15, or trainer.monitor=train_dice",
+        )

@@ -1,0 +1,293 @@
+"""What was wrong with the words of a command, and the words to write instead: Hydra's refusals in the house's form."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from seglab.config.refusals import as_list, written
+from seglab.config.synonyms import group_meant, option_meant, setting_meant
+from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of, setting_as_typed
+from seglab.errors import ConfigError
+
+# Groups of which several options can stand together.
+_SEVERAL = frozenset({"experiment", "debug"})
+# Settings that are lists, also where they are null or of a group that was not chosen.
+_LISTS = (".size", ".spacing", ".axes", ".class_names", ".label_values", ".class_weights", ".label_colors")
+_SEE_ALL = "see every setting with: python train.py --cfg job"
+
+
+def refuse_at_once(words: Sequence[str], config_name: str) -> None:
+    """Refuse what Hydra would take for something else: flags that it does not have, and settings without a value.
+
+    Raises:
+        ConfigError: names the word, and what to write instead.
+    """
+    parser = get_args_parser()
+
+    def unknown(message: str) -> None:
+        raise ConfigError(
+            "a flag that cannot be read",
+            where="command line",
+            found=message,
+            expected="key=value, or a flag of python train.py --hydra-help",
+            remedy="python train.py --help",
+        )
+
+    parser.error = unknown  # type: ignore[method-assign,assignment]
+    known, flags = parser.parse_known_args(words)
+    flag = next((word for word in flags if word.startswith("-")), None)
+    if flag is not None:
+        key, _, value = flag.lstrip("-").partition("=")
+        after = words[words.index(flag) + 1 :]
+        value = value or (after[0] if after and not after[0].startswith("-") and "=" not in after[0] else "…")
+        raise ConfigError(
+            "a flag that there is not",
+            where=flag,
+            found=flag,
+            expected="settings as key=value, without hyphens before them",
+            remedy=instead(key, value, composed(config_name, [])) or _SEE_ALL,
+        )
+    for word, after in itertools.pairwise([*known.overrides, "="]):
+        key, equals, value = word.partition("=")
+        if equals and not value.strip() and key.strip():
+            raise _without_value(key, after, words, config_name)
+        if key in GROUPS_SAID - _SEVERAL and value.strip().startswith("["):  # Hydra would merge their files
+            raise ConfigError(
+                f"several options for {key}",
+                where=key,
+                found=value,
+                expected="one of " + ", ".join(options_of(key)),
+                remedy=f"to try each: python train.py -m {key}={value.strip('[] ')}",
+            )
+
+
+def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError:
+    """Say which override Hydra stumbled over, what is allowed in its place and what to write."""
+    overrides = []
+    for i, word in enumerate(words):
+        try:
+            overrides.append((OverridesParser.create().parse_override(word), word.partition("=")[2]))
+        except HydraException:
+            return _unreadable(words, i, config_name)
+    chosen = []
+    for override, _ in overrides:
+        group = override.key_or_group
+        if group not in groups():
+            continue
+        options = options_of(group)
+        values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
+        for value in values:
+            if str(value) not in options:
+                return _unknown_option(group, value, options)
+        chosen.append(f"{group}={values[0]}")
+    known = composed(config_name, chosen)
+    for override, text in overrides:
+        key = setting_as_typed(override.key_or_group)
+        if key in groups() or key.startswith("hydra"):
+            continue
+        if key not in known:
+            return _unknown_key(key, text, known)
+        if override.is_add() and not override.is_force_add():
+            return ConfigError(
+                "a setting that is there already",
+                where=f"+{key}",
+                found=f"+{key}={text}",
+                expected="no + before a setting that the config has",
+                remedy=_meant(f"{key}={text}"),
+            )
+    for override, text in overrides:
+        if override.is_sweep_override() and str(error).startswith("Ambiguous value"):
+            return _several(override, text, known)
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return ConfigError(
+        "the configuration cannot be composed",
+        where=f"conf/{config_name}.yaml",
+        found=first,
+        expected="yaml files and words that Hydra can join",
+        remedy="leave the words of the command away one by one; the whole config is shown by --cfg job",
+    )
+
+
+def _meant(words: str) -> str:
+    return words if words.startswith(("there is no", "a run takes")) else f"did you mean: {words}"
+
+
+def _unknown_option(group: str, value: Any, options: Mapping[str, str]) -> ConfigError:
+    if value is None:
+        remedy = "choose one, or leave it away for the default"
+    elif group == "data" and "/" in str(value) and not str(value).endswith(".yaml"):  # the folder of the files
+        remedy = f"did you mean: data=image_folder data.root={value}; of volumes: data=nifti data.root={value}"
+    else:
+        meant = option_meant(group, value, options)
+        own = f", or add conf/{group}/{value}.yaml" if re.fullmatch(r"\w[\w-]*", str(value)) else ""
+        remedy = _meant(meant) if meant else f"choose one{own}"
+    return ConfigError(
+        f"unknown choice for {group}",
+        where=group,
+        found="null" if value is None else value,
+        expected="one of " + ", ".join(options),
+        remedy=remedy,
+    )
+
+
+def _unknown_key(key: str, text: str, known: Mapping[str, Any]) -> ConfigError:
+    parent, _, leaf = key.rpartition(".")
+    allowed = {name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent}
+    allowed |= set() if parent else _groups_of(known)
+    expected = "one of " + ", ".join(sorted(allowed or {name.partition(".")[0] for name in known}))
+    elsewhere = holders().get(key, ())
+    return ConfigError(
+        f"unknown setting '{key}': nothing reads it",
+        where=key,
+        found=leaf,
+        expected=expected + (f"; {leaf} is one of {parent}={', '.join(elsewhere)}" if elsewhere else ""),
+        remedy=instead(key, text, known) or (_SEE_ALL if _groups_of(known) else "leave it away"),
+    )
+
+
+def instead(key: str, text: str, known: Mapping[str, Any]) -> str:
+    """The words to write for a key and its value; empty if nobody knows."""
+    top = _groups_of(known)
+    others = {name: options for name, options in holders().items() if name.partition(".")[0] in top}
+    group = key if key in top else group_meant(key)
+    found = None if group in top else setting_meant(key, [*known, *top], others)
+    if found in top:
+        group = found
+    if group is not None and group in top:
+        options = options_of(group)
+        meant = f"{group}={text}" if text in options else option_meant(group, text, options)
+        return _meant(meant or f"{group}=<one of {', '.join(options)}>")
+    if found is None:
+        return ""
+    if " " in found:
+        return _meant(found)
+    line = f"{found}={_fitting(found, text, known.get(found))}"
+    if found in others and found not in known:
+        line = f"{found.partition('.')[0]}={others[found][0]} {line}"
+    return _meant(line)
+
+
+def _groups_of(known: Mapping[str, Any]) -> frozenset[str]:
+    """The groups that a command chooses from: a run's, or none."""
+    return GROUPS_SAID if "trainer" in known else frozenset()
+
+
+def _fitting(key: str, text: str, now: Any) -> str:
+    """A value as it must be written for a key: brackets around a list, one number for each axis."""
+    text = text.strip()
+    several = isinstance(now, list) or key.endswith(_LISTS)
+    if not several or text.startswith("["):
+        return text if re.fullmatch(r"[^\s()'\"&;<>|$*?]*", text) else shlex.quote(text)
+    inner = text.strip("(){} ")
+    if key.endswith(".label_values") and inner.isdigit():  # how many classes there are
+        return written(list(range(min(int(inner), 256))))
+    if inner.isdigit() and isinstance(now, list):
+        inner = ",".join([inner] * len(now))
+    return as_list(inner)
+
+
+def _without_value(key: str, after: str, words: Sequence[str], config_name: str) -> ConfigError:
+    known = composed(config_name, _chosen(words))
+    key = setting_as_typed(key.lstrip("+~").strip())
+    if "=" not in after:
+        remedy = f"without spaces around the =: {key}={after}"
+    elif key in groups():
+        remedy = f"say one, such as {key}={next(iter(options_of(key)))}; there are {', '.join(options_of(key))}"
+    elif key in known:
+        remedy = f"say one, such as {key}={written(known[key])}"
+    else:
+        remedy = instead(key, "…", known) or _SEE_ALL
+    expected = "a value after the =, or null for none"
+    return ConfigError("a setting without a value", where=key, found=f"{key}=", expected=expected, remedy=remedy)
+
+
+def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigError:
+    """Values with commas between them, where one run is wanted."""
+    key = setting_as_typed(override.key_or_group)
+    now = known.get(key)
+    sweep = f"to try each: python train.py -m {key}={text}"
+    if isinstance(now, list) or key.endswith(_LISTS):
+        remedy = f"did you mean: {key}={as_list(text)}"
+    elif isinstance(now, float) and re.fullmatch(r"\d+,\d+", text):
+        remedy = f"with a decimal point: {key}={text.replace(',', '.')}; {sweep}"
+    elif isinstance(now, str) and key not in groups():
+        remedy = f"as one text: \"{key}='{text}'\"; {sweep}"
+    else:
+        remedy = sweep
+    return ConfigError(
+        "several values for one run", where=key, found=text, expected="one value, or a list as [1,2]", remedy=remedy
+    )
+
+
+def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
+    word = words[i]
+    before, after = (words[i - 1] if i else ""), (words[i + 1] if i + 1 < len(words) else "")
+    key, equals, text = word.partition("=")
+    known = composed(config_name, _chosen(words))
+    said = setting_as_typed(key.lstrip("+~"))
+    remedy = "put key= before it; all that can be said is shown by --help"
+    if equals:
+        if said in groups():
+            return _unknown_option(said, text, options_of(said))
+        if whole := _taken_apart(words[i:]):
+            return _not_read(word, f"without spaces in it: {whole}")
+        fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
+        if said in known and fitting:
+            remedy = f"did you mean: {said}={fitting}"
+        elif said in known or not (remedy := instead(said, fitting or text, known)):
+            quoted = text.replace("'", "\\'")
+            remedy = f"quote the value: \"{said}='{quoted}'\""
+    else:
+        joined = [f"{word}{after}"] if after.startswith("=") else [f"{before}{word}"] if before.endswith("=") else []
+        named, _, value = word.partition(":")
+        homes = [
+            f"{group}={option}"
+            for group in sorted(_groups_of(known))
+            for option, shown in options_of(group).items()
+            if word in (option, shown)
+        ]
+        if joined:
+            remedy = f"without spaces around the =: {joined[0]}"
+        elif homes:
+            remedy = f"did you mean: {homes[0]}"
+        elif word in known and not isinstance(known[word], dict):
+            alone = not after or "=" in after or after.startswith("-")
+            remedy = f"say a value, such as {word}={written(known[word])}" if alone else _meant(f"{word}={after}")
+        elif word.lower() == "help":
+            remedy = "python train.py --help"
+        elif "/" in word:  # the folder of the files
+            remedy = instead("data.root", word, known) or remedy
+        elif re.fullmatch(r"[\w.]+", named):
+            remedy = instead(named, value or ("" if "=" in after else after) or "…", known) or remedy
+    return _not_read(word, remedy)
+
+
+def _not_read(word: str, remedy: str) -> ConfigError:
+    expected = "key=value, with lists as [1,2] and special characters in quotes"
+    return ConfigError(
+        "a word on the command line that cannot be read", where=word, found=word, expected=expected, remedy=remedy
+    )
+
+
+def _taken_apart(words: Sequence[str]) -> str:
+    """The first word joined with those behind it that close its bracket, quoted for the shell; empty where it is not
+    one that the shell took apart at spaces: `data.size=[64,` `64]`."""
+    for last in range(2, len(words) + 1):
+        whole = "".join(words[:last])
+        if re.fullmatch(r"[\w.+~]+=(\[[^\]]*\]|\{[^}]*\})", whole):
+            return shlex.quote(whole) if "{" in whole else whole
+    return ""
+
+
+def _chosen(words: Sequence[str]) -> list[str]:
+    """Those that choose an option that there is."""
+    return [word for word in words if word.partition("=")[2] in options_of(word.partition("=")[0])]

@@ -1,0 +1,341 @@
+"""The typed schema of a run: reads what Hydra composed, refuses what cannot work, before TensorFlow is loaded.
+
+`load_config` turns the composed yaml into a `Config`, `load_data` into the part of it that looking at data needs,
+`load_section` into one group. Sections that are ours are pydantic models; sections with a `_target_` are checked
+against the signature of what they name. Each mistake becomes one `ConfigError` with the dotted key, what was found,
+what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import TypeAdapter, ValidationError
+
+from seglab.config.cross_checks import check_data, check_monitor_name, check_together
+from seglab.config.refusals import missing, not_allowed, unknown
+from seglab.config.sections import (
+    ComponentConfig,
+    DataConfig,
+    ModelConfig,
+    PrecisionSettings,
+    Section,
+    TrackingSettings,
+    TrainerSettings,
+)
+from seglab.config.targets import check_given, construct, parameters_of, places_of
+from seglab.config.types import PositiveFloat, Seed, Title
+from seglab.errors import ConfigError
+
+_DISPLAY_NAMES = {
+    "vgg16": "VGG16",
+    "resnet50": "ResNet50",
+    "mobilenetv3": "MobileNetV3",
+    "efficientnetv2b0": "EfficientNetV2B0",
+}
+OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)
+OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
+OmegaConf.register_new_resolver(
+    "normalization", lambda word: {"ct": "window", "mri": "zscore"}.get(word, str(word)), replace=True
+)
+
+
+S = TypeVar("S", bound=Section)
+
+CARDS: Mapping[str, type[Section]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "loss": ComponentConfig,
+    "optimizer": ComponentConfig,
+    "schedule": ComponentConfig,
+    "augment": ComponentConfig,
+}
+# Given by the experiment, though spelled in the yaml beside the target's own arguments.
+PASSED_BY_EXPERIMENT = {"optimizer": {"learning_rate": PositiveFloat}}
+SECTIONS: Mapping[str, type[Section]] = {
+    "precision": PrecisionSettings,
+    "trainer": TrainerSettings,
+    "tracking": TrackingSettings,
+}
+ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Title, "resume": str | None}
+# Where a run starts that does not start from nothing; what is not said is no part of a config.
+STARTS: Mapping[str, Any] = {"init_from": str | None, "continues": str | None}
+# What every run has, whatever its groups.
+_ANYWHERE = [
+    *ROOT_VALUES,
+    *(f"{group}.{name}" for group, names in PASSED_BY_EXPERIMENT.items() for name in names),
+    *(f"{group}.{name}" for group, section in {**CARDS, **SECTIONS}.items() for name in section.model_fields),
+]
+# Settings that cannot change a result and so are no part of a run's identity.
+_NOT_IDENTITY = ("run_name", "resume", "tracking")
+_NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
+
+
+@dataclass(frozen=True)
+class Component:
+    """A named thing to construct: the target's dotted path and its keyword arguments."""
+
+    name: str
+    target: str
+    arguments: Mapping[str, Any]
+
+    def build(self, *injected: Any) -> Any:
+        """Import the target and call it with what the experiment injects and what the config says."""
+        return construct(self.target, injected, self.arguments)
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What looking at data needs: no model, and nothing of how one would be trained but by which score."""
+
+    seed: int
+    data_config: DataConfig
+    data: Component
+    augment: Component
+    trainer: TrainerSettings
+
+
+@dataclass(frozen=True)
+class Config(DataSettings):
+    """A checked configuration. `resolved` is the plain dictionary that it was read from."""
+
+    run_name: str
+    resume: str | None
+    init_from: str | None
+    continues: str | None
+    model_card: ModelConfig
+    model: Component
+    loss: Component
+    optimizer: Component
+    learning_rate: float
+    schedule: Component
+    precision: PrecisionSettings
+    tracking: TrackingSettings
+    resolved: Mapping[str, Any]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that can change a result: the whole config less names, store, resume, cache, workers and places.
+
+        What lies in the places of the data is not in here; of a model's file it is the contents that count.
+        """
+        kept = {key: value for key, value in self.resolved.items() if key not in _NOT_IDENTITY}
+        elsewhere = {*_NOT_DATA_IDENTITY, *places_of(self.data.target, "data._target_")}
+        kept["data"] = {key: value for key, value in kept["data"].items() if key not in elsewhere}
+        for group in set(CARDS) - {"data"}:
+            for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):
+                kept[group] = {**kept[group], key: _contents(kept[group][key])}
+        return dict(_one_spelling(kept))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `identity`."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+
+
+def _contents(place: Any) -> Any:
+    """The SHA-256 of the file that is named; a word that is no file stands for itself."""
+    if not isinstance(place, str) or not Path(place).is_file():
+        return place
+    with Path(place).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _one_spelling(value: Any) -> Any:
+    """The value with whole numbers written one way: 1 and 1.0 set the same."""
+    if isinstance(value, Mapping):
+        return {key: _one_spelling(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_one_spelling(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
+    """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
+    _check_names(cfg, [*ROOT_VALUES, *CARDS, *SECTIONS])
+    resolved = _as_mapping(_resolved(cfg))
+    for key, kind in STARTS.items():
+        _check_value(resolved.get(key), kind, key)
+    resolved = {key: value for key, value in resolved.items() if key not in STARTS or value is not None}
+    for key, kind in ROOT_VALUES.items():
+        _check_value(resolved[key], kind, key)
+    for group in (*CARDS, *SECTIONS):
+        _check_chosen(group, resolved[group])
+    data_config = _card("data", resolved["data"], DataConfig)
+    model_card = _card("model", resolved["model"], ModelConfig)
+    parts = {group: _component(group, resolved[group], card) for group, card in CARDS.items()}
+    config = Config(
+        seed=resolved["seed"],
+        run_name=resolved["run_name"],
+        resume=resolved["resume"],
+        init_from=resolved.get("init_from"),
+        continues=resolved.get("continues"),
+        data_config=data_config,
+        model_card=model_card,
+        learning_rate=resolved["optimizer"]["learning_rate"],
+        precision=_validate("precision", resolved["precision"], PrecisionSettings),
+        trainer=_validate("trainer", resolved["trainer"], TrainerSettings),
+        tracking=_validate("tracking", resolved["tracking"], TrackingSettings),
+        resolved=resolved,
+        **parts,
+    )
+    check_together(
+        data_config,
+        model_card,
+        config.trainer,
+        names=(config.data.name, config.model.name),
+        warmup_epochs=config.schedule.arguments.get("warmup_epochs", 0),
+        arguments={
+            group: parts[group].arguments if parts[group].target.startswith("seglab.") else {}
+            for group in ("data", "model", "loss")
+        },
+    )
+    return config
+
+
+def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataSettings:
+    """What looking at data needs, of a composed config; whatever model stands in it, none has to fit the data.
+
+    Raises:
+        ConfigError: the first thing that cannot work.
+    """
+    _check_names(cfg, ["seed", "data", "augment", "trainer"])
+    seed = _resolved(cfg, "seed")
+    _check_value(seed, ROOT_VALUES["seed"], "seed")
+    data_config, data = load_section("data", cfg)
+    trainer, _ = load_section("trainer", cfg)
+    check_data(data_config)
+    check_monitor_name(trainer.monitor)
+    return DataSettings(seed, data_config, data, load_section("augment", cfg)[1], trainer)
+
+
+def load_section(group: str, cfg: DictConfig | Mapping[str, Any]) -> tuple[Any, Any]:
+    """One group of a composed config, checked by itself: its card or settings, and the component of one that has a
+    `_target_`, None of another; raises `ConfigError` on the first thing that cannot work."""
+    section = _resolved(cfg, group)
+    _check_chosen(group, section)
+    if group in SECTIONS:
+        return _validate(group, section, SECTIONS[group]), None
+    return _card(group, section, CARDS[group]), _component(group, section, CARDS[group])
+
+
+def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None:
+    """Refuse a root that lacks a section, or has one that nothing reads."""
+    for key in needed:
+        if key not in cfg:
+            raise ConfigError(
+                "a missing section",
+                where=key,
+                found="the sections " + ", ".join(str(name) for name in cfg),
+                expected=f"a value or a group named {key}",
+                remedy=f"give it: {key}=…, or compose from conf/train.yaml, which names every section",
+            )
+    known = [*ROOT_VALUES, *CARDS, *SECTIONS]
+    for key in map(str, cfg):
+        if key not in (*known, *STARTS):
+            raise unknown(key, cfg[key], known, _ANYWHERE)
+
+
+def _resolved(cfg: Any, key: str | None = None) -> Any:
+    """A config, or what stands in it under a key, as plain values with its references followed."""
+    try:
+        part = cfg if key is None else cfg[key]
+        return OmegaConf.to_container(part, resolve=True, throw_on_missing=True) if OmegaConf.is_config(part) else part
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            "a setting that has no value",
+            where=str(error.full_key or ""),
+            found=str(error.msg).splitlines()[0],
+            expected="a value, or a reference to a key that has one",
+            remedy=f"give it on the command line: {error.full_key}=…",
+        ) from error
+
+
+def _check_chosen(group: str, section: Any) -> None:
+    if not isinstance(section, Mapping):
+        raise ConfigError(
+            "a group that is not chosen",
+            where=group,
+            found=section,
+            expected=f"an option of the group, a yaml in conf/{group}",
+            remedy=f"choose one: {group}=…",
+        )
+
+
+def _as_mapping(value: Any) -> dict[str, Any]:
+    """The composed root as a dictionary with string keys; anything else is a mistake in the yaml."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            "the root config is no mapping",
+            where="conf/train.yaml",
+            found=type(value).__name__,
+            expected="keys with values, one for each section",
+            remedy="write it as conf/train.yaml is written in the project",
+        )
+    return {str(key): item for key, item in value.items()}
+
+
+def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
+    return _validate(group, {key: value for key, value in section.items() if key in card.model_fields}, card)
+
+
+def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> Component:
+    target = section.get("_target_")
+    if not isinstance(target, str):
+        raise ConfigError(
+            "a group without a target",
+            where=f"{group}._target_",
+            found=target,
+            expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
+            remedy=f"write _target_ into the group's yaml, or choose another: {group}=…",
+        )
+    passed = PASSED_BY_EXPERIMENT.get(group, {})
+    for key, kind in passed.items():
+        if key not in section:
+            raise missing(f"{group}.{key}")
+        _check_value(section[key], kind, f"{group}.{key}")
+    own = {k: v for k, v in section.items() if k != "_target_" and k not in card.model_fields and k not in passed}
+    check_given(target, group, [*own])
+    parameters = parameters_of(target, f"{group}._target_")
+    for key, value in own.items():
+        if key not in parameters:
+            raise unknown(
+                f"{group}.{key}",
+                value,
+                [f"{group}.{name}" for name in (*parameters, *card.model_fields, *passed)],
+                _ANYWHERE,
+            )
+        _check_value(value, parameters[key].annotation, f"{group}.{key}")
+    for key, parameter in parameters.items():
+        if parameter.required and key not in own:
+            raise missing(f"{group}.{key}")
+    name = _card(group, section, card).model_dump()["name"]
+    return Component(name=name, target=target, arguments=own)
+
+
+def _check_value(value: Any, annotation: Any, where: str) -> None:
+    try:
+        TypeAdapter(annotation).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise not_allowed(error, where, value, annotation) from error
+
+
+def _validate(group: str, section: Mapping[str, Any], schema: type[S]) -> S:
+    try:
+        return schema.model_validate(dict(section))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([group, *[str(part) for part in first["loc"]]])
+        if first["type"] == "extra_forbidden":
+            raise unknown(
+                where, first["input"], [f"{group}.{name}" for name in schema.model_fields], _ANYWHERE
+            ) from error
+        field = schema.model_fields.get(str(first["loc"][0]))
+        raise not_allowed(error, where, first["input"], field and field.annotation) from error

@@ -1,0 +1,1 @@
+"""Preprocessed cases on disk and in memory."""

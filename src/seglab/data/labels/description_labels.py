@@ -1,0 +1,104 @@
+"""The `labels` of a `dataset.json`: value → name (Decathlon, nnU-Net), or name → value or values (nnU-Net v2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seglab.data.labels.label_map import LabelMap
+from seglab.data.labels.label_schema import Classes
+from seglab.errors import DataError
+
+_IGNORE = "ignore"  # nnU-Net's name of what is never trained on
+_LARGEST = 2**31 - 1
+
+
+def declared_labels(labels: Mapping[str, Any], file: Path) -> Classes:
+    """The classes of a description, in the order of their (first) values.
+
+    A name with several values, a region of nnU-Net v2, is one class of all of them. Regions that overlap are refused:
+    a voxel has one class here. `ignore` is no class: its voxels are never trained on and never scored.
+
+    Args:
+        labels: as the description has them.
+        file: the description, for messages.
+
+    Raises:
+        DataError: values that are no whole numbers, or stand under two names; version 2 without a background of 0.
+    """
+    remedy = f'declare it under "labels" in {file}, or correct the label file'
+    if all(isinstance(name, str) for name in labels.values()):
+        names = {_number(key, file): str(name) for key, name in labels.items()}
+        if len(set(names.values())) < len(labels):
+            raise _malformed(file, labels, "a value and a name of its own for each class")
+        values = tuple(sorted(names))
+        return Classes(LabelMap(values, remedy=remedy), tuple(names[value] for value in values))
+    regions = {name: _values(name, said, file) for name, said in labels.items()}
+    ignored = regions.pop(_IGNORE, None)
+    if ignored is not None and (len(ignored) > 1 or ignored[0] == 0):
+        raise _malformed(file, {_IGNORE: labels[_IGNORE]}, f'"{_IGNORE}": one number above those of the classes')
+    _refuse_overlap({**regions, **({} if ignored is None else {_IGNORE: ignored})}, file)
+    names_in_order = sorted(regions, key=lambda name: regions[name])
+    if not names_in_order or 0 not in regions[names_in_order[0]]:
+        raise _malformed(file, labels, '"background": 0 among them; what has no label is background')
+    if len(names_in_order) < 2:
+        raise _malformed(file, labels, "the background and one class or more")
+    class_of = {value: k for k, name in enumerate(names_in_order) for value in regions[name]}
+    values = tuple(sorted(class_of))
+    plain = all(len(of_one) == 1 for of_one in regions.values())
+    label_map = LabelMap(
+        values,
+        None if ignored is None else ignored[0],
+        remedy=remedy,
+        class_ids=() if plain else tuple(class_of[value] for value in values),
+    )
+    return Classes(label_map, tuple(names_in_order))
+
+
+def _values(name: str, said: Any, file: Path) -> tuple[int, ...]:
+    values = said if isinstance(said, list) else [said]
+    if not values or not all(type(value) is int and 0 <= value <= _LARGEST for value in values):
+        raise _malformed(file, {name: said}, "a whole number of 0 or more for each name, or a list of such")
+    return tuple(sorted(set(values)))
+
+
+def _refuse_overlap(regions: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    first: dict[int, str] = {}
+    for other, others in regions.items():
+        one = next((first[value] for value in others if value in first), None)
+        first.update(dict.fromkeys(others, other))
+        if one is None:
+            continue
+        values = regions[one]
+        if len(values) == len(others) == 1:
+            raise _malformed(file, {one: values[0], other: others[0]}, "a value of its own for each name")
+        alone = {of_one[0]: name for name, of_one in regions.items() if len(of_one) == 1}
+        every = sorted({value for of_one in regions.values() for value in of_one})
+        plain = {alone.get(value, f"label_{value}"): value for value in every}
+        raise DataError(
+            "regions that overlap, for voxels that can only be of one class",
+            where=str(file),
+            found=f"{one} {list(values)} and {other} {list(others)}",
+            expected='each value under one name in "labels"',
+            remedy=f'declare the values themselves, by names of your own: "labels": {json.dumps(plain)}; the scores '
+            "are then those of the parts, and not of the regions",
+        )
+
+
+def _number(key: str, file: Path) -> int:
+    if not key.isdecimal() or len(key) > len(str(_LARGEST)):
+        raise _malformed(file, {key: "…"}, 'whole numbers as keys: {"0": "background", …}, or {"background": 0, …}')
+    return int(key)
+
+
+def _malformed(file: Path, labels: Mapping[str, Any], expected: str) -> DataError:
+    text = json.dumps(dict(labels), ensure_ascii=False)
+    return DataError(
+        "a dataset.json that cannot be used",
+        where=str(file),
+        found=f'"labels": {text[:200]}' + ("…" if len(text) > 200 else ""),
+        expected=expected,
+        remedy="write it as the Medical Segmentation Decathlon or nnU-Net does",
+    )

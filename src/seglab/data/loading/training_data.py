@@ -1,0 +1,164 @@
+"""What a run learns from: the source, its split, and what was fitted to the training part. Loads no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglab.config.loading import Config
+from seglab.config.sections import DataConfig
+from seglab.data.cache.case_cache import Cache
+from seglab.data.cache.in_memory import store_in_memory
+from seglab.data.cases import SPLIT_NAMES, Case, Source, check_source
+from seglab.data.check.config_conflicts import find_intentions
+from seglab.data.check.findings import DataReport, check_names
+from seglab.data.check.quick_check import check_short
+from seglab.data.digest import remembered
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, class_frequencies
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing, CaseStore
+from seglab.data.preprocessing.normalisation import Preprocessing, fit_preprocessing
+from seglab.data.splits import Split, split_for
+from seglab.errors import ConfigError, DataError, nearest
+from seglab.metric_names import check_class_names
+from seglab.runtime.terminal import Terminal
+from seglab.runtime.waiting import step
+from seglab.task import Task
+
+console = Terminal(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The checked data of a run.
+
+    Attributes:
+        source: reads the cases as they are.
+        split: which case is for what.
+        task: the source's task, with the class shares of the training split.
+        preprocessing: fitted on the training split.
+        digest: SHA-256 of the data's contents.
+        arrays: training and validation cases, decoded and prepared once.
+        facts: what is known of each case of the split, by its id.
+        report: what the data check found and `data.allow` let through.
+    """
+
+    source: Source
+    split: Split
+    task: Task
+    preprocessing: Preprocessing
+    digest: str
+    arrays: CaseStore
+    facts: Mapping[str, CaseFingerprint]
+    report: DataReport
+
+    def cases(self, name: str) -> list[Case]:
+        """The cases of one split (`train`, `val`, `test`), in the split's order."""
+        return _named(self.source, getattr(self.split, name))
+
+
+def gather(config: Config) -> TrainingData:
+    """Find the cases, split them, read each once, fit the preprocessing.
+
+    Training and validation cases come from the cache in `data.cache_dir`, or are built into it; generated ones, which
+    have no files, are held in memory. Test cases are only examined, so that a file which cannot be used is known before
+    the first epoch and not after the last.
+
+    Raises:
+        DataError: files that cannot be used, or a split that cannot be made of them.
+    """
+    card = config.data_config
+    check_names(card.allow)
+    with step("finding the files"):
+        source: Source = config.data.build()
+    check_source(source)
+    if source.task.rank != card.rank:
+        raise DataError(
+            "data of another rank than its config says",
+            where="data.rank",
+            found=f"{source.task.rank}D files",
+            expected=f"{card.rank}D",
+            remedy=f"set data.rank={source.task.rank} and choose a model of that rank",
+        )
+    files = any(case.image for case in source.cases)
+    with step("taking the digest of the data"), remembered(Path(card.cache_dir)) if files else nullcontext():
+        digest = source.digest()
+    collector = _Collector(source, digest, card, files)
+    foreground = None
+    if card.stratify:  # only then is a split a matter of what the cases hold
+        facts, _ = collector.collect(source.cases)
+        foreground = {case_id: fact.share_of(source.task.scored) for case_id, fact in facts.items()}
+    split = split_for(source, card, config.seed, foreground)
+    _check_parts(split, config, source.task)
+    training = _named(source, split.train)
+    facts, arrays = collector.collect([*training, *_named(source, split.val)], _named(source, split.test))
+    report = check_short(source, split, facts, card, find_intentions(config, source, split, facts))
+    report.raise_unless_allowed()
+    return TrainingData(
+        source=source,
+        split=split,
+        task=source.task.with_frequencies(class_frequencies(facts, training)),
+        preprocessing=fit_preprocessing(arrays, source.task, split.train, card.normalize, facts),
+        digest=digest,
+        arrays=arrays,
+        facts=facts,
+        report=report,
+    )
+
+
+def _check_parts(split: Split, config: Config, task: Task) -> None:
+    check_class_names(task.class_names, f"the classes of data={config.data.name}")
+    if not split.train:
+        raise DataError(
+            "no case to train on",
+            where="data.split",
+            found={n: len(getattr(split, n)) for n in SPLIT_NAMES},
+            remedy="bring more cases or groups, or give training a larger share of them",
+        )
+    if not split.val and config.trainer.monitor.startswith("val_"):
+        raise DataError(
+            "no case to validate on",
+            where="data.split",
+            found=f"monitor {config.trainer.monitor} and an empty validation split",
+            expected="one case or more to validate on",
+            remedy="bring validation cases, or set trainer.monitor=train_dice",
+        )
+    metric, _, a_class = config.trainer.monitor.partition("/")
+    if a_class and a_class not in task.class_names:
+        raise ConfigError(
+            "a monitored class that the data does not have",
+            where="trainer.monitor",
+            found=config.trainer.monitor,
+            expected=f"{metric}/ and one of {', '.join(task.class_names)}",
+            remedy=nearest(a_class, task.class_names) or f"trainer.monitor={metric}",
+        )
+
+
+class _Collector:
+    """Facts and arrays, from the cache or from memory."""
+
+    def __init__(self, source: Source, digest: str, card: DataConfig, files: bool):
+        self._source, self._digest, self._card, self._files = source, digest, card, files
+        self._preparation = CasePreprocessing.of(card)
+
+    def collect(
+        self, whole: Sequence[Case], examined: Sequence[Case] = ()
+    ) -> tuple[dict[str, CaseFingerprint], CaseStore]:
+        """As `Cache.collect` and `hold`."""
+        if not self._files:
+            return store_in_memory(self._source, self._preparation, whole, examined)
+        cache = Cache(
+            self._source,
+            self._digest,
+            self._preparation,
+            Path(self._card.cache_dir),
+            self._card.cache_gb,
+            say=lambda text: console.print(f"cache      {text}", markup=False),
+        )
+        return cache.collect(whole, examined)
+
+
+def _named(source: Source, ids: Sequence[str]) -> list[Case]:
+    by_id = {case.id: case for case in source.cases}
+    return [by_id[case_id] for case_id in ids]

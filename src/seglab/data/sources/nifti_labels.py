@@ -1,0 +1,110 @@
+"""The label of a volume: one whole number a voxel, on the grid of its image; a channel for each class is recognised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from seglab.data.io.nifti_files import check_grid
+from seglab.data.io.nifti_headers import Header, read_header
+from seglab.data.labels.label_map import MAX_CLASSES, NEARLY_WHOLE, whole_numbers
+from seglab.errors import DataError
+
+_SAVED = (
+    "with nibabel: i = nib.load(file); v = i.get_fdata(); n = nib.Nifti1Image({values}.astype('uint8'), i.affine); "
+    "n.header.set_xyzt_units(*i.header.get_xyzt_units()); nib.save(n, new)"
+)
+
+
+def read_label(path: str, image: str) -> tuple[np.ndarray, float]:
+    """The values of a label file in RAS order.
+
+    Args:
+        path: of the label.
+        image: the (first) file of the image that it belongs to.
+
+    Returns:
+        `(X, Y, Z)` whole numbers, and how far the file's values were from them.
+
+    Raises:
+        DataError: what `read_header` refuses; several values a voxel; a grid that is not the image's; no whole numbers.
+    """
+    header, of_image = read_header(path), read_header(image)
+    if len(header.shape) > 3:
+        raise _several_channels(header, of_image)
+    check_grid("a label", header, of_image)
+    values = header.values()
+    try:
+        return whole_numbers(values, path)
+    except DataError as error:
+        slope, inter = header.fields.get_slope_inter()
+        if (slope or 1, inter or 0) == (1, 0) or header.fields.get_data_dtype().kind not in "iu":
+            raise
+        stored = "np.asarray(i.dataobj.get_unscaled())"
+        raise DataError(
+            error.what,
+            finding=error.finding,
+            where=path,
+            found=f"{error.found}; whole numbers that its header multiplies by {slope:g} and moves by {inter:g}",
+            expected=error.expected,
+            remedy=f"if the scaling is a mistake, {_SAVED.format(values=stored)}",
+        ) from error
+
+
+def _several_channels(header: Header, image: Header) -> DataError:
+    """What a label of more than three axes is, and how to give it."""
+    what, found, remedy = "a label of several volumes", "", "save the one that is the label as a file of its own"
+    shape = header.shape
+    # One more axis than the image: behind its axes, or else in front of or between them.
+    axis = next((k for k in (-1, 0, 1, 2) if shape[:k] + shape[k:][1:] == image.shape[:3]), -1)
+    count = shape[axis]
+    if len(shape) == 4 and count <= MAX_CLASSES:
+        stored = header.stored()
+        values = _as_flags(stored, axis)
+        total = values.sum(axis=axis, dtype=np.float64)
+        known = (np.abs(values) <= NEARLY_WHOLE) | (np.abs(values - 1) <= NEARLY_WHOLE)
+        one = np.abs(total - 1) <= NEARLY_WHOLE
+        if known.all() and total.max() <= 1 + NEARLY_WHOLE:
+            what = "a label that is one-hot: a channel for each class, in place of one number a voxel"
+            mark = "1" if np.abs(stored - values.astype(np.float64)).max() <= NEARLY_WHOLE else "not 0"
+            found = f", {'exactly' if one.all() else 'at most'} one of {count} channels is {mark} in each voxel"
+            remedy = _numbered(axis, count, background=not one.all())
+        elif known.all():
+            what = "a label whose channels overlap, for voxels that can only be of one class"
+            found = f", up to {round(total.max())} of {count} channels are 1 in one voxel"
+            remedy = "decide which class wins, and save one whole number a voxel: the value of its class"
+        elif one.all() and values.min() >= 0:
+            what = "a label that is a probability for each class, in place of one number a voxel"
+            found = f", the {count} channels add up to 1 in each voxel"
+            remedy = _numbered(axis, count, background=False)
+    return DataError(
+        what,
+        finding="label-channels",
+        where=header.path,
+        found=f"shape {tuple(header.fields.get_data_shape())}{found}",
+        expected=f"{image.shape[:3]}: one whole number a voxel, the value of its class",
+        remedy=remedy,
+    )
+
+
+def _as_flags(values: np.ndarray, axis: int) -> np.ndarray:
+    """The channels with 1 for the one number beside 0 that each holds, such as 255 or the value of its class; as they
+    are where one holds several, or where voxels are in more than one."""
+    each = np.moveaxis(values, axis, 0)
+    largest = each.reshape(len(each), -1).max(axis=1).reshape(-1, *[1] * (each.ndim - 1))
+    if not np.isfinite(largest).all() or (largest <= NEARLY_WHOLE).all():
+        return values
+    flags = np.abs(each) > NEARLY_WHOLE
+    if (flags.sum(axis=0) > 1).any() or (np.abs(each - largest)[flags] > NEARLY_WHOLE).any():
+        return values
+    return np.moveaxis(flags.astype(np.uint8), 0, axis)
+
+
+def _numbered(axis: int, count: int, background: bool) -> str:
+    """How to give the number of a voxel's channel; `background`: 0 where no channel is 1."""
+    channel = f"v.argmax({axis})"
+    saved = _SAVED.format(values=f"np.where(v.any({axis}), {channel} + 1, 0)" if background else channel)
+    values = ",".join(map(str, range(count + background)))
+    return (
+        f"give each voxel the number of its channel{', 0 where there is none' if background else ''}: {saved}; "
+        f'its values are then data.label_values=[{values}], or as many "labels" in dataset.json'
+    )

@@ -1,0 +1,88 @@
+"""The parts of a run, made and proved before it begins: what cannot work leaves no failed run behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from seglab.config.loading import Config
+from seglab.experiment.component_trial import (
+    prove_augmentation,
+    prove_loss,
+    prove_model,
+    prove_optimizer,
+    prove_schedule,
+)
+from seglab.runtime.reproducibility import seed_everything
+from seglab.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+    from seglab.data.training_data import TrainingData
+    from seglab.runtime.precision import Device, PrecisionChoice
+
+
+@dataclass(frozen=True)
+class RunComponents:
+    """What is trained, by what, on which device.
+
+    Attributes:
+        batches: of `train` and, where there are cases, `val`.
+    """
+
+    batches: dict[str, Any]
+    model: keras.Model
+    loss: Any
+    optimizer: keras.optimizers.Optimizer
+    schedule: Any
+    device: Device
+    precision: PrecisionChoice
+
+
+def make_augmentation(config: Config, task: Task) -> Any:
+    """The changes of the training samples; loads no TensorFlow.
+
+    Raises:
+        ConfigError: it does not fit the data.
+    """
+    augmentation = config.augment.build(task)
+    prove_augmentation(augmentation, config.augment, task, config.data_config.size)
+    return augmentation
+
+
+def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> RunComponents:
+    """Seed everything and make the parts, in the order that a run's bits depend on.
+
+    Raises:
+        ConfigError: a part that cannot be made, or does not fit the others.
+    """
+    import keras
+
+    from seglab.data.loading.batches import Batches
+    from seglab.runtime.precision import choose_policy, find_device
+
+    card, task = config.data_config, training_data.task
+    size = tuple(card.size)
+    seed_everything(config.seed, config.trainer.deterministic)
+    device = find_device()
+    choice = choose_policy(config.precision.policy, device)
+    keras.config.set_dtype_policy(choice.policy)
+    batches = {
+        name: Batches(
+            training_data, name, card, seed=config.seed, augmentation=augmentation if name == "train" else None
+        )
+        for name in ("train", "val")
+        if getattr(training_data.split, name)
+    }
+    model = config.model.build(task, size)
+    prove_model(model, config.model, task, size)
+    schedule = config.schedule.build(config.learning_rate, config.trainer.epochs, len(batches["train"]))
+    prove_schedule(schedule, config.schedule)
+    optimizer = config.optimizer.build(schedule)
+    prove_optimizer(optimizer, config.optimizer)
+    if choice.policy == "mixed_float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    loss = config.loss.build(task)
+    prove_loss(loss, config.loss, task, size)
+    return RunComponents(batches, model, loss, optimizer, schedule, device, choice)

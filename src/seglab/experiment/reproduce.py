@@ -1,0 +1,300 @@
+"""Having a run again: its code, config, data and split, trained once more and compared metric by metric."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+from omegaconf import OmegaConf
+
+from seglab.errors import TrackingError
+from seglab.runtime.code_version import SECRET, TOO_LARGE, TOO_MANY, code_version
+from seglab.runtime.reproducibility import machine, package_versions, variables_of
+from seglab.safety.csv_text import csv_text
+from seglab.safety.untrusted_files import UnreadableFile, read_json, read_yaml
+from seglab.tracking import operations
+from seglab.tracking.append import add_to_run
+from seglab.tracking.bundles import run_file
+from seglab.tracking.consent import check_consent, check_settings
+from seglab.tracking.selection import search
+from seglab.tracking.store import Store
+
+Verdict = Literal["identical", "within tolerance", "different"]
+VERDICTS: tuple[Verdict, ...] = ("identical", "within tolerance", "different")
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = 0.005
+# How long something took is never the same again.
+_NOT_COMPARED = ("system/", "images_per_second", "epoch_seconds", "data_wait_share", "eval_")
+_DIGESTS = {"data_digest": "data", "split_digest": "split"}
+
+# Runs in a process of its own on the code of the run, which may be older than this file: it keeps to what every
+# version has. Data and split are proved before anything is trained.
+_TRAIN = """
+import json, sys
+from omegaconf import OmegaConf
+from seglab.config.loading import load_config
+from seglab.data.loading.training_data import gather
+from seglab.errors import SeglabError
+from seglab.experiment.run import run
+config, expected, tags = OmegaConf.load(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
+try:
+    material = gather(load_config(config))
+    found = {"data_digest": material.digest, "split_digest": material.split.digest()}
+    changed = [key for key in expected if found[key] != expected[key]]
+    if changed:
+        print(json.dumps({"changed": {key: found[key] for key in changed}}), file=sys.stderr)
+        sys.exit(3)
+    run(config, tags=tags)
+except SeglabError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A run and the run that repeated it.
+
+    Attributes:
+        verdict: of all metrics together, the worst of them.
+        table: one row a metric: `metric`, `verdict`, `largest_difference`, `first_epoch` (where it differs, else NA),
+            `former`, `again` (last values).
+        run_id: of the repetition.
+        notes: what was not the same around it, such as versions of packages.
+    """
+
+    verdict: Verdict
+    table: pd.DataFrame
+    run_id: str
+    notes: list[str]
+
+
+def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_diff: bool = False) -> Reproduction:
+    """Train a run again and compare.
+
+    The code is that of the run's commit with its logged changes, in a folder of its own, whatever state the working
+    tree is in. Relative paths in the config count from the present folder.
+
+    Args:
+        store: where the run is, and where its repetition goes, whichever store the run's config names.
+        run: a finished run of this repository.
+        tolerance: a metric whose values differ by no more than this is "within tolerance".
+        trust_diff: somebody has read what an imported run brings along, and lets it run.
+
+    Raises:
+        ConfigError: the run's config reads what is not in it.
+        TrackingError: the code, the config, the data or the split of the run cannot be had again, an imported run
+            that nobody trusts, or training fails.
+    """
+    if run.info.status != "FINISHED":
+        raise TrackingError(
+            "a run that did not finish has no result to compare with",
+            where=f"run {run.info.run_id} ({run.info.run_name})",
+            found=run.info.status,
+            expected="FINISHED",
+            remedy=f"let it finish first: python train.py resume={run.info.run_id}",
+        )
+    store.check_writable()
+    token = uuid.uuid4().hex
+    tags = {"reproduces": run.info.run_id, "reproduction_token": token}
+    former, config = _environment(store, run), _config(store, run)
+    check_consent(run, _diff(store, run), config, former["settings"], given=trust_diff)
+    with code_of(store, run) as code, tempfile.TemporaryDirectory(prefix="config") as scratch:
+        place = Path(scratch) / "config.yaml"
+        OmegaConf.save(OmegaConf.create(config), place)
+        _train(run, place, code, tags, variables_of(former))
+    again = search(store, f"tags.reproduction_token = '{token}'")[0]
+    table = compare_histories(_histories(store, run), _histories(store, again), tolerance)
+    verdict = VERDICTS[max((VERDICTS.index(each) for each in table["verdict"]), default=0)]
+    notes = _differences(former)
+    operations.set_tags(store.client, again.info.run_id, {"reproduction": verdict})
+    with tempfile.TemporaryDirectory(prefix="reproduction") as folder:
+        (Path(folder) / "reproduction.csv").write_text(csv_text(table), encoding="utf-8")
+        add_to_run(store, again, {}, Path(folder), "")
+    return Reproduction(verdict, table, again.info.run_id, notes)
+
+
+def compare_histories(
+    former: Mapping[str, Mapping[int, float]], again: Mapping[str, Mapping[int, float]], tolerance: float
+) -> pd.DataFrame:
+    """One row a metric, as `Reproduction.table` says; a step that only one of them has differs by infinity."""
+    rows = []
+    for name in sorted({*former, *again}):
+        before, now = former.get(name, {}), again.get(name, {})
+        steps = sorted({*before, *now})
+        apart = np.array([_apart(before.get(step), now.get(step)) for step in steps])
+        verdict = "identical" if not apart.any() else "within tolerance" if apart.max() <= tolerance else "different"
+        first = next((step for step, gap in zip(steps, apart, strict=True) if gap), None)
+        last = steps[-1]
+        rows.append((name, verdict, float(apart.max()), first, before.get(last), now.get(last)))
+    columns = ["metric", "verdict", "largest_difference", "first_epoch", "former", "again"]
+    return pd.DataFrame(rows, columns=columns).astype({"first_epoch": "Int64"})
+
+
+@contextmanager
+def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
+    """The repository as it was when the run was made: `root` itself if nothing differs, else a checkout of its own.
+
+    Raises:
+        TrackingError: the run has no commit, the commit is not here, or its changes were not kept whole.
+    """
+    commit = run.data.tags.get("git_commit")
+    if not commit:
+        raise _no_code(run, "no tag git_commit", "train from a git repository")
+    diff = _diff(store, run)
+    now = code_version(root)
+    if now.commit == commit and now.diff == diff:
+        yield root
+        return
+    if TOO_LARGE in diff or TOO_MANY in diff:
+        raise _no_code(run, "untracked files that were too large for the logged diff", "commit them, and train anew")
+    withheld = [line.removeprefix(SECRET).strip() for line in diff.splitlines() if line.startswith(SECRET)]
+    if withheld:
+        remedy = "take the secret out of the file, such as into a variable of the environment, commit, and train anew"
+        raise _no_code(run, f"changes with what looks like a secret, which were not kept: {withheld[0]}", remedy)
+    with tempfile.TemporaryDirectory(prefix="code") as scratch:
+        checkout = Path(scratch) / "tree"
+        done = _git(root, "worktree", "add", "--detach", str(checkout), commit)
+        if done.returncode:
+            raise _no_code(run, done.stderr.strip(), f"fetch commit {commit[:12]} into this repository")
+        try:
+            if "diff --git " in diff:
+                applied = _git(checkout, "apply", "--whitespace=nowarn", "-", text=diff)
+                if applied.returncode:
+                    raise _no_code(run, applied.stderr.strip(), "the logged changes do not apply to their commit")
+            yield checkout
+        finally:
+            _git(root, "worktree", "remove", "--force", str(checkout))
+
+
+def _diff(store: Store, run: Run) -> str:
+    """The changes to its commit that the run logged; empty for none."""
+    if run.data.tags.get("git_dirty") != "True":
+        return ""
+    return run_file(store, run, "config/code.diff").read_text(encoding="utf-8", errors="replace")
+
+
+def _config(store: Store, run: Run) -> dict[str, Any]:
+    """The run's config, recording into this store: the store that it names may be another machine's."""
+    file = run_file(store, run, "config/config.yaml")
+    try:
+        config = read_yaml(file)
+        if not isinstance(config, dict) or not isinstance(config.get("tracking"), dict):
+            raise UnreadableFile("no config with a section tracking")
+    except UnreadableFile as error:
+        raise _damaged(file, run, error) from error
+    check_settings(str(file), config)
+    found: Any = OmegaConf.to_container(OmegaConf.load(file))  # reads 1e-05 as the number that it wrote
+    return {**found, "tracking": {**found["tracking"], "uri": store.uri}}
+
+
+def _environment(store: Store, run: Run) -> dict[str, Any]:
+    file = run_file(store, run, "config/environment.json")
+    try:
+        found = read_json(file)
+        machine, settings = found.get("machine"), found.get("settings")
+        if not isinstance(machine, dict) or type(machine.get("usable_cores")) is not int:
+            raise UnreadableFile("no machine with usable_cores")
+        if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
+            raise UnreadableFile("no settings, which are names with texts")
+        if not isinstance(machine.get("cpu_flags"), list) or not isinstance(machine.get("processor"), str):
+            raise UnreadableFile("no machine with processor and cpu_flags")
+        if not isinstance(found.get("packages", {}), dict):
+            raise UnreadableFile("packages that are no names with versions")
+    except UnreadableFile as error:
+        raise _damaged(file, run, error) from error
+    return found
+
+
+def _damaged(file: Path, run: Run, error: UnreadableFile) -> TrackingError:
+    return TrackingError(
+        "a file of the run that cannot be read",
+        where=f"run {run.info.run_id} ({run.info.run_name}), {file}",
+        found=str(error),
+        expected="the file as the run wrote it",
+        remedy="bring it back from a copy of the folder of runs, or choose another run",
+    )
+
+
+def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    expected = {key: run.data.tags[key] for key in _DIGESTS if key in run.data.tags}
+    path = os.pathsep.join([str(code / "src"), str(code), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", _TRAIN, str(config), json.dumps(expected), json.dumps(dict(tags))],
+        env={**variables, "PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 3:
+        changed = json.loads(done.stderr.strip().splitlines()[-1])["changed"]
+        raise TrackingError(
+            f"the {' and the '.join(_DIGESTS[key] for key in changed)} changed since the run",
+            where=f"run {run.info.run_id} ({run.info.run_name})",
+            found=", ".join(f"{key} {value[:16]}…" for key, value in changed.items()),
+            expected=", ".join(f"{expected[key][:16]}…" for key in changed),
+            remedy="bring the former data back to where the run's config says",
+        )
+    if done.returncode:
+        raise TrackingError(
+            "the run cannot be trained again",
+            where=f"run {run.info.run_id} ({run.info.run_name})",
+            found=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1],
+            remedy="the lines above say why" if done.stderr.strip() else "",
+        ) from RuntimeError(done.stderr)
+
+
+def _histories(store: Store, run: Run) -> dict[str, dict[int, float]]:
+    return {
+        name: {point.step: point.value for point in store.client.get_metric_history(run.info.run_id, name)}
+        for name in run.data.metrics
+        if not name.startswith(_NOT_COMPARED)
+    }
+
+
+def _apart(before: float | None, now: float | None) -> float:
+    if before is None or now is None:
+        return float("inf")
+    if before == now or (np.isnan(before) and np.isnan(now)):
+        return 0.0
+    gap = abs(before - now)
+    return float("inf") if np.isnan(gap) else gap
+
+
+def _differences(former: Mapping[str, Any]) -> list[str]:
+    """What is not as it was in the `environment` of the run, and can change bits."""
+    now, here = package_versions(), machine()
+    then = former["machine"]["processor"], tuple(former["machine"]["cpu_flags"])
+    changed = [] if then == (here.processor, here.cpu_flags) else [f"the processor was {then[0]}, is {here.processor}"]
+    return changed + [
+        f"{name} was {version}, is {now.get(name, 'absent')}"
+        for name, version in sorted(former.get("packages", {}).items())
+        if now.get(name, "absent") != version
+    ]
+
+
+def _no_code(run: Run, found: str, remedy: str) -> TrackingError:
+    return TrackingError(
+        "the code of the run cannot be had again",
+        where=f"run {run.info.run_id} ({run.info.run_name})",
+        found=found,
+        expected="its commit in this repository, and its logged changes whole",
+        remedy=remedy,
+    )
+
+
+def _git(folder: Path, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    command: Sequence[str] = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)

@@ -1,0 +1,206 @@
+"""Going on with a run that was cut off: its own config, and the proof that data and split are still the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglab.config.loading import Config, load_config
+from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.safety.secrets import redacted
+from seglab.safety.untrusted_files import UnreadableFile, read_json
+from seglab.tracking.store import open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from seglab.tracking.tracker import Tracker
+
+CONFIG_FILE = "config.json"
+IDENTITY_FILE = "identity.json"
+NOT_COMPARED = ("resume", "tracking", "hydra")
+PRESETS = ("experiment", "debug")
+# What may be another for a new run that goes on from the end of a finished one.
+_MORE = ("trainer.epochs", "trainer.patience_epochs")
+STATE_FILE = "state.npz"  # as training.checkpoint calls it, which loads TensorFlow
+
+
+def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> Config:
+    """The config that the run to resume began with; what was said beside `resume` must agree with it, key by key."""
+    store = open_store(given.tracking.uri, directory)
+    run_id = str(given.resume)
+    name = store.run(run_id).info.run_name
+    file = store.work_dir(run_id) / CONFIG_FILE
+    if not file.is_file():
+        if file.parent.is_dir():
+            raise TrackingError(
+                "a run that ended before it had begun",
+                where=f"resume={run_id}",
+                found=f"no {CONFIG_FILE} in {file.parent}",
+                expected="a run that has read its data",
+                remedy="nothing of it is lost: start a new run, without resume",
+            )
+        raise TrackingError(
+            "a run whose training state is not here",
+            where=f"resume={run_id}",
+            found=f"no {file}",
+            expected="the folder that the run left on the machine where it trained",
+            remedy="resume it there, or copy that folder here",
+        )
+    stored = _read(file, run_id)
+    changed = _changed(stored, given, overrides)
+    run = store.run(run_id)
+    if run.info.status == "FINISHED":
+        further = {key: now for key, (_, now) in changed.items() if key in _MORE}
+        changed = {key: both for key, both in changed.items() if key not in _MORE}
+    if changed:
+        raise ConfigError(
+            "a resumed run with another config",
+            where=f"resume={run_id} ({name})",
+            found="\n            ".join(f"{key}: was {before}, is {now}" for key, (before, now) in changed.items()),
+            expected="the settings that the run began with",
+            remedy="leave the changed settings away, or start a new run without resume",
+        )
+    if run.info.status == "FINISHED":
+        return _going_on(stored, given, run, further, store.work_dir(run_id) / STATE_FILE)
+    return load_config({**stored, "resume": run_id, "tracking": given.resolved["tracking"]})
+
+
+def _going_on(stored: dict[str, Any], given: Config, run: Run, further: Mapping[str, Any], state: Path) -> Config:
+    """The config of a new run that goes on from the end of a finished one, which stays as it is."""
+    former = load_config({**stored, "tracking": given.resolved["tracking"]})
+    run_id, epochs = run.info.run_id, former.trainer.epochs
+    if further.get("trainer.epochs", 0) <= epochs:
+        raise TrackingError(
+            "a finished run cannot be resumed",
+            where=f"resume={run_id}",
+            found=f"{run.info.run_name}, FINISHED after trainer.epochs={epochs}",
+            expected="a run that is FAILED or KILLED; or more epochs, for a new run that goes on from its end",
+            remedy=f"to train for longer: resume={run_id} trainer.epochs={2 * epochs}",
+        )
+    if not state.is_file():
+        raise how_to_keep(run, state)
+    if run.data.tags.get("stopped_early") == "True" and "trainer.patience_epochs" not in further:
+        raise ConfigError(
+            "more epochs for a run that its patience ended",
+            where=f"resume={run_id}",
+            found=f"stopped early, with trainer.patience_epochs={former.trainer.patience_epochs}",
+            expected="another patience: with this one it would stop again at once",
+            remedy="trainer.patience_epochs=null, or a larger number",
+        )
+    trainer = {**stored["trainer"], **{key.partition(".")[2]: now for key, now in further.items()}}
+    begun = {**stored, "trainer": trainer, "tracking": given.resolved["tracking"]}
+    return load_config({**begun, "resume": None, "init_from": None, "continues": run_id})
+
+
+def how_to_keep(run: Run, state: Path) -> TrackingError:
+    """What to do where the state of a finished run is gone."""
+    return TrackingError(
+        "a finished run whose state of training was not kept",
+        where=f"resume={run.info.run_id} ({run.info.run_name})",
+        found=f"no {state}",
+        expected="a run that was trained with tracking.keep_state=true, on this machine",
+        remedy=f"start a new run from its weights, with a new optimizer and schedule: init_from={run.info.run_id}",
+    )
+
+
+def _changed(stored: Any, given: Config, overrides: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+    """By key what was stored and what is said now, of those settings that were said and differ."""
+    changed: dict[str, tuple[Any, Any]] = {}
+    keys = [word.lstrip("+~").partition("=")[0] for word in overrides]
+    if any(key in PRESETS for key in keys):  # what they set stands anywhere
+        keys = [*given.resolved]
+    for key in keys:
+        if key.partition(".")[0] in NOT_COMPARED:
+            continue
+        before, now = _leaves(_at(stored, key), key), _leaves(_at(given.resolved, key), key)
+        for leaf in sorted({*before, *now}):
+            if before.get(leaf) != now.get(leaf):
+                changed[leaf] = before.get(leaf, "not set"), now.get(leaf, "not set")
+    return changed
+
+
+def _at(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _leaves(node: Any, prefix: str) -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        return {prefix: node}
+    return {key: value for name, child in node.items() for key, value in _leaves(child, f"{prefix}.{name}").items()}
+
+
+def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> None:
+    """Keep what a resumed run must find again, and refuse to go on with data or a split that changed meanwhile."""
+    file = work_dir / IDENTITY_FILE
+    if config.resume is not None and file.is_file():
+        check_same(file, identity, f"resume={config.resume}")
+        return
+    _write(work_dir / CONFIG_FILE, redacted(json.dumps(config.resolved)))
+    _write(file, json.dumps(dict(identity)))
+
+
+def check_same(file: Path, identity: Mapping[str, str], where: str) -> None:
+    """Refuse data or a split that is not what a run's `IDENTITY_FILE` says; raises `DataError`."""
+    before = _read(file, where.partition("=")[2])
+    for key, what in (("data_digest", "data"), ("split_digest", "split")):
+        known = str(before.get(key))
+        if known != identity[key]:
+            raise DataError(
+                f"the {what} changed since the run began",
+                where=where,
+                found=f"{key} {identity[key][:16]}…",
+                expected=f"{known[:16]}…",
+                remedy=f"bring the former {what} back, or start a new run without resume",
+            )
+
+
+def how_to_go_on(tracker: Tracker, config: Config, overrides: Sequence[str]) -> str:
+    """What a run that was told to stop has done, and the very command that goes on with it."""
+    from seglab.training.checkpoint import finished_epochs  # loads TensorFlow
+
+    epoch, trained = finished_epochs(tracker.work_dir / STATE_FILE)
+    epochs = config.trainer.epochs
+    if trained:
+        done = f"after its training of {epoch} epochs, before all was scored"
+    else:
+        done = f"after epoch {epoch} of {epochs}" if epoch else "before its first epoch was over"
+    words = [f"resume={tracker.run_id}", *(word for word in overrides if word.startswith("tracking."))]
+    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "train.py"
+    command = shlex.join([_python(), script, *words])
+    return f"stopped    {done}; go on with: {redacted(command)}"
+
+
+def _python() -> str:
+    """This Python as it is called from here: by its short name where that means the same."""
+    if shutil.which("python") == sys.executable:
+        return "python"
+    here = os.path.relpath(sys.executable)
+    return sys.executable if here.startswith("..") else here
+
+
+def _read(file: Path, run_id: str) -> dict[str, Any]:
+    try:
+        return read_json(file)
+    except (OSError, UnreadableFile) as error:
+        raise TrackingError(
+            "what a run left to go on with cannot be read",
+            where=str(file),
+            found=str(error),
+            expected="the file that the run wrote when it began",
+            remedy=f"bring it back from a copy, or start a new run in the place of {run_id}",
+        ) from error
+
+
+def _write(file: Path, text: str) -> None:
+    part = file.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, file)

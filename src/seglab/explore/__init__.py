@@ -1,1 +1,0 @@
-"""A data set on one page: pictures, classes, sizes, intensities, and what the data check found."""

@@ -1,0 +1,54 @@
+"""What is written beside a mask when it is asked for: a picture to look at, and the probabilities of all classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from seglab.inference.mask_writer import MARK, check_targets, nifti_difference, nifti_like, write_whole
+from seglab.task import Task
+
+
+def write_picture(path: Path, picture: np.ndarray) -> Path:
+    """Write `(H, W, 3)` uint8 as a PNG; raises as `write_mask`."""
+    check_targets([path])
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("Software", MARK)
+    return write_whole(path, lambda partial: Image.fromarray(picture).save(partial, pnginfo=mark), lambda _: "")
+
+
+def write_probabilities(path: Path, probabilities: np.ndarray, task: Task, like: Path | None = None) -> Path:
+    """Write the probabilities of all classes, rounded to float16 (three digits; a sum over the classes is 1 ± 0.002).
+
+    Args:
+        path: `.npz` for an image: `probabilities` `(H, W, K)` float16 and `classes`, the K names; `.nii.gz` for a
+            volume: K numbers a voxel along the fourth axis, in the image's axis order and geometry, in float32, as
+            NIfTI has no float16.
+        probabilities: `(H, W, K)`, or `(X, Y, Z, K)` in RAS order.
+        task: with the names.
+        like: the NIfTI file that a volume was read from.
+
+    Raises:
+        DataError: as `write_mask`.
+    """
+    check_targets([path])
+    rounded = probabilities.astype(np.float16)
+    if task.rank == 3:
+        image, original = nifti_like(rounded.astype(np.float32), like, path)
+        return write_whole(
+            path, lambda partial: nib.save(image, partial), lambda partial: nifti_difference(partial, image, original)
+        )
+
+    def difference(partial: Path) -> str:
+        with np.load(partial) as arrays:
+            return "" if np.array_equal(arrays["probabilities"], rounded) else "other numbers"
+
+    names = np.array(task.class_names)
+    return write_whole(
+        path,
+        lambda partial: np.savez_compressed(partial, probabilities=rounded, classes=names, written_by=np.array(MARK)),
+        difference,
+    )

@@ -1,0 +1,133 @@
+"""Files, folders and patterns on a command line, as the images that they mean, each with a name for its outputs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglab.data.cases import natural_key
+from seglab.data.io.folders import by_stem
+from seglab.data.io.image_files import IMAGE_ENDINGS
+from seglab.data.io.nifti_files import channels_of
+from seglab.data.io.nifti_headers import NIFTI_ENDINGS
+from seglab.data.sources.nifti_layouts import modalities
+from seglab.errors import DataError
+from seglab.task import Task
+
+
+@dataclass(frozen=True)
+class Input:
+    """One image.
+
+    Attributes:
+        name: of its outputs, without an ending; with folders before it where images of several folders share a name.
+        parts: its file, or a file for each modality.
+    """
+
+    name: Path
+    parts: tuple[Path, ...]
+
+    @property
+    def file(self) -> Path:
+        """That it is named by."""
+        return self.parts[0]
+
+
+def endings_of(task: Task) -> tuple[str, ...]:
+    """Of the files that a model of this task reads, in lower case."""
+    return IMAGE_ENDINGS if task.rank == 2 else NIFTI_ENDINGS
+
+
+def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
+    """The files that words mean, each once.
+
+    Args:
+        words: a file; a folder, for the images that lie in it; a pattern such as `scans/*.png`, or `scans/**/*.png` for
+            folders within folders too. Of folders and patterns, files of other kinds and hidden ones are left out.
+        task: says which files are images.
+
+    Raises:
+        DataError: a folder or a pattern without an image, a file of another kind.
+    """
+    endings, found = endings_of(task), dict[str, Path]()
+    for word in words:
+        path = Path(word)
+        many = path.is_dir() or (glob.has_magic(str(word)) and not os.path.lexists(path))
+        if path.is_dir():
+            there = [entry for entry in path.iterdir() if entry.is_file()]
+        elif many:
+            there = [Path(name) for name in glob.glob(str(word), recursive=True) if Path(name).is_file()]
+        else:
+            there = [path]
+        images = [file for file in there if file.name.lower().endswith(endings)]
+        if many:
+            images = sorted(
+                (file for file in images if not file.name.startswith(".")), key=lambda file: natural_key(str(file))
+            )
+        missing = not many and not os.path.lexists(path)
+        if not images and (many or missing):
+            none = f"{len(there)} files, none of them an image" if there else "no file"
+            raise DataError(
+                "no image there",
+                where=str(word),
+                found="no such file or folder" if missing else none,
+                expected=f"files that a {task.rank}D model reads: " + ", ".join(endings),
+                remedy="check the path; **/ in a pattern looks into the folders below too",
+            )
+        if not images:
+            raise DataError(
+                f"a file that a {task.rank}D model cannot read",
+                where=str(path),
+                expected="one of " + ", ".join(endings),
+                remedy="convert it, or predict it with a model of its rank",
+            )
+        for file in images:
+            found.setdefault(os.path.realpath(file), file)
+    return list(found.values())
+
+
+def named_inputs(files: Sequence[Path], task: Task) -> list[Input]:
+    """The images that files hold, named as they are; where images of different folders share a name, each by the path
+    from the folder that they all lie in.
+
+    For a model of several channels, volumes of one channel that differ in a last `_0000`, `_0001`, … are the modalities
+    of one image, which is named without the number.
+
+    Raises:
+        DataError: two images of one name in one folder; a modality that an image lacks.
+    """
+    found: list[tuple[Path, str, tuple[Path, ...]]] = []
+    of_modalities = task.rank == 3 and task.channels > 1 and _single_channel(files)
+    for folder in dict.fromkeys(Path(os.path.abspath(file)).parent for file in files):
+        here = [file for file in files if Path(os.path.abspath(file)).parent == folder]
+        if of_modalities:
+            found += [(folder, stem, parts) for stem, parts in modalities(by_stem(here)).items()]
+        else:
+            found += [(folder, _stem(file, endings_of(task)), (file,)) for file in here]
+    stems = [stem.casefold() for _, stem, _ in found]  # some disks take A.png and a.png for one
+    if len(set(stems)) < len(stems):
+        top = os.path.commonpath([folder for folder, _, _ in found])
+        named = [Input(Path(os.path.relpath(folder, top)) / stem, parts) for folder, stem, parts in found]
+    else:
+        named = [Input(Path(stem), parts) for _, stem, parts in found]
+    if of_modalities:
+        return named
+    order = {file: number for number, file in enumerate(files)}
+    return sorted(named, key=lambda one: order[one.file])
+
+
+def _single_channel(files: Sequence[Path]) -> bool:
+    """Of the first volume that can be read."""
+    for file in files:
+        try:
+            return channels_of([str(file)]) == 1
+        except DataError:  # told when it is predicted
+            continue
+    return False
+
+
+def _stem(file: Path, endings: Sequence[str]) -> str:
+    return file.name[: -len(next(end for end in endings if file.name.lower().endswith(end)))]

@@ -1,0 +1,1 @@
+"""Pages that people read: the comparison, a data set, a study."""

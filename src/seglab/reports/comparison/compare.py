@@ -1,0 +1,221 @@
+"""From settings to the page: find the runs, pair them, judge them, write and print what was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from seglab.comparison.case_tables import CaseTable, column_of, judged, locate, read_tables
+from seglab.comparison.cohorts import check_chosen, make_cohorts
+from seglab.comparison.frames import (
+    choose_target,
+    compositions_frame,
+    effects_frame,
+    runs_frame,
+    scores_frame,
+    watched_curve,
+)
+from seglab.comparison.ranking import CohortRanking, rank_variants
+from seglab.comparison.runs import FoundRuns, find_runs
+from seglab.comparison.settings import CompareSettings
+from seglab.errors import TrackingError
+from seglab.reports.comparison.difference_sections import effects_section, pairs_section
+from seglab.reports.comparison.sections import (
+    composition_section,
+    pictures_section,
+    plots_section,
+    runs_section,
+    scores_section,
+)
+from seglab.reports.document import Document, PageSection, to_markdown
+from seglab.reports.html_page import to_html
+from seglab.reports.write_files import write_files
+from seglab.safety.csv_text import csv_text
+from seglab.safety.secrets import redacted
+from seglab.tracking.imports import FORMER_ID
+from seglab.tracking.store import Store, open_store
+
+PAGE = "comparison.html"
+_TABLES = ("compositions.csv", "scores.csv", "effects.csv", "runs.csv")
+_PLOT = re.compile(r"([0-9]+_)?(curves|cases|costs|ranks|pictures)\.png")
+_DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many compositions at most
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        settings: what was asked.
+        found: the runs.
+        judgements: one for each set of runs that can be paired, the one with most compositions first.
+        compositions, scores, effects, runs: the tables as numbers, one row each.
+        document: the page.
+    """
+
+    settings: CompareSettings
+    found: FoundRuns
+    judgements: list[CohortRanking]
+    compositions: pd.DataFrame
+    scores: pd.DataFrame
+    effects: pd.DataFrame
+    runs: pd.DataFrame
+    document: Document
+
+
+def open_runs(settings: CompareSettings, directory: Path) -> Store:
+    """The store with the runs; raises `TrackingError` where there is none, and makes none."""
+    if settings.tracking_uri is None and not (directory / "mlflow.db").exists() and not directory.is_symlink():
+        raise TrackingError(
+            "no store of runs",
+            where=str(directory.resolve()),
+            expected="mlflow.db, which the first training run makes",
+            remedy="train first (make demo), go to the folder that holds mlruns/, or give tracking_uri=…",
+        )
+    return open_store(settings.tracking_uri, directory)
+
+
+def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] = lambda _: None) -> Comparison:
+    """Compare the runs that the settings choose.
+
+    Args:
+        settings: what to compare.
+        store: where the runs are.
+        say: told of the work that takes long.
+
+    Raises:
+        ConfigError: settings that no run answers to.
+        DataError: runs chosen by id that cannot be paired, with their digests.
+        TrackingError: no finished runs, or none with scores of cases.
+    """
+    say("reading the runs and the scores of their cases")
+    settings = settings.model_copy(update={"metric": judged(settings.metric)})
+    score = locate(settings.metric)
+    found = find_runs(store, settings, f"val_{score.column}")
+    tables, missing = read_tables(store, found.runs, score.file)
+    spellings = {column_of(table, score.column) for table in tables.values()} or {score.column}
+    settings = settings.model_copy(update={"metric": f"{score.prefix}{sorted(spellings)[0]}"})
+    cohorts, notes = make_cohorts(found.runs, tables, settings.metric, settings.unit)
+    usable = sum(len(composition.runs) for cohort in cohorts for composition in cohort.compositions)
+    if usable < 2:
+        left_out = [f"run {run_id}: {why}" for run_id, why in missing.items()] + notes
+        raise TrackingError(
+            "too few runs with scores of their cases to compare",
+            where=f"store {redacted(store.uri)}",
+            found="; ".join([f"{usable} with scores", *left_out[:3]]),
+            expected="two or more",
+            remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
+        )
+    notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
+    imported = [run.id[:8] for run in found.runs if FORMER_ID in run.tags]
+    if imported:
+        notes.append(f"imported from another store, not trained here: {', '.join(imported)}")
+    if settings.runs:
+        check_chosen(cohorts, notes)
+    say(f"comparing {usable} runs")
+    judgements = [rank_variants(cohort, settings.metric) for cohort in cohorts]
+    judgements.sort(key=lambda judgement: -len(judgement.cohort.compositions))
+    among = sum(len(judgement.cohort.compositions) for judgement in judgements)
+    drawn = settings.pictures if settings.pictures is not None else _DRAWN if among <= _DRAWN_AMONG else 0
+    if settings.pictures is None and not drawn:
+        notes.append(
+            f"No case is drawn: of more than {_DRAWN_AMONG} compositions only when asked for, pictures={_DRAWN}."
+        )
+    sections: list[PageSection] = []
+    frames: list[list[pd.DataFrame]] = []
+    for number, judgement in enumerate(judgements):
+        prefix = f"{number}_" if len(judgements) > 1 else ""
+        made, tabled = _chapters(judgement, tables, settings, prefix, found.together)
+        sections += made
+        if drawn:
+            sections.append(pictures_section(judgement, settings.metric, store, drawn, prefix, say))
+        frames.append(tabled)
+    compositions, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
+    overview = _overview(found, notes)
+    closing = runs_section(runs, found.unfinished, settings.metric)
+    of = "one composition" if len(compositions) == 1 else f"{len(compositions)} compositions"
+    lead = f"{len(runs)} runs in {of}, compared by {settings.metric} over the same cases."
+    document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
+    return Comparison(settings, found, judgements, compositions, scores, effects, runs, document)
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write the page, its Markdown, the tables as CSV and the plots; returns the files.
+
+    What cannot be written leaves a former comparison whole.
+
+    Raises:
+        TrackingError: the folder cannot be written, or files of another origin would be written over.
+    """
+    document = comparison.document
+    before = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    foreign = sorted(before & {"comparison.md", *_TABLES}) if PAGE not in before else []
+    if foreign:
+        raise TrackingError(
+            "files in the place of a comparison, which none has written",
+            where=str(folder),
+            found=", ".join(foreign),
+            expected=f"no such files, or {PAGE} beside them, which is replaced with them",
+            remedy="give another folder: out=…",
+        )
+    texts = {
+        PAGE: to_html(document),
+        "comparison.md": to_markdown(document),
+        **{name: csv_text(getattr(comparison, name.removesuffix(".csv"))) for name in _TABLES},
+    }
+    files = {folder / name: text.encode() for name, text in texts.items()}
+    files |= {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}
+    try:
+        made = write_files(files)
+        for old in (folder / "plots").glob("*.png"):
+            if old not in files and _PLOT.fullmatch(old.name):  # of a former comparison
+                old.unlink()
+    except OSError as error:
+        raise TrackingError(
+            "the comparison cannot be written",
+            where=str(error.filename or folder),
+            found=error.strerror,
+            expected="room and permission; nothing half-written is left",
+            remedy="free some space, or give another folder: out=…",
+        ) from error
+    return made
+
+
+def _chapters(
+    judgement: CohortRanking,
+    tables: dict[str, CaseTable],
+    settings: CompareSettings,
+    prefix: str,
+    together: int,
+) -> tuple[list[PageSection], list[pd.DataFrame]]:
+    metric = settings.metric
+    curve = watched_curve([run for c in judgement.cohort.compositions for run in c.runs], metric)
+    target = choose_target(judgement, metric, settings.target)
+    frame = compositions_frame(judgement, tables, metric, target)
+    scores = scores_frame(judgement, tables, metric)
+    sections = [
+        composition_section(judgement, frame, metric, curve, target, together),
+        pairs_section(judgement, metric, settings.unit),
+        effects_section(judgement, metric, together),
+        scores_section(judgement, scores, metric, settings.unit),
+        plots_section(judgement, frame, metric, curve, prefix),
+    ]
+    effects = effects_frame(judgement.cohort.title, judgement.effects)
+    frames = [frame, scores, effects, runs_frame(judgement, tables, metric, target)]
+    return [section for section in sections if section is not None], frames
+
+
+def _overview(found: FoundRuns, notes: Sequence[str]) -> list[PageSection]:
+    """What was left out, and why; nothing when nothing was."""
+    said = list(notes)
+    if found.unfinished:
+        runs = "1 run is" if len(found.unfinished) == 1 else f"{len(found.unfinished)} runs are"
+        said.append(f"{runs} not finished, and listed at the end.")
+    if found.foreign:
+        runs = "1 run of the store was" if found.foreign == 1 else f"{found.foreign} runs of the store were"
+        said.append(f"{runs} not made by seglab's training, and left out.")
+    return [PageSection("Left out, or apart", notes=said)] if said else []

@@ -1,0 +1,181 @@
+"""Cases drawn with the masks of the best compositions: those they disagree about most, image, truth, masks, errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seglab.comparison.case_tables import lower_is_better
+from seglab.comparison.descriptives import SAME
+from seglab.comparison.ranking import CohortRanking
+from seglab.comparison.runs import Run
+from seglab.errors import SeglabError
+from seglab.evaluation.cases import labelled, pick_cases
+from seglab.inference.predictor import Predictor
+from seglab.task import Task
+from seglab.tracking.store import Store
+from seglab.viz.figures import INK, blank_figure, show
+from seglab.viz.overlay import colored, error_map, hatched, mask_legend
+from seglab.viz.planes import Plane, planes
+
+SHOWN = 6  # compositions side by side
+_IN_ONE_LINE = 3  # more of them have each mask above its errors, or they would be too small
+_PANEL, _TITLE, _LINE = 1.75, 0.75, 26
+
+
+@dataclass(frozen=True)
+class DrawnCase:
+    """A case with the masks of the compositions.
+
+    Attributes:
+        case: its id, and what it stands for.
+        planes: for each composition the same plane of the case with its mask.
+        scores: of the masks.
+    """
+
+    case: str
+    planes: list[Plane]
+    scores: list[float]
+
+
+def pick(judgement: CohortRanking, metric: str, count: int) -> dict[str, str]:
+    """Ids of the cases to draw, with what each is called.
+
+    Of several compositions the `count` cases whose scores spread most over the best `SHOWN`, the most disputed first:
+    by the standard deviation over the compositions of the mean over the seeds. Cases that one of them has not scored,
+    or that all score alike, are left out. Of one composition its best, median and worst case.
+    """
+    cohort = judgement.cohort
+    values = cohort.values[judgement.order[:SHOWN]]
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        means = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
+    if len(means) == 1:
+        ranked = pd.DataFrame({"id": cohort.cases, "dice": -means[0] if lower_is_better(metric) else means[0]})
+        return {case: f"{case} ({place})" for place, case in pick_cases(ranked).items()}
+    spread = np.nan_to_num(means.std(axis=0))
+    disputed = [i for i in np.argsort(-spread, kind="stable")[:count] if spread[i] > SAME]
+    return {cohort.cases[i]: cohort.cases[i] for i in disputed}
+
+
+def draw_pictures(
+    judgement: CohortRanking, metric: str, store: Store, count: int, say: Callable[[str], None] = lambda _: None
+) -> tuple[Figure | None, list[str]]:
+    """The cases of `pick` as the best compositions segment them, predicted anew from their bundles.
+
+    Of each composition its newest run that has the case stands for all; the data are read where its config says.
+
+    Args:
+        judgement: of the compositions.
+        metric: that they are judged by.
+        store: has their bundles.
+        count: how many cases, where they are the disputed ones.
+        say: told what is being predicted.
+
+    Returns:
+        The picture, None where nothing could be drawn, and notes on what could not.
+    """
+    wanted = pick(judgement, metric, count)
+    if not wanted:
+        return None, ["No case tells the best compositions apart, so none is drawn."]
+    labels: list[str] = []
+    rows: list[list[tuple[Plane, float]]] = [[] for _ in wanted]
+    notes: list[str] = []
+    task: Task | None = None
+    for number in judgement.order[:SHOWN]:
+        composition = judgement.cohort.compositions[number]
+        say(f"predicting {len(wanted)} cases with {composition.label}")
+        try:
+            found, task = _predicted(composition.runs, list(wanted), judgement, number, store)
+        except (SeglabError, OSError) as error:
+            first = str(error).splitlines()[0]
+            notes.append(f"No masks of {composition.label}: {first}. The data and the bundle must be where they were.")
+            continue
+        labels.append(composition.label)
+        for row, drawn in zip(rows, found, strict=True):
+            row.append(drawn)
+    if task is None:
+        return None, notes
+    cases = [
+        DrawnCase(title, [plane for plane, _ in row], [value for _, value in row])
+        for title, row in zip(wanted.values(), rows, strict=True)
+    ]
+    return cases_figure(cases, labels, task), notes
+
+
+def cases_figure(cases: Sequence[DrawnCase], labels: Sequence[str], task: Task) -> Figure:
+    """Rows are cases; columns are the image, the truth, and for each label its mask and its errors.
+
+    With more than three labels a case takes two lines: the truth is below the image, the errors are below their mask.
+    """
+    lines = 1 if len(labels) <= _IN_ONE_LINE else 2
+    columns = (2 + 2 * len(labels)) // lines
+    heights = [min(_PANEL * case.planes[0].height / case.planes[0].width, 2 * _PANEL) for case in cases]
+    high = (sum(heights) + 0.3 * len(cases)) * lines + _TITLE + 0.5
+    figure = blank_figure(columns * _PANEL + 0.3, high)
+    grid = figure.subplots(
+        len(cases) * lines, columns, squeeze=False, height_ratios=[h for h in heights for _ in range(lines)]
+    )
+    # Of each case its panels in the order image, truth, mask, errors, mask, errors, …
+    panels = [grid[lines * i : lines * (i + 1)].T.ravel() for i in range(len(cases))]
+    for row, case in zip(panels, cases, strict=True):
+        plane = case.planes[0]
+        ignored = plane.truth == task.ignore_label
+        pictures = [plane.image, hatched(colored(plane.image, plane.truth, task), ignored)]
+        dimmed = (0.35 + 0.5 * plane.image.mean(axis=-1, keepdims=True)).repeat(3, axis=-1)
+        for mask in (drawn.prediction for drawn in case.planes):
+            pictures.append(colored(plane.image, mask, task))
+            pictures.append(hatched(error_map(dimmed, plane.truth, mask, task), ignored))
+        for axes, picture in zip(row, pictures, strict=True):
+            show(axes, picture, plane)
+        row[0].set_ylabel(fill(case.case, 22), fontsize=8, color=INK)
+        for axes, value in zip(row[2::2], case.scores, strict=True):
+            axes.set_xlabel(f"{value:.3f}", fontsize=8.5, color=INK)
+    titles = ["Image", "Truth", *[word for label in labels for word in (_wrapped(label), "errors")]]
+    for axes, title in zip(panels[0], titles, strict=True):
+        axes.set_title(title, fontsize=7.5, color=INK)
+    some = any((case.planes[0].truth == task.ignore_label).any() for case in cases)
+    figure.legend(handles=mask_legend(task, some), loc="outside lower center", ncols=6, frameon=False, fontsize=8.5)
+    return figure
+
+
+def _wrapped(label: str) -> str:
+    """The label in short lines, broken at its own joints."""
+    return "\n".join(fill(part.replace("_", "_ "), _LINE).replace("_ ", "_") for part in label.split(" · "))
+
+
+def _predicted(
+    runs: Sequence[Run], wanted: Sequence[str], judgement: CohortRanking, number: int, store: Store
+) -> tuple[list[tuple[Plane, float]], Task]:
+    """The first plane of each case with the mask of the newest run that has tested it, and that run's score."""
+    from seglab.evaluation.subject import EvaluationSubject, find_subject
+    from seglab.runtime.reproducibility import load_tensorflow
+
+    cohort = judgement.cohort
+    opened: dict[str, tuple[EvaluationSubject, Predictor]] = {}
+    drawn = []
+    for case_id in wanted:
+        values = cohort.values[number, :, cohort.cases.index(case_id)]
+        tested = {cohort.replicates[i] for i in np.flatnonzero(np.isfinite(values))}
+        run = [r for r in runs if (r.tags.get("split_digest", ""), r.seed) in tested or len(runs) == 1][-1]
+        if run.id not in opened:
+            subject = find_subject(run.id, "test", uri=store.uri, directory=Path(store.directory))
+            load_tensorflow()
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many networks in one process
+            opened[run.id] = subject, Predictor.load(subject.found.folder)
+        subject, predictor = opened[run.id]
+        case = next(case for case in subject.source.cases if case.id == case_id)
+        sample, truth = labelled(subject.source, case)
+        mask = predictor.predict(sample.image, sample.spacing)
+        anatomical = sample.affine is not None and predictor.task.rank == 3
+        row = next((i for i, key in enumerate(cohort.replicates) if key[1] == run.seed and np.isfinite(values[i])), 0)
+        cut = planes(sample.image, truth, mask, sample.spacing, predictor.task.ignore_label, anatomical)[0]
+        drawn.append((cut, float(values[row])))
+    return drawn, predictor.task

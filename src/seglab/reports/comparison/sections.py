@@ -1,0 +1,244 @@
+"""The sections of a comparison's page: what the numbers of a contest say, in words, tables and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglab.comparison.case_tables import locate, lower_is_better
+from seglab.comparison.descriptives import unit_means
+from seglab.comparison.ranking import RANKED, CohortRanking
+from seglab.comparison.runs import Run
+from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
+from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
+from seglab.reports.document import Cell, PageSection, Picture, TableBlock
+from seglab.reports.number_format import (
+    crowding,
+    duration,
+    gigabytes,
+    known,
+    plain,
+    score,
+    summary,
+    with_allowed,
+    with_interval,
+    with_sd,
+)
+from seglab.tracking.store import Store
+
+LISTED = 1000  # rows of a table
+_TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
+
+
+def composition_section(
+    judgement: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, target: float, together: int
+) -> PageSection:
+    """Scores and costs of the compositions, and what was found about them; `together`: see `ran_together`."""
+    cohort = judgement.cohort
+    prefix = locate(metric).prefix
+    classes = [
+        name for name in frame if "/" in name and name.startswith(prefix) and name not in (metric, f"{metric}_sd")
+    ]
+    allowed = frame["data_allowed"].any()
+    mark = " ⚠" if together > 1 else ""
+    further = ["epochs", *[f"{name}{mark}" for name in ("train time", "wall time", "images/s")]]
+    further += ["peak memory", "peak GPU memory", "parameters", "FLOPs"]
+    goal = f"to {curve} ≥ {target:.3g}{mark}"
+    classes_named = [name.removeprefix(prefix) for name in classes]
+    columns = ["composition", "", metric, *classes_named, "missed", "false alarms", "runs", *further, goal]
+    keep = {
+        "missed": frame["missed"].any(),
+        "false alarms": frame["false_alarms"].any(),
+        "peak memory": frame["peak_memory_mb"].notna().any(),
+        "peak GPU memory": frame["peak_gpu_memory_mb"].notna().any(),
+        "FLOPs": frame["flops"].notna().any(),
+        goal: bool(np.isfinite(target)),
+    }
+    better = min if lower_is_better(metric) else max
+    best_of_class = {name: better(frame[name].dropna(), default=np.nan) for name in classes}
+    rows = []
+    for row in frame.to_dict("records"):
+        best = row["verdict"] == "best"
+        cells = [
+            Cell(with_allowed(row["composition"] + " ‡" * row["mixed_code"], row["data_allowed"]), strong=best),
+            Cell(row["verdict"], tone=_TONES[row["verdict"]]),  # type: ignore[arg-type]
+            Cell(with_sd(row[metric], row[f"{metric}_sd"]), row[metric], strong=best),
+            *[Cell(score(row[name]), known(row[name]), strong=row[name] == best_of_class[name]) for name in classes],
+            Cell(plain(row["missed"], "{:.4g}"), row["missed"]),
+            Cell(plain(row["false_alarms"], "{:.4g}"), row["false_alarms"]),
+            Cell(str(row["runs"]), row["runs"]),
+            Cell(plain(row["epochs"], "{:.0f}"), known(row["epochs"])),
+            Cell(duration(row["train_seconds"]), known(row["train_seconds"])),
+            Cell(duration(row["wall_seconds"]), known(row["wall_seconds"])),
+            Cell(plain(row["images_per_second"], "{:.1f}"), known(row["images_per_second"])),
+            Cell(gigabytes(row["peak_memory_mb"]), known(row["peak_memory_mb"])),
+            Cell(gigabytes(row["peak_gpu_memory_mb"]), known(row["peak_gpu_memory_mb"])),
+            Cell(plain(row["parameters"], "{:,.0f}"), known(row["parameters"])),
+            Cell(plain(row["flops"] / 1e9, "{:.1f} G"), known(row["flops"])),
+            _cost_cell(row),
+        ]
+        rows.append([cell for name, cell in zip(columns, cells, strict=True) if keep.get(name, True)])
+    caption = (
+        f"{metric}: mean ± standard deviation over the runs of each run's mean over {len(cohort.cases)} cases. "
+        "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
+        f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}"
+    ).rstrip()
+    if classes:
+        caption += " A class: mean over the cases in which a run has a score of it."
+    if keep["missed"] or keep["false alarms"]:
+        caption += (
+            " Missed: in how many classes of how many cases a run found nothing of what is there; false alarms: "
+            "something where nothing is; mean over its runs."
+        )
+    if keep["peak memory"]:
+        caption += " Peak memory: the most that the run's own process held."
+    if "volume_error_abs" in metric:
+        caption += " Of a volume error its size counts, whether too much or too little."
+    if allowed:
+        caption += " ⚠: findings of the data check that were allowed to pass."
+    return PageSection(
+        f"Compositions: {cohort.title}",
+        text=[summary(judgement, metric)],
+        notes=judgement.notes,
+        grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "compositions.csv")],
+    )
+
+
+def scores_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, unit: str) -> PageSection:
+    """The score and that of each class with their intervals."""
+    prefix = locate(metric).prefix
+    names = list(dict.fromkeys(frame["score"]))
+    found = {(row["composition"], row["score"]): row for row in frame.to_dict("records")}
+    rows = []
+    for i in judgement.order:
+        label = judgement.cohort.compositions[i].label
+        cells = [found.get((label, name)) for name in names]
+        rows.append(
+            [
+                Cell(label),
+                *[Cell("–") if row is None else Cell(with_interval(row), known(row["mean"])) for row in cells],
+                Cell(str(found[label, metric]["cases"]), found[label, metric]["cases"]),
+            ]
+        )
+    caption = (
+        f"Mean over all test cases, those of all folds together, each the mean of the runs that scored it, with its "
+        f"95% interval over {unit}s and, with several, over its runs. For one composition alone: two that overlap may "
+        "differ (see above)."
+    )
+    columns = ["composition", *[name.removeprefix(prefix) for name in names], "cases"]
+    return PageSection(f"Scores: {judgement.cohort.title}", grids=[_listed(columns, rows, caption, "scores.csv")])
+
+
+def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> PageSection:
+    """Curves, cases, costs and ranks."""
+    cohort = judgement.cohort
+    labels = [cohort.compositions[i].label for i in judgement.order]
+    runs: list[list[Run]] = [cohort.compositions[i].runs for i in judgement.order]
+    pictures = []
+    logged = {name for members in runs for run in members for name in run.history}
+    metrics = [name for name in dict.fromkeys([curve, "val_dice", "val_iou"]) if name in logged]
+    if metrics:
+        more = f" The best 8 of {len(labels)} are drawn." if len(labels) > 8 else ""
+        text = f"Validation over the epochs: mean over the {cohort.repeated}, the band from the lowest to the highest."
+        text += more
+        pictures.append(Picture(f"{prefix}curves", png(draw_curves(labels, runs, metrics)), text))
+    scores = [unit_means(cohort.values[i]) for i in judgement.order]
+    text = f"{metric} of every case, averaged over the {cohort.repeated}; the box holds the middle half, the line is "
+    text += "the median."
+    text += f" The best 15 of {len(labels)} are drawn." if len(labels) > 15 else ""
+    pictures.append(Picture(f"{prefix}cases", png(draw_cases(labels, scores, metric)), text))
+    columns = {"train_seconds": "training time of a run (s)", "parameters": "parameters"}
+    costs = [(name, frame[key].to_numpy(float)) for key, name in columns.items() if frame[key].notna().any()]
+    if costs:
+        figure = draw_costs(labels, frame[metric].to_numpy(float), costs, metric, lower_is_better(metric))
+        text = "Score against cost; on the dotted line nothing costs less and scores as well. Logarithmic axes."
+        pictures.append(Picture(f"{prefix}costs", png(figure), text))
+    if len(labels) > 2:
+        shown = judgement.order[:RANKED]
+        text = (
+            f"Mean {metric} of each composition. A bar joins what is not told apart, by the rule of the table above, "
+            "corrected for all pairs."
+        )
+        text += f" The best {RANKED} of {len(labels)} are drawn." if len(labels) > RANKED else ""
+        figure = draw_critical_difference(labels[:RANKED], judgement.means[shown], judgement.apart, metric)
+        pictures.append(Picture(f"{prefix}ranks", png(figure), text))
+    return PageSection(f"Plots: {cohort.title}", pictures=pictures)
+
+
+def pictures_section(
+    judgement: CohortRanking, metric: str, store: Store, count: int, prefix: str, say: Callable[[str], None]
+) -> PageSection:
+    """The cases that the best compositions disagree about most, drawn; or why not."""
+    figure, notes = draw_pictures(judgement, metric, store, count, say)
+    pictures = []
+    if figure is not None:
+        among = len(judgement.cohort.compositions)
+        which = (
+            f"on which the {f'best {SHOWN}' if among > SHOWN else among} compositions differ most, most disputed first"
+        )
+        text = (
+            f"Cases {which if among > 1 else 'that score best, in the middle and worst'}: image, truth, and the mask "
+            f"with its errors and its {metric}, predicted anew by one run of each composition."
+        )
+        if among > SHOWN:
+            text += f" The other {among - SHOWN} compositions are not drawn."
+        pictures.append(Picture(f"{prefix}pictures", png(figure), text))
+    return PageSection(f"Pictures: {judgement.cohort.title}", notes=notes, pictures=pictures)
+
+
+def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) -> PageSection:
+    """Every run with its id, and the unfinished ones apart."""
+    columns = [
+        "run id",
+        "name",
+        "seed",
+        metric,
+        "epochs",
+        "train time",
+        "device",
+        "precision",
+        "commit",
+        "split",
+        "data",
+    ]
+    rows = [
+        [
+            Cell(row["run_id"]),
+            Cell(with_allowed(row["run_name"], row["data_allowed"])),
+            Cell(row["seed"], float(row["seed"]) if row["seed"].isdigit() else None),
+            Cell(score(row[metric]), known(row[metric])),
+            Cell(plain(row["epochs"], "{:.0f}"), known(row["epochs"])),
+            Cell(duration(row["train_seconds"]), known(row["train_seconds"])),
+            *[Cell(row[key]) for key in ("device", "precision", "git_commit", "split_digest", "data_digest")],
+        ]
+        for row in frame.to_dict("records")
+    ]
+    grids = [_listed(columns, rows, "", "runs.csv")]
+    if unfinished:
+        left = [
+            [Cell(r.id), Cell(r.name), Cell(r.seed), Cell(r.status), Cell(r.tags.get("end_reason", ""))]
+            for r in unfinished
+        ]
+        reasons = ["run id", "name", "seed", "status", "reason"]
+        grids.append(_listed(reasons, left, "Not finished, and so not compared.", "the store: make ui"))
+    return PageSection("Runs", grids=grids, folded=True)
+
+
+def _listed(columns: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, whole: str) -> TableBlock:
+    """A table of as many rows as a browser shows and sorts at once, with a word on where all of them are."""
+    if len(rows) > LISTED:
+        caption = f"{caption} The first {LISTED:,} of {len(rows):,} rows; all are in {whole}.".lstrip()
+    return TableBlock(columns, rows[:LISTED], caption)
+
+
+def _cost_cell(row: Mapping[str, Any]) -> Cell:
+    if not row["reached_target"]:
+        return Cell("not reached")
+    text = f"{plain(row['epochs_to_target'], '{:.0f}')} epochs, {duration(row['seconds_to_target'])}"
+    missed = row["runs"] - row["reached_target"]
+    return Cell(
+        text + (f" ({row['reached_target']} of {row['runs']} runs)" if missed else ""), known(row["seconds_to_target"])
+    )

@@ -1,0 +1,85 @@
+"""The command lines that made the runs of a study, as their sweeps recorded them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from seglab.comparison.runs import FoundRuns, Run
+from seglab.comparison.variants import NO_PART, places
+from seglab.reports.study.run_facts import read_json
+from seglab.safety.secrets import redacted
+from seglab.tracking.store import Store
+
+# Of a sweep's run, as seglab.sweeping.parent writes it: the list of its jobs.
+JOBS_FILE = "sweep/jobs.json"
+_PARENT, _IDENTITY = "mlflow.parentRunId", "job_identity"
+_PLAIN = re.compile(r"[\w.,:=/@%+\[\]{}-]+")
+_LINES = 12
+
+
+def commands_made(store: Store, found: FoundRuns) -> list[str]:
+    """One line for each sweep that runs were made by, oldest first, and a remark on runs that no sweep has recorded.
+
+    Words that set no result (where runs are recorded, how they are named, who caches what) are left away, and where
+    data lay on the machine is `<folder>`.
+    """
+    by_parent: dict[str, list[Run]] = {}
+    for run in found.runs:
+        by_parent.setdefault(run.tags.get(_PARENT, ""), []).append(run)
+    lines: list[str] = []
+    unknown = 0
+    for parent, runs in by_parent.items():
+        jobs = _jobs(store, parent) if parent else []
+        if jobs:
+            lines += [line for line in _lines(jobs, runs) if line not in lines]
+        else:
+            unknown += len(runs)
+    if unknown:
+        which = "these runs" if unknown == len(found.runs) else f"{unknown} of these runs"
+        lines.append(f"# the command of {which} is not recorded; the configuration of each is, config/config.yaml")
+    return lines
+
+
+def _jobs(store: Store, parent: str) -> list[list[str]]:
+    """The words of each job of a sweep."""
+    listed: Any = read_json(store, store.run(parent).info.artifact_uri, JOBS_FILE)
+    return [[str(word) for word in job["overrides"]] for job in listed or []]
+
+
+def _lines(jobs: Sequence[Sequence[str]], runs: Sequence[Run]) -> list[str]:
+    """A grid as one line with every value of what varies; what is no grid as a line for each job."""
+    elsewhere = {f"data.{name}" for run in runs for name in places(run.params.get("data._target_", ""))}
+    told = [_told(words, elsewhere) for words in jobs]
+    values: dict[str, dict[str, None]] = {}
+    for job in told:
+        for key, value in job.items():
+            values.setdefault(key, {})[value] = None
+    distinct = {tuple(job.items()) for job in told}
+    if prod(len(found) for found in values.values()) == len(distinct):
+        return [_line({key: ",".join(found) for key, found in values.items()}, several=len(distinct) > 1)]
+    lines = [_line(job, several=False) for job in told[:_LINES]]
+    return [*lines, *([f"# and {len(told) - _LINES} more jobs of this search"] if len(told) > _LINES else [])]
+
+
+def _told(words: Sequence[str], elsewhere: set[str]) -> dict[str, str]:
+    """The words of a job by their key, the study first."""
+    told = {}
+    for word in sorted(words, key=lambda word: not word.startswith("experiment=")):
+        key, _, value = word.partition("=")
+        bare = key.lstrip("+~")
+        if bare in NO_PART or bare.partition(".")[0] in (*NO_PART, "hydra"):
+            continue
+        told[key] = "<folder>" if bare in elsewhere else redacted(f"{key}={value}").partition("=")[2]
+    return told
+
+
+def _line(values: Mapping[str, str], several: bool) -> str:
+    words = [f"{key}={value}" for key, value in values.items()]
+    quoted = [
+        word if _PLAIN.fullmatch(word) or word.endswith("=<folder>") else "'" + word.replace("'", "'\\''") + "'"
+        for word in words
+    ]
+    return " ".join(["python train.py", *(["-m"] if several else []), *quoted])

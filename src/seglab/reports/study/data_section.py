@@ -1,0 +1,112 @@
+"""The data of a study as its runs have recorded them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from seglab.comparison.runs import Run
+from seglab.errors import SeglabError
+from seglab.inference.bundle import Bundle, read_bundle
+from seglab.reports.document import Cell, PageSection, Picture, TableBlock
+from seglab.reports.study.run_facts import artifact, differing
+from seglab.tracking.bundles import resolve_bundle
+from seglab.tracking.store import Store
+
+SPLIT = "config/split.json"
+SAMPLES = "pictures/training_samples.png"
+_EXAMPLES = {
+    "test_cases": "The best, the median and the worst test case by Dice",
+    "test_best": "The best test case by Dice, in three planes",
+    "test_median": "The median test case by Dice, in three planes",
+    "test_worst": "The worst test case by Dice, in three planes",
+}
+_PARTS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def data_section(runs: Sequence[Run], store: Store) -> PageSection:
+    """Cases, classes and their shares, what the check let pass, the split, and what a network is shown.
+
+    Args:
+        runs: on the same data; what only one run can tell is told by the first.
+        store: where they are.
+    """
+    first = runs[0]
+    bundle = _bundle(first, store)
+    splits = differing(runs, "split_digest")
+    allowed = differing(runs, "data_allowed")
+    rows = [
+        ("data set", first.params.get("data.name", "not recorded")),
+        ("read by", first.params.get("data._target_", "not recorded")),
+        ("cases", _counts(store, first)),
+        ("splits", f"{len(splits)}, {', '.join(digest[:12] for digest in splits)}" if splits else "not recorded"),
+        ("data digest", ", ".join(digest[:12] for digest in differing(runs, "data_digest")) or "not recorded"),
+        ("findings that were allowed", "; ".join(allowed) or "none"),
+    ]
+    if bundle is not None:
+        rows.insert(2, ("image", _image(bundle)))
+    grids = [TableBlock(["what", "of these runs"], [[Cell(name), Cell(value)] for name, value in rows])]
+    if bundle is not None:
+        grids.append(_classes(bundle))
+    text = [
+        "Split over groups (patients, drives, sequences): no group is in two parts. The network never sees the test "
+        "cases; the epoch that is kept is chosen by the validation cases."
+    ]
+    if allowed:
+        text[0] = text[0].replace(": no group is in two parts", ", but for the findings that were allowed")
+    samples = artifact(store, first.artifacts, SAMPLES)
+    caption = f"Training samples as a network is given them, augmentation included (run {first.id[:8]})."
+    pictures = [] if samples is None else [Picture("training_samples", samples.read_bytes(), caption)]
+    return PageSection("Data", text=text, grids=grids, pictures=pictures)
+
+
+def examples_section(run: Run, store: Store) -> PageSection | None:
+    """The best, the median and the worst test case of a run, as it has drawn them itself."""
+    folder = artifact(store, run.artifacts, "pictures")
+    files: list[Path] = [] if folder is None else sorted(folder.glob("test_*.png"))
+    if not files:
+        return None
+    pictures = [
+        Picture(f"best_run_{file.stem}", file.read_bytes(), f"{_EXAMPLES.get(file.stem, file.stem)}; run {run.id}")
+        for file in files
+    ]
+    return PageSection("Cases of the best run", pictures=pictures)
+
+
+def _bundle(run: Run, store: Store) -> Bundle | None:
+    try:
+        return read_bundle(resolve_bundle(run.id, uri=store.uri, directory=store.directory).folder)
+    except SeglabError:
+        return None
+
+
+def _counts(store: Store, run: Run) -> str:
+    path = artifact(store, run.artifacts, SPLIT)
+    if path is None:
+        return "not recorded"
+    lists = json.loads(path.read_text(encoding="utf-8"))
+    return ", ".join(f"{len(lists[part])} {name}" for part, name in _PARTS.items())
+
+
+def _image(bundle: Bundle) -> str:
+    unit = "pixels" if bundle.task.rank == 2 else "voxels"
+    channels = f"{bundle.task.channels} channel" + ("s" if bundle.task.channels > 1 else "")
+    size = " × ".join(map(str, bundle.size))
+    return f"{channels}; the network is given {size} {unit} ({bundle.fit})"
+
+
+def _classes(bundle: Bundle) -> TableBlock:
+    task = bundle.task
+    shares = task.class_frequencies or [float("nan")] * task.classes
+    rows = [
+        [
+            Cell(str(k), k),
+            Cell(name),
+            Cell("–" if share != share else f"{share:.1%}", None if share != share else share),
+            Cell("yes" if k in task.scored else "no"),
+        ]
+        for k, (name, share) in enumerate(zip(task.class_names, shares, strict=True))
+    ]
+    unit = "pixels" if task.rank == 2 else "voxels"
+    return TableBlock(["id", "class", f"share of the training {unit}", "part of the mean score"], rows)

@@ -1,0 +1,114 @@
+"""What the runs of a study cannot say, and what to do next, as far as the runs themselves tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from seglab.comparison.frames import watched_curve
+from seglab.comparison.ranking import CohortRanking
+from seglab.comparison.runs import Run
+from seglab.reports.comparison.compare import Comparison
+from seglab.reports.document import PageSection
+from seglab.reports.study.commands_made import JOBS_FILE
+from seglab.reports.study.run_facts import differing, read_json
+from seglab.reports.study.study import Study
+from seglab.reports.study.study_plan import StudyPlan
+from seglab.tracking.store import Store
+
+_FEW_CASES = 30
+_JOBS_TAG = "sweep_jobs"  # of a sweep's run, as seglab.sweeping.parent writes it: how many jobs it has
+
+
+def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
+    """The reservations that come from the number of runs and cases, from the plan, the code and the data."""
+    notes = [*plan.limits]
+    for judgement in comparison.judgements:
+        cohort = judgement.cohort
+        notes += [f"{cohort.title}: {note}" for note in judgement.notes]
+        if len(cohort.cases) < _FEW_CASES:
+            notes.append(
+                f"{cohort.title}: {len(cohort.cases)} test cases are few; rare failures may not be among them."
+            )
+    runs = comparison.found.runs
+    dirty = sum(run.tags.get("git_dirty") == "True" for run in runs)
+    if dirty:
+        notes.append(
+            f"{dirty} of {len(runs)} runs were of code with uncommitted changes, which each run keeps as a diff."
+        )
+    if len(differing(runs, "git_commit")) > 1:
+        notes.append(f"The runs are of {len(differing(runs, 'git_commit'))} commits.")
+    if len(differing(runs, "device")) > 1:
+        notes.append("The runs are of several devices: their times do not compare.")
+    allowed = differing(runs, "data_allowed")
+    if allowed:
+        notes.append(f"Findings of the data check that were allowed to pass: {'; '.join(allowed)}.")
+    unfinished = comparison.found.unfinished
+    if unfinished:
+        notes.append(f"{len(unfinished)} runs did not finish and are left out; where that has a cause, it biases.")
+    text = [
+        "A score holds for this data and for images like it. What was not varied (see Training) was not tuned for any "
+        "composition either: another learning rate or more epochs may change the order. Times are of the machine named "
+        "above, and of what else ran on it."
+    ]
+    return PageSection("Limits", text=text, notes=notes)
+
+
+def next_steps_section(comparison: Comparison, study: Study, store: Store) -> PageSection:
+    """Commands that follow from what was found."""
+    notes = []
+    missing = _never_begun(comparison, store)
+    if missing or comparison.found.unfinished:
+        told = f"{missing} jobs were never begun" if missing else "Some runs did not finish"
+        notes.append(f"{told}: the same command goes on where the sweep stopped.")
+    for judgement in comparison.judgements:
+        notes += _of(judgement, comparison.settings.metric)
+    best = best_run(comparison)
+    notes.append(f"Hand on the best run: python scripts/promote.py run={best.id} name={study.name}")
+    notes.append(f"Score it on other data or another split: python scripts/evaluate.py run={best.id} split=val")
+    return PageSection("Next steps", notes=notes)
+
+
+def best_run(comparison: Comparison) -> Run:
+    """The run of the best composition that scores best on validation: the test cases are not to choose by."""
+    judgement = comparison.judgements[0]
+    runs = judgement.cohort.compositions[judgement.order[0]].runs
+    curve = watched_curve(runs, comparison.settings.metric)
+    return max(runs, key=lambda run: np.nanmax(run.curve(curve)[1], initial=-np.inf))
+
+
+def _of(judgement: CohortRanking, metric: str) -> list[str]:
+    cohort = judgement.cohort
+    tied = [cohort.compositions[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
+    notes = []
+    if tied:
+        best = cohort.compositions[judgement.order[0]].label
+        notes.append(
+            f"{best} and {', '.join(tied)} are not told apart: more {cohort.repeated} or more test cases would."
+        )
+    late = _still_rising([run for composition in cohort.compositions for run in composition.runs], metric)
+    if late:
+        notes.append(f"{late}: they had not stopped learning; train for longer.")
+    return notes
+
+
+def _still_rising(runs: Sequence[Run], metric: str) -> str:
+    """How many runs were best in their last epoch; nothing when few were."""
+    curve = watched_curve(list(runs), metric)
+    curves = [values for _, values in (run.curve(curve) for run in runs) if np.isfinite(values).any()]
+    late = sum(int(np.nanargmax(values)) == len(values) - 1 for values in curves)
+    return f"{late} of {len(curves)} runs had their best {curve} in the last epoch" if 2 * late > len(curves) else ""
+
+
+def _never_begun(comparison: Comparison, store: Store) -> int:
+    """Jobs of the study's sweeps without any run; a job of two sweeps counts once."""
+    wanted: set[str] = set()
+    unnamed = 0
+    for parent in comparison.found.parents:
+        run = store.run(parent)
+        jobs = read_json(store, run.info.artifact_uri, JOBS_FILE) or []
+        wanted |= {job["identity"] or " ".join(job["overrides"]) for job in jobs}
+        unnamed += max(0, int(run.data.tags.get(_JOBS_TAG, 0)) - len(jobs))  # of a search, which names them one by one
+    begun = {run.tags.get("job_identity") for run in [*comparison.found.runs, *comparison.found.unfinished]}
+    return len(wanted - begun) + unnamed

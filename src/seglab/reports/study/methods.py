@@ -1,0 +1,72 @@
+"""The approaches of a study: what each is, where it comes from, and how its network is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from seglab.comparison.runs import Run
+from seglab.errors import SeglabError
+from seglab.reports.comparison.plots import png
+from seglab.reports.document import Cell, PageSection, Picture, TableBlock
+from seglab.tracking.bundles import resolve_bundle
+from seglab.tracking.store import Store
+
+GROUPS = ("model", "loss", "optimizer")
+_FACTS = Path(__file__).with_name("approaches.yaml")
+_DRAWN = 8
+
+
+@cache
+def known_approaches() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    """For each group of the config and each `_target_` its idea, source and address."""
+    return yaml.safe_load(_FACTS.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def approaches_section(runs: Sequence[Run]) -> PageSection:
+    """Every model, loss and optimizer of the runs with its source."""
+    rows = []
+    for group in GROUPS:
+        used = dict.fromkeys(
+            (run.params.get(f"{group}.name", "?"), run.params.get(f"{group}._target_", "")) for run in runs
+        )
+        for target in dict.fromkeys(target for _, target in used):
+            fact = known_approaches()[group].get(target, {})
+            source = f"{fact['source']}, {fact['address']}" if fact else "no source is known to seglab"
+            names = ", ".join(name for name, of in used if of == target)
+            rows.append([Cell(group), Cell(names), Cell(fact.get("idea", "–")), Cell(source)])
+    return PageSection("Approaches", grids=[TableBlock(["part", "name", "idea", "source"], rows)])
+
+
+def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str], None]) -> PageSection:
+    """A drawing of each network, read off the model that one of its runs has recorded."""
+    from seglab.runtime.reproducibility import load_tensorflow
+
+    load_tensorflow()
+    from seglab.inference.bundle import load_bundle
+    from seglab.reports.study.architecture_drawing import draw_architecture, read_stages
+
+    chosen: dict[tuple[tuple[str, str], ...], Run] = {}
+    for run in runs:
+        chosen[tuple(sorted((k, v) for k, v in run.params.items() if k.startswith("model.")))] = run
+    names = [run.params.get("model.name", run.name) for run in chosen.values()]
+    pictures, notes = [], []
+    for number, (run, name) in enumerate(list(zip(chosen.values(), names, strict=True))[:_DRAWN]):
+        title = f"{name} (run {run.id[:8]})" if names.count(name) > 1 else name
+        say(f"drawing {title}")
+        try:
+            model, _ = load_bundle(resolve_bundle(run.id, uri=store.uri, directory=store.directory).folder)
+        except SeglabError as error:
+            notes.append(f"{title} is not drawn: {error.what}.")
+            continue
+        caption = (
+            f"{title}: each box is what the layers of one resolution give, size × channels; below it how many "
+            "convolutions they hold."
+        )
+        pictures.append(Picture(f"architecture_{number}", png(draw_architecture(read_stages(model), title)), caption))
+    if len(chosen) > _DRAWN:
+        notes.append(f"{_DRAWN} of {len(chosen)} networks are drawn.")
+    return PageSection("Architectures", notes=notes, pictures=pictures)

@@ -1,0 +1,180 @@
+"""The technical note of a study: Markdown, one HTML page, and a PDF where there is something to print it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from seglab.comparison.case_tables import locate
+from seglab.errors import TrackingError
+from seglab.reports.document import Document, PageSection, TableBlock, to_markdown
+from seglab.reports.html_page import to_html
+from seglab.reports.number_format import summary
+from seglab.reports.study.data_section import data_section, examples_section
+from seglab.reports.study.limitations import best_run, limits_section, next_steps_section
+from seglab.reports.study.methods import approaches_section, architectures_section
+from seglab.reports.study.page_record import noting
+from seglab.reports.study.readme import (
+    CASES,
+    COMPOSITIONS,
+    EFFECTS,
+    PAIRS,
+    PICTURES,
+    PLOTS,
+    REMARKS,
+    RUNS,
+    SCORES,
+    StudyReport,
+    commands,
+    design,
+)
+from seglab.reports.study.run_facts import machine_and_time, settings
+from seglab.reports.study.small_images import with_small_pictures
+
+NOTE, NOTE_PAGE = "note.md", "note.html"
+_STYLE = Path(__file__).with_name("note.css")
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_PRINT_SECONDS = 120
+_COLUMNS = 14  # more do not fit on a page
+
+
+def make_note(report: StudyReport, say: Callable[[str], None]) -> Document:
+    """The note as a page: what was asked, on what, how, with what result, how far it holds, and what is next."""
+    comparison, study = report.comparison, report.study
+    runs = comparison.found.runs
+    metric = comparison.settings.metric
+    concluded = _paragraphs(
+        report.conclusion or "Not written yet: it goes between the two marks of README.md beside this note."
+    )
+    if report.stale:
+        concluded.insert(0, f"This conclusion was written for {report.stale}, and not read again since.")
+    training = PageSection(
+        "Training",
+        text=["How the runs were trained, on which machine, and how long that took."],
+        code=commands(report),
+        grids=[settings(runs), machine_and_time(report.store, comparison.found)],
+    )
+    sections = [
+        PageSection("Question", text=[study.question], grids=[design(comparison)]),
+        PageSection("Answer", text=[summary(judgement, metric) for judgement in comparison.judgements]),
+        PageSection("Conclusion, written by hand", written=concluded),
+        data_section(runs, report.store),
+        approaches_section(runs),
+        architectures_section(runs, report.store, say),
+        training,
+        PageSection("How the scores are made", text=[_scores(comparison.settings.metric)]),
+        *report.chapters(REMARKS),
+        *[_narrow(section, locate(metric).column) for section in report.chapters(COMPOSITIONS)],
+        *report.chapters(PAIRS),
+        *report.chapters(SCORES),
+        *report.chapters(EFFECTS),
+        *report.chapters(PLOTS),
+        *report.chapters(CASES),
+        examples_section(best_run(comparison), report.store),
+        limits_section(comparison, report.plan),
+        next_steps_section(comparison, study, report.store),
+        *[replace(section, folded=False) for section in report.chapters(RUNS)],
+    ]
+    numbered = [
+        with_small_pictures(replace(section, title=f"{number}. {section.title}"))
+        for number, section in enumerate((s for s in sections if s is not None), start=1)
+    ]
+    lead = f"Technical note on {len(runs)} training runs. Every number is read from them, but those of the conclusion."
+    return Document(f"{study.name}: {_headline(study.question)}", lead, numbered)
+
+
+def note_files(note: Document, folder: Path) -> dict[Path, bytes]:
+    """note.md and note.html."""
+    html = to_html(note, _STYLE.read_text(encoding="utf-8"))
+    return {folder / NOTE: noting(to_markdown(note, PICTURES)), folder / NOTE_PAGE: html.encode()}
+
+
+def print_page(page: Path, target: Path) -> Path | None:
+    """The page as PDF, by the first Chromium on the path, else by pandoc with weasyprint; None without either.
+
+    Raises:
+        TrackingError: the program did not print it; says what it said.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        words = _printer(page.resolve(), target.resolve(), Path(work))
+        if words is None:
+            return None
+        target.unlink(missing_ok=True)
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_PRINT_SECONDS, check=False)
+            said = done.stderr
+        except subprocess.TimeoutExpired:
+            said = f"nothing within {_PRINT_SECONDS} s"
+    if not target.exists():
+        raise TrackingError(
+            "the note cannot be printed",
+            where=words[0],
+            found=(said.strip().splitlines() or ["no word"])[-1],
+            remedy=f"print {page} from a browser by hand",
+        )
+    return target
+
+
+def _printer(page: Path, target: Path, work: Path) -> list[str] | None:
+    """The command that prints; `work` is a folder of its own for as long as it runs."""
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if browser is not None:
+        words = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+        words += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={work}"]
+        return [*words, "--no-pdf-header-footer", f"--print-to-pdf={target}", page.as_uri()]
+    pandoc, engine = shutil.which("pandoc"), shutil.which("weasyprint")
+    if pandoc is None or engine is None:
+        return None
+    # Pandoc drops the page's own style and the places at which long names may break.
+    html = page.read_text(encoding="utf-8")
+    style, copy = work / "note.css", work / "note.html"
+    style.write_text("\n".join(re.findall(r"<style>(.*?)</style>", html, re.DOTALL)), encoding="utf-8")
+    copy.write_text(html.replace("<wbr>", "\u200b"), encoding="utf-8")
+    words = [pandoc, str(copy), "-o", str(target), f"--pdf-engine={engine}", f"--css={style}"]
+    return [*words, "--variable=title:", f"--metadata=pagetitle:{page.parent.name}"]
+
+
+def _narrow(section: PageSection, column: str) -> PageSection:
+    """The section with the classes in a table of their own, where all columns together are too wide for paper."""
+    beginning = column.partition("/")[0] + "/"
+    grids: list[TableBlock] = []
+    for grid in section.grids:
+        classes = [i for i, name in enumerate(grid.columns) if name.startswith(beginning)]
+        if len(grid.columns) <= _COLUMNS or not classes:
+            grids.append(grid)
+            continue
+        for chosen, caption in (
+            ([i for i in range(len(grid.columns)) if i not in classes], grid.caption),
+            ([0, *classes], f"{column.partition('/')[0]} of each class; the best of each is bold."),
+        ):
+            names = [grid.columns[i].removeprefix(beginning) for i in chosen]
+            grids.append(TableBlock(names, [[row[i] for i in chosen] for row in grid.rows], caption))
+    return replace(section, grids=grids)
+
+
+def _headline(question: str) -> str:
+    """The first sentence."""
+    end = question.find("?")
+    return question[: end + 1] if end > 0 else question
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Each paragraph and each line of a list, without the signs of emphasis, which a page would show as such."""
+    parts = re.split(r"\n\s*\n|\n(?=[-*] )", text.replace("**", "").replace("`", ""))
+    return [" ".join(part.split()) for part in parts if part.strip()]
+
+
+def _scores(metric: str) -> str:
+    return (
+        f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
+        "a run's score is the mean over its cases, a composition's the mean over its runs. A class that neither truth "
+        "nor prediction holds is left out of a case's mean. Differences are taken on the same cases. Their 95% "
+        "intervals hold one variance of seeds (or splits) and one of cases, each with the critical value of Tukey's "
+        "studentized range for its degrees of freedom, added as Banerjee (1960) does; p belongs to the interval, and "
+        "both are corrected for all pairs of compositions."
+    )

@@ -1,0 +1,1 @@
+"""The process and its machine: terminal, memory, seeds, precision, code and environment."""

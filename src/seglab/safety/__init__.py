@@ -1,0 +1,1 @@
+"""What comes from elsewhere made harmless: names, texts, files and secrets."""

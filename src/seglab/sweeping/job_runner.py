@@ -1,0 +1,254 @@
+"""Does the jobs of a sweep that are not done: skips, resumes, starts, and leaves alone what others work on."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from seglab.command import JOB_VARIABLE
+from seglab.config.vocabulary import ROOT
+from seglab.sweeping.executor import Command, Executor, RunningJob
+from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.ledger import JobState, Ledger, objective_of, reason_of
+from seglab.sweeping.parent import ParentRun, locked
+from seglab.sweeping.progress_table import console
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_POLL_SECONDS = 0.2
+_POLL_OTHERS_SECONDS = 2.0
+_WATCH_SECONDS = 1.0
+
+
+class Watcher(Protocol):
+    """Looks on while jobs run.
+
+    Attributes:
+        monitor: the metric that it judges them by.
+    """
+
+    monitor: str
+
+    def hopeless(self, job: Job, values: Sequence[tuple[int, float]]) -> bool:
+        """Decide from the (epoch, value) pairs of the metric whether a job is told to stop."""
+        ...
+
+    def ended(self, outcome: Outcome) -> None:
+        """Learn what became of a job. Not called for one that is stopped with the sweep."""
+        ...
+
+
+@dataclass
+class _Active:
+    job: Job
+    process: RunningJob
+    log: Path
+    log_start: int
+    lock: int
+    began: float
+    run_id: str = ""
+    watched: float = 0.0
+    pruned: bool = False
+
+
+class JobRunner:
+    """Brings jobs to their end.
+
+    Args:
+        ledger: knows where each job stands.
+        parent: the run of the sweep.
+        executor: starts processes.
+        total: how many jobs there are.
+        watcher: looks on, None when nobody does.
+    """
+
+    def __init__(
+        self, ledger: Ledger, parent: ParentRun, executor: Executor, total: int, watcher: Watcher | None = None
+    ):
+        self.ledger, self.parent, self.executor, self.total = ledger, parent, executor, total
+        self._watcher = watcher
+        self._active: list[_Active] = []
+        self._elsewhere: list[Job] = []
+        self._twins: list[Job] = []
+        self._done: dict[int, Outcome] = {}
+        self._said: set[int] = set()
+
+    def run(self, jobs: Iterable[Job]) -> None:
+        """Returns when each job is done, failed, or was done before. An interruption stops the jobs first.
+
+        A job is taken from `jobs` when there is room for it. One that another process works on is left alone, and its
+        end is waited for. Those with one identity share a run.
+        """
+        source = iter(jobs)
+        try:
+            while True:
+                self._collect()
+                while self.executor.room([active.process for active in self._active]):
+                    job = next(source, None)
+                    if job is None:
+                        break
+                    self._take(job)
+                if self._active:
+                    time.sleep(_POLL_SECONDS)
+                elif self._elsewhere:
+                    time.sleep(_POLL_OTHERS_SECONDS)
+                    source, self._elsewhere = iter(self._elsewhere), []
+                else:
+                    return
+                self._watch()
+        except BaseException:
+            self._stop()
+            raise
+
+    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """What became of the jobs so far."""
+        return [self._done.get(job.number) or Outcome(job, "stopped", reason="not started") for job in jobs]
+
+    def _take(self, job: Job) -> None:
+        same = [outcome for outcome in self._done.values() if outcome.job.identity == job.identity]
+        if job.identity is None:
+            self._end(Outcome(job, "failed", reason=job.problem))
+        elif same:
+            self._end(replace(same[0], job=job))
+        elif job.identity in {other.identity for other in [*self._elsewhere, *(one.job for one in self._active)]}:
+            self._twins.append(job)
+        else:
+            self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        assert job.identity is not None
+        lock = locked(self.ledger.store.directory / "sweeps" / "jobs" / f"{job.identity}.lock")
+        standing = self.ledger.standing(job.identity)
+        if standing.kind == "finished":
+            assert standing.run is not None
+            self._end(_of_run(job, "skipped", standing.run))
+        elif lock is None or standing.kind == "alive" or self.executor.busy(job.identity):
+            self._leave_alone(job, standing)
+        else:
+            self._start(job, standing, lock)
+        if lock is not None:
+            os.close(lock)
+
+    def _start(self, job: Job, standing: JobState, lock: int) -> None:
+        assert job.identity is not None
+        words = [sys.executable, str(ROOT / "train.py"), *job.overrides]
+        resumed = standing.run.info.run_id if standing.kind == "dead" and standing.run is not None else None
+        if resumed:
+            words.append(f"resume={resumed}")
+        said: dict[str, object] = {"tags": self.parent.tags_of(job)}
+        if self.executor.local:
+            said["launcher"] = os.getpid()
+        log = self.parent.directory / f"job-{job.number}.log"
+        start = log.stat().st_size if log.exists() else 0
+        environment = {JOB_VARIABLE: json.dumps(said)}
+        name = f"{self.parent.study}-{job.number}"
+        process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
+        self.parent.tell_launcher(self.executor, self.total)
+        self._active.append(_Active(job, process, log, start, lock, time.monotonic()))
+        how = f"resumed  {resumed}" if resumed else "started"
+        self._say(job, f"{how}  log {os.path.relpath(log)}")
+
+    def _leave_alone(self, job: Job, standing: JobState) -> None:
+        self._elsewhere.append(job)
+        if job.number not in self._said:
+            self._said.add(job.number)
+            assert job.identity is not None
+            tags = standing.run.data.tags if standing.kind == "alive" and standing.run else {}
+            who = f"process {tags['pid']} on {tags['host']}" if "pid" in tags else self.executor.busy(job.identity)
+            who = who or "another process"
+            self._say(job, f"left alone: {who} works on it")
+
+    def _collect(self) -> None:
+        for active in list(self._active):
+            if active.process.code() is not None:
+                self._active.remove(active)
+                self._end(self._outcome(active))
+
+    def _watch(self) -> None:
+        if self._watcher is None:
+            return
+        for active in self._active:
+            if active.pruned or time.monotonic() - active.watched < _WATCH_SECONDS:
+                continue
+            active.watched = time.monotonic()
+            if not active.run_id:
+                run = self.ledger.standing(active.job.identity or "").run
+                active.run_id = run.info.run_id if run is not None and run.info.status == "RUNNING" else ""
+            if not active.run_id:
+                continue
+            if self._watcher.hopeless(active.job, self.ledger.values(active.run_id, self._watcher.monitor)):
+                active.pruned = True
+                active.process.interrupt()
+
+    def _outcome(self, active: _Active) -> Outcome:
+        job, seconds = active.job, time.monotonic() - active.began
+        assert job.identity is not None
+        standing = self.ledger.standing(job.identity)
+        if standing.kind == "finished":
+            assert standing.run is not None
+            return replace(_of_run(job, "finished", standing.run), seconds=seconds)
+        reason = last_words(active.log, active.log_start) or active.process.reason()
+        if standing.run is None:
+            return Outcome(job, "failed", reason=reason, seconds=seconds)
+        if active.pruned:
+            self.ledger.store.client.set_tag(standing.run.info.run_id, "pruned", "true")
+            return Outcome(job, "pruned", standing.run.info.run_id, reason="below the median", seconds=seconds)
+        if standing.run.info.status == "FAILED":
+            reason = reason_of(standing.run)
+        return Outcome(job, "failed", standing.run.info.run_id, reason=reason, seconds=seconds)
+
+    def _stop(self) -> None:
+        if self._active:
+            console.print(f"stopping   {len(self._active)} jobs, which save what they have")
+        for active in self._active:
+            active.process.interrupt()
+        for active in self._active:
+            active.process.stop()
+            assert active.job.identity is not None
+            run = self.ledger.standing(active.job.identity).run
+            self._done[active.job.number] = Outcome(
+                active.job, "stopped", run.info.run_id if run else None, reason="stopped with the sweep"
+            )
+        self._active.clear()
+
+    def _end(self, outcome: Outcome) -> None:
+        self._done[outcome.job.number] = outcome
+        said = {
+            "finished": f"finished in {outcome.seconds:.0f} s, objective {outcome.objective:.4f}  {outcome.run_id}",
+            "skipped": f"finished before, objective {outcome.objective:.4f}  {outcome.run_id}",
+        }.get(outcome.status, f"{outcome.status}: {outcome.reason.splitlines()[0] if outcome.reason else ''}")
+        self._say(outcome.job, said)
+        if self._watcher is not None:
+            self._watcher.ended(outcome)
+        twins = [job for job in self._twins if job.identity == outcome.job.identity]
+        self._twins = [job for job in self._twins if job not in twins]
+        for twin in twins:
+            self._end(replace(outcome, job=twin))
+
+    def _say(self, job: Job, words: str) -> None:
+        console.print(f"job {job.number + 1}/{self.total}  {job.label}  {words}", markup=False)
+
+
+def _of_run(job: Job, status: str, run: Run) -> Outcome:
+    return Outcome(job, status, run.info.run_id, objective_of(run))  # type: ignore[arg-type]
+
+
+def last_words(log: Path, start: int = 0) -> str:
+    """The message that a process left with: its last `error: …`, or the last line of a traceback."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    errors = [i for i, line in enumerate(lines) if line.startswith("error: ")]
+    if errors:
+        message = lines[errors[-1] :]
+        return "\n".join([message[0].removeprefix("error: "), *message[1:]])
+    return lines[-1].strip() if any(line.startswith("Traceback ") for line in lines) else ""
