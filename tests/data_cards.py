@@ -13,7 +13,7 @@ def data_config(**changes: Any) -> DataConfig:
         "name": "Toy",
         "size": [16, 16],
         "batch_size": 4,
-        "fit": "patch",
+        "resize_mode": "patch",
         "spacing": None,
         "foreground_share": 0.0,
         "patches_per_case": 1,

@@ -13,61 +13,49 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"secrecy", "neutral"},
-    {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
-    {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"}
-    | {"synonyms", "vocabulary", "waiting"},
-    {"coherence", "refusals"},
-    {"config", "confusion"},
-    {"overrides", "explanation"},
+    {"safety"},
+    {"errors", "statistics", "run_record"},
+    {"task", "metric_names", "runtime"},
+    {"config"},
     {"command"},
-    {"code_version"},
-    {"reproducibility"},
     {"data"},
     {"models", "schedules"},
-    {"losses", "metrics", "optimizers", "precision"},
+    {"losses", "metrics", "optimizers"},
     {"training"},
     {"tracking"},
     {"inference"},
+    {"viz"},
     {"evaluation"},
-    {"comparison", "explore"},
-    {"registry", "reporting"},
-    {"resuming", "proof"},
-    {"assembly"},
-    {"starting"},
+    {"comparison"},
+    {"registry"},
+    {"reports", "export"},
+    {"serving", "interactive", "monitoring"},
+    {"app"},
     {"experiment"},
-    {"sweeping", "reproduction"},
-    {"doctor", "bench", "serving", "interactive"},
+    {"sweeping"},
+    {"doctor", "bench", "cli", "api"},
 ]
+# Rooms of a station that hand on from one to the next in the same way.
+ROOMS = {
+    "data": [
+        {"randomness", "digest", "worker_processes"},
+        {"cases"},
+        {"labelled"},
+        {"io"},
+        {"labels"},
+        {"sources", "splits"},
+        {"synthetic"},
+        {"preprocessing"},
+        {"augment"},
+        {"cache"},
+        {"check"},
+        {"loading"},
+    ],
+}
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
-LIGHT = {
-    "secrecy",
-    "neutral",
-    "code_version",
-    "foreign",
-    "collector",
-    "errors",
-    "explanation",
-    "constraints",
-    "file_names",
-    "metric_names",
-    "meaning",
-    "source_files",
-    "overrides",
-    "task",
-    "signatures",
-    "synonyms",
-    "vocabulary",
-    "schema",
-    "coherence",
-    "refusals",
-    "config",
-    "command",
-    "confusion",
-    "reproducibility",
-}
+LIGHT = {"safety", "errors", "run_record", "task", "metric_names", "config", "command", "runtime"}
 
 
 def modules() -> list[Path]:
@@ -102,6 +90,21 @@ def test_arrows_point_left(path: Path) -> None:
         if parts[0] != "seglab" or len(parts) < 2 or parts[1] not in POSITION or parts[1] == here:
             continue
         assert POSITION[parts[1]] < POSITION[here], f"{path.name} ({here}) imports {name}: that arrow points back"
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_rooms_of_a_station_hand_on_in_one_way(package: str) -> None:
+    position = {name: index for index, names in enumerate(ROOMS[package]) for name in names}
+    for path in (SOURCE / package).rglob("*.py"):
+        here = path.relative_to(SOURCE / package).with_suffix("").parts[0]
+        if here == "__init__":
+            continue
+        assert here in position, f"{path} stands in no room of {package}"
+        for name in imports(ast.parse(path.read_text())):
+            parts = name.split(".")
+            if parts[:2] != ["seglab", package] or len(parts) < 3 or parts[2] not in position or parts[2] == here:
+                continue
+            assert position[parts[2]] < position[here], f"{path.name} ({here}) imports {name}: that arrow points back"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))

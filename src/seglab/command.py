@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.explanation import explain, refuse_at_once
+from seglab.config.former_names import current_setting
 from seglab.config.loading import DataSettings, load_config, load_data
 from seglab.config.overrides import texts_kept
 from seglab.config.sections import Section
@@ -137,6 +138,9 @@ def sweep_tags() -> dict[str, str]:
 def _in_hydra(word: str) -> str:
     """`launcher.jobs=2` as Hydra calls it: `hydra.launcher.jobs=2`."""
     key = word.lstrip("+~")
+    name, equals, value = key.partition("=")
+    key_now = current_setting(name) + equals + value
+    word, key = word[: len(word) - len(key)] + key_now, key_now
     for short, full in HYDRA_GROUPS.items():
         if key.startswith(short):
             return word[: len(word) - len(key)] + full + key.removeprefix(short)

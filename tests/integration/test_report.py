@@ -173,9 +173,9 @@ def test_a_full_disk_does_not_cost_the_conclusion(
     kept = shutil.copytree(bench.folder, bench.studies / "kept")
     bench.run("DiceLoss", 0.6, 2)
     code = (
-        "import sys; from pathlib import Path; from seglab.reports.study.write_report import write_report; from seglab.errors"
-        " import run_script; run_script(lambda: write_report('grid', directory=Path(sys.argv[1]), studies=Path("
-        "sys.argv[2]), cases=0) and None)"
+        "import sys; from pathlib import Path; from seglab.reports.study.write_report import write_report; "
+        "from seglab.errors import run_script; run_script(lambda: write_report('grid', directory=Path(sys.argv[1]), "
+        "studies=Path(sys.argv[2]), cases=0) and None)"
     )
     pages = sum(-(-len(content) // 4096) for content in before.values())
     mount = f"{small(bench.folder, f'{4 * (pages + 1)}k')} && cp -r {kept}/. {bench.folder}"

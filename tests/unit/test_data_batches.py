@@ -89,7 +89,7 @@ STRONG = {"rotate90": 0.5, "affine": 0.7, "elastic": 0.3, "intensity": 0.5}
 
 def _toy(fit="patch", **changes):
     source = Synthetic2D(count=11, image_size=(32, 24))
-    card = data_config(fit=fit, foreground_share=0.5, patches_per_case=2, **changes)
+    card = data_config(resize_mode=fit, foreground_share=0.5, patches_per_case=2, **changes)
     augmentation = Augment(source.task, **STRONG)
     return lambda: _batches(_material(source), "train", card, seed=7, augmentation=augmentation)
 
@@ -130,7 +130,7 @@ def test_a_case_keeps_its_draw_when_other_cases_leave():
 @pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
 def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
     batches = _batches(
-        _material(CaseStore(_masks([(16, 16)] * 7))), "train", data_config(fit=fit, patches_per_case=3), seed=0
+        _material(CaseStore(_masks([(16, 16)] * 7))), "train", data_config(resize_mode=fit, patches_per_case=3), seed=0
     )
     assert len(batches) == 6  # 7 cases × 3 samples in batches of 4: five full ones and one of 1
     assert [len(x) for x, _ in _epoch(batches, 0)] == [4, 4, 4, 4, 4, 1]
@@ -144,7 +144,7 @@ def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
 
 def test_shapes_types_and_case_ids():
     masks = _masks([(16, 16)] * 3)
-    batches = _batches(_material(CaseStore(masks)), "train", data_config(fit="resize"), seed=0)
+    batches = _batches(_material(CaseStore(masks)), "train", data_config(resize_mode="resize"), seed=0)
     x, y = batches[0]
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((3, 16, 16, 1), np.float32, (3, 16, 16), np.int32)
     for row, case_id in enumerate(batches.case_ids(0)):
@@ -156,7 +156,7 @@ def test_shapes_types_and_case_ids():
 def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
     mask = _masks([shape])[0]
     for fit in ("pad", "patch"):
-        x, y = _batches(_material(CaseStore([mask])), "train", data_config(fit=fit, size=size), seed=0)[0]
+        x, y = _batches(_material(CaseStore([mask])), "train", data_config(resize_mode=fit, size=size), seed=0)[0]
         inside = y[0] != 255
         assert inside.sum() == np.prod([min(a, b) for a, b in zip(shape, size, strict=True)])
         assert (x[0, ..., 0][~inside] == 0).all()
@@ -169,7 +169,7 @@ def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
 
 def test_whole_small_volumes_come_back_whole():
     mask = _masks([(5, 16, 7)])[0]
-    _, y = _batches(_material(CaseStore([mask])), "train", data_config(fit="pad", size=[8, 16, 8]), seed=0)[0]
+    _, y = _batches(_material(CaseStore([mask])), "train", data_config(resize_mode="pad", size=[8, 16, 8]), seed=0)[0]
     assert np.array_equal(y[0][y[0] != 255].reshape(mask.shape), mask)
 
 
@@ -200,7 +200,9 @@ def test_validation_counts_no_pixel_twice(fit, shape, size):
     # Each pixel has a number of its own, so that what is counted can be told from the images.
     numbers = {f"case{n}": np.arange(pixels, dtype=np.float32).reshape(*shape, 1) + n * pixels for n in range(2)}
     source.read = lambda case: Sample(numbers[case.id], np.ones(shape, np.uint8), (1.0,) * len(shape))
-    batches = _batches(_material(source, val=list(numbers), train=()), "val", data_config(fit=fit, size=size), seed=0)
+    batches = _batches(
+        _material(source, val=list(numbers), train=()), "val", data_config(resize_mode=fit, size=size), seed=0
+    )
     counted = np.concatenate([x[..., 0][y == 1] for x, y in _epoch(batches, 0)])
     assert np.array_equal(np.sort(counted), np.arange(2 * pixels))
 
@@ -209,7 +211,7 @@ def test_validation_counts_no_pixel_twice(fit, shape, size):
 def test_resizing_takes_each_case_whole(split):
     source = CaseStore(_masks([(40, 24), (9, 50)]))
     parts = {"train": (), "val": (), split: ("case0", "case1")}
-    batches = _batches(_material(source, **parts), split, data_config(fit="resize"), seed=0)
+    batches = _batches(_material(source, **parts), split, data_config(resize_mode="resize"), seed=0)
     x, y = batches[0]
     if split == "val":
         assert batches.case_ids(0) == ["case0", "case1"]
@@ -314,7 +316,7 @@ def test_a_case_is_read_once():
 
 def test_nobody_can_spoil_the_cases_through_a_batch():
     source = CaseStore(_masks([(16, 16)] * 2))
-    batches = _batches(_material(source), "train", data_config(fit="resize"), seed=0)
+    batches = _batches(_material(source), "train", data_config(resize_mode="resize"), seed=0)
     x, y = batches[0]
     before = x.copy(), y.copy()
     x += 1

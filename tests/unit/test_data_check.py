@@ -57,7 +57,7 @@ def picture(seed, mask=None, size=(32, 32)):
 
 
 def card(**changes):
-    return data_config(**{"size": [32, 32], "fit": "resize", **changes})
+    return data_config(**{"size": [32, 32], "resize_mode": "resize", **changes})
 
 
 def check(source, split, **changes):
@@ -291,10 +291,10 @@ def test_where_no_split_can_have_a_class_everywhere_more_cases_are_asked_for():
 @pytest.mark.parametrize(
     ("settings", "seen", "changes"),
     [
-        ({"size": [8, 8]}, "8×8", {"fit": "patch"}),
+        ({"size": [8, 8]}, "8×8", {"resize_mode": "patch"}),
         ({"size": [8, 8]}, "8×8", {"size": [32, 32]}),
-        ({"size": [32, 32], "fit": "patch", "spacing": [4.0, 4.0]}, "4×4 mm", {"spacing": [1.0, 1.0]}),
-        ({"size": [8, 8], "spacing": [2.0, 2.0]}, "8×8 and 2×2 mm", {"spacing": [1.0, 1.0], "fit": "patch"}),
+        ({"size": [32, 32], "resize_mode": "patch", "spacing": [4.0, 4.0]}, "4×4 mm", {"spacing": [1.0, 1.0]}),
+        ({"size": [8, 8], "spacing": [2.0, 2.0]}, "8×8 and 2×2 mm", {"spacing": [1.0, 1.0], "resize_mode": "patch"}),
     ],
 )
 def test_the_remedies_for_a_thin_class_keep_it(settings, seen, changes):
@@ -302,7 +302,7 @@ def test_the_remedies_for_a_thin_class_keep_it(settings, seen, changes):
     mask[:, 9] = 1
     source = Held({i: picture(n, mask) for n, i in enumerate("abc")})
     (finding,) = check(source, ABC, **settings).findings
-    assert f"at {seen} (data.fit=" in finding.found
+    assert f"at {seen} (data.resize_mode=" in finding.found
     for setting in changes:
         assert f"data.{setting}" in finding.remedy
     assert names(check(source, ABC, **{**settings, **changes})) == []
@@ -364,7 +364,7 @@ def test_volumes_of_different_spacing_without_a_target():
         return Sample(image, mask, (1.0, 1.0, z))
 
     source = Held({i: volume(n, 5.0 if i == "c" else 1.0) for n, i in enumerate("abc")}, task=task)
-    pad = {"size": [8, 8, 4], "fit": "pad"}
+    pad = {"size": [8, 8, 4], "resize_mode": "pad"}
     (finding,) = check(source, ABC, **pad).findings
     assert (finding.name, finding.remedy) == ("mixed-spacing", "data.spacing=[1,1,1]")
     assert finding.found == "voxels from 1 × 1 × 1 to 1 × 1 × 5 mm"
@@ -394,9 +394,9 @@ def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():
         samples[i] = picture(n, mask)
     (finding,) = check(Held(samples), ABC, size=[8, 8]).findings
     assert (finding.name, finding.where) == ("thin-class-lost", "class object")
-    assert "at 8×8 (data.fit=resize) 1 of its 1 parts vanish" in finding.found
+    assert "at 8×8 (data.resize_mode=resize) 1 of its 1 parts vanish" in finding.found
     assert "Dice 0.00 (1 masks looked at)" in finding.found
-    assert names(check(Held(samples), ABC, size=[8, 8], fit="patch")) == []
+    assert names(check(Held(samples), ABC, size=[8, 8], resize_mode="patch")) == []
     assert names(check(Held(samples), ABC, size=[32, 32])) == []
 
 
@@ -432,10 +432,10 @@ def test_parts_of_a_volume_and_specks():
 @pytest.mark.parametrize(
     ("settings", "seen"),
     [
-        ({"fit": "resize", "size": [10, 20]}, (10, 20)),
-        ({"fit": "letterbox", "size": [64, 64]}, (32, 64)),
-        ({"fit": "pad", "size": [10, 20]}, (100, 200)),
-        ({"fit": "patch", "size": [10, 20], "spacing": [2.0, 4.0]}, (50, 50)),
+        ({"resize_mode": "resize", "size": [10, 20]}, (10, 20)),
+        ({"resize_mode": "letterbox", "size": [64, 64]}, (32, 64)),
+        ({"resize_mode": "pad", "size": [10, 20]}, (100, 200)),
+        ({"resize_mode": "patch", "size": [10, 20], "spacing": [2.0, 4.0]}, (50, 50)),
     ],
 )
 def test_the_shape_that_the_model_sees(settings, seen):
@@ -463,7 +463,7 @@ def test_a_line_that_an_augmentation_wipes_out_is_found(fit):
     line = np.zeros((32, 32), np.uint8)
     line[15:17] = 1
     source = Held({"a": picture(0, line), "b": picture(1, line)})
-    settings = card(fit=fit)
+    settings = card(resize_mode=fit)
     (finding,) = find_lost_in_augmentation(source, source.cases, opened, settings, 0)
     assert (finding.name, finding.where) == ("class-lost-in-augmentation", "class object")
     assert "0.00% after (8 draws)" in finding.found
@@ -475,7 +475,7 @@ def test_patches_are_drawn_where_the_class_is():
     mask = np.zeros((64, 64), np.uint8)
     mask[60:62, 60:62] = 1
     source = Held({"a": picture(0, mask, (64, 64))})
-    settings = card(fit="patch", size=[8, 8])
+    settings = card(resize_mode="patch", size=[8, 8])
     assert list(find_lost_in_augmentation(source, source.cases, opened, settings, 0))
     assert not list(find_lost_in_augmentation(source, source.cases, kept, settings, 0))
 

@@ -59,7 +59,7 @@ class Toy:
 
 
 def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
-    given = {"size": [8, 9], "batch_size": 2, "fit": "resize", "normalize": "standard", **card}
+    given = {"size": [8, 9], "batch_size": 2, "resize_mode": "resize", "normalize": "standard", **card}
     given["split"] = dict(zip(("train", "val", "test"), shares, strict=True))
     return SimpleNamespace(
         data=SimpleNamespace(name="Toy", build=lambda: source),

@@ -19,9 +19,10 @@ from scipy import stats
 from seglab.data.cases import Case, Sample
 from seglab.errors import DataError
 from seglab.evaluation.aggregate import aggregate, case_intervals, score_table
-from seglab.evaluation.cases import evaluate_cases, pick_cases, score_case
+from seglab.evaluation.cases import evaluate_cases, score_case
 from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task
+from seglab.viz.examples import pick_cases
 
 BINARY = Task(rank=2, channels=1, class_names=("background", "object"))
 THREE = Task(rank=2, channels=1, class_names=("background", "a", "b"))

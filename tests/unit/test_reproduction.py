@@ -13,7 +13,7 @@ import toys
 from omegaconf import OmegaConf
 
 from seglab.errors import TrackingError
-from seglab.experiment import reproduce
+from seglab.experiment import reproduce as reproduction
 from seglab.experiment.reproduce import ROOT, code_of, compare_histories, reproduce
 from seglab.runtime.code_version import code_version
 from seglab.tracking.archive import export_runs, import_runs
@@ -172,7 +172,7 @@ def test_an_imported_run_is_repeated_into_the_store_that_it_was_found_in(
     former = train(None, store.directory, {})
     there = open_store(None, toys.fresh_store(tmp_path / "laptop"))
     run_id = import_runs(there, export_runs(store, [store.run(former)], tmp_path / "runs"))[former]
-    monkeypatch.setattr(reproduce, "code_of", lambda *_: nullcontext(ROOT))
+    monkeypatch.setattr(reproduction, "code_of", lambda *_: nullcontext(ROOT))
     monkeypatch.setattr(
         reproduce,
         "_train",

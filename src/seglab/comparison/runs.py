@@ -16,6 +16,7 @@ from mlflow.store.tracking.dbmodels.models import SqlMetric
 from sqlalchemy import select
 
 from seglab.comparison.settings import CompareSettings
+from seglab.config.former_names import current_params
 from seglab.errors import TrackingError
 from seglab.metric_names import metric_name
 from seglab.tracking.reading import AT_ONCE, database_of
@@ -204,7 +205,7 @@ def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]]) -> R
         info.run_id,
         info.run_name,
         info.status,
-        run.data.params,
+        current_params(run.data.params),
         run.data.tags,
         run.data.metrics,
         info.artifact_uri,

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from seglab.config.cross_checks import check_data, check_monitor_name, check_together
+from seglab.config.former_names import current_config, current_section
 from seglab.config.refusals import missing, not_allowed, unknown
 from seglab.config.sections import (
     ComponentConfig,
@@ -160,7 +161,7 @@ def _one_spelling(value: Any) -> Any:
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
     _check_names(cfg, [*ROOT_VALUES, *CARDS, *SECTIONS])
-    resolved = _as_mapping(_resolved(cfg))
+    resolved = current_config(_as_mapping(_resolved(cfg)))
     for key, kind in STARTS.items():
         _check_value(resolved.get(key), kind, key)
     resolved = {key: value for key, value in resolved.items() if key not in STARTS or value is not None}
@@ -219,7 +220,7 @@ def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataSettings:
 def load_section(group: str, cfg: DictConfig | Mapping[str, Any]) -> tuple[Any, Any]:
     """One group of a composed config, checked by itself: its card or settings, and the component of one that has a
     `_target_`, None of another; raises `ConfigError` on the first thing that cannot work."""
-    section = _resolved(cfg, group)
+    section = current_section(group, _resolved(cfg, group))
     _check_chosen(group, section)
     if group in SECTIONS:
         return _validate(group, section, SECTIONS[group]), None

@@ -40,7 +40,7 @@ class DataConfig(Section):
     rank: Literal[2, 3]
     size: list[PositiveInt]
     batch_size: PositiveInt
-    fit: Literal["resize", "letterbox", "pad", "patch"]
+    resize_mode: Literal["resize", "letterbox", "pad", "patch"]
     spacing: list[PositiveFloat] | None
     interpolation: Literal["linear", "cubic"] = "linear"  # configs of runs before it was to choose lack it
     foreground_share: Fraction

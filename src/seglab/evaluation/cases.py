@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from seglab.data.cases import Case, Sample, Source
+from seglab.data.cases import Case, Source
+from seglab.data.labelled import labelled
 from seglab.errors import DataError, naming
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.task import Task
@@ -105,36 +106,6 @@ def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
         scores[f"true/{name}"] = int(true[k])
         scores[f"predicted/{name}"] = int(predicted[k])
     return scores
-
-
-def pick_cases(cases: pd.DataFrame) -> dict[str, str]:
-    """Ids of the `best`, `median` and `worst` case by Dice, ties by id; with two cases or one, no case twice.
-
-    Cases without a Dice are left out; empty when none is left.
-    """
-    ranked = cases.dropna(subset="dice").sort_values(["dice", "id"], ascending=[False, True])["id"].tolist()
-    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
-    picked: dict[str, str] = {}
-    for place, index in places.items():
-        if ranked and ranked[index] not in picked.values():
-            picked[place] = ranked[index]
-    return picked
-
-
-def labelled(source: Source, case: Case) -> tuple[Sample, np.ndarray]:
-    """The case and its truth, `(*spatial)` class ids with the ignored label.
-
-    Raises:
-        DataError: it has none.
-    """
-    sample = source.read(case)
-    if sample.mask is None:
-        raise DataError(
-            "a case without a label cannot be scored",
-            where=source.describe_files(case),
-            remedy="leave it out of the split, or add its label",
-        )
-    return sample, sample.mask
 
 
 def _count(predictor: Predictor, source: Source, case: Case) -> tuple[np.ndarray, float]:

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from seglab.data.cases import Case, Sample, Source
+from seglab.data.labelled import labelled
 from seglab.errors import DataError, naming
-from seglab.evaluation.cases import Progress, check_same_classes, labelled, score_case
+from seglab.evaluation.cases import Progress, check_same_classes, score_case
 from seglab.metrics.calibration import Pixels, draw_places, joined
 from seglab.metrics.confusion import confusion_matrix
 from seglab.metrics.shapes import score_shapes

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from seglab.config.former_names import current_section
 from seglab.config.loading import Component, load_config
 from seglab.config.scalars import meant, unquoted
 from seglab.config.sections import DataConfig
@@ -96,7 +97,7 @@ def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Sourc
 
     Read from the bundle's config without checking it anew: a run of an older version may lack keys of today.
     """
-    section: dict[str, Any] = dict(bundle.config.get("data") or {})
+    section: dict[str, Any] = current_section("data", bundle.config.get("data") or {})
     target = section.get("_target_")
     if not isinstance(target, str):
         raise DataError(
@@ -153,9 +154,8 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
     if wanted == ALL:
         return None
     try:
-        card = DataConfig.model_validate(
-            {k: v for k, v in bundle.config["data"].items() if k in DataConfig.model_fields}
-        )
+        section = current_section("data", bundle.config["data"])
+        card = DataConfig.model_validate({k: v for k, v in section.items() if k in DataConfig.model_fields})
         plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
         split = split_for(source, plain, bundle.config.get("seed", 0))
         if split.digest() == bundle.split_digest:

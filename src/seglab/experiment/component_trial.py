@@ -20,7 +20,7 @@ from seglab.task import Task
 if TYPE_CHECKING:
     import keras
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def prove_augmentation(augmentation: Any, component: Component, task: Task, size: Sequence[int]) -> None:

@@ -33,7 +33,7 @@ from seglab.tracking.store import Store
 
 Verdict = Literal["identical", "within tolerance", "different"]
 VERDICTS: tuple[Verdict, ...] = ("identical", "within tolerance", "different")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TOLERANCE = 0.005
 # How long something took is never the same again.
 _NOT_COMPARED = ("system/", "images_per_second", "epoch_seconds", "data_wait_share", "eval_")
@@ -44,10 +44,15 @@ _DIGESTS = {"data_digest": "data", "split_digest": "split"}
 _TRAIN = """
 import json, sys
 from omegaconf import OmegaConf
-from seglab.config.loading import load_config
-from seglab.data.loading.training_data import gather
 from seglab.errors import SeglabError
-from seglab.experiment.run import run
+try:
+    from seglab.config.loading import load_config
+    from seglab.data.loading.training_data import gather
+    from seglab.experiment.run import run
+except ImportError:  # before these modules had rooms
+    from seglab.config import load_config
+    from seglab.data.material import gather
+    from seglab.experiment import run
 config, expected, tags = OmegaConf.load(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3])
 try:
     material = gather(load_config(config))

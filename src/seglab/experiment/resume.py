@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglab.config.former_names import current_config
 from seglab.config.loading import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.safety.secrets import redacted
@@ -53,7 +54,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
             expected="the folder that the run left on the machine where it trained",
             remedy="resume it there, or copy that folder here",
         )
-    stored = _read(file, run_id)
+    stored = current_config(_read(file, run_id))
     changed = _changed(stored, given, overrides)
     run = store.run(run_id)
     if run.info.status == "FINISHED":

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seglab.config.former_names import current_section
 from seglab.config.loading import Config
 from seglab.data.splits import Split
 from seglab.data.training_data import TrainingData
@@ -136,7 +137,7 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
     found = resolve_bundle(run_id, config.tracking.uri, store.directory)
     bundle = read_bundle(found.folder)
     _check_task(bundle.task, training_data.task, where)
-    before, now = bundle.config.get("model", {}), config.resolved["model"]
+    before, now = current_section("model", bundle.config.get("model", {})), config.resolved["model"]
     if before.get("_target_") != now["_target_"] or before.get("encoder") != now.get("encoder"):
         raise _other_model(config, str(before.get("name")), config.model.name)
     tags = {"started_from": f"weights of {run_id} ({run.info.run_name})", "init_from": run_id}
@@ -147,7 +148,8 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
         beware.append(f"its images were brought in by data.normalize={bundle.preprocessing.mode}")
     seen, told = _seen(store, run, training_data)
     leaks = [
-        f"{len(cases)} of {len(getattr(training_data.split, name))} {word} cases helped to train or to choose these weights"
+        f"{len(cases)} of {len(getattr(training_data.split, name))} {word} cases "
+        "helped to train or to choose these weights"
         for name, word in (("test", "test"), ("val", "validation"))
         if (cases := seen & set(getattr(training_data.split, name)))
     ]

@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow.entities import Run
 
 from seglab.comparison.case_tables import read_table
+from seglab.config.former_names import current_params
 from seglab.errors import DataError, TrackingError
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.registry.gate import Contender, Gate, RuleResult, check
@@ -267,7 +268,7 @@ def _write_card(
         run_id=run.info.run_id,
         run_name=run.info.run_name,
         tags=dict(run.data.tags),
-        params=dict(run.data.params),
+        params=current_params(run.data.params),
         bundle=bundle,
         cases=cases,
         checks=checks,

@@ -1,8 +1,9 @@
 """What is said while somebody waits: after two seconds without a word, what is being done.
 
-For work of many steps, whose last word would soon be old; a step that begins is told by `seglab.runtime.terminal.tell`. It goes
-to standard error, so that what a command prints can be piped. On a terminal it is one line that is written over
-and leaves no trace; elsewhere, such as in the log of a job, a line that comes less and less often.
+For work of many steps, whose last word would soon be old; a step that begins is told by
+`seglab.runtime.terminal.tell`. It goes to standard error, so that what a command prints can be piped. On a terminal it
+is one line that is written over and leaves no trace; elsewhere, such as in the log of a job, a line that comes less and
+less often.
 """
 
 from __future__ import annotations

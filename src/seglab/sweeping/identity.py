@@ -28,8 +28,8 @@ class JobIdentity:
 
     The identity of a job is a SHA-256 of its resolved config (less names, store and places on disk), the contents of
     its data, what its split is made of (ids and groups of the cases, and the data set's own split), its classes, and
-    the code that a run can reach: from `seglab.experiment.run.run` and from each `_target_`, the user's own included, so
-    that an edited report is no other job. The seed and all settings of the split are in the config.
+    the code that a run can reach: from `seglab.experiment.run.run` and from each `_target_`, the user's own included,
+    so that an edited report is no other job. The seed and all settings of the split are in the config.
     """
 
     def __init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from mlflow.entities import Run
 
+from seglab.config.former_names import TARGETS
 from seglab.config.vocabulary import CONF
 from seglab.errors import ConfigError, TrackingError
 from seglab.safety.untrusted_files import leaving
@@ -67,12 +68,13 @@ def check_settings(where: str, config: Any) -> None:
 
 @lru_cache(maxsize=1)
 def known_targets() -> frozenset[str]:
-    """Each `_target_` that a yaml in `conf/` names: what somebody here has chosen to have."""
+    """Each `_target_` that a yaml in `conf/` names: what somebody here has chosen to have, also
+    by the name that it had before."""
     found: set[str] = set()
     for file in CONF.rglob("*.yaml"):
         described = yaml.safe_load(file.read_text(encoding="utf-8"))
         found |= {target for _, target in _targets(described)}
-    return frozenset(found)
+    return frozenset(found | {former for former, now in TARGETS.items() if now in found})
 
 
 def _targets(config: Any, where: str = "") -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mlflow.entities import Run
 
+from seglab.config.former_names import current_params
 from seglab.errors import ConfigError, TrackingError
 from seglab.tracking.client import MlflowClient
 from seglab.tracking.clockless_heartbeat import PeerSightings
@@ -40,7 +41,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
             expected="a run whose process is gone",
             remedy=f"stop that process first, or wait for its end{dead_after}",
         )
-    stored = run.data.params
+    stored = current_params(run.data.params)
     changed = [key for key in sorted({*stored, *params}) if stored.get(key) != params.get(key)]
     if changed:
         told = [f"{key}: was {stored.get(key, 'not set')}, is {params.get(key, 'not set')}" for key in changed]

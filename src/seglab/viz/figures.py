@@ -20,9 +20,10 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from seglab.data.cases import Source
-from seglab.evaluation.cases import labelled, pick_cases
+from seglab.data.labelled import labelled
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
+from seglab.viz.examples import pick_cases
 from seglab.viz.overlay import colored, error_map, hatched, mask_legend
 from seglab.viz.planes import Plane, planes
 

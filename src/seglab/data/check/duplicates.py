@@ -3,8 +3,8 @@
 Two steps, as in the search for copies by Douze et al. (Evaluation of GIST descriptors for web-scale image search, CIVR
 2009), with another judge:
 
-1. The details (`seglab.data.preprocessing.image_detail`) of every two images are correlated on a coarse grid, in all ways to mirror and to
-   turn them, and for some crops and shifts: products of matrices, in blocks. Each image proposes its three nearest.
+1. The details (`image_detail`) of every two images are correlated on a coarse grid, in all ways to mirror and to turn
+   them, and for some crops and shifts: products of matrices, in blocks. Each image proposes its three nearest.
 2. Of a proposed pair one image is laid over the other, and their fine details are correlated. What all images of the
    set have in common is taken out of both before (two patterns, as they lie in each of the two), and how much
    unrelated images of this very set agree decides how much is too much. So a set in which everything looks

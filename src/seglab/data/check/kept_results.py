@@ -19,7 +19,10 @@ from seglab.data.digest import digest_values
 FOLDER = "answers"
 _WORTH_KEEPING = 2.0  # seconds of a processor
 # What decides the answers, beside the question: the modules of the check, and those that they compute with.
-_CODE = (*Path(__file__).parent.glob("*.py"), *(Path(__file__).parents[1] / f"{n}.py" for n in ("detail", "geometry")))
+_CODE = (
+    *Path(__file__).parent.glob("*.py"),
+    *(Path(__file__).parents[1] / "preprocessing" / f"{n}.py" for n in ("image_detail", "geometry")),
+)
 
 Answer = Callable[[], Sequence[Finding]]
 

@@ -16,7 +16,7 @@ FULL_SHARE, BEYOND_SHARES = 0.5, 100.0
 def find_mixed_scales(facts: Mapping[str, CaseFingerprint], card: DataConfig) -> Iterator[Finding]:
     """A row when the numbers of the images cannot count in one unit, and no image is normalised by itself.
 
-    An error where types say so, as 8 bits beside 16 or beside floats of 0 to 1 (see `seglab.data.preprocessing.value_scale`); a warning
+    An error where types say so, as 8 bits beside 16 or beside floats of 0 to 1 (see `value_scale`); a warning
     where floats fill 0 to 1 in some images and go far beyond in others.
     """
     if card.normalize == "zscore" or not facts:

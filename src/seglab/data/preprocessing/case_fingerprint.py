@@ -37,7 +37,7 @@ class CaseFingerprint:
             files.
         palette: as of `Sample`: the colours that the palette of the mask file has for the values that it holds.
         look: 64-bit difference hash of the image (its middle slice), in which neighbours of a sequence differ less.
-        detail: the fine structure inside the field of view, by which copies are told: see `seglab.data.preprocessing.image_detail`.
+        detail: the fine structure inside the field of view, by which copies are told: see `image_detail`.
         label_off: how far label values were from the whole numbers that they were rounded to.
         unclear: as of `Sample`.
     """

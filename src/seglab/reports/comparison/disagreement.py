@@ -16,11 +16,12 @@ from seglab.comparison.case_tables import lower_is_better
 from seglab.comparison.descriptives import SAME
 from seglab.comparison.ranking import CohortRanking
 from seglab.comparison.runs import Run
+from seglab.data.labelled import labelled
 from seglab.errors import SeglabError
-from seglab.evaluation.cases import labelled, pick_cases
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 from seglab.tracking.store import Store
+from seglab.viz.examples import pick_cases
 from seglab.viz.figures import INK, blank_figure, show
 from seglab.viz.overlay import colored, error_map, hatched, mask_legend
 from seglab.viz.planes import Plane, planes

@@ -19,7 +19,7 @@ from seglab.reports.data.charts import SPLIT_COLORS, bar, histogram, swatch
 from seglab.viz.overlay import IGNORED
 from seglab.viz.palette import drawn_colors
 
-STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+STYLE = (Path(__file__).parent / "data_page.css").read_text(encoding="utf-8")
 LONG_NAMES = {"train": "training", "val": "validation", "test": "test"}
 RANDOM_CASES = {"train": 6, "val": 3, "test": 3}
 EXTREME_CASES = 4

@@ -16,7 +16,7 @@ from seglab.tracking.bundles import resolve_bundle
 from seglab.tracking.store import Store
 
 GROUPS = ("model", "loss", "optimizer")
-_FACTS = Path(__file__).with_name("approaches.yaml")
+_FACTS = Path(__file__).with_name("methods.yaml")
 _DRAWN = 8
 
 

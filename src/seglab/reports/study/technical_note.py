@@ -37,7 +37,7 @@ from seglab.reports.study.run_facts import machine_and_time, settings
 from seglab.reports.study.small_images import with_small_pictures
 
 NOTE, NOTE_PAGE = "note.md", "note.html"
-_STYLE = Path(__file__).with_name("note.css")
+_STYLE = Path(__file__).with_name("technical_note.css")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PRINT_SECONDS = 120
 _COLUMNS = 14  # more do not fit on a page
