@@ -230,7 +230,7 @@ if sys.argv[2] == "wait":
 
 @pytest.mark.parametrize("end", ["wait", "exit"])
 def test_workers_end_with_their_starter(end):
-    command = [sys.executable, "-c", STARTER, str(Path(__file__).parent), end]
+    command = [sys.executable, "-c", STARTER, str(Path(__file__).parents[1] / "helpers"), end]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as starter:
         pids = [int(pid) for pid in starter.stdout.readline().split()]
         assert len(pids) == 2

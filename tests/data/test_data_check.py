@@ -239,7 +239,7 @@ def test_a_class_that_a_split_or_all_of_them_lack_is_a_warning():
     (finding,) = check(masks_of(a=[1, 2], b=[1], c=[1]), ABC).findings
     assert (finding.name, finding.severity) == ("class-not-in-split", "warning")
     assert finding.found == "in no mask of val and test, in 1 cases of train"
-    # What is told is what the scores do: see tests/numeric/test_metrics.py and tests/unit/test_evaluation_scores.py.
+    # What is told is what the scores do: see tests/numeric/test_metrics.py and tests/metrics/test_evaluation_scores.py.
     assert "this one counts in no val_dice or val_iou and this one has no test score but 0 for each" in finding.expected
     (finding,) = check(masks_of(a=[1], b=[1], c=[1]), ABC).findings
     assert finding.found == "in no mask of any split"

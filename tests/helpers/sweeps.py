@@ -15,7 +15,7 @@ from mlflow.entities import Run
 
 from seglab.tracking.store import Store, open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = [
     "model=unet",
     "model.depth=1",

@@ -1,6 +1,6 @@
 """A small trainable world: blurred squares, a net with dropout and batch norm, and a job that can be killed.
 
-    python tests/toys.py <folder> [--epochs N] [--die-at EPOCH,STEP[,SIGNAL]] [--resume RUN] [--uri URI] …
+    python tests/helpers/toys.py <folder> [--epochs N] [--die-at EPOCH,STEP[,SIGNAL]] [--resume RUN] [--uri URI] …
 
 trains below <folder>/mlruns under a Tracker, as a process of its own.
 """

@@ -347,7 +347,7 @@ print(sum(int(arrays.read(i)[0].sum()) for i in facts), flush=True)
 
 
 def build_command(root, cache, delay=0.0, processes=1):
-    words = (root, cache, delay, processes, Path(__file__).parents[1])
+    words = (root, cache, delay, processes, Path(__file__).parents[1] / "helpers")
     return [sys.executable, "-c", BUILD, *map(str, words)]
 
 
