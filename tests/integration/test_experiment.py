@@ -166,11 +166,10 @@ def test_without_other_cases_the_training_cases_are_scored_and_shown(
 
 
 def test_an_unreachable_server_stops_before_the_data_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import seglab.data.training_data
-
+    import seglab.data.loading.training_data
     from seglab.experiment.run import run
 
-    monkeypatch.setattr(seglab.data.training_data, "gather", lambda config: pytest.fail("the data was read"))
+    monkeypatch.setattr(seglab.data.loading.training_data, "gather", lambda config: pytest.fail("the data was read"))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound and not listening
         with pytest.raises(TrackingError, match=r"tracking\.uri"):
@@ -197,8 +196,8 @@ def test_data_sets_are_inputs_of_the_run(finished) -> None:
 
 def test_the_model_loads_through_mlflow_and_gives_the_scored_masks(finished) -> None:
     import mlflow
-    from seglab.data.training_data import gather
 
+    from seglab.data.loading.training_data import gather
     from seglab.metrics.confusion import confusion_matrix, dice_iou
 
     folder, run, _ = finished

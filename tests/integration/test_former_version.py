@@ -1,4 +1,4 @@
-"""What the version before this one has left is read, compared, resumed, evaluated and promoted; see `former_versions`."""
+"""What the former version has left is read, compared, resumed, evaluated and promoted: see `tests/former_versions`."""
 
 from __future__ import annotations
 

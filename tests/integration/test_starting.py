@@ -105,8 +105,7 @@ def test_a_run_starts_from_the_weights_of_another_and_says_what_they_had_seen(fi
 
 
 def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_case(first: Any) -> None:
-    from seglab.data.training_data import gather
-
+    from seglab.data.loading.training_data import gather
     from seglab.experiment.components import assemble, make_augmentation
     from seglab.experiment.warm_start import put_weights, start_of
     from seglab.inference.bundle import load_bundle
@@ -140,9 +139,9 @@ def test_weights_that_do_not_fit_are_refused_with_both_named(first: Any, words: 
 def test_a_run_to_start_from_that_is_not_there_is_told_before_the_data_is_read(
     first: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import seglab.data.training_data
+    import seglab.data.loading.training_data
 
-    monkeypatch.setattr(seglab.data.training_data, "gather", lambda config: pytest.fail("the data was read"))
+    monkeypatch.setattr(seglab.data.loading.training_data, "gather", lambda config: pytest.fail("the data was read"))
     assert "no run of this id" in refused(TrackingError, "init_from=abc")
 
 
