@@ -9,6 +9,7 @@ from typing import Any
 from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
 from seglab.config.synonyms import closest
 from seglab.errors import ConfigError
+from seglab.metric_names import TRAIN, VAL, VAL_DICE, VAL_IOU, Column, MetricName
 
 
 def check_together(
@@ -80,13 +81,13 @@ def check_data(data: DataConfig) -> None:
             expected=f"{data.rank} numbers, one for each axis",
             remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
         )
-    if data.foreground_share and data.fit in ("resize", "letterbox"):
+    if data.foreground_share and data.resize_mode in ("resize", "letterbox"):
         raise ConfigError(
             "patches around the foreground, where whole images are taken",
             where="data.foreground_share",
-            found=f"{data.foreground_share} with data.fit={data.fit}",
+            found=f"{data.foreground_share} with data.resize_mode={data.resize_mode}",
             expected="0 for whole images",
-            remedy="data.fit=patch, or data.foreground_share=0.0",
+            remedy="data.resize_mode=patch, or data.foreground_share=0.0",
         )
     shares = data.split
     if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
@@ -220,20 +221,20 @@ def _check_spacing_and_folds(data: DataConfig) -> None:
 
 def check_monitor_name(monitor: str) -> None:
     """Refuse a monitored metric that no training emits; raises `ConfigError`."""
-    known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
-    base, _, a_class = monitor.partition("/")
-    if base not in known or (a_class and base.endswith("loss")):
+    known = [f"{split}_{metric}" for split in (VAL, TRAIN) for metric in ("dice", "iou", "loss")]
+    column = Column.parse(monitor)
+    if column.score not in known or (column.of and MetricName.parse(monitor).lower_is_better):
         raise ConfigError(
             "a monitored metric that does not exist",
             where="trainer.monitor",
             found=monitor,
-            expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
-            remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or 'val_dice'}",
+            expected="one of " + ", ".join(known) + f", or {VAL_DICE}/<class>, {VAL_IOU}/<class>",
+            remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or VAL_DICE}",
         )
 
 
 def _check_validation(monitor: str, data: DataConfig) -> None:
-    if monitor.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
+    if MetricName.parse(monitor).stage == VAL and data.split.val == 0 and not data.validate_on_train:
         raise ConfigError(
             "a monitored metric without validation cases",
             where="trainer.monitor",

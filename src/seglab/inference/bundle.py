@@ -25,6 +25,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError
 from seglab.inference.keras_file import check_model_file
+from seglab.run_record import BundleFile
 from seglab.safety.untrusted_files import MEBI, read_json
 from seglab.task import Task
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT = 1
-MODEL_FILE = "model.keras"
-CARD_FILE = "bundle.json"
+MODEL_FILE = BundleFile.MODEL
+CARD_FILE = BundleFile.CARD
 _CARD_BYTES = 16 * MEBI
 VERSIONED = ("seglab", "keras", "tensorflow")
 

@@ -20,6 +20,7 @@ import filelock
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError
+from seglab.run_record import WorkFile
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking import operations
 from seglab.tracking.client import (
@@ -36,7 +37,6 @@ from seglab.tracking.client import (
 from seglab.tracking.operations import Operation
 from seglab.tracking.sqlite_address import sqlite_file
 
-FOLDER = "outbox"
 REFUSED = "refused"
 _RESERVE = "end.reserve"
 _END_BYTES = 4096
@@ -295,7 +295,7 @@ def deliver_all(directory: Path, *, refused_too: bool = False) -> list[Delivery]
         refused_too: try once more what the store has refused before.
     """
     deliveries = []
-    for folder in sorted(directory.glob(f"runs/*/{FOLDER}")):
+    for folder in sorted(directory.glob(f"runs/*/{WorkFile.OUTBOX}")):
         reason = ""
         try:
             outbox = Outbox.found(folder)

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 
 from seglab.errors import TrainingError
+from seglab.run_record import WorkFile
 
-STATE_FILE = "state.npz"
 _FORMAT = 1
 _PARTS = ("model", "optimizer", "best")
 # What reading a state file raises that was damaged, replaced, or is not there.
@@ -160,7 +160,7 @@ def finished_epochs(path: Path) -> tuple[int, bool]:
 
 def discard_state(directory: Path) -> None:
     """Remove the state of a run that is finished and logged."""
-    (directory / STATE_FILE).unlink(missing_ok=True)
+    (directory / WorkFile.STATE).unlink(missing_ok=True)
 
 
 def values(variables: Sequence[Any]) -> list[np.ndarray]:

@@ -22,9 +22,8 @@ from seglab.reports.study.study import load_study
 from seglab.reports.study.study_plan import plan_of
 from seglab.reports.study.technical_note import NOTE, NOTE_PAGE, make_note, note_files, print_page
 from seglab.reports.write_files import write_files
+from seglab.run_record import RUNS
 from seglab.runtime.terminal import Terminal, tell
-
-RUNS = Path("mlruns")
 
 
 def write_report(
