@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 STATIONS = [
     {"secrecy", "neutral", "run_record"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
-    {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"}
+    {"task", "signatures", "schema", "metric_names", "atomic_files", "foreign", "terminal", "spreadsheet"}
     | {"synonyms", "vocabulary", "waiting"},
     {"coherence", "refusals"},
     {"config", "confusion"},
@@ -45,6 +45,7 @@ HEAVY = {"tensorflow", "keras", "mlflow"}
 LIGHT = {
     "secrecy",
     "run_record",
+    "atomic_files",
     "neutral",
     "code_version",
     "foreign",

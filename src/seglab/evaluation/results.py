@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from seglab.evaluation.subject import EvaluationSubject
 from seglab.metrics.calibration import Reliability, bound_reached
 from seglab.metrics.shapes import HD95, distance_unit, surface_dice_name
 from seglab.run_record import EvaluationFile
+from seglab.runtime import atomic_files
 from seglab.safety.csv_text import csv_text
 from seglab.viz.diagrams import confusion_diagram, reliability_diagram, spread_diagram
 from seglab.viz.figures import case_panels, pick_examples
@@ -175,17 +175,11 @@ def _figures(
 @contextmanager
 def _in_whole(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` when that is done."""
-    part = folder.with_name(f".{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
+        with atomic_files.folder(folder, replace=True) as part:
+            yield part
     except OSError as error:
         raise _unwritable(folder, error.strerror or str(error)) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _unwritable(folder: Path, found: str) -> TrackingError:

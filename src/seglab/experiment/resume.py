@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seglab.config.loading import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.run_record import RunRecord, Tag, WorkFile
+from seglab.runtime.atomic_files import write_json, write_text
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.store import open_store
@@ -142,8 +143,8 @@ def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> Non
     if config.resume is not None and file.is_file():
         check_same(file, identity, f"resume={config.resume}")
         return
-    _write(work_dir / WorkFile.CONFIG, redacted(json.dumps(config.resolved)))
-    _write(file, json.dumps(dict(identity)))
+    write_text(work_dir / WorkFile.CONFIG, redacted(json.dumps(config.resolved)), sole=True)
+    write_json(file, dict(identity), sole=True)
 
 
 def check_same(file: Path, identity: Mapping[str, str], where: str) -> None:
@@ -196,9 +197,3 @@ def _read(file: Path, run_id: str) -> dict[str, Any]:
             expected="the file that the run wrote when it began",
             remedy=f"bring it back from a copy, or start a new run in the place of {run_id}",
         ) from error
-
-
-def _write(file: Path, text: str) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, file)

@@ -13,7 +13,6 @@ champions of its own, and an imported run passes its gate there (`scripts/promot
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from seglab.errors import TrackingError
 from seglab.run_record import Tag
+from seglab.runtime import atomic_files
 from seglab.tracking import operations
 from seglab.tracking.bundles import download_artifact, latest_model
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
@@ -61,17 +61,14 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
         raise TrackingError(
             "a folder that is there already", where=str(folder), remedy="name a new one, or remove it first"
         )
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(parents=True)
-        for run in runs:
-            _write_run(store, run, part / run.info.run_id)
-            if progress:
-                progress(run.info.run_name)
-        card = {"format": FORMAT, "runs": [run.info.run_id for run in runs]}
-        (part / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
-        os.replace(part, folder)
+        with atomic_files.folder(folder, replace=False) as part:
+            for run in runs:
+                _write_run(store, run, part / run.info.run_id)
+                if progress:
+                    progress(run.info.run_name)
+            card = {"format": FORMAT, "runs": [run.info.run_id for run in runs]}
+            (part / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
     except OSError as error:
         raise TrackingError(
             "the runs cannot be written",
@@ -80,8 +77,6 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
             expected="room and permission for all their artifacts",
             remedy="free some space, or export to another disk; nothing half-written is left",
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest, no_room
 from seglab.run_record import StoreFile
+from seglab.runtime.atomic_files import replacing
 from seglab.safety.file_names import file_name
 from seglab.safety.secrets import redacted
 from seglab.tracking.client import (
@@ -369,13 +370,11 @@ def _make_sqlite(path: Path, directory: Path) -> None:
     with _lock(directory):
         if path.exists():
             return
-        part = path.with_name(f".{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-            made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / StoreFile.ARTIFACTS).as_uri())
-            made.engine.dispose()
-            os.replace(part, path)
+            with replacing(path) as part:
+                made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / StoreFile.ARTIFACTS).as_uri())
+                made.engine.dispose()
         except (OSError, MlflowException, SQLAlchemyError) as error:
             raise TrackingError(
                 "the tracking store cannot be made",

@@ -34,8 +34,8 @@ from seglab.reports.comparison.sections import (
 )
 from seglab.reports.document import Document, PageSection, to_markdown
 from seglab.reports.html_page import to_html
-from seglab.reports.write_files import write_files
 from seglab.run_record import StoreFile, Tag
+from seglab.runtime.atomic_files import write_files
 from seglab.safety.csv_text import csv_text
 from seglab.safety.secrets import redacted
 from seglab.tracking.store import Store, open_store

@@ -16,6 +16,7 @@ from seglab.data.splits import Split
 from seglab.errors import DataError
 from seglab.reports.data.case_pictures import case_pictures
 from seglab.reports.data.charts import SPLIT_COLORS, bar, histogram, swatch
+from seglab.runtime.atomic_files import telling_unwritable, write_text
 from seglab.viz.overlay import IGNORED
 from seglab.viz.palette import drawn_colors
 
@@ -76,8 +77,9 @@ def build_page(
         f"<body><h1>{name}</h1>{''.join(sections)}</body></html>"
     )
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with telling_unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
     return path
 
 
