@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"secrecy", "neutral", "run_record"},
+    {"secrecy", "neutral", "run_record", "html_document"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
     {"task", "signatures", "schema", "metric_names", "atomic_files", "foreign", "terminal", "spreadsheet"}
     | {"synonyms", "vocabulary", "waiting"},
@@ -46,6 +46,7 @@ LIGHT = {
     "secrecy",
     "run_record",
     "atomic_files",
+    "html_document",
     "neutral",
     "code_version",
     "foreign",
