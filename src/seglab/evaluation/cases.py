@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from seglab.data.cases import Case, Sample, Source
+from seglab.data.preprocessing.case_preprocessing import read_labelled
 from seglab.errors import DataError, naming
 from seglab.metric_names import of_class
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
@@ -128,13 +129,8 @@ def labelled(source: Source, case: Case) -> tuple[Sample, np.ndarray]:
     Raises:
         DataError: it has none.
     """
-    sample = source.read(case)
-    if sample.mask is None:
-        raise DataError(
-            "a case without a label cannot be scored",
-            where=source.describe_files(case),
-            remedy="leave it out of the split, or add its label",
-        )
+    sample = read_labelled(source, case)
+    assert sample.mask is not None
     return sample, sample.mask
 
 
