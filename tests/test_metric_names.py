@@ -7,7 +7,15 @@ from mlflow.utils.validation import _validate_metric_name
 
 from seglab.comparison.case_tables import CaseTable, column_of
 from seglab.errors import ConfigError
-from seglab.metric_names import check_class_names, metric_name
+from seglab.metric_names import (
+    Column,
+    MetricName,
+    check_class_names,
+    epoch_metric,
+    evaluated_metric,
+    metric_name,
+    of_class,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +70,35 @@ def test_a_column_is_found_by_the_class_and_as_the_store_spells_it() -> None:
     assert column_of(table, "dice/<5mm") == column_of(table, "dice/_5mm") == "dice/<5mm"
     assert column_of(table, "dice/печень") == "dice/печень"
     assert column_of(table, "dice/other") == "dice/other"
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "score", "of", "evaluated"),
+    [
+        ("val_dice", "val", "dice", None, ""),
+        ("test_volume_error_abs/left lung", "test", "volume_error_abs", "left lung", ""),
+        ("train_loss", "train", "loss", None, ""),
+        ("test_dice/a/b", "test", "dice", "a/b", ""),
+        ("test_dice/", "test", "dice", "", ""),
+        ("eval_test_dice/eval_x", "eval", "dice", "eval_x", "test"),
+        ("eval_my_data-val_nsd_1mm/a", "eval", "nsd_1mm", "a", "my_data-val"),
+        ("learning_rate", "", "learning_rate", None, ""),
+        ("eval_dice", "", "eval_dice", None, ""),
+        ("test_", "", "test_", None, ""),
+        ("", "", "", None, ""),
+    ],
+)
+def test_a_name_is_taken_apart_and_put_together_again(
+    text: str, stage: str, score: str, of: str | None, evaluated: str
+) -> None:
+    name = MetricName.parse(text)
+    assert (name.stage, name.column, name.evaluated) == (stage, Column(score, of), evaluated)
+    assert str(name) == text
+
+
+def test_scores_of_an_evaluation_are_found_again() -> None:
+    assert evaluated_metric("other-test", of_class("dice", "a/b")) == "eval_other-test_dice/a/b"
+    assert MetricName.parse("eval_other-test_dice/a/b").column == Column("dice", "a/b")
+    assert epoch_metric("eval_other-test_dice/a/b") == "val_dice/a/b"
+    assert MetricName.parse("val_loss").lower_is_better
+    assert not MetricName.parse("val_dice/loss").lower_is_better

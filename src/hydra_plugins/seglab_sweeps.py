@@ -75,7 +75,7 @@ class SlurmLauncher(JobLauncher):
         self.parameters |= {"slurm_account": account} if account else {}
 
     def executor(self) -> Executor:
-        from seglab.experiment.run import RUNS
+        from seglab.run_record import RUNS
         from seglab.sweeping.cluster import SlurmExecutor
 
         return SlurmExecutor(RUNS / "sweeps", self.jobs, self.parameters)

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from seglab.errors import SeglabError, TrackingError
+from seglab.run_record import RUNS, StoreFile, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.runtime.reproducibility import load_tensorflow, machine, package_versions
 from seglab.safety.secrets import redacted
@@ -93,17 +94,17 @@ def _arithmetic() -> Iterator[Diagnosis]:
 def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis]:
     from seglab.tracking.health import check_file, runs_with_artifacts
 
-    absent = uri is None and not (directory / "mlflow.db").exists()
+    absent = uri is None and not (directory / StoreFile.DATABASE).exists()
     if absent and (directory.is_dir() or not os.path.lexists(directory)) and not runs_with_artifacts(directory):
         yield Diagnosis("Store", f"none yet in {directory}; the first run makes it")
         return
     from seglab.tracking.heartbeat import mark_stale_runs
-    from seglab.tracking.outbox import FOLDER, REFUSED
+    from seglab.tracking.outbox import REFUSED
     from seglab.tracking.repair_paths import former_places, relocate
     from seglab.tracking.sqlite_address import sqlite_file
     from seglab.tracking.store import open_store
 
-    file = directory / "mlflow.db" if uri is None else sqlite_file(uri)
+    file = directory / StoreFile.DATABASE if uri is None else sqlite_file(uri)
     damage = check_file(file) if file is not None and not absent else ""
     if damage:
         remedy = "restore it from a copy, or move it away to begin with an empty one"
@@ -137,8 +138,10 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis
         text = f"looked for in {former}: make doctor ARGS=--repair, or ln -s {store.directory} {former}"
         yield Diagnosis("Artifacts", text, ok=False)
     if not moved:
-        yield Diagnosis("Artifacts", "kept by the server" if store.served else str(store.directory / "artifacts"))
-    for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
+        yield Diagnosis(
+            "Artifacts", "kept by the server" if store.served else str(store.directory / StoreFile.ARTIFACTS)
+        )
+    for box in sorted(store.directory.glob(f"runs/*/{WorkFile.OUTBOX}")):
         waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
         if waiting or refused:
             text = f"run {box.parent.name}: {waiting} records wait (make sync)"
@@ -159,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="doctor", description="Versions, devices, CPU flags, chosen precision and why, store health, stale runs."
     )
     parser.add_argument("--uri", help="tracking store, as tracking.uri (default: the embedded one)")
-    parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of runs (default: mlruns)")
     parser.add_argument("--repair", action="store_true", help="let a folder of runs that was moved know where it is")
     given = parser.parse_args(arguments)
     wrong = 0

@@ -15,8 +15,9 @@ import toys
 
 from seglab import doctor
 from seglab.errors import TrackingError
+from seglab.run_record import Tag
 from seglab.tracking import health, operations
-from seglab.tracking.heartbeat import HEARTBEAT, identity
+from seglab.tracking.heartbeat import identity
 from seglab.tracking.outbox import Outbox
 from seglab.tracking.store import open_store
 
@@ -36,7 +37,7 @@ def test_a_machine_without_store_is_described(tmp_path: Path, capsys: pytest.Cap
 
 def test_stale_runs_are_marked_and_waiting_records_told(tmp_path: Path) -> None:
     store = open_store(None, toys.fresh_store(tmp_path / "mlruns"))
-    tags = {**identity(), HEARTBEAT: f"{time.time():.0f}", "heartbeat_seconds": "30", "process_started": "1.00"}
+    tags = {**identity(), Tag.HEARTBEAT: f"{time.time():.0f}", "heartbeat_seconds": "30", "process_started": "1.00"}
     dead = store.client.create_run(store.experiment_id("seglab"), tags=tags, run_name="Dead").info.run_id
     Outbox(store.work_dir("other") / "outbox", "other", "http://away:1").add(operations.end("FINISHED"))
     found = page(None, store.directory)

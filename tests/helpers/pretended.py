@@ -13,7 +13,7 @@ import pytest
 from mlflow.entities import Run
 
 from seglab.command import JOB_VARIABLE
-from seglab.experiment.resume import CONFIG_FILE
+from seglab.run_record import WorkFile
 from seglab.sweeping import job_runner
 from seglab.sweeping.executor import Command
 from seglab.tracking.heartbeat import beat, identity
@@ -53,7 +53,7 @@ def begin(store: Store, tags: Mapping[str, str], *, state: bool = True) -> str:
     run_id = str(store.client.create_run(experiment, tags={**signs, **tags}).info.run_id)
     if state:
         store.work_dir(run_id).mkdir(parents=True)
-        (store.work_dir(run_id) / CONFIG_FILE).write_text("{}")
+        (store.work_dir(run_id) / WorkFile.CONFIG).write_text("{}")
     return run_id
 
 

@@ -27,6 +27,7 @@ import keras
 import numpy as np
 
 from seglab.config.sections import TrackingSettings, TrainerSettings
+from seglab.run_record import WorkFile
 
 SIZE = 16
 POISON = 9
@@ -140,7 +141,7 @@ def job(options: argparse.Namespace) -> None:
     from seglab.runtime.reproducibility import seed_everything
     from seglab.schedules import plateau
     from seglab.tracking.tracker import Tracker
-    from seglab.training.checkpoint import STATE_FILE, load_state, values
+    from seglab.training.checkpoint import load_state, values
     from seglab.training.fit import train
 
     seed_everything(1, deterministic=True)
@@ -167,7 +168,7 @@ def job(options: argparse.Namespace) -> None:
         resume=options.resume,
     ) as tracker:
         print(f"run {tracker.run_id}", flush=True)
-        file = tracker.work_dir / STATE_FILE
+        file = tracker.work_dir / WorkFile.STATE
         state = load_state(file) if options.resume and file.exists() else None
         history = train(
             model,

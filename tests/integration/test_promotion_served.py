@@ -14,7 +14,8 @@ from seglab.errors import TrackingError
 from seglab.inference.bundle import read_bundle
 from seglab.registry import promotion
 from seglab.registry.promotion import promote, rollback
-from seglab.registry.promotion_log import LOG_FILE, entries
+from seglab.registry.promotion_log import entries
+from seglab.run_record import StoreFile
 from seglab.tracking.bundles import find_bundle
 from seglab.tracking.store import open_store
 
@@ -46,7 +47,7 @@ def test_two_machines_promote_on_one_server(tmp_path: Path, monkeypatch: pytest.
             ("rollback", first),
         ]
         assert entries(there, "cells") == entries(here, "cells")
-        lines = (tmp_path / "there" / LOG_FILE).read_text().splitlines()
+        lines = (tmp_path / "there" / StoreFile.PROMOTIONS).read_text().splitlines()
         assert [json.loads(line) for line in lines] == entries(here, "cells")[1:]
         assert read_bundle(find_bundle("models:/cells@champion", server.uri, there.directory)).split_digest == "s"
     finally:

@@ -21,7 +21,7 @@ from seglab.errors import ConfigError, TrackingError
 from seglab.reports.comparison.compare import compare, open_runs
 from seglab.reports.study.page_record import BEGIN, END, TO_BE_WRITTEN
 from seglab.reports.study.write_report import write_report
-from seglab.sweeping.parent import JOBS_FILE, TOTAL_TAG
+from seglab.run_record import Artifact, Tag
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,11 +111,11 @@ def test_jobs_that_were_never_begun_are_counted_over_all_sweeps(bench: Bench) ->
     client = bench.recorder.store.client
     parents = []
     for jobs, total in ((range(4), 4), (range(2, 6), 5)):
-        tags = {"sweep_digest": "d", TOTAL_TAG: str(total), "study": "grid", "launcher": "local"}
+        tags = {"sweep_digest": "d", Tag.SWEEP_JOBS: str(total), "study": "grid", "launcher": "local"}
         tags |= {"launcher_jobs": "2", "launcher_threads": "1"}
         parents.append(client.create_run(bench.recorder.store.experiment_id("seglab"), tags=tags).info.run_id)
         listed = [{"job": job, "overrides": [f"seed={job}"], "identity": str(job)} for job in jobs]
-        client.log_text(parents[-1], json.dumps(listed), JOBS_FILE)
+        client.log_text(parents[-1], json.dumps(listed), Artifact.SWEEP_JOBS)
     for job, parent, loss in ((0, 0, "DiceLoss"), (2, 1, "FocalLoss")):
         run = bench.run(loss, 0.6, 0)
         client.set_tag(run, "mlflow.parentRunId", parents[parent])

@@ -14,7 +14,7 @@ from seglab.errors import ConfigError
 from seglab.reports.study.page_record import BEGIN, END, STALE
 from seglab.reports.study.study import load_study
 from seglab.reports.study.study_plan import plan_of
-from seglab.sweeping.parent import JOBS_FILE
+from seglab.run_record import Artifact
 
 CONCLUDED = "The focal loss wins\nby a tenth."
 NAMES = {"loss=dice": "DiceLoss", "loss=focal": "FocalLoss"}
@@ -49,7 +49,7 @@ class Grid(Bench):
         client.log_text(
             parent,
             json.dumps([{"job": n, "overrides": words, "identity": str(n)} for n, words in enumerate(jobs)]),
-            JOBS_FILE,
+            Artifact.SWEEP_JOBS,
         )
         return str(parent)
 

@@ -21,8 +21,9 @@ from promotable import GATE, PICTURES, made_bundle, trained
 
 from seglab.errors import TrackingError
 from seglab.registry import promotion
-from seglab.registry.promotion import CARD, promote, rollback
-from seglab.registry.promotion_log import LOG_FILE, entries
+from seglab.registry.promotion import promote, rollback
+from seglab.registry.promotion_log import entries
+from seglab.run_record import Artifact, StoreFile
 from seglab.task import Task
 from seglab.tracking import operations
 from seglab.tracking.bundles import find_bundle
@@ -42,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def log(store: Store) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (store.directory / LOG_FILE).read_text().splitlines()]
+    return [json.loads(line) for line in (store.directory / StoreFile.PROMOTIONS).read_text().splitlines()]
 
 
 def test_promotion_moves_the_alias_and_rollback_moves_it_back(store: Store, bundle: Path) -> None:
@@ -55,7 +56,7 @@ def test_promotion_moves_the_alias_and_rollback_moves_it_back(store: Store, bund
     assert (version("cells", "champion").run_id, version("cells", "previous").run_id) == (second, first)
     # The champion is loadable, and has its card beside the weights.
     folder = find_bundle("models:/cells@champion", store.uri, store.directory)
-    card = next(folder.parents[1].rglob(CARD)).read_text()
+    card = next(folder.parents[1].rglob(Artifact.MODEL_CARD)).read_text()
     assert "| cell | 0.750 [" in card
     assert second in card
     assert "Lowest Dice: 000 (0.700)" in card
@@ -76,7 +77,7 @@ def test_the_card_states_the_licence_of_the_data_and_shows_where_the_model_fails
 
     def card() -> Path:
         folder = find_bundle("models:/cells@champion", store.uri, store.directory)
-        return next(folder.parents[1].rglob(CARD))
+        return next(folder.parents[1].rglob(Artifact.MODEL_CARD))
 
     promote(store, store.run(run), "cells", GATE)
     text = card().read_text()
@@ -205,7 +206,7 @@ def test_a_run_whose_table_of_cases_is_gone_registers_nothing(store: Store, bund
     with pytest.raises(TrackingError, match=r"no test_cases\.csv"):
         promote(store, store.run(run), "cells", GATE)
     assert not store.client.search_registered_models()
-    assert not (store.directory / LOG_FILE).exists()
+    assert not (store.directory / StoreFile.PROMOTIONS).exists()
 
 
 def test_a_table_of_cases_of_other_classes_registers_nothing(store: Store, bundle: Path) -> None:

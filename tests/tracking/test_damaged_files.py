@@ -17,9 +17,10 @@ from seglab import doctor
 from seglab.config.vocabulary import ROOT
 from seglab.errors import TrackingError, TrainingError
 from seglab.experiment.resume import _read
+from seglab.run_record import Tag
 from seglab.tracking import operations
 from seglab.tracking.clockless_heartbeat import PeerSightings
-from seglab.tracking.heartbeat import HEARTBEAT, identity, mark_stale_runs
+from seglab.tracking.heartbeat import identity, mark_stale_runs
 from seglab.tracking.outbox import Outbox, deliver_all
 from seglab.tracking.repair_paths import relocate
 from seglab.tracking.store import Store, open_store
@@ -50,7 +51,7 @@ harmed = pytest.mark.parametrize("harm", HARMS.values(), ids=HARMS.keys())
 
 def dead_run(store: Store) -> tuple[str, Path]:
     """A run that says RUNNING, whose process is gone and has left a metric and its end; its id and its outbox."""
-    tags = {**identity(), HEARTBEAT: f"{time.time():.0f}", "heartbeat_seconds": "30", "process_started": "1.00"}
+    tags = {**identity(), Tag.HEARTBEAT: f"{time.time():.0f}", "heartbeat_seconds": "30", "process_started": "1.00"}
     run_id = store.client.create_run(store.experiment_id("seglab"), tags=tags).info.run_id
     box = Outbox(store.work_dir(run_id) / "outbox", run_id, store.uri)
     box.add(operations.metrics({"val_dice": 0.5}, 1))

@@ -26,11 +26,11 @@ from seglab.inference.bundle import Bundle, read_bundle, save_bundle
 from seglab.inference.predictor import Predictor
 from seglab.registry.gate import Gate, GateRule
 from seglab.registry.promotion import promote
+from seglab.run_record import Tag
 from seglab.task import Task
-from seglab.tracking.archive import COMPLETE, export_runs, import_runs
+from seglab.tracking.archive import export_runs, import_runs
 from seglab.tracking.bundles import find_bundle, resolve_bundle
 from seglab.tracking.carried_code import write_code
-from seglab.tracking.imports import FORMER_ID, PARENT
 from seglab.tracking.selection import runs_of_study, search
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
@@ -79,7 +79,11 @@ def content(store: Store, run: Run) -> dict[str, Any]:
     return {
         "info": (info.run_name, info.status, info.start_time, info.end_time),
         "params": run.data.params,
-        "tags": {key: tag for key, tag in run.data.tags.items() if key not in (FORMER_ID, COMPLETE, PARENT)},
+        "tags": {
+            key: tag
+            for key, tag in run.data.tags.items()
+            if key not in (Tag.IMPORTED_RUN_ID, Tag.IMPORT_COMPLETE, Tag.PARENT_RUN_ID)
+        },
         "history": history,
         "data": [(one.dataset.name, one.dataset.digest, one.dataset.profile) for one in run.inputs.dataset_inputs],
         "files": {
@@ -94,7 +98,7 @@ def content(store: Store, run: Run) -> dict[str, Any]:
 def test_runs_arrive_whole_with_their_former_ids(tmp_path: Path) -> None:
     here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
     parent = trained(here, tags={"study": "losses"})
-    child = trained(here, fail=True, tags={"study": "losses", PARENT: parent})
+    child = trained(here, fail=True, tags={"study": "losses", Tag.PARENT_RUN_ID: parent})
     told: list[str] = []
     folder = export_runs(here, runs_of_study(here, "losses"), tmp_path / "runs", told.append)
     assert len(told) == 2
@@ -103,8 +107,8 @@ def test_runs_arrive_whole_with_their_former_ids(tmp_path: Path) -> None:
     for former, new in arrived.items():
         assert former != new
         assert content(there, there.run(new)) == content(here, here.run(former))
-        assert there.run(new).data.tags[FORMER_ID] == former
-    assert there.run(arrived[child]).data.tags[PARENT] == arrived[parent]
+        assert there.run(new).data.tags[Tag.IMPORTED_RUN_ID] == former
+    assert there.run(arrived[child]).data.tags[Tag.PARENT_RUN_ID] == arrived[parent]
     assert there.run(arrived[child]).info.status == "FAILED"
     assert there.run(arrived[parent]).data.metrics["val_dice"] == 0.5
 
@@ -117,7 +121,7 @@ def test_importing_again_changes_nothing_and_mends_what_was_interrupted(tmp_path
     assert import_runs(there, folder) == first
     assert import_runs(here, folder) == {run: run}  # where it came from
     # As a process leaves it that was killed in the middle.
-    there.client.set_tag(first[run], COMPLETE, "false")
+    there.client.set_tag(first[run], Tag.IMPORT_COMPLETE, "false")
     again = import_runs(there, folder)
     assert again[run] != first[run]
     assert [r.info.run_id for r in search(there, "")] == [again[run]]
@@ -219,7 +223,7 @@ def test_a_full_disk_while_importing_leaves_a_run_that_the_next_import_makes_ane
     assert "import again" in said
     assert "Traceback" not in said
     (half,) = search(there, "")
-    assert half.data.tags[COMPLETE] == "false"
+    assert half.data.tags[Tag.IMPORT_COMPLETE] == "false"
     arrived = import_runs(there, folder)
     assert [one.info.run_id for one in search(there, "")] == [arrived[run]]
     assert content(there, there.run(arrived[run])) == content(here, here.run(run))

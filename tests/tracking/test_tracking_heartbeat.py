@@ -12,18 +12,10 @@ import psutil
 import pytest
 import toys
 
+from seglab.run_record import Tag
 from seglab.tracking import operations
 from seglab.tracking.clockless_heartbeat import PeerSightings
-from seglab.tracking.heartbeat import (
-    HEARTBEAT,
-    MISSED_HEARTBEATS,
-    STALE_REASON,
-    Heartbeat,
-    alive,
-    beat,
-    identity,
-    mark_stale_runs,
-)
+from seglab.tracking.heartbeat import MISSED_HEARTBEATS, STALE_REASON, Heartbeat, alive, beat, identity, mark_stale_runs
 from seglab.tracking.outbox import Outbox
 from seglab.tracking.store import Store, open_store
 
@@ -46,11 +38,11 @@ def dead() -> dict[str, str]:
 
 def elsewhere(sign: float = NOW, interval: float = 30.0) -> dict[str, str]:
     tags = {**identity(), "host": "far-away", "machine": "other"}
-    return tags | {HEARTBEAT: f"{sign:.3f}", "heartbeat_seconds": f"{interval:g}"}
+    return tags | {Tag.HEARTBEAT: f"{sign:.3f}", "heartbeat_seconds": f"{interval:g}"}
 
 
 def test_this_process_lives_whatever_its_heartbeat() -> None:
-    assert alive({**identity(), HEARTBEAT: "0", "heartbeat_seconds": "1"}) is True
+    assert alive({**identity(), Tag.HEARTBEAT: "0", "heartbeat_seconds": "1"}) is True
 
 
 def test_a_process_of_this_machine_that_ended_is_dead_at_once(dead: dict[str, str]) -> None:
@@ -121,7 +113,7 @@ def test_only_runs_without_process_are_marked(store: Store, dead: dict[str, str]
         return store.client.create_run(experiment, tags=tags, start_time=start).info.run_id
 
     sign = time.time() - 4000
-    killed = run({**dead, HEARTBEAT: f"{sign:.0f}"})
+    killed = run({**dead, Tag.HEARTBEAT: f"{sign:.0f}"})
     silent = run({**elsewhere(sign, interval=0.05)})
     living = run({**identity(), **beat(30)})
     foreign = run({})
@@ -151,17 +143,17 @@ def test_an_end_that_waits_on_disk_is_the_end_of_the_run(store: Store, dead: dic
 
 
 def test_a_heart_beats(store: Store) -> None:
-    tags = {**identity(), HEARTBEAT: "0", "heartbeat_seconds": "0.1"}
+    tags = {**identity(), Tag.HEARTBEAT: "0", "heartbeat_seconds": "0.1"}
     run_id = store.client.create_run(store.experiment_id("stale"), tags=tags).info.run_id
     heart = Heartbeat.of_run(store.client, run_id, 0.1)
     heart.start()
     end = time.monotonic() + 10
-    while store.run(run_id).data.tags[HEARTBEAT] == "0":
+    while store.run(run_id).data.tags[Tag.HEARTBEAT] == "0":
         assert time.monotonic() < end
         time.sleep(0.05)
     heart.finish()
     heart.join(5)
-    assert abs(float(store.run(run_id).data.tags[HEARTBEAT]) - time.time()) < 10
+    assert abs(float(store.run(run_id).data.tags[Tag.HEARTBEAT]) - time.time()) < 10
     store.client.set_terminated(run_id)
 
 

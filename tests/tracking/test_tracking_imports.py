@@ -15,8 +15,9 @@ import yaml
 
 from seglab.errors import SeglabError, TrackingError
 from seglab.experiment.reproduce import reproduce
+from seglab.run_record import Tag
 from seglab.tracking.archive import export_runs, import_runs
-from seglab.tracking.imports import FORMER_ID, former_id
+from seglab.tracking.imports import former_id
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.tracker import Tracker
@@ -147,7 +148,7 @@ def test_a_hostile_export_is_refused_with_a_sentence_and_nothing_is_imported(
 
 def test_an_imported_run_is_known_as_such_for_ever(export: tuple[Path, str], stores: tuple[Store, Store]) -> None:
     (folder, run_id), (here, there) = export, stores
-    changed(folder / run_id, tags={FORMER_ID: "", "git_dirty": "True"})
+    changed(folder / run_id, tags={Tag.IMPORTED_RUN_ID: "", "git_dirty": "True"})
     run = there.run(import_runs(there, folder)[run_id])
     assert former_id(run) == run_id
     assert former_id(here.run(run_id)) is None

@@ -19,7 +19,7 @@ from seglab import doctor
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.reports.comparison.printing import run_comparison
-from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
+from seglab.run_record import Artifact, Tag
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking import operations
 from seglab.tracking.bundles import find_bundle
@@ -173,14 +173,14 @@ def test_a_run_of_a_moved_store_is_not_resumed_into_its_former_place(tmp_path: P
 def test_the_page_of_a_moved_sweep_and_its_status_stay_in_its_folder(tmp_path: Path) -> None:
     recorder = Recorder(toys.fresh_store(tmp_path / "before"))
     store = recorder.store
-    tags = {SWEEP_TAG: "d" * 64, "sweep_id": "d" * 12, "study": "grid", TOTAL_TAG: "3"}
+    tags = {Tag.SWEEP_DIGEST: "d" * 64, "sweep_id": "d" * 12, "study": "grid", Tag.SWEEP_JOBS: "3"}
     parent = store.client.create_run(store.experiment_id("seglab"), tags=tags).info.run_id
     jobs = []
     for number, model in enumerate(("UNet", "VNet")):
         job = {"mlflow.parentRunId": parent, "study": "grid", "job_identity": model, "resume_count": "0"}
         recorder.run(level(0.6 + number / 10), model=model, tags=job)
         jobs.append({"job": number, "overrides": [], "identity": model})
-    store.client.log_text(parent, json.dumps(jobs), JOBS_FILE)
+    store.client.log_text(parent, json.dumps(jobs), Artifact.SWEEP_JOBS)
     moved = store.directory.rename(tmp_path / "after")
     (status,) = sweep_statuses(moved, "grid")
     assert (status.total, status.finished, status.left) == (3, 2, 1)

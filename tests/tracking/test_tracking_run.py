@@ -18,10 +18,10 @@ import toys
 from matplotlib.figure import Figure
 
 from seglab.errors import ConfigError, TrackingError
+from seglab.run_record import WorkFile
 from seglab.tracking import model_folder, operations, tracker
 from seglab.tracking.client import mlflow
 from seglab.tracking.interruption import Terminated
-from seglab.tracking.outbox import FOLDER
 from seglab.tracking.tracker import Tracker
 
 
@@ -92,7 +92,7 @@ def test_a_run_carries_all_that_it_was_told(mlruns: Path) -> None:
     assert [one.digest for one in inputs.values()] == ["e" * 36] * 2
     assert {one.name for one in inputs.values()} == {"synthetic2d/training", "synthetic2d/validation"}
     assert tags["dataset_digest_training"] == "e" * 64
-    assert not (tracked.work_dir / FOLDER).exists()
+    assert not (tracked.work_dir / WorkFile.OUTBOX).exists()
 
 
 def test_an_epoch_is_one_call_to_the_store(mlruns: Path, monkeypatch: pytest.MonkeyPatch) -> None:

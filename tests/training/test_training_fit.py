@@ -18,10 +18,11 @@ import tensorflow as tf
 import toys
 
 from seglab.errors import DataError, TrainingError
+from seglab.run_record import Artifact, WorkFile
 from seglab.runtime.reproducibility import seed_everything
 from seglab.schedules import plateau
-from seglab.training.checkpoint import STATE_FILE, assign, load_state, values
-from seglab.training.fit import PROFILE_FILE, train
+from seglab.training.checkpoint import assign, load_state, values
+from seglab.training.fit import train
 from seglab.training.loader import TrainingLoader
 from seglab.training.progress import Progress, duration
 
@@ -54,7 +55,7 @@ def test_metrics_of_an_epoch_come_once_and_after_its_state_is_on_disk(tmp_path: 
     emitted: list[tuple[int, dict[str, float]]] = []
 
     def emit(metrics: dict[str, float], epoch: int) -> None:
-        assert load_state(tmp_path / STATE_FILE).epoch == epoch
+        assert load_state(tmp_path / WorkFile.STATE).epoch == epoch
         emitted.append((epoch, metrics))
 
     history = fit(tmp_path, emit=emit)
@@ -63,7 +64,7 @@ def test_metrics_of_an_epoch_come_once_and_after_its_state_is_on_disk(tmp_path: 
     scores = {f"{split}_{name}" for split in ("train", "val") for name in ("loss", "dice", "iou")}
     assert set(history.epochs[0]) == scores | TIMES | {"learning_rate"}
     assert history.epochs[0]["learning_rate"] == pytest.approx(0.02)
-    assert load_state(tmp_path / STATE_FILE).finished
+    assert load_state(tmp_path / WorkFile.STATE).finished
 
 
 def test_no_thread_of_tf_data_holds_the_end_of_an_epoch_up() -> None:
@@ -97,7 +98,7 @@ def test_a_whole_epoch_is_told_of_though_the_next_one_breaks_at_once(tmp_path: P
     told: list[int] = []
     with pytest.raises(DataError, match="stop"):
         fit(tmp_path, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: told.append(epoch))
-    assert told == [1] == [load_state(tmp_path / STATE_FILE).epoch]
+    assert told == [1] == [load_state(tmp_path / WorkFile.STATE).epoch]
 
 
 def test_an_epoch_whose_state_has_no_room_is_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,7 @@ def test_an_epoch_whose_state_has_no_room_is_not_told_of(tmp_path: Path, monkeyp
 
     with pytest.raises(TrainingError, match="the one of the epoch before is intact"):
         fit(tmp_path, emit=emit)
-    assert told == [1] == [load_state(tmp_path / STATE_FILE).epoch]
+    assert told == [1] == [load_state(tmp_path / WorkFile.STATE).epoch]
 
 
 def test_validation_is_what_the_weights_of_that_epoch_score(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> No
         model=model,
         optimizer=keras.optimizers.SGD(30.0),
         settings=settings,
-        emit=lambda metrics, epoch: seen.append(load_state(tmp_path / STATE_FILE).model),
+        emit=lambda metrics, epoch: seen.append(load_state(tmp_path / WorkFile.STATE).model),
     )
     losses = [epoch["val_loss"] for epoch in history.epochs]
     assert history.stopped_early
@@ -180,7 +181,7 @@ def test_training_goes_on_from_a_state_to_the_same_bits(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         once("cut", (3, 1))
     keras.backend.clear_session()
-    resumed = once("cut", None, load_state(tmp_path / "cut" / STATE_FILE))
+    resumed = once("cut", None, load_state(tmp_path / "cut" / WorkFile.STATE))
     for one, other in zip(straight[0].epochs, resumed[0].epochs, strict=True):
         assert {k: v for k, v in one.items() if k not in TIMES} == {k: v for k, v in other.items() if k not in TIMES}
     assert all(a.tobytes() == b.tobytes() for a, b in zip(straight[1], resumed[1], strict=True))
@@ -197,7 +198,7 @@ def test_resuming_what_has_ended_only_restores_the_best(tmp_path: Path) -> None:
     def never(epoch: int, step: int) -> None:
         raise AssertionError("no batch may be asked for")
 
-    again = fit(tmp_path, model=other, state=load_state(tmp_path / STATE_FILE), train=toys.Squares(3, event=never))
+    again = fit(tmp_path, model=other, state=load_state(tmp_path / WorkFile.STATE), train=toys.Squares(3, event=never))
     assert again.best_epoch == first.best_epoch
     assert all(a.tobytes() == b.tobytes() for a, b in zip(best, values(other.variables), strict=True))
 
@@ -211,7 +212,7 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
 
     def emit(metrics: dict[str, float], epoch: int) -> None:
         # Of the end of the epoch; the next one has already begun.
-        state = load_state(tmp_path / STATE_FILE)
+        state = load_state(tmp_path / WorkFile.STATE)
         assign(judge.variables, state.model, "model")
         raw.append(values(judge.trainable_variables))
         kept = {id(variable): array for variable, array in zip(optimizer.variables, state.optimizer, strict=True)}
@@ -231,7 +232,9 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
         model=twin,
         optimizer=keras.optimizers.SGD(0.5),
         val=toys.Squares(1),
-        emit=lambda metrics, epoch: plain.append(trainable(twin, load_state(tmp_path / "plain" / STATE_FILE).model)),
+        emit=lambda metrics, epoch: plain.append(
+            trainable(twin, load_state(tmp_path / "plain" / WorkFile.STATE).model)
+        ),
     )
     for one, other in zip(raw, plain, strict=True):
         assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(one, other, strict=True))
@@ -240,7 +243,7 @@ def test_averaged_weights_are_judged_and_kept_and_training_goes_on_with_its_own(
 def test_loss_scale_and_averages_are_part_of_the_state(tmp_path: Path) -> None:
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True))
     fit(tmp_path, epochs=1, optimizer=optimizer)
-    kept = load_state(tmp_path / STATE_FILE).optimizer
+    kept = load_state(tmp_path / WorkFile.STATE).optimizer
     # Own: iteration, learning rate, finite steps in a row (3 batches), loss scale. Inner: iteration, learning rate, one
     # momentum and one average for each of the 8 trainable variables.
     assert len(kept) == 4 + 2 + 2 * 8
@@ -257,7 +260,7 @@ def test_an_encoder_is_held_fixed_for_its_first_epochs(tmp_path: Path) -> None:
     moved: list[tuple[bool, ...]] = []
 
     def emit(metrics: dict[str, float], epoch: int) -> None:
-        now = dict(zip((v.path for v in model.variables), load_state(tmp_path / STATE_FILE).model, strict=True))
+        now = dict(zip((v.path for v in model.variables), load_state(tmp_path / WorkFile.STATE).model, strict=True))
         moved.append(tuple(not np.array_equal(*pair) for pair in ((begun, now[here]), (second, now[there]))))
 
     fit(tmp_path, epochs=4, model=model, emit=emit)
@@ -277,7 +280,7 @@ def test_a_loss_that_is_not_finite_stops_and_shows_the_batch(tmp_path: Path) -> 
     assert np.array_equal(saved["y"], batches[1][1])
     assert saved["case_ids"].tolist() == batches.case_ids(1)
     assert str(tmp_path / "not_finite_epoch2_batch2.npz") in text
-    assert load_state(tmp_path / STATE_FILE).epoch == 1
+    assert load_state(tmp_path / WorkFile.STATE).epoch == 1
 
 
 def test_the_last_batch_of_an_epoch_is_guarded_too(tmp_path: Path) -> None:
@@ -319,7 +322,7 @@ def test_a_score_that_is_never_defined_keeps_the_last_weights(tmp_path: Path) ->
     assert history.verdict.startswith("val_dice was never defined, so no epoch was chosen")
     assert shown.getvalue().count("val_dice is undefined: such an epoch neither uses up patience") == 1
     assert "val_dice undefined" in shown.getvalue()
-    state = load_state(tmp_path / STATE_FILE)
+    state = load_state(tmp_path / WorkFile.STATE)
     assert state.best == []
     # The last weights, averaged; those that training would go on with are others.
     kept = values(model.trainable_variables)
@@ -418,8 +421,8 @@ def test_the_share_of_waiting_tells_slow_data_from_a_slow_step(tmp_path: Path) -
 
 def test_a_profile_is_written_when_asked_for(tmp_path: Path) -> None:
     fit(tmp_path, epochs=1, settings={"profile": True})
-    assert "cumulative" in (tmp_path / PROFILE_FILE).read_text()
-    assert not (tmp_path / "none" / PROFILE_FILE).exists()
+    assert "cumulative" in (tmp_path / Artifact.PROFILE).read_text()
+    assert not (tmp_path / "none" / Artifact.PROFILE).exists()
 
 
 class Terminal(io.StringIO):

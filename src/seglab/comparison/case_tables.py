@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +14,15 @@ import pyarrow as pa
 from pyarrow import csv
 
 from seglab.comparison.runs import Run
-from seglab.data.cases import SCORED
 from seglab.errors import ConfigError
-from seglab.metric_names import metric_name
+from seglab.metric_names import EVAL, TEST, Column, MetricName, metric_name
 from seglab.metrics.shapes import ASSD, HD95, LESION_COUNTS
+from seglab.run_record import Artifact
 from seglab.safety.shown_text import from_cell
 from seglab.tracking.bundles import local_path
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
-_TRAINED = "test_"
-# Of data that are not the run's own the name stands before the split; it may hold underscores, a score no hyphen.
-_EVALUATED = re.compile(rf"eval_((?:[^/]+-)?(?:{'|'.join(SCORED)}))_(.+)")
 # A volume error has a sign, for too much and too little; how wrong a volume is, is its size.
 _SIGNED, _SIZE = "volume_error", "volume_error_abs"
 # Scores of which less is better; everything else grows with quality, but for the counts, which are no scores.
@@ -55,12 +51,11 @@ def locate(metric: str) -> Score:
     Raises:
         ConfigError: neither of both.
     """
-    evaluated = _EVALUATED.fullmatch(metric)
-    if evaluated:
-        name, column = evaluated.groups()
-        return Score(f"eval_{name}_", column, f"evaluation/{name}/cases.csv")
-    if metric.startswith(_TRAINED):
-        return Score(_TRAINED, metric.removeprefix(_TRAINED), "test_cases.csv")
+    name = MetricName.parse(metric)
+    if name.stage == EVAL:
+        return Score(name.prefix, str(name.column), Artifact.evaluated_cases(name.evaluated))
+    if name.stage == TEST:
+        return Score(name.prefix, str(name.column), Artifact.TEST_CASES)
     raise ConfigError(
         "a score that is not kept for each case",
         where="metric",
@@ -73,18 +68,18 @@ def locate(metric: str) -> Score:
 def judged(metric: str) -> str:
     """The metric that a comparison judges by: of the volume error, which has a sign, `volume_error_abs`, its size."""
     score = locate(metric)
-    kind, slash, of = score.column.partition("/")
-    return f"{score.prefix}{_SIZE if kind == _SIGNED else kind}{slash}{of}"
+    column = Column.parse(score.column)
+    return score.prefix + str(column._replace(score=_SIZE) if column.score == _SIGNED else column)
 
 
 def lower_is_better(metric: str) -> bool:
     """Whether less of this score is better, judged by its name."""
-    return locate(metric).column.partition("/")[0] in _LOWER_IS_BETTER
+    return Column.parse(locate(metric).column).score in _LOWER_IS_BETTER
 
 
 def unit_range(column: str) -> tuple[float, float] | None:
     """Least and greatest value of a score that is a share; None for distances and the like."""
-    kind = column.partition("/")[0]
+    kind = Column.parse(column).score
     return None if kind in _LOWER_IS_BETTER or kind == _SIGNED else (0.0, 1.0)
 
 
@@ -114,8 +109,8 @@ class CaseTable:
         Returns:
             Two arrays, one number a case; zeros where the table has no counts.
         """
-        of = column.partition("/")[2]
-        names = [name for name in self.true if name in self.predicted and of in ("", name)]
+        of = Column.parse(column).of
+        names = [name for name in self.true if name in self.predicted and of in (None, name)]
         missed, alarms = np.zeros(len(self.ids), int), np.zeros(len(self.ids), int)
         for name in names:
             there, found = self.true[name] > 0, self.predicted[name] > 0
@@ -166,13 +161,13 @@ def read_table(path: Path) -> CaseTable:
     scores: dict[str, np.ndarray] = {}
     counts: dict[str, dict[str, np.ndarray]] = {count: {} for count in ("true", "predicted")}
     for name, column in columns.items():
-        kind, slash, of = name.partition("/")
+        kind, of = Column.parse(name)
         number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_null(column.type)
-        if number and kind in counts and slash:
+        if number and kind in counts and of is not None:
             counts[kind][of] = column.cast(pa.float64()).to_numpy()
         elif number and kind not in _COUNTS:
             values = column.cast(pa.float64()).to_numpy()
-            scores |= {f"{_SIZE}{slash}{of}": np.abs(values)} if kind == _SIGNED else {name: values}
+            scores |= {str(Column(_SIZE, of)): np.abs(values)} if kind == _SIGNED else {name: values}
     return CaseTable(ids, groups, scores, counts["true"], counts["predicted"])
 
 

@@ -12,6 +12,7 @@ from seglab.comparison.definedness import blanks_count, settle
 from seglab.comparison.runs import Run
 from seglab.comparison.variants import Variant, compose, gather
 from seglab.errors import ConfigError, DataError, nearest
+from seglab.run_record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -192,8 +193,8 @@ def _families(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def _data(run: Run) -> str:
-    return run.tags.get("data_digest") or f"unknown, of {run.params.get('data.name', 'no name')}"
+    return RunRecord.of(run).data_digest or f"unknown, of {run.params.get('data.name', 'no name')}"
 
 
 def _split(run: Run) -> str:
-    return run.tags.get("split_digest") or f"unknown, of run {run.id}"
+    return RunRecord.of(run).split_digest or f"unknown, of run {run.id}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seglab.errors import ConfigError
+from seglab.metric_names import TEST_DICE, Column
 
 _SHARES = ("dice", "iou", "precision", "lesion_precision")  # 1 is right, 0 is wrong
 _SURFACE_DICE = "nsd_"
@@ -15,7 +16,7 @@ _OF_PREDICTED = ("precision", "lesion_precision")  # undefined where nothing is 
 
 def blanks_count(column: str) -> bool:
     """Whether a case without this score is decided by the rule of `settle`."""
-    kind = column.partition("/")[0]
+    kind = Column.parse(column).score
     return kind in _SHARES or kind.startswith(_SURFACE_DICE)
 
 
@@ -46,7 +47,7 @@ def settle(
     Raises:
         ConfigError: another score has a value in some runs and not in others.
     """
-    kind = column.partition("/")[0]
+    kind = Column.parse(column).score
     blank = present & np.isnan(values)
     there = (np.nan_to_num(values) > 0).any(axis=(0, 1))
     failed = blank & (missed | there) if kind in _OF_PREDICTED else blank & there
@@ -73,7 +74,7 @@ def settle(
             found=f"{column} has no value on {int(disputed.sum())} of {values.shape[2]} cases in some of the runs; "
             f"{labels[fewest]} has the fewest values",
             expected="a score that counts an empty prediction as a failure",
-            remedy="compare by the Dice or the surface Dice (nsd_…) of the same table, such as metric=test_dice",
+            remedy=f"compare by the Dice or the surface Dice (nsd_…) of the same table, such as metric={TEST_DICE}",
         )
     return values, notes
 

@@ -11,6 +11,7 @@ import numpy as np
 from seglab.comparison.cohorts import Cohort
 from seglab.comparison.descriptives import Paired, case_means, describe_pair
 from seglab.comparison.runs import Run
+from seglab.run_record import Metric, RunRecord
 from seglab.statistics import compare_pair
 
 _ALL_PAIRS_UP_TO = 4
@@ -147,8 +148,9 @@ def _rates(runs: Sequence[Run]) -> Rates:
     """Images a second of each run by split, seed and device: the median over the epochs, where it was recorded."""
     found = {}
     for run in runs:
-        _, rates = run.curve("images_per_second")
+        _, rates = run.curve(Metric.IMAGES_PER_SECOND)
         if len(rates) and np.median(rates) > 0:
-            key = run.tags.get("split_digest", ""), run.seed, run.tags.get("device", "")
+            record = RunRecord.of(run)
+            key = record.split_digest, run.seed, record.device
             found[key] = float(np.median(rates))
     return found

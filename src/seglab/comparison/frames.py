@@ -13,15 +13,18 @@ from seglab.comparison.descriptives import Paired
 from seglab.comparison.effects import Effect
 from seglab.comparison.ranking import CohortRanking
 from seglab.comparison.runs import Run
+from seglab.metric_names import VAL_DICE, Column, epoch_metric
+from seglab.run_record import Metric, RunRecord, Tag
 from seglab.statistics import mean_interval
 
+_FACTS = (Tag.PEAK_MEMORY_MB, Tag.PEAK_GPU_MEMORY_MB, Tag.PARAMETERS, Tag.FLOPS)
 TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
 
 
 def watched_curve(runs: list[Run], metric: str) -> str:
     """The metric of the epochs that stands for a score: `val_<score>` where it was logged, else `val_dice`."""
-    name = f"val_{locate(metric).column}"
-    return name if any(name in run.history for run in runs) else "val_dice"
+    name = epoch_metric(metric)
+    return name if any(name in run.history for run in runs) else VAL_DICE
 
 
 def choose_target(judgement: CohortRanking, metric: str, given: float | None) -> float:
@@ -44,8 +47,8 @@ def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
     NaN where the run did not record it, or never reached the target.
     """
     steps, values = run.curve(curve)
-    _, seconds = run.curve("epoch_seconds")
-    _, rates = run.curve("images_per_second")
+    _, seconds = run.curve(Metric.EPOCH_SECONDS)
+    _, rates = run.curve(Metric.IMAGES_PER_SECOND)
     reached = np.flatnonzero(values >= target)
     first = int(reached[0]) if len(reached) else None
     timed = len(seconds) == len(values)
@@ -53,8 +56,8 @@ def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
         "epochs": float(steps[-1]) if len(steps) else np.nan,
         "wall_seconds": np.nan if run.seconds is None else run.seconds,
         "train_seconds": float(seconds.sum()) if len(seconds) else np.nan,
-        "images_per_second": float(np.median(rates)) if len(rates) else np.nan,
-        **{name: _number(run, name) for name in ("peak_memory_mb", "peak_gpu_memory_mb", "parameters", "flops")},
+        Metric.IMAGES_PER_SECOND: float(np.median(rates)) if len(rates) else np.nan,
+        **{name: RunRecord.of(run).number(name) for name in _FACTS},
         "epochs_to_target": np.nan if first is None else float(steps[first]),
         "seconds_to_target": np.nan if first is None or not timed else float(seconds[: first + 1].sum()),
     }
@@ -85,7 +88,7 @@ def compositions_frame(
         if verdict.paired is not None:
             row |= paired_columns(verdict.paired)
         row |= {"missed": cohort.missed[i], "false_alarms": cohort.false_alarms[i]}
-        row |= {"mixed_code": composition.mixed, "data_allowed": composition.allowed}
+        row |= {"mixed_code": composition.mixed, Tag.DATA_ALLOWED: composition.allowed}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -125,7 +128,7 @@ def scores_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metr
 
 def class_columns(tables: list[CaseTable], score: Score) -> list[str]:
     """The columns of the score's classes: `dice/<class>`."""
-    beginning = score.column.partition("/")[0] + "/"
+    beginning = Column.parse(score.column).of_each_class
     return list(dict.fromkeys(name for table in tables for name in table.scores if name.startswith(beginning)))
 
 
@@ -190,14 +193,14 @@ def runs_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric
                 "seed": run.seed,
                 metric: _mean(tables[run.id].scores[column].tolist()),
                 **run_facts(run, curve, target),
-                "device": run.tags.get("device", ""),
-                "precision": run.tags.get("precision", ""),
-                "git_commit": run.tags.get("git_commit", "")[:12],
-                "data_digest": run.tags.get("data_digest", "")[:12],
-                "split_digest": run.tags.get("split_digest", "")[:12],
-                "data_allowed": run.tags.get("data_allowed", ""),
+                Tag.DEVICE: record.device,
+                Tag.PRECISION: record.precision,
+                Tag.GIT_COMMIT: record.git_commit[:12],
+                Tag.DATA_DIGEST: record.data_digest[:12],
+                Tag.SPLIT_DIGEST: record.split_digest[:12],
+                Tag.DATA_ALLOWED: record.data_allowed,
             }
-            for run in composition.runs
+            for run, record in ((run, RunRecord.of(run)) for run in composition.runs)
         ]
     return pd.DataFrame(rows)
 
@@ -206,11 +209,3 @@ def _mean(values: list[float]) -> float:
     """Mean of what is known."""
     known = [value for value in values if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
-
-
-def _number(run: Run, name: str) -> float:
-    """A fact that a run keeps as a metric or as a tag."""
-    try:
-        return float(run.metrics.get(name, run.tags.get(name, "nan")))
-    except ValueError:
-        return float("nan")

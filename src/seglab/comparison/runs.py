@@ -18,15 +18,14 @@ from sqlalchemy import select
 from seglab.comparison.settings import CompareSettings
 from seglab.config.former_names import current_params
 from seglab.errors import TrackingError
-from seglab.metric_names import metric_name
+from seglab.metric_names import VAL_DICE, VAL_IOU, metric_name
+from seglab.run_record import Metric, RunRecord, Tag
 from seglab.tracking.reading import AT_ONCE, database_of
 from seglab.tracking.selection import plain, runs_of_study, search
 from seglab.tracking.store import Store
 
 _THREADS = 8
 # A run that seglab trained has this tag; a sweep's parent and the runs of other programs have not.
-_OURS = "config_digest"
-_PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Run:
     @property
     def seed(self) -> str:
         """The seed as logged, "?" when it was not."""
-        return self.params.get("seed", self.tags.get("seed", "?"))
+        return RunRecord.of(self).seed
 
     @property
     def short(self) -> str:
@@ -91,7 +90,7 @@ class FoundRuns:
         return ran_together([*self.runs, *self.unfinished])
 
 
-def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice") -> FoundRuns:
+def find_runs(store: Store, settings: CompareSettings, watched: str = VAL_DICE) -> FoundRuns:
     """The runs that `settings` choose, with the histories a comparison needs.
 
     Args:
@@ -104,9 +103,9 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice"
         TrackingError: an unknown run id, or nothing finished.
     """
     stored = _chosen(store, settings)
-    parents = {run.data.tags[_PARENT] for run in stored if _PARENT in run.data.tags}
+    parents = {run.data.tags[Tag.PARENT_RUN_ID] for run in stored if Tag.PARENT_RUN_ID in run.data.tags}
     children = [run for run in stored if run.info.run_id not in parents]
-    ours = sorted((run for run in children if _OURS in run.data.tags), key=lambda run: run.info.start_time)
+    ours = sorted((run for run in children if RunRecord.of(run).trained_here), key=lambda run: run.info.start_time)
     finished = [run for run in ours if run.info.status == "FINISHED"]
     if not finished:
         states = pd.Series([run.info.status for run in ours]).value_counts().to_dict()
@@ -118,9 +117,9 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice"
             remedy="train some: python train.py -m model=unet,unet_mini seed=0,1,2",
         )
     ids = [run.info.run_id for run in finished]
-    keys = dict.fromkeys(["val_dice", "val_iou", watched, "epoch_seconds", "images_per_second"])
+    keys = dict.fromkeys([VAL_DICE, VAL_IOU, watched, Metric.EPOCH_SECONDS, Metric.IMAGES_PER_SECOND])
     curves = histories(store, ids, list(keys))
-    child_of = {run.data.tags.get(_PARENT) for run in ours}
+    child_of = {run.data.tags.get(Tag.PARENT_RUN_ID) for run in ours}
     whole = settings.study or not (settings.runs or settings.filter or len(child_of) > 1)
     return FoundRuns(
         [_run(run, curves.get(run.info.run_id, {})) for run in finished],
@@ -171,8 +170,8 @@ def ran_together(runs: Iterable[Run]) -> int:
     most = 0
     by_host: dict[str, list[Run]] = {}
     for run in runs:
-        if run.seconds is not None and run.tags.get("resume_count", "0") == "0":
-            by_host.setdefault(run.tags.get("host", ""), []).append(run)
+        if run.seconds is not None and not RunRecord.of(run).resumed:
+            by_host.setdefault(run.tags.get(Tag.HOST, ""), []).append(run)
     for members in by_host.values():
         # An end comes before a beginning of the same millisecond.
         steps = [step for r in members for step in ((r.started, 1), (r.started + 1000 * (r.seconds or 0), -1))]

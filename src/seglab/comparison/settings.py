@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from seglab.config.sections import Section
 from seglab.config.types import NonNegativeInt
 from seglab.errors import ConfigError, nearest
+from seglab.metric_names import TEST_DICE
 from seglab.safety.file_names import file_name
 
 
@@ -21,7 +22,7 @@ class CompareSettings(Section):
     study: str | None = None
     runs: list[str] | None = None
     filter: str | None = None
-    metric: str = "test_dice"
+    metric: str = TEST_DICE
     target: float | None = None
     unit: Literal["case", "group"] = "case"
     pictures: NonNegativeInt | None = None

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from seglab.comparison.runs import Run
 from seglab.config.targets import places_of
 from seglab.errors import ConfigError
+from seglab.run_record import RunRecord, Tag
 
 # What a composition is repeated over, and what cannot change a result.
 REPLICATES = ("seed", "data.fold", "data.split_seed")
 NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
-_SAME_CODE = ("git_commit", "git_dirty", "precision")
+_SAME_CODE = (Tag.GIT_COMMIT, Tag.GIT_DIRTY, Tag.PRECISION)
 _NAMED = ("model", "loss", "optimizer")
 _WHOLE = re.compile(r"-?[0-9]+\.0")
 _BUILDER, _ENCODER = "model._target_", "model.encoder"
@@ -40,7 +41,7 @@ class Variant:
     @property
     def allowed(self) -> str:
         """Findings of the data check that were allowed to pass in one of the runs; empty without any."""
-        return ", ".join(sorted({run.tags.get("data_allowed", "") for run in self.runs} - {""}))
+        return ", ".join(sorted({RunRecord.of(run).data_allowed for run in self.runs} - {""}))
 
     @property
     def mixed(self) -> bool:
@@ -50,7 +51,7 @@ class Variant:
 
 def settings_of(run: Run) -> dict[str, str]:
     """The params that make a run's composition; where its data lay is none, their digest stands for them."""
-    digest = run.tags.get("data_digest")
+    digest = run.tags.get(Tag.DATA_DIGEST)
     kept = {
         key: value for key, value in what_counts(run.params, known=digest is not None).items() if key not in REPLICATES
     }

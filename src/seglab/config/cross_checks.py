@@ -9,6 +9,9 @@ from typing import Any
 from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
 from seglab.config.synonyms import closest
 from seglab.errors import ConfigError
+from seglab.metric_names import TRAIN, VAL, VAL_DICE, VAL_IOU, Column, MetricName
+
+_SHARES_OFF = 1e-6  # rounding of a sum of shares
 
 
 def check_together(
@@ -43,15 +46,7 @@ def check_together(
             remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
         )
     check_data(data)
-    valid = [-(-n // model.size_multiple) * model.size_multiple for n in data.size]
-    if valid != data.size:
-        raise ConfigError(
-            f"an input size that {model_name} cannot halve",
-            where="data.size",
-            found=data.size,
-            expected=f"multiples of {model.size_multiple} (model.size_multiple)",
-            remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
-        )
+    check_input_size(data.size, data.rank, model.size_multiple, model_name)
     check_monitor_name(trainer.monitor)
     _check_validation(trainer.monitor, data)
     if warmup_epochs and warmup_epochs >= trainer.epochs:
@@ -66,20 +61,76 @@ def check_together(
     _check_loss(arguments["loss"], _known_classes(arguments["data"]))
 
 
+def check_input_size(size: Sequence[int], rank: int, multiple: int = 1, model: str = "the model") -> None:
+    """Refuse an input size of another rank than the data, or with a side that a network cannot halve often enough.
+
+    Args:
+        size: of each axis, in pixels or voxels.
+        rank: of the data.
+        multiple: what each side is to be a multiple of: how much coarser the network's coarsest features are.
+        model: its name, for the message.
+
+    Raises:
+        ConfigError: names the next valid size.
+    """
+    if len(size) != rank:
+        raise ConfigError(
+            "an input size of the wrong rank",
+            where="data.size",
+            found=list(size),
+            expected=f"{rank} numbers, one for each axis of {rank}D data",
+            remedy=f"data.size=[{','.join([str(-(-128 // multiple) * multiple)] * rank)}]",
+        )
+    valid = [max(-(-side // multiple), 1) * multiple for side in size]
+    if valid != list(size):
+        raise ConfigError(
+            f"an input size that {model} cannot halve",
+            where="data.size",
+            found=list(size),
+            expected=f"multiples of {multiple} (model.size_multiple)",
+            remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
+        )
+
+
+def check_shares(train: float, val: float, test: float) -> None:
+    """Refuse shares of the splits that are negative or do not sum to 1.
+
+    Raises:
+        ConfigError: names all three.
+    """
+    if min(train, val, test) < 0 or abs(train + val + test - 1) > _SHARES_OFF:
+        raise ConfigError(
+            "split shares that do not make a whole",
+            where="data.split",
+            found=f"train {train} + val {val} + test {test}",
+            expected="shares from 0 to 1 with a sum of 1",
+            remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
+        )
+
+
+def check_fold(fold: int, folds: int) -> None:
+    """Refuse a number of a fold that is not one of `folds`, counted from 0.
+
+    Raises:
+        ConfigError: names both.
+    """
+    if not 0 <= fold < folds:
+        raise ConfigError(
+            "a fold that there is not",
+            where="data.fold",
+            found=f"fold {fold} of {folds}",
+            expected=f"0 to {folds - 1}",
+            remedy=f"count the folds from 0, or data.folds={max(fold + 1, 2)}",
+        )
+
+
 def check_data(data: DataConfig) -> None:
     """Refuse settings of the data that cannot go together, whatever is made of it.
 
     Raises:
         ConfigError: see above.
     """
-    if len(data.size) != data.rank:
-        raise ConfigError(
-            "an input size of the wrong rank",
-            where="data.size",
-            found=data.size,
-            expected=f"{data.rank} numbers, one for each axis",
-            remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
-        )
+    check_input_size(data.size, data.rank)
     if data.foreground_share and data.resize_mode in ("resize", "letterbox"):
         raise ConfigError(
             "patches around the foreground, where whole images are taken",
@@ -88,13 +139,13 @@ def check_data(data: DataConfig) -> None:
             expected="0 for whole images",
             remedy="data.resize_mode=patch, or data.foreground_share=0.0",
         )
-    shares = data.split
-    if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:
+    check_shares(data.split.train, data.split.val, data.split.test)
+    if data.split.train == 0:
         raise ConfigError(
-            "split shares that do not make a whole",
-            where="data.split",
-            found=f"train {shares.train} + val {shares.val} + test {shares.test}",
-            expected="a sum of 1 with train above 0",
+            "no share of the cases to train on",
+            where="data.split.train",
+            found=0,
+            expected="a share above 0",
             remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
         )
     _check_spacing_and_folds(data)
@@ -208,32 +259,26 @@ def _check_spacing_and_folds(data: DataConfig) -> None:
             expected="linear, or a spacing to resample to",
             remedy="data.spacing=[1,1,1], or data.interpolation=linear",
         )
-    if data.fold is not None and data.fold >= data.folds:
-        raise ConfigError(
-            "a fold that there is not",
-            where="data.fold",
-            found=f"fold {data.fold} of {data.folds}",
-            expected=f"0 to {data.folds - 1}",
-            remedy="the first fold is data.fold=0",
-        )
+    if data.fold is not None:
+        check_fold(data.fold, data.folds)
 
 
 def check_monitor_name(monitor: str) -> None:
     """Refuse a monitored metric that no training emits; raises `ConfigError`."""
-    known = [f"{split}_{metric}" for split in ("val", "train") for metric in ("dice", "iou", "loss")]
-    base, _, a_class = monitor.partition("/")
-    if base not in known or (a_class and base.endswith("loss")):
+    known = [f"{split}_{metric}" for split in (VAL, TRAIN) for metric in ("dice", "iou", "loss")]
+    column = Column.parse(monitor)
+    if column.score not in known or (column.of and MetricName.parse(monitor).lower_is_better):
         raise ConfigError(
             "a monitored metric that does not exist",
             where="trainer.monitor",
             found=monitor,
-            expected="one of " + ", ".join(known) + ", or val_dice/<class>, val_iou/<class>",
-            remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or 'val_dice'}",
+            expected="one of " + ", ".join(known) + f", or {VAL_DICE}/<class>, {VAL_IOU}/<class>",
+            remedy=f"did you mean: trainer.monitor={closest(monitor, known, 0.5) or VAL_DICE}",
         )
 
 
 def _check_validation(monitor: str, data: DataConfig) -> None:
-    if monitor.startswith("val_") and data.split.val == 0 and not data.validate_on_train:
+    if MetricName.parse(monitor).stage == VAL and data.split.val == 0 and not data.validate_on_train:
         raise ConfigError(
             "a monitored metric without validation cases",
             where="trainer.monitor",

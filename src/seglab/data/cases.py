@@ -11,11 +11,10 @@ import numpy as np
 
 from seglab.config.targets import EXAMPLES
 from seglab.errors import ConfigError, DataError
+from seglab.run_record import ALL as ALL
+from seglab.run_record import SCORED as SCORED
+from seglab.run_record import SPLIT_NAMES as SPLIT_NAMES
 from seglab.task import Task
-
-SPLIT_NAMES = ("train", "val", "test")
-ALL = "all"  # of the cases, whatever their split
-SCORED = (*SPLIT_NAMES, ALL)  # what a model can be scored on
 
 
 @dataclass(frozen=True)

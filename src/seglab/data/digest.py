@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.errors import DataError
+from seglab.runtime.atomic_files import write_json
 
 # A file that changed a moment ago may change once more within one tick of the clock that its times are taken from.
 _SETTLED_SECONDS = 2.0
@@ -80,14 +81,9 @@ class FileDigests:
         """Remember for the next run."""
         if self._file is None or not self._changed:
             return
-        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}.tmp")
-        try:
+        with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self._known))
-            os.replace(temporary, self._file)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
+            write_json(self._file, self._known)
 
 
 _sums: ContextVar[FileDigests | None] = ContextVar("sums", default=None)

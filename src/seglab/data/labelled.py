@@ -1,11 +1,11 @@
-"""The one reader of a case that has to have a label."""
+"""A case with the label that it has to have."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from seglab.data.cases import Case, Sample, Source
-from seglab.errors import DataError
+from seglab.data.preprocessing.case_preprocessing import read_labelled
 
 
 def labelled(source: Source, case: Case) -> tuple[Sample, np.ndarray]:
@@ -14,11 +14,6 @@ def labelled(source: Source, case: Case) -> tuple[Sample, np.ndarray]:
     Raises:
         DataError: it has none.
     """
-    sample = source.read(case)
-    if sample.mask is None:
-        raise DataError(
-            "a case without a label cannot be scored",
-            where=source.describe_files(case),
-            remedy="leave it out of the split, or add its label",
-        )
+    sample = read_labelled(source, case)
+    assert sample.mask is not None
     return sample, sample.mask

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seglab.config.cross_checks import check_fold, check_shares
 from seglab.config.sections import DataConfig
 from seglab.data.cases import SPLIT_NAMES, Case, Source, natural_key
 from seglab.data.randomness import generator
@@ -120,14 +121,7 @@ def make_split(
         split = Split(*(tuple(own.get(name, ())) for name in SPLIT_NAMES))
         check_split(split, cases)
         return split
-    if min(train, val, test) < 0 or abs(train + val + test - 1) > 1e-6:
-        raise ConfigError(
-            "split shares that do not make a whole",
-            where="data.split",
-            found=f"train {train}, val {val}, test {test}",
-            expected="shares from 0 to 1 with a sum of 1",
-            remedy="for example data.split.train=0.7 data.split.val=0.15 data.split.test=0.15",
-        )
+    check_shares(train, val, test)
     tested_by_itself = tuple(own["test"]) if own is not None else ()
     apart = set(tested_by_itself)
     by_group: dict[str, list[str]] = {}
@@ -253,14 +247,7 @@ def _deal(
     foreground: Mapping[str, float] | None,
 ) -> list[str]:
     """The groups of one test fold, in folds of about the same number of cases."""
-    if not 0 <= fold < folds:
-        raise ConfigError(
-            "a fold that there is not",
-            where="data.fold",
-            found=f"fold {fold} of {folds}",
-            expected=f"0 to {folds - 1}",
-            remedy=f"count the folds from 0, or data.folds={max(fold + 1, 2)}",
-        )
+    check_fold(fold, folds)
     if len(by_group) < max(folds, 1 + spare):
         raise DataError(
             "more folds than groups",

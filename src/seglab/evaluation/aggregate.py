@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from seglab.metric_names import TEST, of_class
 from seglab.metrics.confusion import dice_iou, macro
 from seglab.metrics.shapes import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
 from seglab.statistics import mean_interval
@@ -25,7 +26,7 @@ UNLIKE_SCORES = (
 
 def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
     """The final metrics of a run: those of `summary` under `test_…`."""
-    return {f"test_{name}": value for name, value in summary(cases, confusion, task).items()}
+    return {f"{TEST}_{name}": value for name, value in summary(cases, confusion, task).items()}
 
 
 def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
@@ -62,14 +63,14 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
         "cases_undefined": float(cases["dice"].isna().sum()),
     }
     for name in task.class_names:
-        metrics[f"dice/{name}"] = _mean(cases[f"dice/{name}"])
-        metrics[f"iou/{name}"] = _mean(cases[f"iou/{name}"])
+        metrics[of_class("dice", name)] = _mean(cases[of_class("dice", name)])
+        metrics[of_class("iou", name)] = _mean(cases[of_class("iou", name)])
     for k in task.unscored:
         if k:
             more = replace(task, unscored=tuple(other for other in task.unscored if other != k))
             names = [task.class_names[other] for other in more.scored]
             for score, values in per_class.items():
-                columns = cases[[f"{score}/{name}" for name in names]]
+                columns = cases[[of_class(score, name) for name in names]]
                 metrics[f"{score}_with_{task.class_names[k]}"] = _mean(columns.mean(axis=1))
                 metrics[f"{score}_dataset_with_{task.class_names[k]}"] = macro(values, more)
     return metrics
@@ -88,12 +89,13 @@ def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str
     for k in task.scored:
         name = task.class_names[k]
         for score in (*distance_names(task, tolerance), "precision", "recall", *LESION_SHARES, "volume_error"):
-            metrics[f"{score}/{name}"] = _mean(cases[f"{score}/{name}"])
-        metrics[f"volume_error_abs/{name}"] = _mean(cases[f"volume_error/{name}"].abs())
-        metrics[f"one_empty/{name}"] = float(((cases[f"true/{name}"] > 0) != (cases[f"predicted/{name}"] > 0)).sum())
-        true, predicted, found, right = (cases[f"{count}/{name}"].sum() for count in LESION_COUNTS)
-        metrics[f"lesion_recall_dataset/{name}"] = found / true if true else np.nan
-        metrics[f"lesion_precision_dataset/{name}"] = right / predicted if predicted else np.nan
+            metrics[of_class(score, name)] = _mean(cases[of_class(score, name)])
+        metrics[of_class("volume_error_abs", name)] = _mean(cases[of_class("volume_error", name)].abs())
+        there, said = (cases[of_class(count, name)] > 0 for count in ("true", "predicted"))
+        metrics[of_class("one_empty", name)] = float((there != said).sum())
+        true, predicted, found, right = (cases[of_class(count, name)].sum() for count in LESION_COUNTS)
+        metrics[of_class("lesion_recall_dataset", name)] = found / true if true else np.nan
+        metrics[of_class("lesion_precision_dataset", name)] = right / predicted if predicted else np.nan
     return metrics
 
 
@@ -137,11 +139,11 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
     table.add_column("Dice", no_wrap=True)
     table.add_column("IoU", no_wrap=True)
     table.add_column(f"true {unit}", justify="right", no_wrap=True)
-    columns = [f"{score}/{name}" for name in task.class_names for score in ("dice", "iou")] + ["dice", "iou"]
+    columns = [of_class(score, name) for name in task.class_names for score in ("dice", "iou")] + ["dice", "iou"]
     values = cases[columns].to_numpy(float)
     intervals = dict(zip(columns, case_intervals(values), strict=True))
     for k, name in enumerate(task.class_names):
-        cells = _cells(cases, intervals, f"dice/{name}", f"iou/{name}")
+        cells = _cells(cases, intervals, of_class("dice", name), of_class("iou", name))
         table.add_row(escape(name), *cells, f"{confusion[k].sum():,}", style="dim" if k in task.unscored else None)
     table.add_section()
     cells = _cells(cases, intervals, "dice", "iou")
@@ -180,8 +182,8 @@ def shape_table(cases: pd.DataFrame, task: Task, tolerance: float) -> Table:
     for title in (*columns, "one empty"):
         table.add_column(title, justify="right", min_width=max(map(len, title.split())))
     for name in (task.class_names[k] for k in task.scored):
-        empty = f"{metrics[f'one_empty/{name}']:.0f}"
-        table.add_row(escape(name), *(_number(metrics[f"{score}/{name}"]) for score in columns.values()), empty)
+        empty = f"{metrics[of_class('one_empty', name)]:.0f}"
+        table.add_row(escape(name), *(_number(metrics[of_class(score, name)]) for score in columns.values()), empty)
     return table
 
 

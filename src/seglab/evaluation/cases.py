@@ -30,6 +30,7 @@ import pandas as pd
 from seglab.data.cases import Case, Source
 from seglab.data.labelled import labelled
 from seglab.errors import DataError, naming
+from seglab.metric_names import of_class
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.task import Task
 
@@ -98,13 +99,13 @@ def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
     true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     scores: dict[str, float] = {"dice": macro(dice, task), "iou": macro(iou, task)}
     for k, name in enumerate(task.class_names):
-        scores[f"dice/{name}"] = float(dice[k])
-        scores[f"iou/{name}"] = float(iou[k])
-        scores[f"precision/{name}"] = right[k] / predicted[k] if predicted[k] else np.nan
-        scores[f"recall/{name}"] = right[k] / true[k] if true[k] else np.nan
-        scores[f"volume_error/{name}"] = predicted[k] / true[k] - 1 if true[k] else np.nan
-        scores[f"true/{name}"] = int(true[k])
-        scores[f"predicted/{name}"] = int(predicted[k])
+        scores[of_class("dice", name)] = float(dice[k])
+        scores[of_class("iou", name)] = float(iou[k])
+        scores[of_class("precision", name)] = right[k] / predicted[k] if predicted[k] else np.nan
+        scores[of_class("recall", name)] = right[k] / true[k] if true[k] else np.nan
+        scores[of_class("volume_error", name)] = predicted[k] / true[k] - 1 if true[k] else np.nan
+        scores[of_class("true", name)] = int(true[k])
+        scores[of_class("predicted", name)] = int(predicted[k])
     return scores
 
 

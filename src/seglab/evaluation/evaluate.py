@@ -25,9 +25,11 @@ from seglab.evaluation.scoring import CaseScores, predicted_pixels, score_cases
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.inference.bundle import CARD_FILE
 from seglab.inference.mask_writer import check_targets, write_mask
+from seglab.metric_names import evaluated_metric
 from seglab.metrics.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
 from seglab.metrics.cityscapes import CityscapesScores, label_ids_of
 from seglab.metrics.shapes import tolerance_note
+from seglab.run_record import RUNS, Artifact
 from seglab.runtime.terminal import Terminal
 from seglab.runtime.waiting import Waiting
 from seglab.safety.file_names import file_name, file_names
@@ -35,7 +37,6 @@ from seglab.safety.file_names import file_name, file_names
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
 
-RUNS = Path("mlruns")
 CALIBRATION_CASES = 50  # validation cases that the temperature is fitted on, at most
 VOID = "void"
 
@@ -217,9 +218,9 @@ def _add(subject: EvaluationSubject, metrics: Mapping[str, float], files: Path) 
         return None
     from seglab.tracking.append import add_to_run
 
-    named = {f"eval_{subject.name}_{key}": value for key, value in metrics.items() if np.isfinite(value)}
-    where = add_to_run(store, run, named, files, f"evaluation/{subject.name}")
-    return f"run        {run.info.run_id}: eval_{subject.name}_…, pictures and tables in {where}"
+    named = {evaluated_metric(subject.name, key): value for key, value in metrics.items() if np.isfinite(value)}
+    where = add_to_run(store, run, named, files, Artifact.evaluation(subject.name))
+    return f"run        {run.info.run_id}: {evaluated_metric(subject.name, '…')}, pictures and tables in {where}"
 
 
 def _calibrate(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from seglab.evaluation.scoring import CaseScores
 from seglab.evaluation.subject import EvaluationSubject
 from seglab.metrics.calibration import Reliability, bound_reached
 from seglab.metrics.shapes import HD95, distance_unit, surface_dice_name
+from seglab.run_record import EvaluationFile
+from seglab.runtime import atomic_files
 from seglab.safety.csv_text import csv_text
 from seglab.viz.diagrams import confusion_diagram, reliability_diagram, spread_diagram
 from seglab.viz.figures import case_panels, pick_examples
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 # All that `write_results` writes.
-_WRITTEN = {"cases.parquet", "cases.csv", "metrics.json", "calibration.json"} | {
+_WRITTEN = {EvaluationFile.CASES_PARQUET, EvaluationFile.CASES, EvaluationFile.METRICS, EvaluationFile.CALIBRATION} | {
     f"{name}.png" for name in ("reliability", "confusion", "spread", "cases", "best", "median", "worst")
 }
 
@@ -119,10 +120,10 @@ def write_results(
     """
     figures = _figures(predictor, subject, judgement, calibration, tolerance)
     with _in_whole(folder) as part:
-        judgement.cases.to_parquet(part / "cases.parquet", index=False)
-        (part / "cases.csv").write_text(csv_text(judgement.cases), encoding="utf-8")
-        _write_json(part / "metrics.json", {key: _finite(value) for key, value in metrics.items()})
-        _write_json(part / "calibration.json", calibration.to_dict())
+        judgement.cases.to_parquet(part / EvaluationFile.CASES_PARQUET, index=False)
+        (part / EvaluationFile.CASES).write_text(csv_text(judgement.cases), encoding="utf-8")
+        _write_json(part / EvaluationFile.METRICS, {key: _finite(value) for key, value in metrics.items()})
+        _write_json(part / EvaluationFile.CALIBRATION, calibration.to_dict())
         for name, figure in figures.items():
             figure.savefig(part / f"{name}.png", bbox_inches="tight")
 
@@ -142,7 +143,7 @@ def check_place(folder: Path, inputs: Iterable[str] = ()) -> None:
         raise _unwritable(folder, f"{there} can only be read" if there.is_dir() else f"{there} is a file")
     kept = {Path(file).name for file in inputs if Path(file).resolve().is_relative_to(folder.resolve())}
     held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    foreign = sorted(kept | (held if held and "metrics.json" not in held else held - _WRITTEN))
+    foreign = sorted(kept | (held if held and EvaluationFile.METRICS not in held else held - _WRITTEN))
     if foreign or folder.is_symlink():
         raise TrackingError(
             "a folder in the place of the results, which holds something else",
@@ -174,17 +175,11 @@ def _figures(
 @contextmanager
 def _in_whole(folder: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `folder` when that is done."""
-    part = folder.with_name(f".{folder.name}.part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
+        with atomic_files.folder(folder, replace=True) as part:
+            yield part
     except OSError as error:
         raise _unwritable(folder, error.strerror or str(error)) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _unwritable(folder: Path, found: str) -> TrackingError:

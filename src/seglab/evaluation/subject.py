@@ -20,6 +20,7 @@ from seglab.errors import ConfigError, DataError, nearest
 from seglab.evaluation.cases import check_same_classes
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.metric_names import check_class_names
+from seglab.run_record import RUNS, Artifact
 from seglab.safety.file_names import file_name
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class EvaluationSubject:
 
 
 def find_subject(
-    reference: str, split: str, data: Sequence[str] = (), *, uri: str | None = None, directory: Path = Path("mlruns")
+    reference: str, split: str, data: Sequence[str] = (), *, uri: str | None = None, directory: Path = RUNS
 ) -> EvaluationSubject:
     """The model that a word means and the cases of a split.
 
@@ -150,7 +151,7 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
     if found.run is not None and found.store is not None:
         from seglab.tracking.bundles import run_file
 
-        return Split.from_json(run_file(found.store, found.run, "config/split.json").read_text(encoding="utf-8"))
+        return Split.from_json(run_file(found.store, found.run, Artifact.SPLIT).read_text(encoding="utf-8"))
     if wanted == ALL:
         return None
     try:

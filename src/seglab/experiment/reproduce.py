@@ -20,6 +20,8 @@ from mlflow.entities import Run
 from omegaconf import OmegaConf
 
 from seglab.errors import TrackingError
+from seglab.metric_names import EVAL
+from seglab.run_record import Artifact, Metric, RunRecord, Tag
 from seglab.runtime.code_version import SECRET, TOO_LARGE, TOO_MANY, code_version
 from seglab.runtime.reproducibility import machine, package_versions, variables_of
 from seglab.safety.csv_text import csv_text
@@ -36,8 +38,8 @@ VERDICTS: tuple[Verdict, ...] = ("identical", "within tolerance", "different")
 ROOT = Path(__file__).resolve().parents[3]
 TOLERANCE = 0.005
 # How long something took is never the same again.
-_NOT_COMPARED = ("system/", "images_per_second", "epoch_seconds", "data_wait_share", "eval_")
-_DIGESTS = {"data_digest": "data", "split_digest": "split"}
+_NOT_COMPARED = (Metric.SYSTEM, Metric.IMAGES_PER_SECOND, Metric.EPOCH_SECONDS, Metric.DATA_WAIT_SHARE, f"{EVAL}_")
+_DIGESTS = {Tag.DATA_DIGEST: "data", Tag.SPLIT_DIGEST: "split"}
 
 # Runs in a process of its own on the code of the run, which may be older than this file: it keeps to what every
 # version has. Data and split are proved before anything is trained.
@@ -113,7 +115,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
         )
     store.check_writable()
     token = uuid.uuid4().hex
-    tags = {"reproduces": run.info.run_id, "reproduction_token": token}
+    tags = {Tag.REPRODUCES: run.info.run_id, Tag.REPRODUCTION_TOKEN: token}
     former, config = _environment(store, run), _config(store, run)
     check_consent(run, _diff(store, run), config, former["settings"], given=trust_diff)
     with code_of(store, run) as code, tempfile.TemporaryDirectory(prefix="config") as scratch:
@@ -124,9 +126,9 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
     table = compare_histories(_histories(store, run), _histories(store, again), tolerance)
     verdict = VERDICTS[max((VERDICTS.index(each) for each in table["verdict"]), default=0)]
     notes = _differences(former)
-    operations.set_tags(store.client, again.info.run_id, {"reproduction": verdict})
+    operations.set_tags(store.client, again.info.run_id, {Tag.REPRODUCTION: verdict})
     with tempfile.TemporaryDirectory(prefix="reproduction") as folder:
-        (Path(folder) / "reproduction.csv").write_text(csv_text(table), encoding="utf-8")
+        (Path(folder) / Artifact.REPRODUCTION).write_text(csv_text(table), encoding="utf-8")
         add_to_run(store, again, {}, Path(folder), "")
     return Reproduction(verdict, table, again.info.run_id, notes)
 
@@ -155,9 +157,9 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
     Raises:
         TrackingError: the run has no commit, the commit is not here, or its changes were not kept whole.
     """
-    commit = run.data.tags.get("git_commit")
+    commit = RunRecord.of(run).git_commit
     if not commit:
-        raise _no_code(run, "no tag git_commit", "train from a git repository")
+        raise _no_code(run, f"no tag {Tag.GIT_COMMIT}", "train from a git repository")
     diff = _diff(store, run)
     now = code_version(root)
     if now.commit == commit and now.diff == diff:
@@ -186,14 +188,14 @@ def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
 
 def _diff(store: Store, run: Run) -> str:
     """The changes to its commit that the run logged; empty for none."""
-    if run.data.tags.get("git_dirty") != "True":
+    if not RunRecord.of(run).git_dirty:
         return ""
-    return run_file(store, run, "config/code.diff").read_text(encoding="utf-8", errors="replace")
+    return run_file(store, run, Artifact.CODE_DIFF).read_text(encoding="utf-8", errors="replace")
 
 
 def _config(store: Store, run: Run) -> dict[str, Any]:
     """The run's config, recording into this store: the store that it names may be another machine's."""
-    file = run_file(store, run, "config/config.yaml")
+    file = run_file(store, run, Artifact.CONFIG)
     try:
         config = read_yaml(file)
         if not isinstance(config, dict) or not isinstance(config.get("tracking"), dict):
@@ -206,7 +208,7 @@ def _config(store: Store, run: Run) -> dict[str, Any]:
 
 
 def _environment(store: Store, run: Run) -> dict[str, Any]:
-    file = run_file(store, run, "config/environment.json")
+    file = run_file(store, run, Artifact.ENVIRONMENT)
     try:
         found = read_json(file)
         machine, settings = found.get("machine"), found.get("settings")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from seglab.config.former_names import current_config
 from seglab.config.loading import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.run_record import RunRecord, Tag, WorkFile
+from seglab.runtime.atomic_files import write_json, write_text
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.store import open_store
@@ -23,13 +25,10 @@ if TYPE_CHECKING:
 
     from seglab.tracking.tracker import Tracker
 
-CONFIG_FILE = "config.json"
-IDENTITY_FILE = "identity.json"
 NOT_COMPARED = ("resume", "tracking", "hydra")
 PRESETS = ("experiment", "debug")
 # What may be another for a new run that goes on from the end of a finished one.
 _MORE = ("trainer.epochs", "trainer.patience_epochs")
-STATE_FILE = "state.npz"  # as training.checkpoint calls it, which loads TensorFlow
 
 
 def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> Config:
@@ -37,13 +36,13 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
     store = open_store(given.tracking.uri, directory)
     run_id = str(given.resume)
     name = store.run(run_id).info.run_name
-    file = store.work_dir(run_id) / CONFIG_FILE
+    file = store.work_dir(run_id) / WorkFile.CONFIG
     if not file.is_file():
         if file.parent.is_dir():
             raise TrackingError(
                 "a run that ended before it had begun",
                 where=f"resume={run_id}",
-                found=f"no {CONFIG_FILE} in {file.parent}",
+                found=f"no {WorkFile.CONFIG} in {file.parent}",
                 expected="a run that has read its data",
                 remedy="nothing of it is lost: start a new run, without resume",
             )
@@ -69,7 +68,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
             remedy="leave the changed settings away, or start a new run without resume",
         )
     if run.info.status == "FINISHED":
-        return _going_on(stored, given, run, further, store.work_dir(run_id) / STATE_FILE)
+        return _going_on(stored, given, run, further, store.work_dir(run_id) / WorkFile.STATE)
     return load_config({**stored, "resume": run_id, "tracking": given.resolved["tracking"]})
 
 
@@ -87,7 +86,7 @@ def _going_on(stored: dict[str, Any], given: Config, run: Run, further: Mapping[
         )
     if not state.is_file():
         raise how_to_keep(run, state)
-    if run.data.tags.get("stopped_early") == "True" and "trainer.patience_epochs" not in further:
+    if RunRecord.of(run).stopped_early and "trainer.patience_epochs" not in further:
         raise ConfigError(
             "more epochs for a run that its patience ended",
             where=f"resume={run_id}",
@@ -141,18 +140,18 @@ def _leaves(node: Any, prefix: str) -> dict[str, Any]:
 
 def remember(work_dir: Path, config: Config, identity: Mapping[str, str]) -> None:
     """Keep what a resumed run must find again, and refuse to go on with data or a split that changed meanwhile."""
-    file = work_dir / IDENTITY_FILE
+    file = work_dir / WorkFile.IDENTITY
     if config.resume is not None and file.is_file():
         check_same(file, identity, f"resume={config.resume}")
         return
-    _write(work_dir / CONFIG_FILE, redacted(json.dumps(config.resolved)))
-    _write(file, json.dumps(dict(identity)))
+    write_text(work_dir / WorkFile.CONFIG, redacted(json.dumps(config.resolved)), sole=True)
+    write_json(file, dict(identity), sole=True)
 
 
 def check_same(file: Path, identity: Mapping[str, str], where: str) -> None:
-    """Refuse data or a split that is not what a run's `IDENTITY_FILE` says; raises `DataError`."""
+    """Refuse data or a split that is not what a run's `WorkFile.IDENTITY` says; raises `DataError`."""
     before = _read(file, where.partition("=")[2])
-    for key, what in (("data_digest", "data"), ("split_digest", "split")):
+    for key, what in ((Tag.DATA_DIGEST, "data"), (Tag.SPLIT_DIGEST, "split")):
         known = str(before.get(key))
         if known != identity[key]:
             raise DataError(
@@ -168,7 +167,7 @@ def how_to_go_on(tracker: Tracker, config: Config, overrides: Sequence[str]) -> 
     """What a run that was told to stop has done, and the very command that goes on with it."""
     from seglab.training.checkpoint import finished_epochs  # loads TensorFlow
 
-    epoch, trained = finished_epochs(tracker.work_dir / STATE_FILE)
+    epoch, trained = finished_epochs(tracker.work_dir / WorkFile.STATE)
     epochs = config.trainer.epochs
     if trained:
         done = f"after its training of {epoch} epochs, before all was scored"
@@ -199,9 +198,3 @@ def _read(file: Path, run_id: str) -> dict[str, Any]:
             expected="the file that the run wrote when it began",
             remedy=f"bring it back from a copy, or start a new run in the place of {run_id}",
         ) from error
-
-
-def _write(file: Path, text: str) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, file)

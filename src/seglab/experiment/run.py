@@ -21,6 +21,7 @@ from seglab.command import JOB_VARIABLE
 from seglab.config.loading import Config, load_config
 from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.experiment.components import RunComponents, assemble, make_augmentation
+from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import CodeVersion, code_version
 from seglab.runtime.reproducibility import environment, load_tensorflow
 from seglab.runtime.terminal import Terminal, tell
@@ -35,11 +36,7 @@ if TYPE_CHECKING:
     from seglab.tracking.tracker import Tracker
     from seglab.training.fit import History
 
-RUNS = Path("mlruns")
 SAMPLES_SHOWN = 16
-ENVIRONMENT_FILE = "config/environment.json"
-SUMMARY_FILE = "model_summary.txt"
-SAMPLES_FILE = "pictures/training_samples.png"
 console = Terminal(highlight=False, soft_wrap=True)
 
 
@@ -78,13 +75,13 @@ def run(
     for found in code.withheld:
         console.print(f"beware     {found}; how this file was changed is not recorded with the run", markup=False)
     identity = {
-        "config_digest": config.digest,
-        "data_digest": training_data.digest,
-        "split_digest": training_data.split.digest(),
+        Tag.CONFIG_DIGEST: config.digest,
+        Tag.DATA_DIGEST: training_data.digest,
+        Tag.SPLIT_DIGEST: training_data.split.digest(),
     }
-    facts = {**identity, "git_dirty": code.dirty, "seed": config.seed, **(tags or {})}
+    facts = {**identity, Tag.GIT_DIRTY: code.dirty, Tag.SEED: config.seed, **(tags or {})}
     if code.commit:
-        facts["git_commit"] = code.commit
+        facts[Tag.GIT_COMMIT] = code.commit
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     augmentation = make_augmentation(config, training_data.task)
@@ -98,7 +95,7 @@ def run(
     start = start_of(config, training_data, identity, RUNS)
     facts |= start.tags
     if findings := [*training_data.report.allowed_findings, *start.findings]:
-        facts["data_allowed"] = ", ".join(findings)
+        facts[Tag.DATA_ALLOWED] = ", ".join(findings)
     tell(f"building the network, {config.model.name}")
     parts = assemble(config, training_data, augmentation)
     put_weights(start, parts, config)
@@ -140,16 +137,16 @@ def run(
 
 def _record_words(config: Config, training_data: TrainingData, code: CodeVersion, tracker: Tracker) -> None:
     """Config, split and code; of a run that goes on, those that it was stopped before."""
-    from seglab.experiment.warm_start import DIGESTS_FILE, image_digests
+    from seglab.experiment.warm_start import image_digests
 
     texts = {
-        "config/config.yaml": OmegaConf.to_yaml(OmegaConf.create(_told(config))),
-        "config/split.json": training_data.split.to_json(),
-        DIGESTS_FILE: json.dumps(image_digests(training_data)),
+        Artifact.CONFIG: OmegaConf.to_yaml(OmegaConf.create(_told(config))),
+        Artifact.SPLIT: training_data.split.to_json(),
+        Artifact.IMAGE_DIGESTS: json.dumps(image_digests(training_data)),
     }
     # Nothing was trained before the environment was recorded, so the code of now is the run's.
-    if code.dirty and ENVIRONMENT_FILE not in tracker.recorded:
-        texts["config/code.diff"] = code.diff
+    if code.dirty and Artifact.ENVIRONMENT not in tracker.recorded:
+        texts[Artifact.CODE_DIFF] = code.diff
     for path, text in texts.items():
         if path not in tracker.recorded:
             tracker.log_text(text, path)
@@ -165,11 +162,11 @@ def _train_and_judge(
 ) -> float:
     from seglab.experiment.warm_start import begin_state
     from seglab.metrics.keras_scores import SegmentationScores
-    from seglab.training.checkpoint import STATE_FILE, load_state
+    from seglab.training.checkpoint import load_state
     from seglab.training.fit import train
 
     choice = parts.precision
-    tracker.set_tags({"device": parts.device.name, "precision": choice.policy, "precision_reason": choice.reason})
+    tracker.set_tags({Tag.DEVICE: parts.device.name, Tag.PRECISION: choice.policy, Tag.PRECISION_REASON: choice.reason})
     _announce(config, training_data, tracker, parts)
     goes_on = begin_state(start, tracker, config, parts)
     for line in filter(None, (start.told, *start.beware, goes_on)):
@@ -179,7 +176,7 @@ def _train_and_judge(
     _record_pictures(training_data, tracker, parts.batches["train"])
 
     tell("compiling the training step, then the first epoch")
-    state_file = tracker.work_dir / STATE_FILE
+    state_file = tracker.work_dir / WorkFile.STATE
     history = train(
         parts.model,
         parts.loss,
@@ -247,14 +244,14 @@ def _record_inputs(
             ).hexdigest()
             profile = {"cases": len(cases), "classes": list(training_data.task.class_names)}
             tracker.log_dataset(f"{config.data.name}/{name}", digest, context, source, profile)
-    if ENVIRONMENT_FILE not in tracker.recorded:
-        tracker.log_json(environment(Path(__file__).parent), ENVIRONMENT_FILE)
-    if SUMMARY_FILE not in tracker.recorded:
+    if Artifact.ENVIRONMENT not in tracker.recorded:
+        tracker.log_json(environment(Path(__file__).parent), Artifact.ENVIRONMENT)
+    if Artifact.MODEL_SUMMARY not in tracker.recorded:
         tracker.describe(f"{told}. {UNLIKE_SCORES}" if told else UNLIKE_SCORES)
-        tracker.set_tags({"parameters": model.count_params(), "flops": forward_flops(model)})
+        tracker.set_tags({Tag.PARAMETERS: model.count_params(), Tag.FLOPS: forward_flops(model)})
         lines: list[str] = []
         model.summary(print_fn=lines.append, line_length=110)
-        tracker.log_text("\n".join(lines), SUMMARY_FILE)
+        tracker.log_text("\n".join(lines), Artifact.MODEL_SUMMARY)
 
 
 def _record_pictures(training_data: TrainingData, tracker: Tracker, batches: Any) -> None:
@@ -262,15 +259,15 @@ def _record_pictures(training_data: TrainingData, tracker: Tracker, batches: Any
     from seglab.reports.data.data_page import build_page
     from seglab.viz.training_samples import augmented_samples
 
-    if SAMPLES_FILE not in tracker.recorded:
+    if Artifact.TRAINING_SAMPLES not in tracker.recorded:
         samples: list[tuple[Any, Any]] = []
         for step in range(len(batches)):
             if len(samples) < SAMPLES_SHOWN:
                 samples += zip(*batches[step], strict=True)
         spacing = next(iter(training_data.arrays.outlines.values())).spacing
         figure = augmented_samples(samples[:SAMPLES_SHOWN], training_data.task, spacing=spacing)
-        tracker.log_figure(figure, SAMPLES_FILE)
-    page = tracker.work_dir / "data.html"
+        tracker.log_figure(figure, Artifact.TRAINING_SAMPLES)
+    page = tracker.work_dir / Artifact.DATA_PAGE
     if page.name in tracker.recorded:
         return
     build_page(training_data.source, training_data.split, training_data.facts, page, report=training_data.report)
@@ -302,13 +299,11 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         split_digest=training_data.split.digest(),
         config=_told(config),
     )
-    tracker.log_figure(
-        curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), "pictures/curves.png"
-    )
-    profile = tracker.work_dir / "profile.txt"
+    tracker.log_figure(curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), Artifact.CURVES)
+    profile = tracker.work_dir / Artifact.PROFILE
     if profile.is_file():
         tracker.log_file(profile)
-    saved = save_bundle(tracker.work_dir / "bundle", model, bundle)
+    saved = save_bundle(tracker.work_dir / WorkFile.BUNDLE, model, bundle)
     predictor = Predictor.load(saved)
     example = input_example(bundle)
     tracker.log_bundle(
@@ -329,15 +324,15 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
     if name == "test":
         metrics = aggregate(scores.cases, scores.confusion, training_data.task)
         tracker.emit({key: value for key, value in metrics.items() if not math.isnan(value)}, len(history.epochs))
-    tracker.log_table(scores.cases, f"{name}_cases.csv")
+    tracker.log_table(scores.cases, Artifact.cases(name))
     examples = pick_examples(predictor, training_data.source, scores.cases)
     for picture, figure in case_panels(examples, training_data.task).items():
-        tracker.log_figure(figure, f"pictures/{name}_{picture}.png")
-    tracker.set_tags({"best_epoch": history.best_epoch, "stopped_early": history.stopped_early})
-    tracker.set_tags({"objective": float("nan") if history.best is None else history.best})
+        tracker.log_figure(figure, Artifact.picture(f"{name}_{picture}"))
+    tracker.set_tags({Tag.BEST_EPOCH: history.best_epoch, Tag.STOPPED_EARLY: history.stopped_early})
+    tracker.set_tags({Tag.OBJECTIVE: float("nan") if history.best is None else history.best})
     if history.undefined:
-        tracker.set_tags({"monitor_undefined": f"{history.undefined} of {len(history.epochs)} epochs"})
-    tracker.set_tags({"processor_seconds": round(sum(os.times()[:4]), 1), **peak_memory()})
+        tracker.set_tags({Tag.MONITOR_UNDEFINED: f"{history.undefined} of {len(history.epochs)} epochs"})
+    tracker.set_tags({Tag.PROCESSOR_SECONDS: round(sum(os.times()[:4]), 1), **peak_memory()})
     console.print()
     console.print(
         score_table(scores.cases, scores.confusion, training_data.task, title=f"{config.run_name}: {name} cases")

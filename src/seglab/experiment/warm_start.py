@@ -17,8 +17,9 @@ from seglab.data.loading.training_data import TrainingData
 from seglab.data.splits import Split
 from seglab.errors import ConfigError, TrackingError
 from seglab.experiment.components import RunComponents
-from seglab.experiment.resume import IDENTITY_FILE, check_same, how_to_keep
+from seglab.experiment.resume import check_same, how_to_keep
 from seglab.inference.bundle import load_bundle, logits_model, read_bundle
+from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.task import Task
 from seglab.tracking.bundles import resolve_bundle, run_file
 from seglab.tracking.store import Store, open_store
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from seglab.tracking.tracker import Tracker
 
-DIGESTS_FILE = "config/image_digests.json"
 LEAK = "weights-saw-these-cases"
 _DIGITS = 16
 _ANCESTORS = 20
@@ -56,7 +56,7 @@ class WarmStart:
     @property
     def told(self) -> str:
         """Where it began, in one phrase; empty for nothing."""
-        return self.tags.get("started_from", "")
+        return self.tags.get(Tag.STARTED_FROM, "")
 
 
 def image_digests(training_data: TrainingData) -> dict[str, str]:
@@ -102,13 +102,13 @@ def put_weights(start: WarmStart, parts: RunComponents, config: Config) -> None:
 
 def begin_state(start: WarmStart, tracker: Tracker, config: Config, parts: RunComponents) -> str:
     """Put the state to go on from into the folder of the run, which is its own from now on; says what follows."""
-    from seglab.training.checkpoint import STATE_FILE, load_state, save_state
+    from seglab.training.checkpoint import load_state, save_state
 
-    if start.state is None or (tracker.work_dir / STATE_FILE).is_file():
+    if start.state is None or (tracker.work_dir / WorkFile.STATE).is_file():
         return ""
     state = load_state(start.state)
-    save_state(tracker.work_dir / STATE_FILE, replace(state, finished=False))
-    steps, epochs = len(parts.batches["train"]), int(start.tags["continues_from_epoch"])
+    save_state(tracker.work_dir / WorkFile.STATE, replace(state, finished=False))
+    steps, epochs = len(parts.batches["train"]), int(start.tags[Tag.CONTINUES_FROM_EPOCH])
     former = config.schedule.build(config.learning_rate, epochs, steps)
     former.scale.assign(state.scale)
     before = float(former(max(epochs * steps - 1, 0)))
@@ -120,16 +120,16 @@ def begin_state(start: WarmStart, tracker: Tracker, config: Config, parts: RunCo
 
 
 def _continuation(config: Config, store: Store, run: Run, identity: Mapping[str, str]) -> WarmStart:
-    from seglab.training.checkpoint import STATE_FILE, finished_epochs
+    from seglab.training.checkpoint import finished_epochs
 
     run_id = run.info.run_id
     folder = store.work_dir(run_id)
-    check_same(folder / IDENTITY_FILE, identity, f"resume={run_id}")
-    epoch, _ = finished_epochs(folder / STATE_FILE)
+    check_same(folder / WorkFile.IDENTITY, identity, f"resume={run_id}")
+    epoch, _ = finished_epochs(folder / WorkFile.STATE)
     if not epoch:
-        raise how_to_keep(run, folder / STATE_FILE)
-    tags = {"started_from": f"continues {run_id} from epoch {epoch}", "continues_from_epoch": str(epoch)}
-    return WarmStart(tags, state=folder / STATE_FILE)
+        raise how_to_keep(run, folder / WorkFile.STATE)
+    tags = {Tag.STARTED_FROM: f"continues {run_id} from epoch {epoch}", Tag.CONTINUES_FROM_EPOCH: str(epoch)}
+    return WarmStart(tags, state=folder / WorkFile.STATE)
 
 
 def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -> WarmStart:
@@ -140,7 +140,7 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
     before, now = current_section("model", bundle.config.get("model", {})), config.resolved["model"]
     if before.get("_target_") != now["_target_"] or before.get("encoder") != now.get("encoder"):
         raise _other_model(config, str(before.get("name")), config.model.name)
-    tags = {"started_from": f"weights of {run_id} ({run.info.run_name})", "init_from": run_id}
+    tags = {Tag.STARTED_FROM: f"weights of {run_id} ({run.info.run_name})", Tag.INIT_FROM: run_id}
     beware = []
     if bundle.task.class_names != training_data.task.class_names:
         beware.append(f"its classes were called {', '.join(bundle.task.class_names)}")
@@ -153,9 +153,9 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
         for name, word in (("test", "test"), ("val", "validation"))
         if (cases := seen & set(getattr(training_data.split, name)))
     ]
-    tags["init_leak"] = "; ".join(leaks) or told
+    tags[Tag.INIT_LEAK] = "; ".join(leaks) or told
     if leaks:
-        beware.append(f"{tags['init_leak']}: their scores are not those of unseen cases")
+        beware.append(f"{tags[Tag.INIT_LEAK]}: their scores are not those of unseen cases")
     elif told != _NONE:
         beware.append(told)
     return WarmStart(tags, (LEAK,) if leaks else (), tuple(beware), bundle=found.folder)
@@ -198,18 +198,18 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
     told = _NONE
     for _ in range(_ANCESTORS):
         try:
-            split = Split.from_json(run_file(store, run, "config/split.json").read_text(encoding="utf-8"))
+            split = Split.from_json(run_file(store, run, Artifact.SPLIT).read_text(encoding="utf-8"))
             theirs = {*split.train, *split.val}
             if (digests := _digests(store, run)) is not None:
                 hashes = {digests.get(case_id) for case_id in theirs}
                 seen |= {case_id for case_id, digest in mine.items() if digest in hashes}
-            elif run.data.tags.get("data_digest") == training_data.digest:
+            elif RunRecord.of(run).data_digest == training_data.digest:
                 seen |= theirs
             else:
                 told = f"whether run {run.info.run_id} has seen these cases is not known"
         except (TrackingError, ValueError, KeyError, TypeError):
             told = f"whether run {run.info.run_id} has seen these cases is not known"
-        former = run.data.tags.get("init_from") or run.data.params.get("continues")
+        former = run.data.tags.get(Tag.INIT_FROM) or run.data.params.get("continues")
         if not former:
             break
         try:
@@ -221,7 +221,7 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
 
 def _digests(store: Store, run: Run) -> dict[str, Any] | None:
     try:
-        found = json.loads(run_file(store, run, DIGESTS_FILE).read_text(encoding="utf-8"))
+        found = json.loads(run_file(store, run, Artifact.IMAGE_DIGESTS).read_text(encoding="utf-8"))
     except (TrackingError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import json
 import math
-import os
 import pkgutil
 import shutil
 import tempfile
@@ -25,6 +24,8 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError
 from seglab.inference.keras_file import check_model_file
+from seglab.run_record import BundleFile
+from seglab.runtime.atomic_files import sync
 from seglab.safety.untrusted_files import MEBI, read_json
 from seglab.task import Task
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT = 1
-MODEL_FILE = "model.keras"
-CARD_FILE = "bundle.json"
+MODEL_FILE = BundleFile.MODEL
+CARD_FILE = BundleFile.CARD
 _CARD_BYTES = 16 * MEBI
 VERSIONED = ("seglab", "keras", "tensorflow")
 
@@ -146,13 +147,13 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
         card = {"format": FORMAT, "sha256": _sha256(partial / MODEL_FILE), **bundle.to_dict()}
         (partial / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         for name in (MODEL_FILE, CARD_FILE):
-            _sync(partial / name)
+            sync(partial / name)
         partial.chmod(0o755)
         _put_in_place(partial, path, former)
     finally:
         for leftover in (partial, former):
             shutil.rmtree(leftover, ignore_errors=True)
-    _sync(path.parent)
+    sync(path.parent)
     return path
 
 
@@ -287,15 +288,6 @@ def _register_layers() -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Waits until the file or folder is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _listed(versions: dict[str, str]) -> str:

@@ -24,6 +24,7 @@ from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_files import restore_orientation
 from seglab.data.io.nifti_headers import NIFTI_ENDINGS, Header, read_header
 from seglab.errors import DataError
+from seglab.runtime.atomic_files import sync
 
 # Under `Software` in a PNG, in `descrip` of a NIfTI header, `written_by` in an NPZ.
 MARK = "seglab mask"
@@ -220,8 +221,7 @@ def write_whole(path: Path, save: Callable[[Path], object], difference: Callable
     partial = Path(name)
     try:
         save(partial)
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
+        sync(partial)
         found = difference(partial)
         if found:
             raise DataError(

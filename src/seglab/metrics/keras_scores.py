@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from seglab.metric_names import of_class
 from seglab.models import heads
 from seglab.task import Task
 
@@ -66,5 +67,5 @@ class SegmentationScores(keras.metrics.Metric):
         for key, values in (("dice", 2.0 * right / either), ("iou", right / (either - right))):
             values = ops.where(there, values, float("nan"))
             scores[key] = ops.sum(ops.where(present > 0, values, 0.0)) / ops.sum(present)
-            scores |= {f"{key}/{name}": values[c] for c, name in enumerate(self.task.class_names)}
+            scores |= {of_class(key, name): values[c] for c, name in enumerate(self.task.class_names)}
         return scores

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seglab.metric_names import of_class
 from seglab.metrics.components import Ignored, match_components
 from seglab.metrics.confusion import macro
 from seglab.metrics.surface import surface_scores
@@ -75,10 +76,10 @@ def score_shapes(
         true, predicted = (truth == k) & ~ignored, (prediction == k) & ~ignored
         found = surface_scores(true, predicted, spacing, tolerance, ignored if joining else None)
         for name, value in zip(distances, found, strict=True):
-            distances[name][k] = scores[f"{name}/{task.class_names[k]}"] = value
+            distances[name][k] = scores[of_class(name, task.class_names[k])] = value
         components = match_components(true, predicted, joining)
         for name, value in zip(LESION_SHARES, (components.recall, components.precision), strict=True):
-            scores[f"{name}/{task.class_names[k]}"] = value
+            scores[of_class(name, task.class_names[k])] = value
         for name, count in zip(LESION_COUNTS, components, strict=True):
-            scores[f"{name}/{task.class_names[k]}"] = count
+            scores[of_class(name, task.class_names[k])] = count
     return {name: macro(values, task) for name, values in distances.items()} | scores

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from seglab.errors import ConfigError
+from seglab.config.cross_checks import check_input_size
 from seglab.task import Task
 
 
@@ -21,23 +21,7 @@ def model_input(task: Task, size: Sequence[int], multiple: int) -> Any:
         ConfigError: the size has another rank than the task, or a side that the model cannot halve often enough;
             tells the next valid size.
     """
-    if len(size) != task.rank:
-        raise ConfigError(
-            "an input size of the wrong rank",
-            where="data.size",
-            found=list(size),
-            expected=f"{task.rank} numbers, one for each axis of {task.rank}D data",
-            remedy=f"data.size=[{','.join([str(multiple)] * task.rank)}], or a larger multiple of {multiple} an axis",
-        )
-    valid = [-(-side // multiple) * multiple for side in size]
-    if any(side < 1 for side in size) or valid != list(size):
-        raise ConfigError(
-            "an input size that the model cannot halve evenly",
-            where="data.size",
-            found=list(size),
-            expected=f"multiples of {multiple}",
-            remedy=f"the next valid size is data.size=[{','.join(str(max(side, multiple)) for side in valid)}]",
-        )
+    check_input_size(size, task.rank, multiple)
     return keras.Input((*size, task.channels), dtype="float32", name="image")
 
 

@@ -19,11 +19,11 @@ from seglab.config.sections import Section
 from seglab.config.vocabulary import CONF
 from seglab.errors import ConfigError, nearest
 from seglab.metric_names import metric_name
+from seglab.run_record import Tag
 from seglab.safety.shown_text import shown
 from seglab.statistics import Difference, compare_pair
 
-FINDINGS_TAG = "data_allowed"
-_SAME = {"data_digest": "other data", "split_digest": "another split"}
+_SAME = {Tag.DATA_DIGEST: "other data", Tag.SPLIT_DIGEST: "another split"}
 
 
 class GateRule(Section):
@@ -138,7 +138,7 @@ def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[
         checks.append(_threshold(rule, contender.metrics.get(metric_name(rule.judged))))
         if rule.not_worse_than_champion and champion is not None:
             checks.append(_against(rule, contender, champion))
-    findings = contender.tags.get(FINDINGS_TAG, "")
+    findings = contender.tags.get(Tag.DATA_ALLOWED, "")
     if not gate.allowed_findings:
         checks.append(RuleResult("data without allowed findings", findings or "none", not findings))
     return checks

@@ -10,12 +10,12 @@ import pandas as pd
 
 from seglab.evaluation.aggregate import case_intervals
 from seglab.inference.bundle import Bundle
-from seglab.registry.gate import FINDINGS_TAG, RuleResult
+from seglab.metric_names import of_class
+from seglab.registry.gate import RuleResult
+from seglab.run_record import RunRecord, Tag
 from seglab.safety.shown_text import in_markdown, in_table
-from seglab.tracking.imports import FORMER_ID
 
 WORST_SHOWN = 5
-LICENCE_TAG = "data_licence"
 
 
 def model_card(
@@ -48,15 +48,19 @@ def model_card(
     rows = [
         ("registered as", name),
         ("run", f"{run_name}, `{run_id}`"),
-        *([("imported", f"from another store, where it was `{tags[FORMER_ID]}`")] if FORMER_ID in tags else []),
-        ("code", f"commit `{tags.get('git_commit', 'unknown')}`{' with changes' if _dirty(tags) else ''}"),
+        *(
+            [("imported", f"from another store, where it was `{tags[Tag.IMPORTED_RUN_ID]}`")]
+            if Tag.IMPORTED_RUN_ID in tags
+            else []
+        ),
+        ("code", f"commit `{tags.get(Tag.GIT_COMMIT, 'unknown')}`{' with changes' if _dirty(tags) else ''}"),
         ("input", f"{' × '.join(map(str, bundle.size))} {unit}, {task.channels} channel(s), `{bundle.fit}`"),
         ("classes", ", ".join(task.class_names)),
         (
             "trained with",
-            f"{params.get('loss.name', '?')}, {params.get('optimizer.name', '?')}, seed {tags.get('seed')}",
+            f"{params.get('loss.name', '?')}, {params.get('optimizer.name', '?')}, seed {tags.get(Tag.SEED)}",
         ),
-        ("number format", tags.get("precision", "?")),
+        ("number format", tags.get(Tag.PRECISION, "?")),
     ]
     parts = [
         f"# Model card: {in_table(name)}",
@@ -70,10 +74,10 @@ def model_card(
             ("", ""),
             [
                 ("data set", f"{params.get('data.name', '?')}, `{source}`"),
-                ("data digest", f"`{tags.get('data_digest', '?')}`"),
-                ("split digest", f"`{tags.get('split_digest', '?')}`"),
+                ("data digest", f"`{tags.get(Tag.DATA_DIGEST, '?')}`"),
+                ("split digest", f"`{tags.get(Tag.SPLIT_DIGEST, '?')}`"),
                 ("class shares in training", _shares(bundle)),
-                ("findings that were allowed", tags.get(FINDINGS_TAG) or "none"),
+                ("findings that were allowed", tags.get(Tag.DATA_ALLOWED) or "none"),
                 ("licence", licence or "**not stated**"),
             ],
         ),
@@ -97,7 +101,7 @@ def model_card(
 
 
 def _dirty(tags: dict[str, str]) -> bool:
-    return tags.get("git_dirty") == "True"
+    return RunRecord.of_tags(tags).git_dirty
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -113,7 +117,7 @@ def _shares(bundle: Bundle) -> str:
 
 
 def _scores(cases: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
-    columns = [(name, f"dice/{name}", f"iou/{name}") for name in names] + [("mean", "dice", "iou")]
+    columns = [(name, of_class("dice", name), of_class("iou", name)) for name in names] + [("mean", "dice", "iou")]
     keys = [key for _, *pair in columns for key in pair]
     values = cases[keys].to_numpy(float)
     intervals = dict(zip(keys, case_intervals(values), strict=True))

@@ -16,9 +16,11 @@ from seglab.comparison.case_tables import read_table
 from seglab.config.former_names import current_params
 from seglab.errors import DataError, TrackingError
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.metric_names import TEST, MetricName, of_class
 from seglab.registry.gate import Contender, Gate, RuleResult, check
-from seglab.registry.model_card import LICENCE_TAG, model_card
+from seglab.registry.model_card import model_card
 from seglab.registry.promotion_log import note
+from seglab.run_record import Artifact, Tag
 from seglab.safety.file_names import file_name
 from seglab.safety.shown_text import from_cell
 from seglab.tracking import operations
@@ -29,8 +31,6 @@ from seglab.tracking.locks import waited_for
 from seglab.tracking.store import Store
 
 CHAMPION, PREVIOUS = "champion", "previous"
-CARD = "MODEL_CARD.md"
-CASES_FILE = "test_cases.csv"
 _LOCK_SECONDS = 60.0
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # name, or alias
 _DESCRIPTION_LENGTH = 5000  # of a version, as MLflow takes it
@@ -89,7 +89,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
             remedy="choose another; make ui shows them",
         )
     bundle = read_bundle(resolve_bundle(run.info.run_id, store.uri, store.directory).folder)
-    licence = licence or run.data.tags.get(LICENCE_TAG, "")
+    licence = licence or run.data.tags.get(Tag.DATA_LICENCE, "")
     with _alone(store, name):
         former = _aliased(store, name, CHAMPION)
         before = None if former is None else str(former.version)
@@ -102,9 +102,9 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
             checks.append(RuleResult("trained in this store, or imported", f"imported, formerly run {elsewhere}", True))
         passed = all(each.passed for each in checks)
         verdict = {
-            "promotion": "VALIDATED" if passed else "REJECTED",
-            "promotion_reasons": "; ".join(map(str, checks)),
-            **({LICENCE_TAG: licence} if licence else {}),
+            Tag.PROMOTION: "VALIDATED" if passed else "REJECTED",
+            Tag.PROMOTION_REASONS: "; ".join(map(str, checks)),
+            **({Tag.DATA_LICENCE: licence} if licence else {}),
         }
         version = None
         try:
@@ -137,7 +137,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
             former=before,
             reason=reason,
             checks=[str(each) for each in checks],
-            scores={key: value for key, value in run.data.metrics.items() if key.startswith("test_")},
+            scores={key: value for key, value in run.data.metrics.items() if MetricName.parse(key).stage == TEST},
         )
     return Promotion(passed, checks, version, before)
 
@@ -249,20 +249,20 @@ def _write_card(
     store: Store, run: Run, name: str, bundle: Bundle, checks: list[RuleResult], licence: str, folder: Path
 ) -> str:
     """Write the model card and its pictures into a folder; returns its text."""
-    cases = pd.read_csv(run_file(store, run, CASES_FILE), converters={"id": str})  # an id may read NA
+    cases = pd.read_csv(run_file(store, run, Artifact.TEST_CASES), converters={"id": str})  # an id may read NA
     cases["id"] = cases["id"].map(from_cell)
-    lacking = [column for name in bundle.task.class_names if (column := f"dice/{name}") not in cases]
+    lacking = [column for name in bundle.task.class_names if (column := of_class("dice", name)) not in cases]
     if lacking:
         raise TrackingError(
             "a table of test cases that does not fit its model",
-            where=f"{CASES_FILE} of run {run.info.run_id} ({run.info.run_name})",
+            where=f"{Artifact.TEST_CASES} of run {run.info.run_id} ({run.info.run_name})",
             found=f"no {', no '.join(lacking)}",
             expected=f"scores of {', '.join(bundle.task.class_names)}",
             remedy="bring the run's own table back from a copy, or choose another run",
         )
     for picture in _PICTURES:
         with suppress(TrackingError):
-            shutil.copyfile(run_file(store, run, f"pictures/{picture}"), folder / picture)
+            shutil.copyfile(run_file(store, run, f"{Artifact.PICTURES}/{picture}"), folder / picture)
     text = model_card(
         name=name,
         run_id=run.info.run_id,
@@ -275,5 +275,5 @@ def _write_card(
         licence=licence,
         pictures=sorted(path.name for path in folder.iterdir()),
     )
-    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / Artifact.MODEL_CARD).write_text(text, encoding="utf-8")
     return text

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from seglab.errors import TrackingError
+from seglab.run_record import StoreFile
 from seglab.safety.shown_text import shown
 from seglab.tracking.client import MlflowException, first_line
 from seglab.tracking.store import Store
 
-LOG_FILE = "promotions.jsonl"
+LOG_FILE = StoreFile.PROMOTIONS
 _TAG = "promotion."  # and nanoseconds since 1970: entries of two machines do not replace each other
 _TAG_LENGTH = 5000  # of a registered model, as databases of MLflow take it
 _ON_THE_RUN = ("checks", "scores")  # left out of a tag that would be too long
@@ -50,11 +51,11 @@ def note(store: Store, name: str, *, action: str, registered: bool, **facts: Any
             short = json.dumps({key: value for key, value in entry.items() if key not in _ON_THE_RUN})
             tag = text if len(text) <= _TAG_LENGTH else short
             store.client.set_registered_model_tag(name, f"{_TAG}{time.time_ns()}", tag)
-        _append(store.directory / LOG_FILE, text)
+        _append(store.directory / StoreFile.PROMOTIONS, text)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             "what was done is not in the promotion log",
-            where=f"{name} in {store.uri}, {store.directory / LOG_FILE}",
+            where=f"{name} in {store.uri}, {store.directory / StoreFile.PROMOTIONS}",
             found=f"{getattr(error, 'strerror', None) or first_line(error)}; the line is {text}",
             remedy="free some space, and add the line by hand; the register itself is as the line says",
         ) from error

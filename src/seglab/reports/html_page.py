@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from html import escape
 
+from seglab.reports import html_document
 from seglab.reports.document import Cell, Document, PageSection, Picture, TableBlock
+from seglab.reports.html_document import address, image
 
 _LONG = 24  # letters; what is longer may be broken into lines
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -79,14 +80,10 @@ for (const button of document.querySelectorAll("th button")) {
 def to_html(document: Document, style: str = "") -> str:
     """One page; it fetches nothing, and its tables sort by a click on a heading. `style` is CSS that goes last."""
     sections = "\n".join(_section(section) for section in document.sections)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<link rel="icon" href="data:,">\n<title>{escape(document.title)}</title>\n'
-        f"<style>{_STYLE}{style}</style>\n</head>\n"
-        f'<body>\n<main>\n<h1>{escape(document.title)}</h1>\n<p class="lead">{escape(document.lead)}</p>\n'
-        f"{sections}\n</main>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n"
+    body = (
+        f'<main>\n<h1>{escape(document.title)}</h1>\n<p class="lead">{escape(document.lead)}</p>\n{sections}\n</main>'
     )
+    return html_document.document(document.title, body, style=_STYLE + style, script=_SCRIPT)
 
 
 def _section(section: PageSection) -> str:
@@ -134,8 +131,5 @@ def _cell(cell: Cell, right: bool) -> str:
 
 
 def _picture(picture: Picture) -> str:
-    encoded = base64.b64encode(picture.png).decode("ascii")
-    return (
-        f'<figure><img alt="{escape(picture.caption, quote=True)}" src="data:image/{picture.kind};base64,{encoded}">'
-        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
-    )
+    shown = image(address(picture.png, picture.kind), picture.caption)
+    return f"<figure>{shown}<figcaption>{escape(picture.caption)}</figcaption></figure>"

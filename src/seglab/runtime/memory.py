@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from seglab.run_record import Tag
+
 _GROUP = Path("/sys/fs/cgroup")
 _MB = 2**20
 
@@ -29,7 +31,7 @@ def peak_memory() -> dict[str, int]:
     import tensorflow as tf
 
     unit = 1 if sys.platform == "darwin" else 1024  # bytes of what the system counts in
-    tags = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // _MB}
+    tags = {Tag.PEAK_MEMORY_MB: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // _MB}
     if tf.config.list_physical_devices("GPU"):
-        tags["peak_gpu_memory_mb"] = tf.config.experimental.get_memory_info("GPU:0")["peak"] // _MB
+        tags[Tag.PEAK_GPU_MEMORY_MB] = tf.config.experimental.get_memory_info("GPU:0")["peak"] // _MB
     return tags

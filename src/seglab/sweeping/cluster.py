@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.errors import ConfigError
+from seglab.runtime.atomic_files import write_text
 from seglab.sweeping.executor import Command, RunningJob, check_positive
 
 # States in which SLURM still has something to do for a job.
@@ -194,7 +195,7 @@ class SlurmExecutor:
             raise
         record = self._record(command.identity)
         record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(job.job_id)
+        write_text(record, job.job_id)
         return SlurmProcess(job, self._queue)
 
     def _record(self, identity: str) -> Path:

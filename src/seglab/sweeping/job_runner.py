@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from seglab.command import JOB_VARIABLE
 from seglab.config.vocabulary import ROOT
+from seglab.run_record import Tag
 from seglab.sweeping.executor import Command, Executor, RunningJob
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.sweeping.ledger import JobState, Ledger, objective_of, reason_of
@@ -161,8 +162,8 @@ class JobRunner:
             self._said.add(job.number)
             assert job.identity is not None
             tags = standing.run.data.tags if standing.kind == "alive" and standing.run else {}
-            who = f"process {tags['pid']} on {tags['host']}" if "pid" in tags else self.executor.busy(job.identity)
-            who = who or "another process"
+            process = f"process {tags[Tag.PID]} on {tags[Tag.HOST]}" if Tag.PID in tags else ""
+            who = process or self.executor.busy(job.identity) or "another process"
             self._say(job, f"left alone: {who} works on it")
 
     def _collect(self) -> None:
@@ -198,7 +199,7 @@ class JobRunner:
         if standing.run is None:
             return Outcome(job, "failed", reason=reason, seconds=seconds)
         if active.pruned:
-            self.ledger.store.client.set_tag(standing.run.info.run_id, "pruned", "true")
+            self.ledger.store.client.set_tag(standing.run.info.run_id, Tag.PRUNED, "true")
             return Outcome(job, "pruned", standing.run.info.run_id, reason="below the median", seconds=seconds)
         if standing.run.info.status == "FAILED":
             reason = reason_of(standing.run)

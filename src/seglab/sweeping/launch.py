@@ -9,7 +9,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from seglab.command import SweepFailed
-from seglab.experiment.run import RUNS
+from seglab.run_record import RUNS
 from seglab.runtime.terminal import tell
 from seglab.sweeping.executor import Executor
 from seglab.sweeping.jobs import Outcome

@@ -9,6 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial
 from sqlalchemy.exc import SQLAlchemyError
 
+from seglab.run_record import Tag
 from seglab.tracking.heartbeat import Heartbeat, alive, beat, identity
 
 _LAUNCHER = "launcher"
@@ -27,7 +28,7 @@ class LauncherPresence:
         self._study, self._interval = study, interval
         signs = identity()
         self._signs = signs
-        self._name = f"{_LAUNCHER} {signs['host']} {signs['pid']} {signs['process_started']}"
+        self._name = f"{_LAUNCHER} {signs[Tag.HOST]} {signs[Tag.PID]} {signs[Tag.PROCESS_STARTED]}"
         self._heartbeat = Heartbeat(self._beat_if_heard, interval)
 
     def __enter__(self) -> LauncherPresence:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from seglab.experiment.resume import CONFIG_FILE
 from seglab.metric_names import metric_name
+from seglab.run_record import RunRecord, Tag, WorkFile
 from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive, mark_stale_runs
 from seglab.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-IDENTITY_TAG = "job_identity"
-OBJECTIVE_TAG = "objective"
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,15 @@ class Ledger:
     def read_all(self) -> None:
         """Read the runs of all jobs once, where many jobs are asked for; what is told later is of that moment."""
         read: dict[str, list[Run]] = {}
-        for run in self.store.all_runs(f"tags.{IDENTITY_TAG} LIKE '%'"):
-            read.setdefault(run.data.tags[IDENTITY_TAG], []).append(run)
+        for run in self.store.all_runs(f"tags.{Tag.JOB_IDENTITY} LIKE '%'"):
+            read.setdefault(run.data.tags[Tag.JOB_IDENTITY], []).append(run)
         self._read = read
 
     def runs(self, identity: str) -> list[Run]:
         """All runs of a job, the latest first."""
         if self._read is not None:
             return self._read.get(identity, [])
-        return self.store.all_runs(f"tags.{IDENTITY_TAG} = '{identity}'")
+        return self.store.all_runs(f"tags.{Tag.JOB_IDENTITY} = '{identity}'")
 
     def standing(self, identity: str) -> JobState:
         """Where the job stands now; a finished run counts before a live one, a live one before a dead one.
@@ -71,7 +68,7 @@ class Ledger:
             if run.info.status == "RUNNING" and alive(run.data.tags, self._sightings) is not False:
                 return JobState("alive", run)
         for run in runs:
-            if (self.store.work_dir(run.info.run_id) / CONFIG_FILE).is_file():
+            if (self.store.work_dir(run.info.run_id) / WorkFile.CONFIG).is_file():
                 return JobState("dead", run)
         return JobState("lost", runs[0]) if runs else JobState("absent")
 
@@ -82,9 +79,9 @@ class Ledger:
 
 def objective_of(run: Run) -> float:
     """The objective that a run has stored; NaN when it has none."""
-    return float(run.data.tags.get(OBJECTIVE_TAG, "nan"))
+    return RunRecord.of(run).objective
 
 
 def reason_of(run: Run) -> str:
     """Why a run ended as it did, in its own words."""
-    return run.data.tags.get("end_reason", "") or run.info.status
+    return RunRecord.of(run).end_reason or run.info.status

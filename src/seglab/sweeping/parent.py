@@ -12,15 +12,12 @@ from typing import Any
 
 from seglab.config.sections import TrackingSettings
 from seglab.errors import TrackingError
+from seglab.run_record import Artifact, Tag
 from seglab.sweeping.executor import Executor
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.tracking import operations
 from seglab.tracking.heartbeat import Heartbeat, beat, identity
 from seglab.tracking.store import Store
-
-SWEEP_TAG = "sweep_digest"
-TOTAL_TAG = "sweep_jobs"
-JOBS_FILE = "sweep/jobs.json"
 
 
 class ParentRun:
@@ -61,16 +58,16 @@ class ParentRun:
                 found="another launcher of the same jobs",
                 remedy="wait for it; see how far it is with: make sweep-status",
             )
-        signs = {**identity(), **beat(self.tracking.heartbeat_seconds), "end_reason": ""}
-        known = self.store.all_runs(f"tags.{SWEEP_TAG} = '{self.digest}'")
+        signs = {**identity(), **beat(self.tracking.heartbeat_seconds), Tag.END_REASON: ""}
+        known = self.store.all_runs(f"tags.{Tag.SWEEP_DIGEST} = '{self.digest}'")
         if known:
             self.store.check_writable(known[0])
             self.run_id = known[0].info.run_id
             operations.set_tags(self.store.client, self.run_id, signs)
             self.store.client.update_run(self.run_id, status="RUNNING")
         else:
-            tags = {**signs, SWEEP_TAG: self.digest, "sweep_id": self.sweep_id, "study": self.study}
-            tags["mlflow.source.name"] = "seglab"
+            tags = {**signs, Tag.SWEEP_DIGEST: self.digest, Tag.SWEEP_ID: self.sweep_id, Tag.STUDY: self.study}
+            tags[Tag.SOURCE_NAME] = "seglab"
             experiment = self.store.experiment_id(self.tracking.experiment)
             self.run_id = self.store.client.create_run(experiment, tags=tags, run_name=self.study).info.run_id
         self._heartbeat = Heartbeat.of_run(self.store.client, self.run_id, self.tracking.heartbeat_seconds)
@@ -79,7 +76,7 @@ class ParentRun:
 
     def announce(self, jobs: Sequence[Job | Outcome], total: int) -> None:
         """Keep the list of jobs known so far and their number in all with the run, so that others see what is left."""
-        self.store.client.set_tag(self.run_id, TOTAL_TAG, str(total))
+        self.store.client.set_tag(self.run_id, Tag.SWEEP_JOBS, str(total))
         self._write([_entry(one) for one in jobs])
 
     def record(self, jobs: Sequence[Job | Outcome]) -> None:
@@ -90,7 +87,7 @@ class ParentRun:
     def tell_launcher(self, executor: Executor, total: int) -> None:
         """Keep how the jobs run, which their times depend on; said when one of them starts."""
         jobs = min(executor.jobs, total)
-        tags = {"launcher": executor.name, "launcher_jobs": str(jobs), "launcher_threads": str(executor.threads)}
+        tags = {Tag.LAUNCHER: executor.name, Tag.LAUNCHER_JOBS: str(jobs), Tag.LAUNCHER_THREADS: str(executor.threads)}
         if tags != self._launcher:
             operations.set_tags(self.store.client, self.run_id, tags)
             self._launcher = tags
@@ -98,11 +95,11 @@ class ParentRun:
     def tags_of(self, job: Job) -> dict[str, str]:
         """What the run of a job says about its sweep."""
         return {
-            "mlflow.parentRunId": self.run_id,
-            "study": self.study,
-            "sweep_id": self.sweep_id,
-            "sweep_job": str(job.number),
-            "job_identity": str(job.identity),
+            Tag.PARENT_RUN_ID: self.run_id,
+            Tag.STUDY: self.study,
+            Tag.SWEEP_ID: self.sweep_id,
+            Tag.SWEEP_JOB: str(job.number),
+            Tag.JOB_IDENTITY: str(job.identity),
         }
 
     def __exit__(
@@ -115,14 +112,14 @@ class ParentRun:
             status = "KILLED"
         try:
             if error is not None:
-                operations.set_tags(self.store.client, self.run_id, {"end_reason": type(error).__name__})
+                operations.set_tags(self.store.client, self.run_id, {Tag.END_REASON: type(error).__name__})
             self.store.client.set_terminated(self.run_id, status)
         finally:
             assert self._lock is not None
             os.close(self._lock)
 
     def _write(self, jobs: Sequence[Mapping[str, Any]]) -> None:
-        self.store.client.log_text(self.run_id, json.dumps(list(jobs), indent=1), JOBS_FILE)
+        self.store.client.log_text(self.run_id, json.dumps(list(jobs), indent=1), Artifact.SWEEP_JOBS)
 
 
 def _entry(one: Job | Outcome) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from seglab.command import SweepFailed
 from seglab.data.digest import digest_values
 from seglab.errors import ConfigError, TrackingError
-from seglab.experiment.run import RUNS
+from seglab.run_record import RUNS
 from seglab.safety.secrets import redacted
 from seglab.sweeping.executor import Executor, check_positive
 from seglab.sweeping.jobs import Job, Outcome, Status

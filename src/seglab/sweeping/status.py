@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from seglab.errors import TrackingError, nearest
+from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.safety.untrusted_files import read_any_json
 from seglab.sweeping.ledger import JobState, Ledger, reason_of
-from seglab.sweeping.parent import JOBS_FILE, SWEEP_TAG, TOTAL_TAG
 from seglab.tracking.bundles import run_file
 from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive
@@ -67,10 +67,10 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
         TrackingError: the store does not work, or has no sweep of this study; names those that it has.
     """
     store = open_store(uri, directory)
-    parents = store.all_runs(f"tags.{SWEEP_TAG} LIKE '%'")
-    chosen = [run for run in parents if study in (run.data.tags.get("study"), run.data.tags.get("sweep_id"))]
+    parents = store.all_runs(f"tags.{Tag.SWEEP_DIGEST} LIKE '%'")
+    chosen = [run for run in parents if study in (run.data.tags.get(Tag.STUDY), run.data.tags.get(Tag.SWEEP_ID))]
     if not chosen:
-        known = sorted({run.data.tags["study"] for run in parents})
+        known = sorted({run.data.tags[Tag.STUDY] for run in parents})
         raise TrackingError(
             "no sweep of this study",
             where=f"study={study}",
@@ -87,7 +87,7 @@ def _status(store: Store, parent: Run) -> SweepStatus:
     counts = dict.fromkeys(("finished", "pruned", "failed", "alive"), 0)
     failures, starts, longest = [], [], 0.0
     jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
-    total = int(tags.get(TOTAL_TAG, 0)) - (len(told) - len(jobs))
+    total = int(tags.get(Tag.SWEEP_JOBS, 0)) - (len(told) - len(jobs))
     for job in jobs.values():
         standing = ledger.standing(job["identity"]) if job["identity"] else JobState("absent")
         run = standing.run
@@ -100,19 +100,19 @@ def _status(store: Store, parent: Run) -> SweepStatus:
                 counts[job["status"]] += 1
         elif standing.kind in counts:
             counts[standing.kind] += 1
-        elif run is not None and run.data.tags.get("pruned") == "true":
+        elif run is not None and RunRecord.of(run).pruned:
             counts["pruned"] += 1
         elif run is not None and run.info.status == "FAILED":
             counts["failed"] += 1
             failures.append((job["job"] + 1, run.info.run_id, reason_of(run)))
         # A run that was resumed has started twice, and its time has a gap.
-        if standing.kind in ("finished", "alive") and run is not None and run.data.tags.get("resume_count") == "0":
+        if standing.kind in ("finished", "alive") and run is not None and run.data.tags.get(Tag.RESUME_COUNT) == "0":
             starts.append(run.info.start_time / 1000)
             if standing.kind == "finished":
                 longest = max(longest, (run.info.end_time - run.info.start_time) / 1000)
     return SweepStatus(
-        study=tags["study"],
-        sweep_id=tags["sweep_id"],
+        study=tags[Tag.STUDY],
+        sweep_id=tags[Tag.SWEEP_ID],
         total=total,
         finished=counts["finished"],
         pruned=counts["pruned"],
@@ -138,7 +138,7 @@ def seconds_a_job(starts: list[float], longest: float) -> float | None:
 def _jobs(store: Store, parent: Run) -> list[dict[str, Any]]:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        file = run_file(store, parent, JOBS_FILE)
+        file = run_file(store, parent, Artifact.SWEEP_JOBS)
     except TrackingError:  # the launcher was stopped before it had told
         return []
     try:

@@ -13,7 +13,6 @@ champions of its own, and an imported run passes its gate there (`scripts/promot
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,16 +21,17 @@ from typing import Any
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 
 from seglab.errors import TrackingError
+from seglab.run_record import Tag
+from seglab.runtime import atomic_files
 from seglab.tracking import operations
 from seglab.tracking.bundles import download_artifact, latest_model
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
-from seglab.tracking.imports import CARD_FILE, FORMER_ID, PARENT, RUN_FILE, ExportedRun, read_export
+from seglab.tracking.imports import CARD_FILE, RUN_FILE, ExportedRun, read_export
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 
 FORMAT = 1
 # On an imported run: whether all of it has arrived.
-COMPLETE = "import_complete"
 _METRICS_AT_ONCE = 1000
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 
@@ -61,17 +61,14 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
         raise TrackingError(
             "a folder that is there already", where=str(folder), remedy="name a new one, or remove it first"
         )
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(parents=True)
-        for run in runs:
-            _write_run(store, run, part / run.info.run_id)
-            if progress:
-                progress(run.info.run_name)
-        card = {"format": FORMAT, "runs": [run.info.run_id for run in runs]}
-        (part / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
-        os.replace(part, folder)
+        with atomic_files.folder(folder, replace=False) as part:
+            for run in runs:
+                _write_run(store, run, part / run.info.run_id)
+                if progress:
+                    progress(run.info.run_name)
+            card = {"format": FORMAT, "runs": [run.info.run_id for run in runs]}
+            (part / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
     except OSError as error:
         raise TrackingError(
             "the runs cannot be written",
@@ -80,8 +77,6 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
             expected="room and permission for all their artifacts",
             remedy="free some space, or export to another disk; nothing half-written is left",
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -108,7 +103,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
             remedy="export them first: python scripts/runs.py export <folder> --study <name>",
         )
     stored = read_export(folder, FORMAT, None if store.served else store.directory)
-    stored.sort(key=lambda pair: PARENT in pair[0].tags)  # parents first: children are told their new ids
+    stored.sort(key=lambda pair: Tag.PARENT_RUN_ID in pair[0].tags)  # parents first: children are told their new ids
     arrived: dict[str, str] = {}
     for record, place in stored:
         former = record.run_id
@@ -180,8 +175,8 @@ def _present(store: Store, former: str) -> str | None:
     if same:
         return former
     whole = None
-    for run in search(store, f"tags.{FORMER_ID} = '{former}'"):
-        if run.data.tags.get(COMPLETE) == "true":
+    for run in search(store, f"tags.{Tag.IMPORTED_RUN_ID} = '{former}'"):
+        if run.data.tags.get(Tag.IMPORT_COMPLETE) == "true":
             whole = run.info.run_id
         else:
             store.client.delete_run(run.info.run_id)
@@ -191,9 +186,9 @@ def _present(store: Store, former: str) -> str | None:
 def _read_run(store: Store, record: ExportedRun, place: Path, arrived: Mapping[str, str]) -> str:
     client = store.client
     experiment = store.experiment_id(record.experiment)
-    tags = {**record.tags, FORMER_ID: record.run_id, COMPLETE: "false"}
-    if PARENT in tags:
-        tags[PARENT] = arrived.get(tags[PARENT], tags[PARENT])
+    tags = {**record.tags, Tag.IMPORTED_RUN_ID: record.run_id, Tag.IMPORT_COMPLETE: "false"}
+    if Tag.PARENT_RUN_ID in tags:
+        tags[Tag.PARENT_RUN_ID] = arrived.get(tags[Tag.PARENT_RUN_ID], tags[Tag.PARENT_RUN_ID])
     made = client.create_run(experiment, start_time=record.start_time, run_name=record.name, tags=tags)
     run_id = made.info.run_id
     operations.log_params(client, run_id, record.params)
@@ -213,7 +208,7 @@ def _read_run(store: Store, record: ExportedRun, place: Path, arrived: Mapping[s
     # A run that was under way when it was exported has no one here who could end it.
     status = record.status if record.status in _ENDED else "KILLED"
     client.set_terminated(run_id, status, record.end_time or record.start_time)
-    client.set_tag(run_id, COMPLETE, "true")
+    client.set_tag(run_id, Tag.IMPORT_COMPLETE, "true")
     return run_id
 
 

@@ -9,12 +9,11 @@ from urllib.parse import unquote, urlsplit
 from mlflow.entities import LoggedModel, Run
 
 from seglab.errors import TrackingError, nearest
+from seglab.run_record import RUNS, BundleFile, StoreFile
 from seglab.tracking.client import MlflowException, first_line, mlflow
 from seglab.tracking.store import Store, open_store
 
-RUNS = Path("mlruns")
 REGISTERED = "models:/"
-_CARD_FILE = "bundle.json"
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,9 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
         folder = download_artifact(store, location or latest_model(store, run).artifact_location)
     except (MlflowException, OSError) as error:
         raise _gone(store, run, str(error)) from error
-    card = next(folder.rglob(_CARD_FILE), None)
+    card = next(folder.rglob(BundleFile.CARD), None)
     if card is None:
-        raise _gone(store, run, f"no {_CARD_FILE} in {folder}")
+        raise _gone(store, run, f"no {BundleFile.CARD} in {folder}")
     return FoundBundle(card.parent, run, store)
 
 
@@ -137,7 +136,7 @@ def local_path(store: Store, address: str) -> Path | None:
     recorded = Path(unquote(parts.path))
     for place, name in enumerate(recorded.parts):
         # …/artifacts/<experiment>/<run>/artifacts/…, or …/artifacts/<experiment>/models/<model>/artifacts/…
-        if name == "artifacts" and "artifacts" in recorded.parts[place + 1 :]:
+        if name == StoreFile.ARTIFACTS and StoreFile.ARTIFACTS in recorded.parts[place + 1 :]:
             here = store.directory.joinpath(*recorded.parts[place:])
             if here.exists() or here.parent.exists():
                 return here
@@ -182,6 +181,6 @@ def _gone(store: Store, run: Run, found: str) -> TrackingError:
         "a model bundle that is gone",
         where=f"run {run.info.run_id} ({run.info.run_name})",
         found=found.splitlines()[0] if found else "",
-        expected=f"the files that the run recorded, below {store.directory / 'artifacts'} or on the server",
+        expected=f"the files that the run recorded, below {store.directory / StoreFile.ARTIFACTS} or on the server",
         remedy="bring them back from a copy of the folder of runs, or train again",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import socket
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from seglab.runtime.atomic_files import write_json
 from seglab.safety.untrusted_files import read_json
 
 _KEPT_SECONDS = 30 * 24 * 3600.0
@@ -61,9 +61,7 @@ class PeerSightings:
             return
         with suppress(OSError):
             self._file.parent.mkdir(exist_ok=True)
-            part = self._file.with_suffix(f".{os.getpid()}.part")
-            part.write_text(json.dumps(self._seen))
-            os.replace(part, self._file)
+            write_json(self._file, self._seen)
 
 
 def machine() -> str:

@@ -13,15 +13,15 @@ import filelock
 import psutil
 from mlflow.entities import Run
 
+from seglab.run_record import Tag, WorkFile
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
 from seglab.tracking.clockless_heartbeat import PeerSightings, machine
-from seglab.tracking.outbox import FOLDER, Outbox, lock_of, say
+from seglab.tracking.outbox import Outbox, lock_of, say
 from seglab.tracking.store import Store
 
 # A run on another machine is taken for dead when its heartbeat has not moved for so many of its own intervals.
 MISSED_HEARTBEATS = 10
-HEARTBEAT = "heartbeat"
 STALE_REASON = "its process is gone; found by a later start or by make doctor"
 _LAST_BEAT_SECONDS = 2.0
 # What this process has seen, for those who keep nothing on disk.
@@ -31,19 +31,19 @@ _OWN_SIGHTINGS = PeerSightings()
 def identity() -> dict[str, str]:
     """Tags that name this process among all: host, pid, start of the process, and the machine that pids belong to."""
     tags = {
-        "host": socket.gethostname(),
-        "pid": str(os.getpid()),
-        "process_started": f"{psutil.Process().create_time():.2f}",
-        "machine": machine(),
+        Tag.HOST: socket.gethostname(),
+        Tag.PID: str(os.getpid()),
+        Tag.PROCESS_STARTED: f"{psutil.Process().create_time():.2f}",
+        Tag.MACHINE: machine(),
     }
-    slurm = {"slurm_job_id": "SLURM_JOB_ID", "slurm_array_job_id": "SLURM_ARRAY_JOB_ID"}
-    slurm |= {"slurm_array_task_id": "SLURM_ARRAY_TASK_ID", "slurm_restart_count": "SLURM_RESTART_COUNT"}
+    slurm = {Tag.SLURM_JOB_ID: "SLURM_JOB_ID", Tag.SLURM_ARRAY_JOB_ID: "SLURM_ARRAY_JOB_ID"}
+    slurm |= {Tag.SLURM_ARRAY_TASK_ID: "SLURM_ARRAY_TASK_ID", Tag.SLURM_RESTART_COUNT: "SLURM_RESTART_COUNT"}
     return tags | {tag: os.environ[name] for tag, name in slurm.items() if name in os.environ}
 
 
 def beat(interval: float) -> dict[str, str]:
     """Tags of a heartbeat now. Others only look whether it moves; its own machine reads the time of its last one."""
-    return {HEARTBEAT: f"{time.time():.3f}", "heartbeat_seconds": f"{interval:g}"}
+    return {Tag.HEARTBEAT: f"{time.time():.3f}", Tag.HEARTBEAT_SECONDS: f"{interval:g}"}
 
 
 def alive(tags: Mapping[str, str], sightings: PeerSightings | None = None) -> bool | None:
@@ -56,27 +56,27 @@ def alive(tags: Mapping[str, str], sightings: PeerSightings | None = None) -> bo
         tags: of the run.
         sightings: what was seen before; of this process alone when None.
     """
-    if HEARTBEAT not in tags:
+    if Tag.HEARTBEAT not in tags:
         return None
     if not _elsewhere(tags):
         try:
-            process = psutil.Process(int(tags["pid"]))
-            same = abs(process.create_time() - float(tags["process_started"])) < 1.0
+            process = psutil.Process(int(tags[Tag.PID]))
+            same = abs(process.create_time() - float(tags[Tag.PROCESS_STARTED])) < 1.0
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
-    name = " ".join(tags.get(key, "?") for key in ("host", "machine", "pid", "process_started"))
-    still = (sightings or _OWN_SIGHTINGS).still_for(name, tags[HEARTBEAT])
+    name = " ".join(tags.get(key, "?") for key in (Tag.HOST, Tag.MACHINE, Tag.PID, Tag.PROCESS_STARTED))
+    still = (sightings or _OWN_SIGHTINGS).still_for(name, tags[Tag.HEARTBEAT])
     return still <= patience(tags)
 
 
 def patience(tags: Mapping[str, str]) -> float:
     """Seconds for which the heartbeat of a process elsewhere must stand still until it is taken for dead."""
-    return MISSED_HEARTBEATS * float(tags["heartbeat_seconds"])
+    return MISSED_HEARTBEATS * float(tags[Tag.HEARTBEAT_SECONDS])
 
 
 def _elsewhere(tags: Mapping[str, str]) -> bool:
-    return tags.get("machine") != machine() or tags.get("host") != socket.gethostname()
+    return tags.get(Tag.MACHINE) != machine() or tags.get(Tag.HOST) != socket.gethostname()
 
 
 def mark_stale_runs(store: Store) -> list[Run]:
@@ -97,8 +97,8 @@ def mark_stale_runs(store: Store) -> list[Run]:
         try:
             if _delivered_end(store, run_id):
                 continue
-            operations.set_tags(store.client, run_id, {"end_reason": STALE_REASON})
-            last_sign = int(float(run.data.tags[HEARTBEAT]) * 1000)
+            operations.set_tags(store.client, run_id, {Tag.END_REASON: STALE_REASON})
+            last_sign = int(float(run.data.tags[Tag.HEARTBEAT]) * 1000)
             store.client.set_terminated(run_id, "KILLED", max(last_sign, run.info.start_time))
         except (MlflowException, OSError) as error:
             say(f"run {run_id}, whose process is gone, cannot be ended: {first_line(error)}")
@@ -109,7 +109,7 @@ def mark_stale_runs(store: Store) -> list[Run]:
 
 def _delivered_end(store: Store, run_id: str) -> bool:
     """Deliver what a dead run has left here; True when its own end was among it."""
-    folder = store.work_dir(run_id) / FOLDER
+    folder = store.work_dir(run_id) / WorkFile.OUTBOX
     if not folder.is_dir():
         return False
     try:
@@ -139,12 +139,12 @@ class Heartbeat(threading.Thread):
 
         def tell() -> None:
             with suppress(MlflowException, OSError, ValueError):  # the courier tells the user that the store is away
-                client.set_tag(run_id, HEARTBEAT, beat(interval)[HEARTBEAT])
+                client.set_tag(run_id, Tag.HEARTBEAT, beat(interval)[Tag.HEARTBEAT])
                 run = client.get_run(run_id)
-                marked = run.info.status != "RUNNING" and run.data.tags.get("end_reason") == STALE_REASON
+                marked = run.info.status != "RUNNING" and run.data.tags.get(Tag.END_REASON) == STALE_REASON
                 ours = all(run.data.tags.get(key) == value for key, value in identity().items())
                 if marked and ours and not heart.over:
-                    operations.set_tags(client, run_id, {"end_reason": ""})
+                    operations.set_tags(client, run_id, {Tag.END_REASON: ""})
                     client.update_run(run_id, status="RUNNING")
                     say(f"run {run_id} was taken for dead by another process; it says again that it runs")
 

@@ -14,14 +14,13 @@ from mlflow.entities import Run
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from seglab.errors import TrackingError
+from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.safety.untrusted_files import JSON_BYTES, MEBI, UnreadableFile, leaving, read_any_json, read_json, read_yaml
 from seglab.tracking.carried_code import CODE_FOLDER, LOADER
 from seglab.tracking.operations import MODEL_NAME
 
-CARD_FILE, RUN_FILE, MODEL_FILE, CONFIG_FILE = "archive.json", "run.json", "MLmodel", "config.yaml"
-# On an imported run, for ever: the id that it had.
-FORMER_ID = "imported_run_id"
-PARENT = "mlflow.parentRunId"
+CARD_FILE, RUN_FILE, MODEL_FILE = "archive.json", "run.json", "MLmodel"
+CONFIG_FILE = PurePosixPath(Artifact.CONFIG).name
 # Of one export.
 _RUNS, _FILES, _BYTES = 10_000, 1_000_000, 2**40
 # Of one run.
@@ -65,8 +64,7 @@ class ExportedRun(BaseModel):
 
 def former_id(run: Run) -> str | None:
     """The id that a run had where it was trained, None for one of this store's own."""
-    found: str | None = run.data.tags.get(FORMER_ID)
-    return found
+    return RunRecord.of(run).imported_run_id
 
 
 def read_export(folder: Path, format_number: int, room: Path | None) -> list[tuple[ExportedRun, Path]]:
@@ -118,8 +116,8 @@ def _record(file: Path, run_id: str) -> ExportedRun:
         raise _refused(file, f"{where}: {str(first['input'])[:80]!r}", first["msg"]) from error
     if record.run_id != run_id:
         raise _refused(file, f"run_id {record.run_id}", f"the id that its folder has, {run_id}")
-    if PARENT in record.tags and not _is_id(record.tags[PARENT]):
-        raise _refused(file, f"tag {PARENT}: {record.tags[PARENT][:80]!r}", "the id of a run")
+    if Tag.PARENT_RUN_ID in record.tags and not _is_id(record.tags[Tag.PARENT_RUN_ID]):
+        raise _refused(file, f"tag {Tag.PARENT_RUN_ID}: {record.tags[Tag.PARENT_RUN_ID][:80]!r}", "the id of a run")
     points = sum(map(len, record.metrics.values()))
     if points > _POINTS:
         raise _refused(file, f"{points:,} values of metrics", f"at most {_POINTS:,} a run")

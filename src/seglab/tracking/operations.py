@@ -15,6 +15,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, 
 from mlflow.models import Model
 
 from seglab.metric_names import metric_name
+from seglab.run_record import Tag
 from seglab.safety.secrets import STARS, is_secret_name, redacted
 from seglab.tracking.carried_code import CODE_FOLDER, write_code
 from seglab.tracking.client import MlflowClient
@@ -108,7 +109,7 @@ def apply(client: MlflowClient, run_id: str, operation: Operation, attachment: P
             _log_model(client, run_id, operation, attachment)
         case "end":
             if operation.get("reason") is not None:
-                client.set_tag(run_id, "end_reason", operation["reason"])
+                client.set_tag(run_id, Tag.END_REASON, operation["reason"])
             client.set_terminated(run_id, operation["status"], operation["timestamp"])
         case kind:
             raise ValueError(f"unknown operation {kind!r}")
@@ -152,7 +153,7 @@ def _dataset_input(operation: Operation) -> DatasetInput:
         source=json.dumps({"uri": operation["source"]}),
         profile=json.dumps(operation["profile"]),
     )
-    return DatasetInput(found, [InputTag("mlflow.data.context", operation["context"])])
+    return DatasetInput(found, [InputTag(Tag.DATA_CONTEXT, operation["context"])])
 
 
 def log_model_folder(client: MlflowClient, run_id: str, folder: Path) -> None:

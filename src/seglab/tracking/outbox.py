@@ -20,6 +20,8 @@ import filelock
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError
+from seglab.run_record import WorkFile
+from seglab.runtime.atomic_files import write_json
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking import operations
 from seglab.tracking.client import (
@@ -36,7 +38,6 @@ from seglab.tracking.client import (
 from seglab.tracking.operations import Operation
 from seglab.tracking.sqlite_address import sqlite_file
 
-FOLDER = "outbox"
 REFUSED = "refused"
 _RESERVE = "end.reserve"
 _END_BYTES = 4096
@@ -82,7 +83,7 @@ class Outbox:
                 if attach is not None:
                     folder.mkdir()
                     attach(folder)
-                _write(self.directory / f"{number}.json", json.dumps(operation))
+                write_json(self.directory / f"{number}.json", operation, sole=True)
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise self._unkept(error) from error
@@ -139,7 +140,7 @@ class Outbox:
                     operations.apply(client, self.run_id, operation, attachment if attachment.is_dir() else None)
                 finally:
                     # Notes made on the way, such as the id of a model that is half uploaded.
-                    _write(path, json.dumps(operation))
+                    write_json(path, operation, sole=True)
             except Exception as error:
                 # Whatever cannot be delivered must not hold up the rest, above all not the end of the run.
                 if away(error):
@@ -180,7 +181,7 @@ class Outbox:
 
 def write_address(directory: Path, run_id: str, uri: str) -> None:
     """Say in an outbox's folder which run it is of, and in which store."""
-    _write(directory / "address", json.dumps({"run_id": run_id, "uri": uri}))
+    write_json(directory / "address", {"run_id": run_id, "uri": uri})
 
 
 def read_address(directory: Path) -> tuple[str, str]:
@@ -295,7 +296,7 @@ def deliver_all(directory: Path, *, refused_too: bool = False) -> list[Delivery]
         refused_too: try once more what the store has refused before.
     """
     deliveries = []
-    for folder in sorted(directory.glob(f"runs/*/{FOLDER}")):
+    for folder in sorted(directory.glob(f"runs/*/{WorkFile.OUTBOX}")):
         reason = ""
         try:
             outbox = Outbox.found(folder)
@@ -344,9 +345,3 @@ def _existing(uri: str) -> MlflowClient:
 def away(error: Exception) -> bool:
     """True when trying again later may help."""
     return isinstance(error, (MlflowException, OSError)) and not refused(error)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(text)
-    os.replace(part, path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from seglab.run_record import RUNS, Artifact
 from seglab.safety.secrets import redacted
 from seglab.tracking.bundles import local_path
 from seglab.tracking.store import Store
@@ -18,7 +19,7 @@ def run_address(store: Store, run_id: str) -> str:
     page = f"/#/experiments/{experiment}/runs/{run_id}"
     if store.served:
         return f"{redacted(store.uri).rstrip('/')}{page}"
-    at_home = store.directory == (_CHECKOUT / "mlruns").resolve()
+    at_home = store.directory == (_CHECKOUT / RUNS).resolve()
     words = [] if at_home else ["--runs", str(store.directory)]
     if not store.embedded:
         words += ["--uri", redacted(store.uri)]
@@ -30,4 +31,4 @@ def run_address(store: Store, run_id: str) -> str:
 def pictures_address(store: Store, artifact_uri: str) -> str:
     """The folder of a run's pictures; in words where a server keeps them."""
     folder = local_path(store, artifact_uri)
-    return "kept by the server, on the page of the run" if folder is None else str(folder / "pictures")
+    return "kept by the server, on the page of the run" if folder is None else str(folder / Artifact.PICTURES)

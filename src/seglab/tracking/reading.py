@@ -13,6 +13,7 @@ from mlflow.utils.search_utils import SearchUtils
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from seglab.run_record import Tag
 from seglab.runtime.gc_pause import collector_at_rest
 from seglab.tracking.client import MlflowClient
 
@@ -135,7 +136,7 @@ def _whole(database: SqlAlchemyStore, session: Session, rows: Sequence[Any]) -> 
             row.end_time,
             row.lifecycle_stage,
             row.artifact_uri,
-            row.name or data.tags.get("mlflow.runName"),
+            row.name or data.tags.get(Tag.RUN_NAME),
         )
         yield Run(info, data, RunInputs(datasets), RunOutputs(outputs[run]))
 

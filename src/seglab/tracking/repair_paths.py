@@ -10,8 +10,9 @@ from pathlib import Path
 from mlflow.entities import ViewType
 
 from seglab.errors import TrackingError
+from seglab.run_record import StoreFile, WorkFile
 from seglab.safety.untrusted_files import UnreadableFile
-from seglab.tracking.outbox import FOLDER, read_address, write_address
+from seglab.tracking.outbox import read_address, write_address
 from seglab.tracking.sqlite_address import sqlite_file
 from seglab.tracking.store import Store
 
@@ -47,7 +48,7 @@ def relocate(store: Store) -> Path | None:
     if not formers or store.file is None:
         return None
     store.check_writable()
-    artifacts = store.directory / "artifacts"
+    artifacts = store.directory / StoreFile.ARTIFACTS
     if not artifacts.is_dir():
         raise TrackingError(
             "a store that was moved without its artifacts",
@@ -71,7 +72,7 @@ def relocate(store: Store) -> Path | None:
             expected="a database that nobody else writes to, and room for a copy of it",
             remedy="end the runs of this store, free some space, and try again",
         ) from error
-    for address in store.directory.glob(f"runs/*/{FOLDER}/address"):
+    for address in store.directory.glob(f"runs/*/{WorkFile.OUTBOX}/address"):
         _readdress_outbox(address, formers, store)
     return kept
 

@@ -8,11 +8,11 @@ from mlflow.entities import Run
 
 from seglab.config.former_names import current_params
 from seglab.errors import ConfigError, TrackingError
+from seglab.run_record import Metric, Tag
 from seglab.tracking.client import MlflowClient
 from seglab.tracking.clockless_heartbeat import PeerSightings
-from seglab.tracking.heartbeat import HEARTBEAT, alive, patience
+from seglab.tracking.heartbeat import alive, patience
 from seglab.tracking.store import Store
-from seglab.tracking.system import PREFIX
 
 
 def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
@@ -33,11 +33,11 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
         )
     tags = run.data.tags
     if status == "RUNNING" and alive(tags, PeerSightings.kept_in(store.directory)) is not False:
-        dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if HEARTBEAT in tags else ""
+        dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if Tag.HEARTBEAT in tags else ""
         raise TrackingError(
             "a run that is still alive cannot be resumed",
             where=f"resume={run_id}",
-            found=f"process {tags.get('pid', '?')} on {tags.get('host', '?')}",
+            found=f"process {tags.get(Tag.PID, '?')} on {tags.get(Tag.HOST, '?')}",
             expected="a run whose process is gone",
             remedy=f"stop that process first, or wait for its end{dead_after}",
         )
@@ -73,6 +73,6 @@ def known_steps(client: MlflowClient, run: Run) -> tuple[set[tuple[str, int]], i
     for name in run.data.metrics:
         steps = {metric.step for metric in client.get_metric_history(run.info.run_id, name)}
         known |= {(name, step) for step in steps}
-        if name.startswith(PREFIX):
+        if name.startswith(Metric.SYSTEM):
             samples = max(samples, max(steps) + 1)
     return known, samples

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mlflow.entities import Run
 
 from seglab.errors import ConfigError, TrackingError, nearest
+from seglab.run_record import Tag
 from seglab.tracking.client import MlflowException
 from seglab.tracking.reading import experiments_of, read_runs
 from seglab.tracking.store import Store
@@ -51,7 +52,7 @@ def runs_of_study(store: Store, name: str) -> list[Run]:
         known = {run.info.run_id for run in found}
         found += [run for run in search(store, "", [experiment.experiment_id]) if run.info.run_id not in known]
     if not found:
-        tagged = {run.data.tags["study"] for run in search(store, "") if "study" in run.data.tags}
+        tagged = {run.data.tags[Tag.STUDY] for run in search(store, "") if Tag.STUDY in run.data.tags}
         studies = sorted(tagged | {experiment.name for experiment in experiments_of(store.client)})
         raise ConfigError(
             "no run of this study",

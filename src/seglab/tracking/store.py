@@ -14,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError, nearest, no_room
+from seglab.run_record import StoreFile
+from seglab.runtime.atomic_files import replacing
 from seglab.safety.file_names import file_name
 from seglab.safety.secrets import redacted
 from seglab.tracking.client import (
@@ -69,7 +71,7 @@ class Store:
         """Where artifacts of an experiment are kept; None when the server decides."""
         # MLflow decodes an address more than once, so no character that has to be encoded.
         folder = file_name(re.sub(r"[^\w.-]", "_", experiment))
-        return None if self.served else (self.directory / "artifacts" / folder).as_uri()
+        return None if self.served else (self.directory / StoreFile.ARTIFACTS / folder).as_uri()
 
     @property
     def file(self) -> Path | None:
@@ -161,7 +163,7 @@ class Store:
         if not self.embedded or parts.scheme not in ("", "file"):
             return None
         location = Path(unquote(parts.path))
-        if location.parent.name != "artifacts" or location.parent.parent.resolve() == self.directory.resolve():
+        if location.parent.name != StoreFile.ARTIFACTS or location.parent.parent.resolve() == self.directory.resolve():
             return None
         return location.parent.parent
 
@@ -287,7 +289,7 @@ def check_beforehand(uri: str | None, directory: Path, needed: str | None = None
 
 
 def _embedded(directory: Path) -> str:
-    return sqlite_uri(directory.absolute() / "mlflow.db")
+    return sqlite_uri(directory.absolute() / StoreFile.DATABASE)
 
 
 def failure(uri: str, error: Exception) -> TrackingError:
@@ -368,13 +370,11 @@ def _make_sqlite(path: Path, directory: Path) -> None:
     with _lock(directory):
         if path.exists():
             return
-        part = path.with_name(f".{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part.unlink(missing_ok=True)
-            made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / "artifacts").as_uri())
-            made.engine.dispose()
-            os.replace(part, path)
+            with replacing(path) as part:
+                made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / StoreFile.ARTIFACTS).as_uri())
+                made.engine.dispose()
         except (OSError, MlflowException, SQLAlchemyError) as error:
             raise TrackingError(
                 "the tracking store cannot be made",

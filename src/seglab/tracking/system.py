@@ -13,9 +13,9 @@ from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
 from seglab.errors import TrackingError
+from seglab.run_record import Metric
 
 INTERVAL_SECONDS = 10.0
-PREFIX = "system/"
 
 
 class SystemMetrics(threading.Thread):
@@ -45,7 +45,7 @@ class SystemMetrics(threading.Thread):
             values: dict[str, float] = {}
             for probe in self._probes:
                 probe.collect_metrics()
-                values |= {PREFIX + name: float(value) for name, value in probe.aggregate_metrics().items()}
+                values |= {Metric.SYSTEM + name: float(value) for name, value in probe.aggregate_metrics().items()}
                 probe.clear_metrics()
             with suppress(TrackingError):  # no room: whoever trains meets that, too, and says so
                 self._emit(values, self._sample)

@@ -20,13 +20,14 @@ import psutil
 from seglab.config.sections import TrackingSettings
 from seglab.errors import ConfigError, TrackingError
 from seglab.metric_names import metric_name
+from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.csv_text import csv_text
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
 from seglab.tracking.model_folder import write_model_folder
-from seglab.tracking.outbox import FOLDER, Courier, Outbox, lock_of, say
+from seglab.tracking.outbox import Courier, Outbox, lock_of, say
 from seglab.tracking.resumption import check_resumable, known_steps, recorded
 from seglab.tracking.store import Store, failure, open_store
 from seglab.tracking.system import SystemMetrics
@@ -97,7 +98,7 @@ class Tracker:
                     raise failure(self.store.uri, error) from error
                 raise
             try:
-                self._outbox = Outbox(self.work_dir / FOLDER, self.run_id, self.store.uri)
+                self._outbox = Outbox(self.work_dir / WorkFile.OUTBOX, self.run_id, self.store.uri)
                 self._outbox.reserve_end()
             except OSError as error:
                 self._abandon(error)
@@ -146,7 +147,7 @@ class Tracker:
             reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
             if status == "FAILED":
                 with contextlib.suppress(TrackingError):  # no room; the end itself has its own
-                    self.log_text("".join(traceback.format_exception(error)), "traceback.txt")
+                    self.log_text("".join(traceback.format_exception(error)), Artifact.TRACEBACK)
         self._outbox.add_end(operations.end(status, reason))
 
     @property
@@ -169,7 +170,7 @@ class Tracker:
 
     def describe(self, text: str) -> None:
         """Write what MLflow shows as the run's description."""
-        self.set_tags({"mlflow.note.content": text})
+        self.set_tags({Tag.NOTE: text})
 
     def log_text(self, text: str, path: str) -> None:
         """Record a text file at `path` among the run's artifacts."""
@@ -202,7 +203,7 @@ class Tracker:
             source: where it lies.
             profile: counts and the like, ready for JSON.
         """
-        self.set_tags({f"dataset_digest_{context}": digest})
+        self.set_tags({Tag.dataset_digest(context): digest})
         self._outbox.add(operations.dataset(name, digest, context, source, profile))
 
     def log_bundle(
@@ -235,10 +236,10 @@ class Tracker:
 
     def _begin(self, stack: contextlib.ExitStack) -> None:
         client = self.store.client
-        tags = {**self._tags, **identity(), **beat(self.settings.heartbeat_seconds), "resume_count": "0"}
-        tags |= {"mlflow.user": psutil.Process().username(), "mlflow.source.name": "seglab"}
-        if "git_commit" in tags:
-            tags["mlflow.source.git.commit"] = tags["git_commit"]
+        tags = {**self._tags, **identity(), **beat(self.settings.heartbeat_seconds), Tag.RESUME_COUNT: "0"}
+        tags |= {Tag.USER: psutil.Process().username(), Tag.SOURCE_NAME: "seglab"}
+        if Tag.GIT_COMMIT in tags:
+            tags[Tag.SOURCE_COMMIT] = tags[Tag.GIT_COMMIT]
         experiment = self.store.experiment_id(self.settings.experiment)
         info = client.create_run(experiment, tags=tags, run_name=self.run_name).info
         self.run_id, self.artifact_uri = info.run_id, info.artifact_uri
@@ -251,15 +252,15 @@ class Tracker:
         self.store.check_writable(run)
         self.run_id, client = run_id, self.store.client
         self._lock(stack)
-        Outbox(self.work_dir / FOLDER, run_id, self.store.uri).deliver(client)
+        Outbox(self.work_dir / WorkFile.OUTBOX, run_id, self.store.uri).deliver(client)
         run = self.store.run(run_id)
         check_resumable(self.store, run, self._params)  # what the last process has left may have been its end
         self.artifact_uri = run.info.artifact_uri
         self.recorded = recorded(client, run)
         self._known, self._samples = known_steps(client, run)
         # Who runs it comes before that it runs: another process that looks for dead runs may look in between.
-        count = int(run.data.tags.get("resume_count", "0")) + 1
-        tags = {**identity(), **beat(self.settings.heartbeat_seconds), "resume_count": str(count), "end_reason": ""}
+        count = RunRecord.of(run).resume_count + 1
+        tags = {**identity(), **beat(self.settings.heartbeat_seconds), Tag.RESUME_COUNT: str(count), Tag.END_REASON: ""}
         operations.set_tags(client, run_id, tags)
         client.update_run(run_id, status="RUNNING")
 

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from seglab.metric_names import TRAIN, VAL
+from seglab.run_record import Metric
 from seglab.schedules import Schedule
 from seglab.training.checkpoint import StateWriter, TrainingState, random_streams, values
 from seglab.training.loader import TrainingLoader
@@ -153,10 +155,10 @@ class EpochEnd(keras.callbacks.Callback):
         epoch_seconds = time.perf_counter() - self._begun
         train_seconds = self._train_seconds or epoch_seconds
         metrics = named(logs or {})
-        metrics["learning_rate"] = self._rate
-        metrics["images_per_second"] = self.feed.images / train_seconds
-        metrics["epoch_seconds"] = epoch_seconds
-        metrics["data_wait_share"] = min(self.feed.waited / train_seconds, 1.0)
+        metrics[Metric.LEARNING_RATE] = self._rate
+        metrics[Metric.IMAGES_PER_SECOND] = self.feed.images / train_seconds
+        metrics[Metric.EPOCH_SECONDS] = epoch_seconds
+        metrics[Metric.DATA_WAIT_SHARE] = min(self.feed.waited / train_seconds, 1.0)
 
         score = metrics[self.progress.monitor]
         best = self.stopping.update(epoch + 1, score)
@@ -209,4 +211,4 @@ class EpochEnd(keras.callbacks.Callback):
 
 def named(logs: dict[str, float]) -> dict[str, float]:
     """Keras' names of a finished epoch as ours: `loss` is `train_loss`, `val_loss` stays."""
-    return {name if name.startswith("val_") else f"train_{name}": float(value) for name, value in logs.items()}
+    return {name if name.startswith(f"{VAL}_") else f"{TRAIN}_{name}": float(value) for name, value in logs.items()}

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import zipfile
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,9 @@ import keras
 import numpy as np
 
 from seglab.errors import TrainingError
+from seglab.run_record import WorkFile
+from seglab.runtime.atomic_files import stream
 
-STATE_FILE = "state.npz"
 _FORMAT = 1
 _PARTS = ("model", "optimizer", "best")
 # What reading a state file raises that was damaged, replaced, or is not there.
@@ -160,7 +159,7 @@ def finished_epochs(path: Path) -> tuple[int, bool]:
 
 def discard_state(directory: Path) -> None:
     """Remove the state of a run that is finished and logged."""
-    (directory / STATE_FILE).unlink(missing_ok=True)
+    (directory / WorkFile.STATE).unlink(missing_ok=True)
 
 
 def values(variables: Sequence[Any]) -> list[np.ndarray]:
@@ -216,23 +215,12 @@ def restore_streams(streams: dict[str, Any]) -> None:
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> None:
-    """Write to a temporary name beside `path`, bring it to the disk, rename it, bring the rename to the disk."""
-    part = path.with_name(path.name + ".part")
+    """Write a state file whole and bring it to the disk."""
     text = np.frombuffer(json.dumps(words).encode(), "uint8")
     try:
-        with open(part, "wb") as file:
+        with stream(path, sole=True, durable=True) as file:
             np.savez(file, words=text, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         there = next(folder for folder in path.absolute().parents if folder.exists())
         free = shutil.disk_usage(there).free / 2**20
         raise TrainingError(

@@ -19,14 +19,13 @@ import tensorflow as tf
 
 from seglab.config.sections import TrainerSettings
 from seglab.errors import TrainingError
+from seglab.run_record import Artifact, WorkFile
 from seglab.schedules import Schedule
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
-from seglab.training.checkpoint import STATE_FILE, StateWriter, TrainingState, assign, restore_streams
+from seglab.training.checkpoint import StateWriter, TrainingState, assign, restore_streams
 from seglab.training.loader import BatchSource, TrainingLoader
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
-
-PROFILE_FILE = "profile.txt"
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def train(
 
     The whole state of an epoch is brought to `work_dir` while the next one trains; when it is on the disk,
     `emit(metrics, epoch)` is called between two steps, epochs counted from 1. A run that is cut off goes on from the
-    last epoch whose state is there with `state=load_state(work_dir / STATE_FILE)`, to the same bits as one that was not
+    last epoch whose state is there with `state=load_state(<the file>)`, to the same bits as one that was not
     (with `settings.deterministic`, on the same machine); the epochs before are emitted once more, so the receiver must
     leave out the steps that it has.
 
@@ -130,7 +129,7 @@ def train(
             emit(values, epoch)
         progress.say(f"resuming after epoch {state.epoch} of {settings.epochs}")
 
-    writer = StateWriter(work_dir / STATE_FILE)
+    writer = StateWriter(work_dir / WorkFile.STATE)
     averaged = AveragedWeights(model.optimizer)
     end = EpochEnd(
         feed=train_feed,
@@ -311,4 +310,4 @@ def _profiled(wanted: bool, directory: Path) -> Iterator[None]:
         profiler.disable()
         text = io.StringIO()
         pstats.Stats(profiler, stream=text).strip_dirs().sort_stats("cumulative").print_stats(60)
-        (directory / PROFILE_FILE).write_text(text.getvalue())
+        (directory / Artifact.PROFILE).write_text(text.getvalue())

@@ -8,6 +8,9 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from seglab.metric_names import TRAIN, VAL, VAL_DICE, VAL_IOU
+from seglab.run_record import Metric
+
 _REDRAW_SECONDS = 0.2
 _BAR = 24
 
@@ -50,12 +53,12 @@ class Progress:
 
     def end(self, values: Mapping[str, float], best: bool) -> None:
         """The epoch is over and its state is on disk."""
-        self._seconds.append(values["epoch_seconds"])
+        self._seconds.append(values[Metric.EPOCH_SECONDS])
         if self.stream is None:
             return
-        shown = ["train_loss", "val_loss", "val_dice", "val_iou", self.monitor]
+        shown = [*(f"{split}_loss" for split in (TRAIN, VAL)), VAL_DICE, VAL_IOU, self.monitor]
         scores = "  ".join(f"{name} {_score(values[name])}" for name in dict.fromkeys(shown) if name in values)
-        rate = f"{values['images_per_second']:.1f} images/s"
+        rate = f"{values[Metric.IMAGES_PER_SECOND]:.1f} images/s"
         left = f"{duration(self.seconds_left())} left" if self._epoch < self.epochs else "last epoch"
         start = "\r" if self.live else ""
         finish = "\x1b[K\n" if self.live else "\n"

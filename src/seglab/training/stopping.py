@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from seglab.errors import TrainingError, nearest
+from seglab.metric_names import MetricName
 
 if TYPE_CHECKING:
     from seglab import schedules
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def lower_is_better(monitor: str) -> bool:
     """Losses are minimised, every other metric is maximised."""
-    return monitor.partition("/")[0].endswith("loss")
+    return MetricName.parse(monitor).lower_is_better
 
 
 def check_monitor(monitor: str, known: list[str]) -> None:

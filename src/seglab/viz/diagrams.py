@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from seglab.metric_names import of_class
 from seglab.metrics.calibration import BINS, Reliability
 from seglab.metrics.shapes import HD95
 from seglab.task import Task
@@ -100,7 +101,7 @@ def spread_diagram(cases: pd.DataFrame, scores: Mapping[str, str], task: Task, t
     rng = np.random.default_rng(0)
     for axes, (score, label) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):
         for row, name in enumerate(names):
-            values = cases[f"{score}/{name}"].to_numpy(float)
+            values = cases[of_class(score, name)].to_numpy(float)
             values = values[np.isfinite(values)]
             if len(values) >= FEWEST_FOR_BOX:
                 axes.boxplot(
@@ -121,7 +122,7 @@ def spread_diagram(cases: pd.DataFrame, scores: Mapping[str, str], task: Task, t
         if score == HD95:
             axes.set_xlim(left=0)
         else:  # a share: little differences are not drawn large
-            drawn = cases[[f"{score}/{name}" for name in names]].to_numpy(float)
+            drawn = cases[[of_class(score, name) for name in names]].to_numpy(float)
             axes.set_xlim(np.floor(np.nanmin(drawn, initial=0.9) * 10) / 10 - 0.01, 1.01)
         quiet(axes)
     figure.supxlabel(f"each point one of {len(cases)} cases; box: quartiles, red: median", fontsize=9, color=INK)

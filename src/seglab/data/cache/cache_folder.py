@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from seglab.errors import DataError
+from seglab.runtime.atomic_files import put
 
 _NOT_ALLOWED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -252,11 +253,10 @@ def commit(temporary: Path, path: Path) -> None:
     Raises:
         DataError: as `write_temporary`.
     """
+    size = temporary.stat().st_size if temporary.exists() else 0
     try:
-        os.replace(temporary, path)
+        put(temporary, path)
     except OSError as error:
-        size = temporary.stat().st_size if temporary.exists() else 0
-        temporary.unlink(missing_ok=True)
         raise cannot_write(path.parent, error, size) from error
 
 

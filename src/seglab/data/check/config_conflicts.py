@@ -11,6 +11,7 @@ from seglab.data.check.findings import Finding
 from seglab.data.check.sides import named_sides
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.splits import Split
+from seglab.metric_names import MetricName
 from seglab.task import Task
 
 
@@ -36,8 +37,7 @@ def find_undefined_monitor(
     monitor: str, split: Split, facts: Mapping[str, CaseFingerprint], task: Task
 ) -> Iterator[Finding]:
     """A row when no mask that the monitored score is made from holds any of its classes."""
-    metric, _, a_class = monitor.partition("/")
-    name, _, score = metric.partition("_")
+    name, (score, a_class), _ = MetricName.parse(monitor)
     if score == "loss" or (a_class and a_class not in task.class_names):  # another class is refused before training
         return
     judged = [task.class_names.index(a_class)] if a_class else task.scored

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import scipy
@@ -15,6 +14,7 @@ import scipy
 from seglab.data.cache.cache_records import DamagedRecord, read_record, record_bytes
 from seglab.data.check.findings import KINDS, Finding
 from seglab.data.digest import digest_values
+from seglab.runtime.atomic_files import write_bytes
 
 FOLDER = "answers"
 _WORTH_KEEPING = 2.0  # seconds of a processor
@@ -69,11 +69,6 @@ class KeptResults:
         return self._folder / f"{digest_values([question, code, np.__version__, scipy.__version__])[:32]}.json"
 
     def _keep(self, path: Path, found: Sequence[Finding]) -> None:
-        temporary = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
-        try:
+        with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(record_bytes({"name": path.name, "findings": [asdict(finding) for finding in found]}))
-            temporary.replace(path)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()
+            write_bytes(path, record_bytes({"name": path.name, "findings": [asdict(finding) for finding in found]}))

@@ -21,7 +21,7 @@ from seglab.data.preprocessing.case_preprocessing import CasePreprocessing, Case
 from seglab.data.preprocessing.normalisation import Preprocessing, fit_preprocessing
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
-from seglab.metric_names import check_class_names
+from seglab.metric_names import VAL, Column, MetricName, check_class_names
 from seglab.runtime.terminal import Terminal
 from seglab.runtime.waiting import step
 from seglab.task import Task
@@ -116,7 +116,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
             found={n: len(getattr(split, n)) for n in SPLIT_NAMES},
             remedy="bring more cases or groups, or give training a larger share of them",
         )
-    if not split.val and config.trainer.monitor.startswith("val_"):
+    if not split.val and MetricName.parse(config.trainer.monitor).stage == VAL:
         raise DataError(
             "no case to validate on",
             where="data.split",
@@ -124,7 +124,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
             expected="one case or more to validate on",
             remedy="bring validation cases, or set trainer.monitor=train_dice",
         )
-    metric, _, a_class = config.trainer.monitor.partition("/")
+    metric, a_class = Column.parse(config.trainer.monitor)
     if a_class and a_class not in task.class_names:
         raise ConfigError(
             "a monitored class that the data does not have",

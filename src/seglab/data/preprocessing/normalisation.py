@@ -15,12 +15,12 @@ import numpy as np
 
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.case_preprocessing import CaseStore
+from seglab.data.preprocessing.intensity_stats import HIGH_PERCENTILE, LOW_PERCENTILE
 from seglab.data.preprocessing.value_scale import IN_WORDS, Scale, common_scale, scales_of
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.task import Task
 
 Mode = Literal["scale", "standard", "zscore", "window"]
-LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 # A channel with less spread than this is constant; dividing by it would only blow up rounding errors.
 SMALLEST_SPREAD = 1e-6
 # Enough voxels of a case for percentiles; all of a large organ in all cases would fill the memory.

@@ -23,6 +23,7 @@ from seglab.comparison.ranking import CohortRanking, rank_variants
 from seglab.comparison.runs import FoundRuns, find_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
+from seglab.metric_names import epoch_metric
 from seglab.reports.comparison.difference_sections import effects_section, pairs_section
 from seglab.reports.comparison.sections import (
     composition_section,
@@ -33,10 +34,10 @@ from seglab.reports.comparison.sections import (
 )
 from seglab.reports.document import Document, PageSection, to_markdown
 from seglab.reports.html_page import to_html
-from seglab.reports.write_files import write_files
+from seglab.run_record import StoreFile, Tag
+from seglab.runtime.atomic_files import write_files
 from seglab.safety.csv_text import csv_text
 from seglab.safety.secrets import redacted
-from seglab.tracking.imports import FORMER_ID
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"
@@ -69,7 +70,7 @@ class Comparison:
 
 def open_runs(settings: CompareSettings, directory: Path) -> Store:
     """The store with the runs; raises `TrackingError` where there is none, and makes none."""
-    if settings.tracking_uri is None and not (directory / "mlflow.db").exists() and not directory.is_symlink():
+    if settings.tracking_uri is None and not (directory / StoreFile.DATABASE).exists() and not directory.is_symlink():
         raise TrackingError(
             "no store of runs",
             where=str(directory.resolve()),
@@ -95,7 +96,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     say("reading the runs and the scores of their cases")
     settings = settings.model_copy(update={"metric": judged(settings.metric)})
     score = locate(settings.metric)
-    found = find_runs(store, settings, f"val_{score.column}")
+    found = find_runs(store, settings, epoch_metric(settings.metric))
     tables, missing = read_tables(store, found.runs, score.file)
     spellings = {column_of(table, score.column) for table in tables.values()} or {score.column}
     settings = settings.model_copy(update={"metric": f"{score.prefix}{sorted(spellings)[0]}"})
@@ -111,7 +112,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
             remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
         )
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
-    imported = [run.id[:8] for run in found.runs if FORMER_ID in run.tags]
+    imported = [run.id[:8] for run in found.runs if Tag.IMPORTED_RUN_ID in run.tags]
     if imported:
         notes.append(f"imported from another store, not trained here: {', '.join(imported)}")
     if settings.runs:

@@ -19,6 +19,7 @@ from seglab.comparison.runs import Run
 from seglab.data.labelled import labelled
 from seglab.errors import SeglabError
 from seglab.inference.predictor import Predictor
+from seglab.run_record import RunRecord
 from seglab.task import Task
 from seglab.tracking.store import Store
 from seglab.viz.examples import pick_cases
@@ -165,7 +166,7 @@ def _predicted(
     for case_id in wanted:
         values = cohort.values[number, :, cohort.cases.index(case_id)]
         tested = {cohort.replicates[i] for i in np.flatnonzero(np.isfinite(values))}
-        run = [r for r in runs if (r.tags.get("split_digest", ""), r.seed) in tested or len(runs) == 1][-1]
+        run = [r for r in runs if (RunRecord.of(r).split_digest, r.seed) in tested or len(runs) == 1][-1]
         if run.id not in opened:
             subject = find_subject(run.id, "test", uri=store.uri, directory=Path(store.directory))
             load_tensorflow()

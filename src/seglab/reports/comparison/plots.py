@@ -12,8 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from seglab.comparison.case_tables import locate
 from seglab.comparison.runs import Run
+from seglab.metric_names import TRAIN, VAL, MetricName
 from seglab.viz.figures import FAINT, INK, epochs_along
 
 # The palette of Okabe and Ito (2008), without its yellow, which is too light for a line.
@@ -209,17 +209,13 @@ def indistinct_groups(apart: np.ndarray) -> list[tuple[int, int]]:
 def named(metric: str) -> str:
     """A metric as an axis says it: `val_dice/road` is "validation Dice of all pixels, road", for the scores of the
     epochs are no means of cases as the final ones are."""
-    if metric.startswith("eval_"):
-        prefix, score, _ = locate(metric)
-        split = prefix.removeprefix("eval_").removesuffix("_")
-    else:
-        split, _, score = metric.partition("_")
-    score, _, of = score.partition("/")
+    stage, (score, of), evaluated = MetricName.parse(metric)
+    split = evaluated or stage
     known = {"dice": "Dice", "iou": "IoU", "volume_error_abs": "size of the volume error"}
     words = known.get(score, score.replace("_", " "))
-    if split in ("train", "val") and score in ("dice", "iou"):
+    if split in (TRAIN, VAL) and score in ("dice", "iou"):
         words += " of all pixels"
-    split = "validation" if split == "val" else split
+    split = "validation" if split == VAL else split
     return f"{split} {words}" + (f", {of}" if of else "")
 
 

@@ -16,12 +16,12 @@ from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs, write
 from seglab.reports.number_format import crowding, interval, p_value, signed, summary, times, with_allowed, with_sd
+from seglab.run_record import Artifact
 from seglab.runtime.terminal import Terminal, tell
 from seglab.tracking.append import add_files
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
-ARTIFACTS = "comparison"
 _ROWS = 25
 _WIDTH = 140  # of what goes to a file
 _STYLES = {"best": "bold green", "tied": "", "worse": "dim", "undecided": "yellow"}
@@ -108,7 +108,7 @@ def _difference(paired: Paired | None) -> tuple[str, str]:
 def _attach(store: Store, parent: str, folder: Path) -> str:
     """Put the page among the artifacts of the sweep's run; says what became of it."""
     try:
-        add_files(store, store.run(parent), folder, ARTIFACTS)
+        add_files(store, store.run(parent), folder, Artifact.COMPARISON)
     except (MlflowException, OSError, TrackingError) as error:
         return f"note       the page could not be added to the sweep's run {parent}: {error}"
-    return f"sweep      run {parent} holds the page too, under {ARTIFACTS}/"
+    return f"sweep      run {parent} holds the page too, under {Artifact.COMPARISON}/"

@@ -12,6 +12,7 @@ from seglab.comparison.case_tables import locate, lower_is_better
 from seglab.comparison.descriptives import unit_means
 from seglab.comparison.ranking import RANKED, CohortRanking
 from seglab.comparison.runs import Run
+from seglab.metric_names import VAL_DICE, VAL_IOU
 from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
 from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
 from seglab.reports.document import Cell, PageSection, Picture, TableBlock
@@ -27,6 +28,7 @@ from seglab.reports.number_format import (
     with_interval,
     with_sd,
 )
+from seglab.run_record import Metric, RunRecord, Tag
 from seglab.tracking.store import Store
 
 LISTED = 1000  # rows of a table
@@ -42,7 +44,7 @@ def composition_section(
     classes = [
         name for name in frame if "/" in name and name.startswith(prefix) and name not in (metric, f"{metric}_sd")
     ]
-    allowed = frame["data_allowed"].any()
+    allowed = frame[Tag.DATA_ALLOWED].any()
     mark = " ⚠" if together > 1 else ""
     further = ["epochs", *[f"{name}{mark}" for name in ("train time", "wall time", "images/s")]]
     further += ["peak memory", "peak GPU memory", "parameters", "FLOPs"]
@@ -52,9 +54,9 @@ def composition_section(
     keep = {
         "missed": frame["missed"].any(),
         "false alarms": frame["false_alarms"].any(),
-        "peak memory": frame["peak_memory_mb"].notna().any(),
-        "peak GPU memory": frame["peak_gpu_memory_mb"].notna().any(),
-        "FLOPs": frame["flops"].notna().any(),
+        "peak memory": frame[Tag.PEAK_MEMORY_MB].notna().any(),
+        "peak GPU memory": frame[Tag.PEAK_GPU_MEMORY_MB].notna().any(),
+        "FLOPs": frame[Tag.FLOPS].notna().any(),
         goal: bool(np.isfinite(target)),
     }
     better = min if lower_is_better(metric) else max
@@ -63,7 +65,7 @@ def composition_section(
     for row in frame.to_dict("records"):
         best = row["verdict"] == "best"
         cells = [
-            Cell(with_allowed(row["composition"] + " ‡" * row["mixed_code"], row["data_allowed"]), strong=best),
+            Cell(with_allowed(row["composition"] + " ‡" * row["mixed_code"], row[Tag.DATA_ALLOWED]), strong=best),
             Cell(row["verdict"], tone=_TONES[row["verdict"]]),  # type: ignore[arg-type]
             Cell(with_sd(row[metric], row[f"{metric}_sd"]), row[metric], strong=best),
             *[Cell(score(row[name]), known(row[name]), strong=row[name] == best_of_class[name]) for name in classes],
@@ -73,11 +75,11 @@ def composition_section(
             Cell(plain(row["epochs"], "{:.0f}"), known(row["epochs"])),
             Cell(duration(row["train_seconds"]), known(row["train_seconds"])),
             Cell(duration(row["wall_seconds"]), known(row["wall_seconds"])),
-            Cell(plain(row["images_per_second"], "{:.1f}"), known(row["images_per_second"])),
-            Cell(gigabytes(row["peak_memory_mb"]), known(row["peak_memory_mb"])),
-            Cell(gigabytes(row["peak_gpu_memory_mb"]), known(row["peak_gpu_memory_mb"])),
-            Cell(plain(row["parameters"], "{:,.0f}"), known(row["parameters"])),
-            Cell(plain(row["flops"] / 1e9, "{:.1f} G"), known(row["flops"])),
+            Cell(plain(row[Metric.IMAGES_PER_SECOND], "{:.1f}"), known(row[Metric.IMAGES_PER_SECOND])),
+            Cell(gigabytes(row[Tag.PEAK_MEMORY_MB]), known(row[Tag.PEAK_MEMORY_MB])),
+            Cell(gigabytes(row[Tag.PEAK_GPU_MEMORY_MB]), known(row[Tag.PEAK_GPU_MEMORY_MB])),
+            Cell(plain(row[Tag.PARAMETERS], "{:,.0f}"), known(row[Tag.PARAMETERS])),
+            Cell(plain(row[Tag.FLOPS] / 1e9, "{:.1f} G"), known(row[Tag.FLOPS])),
             _cost_cell(row),
         ]
         rows.append([cell for name, cell in zip(columns, cells, strict=True) if keep.get(name, True)])
@@ -139,7 +141,7 @@ def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, cu
     runs: list[list[Run]] = [cohort.compositions[i].runs for i in judgement.order]
     pictures = []
     logged = {name for members in runs for run in members for name in run.history}
-    metrics = [name for name in dict.fromkeys([curve, "val_dice", "val_iou"]) if name in logged]
+    metrics = [name for name in dict.fromkeys([curve, VAL_DICE, VAL_IOU]) if name in logged]
     if metrics:
         more = f" The best 8 of {len(labels)} are drawn." if len(labels) > 8 else ""
         text = f"Validation over the epochs: mean over the {cohort.repeated}, the band from the lowest to the highest."
@@ -207,19 +209,19 @@ def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) ->
     rows = [
         [
             Cell(row["run_id"]),
-            Cell(with_allowed(row["run_name"], row["data_allowed"])),
+            Cell(with_allowed(row["run_name"], row[Tag.DATA_ALLOWED])),
             Cell(row["seed"], float(row["seed"]) if row["seed"].isdigit() else None),
             Cell(score(row[metric]), known(row[metric])),
             Cell(plain(row["epochs"], "{:.0f}"), known(row["epochs"])),
             Cell(duration(row["train_seconds"]), known(row["train_seconds"])),
-            *[Cell(row[key]) for key in ("device", "precision", "git_commit", "split_digest", "data_digest")],
+            *[Cell(row[key]) for key in (Tag.DEVICE, Tag.PRECISION, Tag.GIT_COMMIT, Tag.SPLIT_DIGEST, Tag.DATA_DIGEST)],
         ]
         for row in frame.to_dict("records")
     ]
     grids = [_listed(columns, rows, "", "runs.csv")]
     if unfinished:
         left = [
-            [Cell(r.id), Cell(r.name), Cell(r.seed), Cell(r.status), Cell(r.tags.get("end_reason", ""))]
+            [Cell(r.id), Cell(r.name), Cell(r.seed), Cell(r.status), Cell(RunRecord.of(r).end_reason)]
             for r in unfinished
         ]
         reasons = ["run id", "name", "seed", "status", "reason"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-
 import cv2
 import numpy as np
 
 from seglab.data.cases import Sample
+from seglab.reports.html_document import address
 from seglab.task import Task
 from seglab.viz.overlay import IGNORED
 from seglab.viz.palette import drawn_colors
@@ -63,4 +62,4 @@ def _address(image: np.ndarray) -> str:
     pixels = cv2.cvtColor((image * 255).round().astype(np.uint8), cv2.COLOR_RGB2BGR)
     flags = [cv2.IMWRITE_JPEG_QUALITY, 88, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     _, written = cv2.imencode(".jpg", pixels, flags)
-    return "data:image/jpeg;base64," + base64.b64encode(written.tobytes()).decode()
+    return address(written.tobytes(), "jpeg")

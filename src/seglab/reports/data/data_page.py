@@ -16,6 +16,8 @@ from seglab.data.splits import Split
 from seglab.errors import DataError
 from seglab.reports.data.case_pictures import case_pictures
 from seglab.reports.data.charts import SPLIT_COLORS, bar, histogram, swatch
+from seglab.reports.html_document import document, image
+from seglab.runtime.atomic_files import telling_unwritable, write_text
 from seglab.viz.overlay import IGNORED
 from seglab.viz.palette import drawn_colors
 
@@ -69,15 +71,12 @@ def build_page(
         "<h2>Sizes and intensities</h2>" + _splits_legend(parts) + _charts(source, parts, facts, reader),
         _extremes(reader, parts, facts),
     ]
-    name = escape(title or source.name)
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body><h1>{name}</h1>{''.join(sections)}</body></html>"
-    )
+    name = title or source.name
+    page = document(name, f"<h1>{escape(name)}</h1>{''.join(sections)}", style=STYLE)
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with telling_unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, page)
     return path
 
 
@@ -105,9 +104,7 @@ class _Reader:
         rows = []
         for caption, plain, laid_over in case_pictures(sample, self.source.task):
             said = f'<div class="plane">{escape(caption)}</div>' if caption else ""
-            rows.append(
-                f'<div class="pair">{said}<img src="{plain}" alt="image"><img src="{laid_over}" alt="with mask"></div>'
-            )
+            rows.append(f'<div class="pair">{said}{image(plain, "image")}{image(laid_over, "with mask")}</div>')
         return "".join(rows)
 
 

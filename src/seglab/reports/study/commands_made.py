@@ -10,12 +10,10 @@ from typing import Any
 from seglab.comparison.runs import FoundRuns, Run
 from seglab.comparison.variants import NO_PART, places
 from seglab.reports.study.run_facts import read_json
+from seglab.run_record import Artifact, RunRecord
 from seglab.safety.secrets import redacted
 from seglab.tracking.store import Store
 
-# Of a sweep's run, as seglab.sweeping.parent writes it: the list of its jobs.
-JOBS_FILE = "sweep/jobs.json"
-_PARENT, _IDENTITY = "mlflow.parentRunId", "job_identity"
 _PLAIN = re.compile(r"[\w.,:=/@%+\[\]{}-]+")
 _LINES = 12
 
@@ -28,7 +26,7 @@ def commands_made(store: Store, found: FoundRuns) -> list[str]:
     """
     by_parent: dict[str, list[Run]] = {}
     for run in found.runs:
-        by_parent.setdefault(run.tags.get(_PARENT, ""), []).append(run)
+        by_parent.setdefault(RunRecord.of(run).parent_run_id, []).append(run)
     lines: list[str] = []
     unknown = 0
     for parent, runs in by_parent.items():
@@ -39,13 +37,13 @@ def commands_made(store: Store, found: FoundRuns) -> list[str]:
             unknown += len(runs)
     if unknown:
         which = "these runs" if unknown == len(found.runs) else f"{unknown} of these runs"
-        lines.append(f"# the command of {which} is not recorded; the configuration of each is, config/config.yaml")
+        lines.append(f"# the command of {which} is not recorded; the configuration of each is, {Artifact.CONFIG}")
     return lines
 
 
 def _jobs(store: Store, parent: str) -> list[list[str]]:
     """The words of each job of a sweep."""
-    listed: Any = read_json(store, store.run(parent).info.artifact_uri, JOBS_FILE)
+    listed: Any = read_json(store, store.run(parent).info.artifact_uri, Artifact.SWEEP_JOBS)
     return [[str(word) for word in job["overrides"]] for job in listed or []]
 
 

@@ -11,11 +11,10 @@ from seglab.errors import SeglabError
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.reports.document import Cell, PageSection, Picture, TableBlock
 from seglab.reports.study.run_facts import artifact, differing
+from seglab.run_record import Artifact, Tag
 from seglab.tracking.bundles import resolve_bundle
 from seglab.tracking.store import Store
 
-SPLIT = "config/split.json"
-SAMPLES = "pictures/training_samples.png"
 _EXAMPLES = {
     "test_cases": "The best, the median and the worst test case by Dice",
     "test_best": "The best test case by Dice, in three planes",
@@ -34,14 +33,14 @@ def data_section(runs: Sequence[Run], store: Store) -> PageSection:
     """
     first = runs[0]
     bundle = _bundle(first, store)
-    splits = differing(runs, "split_digest")
-    allowed = differing(runs, "data_allowed")
+    splits = differing(runs, Tag.SPLIT_DIGEST)
+    allowed = differing(runs, Tag.DATA_ALLOWED)
     rows = [
         ("data set", first.params.get("data.name", "not recorded")),
         ("read by", first.params.get("data._target_", "not recorded")),
         ("cases", _counts(store, first)),
         ("splits", f"{len(splits)}, {', '.join(digest[:12] for digest in splits)}" if splits else "not recorded"),
-        ("data digest", ", ".join(digest[:12] for digest in differing(runs, "data_digest")) or "not recorded"),
+        ("data digest", ", ".join(digest[:12] for digest in differing(runs, Tag.DATA_DIGEST)) or "not recorded"),
         ("findings that were allowed", "; ".join(allowed) or "none"),
     ]
     if bundle is not None:
@@ -55,7 +54,7 @@ def data_section(runs: Sequence[Run], store: Store) -> PageSection:
     ]
     if allowed:
         text[0] = text[0].replace(": no group is in two parts", ", but for the findings that were allowed")
-    samples = artifact(store, first.artifacts, SAMPLES)
+    samples = artifact(store, first.artifacts, Artifact.TRAINING_SAMPLES)
     caption = f"Training samples as a network is given them, augmentation included (run {first.id[:8]})."
     pictures = [] if samples is None else [Picture("training_samples", samples.read_bytes(), caption)]
     return PageSection("Data", text=text, grids=grids, pictures=pictures)
@@ -63,7 +62,7 @@ def data_section(runs: Sequence[Run], store: Store) -> PageSection:
 
 def examples_section(run: Run, store: Store) -> PageSection | None:
     """The best, the median and the worst test case of a run, as it has drawn them itself."""
-    folder = artifact(store, run.artifacts, "pictures")
+    folder = artifact(store, run.artifacts, Artifact.PICTURES)
     files: list[Path] = [] if folder is None else sorted(folder.glob("test_*.png"))
     if not files:
         return None
@@ -82,7 +81,7 @@ def _bundle(run: Run, store: Store) -> Bundle | None:
 
 
 def _counts(store: Store, run: Run) -> str:
-    path = artifact(store, run.artifacts, SPLIT)
+    path = artifact(store, run.artifacts, Artifact.SPLIT)
     if path is None:
         return "not recorded"
     lists = json.loads(path.read_text(encoding="utf-8"))

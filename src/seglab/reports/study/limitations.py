@@ -11,14 +11,13 @@ from seglab.comparison.ranking import CohortRanking
 from seglab.comparison.runs import Run
 from seglab.reports.comparison.compare import Comparison
 from seglab.reports.document import PageSection
-from seglab.reports.study.commands_made import JOBS_FILE
 from seglab.reports.study.run_facts import differing, read_json
 from seglab.reports.study.study import Study
 from seglab.reports.study.study_plan import StudyPlan
+from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.tracking.store import Store
 
 _FEW_CASES = 30
-_JOBS_TAG = "sweep_jobs"  # of a sweep's run, as seglab.sweeping.parent writes it: how many jobs it has
 
 
 def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
@@ -32,16 +31,16 @@ def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
                 f"{cohort.title}: {len(cohort.cases)} test cases are few; rare failures may not be among them."
             )
     runs = comparison.found.runs
-    dirty = sum(run.tags.get("git_dirty") == "True" for run in runs)
+    dirty = sum(RunRecord.of(run).git_dirty for run in runs)
     if dirty:
         notes.append(
             f"{dirty} of {len(runs)} runs were of code with uncommitted changes, which each run keeps as a diff."
         )
-    if len(differing(runs, "git_commit")) > 1:
-        notes.append(f"The runs are of {len(differing(runs, 'git_commit'))} commits.")
+    if len(differing(runs, Tag.GIT_COMMIT)) > 1:
+        notes.append(f"The runs are of {len(differing(runs, Tag.GIT_COMMIT))} commits.")
     if len(differing(runs, "device")) > 1:
         notes.append("The runs are of several devices: their times do not compare.")
-    allowed = differing(runs, "data_allowed")
+    allowed = differing(runs, Tag.DATA_ALLOWED)
     if allowed:
         notes.append(f"Findings of the data check that were allowed to pass: {'; '.join(allowed)}.")
     unfinished = comparison.found.unfinished
@@ -107,8 +106,9 @@ def _never_begun(comparison: Comparison, store: Store) -> int:
     unnamed = 0
     for parent in comparison.found.parents:
         run = store.run(parent)
-        jobs = read_json(store, run.info.artifact_uri, JOBS_FILE) or []
+        jobs = read_json(store, run.info.artifact_uri, Artifact.SWEEP_JOBS) or []
         wanted |= {job["identity"] or " ".join(job["overrides"]) for job in jobs}
-        unnamed += max(0, int(run.data.tags.get(_JOBS_TAG, 0)) - len(jobs))  # of a search, which names them one by one
-    begun = {run.tags.get("job_identity") for run in [*comparison.found.runs, *comparison.found.unfinished]}
+        # Of a search, which names its jobs one by one.
+        unnamed += max(0, int(run.data.tags.get(Tag.SWEEP_JOBS, 0)) - len(jobs))
+    begun = {run.tags.get(Tag.JOB_IDENTITY) for run in [*comparison.found.runs, *comparison.found.unfinished]}
     return len(wanted - begun) + unnamed

@@ -10,6 +10,7 @@ import pandas as pd
 
 from seglab.comparison.ranking import CohortRanking, mark
 from seglab.comparison.variants import REPLICATES
+from seglab.metric_names import TEST_DICE, MetricName
 from seglab.reports.comparison.compare import Comparison
 from seglab.reports.document import Cell, Document, PageSection, TableBlock, to_markdown
 from seglab.reports.number_format import crowding, duration, interval, p_value, signed, summary, with_sd
@@ -21,7 +22,7 @@ from seglab.reports.study.study_plan import StudyPlan
 from seglab.tracking.store import Store
 
 README = "README.md"
-DECIDES = "test_dice"
+DECIDES = TEST_DICE
 PICTURES = "pictures"
 COMPOSITIONS, PAIRS, EFFECTS, PLOTS = "Compositions", "Against the best", "What each factor is worth", "Plots"
 SCORES = "Scores"
@@ -162,7 +163,7 @@ def _result(judgement: CohortRanking, comparison: Comparison) -> PageSection:
 
 def _of_cases(metric: str) -> str:
     """What the mean is of, where a score of the epochs has a like name."""
-    alike = metric.partition("/")[0].endswith(("_dice", "_iou"))
+    alike = MetricName.parse(metric).column.score in ("dice", "iou")
     return " (the mean of the cases' own, where validation takes all pixels together)" if alike else ""
 
 

@@ -11,19 +11,21 @@ from seglab.config.scalars import meant, unquoted
 from seglab.config.sections import Section
 from seglab.config.types import NonNegativeInt
 from seglab.errors import ConfigError, nearest
+from seglab.metric_names import TEST_DICE
 from seglab.reports.study.study import load_study
+from seglab.run_record import RUNS
 
 
 class ReportRequest(Section):
     """The settings of `scripts/report.py`, whose `--help` says what each means."""
 
     study: str
-    metric: str = "test_dice"
+    metric: str = TEST_DICE
     cases: NonNegativeInt = 4
     conclusion: Literal["kept", "confirmed"] = "kept"
     overwrite: bool = False
     out: str | None = None
-    runs: str = "mlruns"
+    runs: str = str(RUNS)
     tracking_uri: str | None = None
 
 

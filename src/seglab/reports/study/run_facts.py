@@ -12,12 +12,11 @@ from typing import Any
 from seglab.comparison.runs import FoundRuns, Run
 from seglab.reports.document import Cell, TableBlock
 from seglab.reports.number_format import duration
+from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.tracking.bundles import download_artifact
 from seglab.tracking.client import MlflowException
 from seglab.tracking.store import Store
 
-ENVIRONMENT = "config/environment.json"
-PROCESSOR_TIME = "processor_seconds"
 _UNKNOWN = "not recorded"
 # What a reader needs to know of the training, by its name in the note and its key in the params.
 _SETTINGS = {
@@ -86,7 +85,7 @@ def settings(runs: Sequence[Run]) -> TableBlock:
         told = [value for value in values if value not in ("None", "null")]
         if values:
             rows.append([Cell(name), Cell(key), Cell(", ".join(told) or "none")])
-    caption = "More than one value: the runs differ in it. Each run keeps its whole configuration, config/config.yaml."
+    caption = f"More than one value: the runs differ in it. Each run keeps its whole configuration, {Artifact.CONFIG}."
     return TableBlock(["setting", "key", "value"], rows, caption)
 
 
@@ -96,7 +95,7 @@ def differing(runs: Sequence[Run], tag: str) -> list[str]:
 
 
 def _environment(store: Store, run: Run) -> dict[str, Any]:
-    return read_json(store, run.artifacts, ENVIRONMENT) or {}
+    return read_json(store, run.artifacts, Artifact.ENVIRONMENT) or {}
 
 
 def _machine(environment: dict[str, Any]) -> str:
@@ -110,15 +109,16 @@ def _machine(environment: dict[str, Any]) -> str:
 
 def _launcher(tags: Mapping[str, str]) -> str:
     """`local, 2 jobs at once, 1 thread each`, as far as the sweep's run says it."""
-    said = [tags.get("launcher", _UNKNOWN)]
-    for tag, what in (("launcher_jobs", "job{} at once"), ("launcher_threads", "thread{} each")):
+    said = [tags.get(Tag.LAUNCHER, _UNKNOWN)]
+    for tag, what in ((Tag.LAUNCHER_JOBS, "job{} at once"), (Tag.LAUNCHER_THREADS, "thread{} each")):
         if tag in tags:
             said.append(f"{tags[tag]} {what.format('' if tags[tag] == '1' else 's')}")
     return ", ".join(said)
 
 
 def _computed(run: Run) -> str:
-    return f"{run.tags.get('device', 'device ' + _UNKNOWN)}, {run.tags.get('precision', _UNKNOWN)}"
+    record = RunRecord.of(run)
+    return f"{record.device or 'device ' + _UNKNOWN}, {record.precision or _UNKNOWN}"
 
 
 def _software(environment: dict[str, Any]) -> str:
@@ -129,12 +129,13 @@ def _software(environment: dict[str, Any]) -> str:
 
 
 def _code(run: Run) -> str:
-    commit = run.tags.get("git_commit", "")[:12] or "commit " + _UNKNOWN
-    return commit + (" with uncommitted changes" if run.tags.get("git_dirty") == "True" else "")
+    record = RunRecord.of(run)
+    commit = record.git_commit[:12] or "commit " + _UNKNOWN
+    return commit + (" with uncommitted changes" if record.git_dirty else "")
 
 
 def _processor(runs: Sequence[Run]) -> str:
-    known = [float(run.tags[PROCESSOR_TIME]) for run in runs if PROCESSOR_TIME in run.tags]
+    known = [float(run.tags[Tag.PROCESSOR_SECONDS]) for run in runs if Tag.PROCESSOR_SECONDS in run.tags]
     if not known:
         return _UNKNOWN
     missing = len(runs) - len(known)

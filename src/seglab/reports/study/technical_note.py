@@ -12,6 +12,7 @@ from pathlib import Path
 
 from seglab.comparison.case_tables import locate
 from seglab.errors import TrackingError
+from seglab.metric_names import Column
 from seglab.reports.document import Document, PageSection, TableBlock, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.reports.number_format import summary
@@ -141,7 +142,7 @@ def _printer(page: Path, target: Path, work: Path) -> list[str] | None:
 
 def _narrow(section: PageSection, column: str) -> PageSection:
     """The section with the classes in a table of their own, where all columns together are too wide for paper."""
-    beginning = column.partition("/")[0] + "/"
+    score, beginning = Column.parse(column).score, Column.parse(column).of_each_class
     grids: list[TableBlock] = []
     for grid in section.grids:
         classes = [i for i, name in enumerate(grid.columns) if name.startswith(beginning)]
@@ -150,7 +151,7 @@ def _narrow(section: PageSection, column: str) -> PageSection:
             continue
         for chosen, caption in (
             ([i for i in range(len(grid.columns)) if i not in classes], grid.caption),
-            ([0, *classes], f"{column.partition('/')[0]} of each class; the best of each is bold."),
+            ([0, *classes], f"{score} of each class; the best of each is bold."),
         ):
             names = [grid.columns[i].removeprefix(beginning) for i in chosen]
             grids.append(TableBlock(names, [[row[i] for i in chosen] for row in grid.rows], caption))

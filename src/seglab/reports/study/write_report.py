@@ -21,10 +21,9 @@ from seglab.reports.study.small_images import with_small_pictures
 from seglab.reports.study.study import load_study
 from seglab.reports.study.study_plan import plan_of
 from seglab.reports.study.technical_note import NOTE, NOTE_PAGE, make_note, note_files, print_page
-from seglab.reports.write_files import write_files
+from seglab.run_record import RUNS
+from seglab.runtime.atomic_files import write_files
 from seglab.runtime.terminal import Terminal, tell
-
-RUNS = Path("mlruns")
 
 
 def write_report(

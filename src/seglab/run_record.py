@@ -1,0 +1,319 @@
+"""What a run keeps and under which name: tags, artifacts, metrics and files, each named here and nowhere else.
+
+Names are read by runs, stores and pages of years to come: one that changes must still be read under its old name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+RUNS: Final = Path("mlruns")
+"""The local folder of runs, where no other is given."""
+
+SPLIT_NAMES: Final = ("train", "val", "test")
+ALL: Final = "all"
+"""All cases, whatever their split."""
+SCORED: Final = (*SPLIT_NAMES, ALL)
+"""What a model can be scored on."""
+
+
+class StoreFile:
+    """What lies in the folder of runs."""
+
+    DATABASE: Final = "mlflow.db"
+    ARTIFACTS: Final = "artifacts"
+    PROMOTIONS: Final = "promotions.jsonl"
+
+
+class Tag:
+    """Facts about a run, kept as texts."""
+
+    # What it was made from.
+    CONFIG_DIGEST: Final = "config_digest"
+    DATA_DIGEST: Final = "data_digest"
+    SPLIT_DIGEST: Final = "split_digest"
+    GIT_COMMIT: Final = "git_commit"
+    GIT_DIRTY: Final = "git_dirty"
+    SEED: Final = "seed"
+    DATA_ALLOWED: Final = "data_allowed"
+    DATA_LICENCE: Final = "data_licence"
+    # Where it began.
+    STARTED_FROM: Final = "started_from"
+    INIT_FROM: Final = "init_from"
+    INIT_LEAK: Final = "init_leak"
+    CONTINUES_FROM_EPOCH: Final = "continues_from_epoch"
+    # What it ran on.
+    DEVICE: Final = "device"
+    PRECISION: Final = "precision"
+    PRECISION_REASON: Final = "precision_reason"
+    PARAMETERS: Final = "parameters"
+    FLOPS: Final = "flops"
+    # What came of it.
+    BEST_EPOCH: Final = "best_epoch"
+    STOPPED_EARLY: Final = "stopped_early"
+    OBJECTIVE: Final = "objective"
+    MONITOR_UNDEFINED: Final = "monitor_undefined"
+    PROCESSOR_SECONDS: Final = "processor_seconds"
+    PEAK_MEMORY_MB: Final = "peak_memory_mb"
+    PEAK_GPU_MEMORY_MB: Final = "peak_gpu_memory_mb"
+    # The process that runs it.
+    HOST: Final = "host"
+    PID: Final = "pid"
+    PROCESS_STARTED: Final = "process_started"
+    MACHINE: Final = "machine"
+    SLURM_JOB_ID: Final = "slurm_job_id"
+    SLURM_ARRAY_JOB_ID: Final = "slurm_array_job_id"
+    SLURM_ARRAY_TASK_ID: Final = "slurm_array_task_id"
+    SLURM_RESTART_COUNT: Final = "slurm_restart_count"
+    HEARTBEAT: Final = "heartbeat"
+    HEARTBEAT_SECONDS: Final = "heartbeat_seconds"
+    RESUME_COUNT: Final = "resume_count"
+    END_REASON: Final = "end_reason"
+    # The sweep that it belongs to, or is.
+    STUDY: Final = "study"
+    SWEEP_ID: Final = "sweep_id"
+    SWEEP_DIGEST: Final = "sweep_digest"
+    SWEEP_JOB: Final = "sweep_job"
+    SWEEP_JOBS: Final = "sweep_jobs"
+    JOB_IDENTITY: Final = "job_identity"
+    LAUNCHER: Final = "launcher"
+    LAUNCHER_JOBS: Final = "launcher_jobs"
+    LAUNCHER_THREADS: Final = "launcher_threads"
+    PRUNED: Final = "pruned"
+    # What was done with it later.
+    IMPORTED_RUN_ID: Final = "imported_run_id"
+    IMPORT_COMPLETE: Final = "import_complete"
+    PROMOTION: Final = "promotion"
+    PROMOTION_REASONS: Final = "promotion_reasons"
+    REPRODUCES: Final = "reproduces"
+    REPRODUCTION: Final = "reproduction"
+    REPRODUCTION_TOKEN: Final = "reproduction_token"
+    # MLflow's own.
+    PARENT_RUN_ID: Final = "mlflow.parentRunId"
+    USER: Final = "mlflow.user"
+    SOURCE_NAME: Final = "mlflow.source.name"
+    SOURCE_COMMIT: Final = "mlflow.source.git.commit"
+    RUN_NAME: Final = "mlflow.runName"
+    NOTE: Final = "mlflow.note.content"
+    DATA_CONTEXT: Final = "mlflow.data.context"  # of a data set that went in
+
+    @staticmethod
+    def dataset_digest(context: str) -> str:
+        """The digest of what was read for `training`, `validation` or `testing`; MLflow itself cuts it."""
+        return f"dataset_digest_{context}"
+
+
+class Artifact:
+    """Files and folders that a run records."""
+
+    CONFIG: Final = "config/config.yaml"
+    SPLIT: Final = "config/split.json"
+    IMAGE_DIGESTS: Final = "config/image_digests.json"
+    CODE_DIFF: Final = "config/code.diff"
+    ENVIRONMENT: Final = "config/environment.json"
+    MODEL_SUMMARY: Final = "model_summary.txt"
+    DATA_PAGE: Final = "data.html"
+    PICTURES: Final = "pictures"
+    TRAINING_SAMPLES: Final = "pictures/training_samples.png"
+    CURVES: Final = "pictures/curves.png"
+    TEST_CASES: Final = "test_cases.csv"
+    PROFILE: Final = "profile.txt"
+    TRACEBACK: Final = "traceback.txt"
+    REPRODUCTION: Final = "reproduction.csv"
+    SWEEP_JOBS: Final = "sweep/jobs.json"
+    COMPARISON: Final = "comparison"
+    MODEL_CARD: Final = "MODEL_CARD.md"  # beside the weights of a promoted model
+
+    @staticmethod
+    def cases(split: str) -> str:
+        """The table of the scores of each case at the end of a training."""
+        return f"{split}_cases.csv"
+
+    @staticmethod
+    def picture(name: str) -> str:
+        """A picture by its name, such as `test_worst`."""
+        return f"pictures/{name}.png"
+
+    @staticmethod
+    def evaluation(name: str) -> str:
+        """The folder of a later evaluation, by its split or `<data>-<split>`."""
+        return f"evaluation/{name}"
+
+    @staticmethod
+    def evaluated_cases(name: str) -> str:
+        """The table of the scores of each case of a later evaluation."""
+        return f"evaluation/{name}/{EvaluationFile.CASES}"
+
+
+class EvaluationFile:
+    """What an evaluation leaves in its folder."""
+
+    CASES: Final = "cases.csv"
+    CASES_PARQUET: Final = "cases.parquet"
+    METRICS: Final = "metrics.json"
+    CALIBRATION: Final = "calibration.json"
+
+
+class Metric:
+    """Metrics with a name of their own; those of scores are made by `seglab.metric_names`."""
+
+    LEARNING_RATE: Final = "learning_rate"
+    IMAGES_PER_SECOND: Final = "images_per_second"
+    EPOCH_SECONDS: Final = "epoch_seconds"
+    DATA_WAIT_SHARE: Final = "data_wait_share"
+    SYSTEM: Final = "system/"
+    """Begins what is sampled of the machine."""
+
+
+class WorkFile:
+    """What a run keeps on the machine where it trains, in its own folder there."""
+
+    CONFIG: Final = "config.json"
+    IDENTITY: Final = "identity.json"
+    STATE: Final = "state.npz"
+    OUTBOX: Final = "outbox"
+    BUNDLE: Final = "bundle"
+
+
+class BundleFile:
+    """The files of a model bundle."""
+
+    CARD: Final = "bundle.json"
+    MODEL: Final = "model.keras"
+
+
+_TRUE = "True"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run's own words, read as what they mean; the text is empty, or the number NaN, where it said nothing.
+
+    Attributes:
+        tags, params, metrics: as the store has them.
+    """
+
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    @classmethod
+    def of(cls, run: Any) -> RunRecord:
+        """Of a run as the store returns it (with `data`), or of anything with `tags`, `params` and `metrics`."""
+        found = getattr(run, "data", run)
+        return cls(found.tags, found.params, found.metrics)
+
+    @classmethod
+    def of_tags(cls, tags: Mapping[str, str]) -> RunRecord:
+        """Of tags alone."""
+        return cls(tags, {}, {})
+
+    def tag(self, name: str) -> str:
+        """A tag by its name; empty where the run has none of it."""
+        return self.tags.get(name, "")
+
+    @property
+    def config_digest(self) -> str:
+        """Digest of the settings; every run that seglab trained has it, a sweep's parent and foreign runs do not."""
+        return self.tag(Tag.CONFIG_DIGEST)
+
+    @property
+    def trained_here(self) -> bool:
+        """Whether seglab's training made this run."""
+        return Tag.CONFIG_DIGEST in self.tags
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the contents of all cases."""
+        return self.tag(Tag.DATA_DIGEST)
+
+    @property
+    def split_digest(self) -> str:
+        """Digest of the lists of cases."""
+        return self.tag(Tag.SPLIT_DIGEST)
+
+    @property
+    def git_commit(self) -> str:
+        """Commit of the code."""
+        return self.tag(Tag.GIT_COMMIT)
+
+    @property
+    def git_dirty(self) -> bool:
+        """Whether the code had uncommitted changes, which the run keeps as `Artifact.CODE_DIFF`."""
+        return self.tags.get(Tag.GIT_DIRTY) == _TRUE
+
+    @property
+    def seed(self) -> str:
+        """The seed as a text, `?` where none was recorded."""
+        return self.params.get("seed", self.tags.get(Tag.SEED, "?"))
+
+    @property
+    def data_allowed(self) -> str:
+        """Findings of the data check that were allowed to pass."""
+        return self.tag(Tag.DATA_ALLOWED)
+
+    @property
+    def device(self) -> str:
+        """What it was computed on."""
+        return self.tag(Tag.DEVICE)
+
+    @property
+    def precision(self) -> str:
+        """The number format that was really used."""
+        return self.tag(Tag.PRECISION)
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether its patience ended the training."""
+        return self.tags.get(Tag.STOPPED_EARLY) == _TRUE
+
+    @property
+    def objective(self) -> float:
+        """The best value of the monitored metric."""
+        return float(self.tags.get(Tag.OBJECTIVE, "nan"))
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it went on after a break."""
+        return self.tags.get(Tag.RESUME_COUNT, "0") != "0"
+
+    @property
+    def resume_count(self) -> int:
+        """How often it was resumed."""
+        return int(self.tags.get(Tag.RESUME_COUNT, "0"))
+
+    @property
+    def end_reason(self) -> str:
+        """Why it ended as it did."""
+        return self.tag(Tag.END_REASON)
+
+    @property
+    def parent_run_id(self) -> str:
+        """The run of the sweep that it is a job of."""
+        return self.tag(Tag.PARENT_RUN_ID)
+
+    @property
+    def job_identity(self) -> str:
+        """What makes a job of a sweep the same job again."""
+        return self.tag(Tag.JOB_IDENTITY)
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a search gave it up."""
+        return self.tags.get(Tag.PRUNED) == "true"
+
+    @property
+    def imported_run_id(self) -> str | None:
+        """The id that it had where it was trained; None for a run of this store's own."""
+        return self.tags.get(Tag.IMPORTED_RUN_ID)
+
+    def number(self, name: str) -> float:
+        """A fact that is kept as a metric or as a tag; NaN where it is neither, or no number."""
+        try:
+            return float(cast(Any, self.metrics.get(name, self.tags.get(name, "nan"))))
+        except ValueError:
+            return math.nan
