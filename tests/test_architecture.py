@@ -38,6 +38,9 @@ STATIONS = [
     {"experiment"},
     {"sweeping", "reproduction"},
     {"doctor", "bench", "serving", "interactive"},
+    {"api", "datasets"},
+    {"cli"},
+    {"__main__"},
 ]
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
@@ -67,6 +70,8 @@ LIGHT = {
     "command",
     "confusion",
     "reproducibility",
+    "cli",
+    "__main__",
 }
 
 

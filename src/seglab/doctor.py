@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import shutil
@@ -153,17 +152,10 @@ def _disk(directory: Path) -> Iterator[Diagnosis]:
     yield Diagnosis("Disk", f"{free:.1f} GB free for {directory}", ok=free > _LITTLE_DISK_GB)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the page; 0 when nothing must be mended, 1 otherwise."""
-    parser = argparse.ArgumentParser(
-        prog="doctor", description="Versions, devices, CPU flags, chosen precision and why, store health, stale runs."
-    )
-    parser.add_argument("--uri", help="tracking store, as tracking.uri (default: the embedded one)")
-    parser.add_argument("--runs", type=Path, default=Path("mlruns"), help="folder of runs (default: mlruns)")
-    parser.add_argument("--repair", action="store_true", help="let a folder of runs that was moved know where it is")
-    given = parser.parse_args(arguments)
+def report(uri: str | None, directory: Path, *, repair: bool = False) -> int:
+    """Print what `examine` finds; 0 when nothing must be mended, 1 otherwise."""
     wrong = 0
-    for finding in examine(given.uri, given.runs.absolute(), repair=given.repair):
+    for finding in examine(uri, directory, repair=repair):
         wrong += not finding.ok
         print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {shown(redacted(finding.text))}", flush=True)
     print("Nothing to mend." if not wrong else f"{wrong} to mend, marked with !")

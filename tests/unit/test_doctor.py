@@ -26,7 +26,7 @@ def page(uri: str | None, directory: Path) -> dict[str, doctor.Finding]:
 
 
 def test_a_machine_without_store_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["--runs", str(tmp_path / "mlruns")]) == 0
+    assert doctor.report(None, tmp_path / "mlruns") == 0
     told = capsys.readouterr().out
     for word in ("Python", "tensorflow 2", "keras 3", "cores", "AMX-BF16", "AVX512-BF16", "auto is ", "GB free"):
         assert word in told
@@ -52,7 +52,7 @@ def test_a_moved_store_must_be_mended(tmp_path: Path, capsys: pytest.CaptureFixt
     before = toys.fresh_store(tmp_path / "before")
     open_store(None, before).experiment_id("seglab")
     after = before.rename(tmp_path / "after")
-    assert doctor.main(["--runs", str(after)]) == 1
+    assert doctor.report(None, after) == 1
     told = capsys.readouterr().out
     assert f"! Artifacts   looked for in {before}" in told
     assert f"ln -s {after} {before}" in told

@@ -174,9 +174,18 @@ def how_to_go_on(tracker: Tracker, config: Config, overrides: Sequence[str]) -> 
     else:
         done = f"after epoch {epoch} of {epochs}" if epoch else "before its first epoch was over"
     words = [f"resume={tracker.run_id}", *(word for word in overrides if word.startswith("tracking."))]
-    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "train.py"
-    command = shlex.join([_python(), script, *words])
+    command = shlex.join([*_train(), *words])
     return f"stopped    {done}; go on with: {redacted(command)}"
+
+
+def _train() -> list[str]:
+    """The verb as it was called, such that it works from here."""
+    if Path(sys.argv[0]).name == "train.py":
+        return [_python(), sys.argv[0]]
+    found = shutil.which("seglab")
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
+        return ["seglab", "train"]
+    return [_python(), "-m", "seglab", "train"]
 
 
 def _python() -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from seglab.safety.secrets import redacted
 if TYPE_CHECKING:
     import keras
 
-    from seglab.data.training_data import TrainingData
+    from seglab.data.loading.training_data import TrainingData
     from seglab.experiment.warm_start import WarmStart
     from seglab.runtime.precision import Device
     from seglab.tracking.tracker import Tracker
@@ -44,7 +44,10 @@ console = Terminal(highlight=False, soft_wrap=True)
 
 
 def run(
-    cfg: DictConfig | Mapping[str, Any], overrides: Sequence[str] = (), tags: Mapping[str, Any] | None = None
+    cfg: DictConfig | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    tags: Mapping[str, Any] | None = None,
+    began: Callable[[str], None] = lambda _: None,
 ) -> float:
     """Train, evaluate and record one configuration.
 
@@ -52,6 +55,7 @@ def run(
         cfg: the composed config, as `conf/train.yaml` makes it.
         overrides: what was said on the command line; on `resume` these keys are compared with the run's own.
         tags: further tags for the run, such as the sweep that it belongs to.
+        began: told the id of the run when it begins to be recorded.
 
     Returns:
         The objective: the best value of `trainer.monitor`, NaN when it was never defined.
@@ -68,7 +72,7 @@ def run(
 
         config = stored_config(config, overrides, RUNS)
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
-    from seglab.data.training_data import gather
+    from seglab.data.loading.training_data import gather
     from seglab.tracking.store import check_beforehand
 
     check_beforehand(config.tracking.uri, RUNS, needed=config.init_from)
@@ -107,6 +111,7 @@ def run(
     try:
         with tracker:
             restore_streams(streams)  # whatever the store has drawn since
+            began(tracker.run_id)
             remember(tracker.work_dir, config, identity)
             _record_words(config, training_data, code, tracker)
             objective = _train_and_judge(config, training_data, parts, tracker, start)
@@ -296,7 +301,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         task=training_data.task,
         preprocessing=training_data.preprocessing,
         size=tuple(card.size),
-        fit=card.fit,
+        fit=card.resize_mode,
         spacing=None if card.spacing is None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),

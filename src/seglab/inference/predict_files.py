@@ -18,9 +18,9 @@ from seglab.inference.extra_outputs import write_picture, write_probabilities
 from seglab.inference.input_files import Input, found_files, named_inputs
 from seglab.inference.mask_writer import check_targets, write_mask
 from seglab.inference.memory_forecast import check_room, writing_bytes
+from seglab.inference.overlay_picture import overlay
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
-from seglab.viz.file_overlay import overlay
 
 Existing = Literal["refuse", "replace", "skip"]
 
@@ -260,7 +260,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
             where=str(there[0]),
             found=f"{len(there)} of {len(targets)} files are there",
             expected="none of them",
-            remedy="--skip-existing predicts only what is missing, --overwrite replaces them; or choose another folder",
+            remedy="skip_existing=true predicts only what is missing, overwrite=true replaces them; or choose another folder",
         )
 
 
