@@ -1,4 +1,4 @@
-"""Train a segmentation model: python train.py model=unet loss=dice   (the same as: seglab train model=unet loss=dice)."""
+"""Train a segmentation model: python train.py model=unet loss=dice, the same as `seglab train model=unet loss=dice`."""
 
 from seglab.cli.main import former_script
 

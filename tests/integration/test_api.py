@@ -28,10 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("notebook")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        yield (
-            folder,
-            [seglab.train(*SMALL, "loss=dice"), seglab.train(*SMALL, "loss=focal"), seglab.train(*SMALL, "loss=dice")],
-        )
+        yield folder, [seglab.train(*SMALL, f"loss={loss}") for loss in ("dice", "focal", "dice")]
 
 
 def test_a_run_says_what_became_of_it(trained: Any) -> None:
@@ -44,7 +41,8 @@ def test_a_run_says_what_became_of_it(trained: Any) -> None:
     assert {"train_loss", "val_dice", "val_iou"} <= set(run.metrics)
     assert run.objective == pytest.approx(run.metrics["val_dice"].max())
     assert 0 <= run.scores["test_dice"] <= 1
-    assert len(run.cases) == sum(1 for _ in (folder / "mlruns").rglob("test_cases.csv")) - 1 or len(run.cases) >= 1
+    (table,) = (folder / "mlruns").rglob(f"{run.id}/artifacts/test_cases.csv")
+    assert len(run.cases) == len(table.read_text().splitlines()) - 1
     assert run.cases["dice"].mean() == pytest.approx(run.scores["test_dice"], abs=1e-4)
     assert {"curves", "training_samples"} <= set(run.pictures)
     assert all(file.is_file() for file in run.pictures.values())
@@ -73,7 +71,7 @@ def test_a_model_is_loaded_by_run_and_by_folder(trained: Any) -> None:
 def test_runs_are_compared(trained: Any) -> None:
     _, runs = trained
     found = seglab.compare(runs=runs, pictures=0)
-    assert len(found.runs) == 3
+    assert len(found.runs) == 2, "a run and its repetition count once"
     assert sorted(found.compositions["composition"]) == ["UNetMini_DiceLoss_Adam", "UNetMini_FocalLoss_Adam"]
     with pytest.raises(seglab.SeglabError, match="one run is nothing to compare"):
         seglab.compare(runs=runs[:1])

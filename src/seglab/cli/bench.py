@@ -15,7 +15,7 @@ from seglab.errors import ConfigError, nearest
 
 TORCH = ".venv-bench/bin/python"
 RESULTS = Path("mlruns/bench")
-_LOOKALIKES = """Error rates of the search for look-alikes on a data set: seglab bench-lookalikes data=camvid data.root=…
+_LOOKALIKES = """Error rates of the search for look-alikes: seglab bench-lookalikes data=camvid data.root=…
 
 Takes the same words as seglab train; a model is not needed. Prints how many images of validation and test look like one
 of training (false alarms where the split is right), and of images that were cropped, mirrored … how many are found."""

@@ -11,7 +11,7 @@ from seglab.cli.verbs import VERBS
 from seglab.errors import ConfigError, nearest, run_script
 from seglab.version import version
 
-_MORE = """seglab <verb> --help says what the verb takes. Everything that runs record lies in mlruns/ of the current folder.
+_MORE = """seglab <verb> --help says what the verb takes. What runs record lies in mlruns/ of the current folder.
 Flags without a verb: --version, --completion bash, --completion zsh."""
 
 
