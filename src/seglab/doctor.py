@@ -133,16 +133,16 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis
         yield Diagnosis("Repaired", f"artifacts are looked for in {store.directory}; the database before that: {kept}")
     moved = former_places(store)
     for former in moved:
-        text = f"looked for in {former}: make doctor ARGS=--repair, or ln -s {store.directory} {former}"
+        text = f"looked for in {former}: seglab doctor repair=true, or ln -s {store.directory} {former}"
         yield Diagnosis("Artifacts", text, ok=False)
     if not moved:
         yield Diagnosis("Artifacts", "kept by the server" if store.served else str(store.directory / "artifacts"))
     for box in sorted(store.directory.glob(f"runs/*/{FOLDER}")):
         waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
         if waiting or refused:
-            text = f"run {box.parent.name}: {waiting} records wait (make sync)"
+            text = f"run {box.parent.name}: {waiting} records wait (seglab sync)"
             if refused:
-                text += f", {refused} were refused (why: {box / REFUSED}; try again: make sync ARGS=--refused)"
+                text += f", {refused} were refused (why: {box / REFUSED}; try again: seglab sync refused=true)"
             yield Diagnosis("Outbox", text, ok=not refused)
 
 

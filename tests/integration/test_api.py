@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,17 @@ def test_a_run_is_evaluated(trained: Any) -> None:
     _, (run, *_) = trained
     scores = seglab.evaluate(run, split="val", workers=0)
     assert scores["dice"] == pytest.approx(seglab.open_run(run.id).scores["eval_val_dice"])
+
+
+@pytest.mark.slow
+def test_the_page_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["mask"].shape == (100, 80)
+    assert [run.status for run in names["runs"]] == ["FINISHED", "FINISHED"]
 
 
 def test_a_data_set_is_checked() -> None:

@@ -42,7 +42,7 @@ def test_stale_runs_are_marked_and_waiting_records_told(tmp_path: Path) -> None:
     found = page(None, store.directory)
     assert "1 KILLED" in found["Store"].text
     assert dead in found["Stale run"].text
-    assert "run other: 1 records wait (make sync)" in found["Outbox"].text
+    assert "run other: 1 records wait (seglab sync)" in found["Outbox"].text
     assert all(finding.ok for finding in found.values())
     assert store.run(dead).info.status == "KILLED"
     assert "Stale run" not in page(None, store.directory)
@@ -154,8 +154,8 @@ def test_records_that_were_refused_are_told_with_the_command_that_tries_again(tm
     box.deliver(store.client)
     found = page(None, store.directory)["Outbox"]
     assert not found.ok
-    assert "0 records wait (make sync), 1 were refused" in found.text
-    assert "make sync ARGS=--refused" in found.text
+    assert "0 records wait (seglab sync), 1 were refused" in found.text
+    assert "seglab sync refused=true" in found.text
 
 
 def test_little_room_must_be_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

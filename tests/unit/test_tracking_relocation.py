@@ -85,11 +85,11 @@ def test_doctor_mends_a_moved_store_for_every_tool(
     before = contents(moved / "mlflow.db")
     with pytest.raises(TrackingError, match="a store that was moved") as caught:
         begin(open_store(None, moved))
-    assert "make doctor ARGS=--repair" in str(caught.value)
+    assert "seglab doctor repair=true" in str(caught.value)
     assert not former.exists()
 
     assert doctor.report(None, moved) == 1
-    assert f"looked for in {former}: make doctor ARGS=--repair" in capsys.readouterr().out
+    assert f"looked for in {former}: seglab doctor repair=true" in capsys.readouterr().out
     assert contents(moved / "mlflow.db") == before
     assert doctor.report(None, moved, repair=True) == 0
     said = capsys.readouterr().out

@@ -78,7 +78,7 @@ Train a segmentation model, record the run in MLflow and score its best epoch on
   seglab train debug=overfit                                 can this composition learn four cases by heart?
 
 groups and their options (group=option):"""
-_TRAIN_END = """group=option chooses a file of conf/<group>/, of the current folder or of seglab itself; key=value changes one
+_TRAIN_END = """group=option chooses a file of conf/<group>/, of the current folder or of seglab; key=value changes one
 setting, such as trainer.epochs=10. Flags: -m runs every combination, --config-dir <folder> adds yamls of yours.
 Show the whole configuration without running it:  seglab train --cfg job
 Show the runs afterwards:                         seglab ui"""

@@ -114,7 +114,7 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = "val_dice"
             where=_choice(settings),
             found=", ".join(f"{count} {state}" for state, count in states.items()) or "no run at all",
             expected="two finished runs or more",
-            remedy="train some: python train.py -m model=unet,unet_mini seed=0,1,2",
+            remedy="train some: seglab train -m model=unet,unet_mini seed=0,1,2",
         )
     ids = [run.info.run_id for run in finished]
     keys = dict.fromkeys(["val_dice", "val_iou", watched, "epoch_seconds", "images_per_second"])

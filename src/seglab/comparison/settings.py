@@ -90,7 +90,7 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
             where="runs",
             found=settings.runs,
             expected="two runs or more",
-            remedy="runs=[<id>,<id>]; make ui shows the ids",
+            remedy="runs=[<id>,<id>]; seglab ui shows the ids",
         )
     return settings
 

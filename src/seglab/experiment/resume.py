@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglab.config.loading import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.runtime.terminal import python_here, seglab_here
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.store import open_store
@@ -181,19 +181,8 @@ def how_to_go_on(tracker: Tracker, config: Config, overrides: Sequence[str]) -> 
 def _train() -> list[str]:
     """The verb as it was called, such that it works from here."""
     if Path(sys.argv[0]).name == "train.py":
-        return [_python(), sys.argv[0]]
-    found = shutil.which("seglab")
-    if found is not None and Path(found).parent == Path(sys.executable).parent:
-        return ["seglab", "train"]
-    return [_python(), "-m", "seglab", "train"]
-
-
-def _python() -> str:
-    """This Python as it is called from here: by its short name where that means the same."""
-    if shutil.which("python") == sys.executable:
-        return "python"
-    here = os.path.relpath(sys.executable)
-    return sys.executable if here.startswith("..") else here
+        return [python_here(), sys.argv[0]]
+    return [*seglab_here(), "train"]
 
 
 def _read(file: Path, run_id: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class ParentRun:
                 "this sweep is being run already",
                 where=str(self.directory),
                 found="another launcher of the same jobs",
-                remedy="wait for it; see how far it is with: make sweep-status",
+                remedy="wait for it; see how far it is with: seglab sweep-status",
             )
         signs = {**identity(), **beat(self.tracking.heartbeat_seconds), "end_reason": ""}
         known = self.store.all_runs(f"tags.{SWEEP_TAG} = '{self.digest}'")
