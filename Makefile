@@ -1,5 +1,6 @@
 # Every verb of the laboratory. `make` or `make help` lists them.
 PY := .venv/bin/python
+SEGLAB := $(PY) -m seglab
 READY := .venv/.ready
 ORACLES := .venv-oracles
 PEER_STATISTICS := .venv-statistics
@@ -16,8 +17,8 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
-	sync bench bench-data bench-lookalikes model-card check-data explore synthetic-dataset evaluate compare sweep-status report docs \
-	clean clean-cache
+	sync bench bench-data bench-lookalikes model-card model-summary check-data explore synthetic-dataset evaluate compare \
+	sweep-status report docs clean clean-cache
 
 help: ## List every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -38,10 +39,10 @@ lock: $(READY) ## Pin what pyproject.toml asks for into requirements.txt, for Py
 	@git --no-pager diff --stat requirements.txt
 
 demo: $(READY) ## Train UNet_DiceLoss_Adam on the built-in images, score it, show where everything lies
-	@$(PY) train.py model=unet loss=dice trainer.epochs=20
+	@$(SEGLAB) train model=unet loss=dice trainer.epochs=20
 
 train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=focal"
-	@$(PY) train.py $(ARGS)
+	@$(SEGLAB) train $(ARGS)
 
 test: $(READY) ## Set up and run the test suite
 	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
@@ -97,46 +98,48 @@ types: $(READY) ## Type check of the package
 	@$(PY) -m mypy
 
 ui: $(READY) ## MLflow UI on mlruns/mlflow.db, at http://127.0.0.1:5000 (PORT=…)
-	@$(PY) scripts/ui.py --port $(or $(PORT),5000) $(ARGS)
+	@$(SEGLAB) ui port=$(or $(PORT),5000) $(ARGS)
 
 doctor: $(READY) ## Versions, devices, CPU flags, chosen precision, store health, stale runs
-	@$(PY) scripts/doctor.py $(ARGS)
+	@$(SEGLAB) doctor $(ARGS)
 
 sync: $(READY) ## Deliver what runs spooled while their tracking server was away
-	@$(PY) scripts/sync.py $(ARGS)
+	@$(SEGLAB) sync $(ARGS)
 
 bench: $(READY) ## Speed as ratios measured in one run (PyTorch peers: see requirements-bench.txt)
-	@$(PY) scripts/bench.py $(ARGS)
+	@$(SEGLAB) bench $(ARGS)
 
 bench-data: $(READY) ## Speed of cache, batches and augmentation, beside their peers
-	@$(PY) scripts/bench_data.py $(ARGS)
+	@$(SEGLAB) bench-data $(ARGS)
 
 bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
-	@$(PY) scripts/bench_lookalikes.py data=$(or $(DATA),synthetic2d) $(ARGS)
+	@$(SEGLAB) bench-lookalikes data=$(or $(DATA),synthetic2d) $(ARGS)
 
-model-card: $(READY) ## Layers, parameters, FLOPs, memory of a training step: make model-card MODEL=unet
-	@$(PY) scripts/model_card.py model=$(or $(MODEL),unet) $(ARGS)
+model-card: model-summary
+
+model-summary: $(READY) ## Layers, parameters, FLOPs, memory of a training step: make model-summary MODEL=unet
+	@$(SEGLAB) model-summary model=$(or $(MODEL),unet) $(ARGS)
 
 check-data: $(READY) ## Read every file, list what is wrong: make check-data DATA=camvid ARGS="data.root=…"
-	@$(PY) scripts/check_data.py data=$(or $(DATA),synthetic2d) $(ARGS)
+	@$(SEGLAB) check-data data=$(or $(DATA),synthetic2d) $(ARGS)
 
 explore: $(READY) ## One HTML page of a data set: make explore DATA=camvid ARGS="data.root=…"
-	@$(PY) scripts/explore.py data=$(or $(DATA),synthetic2d) $(ARGS)
+	@$(SEGLAB) explore data=$(or $(DATA),synthetic2d) $(ARGS)
 
 synthetic-dataset: $(READY) ## Write a generated data set in a real layout: KIND=cityscapes|nifti|image_folder OUT=dir
-	@$(PY) scripts/synthetic_dataset.py --kind $(or $(KIND),image_folder) --out $(or $(OUT),synthetic-$(or $(KIND),image_folder)) $(ARGS)
+	@$(SEGLAB) synthetic-dataset kind=$(or $(KIND),image_folder) out=$(or $(OUT),synthetic-$(or $(KIND),image_folder)) $(ARGS)
 
 evaluate: $(READY) ## Every score of a run on whole cases: make evaluate RUN=<id>
-	@$(PY) scripts/evaluate.py run=$(RUN) $(ARGS)
+	@$(SEGLAB) evaluate run=$(RUN) $(ARGS)
 
 compare: $(READY) ## Which run is better, with statistics: make compare STUDY=loss_study (all runs when left away)
-	@$(PY) scripts/compare.py $(if $(STUDY),study=$(STUDY)) $(ARGS)
+	@$(SEGLAB) compare $(if $(STUDY),study=$(STUDY)) $(ARGS)
 
 sweep-status: $(READY) ## Done, failed, running, left: make sweep-status STUDY=loss_study
-	@$(PY) scripts/sweep_status.py $(STUDY) $(ARGS)
+	@$(SEGLAB) sweep-status study=$(STUDY) $(ARGS)
 
 report: $(READY) ## A study's page and its technical note: make report STUDY=loss_study
-	@$(PY) scripts/report.py study=$(STUDY) $(ARGS)
+	@$(SEGLAB) report study=$(STUDY) $(ARGS)
 
 docs: $(READY) ## The documentation as a site in build/docs, without a network; whatever is amiss stops it
 	@test -x $(DOCS)/bin/python || $(PY) -m venv $(DOCS)

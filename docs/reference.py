@@ -11,6 +11,8 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from seglab.cli.verbs import VERBS
+
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 # Groups in the order of conf/train.yaml; what it does not name comes after.
@@ -95,14 +97,13 @@ def _cell(text: str) -> str:
 
 
 def commands_page() -> str:
-    """Every make target, and what each script says of itself."""
+    """Every make target, and what each verb of `seglab` says of itself."""
     verbs = VERB.findall((ROOT / "Makefile").read_text())
     parts = ["# Commands\n", "## make\n", "| verb | |", "| --- | --- |"]
     parts += [f"| `make {name}` | {_cell(text)} |" for name, text in verbs]
-    for script in [ROOT / "train.py", *sorted((ROOT / "scripts").glob("*.py"))]:
-        done = subprocess.run(
-            [sys.executable, str(script), "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        name = script.relative_to(ROOT)
-        parts += [f"\n## {name}\n", "\n".join(f"    {line}" for line in done.stdout.splitlines())]
+    for words in [[], *([name] for name in VERBS)]:
+        command = [sys.executable, "-m", "seglab", *words, "--help"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        title = " ".join(["seglab", *words])
+        parts += [f"\n## {title}\n", "\n".join(f"    {line}".rstrip() for line in done.stdout.splitlines())]
     return "\n".join(parts)

@@ -1,47 +1,6 @@
-"""Read every file of a data set and list what is wrong: python scripts/check_data.py data=image_folder data.root=…
+"""The same as `seglab check-data`, under the name that it had before."""
 
-Takes the same words as train.py; a model is not needed. Leaves with 0 when a training may start, with 2 when something
-has to be mended.
-"""
-
-from __future__ import annotations
-
-import sys
-
-from omegaconf import DictConfig
-
-from seglab.command import command, data_settings_of
-from seglab.config.vocabulary import models_of
-from seglab.errors import EXIT_MISTAKE
-from seglab.runtime.terminal import Terminal
-from seglab.runtime.waiting import step
-
-
-@command(config_name="train", about=__doc__)
-def main(cfg: DictConfig) -> None:
-    """Check the composed config's data set and print a table of findings."""
-    config = data_settings_of(cfg)
-    with step("loading what reads the files"):
-        from seglab.data.check.full_check import check_shown
-
-    console = Terminal(highlight=False)
-    checked = check_shown(config)
-    if checked.report.findings:
-        console.print(checked.report.table())
-        if checked.report.paste():
-            console.print(checked.report.paste(), markup=False, soft_wrap=True)
-    if checked.source is not None:
-        split = checked.split
-        sizes = ""
-        if split is not None:
-            sizes = f": {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test"
-        console.print(f"{config.data.name}, {len(checked.source.cases)} cases{sizes}", markup=False)
-        rank = checked.source.task.rank
-        console.print(f"models that fit, as it is {rank}D: {', '.join(models_of(rank))}", markup=False)
-    console.print(f"{checked.report.summary()}", markup=False)
-    if checked.report.errors:
-        sys.exit(EXIT_MISTAKE)
-
+from seglab.cli.main import former_script
 
 if __name__ == "__main__":
-    main()
+    former_script("check-data")

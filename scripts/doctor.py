@@ -1,10 +1,6 @@
-"""Versions, devices, CPU flags, chosen precision and why, store health, stale runs: make doctor."""
+"""The same as `seglab doctor`, under the name that it had before."""
 
-from __future__ import annotations
-
-import sys
-
-from seglab.doctor import main
+from seglab.cli.main import former_script
 
 if __name__ == "__main__":
-    sys.exit(main())
+    former_script("doctor")

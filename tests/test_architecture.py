@@ -33,7 +33,10 @@ STATIONS = [
     {"app"},
     {"experiment"},
     {"sweeping"},
-    {"doctor", "bench", "cli", "api"},
+    {"doctor", "bench"},
+    {"api", "datasets"},
+    {"cli"},
+    {"__main__"},
 ]
 # Rooms of a station that hand on from one to the next in the same way.
 ROOMS = {
@@ -54,7 +57,7 @@ ROOMS = {
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
-LIGHT = {"safety", "errors", "run_record", "task", "metric_names", "config", "command", "runtime"}
+LIGHT = {"safety", "errors", "run_record", "task", "metric_names", "config", "command", "runtime", "cli", "__main__"}
 
 
 def modules() -> list[Path]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
@@ -149,9 +149,13 @@ class StudySource(FileConfigSource):
 
 
 class StudySearchPath(SearchPathPlugin):
-    """Lets every composition look into `experiments/`."""
+    """Lets every composition look into `experiments/`, and into `conf/` of the current folder before the package's."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from seglab.config.vocabulary import STUDIES
+        from seglab.config.vocabulary import CONF, STUDIES, conf_here
 
+        here = conf_here()
+        ours = any(one.path in (str(CONF), f"file://{CONF}") for one in search_path.get_path())
+        if ours and here is not None:  # another program on Hydra keeps its own order
+            search_path.prepend("seglab-here", f"file://{here}", SearchPathQuery("main"))
         search_path.append("seglab-studies", f"studies://{STUDIES}")

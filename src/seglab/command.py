@@ -45,7 +45,7 @@ def command(
     Args:
         config_name: which yaml in `conf/` is composed.
         settings: what may stand in the config, where that is not a run's.
-        about: what `--help` says instead of the config's own page, for another verb on the words of `train.py`.
+        about: what `--help` says instead of the config's own page, for another verb on the words of `seglab train`.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -61,7 +61,7 @@ def command(
         @functools.wraps(task)
         def entry() -> None:
             if about is not None and {"-h", "--help"} & set(sys.argv[1:]):
-                print(f"{about.strip()}\n\nEvery setting is that of a run: python train.py --help, --cfg job")
+                print(f"{about.strip()}\n\nEvery setting is that of a run: seglab train --help, --cfg job")
                 return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
             _end_with_launcher()
@@ -91,6 +91,36 @@ def command(
         return entry
 
     return decorate
+
+
+def composed_config(
+    words: Sequence[str], config_name: str = "train", settings: type[Section] | None = None
+) -> DictConfig:
+    """The config that the words of a command make, for code that calls instead of a command line.
+
+    Args:
+        words: `group=option` and `key=value`; no flags.
+        config_name: which yaml in `conf/` is composed.
+        settings: what may stand in the config, where that is not a run's.
+
+    Raises:
+        ConfigError: words that no command would take either.
+    """
+    flag = next((word for word in words if word.startswith("-")), None)
+    if flag is not None:
+        raise ConfigError(
+            "a flag where settings are wanted",
+            where="words",
+            found=flag,
+            expected='settings such as "model=unet"',
+            remedy="call it once for each combination; sweeps and --cfg are for the command line: seglab train --help",
+        )
+    refuse_at_once(words, config_name)
+    said = kept([_in_hydra(word) for word in words], config_name, settings)
+    try:
+        return compose(config_name, said)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise explain(error, config_name, said) from error
 
 
 def kept(words: Sequence[str], config_name: str, settings: type[Section] | None = None) -> list[str]:
@@ -125,7 +155,12 @@ def data_settings_of(cfg: DictConfig) -> DataSettings:
     Raises:
         ConfigError: the first thing that cannot work.
     """
-    said = {word.lstrip("+~").partition("=")[0] for word in task_overrides()}
+    return config_of_data(cfg, task_overrides())
+
+
+def config_of_data(cfg: DictConfig, words: Sequence[str]) -> DataSettings:
+    """`data_settings_of`, for words that were not said on the command line."""
+    said = {word.lstrip("+~").partition("=")[0] for word in words}
     asked = any(key in ("model", "experiment") or key.startswith("model.") for key in said)
     return load_config(cfg) if asked else load_data(cfg)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import shutil
@@ -14,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from seglab.errors import SeglabError, TrackingError
-from seglab.run_record import RUNS, StoreFile, WorkFile
+from seglab.run_record import StoreFile, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.runtime.reproducibility import load_tensorflow, machine, package_versions
 from seglab.safety.secrets import redacted
@@ -135,7 +134,7 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis
         yield Diagnosis("Repaired", f"artifacts are looked for in {store.directory}; the database before that: {kept}")
     moved = former_places(store)
     for former in moved:
-        text = f"looked for in {former}: make doctor ARGS=--repair, or ln -s {store.directory} {former}"
+        text = f"looked for in {former}: seglab doctor repair=true, or ln -s {store.directory} {former}"
         yield Diagnosis("Artifacts", text, ok=False)
     if not moved:
         yield Diagnosis(
@@ -144,9 +143,9 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis
     for box in sorted(store.directory.glob(f"runs/*/{WorkFile.OUTBOX}")):
         waiting, refused = len(list(box.glob("*.json"))), len(list((box / REFUSED).glob("*.json")))
         if waiting or refused:
-            text = f"run {box.parent.name}: {waiting} records wait (make sync)"
+            text = f"run {box.parent.name}: {waiting} records wait (seglab sync)"
             if refused:
-                text += f", {refused} were refused (why: {box / REFUSED}; try again: make sync ARGS=--refused)"
+                text += f", {refused} were refused (why: {box / REFUSED}; try again: seglab sync refused=true)"
             yield Diagnosis("Outbox", text, ok=not refused)
 
 
@@ -156,17 +155,10 @@ def _disk(directory: Path) -> Iterator[Diagnosis]:
     yield Diagnosis("Disk", f"{free:.1f} GB free for {directory}", ok=free > _LITTLE_DISK_GB)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the page; 0 when nothing must be mended, 1 otherwise."""
-    parser = argparse.ArgumentParser(
-        prog="doctor", description="Versions, devices, CPU flags, chosen precision and why, store health, stale runs."
-    )
-    parser.add_argument("--uri", help="tracking store, as tracking.uri (default: the embedded one)")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of runs (default: mlruns)")
-    parser.add_argument("--repair", action="store_true", help="let a folder of runs that was moved know where it is")
-    given = parser.parse_args(arguments)
+def report(uri: str | None, directory: Path, *, repair: bool = False) -> int:
+    """Print what `examine` finds; 0 when nothing must be mended, 1 otherwise."""
     wrong = 0
-    for finding in examine(given.uri, given.runs.absolute(), repair=given.repair):
+    for finding in examine(uri, directory, repair=repair):
         wrong += not finding.ok
         print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {shown(redacted(finding.text))}", flush=True)
     print("Nothing to mend." if not wrong else f"{wrong} to mend, marked with !")

@@ -27,7 +27,7 @@ def page(uri: str | None, directory: Path) -> dict[str, doctor.Finding]:
 
 
 def test_a_machine_without_store_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert doctor.main(["--runs", str(tmp_path / "mlruns")]) == 0
+    assert doctor.report(None, tmp_path / "mlruns") == 0
     told = capsys.readouterr().out
     for word in ("Python", "tensorflow 2", "keras 3", "cores", "AMX-BF16", "AVX512-BF16", "auto is ", "GB free"):
         assert word in told
@@ -43,7 +43,7 @@ def test_stale_runs_are_marked_and_waiting_records_told(tmp_path: Path) -> None:
     found = page(None, store.directory)
     assert "1 KILLED" in found["Store"].text
     assert dead in found["Stale run"].text
-    assert "run other: 1 records wait (make sync)" in found["Outbox"].text
+    assert "run other: 1 records wait (seglab sync)" in found["Outbox"].text
     assert all(finding.ok for finding in found.values())
     assert store.run(dead).info.status == "KILLED"
     assert "Stale run" not in page(None, store.directory)
@@ -53,7 +53,7 @@ def test_a_moved_store_must_be_mended(tmp_path: Path, capsys: pytest.CaptureFixt
     before = toys.fresh_store(tmp_path / "before")
     open_store(None, before).experiment_id("seglab")
     after = before.rename(tmp_path / "after")
-    assert doctor.main(["--runs", str(after)]) == 1
+    assert doctor.report(None, after) == 1
     told = capsys.readouterr().out
     assert f"! Artifacts   looked for in {before}" in told
     assert f"ln -s {after} {before}" in told
@@ -155,8 +155,8 @@ def test_records_that_were_refused_are_told_with_the_command_that_tries_again(tm
     box.deliver(store.client)
     found = page(None, store.directory)["Outbox"]
     assert not found.ok
-    assert "0 records wait (make sync), 1 were refused" in found.text
-    assert "make sync ARGS=--refused" in found.text
+    assert "0 records wait (seglab sync), 1 were refused" in found.text
+    assert "seglab sync refused=true" in found.text
 
 
 def test_little_room_must_be_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

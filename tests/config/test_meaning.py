@@ -10,13 +10,13 @@ from typing import Any, Literal
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from seglab.cli.evaluate import read_words
 from seglab.command import kept
 from seglab.comparison.settings import CompareSettings
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.targets import parameters_of
 from seglab.data.labels.label_schema import read_schema
 from seglab.errors import ConfigError
-from seglab.evaluation.evaluate import read_request
 from seglab.evaluation.subject import _changes
 from seglab.registry.gate import load_gate
 
@@ -106,11 +106,11 @@ def test_the_words_of_an_evaluation() -> None:
         "out=1_1",
         "data.root=2024",
     ]
-    request = read_request(words)
+    request = read_words(words)
     assert (request.run, request.tolerance_mm, request.workers) == ("0123", 0.5, 2)
     assert (request.save_masks, request.out, request.data) == (True, "1_1", ("data.root=2024",))
     with pytest.raises(ConfigError, match="tolerance_mm"):
-        read_request(["run=a", "tolerance_mm=1_0"])
+        read_words(["run=a", "tolerance_mm=1_0"])
 
 
 def test_other_places_of_a_models_own_data_are_paths_and_numbers_numbers() -> None:

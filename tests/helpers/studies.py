@@ -10,7 +10,7 @@ from recorded_runs import Recorder, level
 from seglab.reports.study.write_report import write_report
 
 STUDY = """# @package _global_
-# python train.py -m experiment=grid
+# seglab train -m experiment=grid
 # Does the focal loss win,
 # and is that luck?
 hydra:

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from test_inference_files import above_half, pictures
 
+from seglab.cli.predict import run as predict
 from seglab.errors import DataError
 from seglab.inference import memory_forecast
 from seglab.inference import overlay_picture as overlays
 from seglab.inference.bundle import save_bundle
-from seglab.inference.command import predict, read_words
 from seglab.inference.overlay_picture import overlay
 from seglab.inference.predict_files import plan_files, predict_files, predict_plan
 from seglab.inference.predictor import Predictor
@@ -133,19 +133,19 @@ def test_the_command_names_what_failed_and_goes_on_with_the_rest(
     files, _ = pictures(Path("in"))
     Path("in/cut.png").write_bytes(files[0].read_bytes()[:40])
     with pytest.raises(DataError, match="in the folder of the images"):
-        predict(read_words(["bundle", "in", "--out", "in"]))
-    assert predict(read_words(["bundle", "in/*", "--out", "masks", "--overlay"])) == 1
+        predict(["bundle", "in", "--out", "in"])
+    assert predict(["bundle", "in/*", "--out", "masks", "--overlay"]) == 1
     said = capsys.readouterr()
     assert sorted(said.out.splitlines()) == sorted(
         f"masks/{name}{end}" for name in ("three", "two", "ä one") for end in (".png", "_overlay.png")
     )
     assert said.err.startswith("error: a file that cannot be read\n  where:    in/cut.png")
     assert said.err.endswith("1 of 4 images have no mask:\n  in/cut.png\n")
-    assert predict(read_words(["bundle", "in", "--out", "masks", "--skip-existing"])) == 1
+    assert predict(["bundle", "in", "--out", "masks", "--skip-existing"]) == 1
     assert "3 masks were there already" in capsys.readouterr().err
     Path("in/cut.png").unlink()
     monkeypatch.setattr("seglab.inference.command.load_tensorflow", lambda: pytest.fail("for nothing"))
-    assert predict(read_words(["bundle", "in", "--out", "masks", "--skip-existing"])) == 0
+    assert predict(["bundle", "in", "--out", "masks", "--skip-existing"]) == 0
 
 
 def test_what_was_written_before_an_interruption_is_whole_and_told(
@@ -164,15 +164,15 @@ def test_what_was_written_before_an_interruption_is_whole_and_told(
 
     monkeypatch.setattr(Predictor, "predict", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        predict(read_words(["bundle", "in", "--out", "masks"]))
+        predict(["bundle", "in", "--out", "masks"])
     assert [file.name for file in Path("masks").iterdir()] == ["three.png"]
-    assert "stopped: 1 files are written and whole; --skip-existing goes on" in capsys.readouterr().err
+    assert "stopped: 1 files are written and whole; skip_existing=true goes on" in capsys.readouterr().err
 
 
 def test_its_help_says_what_is_given_and_what_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        read_words(["--help"])
+        predict(["--help"])
     assert left.value.code == 0
     said = capsys.readouterr().out
-    for words in ("the id of a run", "models:/roadseg@champion", "x_overlay.png", "--skip-existing", "float16"):
+    for words in ("the id of a run", "models:/roadseg@champion", "x_overlay.png", "skip_existing=false", "float16"):
         assert words in said

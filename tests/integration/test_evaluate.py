@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import hydra
@@ -26,12 +26,13 @@ from PIL import Image
 from rich.console import Console
 from test_tracking_faults import Server
 
+from seglab.cli.evaluate import read_words
 from seglab.config.loading import Component, load_config
 from seglab.data.labels.label_schema import built_in_schema
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, TrackingError
-from seglab.evaluation.evaluate import EvaluationRequest, evaluate, read_request
+from seglab.evaluation.evaluate import EvaluationRequest, evaluate
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.metrics.cityscapes import CityscapesScores
 from seglab.task import Task
@@ -677,12 +678,12 @@ def _evaluate_on(server: Server, tmp_path: Path) -> None:
 )
 def test_words_that_mean_nothing_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_request(words)
+        EvaluationRequest(**asdict(read_words(words)))
 
 
 def test_words_make_a_request() -> None:
     words = ["run=123e4", "split=val", "data=nifti", "data.root=x", "save_masks=true", "tolerance_mm=2", "workers=0"]
-    assert read_request(words) == EvaluationRequest(
+    assert EvaluationRequest(**asdict(read_words(words))) == EvaluationRequest(
         run="123e4", split="val", data=("data=nifti", "data.root=x"), save_masks=True, tolerance_mm=2, workers=0
     )
 

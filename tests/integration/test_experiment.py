@@ -161,7 +161,7 @@ def test_without_other_cases_the_training_cases_are_scored_and_shown(
     assert f"run id     {made.info.run_id}" in said
     pictures = next(line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith("pictures"))
     assert Path(pictures, "train_cases.png").is_file()
-    assert "make ui" in said
+    assert "seglab ui" in said
     assert "test_dice" not in made.data.metrics
 
 
@@ -296,7 +296,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
             with pytest.raises(KeyboardInterrupt):
                 run.run(compose("loss=dice", *([f"resume={run_id}"] if run_id else [])), tags=tags)
         run_id = only_run(folder).info.run_id
-        assert f"train.py resume={run_id}" in capsys.readouterr().out
+        assert f"train resume={run_id}" in capsys.readouterr().out
         assert only_run(folder).info.status == "KILLED"
     run.run(compose(f"resume={run_id}"), [f"resume={run_id}"])
     whole, mended = contents(finished[0], finished[1]), contents(folder, only_run(folder))

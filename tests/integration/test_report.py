@@ -82,7 +82,7 @@ def test_question_and_command_are_those_of_the_study_and_what_varies_is_of_the_r
     assert "```\n# the command of these runs is not recorded; the configuration of each is, config/config.yaml\n" in (
         bench.readme
     )
-    assert "\npython scripts/report.py study=grid\n```" in bench.readme
+    assert "\nseglab report study=grid\n```" in bench.readme
     assert "| loss | DiceLoss, FocalLoss |\n| seed | 0, 1 |\n" in bench.readme
 
 
@@ -248,7 +248,7 @@ def test_one_run_is_no_study(bench: Bench) -> None:
 
 
 def test_a_study_without_a_question_is_refused(bench: Bench) -> None:
-    (bench.folder / "study.yaml").write_text("# @package _global_\n# python train.py -m experiment=grid\na: 1\n")
+    (bench.folder / "study.yaml").write_text("# @package _global_\n# seglab train -m experiment=grid\na: 1\n")
     with pytest.raises(ConfigError, match="asks no question"):
         bench.report()
 

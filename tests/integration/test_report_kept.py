@@ -26,7 +26,7 @@ class Grid(Bench):
     def __init__(self, folder: Path):
         super().__init__(folder)
         (self.folder / "study.yaml").write_text(
-            "# @package _global_\n# python train.py -m experiment=grid\n# Does the focal loss win?\n"
+            "# @package _global_\n# seglab train -m experiment=grid\n# Does the focal loss win?\n"
             "trainer:\n  epochs: 20\nhydra:\n  sweeper:\n    params:\n      loss: dice,focal\n      seed: 0,1\n"
         )
         self.jobs = plan_of(load_study("grid", self.studies), []).missing
@@ -83,7 +83,7 @@ def test_a_conclusion_about_other_runs_is_kept_and_marked_until_its_author_says_
     (mark,) = marks(grid.readme)
     named = ", ".join(sorted(run[:8] for run in first))
     assert f"written for other runs (4 runs, {named}; 4 of them are among these 8)" in mark
-    assert "`python scripts/report.py study=grid conclusion=confirmed`" in mark
+    assert "`seglab report study=grid conclusion=confirmed`" in mark
     assert grid.readme.index(mark) < grid.readme.index(f"{BEGIN}\n{CONCLUDED}\n{END}")
     note = (grid.folder / "note.md").read_text()
     assert f"This conclusion was written for other runs (4 runs, {named}; " in note
@@ -107,7 +107,7 @@ def test_the_command_is_the_one_that_made_the_runs_and_what_is_less_than_the_stu
     grid.train(jobs=slice(0, 3))
     grid.report()
     assert (
-        "```\npython train.py -m experiment=grid loss=dice,focal seed=0 trainer.epochs=2 data.limit_cases=4\n"
+        "```\nseglab train -m experiment=grid loss=dice,focal seed=0 trainer.epochs=2 data.limit_cases=4\n"
         in grid.readme
     )
     limits = (
@@ -138,11 +138,11 @@ def test_what_a_command_holds_of_a_machine_is_left_away_and_a_search_is_told_job
     )
     grid.report()
     code = grid.readme.partition("```\n")[2].partition("```")[0]
-    first = "python train.py experiment=grid data._target_=seglab.data.sources.nifti.Nifti data.root=<folder>"
+    first = "seglab train experiment=grid data._target_=seglab.data.sources.nifti.Nifti data.root=<folder>"
     assert code.splitlines()[:3] == [
         f"{first} seed=0 x=0",
         f"{first} seed=1 x=1",
-        "python train.py experiment=grid 'a='\\''b c'\\'''",
+        "seglab train experiment=grid 'a='\\''b c'\\'''",
     ]
 
 

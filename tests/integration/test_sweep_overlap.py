@@ -84,7 +84,7 @@ def test_a_job_that_dies_elsewhere_is_taken_over(store: Store, monkeypatch: pyte
 
 def test_a_sweep_that_runs_cannot_be_launched_beside_itself(store: Store) -> None:
     with parent(store) as one:
-        with pytest.raises(TrackingError, match=r"this sweep is being run already(.|\n)*make sweep-status"):
+        with pytest.raises(TrackingError, match=r"this sweep is being run already(.|\n)*seglab sweep-status"):
             parent(store).__enter__()
         with parent(store, "e" * 64) as other:
             assert other.run_id != one.run_id

@@ -220,7 +220,7 @@ def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_
     assert "Traceback" not in said
     assert said.count("error: what the run tells cannot be kept on disk") == 1
     assert "No space left on device" in said
-    assert "make room, then go on with: python train.py resume=" in said
+    assert "make room, then go on with: seglab train resume=" in said
     assert "END FAILED TrackingError: what the run tells cannot be kept on disk" in said
 
 
@@ -360,7 +360,7 @@ def test_a_server_that_dies_midway_gets_everything_in_the_end(
         run.log_bundle(bundle, example=example, prediction=np.zeros((1, 8, 8), "uint8"))
     told = capsys.readouterr().err
     assert f"run {run.run_id} is FINISHED" in told
-    assert "make sync" in told
+    assert "seglab sync" in told
     assert len(list(box.glob("*.json"))) == 6  # metrics, text, data set and its tag, model, end
 
     away = script("sync", "--runs", str(directory))

@@ -20,6 +20,7 @@ from old_stores import digest, make_old_store
 from recorded_runs import Recorder, level
 
 from seglab.config.vocabulary import ROOT
+from seglab.runtime.terminal import seglab_here
 from seglab.tracking.pages import pictures_address, run_address
 from seglab.tracking.store import Store, open_store
 
@@ -65,7 +66,7 @@ def test_two_that_start_at_once_take_two_ports(tmp_path: Path, monkeypatch: pyte
         second = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         first.kill()
     assert "a port that is taken" in second.stderr
-    assert f"make ui PORT={port + 1}" in second.stderr
+    assert f"seglab ui port={port + 1}" in second.stderr
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as third:
         assert third.stdout is not None
         assert third.stdout.readline() == "taken\n"
@@ -100,13 +101,13 @@ def test_what_is_printed_at_the_end_of_a_run_leads_there(tmp_path: Path, monkeyp
     store = open_store(None, directory)
     page = f"/#/experiments/{store.run(run_id).info.experiment_id}/runs/{run_id}"
     monkeypatch.chdir(ROOT)
-    words = shlex.quote(shlex.join(["--runs", str(directory)]))
-    assert run_address(store, run_id) == f"make ui ARGS={words}, then at the address that it prints: {page}"
-    monkeypatch.chdir(directory.parent)  # where there is no Makefile
-    assert run_address(store, run_id) == f"make ui ARGS={words} in {ROOT}, then at the address that it prints: {page}"
+    command = shlex.join([*seglab_here(), "ui", f"runs={directory}"])
+    assert run_address(store, run_id) == f"{command}, then at the address that it prints: {page}"
+    monkeypatch.chdir(directory.parent)  # where its runs are the usual ones
+    command = shlex.join([*seglab_here(), "ui"])
+    assert run_address(store, run_id) == f"{command}, then at the address that it prints: {page}"
     shared = open_store(store.uri, tmp_path / "mlruns")
-    assert shlex.quote(shlex.join(["--runs", str(shared.directory), "--uri", store.uri])) in run_address(shared, run_id)
-    assert run_address(Store(store.uri, ROOT / "mlruns", store.client), run_id).startswith("make ui ARGS='--uri ")
+    assert shlex.join(["ui", f"runs={shared.directory}", f"tracking.uri={store.uri}"]) in run_address(shared, run_id)
     served = Store("http://me:secret@host:5000/", directory, store.client)
     assert run_address(served, run_id) == f"http://me:***@host:5000{page}"
     pictures = Path(pictures_address(store, store.run(run_id).info.artifact_uri))

@@ -176,7 +176,7 @@ def test_an_imported_run_is_trained_again_only_after_its_changes_were_read(
     assert "loss._target_: subprocess.call" in said
     assert "seglab.models.unet.unet" not in said
     assert "TF_X=1" in said
-    assert f"python scripts/reproduce.py {run.info.run_id} trust_diff=true" in said
+    assert f"seglab reproduce {run.info.run_id} trust_diff=true" in said
     assert ran == []
     # A run of this store's own needs no yes, and an imported one with a yes goes on.
     monkeypatch.setattr(

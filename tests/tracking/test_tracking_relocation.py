@@ -85,13 +85,13 @@ def test_doctor_mends_a_moved_store_for_every_tool(
     before = contents(moved / "mlflow.db")
     with pytest.raises(TrackingError, match="a store that was moved") as caught:
         begin(open_store(None, moved))
-    assert "make doctor ARGS=--repair" in str(caught.value)
+    assert "seglab doctor repair=true" in str(caught.value)
     assert not former.exists()
 
-    assert doctor.main(["--runs", str(moved)]) == 1
-    assert f"looked for in {former}: make doctor ARGS=--repair" in capsys.readouterr().out
+    assert doctor.report(None, moved) == 1
+    assert f"looked for in {former}: seglab doctor repair=true" in capsys.readouterr().out
     assert contents(moved / "mlflow.db") == before
-    assert doctor.main(["--runs", str(moved), "--repair"]) == 0
+    assert doctor.report(None, moved, repair=True) == 0
     said = capsys.readouterr().out
     kept = next(moved.glob("mlflow.db.*.backup"))
     assert f"artifacts are looked for in {moved}; the database before that: {kept}" in said
@@ -112,7 +112,7 @@ def test_doctor_mends_a_moved_store_for_every_tool(
     new = begin(store)
     assert (moved / "artifacts" / "toys" / new / "artifacts" / "notes" / "hello.txt").is_file()
     assert not former.exists()
-    assert doctor.main(["--runs", str(moved), "--repair"]) == 0
+    assert doctor.report(None, moved, repair=True) == 0
     assert len(list(moved.glob("mlflow.db.*.backup"))) == 1
 
 

@@ -166,7 +166,7 @@ def test_waiting_records_are_not_delivered_into_an_older_store(tmp_path: Path) -
 def test_doctor_names_it_and_looks_at_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = make_old_store(tmp_path / "mlruns")
     before = digest(file)
-    assert doctor.main(["--runs", str(file.parent), "--repair"]) == 1
+    assert doctor.report(None, file.parent, repair=True) == 1
     said = capsys.readouterr().out
     assert "! Trouble" in said
     assert "an older MLflow made" in said

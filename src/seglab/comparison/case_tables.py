@@ -60,7 +60,7 @@ def locate(metric: str) -> Score:
         "a score that is not kept for each case",
         where="metric",
         found=metric,
-        expected="test_<score>, such as test_dice, or eval_<split>_<score> after scripts/evaluate.py",
+        expected="test_<score>, such as test_dice, or eval_<split>_<score> after seglab evaluate",
         remedy="metric=test_dice",
     )
 

@@ -114,7 +114,7 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = VAL_DICE) 
             where=_choice(settings),
             found=", ".join(f"{count} {state}" for state, count in states.items()) or "no run at all",
             expected="two finished runs or more",
-            remedy="train some: python train.py -m model=unet,unet_mini seed=0,1,2",
+            remedy="train some: seglab train -m model=unet,unet_mini seed=0,1,2",
         )
     ids = [run.info.run_id for run in finished]
     keys = dict.fromkeys([VAL_DICE, VAL_IOU, watched, Metric.EPOCH_SECONDS, Metric.IMAGES_PER_SECOND])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +52,12 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
     Raises:
         ConfigError: an unknown key, a value out of its range, or two ways of choosing runs at once.
     """
-    values = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else dict(cfg)
+    values: Any = OmegaConf.to_container(cfg, resolve=True) if OmegaConf.is_config(cfg) else dict(cfg)
+    tracking = values.pop("tracking", None)
+    if isinstance(tracking, Mapping) and set(tracking) == {"uri"}:
+        values["tracking_uri"] = tracking["uri"]
+    elif tracking is not None:
+        values["tracking"] = tracking
     try:
         settings = CompareSettings.model_validate(values)
     except ValidationError as error:
@@ -61,7 +67,7 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
             raise ConfigError(
                 f"unknown setting '{where}': nothing reads it",
                 where=where,
-                expected="one of " + ", ".join(CompareSettings.model_fields),
+                expected="one of " + ", ".join(CompareSettings.model_fields).replace("tracking_uri", "tracking.uri"),
                 remedy=nearest(where, CompareSettings.model_fields),
             ) from error
         raise ConfigError(
@@ -85,9 +91,14 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
             where="runs",
             found=settings.runs,
             expected="two runs or more",
-            remedy="runs=[<id>,<id>]; make ui shows the ids",
+            remedy="runs=[<id>,<id>]; seglab ui shows the ids",
         )
     return settings
+
+
+def in_words_of_today(words: Sequence[str]) -> list[str]:
+    """The command line with `tracking.uri=`, where it says `tracking_uri=` as it was called before."""
+    return [re.sub(r"^tracking_uri=", "tracking.uri=", word) for word in words]
 
 
 def quote_filter(words: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ from seglab.errors import ConfigError
 _SEVERAL = frozenset({"experiment", "debug"})
 # Settings that are lists, also where they are null or of a group that was not chosen.
 _LISTS = (".size", ".spacing", ".axes", ".class_names", ".label_values", ".class_weights", ".label_colors")
-_SEE_ALL = "see every setting with: python train.py --cfg job"
+_SEE_ALL = "see every setting with: seglab train --cfg job"
 
 
 def refuse_at_once(words: Sequence[str], config_name: str) -> None:
@@ -38,8 +38,8 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
             "a flag that cannot be read",
             where="command line",
             found=message,
-            expected="key=value, or a flag of python train.py --hydra-help",
-            remedy="python train.py --help",
+            expected="key=value, or a flag of seglab train --hydra-help",
+            remedy="seglab train --help",
         )
 
     parser.error = unknown  # type: ignore[method-assign,assignment]
@@ -66,7 +66,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
                 where=key,
                 found=value,
                 expected="one of " + ", ".join(options_of(key)),
-                remedy=f"to try each: python train.py -m {key}={value.strip('[] ')}",
+                remedy=f"to try each: seglab train -m {key}={value.strip('[] ')}",
             )
 
 
@@ -214,7 +214,7 @@ def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigE
     """Values with commas between them, where one run is wanted."""
     key = setting_as_typed(override.key_or_group)
     now = known.get(key)
-    sweep = f"to try each: python train.py -m {key}={text}"
+    sweep = f"to try each: seglab train -m {key}={text}"
     if isinstance(now, list) or key.endswith(_LISTS):
         remedy = f"did you mean: {key}={as_list(text)}"
     elif isinstance(now, float) and re.fullmatch(r"\d+,\d+", text):
@@ -263,7 +263,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
             alone = not after or "=" in after or after.startswith("-")
             remedy = f"say a value, such as {word}={written(known[word])}" if alone else _meant(f"{word}={after}")
         elif word.lower() == "help":
-            remedy = "python train.py --help"
+            remedy = "seglab train --help"
         elif "/" in word:  # the folder of the files
             remedy = instead("data.root", word, known) or remedy
         elif re.fullmatch(r"[\w.]+", named):

@@ -37,7 +37,8 @@ def texts_kept(
 
     def wanted(key: str) -> Any:
         if settings is not None:
-            return settings.model_fields[key].annotation if key in settings.model_fields else None
+            field = settings.model_fields.get(key.replace(".", "_"))
+            return field.annotation if field else None
         return _wanted(key, composed)
 
     return [_kept(word, wanted) for word in words]

@@ -119,8 +119,8 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _GPU = (
-    "a run takes the first GPU that it sees: CUDA_VISIBLE_DEVICES=0 python train.py …; jobs on SLURM ask for theirs: "
-    "python train.py -m launcher=slurm launcher.gpus=1 …"
+    "a run takes the first GPU that it sees: CUDA_VISIBLE_DEVICES=0 seglab train …; jobs on SLURM ask for theirs: "
+    "seglab train -m launcher=slurm launcher.gpus=1 …"
 )
 # The keys, of which the first that the config has is meant, or a sentence; and what the field calls it.
 _SETTINGS: Mapping[str, str] = {

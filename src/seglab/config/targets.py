@@ -218,7 +218,7 @@ def _parse(module: str, where: str, target: str) -> tuple[str, ast.Module]:
             where=where,
             found=target,
             expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
-            remedy="check the spelling, and that the module lies beside train.py, in a folder of PYTHONPATH, "
+            remedy="check the spelling, and that the module lies in the current folder, in one of PYTHONPATH, "
             "or is installed",
         )
     try:

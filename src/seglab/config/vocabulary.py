@@ -5,17 +5,22 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-ROOT = Path(__file__).resolve().parents[3]
-CONF = ROOT / "conf"
+PACKAGE = Path(__file__).resolve().parents[1]
+# The yamls that come with the package: beside it in a wheel, and in a checkout the folder conf/ at its top.
+CONF = (PACKAGE / "conf").resolve()
+IN_CHECKOUT = CONF.parent == PACKAGE.parents[1]
+ROOT = CONF.parent if IN_CHECKOUT else Path.cwd()
 STUDIES = ROOT / "experiments"
 # Groups whose settings Hydra keeps under another name.
 HYDRA_GROUPS = {"launcher.": "hydra.launcher.", "search.": "hydra.sweeper."}
@@ -40,10 +45,16 @@ def own_folder() -> Path | None:
     return None
 
 
+def conf_here() -> Path | None:
+    """`conf/` of the current folder, which is searched before the package's own; None where it is that, or is none."""
+    here = Path.cwd() / "conf"
+    return here if here.is_dir() and not here.samefile(CONF) else None
+
+
 def folders() -> tuple[Path, ...]:
-    """Where yamls lie: `conf/`, and the user's own folder."""
-    own = own_folder()
-    return (CONF,) if own is None else (CONF, own)
+    """Where yamls lie, in the order in which they are looked for: `conf/` of the current folder, the package's own, and
+    the folder of `--config-dir`."""
+    return tuple(folder for folder in (conf_here(), CONF, own_folder()) if folder is not None)
 
 
 @cache
@@ -59,7 +70,7 @@ def options_of(group: str) -> dict[str, str]:
 
 @cache
 def _options(group: str, folders: tuple[Path, ...]) -> dict[str, str]:
-    files = {path.stem: path for folder in folders for path in (folder / group).glob("*.yaml")}
+    files = {path.stem: path for folder in reversed(folders) for path in (folder / group).glob("*.yaml")}
     if group == "experiment":
         files |= {path.parent.name: path for path in STUDIES.glob("*/study.yaml")}
     return {name: _display_name(files[name]) or name for name in sorted(files)}
@@ -67,7 +78,7 @@ def _options(group: str, folders: tuple[Path, ...]) -> dict[str, str]:
 
 def models_of(rank: int) -> list[str]:
     """The options of `model=` for images (2) or volumes (3)."""
-    files = {path.stem: path for folder in folders() for path in (folder / "model").glob("*.yaml")}
+    files = {path.stem: path for folder in reversed(folders()) for path in (folder / "model").glob("*.yaml")}
     of_rank = re.compile(rf"^rank: *{rank}\b", re.MULTILINE)
     return sorted(name for name, file in files.items() if of_rank.search(file.read_text(encoding="utf-8")))
 
@@ -79,9 +90,21 @@ def _display_name(file: Path) -> str:
 
 def compose(config_name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     """The config that some words make of the yamls in `folders`; raises what Hydra raises."""
-    own = [f"hydra.searchpath=[{','.join(map(_quoted, folders()[1:]))}]"] if folders()[1:] else []
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+    folder = own_folder()  # `conf/` of the current folder is found by Hydra's plug-in
+    own = [f"hydra.searchpath=[{_quoted(folder)}]"] if folder is not None else []
+    with _hydra_of_our_own(), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(config_name, overrides=[*overrides, *own], return_hydra_config=with_hydra)
+
+
+@contextmanager
+def _hydra_of_our_own() -> Iterator[None]:
+    """Put Hydra's global state aside, which a notebook may have set up for itself, and back."""
+    former = GlobalHydra.instance().hydra
+    GlobalHydra.instance().hydra = None
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().hydra = former
 
 
 def composed(config_name: str, chosen: list[str]) -> dict[str, Any]:

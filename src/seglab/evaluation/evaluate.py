@@ -8,12 +8,11 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 
-from seglab.config.scalars import meant, unquoted
 from seglab.data.cases import SCORED, Case, Source, files_of
 from seglab.data.io.image_files import read_mask_file
 from seglab.data.labels.label_schema import built_in_schema
@@ -74,7 +73,7 @@ class EvaluationRequest:
                 where="run, bundle",
                 found="both" if self.run else "neither",
                 expected="run=<id>, run=models:/<name>@<alias> or bundle=<folder>",
-                remedy="see the runs with: make ui",
+                remedy="see the runs with: seglab ui",
             )
         if self.split not in SCORED:
             raise _refused("split", self.split, "one of " + ", ".join(SCORED), nearest(self.split, SCORED))
@@ -84,26 +83,6 @@ class EvaluationRequest:
             raise _refused("tolerance_mm", self.tolerance_mm, "a number of 0 or more")
         if self.workers is not None and (type(self.workers) is not int or self.workers < 0):
             raise _refused("workers", self.workers, "a whole number, 0 or more")
-
-
-def read_request(words: Sequence[str]) -> EvaluationRequest:
-    """The request that the words of a command line make; raises `ConfigError` on one that means nothing."""
-    given: dict[str, Any] = {}
-    known = get_type_hints(EvaluationRequest)
-    for word in words:
-        key, equals, text = word.partition("=")
-        if key.startswith("data.") or key == "data":
-            given["data"] = (*given.get("data", ()), word)
-        elif not equals or key not in known:
-            raise ConfigError(
-                f"unknown setting '{key}'" if equals else "a word that is no setting",
-                where=word,
-                expected="one of " + ", ".join(f"{name}=…" for name in known),
-                remedy=nearest(key, known) or "see: python scripts/evaluate.py --help",
-            )
-        else:
-            given[key] = meant(unquoted(text), known[key])
-    return EvaluationRequest(**given)
 
 
 def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Console | None = None) -> dict[str, float]:

@@ -111,7 +111,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=run.info.status,
             expected="FINISHED",
-            remedy=f"let it finish first: python train.py resume={run.info.run_id}",
+            remedy=f"let it finish first: seglab train resume={run.info.run_id}",
         )
     store.check_writable()
     token = uuid.uuid4().hex

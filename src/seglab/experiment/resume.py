@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from seglab.config.loading import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.run_record import RunRecord, Tag, WorkFile
 from seglab.runtime.atomic_files import write_json, write_text
+from seglab.runtime.terminal import python_here, seglab_here
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.store import open_store
@@ -174,17 +173,15 @@ def how_to_go_on(tracker: Tracker, config: Config, overrides: Sequence[str]) -> 
     else:
         done = f"after epoch {epoch} of {epochs}" if epoch else "before its first epoch was over"
     words = [f"resume={tracker.run_id}", *(word for word in overrides if word.startswith("tracking."))]
-    script = sys.argv[0] if Path(sys.argv[0]).name == "train.py" else "train.py"
-    command = shlex.join([_python(), script, *words])
+    command = shlex.join([*_train(), *words])
     return f"stopped    {done}; go on with: {redacted(command)}"
 
 
-def _python() -> str:
-    """This Python as it is called from here: by its short name where that means the same."""
-    if shutil.which("python") == sys.executable:
-        return "python"
-    here = os.path.relpath(sys.executable)
-    return sys.executable if here.startswith("..") else here
+def _train() -> list[str]:
+    """The verb as it was called, such that it works from here."""
+    if Path(sys.argv[0]).name == "train.py":
+        return [python_here(), sys.argv[0]]
+    return [*seglab_here(), "train"]
 
 
 def _read(file: Path, run_id: str) -> dict[str, Any]:

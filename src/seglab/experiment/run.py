@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,10 @@ console = Terminal(highlight=False, soft_wrap=True)
 
 
 def run(
-    cfg: DictConfig | Mapping[str, Any], overrides: Sequence[str] = (), tags: Mapping[str, Any] | None = None
+    cfg: DictConfig | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    tags: Mapping[str, Any] | None = None,
+    began: Callable[[str], None] = lambda _: None,
 ) -> float:
     """Train, evaluate and record one configuration.
 
@@ -49,6 +52,7 @@ def run(
         cfg: the composed config, as `conf/train.yaml` makes it.
         overrides: what was said on the command line; on `resume` these keys are compared with the run's own.
         tags: further tags for the run, such as the sweep that it belongs to.
+        began: told the id of the run when it begins to be recorded.
 
     Returns:
         The objective: the best value of `trainer.monitor`, NaN when it was never defined.
@@ -104,6 +108,7 @@ def run(
     try:
         with tracker:
             restore_streams(streams)  # whatever the store has drawn since
+            began(tracker.run_id)
             remember(tracker.work_dir, config, identity)
             _record_words(config, training_data, code, tracker)
             objective = _train_and_judge(config, training_data, parts, tracker, start)

@@ -260,7 +260,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
             where=str(there[0]),
             found=f"{len(there)} of {len(targets)} files are there",
             expected="none of them",
-            remedy="--skip-existing predicts only what is missing, --overwrite replaces them; or choose another folder",
+            remedy="overwrite=true replaces them, skip_existing=true predicts the rest; or choose another folder",
         )
 
 

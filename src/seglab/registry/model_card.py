@@ -68,7 +68,7 @@ def model_card(
         "## Intended use",
         f"Segmentation of {task.rank}D images like those it was trained on into the classes above, where a person "
         "looks at the result. Images of another device, place, resolution or population are outside of it: score the "
-        "model on them first (`python scripts/evaluate.py`).",
+        "model on them first (`seglab evaluate`).",
         "## Data",
         _table(
             ("", ""),
@@ -142,5 +142,5 @@ def _limits(cases: pd.DataFrame) -> str:
         lines.append(
             f"- {len(cases)} test cases are few: the intervals are wide, and rare failures may not be among them."
         )
-    lines.append("- The probabilities are not calibrated unless `scripts/evaluate.py` says so for this run.")
+    lines.append("- The probabilities are not calibrated unless `seglab evaluate` says so for this run.")
     return "\n".join(lines)

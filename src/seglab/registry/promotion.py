@@ -86,7 +86,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=run.info.status,
             expected="FINISHED",
-            remedy="choose another; make ui shows them",
+            remedy="choose another; seglab ui shows them",
         )
     bundle = read_bundle(resolve_bundle(run.info.run_id, store.uri, store.directory).folder)
     licence = licence or run.data.tags.get(Tag.DATA_LICENCE, "")
@@ -125,7 +125,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
                 where=f"{name} in {store.uri}",
                 found=first_line(error),
                 expected=f"a register that can be written to; champion is version {before or 'none'} as before",
-                remedy="see that the store works and has room, make doctor; then promote again",
+                remedy="see that the store works and has room, seglab doctor; then promote again",
             ) from error
         note(
             store,
@@ -158,7 +158,7 @@ def rollback(store: Store, name: str, *, reason: str = "") -> tuple[str, str]:
                 where=f"registered model {name}",
                 found=f"no alias {' and no alias '.join(lacking)}",
                 expected="a champion and the one before it",
-                remedy="promote a second run first: python scripts/promote.py run=<id> name=" + name,
+                remedy="promote a second run first: seglab promote run=<id> name=" + name,
             )
         now, before = str(versions[PREVIOUS].version), str(versions[CHAMPION].version)
         store.client.set_registered_model_alias(name, CHAMPION, now)
@@ -192,7 +192,7 @@ def _aliased(store: Store, name: str, alias: str) -> Any:
             "the register does not say who the champion is",
             where=f"{name}@{alias} in {store.uri}",
             found=first_line(error),
-            remedy="see that the store works: make doctor; then start again",
+            remedy="see that the store works: seglab doctor; then start again",
         ) from error
 
 

@@ -74,7 +74,7 @@ def entries(store: Store, name: str) -> list[Entry]:
             "no promotion log",
             where=f"registered model {name} in {store.uri}",
             found=first_line(error),
-            remedy=f"promote a run first: python scripts/promote.py run=<id> name={name}",
+            remedy=f"promote a run first: seglab promote run=<id> name={name}",
         ) from error
     return [json.loads(tags[key]) for key in sorted(tags) if key.startswith(_TAG)]
 

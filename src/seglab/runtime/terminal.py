@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -29,3 +32,21 @@ class Terminal(Console):
 def tell(step: str) -> None:
     """Say on stderr what begins now and may take more than two seconds, as one plain line, wherever that goes."""
     print(f"… {shown(redacted(step))}", file=sys.stderr, flush=True)
+
+
+def seglab_here() -> list[str]:
+    """The command `seglab` as it can be typed from here: by its name alone where the shell finds this very one."""
+    script = Path(sys.executable).with_name("seglab")
+    if shutil.which("seglab") == str(script):
+        return ["seglab"]
+    return [_from_here(script)] if script.is_file() else [python_here(), "-m", "seglab"]
+
+
+def python_here() -> str:
+    """This Python as it is called from here: by its short name where that means the same."""
+    return "python" if shutil.which("python") == sys.executable else _from_here(Path(sys.executable))
+
+
+def _from_here(file: Path) -> str:
+    here = os.path.relpath(file)
+    return str(file) if here.startswith("..") else here

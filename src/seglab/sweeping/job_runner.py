@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from seglab.command import JOB_VARIABLE
-from seglab.config.vocabulary import ROOT
 from seglab.run_record import Tag
 from seglab.sweeping.executor import Command, Executor, RunningJob
 from seglab.sweeping.jobs import Job, Outcome
@@ -139,7 +138,7 @@ class JobRunner:
 
     def _start(self, job: Job, standing: JobState, lock: int) -> None:
         assert job.identity is not None
-        words = [sys.executable, str(ROOT / "train.py"), *job.overrides]
+        words = [sys.executable, "-m", "seglab", "train", *job.overrides]
         resumed = standing.run.info.run_id if standing.kind == "dead" and standing.run is not None else None
         if resumed:
             words.append(f"resume={resumed}")
@@ -148,7 +147,7 @@ class JobRunner:
             said["launcher"] = os.getpid()
         log = self.parent.directory / f"job-{job.number}.log"
         start = log.stat().st_size if log.exists() else 0
-        environment = {JOB_VARIABLE: json.dumps(said)}
+        environment = {JOB_VARIABLE: json.dumps(said), **_importable()}
         name = f"{self.parent.study}-{job.number}"
         process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
         self.parent.tell_launcher(self.executor, self.total)
@@ -235,6 +234,15 @@ class JobRunner:
 
     def _say(self, job: Job, words: str) -> None:
         console.print(f"job {job.number + 1}/{self.total}  {job.label}  {words}", markup=False)
+
+
+def _importable() -> dict[str, str]:
+    """What a process needs to import the modules that lie beside the `train.py` that was called."""
+    script = Path(sys.argv[0])
+    if script.name != "train.py":
+        return {}
+    places = [str(script.absolute().parent), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def _of_run(job: Job, status: str, run: Run) -> Outcome:

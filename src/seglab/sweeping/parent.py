@@ -56,7 +56,7 @@ class ParentRun:
                 "this sweep is being run already",
                 where=str(self.directory),
                 found="another launcher of the same jobs",
-                remedy="wait for it; see how far it is with: make sweep-status",
+                remedy="wait for it; see how far it is with: seglab sweep-status",
             )
         signs = {**identity(), **beat(self.tracking.heartbeat_seconds), Tag.END_REASON: ""}
         known = self.store.all_runs(f"tags.{Tag.SWEEP_DIGEST} = '{self.digest}'")

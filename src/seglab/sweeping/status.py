@@ -75,7 +75,7 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
             "no sweep of this study",
             where=f"study={study}",
             found=f"sweeps of {', '.join(known)}" if known else "a store without sweeps",
-            remedy=nearest(study, known) or "launch it: python train.py -m experiment=<study>",
+            remedy=nearest(study, known) or "launch it: seglab train -m experiment=<study>",
         )
     return [_status(store, run) for run in chosen]
 

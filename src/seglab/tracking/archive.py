@@ -7,7 +7,7 @@
 
 An export may be anybody's: all of it is checked before anything of it is in the store (`seglab.tracking.imports`), and
 the tag `imported_run_id` stays on the run. Registered names and their aliases stay where they are: another store has
-champions of its own, and an imported run passes its gate there (`scripts/promote.py`).
+champions of its own, and an imported run passes its gate there (`seglab promote`).
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
             where=str(folder),
             found=f"no {CARD_FILE}",
             expected="a folder that runs.py export wrote",
-            remedy="export them first: python scripts/runs.py export <folder> --study <name>",
+            remedy="export them first: seglab runs export <folder> study=<name>",
         )
     stored = read_export(folder, FORMAT, None if store.served else store.directory)
     stored.sort(key=lambda pair: Tag.PARENT_RUN_ID in pair[0].tags)  # parents first: children are told their new ids

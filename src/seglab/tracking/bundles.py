@@ -66,7 +66,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             where=f"run {run_id} ({run.info.run_name})",
             found=f"status {run.info.status}",
             expected="a run that FINISHED: the bundle is recorded after the last epoch",
-            remedy="resume it (train.py resume=<id>), or choose another; make ui shows them",
+            remedy="resume it (seglab train resume=<id>), or choose another; seglab ui shows them",
         )
     try:
         folder = download_artifact(store, location or latest_model(store, run).artifact_location)

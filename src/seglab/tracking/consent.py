@@ -46,7 +46,7 @@ def check_consent(run: Run, diff: str, config: Mapping[str, Any], settings: Mapp
         where=f"run {run.info.run_id} ({run.info.run_name}), imported, formerly {former}",
         found="\n".join(shown),
         expected="a yes of somebody who has read this and trusts who made it",
-        remedy=f"read it; then: python scripts/reproduce.py {run.info.run_id} {YES}",
+        remedy=f"read it; then: seglab reproduce {run.info.run_id} {YES}",
     )
 
 

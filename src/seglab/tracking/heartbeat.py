@@ -22,7 +22,7 @@ from seglab.tracking.store import Store
 
 # A run on another machine is taken for dead when its heartbeat has not moved for so many of its own intervals.
 MISSED_HEARTBEATS = 10
-STALE_REASON = "its process is gone; found by a later start or by make doctor"
+STALE_REASON = "its process is gone; found by a later start or by seglab doctor"
 _LAST_BEAT_SECONDS = 2.0
 # What this process has seen, for those who keep nothing on disk.
 _OWN_SIGHTINGS = PeerSightings()

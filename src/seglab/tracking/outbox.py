@@ -96,7 +96,7 @@ class Outbox:
             where=str(self.directory),
             found=error.strerror or str(error),
             expected="room until the tracking store has taken it",
-            remedy=f"make room, then go on with: python train.py resume={self.run_id}"
+            remedy=f"make room, then go on with: seglab train resume={self.run_id}"
             if here
             else "start the run again, and leave the folder of runs in its place",
         )
@@ -253,7 +253,7 @@ class Courier(threading.Thread):
             reason = first_line(error)
             what, then = "does not answer", ""
             if locked_out(error):
-                what, then = "does not let this run in", f"; when it stays so: {CREDENTIALS}, then make sync"
+                what, then = "does not let this run in", f"; when it stays so: {CREDENTIALS}, then seglab sync"
             say(f"the tracking store {what}; the run goes on and keeps its records on disk: {reason}{then}")
 
     def _back(self) -> None:
@@ -303,7 +303,7 @@ def deliver_all(directory: Path, *, refused_too: bool = False) -> list[Delivery]
         except (UnreadableFile, OSError) as error:
             if left := len(_records(folder)):
                 reason = f"{folder / 'address'}, which names their store, cannot be read: {error}; "
-                reason += "make doctor delivers those of a run that its store still takes for running"
+                reason += "seglab doctor delivers those of a run that its store still takes for running"
                 deliveries.append(Delivery(folder.parent.name, 0, left, reason, 0, folder / REFUSED))
             continue
         before = len(outbox.waiting())

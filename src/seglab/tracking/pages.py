@@ -6,11 +6,10 @@ import shlex
 from pathlib import Path
 
 from seglab.run_record import RUNS, Artifact
+from seglab.runtime.terminal import seglab_here
 from seglab.safety.secrets import redacted
 from seglab.tracking.bundles import local_path
 from seglab.tracking.store import Store
-
-_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def run_address(store: Store, run_id: str) -> str:
@@ -19,13 +18,10 @@ def run_address(store: Store, run_id: str) -> str:
     page = f"/#/experiments/{experiment}/runs/{run_id}"
     if store.served:
         return f"{redacted(store.uri).rstrip('/')}{page}"
-    at_home = store.directory == (_CHECKOUT / RUNS).resolve()
-    words = [] if at_home else ["--runs", str(store.directory)]
+    words = [] if store.directory == Path(RUNS).resolve() else [f"runs={store.directory}"]
     if not store.embedded:
-        words += ["--uri", redacted(store.uri)]
-    command = f"make ui ARGS={shlex.quote(shlex.join(words))}" if words else "make ui"
-    place = "" if Path.cwd().resolve() == _CHECKOUT else f" in {_CHECKOUT}"
-    return f"{command}{place}, then at the address that it prints: {page}"
+        words.append(f"tracking.uri={redacted(store.uri)}")
+    return f"{shlex.join([*seglab_here(), 'ui', *words])}, then at the address that it prints: {page}"
 
 
 def pictures_address(store: Store, artifact_uri: str) -> str:

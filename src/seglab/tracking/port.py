@@ -21,8 +21,8 @@ def check_free(port: int) -> None:
     raise TrackingError(
         "a port that is taken",
         where=f"http://127.0.0.1:{port}",
-        found="another program, perhaps another make ui",
-        remedy=f"take another: make ui PORT={other}" if other else "end that program, or choose another port",
+        found="another program, perhaps another seglab ui",
+        remedy=f"take another: seglab ui port={other}" if other else "end that program, or choose another port",
     )
 
 

@@ -89,7 +89,7 @@ def _readdress(database: sqlite3.Connection, former: Path, here: Path) -> None:
 
 def _readdress_outbox(address: Path, formers: list[Path], store: Store) -> None:
     assert store.file is not None
-    with contextlib.suppress(OSError, UnreadableFile):  # make sync tells of one that was damaged
+    with contextlib.suppress(OSError, UnreadableFile):  # seglab sync tells of one that was damaged
         run_id, uri = read_address(address.parent)
         if sqlite_file(uri) in {former / store.file.name for former in formers}:
             write_address(address.parent, run_id, store.uri)

@@ -28,7 +28,7 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
                 "the store does not answer",
                 where=store.uri,
                 found=error.message,
-                remedy="make doctor looks at the store; see that its server runs",
+                remedy="seglab doctor looks at the store; see that its server runs",
             ) from error
         raise ConfigError(
             "a filter that MLflow does not understand",
@@ -59,7 +59,7 @@ def runs_of_study(store: Store, name: str) -> list[Run]:
             where="study",
             found=name,
             expected="one of " + ", ".join(studies) if studies else "a study that has runs",
-            remedy=nearest(name, studies) or "see all runs with: make ui",
+            remedy=nearest(name, studies) or "see all runs with: seglab ui",
         )
     return found
 

@@ -134,7 +134,7 @@ class Store:
                 "a store that was moved: it looks for artifacts where they were",
                 where=str(self.directory),
                 found=f"artifacts of experiment {experiment.name} in {moved}",
-                remedy="let it look here: make doctor ARGS=--repair; or move the folder back, or link it: "
+                remedy="let it look here: seglab doctor repair=true; or move the folder back, or link it: "
                 f"mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
             )
 
@@ -187,7 +187,7 @@ class Store:
             where=f"store {redacted(self.uri)}",
             found=run_id,
             expected=f"one of {len(runs)} runs, the latest: {latest}" if runs else "any run: the store has none",
-            remedy=hint or "see all runs with: make ui",
+            remedy=hint or "see all runs with: seglab ui",
         )
 
     def all_runs(self, filter_string: str = "") -> list[mlflow.entities.Run]:
@@ -394,7 +394,7 @@ def _knock(uri: str, host: str, port: int) -> None:
             where=f"tracking.uri={redacted(uri)}",
             found=str(error),
             expected=f"a server that listens on {host}:{port}",
-            remedy="start it (make ui serves the embedded store), correct the address, or set tracking.uri=null",
+            remedy="start it (seglab ui serves the embedded store), correct the address, or set tracking.uri=null",
         ) from error
 
 

@@ -135,10 +135,10 @@ class Tracker:
             else:
                 say(
                     f"run {self.run_id} is {status}; {len(self._outbox.waiting())} of its records wait in "
-                    f"{self._outbox.directory} until the store answers: deliver them with make sync"
+                    f"{self._outbox.directory} until the store answers: deliver them with seglab sync"
                 )
             if refused := len(self._outbox.refused()):
-                say(f"{refused} records of run {self.run_id} were refused; try them again: make sync ARGS=--refused")
+                say(f"{refused} records of run {self.run_id} were refused; try them again: seglab sync refused=true")
 
     def _tell_end(self, status: str, error: BaseException | None) -> None:
         reason = ""
@@ -280,7 +280,7 @@ class Tracker:
             raise TrackingError(
                 "another process works on this run",
                 where=str(self.work_dir),
-                remedy="wait for make sync to finish, or stop the other process",
+                remedy="wait for seglab sync to finish, or stop the other process",
             ) from error
 
     def _artifact(self, path: str, write: Callable[[Path], Any]) -> None:

@@ -229,7 +229,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> 
             where=str(path),
             found=f"{error.strerror or error} with {free:.0f} MiB free",
             expected=f"room for {sum(array.nbytes for array in arrays.values()) / 2**20:.0f} MiB",
-            remedy="make room, then continue with: python train.py resume=<run id>"
+            remedy="make room, then continue with: seglab train resume=<run id>"
             if path.parent.is_dir()
             else "the folder was removed; bring it back from a copy, or start a new run",
         ) from error

@@ -172,7 +172,7 @@ class DataReport:
         """Stop when there is an error that was not let through; raises `DataError` with the table."""
         if not self.errors:
             return
-        remedy = "mend what the table says; python scripts/check_data.py with the same words lists everything"
+        remedy = "mend what the table says; seglab check-data with the same words lists everything"
         if all(KINDS[finding.name].may_pass for finding in self.errors):
             # What is let through already has to stay so.
             passing = sorted({*self.allowed, *(finding.name for finding in self.errors)})
@@ -200,7 +200,7 @@ def check_names(allow: Sequence[str]) -> None:
             expected="one of " + ", ".join(sorted(passing)),
             remedy="mend or remove the files; what cannot be read cannot be trained on"
             if known
-            else nearest(name, passing) or "python scripts/check_data.py lists the findings of a data set",
+            else nearest(name, passing) or "seglab check-data lists the findings of a data set",
         )
 
 

@@ -30,7 +30,7 @@ _ALIKE, _BY_CHANCE = 0.7, 1e-3
 # of it; whole videos of CamVid: 0.01). Blocks of five leave a fifth.
 _TORN_PAIRS = 0.5
 _SHOWN = 3  # images named in a row
-# Pairs that are compared before a training, some 12 s of one core; `scripts/check_data.py` compares all.
+# Pairs that are compared before a training, some 12 s of one core; `seglab check-data` compares all.
 MOST_COMPARED = 10_000_000
 
 
@@ -127,7 +127,7 @@ def _similar(
                     ),
                     f"an agreement below {limit.agreement:.2f} of the details of images in two splits, however they "
                     f"are laid over each other{usual}",
-                    "look at the pairs (scripts/explore.py); keep in one split what belongs together, by "
+                    "look at the pairs (seglab explore); keep in one split what belongs together, by "
                     "data.group_pattern or, for slices and frames in a row, data.block_size; or leave one of a pair "
                     "out; if they are not alike after all, data.allow=[similar-image-in-two-splits]",
                 )
@@ -142,7 +142,7 @@ def _similar(
                 "among all",
                 f"all of them: if one in a hundred had a twin in another split, {0.99**out:.1%} of such samples "
                 "would hold none",
-                "python scripts/check_data.py with the same words compares all, once: later runs know its answer",
+                "seglab check-data with the same words compares all, once: later runs know its answer",
             )
         )
     return findings

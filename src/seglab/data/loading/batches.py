@@ -32,7 +32,7 @@ class Batches(keras.utils.PyDataset):
     Attributes:
         epoch: which epoch the batches are of.
 
-    Grain's `DataLoader` over the same arrays and transforms is no faster: `scripts/bench_data.py --only road`.
+    Grain's `DataLoader` over the same arrays and transforms is no faster: `seglab bench-data only=road`.
     """
 
     def __init__(

@@ -158,7 +158,7 @@ def read_labelled(source: Source, case: Case) -> Sample:
             where=source.describe_files(case),
             found=f"no mask of case {case.id}",
             expected="a mask for each case that is trained on or scored",
-            remedy="add its label, or remove the case; scripts/predict.py takes images without labels",
+            remedy="add its label, or remove the case; seglab predict takes images without labels",
         )
     return sample
 

@@ -34,7 +34,7 @@ def with_proposals(error: DataError, root: Path, given: Mapping[str, str | None]
     first, *others = ([rule for rule in rules if rule.images.folder == folder] for folder in folders)
     paste = _of_one_folder(first, root, given, labels)
     for other in others:
-        words = "in another folder; to score a trained model on them: python scripts/evaluate.py run=<id> split=all"
+        words = "in another folder; to score a trained model on them: seglab evaluate run=<id> split=all"
         for n, (said, settings) in enumerate(_of_one_folder(other, root, given, labels)):
             paste.append((said if n else f"{said}, {words} data=image_folder data.root=… and", settings))
     if not paste:

@@ -203,7 +203,7 @@ LAYOUTS: dict[str, Layout] = {
     "cityscapes": Layout(
         count=24,
         write=_write_cityscapes,
-        train="python train.py data=cityscapes data.root={out} data.size=[128,256] model=unet_mini",
+        train="seglab train data=cityscapes data.root={out} data.size=[128,256] model=unet_mini",
         hard=(
             "a mask of void alone",
             "the class train in val only",
@@ -214,7 +214,7 @@ LAYOUTS: dict[str, Layout] = {
     "nifti": Layout(
         count=16,
         write=_write_nifti,
-        train="python train.py data=nifti data.root={out} model=unet3d",
+        train="seglab train data=nifti data.root={out} model=unet3d",
         hard=(
             "an empty mask",
             "a class in one case only",
@@ -225,7 +225,7 @@ LAYOUTS: dict[str, Layout] = {
     "image_folder": Layout(
         count=24,
         write=_write_image_folder,
-        train="python train.py data=image_folder data.root={out} data.label_schema={out}/labels.csv"
+        train="seglab train data=image_folder data.root={out} data.label_schema={out}/labels.csv"
         " data.size=[64,64] model=unet_mini",
         hard=(
             "odd sizes",

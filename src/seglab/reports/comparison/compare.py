@@ -75,7 +75,7 @@ def open_runs(settings: CompareSettings, directory: Path) -> Store:
             "no store of runs",
             where=str(directory.resolve()),
             expected="mlflow.db, which the first training run makes",
-            remedy="train first (make demo), go to the folder that holds mlruns/, or give tracking_uri=…",
+            remedy="train first (seglab train), go to the folder that holds mlruns/, or give tracking.uri=…",
         )
     return open_store(settings.tracking_uri, directory)
 
@@ -109,7 +109,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
             where=f"store {redacted(store.uri)}",
             found="; ".join([f"{usable} with scores", *left_out[:3]]),
             expected="two or more",
-            remedy="train another: python train.py -m model=unet,unet_mini seed=0,1,2",
+            remedy="train another: seglab train -m model=unet,unet_mini seed=0,1,2",
         )
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
     imported = [run.id[:8] for run in found.runs if Tag.IMPORTED_RUN_ID in run.tags]

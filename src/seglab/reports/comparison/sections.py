@@ -225,7 +225,7 @@ def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) ->
             for r in unfinished
         ]
         reasons = ["run id", "name", "seed", "status", "reason"]
-        grids.append(_listed(reasons, left, "Not finished, and so not compared.", "the store: make ui"))
+        grids.append(_listed(reasons, left, "Not finished, and so not compared.", "the store: seglab ui"))
     return PageSection("Runs", grids=grids, folded=True)
 
 

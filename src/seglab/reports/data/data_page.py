@@ -61,7 +61,7 @@ def build_page(
         parts = {"train": parts["train"]}
     parts = {name: ids for name, ids in parts.items() if ids}
     if not parts:
-        raise DataError("no case to show", where=source.name, remedy="python scripts/check_data.py says why")
+        raise DataError("no case to show", where=source.name, remedy="seglab check-data says why")
     reader = _Reader(source)
     sections = [
         _summary(source, parts, facts),
@@ -141,7 +141,7 @@ def _findings(report: DataReport | None) -> str:
         rows.append(f'<tr><td><b class="{state}">{state}</b><br>{escape(finding.name)}</td>{cells}</tr>')
     more = len(report.findings) - len(rows)
     head = "<tr><th>finding</th><th>where</th><th>found</th><th>expected</th><th>remedy</th></tr>"
-    said = f"<p>… and {more} more: python scripts/check_data.py</p>" if more > 0 else ""
+    said = f"<p>… and {more} more: seglab check-data</p>" if more > 0 else ""
     return f"<h2>Data check: {escape(report.summary())}</h2><table class='findings'>{head}{''.join(rows)}</table>{said}"
 
 

@@ -80,4 +80,4 @@ def _line(values: Mapping[str, str], several: bool) -> str:
         word if _PLAIN.fullmatch(word) or word.endswith("=<folder>") else "'" + word.replace("'", "'\\''") + "'"
         for word in words
     ]
-    return " ".join(["python train.py", *(["-m"] if several else []), *quoted])
+    return " ".join(["seglab train", *(["-m"] if several else []), *quoted])

@@ -64,8 +64,8 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
     for judgement in comparison.judgements:
         notes += _of(judgement, comparison.settings.metric)
     best = best_run(comparison)
-    notes.append(f"Hand on the best run: python scripts/promote.py run={best.id} name={study.name}")
-    notes.append(f"Score it on other data or another split: python scripts/evaluate.py run={best.id} split=val")
+    notes.append(f"Hand on the best run: seglab promote run={best.id} name={study.name}")
+    notes.append(f"Score it on other data or another split: seglab evaluate run={best.id} split=val")
     return PageSection("Next steps", notes=notes)
 
 

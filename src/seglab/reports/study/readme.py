@@ -92,7 +92,7 @@ def readme(report: StudyReport) -> Document:
         *report.chapters(RUNS),
     ]
     lead = (
-        "All but the conclusion is written from the runs by `scripts/report.py`, and so is the technical note, "
+        "All but the conclusion is written from the runs by `seglab report`, and so is the technical note, "
         "[note.md](note.md)."
     )
     return Document(study.name, lead, sections)
@@ -120,7 +120,7 @@ def commands(report: StudyReport) -> str:
 def _command(report: StudyReport) -> str:
     metric = report.comparison.settings.metric
     more = "" if metric == DECIDES else f" metric={metric}"
-    return f"python scripts/report.py study={report.study.name}{more}"
+    return f"seglab report study={report.study.name}{more}"
 
 
 def _result(judgement: CohortRanking, comparison: Comparison) -> PageSection:

@@ -53,7 +53,7 @@ def load_study(name: str, studies: Path = STUDIES) -> Study:
             expected="a comment at the beginning that says what the study is to answer",
             remedy="# Which loss wins when 3% of an image is foreground?",
         )
-    return Study(name, path.parent, question, "\n".join(commands) or f"python train.py -m experiment={name}")
+    return Study(name, path.parent, question, "\n".join(commands) or f"seglab train -m experiment={name}")
 
 
 def _opening(text: str) -> tuple[str, list[str]]:
@@ -63,7 +63,7 @@ def _opening(text: str) -> tuple[str, list[str]]:
         if not line.startswith("#"):
             break
         said = line.lstrip("#").strip()
-        if said.startswith("python "):
+        if said.startswith(("seglab ", "python ")):
             commands.append(said)
         elif said and not said.startswith("@package"):
             words.append(said)

@@ -1,0 +1,98 @@
+"""`seglab bench`, `bench-data` and `bench-lookalikes`: speed and error rates, measured side by side in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from seglab.cli.words import read, setting
+from seglab.command import command, data_settings_of
+from seglab.config.types import PositiveInt
+from seglab.errors import ConfigError, nearest
+
+TORCH = ".venv-bench/bin/python"
+RESULTS = Path("mlruns/bench")
+_LOOKALIKES = """Error rates of the search for look-alikes: seglab bench-lookalikes data=camvid data.root=…
+
+Takes the same words as seglab train; a model is not needed. Prints how many images of validation and test look like one
+of training (false alarms where the split is right), and of images that were cropped, mirrored … how many are found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchWords:
+    """Measure seglab's training against its peers and print ratios with their targets."""
+
+    only: tuple[str, ...] = setting("parts to measure, such as [step2d,step3d]; all when not said", default=())
+    rounds: PositiveInt = setting("pairs for each ratio; the median is reported", default=9)
+    torch_python: str = setting("a Python that has PyTorch (see requirements-bench.txt)", default=TORCH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchDataWords:
+    """Measure cache, batches and augmentation against their peers and print ratios with their targets."""
+
+    only: tuple[str, ...] = setting("parts to measure, such as [cache,road]; all when not said", default=())
+    rounds: PositiveInt = setting("pairs for each ratio; the median is reported", default=5)
+    scenes: PositiveInt | None = setting("PNGs of 1024×2048 that are written; null: as many as usual", default=None)
+    volumes: PositiveInt | None = setting("volumes that are written; null: as many as usual", default=None)
+    torch_python: str = setting("a Python that has PyTorch and MONAI (see requirements-bench.txt)", default=TORCH)
+
+
+def run(words: Sequence[str]) -> None:
+    """Measure the parts that are asked for, print a table, and keep it."""
+    said = read(BenchWords, words, "bench")
+    from seglab.bench.measure import PARTS
+    from seglab.bench.workers import keep
+
+    parts = _chosen(said.only, PARTS)
+    torch = said.torch_python if Path(said.torch_python).exists() else None
+    if torch is None:
+        place = Path(TORCH).parents[1]
+        print(f"no PyTorch at {said.torch_python}: measuring without it. To have it:")
+        print(f"  python3.11 -m venv {place} && {place}/bin/pip install -r requirements-bench.txt")
+    found = []
+    for number, part in enumerate(parts, start=1):
+        print(f"[{number}/{len(parts)}] {part}", flush=True)
+        found += PARTS[part](said.rounds, torch)
+    keep(found, RESULTS, "bench")
+
+
+def run_data(words: Sequence[str]) -> None:
+    """Measure the parts of the data's way that are asked for, print a table, and keep it."""
+    said = read(BenchDataWords, words, "bench-data")
+    from seglab.bench.data import PARTS, SCENES, VOLUMES, measure
+    from seglab.bench.workers import keep
+
+    parts = _chosen(said.only, PARTS)
+    torch = said.torch_python if Path(said.torch_python).exists() else None
+    if torch is None:
+        print(f"no PyTorch at {said.torch_python}: road, mri and windows are left out (see requirements-bench.txt)")
+    found = measure(parts, said.rounds, torch, said.scenes or SCENES, said.volumes or VOLUMES)
+    keep(found, RESULTS, "bench_data")
+
+
+@command(config_name="train", about=_LOOKALIKES)
+def _lookalikes(cfg: DictConfig) -> None:
+    """Measure on the composed config's data set and print a table."""
+    from rich.console import Console
+
+    from seglab.bench.lookalikes import measure
+
+    Console(highlight=False).print(measure(data_settings_of(cfg)))
+
+
+def run_lookalikes(words: Sequence[str]) -> None:
+    """The verb; its words are read by Hydra."""
+    _lookalikes()
+
+
+def _chosen(only: Sequence[str], parts: dict) -> list[str]:
+    unknown = [name for name in only if name not in parts]
+    if unknown:
+        raise ConfigError(
+            "unknown part", where="only", found=unknown[0], expected=", ".join(parts), remedy=nearest(unknown[0], parts)
+        )
+    return list(only or parts)

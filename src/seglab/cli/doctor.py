@@ -1,0 +1,27 @@
+"""`seglab doctor`: everything that a run depends on, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglab.cli.words import read, setting, tracking_uri
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorWords:
+    """Versions, devices, CPU flags, chosen precision and why, store health, stale runs. Leaves with 1 when something
+    must be mended."""
+
+    runs: str = setting("folder of runs", default="mlruns")
+    repair: bool = setting("let a folder of runs that was moved know where it is", default=False)
+    tracking_uri: str | None = tracking_uri()
+
+
+def run(words: Sequence[str]) -> int:
+    """Print the page."""
+    said = read(DoctorWords, words, "doctor")
+    from seglab.doctor import report
+
+    return report(said.tracking_uri, Path(said.runs).absolute(), repair=said.repair)

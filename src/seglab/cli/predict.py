@@ -1,0 +1,97 @@
+"""`seglab predict`: a mask for each image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from seglab.cli.words import read, setting, tracking_uri
+from seglab.errors import ConfigError
+
+_EXAMPLES = """examples:
+  seglab predict 4f0c… photo.png out=masks                           the model of a run, by its id (seglab ui shows it)
+  seglab predict run=models:/roadseg@champion street/ out=masks overlay=true
+                                                                     every image in a folder, with pictures to look at
+  seglab predict bundle/ 'scans/**/*.nii.gz' out=masks probabilities=true
+                                                                     a copied bundle, and files in folders below
+
+what is written to the folder of out=, for an image called x:
+  x.png or x.nii.gz              the mask; each class as the value that it has in the training masks, or its number
+  x_overlay.png                  with overlay=true: the image with the classes in colour, and a legend
+  x_probabilities.npz, .nii.gz   with probabilities=true: of every class at every pixel, rounded to float16
+Where images of several folders share a name, masks lie in folders of the same names. An image that cannot be used does
+not stop the others; it is named at the end, and the exit code is 1 then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictWords:
+    """Write a mask for each image: a picture or volume of the image's own size that holds the class of every pixel or
+    voxel. The model is one that seglab train made; images are the files that it should look at."""
+
+    run: str = setting(
+        "the id of a run, models:/<name>@<alias>, or the folder of a bundle",
+        positional=True,
+        former=("model", "bundle"),
+    )
+    images: tuple[str, ...] = setting(
+        "files, folders, and patterns in quotes: PNG, JPEG, TIFF, … for a 2D model, NIfTI for a 3D one",
+        positional=True,
+    )
+    out: str = setting("folder to write to; not where the images lie")
+    overlay: bool = setting("also write a picture of each mask on its image", default=False)
+    probabilities: bool = setting("also write the probability of each class", default=False)
+    overwrite: bool = setting("replace masks that were predicted before", default=False)
+    skip_existing: bool = setting("leave images out whose mask is there", default=False)
+    values: tuple[int, ...] | None = setting(
+        "the value to store for each class, such as [0,255]; null: as in the training masks", default=None
+    )
+    overlap: Annotated[float, Field(ge=0, lt=1)] = setting(
+        "share that neighbouring windows have in common where an image is larger than the network's input", default=0.5
+    )
+    flips: tuple[int, ...] = setting(
+        "also predict the image flipped along these axes, such as [0,1], and take the mean: slower, often better",
+        default=(),
+    )
+    tracking_uri: str | None = tracking_uri()
+
+
+def read_words(words: Sequence[str]) -> PredictWords:
+    """What the words of the command line say.
+
+    Raises:
+        ConfigError: they say nothing, or two things at once.
+    """
+    said = read(PredictWords, words, "predict", _EXAMPLES)
+    if said.overwrite and said.skip_existing:
+        raise ConfigError(
+            "settings that exclude each other",
+            where="overwrite, skip_existing",
+            found="both",
+            expected="one of them",
+            remedy="overwrite=true predicts all anew, skip_existing=true only what is missing",
+        )
+    return said
+
+
+def run(words: Sequence[str]) -> int:
+    """Predict; 1 where an image could not be used."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    said = read_words(words)
+    from seglab.inference.command import predict
+
+    return predict(
+        said.run,
+        said.images,
+        said.out,
+        overlay=said.overlay,
+        probabilities=said.probabilities,
+        existing="replace" if said.overwrite else "skip" if said.skip_existing else "refuse",
+        values=said.values,
+        overlap=said.overlap,
+        flips=said.flips,
+        tracking_uri=said.tracking_uri,
+    )

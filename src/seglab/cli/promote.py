@@ -1,0 +1,70 @@
+"""`seglab promote`: make a run's model the champion, if it passes the gate; roll back; show the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seglab.cli.words import read, setting, tracking_uri
+from seglab.errors import ConfigError
+
+RUNS = Path("mlruns")
+_EXAMPLES = """examples:
+  seglab promote run=4f0c… name=roadseg gate=default      the run's model becomes models:/roadseg@champion
+  seglab promote rollback name=roadseg reason="worse at night"   champion and previous change places
+  seglab promote log name=roadseg                         what was promoted, rejected and rolled back, and why"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteWords:
+    """Pass a run through a gate, register its model, move the alias champion; or roll back. Leaves with 1 when the gate
+    rejects the run."""
+
+    action: Literal["promote", "rollback", "log"] = setting(
+        "rollback swaps champion and previous, log lists them all", default="promote", positional=True
+    )
+    run: str = setting("the run's id; not for rollback and log", default="")
+    name: str = setting("the registered model")
+    gate: str = setting("which checks to pass, a file of conf/gate/", default="default")
+    reason: str = setting("why, for the log", default="")
+    licence: str = setting("of the data, for the model card", default="")
+    tracking_uri: str | None = tracking_uri()
+
+
+def read_words(words: Sequence[str]) -> PromoteWords:
+    """What the words of the command line say."""
+    said = read(PromoteWords, words, "promote", _EXAMPLES)
+    for key in ("name",) if said.action != "promote" else ("run", "name"):
+        if not getattr(said, key):
+            raise ConfigError("a missing setting", where=key, remedy=f"give it: {key}=…")
+    return said
+
+
+def run(words: Sequence[str]) -> int:
+    """Do it; 1 when the gate rejects the run."""
+    said = read_words(words)
+    from seglab.registry.gate import load_gate
+    from seglab.registry.promotion import promote, rollback
+    from seglab.registry.promotion_log import LOG_FILE, entries, in_words
+    from seglab.tracking.store import open_store
+
+    gate = load_gate(said.gate)
+    store = open_store(said.tracking_uri, RUNS)
+    if said.action == "log":
+        print(*map(in_words, entries(store, said.name)), sep="\n")
+        return 0
+    if said.action == "rollback":
+        now, before = rollback(store, said.name, reason=said.reason)
+        log = store.directory / LOG_FILE
+        print(f"{said.name}: version {now} is champion, version {before} is previous; log: {log}")
+        return 0
+    done = promote(store, store.run(said.run), said.name, gate, reason=said.reason, licence=said.licence)
+    print(*(f"  {each}" for each in done.checks), sep="\n")
+    if not done.passed:
+        print(f"REJECTED: run {said.run} is not promoted; log: {store.directory / LOG_FILE}")
+        return 1
+    version = f"version {done.version} is models:/{said.name}@champion with its card"
+    print(f"VALIDATED: {version} (before: {done.former or 'none'})")
+    return 0

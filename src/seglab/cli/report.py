@@ -1,0 +1,58 @@
+"""`seglab report`: what a study found, its README and a technical note, from its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seglab.cli.words import read, setting, tracking_uri
+from seglab.config.types import NonNegativeInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportWords:
+    """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf."""
+
+    study: str = setting("a folder below experiments/ whose sweep has run")
+    metric: str = setting("the score that decides", default="test_dice")
+    cases: NonNegativeInt = setting("cases to draw with the best masks", default=4)
+    conclusion: Literal["kept", "confirmed"] = setting(
+        "confirmed: the conclusion, written for other runs, holds for these too; its mark goes away", default="kept"
+    )
+    overwrite: bool = setting(
+        "replace pages of more of the study's jobs, or with words of yours outside of the conclusion", default=False
+    )
+    out: str | None = setting("folder for README.md, pictures and note; null: the study's own", default=None)
+    runs: str = setting("folder of runs", default="mlruns")
+    tracking_uri: str | None = tracking_uri()
+
+
+def read_words(words: Sequence[str]) -> ReportWords:
+    """What the words of the command line say; the study is one that there is."""
+    from seglab.reports.study.study import load_study
+
+    said = read(ReportWords, words, "report")
+    load_study(said.study)
+    return said
+
+
+def run(words: Sequence[str]) -> None:
+    """Write it."""
+    said = read_words(words)  # what is wrong is told before anything heavy is loaded
+    from seglab.runtime.terminal import tell
+
+    tell("loading MLflow and the statistics")
+    from seglab.reports.study.write_report import run_report
+
+    run_report(
+        said.study,
+        metric=said.metric,
+        cases=said.cases,
+        directory=Path(said.runs).absolute(),
+        uri=said.tracking_uri,
+        out=None if said.out is None else Path(said.out),
+        confirmed=said.conclusion == "confirmed",
+        overwrite=said.overwrite,
+    )

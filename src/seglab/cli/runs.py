@@ -1,0 +1,61 @@
+"""`seglab runs export` and `seglab runs import`: runs between stores, as one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seglab.cli.words import read, setting, tracking_uri
+from seglab.errors import ConfigError
+from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import shown
+
+RUNS = Path("mlruns")
+_EXAMPLES = """examples:
+  seglab runs export loss_study.runs study=loss_study    the runs of a study, or of the MLflow experiment of that name
+  seglab runs export two.runs run=[4f0c…,77ab…]          these runs
+  seglab runs import loss_study.runs                     into the store of this folder, each once"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsWords:
+    """Move runs with artifacts and models between stores as one folder. Registered names and aliases such as champion
+    are not moved: promote the imported run."""
+
+    action: Literal["export", "import"] = setting("export or import", positional=True)
+    folder: str = setting("to make, such as loss_study.runs; or to import", positional=True)
+    study: str | None = setting("export: the runs of a study", default=None)
+    run: tuple[str, ...] = setting("export: run ids", default=())
+    tracking_uri: str | None = tracking_uri()
+
+
+def run(words: Sequence[str]) -> None:
+    """Export or import, a line a run."""
+    said = read(RunsWords, words, "runs", _EXAMPLES)
+    if said.action == "export" and bool(said.study) == bool(said.run):
+        raise ConfigError(
+            "which runs to export",
+            where="study, run",
+            found="both" if said.study else "neither",
+            expected="one of study=<name> and run=[<id>,<id>]",
+            remedy="seglab runs export <folder> study=<name>; seglab ui shows what there is",
+        )
+    from seglab.tracking.archive import export_runs, import_runs
+    from seglab.tracking.selection import runs_of_study
+    from seglab.tracking.store import open_store
+
+    store = open_store(said.tracking_uri, RUNS)
+
+    def told(name: str) -> None:
+        print(f"  {shown(name)}", flush=True)
+
+    folder = Path(said.folder)
+    if said.action == "import":
+        arrived = import_runs(store, folder, told)
+        print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; look at them with seglab ui")
+        return
+    chosen = runs_of_study(store, said.study) if said.study else [store.run(run_id) for run_id in said.run]
+    made = export_runs(store, chosen, folder, told)
+    print(f"{len(chosen)} runs are in {made}; copy it, and there: seglab runs import {made.name}")

@@ -1,0 +1,40 @@
+"""`seglab synthetic-dataset`: a generated data set in a real layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seglab.cli.words import read, setting
+from seglab.config.types import PositiveInt, Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticDatasetWords:
+    """Write generated images and masks in the layout of a real data set, with its hard cases."""
+
+    kind: str = setting("the layout: cityscapes, nifti or image_folder")
+    out: str = setting("a new or empty folder for it")
+    count: PositiveInt | None = setting("labelled cases; null: 16 volumes, 24 images", default=None)
+    seed: Seed = setting("another seed is another data set", default=0)
+
+
+def run(words: Sequence[str]) -> None:
+    """Write it, and say how to train on it."""
+    said = read(SyntheticDatasetWords, words, "synthetic-dataset")
+    from rich.progress import Progress
+
+    from seglab.data.synthetic.layouts import write_dataset
+
+    with Progress(transient=True) as bar:
+        work = bar.add_task(f"writing {said.kind}", total=None)
+        layout = write_dataset(
+            said.kind,
+            said.out,
+            count=said.count,
+            seed=said.seed,
+            progress=lambda done, total: bar.update(work, completed=done, total=total),
+        )
+    print(f"written    {said.count or layout.count} labelled files below {said.out}")
+    print(f"hard cases {', '.join(layout.hard)}")
+    print(f"train      {layout.train.format(out=said.out)}")

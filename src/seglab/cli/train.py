@@ -1,0 +1,29 @@
+"""`seglab train`: one run, or with -m a sweep of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def run(words: Sequence[str]) -> None:
+    """Train as the words say; they are read by Hydra."""
+    if {"-h", "--help"} & set(words):
+        from seglab.cli.conf_options import train_page
+
+        print(train_page())
+        return
+    from seglab.command import command
+
+    command(config_name="train")(_train)()
+
+
+def _train(cfg: DictConfig) -> float:
+    """Run one configuration and return its objective: the best value of trainer.monitor."""
+    from seglab.command import sweep_tags, task_overrides
+    from seglab.experiment.run import run as train
+
+    return train(cfg, task_overrides(), sweep_tags())

@@ -1,0 +1,39 @@
+"""`seglab ui`: MLflow's pages on the runs in mlruns/."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from seglab.cli.words import read, setting, tracking_uri
+
+
+@dataclass(frozen=True, kw_only=True)
+class UiWords:
+    """Show the runs in a browser, with MLflow's own pages. The store is opened as every verb does, which never changes
+    one of another MLflow; then this process becomes MLflow's server."""
+
+    runs: str = setting("folder of runs", default="mlruns")
+    port: Annotated[int, Field(ge=0, le=65535)] = setting("of http://127.0.0.1", default=5000)
+    tracking_uri: str | None = tracking_uri()
+
+
+def run(words: Sequence[str]) -> None:
+    """Become the server."""
+    said = read(UiWords, words, "ui")
+    from seglab.tracking.port import check_free
+    from seglab.tracking.store import open_store
+
+    store = open_store(said.tracking_uri, Path(said.runs))
+    check_free(said.port)
+    server = ["--workers", "1", "--host", "127.0.0.1", "--port", str(said.port), "--backend-store-uri", store.uri]
+    server += ["--default-artifact-root", (store.directory / "artifacts").as_uri()]
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    print(f"http://127.0.0.1:{said.port}", flush=True)
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *server])
