@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from seglab.errors import run_script
+from seglab.runtime.waiting import step
 
 SETTINGS = """settings:
   run=<id>                     a run in mlruns/; its own data and split, and the results are added to it
@@ -33,7 +34,8 @@ def main() -> None:
     parser.add_argument("words", nargs="*", metavar="key=value", help="what to score, see below")
     words = parser.parse_args().words
 
-    from seglab.evaluation.evaluate import evaluate, read_request
+    with step("loading what scores and draws"):
+        from seglab.evaluation.evaluate import evaluate, read_request
 
     evaluate(read_request(words))
 

@@ -1,7 +1,7 @@
 """Look at a data set on one HTML page: python scripts/explore.py data=image_folder data.root=…
 
-Takes the same words as train.py, reads every file, and writes mlruns/explore/<data set>.html: pictures, classes, sizes,
-intensities and the findings of the data check.
+Takes the same words as train.py, reads every file, and writes mlruns/explore/<data set>-<folder>-<digest>.html:
+pictures, classes, sizes, intensities and the findings of the data check.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ def main(cfg: DictConfig) -> None:
     config = data_settings_of(cfg)
     with step("loading what reads the files and draws"):
         from seglab.data.check.full_check import check_shown
-        from seglab.reports.data.data_page import build_page
-        from seglab.safety.file_names import file_name
+        from seglab.reports.data.data_page import build_page, page_name
 
     console = Terminal(highlight=False, soft_wrap=True)
     checked = check_shown(config)
     if checked.source is None or checked.split is None:
         checked.report.raise_unless_allowed()
         return
-    page = Path("mlruns/explore") / f"{file_name(config.data.name)}.html"
+    page = Path("mlruns/explore") / page_name(config.data.name, config.data.arguments.get("root"))
     build_page(
         checked.source,
         checked.split,

@@ -7,10 +7,12 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from seglab.errors import run_script
+from seglab.runtime.waiting import step
 
 
 def main() -> int:
-    from seglab.inference.command import predict, read_words
+    with step("loading what reads the images"):
+        from seglab.inference.command import predict, read_words
 
     return predict(read_words())
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from seglab.errors import run_script
 from seglab.runtime.terminal import Terminal
+from seglab.runtime.waiting import step
 
 RUNS = Path("mlruns")
 YES = "trust_diff=true"
@@ -30,8 +31,9 @@ def main() -> int:
     parser.add_argument("--tracking-uri", help="the store; the embedded one in mlruns/ when left away")
     args = parser.parse_intermixed_args()
 
-    from seglab.experiment.reproduce import reproduce
-    from seglab.tracking.store import open_store
+    with step("loading MLflow"):
+        from seglab.experiment.reproduce import reproduce
+        from seglab.tracking.store import open_store
 
     store = open_store(args.tracking_uri, RUNS)
     done = reproduce(

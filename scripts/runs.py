@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from seglab.errors import run_script
+from seglab.runtime.waiting import step
 from seglab.safety.secrets import redacted
 from seglab.safety.shown_text import shown
 
@@ -28,9 +29,10 @@ def main() -> None:
     download_artifact.add_argument("folder", type=Path)
     args = parser.parse_args()
 
-    from seglab.tracking.archive import export_runs, import_runs
-    from seglab.tracking.selection import runs_of_study
-    from seglab.tracking.store import open_store
+    with step("loading MLflow"):
+        from seglab.tracking.archive import export_runs, import_runs
+        from seglab.tracking.selection import runs_of_study
+        from seglab.tracking.store import open_store
 
     store = open_store(args.tracking_uri, RUNS)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seglab.errors import run_script
 from seglab.runtime.terminal import Terminal
+from seglab.runtime.waiting import step
 
 
 def main() -> int:
@@ -17,10 +18,12 @@ def main() -> int:
     parser.add_argument("--uri", help="address of the tracking store, when it is not the one in that folder")
     given = parser.parse_args()
 
-    from seglab.sweeping.status import status_table, sweep_statuses
+    with step("loading MLflow"):
+        from seglab.sweeping.status import status_table, sweep_statuses
 
     console = Terminal(highlight=False, soft_wrap=True)
-    statuses = sweep_statuses(given.runs.absolute(), given.study.removeprefix("study="), given.uri)
+    with step("reading the sweeps' runs"):
+        statuses = sweep_statuses(given.runs.absolute(), given.study.removeprefix("study="), given.uri)
     console.print(status_table(statuses))
     for one in statuses:
         for job, run_id, reason in one.failures:
