@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"safety"},
+    {"safety", "gc_pause", "version"},
     {"errors", "statistics", "run_record"},
     {"task", "metric_names", "runtime"},
     {"config"},
@@ -57,7 +57,20 @@ ROOMS = {
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
-LIGHT = {"safety", "errors", "run_record", "task", "metric_names", "config", "command", "runtime", "cli", "__main__"}
+LIGHT = {
+    "safety",
+    "gc_pause",
+    "version",
+    "errors",
+    "run_record",
+    "task",
+    "metric_names",
+    "config",
+    "command",
+    "runtime",
+    "cli",
+    "__main__",
+}
 
 
 def modules() -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seglab.command import composed_config
+from seglab.run_record import RUNS
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from seglab.reports.comparison.compare import Comparison
     from seglab.tracking.store import Store
 
-RUNS = Path("mlruns")
 _RUNS_SCHEME = "runs:/"
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import hydra
@@ -23,6 +24,7 @@ from seglab.config.overrides import texts_kept
 from seglab.config.sections import Section
 from seglab.config.vocabulary import CONF, HYDRA_GROUPS, compose, groups, overrides_in
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError
+from seglab.gc_pause import rest_at_exit
 
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
@@ -63,7 +65,11 @@ def command(
             if about is not None and {"-h", "--help"} & set(sys.argv[1:]):
                 print(f"{about.strip()}\n\nEvery setting is that of a run: seglab train --help, --cfg job")
                 return
+            if "--version" in sys.argv[1:]:
+                print(f"seglab {version('seglab')} (Hydra {hydra.__version__})")
+                return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra's short form would swallow the exception that we translate
+            rest_at_exit()
             _end_with_launcher()
             try:
                 refuse_at_once(sys.argv[1:], config_name)

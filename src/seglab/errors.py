@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from seglab.gc_pause import rest_at_exit
 from seglab.safety.secrets import redacted
 from seglab.safety.shown_text import shown
 
@@ -102,6 +103,7 @@ class TrainingError(SeglabError):
 
 def run_script(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and leave with its code: 2 and one message for a user's mistake, 130 after Ctrl-C."""
+    rest_at_exit()
     try:
         code = main()
     except SeglabError as error:

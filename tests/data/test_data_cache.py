@@ -21,7 +21,7 @@ from seglab.data.cache import case_cache as caching
 from seglab.data.cache.case_cache import CASES_A_PROCESS, Cache
 from seglab.data.cache.in_memory import store_in_memory
 from seglab.data.cases import Case, Sample
-from seglab.data.digest import FileDigests, remembered
+from seglab.data.digest import FileDigests, digest_files, remembered
 from seglab.data.preprocessing.case_fingerprint import examine
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.sources.image_folder import ImageFolder
@@ -197,6 +197,17 @@ def test_sums_are_remembered_for_files_that_did_not_change(tmp_path):
     for damaged in ("{ cut o", "[1]", json.dumps({str(path): 5}), "[" * 100_000):
         memory.write_text(damaged)
         assert len(FileDigests(memory).of(path)) == 64
+
+
+def test_a_file_of_the_users_own_is_left_alone(tmp_path, monkeypatch):
+    own, one = tmp_path / "sums.json", tmp_path / "a"
+    own.write_text('{"1+1": 2}')
+    one.write_bytes(b"one")
+    monkeypatch.setattr("seglab.data.digest._SETTLED_SECONDS", -1.0)
+    with remembered(tmp_path):
+        digest_files({"a": one}, {})
+    assert own.read_text() == '{"1+1": 2}'
+    assert set(json.loads((tmp_path / "seglab-file-sums.json").read_text())) == {str(one)}
 
 
 @pytest.mark.parametrize("damage", ["record", "array", "missing", "facts"])

@@ -91,18 +91,43 @@ def test_labelled_test_images_are_the_test_split(tmp_path):
 
 
 def test_files_listed_one_by_one(tmp_path):
-    nnunet(tmp_path / "elsewhere", names=("p1", "p2"))
+    (tmp_path / "set").mkdir()
+    nnunet(tmp_path / "set" / "elsewhere", names=("p1", "p2"))
     paths = {
         f"case {n}": {
-            "images": [f"../elsewhere/imagesTr/p{n}_{channel}.nii.gz" for channel in ("0001", "0000")],
-            "label": str(tmp_path / "elsewhere" / "labelsTr" / f"p{n}.nii.gz"),
+            "images": [f"./elsewhere/imagesTr/p{n}_{channel}.nii.gz" for channel in ("0001", "0000")],
+            "label": f"elsewhere/labelsTr/../labelsTr/p{n}.nii.gz",
         }
         for n in (1, 2)
     }
-    (tmp_path / "set").mkdir()
     source = source_of(describe(tmp_path / "set", dataset=paths))
     assert [case.id for case in source.cases] == ["case 1", "case 2"]
     assert np.array_equal(source.read(source.cases[0]).image[..., 0], IMAGE + 1)
+
+
+def test_a_description_names_no_file_outside_of_its_folder(tmp_path):
+    nnunet(tmp_path / "mine", names=("p",))
+    (tmp_path / "set").mkdir()
+    inside = {"image": "mine/imagesTr/p_0000.nii.gz", "label": "mine/labelsTr/p.nii.gz"}
+    (tmp_path / "set" / "mine").symlink_to(tmp_path / "mine")  # a link of the user's own
+    for key, path in (
+        ("image", "../mine/imagesTr/p_0000.nii.gz"),
+        ("image", str(tmp_path / "mine/imagesTr/p_0000.nii.gz")),
+        ("label", "mine/../../mine/labelsTr/p.nii.gz"),
+    ):
+        pair = {**inside, key: path}
+        text = {"labels": {"0": "b", "1": "x", "2": "y"}, "modality": {"0": "CT"}, "training": [pair]}
+        (tmp_path / "set" / "dataset.json").write_text(json.dumps(text))
+        with pytest.raises(DataError, match="outside of the folder of the data set") as caught:
+            source_of(tmp_path / "set")
+        assert path in caught.value.found
+        (tmp_path / "set" / "dataset.json").unlink()
+        listed = {"p": {"images": [pair["image"]], "label": pair["label"]}}
+        with pytest.raises(DataError, match="outside of the folder of the data set"):
+            source_of(describe(tmp_path / "set", dataset=listed))
+    text = {"labels": {"0": "b", "1": "x", "2": "y"}, "modality": {"0": "CT"}, "training": [inside]}
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps(text))
+    assert len(source_of(tmp_path / "set").cases) == 1
 
 
 def test_version_one_lists_images_without_the_numbers_of_their_files(tmp_path):
@@ -253,6 +278,13 @@ def test_2d_images_are_shown_the_way(tmp_path):
     assert sorted(np.unique(source.read(source.cases[0]).mask)) == [0, 1, 255]
     assert [case.id for case in source.cases] == ["a", "b"]
     for n in "ab":
+        cv2.imwrite(str(root / "imagesTr" / f"{n}_0001.png"), np.zeros((16, 16), np.uint8))
+    describe(root, file_ending=".png", channel_names={"0": "near infrared", "1": "red"})
+    with pytest.raises(DataError, match="join them into one of 2 channels") as caught:
+        source_of(root)
+    assert "of near infrared, red, the first alone: data=image_folder" in caught.value.remedy
+    for n in "ab":
+        (root / "imagesTr" / f"{n}_0001.png").unlink()
         (root / "imagesTr" / f"{n}_0000.png").rename(root / "imagesTr" / f"{n}.png")
     with pytest.raises(DataError, match=r"data=image_folder data.root='.*' data.images=imagesTr data.masks=labelsTr"):
         source_of(root)

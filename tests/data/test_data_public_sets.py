@@ -15,13 +15,16 @@ from public_sets import SETS, draw, save, white
 
 from seglab.command import CONF, kept
 from seglab.config.loading import Config, load_config
+from seglab.data.cases import Case
 from seglab.data.check.file_reading import find_left_out
 from seglab.data.check.full_check import check_full
+from seglab.data.check.two_sides import find_torn_sides
 from seglab.data.sources.csv_tables import Csv
 from seglab.data.sources.image_cases import ImageCases
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.data.sources.paired_files import pair_files
 from seglab.data.sources.pairing_rules import find_rules
+from seglab.data.splits import Split
 from seglab.errors import ConfigError, DataError
 from seglab.sweeping.identity import JobIdentity
 
@@ -182,6 +185,8 @@ def test_the_check_says_that_masks_were_thresholded_and_warns_of_one_that_is_non
     assert len(rows) == 12
     assert {row.remedy.partition(",")[0] for row in rows} == {"if it is black and white with greys between"}
     assert all("data.mask_threshold=128" in row.remedy for row in rows)
+    assert len({row.found for row in rows}) == 1  # so that one row of the table names the files
+    assert re.fullmatch(r"12 masks with greys between black and white: \d+ to \d+ values each", rows[0].found)
     [note] = [f for f in _checked(tmp_path, "data.mask_threshold=128") if f.name == "mask-thresholded"]
     assert note.severity == "note"
     assert "12 masks are read as two classes, from a brightness of 128 on" in note.found
@@ -222,6 +227,44 @@ def test_another_observers_masks_are_left_out_aloud_and_can_be_chosen(tmp_path):
     (tmp_path / "Image_01L_1stHO.png").unlink()
     with pytest.raises(DataError, match=r"an image without a mask(?s:.*)Image_01L\.png"):
         opened(tmp_path, "data.images=.", "data.masks={id}_1stHO")
+
+
+def test_two_eyes_of_a_child_are_kept_in_one_split_by_what_is_pasted(tmp_path):
+    SETS["two_observers"](tmp_path, count=14)
+    words = ["data.images={id}.jpg", "data.masks={id}_1stHO"]
+    report = check_full(configured(tmp_path, *words), processes=1).report
+    [row] = [row for row in report.findings if row.name == "sides-in-two-splits"]
+    assert (row.severity, "of 7 pairs lie in different splits" in row.found) == ("warning", True)
+    assert "sides-in-two-splits" in report.allowed_findings  # the score says so
+    [(said, settings)] = row.paste
+    assert said == "7 pairs are kept together by"
+    [pasted] = shlex.split(settings)
+    handed = kept([pasted, *map(in_quotes, words), "data=image_folder"], "train")
+    checked = check_full(configured(tmp_path, *handed[:1], *words), processes=1)
+    assert "sides-in-two-splits" not in {row.name for row in checked.report.findings}
+    assert {case.group for case in checked.source.cases} == {f"Image_{n:02d}" for n in range(1, 8)}
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        ("a_left a_right b_left b_right c_left d", r"^(.+?)[-_ .]?(?i:left|right)?$"),
+        ("7_OD 7_OS 8_OD 8_OS 9_OS", "^(.+?)(_OD|_OS)?$"),
+        ("12-l 12-r 13-l 13-r", "^(.+?)[-_ .]?[lr]?$"),
+        ("p1L p1R p2L p2R norma normaL", r"^(.+?)(?:(?<=[0-9])[-_ .]?[LR]|[-_ .][LR])?$"),
+        ("p1_L p1_R p1L p2_L p2_R", ""),  # three of one patient
+        ("floor floon cellar cellal", ""),
+        ("a b c d", ""),
+        ("p1L p1R p2 p3 p4 p5", ""),  # one pair is no way to name a set
+    ],
+)
+def test_sides_in_names(names, pattern):
+    cases = [Case(name, (f"{name}.png",), None, name) for name in names.split()]
+    ids = tuple(case.id for case in cases)
+    found = list(find_torn_sides(Split(ids[::2], ids[1::2], ()), cases, own_split=False))
+    assert [row.paste[0][1] for row in found] == ([f"'data.group_pattern={pattern}'"] if pattern else [])
+    assert not list(find_torn_sides(Split(ids, (), ()), cases, own_split=False))
+    assert not list(find_torn_sides(Split(ids[::2], ids[1::2], ()), cases, own_split=True))
 
 
 def test_what_else_is_trained_is_another_identity(tmp_path):

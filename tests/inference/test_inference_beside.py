@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from predicted_files import predict_files
 from test_inference_files import above_half, pictures
 
 from seglab.cli.predict import run as predict
@@ -16,7 +17,7 @@ from seglab.inference import memory_forecast
 from seglab.inference import overlay_picture as overlays
 from seglab.inference.bundle import save_bundle
 from seglab.inference.overlay_picture import overlay
-from seglab.inference.predict_files import plan_files, predict_files, predict_plan
+from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 

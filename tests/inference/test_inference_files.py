@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -14,13 +15,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from predicted_files import predict_files
 
 from seglab.config.sections import TrackingSettings
 from seglab.data.labels.label_schema import built_in_schema, declared_classes
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError, TrackingError
 from seglab.inference.bundle import Bundle, save_bundle
-from seglab.inference.predict_files import plan_files, predict_files, predict_plan
+from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.metrics.cityscapes import label_ids_of
 from seglab.task import Task
@@ -135,8 +137,14 @@ def test_refuses_before_it_predicts(tmp_path: Path) -> None:
     (tmp_path / "scan.nii.gz").touch()
     with pytest.raises(DataError, match=r"2D model cannot read"):
         predict_files(predictor, [*files, tmp_path / "scan.nii.gz"], tmp_path / "masks")
-    with pytest.raises(DataError, match="2 values, for background, object"):
-        predict_files(predictor, files, tmp_path / "masks", values=(0, 1, 2))
+    for values, what in (
+        ((0, 1, 2), "2 values, for background, object"),
+        ((0, 0), "one value for several classes"),
+        ((-1, 1), "values that masks cannot hold"),
+        ((0, 65536), "from 0 to 65535"),
+    ):
+        with pytest.raises(DataError, match=what):
+            predict_files(predictor, files, tmp_path / "masks", values=values)
     assert not (tmp_path / "masks").exists()
 
 
@@ -152,6 +160,45 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     for name in ("cut.nii.gz", "nowhere.nii"):
         with pytest.raises(DataError, match=name):
             predict_files(Predictor.of(*above_half(3)), [tmp_path / name], tmp_path / "masks")
+
+
+def test_what_another_process_wrote_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, truth = pictures(tmp_path)
+    model, bundle = above_half(2)
+    first, later = Predictor.of(model, bundle), Predictor.of(model, replace(bundle, threshold=0.99))
+    out = tmp_path / "masks"
+    plans = {how: plan_files(bundle.task, files, out, overlays=True, existing=how) for how in ("refuse", "skip")}
+    predict_plan(first, plan_files(bundle.task, files[:2], out, overlays=True))
+    left = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(DataError, match="another process has written meanwhile"):
+        predict_plan(later, plans["refuse"])
+    assert [path.name for path in predict_plan(later, plans["skip"]).masks] == ["three.png"]
+    assert {name: (out / name).read_bytes() for name in left} == left
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "two.png")), truth)
+
+    def no_second_names(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("os.link", no_second_names)  # as on FAT
+    with pytest.raises(DataError, match="another process has written meanwhile"):
+        predict_plan(later, plans["refuse"])
+    predict_files(first, files, tmp_path / "fat")
+    assert {path.name for path in (tmp_path / "fat").iterdir()} == {"ä one.png", "two.png", "three.png"}
+
+
+def test_what_is_not_there_is_told_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+    files, _ = pictures(tmp_path)
+    bundle = save_bundle(tmp_path / "bundle", *above_half(2))
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    for name, found in (("missing.png", "no such file or folder"), ("link.png", "gone.png, which is not there")):
+        words = [sys.executable, "-X", "importtime", SCRIPT, bundle, files[0], name, "--out", "masks"]
+        done = subprocess.run([*map(str, words)], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert f"error: no image there\n  where:    {name}\n  found:    " in done.stderr
+        assert found in done.stderr
+        assert "remedy:   check the path" in done.stderr
+        assert not {"tensorflow", "keras", "mlflow"} & set(re.findall(r"\| +(\w+)$", done.stderr, re.MULTILINE))
+    assert not (tmp_path / "masks").exists()
 
 
 def command(*words: object, cwd: Path) -> subprocess.CompletedProcess:

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import inv_ornt_aff, ornt_transform
+from predicted_files import predict_files
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
-from seglab.inference.predict_files import predict_files
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
 

@@ -229,6 +229,31 @@ def test_scores_that_are_not_defined(recorder: Recorder) -> None:
     assert any("On 12 cases some run has no dice though" in note for note in found.document.sections[0].notes)
 
 
+def test_one_composition_is_not_called_the_best(recorder: Recorder) -> None:
+    for seed in (0, 1):
+        recorder.run(level(0.7), model="UNet", seed=seed)
+    found = compared(recorder)
+    said = to_markdown(found.document).lower()
+    for word in ("best", "tied", "undecided", "logarithmic", "pareto", "overlap"):
+        assert word not in said
+    assert "its score and what it cost" in said
+    recorder.run(level(0.7), model="VNet")
+    said = to_markdown(compared(recorder).document).lower()
+    assert all(word in said for word in ("best", "tied", "undecided", "overlap", "dotted line"))
+
+
+def test_runs_without_test_cases_are_told_how_they_get_scores(recorder: Recorder) -> None:
+    for model in ("UNet", "VNet"):
+        recorder.run({}, model=model)
+    with pytest.raises(TrackingError, match="too few runs") as caught:
+        compared(recorder)
+    assert "evaluate.py run=<id> split=val, for 2 runs, then metric=eval_val_dice" in caught.value.remedy
+    for metric, words in (("eval_val_dice", "split=val, for 2 runs"), ("eval_b-all_dice", "split=all data=b, for 2 r")):
+        with pytest.raises(TrackingError, match="too few runs") as caught:
+            compared(recorder, metric=metric)
+        assert f"score them: python scripts/evaluate.py run=<id> {words}" in caught.value.remedy
+
+
 def test_runs_without_a_single_defined_score_are_told_by_name(recorder: Recorder) -> None:
     nothing = dict.fromkeys(CASES, float("nan"))
     hopeless = [recorder.run(nothing, model=model) for model in ("UNet", "VNet")]

@@ -183,6 +183,8 @@ def test_words_and_pictures_of_a_person_are_not_lost(grid: Grid) -> None:
     pages = [grid.folder / "README.md", grid.folder / "note.md"]
     for path in pages:
         path.write_text(path.read_text().replace("Does the focal loss win?", "Does it really?", 1))
+    pages[0].write_text(pages[0].read_text().replace("Does it", "![mine](pictures/mine.png) Does it", 1))
+    (grid.folder / "pictures" / ".gitignore").write_text("mine.png")
     (grid.folder / "pictures" / "mine.png").write_bytes(b"a")
     before = grid.files
     with pytest.raises(ConfigError, match="not the report's own") as refused:

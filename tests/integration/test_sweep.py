@@ -26,6 +26,7 @@ def test_a_failing_job_is_named_and_stops_no_other(checkout: Checkout) -> None:
     first = checkout.sweep(*words)
     assert first.returncode == 1, first.stderr
     assert "3 of 4 jobs failed" in first.stderr
+    assert "… job 1/4: " in first.stderr  # while it is waited for
     assert "job 2 (data.size=[32,32] optimizer.learning_rate=1e+30): TrainingError" in first.stderr
     assert "next valid size: data.size=[34,34]" in first.stderr
     (finished,) = checkout.jobs("FINISHED")

@@ -18,7 +18,7 @@ from scipy import stats
 
 from seglab.data.cases import Case, Sample
 from seglab.errors import DataError
-from seglab.evaluation.aggregate import aggregate, case_intervals, score_table
+from seglab.evaluation.aggregate import aggregate, case_intervals, score_table, unlike_scores
 from seglab.evaluation.cases import evaluate_cases, score_case
 from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task
@@ -272,6 +272,12 @@ def test_picking() -> None:
     assert pick_cases(table(0.5, 0.5, 0.5)) == {"best": "c0", "median": "c1", "worst": "c2"}
     assert pick_cases(table(0.1, 0.9)) == {"best": "c1", "median": "c0"}
     assert pick_cases(table(0.1)) == {"best": "c0"}
+
+
+def test_what_is_counted_has_its_name() -> None:
+    said = {rank: unlike_scores(Task(rank=rank, channels=1, class_names=("a", "b"))) for rank in (2, 3)}
+    assert (said[2].count("pixels"), said[2].count("voxels")) == (2, 0)
+    assert (said[3].count("pixels"), said[3].count("voxels")) == (0, 2)
 
 
 def test_the_table_says_it_all() -> None:

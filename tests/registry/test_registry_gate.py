@@ -28,7 +28,13 @@ def contender(
 
 @pytest.mark.parametrize(
     ("direction", "value", "passed"),
-    [("higher", 0.5, True), ("higher", 0.499, False), ("lower", 0.5, True), ("lower", 0.501, False)],
+    [
+        ("higher", 0.5, True),
+        ("higher", 0.499, False),
+        ("higher", 0.49999, False),
+        ("lower", 0.5, True),
+        ("lower", 0.501, False),
+    ],
 )
 def test_a_threshold_is_met_from_its_good_side(direction: str, value: float, passed: bool) -> None:
     gate = Gate.model_validate(
@@ -37,7 +43,8 @@ def test_a_threshold_is_met_from_its_good_side(direction: str, value: float, pas
             "allowed_findings": True,
         }
     )
-    assert [each.passed for each in check(gate, contender({"test_dice": value}), None)] == [passed]
+    [found] = check(gate, contender({"test_dice": value}), None)
+    assert (found.passed, float(found.found)) == (passed, value)
 
 
 def test_a_metric_that_is_missing_or_undefined_fails() -> None:

@@ -22,7 +22,7 @@ from seglab.data.splits import Split
 from seglab.errors import DataError
 from seglab.reports.data.case_pictures import SIDE, case_pictures
 from seglab.reports.data.charts import bar, histogram
-from seglab.reports.data.data_page import build_page
+from seglab.reports.data.data_page import build_page, page_name
 from seglab.task import Task
 
 ROOT = Path(__file__).parents[2]
@@ -184,6 +184,14 @@ def test_the_same_cases_for_the_same_seed(tmp_path):
 def test_without_a_case_there_is_no_page(tmp_path):
     with pytest.raises(DataError, match="no case to show"):
         build_page(Held(), Split((), (), ()), {}, tmp_path / "page.html")
+
+
+def test_sets_of_one_kind_have_pages_of_their_own(tmp_path):
+    names = {page_name("ImageFolder", str(tmp_path / folder)) for folder in ("a/cells", "b/cells", "nerves")}
+    assert len(names) == 3
+    assert all(re.fullmatch(r"ImageFolder-(cells|nerves)-[0-9a-f]{8}\.html", name) for name in names)
+    assert page_name("ImageFolder", str(tmp_path / "a/../a/cells")) in names
+    assert page_name("Synthetic2D", None) == "Synthetic2D.html"
 
 
 def test_the_command_writes_a_page_that_a_browser_shows(tmp_path):

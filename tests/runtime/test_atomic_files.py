@@ -98,7 +98,8 @@ def test_a_full_disk_leaves_the_former_file_and_becomes_a_message(tmp_path: Path
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
     code = (
-        "import resource, signal, sys; from pathlib import Path; from seglab import atomic_files, errors\n"
+        "import resource, signal, sys; from pathlib import Path; from seglab import errors\n"
+        "from seglab.runtime import atomic_files\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
         "try:\n"
         "    with atomic_files.telling_unwritable(Path(sys.argv[1])): \n"

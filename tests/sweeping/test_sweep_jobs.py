@@ -28,7 +28,7 @@ from seglab.sweeping import executor as executors
 from seglab.sweeping import identity as identities
 from seglab.sweeping.executor import Command, LocalExecutor
 from seglab.sweeping.identity import JobIdentity
-from seglab.sweeping.job_runner import last_words
+from seglab.sweeping.job_runner import last_step, last_words
 from seglab.sweeping.parent import locked
 from seglab.sweeping.space import SearchSpace
 from seglab.sweeping.status import SweepStatus, duration, seconds_a_job
@@ -354,3 +354,16 @@ def test_time_left_counts_running_jobs_as_half_done() -> None:
     assert duration(120) == "about 2 min"
     assert duration(7500) == "about 2 h 5 min"
     assert duration(None) == "unknown"
+
+
+def test_what_a_job_does_is_the_last_line_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    assert last_step(log) == ""
+    log.write_text("… of the launch before\n")
+    start = log.stat().st_size
+    assert last_step(log, start) == ""
+    with log.open("a") as file:
+        file.write("… loading TensorFlow\n  epoch 3/9  train_loss 0.4  \n\n")
+    assert last_step(log, start) == "epoch 3/9  train_loss 0.4"
+    log.write_text("x" * 9000 + "\n… the last\n")
+    assert last_step(log) == "the last"

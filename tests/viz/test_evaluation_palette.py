@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -9,13 +11,21 @@ from seglab.data.labels.label_schema import Level, Void, built_in_schema
 from seglab.reports.comparison.plots import COLORS
 from seglab.task import DEFAULT_COLORS, Task
 from seglab.viz import overlay
-from seglab.viz.palette import WANTED, drawn_colors, first_drawn, nearest_pair, told_apart
+from seglab.viz.palette import _EYES, WANTED, Color, _distances, _seen, drawn_colors, first_drawn, told_apart
 
 CAMVID_PURPLES = ((128, 64, 128), (64, 64, 128))  # road and fence
 
 
 def rgb(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def nearest_pair(colors: Sequence[Color]) -> dict[str, float]:
+    """For each kind of eye how far apart the two likest of the colours are, as CIEDE2000."""
+    seen = _seen(np.array(colors))
+    between = _distances(seen, seen)
+    between[:, np.arange(len(colors)), np.arange(len(colors))] = np.inf
+    return dict(zip(_EYES, between.min(axis=(1, 2)).tolist(), strict=True))
 
 
 def test_distances_are_those_of_the_eye() -> None:

@@ -12,9 +12,10 @@ from seglab.cli.words import read, setting
 from seglab.command import command, data_settings_of
 from seglab.config.types import PositiveInt
 from seglab.errors import ConfigError, nearest
+from seglab.run_record import RUNS
 
 TORCH = ".venv-bench/bin/python"
-RESULTS = Path("mlruns/bench")
+RESULTS = RUNS / "bench"
 _LOOKALIKES = """Error rates of the search for look-alikes: seglab bench-lookalikes data=camvid data.root=…
 
 Takes the same words as seglab train; a model is not needed. Prints how many images of validation and test look like one

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from seglab.run_record import RUNS
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-RUNS = Path("mlruns")
 
 
 def run(words: Sequence[str]) -> None:
@@ -32,7 +31,7 @@ def _compare(cfg: DictConfig) -> None:
     import gc
 
     from seglab.comparison.settings import load_settings
-    from seglab.runtime.gc_pause import collector_at_rest
+    from seglab.gc_pause import collector_at_rest
     from seglab.runtime.terminal import tell
 
     settings = load_settings(cfg)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.cli.words import read, setting, tracking_uri
+from seglab.run_record import RUNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class DoctorWords:
     """Versions, devices, CPU flags, chosen precision and why, store health, stale runs. Leaves with 1 when something
     must be mended."""
 
-    runs: str = setting("folder of runs", default="mlruns")
+    runs: str = setting("folder of runs", default=str(RUNS))
     repair: bool = setting("let a folder of runs that was moved know where it is", default=False)
     tracking_uri: str | None = tracking_uri()
 

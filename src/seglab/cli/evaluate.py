@@ -9,6 +9,7 @@ from typing import Literal
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import NonNegativeFloat, NonNegativeInt
+from seglab.runtime.waiting import step
 
 _EXAMPLES = """examples:
   seglab evaluate run=4f0c…                                        a run, on its own test cases
@@ -51,6 +52,7 @@ def run(words: Sequence[str]) -> None:
     """Score the model and say so."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
-    from seglab.evaluation.evaluate import EvaluationRequest, evaluate
+    with step("loading what scores and draws"):
+        from seglab.evaluation.evaluate import EvaluationRequest, evaluate
 
     evaluate(EvaluationRequest(**asdict(said)))

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
+from seglab.runtime.waiting import step
 
 _EXAMPLES = """examples:
   seglab predict 4f0c… photo.png out=masks                           the model of a run, by its id (seglab ui shows it)
@@ -81,7 +82,8 @@ def run(words: Sequence[str]) -> int:
     """Predict; 1 where an image could not be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
-    from seglab.inference.command import predict
+    with step("loading what reads the images"):
+        from seglab.inference.command import predict
 
     return predict(
         said.run,

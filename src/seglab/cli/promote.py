@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
+from seglab.run_record import RUNS
+from seglab.runtime.waiting import step
 
-RUNS = Path("mlruns")
 _EXAMPLES = """examples:
   seglab promote run=4f0c… name=roadseg gate=default      the run's model becomes models:/roadseg@champion
   seglab promote rollback name=roadseg reason="worse at night"   champion and previous change places
@@ -45,10 +45,11 @@ def read_words(words: Sequence[str]) -> PromoteWords:
 def run(words: Sequence[str]) -> int:
     """Do it; 1 when the gate rejects the run."""
     said = read_words(words)
-    from seglab.registry.gate import load_gate
-    from seglab.registry.promotion import promote, rollback
-    from seglab.registry.promotion_log import LOG_FILE, entries, in_words
-    from seglab.tracking.store import open_store
+    with step("loading MLflow"):
+        from seglab.registry.gate import load_gate
+        from seglab.registry.promotion import promote, rollback
+        from seglab.registry.promotion_log import LOG_FILE, entries, in_words
+        from seglab.tracking.store import open_store
 
     gate = load_gate(said.gate)
     store = open_store(said.tracking_uri, RUNS)

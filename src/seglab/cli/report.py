@@ -9,6 +9,8 @@ from typing import Literal
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import NonNegativeInt
+from seglab.metric_names import TEST_DICE
+from seglab.run_record import RUNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,7 @@ class ReportWords:
     """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf."""
 
     study: str = setting("a folder below experiments/ whose sweep has run")
-    metric: str = setting("the score that decides", default="test_dice")
+    metric: str = setting("the score that decides", default=TEST_DICE)
     cases: NonNegativeInt = setting("cases to draw with the best masks", default=4)
     conclusion: Literal["kept", "confirmed"] = setting(
         "confirmed: the conclusion, written for other runs, holds for these too; its mark goes away", default="kept"
@@ -25,7 +27,7 @@ class ReportWords:
         "replace pages of more of the study's jobs, or with words of yours outside of the conclusion", default=False
     )
     out: str | None = setting("folder for README.md, pictures and note; null: the study's own", default=None)
-    runs: str = setting("folder of runs", default="mlruns")
+    runs: str = setting("folder of runs", default=str(RUNS))
     tracking_uri: str | None = tracking_uri()
 
 

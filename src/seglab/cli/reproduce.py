@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import NonNegativeFloat
-
-RUNS = Path("mlruns")
+from seglab.run_record import RUNS
+from seglab.runtime.waiting import step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +30,10 @@ def run(words: Sequence[str]) -> int:
     said = read(ReproduceWords, words, "reproduce")
     from rich.table import Table
 
-    from seglab.experiment.reproduce import reproduce
-    from seglab.runtime.terminal import Terminal
-    from seglab.tracking.store import open_store
+    with step("loading MLflow"):
+        from seglab.experiment.reproduce import reproduce
+        from seglab.runtime.terminal import Terminal
+        from seglab.tracking.store import open_store
 
     store = open_store(said.tracking_uri, RUNS)
     done = reproduce(store, store.run(said.run), tolerance=said.tolerance, trust_diff=said.trust_diff)

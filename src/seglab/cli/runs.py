@@ -9,10 +9,11 @@ from typing import Literal
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
+from seglab.run_record import RUNS
+from seglab.runtime.waiting import step
 from seglab.safety.secrets import redacted
 from seglab.safety.shown_text import shown
 
-RUNS = Path("mlruns")
 _EXAMPLES = """examples:
   seglab runs export loss_study.runs study=loss_study    the runs of a study, or of the MLflow experiment of that name
   seglab runs export two.runs run=[4f0c…,77ab…]          these runs
@@ -42,9 +43,10 @@ def run(words: Sequence[str]) -> None:
             expected="one of study=<name> and run=[<id>,<id>]",
             remedy="seglab runs export <folder> study=<name>; seglab ui shows what there is",
         )
-    from seglab.tracking.archive import export_runs, import_runs
-    from seglab.tracking.selection import runs_of_study
-    from seglab.tracking.store import open_store
+    with step("loading MLflow"):
+        from seglab.tracking.archive import export_runs, import_runs
+        from seglab.tracking.selection import runs_of_study
+        from seglab.tracking.store import open_store
 
     store = open_store(said.tracking_uri, RUNS)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.cli.words import read, setting, tracking_uri
+from seglab.run_record import RUNS
+from seglab.runtime.waiting import step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,18 +16,20 @@ class SweepStatusWords:
     """One line for each sweep of a study, and why jobs have failed. Leaves with 0 when nothing has failed."""
 
     study: str = setting("an experiment that was swept, or the id of a sweep", positional=True)
-    runs: str = setting("folder of runs", default="mlruns")
+    runs: str = setting("folder of runs", default=str(RUNS))
     tracking_uri: str | None = tracking_uri()
 
 
 def run(words: Sequence[str]) -> int:
     """Print it."""
     said = read(SweepStatusWords, words, "sweep-status")
-    from seglab.runtime.terminal import Terminal
-    from seglab.sweeping.status import status_table, sweep_statuses
+    with step("loading MLflow"):
+        from seglab.runtime.terminal import Terminal
+        from seglab.sweeping.status import status_table, sweep_statuses
 
     console = Terminal(highlight=False, soft_wrap=True)
-    statuses = sweep_statuses(Path(said.runs).absolute(), said.study, said.tracking_uri)
+    with step("reading the sweeps' runs"):
+        statuses = sweep_statuses(Path(said.runs).absolute(), said.study, said.tracking_uri)
     console.print(status_table(statuses))
     for one in statuses:
         for job, run_id, reason in one.failures:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.cli.words import read, setting
+from seglab.run_record import RUNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class SyncWords:
     """Deliver what runs kept on disk while their tracking store was away, each to the store that it was meant for.
     Leaves with 0 when nothing is left or refused."""
 
-    runs: str = setting("folder of runs", default="mlruns")
+    runs: str = setting("folder of runs", default=str(RUNS))
     refused: bool = setting("try once more what the store has refused before", default=False)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from seglab.cli.words import read, setting, tracking_uri
+from seglab.run_record import RUNS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ class UiWords:
     """Show the runs in a browser, with MLflow's own pages. The store is opened as every verb does, which never changes
     one of another MLflow; then this process becomes MLflow's server."""
 
-    runs: str = setting("folder of runs", default="mlruns")
+    runs: str = setting("folder of runs", default=str(RUNS))
     port: Annotated[int, Field(ge=0, le=65535)] = setting("of http://127.0.0.1", default=5000)
     tracking_uri: str | None = tracking_uri()
 

@@ -18,6 +18,8 @@ from seglab.runtime.atomic_files import write_json
 
 # A file that changed a moment ago may change once more within one tick of the clock that its times are taken from.
 _SETTLED_SECONDS = 2.0
+# In the folder of the cache, which may be one of the user's: no name that a file of theirs would have.
+SUMS_FILE = "seglab-file-sums.json"
 # Which cases there are changes the digest of a data set, not what is read of one case.
 _NOT_READING = ("cases",)
 
@@ -92,7 +94,7 @@ _sums: ContextVar[FileDigests | None] = ContextVar("sums", default=None)
 @contextmanager
 def remembered(folder: Path) -> Iterator[None]:
     """Within, `digest_files` takes the sums of unchanged files from `folder`, and leaves new ones there."""
-    sums = FileDigests(folder / "sums.json")
+    sums = FileDigests(folder / SUMS_FILE)
     token = _sums.set(sums)
     try:
         yield

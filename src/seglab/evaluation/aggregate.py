@@ -17,11 +17,19 @@ from seglab.metrics.shapes import LESION_COUNTS, LESION_SHARES, distance_names, 
 from seglab.statistics import mean_interval
 from seglab.task import Task
 
-# Said wherever both kinds of score stand side by side.
-UNLIKE_SCORES = (
-    "val_dice is of all validation pixels together, as the network is given them; test_dice is the mean of the whole "
-    "test cases' own. Of all pixels of the test cases together: test_dice_dataset. The same goes for IoU."
-)
+
+def unlike_scores(task: Task) -> str:
+    """What is said wherever both kinds of score stand side by side."""
+    unit = unit_of(task)
+    return (
+        f"val_dice is of all validation {unit} together, as the network is given them; test_dice is the mean of the "
+        f"whole test cases' own. Of all {unit} of the test cases together: test_dice_dataset. The same goes for IoU."
+    )
+
+
+def unit_of(task: Task) -> str:
+    """What is counted: pixels, or voxels."""
+    return "pixels" if task.rank == 2 else "voxels"
 
 
 def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
@@ -128,7 +136,7 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
         task: names of the classes.
         title: above the table.
     """
-    unit = "pixels" if task.rank == 2 else "voxels"
+    unit = unit_of(task)
     undefined = int(cases["dice"].isna().sum())
     caption = f"mean over {len(cases)} case{'s' * (len(cases) != 1)}, [95% interval]"
     if undefined:

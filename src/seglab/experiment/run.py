@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from seglab.command import JOB_VARIABLE
 from seglab.config.loading import Config, load_config
+from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.experiment.components import RunComponents, assemble, make_augmentation
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
@@ -63,6 +64,8 @@ def run(
         TrainingError: the loss is not finite, or the state cannot be written.
     """
     config = load_config(cfg)
+    if not config.resume:  # such a run has its own
+        check_root(config.data.target, config.data.arguments)
     tell("opening the store of runs")
     if config.resume:
         from seglab.experiment.resume import stored_config
@@ -237,7 +240,7 @@ def _record_inputs(
     config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, told: str
 ) -> None:
     """Data sets, environment and model summary: what the run began with, unless it was recorded then."""
-    from seglab.evaluation.aggregate import UNLIKE_SCORES
+    from seglab.evaluation.aggregate import unlike_scores
     from seglab.models.summary import forward_flops
 
     source = str(config.data.arguments.get("root", config.data.target))
@@ -252,7 +255,8 @@ def _record_inputs(
     if Artifact.ENVIRONMENT not in tracker.recorded:
         tracker.log_json(environment(Path(__file__).parent), Artifact.ENVIRONMENT)
     if Artifact.MODEL_SUMMARY not in tracker.recorded:
-        tracker.describe(f"{told}. {UNLIKE_SCORES}" if told else UNLIKE_SCORES)
+        unlike = unlike_scores(training_data.task)
+        tracker.describe(f"{told}. {unlike}" if told else unlike)
         tracker.set_tags({Tag.PARAMETERS: model.count_params(), Tag.FLOPS: forward_flops(model)})
         lines: list[str] = []
         model.summary(print_fn=lines.append, line_length=110)
@@ -281,7 +285,7 @@ def _record_pictures(training_data: TrainingData, tracker: Tracker, batches: Any
 
 def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
-    from seglab.evaluation.aggregate import UNLIKE_SCORES, aggregate, score_table
+    from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
     from seglab.evaluation.cases import evaluate_cases
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.model_usage import readme, usage
@@ -346,7 +350,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         console.print(f"beware     found in the data: {', '.join(training_data.report.allowed_findings)}", markup=False)
     epochs = len(history.epochs)
     console.print(f"trained    {epochs} epoch{'s' * (epochs != 1)}, {history.verdict}", markup=False)
-    console.print(f"scores     {UNLIKE_SCORES}", markup=False)
+    console.print(f"scores     {unlike_scores(training_data.task)}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
     console.print(f"pictures   {pictures_address(tracker.store, tracker.artifact_uri)}", markup=False)
     with suppress(MlflowException, OSError):  # a store that is away is told of by others

@@ -12,15 +12,19 @@ from seglab.inference.mask_writer import MARK, check_targets, nifti_difference, 
 from seglab.task import Task
 
 
-def write_picture(path: Path, picture: np.ndarray) -> Path:
+def write_picture(path: Path, picture: np.ndarray, *, replace: bool = True) -> Path:
     """Write `(H, W, 3)` uint8 as a PNG; raises as `write_mask`."""
     check_targets([path])
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", MARK)
-    return write_whole(path, lambda partial: Image.fromarray(picture).save(partial, pnginfo=mark), lambda _: "")
+    return write_whole(
+        path, lambda partial: Image.fromarray(picture).save(partial, pnginfo=mark), lambda _: "", replace=replace
+    )
 
 
-def write_probabilities(path: Path, probabilities: np.ndarray, task: Task, like: Path | None = None) -> Path:
+def write_probabilities(
+    path: Path, probabilities: np.ndarray, task: Task, like: Path | None = None, *, replace: bool = True
+) -> Path:
     """Write the probabilities of all classes, rounded to float16 (three digits; a sum over the classes is 1 ± 0.002).
 
     Args:
@@ -30,6 +34,7 @@ def write_probabilities(path: Path, probabilities: np.ndarray, task: Task, like:
         probabilities: `(H, W, K)`, or `(X, Y, Z, K)` in RAS order.
         task: with the names.
         like: the NIfTI file that a volume was read from.
+        replace: as of `write_mask`.
 
     Raises:
         DataError: as `write_mask`.
@@ -39,7 +44,10 @@ def write_probabilities(path: Path, probabilities: np.ndarray, task: Task, like:
     if task.rank == 3:
         image, original = nifti_like(rounded.astype(np.float32), like, path)
         return write_whole(
-            path, lambda partial: nib.save(image, partial), lambda partial: nifti_difference(partial, image, original)
+            path,
+            lambda partial: nib.save(image, partial),
+            lambda partial: nifti_difference(partial, image, original),
+            replace=replace,
         )
 
     def difference(partial: Path) -> str:
@@ -51,4 +59,5 @@ def write_probabilities(path: Path, probabilities: np.ndarray, task: Task, like:
         path,
         lambda partial: np.savez_compressed(partial, probabilities=rounded, classes=names, written_by=np.array(MARK)),
         difference,
+        replace=replace,
     )

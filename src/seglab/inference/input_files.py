@@ -50,7 +50,7 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
         task: says which files are images.
 
     Raises:
-        DataError: a folder or a pattern without an image, a file of another kind.
+        DataError: a folder or a pattern without an image, a file that is not there or of another kind.
     """
     endings, found = endings_of(task), dict[str, Path]()
     for word in words:
@@ -67,13 +67,13 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
             images = sorted(
                 (file for file in images if not file.name.startswith(".")), key=lambda file: natural_key(str(file))
             )
-        missing = not many and not os.path.lexists(path)
-        if not images and (many or missing):
+        missing = not many and not path.exists()
+        if missing or (many and not images):
             none = f"{len(there)} files, none of them an image" if there else "no file"
             raise DataError(
                 "no image there",
                 where=str(word),
-                found="no such file or folder" if missing else none,
+                found=_nothing(path) if missing else none,
                 expected=f"files that a {task.rank}D model reads: " + ", ".join(endings),
                 remedy="check the path; **/ in a pattern looks into the folders below too",
             )
@@ -87,6 +87,10 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
         for file in images:
             found.setdefault(os.path.realpath(file), file)
     return list(found.values())
+
+
+def _nothing(path: Path) -> str:
+    return f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else "no such file or folder"
 
 
 def named_inputs(files: Sequence[Path], task: Task) -> list[Input]:

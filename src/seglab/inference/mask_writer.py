@@ -28,6 +28,7 @@ from seglab.runtime.atomic_files import sync
 
 # Under `Software` in a PNG, in `descrip` of a NIfTI header, `written_by` in an NPZ.
 MARK = "seglab mask"
+MOST_IN_A_PNG, MOST_IN_A_VOLUME = 2**16 - 1, 2**31 - 1
 
 
 def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) -> None:
@@ -94,7 +95,12 @@ def written_here(path: Path) -> bool:
 
 
 def write_mask(
-    path: Path | str, mask: np.ndarray, *, like: Path | str | None = None, values: Sequence[int] | None = None
+    path: Path | str,
+    mask: np.ndarray,
+    *,
+    like: Path | str | None = None,
+    values: Sequence[int] | None = None,
+    replace: bool = True,
 ) -> Path:
     """Writes a mask as PNG (2D) or NIfTI (3D), by the ending of `path`.
 
@@ -103,6 +109,7 @@ def write_mask(
         mask: `(H, W)` class ids for a PNG; `(X, Y, Z)` in RAS order for NIfTI.
         like: the NIfTI file that the mask belongs to: its axis order, affine, codes and units are taken over.
         values: the value to store for each class id, such as the data set's own labels; the ids themselves when None.
+        replace: a mask that was written here before; else one that is there by then is refused.
 
     Returns:
         `path`.
@@ -118,7 +125,10 @@ def write_mask(
     if path.name.lower().endswith(NIFTI_ENDINGS):
         image, original = nifti_like(stored, like, path)
         return write_whole(
-            path, lambda partial: nib.save(image, partial), lambda partial: nifti_difference(partial, image, original)
+            path,
+            lambda partial: nib.save(image, partial),
+            lambda partial: nifti_difference(partial, image, original),
+            replace=replace,
         )
     if path.suffix.lower() != ".png":
         raise DataError(
@@ -141,6 +151,7 @@ def write_mask(
         path,
         lambda partial: Image.fromarray(stored).save(partial, pnginfo=mark),
         lambda partial: _check_png(partial, stored),
+        replace=replace,
     )
 
 
@@ -209,8 +220,10 @@ def _check_png(file: Path, stored: np.ndarray) -> str:
     return "" if np.array_equal(read_mask_file(file), stored) else "other values"
 
 
-def write_whole(path: Path, save: Callable[[Path], object], difference: Callable[[Path], str]) -> Path:
-    """Saves under a hidden name beside `path`, checks, and renames."""
+def write_whole(
+    path: Path, save: Callable[[Path], object], difference: Callable[[Path], str], *, replace: bool = True
+) -> Path:
+    """Saves under a hidden name beside `path`, checks, and renames; over another file only with `replace`."""
     ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,12 +244,38 @@ def write_whole(path: Path, save: Callable[[Path], object], difference: Callable
                 remedy="look at the health of that disk; no mask was left there",
             )
         partial.chmod(0o644)
-        partial.replace(path)
+        if replace or not _named(partial, path):
+            partial.replace(path)
+    except FileExistsError as error:
+        raise DataError(
+            "a mask that another process has written meanwhile",
+            where=str(path),
+            found="a file that was not there when this began; it is left as it is",
+            expected="one process that writes to a folder, or --skip-existing, with which several share the images",
+            remedy="wait for the other, or choose another folder",
+        ) from error
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def _named(partial: Path, path: Path) -> bool:
+    """Give a file its name too, which none may have; False on a disk that knows no second names.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if os.path.lexists(path):
+            raise FileExistsError(error.errno, "there already", str(path)) from error
+        return False
+    return True
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from seglab.data.io.nifti_files import read_image, spacing_of
 from seglab.errors import DataError, naming
 from seglab.inference.extra_outputs import write_picture, write_probabilities
 from seglab.inference.input_files import Input, found_files, named_inputs
-from seglab.inference.mask_writer import check_targets, write_mask
+from seglab.inference.mask_writer import MOST_IN_A_PNG, MOST_IN_A_VOLUME, check_targets, write_mask
 from seglab.inference.memory_forecast import check_room, writing_bytes
 from seglab.inference.overlay_picture import overlay
 from seglab.inference.predictor import Predictor
@@ -68,11 +68,13 @@ class PredictionPlan:
         jobs: the images.
         values: the value to store for each class id; None for the ids themselves.
         skipped: masks that are there and stay.
+        existing: what happens to files that are there by the time they would be written, as of `plan_files`.
     """
 
     jobs: list[PredictionJob]
     values: tuple[int, ...] | None
     skipped: list[Path]
+    existing: Existing = "refuse"
 
 
 def plan_files(
@@ -102,19 +104,13 @@ def plan_files(
         DataError: images whose masks would have one name, a file that would be overwritten, a file of an unknown kind,
             or values that do not fit the classes.
     """
-    if values is not None and len(values) != task.classes:
-        raise DataError(
-            "values that do not fit the classes of the model",
-            where="values",
-            found=list(values),
-            expected=f"{task.classes} values, for {', '.join(task.class_names)}",
-            remedy="give one value for each class, or none for the values of the training masks",
-        )
+    if values is not None:
+        _check_values(values, task)
     jobs = _jobs(task, found_files(words, task), Path(out), overlays, probabilities)
     skipped = [job.mask for job in jobs if existing == "skip" and os.path.lexists(job.mask)]
     jobs = [job for job in jobs if job.mask not in skipped]
     _check_places(jobs, replace=existing != "refuse")
-    return PredictionPlan(jobs, tuple(values or task.label_values) or None, skipped)
+    return PredictionPlan(jobs, tuple(values or task.label_values) or None, skipped, existing)
 
 
 def predict_plan(
@@ -135,9 +131,11 @@ def predict_plan(
         failed: told of each image that cannot be used, after which the others go on; without it, that is raised.
 
     Raises:
-        DataError: a mask cannot be written; without `failed`, an image cannot be used.
+        DataError: a mask cannot be written, or another process has written it meanwhile, unless such are to be skipped
+            or replaced; without `failed`, an image cannot be used.
     """
     result = Predicted()
+    replace = plan.existing != "refuse"
     began = time.monotonic()
     for number, job in enumerate(plan.jobs):
         rate = f", {number / (time.monotonic() - began):.2g} a second" if number else ""
@@ -153,26 +151,19 @@ def predict_plan(
             failed(job.image.file, reason)
             continue
         tell("writing")
+        if plan.existing == "skip" and os.path.lexists(job.mask):
+            continue
         like = job.image.file if predictor.task.rank == 3 else None
         if job.probabilities:
-            write_probabilities(job.probabilities, made.pop("probabilities"), predictor.task, like)
+            write_probabilities(job.probabilities, made.pop("probabilities"), predictor.task, like, replace=replace)
         if job.overlay:
-            write_picture(job.overlay, made.pop("overlay"))
-        write_mask(job.mask, made.pop("mask"), like=like, values=plan.values)
+            write_picture(job.overlay, made.pop("overlay"), replace=replace)
+        write_mask(job.mask, made.pop("mask"), like=like, values=plan.values, replace=replace)
         result.masks.append(job.mask)
         for path in job.targets:
             if written:
                 written(path)
     return result
-
-
-def predict_files(predictor: Predictor, words: Sequence[Path | str], out: Path | str, **how: Any) -> list[Path]:
-    """The masks of images, written: `predict_plan` of `plan_files`, whose arguments `how` are; raises as both do.
-
-    Returns:
-        The masks' paths, in the order of the images.
-    """
-    return predict_plan(predictor, plan_files(predictor.task, words, out, **how)).masks
 
 
 def _predict(predictor: Predictor, job: PredictionJob, tell: Callable[[str], None]) -> dict[str, np.ndarray]:
@@ -262,6 +253,29 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
             expected="none of them",
             remedy="overwrite=true replaces them, skip_existing=true predicts the rest; or choose another folder",
         )
+
+
+def _check_values(values: Sequence[int], task: Task) -> None:
+    fitting = f"{task.classes} values, for {', '.join(task.class_names)}"
+    most = MOST_IN_A_PNG if task.rank == 2 else MOST_IN_A_VOLUME
+    if len(values) != task.classes:
+        what, expected = "values that do not fit the classes of the model", fitting
+    elif len(set(values)) < len(values):
+        what, expected = (
+            "one value for several classes, which no mask would tell apart any more",
+            f"different {fitting}",
+        )
+    elif min(values) < 0 or max(values) > most:
+        what, expected = "values that masks cannot hold", f"{fitting}, from 0 to {most}"
+    else:
+        return
+    raise DataError(
+        what,
+        where="values",
+        found=list(values),
+        expected=expected,
+        remedy="give one value for each class, or none for the values of the training masks",
+    )
 
 
 def _no_memory(job: PredictionJob) -> DataError:

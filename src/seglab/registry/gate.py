@@ -14,6 +14,7 @@ from pydantic import FiniteFloat, ValidationError, model_validator
 
 from seglab.comparison.case_tables import CaseTable, column_of, judged, locate
 from seglab.comparison.definedness import settle
+from seglab.comparison.number_format import digits_of
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.sections import Section
 from seglab.config.vocabulary import CONF
@@ -149,7 +150,10 @@ def _threshold(rule: GateRule, value: float | None) -> RuleResult:
     words = f"{rule.judged} {'at least' if higher else 'at most'} {rule.threshold:g}"
     if value is None or np.isnan(value):
         return RuleResult(words, "no such metric" if value is None else "not a number", False)
-    return RuleResult(words, f"{value:.4f}", value >= rule.threshold if higher else value <= rule.threshold)
+    passed = value >= rule.threshold if higher else value <= rule.threshold
+    told = f"{value:.4f}"
+    misread = (float(told) >= rule.threshold if higher else float(told) <= rule.threshold) != passed
+    return RuleResult(words, repr(float(value)) if misread else told, passed)
 
 
 def _against(rule: GateRule, contender: Contender, champion: Contender) -> RuleResult:
@@ -168,7 +172,9 @@ def _against(rule: GateRule, contender: Contender, champion: Contender) -> RuleR
         return RuleResult(words, f"{error.what}: {error.found}", False)
     if gap is None:
         return RuleResult(words, f"no case with a {column} of both", False)
-    told = f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}] over {gap.cases} cases"
+    digits = max(4, digits_of(gap))
+    ends = f"[{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
+    told = f"{gap.difference:+.{digits}f} {ends} over {gap.cases} cases"
     return RuleResult(words, told, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
 
 

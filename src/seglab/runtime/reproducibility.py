@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from seglab.gc_pause import collector_at_rest
 from seglab.runtime.code_version import code_version
-from seglab.runtime.gc_pause import collector_at_rest
 from seglab.safety.secrets import redacted
 
 PACKAGES = (

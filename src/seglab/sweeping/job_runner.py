@@ -6,13 +6,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from seglab.command import JOB_VARIABLE
 from seglab.run_record import Tag
+from seglab.runtime.waiting import Waiting
 from seglab.sweeping.executor import Command, Executor, RunningJob
 from seglab.sweeping.jobs import Job, Outcome
 from seglab.sweeping.ledger import JobState, Ledger, objective_of, reason_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _POLL_OTHERS_SECONDS = 2.0
 _WATCH_SECONDS = 1.0
+_TAIL_BYTES = 4096  # of a log, in which its last line lies
 
 
 class Watcher(Protocol):
@@ -86,7 +88,10 @@ class JobRunner:
         A job is taken from `jobs` when there is room for it. One that another process works on is left alone, and its
         end is waited for. Those with one identity share a run.
         """
-        source = iter(jobs)
+        with Waiting() as self._waiting:
+            self._run(iter(jobs))
+
+    def _run(self, source: Iterator[Job]) -> None:
         try:
             while True:
                 self._collect()
@@ -103,9 +108,18 @@ class JobRunner:
                 else:
                     return
                 self._watch()
+                self._waiting.tell(self._doing())
         except BaseException:
             self._stop()
             raise
+
+    def _doing(self) -> str:
+        """What the jobs do that run now, for who waits."""
+        jobs = [f"job {active.job.number + 1}/{self.total}" for active in self._active]
+        where = last_step(self._active[0].log, self._active[0].log_start) if len(jobs) == 1 else ""
+        if not jobs:
+            return "waiting for the jobs that other processes work on"
+        return f"{', '.join(jobs)}: {where or 'at work'}"
 
     def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
         """What became of the jobs so far."""
@@ -206,6 +220,7 @@ class JobRunner:
 
     def _stop(self) -> None:
         if self._active:
+            self._waiting.clear()
             console.print(f"stopping   {len(self._active)} jobs, which save what they have")
         for active in self._active:
             active.process.interrupt()
@@ -233,6 +248,7 @@ class JobRunner:
             self._end(replace(outcome, job=twin))
 
     def _say(self, job: Job, words: str) -> None:
+        self._waiting.clear()
         console.print(f"job {job.number + 1}/{self.total}  {job.label}  {words}", markup=False)
 
 
@@ -261,3 +277,14 @@ def last_words(log: Path, start: int = 0) -> str:
         message = lines[errors[-1] :]
         return "\n".join([message[0].removeprefix("error: "), *message[1:]])
     return lines[-1].strip() if any(line.startswith("Traceback ") for line in lines) else ""
+
+
+def last_step(log: Path, start: int = 0) -> str:
+    """What a process said last that it is doing; empty when it has said nothing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(start, log.stat().st_size - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.removeprefix("… ").strip() for line in reversed(lines) if line.strip()), "")

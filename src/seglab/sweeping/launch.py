@@ -41,6 +41,7 @@ def launch(
         from seglab.tracking.interruption import sigterm_raises
         from seglab.tracking.store import open_store
 
+        tell("opening the store of runs")
         store = open_store(usable.tracking.uri, RUNS)
         with sigterm_raises(), ParentRun(store, usable.tracking, sweep_digest(jobs), preparation.study) as parent:
             console.print(f"sweep      {parent.study}, {len(jobs)} jobs, parent run {parent.run_id}", markup=False)

@@ -13,8 +13,8 @@ from mlflow.utils.search_utils import SearchUtils
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from seglab.gc_pause import collector_at_rest
 from seglab.run_record import Tag
-from seglab.runtime.gc_pause import collector_at_rest
 from seglab.tracking.client import MlflowClient
 
 AT_ONCE = 1000

@@ -54,14 +54,6 @@ def told_apart(colors: tuple[Color, ...]) -> tuple[Color, ...]:
         limit *= _LESS
 
 
-def nearest_pair(colors: Sequence[Color]) -> dict[str, float]:
-    """For each kind of eye how far apart the two likest of the colours are, as CIEDE2000."""
-    seen = _seen(np.array(colors))
-    between = _distances(seen, seen)
-    between[:, np.arange(len(colors)), np.arange(len(colors))] = np.inf
-    return dict(zip(_EYES, between.min(axis=(1, 2)).tolist(), strict=True))
-
-
 def _placed(colors: Sequence[Color], limit: float) -> tuple[Color, ...] | None:
     """Colours at least `limit` apart, as many as can be as they were; None where there is no room for the others.
 

@@ -53,6 +53,7 @@ KINDS: dict[str, FindingKind] = {
     "same-image-in-two-splits": FindingKind("error", leak=True),
     "similar-image-in-two-splits": FindingKind("warning", leak=True),
     "sequence-across-splits": FindingKind("warning", leak=True),
+    "sides-in-two-splits": FindingKind("warning", leak=True),
     "look-alikes-sampled": FindingKind("note"),
     "own-split-unused": FindingKind("note"),
     # Files and masks as they are taken.

@@ -160,6 +160,12 @@ def _declare_all(whole: ExaminedCase, source: Source) -> ExaminedCase:
             # A mask of black and white alone, where no mask holds a 1, is more likely one than a third class.
             if not set(error.values) <= {0, 255} or 1 in held or lossy:
                 rows[n] = replace(rows[n], remedy=labels.remedy_for(held, lossy=lossy))
+        greys = [n for n, error in enumerate(whole.undeclared) if error.lossy]
+        if len(greys) > 1:  # each has values of its own, which say no more than how many they are
+            counts = sorted(len(whole.undeclared[n].values) for n in greys)
+            several = f"{len(greys)} masks with greys between black and white: {counts[0]} to {counts[-1]} values each"
+            for n in greys:
+                rows[n] = replace(rows[n], found=several)
     whole.failures += rows
     whole.undeclared = []
     return whole

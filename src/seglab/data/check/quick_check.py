@@ -23,6 +23,7 @@ from seglab.data.check.leaks import find_same_images, find_similar_images, find_
 from seglab.data.check.mixed_scales import find_mixed_scales
 from seglab.data.check.palettes import find_other_palettes
 from seglab.data.check.shrinking import Shrunk, evenly, find_thin_classes, shape_seen, shrinks
+from seglab.data.check.two_sides import find_torn_sides
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.splits import Split
 
@@ -74,6 +75,7 @@ def find_in_split(
         *find_same_images(split, taken),
         *find_similar_images(split, taken, answers, thorough=thorough),
         *find_torn_sequences(split, taken),
+        *find_torn_sides(split, source.cases, source.split is not None),
         *find_absent_classes(source, split, taken, card),
         *find_empty_masks(split, taken, source.task),
         *find_constant_images(split, taken),

@@ -7,6 +7,7 @@ import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from seglab.data.cases import natural_key
 from seglab.errors import DataError, nearest
@@ -25,6 +26,21 @@ def existing_root(root: Path) -> Path:
             remedy=home if tilde else "give its path: data.root=…",
         )
     return root
+
+
+def check_root(target: str, arguments: Mapping[str, Any]) -> None:
+    """See that the place of the data is there, before anything is loaded that would read it.
+
+    Args:
+        target: dotted path of the source's class; of a user's own class, only itself knows what a root is.
+        arguments: its settings.
+
+    Raises:
+        DataError: no such folder; for a table, no such file.
+    """
+    root = arguments.get("root")
+    if target.startswith("seglab.") and isinstance(root, str) and not Path(root).is_file():
+        existing_root(Path(root))
 
 
 def root_as_given(folder: Path | str) -> str:

@@ -21,10 +21,10 @@ from seglab.data.io.image_files import IMAGE_ENDINGS
 from seglab.data.io.nifti_headers import NIFTI_ENDINGS
 from seglab.data.labels.description_labels import declared_labels
 from seglab.data.labels.label_schema import Classes
+from seglab.data.sources.description_files import FILE, existing_file, is_file, named_file
 from seglab.data.sources.nifti_layouts import VolumeFiles, in_folders
 from seglab.errors import DataError
 
-FILE = "dataset.json"
 # Names of channels by the setting of data.modality that they belong to, in lower case.
 _MODALITIES = {
     "ct": ("ct",),
@@ -61,7 +61,7 @@ def in_description(root: Path) -> Description:
     name = str(described.get("name") or root.name)
     if not of_nnunet:
         return Description(name, _listed_pairs(described, root), classes, channels)
-    ending = _file_ending(described, root, classes)
+    ending = _file_ending(described, root, classes, channels)
     endings = NIFTI_ENDINGS if ending is None else (ending,)
     entries = _listed_cases(described, root) if "dataset" in described else _in_folders_of(root, "Tr", endings)
     _check_count(described, entries, root)
@@ -140,7 +140,7 @@ def _channels(described: Mapping[str, Any], root: Path, of_nnunet: bool) -> tupl
     return tuple(str(names[n]) for n in (sorted(names, key=int) if of_nnunet else names))
 
 
-def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes) -> str | None:
+def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes, channels: Sequence[str]) -> str | None:
     """The ending of all files, None where it is not said; refuses what is no NIfTI."""
     ending = described.get("file_ending")
     if ending is None:
@@ -156,14 +156,14 @@ def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes) -> 
         where=str(root / FILE),
         found=f'"file_ending": "{ending}"',
         expected=" or ".join(NIFTI_ENDINGS),
-        remedy=_as_images(root, ending, classes)
+        remedy=_as_images(root, ending, classes, channels)
         if of_images
         else f"convert images and labels: with SimpleITK, WriteImage(ReadImage(file), file.replace('{ending}', "
         "'.nii.gz')); and correct \"file_ending\"",
     )
 
 
-def _as_images(root: Path, ending: str, classes: Classes) -> str:
+def _as_images(root: Path, ending: str, classes: Classes, channels: Sequence[str]) -> str:
     """What to say for a set of 2D images, whose masks have the names of the images or lack their number."""
     declared = f"data.label_values=[{','.join(map(str, classes.label_map.values))}]"
     if not classes.label_map.class_ids:
@@ -171,9 +171,17 @@ def _as_images(root: Path, ending: str, classes: Classes) -> str:
         declared += f" 'data.class_names=[{names}]'"
     if classes.label_map.ignore_value is not None:
         declared += f" data.ignore_value={classes.label_map.ignore_value}"
-    first = next(iter(sorted((root / "imagesTr").glob(f"*{ending}"))), None)
-    images = "'imagesTr/{id}_0000'" if first is not None and _NUMBERED.fullmatch(first.stem) else "imagesTr"
-    return f"data=image_folder data.root={quote(str(root))} data.images={images} data.masks=labelsTr {declared}"
+    found = {number[1] for file in (root / "imagesTr").glob(f"*{ending}") if (number := _NUMBERED.fullmatch(file.stem))}
+    images = "'imagesTr/{id}_0000'" if found else "imagesTr"
+    several = (
+        f"an image is one file there, and not {len(found)}: join them into one of {len(found)} channels (with "
+        f"tifffile, imwrite('case.tif', numpy.stack(files, axis=-1))); or, of {', '.join(channels)}, the first alone: "
+        if len(found) > 1
+        else ""
+    )
+    return (
+        f"{several}data=image_folder data.root={quote(str(root))} data.images={images} data.masks=labelsTr {declared}"
+    )
 
 
 def _has_files(folder: Path, endings: Sequence[str]) -> bool:
@@ -236,8 +244,8 @@ def _listed_cases(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
             wanted = '"images": a list of paths, "label": a path'
             raise _malformed(root, f'"dataset": {_told({case_id: files})}', wanted)
         found[case_id] = VolumeFiles(
-            tuple(_existing(root / image, root, "dataset") for image in images),
-            _existing(root / files["label"], root, "dataset"),
+            tuple(existing_file(named_file(root, image, "dataset"), root, "dataset") for image in images),
+            existing_file(named_file(root, files["label"], "dataset"), root, "dataset"),
         )
     return found
 
@@ -248,37 +256,18 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
     for pair in _section(described, "training", root, kind=list):
         if not isinstance(pair, Mapping) or not all(isinstance(pair.get(k), str) for k in ("image", "label")):
             raise _malformed(root, f"training entry {_told(pair)}", 'an object with "image" and "label"')
-        image, label = root / pair["image"], root / pair["label"]
+        image, label = (named_file(root, pair[key], "training") for key in ("image", "label"))
         stem = stem_of(image)
         images: tuple[Path, ...] = (image,)
-        if not _is_file(image):
+        if not is_file(image):
             ending = image.name[len(image.name) - len(".nii.gz") :] if image.name.endswith(".nii.gz") else image.suffix
             numbered = sorted(image.parent.glob(f"{escape(image.name.removesuffix(ending))}_????{escape(ending)}"))
             images = tuple(file for file in numbered if _NUMBERED.fullmatch(stem_of(file))) or images
-        images = tuple(_existing(file, root, "training") for file in images)
+        images = tuple(existing_file(file, root, "training") for file in images)
         if stem in files:
             raise _malformed(root, f"two training images named {stem}", "each name once")
-        files[stem] = VolumeFiles(images, _existing(label, root, "training"))
+        files[stem] = VolumeFiles(images, existing_file(label, root, "training"))
     return files
-
-
-def _existing(path: Path, root: Path, section: str) -> Path:
-    if not _is_file(path):
-        raise DataError(
-            "a file that is not there",
-            finding="unreadable-file",
-            where=str(path),
-            found=f"listed in {root / FILE}",
-            remedy=f'restore it, or remove its entry from "{section}"',
-        )
-    return path
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for any file
-        return False
 
 
 def _malformed(root: Path, found: str, expected: str) -> DataError:

@@ -43,6 +43,7 @@ from seglab.tracking.store import Store, open_store
 PAGE = "comparison.html"
 _TABLES = ("compositions.csv", "scores.csv", "effects.csv", "runs.csv")
 _PLOT = re.compile(r"([0-9]+_)?(curves|cases|costs|ranks|pictures)\.png")
+_TRAIN = "train another: seglab train -m model=unet,unet_mini seed=0,1,2"
 _DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many compositions at most
 
 
@@ -109,7 +110,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
             where=f"store {redacted(store.uri)}",
             found="; ".join([f"{usable} with scores", *left_out[:3]]),
             expected="two or more",
-            remedy="train another: seglab train -m model=unet,unet_mini seed=0,1,2",
+            remedy=_remedy(score.file, len(missing)) if len(found.runs) > 1 and missing else _TRAIN,
         )
     notes = [f"run {run_id[:8]} is left out: {why}" for run_id, why in missing.items()] + notes
     imported = [run.id[:8] for run in found.runs if Tag.IMPORTED_RUN_ID in run.tags]
@@ -142,6 +143,18 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     lead = f"{len(runs)} runs in {of}, compared by {settings.metric} over the same cases."
     document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
     return Comparison(settings, found, judgements, compositions, scores, effects, runs, document)
+
+
+def _remedy(file: str, count: int) -> str:
+    """What gives `count` finished runs the scores of cases that they lack."""
+    scoring = "seglab evaluate run=<id>"
+    if file.startswith("evaluation/"):
+        data, _, split = file.split("/")[1].rpartition("-")
+        return f"score them: {scoring} split={split}{f' data={data}' if data else ''}, for {count} runs"
+    return (
+        f"where they were trained without test cases, score those that chose the epochs, {scoring} split=val, for "
+        f"{count} runs, then metric=eval_val_dice; or train with test cases: data.split.test=0.15"
+    )
 
 
 def write(comparison: Comparison, folder: Path) -> list[Path]:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from seglab.comparison.case_tables import lower_is_better
 from seglab.comparison.descriptives import Paired
+from seglab.comparison.number_format import crowding, difference, interval, known, p_value, signed, times
 from seglab.comparison.ranking import CohortRanking
 from seglab.reports.document import Cell, PageSection, TableBlock
-from seglab.reports.number_format import crowding, interval, known, p_value, signed, times
 
 _PAIR_COLUMNS = ["composition", "difference", "95% interval", "p", "win – tie – loss", "effect", "run pairs"]
 
 
 def _paired_cells(paired: Paired) -> list[Cell]:
-    difference = paired.difference
+    found = paired.difference
     return [
-        Cell(
-            signed(difference.difference),
-            known(difference.difference),
-            strong=difference.excludes_zero and not difference.networks_only,
-        ),
-        Cell(interval(difference), known(difference.low)),
-        Cell(p_value(difference.p), known(difference.p)),
+        Cell(difference(found), known(found.difference), strong=found.excludes_zero and not found.networks_only),
+        Cell(interval(found), known(found.low)),
+        Cell(p_value(found.p), known(found.p)),
         Cell(f"{paired.wins} – {paired.ties} – {paired.losses}", paired.wins - paired.losses),
         Cell(signed(paired.rank_biserial, 2), known(paired.rank_biserial)),
         Cell(str(paired.replicates), paired.replicates),

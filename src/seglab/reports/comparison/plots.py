@@ -118,8 +118,9 @@ def draw_costs(
         if len(labels) > CURVES_DRAWN:
             rest = f"{len(labels) - CURVES_DRAWN} more"
             axes.scatter(cost[CURVES_DRAWN:], scores[CURVES_DRAWN:], s=22, color="#b0b7bf", label=rest, zorder=3)
-        front = pareto_front(cost, scores if not lower else -scores)
-        axes.plot(cost[front], scores[front], color=INK, lw=1.5, ls=":", zorder=2, label="Pareto front")
+        if len(labels) > 1:
+            front = pareto_front(cost, scores if not lower else -scores)
+            axes.plot(cost[front], scores[front], color=INK, lw=1.5, ls=":", zorder=2, label="Pareto front")
         known = cost[np.isfinite(cost) & (cost > 0)]
         if len(known) and known.max() > 1.05 * known.min():
             axes.set_xscale("log")

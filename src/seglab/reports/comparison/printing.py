@@ -11,11 +11,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from seglab.comparison.descriptives import Paired
+from seglab.comparison.number_format import (
+    crowding,
+    difference,
+    interval,
+    p_value,
+    standing,
+    summary,
+    times,
+    with_allowed,
+    with_sd,
+)
 from seglab.comparison.ranking import CohortRanking, mark
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs, write
-from seglab.reports.number_format import crowding, interval, p_value, signed, summary, times, with_allowed, with_sd
 from seglab.run_record import Artifact
 from seglab.runtime.terminal import Terminal, tell
 from seglab.tracking.append import add_files
@@ -70,7 +80,7 @@ def _compositions(judgement: CohortRanking, metric: str) -> Table:
         verdict, composition = judgement.verdicts[i], judgement.cohort.compositions[i]
         table.add_row(
             escape(with_allowed(mark(composition), composition.allowed)),
-            verdict.place,
+            standing(judgement, i),
             with_sd(judgement.means[i], judgement.sds[i]),
             str(len(composition.runs)),
             *_difference(verdict.paired),
@@ -102,7 +112,7 @@ def _empty(*columns: str) -> Table:
 def _difference(paired: Paired | None) -> tuple[str, str]:
     if paired is None:
         return "", ""
-    return f"{signed(paired.difference.difference)} {escape(interval(paired.difference))}", p_value(paired.difference.p)
+    return f"{difference(paired.difference)} {escape(interval(paired.difference))}", p_value(paired.difference.p)
 
 
 def _attach(store: Store, parent: str, folder: Path) -> str:

@@ -10,13 +10,7 @@ import pandas as pd
 
 from seglab.comparison.case_tables import locate, lower_is_better
 from seglab.comparison.descriptives import unit_means
-from seglab.comparison.ranking import RANKED, CohortRanking
-from seglab.comparison.runs import Run
-from seglab.metric_names import VAL_DICE, VAL_IOU
-from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
-from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
-from seglab.reports.document import Cell, PageSection, Picture, TableBlock
-from seglab.reports.number_format import (
+from seglab.comparison.number_format import (
     crowding,
     duration,
     gigabytes,
@@ -28,10 +22,17 @@ from seglab.reports.number_format import (
     with_interval,
     with_sd,
 )
+from seglab.comparison.ranking import RANKED, CohortRanking
+from seglab.comparison.runs import Run
+from seglab.metric_names import VAL_DICE, VAL_IOU
+from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
+from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
+from seglab.reports.document import Cell, PageSection, Picture, TableBlock
 from seglab.run_record import Metric, RunRecord, Tag
 from seglab.tracking.store import Store
 
 LISTED = 1000  # rows of a table
+_VERDICTS = "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
@@ -59,16 +60,20 @@ def composition_section(
         "FLOPs": frame[Tag.FLOPS].notna().any(),
         goal: bool(np.isfinite(target)),
     }
+    several = len(cohort.compositions) > 1
     better = min if lower_is_better(metric) else max
     best_of_class = {name: better(frame[name].dropna(), default=np.nan) for name in classes}
     rows = []
     for row in frame.to_dict("records"):
-        best = row["verdict"] == "best"
+        best = several and row["verdict"] == "best"
         cells = [
             Cell(with_allowed(row["composition"] + " ‡" * row["mixed_code"], row[Tag.DATA_ALLOWED]), strong=best),
-            Cell(row["verdict"], tone=_TONES[row["verdict"]]),  # type: ignore[arg-type]
+            Cell(row["verdict"] if several else "", tone=_TONES[row["verdict"]] if several else ""),  # type: ignore[arg-type]
             Cell(with_sd(row[metric], row[f"{metric}_sd"]), row[metric], strong=best),
-            *[Cell(score(row[name]), known(row[name]), strong=row[name] == best_of_class[name]) for name in classes],
+            *[
+                Cell(score(row[name]), known(row[name]), strong=several and row[name] == best_of_class[name])
+                for name in classes
+            ],
             Cell(plain(row["missed"], "{:.4g}"), row["missed"]),
             Cell(plain(row["false_alarms"], "{:.4g}"), row["false_alarms"]),
             Cell(str(row["runs"]), row["runs"]),
@@ -85,7 +90,7 @@ def composition_section(
         rows.append([cell for name, cell in zip(columns, cells, strict=True) if keep.get(name, True)])
     caption = (
         f"{metric}: mean ± standard deviation over the runs of each run's mean over {len(cohort.cases)} cases. "
-        "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
+        f"{_VERDICTS if several else ''}"
         f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}"
     ).rstrip()
     if classes:
@@ -127,8 +132,8 @@ def scores_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, u
         )
     caption = (
         f"Mean over all test cases, those of all folds together, each the mean of the runs that scored it, with its "
-        f"95% interval over {unit}s and, with several, over its runs. For one composition alone: two that overlap may "
-        "differ (see above)."
+        f"95% interval over {unit}s and, with several, over its runs."
+        + (" For one composition alone: two that overlap may differ (see above)." * (len(rows) > 1))
     )
     columns = ["composition", *[name.removeprefix(prefix) for name in names], "cases"]
     return PageSection(f"Scores: {judgement.cohort.title}", grids=[_listed(columns, rows, caption, "scores.csv")])
@@ -156,7 +161,7 @@ def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, cu
     costs = [(name, frame[key].to_numpy(float)) for key, name in columns.items() if frame[key].notna().any()]
     if costs:
         figure = draw_costs(labels, frame[metric].to_numpy(float), costs, metric, lower_is_better(metric))
-        text = "Score against cost; on the dotted line nothing costs less and scores as well. Logarithmic axes."
+        text = _about_costs(len(labels), [axes.get_xscale() == "log" for axes in figure.axes])
         pictures.append(Picture(f"{prefix}costs", png(figure), text))
     if len(labels) > 2:
         shown = judgement.order[:RANKED]
@@ -168,6 +173,13 @@ def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, cu
         figure = draw_critical_difference(labels[:RANKED], judgement.means[shown], judgement.apart, metric)
         pictures.append(Picture(f"{prefix}ranks", png(figure), text))
     return PageSection(f"Plots: {cohort.title}", pictures=pictures)
+
+
+def _about_costs(count: int, logarithmic: Sequence[bool]) -> str:
+    if count == 1:
+        return "Its score and what it cost."
+    text = "Score against cost; on the dotted line nothing costs less and scores as well."
+    return text + (" Logarithmic axes." if all(logarithmic) else " One axis is logarithmic." * any(logarithmic))
 
 
 def pictures_section(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -18,6 +19,7 @@ from seglab.reports.data.case_pictures import case_pictures
 from seglab.reports.data.charts import SPLIT_COLORS, bar, histogram, swatch
 from seglab.reports.html_document import document, image
 from seglab.runtime.atomic_files import telling_unwritable, write_text
+from seglab.safety.file_names import file_name
 from seglab.viz.overlay import IGNORED
 from seglab.viz.palette import drawn_colors
 
@@ -27,6 +29,15 @@ RANDOM_CASES = {"train": 6, "val": 3, "test": 3}
 EXTREME_CASES = 4
 MOST_CHANNELS = 4  # with histograms of their own
 _PIXELS_COUNTED = 20_000  # of each case shown, for the histogram of intensities
+
+
+def page_name(name: str, root: object) -> str:
+    """The file of a data set's page: of its kind, its folder and the first letters of a digest of where that lies, so
+    that no page of another set is replaced; of its name alone where it has no folder."""
+    if not isinstance(root, (str, Path)):
+        return f"{file_name(name)}.html"
+    place = Path(root).resolve()
+    return f"{file_name(f'{name}-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}')}.html"
 
 
 def build_page(

@@ -10,6 +10,10 @@ from seglab.errors import ConfigError
 from seglab.reports.study.page_record import BEGIN, END, Former, Record, edited_by_hand
 from seglab.reports.study.readme import PICTURES
 
+# The pictures that reports make; any other one is somebody's.
+_MADE = re.compile(
+    r"(([0-9]+_)?(curves|cases|costs|ranks|pictures)|training_samples|best_run_test_\w+|architecture_\d+)\.png"
+)
 _LINK = re.compile(r"!\[[^\]]*\]\(([^()\s]+)\)")
 
 
@@ -55,8 +59,8 @@ def check_no_less(former: Former, record: Record, page: Path, limits: Sequence[s
 
 
 def pictures_linked(folder: Path, pages: Sequence[str]) -> set[Path]:
-    """The files in the folder of pictures that pages show outside of the conclusion, and not in it; what lies elsewhere
-    was put there by a person."""
+    """The files in the folder of pictures that pages show outside of the conclusion, and not in it, and that have the
+    names of a report's; what lies elsewhere or is called otherwise was put there by a person."""
     ours: set[str] = set()
     kept: set[str] = set()
     for name in pages:
@@ -66,4 +70,5 @@ def pictures_linked(folder: Path, pages: Sequence[str]) -> set[Path]:
         ours |= set(_LINK.findall(before + after))
         kept |= set(_LINK.findall(concluded))
     inside = folder.resolve() / PICTURES
-    return {folder / link for link in ours - kept if (folder / link).resolve().parent == inside}
+    here = {folder / link for link in ours - kept if (folder / link).resolve().parent == inside}
+    return {file for file in here if _MADE.fullmatch(file.name)}

@@ -8,12 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from seglab.comparison.number_format import (
+    crowding,
+    difference,
+    duration,
+    interval,
+    p_value,
+    standing,
+    summary,
+    with_sd,
+)
 from seglab.comparison.ranking import CohortRanking, mark
 from seglab.comparison.variants import REPLICATES
 from seglab.metric_names import TEST_DICE, MetricName
 from seglab.reports.comparison.compare import Comparison
 from seglab.reports.document import Cell, Document, PageSection, TableBlock, to_markdown
-from seglab.reports.number_format import crowding, duration, interval, p_value, signed, summary, with_sd
 from seglab.reports.study.commands_made import commands_made
 from seglab.reports.study.page_record import BEGIN, END, STALE, TO_BE_WRITTEN, Record, noting
 from seglab.reports.study.run_facts import machine_and_time
@@ -136,9 +145,9 @@ def _result(judgement: CohortRanking, comparison: Comparison) -> PageSection:
         rows.append(
             [
                 Cell(mark(composition), strong=best),
-                Cell(verdict.place),
+                Cell(standing(judgement, i)),
                 Cell(with_sd(judgement.means[i], judgement.sds[i]), judgement.means[i], strong=best),
-                Cell("" if paired is None else f"{signed(paired.difference.difference)} {interval(paired.difference)}"),
+                Cell("" if paired is None else f"{difference(paired.difference)} {interval(paired.difference)}"),
                 Cell("" if paired is None else p_value(paired.difference.p)),
                 Cell(duration(row["train_seconds"])),
                 Cell(", ".join(run.id[:8] for run in composition.runs)),

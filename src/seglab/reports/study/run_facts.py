@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from seglab.comparison.number_format import duration
 from seglab.comparison.runs import FoundRuns, Run
 from seglab.reports.document import Cell, TableBlock
-from seglab.reports.number_format import duration
 from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.tracking.bundles import download_artifact
 from seglab.tracking.client import MlflowException

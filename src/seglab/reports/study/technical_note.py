@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from seglab.comparison.case_tables import locate
+from seglab.comparison.number_format import summary
 from seglab.errors import TrackingError
 from seglab.metric_names import Column
 from seglab.reports.document import Document, PageSection, TableBlock, to_markdown
 from seglab.reports.html_page import to_html
-from seglab.reports.number_format import summary
 from seglab.reports.study.data_section import data_section, examples_section
 from seglab.reports.study.limitations import best_run, limits_section, next_steps_section
 from seglab.reports.study.methods import approaches_section, architectures_section

@@ -10,6 +10,8 @@ from seglab.comparison.effects import Speed
 from seglab.comparison.ranking import CohortRanking
 from seglab.statistics import Difference
 
+_DIGITS, _MOST_DIGITS = 3, 15
+
 
 def summary(judgement: CohortRanking, metric: str) -> str:
     """The answer in one sentence."""
@@ -33,6 +35,11 @@ def summary(judgement: CohortRanking, metric: str) -> str:
     if worse:
         said += f" {worse} composition{'s are' if worse > 1 else ' is'} significantly worse."
     return said
+
+
+def standing(judgement: CohortRanking, composition: int) -> str:
+    """The verdict on one of several; one alone has none."""
+    return judgement.verdicts[composition].place if len(judgement.cohort.compositions) > 1 else ""
 
 
 def score(value: float) -> str:
@@ -60,8 +67,13 @@ def signed(value: float, digits: int = 3) -> str:
 
 
 def p_value(value: float) -> str:
-    """Three decimals, and below that only that it is."""
-    return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """Three decimals, and below that only that it is; more where three would put it on the other side of 0.05."""
+    if np.isnan(value):
+        return "–"
+    digits = next(
+        (n for n in range(_DIGITS, _MOST_DIGITS) if value >= 0.05 or float(f"{value:.{n}f}") < 0.05), _MOST_DIGITS
+    )
+    return "< 0.001" if value < 0.001 else f"{value:.{digits}f}"
 
 
 def with_allowed(label: str, allowed: str) -> str:
@@ -94,8 +106,22 @@ def plain(value: float, form: str) -> str:
 
 
 def interval(found: Difference) -> str:
-    """Both ends with their signs."""
-    return "–" if np.isnan(found.low) else f"[{signed(found.low)}, {signed(found.high)}]"
+    """Both ends with their signs, in as many digits as `digits_of` says."""
+    digits = digits_of(found)
+    return "–" if np.isnan(found.low) else f"[{signed(found.low, digits)}, {signed(found.high, digits)}]"
+
+
+def difference(found: Difference) -> str:
+    """With its sign, in as many digits as its interval."""
+    return signed(found.difference, digits_of(found))
+
+
+def digits_of(found: Difference) -> int:
+    """Three decimals, or as many more as it takes that no interval without 0 reads as if it ended there."""
+    nearest = min(abs(found.low), abs(found.high))
+    if np.isnan(nearest) or found.low <= 0 <= found.high:
+        return _DIGITS
+    return next((n for n in range(_DIGITS, _MOST_DIGITS) if float(f"{nearest:.{n}f}") > 0), _MOST_DIGITS)
 
 
 def times(found: Speed) -> str:
