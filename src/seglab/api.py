@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seglab.command import composed_config
-from seglab.run_record import RUNS
+from seglab.run_record import RUNS, RunRecord
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -62,7 +62,7 @@ class Run:
     @property
     def objective(self) -> float:
         """The best value of `trainer.monitor`; NaN when it was never defined."""
-        return float(self._recorded.data.tags.get("objective", "nan"))
+        return RunRecord.of(self._recorded).objective
 
     @property
     def scores(self) -> dict[str, float]:
