@@ -197,8 +197,8 @@ def test_data_sets_are_inputs_of_the_run(finished) -> None:
 
 def test_the_model_loads_through_mlflow_and_gives_the_scored_masks(finished) -> None:
     import mlflow
-    from seglab.data.training_data import gather
 
+    from seglab.data.loading.training_data import gather
     from seglab.metrics.confusion import confusion_matrix, dice_iou
 
     folder, run, _ = finished

@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from seglab.data.training_data import gather
 
 from seglab.config.loading import Component, load_config
 from seglab.config.vocabulary import ROOT, compose, options_of
+from seglab.data.loading.training_data import gather
 from seglab.errors import ConfigError, DataError
 from seglab.experiment.component_trial import (
     prove_augmentation,

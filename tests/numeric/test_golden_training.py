@@ -13,10 +13,10 @@ import hydra
 import keras
 import numpy as np
 import pytest
-from seglab.data.training_data import gather
 
 from seglab.config.loading import load_config
 from seglab.data.loading.batches import Batches
+from seglab.data.loading.training_data import gather
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMON = ["model.depth=2", "model.width=4", "data.count=10", "data.batch_size=2", "augment=light", "loss=combined"]

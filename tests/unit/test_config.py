@@ -102,8 +102,14 @@ BAD = [
     (["trainer.monitor=val_loss/cell"], ["monitored metric that does not exist"]),
     (["data.split={train:0.8,val:0.0,test:0.2}"], ["without validation cases", "trainer.monitor=train_dice"]),
     (["data.split.train=0.9"], ["do not make a whole", "train 0.9"]),
-    (["data.foreground_share=0.5"], ["data.foreground_share", "0.5 with data.fit=resize", "data.fit=patch"]),
-    (["data.fit=letterbox", "data.foreground_share=0.5"], ["0.5 with data.fit=letterbox", "data.fit=patch"]),
+    (
+        ["data.foreground_share=0.5"],
+        ["data.foreground_share", "0.5 with data.resize_mode=resize", "data.resize_mode=patch"],
+    ),
+    (
+        ["data.resize_mode=letterbox", "data.foreground_share=0.5"],
+        ["0.5 with data.resize_mode=letterbox", "data.resize_mode=patch"],
+    ),
     (["data.batch_size=0"], ["data.batch_size", "greater than 0"]),
     (["optimizer.learning_rate=-1"], ["optimizer.learning_rate", "-1", "greater than 0"]),
     (["optimizer.learning_rate=fast"], ["optimizer.learning_rate", "'fast'", "a valid number"]),

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_cards import data_config
-from seglab.data.training_data import TrainingData
 
 from seglab.data.augment import Augment
 from seglab.data.cache.in_memory import store_in_memory
 from seglab.data.cases import Case, Sample
 from seglab.data.check.findings import DataReport
 from seglab.data.loading.batches import Batches
+from seglab.data.loading.training_data import TrainingData
 from seglab.data.preprocessing.case_preprocessing import MOST_PLACES, CasePreprocessing
 from seglab.data.preprocessing.geometry import resize_image, resize_mask
 from seglab.data.preprocessing.normalisation import Preprocessing

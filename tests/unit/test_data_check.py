@@ -302,7 +302,7 @@ def test_the_remedies_for_a_thin_class_keep_it(settings, seen, changes):
     mask[:, 9] = 1
     source = Held({i: picture(n, mask) for n, i in enumerate("abc")})
     (finding,) = check(source, ABC, **settings).findings
-    assert f"at {seen} (data.fit=" in finding.found
+    assert f"at {seen} (data.resize_mode=" in finding.found
     for setting in changes:
         assert f"data.{setting}" in finding.remedy
     assert names(check(source, ABC, **{**settings, **changes})) == []
@@ -394,7 +394,7 @@ def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():
         samples[i] = picture(n, mask)
     (finding,) = check(Held(samples), ABC, size=[8, 8]).findings
     assert (finding.name, finding.where) == ("thin-class-lost", "class object")
-    assert "at 8×8 (data.fit=resize) 1 of its 1 parts vanish" in finding.found
+    assert "at 8×8 (data.resize_mode=resize) 1 of its 1 parts vanish" in finding.found
     assert "Dice 0.00 (1 masks looked at)" in finding.found
     assert names(check(Held(samples), ABC, size=[8, 8], fit="patch")) == []
     assert names(check(Held(samples), ABC, size=[32, 32])) == []

@@ -152,7 +152,7 @@ def test_a_thin_class_is_weighed_at_the_size_of_the_config(tmp_path):
         mask = np.zeros((32, 40), np.uint8)
         mask[:, 3] = 1
         cv2.imwrite(str(root / "masks" / f"c{n}.png"), mask)
-    small = check(root, "data.size=[16,16]", "data.fit=resize", "model=unet_mini")
+    small = check(root, "data.size=[16,16]", "data.resize_mode=resize", "model=unet_mini")
     (finding,) = small.report.findings
     assert finding.name == "thin-class-lost"
     assert "(8 masks looked at)" in finding.found

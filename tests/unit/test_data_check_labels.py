@@ -38,7 +38,9 @@ def folder(root, masks):
 def check(root, *words):
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         chosen = load_config(
-            hydra.compose("train", overrides=["data=image_folder", f"data.root={root}", "data.fit=resize", *words])
+            hydra.compose(
+                "train", overrides=["data=image_folder", f"data.root={root}", "data.resize_mode=resize", *words]
+            )
         )
     return check_full(chosen, processes=1)
 

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from data_cards import data_config
-from seglab.data.training_data import gather
 
 from seglab.data.cases import Case, Sample
+from seglab.data.loading.training_data import gather
 from seglab.data.splits import make_split
 from seglab.errors import ConfigError, DataError
 from seglab.task import Task

@@ -31,7 +31,13 @@ IGNORED = 255
 
 def configured(root: Path, *words: str) -> Config:
     """As `train.py` reads the words of a command line."""
-    said = ["data=image_folder", f"data.root={root}", "data.fit=resize", "data.size=[64,64]", *map(in_quotes, words)]
+    said = [
+        "data=image_folder",
+        f"data.root={root}",
+        "data.resize_mode=resize",
+        "data.size=[64,64]",
+        *map(in_quotes, words),
+    ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return load_config(hydra.compose("train", overrides=said))
 

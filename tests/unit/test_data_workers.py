@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from data_cards import data_config
+from seglab.data.worker_processes import WorkerFailure, WorkerPool
 from test_data_batches import _material, _same
 from worker_tasks import Answer, Poisoned
 
@@ -22,7 +23,6 @@ from seglab.data.augment import Augment
 from seglab.data.cache.in_memory import store_in_memory
 from seglab.data.loading.batches import Batches
 from seglab.data.loading.sampler import DrawBatch, Sampler
-from seglab.data.loading.worker_processes import WorkerFailure, WorkerPool
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.errors import DataError, TrainingError
@@ -166,7 +166,7 @@ def test_a_task_that_does_not_come_back_is_ended_and_told_with_where_it_stood(mo
     pool = WorkerPool(Answer(), 2)
     with pool.borrow() as worker:
         worker.ask("started")
-        monkeypatch.setattr("seglab.data.loading.worker_processes.PATIENCE", 0.5)
+        monkeypatch.setattr("seglab.data.worker_processes.PATIENCE", 0.5)
         with pytest.raises(WorkerFailure, match=r"(?s)no answer within 0.5 s.*worker_tasks.py.*__call__") as failure:
             worker.ask("stand still")
         assert not failure.value.died
@@ -175,7 +175,7 @@ def test_a_task_that_does_not_come_back_is_ended_and_told_with_where_it_stood(mo
     with pool.borrow() as worker:  # one that was stopped from outside cannot say where
         worker.ask("started")
         worker.process.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr("seglab.data.loading.worker_processes.PATIENCE", 0.5)
+        monkeypatch.setattr("seglab.data.worker_processes.PATIENCE", 0.5)
         with pytest.raises(WorkerFailure, match="nothing, so it is stopped"):
             worker.ask("go on")
 

@@ -8,17 +8,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from seglab.inference.overlay_picture import overlay
 from test_inference_files import above_half, pictures
 
 from seglab.errors import DataError
 from seglab.inference import memory_forecast
+from seglab.inference import overlay_picture as overlays
 from seglab.inference.bundle import save_bundle
 from seglab.inference.command import predict, read_words
 from seglab.inference.predict_files import plan_files, predict_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
-from seglab.viz import file_overlay as overlays
-from seglab.viz.file_overlay import overlay
 
 ROAD = Task(2, 3, ("ground", "road", "a very long name of a class"), class_colors=((0, 0, 0), (200, 0, 100), (0, 9, 0)))
 

@@ -93,8 +93,8 @@ def cached(folder: Path) -> Callable[[], float]:
 def augmented(folder: Path, rank: int, augment: str) -> Callable[[], float]:
     """An epoch of augmented batches on their way into the loop, from two processes."""
     from seglab.data.loading.batches import Batches
+    from seglab.data.loading.training_data import TrainingData
     from seglab.data.splits import Split
-    from seglab.data.training_data import TrainingData
     from seglab.training.loader import TrainingLoader
 
     sampler, preprocessing = _sampler(folder, rank)

@@ -119,7 +119,7 @@ def epoch_worker(variant: str, rank: int) -> None:
 
     from seglab.config.loading import load_config
     from seglab.data.loading.batches import Batches
-    from seglab.data.training_data import gather
+    from seglab.data.loading.training_data import gather
     from seglab.metrics.keras_scores import SegmentationScores
 
     conf = Path(__file__).parents[3] / "conf"

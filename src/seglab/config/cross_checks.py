@@ -80,13 +80,13 @@ def check_data(data: DataConfig) -> None:
             expected=f"{data.rank} numbers, one for each axis",
             remedy=f"data.size=[{','.join(['128'] * data.rank)}]",
         )
-    if data.foreground_share and data.fit in ("resize", "letterbox"):
+    if data.foreground_share and data.resize_mode in ("resize", "letterbox"):
         raise ConfigError(
             "patches around the foreground, where whole images are taken",
             where="data.foreground_share",
-            found=f"{data.foreground_share} with data.fit={data.fit}",
+            found=f"{data.foreground_share} with data.resize_mode={data.resize_mode}",
             expected="0 for whole images",
-            remedy="data.fit=patch, or data.foreground_share=0.0",
+            remedy="data.resize_mode=patch, or data.foreground_share=0.0",
         )
     shares = data.split
     if abs(shares.train + shares.val + shares.test - 1) > 1e-6 or shares.train == 0:

@@ -19,7 +19,7 @@ from seglab.task import Task
 if TYPE_CHECKING:
     import keras
 
-    from seglab.data.training_data import TrainingData
+    from seglab.data.loading.training_data import TrainingData
     from seglab.runtime.precision import Device, PrecisionChoice
 
 

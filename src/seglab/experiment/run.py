@@ -29,7 +29,7 @@ from seglab.safety.secrets import redacted
 if TYPE_CHECKING:
     import keras
 
-    from seglab.data.training_data import TrainingData
+    from seglab.data.loading.training_data import TrainingData
     from seglab.experiment.warm_start import WarmStart
     from seglab.runtime.precision import Device
     from seglab.tracking.tracker import Tracker
@@ -68,7 +68,7 @@ def run(
 
         config = stored_config(config, overrides, RUNS)
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
-    from seglab.data.training_data import gather
+    from seglab.data.loading.training_data import gather
     from seglab.tracking.store import check_beforehand
 
     check_beforehand(config.tracking.uri, RUNS, needed=config.init_from)
@@ -296,7 +296,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         task=training_data.task,
         preprocessing=training_data.preprocessing,
         size=tuple(card.size),
-        fit=card.fit,
+        fit=card.resize_mode,
         spacing=None if card.spacing is None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),

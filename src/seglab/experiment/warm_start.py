@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.config.loading import Config
+from seglab.data.loading.training_data import TrainingData
 from seglab.data.splits import Split
-from seglab.data.training_data import TrainingData
 from seglab.errors import ConfigError, TrackingError
 from seglab.experiment.components import RunComponents
 from seglab.experiment.resume import IDENTITY_FILE, check_same, how_to_keep

@@ -18,9 +18,9 @@ from seglab.inference.extra_outputs import write_picture, write_probabilities
 from seglab.inference.input_files import Input, found_files, named_inputs
 from seglab.inference.mask_writer import check_targets, write_mask
 from seglab.inference.memory_forecast import check_room, writing_bytes
+from seglab.inference.overlay_picture import overlay
 from seglab.inference.predictor import Predictor
 from seglab.task import Task
-from seglab.viz.file_overlay import overlay
 
 Existing = Literal["refuse", "replace", "skip"]
 

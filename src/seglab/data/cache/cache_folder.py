@@ -150,7 +150,7 @@ class CacheFolder:
                 found=f"{done} of {of} cases take {own / _GB:.3g} GB, all would take about"
                 f" {own / max(done, 1) * of / _GB:.3g} GB",
                 expected=f"at most data.cache_gb={self._gigabytes:g}, cases that other runs are using included",
-                remedy="a larger data.cache_gb, or less to keep: data.fit=resize, a coarser data.spacing",
+                remedy="a larger data.cache_gb, or less to keep: data.resize_mode=resize, a coarser data.spacing",
             )
         return removed, freed
 

@@ -32,9 +32,9 @@ from seglab.data.cache.cache_records import DamagedRecord, read_record, record_b
 from seglab.data.cache.on_disk import DiskCaseStore
 from seglab.data.cases import Case, Source
 from seglab.data.digest import DataDigest, FileDigests, digest_files, digest_values
-from seglab.data.loading.worker_processes import WorkerFailure, WorkerPool
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, examine
 from seglab.data.preprocessing.case_preprocessing import CaseMetadata, CasePreprocessing, read_labelled
+from seglab.data.worker_processes import WorkerFailure, WorkerPool
 from seglab.errors import DataError, naming
 from seglab.runtime.source_files import sources_of
 from seglab.runtime.waiting import step

@@ -66,9 +66,9 @@ def _as_input(
     mask: np.ndarray, card: DataConfig, scored: Sequence[int], ignore_label: int, rng: np.random.Generator
 ) -> np.ndarray:
     """The mask at the size of the input; a box is cut around a pixel of a scored class, if there is one."""
-    if card.fit == "resize":
+    if card.resize_mode == "resize":
         return resize_mask(mask, card.size, ignore_label)
-    if card.fit == "letterbox":
+    if card.resize_mode == "letterbox":
         return letterbox_mask(mask, card.size, ignore_label)
     places = np.flatnonzero(np.isin(mask, scored))
     middle = (

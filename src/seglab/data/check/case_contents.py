@@ -38,7 +38,7 @@ def find_empty_masks(split: Split, facts: Mapping[str, CaseFingerprint], task: T
                 f"{len(empty)} of {len(ids)} masks ({len(empty) / len(ids):.0%}) hold no scored class: {empty[0]}, …",
                 f"at most {MANY_EMPTY:.0%}; {_EMPTY[name]}",
                 "keep them if the model has to say that nothing is there; otherwise remove the cases, or draw patches "
-                "around the foreground (data.fit=patch data.foreground_share=0.5)",
+                "around the foreground (data.resize_mode=patch data.foreground_share=0.5)",
                 severity="warning" if len(empty) > MANY_EMPTY * len(ids) else "note",
             )
 

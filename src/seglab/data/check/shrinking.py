@@ -78,9 +78,9 @@ def shape_seen(card: DataConfig, shape: Sequence[int], spacing: Sequence[float])
     """How many pixels or voxels a whole image of `shape` has along each axis when the model sees it."""
     if card.spacing is not None:
         shape = resampled_shape(shape, spacing, card.spacing)
-    if card.fit == "resize":
+    if card.resize_mode == "resize":
         return tuple(card.size)
-    return letterbox_shape(shape, card.size) if card.fit == "letterbox" else tuple(shape)
+    return letterbox_shape(shape, card.size) if card.resize_mode == "letterbox" else tuple(shape)
 
 
 def shrinks(card: DataConfig, shape: Sequence[int], spacing: Sequence[float]) -> bool:
@@ -91,9 +91,9 @@ def shrinks(card: DataConfig, shape: Sequence[int], spacing: Sequence[float]) ->
 def find_thin_classes(counts: Shrunk, card: DataConfig, task: Task) -> Iterator[Finding]:
     """A row for each scored class that the size of the input takes too much from."""
     sizes, remedies = [], []
-    if card.fit in ("resize", "letterbox"):
+    if card.resize_mode in ("resize", "letterbox"):
         sizes.append("×".join(map(str, card.size)))
-        remedies.append("a larger data.size, or data.fit=patch")
+        remedies.append("a larger data.size, or data.resize_mode=patch")
     if card.spacing is not None:
         sizes.append("×".join(f"{step:g}" for step in card.spacing) + " mm")
         remedies.append("a finer data.spacing")
@@ -107,7 +107,7 @@ def find_thin_classes(counts: Shrunk, card: DataConfig, task: Task) -> Iterator[
             yield Finding.of(
                 "thin-class-lost",
                 f"class {task.class_names[k]}",
-                f"at {seen} (data.fit={card.fit}) {counts.lost[k]} of its {counts.parts[k]} parts vanish and a perfect "
+                f"at {seen} (data.resize_mode={card.resize_mode}) {counts.lost[k]} of its {counts.parts[k]} parts vanish and a perfect "
                 f"model would reach Dice {ceiling:.2f} ({counts.masks} masks looked at)",
                 f"Dice {LOWEST_CEILING} or more, and at most {MOST_PARTS_LOST:.0%} of the parts lost",
                 remedy,

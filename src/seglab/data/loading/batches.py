@@ -10,8 +10,8 @@ import numpy as np
 from seglab.config.sections import DataConfig
 from seglab.data.augment import Augmentation
 from seglab.data.loading.sampler import DrawBatch, Sampler
-from seglab.data.loading.worker_processes import WorkerFailure, WorkerPool
-from seglab.data.training_data import TrainingData
+from seglab.data.loading.training_data import TrainingData
+from seglab.data.worker_processes import WorkerFailure, WorkerPool
 from seglab.errors import TrainingError
 
 

@@ -38,7 +38,7 @@ class Item:
 class Sampler:
     """Draws the samples of one split.
 
-    How a case is brought to the input size is `card.fit`:
+    How a case is brought to the input size is `card.resize_mode`:
 
     - `resize`: the whole image, masks as `resize_mask` says;
     - `letterbox`: the whole image with its proportions, in the middle of a border;
@@ -79,7 +79,7 @@ class Sampler:
         self.size = tuple(card.size)
         self.seed, self.training = seed, training
         self.augmentation = augmentation if training else None
-        self._whole = card.fit in ("resize", "letterbox")
+        self._whole = card.resize_mode in ("resize", "letterbox")
         self._normalization = Normalization(preprocessing)
         self.items = [item for case in cases for item in self._items_of(case)]
         self._order: tuple[int, np.ndarray] | None = None

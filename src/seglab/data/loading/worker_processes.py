@@ -70,9 +70,7 @@ class Worker:
             shared = _nameless(shared_bytes)
             self.memory = mmap.mmap(shared, shared_bytes)
             passed.append(shared)
-        code = (
-            f"from seglab.data.loading.worker_processes import serve; serve({there.fileno()}, {shared}, {shared_bytes})"
-        )
+        code = f"from seglab.data.worker_processes import serve; serve({there.fileno()}, {shared}, {shared_bytes})"
         self.process = subprocess.Popen(
             [sys.executable, "-c", code],
             pass_fds=passed,

@@ -102,10 +102,10 @@ class CasePreprocessing:
     @classmethod
     def of(cls, card: DataConfig) -> CasePreprocessing:
         """What a data card asks for. Only what changes an array is kept: patches of any size share theirs."""
-        whole = card.fit in ("resize", "letterbox")
+        whole = card.resize_mode in ("resize", "letterbox")
         return cls(
             tuple(card.size) if whole else (),
-            card.fit if whole else "patch",
+            card.resize_mode if whole else "patch",
             None if card.spacing is None else tuple(card.spacing),
             card.interpolation,
         )

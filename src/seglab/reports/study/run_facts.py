@@ -22,7 +22,7 @@ _UNKNOWN = "not recorded"
 # What a reader needs to know of the training, by its name in the note and its key in the params.
 _SETTINGS = {
     "input size": "data.size",
-    "brought to it by": "data.fit",
+    "brought to it by": "data.resize_mode",
     "intensities": "data.normalize",
     "augmentation": "augment.name",
     "batch size": "data.batch_size",
