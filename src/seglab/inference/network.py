@@ -65,6 +65,20 @@ class Network(ABC):
         return forward
 
 
+class OneByOne(Network):
+    """A network whose file holds one fixed shape: one image at a time, `(1, *size, C)`."""
+
+    @abstractmethod
+    def run(self, one: np.ndarray) -> np.ndarray:
+        """What the file returns for one input as it stands, of its own shape and type; valid until the next call."""
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        found = np.empty((len(images), *self.size, self.outputs), np.float32)
+        for image, target in zip(images, found, strict=True):
+            target[...] = self.run(image[None])[0]
+        return found
+
+
 def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
     """Class probabilities `(…, K)` float32 of logits `(…, task.logit_channels)`."""
     if task.binary:

@@ -184,6 +184,12 @@ class Predictor:
         probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
         return self._restored_mask(probabilities, restoring), restoring.logs_at(logs, places)
 
+    def inputs(self, image: np.ndarray, spacing: Sequence[float] | None = None, at_most: int = 1) -> np.ndarray:
+        """What the network is given of one image: `(N, *size, C)` float32, N windows spread evenly over it, at most so
+        many and no fewer than one; of one, that in the middle. Args and errors as for `predict`."""
+        prepared, prepare, _ = self._prepared(image, spacing)
+        return self._windows.some(prepared, at_most, prepare)
+
     @cached_property
     def _probable(self) -> Forward:
         """The network with the probabilities of all classes."""

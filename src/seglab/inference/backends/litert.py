@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.inference.network import Network, own_threads
+from seglab.inference.network import OneByOne, own_threads
 
 
-class LiteRtNetwork(Network):
+class LiteRtNetwork(OneByOne):
     """A `.tflite` model of one fixed size, with float numbers in and out whatever it computes in.
 
     Args:
@@ -32,13 +32,10 @@ class LiteRtNetwork(Network):
         weights = {np.dtype(one["dtype"]) for one in self._interpreter.get_tensor_details() if len(one["shape"]) == 4}
         self.precision = "int8" if np.dtype(np.int8) in weights else "float32"
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        found = []
-        for image in images:
-            self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], np.float32))
-            self._interpreter.invoke()
-            found.append(self._interpreter.get_tensor(self._output))
-        return np.concatenate(found)
+    def run(self, one: np.ndarray) -> np.ndarray:
+        self._interpreter.set_tensor(self._input, np.ascontiguousarray(one))
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output))
 
     def close(self) -> None:
         del self._interpreter

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.inference.network import Network, own_threads
+from seglab.inference.network import OneByOne, own_threads
 
 
-class OnnxNetwork(Network):
+class OnnxNetwork(OneByOne):
     """An ONNX model of one fixed size.
 
     Args:
@@ -32,14 +32,12 @@ class OnnxNetwork(Network):
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         given, answer = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input = given.name
-        self._dtype = np.uint8 if given.type == "tensor(uint8)" else np.float32
         _, *size, self.channels = given.shape
         self.size, self.outputs = tuple(size), int(answer.shape[-1])
         self.precision = "float32"
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        found = [self._session.run(None, {self._input: image[None].astype(self._dtype)})[0] for image in images]
-        return np.concatenate(found).astype(np.float32, copy=False)
+    def run(self, one: np.ndarray) -> np.ndarray:
+        return np.asarray(self._session.run(None, {self._input: one})[0])
 
     def close(self) -> None:
         del self._session

@@ -6,12 +6,13 @@ set here, and what was executed is read back from the compiled graph.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seglab.inference.network import Network, own_threads
+from seglab.inference.network import OneByOne, own_threads
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 # Of the graph as it is executed: operations that hold a network's work, and what stands for each precision.
@@ -19,7 +20,7 @@ _WORK = ("Convolution", "Deconvolution", "FullyConnected", "MatMul")
 _EXECUTED = {"i8": "int8", "u8": "int8", "bf16": "bfloat16", "f16": "float16", "f32": "float32"}
 
 
-class OpenVinoNetwork(Network):
+class OpenVinoNetwork(OneByOne):
     """A model in OpenVINO's IR, of one fixed size.
 
     Args:
@@ -31,25 +32,30 @@ class OpenVinoNetwork(Network):
     name = "openvino"
 
     def __init__(self, file: Path, threads: int | None = None, precision: str = "float32"):
-        import openvino
-
+        openvino = load_openvino()
         self.settings = settings(threads, precision)
-        compiled = openvino.Core().compile_model(openvino.Core().read_model(file), "CPU", self.settings)
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(file), "CPU", self.settings)
         _, *size, self.channels = tuple(compiled.input(0).shape)
         self.size, self.outputs = tuple(size), int(tuple(compiled.output(0).shape)[-1])
         self.executed = executed(compiled)
         self.precision = next((kind for kind in _EXECUTED.values() if kind in self.executed), "float32")
         self._request = compiled.create_infer_request()
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
-        found = np.empty((len(images), *self.size, self.outputs), np.float32)
-        for image, target in zip(images, found, strict=True):
-            (answer,) = self._request.infer([image[None]], share_inputs=True, share_outputs=True).values()
-            target[...] = answer[0]
-        return found
+    def run(self, one: np.ndarray) -> np.ndarray:
+        (answer,) = self._request.infer([one], share_inputs=True, share_outputs=True).values()
+        return answer
 
     def close(self) -> None:
         del self._request
+
+
+def load_openvino() -> Any:
+    """The package, without its telemetry, which tells its maker of every import and conversion unless it is missing."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 def settings(threads: int | None = None, precision: str = "float32") -> dict[str, Any]:
