@@ -41,7 +41,7 @@ def calibrate(
     """Choose `count` of the training cases and take inputs of each.
 
     Cases are taken in turn for each class, the class that the fewest cases hold first, so that a rare one is not left
-    out; then by their order.
+    out.
 
     Args:
         predictor: prepares them.
@@ -77,11 +77,12 @@ def calibrate(
 def choose(classes: Sequence[frozenset[int]], count: int) -> list[int]:
     """Numbers of up to `count` cases that hold these classes, in rising order; each class has a turn, the rarest first.
 
-    Cases without any class come last.
+    Within a class cases are drawn at random, the same for ever, as neighbours in a list are often alike. Cases without
+    any class come last.
     """
     holders: dict[int, list[int]] = {}
-    for number, held in enumerate(classes):
-        for one in held:
+    for number in np.random.default_rng(0).permutation(len(classes)).tolist():
+        for one in classes[number]:
             holders.setdefault(one, []).append(number)
     queues = [holders[one] for one in sorted(holders, key=lambda one: (len(holders[one]), one))]
     chosen: dict[int, None] = {}

@@ -82,8 +82,15 @@ def _openvino(model: keras.Model, folder: Path, output: str) -> None:
 
 
 def save_openvino(model: Any, folder: Path) -> None:
-    """Write OpenVINO's IR, its weights as they are, and nothing of the machine that made it."""
+    """Write OpenVINO's IR: its weights as they are, its parts by number instead of by names that differ from process to
+    process, and nothing of the machine that made it."""
     openvino = load_openvino()
+    for number, operation in enumerate(model.get_ordered_ops()):
+        kind = operation.get_type_name()
+        operation.set_friendly_name(INPUT if kind == "Parameter" else f"{kind}_{number}")
+        if kind not in ("Parameter", "Result"):
+            for end in operation.outputs():
+                end.set_names(end.get_names() & {model.output(0).any_name})
     for key in list(model.get_rt_info()):
         del model.get_rt_info()[key]
     openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
@@ -95,13 +102,17 @@ def _onnx(model: keras.Model, folder: Path, output: str) -> None:
     file = folder / "model.onnx"
     model.export(str(file), format="onnx", input_signature=_signature(model), opset_version=OPSET, verbose=False)
     made = onnx.load(str(file))
-    former = made.graph.output[0].name
-    for node in made.graph.node:
+    # By number instead of by names that differ from process to process.
+    named = {"": "", made.graph.input[0].name: INPUT, made.graph.output[0].name: output}
+    for weights in made.graph.initializer:
+        weights.name = named.setdefault(weights.name, f"weights_{len(named)}")
+    for number, node in enumerate(made.graph.node):
+        node.name, node.doc_string = f"{node.op_type}_{number}", ""
         for names in (node.input, node.output):
             for place, name in enumerate(names):
-                if name == former:
-                    names[place] = output
-    made.graph.output[0].name = output
+                names[place] = named.setdefault(name, f"value_{len(named)}")
+    made.graph.input[0].name, made.graph.output[0].name = INPUT, output
+    del made.graph.value_info[:], made.metadata_props[:]
     made.ir_version = IR_VERSION
     made.graph.name, made.graph.doc_string, made.doc_string = "seglab", "", ""
     onnx.checker.check_model(made)

@@ -98,10 +98,16 @@ def check_sums(folder: Path) -> None:
     if not (folder / SUMS).is_file():
         raise _refused("no exported model here", folder, f"no {SUMS}", "give a folder that seglab export made")
     told: dict[str, str] = {}
-    for number, line in enumerate((folder / SUMS).read_bytes().decode("utf-8", "replace").splitlines(), start=1):
+    text = (folder / SUMS).read_bytes().decode("utf-8", "replace")
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         found = _LINE.fullmatch(line)
-        inside = found and not PurePosixPath(found[2]).is_absolute() and ".." not in PurePosixPath(found[2]).parts
-        if found is None or not inside:
+        inside = (
+            text.endswith("\n")
+            and found
+            and not PurePosixPath(found[2]).is_absolute()
+            and ".." not in PurePosixPath(found[2]).parts
+        )
+        if not found or not inside:
             raise _refused("a list of digests that was altered", folder / SUMS, f"line {number}: {line[:100]}")
         told[found[2]] = found[1]
     there = files_below(folder)

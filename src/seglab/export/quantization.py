@@ -29,7 +29,9 @@ def quantize_openvino(folder: Path, inputs: np.ndarray) -> None:
     with quietly("openvino in int8"):
         import nncf
 
-        model = openvino.Core().read_model(folder / "model.xml")
+        core = openvino.Core()
+        core.set_property({"ENABLE_MMAP": False})  # its weights would be read from the file that is written over
+        model = core.read_model(folder / "model.xml")
         last = last_layer(model)
         made = nncf.quantize(
             model,
@@ -65,21 +67,31 @@ def quantize_litert(model: keras.Model, folder: Path, inputs: np.ndarray) -> Non
         ExportRefused: the converter gives up.
     """
     with quietly("litert in int8"):
-        import keras
         import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
         def representative() -> Iterator[list[np.ndarray]]:
             for one in inputs:
                 yield [one[None]]
 
-        shape = (1, *model.inputs[0].shape[1:])
         serve = tf.function(
             lambda image: model(image, training=False),
-            input_signature=[tf.TensorSpec(shape, tf.float32, name=INPUT)],
+            input_signature=[tf.TensorSpec((1, *model.inputs[0].shape[1:]), tf.float32, name=INPUT)],
             autograph=False,
         )
-        assert keras.backend.backend() == "tensorflow"
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function()], model)
+        frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
+        (last,) = (one.name.partition(":")[0] for one in frozen.outputs)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
-        (folder / "model.tflite").write_bytes(converter.convert())
+        converter.target_spec.supported_ops = [
+            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+            tf.lite.OpsSet.TFLITE_BUILTINS,  # of the layer that stays float
+        ]
+        # The converter's own way to leave layers out, which comes as a part of its debugger.
+        made = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=representative,
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=[last]),
+        )
+        (folder / "model.tflite").write_bytes(made.get_nondebug_quantized_model())
