@@ -1,23 +1,27 @@
-"""The one way from an image of any size to its mask. Evaluation, export, service and scripts all come through here."""
+"""The one way from an image of any size to its mask. Evaluation, export, service and scripts all come through here.
+
+Nothing here loads TensorFlow; what runs the network may be it, or another runtime.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seglab.data.preprocessing.geometry import cut, letterbox_shape, pad_start, resize_image
 from seglab.data.preprocessing.normalisation import Preprocessing
-from seglab.data.preprocessing.spacing import Interpolation, resample_image, resampled_shape
+from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError, naming
-from seglab.inference.bundle import Bundle, Fit, load_bundle, logits_model
-from seglab.inference.checks import check_image, check_probabilities, check_weights
+from seglab.inference.bundle import Bundle, Fit, load_bundle
+from seglab.inference.checks import check_image, check_probabilities
 from seglab.inference.memory_forecast import check_room, prediction_bytes
-from seglab.inference.restore_grid import GridRestorer, checked_spacing
+from seglab.inference.network import Forward, Network
+from seglab.inference.restore_grid import GridRestorer
 from seglab.inference.sliding_window import Prepare, Progress, SlidingWindow
+from seglab.inference.spatial import SpatialTransform
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ class Predictor:
     - `fit="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
 
     Args:
-        model: takes `(B, *size, C)`, returns logits; of several outputs the first.
+        model: what runs, `(B, *size, C)` to logits; a Keras model becomes one, of whose outputs the first counts.
         task: classes and channels.
         preprocessing: from raw intensities to what the model was trained on.
         size: spatial size of the model's input.
@@ -47,14 +51,15 @@ class Predictor:
         interpolation: of axes that this makes finer.
         overlap: of neighbouring windows, in [0, 1).
         flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
+        temperature: logits are divided by it.
 
     Raises:
-        DataError: weights that hold NaN or infinite values.
+        DataError: weights that hold NaN or infinite values; a network of another input or other classes.
     """
 
     def __init__(
         self,
-        model: keras.Model,
+        model: Network | keras.Model,
         task: Task,
         preprocessing: Preprocessing,
         size: tuple[int, ...],
@@ -65,6 +70,7 @@ class Predictor:
         interpolation: Interpolation = "linear",
         overlap: float = 0.5,
         flips: tuple[int, ...] = (),
+        temperature: float = 1.0,
     ):
         self.task = task
         self.preprocessing = preprocessing
@@ -72,10 +78,11 @@ class Predictor:
         self.fit = fit
         self.threshold = threshold
         self.spacing, self.interpolation = spacing, interpolation
-        check_weights(model)
+        self.temperature = temperature
+        self.network = _running(model)
+        _check_fits(self.network, task, self.size)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
-        self._model = model
-        self._network = _compiled(model, lambda logits: _deciding(logits, task))
+        self._network = self.network.answering("deciding", task, temperature)
 
     @classmethod
     def load(cls, path: Path | str, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
@@ -89,7 +96,9 @@ class Predictor:
             return cls.of(model, bundle, overlap=overlap, flips=flips)
 
     @classmethod
-    def of(cls, model: keras.Model, bundle: Bundle, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
+    def of(
+        cls, model: Network | keras.Model, bundle: Bundle, *, overlap: float = 0.5, flips: tuple[int, ...] = ()
+    ) -> Predictor:
         """The predictor of a model in memory and its bundle."""
         return cls(
             model,
@@ -175,24 +184,21 @@ class Predictor:
         probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
         return self._restored_mask(probabilities, restoring), restoring.logs_at(logs, places)
 
+    def inputs(self, image: np.ndarray, spacing: Sequence[float] | None = None, at_most: int = 1) -> np.ndarray:
+        """What the network is given of one image: `(N, *size, C)` float32, N windows spread evenly over it, at most so
+        many and no fewer than one; of one, that in the middle. Args and errors as for `predict`."""
+        prepared, prepare, _ = self._prepared(image, spacing)
+        return self._windows.some(prepared, at_most, prepare)
+
     @cached_property
-    def _probable(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _probable(self) -> Forward:
         """The network with the probabilities of all classes."""
-        from seglab.models import heads
-
-        return _compiled(self._model, lambda logits: heads.probabilities(logits, self.task))
+        return self.network.answering("probabilities", self.task, self.temperature)
 
     @cached_property
-    def _drawing(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _drawing(self) -> Forward:
         """The network with what decides, and after it the logarithms of all classes' probabilities."""
-        from keras import ops
-
-        from seglab.models import heads
-
-        def activation(logits: Any) -> Any:
-            return ops.concatenate([_deciding(logits, self.task), heads.log_probabilities(logits, self.task)], axis=-1)
-
-        return _compiled(self._model, activation)
+        return self.network.answering("drawing", self.task, self.temperature)
 
     def _mask(self, channels: Iterator[np.ndarray]) -> np.ndarray:
         """Class ids from the channels that decide."""
@@ -223,38 +229,37 @@ class Predictor:
                 expected=f"{self.task.rank} spatial axes and one of channels",
                 remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
             )
-        original, size, rank = image.shape[:-1], self.size, self.task.rank
-        own = None if self.spacing is None else checked_spacing(spacing, rank, self.spacing)
-        spatial = original if own is None else resampled_shape(original, own, self.spacing or ())
-        resized, zscore = self.fit in ("resize", "letterbox"), self.preprocessing.mode == "zscore"
-        restoring = GridRestorer(self.fit, size, spatial, original)
+        spatial = SpatialTransform.of(
+            image.shape[:-1],
+            self.size,
+            self.fit,
+            spacing=spacing,
+            target=self.spacing,
+            interpolation=self.interpolation,
+        )
+        restoring, zscore = spatial.restoring, self.preprocessing.mode == "zscore"
         needed = prediction_bytes(
-            original,
-            spatial,
+            spatial.original,
+            spatial.spatial,
             self._windows,
             channels=image.shape[-1],
             itemsize=image.dtype.itemsize,
             classes=self.task.classes,
-            resized=resized,
+            resized=spatial.resized,
             zscore=zscore,
             answer=answer or (0 if restoring.same else self.task.logit_channels),
             kept=0 if restoring.same else kept,
         )
-        check_room(needed, original)
+        check_room(needed, spatial.original)
         check_image(image, "values")  # clipping to a window would hide them
         if image.dtype == bool:
             image = self.preprocessing.of_binary(image)
         self.preprocessing.check_scale(image)
-        if own is not None:
-            image = resample_image(image, own, self.spacing or (), self.interpolation)
-        if not resized and not zscore and image.shape[-1] == self.preprocessing.channels:
+        image = spatial.resampled(image)
+        if not spatial.resized and not zscore and image.shape[-1] == self.preprocessing.channels:
             return image, self._normalised, restoring  # a number for itself, so that it can be done by windows
-        if resized:
-            image = resize_image(image, size if self.fit == "resize" else letterbox_shape(spatial, size))
-        prepared = self._normalised(image)
-        if self.fit == "letterbox":
-            prepared = cut(prepared, pad_start(prepared.shape[:-1], size), size, 0)
-        return prepared, None, restoring
+        image = spatial.brought_to_size(image)
+        return spatial.framed(self._normalised(image)), None, restoring
 
     def _normalised(self, image: np.ndarray) -> np.ndarray:
         prepared = self.preprocessing.apply(image)
@@ -262,23 +267,25 @@ class Predictor:
         return prepared
 
 
-def _compiled(model: keras.Model, activation: Callable[[Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
-    """The compiled network with an activation: `(B, *size, C)` to `(B, *size, …)`. Keras traces it once and then takes
-    any B."""
-    import keras
+def _running(model: Network | keras.Model) -> Network:
+    if isinstance(model, Network):
+        return model
+    from seglab.inference.backends.keras import KerasNetwork
 
-    network = logits_model(model)
-    activated = keras.Model(network.inputs, activation(network.outputs[0]))
-    activated.jit_compile = False  # XLA gains nothing here and costs a compilation for every batch size
-    return activated.predict_on_batch
+    return KerasNetwork(model)
 
 
-def _deciding(logits: Any, task: Task) -> Any:
-    """The probabilities that a mask is made of: of each class, or of the foreground alone for a binary task."""
-    from seglab.models import heads
-
-    probabilities = heads.probabilities(logits, task)
-    return probabilities[..., 1:] if task.binary else probabilities
+def _check_fits(network: Network, task: Task, size: tuple[int, ...]) -> None:
+    found, wanted = (network.size, network.channels), (size, task.channels)
+    if found == wanted and network.outputs == task.logit_channels:
+        return
+    raise DataError(
+        "a network that is not of the size or the classes that it is used for",
+        where=f"a {network.name} network",
+        found=f"input {(*network.size, network.channels)}, {network.outputs} channels of logits",
+        expected=f"input {(*size, task.channels)}, {task.logit_channels}",
+        remedy="use it with what it was saved or exported with",
+    )
 
 
 def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> np.ndarray:

@@ -120,6 +120,17 @@ class SlidingWindow:
         step = max(np.diff(starts[0]), default=0)
         return min(spatial[0], self.window[0] + at_once * int(step))
 
+    def some(self, image: np.ndarray, at_most: int, prepare: Prepare | None = None) -> np.ndarray:
+        """Of the windows over an image at most so many, spread evenly: `(N, *window, C)` float32; else as called."""
+        axes = [_Axis.of(*pair, self.overlap) for pair in zip(image.shape[:-1], self.window, strict=True)]
+        inside, places = tuple(axis.inside for axis in axes), list(itertools.product(*(axis.places for axis in axes)))
+        chosen = sorted({int((turn + 0.5) * len(places) / at_most) for turn in range(at_most)})
+        windows = np.zeros((len(chosen), *self.window, image.shape[-1]), np.float32)
+        for window, number in zip(windows, chosen, strict=True):
+            part = image[places[number]]
+            window[inside] = prepare(part) if prepare else part
+        return windows
+
     def _batch(self, count: int) -> int:
         """Windows in one call of the network, of so many in all."""
         return min(count, self.batch_size or max(1, ELEMENTS_PER_CALL // math.prod(self.window)))

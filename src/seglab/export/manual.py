@@ -1,0 +1,149 @@
+"""The README of a target's folder, for somebody who has never seen this laboratory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seglab.export.folder import ACCURACY, ANSWER, GIVEN, IMAGE, LATENCY, MANIFEST, MASK, SBOM, SIGNATURE, SUMS
+from seglab.inference.bundle import Bundle
+from seglab.inference.model_usage import usage
+from seglab.safety.shown_text import in_markdown, in_table
+
+_RUN = {
+    "openvino": """import numpy as np, openvino
+core = openvino.Core()
+model = core.compile_model("model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+answer = list(model(np.load("example_in.npy")).values())[0]""",
+    "onnx": """import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
+answer = session.run(None, {session.get_inputs()[0].name: np.load("example_in.npy")})[0]""",
+    "litert": """import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter("model.tflite"); interpreter.allocate_tensors()
+interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.load("example_in.npy"))
+interpreter.invoke()
+answer = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])""",
+    "savedmodel": """import numpy as np, tensorflow as tf
+serve = tf.saved_model.load("saved_model").signatures["serving_default"]
+(name,) = serve.structured_input_signature[1]
+answer = list(serve(**{name: tf.constant(np.load("example_in.npy"))}).values())[0].numpy()""",
+}
+_PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai-edge-litert", "savedmodel": "tensorflow"}
+_C_PROGRAM = "| run.c | a C program that loads it and checks the example; how to build it stands at its top |"
+_BFLOAT16 = """
+Set the precision as above. On processors that have bfloat16, OpenVINO computes in it when nothing is said, and tells
+nobody; results then differ at the borders of classes.
+"""
+
+
+def manual(manifest: dict[str, Any], bundle: Bundle, scores: dict[str, Any], latency: dict[str, Any] | None) -> str:
+    """The page in Markdown."""
+    target, given, answer = manifest["target"], manifest["input"], manifest["output"]
+    format = target["format"]
+    thing = "pixel of an image" if bundle.task.rank == 2 else "voxel of a volume"
+    topics = "\n".join(f"- **{key.replace('_', ' ')}**: {in_markdown(text)}" for key, text in usage(bundle).items())
+    classes = "\n".join(
+        f"| {number} | {in_table(name)} | {red}, {green}, {blue} |"
+        for number, (name, (red, green, blue)) in enumerate(
+            zip(bundle.task.class_names, bundle.task.class_colors, strict=True)
+        )
+    )
+    return f"""# A segmentation model, {target["name"]}
+
+It tells the class of every {thing}. This folder is all that is needed to run it; nothing of the laboratory that trained
+it has to be installed. Check first that it has arrived whole: `sha256sum -c {SUMS}`.
+
+## Run it
+
+    pip install {_PACKAGES[format]} numpy
+
+```python
+{_RUN[format]}
+assert np.abs(answer.astype(float) - np.load("{ANSWER}")).max() < {"1" if target["precision"] == "int8" else "1e-4"}
+```
+{_BFLOAT16 if format == "openvino" else ""}
+## What goes in and what comes out
+
+| | name | shape | type |
+| --- | --- | --- | --- |
+| in | {given["name"]} | {_shape(given)} | {given["dtype"]} |
+| out | {answer["name"]} | {_shape(answer)} | {answer["dtype"]} |
+
+{in_markdown(manifest["input"]["meaning"])}
+
+{in_markdown(manifest["output"]["meaning"])}
+
+Of the whole way, from an image of any size to its mask:
+
+{topics}
+
+| id | class | colour (red, green, blue) |
+| ---: | --- | --- |
+{classes}
+
+## How far it is from the model that was trained
+
+{_accuracy(scores)}
+
+## How long it takes
+
+{_latency(latency)}
+
+## Files
+
+| file | what it is |
+| --- | --- |
+| {manifest["file"]} | the model |
+| {MANIFEST} | names, shapes, preprocessing, classes, versions, operations, calibration |
+| {IMAGE}, {GIVEN} | a made-up image, and what the network gets of it |
+| {ANSWER}, {MASK} | what the network answers, and the mask |
+| {ACCURACY}, {LATENCY} | what is told above, in full |
+| {SBOM} | software bill of materials, CycloneDX |
+| LICENSES/ | of what runs it |
+| {SUMS}, {SIGNATURE} | digests of all files; their Ed25519 signature, where the exporter has signed |
+{_C_PROGRAM if target["c_program"] else ""}
+"""
+
+
+def _shape(end: dict[str, Any]) -> str:
+    return " × ".join(map(str, end["shape"]))
+
+
+def _accuracy(scores: dict[str, Any]) -> str:
+    if not scores["cases"]:
+        return f"Not measured on labelled images: {in_markdown(scores['why_not'])}. The example alone was compared."
+    lines = [f"On {scores['cases']} cases of the {scores['split']} split, as means over the cases:", ""]
+    lines += ["| Dice | trained model | this one | difference, 95% interval |", "| --- | ---: | ---: | --- |"]
+    for name, row in scores["dice"].items():
+        if row["difference"] is not None:
+            ends = "" if row["low"] is None else f" [{row['low']:+.5f}, {row['high']:+.5f}]"
+            lines.append(
+                f"| {in_table(name)} | {row['reference']:.4f} | {row['target']:.4f} | {row['difference']:+.5f}{ends} |"
+            )
+    masks = scores["masks"]
+    lines += ["", f"{masks['differ']:,} of {masks['of']:,} pixels get another class than from the trained model."]
+    if scores["allowed_drop"] is not None:
+        lines += [
+            "",
+            f"**It was let out although the rule is stricter: a loss of Dice up to {scores['allowed_drop']:g}.**",
+        ]
+    return "\n".join(lines)
+
+
+def _latency(latency: dict[str, Any] | None) -> str:
+    if latency is None:
+        return "Not measured."
+    told = latency["milliseconds"]
+    rows = [f"| {stage} | {row['p50']:.2f} | {row['p95']:.2f} | {row['max']:.2f} |" for stage, row in told.items()]
+    size = " × ".join(map(str, latency["size"]))
+    return "\n".join(
+        [
+            f"Milliseconds for one image of {size} on {latency['threads']} threads of {in_markdown(latency['cpu'])}, "
+            f"in {latency['precision']}; the process takes {latency['peak_rss_mb']:.0f} MB and loads the model in "
+            f"{latency['load_seconds']:.2f} s.",
+            "",
+            "| stage | median | 95 of 100 | longest |",
+            "| --- | ---: | ---: | ---: |",
+            *rows,
+        ]
+    )

@@ -1,0 +1,75 @@
+"""The trained model in float32, which every target is held against, and its conversion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from seglab.export.calibration import Calibration
+from seglab.export.conversion import convert, in_float32
+from seglab.export.examining import Answer, Examiner
+from seglab.export.quantization import quantize_litert, quantize_openvino
+from seglab.export.targets import Target
+from seglab.inference.backends.keras import KerasNetwork
+from seglab.inference.bundle import load_bundle
+from seglab.inference.predictor import Predictor
+
+
+class Reference:
+    """A bundle's model, computed in float32.
+
+    Args:
+        folder: of the bundle.
+
+    Attributes:
+        predictor: of it.
+        network: within it.
+        trained_in: precision that it was trained in.
+
+    Raises:
+        DataError: no bundle, or one that cannot be used.
+    """
+
+    def __init__(self, folder: Path):
+        model, self.bundle = load_bundle(folder)
+        self.trained_in = KerasNetwork(model).precision
+        self._model = in_float32(model)
+        self.network = KerasNetwork(self._model)
+        self.predictor = Predictor.of(self.network, self.bundle)
+
+    def write(self, target: Target, folder: Path, size: tuple[int, ...], calibration: Calibration | None) -> None:
+        """Write the file or files of a target's model; raises `ExportRefused`."""
+        model, output = self._model, "logits"
+        if target.graph == "end_to_end":
+            from seglab.export.end_to_end import end_to_end
+
+            model, output = end_to_end(model, self.bundle, size), "classes"
+        if target.format == "litert" and calibration is not None:
+            quantize_litert(model, folder, calibration.inputs)
+            return
+        convert(model, target.format, folder, output)
+        if calibration is not None:
+            quantize_openvino(folder, calibration.inputs)
+
+
+class InThisProcess:
+    """What `Examination` does, for a target that needs TensorFlow."""
+
+    def __init__(self, examiner: Examiner):
+        self._examiner = examiner
+        self.told = {"precision": "float32"}
+
+    def answer(self, file: Path) -> Answer:
+        """See `Examiner`."""
+        return self._examiner.answer(file)
+
+    def example(self, file: Path) -> dict[str, np.ndarray]:
+        """See `Examiner`."""
+        return self._examiner.example()
+
+    def __enter__(self) -> InThisProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass

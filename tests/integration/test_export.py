@@ -1,0 +1,295 @@
+"""A bundle goes out, is proved equal, arrives whole, and is refused where it is not what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from seglab.errors import ConfigError, DataError, SeglabError
+from seglab.export import conversion, exporting
+from seglab.export.command import export_words, read_request, verify_words
+from seglab.export.examining import Examination
+from seglab.export.exporting import Request, export
+from seglab.export.folder import check_sums, read_folder, write_sums
+from seglab.export.targets import ExportRefused, Target
+from seglab.export.verification import verify, verify_apart
+from seglab.inference.backends import open_network
+from seglab.inference.backends.openvino import load_openvino
+from seglab.inference.bundle import Bundle
+from seglab.inference.predictor import Predictor
+from seglab.models.unet import unet
+from seglab.task import Task
+from tests.exportable import exportable
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exportable(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def out(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exported to OpenVINO in float32 and int8."""
+    place = tmp_path_factory.mktemp("exported") / "out"
+    return export(Request(str(place), bundle=str(bundle), format=("openvino",), precision=("float32", "int8")))
+
+
+@pytest.fixture
+def target(out: Path, tmp_path: Path) -> Path:
+    """A copy of the float32 target to do harm to."""
+    return Path(shutil.copytree(out / "openvino-float32", tmp_path / "target"))
+
+
+def test_every_target_is_what_it_says(out: Path) -> None:
+    assert sorted(place.name for place in out.iterdir()) == ["openvino-float32", "openvino-int8"]
+    plain, small = (json.loads((out / f"openvino-{kind}/accuracy.json").read_text()) for kind in ("float32", "int8"))
+    assert plain["cases"] == small["cases"] == 3
+    assert plain["dice"]["mean"]["reference"] > 0.25
+    assert plain["dice"]["mean"]["difference"] == 0
+    assert 0 < plain["logits"]["largest_difference"] < 1e-5
+    assert plain["masks"]["differ"] == 0
+    assert 1e-3 < small["logits"]["largest_difference"] < 1
+    assert abs(small["dice"]["mean"]["difference"]) <= 0.005
+    for kind in ("float32", "int8"):
+        manifest = json.loads((out / f"openvino-{kind}/manifest.json").read_text())
+        assert manifest["target"]["executed"] == kind
+        assert manifest["input"]["shape"] == [1, 24, 24, 1]
+        assert (manifest["calibration"] is None) == (kind == "float32")
+    calibration = manifest["calibration"]
+    assert len(calibration["cases"]) == 14
+    assert len(calibration["sha256"]) == 64
+    latency = json.loads((out / "openvino-float32/latency.json").read_text())
+    assert set(latency["milliseconds"]) == {"decode", "pre", "network", "post", "encode", "all"}
+    assert latency["peak_rss_mb"] < 350
+
+
+def test_it_is_verified_in_a_process_without_tensorflow(out: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert verify_words([str(out)]) == 0
+    told = capfd.readouterr().out
+    assert "openvino-float32: float32; logits of the example within" in told
+    assert "openvino-int8: int8; logits of the example within" in told
+    with Examination(out / "openvino-float32") as process:
+        assert process.told == {"precision": "float32", "tensorflow": False}
+
+
+def test_nothing_of_the_machine_travels(out: Path, bundle: Path) -> None:
+    private = [os.uname().nodename.encode(), str(Path.home()).encode() + b"/", str(bundle.parent).encode()]
+    for file in (path for path in out.rglob("*") if path.is_file() and "LICENSES" not in path.parts):
+        content = file.read_bytes()
+        assert not [word for word in private if len(word) > 3 and word in content], file
+
+
+@pytest.mark.slow
+def test_an_export_can_be_made_again_to_the_bit(out: Path, bundle: Path, tmp_path: Path) -> None:
+    again = export(Request(str(tmp_path / "again"), bundle=str(bundle), format=("openvino", "onnx")))
+    other = export(Request(str(tmp_path / "other"), bundle=str(bundle), format=("onnx",), accuracy=False))
+    for name in ("manifest.json", "model.onnx", "example_out.npy", "sbom.cdx.json"):
+        file = f"onnx-float32/{name}"
+        assert (again / file).read_bytes() == (other / file).read_bytes(), name
+    for name in ("manifest.json", "model.bin", "model.xml", "accuracy.json", "sbom.cdx.json", "example_out.npy"):
+        file = f"openvino-float32/{name}"
+        assert (again / file).read_bytes() == (out / file).read_bytes(), name
+
+
+def test_a_predictor_of_the_folder_is_that_of_the_bundle(out: Path, bundle: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (45, 31, 1)).astype(np.uint8)
+    exported = read_folder(out / "openvino-float32").predictor()
+    reference = Predictor.load(bundle)
+    np.testing.assert_array_equal(exported.predict(image), reference.predict(image))
+    np.testing.assert_allclose(exported.predict_probabilities(image), reference.predict_probabilities(image), atol=1e-6)
+    flipped = Predictor.of(exported.network, exported_bundle(out), flips=(0, 1)).predict(image)
+    assert (flipped == Predictor.load(bundle, flips=(0, 1)).predict(image)).mean() > 0.999
+
+
+def exported_bundle(out: Path) -> Bundle:
+    return read_folder(out / "openvino-float32").bundle
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 1])
+def test_a_flipped_byte_in_any_file_is_refused_with_its_name(target: Path, place: float) -> None:
+    for file in sorted(path for path in target.rglob("*") if path.is_file()):
+        content = bytearray(file.read_bytes())
+        if not content:
+            continue
+        at = int(place * (len(content) - 1))
+        content[at] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            check_sums(target)
+        if file.name != "SHA256SUMS":
+            assert file.name in str(caught.value)
+        content[at] ^= 1
+        file.write_bytes(content)
+    check_sums(target)
+
+
+@pytest.mark.parametrize("harm", ["missing", "added", "link", "climbs"])
+def test_other_files_than_those_exported_are_refused(target: Path, harm: str, tmp_path: Path) -> None:
+    if harm == "missing":
+        (target / "model.bin").unlink()
+    elif harm == "added":
+        (target / "sitecustomize.py").write_text("print('hello')")
+    elif harm == "link":
+        (target / "README.md").rename(tmp_path / "elsewhere")
+        (target / "README.md").symlink_to(tmp_path / "elsewhere")
+    else:
+        with (target / "SHA256SUMS").open("a") as file:
+            file.write(f"{'0' * 64}  ../secret\n")
+    code, said = verify_apart(target)
+    assert code == 1
+    words = {"missing": "model.bin", "added": "sitecustomize.py", "link": "README.md", "climbs": "../secret"}
+    assert words[harm] in said
+
+
+def test_another_model_of_the_same_shape_is_refused(target: Path) -> None:
+    weights = np.fromfile(target / "model.bin", np.float32)
+    (weights * 1.01).tofile(target / "model.bin")
+    write_sums(target)
+    code, said = verify_apart(target)
+    assert (code, "logits that are not those of the example" in said) == (1, True)
+
+
+def test_a_precision_that_is_not_said_aloud_is_noticed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seglab.inference.backends import openvino as backend
+
+    if "BF16" not in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16, and so nothing to compute in but float32")
+    monkeypatch.setitem(backend.HINTS, "float32", "bf16")  # what the machine takes where nothing is said
+    with pytest.raises(DataError, match="not executed in the precision that it was proved in"):
+        verify(target)
+
+
+def test_a_later_format_and_a_strange_manifest_are_refused(target: Path) -> None:
+    manifest = json.loads((target / "manifest.json").read_text())
+    for change, message in (({"format": 9}, "format 9"), ({"bundle": {}}, "cannot be read"), ({"target": 1}, "read")):
+        (target / "manifest.json").write_text(json.dumps(manifest | change))
+        write_sums(target)
+        with pytest.raises(DataError, match=message):
+            read_folder(target)
+
+
+def test_a_signature_says_who_exported_it(bundle: Path, tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    public = {}
+    for name in ("mine", "other"):
+        key = Ed25519PrivateKey.generate()
+        pem = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        (tmp_path / f"{name}.pem").write_bytes(pem)
+        public[name] = tmp_path / f"{name}.pub"
+        public[name].write_bytes(
+            key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+        )
+    key_file = str(tmp_path / "mine.pem")
+    request = Request(str(tmp_path / "out"), bundle=str(bundle), format=("openvino",), accuracy=False, key=key_file)
+    signed = export(request)
+    assert "asked for none" in (signed / "openvino-float32/README.md").read_text()
+    verify(signed, public["mine"], lambda _: None)
+    with pytest.raises(DataError, match="not of this key"):
+        verify(signed, public["other"])
+    (signed / "openvino-float32/SHA256SUMS.sig").unlink()
+    with pytest.raises(DataError, match="nobody signed"):
+        verify(signed, public["mine"])
+
+
+def test_an_int8_model_that_loses_too_much_leaves_nothing(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporting, "limits_of", lambda *_, **__: strict)
+    from seglab.export.accuracy import Limits
+
+    strict = Limits(None, None, None, None, -1.0, -1.0)
+    words = [f"bundle={bundle}", f"out={tmp_path / 'out'}", "format=openvino", "precision=int8", "calibration=4"]
+    assert export_words(words) == 1
+    assert "the mean Dice falls from" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_is_refused_before_tensorflow_is_asked(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seglab.runtime.reproducibility.load_tensorflow", lambda: pytest.fail("TensorFlow was loaded"))
+    volume = exportable(tmp_path / "volume", 3)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "diary.txt").write_text("mine")
+    good = [f"bundle={bundle}", f"out={tmp_path / 'out'}"]
+    for words, message in (
+        ([f"bundle={volume}", good[1], "format=litert"], "LiteRT has no pooling of volumes"),
+        ([f"bundle={volume}", good[1], "graph=end_to_end"], "cannot be put into its graph"),
+        ([*good, "format=openvin"], "did you mean 'openvino'"),
+        ([*good, "precision=int4"], "int8"),
+        ([*good, "format=onnx", "precision=int8"], "not offered in"),
+        ([*good, "precision=int8", "accuracy=false", "format=openvino"], "nobody has measured"),
+        ([good[0], f"out={tmp_path / 'full'}"], "not empty"),
+        ([f"bundle={tmp_path / 'nowhere'}", good[1]], "no such bundle"),
+        ([good[1]], "one model is exported"),
+        ([good[0]], "a folder to export to"),
+        ([*good, "allow_drop=2"], "from 0 to 1"),
+        ([*good, "calibration=0"], "1 or more"),
+        ([*good, "colour=red"], "unknown setting 'colour'"),
+    ):
+        with pytest.raises(SeglabError, match=message):
+            export(read_request(words))
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "full" / "diary.txt").read_text() == "mine"
+
+
+def test_a_runtime_that_is_not_installed_is_named_with_the_command(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install openvino"):
+        verify(out)
+
+
+def test_a_model_in_mixed_precision_goes_out_in_float32(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = unet(Task(2, 1, ("background", "object")), (16, 16), depth=1, width=4)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain = conversion.in_float32(mixed)
+    assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
+    for mine, theirs in zip(plain.get_weights(), mixed.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    images = np.random.default_rng(0).random((1, 16, 16, 1), np.float32)
+    off = np.abs(plain.predict_on_batch(images) - mixed.predict_on_batch(images)).max()
+    assert 0 < off < 0.1
+    conversion.convert(plain, "openvino", tmp_path)
+    network = open_network("openvino", tmp_path / "model.xml")
+    np.testing.assert_allclose(network.logits(images), plain.predict_on_batch(images), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_killed_export_leaves_no_folder_in_its_place(bundle: Path, tmp_path: Path) -> None:
+    words = ["export", f"bundle={bundle}", f"out={tmp_path / 'out'}", "format=openvino", "accuracy=false"]
+    code = "import sys; from seglab.export.command import main; main(sys.argv[1:])"
+    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob(".out.*/openvino-float32/model.xml")):
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_targets_of_one_name_are_one() -> None:
+    assert Target("onnx", "float32", "end_to_end").name == "onnx-float32-end-to-end"
+
+
+def test_a_layer_that_the_converter_does_not_know_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    image = keras.Input((8, 8, 1), name="image")
+    odd = keras.layers.Lambda(lambda x: tf.numpy_function(np.sin, [x], tf.float32), output_shape=(8, 8, 1))
+    with pytest.raises(ExportRefused, match="cannot be converted to openvino"):
+        conversion.convert(keras.Model(image, odd(image)), "openvino", tmp_path)
+    assert capfd.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
