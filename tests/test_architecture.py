@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"secrecy", "neutral", "run_record", "html_document"},
+    {"secrecy", "neutral", "run_record", "html_document", "error_codes"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
     {"task", "signatures", "schema", "metric_names", "atomic_files", "foreign", "terminal", "spreadsheet"}
     | {"synonyms", "vocabulary", "waiting"},
@@ -47,6 +47,7 @@ LIGHT = {
     "run_record",
     "atomic_files",
     "html_document",
+    "error_codes",
     "neutral",
     "code_version",
     "foreign",

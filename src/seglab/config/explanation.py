@@ -36,6 +36,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
     def unknown(message: str) -> None:
         raise ConfigError(
             "a flag that cannot be read",
+            code="invalid-flag",
             where="command line",
             found=message,
             expected="key=value, or a flag of python train.py --hydra-help",
@@ -51,6 +52,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
         value = value or (after[0] if after and not after[0].startswith("-") and "=" not in after[0] else "…")
         raise ConfigError(
             "a flag that there is not",
+            code="unknown-flag",
             where=flag,
             found=flag,
             expected="settings as key=value, without hyphens before them",
@@ -63,6 +65,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
         if key in GROUPS_SAID - _SEVERAL and value.strip().startswith("["):  # Hydra would merge their files
             raise ConfigError(
                 f"several options for {key}",
+                code="several-options",
                 where=key,
                 found=value,
                 expected="one of " + ", ".join(options_of(key)),
@@ -99,6 +102,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
         if override.is_add() and not override.is_force_add():
             return ConfigError(
                 "a setting that is there already",
+                code="setting-exists",
                 where=f"+{key}",
                 found=f"+{key}={text}",
                 expected="no + before a setting that the config has",
@@ -110,6 +114,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ConfigError(
         "the configuration cannot be composed",
+        code="config-not-composed",
         where=f"conf/{config_name}.yaml",
         found=first,
         expected="yaml files and words that Hydra can join",
@@ -132,6 +137,7 @@ def _unknown_option(group: str, value: Any, options: Mapping[str, str]) -> Confi
         remedy = _meant(meant) if meant else f"choose one{own}"
     return ConfigError(
         f"unknown choice for {group}",
+        code="unknown-choice",
         where=group,
         found="null" if value is None else value,
         expected="one of " + ", ".join(options),
@@ -147,6 +153,7 @@ def _unknown_key(key: str, text: str, known: Mapping[str, Any]) -> ConfigError:
     elsewhere = holders().get(key, ())
     return ConfigError(
         f"unknown setting '{key}': nothing reads it",
+        code="unknown-setting",
         where=key,
         found=leaf,
         expected=expected + (f"; {leaf} is one of {parent}={', '.join(elsewhere)}" if elsewhere else ""),
@@ -207,7 +214,14 @@ def _without_value(key: str, after: str, words: Sequence[str], config_name: str)
     else:
         remedy = instead(key, "…", known) or _SEE_ALL
     expected = "a value after the =, or null for none"
-    return ConfigError("a setting without a value", where=key, found=f"{key}=", expected=expected, remedy=remedy)
+    return ConfigError(
+        "a setting without a value",
+        code="setting-without-value",
+        where=key,
+        found=f"{key}=",
+        expected=expected,
+        remedy=remedy,
+    )
 
 
 def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigError:
@@ -224,7 +238,12 @@ def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigE
     else:
         remedy = sweep
     return ConfigError(
-        "several values for one run", where=key, found=text, expected="one value, or a list as [1,2]", remedy=remedy
+        "several values for one run",
+        code="several-values",
+        where=key,
+        found=text,
+        expected="one value, or a list as [1,2]",
+        remedy=remedy,
     )
 
 
@@ -274,7 +293,12 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
 def _not_read(word: str, remedy: str) -> ConfigError:
     expected = "key=value, with lists as [1,2] and special characters in quotes"
     return ConfigError(
-        "a word on the command line that cannot be read", where=word, found=word, expected=expected, remedy=remedy
+        "a word on the command line that cannot be read",
+        code="override-syntax",
+        where=word,
+        found=word,
+        expected=expected,
+        remedy=remedy,
     )
 
 

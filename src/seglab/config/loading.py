@@ -232,6 +232,7 @@ def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None
         if key not in cfg:
             raise ConfigError(
                 "a missing section",
+                code="missing-section",
                 where=key,
                 found="the sections " + ", ".join(str(name) for name in cfg),
                 expected=f"a value or a group named {key}",
@@ -251,6 +252,7 @@ def _resolved(cfg: Any, key: str | None = None) -> Any:
     except OmegaConfBaseException as error:
         raise ConfigError(
             "a setting that has no value",
+            code="setting-without-value",
             where=str(error.full_key or ""),
             found=str(error.msg).splitlines()[0],
             expected="a value, or a reference to a key that has one",
@@ -262,6 +264,7 @@ def _check_chosen(group: str, section: Any) -> None:
     if not isinstance(section, Mapping):
         raise ConfigError(
             "a group that is not chosen",
+            code="group-not-chosen",
             where=group,
             found=section,
             expected=f"an option of the group, a yaml in conf/{group}",
@@ -274,6 +277,7 @@ def _as_mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(
             "the root config is no mapping",
+            code="root-not-mapping",
             where="conf/train.yaml",
             found=type(value).__name__,
             expected="keys with values, one for each section",
@@ -291,6 +295,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
     if not isinstance(target, str):
         raise ConfigError(
             "a group without a target",
+            code="group-without-target",
             where=f"{group}._target_",
             found=target,
             expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",

@@ -103,6 +103,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
     if run.info.status != "FINISHED":
         raise TrackingError(
             "a run that did not finish has no result to compare with",
+            code="reproduce-unfinished",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=run.info.status,
             expected="FINISHED",
@@ -223,6 +224,7 @@ def _environment(store: Store, run: Run) -> dict[str, Any]:
 def _damaged(file: Path, run: Run, error: UnreadableFile) -> TrackingError:
     return TrackingError(
         "a file of the run that cannot be read",
+        code="run-file-damaged",
         where=f"run {run.info.run_id} ({run.info.run_name}), {file}",
         found=str(error),
         expected="the file as the run wrote it",
@@ -244,6 +246,7 @@ def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variable
         changed = json.loads(done.stderr.strip().splitlines()[-1])["changed"]
         raise TrackingError(
             f"the {' and the '.join(_DIGESTS[key] for key in changed)} changed since the run",
+            code="reproduce-data-changed",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=", ".join(f"{key} {value[:16]}…" for key, value in changed.items()),
             expected=", ".join(f"{expected[key][:16]}…" for key in changed),
@@ -252,6 +255,7 @@ def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variable
     if done.returncode:
         raise TrackingError(
             "the run cannot be trained again",
+            code="reproduce-failed",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1],
             remedy="the lines above say why" if done.stderr.strip() else "",
@@ -290,6 +294,7 @@ def _differences(former: Mapping[str, Any]) -> list[str]:
 def _no_code(run: Run, found: str, remedy: str) -> TrackingError:
     return TrackingError(
         "the code of the run cannot be had again",
+        code="code-missing",
         where=f"run {run.info.run_id} ({run.info.run_name})",
         found=found,
         expected="its commit in this repository, and its logged changes whole",

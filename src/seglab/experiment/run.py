@@ -115,6 +115,7 @@ def run(
     except TrainingError as error:  # whoever trains knows no id
         raise TrainingError(
             error.what,
+            code=error.code,
             where=error.where,
             found=error.found,
             expected=error.expected,
@@ -125,6 +126,7 @@ def run(
             raise
         raise TrackingError(
             "no room on the disk",
+            code="no-room",
             where=str(error.filename or tracker.work_dir),
             found=str(error),
             expected="room for the pictures, the model and the records of the run",

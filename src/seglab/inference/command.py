@@ -96,7 +96,7 @@ def predict(args: argparse.Namespace) -> int:
 
         def tell_failed(file: Path, error: DataError) -> None:
             waiting.clear()
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(error.for_terminal(), file=sys.stderr, flush=True)
 
         bundle = Path(args.model)
         if not bundle.exists():

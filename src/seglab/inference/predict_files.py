@@ -105,6 +105,7 @@ def plan_files(
     if values is not None and len(values) != task.classes:
         raise DataError(
             "values that do not fit the classes of the model",
+            code="mask-values-mismatch",
             where="values",
             found=list(values),
             expected=f"{task.classes} values, for {', '.join(task.class_names)}",
@@ -228,6 +229,7 @@ def _jobs(task: Task, files: Sequence[Path], out: Path, overlays: bool, probabil
             if file is not job.image.file:
                 raise DataError(
                     "two images whose masks would have one name",
+                    code="mask-names-collide",
                     where=str(job.image.file),
                     found=f"{target}, as of {file}"
                     if target == other
@@ -247,6 +249,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
         if os.path.realpath(target.parent) in sources:
             raise DataError(
                 "masks in the folder of the images, which they could overwrite or be taken for",
+                code="mask-beside-images",
                 where=str(target),
                 found=f"images are read from {target.parent}",
                 expected="a folder that no image is read from",
@@ -257,6 +260,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
     if there and not replace:
         raise DataError(
             "masks that were predicted before",
+            code="mask-exists",
             where=str(there[0]),
             found=f"{len(there)} of {len(targets)} files are there",
             expected="none of them",
@@ -267,6 +271,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
 def _no_memory(job: PredictionJob) -> DataError:
     return DataError(
         "an image that the memory of this machine does not suffice for",
+        code="image-memory",
         where=str(job.image.file),
         remedy="cut it into smaller files, use a machine with more memory, or close other programs",
     )

@@ -42,6 +42,7 @@ class RegionLoss(SegmentationLoss):
         if not any(self.class_weights):
             raise ConfigError(
                 "only the background has a weight, and the background is left out",
+                code="background-only-loss",
                 where="loss.class_weights",
                 found=weights,
                 expected="a positive weight for a foreground class, or the background included",

@@ -100,6 +100,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
     if name not in known:
         raise ConfigError(
             "no gate of this name",
+            code="gate-missing",
             where="gate",
             found=name,
             expected="one of " + ", ".join(known),
@@ -112,6 +113,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise ConfigError(
             "a gate that cannot be read",
+            code="gate-invalid",
             where=".".join([str(file), *map(str, first["loc"])]),
             found=str(first["msg"]),
             expected="rules (metric, direction, threshold, not_worse_than_champion) and allowed_findings",

@@ -282,6 +282,7 @@ class Search:
                 remedy = driver_remedy(driver) if driver else database_remedy(str(error), file=file)
             raise TrackingError(
                 "the storage of the search does not work",
+                code="search-storage",
                 where=f"search.storage={redacted(settings.storage)}",
                 found=redacted(str(driver or error).splitlines()[0]),
                 expected="sqlite:///<file> or postgresql://…",
@@ -293,6 +294,7 @@ class Search:
         if study.direction.name.lower() != direction or not (same and complete):
             raise ConfigError(
                 "a search that was begun otherwise",
+                code="search-changed",
                 where=f"search.study_name={self.name}",
                 found=f"{study.direction.name.lower()} over {', '.join(sorted(known))}",
                 expected=f"{direction} over {', '.join(sorted(self.space.free))}, with the same values",

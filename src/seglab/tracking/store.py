@@ -88,6 +88,7 @@ class Store:
             if not os.access(path, os.W_OK):
                 raise TrackingError(
                     "a store of runs that can only be read",
+                    code="store-read-only",
                     where=str(path),
                     found="a read-only file system" if os.statvfs(path).f_flag & os.ST_RDONLY else "no right to write",
                     expected="a place for the runs, their pictures and models",
@@ -114,6 +115,7 @@ class Store:
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 "a deleted experiment",
+                code="experiment-deleted",
                 where="tracking.experiment",
                 found=name,
                 remedy=f"choose another, or: mlflow experiments restore --experiment-id {experiment.experiment_id}",
@@ -132,6 +134,7 @@ class Store:
         if moved is not None:
             raise TrackingError(
                 "a store that was moved: it looks for artifacts where they were",
+                code="store-moved",
                 where=str(self.directory),
                 found=f"artifacts of experiment {experiment.name} in {moved}",
                 remedy="let it look here: make doctor ARGS=--repair; or move the folder back, or link it: "
@@ -150,6 +153,7 @@ class Store:
             return
         raise TrackingError(
             "an experiment whose artifacts are kept in a folder that is not here",
+            code="store-moved",
             where=f"experiment {experiment.name} in tracking.uri={redacted(self.uri)}",
             found=str(place),
             expected="a folder of this machine that can be written to",
@@ -184,6 +188,7 @@ class Store:
         latest = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in runs[:3])
         raise TrackingError(
             "no run of this id",
+            code="run-missing",
             where=f"store {redacted(self.uri)}",
             found=run_id,
             expected=f"one of {len(runs)} runs, the latest: {latest}" if runs else "any run: the store has none",
@@ -219,6 +224,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
     if directory.is_symlink() and not directory.exists():
         raise TrackingError(
             "the folder of runs is a link to a place that is not there",
+            code="store-link-broken",
             where=str(directory),
             found=os.readlink(directory),
             expected="the folder with the runs; a new one there could hide them",
@@ -230,6 +236,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
     except OSError as error:
         raise TrackingError(
             "the folder of runs cannot be made",
+            code="store-not-made",
             where=str(directory),
             found="a file of that name" if directory.is_file() else error.strerror,
             remedy="move that file away" if directory.is_file() else "check permissions",
@@ -241,6 +248,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
     if parts.scheme in ("", "file"):
         raise TrackingError(
             "a folder as tracking store, which MLflow no longer writes to",
+            code="store-as-folder",
             where="tracking.uri",
             found=uri,
             expected="null, sqlite:///<file>, postgresql://… or http://…",
@@ -302,6 +310,7 @@ def failure(uri: str, error: Exception) -> TrackingError:
     if no_room(error) or (not served(uri) and isinstance(error, OSError)):
         return TrackingError(
             "no room for what is to be recorded" if no_room(error) else "the store of runs cannot be written to",
+            code="no-room" if no_room(error) else "store-unwritable",
             where=f"tracking.uri={redacted(uri)}",
             found=text,
             expected="free space and free inodes" if no_room(error) else "a place that can be read and written",
@@ -318,6 +327,7 @@ def failure(uri: str, error: Exception) -> TrackingError:
         remedy = CREDENTIALS
     return TrackingError(
         "the tracking store does not work",
+        code="store-broken",
         where=f"tracking.uri={redacted(uri)}",
         found=text,
         expected="an answer",
@@ -343,6 +353,7 @@ def _check_not_emptied(path: Path, directory: Path) -> None:
     if lost and path.parent == directory and runs_with_artifacts(directory):
         raise TrackingError(
             "a store of runs that has lost its contents",
+            code="store-emptied",
             where=str(path),
             found=f"{'an empty file' if path.exists() else 'no such file'}, and artifacts of "
             f"{len(runs_with_artifacts(directory))} runs beside it",
@@ -378,6 +389,7 @@ def _make_sqlite(path: Path, directory: Path) -> None:
         except (OSError, MlflowException, SQLAlchemyError) as error:
             raise TrackingError(
                 "the tracking store cannot be made",
+                code="store-not-made",
                 where=str(path),
                 found=first_line(error),
                 remedy="check permissions and free space, or set tracking.uri",
@@ -391,6 +403,7 @@ def _knock(uri: str, host: str, port: int) -> None:
     except OSError as error:
         raise TrackingError(
             "the tracking server cannot be reached",
+            code="store-unreachable",
             where=f"tracking.uri={redacted(uri)}",
             found=str(error),
             expected=f"a server that listens on {host}:{port}",

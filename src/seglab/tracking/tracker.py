@@ -104,6 +104,7 @@ class Tracker:
                 self._abandon(error)
                 raise TrackingError(
                     "the folder of the run cannot be written to",
+                    code="run-folder-unwritable",
                     where=str(self.work_dir),
                     found=error.strerror,
                     remedy="make room there, then start again",
@@ -279,6 +280,7 @@ class Tracker:
         except filelock.Timeout as error:
             raise TrackingError(
                 "another process works on this run",
+                code="run-busy",
                 where=str(self.work_dir),
                 remedy="wait for make sync to finish, or stop the other process",
             ) from error

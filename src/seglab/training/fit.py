@@ -255,6 +255,7 @@ class _Steps:
         np.savez(path, x=x.numpy(), y=y.numpy(), case_ids=np.array(ids))
         raise TrainingError(
             "the loss is not finite",
+            code="loss-not-finite",
             where=f"epoch {epoch}, {batch} {step + 1}, cases {', '.join(ids)}",
             found=value,
             expected="a finite loss for every batch",
@@ -275,6 +276,7 @@ def _restore(
         kinds = {True: "none", False: "one"}
         raise TrainingError(
             "a stored state of another schedule",
+            code="state-mismatch",
             where="schedule",
             found=f"schedule {kinds[state.scale is None]}, plateau {kinds[state.rules['plateau'] is None]} on disk",
             expected=f"schedule {kinds[schedule is None]}, plateau {kinds[plateau is None]}, as this run has",

@@ -36,6 +36,7 @@ class FilesBeside:
                 return other
         raise DataError(
             "a file that is not there",
+            code="file-missing",
             finding="unreadable-file",
             where=f"{self._table}, line {line}",
             found=f"no {path}",

@@ -61,7 +61,9 @@ def build_page(
         parts = {"train": parts["train"]}
     parts = {name: ids for name, ids in parts.items() if ids}
     if not parts:
-        raise DataError("no case to show", where=source.name, remedy="python scripts/check_data.py says why")
+        raise DataError(
+            "no case to show", code="no-case", where=source.name, remedy="python scripts/check_data.py says why"
+        )
     reader = _Reader(source)
     sections = [
         _summary(source, parts, facts),

@@ -42,19 +42,26 @@ def read_request(words: Sequence[str]) -> ReportRequest:
         if not equals or key not in known:
             raise ConfigError(
                 f"unknown setting '{key}'" if equals else "a word that is no setting",
+                code="unknown-setting" if equals else "override-syntax",
                 where=word,
                 expected="one of " + ", ".join(f"{name}=…" for name in known),
                 remedy=nearest(key.lstrip("-"), known) or "see: python scripts/report.py --help",
             )
         given[key] = meant(unquoted(text), known[key].annotation)
     if "study" not in given:
-        raise ConfigError("a missing setting", where="study", remedy="give it: study=<a folder below experiments/>")
+        raise ConfigError(
+            "a missing setting",
+            code="missing-setting",
+            where="study",
+            remedy="give it: study=<a folder below experiments/>",
+        )
     try:
         request = ReportRequest.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(
             "a value that is not allowed",
+            code="value-not-allowed",
             where=str(first["loc"][0]),
             found=repr(first["input"]),
             expected=first["msg"],
