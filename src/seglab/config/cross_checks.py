@@ -104,7 +104,7 @@ def check_shares(train: float, val: float, test: float) -> None:
     """
     if min(train, val, test) < 0 or abs(train + val + test - 1) > _SHARES_OFF:
         raise ConfigError(
-            "split shares that do not make a whole",
+            "split shares that do not sum to 1",
             code="split-shares",
             where="data.split",
             found=f"train {train} + val {val} + test {test}",
@@ -121,7 +121,7 @@ def check_fold(fold: int, folds: int) -> None:
     """
     if not 0 <= fold < folds:
         raise ConfigError(
-            "a fold that there is not",
+            "fold index out of range",
             code="fold-out-of-range",
             where="data.fold",
             found=f"fold {fold} of {folds}",
@@ -211,7 +211,7 @@ def check_prices(alpha: float, beta: float) -> None:
     """
     if alpha == 0 and beta == 0:
         raise ConfigError(
-            "no mistake costs anything",
+            "false positives and false negatives both weigh 0",
             code="zero-penalty",
             where="loss.alpha, loss.beta",
             found="0 and 0",
@@ -258,7 +258,7 @@ def _known_classes(data: Mapping[str, Any]) -> int | None:
 def _check_spacing_and_folds(data: DataConfig) -> None:
     if data.spacing is not None and (data.rank == 2 or len(data.spacing) != 3):
         raise ConfigError(
-            "a spacing that the data does not have",
+            "data.spacing does not fit the data",
             code="spacing-on-images",
             where="data.spacing",
             found=f"{data.spacing} for {data.rank}D data",
@@ -267,7 +267,7 @@ def _check_spacing_and_folds(data: DataConfig) -> None:
         )
     if data.interpolation != "linear" and data.spacing is None:
         raise ConfigError(
-            "an interpolation of images that nothing resamples",
+            "data.interpolation without a spacing to resample to",
             code="unused-interpolation",
             where="data.interpolation",
             found=f"{data.interpolation} with data.spacing=null",

@@ -51,7 +51,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
         after = words[words.index(flag) + 1 :]
         value = value or (after[0] if after and not after[0].startswith("-") and "=" not in after[0] else "…")
         raise ConfigError(
-            "a flag that there is not",
+            "unknown flag",
             code="unknown-flag",
             where=flag,
             found=flag,
@@ -101,7 +101,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
             return _unknown_key(key, text, known)
         if override.is_add() and not override.is_force_add():
             return ConfigError(
-                "a setting that is there already",
+                "a setting that exists already",
                 code="setting-exists",
                 where=f"+{key}",
                 found=f"+{key}={text}",
@@ -293,7 +293,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
 def _not_read(word: str, remedy: str) -> ConfigError:
     expected = "key=value, with lists as [1,2] and special characters in quotes"
     return ConfigError(
-        "a word on the command line that cannot be read",
+        "parse error in override",
         code="override-syntax",
         where=word,
         found=word,

@@ -97,7 +97,7 @@ def read_request(words: Sequence[str]) -> EvaluationRequest:
             given["data"] = (*given.get("data", ()), word)
         elif not equals or key not in known:
             raise ConfigError(
-                f"unknown setting '{key}'" if equals else "a word that is no setting",
+                f"unknown setting '{key}'" if equals else "parse error: not a setting",
                 code="unknown-setting" if equals else "override-syntax",
                 where=word,
                 expected="one of " + ", ".join(f"{name}=…" for name in known),

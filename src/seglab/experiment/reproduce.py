@@ -293,7 +293,7 @@ def _differences(former: Mapping[str, Any]) -> list[str]:
 
 def _no_code(run: Run, found: str, remedy: str) -> TrackingError:
     return TrackingError(
-        "the code of the run cannot be had again",
+        "the code of the run cannot be restored",
         code="code-missing",
         where=f"run {run.info.run_id} ({run.info.run_name})",
         found=found,

@@ -198,7 +198,7 @@ def _read(file: Path, run_id: str) -> dict[str, Any]:
         return read_json(file)
     except (OSError, UnreadableFile) as error:
         raise TrackingError(
-            "what a run left to go on with cannot be read",
+            "the saved state of a run cannot be read",
             code="state-damaged",
             where=str(file),
             found=str(error),

@@ -112,7 +112,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
     except (ValidationError, yaml.YAMLError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise ConfigError(
-            "a gate that cannot be read",
+            "invalid gate file",
             code="gate-invalid",
             where=".".join([str(file), *map(str, first["loc"])]),
             found=str(first["msg"]),

@@ -121,7 +121,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
                 store.client.set_registered_model_alias(name, CHAMPION, version)
         except (MlflowException, OSError) as error:
             raise TrackingError(
-                "the promotion could not be brought to its end",
+                "the promotion failed before its end",
                 code="promotion-failed",
                 where=f"{name} in {store.uri}",
                 found=first_line(error),
@@ -191,7 +191,7 @@ def _aliased(store: Store, name: str, alias: str) -> Any:
         if error.error_code in _UNKNOWN:
             return None
         raise TrackingError(
-            "the register does not say who the champion is",
+            "the model registry does not answer",
             code="register-unreadable",
             where=f"{name}@{alias} in {store.uri}",
             found=first_line(error),

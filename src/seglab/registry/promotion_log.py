@@ -54,7 +54,7 @@ def note(store: Store, name: str, *, action: str, registered: bool, **facts: Any
         _append(store.directory / StoreFile.PROMOTIONS, text)
     except (MlflowException, OSError) as error:
         raise TrackingError(
-            "what was done is not in the promotion log",
+            "the promotion log could not be written",
             code="promotion-log",
             where=f"{name} in {store.uri}, {store.directory / StoreFile.PROMOTIONS}",
             found=f"{getattr(error, 'strerror', None) or first_line(error)}; the line is {text}",

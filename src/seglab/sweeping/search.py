@@ -293,7 +293,7 @@ class Search:
         complete = all(self._drawn(trial) for trial in before if trial.state == TrialState.COMPLETE)
         if study.direction.name.lower() != direction or not (same and complete):
             raise ConfigError(
-                "a search that was begun otherwise",
+                "a search that was begun with other settings",
                 code="search-changed",
                 where=f"search.study_name={self.name}",
                 found=f"{study.direction.name.lower()} over {', '.join(sorted(known))}",

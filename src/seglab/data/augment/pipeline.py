@@ -117,7 +117,7 @@ class Augment:
     ):
         if scale == 1:
             raise ConfigError(
-                "a scaling to nothing",
+                "a scale factor that shrinks images to nothing",
                 code="augmentation-scale",
                 where="augment.scale",
                 found=scale,
@@ -163,7 +163,7 @@ def _chosen(axes: Sequence[int] | Literal["all"] | None, rank: int) -> tuple[int
         return tuple(range(rank))
     if len(set(axes)) != len(axes) or any(axis not in range(rank) for axis in axes):
         raise ConfigError(
-            "axes that the data does not have",
+            "augmentation axes that the data does not have",
             code="augmentation-axes",
             where="augment.axes",
             found=list(axes),

@@ -195,7 +195,7 @@ def check_names(allow: Sequence[str]) -> None:
             continue
         known = name in KINDS
         raise ConfigError(
-            "a finding that cannot be let through" if known else "a finding that there is not",
+            "a finding that data.allow cannot accept" if known else "unknown finding in data.allow",
             code="finding-not-allowable" if known else "unknown-finding",
             where="data.allow",
             found=name,

@@ -18,7 +18,7 @@ def existing_root(root: Path) -> Path:
         tilde = str(root).startswith("~")
         home = f"the shell leaves ~ as it is behind a word with a point: {root_as_given(os.path.expanduser(root))}"
         raise DataError(
-            "a data folder that is not there",
+            "data folder not found",
             code="data-folder-missing",
             where="data.root",
             found=str(root if tilde else root.resolve()),
@@ -71,7 +71,7 @@ def listed(
         else:
             remedy = nearest(folder, there) or remedy
         raise DataError(
-            "a data folder that is not there",
+            "data folder not found",
             code="data-folder-missing",
             where=key,
             found=str(path),

@@ -239,7 +239,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(
-            "a file that is not there",
+            "file not found",
             code="file-missing",
             finding="unreadable-file",
             where=str(path),

@@ -109,7 +109,7 @@ class LabelSchema:
         for label in self.labels:
             if label.train_id is None and not label.ignored:
                 raise ConfigError(
-                    "a label that is scored and never learnt",
+                    "a label that is scored but never trained on",
                     code="label-scored-not-trained",
                     where=f"{self.where}, label {label.name}",
                     found="no train_id, ignored false",
@@ -293,7 +293,7 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
 
 def _bad_cell(place: str, column: str, found: Any, expected: str) -> ConfigError:
     return ConfigError(
-        "a label table with a cell that means nothing",
+        "invalid cell in a label table",
         code="label-table-invalid",
         where=f"{place}, column {column}",
         found=repr(found),

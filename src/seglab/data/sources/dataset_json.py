@@ -93,7 +93,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         found = str(error)
     if found:
         raise DataError(
-            "a description that is no JSON",
+            "invalid JSON in dataset.json",
             code="dataset-json-syntax",
             where=str(path),
             found=found,
@@ -187,7 +187,7 @@ def _in_folders_of(root: Path, part: str, endings: Sequence[str]) -> dict[str, V
     for folder in (f"images{part}", f"labels{part}"):
         if not (root / folder).is_dir():
             raise DataError(
-                "a folder of the data set that is not there",
+                "folder of the data set not found",
                 code="data-folder-missing",
                 where=str(root / folder),
                 found=f"{FILE} lists no files",
@@ -202,7 +202,7 @@ def _check_count(described: Mapping[str, Any], entries: Mapping[str, VolumeFiles
     said = described.get("numTraining", len(entries))
     if type(said) is not int or said != len(entries):
         raise DataError(
-            "another number of training cases than the description says",
+            "number of training cases differs from dataset.json",
             code="dataset-json-count",
             where=str(root / FILE),
             found=f'"numTraining": {_told(said)}, and {len(entries)} cases with image and label',
@@ -270,7 +270,7 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
 def _existing(path: Path, root: Path, section: str) -> Path:
     if not _is_file(path):
         raise DataError(
-            "a file that is not there",
+            "file not found",
             code="file-missing",
             finding="unreadable-file",
             where=str(path),

@@ -191,7 +191,7 @@ def _existing(path: Path, where: str, column: str) -> Path:
         )
     if not path.is_file():
         raise DataError(
-            "a row without its file",
+            "file of a table row not found",
             code="file-missing",
             finding="unreadable-file",
             where=where,

@@ -88,7 +88,7 @@ def _refuse_the_same(patterns: Sequence[NamePattern], root: Path) -> None:
         other = first.setdefault(means, pattern.key)
         if other != pattern.key:
             raise ConfigError(
-                "two settings that mean the same files",
+                "two settings that name the same files",
                 code="file-settings-overlap",
                 where=f"{other}, {pattern.key}",
                 found=str(pattern),

@@ -49,7 +49,7 @@ def load_study(name: str, studies: Path = STUDIES) -> Study:
     question, commands = _opening(text)
     if not question:
         raise ConfigError(
-            "a study that asks no question",
+            "a study without a question",
             code="study-without-question",
             where=str(path),
             expected="a comment at the beginning that says what the study is to answer",
