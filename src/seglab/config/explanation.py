@@ -17,6 +17,7 @@ from seglab.config.refusals import as_list, written
 from seglab.config.synonyms import group_meant, option_meant, setting_meant
 from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of, setting_as_typed
 from seglab.errors import ConfigError
+from seglab.override_syntax import parse_error, rejoined
 
 # Groups of which several options can stand together.
 _SEVERAL = frozenset({"experiment", "debug"})
@@ -257,8 +258,8 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     if equals:
         if said in groups():
             return _unknown_option(said, text, options_of(said))
-        if whole := _taken_apart(words[i:]):
-            return _not_read(word, f"without spaces in it: {whole}")
+        if whole := rejoined(words[i:]):
+            return parse_error(word, f"without spaces in it: {whole}")
         fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
         if said in known and fitting:
             remedy = f"did you mean: {said}={fitting}"
@@ -287,29 +288,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
             remedy = instead("data.root", word, known) or remedy
         elif re.fullmatch(r"[\w.]+", named):
             remedy = instead(named, value or ("" if "=" in after else after) or "…", known) or remedy
-    return _not_read(word, remedy)
-
-
-def _not_read(word: str, remedy: str) -> ConfigError:
-    expected = "key=value, with lists as [1,2] and special characters in quotes"
-    return ConfigError(
-        "parse error in override",
-        code="override-syntax",
-        where=word,
-        found=word,
-        expected=expected,
-        remedy=remedy,
-    )
-
-
-def _taken_apart(words: Sequence[str]) -> str:
-    """The first word joined with those behind it that close its bracket, quoted for the shell; empty where it is not
-    one that the shell took apart at spaces: `data.size=[64,` `64]`."""
-    for last in range(2, len(words) + 1):
-        whole = "".join(words[:last])
-        if re.fullmatch(r"[\w.+~]+=(\[[^\]]*\]|\{[^}]*\})", whole):
-            return shlex.quote(whole) if "{" in whole else whole
-    return ""
+    return parse_error(word, remedy)
 
 
 def _chosen(words: Sequence[str]) -> list[str]:

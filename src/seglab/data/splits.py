@@ -128,7 +128,9 @@ def make_split(
     for case in cases:
         if case.id not in apart:
             by_group.setdefault(case.group, []).append(case.id)
-    shares = {case.id: _known(foreground[case.id]) for case in cases} if foreground is not None else None
+    shares = None
+    if foreground is not None:
+        shares = {i: 0.0 if math.isnan(foreground[i]) else foreground[i] for i in (case.id for case in cases)}
     if apart:
         part = val / (train + val) if val else 0.0
         split = _best(by_group, {"train": 1 - part, "val": part, "test": 0.0}, seed, ("split",), shares)
@@ -286,10 +288,6 @@ def _deal(
             remedy=f"data.folds={folds + 1}, or smaller groups",
         )
     return [names[group] for group in dealt[fold]]
-
-
-def _known(share: float) -> float:
-    return 0.0 if math.isnan(share) else share
 
 
 def _groups_for(share: float, sizes: np.ndarray, *, spare: int, of: int | None = None) -> int:
