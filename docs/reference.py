@@ -1,4 +1,4 @@
-"""Pages that are made from the code while the site is built, so that they cannot go stale: settings and commands."""
+"""Pages that are made from the code while the site is built, so that they cannot go stale."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from seglab.cli.verbs import VERBS
+from seglab.error_codes import sections
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
@@ -37,6 +38,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     files.append(File.generated(config, "settings.md", content=settings_page()))
     files.append(File.generated(config, "commands.md", content=commands_page()))
+    files.append(File.generated(config, "errors.md", content=errors_page()))
     return files
 
 
@@ -106,4 +108,18 @@ def commands_page() -> str:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         title = " ".join(["seglab", *words])
         parts += [f"\n## {title}\n", "\n".join(f"    {line}".rstrip() for line in done.stdout.splitlines())]
+    return "\n".join(parts)
+
+
+def errors_page() -> str:
+    """Every code that an error can have, with what it means."""
+    parts = [
+        "# Errors\n",
+        "An error says what is wrong, where, what was found, what was expected and what to do. In brackets behind its"
+        " first line stands its code, which stays the same when the words change. A command ends with exit code 2.\n",
+    ]
+    for title, codes in sections().items():
+        parts += [f"## {title}\n", "| code | |", "| --- | --- |"]
+        parts += [f"| `{code}` | {_cell(text)} |" for code, text in codes.items()]
+        parts.append("")
     return "\n".join(parts)

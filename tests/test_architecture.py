@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
     {"safety", "gc_pause", "version"},
+    {"error_codes"},
     {"errors", "statistics", "run_record"},
     {"task", "metric_names", "runtime"},
     {"config"},
@@ -61,6 +62,7 @@ LIGHT = {
     "safety",
     "gc_pause",
     "version",
+    "error_codes",
     "errors",
     "run_record",
     "task",

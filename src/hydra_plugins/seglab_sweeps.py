@@ -106,7 +106,8 @@ class SearchSweeper(BasicSweeper):
         self.settings = settings
 
     def sweep(self, arguments: list[str]) -> Any:
-        from seglab.sweeping.search import Search, SearchSettings
+        from seglab.sweeping.search import Search
+        from seglab.sweeping.search_settings import SearchSettings
 
         assert self.hydra_context is not None
         assert self.config is not None

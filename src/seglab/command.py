@@ -85,7 +85,16 @@ def command(
                 if str(error).startswith("Only one of --run"):
                     what, remedy = "flags that exclude each other", "without -m, --cfg shows one composition"
                     found = " ".join(flags)
-                    _leave(ConfigError(what, where="command line", found=found, expected=str(error), remedy=remedy))
+                    _leave(
+                        ConfigError(
+                            what,
+                            code="flags-exclude",
+                            where="command line",
+                            found=found,
+                            expected=str(error),
+                            remedy=remedy,
+                        )
+                    )
                 # Hydra refuses `model=null` with a plain ValueError; any other is not about the words of the command.
                 of_hydra = isinstance(error, HydraException | OmegaConfBaseException)
                 if not of_hydra and not str(error).startswith("Config group override must be"):
@@ -143,7 +152,7 @@ def kept(words: Sequence[str], config_name: str, settings: type[Section] | None 
 
 
 def _leave(error: SeglabError) -> None:
-    print(f"error: {error}", file=sys.stderr)
+    print(error.for_terminal(), file=sys.stderr)
     sys.exit(EXIT_MISTAKE)
 
 

@@ -15,16 +15,32 @@ from seglab.safety.shown_text import shown
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+# Of an error of a component of your own that gives none.
+UNREGISTERED = "unregistered"
 
 
 class SeglabError(Exception):
     """One message for the user: what was wrong, where, found, expected, what to do.
 
+    Args:
+        what: the title, which may be worded anew at any time.
+        code: of the kind of mistake, one of `seglab.error_codes`, which stays: what scripts and searches go by.
+        where, found, expected, remedy: each a line, where it is not empty.
+
     Entry points print it without a traceback and leave with exit code 2. What it is told may come from anywhere: the
     message holds no password of an address and nothing that a terminal obeys.
     """
 
-    def __init__(self, what: str, *, where: str = "", found: object = None, expected: str = "", remedy: str = ""):
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: str = UNREGISTERED,
+        where: str = "",
+        found: object = None,
+        expected: str = "",
+        remedy: str = "",
+    ):
         lines = [what]
         if where:
             lines.append(f"  where:    {where}")
@@ -36,6 +52,12 @@ class SeglabError(Exception):
             lines.append(f"  remedy:   {remedy}")
         super().__init__(shown(redacted("\n".join(lines))))
         self.what, self.where, self.found, self.expected, self.remedy = what, where, found, expected, remedy
+        self.code = code
+
+    def for_terminal(self) -> str:
+        """The message with its code at the end of the first line."""
+        title, newline, rest = f"error: {self}".partition("\n")
+        return f"{title} [{self.code}]{newline}{rest}"
 
 
 class ConfigError(SeglabError):
@@ -84,6 +106,7 @@ def naming(where: str) -> Iterator[None]:
             raise
         raise DataError(
             error.what,
+            code=error.code,
             where=where,
             found=error.found,
             expected=error.expected,
@@ -107,7 +130,7 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = main()
     except SeglabError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(error.for_terminal(), file=sys.stderr)
         code = EXIT_MISTAKE
     except KeyboardInterrupt as stop:
         code = getattr(stop, "exit_code", EXIT_INTERRUPTED)

@@ -135,6 +135,7 @@ def check_class_names(class_names: Sequence[str], where: str = "data") -> None:
         if same != name:
             raise ConfigError(
                 "two classes whose metrics would have one name",
+                code="class-names-collide",
                 where=where,
                 found=f"'{same}' and '{name}', both kept as '{metric_name(of_class('dice', name))}'",
                 expected="names that differ in a letter, a digit or one of _ - . : / and blank: the store of runs keeps"

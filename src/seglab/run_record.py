@@ -189,6 +189,16 @@ class BundleFile:
 _TRUE = "True"
 
 
+class _Text:
+    """Reads a tag that is kept as the text that it means; empty where the run has none of it."""
+
+    def __init__(self, tag: str):
+        self._tag = tag
+
+    def __get__(self, record: RunRecord, owner: type[RunRecord]) -> str:
+        return record.tags.get(self._tag, "")
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run's own words, read as what they mean; the text is empty, or the number NaN, where it said nothing.
@@ -201,6 +211,16 @@ class RunRecord:
     params: Mapping[str, str]
     metrics: Mapping[str, float]
 
+    data_digest = _Text(Tag.DATA_DIGEST)
+    split_digest = _Text(Tag.SPLIT_DIGEST)
+    git_commit = _Text(Tag.GIT_COMMIT)
+    data_allowed = _Text(Tag.DATA_ALLOWED)
+    device = _Text(Tag.DEVICE)
+    precision = _Text(Tag.PRECISION)
+    end_reason = _Text(Tag.END_REASON)
+    parent_run_id = _Text(Tag.PARENT_RUN_ID)
+    job_identity = _Text(Tag.JOB_IDENTITY)
+
     @classmethod
     def of(cls, run: Any) -> RunRecord:
         """Of a run as the store returns it (with `data`), or of anything with `tags`, `params` and `metrics`."""
@@ -212,34 +232,10 @@ class RunRecord:
         """Of tags alone."""
         return cls(tags, {}, {})
 
-    def tag(self, name: str) -> str:
-        """A tag by its name; empty where the run has none of it."""
-        return self.tags.get(name, "")
-
-    @property
-    def config_digest(self) -> str:
-        """Digest of the settings; every run that seglab trained has it, a sweep's parent and foreign runs do not."""
-        return self.tag(Tag.CONFIG_DIGEST)
-
     @property
     def trained_here(self) -> bool:
         """Whether seglab's training made this run."""
         return Tag.CONFIG_DIGEST in self.tags
-
-    @property
-    def data_digest(self) -> str:
-        """Digest of the contents of all cases."""
-        return self.tag(Tag.DATA_DIGEST)
-
-    @property
-    def split_digest(self) -> str:
-        """Digest of the lists of cases."""
-        return self.tag(Tag.SPLIT_DIGEST)
-
-    @property
-    def git_commit(self) -> str:
-        """Commit of the code."""
-        return self.tag(Tag.GIT_COMMIT)
 
     @property
     def git_dirty(self) -> bool:
@@ -250,21 +246,6 @@ class RunRecord:
     def seed(self) -> str:
         """The seed as a text, `?` where none was recorded."""
         return self.params.get("seed", self.tags.get(Tag.SEED, "?"))
-
-    @property
-    def data_allowed(self) -> str:
-        """Findings of the data check that were allowed to pass."""
-        return self.tag(Tag.DATA_ALLOWED)
-
-    @property
-    def device(self) -> str:
-        """What it was computed on."""
-        return self.tag(Tag.DEVICE)
-
-    @property
-    def precision(self) -> str:
-        """The number format that was really used."""
-        return self.tag(Tag.PRECISION)
 
     @property
     def stopped_early(self) -> bool:
@@ -285,21 +266,6 @@ class RunRecord:
     def resume_count(self) -> int:
         """How often it was resumed."""
         return int(self.tags.get(Tag.RESUME_COUNT, "0"))
-
-    @property
-    def end_reason(self) -> str:
-        """Why it ended as it did."""
-        return self.tag(Tag.END_REASON)
-
-    @property
-    def parent_run_id(self) -> str:
-        """The run of the sweep that it is a job of."""
-        return self.tag(Tag.PARENT_RUN_ID)
-
-    @property
-    def job_identity(self) -> str:
-        """What makes a job of a sweep the same job again."""
-        return self.tag(Tag.JOB_IDENTITY)
 
     @property
     def pruned(self) -> bool:

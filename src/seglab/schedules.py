@@ -61,6 +61,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         if warmup_epochs and warmup_epochs >= epochs:
             raise ConfigError(
                 "a warm-up that leaves no epoch to train at the full learning rate",
+                code="warm-up-too-long",
                 where="schedule.warmup_epochs",
                 found=warmup_epochs,
                 expected=f"less than trainer.epochs={epochs}",

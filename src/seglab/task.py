@@ -53,6 +53,7 @@ class Task:
         if self.rank not in (2, 3):
             raise ConfigError(
                 "a task is 2D or 3D",
+                code="task-rank",
                 where="data.rank",
                 found=self.rank,
                 expected="2 or 3",
@@ -61,6 +62,7 @@ class Task:
         if len(self.class_names) < 2:
             raise ConfigError(
                 "a task needs a background and at least one class",
+                code="task-classes",
                 where="data.class_names",
                 found=list(self.class_names),
                 expected="two names or more",
@@ -69,6 +71,7 @@ class Task:
         if not set(range(len(self.class_names))) - set(self.unscored):
             raise ConfigError(
                 "no class is left for the mean scores",
+                code="no-scored-class",
                 where="data.unscored",
                 found=[self.class_names[k] for k in self.unscored],
                 expected="at least one class that counts",

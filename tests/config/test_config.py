@@ -101,7 +101,7 @@ BAD = [
     ),
     (["trainer.monitor=val_loss/cell"], ["monitored metric that does not exist"]),
     (["data.split={train:0.8,val:0.0,test:0.2}"], ["without validation cases", "trainer.monitor=train_dice"]),
-    (["data.split.train=0.9"], ["do not make a whole", "train 0.9"]),
+    (["data.split.train=0.9"], ["do not sum to 1", "train 0.9"]),
     (
         ["data.foreground_share=0.5"],
         ["data.foreground_share", "0.5 with data.resize_mode=resize", "data.resize_mode=patch"],

@@ -75,7 +75,7 @@ def test_one_section_is_read_alone():
         ([*NIFTI, "data.size=[64,64]"], ["data.size", "3 numbers"]),
         ([*NIFTI, "+data.lable_values=[0,1]"], ["data.lable_values", "data.label_values"]),
         ([*NIFTI, "data.fold=5"], ["data.fold", "0 to 4"]),
-        ([*NIFTI, "data.split.train=0.9"], ["do not make a whole"]),
+        ([*NIFTI, "data.split.train=0.9"], ["do not sum to 1"]),
         (["data.foreground_share=0.5"], ["0.5 with data.resize_mode=resize"]),
         (["augment.noise=lots"], ["augment.noise", "'lots'"]),
         (["trainer.monitor=val_dcie"], ["trainer.monitor=val_dice"]),

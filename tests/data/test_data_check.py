@@ -484,7 +484,7 @@ def test_names_that_mean_nothing_or_cannot_pass_are_refused():
     check_names(["group-in-two-splits", "thin-class-lost"])
     with pytest.raises(ConfigError, match="did you mean 'group-in-two-splits'"):
         check_names(["group-in-two-split"])
-    with pytest.raises(ConfigError, match="a finding that cannot be let through"):
+    with pytest.raises(ConfigError, match=r"a finding that data\.allow cannot accept"):
         check_names(["unreadable-file"])
     with pytest.raises(ConfigError):
         check(Held({i: picture(n) for n, i in enumerate("abc")}), ABC, allow=["nonsense"])

@@ -185,7 +185,7 @@ def test_the_customary_split_of_camvid_is_caught_and_whole_sequences_are_not(tmp
 
 
 def test_what_may_pass_is_known_before_a_file_is_read(tmp_path):
-    with pytest.raises(ConfigError, match="a finding that there is not"):
+    with pytest.raises(ConfigError, match=r"unknown finding in data\.allow"):
         check(tmp_path / "nowhere", "data.allow=[thin]")
 
 

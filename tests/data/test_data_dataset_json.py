@@ -188,8 +188,8 @@ MISTAKES = [
     ({"file_ending": ".nii"}, ["no file ending in .nii"]),
     ({"file_ending": 7}, ['"file_ending": 7']),
     ({"dataset": {"a": ["x"]}}, ['"dataset"', '"images": a list of paths']),
-    ({"dataset": {"a": {"images": ["no.nii.gz"], "label": "no.nii.gz"}}}, ["a file that is not there", "no.nii.gz"]),
-    ({"dataset": {"a": {"images": ["n" * 5000], "label": "no.nii.gz"}}}, ["a file that is not there"]),
+    ({"dataset": {"a": {"images": ["no.nii.gz"], "label": "no.nii.gz"}}}, ["file not found", "no.nii.gz"]),
+    ({"dataset": {"a": {"images": ["n" * 5000], "label": "no.nii.gz"}}}, ["file not found"]),
     ({"dataset": {}}, ['"dataset": {}']),
 ]
 
@@ -238,7 +238,7 @@ def test_so_many_labels_that_no_two_can_be_compared_are_refused_at_once(tmp_path
 )
 def test_no_json_is_told_in_words(tmp_path, text, said):
     (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(DataError, match="a description that is no JSON") as caught:
+    with pytest.raises(DataError, match=r"invalid JSON in dataset\.json") as caught:
         source_of(tmp_path)
     assert said in str(caught.value)
 
@@ -252,7 +252,7 @@ def test_a_missing_folder_file_or_channel_is_named(tmp_path):
     (root / "labelsTr" / "b.nii.gz").unlink()
     with pytest.raises(DataError, match="an image without a mask"):
         source_of(root)
-    with pytest.raises(DataError, match=r"a folder of the data set that is not there[\s\S]*imagesTr"):
+    with pytest.raises(DataError, match=r"folder of the data set not found[\s\S]*imagesTr"):
         source_of(describe(tmp_path))
     nnunet(tmp_path / "two", names=("a",), part="Ts")
     nnunet(tmp_path / "two")

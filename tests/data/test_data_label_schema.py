@@ -68,7 +68,7 @@ def test_a_table_of_ids_and_names_is_enough(tmp_path):
         ("grass,1", "grass,0", "a label train_id that stands twice"),
         ("grass,1", "grass,5", "train ids that do not count up from 0"),
         ("grass,1", "grass,-1", "train ids that do not count up from 0"),
-        ("2,above,true", ",above,false", "a label that is scored and never learnt"),
+        ("2,above,true", ",above,false", "a label that is scored but never trained on"),
         ("grass,1", "grass,one", "column train_id"),
         ("7,grass", "seven,grass", "column id"),
         ("7,grass", ",grass", "column id"),

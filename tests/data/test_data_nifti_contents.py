@@ -222,7 +222,11 @@ def test_a_table_that_lists_other_files_says_what_they_are(tmp_path):
     folders(tmp_path, ("a",))
     nib.save(nib.Nifti1Pair(IMAGE, AFFINE), tmp_path / "images" / "b.img")
     (tmp_path / "images" / "b.nrrd").write_text("NRRD")
-    for name, says in (("b.hdr", "two files"), ("b.nrrd", "no volume in NIfTI"), ("c.nii", "a row without its file")):
+    for name, says in (
+        ("b.hdr", "two files"),
+        ("b.nrrd", "no volume in NIfTI"),
+        ("c.nii", "file of a table row not found"),
+    ):
         (tmp_path / "cases.csv").write_text(f"image,label\nimages/{name},labels/a.nii.gz\n")
         with pytest.raises(DataError, match=says) as caught:
             Nifti(root=str(tmp_path), table="cases.csv")

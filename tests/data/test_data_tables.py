@@ -139,8 +139,8 @@ def test_pages_are_cases_of_one_group(folder):
         (["images,mask", "scans/p0_0.png,x"], {}, "without a column", "did you mean 'images'"),
         (["image,mask"], {}, "a table without rows", "all.csv"),
         ([""], {}, "without a column", "no header line"),
-        (["image,mask", "scans/none.png,truth/p0_0_mask.png"], {}, "a file that is not there", "all.csv, line 2"),
-        (["image,mask", _line(0), "scans/p0_1.png,nowhere.png"], {}, "a file that is not there", "line 3"),
+        (["image,mask", "scans/none.png,truth/p0_0_mask.png"], {}, "file not found", "all.csv, line 2"),
+        (["image,mask", _line(0), "scans/p0_1.png,nowhere.png"], {}, "file not found", "line 3"),
         (["image,mask", "scans/p0_0.png,"], {}, "an empty cell", "column mask"),
         (["image,mask", "scans/p0_0.png"], {}, "an empty cell", "column mask"),
         (["image,mask,split", f"{_line(0)},trian"], {}, "a split that does not exist", "did you mean 'train'"),
@@ -224,7 +224,7 @@ def test_many_rows_are_looked_up_by_folder_with_the_same_answers(folder, monkeyp
     link = f"scans/link.png,{_line(0).partition(',')[2]}"
     with pytest.raises(DataError, match=r"listed twice[\s\S]*all\.csv, line 2 too"):
         Csv(root=str(_table(folder / "all.csv", [*lines, link])))
-    with pytest.raises(DataError, match=r"a file that is not there[\s\S]*line 9"):
+    with pytest.raises(DataError, match=r"file not found[\s\S]*line 9"):
         Csv(root=str(_table(folder / "all.csv", [*lines, "scans/no.png,scans/no.png"])))
 
 

@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 
 from seglab.errors import TrackingError
 from seglab.experiment import reproduce as reproduction
-from seglab.experiment.reproduce import ROOT, code_of, compare_histories, reproduce
+from seglab.experiment.code_checkout import ROOT, code_of
+from seglab.experiment.reproduce import compare_histories, reproduce
 from seglab.runtime.code_version import code_version
 from seglab.tracking.archive import export_runs, import_runs
 from seglab.tracking.bundles import run_file

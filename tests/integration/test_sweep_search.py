@@ -57,7 +57,7 @@ def test_a_search_that_was_begun_otherwise_is_refused(tmp_path) -> None:
     optuna.create_study(storage=storage, study_name="rates", direction="minimize")
     done = checkout.sweep(*SEARCH)
     assert done.returncode == 2, done.stderr
-    assert "a search that was begun otherwise" in done.stderr
+    assert "a search that was begun with other settings" in done.stderr
     assert "search.study_name=" in done.stderr
     broken = checkout.sweep(*SEARCH, "search.storage=sqlite:////no/such/folder/x.db")
     assert broken.returncode == 2, broken.stderr

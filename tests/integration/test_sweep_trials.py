@@ -19,7 +19,8 @@ from pretended import Executor, Job, empty_store, store
 from seglab.command import SweepFailed
 from seglab.config.vocabulary import CONF
 from seglab.errors import TrackingError
-from seglab.sweeping.search import Search, SearchSettings
+from seglab.sweeping.search import Search
+from seglab.sweeping.search_settings import SearchSettings
 from seglab.sweeping.status import SweepStatus, sweep_statuses
 from seglab.tracking.store import Store
 

@@ -26,6 +26,7 @@ import toys
 
 from seglab.config.sections import TrackingSettings
 from seglab.config.vocabulary import ROOT
+from seglab.tracking import courier as couriers
 from seglab.tracking import outbox, tracker
 from seglab.tracking.client import mlflow
 from seglab.tracking.heartbeat import mark_stale_runs
@@ -331,7 +332,7 @@ def until(condition: Any, seconds: float = 60.0) -> None:
 def test_a_server_that_dies_midway_gets_everything_in_the_end(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(outbox, "_RETRY_SECONDS", 0.3)
+    monkeypatch.setattr(couriers, "_RETRY_SECONDS", 0.3)
     monkeypatch.setattr(tracker, "_PATIENCE_SECONDS", 1.0)
     directory = tmp_path / "mlruns"
     settings = TrackingSettings(uri=server.uri, experiment="served", system_metrics=False, heartbeat_seconds=0.5)
@@ -409,8 +410,8 @@ LOCKED = [
 def test_what_a_server_answers_that_lets_nobody_in_costs_no_record(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(outbox, "_RETRY_SECONDS", 0.2)
-    monkeypatch.setattr(outbox, "_RETRY_SECONDS_AT_MOST", 0.2)
+    monkeypatch.setattr(couriers, "_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(couriers, "_RETRY_SECONDS_AT_MOST", 0.2)
     monkeypatch.setattr(tracker, "_PATIENCE_SECONDS", 0.5)
     gate = Gate(server.uri)
     directory = tmp_path / "mlruns"

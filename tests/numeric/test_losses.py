@@ -262,7 +262,7 @@ def test_settings_that_leave_no_loss_are_refused():
     task = make_task(2, 3)
     with pytest.raises(ConfigError, match="only the background has a weight"):
         DiceLoss(task, class_weights=[1.0, 0.0, 0.0])
-    with pytest.raises(ConfigError, match="no mistake costs anything"):
+    with pytest.raises(ConfigError, match="false positives and false negatives both weigh 0"):
         TverskyLoss(task, alpha=0.0, beta=0.0)
     with pytest.raises(ConfigError, match=r"loss\.dice_weight, loss\.cross_entropy_weight"):
         CombinedLoss(task, dice_weight=0.0, cross_entropy_weight=0.0)

@@ -261,7 +261,7 @@ def test_a_full_disk_leaves_the_champion_and_promoting_again_ends_it(store: Stor
     command = [sys.executable, str(ROOT / "scripts" / "promote.py"), f"run={second}", "name=cells"]
     code, said = within(mount, command, store.directory.parent)
     assert code == 2
-    assert "error: the promotion could not be brought to its end" in said
+    assert "error: the promotion failed before its end" in said
     assert "No space left on device" in said
     assert "champion is version 1 as before" in said
     assert "Traceback" not in said

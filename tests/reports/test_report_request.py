@@ -20,7 +20,7 @@ def test_words_mean_what_they_say() -> None:
     ("words", "told"),
     [
         pytest.param([], "a missing setting", id="nothing"),
-        pytest.param(["loss_study"], "a word that is no setting", id="the study alone"),
+        pytest.param(["loss_study"], "parse error: not a setting", id="the study alone"),
         pytest.param(["study=loss_study", "--metrc", "test_iou"], "did you mean 'metric'", id="a misspelt flag"),
         pytest.param(["study=loss_study", "overwrit=true"], "did you mean 'overwrite'", id="misspelt"),
         pytest.param(["study=loss_study", "overwrite=maybe"], "where:    overwrite", id="neither true nor false"),

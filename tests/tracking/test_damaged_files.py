@@ -107,7 +107,7 @@ def test_what_a_run_goes_on_with(tmp_path: Path, harm: Harm) -> None:
     if harm is HARMS["another object"]:
         assert _read(file, "the-run") == {"format": 1}
         return
-    with pytest.raises(TrackingError, match="what a run left to go on with cannot be read"):
+    with pytest.raises(TrackingError, match="the saved state of a run cannot be read"):
         _read(file, "the-run")
 
 

@@ -21,9 +21,11 @@ from mlflow.protos.databricks_pb2 import (
 from requests import HTTPError, Response
 from sqlalchemy.exc import DatabaseError, DataError
 
+from seglab.tracking import courier as couriers
 from seglab.tracking import operations, outbox
 from seglab.tracking.client import refused
-from seglab.tracking.outbox import REFUSED, Courier, Outbox, deliver_all, lock_of
+from seglab.tracking.courier import Courier
+from seglab.tracking.outbox import REFUSED, Outbox, deliver_all, lock_of
 from seglab.tracking.store import open_store
 
 GONE = MlflowException("API request failed: connection refused", TEMPORARILY_UNAVAILABLE)
@@ -163,7 +165,7 @@ def test_a_model_that_was_half_uploaded_becomes_one_model(tmp_path: Path, monkey
 def test_the_courier_survives_a_store_that_goes_and_comes(
     box: Outbox, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(couriers, "_RETRY_SECONDS", 0.05)
     client: Any = FakeClient()
     courier = Courier(box, client)
     courier.start()

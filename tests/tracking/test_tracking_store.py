@@ -12,7 +12,7 @@ import pytest
 import toys
 
 from seglab.errors import TrackingError
-from seglab.tracking import repair_paths, store
+from seglab.tracking import repair_paths, store_making
 from seglab.tracking.databases import database_remedy
 from seglab.tracking.store import Store, open_store
 
@@ -175,7 +175,7 @@ def test_a_host_without_address_stops_too(tmp_path: Path) -> None:
 
 
 def test_a_server_that_never_answers_stops_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_ANSWER_SECONDS", 1)
+    monkeypatch.setattr(store_making, "_ANSWER_SECONDS", 1)
     before = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()

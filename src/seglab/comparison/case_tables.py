@@ -58,6 +58,7 @@ def locate(metric: str) -> Score:
         return Score(name.prefix, str(name.column), Artifact.TEST_CASES)
     raise ConfigError(
         "a score that is not kept for each case",
+        code="score-not-per-case",
         where="metric",
         found=metric,
         expected="test_<score>, such as test_dice, or eval_<split>_<score> after seglab evaluate",

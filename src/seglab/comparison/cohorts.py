@@ -66,6 +66,7 @@ def make_cohorts(
     if tables and metric not in known:
         raise ConfigError(
             "not a score that a run has for its cases",
+            code="score-not-per-case",
             where="metric",
             found=metric,
             expected="one of " + ", ".join(known),
@@ -119,6 +120,7 @@ def check_chosen(cohorts: Sequence[Cohort], notes: Sequence[str]) -> None:
     if len(cohorts) > 1:
         raise DataError(
             "runs that cannot be paired",
+            code="runs-not-paired",
             where="runs",
             found=" ".join(note for note in notes if note.startswith("Not paired")),
             expected="runs on the same data and the same test cases",
@@ -128,6 +130,7 @@ def check_chosen(cohorts: Sequence[Cohort], notes: Sequence[str]) -> None:
         if len(cohort.compositions) == 1:
             raise DataError(
                 "runs of one composition, with nothing to compare it with",
+                code="too-few-runs",
                 where="runs",
                 found=", ".join(run.short for run in cohort.compositions[0].runs),
                 expected="runs that differ in more than their seed",

@@ -111,6 +111,7 @@ def find_runs(store: Store, settings: CompareSettings, watched: str = VAL_DICE) 
         states = pd.Series([run.info.status for run in ours]).value_counts().to_dict()
         raise TrackingError(
             "no finished run to compare",
+            code="too-few-runs",
             where=_choice(settings),
             found=", ".join(f"{count} {state}" for state, count in states.items()) or "no run at all",
             expected="two finished runs or more",

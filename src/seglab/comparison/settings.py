@@ -66,12 +66,14 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
         if first["type"] == "extra_forbidden":
             raise ConfigError(
                 f"unknown setting '{where}': nothing reads it",
+                code="unknown-setting",
                 where=where,
                 expected="one of " + ", ".join(CompareSettings.model_fields).replace("tracking_uri", "tracking.uri"),
                 remedy=nearest(where, CompareSettings.model_fields),
             ) from error
         raise ConfigError(
             "a value that is not allowed",
+            code="value-not-allowed",
             where=where,
             found=repr(first["input"]),
             expected=first["msg"],
@@ -81,6 +83,7 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
     if len(chosen) > 1:
         raise ConfigError(
             "several ways of choosing runs at once",
+            code="runs-chosen-twice",
             where=", ".join(chosen),
             expected="one of study, runs, filter, or none of them for every run of the store",
             remedy=f"a filter can name a study: filter=\"tags.study = '{settings.study or '…'}'\"",
@@ -88,6 +91,7 @@ def load_settings(cfg: DictConfig | Mapping[str, Any]) -> CompareSettings:
     if settings.runs is not None and len(set(settings.runs)) < 2:
         raise ConfigError(
             "one run is nothing to compare",
+            code="too-few-runs",
             where="runs",
             found=settings.runs,
             expected="two runs or more",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seglab.config.loss_checks import check_class_weights, check_prices, check_terms
 from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
 from seglab.config.synonyms import closest
 from seglab.errors import ConfigError
@@ -40,6 +41,7 @@ def check_together(
         fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, conv3d, vnet"
         raise ConfigError(
             f"a {model.rank}D model on {data.rank}D data",
+            code="rank-mismatch",
             where="model.rank, data.rank",
             found=f"model={model_name} is {model.rank}D, data={data_name} is {data.rank}D",
             expected="the same rank",
@@ -52,6 +54,7 @@ def check_together(
     if warmup_epochs and warmup_epochs >= trainer.epochs:
         raise ConfigError(
             "a warm-up that never ends",
+            code="warm-up-too-long",
             where="schedule.warmup_epochs",
             found=f"{warmup_epochs} of {trainer.epochs} epochs",
             expected=f"fewer than trainer.epochs={trainer.epochs}",
@@ -76,6 +79,7 @@ def check_input_size(size: Sequence[int], rank: int, multiple: int = 1, model: s
     if len(size) != rank:
         raise ConfigError(
             "an input size of the wrong rank",
+            code="input-size-rank",
             where="data.size",
             found=list(size),
             expected=f"{rank} numbers, one for each axis of {rank}D data",
@@ -85,6 +89,7 @@ def check_input_size(size: Sequence[int], rank: int, multiple: int = 1, model: s
     if valid != list(size):
         raise ConfigError(
             f"an input size that {model} cannot halve",
+            code="input-size-not-divisible",
             where="data.size",
             found=list(size),
             expected=f"multiples of {multiple} (model.size_multiple)",
@@ -100,7 +105,8 @@ def check_shares(train: float, val: float, test: float) -> None:
     """
     if min(train, val, test) < 0 or abs(train + val + test - 1) > _SHARES_OFF:
         raise ConfigError(
-            "split shares that do not make a whole",
+            "split shares that do not sum to 1",
+            code="split-shares",
             where="data.split",
             found=f"train {train} + val {val} + test {test}",
             expected="shares from 0 to 1 with a sum of 1",
@@ -116,7 +122,8 @@ def check_fold(fold: int, folds: int) -> None:
     """
     if not 0 <= fold < folds:
         raise ConfigError(
-            "a fold that there is not",
+            "fold index out of range",
+            code="fold-out-of-range",
             where="data.fold",
             found=f"fold {fold} of {folds}",
             expected=f"0 to {folds - 1}",
@@ -134,6 +141,7 @@ def check_data(data: DataConfig) -> None:
     if data.foreground_share and data.resize_mode in ("resize", "letterbox"):
         raise ConfigError(
             "patches around the foreground, where whole images are taken",
+            code="unused-foreground-share",
             where="data.foreground_share",
             found=f"{data.foreground_share} with data.resize_mode={data.resize_mode}",
             expected="0 for whole images",
@@ -143,6 +151,7 @@ def check_data(data: DataConfig) -> None:
     if data.split.train == 0:
         raise ConfigError(
             "no share of the cases to train on",
+            code="split-no-training-share",
             where="data.split.train",
             found=0,
             expected="a share above 0",
@@ -160,6 +169,7 @@ def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ConfigError(
             "a file of encoder weights that does not exist",
+            code="encoder-weights-missing",
             where="model.weights",
             found=weights,
             expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
@@ -168,59 +178,11 @@ def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
     if freeze_epochs and weights is None:
         raise ConfigError(
             "an encoder with random weights that is to be frozen",
+            code="frozen-random-encoder",
             where="model.freeze_epochs, model.weights",
             found=f"freeze_epochs={freeze_epochs} with weights=null",
             expected="pre-trained weights, or freeze_epochs=0",
             remedy="model.weights=imagenet, model.weights=<file> or model.freeze_epochs=0",
-        )
-
-
-def check_class_weights(weights: Sequence[float], classes: int, names: Sequence[str] = ()) -> None:
-    """Refuse class weights that are not one for each class, 0 or more, one of them positive.
-
-    Raises:
-        ConfigError: see above.
-    """
-    if len(weights) != classes or min(weights) < 0 or max(weights) <= 0:
-        raise ConfigError(
-            "class weights do not fit the task",
-            where="loss.class_weights",
-            found=list(weights),
-            expected=f"{classes} numbers of 0 or more, not all 0: one for each of "
-            + (", ".join(names) or "the classes, background first"),
-            remedy=f"loss.class_weights=[{','.join(['1.0'] * classes)}], or null, weighs all classes alike",
-        )
-
-
-def check_prices(alpha: float, beta: float) -> None:
-    """Refuse a Tversky loss for which neither a false alarm nor a miss costs anything.
-
-    Raises:
-        ConfigError: see above.
-    """
-    if alpha == 0 and beta == 0:
-        raise ConfigError(
-            "no mistake costs anything",
-            where="loss.alpha, loss.beta",
-            found="0 and 0",
-            expected="a positive weight of the false positives, of the false negatives, or of both",
-            remedy="for example loss.alpha=0.3 loss.beta=0.7",
-        )
-
-
-def check_terms(terms: Mapping[str, float]) -> None:
-    """Refuse a sum of losses of which every weight, by its key, is 0.
-
-    Raises:
-        ConfigError: see above.
-    """
-    if not any(terms.values()):
-        raise ConfigError(
-            "a loss without terms",
-            where=", ".join(f"loss.{key}" for key in terms),
-            found="all 0",
-            expected="a positive weight for one of them",
-            remedy=f"loss.{next(iter(terms))}=1.0",
         )
 
 
@@ -245,7 +207,8 @@ def _known_classes(data: Mapping[str, Any]) -> int | None:
 def _check_spacing_and_folds(data: DataConfig) -> None:
     if data.spacing is not None and (data.rank == 2 or len(data.spacing) != 3):
         raise ConfigError(
-            "a spacing that the data does not have",
+            "data.spacing does not fit the data",
+            code="spacing-on-images",
             where="data.spacing",
             found=f"{data.spacing} for {data.rank}D data",
             expected="three lengths in mm for volumes; null for images",
@@ -253,7 +216,8 @@ def _check_spacing_and_folds(data: DataConfig) -> None:
         )
     if data.interpolation != "linear" and data.spacing is None:
         raise ConfigError(
-            "an interpolation of images that nothing resamples",
+            "data.interpolation without a spacing to resample to",
+            code="unused-interpolation",
             where="data.interpolation",
             found=f"{data.interpolation} with data.spacing=null",
             expected="linear, or a spacing to resample to",
@@ -270,6 +234,7 @@ def check_monitor_name(monitor: str) -> None:
     if column.score not in known or (column.of and MetricName.parse(monitor).lower_is_better):
         raise ConfigError(
             "a monitored metric that does not exist",
+            code="unknown-monitor",
             where="trainer.monitor",
             found=monitor,
             expected="one of " + ", ".join(known) + f", or {VAL_DICE}/<class>, {VAL_IOU}/<class>",
@@ -281,6 +246,7 @@ def _check_validation(monitor: str, data: DataConfig) -> None:
     if MetricName.parse(monitor).stage == VAL and data.split.val == 0 and not data.validate_on_train:
         raise ConfigError(
             "a monitored metric without validation cases",
+            code="monitor-without-validation",
             where="trainer.monitor",
             found=f"{monitor} with data.split.val=0",
             expected="a validation share above 0, or a metric of the training split",

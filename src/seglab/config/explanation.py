@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from seglab.config.override_syntax import parse_error, rejoined
 from seglab.config.refusals import as_list, written
 from seglab.config.synonyms import group_meant, option_meant, setting_meant
 from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of, setting_as_typed
@@ -36,6 +37,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
     def unknown(message: str) -> None:
         raise ConfigError(
             "a flag that cannot be read",
+            code="invalid-flag",
             where="command line",
             found=message,
             expected="key=value, or a flag of seglab train --hydra-help",
@@ -50,7 +52,8 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
         after = words[words.index(flag) + 1 :]
         value = value or (after[0] if after and not after[0].startswith("-") and "=" not in after[0] else "…")
         raise ConfigError(
-            "a flag that there is not",
+            "unknown flag",
+            code="unknown-flag",
             where=flag,
             found=flag,
             expected="settings as key=value, without hyphens before them",
@@ -63,6 +66,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
         if key in GROUPS_SAID - _SEVERAL and value.strip().startswith("["):  # Hydra would merge their files
             raise ConfigError(
                 f"several options for {key}",
+                code="several-options",
                 where=key,
                 found=value,
                 expected="one of " + ", ".join(options_of(key)),
@@ -98,7 +102,8 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
             return _unknown_key(key, text, known)
         if override.is_add() and not override.is_force_add():
             return ConfigError(
-                "a setting that is there already",
+                "a setting that exists already",
+                code="setting-exists",
                 where=f"+{key}",
                 found=f"+{key}={text}",
                 expected="no + before a setting that the config has",
@@ -110,6 +115,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     return ConfigError(
         "the configuration cannot be composed",
+        code="config-not-composed",
         where=f"conf/{config_name}.yaml",
         found=first,
         expected="yaml files and words that Hydra can join",
@@ -132,6 +138,7 @@ def _unknown_option(group: str, value: Any, options: Mapping[str, str]) -> Confi
         remedy = _meant(meant) if meant else f"choose one{own}"
     return ConfigError(
         f"unknown choice for {group}",
+        code="unknown-choice",
         where=group,
         found="null" if value is None else value,
         expected="one of " + ", ".join(options),
@@ -147,6 +154,7 @@ def _unknown_key(key: str, text: str, known: Mapping[str, Any]) -> ConfigError:
     elsewhere = holders().get(key, ())
     return ConfigError(
         f"unknown setting '{key}': nothing reads it",
+        code="unknown-setting",
         where=key,
         found=leaf,
         expected=expected + (f"; {leaf} is one of {parent}={', '.join(elsewhere)}" if elsewhere else ""),
@@ -207,7 +215,14 @@ def _without_value(key: str, after: str, words: Sequence[str], config_name: str)
     else:
         remedy = instead(key, "…", known) or _SEE_ALL
     expected = "a value after the =, or null for none"
-    return ConfigError("a setting without a value", where=key, found=f"{key}=", expected=expected, remedy=remedy)
+    return ConfigError(
+        "a setting without a value",
+        code="setting-without-value",
+        where=key,
+        found=f"{key}=",
+        expected=expected,
+        remedy=remedy,
+    )
 
 
 def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigError:
@@ -224,7 +239,12 @@ def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigE
     else:
         remedy = sweep
     return ConfigError(
-        "several values for one run", where=key, found=text, expected="one value, or a list as [1,2]", remedy=remedy
+        "several values for one run",
+        code="several-values",
+        where=key,
+        found=text,
+        expected="one value, or a list as [1,2]",
+        remedy=remedy,
     )
 
 
@@ -238,8 +258,8 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     if equals:
         if said in groups():
             return _unknown_option(said, text, options_of(said))
-        if whole := _taken_apart(words[i:]):
-            return _not_read(word, f"without spaces in it: {whole}")
+        if whole := rejoined(words[i:]):
+            return parse_error(word, f"without spaces in it: {whole}")
         fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
         if said in known and fitting:
             remedy = f"did you mean: {said}={fitting}"
@@ -268,24 +288,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
             remedy = instead("data.root", word, known) or remedy
         elif re.fullmatch(r"[\w.]+", named):
             remedy = instead(named, value or ("" if "=" in after else after) or "…", known) or remedy
-    return _not_read(word, remedy)
-
-
-def _not_read(word: str, remedy: str) -> ConfigError:
-    expected = "key=value, with lists as [1,2] and special characters in quotes"
-    return ConfigError(
-        "a word on the command line that cannot be read", where=word, found=word, expected=expected, remedy=remedy
-    )
-
-
-def _taken_apart(words: Sequence[str]) -> str:
-    """The first word joined with those behind it that close its bracket, quoted for the shell; empty where it is not
-    one that the shell took apart at spaces: `data.size=[64,` `64]`."""
-    for last in range(2, len(words) + 1):
-        whole = "".join(words[:last])
-        if re.fullmatch(r"[\w.+~]+=(\[[^\]]*\]|\{[^}]*\})", whole):
-            return shlex.quote(whole) if "{" in whole else whole
-    return ""
+    return parse_error(word, remedy)
 
 
 def _chosen(words: Sequence[str]) -> list[str]:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from seglab.config.cross_checks import check_data, check_monitor_name, check_together
 from seglab.config.former_names import current_config, current_section
@@ -33,6 +32,7 @@ from seglab.config.sections import (
 )
 from seglab.config.targets import check_given, construct, parameters_of, places_of
 from seglab.config.types import PositiveFloat, Seed, Title
+from seglab.config.value_checks import as_mapping, check_chosen, check_value, plain_values
 from seglab.errors import ConfigError
 
 _DISPLAY_NAMES = {
@@ -161,14 +161,14 @@ def _one_spelling(value: Any) -> Any:
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
     _check_names(cfg, [*ROOT_VALUES, *CARDS, *SECTIONS])
-    resolved = current_config(_as_mapping(_resolved(cfg)))
+    resolved = current_config(as_mapping(plain_values(cfg)))
     for key, kind in STARTS.items():
-        _check_value(resolved.get(key), kind, key)
+        check_value(resolved.get(key), kind, key)
     resolved = {key: value for key, value in resolved.items() if key not in STARTS or value is not None}
     for key, kind in ROOT_VALUES.items():
-        _check_value(resolved[key], kind, key)
+        check_value(resolved[key], kind, key)
     for group in (*CARDS, *SECTIONS):
-        _check_chosen(group, resolved[group])
+        check_chosen(group, resolved[group])
     data_config = _card("data", resolved["data"], DataConfig)
     model_card = _card("model", resolved["model"], ModelConfig)
     parts = {group: _component(group, resolved[group], card) for group, card in CARDS.items()}
@@ -208,8 +208,8 @@ def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataSettings:
         ConfigError: the first thing that cannot work.
     """
     _check_names(cfg, ["seed", "data", "augment", "trainer"])
-    seed = _resolved(cfg, "seed")
-    _check_value(seed, ROOT_VALUES["seed"], "seed")
+    seed = plain_values(cfg, "seed")
+    check_value(seed, ROOT_VALUES["seed"], "seed")
     data_config, data = load_section("data", cfg)
     trainer, _ = load_section("trainer", cfg)
     check_data(data_config)
@@ -220,8 +220,8 @@ def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataSettings:
 def load_section(group: str, cfg: DictConfig | Mapping[str, Any]) -> tuple[Any, Any]:
     """One group of a composed config, checked by itself: its card or settings, and the component of one that has a
     `_target_`, None of another; raises `ConfigError` on the first thing that cannot work."""
-    section = current_section(group, _resolved(cfg, group))
-    _check_chosen(group, section)
+    section = current_section(group, plain_values(cfg, group))
+    check_chosen(group, section)
     if group in SECTIONS:
         return _validate(group, section, SECTIONS[group]), None
     return _card(group, section, CARDS[group]), _component(group, section, CARDS[group])
@@ -233,6 +233,7 @@ def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None
         if key not in cfg:
             raise ConfigError(
                 "a missing section",
+                code="missing-section",
                 where=key,
                 found="the sections " + ", ".join(str(name) for name in cfg),
                 expected=f"a value or a group named {key}",
@@ -244,45 +245,6 @@ def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None
             raise unknown(key, cfg[key], known, _ANYWHERE)
 
 
-def _resolved(cfg: Any, key: str | None = None) -> Any:
-    """A config, or what stands in it under a key, as plain values with its references followed."""
-    try:
-        part = cfg if key is None else cfg[key]
-        return OmegaConf.to_container(part, resolve=True, throw_on_missing=True) if OmegaConf.is_config(part) else part
-    except OmegaConfBaseException as error:
-        raise ConfigError(
-            "a setting that has no value",
-            where=str(error.full_key or ""),
-            found=str(error.msg).splitlines()[0],
-            expected="a value, or a reference to a key that has one",
-            remedy=f"give it on the command line: {error.full_key}=…",
-        ) from error
-
-
-def _check_chosen(group: str, section: Any) -> None:
-    if not isinstance(section, Mapping):
-        raise ConfigError(
-            "a group that is not chosen",
-            where=group,
-            found=section,
-            expected=f"an option of the group, a yaml in conf/{group}",
-            remedy=f"choose one: {group}=…",
-        )
-
-
-def _as_mapping(value: Any) -> dict[str, Any]:
-    """The composed root as a dictionary with string keys; anything else is a mistake in the yaml."""
-    if not isinstance(value, Mapping):
-        raise ConfigError(
-            "the root config is no mapping",
-            where="conf/train.yaml",
-            found=type(value).__name__,
-            expected="keys with values, one for each section",
-            remedy="write it as conf/train.yaml is written in the project",
-        )
-    return {str(key): item for key, item in value.items()}
-
-
 def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
     return _validate(group, {key: value for key, value in section.items() if key in card.model_fields}, card)
 
@@ -292,6 +254,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
     if not isinstance(target, str):
         raise ConfigError(
             "a group without a target",
+            code="group-without-target",
             where=f"{group}._target_",
             found=target,
             expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
@@ -301,7 +264,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
     for key, kind in passed.items():
         if key not in section:
             raise missing(f"{group}.{key}")
-        _check_value(section[key], kind, f"{group}.{key}")
+        check_value(section[key], kind, f"{group}.{key}")
     own = {k: v for k, v in section.items() if k != "_target_" and k not in card.model_fields and k not in passed}
     check_given(target, group, [*own])
     parameters = parameters_of(target, f"{group}._target_")
@@ -313,19 +276,12 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
                 [f"{group}.{name}" for name in (*parameters, *card.model_fields, *passed)],
                 _ANYWHERE,
             )
-        _check_value(value, parameters[key].annotation, f"{group}.{key}")
+        check_value(value, parameters[key].annotation, f"{group}.{key}")
     for key, parameter in parameters.items():
         if parameter.required and key not in own:
             raise missing(f"{group}.{key}")
     name = _card(group, section, card).model_dump()["name"]
     return Component(name=name, target=target, arguments=own)
-
-
-def _check_value(value: Any, annotation: Any, where: str) -> None:
-    try:
-        TypeAdapter(annotation).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise not_allowed(error, where, value, annotation) from error
 
 
 def _validate(group: str, section: Mapping[str, Any], schema: type[S]) -> S:

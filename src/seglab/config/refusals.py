@@ -22,6 +22,7 @@ def unknown(key: str, value: Any, known: Sequence[str], elsewhere: Sequence[str]
     assigned = "" if meant is None or " " in meant else f"={written(value)}"
     return ConfigError(
         f"unknown setting '{key}': nothing reads it",
+        code="unknown-setting",
         where=key,
         found=leaf,
         expected="one of " + ", ".join(sorted(name.rpartition(".")[2] for name in known)),
@@ -34,7 +35,12 @@ def unknown(key: str, value: Any, known: Sequence[str], elsewhere: Sequence[str]
 def missing(key: str) -> ConfigError:
     """Of a key that must have a value."""
     return ConfigError(
-        "a missing setting", where=key, found="no value", expected="a value for it", remedy=f"give it: {key}=…"
+        "a missing setting",
+        code="missing-setting",
+        where=key,
+        found="no value",
+        expected="a value for it",
+        remedy=f"give it: {key}=…",
     )
 
 
@@ -86,6 +92,7 @@ def not_allowed(error: ValidationError, where: str, found: Any, wanted: Any) -> 
         remedy = f"in a yaml file, put it in quotes: {where.rpartition('.')[2]}: '{found}'"
     return ConfigError(
         "a value that is not allowed",
+        code="value-not-allowed",
         where=where,
         found=repr(found),
         expected=expected,

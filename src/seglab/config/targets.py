@@ -107,6 +107,7 @@ def check_given(target: str, group: str, settings: Sequence[str]) -> None:
     wanted = ", ".join([*given, *(["*", *behind] if behind else ["*", "<settings>"])])
     raise ConfigError(
         f"a {group} that takes its settings by position" if fits else f"a {group} that does not take what a run gives",
+        code="component-signature",
         where=where,
         found=f"{short}({said}) in {found.file}, line {found.function.lineno}",
         expected=f"{short}({wanted}): first what a run gives, then *, then the settings of the yaml",
@@ -130,6 +131,7 @@ def construct(target: str, given: Sequence[Any], settings: Mapping[str, Any]) ->
     except (TypeError, ValueError) as error:
         raise ConfigError(
             "a _target_ that takes other arguments",
+            code="target-arguments",
             where=target,
             found=f"{error}" if not callable(found) else f"{name}{inspect.signature(found)}: {error}",
             expected=f"{len(given)} arguments by position, and the settings {', '.join(settings) or '(none)'} by name",
@@ -164,6 +166,7 @@ def _constructor_of(target: str, where: str) -> _Constructor | None:
     if assigned:
         raise ConfigError(
             "a _target_ that is neither a function nor a class",
+            code="target-not-callable",
             where=where,
             found=f"{target}, assigned in {file}, line {assigned[0]}",
             expected="def or class, whose signature can be read",
@@ -172,6 +175,7 @@ def _constructor_of(target: str, where: str) -> _Constructor | None:
     known = [n.name for n in tree.body if isinstance(n, (ast.FunctionDef, ast.ClassDef)) and n.name[0] != "_"]
     raise ConfigError(
         f"the module {module} has no '{name}'",
+        code="target-not-found",
         where=where,
         found=target,
         expected="one of " + (", ".join(known) or f"the functions and classes of {file}, which has none"),
@@ -215,6 +219,7 @@ def _parse(module: str, where: str, target: str) -> tuple[str, ast.Module]:
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         raise ConfigError(
             "a _target_ that cannot be found",
+            code="target-not-found",
             where=where,
             found=target,
             expected="the dotted path of a Python function or class, such as seglab.models.unet.unet",
@@ -243,6 +248,7 @@ def _cannot_import(target: str, where: str, error: Exception) -> NoReturn:
         place = target
     raise ConfigError(
         f"a _target_ that cannot be imported: {error}",
+        code="target-not-importable",
         where=where,
         found=place,
         expected=f"that python -c 'import {target.rpartition('.')[0]}' works",

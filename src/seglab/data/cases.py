@@ -106,6 +106,7 @@ def check_source(source: object) -> None:
     if lacking:
         raise ConfigError(
             "a data source that lacks something",
+            code="source-interface",
             where=f"data._target_ ({type(source).__module__})",
             found=f"a {type(source).__name__} without {', '.join(lacking)}",
             expected="what seglab.data.cases.Source names: " + ", ".join(wanted),
@@ -158,6 +159,7 @@ def _by_pattern(ids: Sequence[str], pattern: str) -> dict[str, str]:
     except re.error as error:
         raise ConfigError(
             "a group pattern that is no regular expression",
+            code="group-pattern-invalid",
             where="data.group_pattern",
             found=pattern,
             expected="such as '^(patient[0-9]+)_'",
@@ -170,6 +172,7 @@ def _by_pattern(ids: Sequence[str], pattern: str) -> dict[str, str]:
         if not group:
             raise DataError(
                 "a case that the group pattern does not match",
+                code="group-pattern-unmatched",
                 where=f"case {case_id}",
                 found=f"data.group_pattern={pattern}",
                 expected="a match in every case id (the file name without its ending)",

@@ -70,6 +70,7 @@ class FileDigests:
         except OSError as error:
             raise DataError(
                 "a file that cannot be read",
+                code="file-unreadable",
                 where=str(path),
                 found=f"{type(error).__name__}: {error.strerror}",
                 remedy="see that the file is there and that you may read it",

@@ -128,7 +128,9 @@ def make_split(
     for case in cases:
         if case.id not in apart:
             by_group.setdefault(case.group, []).append(case.id)
-    shares = {case.id: _known(foreground[case.id]) for case in cases} if foreground is not None else None
+    shares = None
+    if foreground is not None:
+        shares = {i: 0.0 if math.isnan(foreground[i]) else foreground[i] for i in (case.id for case in cases)}
     if apart:
         part = val / (train + val) if val else 0.0
         split = _best(by_group, {"train": 1 - part, "val": part, "test": 0.0}, seed, ("split",), shares)
@@ -142,6 +144,7 @@ def make_split(
         if part >= 1:
             raise ConfigError(
                 "a validation share that leaves nothing to train on",
+                code="split-no-training-share",
                 where="data.split.val",
                 found=f"{val} of all cases beside a fold of {folds}",
                 expected="validation and test fold together below 1",
@@ -162,6 +165,7 @@ def check_split(split: Split, cases: Sequence[Case]) -> None:
             if case_id not in known:
                 raise DataError(
                     "a split that names a case which the data does not have",
+                    code="split-unknown-case",
                     where=f"split {name}",
                     found=case_id,
                     expected=f"one of the {len(cases)} case ids",
@@ -170,6 +174,7 @@ def check_split(split: Split, cases: Sequence[Case]) -> None:
             if case_id in seen:
                 raise DataError(
                     "a case that lies in two splits",
+                    code="split-case-twice",
                     where=f"case {case_id}",
                     found=f"{seen[case_id]} and {name}",
                     expected="each case in one split, once",
@@ -202,6 +207,7 @@ def _best(
     if len(names) < wanted:
         raise DataError(
             "too few groups to split",
+            code="split-too-few-groups",
             where="data.split",
             found=f"{sum(map(len, by_group.values()))} cases in {len(names)} groups",
             expected=f"at least {wanted} groups, one for each split that has a share",
@@ -251,6 +257,7 @@ def _deal(
     if len(by_group) < max(folds, 1 + spare):
         raise DataError(
             "more folds than groups",
+            code="fold-too-many",
             where="data.folds",
             found=f"{folds} folds of {sum(map(len, by_group.values()))} cases in {len(by_group)} groups",
             expected=f"at least {max(folds, 1 + spare)} groups: one a fold, and one each left to validate and train on",
@@ -274,16 +281,13 @@ def _deal(
     if len(names) - most < spare:  # of two folds, one may hold all groups but one
         raise DataError(
             "too few groups beside a fold",
+            code="split-too-few-groups",
             where="data.folds",
             found=f"{len(names) - most} of {len(names)} groups beside the fold with the most of them",
             expected=f"at least {spare}, to train and to validate on",
             remedy=f"data.folds={folds + 1}, or smaller groups",
         )
     return [names[group] for group in dealt[fold]]
-
-
-def _known(share: float) -> float:
-    return 0.0 if math.isnan(share) else share
 
 
 def _groups_for(share: float, sizes: np.ndarray, *, spare: int, of: int | None = None) -> int:

@@ -124,6 +124,7 @@ def check_same_classes(mine: Task, others: Task) -> None:
     if (mine.rank, mine.channels, mine.class_names) != (others.rank, others.channels, others.class_names):
         raise DataError(
             "the model was trained for another task than this data set",
+            code="task-mismatch",
             where="evaluation",
             found=f"data: {others.rank}D, {others.channels} channel(s), classes {', '.join(others.class_names)}",
             expected=f"{mine.rank}D, {mine.channels} channel(s), classes {', '.join(mine.class_names)}",

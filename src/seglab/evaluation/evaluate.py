@@ -70,6 +70,7 @@ class EvaluationRequest:
         if (self.run is None) == (self.bundle is None):
             raise ConfigError(
                 "one model is scored",
+                code="one-model",
                 where="run, bundle",
                 found="both" if self.run else "neither",
                 expected="run=<id>, run=models:/<name>@<alias> or bundle=<folder>",
@@ -225,6 +226,7 @@ def _mask_files(subject: EvaluationSubject, folder: Path) -> dict[str, Path]:
     if volumes and without:
         raise ConfigError(
             "masks of volumes that have no file, and so no geometry",
+            code="mask-geometry",
             where="save_masks=true",
             found=", ".join(without[:3]),
             expected="volumes that were read from NIfTI files",
@@ -267,7 +269,12 @@ class _CityscapesTruth:
 
 def _refused(key: str, found: object, expected: str, remedy: str = "") -> ConfigError:
     return ConfigError(
-        "a value that is not allowed", where=key, found=found, expected=expected, remedy=remedy or f"set {key} so"
+        "a value that is not allowed",
+        code="value-not-allowed",
+        where=key,
+        found=found,
+        expected=expected,
+        remedy=remedy or f"set {key} so",
     )
 
 

@@ -147,6 +147,7 @@ def check_place(folder: Path, inputs: Iterable[str] = ()) -> None:
     if foreign or folder.is_symlink():
         raise TrackingError(
             "a folder in the place of the results, which holds something else",
+            code="results-place-taken",
             where=str(folder),
             found=", ".join(foreign[:5]) or "a link to another folder",
             expected="no such folder, or the results of an evaluation, which are replaced",
@@ -185,6 +186,7 @@ def _in_whole(folder: Path) -> Iterator[Path]:
 def _unwritable(folder: Path, found: str) -> TrackingError:
     return TrackingError(
         "the results cannot be written",
+        code="results-unwritable",
         where=str(folder),
         found=found,
         expected="room and permission; nothing half-written is left",

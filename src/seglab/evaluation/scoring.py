@@ -88,6 +88,7 @@ def score_cases(
         except BrokenProcessPool as error:
             raise DataError(
                 "a process that measures was killed, most likely for memory",
+                code="process-killed",
                 where=f"case {row['id']}",
                 expected=f"memory for {workers + 1} cases at once",
                 remedy="measure in the process that predicts: workers=0",

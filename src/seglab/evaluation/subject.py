@@ -84,6 +84,7 @@ def find_subject(
         sizes = {part: len(getattr(parts, part)) for part in SPLIT_NAMES} if parts else {}
         raise DataError(
             "no case to score",
+            code="no-case",
             where=f"split={split}",
             found=", ".join(f"{part}: {size}" for part, size in sizes.items()) or "no case",
             expected="a split that holds cases",
@@ -103,6 +104,7 @@ def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Sourc
     if not isinstance(target, str):
         raise DataError(
             "a bundle that does not know its data",
+            code="bundle-data-unknown",
             where=str(found.folder),
             found="no data in its config",
             remedy="name them: data=<name> data.root=…",
@@ -122,6 +124,7 @@ def _check_own(target: str, found: FoundBundle) -> None:
         return
     raise DataError(
         "a bundle from elsewhere that names code of its own to read its data",
+        code="bundle-foreign-code",
         where=str(found.folder),
         found=f"data._target_: {target}",
         expected="a target that a yaml in conf/data names",
@@ -137,6 +140,7 @@ def _changes(words: Sequence[str], arguments: Mapping[str, Any], parameters: Map
         if name not in arguments:
             raise ConfigError(
                 f"unknown setting '{key}' of the model's own data",
+                code="unknown-setting",
                 where=key,
                 found=name,
                 expected="one of " + ", ".join(arguments),
@@ -166,6 +170,7 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
         made = f"a config of another version: {error.error_count()} settings of its data differ"
     raise DataError(
         "the split that the model was trained with cannot be made again from its bundle alone",
+        code="split-not-recoverable",
         where=f"split={wanted}",
         found=made,
         expected=f"split digest {bundle.split_digest[:16]}…",
@@ -194,6 +199,7 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
     if split != ALL and source.split is None:
         raise DataError(
             "a data set without a split of its own",
+            code="split-missing",
             where=f"split={split}",
             found=f"data={config.data.name}",
             expected="split=all: the model has seen none of these cases",
@@ -211,6 +217,7 @@ def _cases(source: Source, ids: Sequence[str]) -> list[Case]:
     if missing:
         raise DataError(
             "cases of the model's split that its data do not have any more",
+            code="split-cases-gone",
             where=f"{len(missing)} of {len(ids)} cases",
             found=", ".join(missing[:5]),
             expected="the data that the run was trained on",

@@ -166,6 +166,7 @@ def _sides(size: Sequence[int]) -> str:
 def _refused(group: str, component: Component, found: str, expected: str) -> ConfigError:
     return ConfigError(
         f"a {group} that gives something else than is wanted",
+        code="component-result",
         where=f"{group}._target_={component.target}",
         found=found,
         expected=expected,

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +19,9 @@ from mlflow.entities import Run
 from omegaconf import OmegaConf
 
 from seglab.errors import TrackingError
+from seglab.experiment.code_checkout import code_diff, code_of
 from seglab.metric_names import EVAL
-from seglab.run_record import Artifact, Metric, RunRecord, Tag
-from seglab.runtime.code_version import SECRET, TOO_LARGE, TOO_MANY, code_version
+from seglab.run_record import Artifact, Metric, Tag
 from seglab.runtime.reproducibility import machine, package_versions, variables_of
 from seglab.safety.csv_text import csv_text
 from seglab.safety.untrusted_files import UnreadableFile, read_json, read_yaml
@@ -35,7 +34,6 @@ from seglab.tracking.store import Store
 
 Verdict = Literal["identical", "within tolerance", "different"]
 VERDICTS: tuple[Verdict, ...] = ("identical", "within tolerance", "different")
-ROOT = Path(__file__).resolve().parents[3]
 TOLERANCE = 0.005
 # How long something took is never the same again.
 _NOT_COMPARED = (Metric.SYSTEM, Metric.IMAGES_PER_SECOND, Metric.EPOCH_SECONDS, Metric.DATA_WAIT_SHARE, f"{EVAL}_")
@@ -108,6 +106,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
     if run.info.status != "FINISHED":
         raise TrackingError(
             "a run that did not finish has no result to compare with",
+            code="reproduce-unfinished",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=run.info.status,
             expected="FINISHED",
@@ -117,7 +116,7 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
     token = uuid.uuid4().hex
     tags = {Tag.REPRODUCES: run.info.run_id, Tag.REPRODUCTION_TOKEN: token}
     former, config = _environment(store, run), _config(store, run)
-    check_consent(run, _diff(store, run), config, former["settings"], given=trust_diff)
+    check_consent(run, code_diff(store, run), config, former["settings"], given=trust_diff)
     with code_of(store, run) as code, tempfile.TemporaryDirectory(prefix="config") as scratch:
         place = Path(scratch) / "config.yaml"
         OmegaConf.save(OmegaConf.create(config), place)
@@ -148,49 +147,6 @@ def compare_histories(
         rows.append((name, verdict, float(apart.max()), first, before.get(last), now.get(last)))
     columns = ["metric", "verdict", "largest_difference", "first_epoch", "former", "again"]
     return pd.DataFrame(rows, columns=columns).astype({"first_epoch": "Int64"})
-
-
-@contextmanager
-def code_of(store: Store, run: Run, root: Path = ROOT) -> Iterator[Path]:
-    """The repository as it was when the run was made: `root` itself if nothing differs, else a checkout of its own.
-
-    Raises:
-        TrackingError: the run has no commit, the commit is not here, or its changes were not kept whole.
-    """
-    commit = RunRecord.of(run).git_commit
-    if not commit:
-        raise _no_code(run, f"no tag {Tag.GIT_COMMIT}", "train from a git repository")
-    diff = _diff(store, run)
-    now = code_version(root)
-    if now.commit == commit and now.diff == diff:
-        yield root
-        return
-    if TOO_LARGE in diff or TOO_MANY in diff:
-        raise _no_code(run, "untracked files that were too large for the logged diff", "commit them, and train anew")
-    withheld = [line.removeprefix(SECRET).strip() for line in diff.splitlines() if line.startswith(SECRET)]
-    if withheld:
-        remedy = "take the secret out of the file, such as into a variable of the environment, commit, and train anew"
-        raise _no_code(run, f"changes with what looks like a secret, which were not kept: {withheld[0]}", remedy)
-    with tempfile.TemporaryDirectory(prefix="code") as scratch:
-        checkout = Path(scratch) / "tree"
-        done = _git(root, "worktree", "add", "--detach", str(checkout), commit)
-        if done.returncode:
-            raise _no_code(run, done.stderr.strip(), f"fetch commit {commit[:12]} into this repository")
-        try:
-            if "diff --git " in diff:
-                applied = _git(checkout, "apply", "--whitespace=nowarn", "-", text=diff)
-                if applied.returncode:
-                    raise _no_code(run, applied.stderr.strip(), "the logged changes do not apply to their commit")
-            yield checkout
-        finally:
-            _git(root, "worktree", "remove", "--force", str(checkout))
-
-
-def _diff(store: Store, run: Run) -> str:
-    """The changes to its commit that the run logged; empty for none."""
-    if not RunRecord.of(run).git_dirty:
-        return ""
-    return run_file(store, run, Artifact.CODE_DIFF).read_text(encoding="utf-8", errors="replace")
 
 
 def _config(store: Store, run: Run) -> dict[str, Any]:
@@ -228,6 +184,7 @@ def _environment(store: Store, run: Run) -> dict[str, Any]:
 def _damaged(file: Path, run: Run, error: UnreadableFile) -> TrackingError:
     return TrackingError(
         "a file of the run that cannot be read",
+        code="run-file-damaged",
         where=f"run {run.info.run_id} ({run.info.run_name}), {file}",
         found=str(error),
         expected="the file as the run wrote it",
@@ -249,6 +206,7 @@ def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variable
         changed = json.loads(done.stderr.strip().splitlines()[-1])["changed"]
         raise TrackingError(
             f"the {' and the '.join(_DIGESTS[key] for key in changed)} changed since the run",
+            code="reproduce-data-changed",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=", ".join(f"{key} {value[:16]}…" for key, value in changed.items()),
             expected=", ".join(f"{expected[key][:16]}…" for key in changed),
@@ -257,6 +215,7 @@ def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variable
     if done.returncode:
         raise TrackingError(
             "the run cannot be trained again",
+            code="reproduce-failed",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1],
             remedy="the lines above say why" if done.stderr.strip() else "",
@@ -290,18 +249,3 @@ def _differences(former: Mapping[str, Any]) -> list[str]:
         for name, version in sorted(former.get("packages", {}).items())
         if now.get(name, "absent") != version
     ]
-
-
-def _no_code(run: Run, found: str, remedy: str) -> TrackingError:
-    return TrackingError(
-        "the code of the run cannot be had again",
-        where=f"run {run.info.run_id} ({run.info.run_name})",
-        found=found,
-        expected="its commit in this repository, and its logged changes whole",
-        remedy=remedy,
-    )
-
-
-def _git(folder: Path, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    command: Sequence[str] = ["git", "-C", str(folder), *words]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=False)

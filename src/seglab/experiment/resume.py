@@ -40,6 +40,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
         if file.parent.is_dir():
             raise TrackingError(
                 "a run that ended before it had begun",
+                code="run-not-begun",
                 where=f"resume={run_id}",
                 found=f"no {WorkFile.CONFIG} in {file.parent}",
                 expected="a run that has read its data",
@@ -47,6 +48,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
             )
         raise TrackingError(
             "a run whose training state is not here",
+            code="state-missing",
             where=f"resume={run_id}",
             found=f"no {file}",
             expected="the folder that the run left on the machine where it trained",
@@ -61,6 +63,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
     if changed:
         raise ConfigError(
             "a resumed run with another config",
+            code="resume-other-config",
             where=f"resume={run_id} ({name})",
             found="\n            ".join(f"{key}: was {before}, is {now}" for key, (before, now) in changed.items()),
             expected="the settings that the run began with",
@@ -78,6 +81,7 @@ def _going_on(stored: dict[str, Any], given: Config, run: Run, further: Mapping[
     if further.get("trainer.epochs", 0) <= epochs:
         raise TrackingError(
             "a finished run cannot be resumed",
+            code="resume-finished",
             where=f"resume={run_id}",
             found=f"{run.info.run_name}, FINISHED after trainer.epochs={epochs}",
             expected="a run that is FAILED or KILLED; or more epochs, for a new run that goes on from its end",
@@ -88,6 +92,7 @@ def _going_on(stored: dict[str, Any], given: Config, run: Run, further: Mapping[
     if RunRecord.of(run).stopped_early and "trainer.patience_epochs" not in further:
         raise ConfigError(
             "more epochs for a run that its patience ended",
+            code="resume-patience",
             where=f"resume={run_id}",
             found=f"stopped early, with trainer.patience_epochs={former.trainer.patience_epochs}",
             expected="another patience: with this one it would stop again at once",
@@ -102,6 +107,7 @@ def how_to_keep(run: Run, state: Path) -> TrackingError:
     """What to do where the state of a finished run is gone."""
     return TrackingError(
         "a finished run whose state of training was not kept",
+        code="state-missing",
         where=f"resume={run.info.run_id} ({run.info.run_name})",
         found=f"no {state}",
         expected="a run that was trained with tracking.keep_state=true, on this machine",
@@ -155,6 +161,7 @@ def check_same(file: Path, identity: Mapping[str, str], where: str) -> None:
         if known != identity[key]:
             raise DataError(
                 f"the {what} changed since the run began",
+                code="resume-data-changed",
                 where=where,
                 found=f"{key} {identity[key][:16]}…",
                 expected=f"{known[:16]}…",
@@ -189,7 +196,8 @@ def _read(file: Path, run_id: str) -> dict[str, Any]:
         return read_json(file)
     except (OSError, UnreadableFile) as error:
         raise TrackingError(
-            "what a run left to go on with cannot be read",
+            "the saved state of a run cannot be read",
+            code="state-damaged",
             where=str(file),
             found=str(error),
             expected="the file that the run wrote when it began",

@@ -5,8 +5,6 @@ TensorFlow and MLflow are imported by the functions that need them, after config
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.progress import Progress
 
 from seglab.command import JOB_VARIABLE
@@ -22,22 +20,20 @@ from seglab.config.loading import Config, load_config
 from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.experiment.components import RunComponents, assemble, make_augmentation
+from seglab.experiment.record import announce, record_inputs, record_pictures, record_words, without_secrets
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
-from seglab.runtime.code_version import CodeVersion, code_version
-from seglab.runtime.reproducibility import environment, load_tensorflow
+from seglab.runtime.code_version import code_version
+from seglab.runtime.reproducibility import load_tensorflow
 from seglab.runtime.terminal import Terminal, tell
-from seglab.safety.secrets import redacted
 
 if TYPE_CHECKING:
     import keras
 
     from seglab.data.loading.training_data import TrainingData
     from seglab.experiment.warm_start import WarmStart
-    from seglab.runtime.precision import Device
     from seglab.tracking.tracker import Tracker
-    from seglab.training.fit import History
+    from seglab.training.history import History
 
-SAMPLES_SHOWN = 16
 console = Terminal(highlight=False, soft_wrap=True)
 
 
@@ -113,7 +109,7 @@ def run(
             restore_streams(streams)  # whatever the store has drawn since
             began(tracker.run_id)
             remember(tracker.work_dir, config, identity)
-            _record_words(config, training_data, code, tracker)
+            record_words(config, training_data, code, tracker)
             objective = _train_and_judge(config, training_data, parts, tracker, start)
             tell("handing the last records to the store")
     except KeyboardInterrupt:
@@ -123,6 +119,7 @@ def run(
     except TrainingError as error:  # whoever trains knows no id
         raise TrainingError(
             error.what,
+            code=error.code,
             where=error.where,
             found=error.found,
             expected=error.expected,
@@ -133,6 +130,7 @@ def run(
             raise
         raise TrackingError(
             "no room on the disk",
+            code="no-room",
             where=str(error.filename or tracker.work_dir),
             found=str(error),
             expected="room for the pictures, the model and the records of the run",
@@ -141,28 +139,6 @@ def run(
     if not config.tracking.keep_state:
         discard_state(tracker.work_dir)
     return objective
-
-
-def _record_words(config: Config, training_data: TrainingData, code: CodeVersion, tracker: Tracker) -> None:
-    """Config, split and code; of a run that goes on, those that it was stopped before."""
-    from seglab.experiment.warm_start import image_digests
-
-    texts = {
-        Artifact.CONFIG: OmegaConf.to_yaml(OmegaConf.create(_told(config))),
-        Artifact.SPLIT: training_data.split.to_json(),
-        Artifact.IMAGE_DIGESTS: json.dumps(image_digests(training_data)),
-    }
-    # Nothing was trained before the environment was recorded, so the code of now is the run's.
-    if code.dirty and Artifact.ENVIRONMENT not in tracker.recorded:
-        texts[Artifact.CODE_DIFF] = code.diff
-    for path, text in texts.items():
-        if path not in tracker.recorded:
-            tracker.log_text(text, path)
-
-
-def _told(config: Config) -> dict[str, Any]:
-    """The resolved config as it is handed on: without passwords and keys."""
-    return dict(json.loads(redacted(json.dumps(config.resolved))))
 
 
 def _train_and_judge(
@@ -175,13 +151,13 @@ def _train_and_judge(
 
     choice = parts.precision
     tracker.set_tags({Tag.DEVICE: parts.device.name, Tag.PRECISION: choice.policy, Tag.PRECISION_REASON: choice.reason})
-    _announce(config, training_data, tracker, parts)
+    announce(config, training_data, tracker, parts, console)
     goes_on = begin_state(start, tracker, config, parts)
     for line in filter(None, (start.told, *start.beware, goes_on)):
         console.print(f"starts     {line}", markup=False)
     tell("drawing training samples and the page of the data")
-    _record_inputs(config, training_data, tracker, parts.model, start.told)
-    _record_pictures(training_data, tracker, parts.batches["train"])
+    record_inputs(config, training_data, tracker, parts.model, start.told)
+    record_pictures(training_data, tracker, parts.batches["train"])
 
     tell("compiling the training step, then the first epoch")
     state_file = tracker.work_dir / WorkFile.STATE
@@ -200,87 +176,6 @@ def _train_and_judge(
     )
     _judge(config, training_data, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best
-
-
-def _announce(config: Config, training_data: TrainingData, tracker: Tracker, parts: RunComponents) -> None:
-    """Say what is about to happen, before the first epoch."""
-    from seglab.data.check.class_table import class_table
-    from seglab.data.check.findings import FILES_IN_MESSAGE
-
-    task, split = training_data.task, training_data.split
-    rows = {
-        "run": f"{config.run_name}  {tracker.run_id}",
-        "data": f"{config.data.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test",
-        "data check": training_data.report.summary(),
-        "model": f"{config.model.name}, {parts.model.count_params():,} parameters, input {config.data_config.size}",
-        "precision": f"{parts.precision.policy}: {parts.precision.reason}",
-        "memory": _memory_needed(parts.model, config.data_config.batch_size, parts.device),
-    }
-    for key, value in rows.items():
-        console.print(f"{key:<10} {value}", markup=False)
-    console.print(class_table([training_data.facts[case_id] for case_id in split.train], task))
-    if training_data.report.findings:
-        console.print(training_data.report.table(FILES_IN_MESSAGE))
-
-
-def _memory_needed(model: keras.Model, batch_size: int, device: Device) -> str:
-    from seglab.models.summary import estimated_training_bytes
-    from seglab.runtime.memory import available_bytes
-
-    least, free = estimated_training_bytes(model, batch_size), available_bytes()
-    needed = f"{least / 2**30:.2f} GiB or more for a training step"
-    if device.kind == "gpu":
-        return f"{needed}, on the GPU"
-    if least < free:
-        return f"{needed}, {free / 2**30:.1f} GiB are free"
-    return f"{needed}, and {free / 2**30:.1f} GiB are free: try a smaller data.batch_size, data.size or model.width"
-
-
-def _record_inputs(
-    config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, told: str
-) -> None:
-    """Data sets, environment and model summary: what the run began with, unless it was recorded then."""
-    from seglab.evaluation.aggregate import unlike_scores
-    from seglab.models.summary import forward_flops
-
-    source = str(config.data.arguments.get("root", config.data.target))
-    for name, context in (("train", "training"), ("val", "validation"), ("test", "testing")):
-        cases = training_data.cases(name)
-        if cases and f"{config.data.name}/{name}" not in tracker.recorded:
-            digest = hashlib.sha256(
-                f"{training_data.digest}:{'/'.join(case.id for case in cases)}".encode()
-            ).hexdigest()
-            profile = {"cases": len(cases), "classes": list(training_data.task.class_names)}
-            tracker.log_dataset(f"{config.data.name}/{name}", digest, context, source, profile)
-    if Artifact.ENVIRONMENT not in tracker.recorded:
-        tracker.log_json(environment(Path(__file__).parent), Artifact.ENVIRONMENT)
-    if Artifact.MODEL_SUMMARY not in tracker.recorded:
-        unlike = unlike_scores(training_data.task)
-        tracker.describe(f"{told}. {unlike}" if told else unlike)
-        tracker.set_tags({Tag.PARAMETERS: model.count_params(), Tag.FLOPS: forward_flops(model)})
-        lines: list[str] = []
-        model.summary(print_fn=lines.append, line_length=110)
-        tracker.log_text("\n".join(lines), Artifact.MODEL_SUMMARY)
-
-
-def _record_pictures(training_data: TrainingData, tracker: Tracker, batches: Any) -> None:
-    """What the network is about to see, and the page of the data set, unless the run has them."""
-    from seglab.reports.data.data_page import build_page
-    from seglab.viz.training_samples import augmented_samples
-
-    if Artifact.TRAINING_SAMPLES not in tracker.recorded:
-        samples: list[tuple[Any, Any]] = []
-        for step in range(len(batches)):
-            if len(samples) < SAMPLES_SHOWN:
-                samples += zip(*batches[step], strict=True)
-        spacing = next(iter(training_data.arrays.outlines.values())).spacing
-        figure = augmented_samples(samples[:SAMPLES_SHOWN], training_data.task, spacing=spacing)
-        tracker.log_figure(figure, Artifact.TRAINING_SAMPLES)
-    page = tracker.work_dir / Artifact.DATA_PAGE
-    if page.name in tracker.recorded:
-        return
-    build_page(training_data.source, training_data.split, training_data.facts, page, report=training_data.report)
-    tracker.log_file(page)
 
 
 def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
@@ -306,7 +201,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         spacing=None if card.spacing is None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),
-        config=_told(config),
+        config=without_secrets(config),
     )
     tracker.log_figure(curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), Artifact.CURVES)
     profile = tracker.work_dir / Artifact.PROFILE

@@ -170,6 +170,7 @@ def _check_task(before: Task, now: Task, where: str) -> None:
         if one != other:
             raise ConfigError(
                 f"weights of another {what}",
+                code="weights-of-other-task",
                 where=where,
                 found=f"{one} in that run, with the classes {', '.join(before.class_names)}",
                 expected=f"{other}, as this run's data has, with the classes {', '.join(now.class_names)}",
@@ -180,6 +181,7 @@ def _check_task(before: Task, now: Task, where: str) -> None:
 def _other_model(config: Config, found: str, expected: str) -> ConfigError:
     return ConfigError(
         "weights of another model",
+        code="weights-of-other-model",
         where=f"init_from={config.init_from}",
         found=f"{found} in that run",
         expected=f"{expected}, as this run's model={config.model.name} has",

@@ -102,7 +102,7 @@ class Request:
                 where="run, model, bundle",
                 found=", ".join(given) or "none",
                 expected="run=<id>, model=models:/<name>@<alias> or bundle=<folder>",
-                remedy="see the runs with: make ui",
+                remedy="see the runs with: seglab ui",
             )
         return given[0]
 

@@ -135,6 +135,7 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
     if path.exists() and not (path / CARD_FILE).is_file():
         raise DataError(
             "cannot write a bundle over something else",
+            code="bundle-place-taken",
             where=str(path),
             expected="no such folder, or an older bundle",
             remedy="choose another folder",
@@ -200,6 +201,7 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     if found != digest:
         raise DataError(
             "the bundle's model is not the one that was saved",
+            code="bundle-damaged",
             where=str(file),
             found=f"sha256 {found[:16]}…",
             expected=f"sha256 {digest[:16]}…",
@@ -213,6 +215,7 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     except (ValueError, TypeError, KeyError, OSError, RecursionError, MemoryError, zipfile.BadZipFile) as error:
         raise DataError(
             "the bundle's model cannot be loaded",
+            code="bundle-damaged",
             where=str(file),
             found=_first_line(error),
             expected="a model of Keras's and seglab's own layers",
@@ -224,6 +227,7 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     if found_input != expected:
         raise DataError(
             "the bundle's model and its description disagree",
+            code="bundle-damaged",
             where=str(path),
             found=f"a model with input {found_input}",
             expected=f"{expected}",
@@ -239,6 +243,7 @@ def _read(path: Path) -> tuple[Bundle, str]:
     if missing:
         raise DataError(
             "no model bundle here",
+            code="bundle-missing",
             where=str(path),
             found=f"{', '.join(missing)} missing" if path.is_dir() else "no such folder",
             expected=f"a folder with {MODEL_FILE} and {CARD_FILE}",
@@ -249,6 +254,7 @@ def _read(path: Path) -> tuple[Bundle, str]:
         if values["format"] != FORMAT:
             raise DataError(
                 "this seglab cannot read the bundle",
+                code="bundle-version",
                 where=str(card),
                 found=f"format {values['format']}",
                 expected=f"format {FORMAT}",
@@ -258,6 +264,7 @@ def _read(path: Path) -> tuple[Bundle, str]:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(
             "the bundle's description is damaged",
+            code="bundle-damaged",
             where=str(card),
             found=f"{type(error).__name__}: {_first_line(error)}",
             remedy="copy the bundle again from where it was saved",

@@ -26,6 +26,7 @@ def check_weights(model: keras.Model) -> None:
     if bad:
         raise DataError(
             "a model whose weights hold NaN or infinite values",
+            code="model-not-finite",
             where="model",
             found=f"{bad} of {model.count_params()} numbers, the first in {first}",
             expected="finite numbers",
@@ -38,6 +39,7 @@ def check_image(image: np.ndarray, what: str = "values") -> None:
     if image.dtype.kind not in "buif":
         raise DataError(
             "an image that is not of numbers",
+            code="image-not-numeric",
             where="image",
             found=f"dtype {image.dtype}",
             expected="whole numbers or floats",
@@ -46,6 +48,7 @@ def check_image(image: np.ndarray, what: str = "values") -> None:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise DataError(
             "an image with NaN or infinite values",
+            code="image-not-finite",
             where="image",
             found=f"{int((~np.isfinite(image)).sum())} of {image.size} {what}",
             expected="finite numbers",
@@ -58,6 +61,7 @@ def check_probabilities(probabilities: np.ndarray) -> None:
     if np.isnan(probabilities.min()):  # no copy, and NaN is the smallest of all
         raise DataError(
             "a model that predicts values which are no numbers",
+            code="model-not-finite",
             where="prediction",
             found=f"{int(np.isnan(probabilities).sum())} of {probabilities.size} probabilities are NaN",
             expected="probabilities from 0 to 1",

@@ -60,7 +60,7 @@ def predict(
 
         def tell_failed(file: Path, error: DataError) -> None:
             waiting.clear()
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(error.for_terminal(), file=sys.stderr, flush=True)
 
         bundle = Path(model)
         if not bundle.exists():

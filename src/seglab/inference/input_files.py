@@ -72,6 +72,7 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
             none = f"{len(there)} files, none of them an image" if there else "no file"
             raise DataError(
                 "no image there",
+                code="no-image",
                 where=str(word),
                 found=_nothing(path) if missing else none,
                 expected=f"files that a {task.rank}D model reads: " + ", ".join(endings),
@@ -80,6 +81,7 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
         if not images:
             raise DataError(
                 f"a file that a {task.rank}D model cannot read",
+                code="image-format",
                 where=str(path),
                 expected="one of " + ", ".join(endings),
                 remedy="convert it, or predict it with a model of its rank",

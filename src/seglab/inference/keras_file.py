@@ -150,6 +150,7 @@ class _Window(io.RawIOBase):
 def _refused(file: Path, found: str) -> DataError:
     return DataError(
         "a model file that Keras did not write, and that is refused",
+        code="model-file-refused",
         where=str(file),
         found=found,
         expected="weights that lie in the file as they are, and a description no deeper than a model's",

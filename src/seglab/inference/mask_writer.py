@@ -47,6 +47,7 @@ def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) ->
         if _inode(path) in read:
             raise DataError(
                 "a mask that would overwrite an image",
+                code="mask-overwrites-image",
                 where=str(path),
                 found="a file that the cases are read from",
                 expected="a folder that holds no image and no label of theirs",
@@ -55,6 +56,7 @@ def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) ->
         if not written_here(path):
             raise DataError(
                 "a file in the place of a mask, which was not written by this program",
+                code="mask-place-taken",
                 where=str(path),
                 found="no mark of a predicted mask in it",
                 expected="no such file, or a mask that was predicted before",
@@ -133,6 +135,7 @@ def write_mask(
     if path.suffix.lower() != ".png":
         raise DataError(
             "masks cannot be written in this format",
+            code="mask-format",
             where=str(path),
             expected=f".png or {' or '.join(NIFTI_ENDINGS)}",
             remedy="end its name in one of them",
@@ -140,6 +143,7 @@ def write_mask(
     if stored.ndim != 2 or stored.dtype.itemsize > 2:
         raise DataError(
             "a PNG holds one plane of values up to 65535",
+            code="mask-format",
             where=str(path),
             found=f"shape {stored.shape}, values up to {stored.max(initial=0)}",
             expected="(H, W)",
@@ -163,6 +167,7 @@ def _stored(mask: np.ndarray, values: Sequence[int] | None) -> np.ndarray:
     if table.min() < 0:
         raise DataError(
             "a mask of values below 0",
+            code="mask-format",
             where="values",
             found=list(values),
             expected="values of 0 and more, as masks are stored without a sign",
@@ -175,13 +180,17 @@ def nifti_like(stored: np.ndarray, like: Path | str | None, path: Path) -> tuple
     """The mask in the axis order of `like`, under its header and in its unit, in memory; and the header of `like`."""
     if like is None:
         raise DataError(
-            "a NIfTI mask needs the image that it belongs to", where=str(path), remedy="give the image file as `like`"
+            "a NIfTI mask needs the image that it belongs to",
+            code="mask-format",
+            where=str(path),
+            remedy="give the image file as `like`",
         )
     original = read_header(str(like))
     turned = restore_orientation(stored, original.affine_in_file) if stored.ndim >= 3 else stored
     if turned.shape[:3] != original.shape[:3]:
         raise DataError(
             "the mask does not lie on the image",
+            code="mask-geometry",
             where=str(like),
             found=f"a mask of shape {turned.shape} in the file's axis order",
             expected=f"{original.shape[:3]}",
@@ -239,6 +248,7 @@ def write_whole(
         if found:
             raise DataError(
                 "the mask reads back differently from what was written",
+                code="mask-read-back",
                 where=str(path),
                 found=found,
                 remedy="look at the health of that disk; no mask was left there",
@@ -281,6 +291,7 @@ def _named(partial: Path, path: Path) -> bool:
 def _unwritable(path: Path, error: OSError) -> DataError:
     return DataError(
         "the mask cannot be written",
+        code="mask-unwritable",
         where=str(path),
         found=error.strerror or str(error),
         expected="room and permission; nothing half-written is left",

@@ -89,6 +89,7 @@ def check_room(needed: int, spatial: Sequence[int]) -> None:
     if needed > free:
         raise DataError(
             "an image too large to be predicted in the memory of this machine",
+            code="image-memory",
             where="image",
             found=f"{'×'.join(map(str, spatial))} pixels, which need {needed / 1e9:.1f} GB, with {free / 1e9:.1f} free",
             expected="room for what is made of it, beside the image itself",

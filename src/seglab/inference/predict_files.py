@@ -219,6 +219,7 @@ def _jobs(task: Task, files: Sequence[Path], out: Path, overlays: bool, probabil
             if file is not job.image.file:
                 raise DataError(
                     "two images whose masks would have one name",
+                    code="mask-names-collide",
                     where=str(job.image.file),
                     found=f"{target}, as of {file}"
                     if target == other
@@ -238,6 +239,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
         if os.path.realpath(target.parent) in sources:
             raise DataError(
                 "masks in the folder of the images, which they could overwrite or be taken for",
+                code="mask-beside-images",
                 where=str(target),
                 found=f"images are read from {target.parent}",
                 expected="a folder that no image is read from",
@@ -248,6 +250,7 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
     if there and not replace:
         raise DataError(
             "masks that were predicted before",
+            code="mask-exists",
             where=str(there[0]),
             found=f"{len(there)} of {len(targets)} files are there",
             expected="none of them",
@@ -281,6 +284,7 @@ def _check_values(values: Sequence[int], task: Task) -> None:
 def _no_memory(job: PredictionJob) -> DataError:
     return DataError(
         "an image that the memory of this machine does not suffice for",
+        code="image-memory",
         where=str(job.image.file),
         remedy="cut it into smaller files, use a machine with more memory, or close other programs",
     )

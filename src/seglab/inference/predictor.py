@@ -224,6 +224,7 @@ class Predictor:
         if image.ndim != self.task.rank + 1 or not image.size:
             raise DataError(
                 "an image that is not of the model's rank",
+                code="image-rank",
                 where="image",
                 found=f"shape {image.shape}",
                 expected=f"{self.task.rank} spatial axes and one of channels",

@@ -52,7 +52,9 @@ class SegmentationModel:
         if isinstance(found, np.ndarray) and found.ndim <= self._task.rank + 1:
             return self._mask(found, spacing, "image")
         if not len(found):
-            raise self._refused("no image in a batch", "model_input", f"shape {np.shape(model_input)}, 0 images")
+            raise self._refused(
+                "no image in a batch", "no-image", "model_input", f"shape {np.shape(model_input)}, 0 images"
+            )
         masks = [self._mask(image, spacing, f"image {k + 1} of {len(found)}") for k, image in enumerate(found)]
         return np.stack(masks) if len({mask.shape for mask in masks}) == 1 else masks
 
@@ -62,11 +64,15 @@ class SegmentationModel:
             names = list(found)
             if len(names) != 1:
                 told = f"{len(names)} columns" + (f": {', '.join(map(str, names[:5]))} …" if names else "")
-                raise self._refused("a table that is not of one column of images", "model_input", told)
+                raise self._refused(
+                    "a table that is not of one column of images", "table-of-images", "model_input", told
+                )
             found = list(found[names[0]])
         if isinstance(found, (str, bytes, Path)) or found is None:
             told = "nothing" if found is None else f"a {type(found).__name__}"
-            raise self._refused("no image", "model_input", told, "read the file first, such as with imageio.v3.imread")
+            raise self._refused(
+                "no image", "no-image", "model_input", told, "read the file first, such as with imageio.v3.imread"
+            )
         try:
             whole = np.asarray(found)
             if whole.dtype == object and whole.ndim == 1 and len(whole):
@@ -80,12 +86,14 @@ class SegmentationModel:
         if image.ndim == task.rank and task.channels == 1 and image.size:
             image = image[..., None]
         if image.ndim != task.rank + 1 or not image.size:
-            raise self._refused("an image that is not of the model's rank", name, f"shape {image.shape}")
+            raise self._refused("an image that is not of the model's rank", "image-rank", name, f"shape {image.shape}")
         if image.shape[-1] != task.channels:
             first = image.shape[0] == task.channels
             remedy = "its channels lie first: numpy.moveaxis(image, 0, -1)" if first else ""
             told = f"shape {image.shape}: {_counted(image.shape[-1])} in the last axis"
-            raise self._refused(f"an image without the model's {_counted(task.channels)}", name, told, remedy)
+            raise self._refused(
+                f"an image without the model's {_counted(task.channels)}", "image-channels", name, told, remedy
+            )
         kind = _FILE_TYPES.get(self.predictor.preprocessing.scale)
         if kind is not None and image.dtype.kind in "iu" and image.min() >= 0 and image.max() <= np.iinfo(kind).max:
             image = image.astype(kind, copy=False) if image.dtype.itemsize > 2 else image
@@ -93,13 +101,21 @@ class SegmentationModel:
             return self.predictor.predict(image, spacing)
         except DataError as error:
             raise self._refused(
-                error.what, name if error.where == "image" else error.where, error.found, error.remedy, error.expected
+                error.what,
+                error.code,
+                name if error.where == "image" else error.where,
+                error.found,
+                error.remedy,
+                error.expected,
             ) from error
 
-    def _refused(self, what: str, where: str, found: object, remedy: str = "", expected: str = "") -> DataError:
+    def _refused(
+        self, what: str, code: str, where: str, found: object, remedy: str = "", expected: str = ""
+    ) -> DataError:
         wanted = input_in_words(self._task, self.predictor.preprocessing)
         return DataError(
             what,
+            code=code,
             where=where,
             found=found,
             expected=f"{expected}; the model takes {wanted}" if expected else wanted,

@@ -88,6 +88,7 @@ def checked_spacing(spacing: Sequence[float] | None, rank: int, target: Sequence
     if spacing is None or len(spacing) != rank or not all(np.isfinite(step) and step > 0 for step in spacing):
         raise DataError(
             "an image whose spacing is not known, for a model that needs it",
+            code="image-spacing-unknown",
             where="spacing",
             found="none" if spacing is None else list(spacing),
             expected=f"{rank} positive numbers, in mm; the model was trained at {list(target)}",

@@ -54,6 +54,7 @@ class SlidingWindow:
         if not 0 <= self.overlap < 1:
             raise ConfigError(
                 "windows cannot overlap by that much",
+                code="window-overlap",
                 where="overlap",
                 found=self.overlap,
                 expected="0 <= overlap < 1",
@@ -62,6 +63,7 @@ class SlidingWindow:
         if len(set(self.flips)) != len(self.flips) or not set(self.flips) <= set(range(len(self.window))):
             raise ConfigError(
                 "no such axis to flip",
+                code="flip-axis",
                 where="flips",
                 found=list(self.flips),
                 expected=f"different axes out of {list(range(len(self.window)))}",

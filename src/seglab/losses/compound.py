@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from seglab.config.cross_checks import check_terms
+from seglab.config.loss_checks import check_terms
 from seglab.config.types import NonNegativeFloat, PositiveFloat
 from seglab.losses.base import Scores, SegmentationLoss
 from seglab.losses.distribution import CrossEntropyLoss, FocalLoss

@@ -65,6 +65,7 @@ class BalancedCrossEntropyLoss(CrossEntropyLoss):
         if frequencies is None or len(frequencies) != task.classes or min(frequencies) < 0 or max(frequencies) <= 0:
             raise ConfigError(
                 "balanced cross-entropy needs the share of each class in the training split",
+                code="class-shares-unknown",
                 where="task.class_frequencies",
                 found=frequencies if frequencies is not None else "not known",
                 expected=f"{task.classes} shares, one for each class",

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras import ops
 
-from seglab.config.cross_checks import check_prices
+from seglab.config.loss_checks import check_prices
 from seglab.config.types import NonNegativeFloat, PositiveFloat
 from seglab.errors import ConfigError
 from seglab.losses.base import Counts, Scores, SegmentationLoss, as_class_weights, mean_where
@@ -42,6 +42,7 @@ class RegionLoss(SegmentationLoss):
         if not any(self.class_weights):
             raise ConfigError(
                 "only the background has a weight, and the background is left out",
+                code="background-only-loss",
                 where="loss.class_weights",
                 found=weights,
                 expected="a positive weight for a foreground class, or the background included",

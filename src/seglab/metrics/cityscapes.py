@@ -68,6 +68,7 @@ class CityscapesScores:
             if strange:
                 raise DataError(
                     "label ids that Cityscapes does not have",
+                    code="cityscapes-classes",
                     where=what,
                     found=strange[:8],
                     expected=f"ids from {min(self._labels)} to {max(self._labels)}",
@@ -150,6 +151,7 @@ def label_ids_of(class_names: Sequence[str], labels: Sequence[Label]) -> np.ndar
         if name not in by_name:
             raise DataError(
                 "a class that Cityscapes does not have",
+                code="cityscapes-classes",
                 where="the model's classes",
                 found=name,
                 expected="labels or categories of the official table",

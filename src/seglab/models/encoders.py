@@ -178,6 +178,7 @@ def _classifier(encoder: Encoder, name: str, weights: str | None) -> keras.Model
         if weights == "imagenet":
             raise ConfigError(
                 f"the ImageNet weights of {name} could not be fetched ({_first_line(error)})",
+                code="encoder-weights-download",
                 where="model.weights",
                 found=weights,
                 expected="a network connection, or the file in ~/.keras/models",
@@ -186,6 +187,7 @@ def _classifier(encoder: Encoder, name: str, weights: str | None) -> keras.Model
             ) from error
         raise ConfigError(
             f"encoder weights that do not fit {name} ({_first_line(error)})",
+            code="encoder-weights-mismatch",
             where="model.weights",
             found=weights,
             expected=f"weights of the keras.applications model for {name}, saved without its top",

@@ -101,6 +101,7 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
     if name not in known:
         raise ConfigError(
             "no gate of this name",
+            code="gate-missing",
             where="gate",
             found=name,
             expected="one of " + ", ".join(known),
@@ -112,7 +113,8 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
     except (ValidationError, yaml.YAMLError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise ConfigError(
-            "a gate that cannot be read",
+            "invalid gate file",
+            code="gate-invalid",
             where=".".join([str(file), *map(str, first["loc"])]),
             found=str(first["msg"]),
             expected="rules (metric, direction, threshold, not_worse_than_champion) and allowed_findings",

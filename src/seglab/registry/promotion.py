@@ -83,6 +83,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
     if run.info.status != "FINISHED":
         raise TrackingError(
             "only a finished run can be promoted",
+            code="promotion-unfinished",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=run.info.status,
             expected="FINISHED",
@@ -121,7 +122,8 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
                 store.client.set_registered_model_alias(name, CHAMPION, version)
         except (MlflowException, OSError) as error:
             raise TrackingError(
-                "the promotion could not be brought to its end",
+                "the promotion failed before its end",
+                code="promotion-failed",
                 where=f"{name} in {store.uri}",
                 found=first_line(error),
                 expected=f"a register that can be written to; champion is version {before or 'none'} as before",
@@ -155,6 +157,7 @@ def rollback(store: Store, name: str, *, reason: str = "") -> tuple[str, str]:
         if lacking:
             raise TrackingError(
                 "nothing to roll back to",
+                code="promotion-rollback",
                 where=f"registered model {name}",
                 found=f"no alias {' and no alias '.join(lacking)}",
                 expected="a champion and the one before it",
@@ -189,7 +192,8 @@ def _aliased(store: Store, name: str, alias: str) -> Any:
         if error.error_code in _UNKNOWN:
             return None
         raise TrackingError(
-            "the register does not say who the champion is",
+            "the model registry does not answer",
+            code="register-unreadable",
             where=f"{name}@{alias} in {store.uri}",
             found=first_line(error),
             remedy="see that the store works: seglab doctor; then start again",
@@ -202,6 +206,7 @@ def _check_unchanged(store: Store, name: str, before: str | None) -> None:
     if (None if now is None else str(now.version)) != before:
         raise TrackingError(
             "the champion was changed from another machine meanwhile",
+            code="promotion-raced",
             where=f"{name}@{CHAMPION} in {store.uri}",
             found="none" if now is None else f"version {now.version}, of run {now.run_id}",
             expected=f"version {before}, which this run was held against" if before else "none, as before",
@@ -255,6 +260,7 @@ def _write_card(
     if lacking:
         raise TrackingError(
             "a table of test cases that does not fit its model",
+            code="case-table-mismatch",
             where=f"{Artifact.TEST_CASES} of run {run.info.run_id} ({run.info.run_name})",
             found=f"no {', no '.join(lacking)}",
             expected=f"scores of {', '.join(bundle.task.class_names)}",

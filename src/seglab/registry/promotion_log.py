@@ -54,7 +54,8 @@ def note(store: Store, name: str, *, action: str, registered: bool, **facts: Any
         _append(store.directory / StoreFile.PROMOTIONS, text)
     except (MlflowException, OSError) as error:
         raise TrackingError(
-            "what was done is not in the promotion log",
+            "the promotion log could not be written",
+            code="promotion-log",
             where=f"{name} in {store.uri}, {store.directory / StoreFile.PROMOTIONS}",
             found=f"{getattr(error, 'strerror', None) or first_line(error)}; the line is {text}",
             remedy="free some space, and add the line by hand; the register itself is as the line says",
@@ -72,6 +73,7 @@ def entries(store: Store, name: str) -> list[Entry]:
     except MlflowException as error:
         raise TrackingError(
             "no promotion log",
+            code="promotion-log",
             where=f"registered model {name} in {store.uri}",
             found=first_line(error),
             remedy=f"promote a run first: seglab promote run=<id> name={name}",

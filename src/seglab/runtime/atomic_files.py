@@ -161,6 +161,7 @@ def unwritable(place: Path, error: OSError, remedy: str) -> SeglabError:
     """What to tell the user of a file or folder that refused to be written."""
     return TrackingError(
         "no room on the disk" if no_room(error) else "a file that cannot be written",
+        code="no-room" if no_room(error) else "file-unwritable",
         where=str(error.filename or place),
         found=error.strerror or str(error),
         expected="room and permission; nothing half-written is left",

@@ -64,6 +64,7 @@ def choose_policy(requested: str, device: Device) -> PrecisionChoice:
     if requested not in POLICIES:
         raise ConfigError(
             "an unknown number format",
+            code="unknown-precision",
             where="precision.policy",
             found=requested,
             expected="one of " + ", ".join(POLICIES),

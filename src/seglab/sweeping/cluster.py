@@ -159,6 +159,7 @@ class SlurmExecutor:
         except RuntimeError as error:
             raise ConfigError(
                 "no SLURM on this machine",
+                code="no-slurm",
                 where="launcher=slurm",
                 found=str(error),
                 expected="sbatch, srun and squeue on the PATH",
@@ -187,6 +188,7 @@ class SlurmExecutor:
             if type(error).__module__.startswith("submitit"):
                 raise ConfigError(
                     "SLURM does not take the job",
+                    code="slurm-refused",
                     where="launcher",
                     found=str(error).strip().splitlines()[-1],
                     expected="a partition, GPUs, memory and time that the cluster has",

@@ -229,6 +229,7 @@ def check_positive(group: str, **settings: float) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
             raise ConfigError(
                 "a value that is not allowed",
+                code="value-not-allowed",
                 where=f"{group}.{name}",
                 found=repr(value),
                 expected="a number above 0",

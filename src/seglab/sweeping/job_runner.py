@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from seglab.sweeping.progress_table import console
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+_CODE = re.compile(r" \[[a-z0-9-]+\]$")  # behind the title of an error
 _POLL_SECONDS = 0.2
 _POLL_OTHERS_SECONDS = 2.0
 _WATCH_SECONDS = 1.0
@@ -275,7 +277,8 @@ def last_words(log: Path, start: int = 0) -> str:
     errors = [i for i, line in enumerate(lines) if line.startswith("error: ")]
     if errors:
         message = lines[errors[-1] :]
-        return "\n".join([message[0].removeprefix("error: "), *message[1:]])
+        title = _CODE.sub("", message[0].removeprefix("error: "))
+        return "\n".join([title, *message[1:]])
     return lines[-1].strip() if any(line.startswith("Traceback ") for line in lines) else ""
 
 

@@ -54,6 +54,7 @@ class ParentRun:
         if self._lock is None:
             raise TrackingError(
                 "this sweep is being run already",
+                code="sweep-busy",
                 where=str(self.directory),
                 found="another launcher of the same jobs",
                 remedy="wait for it; see how far it is with: seglab sweep-status",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import optuna
@@ -24,6 +23,7 @@ from seglab.sweeping.jobs import Job, Outcome, Status
 from seglab.sweeping.launchers import LauncherPresence, held, living
 from seglab.sweeping.prepare import SweepPreparation
 from seglab.sweeping.progress_table import console, table
+from seglab.sweeping.search_settings import SearchSettings
 from seglab.sweeping.space import SearchSpace
 from seglab.tracking.databases import database_remedy
 from seglab.tracking.drivers import driver_remedy
@@ -41,29 +41,6 @@ _STATUS: dict[TrialState, Status] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """How to search.
-
-    Attributes:
-        study_name: of Optuna's study; None takes the chosen experiment's name, or `search`.
-        storage: address of Optuna's storage: `sqlite:///mlruns/search.db`, `postgresql://…`.
-        trials: how many there are to be in all, those of former launches included.
-        at_once: so many run at a time, or as many as the launcher runs at once when that is fewer.
-        seed: of the sampler.
-        startup_trials: drawn at random and never pruned.
-        warmup_epochs: no trial is pruned before so many epochs.
-    """
-
-    study_name: str | None
-    storage: str
-    trials: int
-    at_once: int
-    seed: int
-    startup_trials: int
-    warmup_epochs: int
 
 
 class Search:
@@ -282,6 +259,7 @@ class Search:
                 remedy = driver_remedy(driver) if driver else database_remedy(str(error), file=file)
             raise TrackingError(
                 "the storage of the search does not work",
+                code="search-storage",
                 where=f"search.storage={redacted(settings.storage)}",
                 found=redacted(str(driver or error).splitlines()[0]),
                 expected="sqlite:///<file> or postgresql://…",
@@ -292,7 +270,8 @@ class Search:
         complete = all(self._drawn(trial) for trial in before if trial.state == TrialState.COMPLETE)
         if study.direction.name.lower() != direction or not (same and complete):
             raise ConfigError(
-                "a search that was begun otherwise",
+                "a search that was begun with other settings",
+                code="search-changed",
                 where=f"search.study_name={self.name}",
                 found=f"{study.direction.name.lower()} over {', '.join(sorted(known))}",
                 expected=f"{direction} over {', '.join(sorted(self.space.free))}, with the same values",

@@ -38,6 +38,7 @@ class SearchSpace:
         if not free:
             raise ConfigError(
                 "a search with nothing to search",
+                code="search-empty",
                 where="search",
                 found="no setting with several values",
                 expected="values such as loss=dice,combined or optimizer.learning_rate='interval(1e-4,1e-2)'",
@@ -80,6 +81,7 @@ def _distribution(key: str, override: Override) -> BaseDistribution:
     except (ValueError, IndexError) as error:
         raise ConfigError(
             "a range that cannot be searched",
+            code="search-range",
             where=key,
             found=override.input_line,
             expected=str(error),

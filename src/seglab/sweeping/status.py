@@ -73,6 +73,7 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
         known = sorted({run.data.tags[Tag.STUDY] for run in parents})
         raise TrackingError(
             "no sweep of this study",
+            code="sweep-missing",
             where=f"study={study}",
             found=f"sweeps of {', '.join(known)}" if known else "a store without sweeps",
             remedy=nearest(study, known) or "launch it: seglab train -m experiment=<study>",
@@ -146,6 +147,7 @@ def _jobs(store: Store, parent: Run) -> list[dict[str, Any]]:
     except (OSError, ValueError, TypeError) as error:
         raise TrackingError(
             "the list of a sweep's jobs cannot be read",
+            code="sweep-jobs-damaged",
             where=str(file),
             found=str(error),
             expected="the file that the sweep wrote",

@@ -40,6 +40,7 @@ def add_to_run(store: Store, run: Run, metrics: Mapping[str, float], files: Path
     except (MlflowException, OSError) as error:
         raise TrackingError(
             "results that cannot be added to the run",
+            code="results-unwritable",
             where=f"run {run_id} in {store.uri}",
             found=first_line(error),
             expected="a store that can be written to",

@@ -59,7 +59,10 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
     """
     if folder.exists():
         raise TrackingError(
-            "a folder that is there already", where=str(folder), remedy="name a new one, or remove it first"
+            "a folder that is there already",
+            code="export-place-taken",
+            where=str(folder),
+            remedy="name a new one, or remove it first",
         )
     try:
         with atomic_files.folder(folder, replace=False) as part:
@@ -72,6 +75,7 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
     except OSError as error:
         raise TrackingError(
             "the runs cannot be written",
+            code="export-unwritable",
             where=str(folder),
             found=str(error),
             expected="room and permission for all their artifacts",
@@ -97,6 +101,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
     if not (folder / CARD_FILE).is_file():
         raise TrackingError(
             "no exported runs here",
+            code="export-missing",
             where=str(folder),
             found=f"no {CARD_FILE}",
             expected="a folder that runs.py export wrote",
@@ -112,6 +117,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
         except (MlflowException, OSError) as error:
             raise TrackingError(
                 "a run that cannot be brought into the store",
+                code="import-failed",
                 where=f"run {former} ({record.name}) into {store.uri}",
                 found=first_line(error),
                 expected="a store that works, with room for all artifacts",
@@ -156,6 +162,7 @@ def _copy(store: Store, address: str, target: Path, run: Run) -> None:
             return
         raise TrackingError(
             "artifacts that are gone",
+            code="artifact-missing",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=str(error).splitlines()[0],
             expected="pictures, tables and model of a finished run",

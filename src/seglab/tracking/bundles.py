@@ -53,6 +53,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
     if "/" in word and not word.startswith(REGISTERED):
         raise TrackingError(
             "no such bundle",
+            code="bundle-missing",
             where=word,
             expected="a folder that exists, the id of a run, or models:/<name>@<alias>",
             remedy="check the path; it is taken from the folder that the command was started in",
@@ -63,6 +64,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
     if location is None and not (run.outputs and run.outputs.model_outputs):
         raise TrackingError(
             "the run has no model bundle",
+            code="bundle-missing",
             where=f"run {run_id} ({run.info.run_name})",
             found=f"status {run.info.status}",
             expected="a run that FINISHED: the bundle is recorded after the last epoch",
@@ -100,6 +102,7 @@ def run_file(store: Store, run: Run, path: str) -> Path:
     except (MlflowException, OSError) as error:
         raise TrackingError(
             "an artifact that is gone",
+            code="artifact-missing",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=f"no {path} in {run.info.artifact_uri}: {first_line(error)}",
             remedy="bring it back from a copy of the folder of runs, or choose another run",
@@ -160,6 +163,7 @@ def _registered(store: Store, word: str) -> tuple[str, str | None]:
         told = ", ".join(f"{key} ({', '.join(f'@{a}' for a in value) or 'no alias'})" for key, value in known.items())
         raise TrackingError(
             "no such registered model",
+            code="registered-model-missing",
             where=word,
             found=first_line(error),
             expected=f"one of: {told}" if known else "any: no model is registered in this store",
@@ -168,6 +172,7 @@ def _registered(store: Store, word: str) -> tuple[str, str | None]:
     if not found.run_id:
         raise TrackingError(
             "a registered model without a run",
+            code="registered-model-without-run",
             where=word,
             found=f"source {found.source}",
             expected="a version that a run recorded",
@@ -179,6 +184,7 @@ def _registered(store: Store, word: str) -> tuple[str, str | None]:
 def _gone(store: Store, run: Run, found: str) -> TrackingError:
     return TrackingError(
         "a model bundle that is gone",
+        code="bundle-missing",
         where=f"run {run.info.run_id} ({run.info.run_name})",
         found=found.splitlines()[0] if found else "",
         expected=f"the files that the run recorded, below {store.directory / StoreFile.ARTIFACTS} or on the server",

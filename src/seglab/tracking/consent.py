@@ -43,6 +43,7 @@ def check_consent(run: Run, diff: str, config: Mapping[str, Any], settings: Mapp
         shown += ["variables of the environment:", *(f"{key}={value}" for key, value in settings.items())]
     raise TrackingError(
         "an imported run brings code along, which nobody here has allowed to run",
+        code="imported-code",
         where=f"run {run.info.run_id} ({run.info.run_name}), imported, formerly {former}",
         found="\n".join(shown),
         expected="a yes of somebody who has read this and trusts who made it",
@@ -59,6 +60,7 @@ def check_settings(where: str, config: Any) -> None:
     for place in leaving(config):
         raise ConfigError(
             "a stored config that reads what is not in it",
+            code="unsafe-interpolation",
             where=where,
             found=place,
             expected="settings with values, or references to one another",

@@ -57,6 +57,7 @@ def alone_with_database(uri: str, directory: Path, seconds: float) -> Iterator[N
                 if time.monotonic() > end:
                     raise TrackingError(
                         what,
+                        code="lock-busy",
                         where=f"tracking.uri={redacted(uri)}",
                         found=f"no end of it in {seconds:.0f} s",
                         remedy="wait for that process, or end it; then start this one again",

@@ -88,6 +88,7 @@ def read_export(folder: Path, format_number: int, room: Path | None) -> list[tup
     if card.get("format") != format_number:
         raise TrackingError(
             "exported runs of another format",
+            code="export-version",
             where=str(folder / CARD_FILE),
             found=card.get("format"),
             expected=str(format_number),
@@ -143,6 +144,7 @@ def _check_files(folder: Path, room: Path | None) -> None:
     if size > free:
         raise TrackingError(
             "exported runs that do not fit on the disk",
+            code="export-too-large",
             where=str(folder),
             found=f"{size / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free in {room}",
             expected="room for all of their files",
@@ -216,7 +218,11 @@ def _json(path: Path) -> dict[str, Any]:
         return read_json(path)
     except (OSError, UnreadableFile) as error:
         raise TrackingError(
-            "a damaged export", where=str(path), found=str(error), remedy="copy the folder again from its origin"
+            "a damaged export",
+            code="export-damaged",
+            where=str(path),
+            found=str(error),
+            remedy="copy the folder again from its origin",
         ) from error
 
 
@@ -237,6 +243,7 @@ def _yaml(path: Path) -> Any:
 def _refused(path: Path, found: str, expected: str) -> TrackingError:
     return TrackingError(
         "an export that is not as seglab writes it, and is refused",
+        code="export-refused",
         where=str(path),
         found=found,
         expected=expected,

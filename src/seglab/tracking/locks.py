@@ -20,6 +20,7 @@ def waited_for(file: Path, seconds: float, what: str) -> Iterator[None]:
     except filelock.Timeout as error:
         raise TrackingError(
             what,
+            code="lock-busy",
             where=str(file),
             found=f"no end of it in {seconds:.0f} s",
             remedy="wait for that process, or end it; then start this one again",
@@ -27,6 +28,7 @@ def waited_for(file: Path, seconds: float, what: str) -> Iterator[None]:
     except OSError as error:
         raise TrackingError(
             "a lock that cannot be made",
+            code="lock-failed",
             where=str(file),
             found=error.strerror or str(error),
             expected="a folder with free space, in which locks work",

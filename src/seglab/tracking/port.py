@@ -19,7 +19,8 @@ def check_free(port: int) -> None:
         return
     other = next((other for other in range(port + 1, min(port + _PORTS_TRIED, 65536)) if _free(other)), 0)
     raise TrackingError(
-        "a port that is taken",
+        "port already in use",
+        code="port-taken",
         where=f"http://127.0.0.1:{port}",
         found="another program, perhaps another seglab ui",
         remedy=f"take another: seglab ui port={other}" if other else "end that program, or choose another port",

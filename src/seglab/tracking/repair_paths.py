@@ -52,6 +52,7 @@ def relocate(store: Store) -> Path | None:
     if not artifacts.is_dir():
         raise TrackingError(
             "a store that was moved without its artifacts",
+            code="store-moved",
             where=str(store.directory),
             found=f"no {artifacts.name}/; they were in {formers[0]}",
             remedy=f"bring them here first: cp -r {formers[0] / artifacts.name} {store.directory}",
@@ -67,6 +68,7 @@ def relocate(store: Store) -> Path | None:
     except sqlite3.Error as error:
         raise TrackingError(
             "the addresses in the store cannot be rewritten",
+            code="store-addresses",
             where=str(store.file),
             found=str(error),
             expected="a database that nobody else writes to, and room for a copy of it",

@@ -26,6 +26,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
     if status == "FINISHED":
         raise TrackingError(
             "a finished run cannot be resumed",
+            code="resume-finished",
             where=f"resume={run_id}",
             found=f"{run.info.run_name}, {status}",
             expected="a run that is FAILED or KILLED",
@@ -36,6 +37,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
         dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if Tag.HEARTBEAT in tags else ""
         raise TrackingError(
             "a run that is still alive cannot be resumed",
+            code="resume-alive",
             where=f"resume={run_id}",
             found=f"process {tags.get(Tag.PID, '?')} on {tags.get(Tag.HOST, '?')}",
             expected="a run whose process is gone",
@@ -47,6 +49,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
         told = [f"{key}: was {stored.get(key, 'not set')}, is {params.get(key, 'not set')}" for key in changed]
         raise ConfigError(
             "a resumed run with another config",
+            code="resume-other-config",
             where=f"resume={run_id}",
             found="\n            ".join(told),
             expected="the settings that the run began with",

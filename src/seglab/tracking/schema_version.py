@@ -44,6 +44,7 @@ def check_revision(uri: str) -> None:
         if _RUNS_TABLE not in tables:
             raise TrackingError(
                 "a database of another program",
+                code="store-other-program",
                 where=f"tracking.uri={redacted(uri)}",
                 found=f"tables {', '.join(sorted(tables)[:5])}",
                 expected="MLflow's, or none",
@@ -63,14 +64,15 @@ def other_revision(uri: str, found: str | None) -> TrackingError:
     older = found is None or any(found == script.revision for script in scripts.walk_revisions())
     address = redacted(uri)
     if older:
-        what, file = "a store of runs that an older MLflow made", sqlite_file(uri)
+        what, code, file = "a store of runs that an older MLflow made", "store-older", sqlite_file(uri)
         copy = f"cp '{file}' '{file}.backup'" if file else "back the database up"
         remedy = f"end what writes to it, {copy}, then: {sys.executable} -m mlflow db upgrade '{address}'"
     else:
-        what = "a store of runs that a newer MLflow made"
+        what, code = "a store of runs that a newer MLflow made", "store-newer"
         remedy = f"use the MLflow that made it, or a later one; this is {version('mlflow')}"
     return TrackingError(
         what,
+        code=code,
         where=f"tracking.uri={address}",
         found=f"revision {found or 'none'}",
         expected=f"revision {head}, which {here} reads; it was left as it is",

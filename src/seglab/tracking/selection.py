@@ -26,12 +26,14 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
         if error.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
             raise TrackingError(
                 "the store does not answer",
+                code="store-unreachable",
                 where=store.uri,
                 found=error.message,
                 remedy="seglab doctor looks at the store; see that its server runs",
             ) from error
         raise ConfigError(
             "a filter that MLflow does not understand",
+            code="filter-syntax",
             where="filter",
             found=filter_string,
             expected=str(error.message).splitlines()[0],
@@ -56,6 +58,7 @@ def runs_of_study(store: Store, name: str) -> list[Run]:
         studies = sorted(tagged | {experiment.name for experiment in experiments_of(store.client)})
         raise ConfigError(
             "no run of this study",
+            code="study-without-runs",
             where="study",
             found=name,
             expected="one of " + ", ".join(studies) if studies else "a study that has runs",
@@ -68,6 +71,11 @@ def plain(word: str, where: str) -> str:
     """The word, refused when it would break out of a filter's quotation marks."""
     if "'" in word or '"' in word:
         raise ConfigError(
-            "a name with quotation marks", where=where, found=word, expected="none", remedy="use filter=… instead"
+            "a name with quotation marks",
+            code="quotes-in-name",
+            where=where,
+            found=word,
+            expected="none",
+            remedy="use filter=… instead",
         )
     return word

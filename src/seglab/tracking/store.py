@@ -5,42 +5,38 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from seglab.errors import TrackingError, nearest, no_room
+from seglab.errors import TrackingError, nearest
 from seglab.run_record import StoreFile
-from seglab.runtime.atomic_files import replacing
 from seglab.safety.file_names import file_name
 from seglab.safety.secrets import redacted
 from seglab.tracking.client import (
-    CREDENTIALS,
     MlflowClient,
     MlflowException,
     client_of,
-    first_line,
-    locked_out,
     mlflow,
-    say,
     served,
 )
-from seglab.tracking.databases import alone_with_database, database_remedy
-from seglab.tracking.drivers import driver_remedy
-from seglab.tracking.health import runs_with_artifacts
-from seglab.tracking.locks import waited_for
+from seglab.tracking.databases import alone_with_database
 from seglab.tracking.reading import count_by_status, read_runs
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
+from seglab.tracking.store_failure import failure
+from seglab.tracking.store_making import (
+    LOCK_SECONDS,
+    check_not_emptied,
+    knock,
+    make_sqlite,
+    say_unread,
+    short_patience,
+    store_lock,
+)
 
-_CONNECT_SECONDS = 4.0
-_ANSWER_SECONDS = 6
-_LOCK_SECONDS = 120.0
-# What the variable named when this process began, until it is told that nothing follows it.
-_UNREAD = [given for given in (os.environ.get("MLFLOW_TRACKING_URI"),) if given]
 _PORTS = {"https": 443, "http": 80, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
 
@@ -88,6 +84,7 @@ class Store:
             if not os.access(path, os.W_OK):
                 raise TrackingError(
                     "a store of runs that can only be read",
+                    code="store-read-only",
                     where=str(path),
                     found="a read-only file system" if os.statvfs(path).f_flag & os.ST_RDONLY else "no right to write",
                     expected="a place for the runs, their pictures and models",
@@ -102,7 +99,7 @@ class Store:
         Raises:
             TrackingError: it was deleted, or its artifacts lie where this store cannot be any more.
         """
-        with _lock(self.directory):
+        with store_lock(self.directory):
             experiment = self.client.get_experiment_by_name(name)
             if experiment is None:
                 try:
@@ -114,6 +111,7 @@ class Store:
         if experiment.lifecycle_stage != "active":
             raise TrackingError(
                 "a deleted experiment",
+                code="experiment-deleted",
                 where="tracking.experiment",
                 found=name,
                 remedy=f"choose another, or: mlflow experiments restore --experiment-id {experiment.experiment_id}",
@@ -132,6 +130,7 @@ class Store:
         if moved is not None:
             raise TrackingError(
                 "a store that was moved: it looks for artifacts where they were",
+                code="store-moved",
                 where=str(self.directory),
                 found=f"artifacts of experiment {experiment.name} in {moved}",
                 remedy="let it look here: seglab doctor repair=true; or move the folder back, or link it: "
@@ -150,6 +149,7 @@ class Store:
             return
         raise TrackingError(
             "an experiment whose artifacts are kept in a folder that is not here",
+            code="store-moved",
             where=f"experiment {experiment.name} in tracking.uri={redacted(self.uri)}",
             found=str(place),
             expected="a folder of this machine that can be written to",
@@ -184,6 +184,7 @@ class Store:
         latest = ", ".join(f"{run.info.run_id} ({run.info.run_name})" for run in runs[:3])
         raise TrackingError(
             "no run of this id",
+            code="run-missing",
             where=f"store {redacted(self.uri)}",
             found=run_id,
             expected=f"one of {len(runs)} runs, the latest: {latest}" if runs else "any run: the store has none",
@@ -219,6 +220,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
     if directory.is_symlink() and not directory.exists():
         raise TrackingError(
             "the folder of runs is a link to a place that is not there",
+            code="store-link-broken",
             where=str(directory),
             found=os.readlink(directory),
             expected="the folder with the runs; a new one there could hide them",
@@ -230,17 +232,19 @@ def open_store(uri: str | None, directory: Path) -> Store:
     except OSError as error:
         raise TrackingError(
             "the folder of runs cannot be made",
+            code="store-not-made",
             where=str(directory),
             found="a file of that name" if directory.is_file() else error.strerror,
             remedy="move that file away" if directory.is_file() else "check permissions",
         ) from error
     if uri is None:
         uri = _embedded(directory)
-        _say_unread(uri)
+        say_unread(uri)
     parts = urlsplit(uri)
     if parts.scheme in ("", "file"):
         raise TrackingError(
             "a folder as tracking store, which MLflow no longer writes to",
+            code="store-as-folder",
             where="tracking.uri",
             found=uri,
             expected="null, sqlite:///<file>, postgresql://… or http://…",
@@ -249,16 +253,16 @@ def open_store(uri: str | None, directory: Path) -> Store:
     path = sqlite_file(uri)
     if path is not None:
         uri = sqlite_uri(path)
-        _check_not_emptied(path, directory)
-        _make_sqlite(path, directory)
+        check_not_emptied(path, directory)
+        make_sqlite(path, directory)
     elif parts.hostname:
         port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
         if port is not None:
-            _knock(uri, parts.hostname, port)
-    with _short_patience():
+            knock(uri, parts.hostname, port)
+    with short_patience():
         try:
             # Who makes the tables of an empty database leaves it half made for seconds.
-            turn = nullcontext() if served(uri) or path else alone_with_database(uri, directory, _LOCK_SECONDS)
+            turn = nullcontext() if served(uri) or path else alone_with_database(uri, directory, LOCK_SECONDS)
             with turn:
                 if not served(uri):
                     from seglab.tracking.schema_version import check_revision
@@ -290,116 +294,3 @@ def check_beforehand(uri: str | None, directory: Path, needed: str | None = None
 
 def _embedded(directory: Path) -> str:
     return sqlite_uri(directory.absolute() / StoreFile.DATABASE)
-
-
-def failure(uri: str, error: Exception) -> TrackingError:
-    """What MLflow or the database said, with what to do about it."""
-    text = first_line(error)
-    if "out-of-date database schema" in text and not served(uri):
-        from seglab.tracking.schema_version import other_revision, revision_of
-
-        return other_revision(uri, revision_of(uri))
-    if no_room(error) or (not served(uri) and isinstance(error, OSError)):
-        return TrackingError(
-            "no room for what is to be recorded" if no_room(error) else "the store of runs cannot be written to",
-            where=f"tracking.uri={redacted(uri)}",
-            found=text,
-            expected="free space and free inodes" if no_room(error) else "a place that can be read and written",
-            remedy="make room there, then start again" if no_room(error) else "bring the place back, then start again",
-        )
-    remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
-    if isinstance(error, ModuleNotFoundError):
-        remedy = driver_remedy(error)
-    elif "readonly database" in text:
-        remedy = "make it writable once: a process that was killed has left something to be undone"
-    elif not served(uri) and isinstance(error, (SQLAlchemyError, MlflowException)):
-        remedy = database_remedy(text, file=sqlite_file(uri) is not None)
-    elif locked_out(error):
-        remedy = CREDENTIALS
-    return TrackingError(
-        "the tracking store does not work",
-        where=f"tracking.uri={redacted(uri)}",
-        found=text,
-        expected="an answer",
-        remedy=remedy,
-    )
-
-
-@contextmanager
-def _short_patience() -> Iterator[None]:
-    """A server that accepts and then says nothing is no server; MLflow reads these settings at each request."""
-    short = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(_ANSWER_SECONDS), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    before = {key: os.environ[key] for key in short}
-    os.environ.update(short)
-    try:
-        yield
-    finally:
-        os.environ.update(before)
-
-
-def _check_not_emptied(path: Path, directory: Path) -> None:
-    """No new store comes in the place of one that had runs, emptied or gone: they would seem never to have been."""
-    lost = not path.exists() or path.stat().st_size == 0
-    if lost and path.parent == directory and runs_with_artifacts(directory):
-        raise TrackingError(
-            "a store of runs that has lost its contents",
-            where=str(path),
-            found=f"{'an empty file' if path.exists() else 'no such file'}, and artifacts of "
-            f"{len(runs_with_artifacts(directory))} runs beside it",
-            expected="the database that knows them",
-            remedy="restore the database from a copy; or, to begin with an empty one, move the whole folder away; or, "
-            "if these are runs of another store, keep the new one elsewhere: tracking.uri=sqlite:///<file>",
-        )
-
-
-def _say_unread(uri: str) -> None:
-    """MLflow's own commands follow this variable; who sets it may think that ours do. MLflow sets it, too."""
-    other = _UNREAD.pop() if _UNREAD else uri
-    if other == uri or sqlite_file(other) == sqlite_file(uri):
-        return
-    use = redacted(other)
-    say(f"MLFLOW_TRACKING_URI is set and not followed: the store is {uri}; to use that one say tracking.uri={use}")
-
-
-def _make_sqlite(path: Path, directory: Path) -> None:
-    """Create the database under a temporary name and rename it: it is whole as soon as it can be seen."""
-    if path.exists():
-        return
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    with _lock(directory):
-        if path.exists():
-            return
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as part:
-                made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / StoreFile.ARTIFACTS).as_uri())
-                made.engine.dispose()
-        except (OSError, MlflowException, SQLAlchemyError) as error:
-            raise TrackingError(
-                "the tracking store cannot be made",
-                where=str(path),
-                found=first_line(error),
-                remedy="check permissions and free space, or set tracking.uri",
-            ) from error
-
-
-def _knock(uri: str, host: str, port: int) -> None:
-    """See in seconds whether anything listens; MLflow itself would try for minutes."""
-    try:
-        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        raise TrackingError(
-            "the tracking server cannot be reached",
-            where=f"tracking.uri={redacted(uri)}",
-            found=str(error),
-            expected=f"a server that listens on {host}:{port}",
-            remedy="start it (seglab ui serves the embedded store), correct the address, or set tracking.uri=null",
-        ) from error
-
-
-@contextmanager
-def _lock(directory: Path) -> Iterator[None]:
-    """Only one process at a time makes a store or an experiment."""
-    with waited_for(directory / ".lock", _LOCK_SECONDS, "the store of runs is being made by another process"):
-        yield

@@ -24,12 +24,14 @@ from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.csv_text import csv_text
 from seglab.tracking import operations
 from seglab.tracking.client import MlflowException
+from seglab.tracking.courier import Courier
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
 from seglab.tracking.model_folder import write_model_folder
-from seglab.tracking.outbox import Courier, Outbox, lock_of, say
+from seglab.tracking.outbox import Outbox, lock_of, say
 from seglab.tracking.resumption import check_resumable, known_steps, recorded
-from seglab.tracking.store import Store, failure, open_store
+from seglab.tracking.store import Store, open_store
+from seglab.tracking.store_failure import failure
 from seglab.tracking.system import SystemMetrics
 
 # How long a run that has ended goes on trying to reach a store that does not answer, and how long one that was told to
@@ -104,6 +106,7 @@ class Tracker:
                 self._abandon(error)
                 raise TrackingError(
                     "the folder of the run cannot be written to",
+                    code="run-folder-unwritable",
                     where=str(self.work_dir),
                     found=error.strerror,
                     remedy="make room there, then start again",
@@ -279,6 +282,7 @@ class Tracker:
         except filelock.Timeout as error:
             raise TrackingError(
                 "another process works on this run",
+                code="run-busy",
                 where=str(self.work_dir),
                 remedy="wait for seglab sync to finish, or stop the other process",
             ) from error

@@ -127,6 +127,7 @@ def load_state(path: Path) -> TrainingState:
     except FileNotFoundError as error:
         raise TrainingError(
             "no stored state of training",
+            code="state-missing",
             where=str(path),
             expected="the file that training writes after each epoch",
             remedy="resume on the machine and in the checkout where the run began, or start a new run",
@@ -134,6 +135,7 @@ def load_state(path: Path) -> TrainingState:
     except _DAMAGED as error:
         raise TrainingError(
             "a file that is no state of training",
+            code="state-damaged",
             where=str(path),
             found=str(error),
             expected="the file that training writes after each epoch",
@@ -141,6 +143,7 @@ def load_state(path: Path) -> TrainingState:
         ) from error
     raise TrainingError(
         "a state of training in an unknown format",
+        code="unknown-state-format",
         where=str(path),
         found=words.get("format"),
         expected=str(_FORMAT),
@@ -177,6 +180,7 @@ def assign(variables: Sequence[Any], arrays: Sequence[np.ndarray], what: str) ->
     if len(variables) != len(arrays):
         raise TrainingError(
             f"a stored state of another {what}",
+            code="state-mismatch",
             where=what,
             found=f"{len(arrays)} variables on disk",
             expected=f"{len(variables)}, as this {what} has",
@@ -186,6 +190,7 @@ def assign(variables: Sequence[Any], arrays: Sequence[np.ndarray], what: str) ->
         if tuple(variable.shape) != array.shape or variable.dtype != array.dtype.name:
             raise TrainingError(
                 f"a stored state of another {what}",
+                code="state-mismatch",
                 where=variable.path,
                 found=f"{array.dtype.name} {array.shape} on disk",
                 expected=f"{variable.dtype} {tuple(variable.shape)}",
@@ -226,6 +231,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> 
         raise TrainingError(
             "the state of training cannot be written"
             + ("; the one of the epoch before is intact" if path.is_file() else ""),
+            code="state-unwritable",
             where=str(path),
             found=f"{error.strerror or error} with {free:.0f} MiB free",
             expected=f"room for {sum(array.nbytes for array in arrays.values()) / 2**20:.0f} MiB",

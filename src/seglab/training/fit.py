@@ -9,7 +9,6 @@ import pstats
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,42 +22,10 @@ from seglab.run_record import Artifact, WorkFile
 from seglab.schedules import Schedule
 from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
 from seglab.training.checkpoint import StateWriter, TrainingState, assign, restore_streams
+from seglab.training.history import History
 from seglab.training.loader import BatchSource, TrainingLoader
 from seglab.training.progress import Progress
 from seglab.training.stopping import EarlyStopping, Plateau, check_monitor
-
-
-@dataclass(frozen=True)
-class History:
-    """What came out of training.
-
-    Attributes:
-        epochs: metrics of each finished epoch, in order.
-        monitor: the metric that decided.
-        best_epoch: the epoch, counted from 1, whose weights the model has now; None when every score was NaN, and then
-            the model has the weights of the last epoch, averaged ones if the optimizer averages.
-        best: score of that epoch.
-        stopped_early: True when patience ran out before the last epoch.
-    """
-
-    epochs: list[dict[str, float]]
-    monitor: str
-    best_epoch: int | None
-    best: float | None
-    stopped_early: bool
-
-    @property
-    def undefined(self) -> int:
-        """Number of epochs in which the monitored metric was not defined."""
-        return sum(math.isnan(metrics[self.monitor]) for metrics in self.epochs)
-
-    @property
-    def verdict(self) -> str:
-        """Which epoch was kept, and why, in words."""
-        if self.best_epoch is None:
-            return f"{self.monitor} was never defined, so no epoch was chosen: these are the weights of the last one"
-        left_out = f", {self.undefined} without a defined one left out" if self.undefined else ""
-        return f"best epoch {self.best_epoch}, {self.monitor} {self.best:.4f}{left_out}"
 
 
 def train(
@@ -255,6 +222,7 @@ class _Steps:
         np.savez(path, x=x.numpy(), y=y.numpy(), case_ids=np.array(ids))
         raise TrainingError(
             "the loss is not finite",
+            code="loss-not-finite",
             where=f"epoch {epoch}, {batch} {step + 1}, cases {', '.join(ids)}",
             found=value,
             expected="a finite loss for every batch",
@@ -275,6 +243,7 @@ def _restore(
         kinds = {True: "none", False: "one"}
         raise TrainingError(
             "a stored state of another schedule",
+            code="state-mismatch",
             where="schedule",
             found=f"schedule {kinds[state.scale is None]}, plateau {kinds[state.rules['plateau'] is None]} on disk",
             expected=f"schedule {kinds[schedule is None]}, plateau {kinds[plateau is None]}, as this run has",

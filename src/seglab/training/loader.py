@@ -118,6 +118,7 @@ class TrainingLoader:
         case = self.batches.case_ids(step)[int(np.argmin(finite))]
         raise DataError(
             "an image with values that are not finite",
+            code="sample-not-finite",
             where=f"epoch {self.batches.epoch + 1}, batch {step + 1}, case {case}",
             found="NaN or infinity after normalisation and augmentation",
             remedy="look at that case's file, and try without augmentation",

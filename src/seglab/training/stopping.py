@@ -22,6 +22,7 @@ def check_monitor(monitor: str, known: list[str]) -> None:
     if monitor not in known:
         raise TrainingError(
             "a monitored metric that does not appear",
+            code="unknown-monitor",
             where="trainer.monitor",
             found=monitor,
             expected="one of " + ", ".join(known),

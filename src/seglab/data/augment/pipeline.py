@@ -117,7 +117,12 @@ class Augment:
     ):
         if scale == 1:
             raise ConfigError(
-                "a scaling to nothing", where="augment.scale", found=scale, expected="below 1", remedy="such as 0.25"
+                "a scale factor that shrinks images to nothing",
+                code="augmentation-scale",
+                where="augment.scale",
+                found=scale,
+                expected="below 1",
+                remedy="such as 0.25",
             )
         self.mix = mix
         self._rank, self._axes = task.rank, _chosen(axes, task.rank)
@@ -158,7 +163,8 @@ def _chosen(axes: Sequence[int] | Literal["all"] | None, rank: int) -> tuple[int
         return tuple(range(rank))
     if len(set(axes)) != len(axes) or any(axis not in range(rank) for axis in axes):
         raise ConfigError(
-            "axes that the data does not have",
+            "augmentation axes that the data does not have",
+            code="augmentation-axes",
             where="augment.axes",
             found=list(axes),
             expected=f"different axes from 0 to {rank - 1}",

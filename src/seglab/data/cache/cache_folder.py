@@ -147,6 +147,7 @@ class CacheFolder:
             own = self._size(claim)
             raise DataError(
                 "a cache that is too small for this data set",
+                code="cache-too-small",
                 where=f"data.cache_gb, {self.root.resolve()}",
                 found=f"{done} of {of} cases take {own / _GB:.3g} GB, all would take about"
                 f" {own / max(done, 1) * of / _GB:.3g} GB",
@@ -279,6 +280,7 @@ def cannot_write(folder: Path, error: OSError, needed: int) -> DataError:
     if error.errno in _NO_ROOM:
         return DataError(
             "no room for the cache of decoded cases",
+            code="cache-no-room",
             where=str(folder.resolve()),
             found=f"{error.strerror}: {shutil.disk_usage(there).free:,} bytes free",
             expected=f"{needed:,} bytes for the next file alone",
@@ -286,6 +288,7 @@ def cannot_write(folder: Path, error: OSError, needed: int) -> DataError:
         )
     return DataError(
         "a cache folder that cannot be written",
+        code="cache-unwritable",
         where=str(folder.resolve()),
         found=f"{type(error).__name__}: {error.strerror}",
         expected="a folder where decoded cases can be kept",

@@ -266,6 +266,7 @@ def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> B
         except WorkerFailure as failure:
             raise DataError(
                 "a process that reads cases was killed" if failure.died else "a case that cannot be read",
+                code="process-killed" if failure.died else "case-unreadable",
                 where=f"case {request[0].id}: {source.describe_files(request[0])}",
                 found=failure.reason,
                 remedy="the system kills processes when memory runs out (dmesg names them): close other programs"
@@ -278,6 +279,7 @@ def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> B
 def _changed(case: Case, source: Source) -> DataError:
     return DataError(
         "a file that changed while it was read",
+        code="file-changed",
         where=f"case {case.id}: {source.describe_files(case)}",
         found="other contents than when the digest of the data was taken",
         remedy="start again when nobody is writing to it",

@@ -57,6 +57,7 @@ class DiskCaseStore:
         except (OSError, ValueError) as error:
             raise DataError(
                 "a cached case that is gone",
+                code="cache-case-gone",
                 where=f"case {case_id}, {path}",
                 found=f"{type(error).__name__}: {error}",
                 expected="nobody to remove or change cached files while a run needs them",

@@ -180,6 +180,7 @@ class DataReport:
             remedy += f"; or, if it has to be so, data.allow=[{','.join(passing)}]"
         raise DataError(
             f"the data check found {len(self.errors)} error{'s' if len(self.errors) > 1 else ''}",
+            code="data-check-failed",
             where="data",
             found="\n" + _as_text(_table(self.errors, (), FILES_IN_MESSAGE)),
             remedy=remedy,
@@ -195,7 +196,8 @@ def check_names(allow: Sequence[str]) -> None:
             continue
         known = name in KINDS
         raise ConfigError(
-            "a finding that cannot be let through" if known else "a finding that there is not",
+            "a finding that data.allow cannot accept" if known else "unknown finding in data.allow",
+            code="finding-not-allowable" if known else "unknown-finding",
             where="data.allow",
             found=name,
             expected="one of " + ", ".join(sorted(passing)),

@@ -138,6 +138,7 @@ def read_all(
         except BrokenProcessPool as error:
             raise DataError(
                 "a process that read files was killed",
+                code="process-killed",
                 where=f"after {done} of {len(ids)} cases",
                 found="no reason given; the system does this when memory runs out",
                 expected=f"memory for {processes} cases at a time",

@@ -46,6 +46,7 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> CsvTable:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
             "a table that cannot be read",
+            code="table-unreadable",
             where=str(path),
             found=f"{type(error).__name__}: {error}",
             expected="comma-separated values in UTF-8",
@@ -67,6 +68,7 @@ def check_grouping(column: str | None, pattern: str | None) -> None:
     if column is not None and pattern is not None:
         raise ConfigError(
             "two ways to group the cases",
+            code="groups-declared-twice",
             where="data.group_column, data.group_pattern",
             found=f"{column} and {pattern}",
             expected="one of them",

@@ -19,7 +19,8 @@ def existing_root(root: Path) -> Path:
         tilde = str(root).startswith("~")
         home = f"the shell leaves ~ as it is behind a word with a point: {root_as_given(os.path.expanduser(root))}"
         raise DataError(
-            "a data folder that is not there",
+            "data folder not found",
+            code="data-folder-missing",
             where="data.root",
             found=str(root if tilde else root.resolve()),
             expected="an existing folder",
@@ -86,12 +87,18 @@ def listed(
         else:
             remedy = nearest(folder, there) or remedy
         raise DataError(
-            "a data folder that is not there", where=key, found=str(path), expected=instead + expected, remedy=remedy
+            "data folder not found",
+            code="data-folder-missing",
+            where=key,
+            found=str(path),
+            expected=instead + expected,
+            remedy=remedy,
         )
     found = visible(path, endings)
     if not found:
         raise DataError(
             f"a data folder without {what}",
+            code="data-folder-incomplete",
             where=str(path),
             found="no file ending in " + ", ".join(endings),
             expected="at least one",
@@ -127,6 +134,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
         if other is not file:
             raise DataError(
                 "two files of one name",
+                code="file-names-collide",
                 where=str(file.parent),
                 found=f"{other.name} and {file.name}",
                 expected="one file for each name, since image and mask are matched by it",
@@ -145,6 +153,7 @@ def stem_of(path: Path | str) -> str:
         except UnicodeEncodeError as error:
             raise DataError(
                 "a file name that is no text",
+                code="file-name-not-text",
                 where=folder or ".",
                 found=ascii(name),
                 expected="a name in UTF-8",
@@ -168,6 +177,7 @@ def check_partners(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Non
             alike = {name.casefold(): file for name, file in there.items()}.get(alone[0].casefold())
             raise DataError(
                 what,
+                code=finding,
                 finding=finding,
                 where=str(here[alone[0]]),
                 found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}.* in {folder}",

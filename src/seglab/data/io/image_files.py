@@ -79,6 +79,7 @@ def read_image_file(path: str | Path, page: int | None = None) -> np.ndarray:
         if not np.isfinite(pixels).all():
             raise DataError(
                 "an image with NaN or infinite values",
+                code="image-not-finite",
                 finding="image-not-finite",
                 where=str(path),
                 found=f"{int((~np.isfinite(pixels)).sum())} of {pixels.size} values",
@@ -110,6 +111,7 @@ def open_mask_file(path: str | Path, page: int | None = None) -> MaskFile:
     tinted = "it is grey but for what lossy compression left of it: data.mask_threshold=128 reads it; or "
     raise DataError(
         "a mask in colours",
+        code="mask-in-colours",
         finding="undeclared-label",
         where=str(path),
         found=f"{values.shape[-1]} channels that differ",
@@ -131,6 +133,7 @@ def read_mask_colors(path: str | Path, page: int | None = None) -> np.ndarray:
     if shown.dtype != np.uint8 or shown.shape[-1] not in (1, 3):
         raise DataError(
             "a mask that has no colours",
+            code="mask-without-colours",
             finding="undeclared-label",
             where=str(path),
             found=f"{shown.shape[-1]} channels of {shown.dtype}",
@@ -151,6 +154,7 @@ def read_mask_brightness(path: str | Path, page: int | None = None) -> np.ndarra
     if not _is_grey(shown):
         raise DataError(
             "a mask in colours",
+            code="mask-in-colours",
             finding="undeclared-label",
             where=str(path),
             found=f"{shown.shape[-1]} channels that differ",
@@ -162,6 +166,7 @@ def read_mask_brightness(path: str | Path, page: int | None = None) -> np.ndarra
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         raise DataError(
             "a mask with NaN or infinite values",
+            code="mask-not-finite",
             finding="label-not-whole",
             where=str(path),
             found=f"{int((~np.isfinite(grey)).sum())} of {grey.size} values",
@@ -184,6 +189,7 @@ def read_region(path: str | Path, page: int | None = None) -> np.ndarray:
     if not inside.any():
         raise DataError(
             "a region of interest that holds nothing",
+            code="empty-region",
             finding="undeclared-label",
             where=str(path),
             found=f"no pixel above {white / 2:g}; the brightest is {largest:g}",
@@ -233,7 +239,8 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise DataError(
-            "a file that is not there",
+            "file not found",
+            code="file-missing",
             finding="unreadable-file",
             where=str(path),
             remedy="restore it or remove its case",
@@ -241,6 +248,7 @@ def _readable(path: Path) -> Iterator[None]:
     except _UNREADABLE as error:
         raise DataError(
             "a file that cannot be read",
+            code="file-unreadable",
             finding="unreadable-file",
             where=str(path),
             found=f"{type(error).__name__}: {error}",

@@ -42,6 +42,7 @@ def read_jpeg2000(path: Path, content: bytes) -> StoredPixels:
     if len(samples) != 1 or depth > 16:  # the highest bit says that numbers may be negative
         raise DataError(
             "a JPEG 2000 of a kind that is not read",
+            code="unsupported-jpeg2000",
             finding="unreadable-file",
             where=str(path),
             found="samples of several widths, of more than 16 bits, or with a sign",

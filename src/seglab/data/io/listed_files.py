@@ -35,7 +35,8 @@ class FilesBeside:
             if os.path.isfile(other):
                 return other
         raise DataError(
-            "a file that is not there",
+            "file not found",
+            code="file-missing",
             finding="unreadable-file",
             where=f"{self._table}, line {line}",
             found=f"no {path}",

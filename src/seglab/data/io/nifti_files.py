@@ -45,6 +45,7 @@ def _header_of_image(path: str) -> Header:
     if len(header.shape) > 4:
         raise DataError(
             "an image with more axes than space and channels",
+            code="image-channels",
             finding="channel-mismatch",
             where=path,
             found=f"shape {tuple(header.fields.get_data_shape())}",
@@ -60,6 +61,7 @@ def _read_part(header: Header) -> np.ndarray:
     if not finite.all():
         raise DataError(
             "an image with NaN or infinite values",
+            code="image-not-finite",
             finding="image-not-finite",
             where=header.path,
             found=f"{int((~finite).sum())} of {values.size} voxels",
@@ -96,6 +98,7 @@ def check_grid(what: str, header: Header, other: Header) -> None:
     if shape != other_shape:
         raise DataError(
             f"{what} of another size than its image",
+            code="mask-size-differs",
             finding="size-mismatch",
             where=header.path,
             found=f"{shape} in RAS order",
@@ -110,6 +113,7 @@ def check_grid(what: str, header: Header, other: Header) -> None:
         units = "" if MILLIMETRES[header.unit] == MILLIMETRES[other.unit] else f" (units {header.unit}, {other.unit})"
         raise DataError(
             f"{what} that lies elsewhere than its image",
+            code="mask-lies-elsewhere",
             finding="grid-mismatch",
             where=header.path,
             found=f"the affines put a corner {apart:.2f} voxels apart{units}",

@@ -70,6 +70,7 @@ def _shown(sizes: np.ndarray) -> str:
 def _nowhere(path: str, found: str, remedy: str) -> DataError:
     return DataError(
         "a volume whose header does not say where its voxels lie",
+        code="volume-position-unknown",
         finding="grid-mismatch",
         where=path,
         found=found,
@@ -91,6 +92,7 @@ def _check_agreement(qform: np.ndarray, sform: np.ndarray, path: str, unit: str)
     ]
     raise DataError(
         "a header whose qform and sform disagree",
+        code="volume-forms-disagree",
         finding="grid-mismatch",
         where=path,
         found="; ".join(told),

@@ -115,6 +115,7 @@ class Header:
         if count * (width + scaled + 4) > available_bytes():  # as stored, as float64 where it is scaled, as float32
             raise DataError(
                 "a volume that does not fit into memory",
+                code="image-too-large",
                 where=self.path,
                 found=f"{'×'.join(map(str, self.shape))} voxels of {width} bytes",
                 expected=f"up to {available_bytes() // _MB:,} MB, twice over",
@@ -172,6 +173,7 @@ def unreadable(path: str, found: str, remedy: str = COPY_AGAIN) -> DataError:
     """Of a file that is no whole NIfTI file."""
     return DataError(
         "a file that cannot be read",
+        code="file-unreadable",
         finding="unreadable-file",
         where=path,
         found=found,
@@ -206,6 +208,7 @@ def _check_datatype(raw: Any, path: str) -> None:
     if code not in _NUMBERS:
         raise DataError(
             "a volume whose voxels are no real numbers",
+            code="volume-not-real",
             finding="voxel-datatype",
             where=path,
             found=f"datatype {_NAMES.get(code, 'unknown')} (code {code})",
@@ -220,6 +223,7 @@ def _check_scaling(raw: Any, path: str) -> None:
     if np.isinf(slope) or (slope != 0 and not np.isnan(slope) and not np.isfinite(inter)):
         raise DataError(
             "a header whose scaling is no number",
+            code="volume-scaling",
             where=path,
             found=f"scl_slope {slope:g}, scl_inter {inter:g}",
             expected="finite numbers, or a slope of 0 for none",
@@ -233,6 +237,7 @@ def _check_size(fields: Any, path: str, packed: bool) -> None:
     if len(shape) < 3:
         raise DataError(
             "an image that is no volume",
+            code="not-a-volume",
             where=path,
             found=f"shape {shape}",
             expected="three spatial axes",
@@ -241,6 +246,7 @@ def _check_size(fields: Any, path: str, packed: bool) -> None:
     if min(shape) < 1:
         raise DataError(
             "a volume without voxels",
+            code="empty-volume",
             where=path,
             found=told,
             expected="one or more along each axis",

@@ -90,6 +90,7 @@ def _refuse_more(path: Path, rest: bytes) -> None:
     if rest.lstrip()[:2] in _KINDS:
         raise DataError(
             "a file of several pictures",
+            code="several-pages",
             finding="unreadable-file",
             where=str(path),
             found="another image behind the first",

@@ -124,6 +124,7 @@ def _refuse_frames(path: Path, image: Any) -> None:
     if isinstance(image, GifImageFile | WebPImageFile) and image.n_frames > 1:
         raise DataError(
             f"a {image.format} of several pictures",
+            code="several-pages",
             finding="unreadable-file",
             where=str(path),
             found=f"{image.n_frames} pictures",

@@ -70,6 +70,7 @@ def refuse_too_large(path: Path, height: int, width: int, decoded_bytes: int) ->
     if decoded_bytes * _COPIES > free:
         raise DataError(
             "an image too large for the memory of this machine",
+            code="image-too-large",
             finding="unreadable-file",
             where=str(path),
             found=f"{height}×{width} pixels, {decoded_bytes / 1e9:.1f} GB decoded, with {free / 1e9:.1f} GB free",

@@ -49,6 +49,7 @@ def read_tiff(path: Path, page: int | None) -> StoredPixels:
         if part is None:
             raise DataError(
                 "a TIFF of several pages",
+                code="several-pages",
                 where=str(path),
                 found=f"{len(file.pages)} pages, axes {file.series[0].axes}, shape {file.series[0].shape}",
                 expected="one image (H, W) or (H, W, C) in a file",
@@ -121,6 +122,7 @@ def _check_readable(path: Path, page: Any, axes: str, dtype: np.dtype | None) ->
         return
     raise DataError(
         "a TIFF of a kind that is not read",
+        code="unsupported-tiff",
         finding="unreadable-file",
         where=str(path),
         found=found,
@@ -141,6 +143,7 @@ def _check_whole(path: Path, part: Any, size: int) -> None:
     if max(ends, default=0) > size:
         raise DataError(
             "a file that cannot be read",
+            code="file-unreadable",
             finding="unreadable-file",
             where=str(path),
             found=f"{size} bytes, with data up to byte {max(ends)}",

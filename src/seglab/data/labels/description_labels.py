@@ -79,6 +79,7 @@ def _refuse_overlap(regions: Mapping[str, tuple[int, ...]], file: Path) -> None:
         plain = {alone.get(value, f"label_{value}"): value for value in every}
         raise DataError(
             "regions that overlap, for voxels that can only be of one class",
+            code="regions-overlap",
             where=str(file),
             found=f"{one} {list(values)} and {other} {list(others)}",
             expected='each value under one name in "labels"',
@@ -97,6 +98,7 @@ def _malformed(file: Path, labels: Mapping[str, Any], expected: str) -> DataErro
     text = json.dumps(dict(labels), ensure_ascii=False)
     return DataError(
         "a dataset.json that cannot be used",
+        code="dataset-json-invalid",
         where=str(file),
         found=f'"labels": {text[:200]}' + ("…" if len(text) > 200 else ""),
         expected=expected,

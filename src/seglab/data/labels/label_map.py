@@ -49,6 +49,7 @@ class LabelMap:
         if len(set(declared)) != len(declared) or too_many:
             raise ConfigError(
                 "too many label values" if too_many else "label values that are not distinct",
+                code="too-many-labels" if too_many else "label-values-repeat",
                 where="data.label_values, data.ignore_value",
                 found=f"label_values={list(self.values)}, ignore_value={self.ignore_value}",
                 expected=f"up to {MAX_CLASSES} values, each once, the ignored one apart",
@@ -58,6 +59,7 @@ class LabelMap:
         if self.colors and not len(right) == len(self.colors) == len(declared):
             raise ConfigError(
                 "label colours that do not fit the label values",
+                code="label-colours-mismatch",
                 where="data.label_colors",
                 found=[list(color) for color in self.colors],
                 expected=f"{len(declared)} different colours, of {declared}: red, green and blue of 0 to 255",
@@ -67,6 +69,7 @@ class LabelMap:
         if self.threshold is not None and (len(declared) != 2 or self.ignore_value is not None or self.colors):
             raise ConfigError(
                 "a threshold for masks of other than two classes",
+                code="mask-threshold-classes",
                 where="data.mask_threshold",
                 found=f"{self.threshold:g} with label_values={list(self.values)}, ignore_value={self.ignore_value}"
                 + (", label_colors" if self.colors else ""),
@@ -172,6 +175,7 @@ def class_names_for(values: Sequence[int], names: Sequence[str] | None) -> list[
     if len(names) != len(values) or len(set(names)) != len(names):
         raise ConfigError(
             "class names that do not fit the label values",
+            code="class-names-mismatch",
             where="data.class_names",
             found=f"{len(names)} names {list(names)} for {len(values)} values {list(values)}",
             expected="one name of its own for each of data.label_values",
@@ -225,6 +229,7 @@ def whole_numbers(mask: np.ndarray, where: str) -> tuple[np.ndarray, float]:
         told = f", up to {largest:.3g} from a whole number" if largest else ""
         raise DataError(
             "a mask whose values are no whole numbers",
+            code="mask-not-whole",
             finding="label-not-whole",
             where=where,
             found=f"{shown} ({far.size} of {mask.size} values{told})",

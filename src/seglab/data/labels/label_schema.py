@@ -100,6 +100,7 @@ class LabelSchema:
         if sorted(train_ids) != list(range(len(train_ids))) or len(train_ids) < 2:
             raise ConfigError(
                 "train ids that do not count up from 0",
+                code="train-ids-not-consecutive",
                 where=self.where,
                 found=sorted(train_ids),
                 expected="0, 1, 2, … without a gap, two at least",
@@ -108,7 +109,8 @@ class LabelSchema:
         for label in self.labels:
             if label.train_id is None and not label.ignored:
                 raise ConfigError(
-                    "a label that is scored and never learnt",
+                    "a label that is scored but never trained on",
+                    code="label-scored-not-trained",
                     where=f"{self.where}, label {label.name}",
                     found="no train_id, ignored false",
                     expected="a train_id, or ignored true",
@@ -153,6 +155,7 @@ class LabelSchema:
         if twice:
             raise ConfigError(
                 f"a label {column} that stands twice",
+                code="label-twice",
                 where=self.where,
                 found=twice[0],
                 expected=f"each {column} once",
@@ -195,6 +198,7 @@ def declared_classes(
     if class_names is not None or ignore_value is not None:
         raise ConfigError(
             "labels declared in two places",
+            code="labels-declared-twice",
             where="data.label_schema",
             found=f"label_schema={label_schema}, class_names={class_names}, ignore_value={ignore_value}",
             expected="the schema file alone, or values and names without it",
@@ -227,6 +231,7 @@ def read_schema(path: str | Path, shown_as: str | None = None) -> LabelSchema:
     for column in sorted(known - set(COLUMNS)):
         raise ConfigError(
             "an unknown column in a label table",
+            code="label-table-column",
             where=where,
             found=column,
             expected=", ".join(COLUMNS),
@@ -268,6 +273,7 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
         raise ConfigError(
             "a label table that cannot be read",
+            code="label-table-unreadable",
             where=where,
             found=f"{type(error).__name__}: {error}",
             expected="a CSV or YAML file with the columns " + ", ".join(COLUMNS),
@@ -276,6 +282,7 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
     if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
         raise ConfigError(
             "a label table without rows",
+            code="label-table-invalid",
             where=where,
             found=type(rows).__name__ if not isinstance(rows, list) else f"{len(rows)} rows",
             expected="a row for each label: " + ", ".join(COLUMNS),
@@ -286,7 +293,8 @@ def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
 
 def _bad_cell(place: str, column: str, found: Any, expected: str) -> ConfigError:
     return ConfigError(
-        "a label table with a cell that means nothing",
+        "invalid cell in a label table",
+        code="label-table-invalid",
         where=f"{place}, column {column}",
         found=repr(found),
         expected=expected,

@@ -96,6 +96,7 @@ class Batches(keras.utils.PyDataset):
                 case = self.sampler.batch(epoch, step)[int(row[0])].case
                 raise TrainingError(
                     "a process that makes batches has died" if failure.died else "a sample that cannot be made",
+                    code="process-killed" if failure.died else "sample-failed",
                     where=f"epoch {epoch + 1}, batch {step + 1}, case {case}",
                     found=failure.reason,
                     remedy="when memory runs out the system kills processes (dmesg names them): fewer data.workers, a"

@@ -76,6 +76,7 @@ def gather(config: Config) -> TrainingData:
     if source.task.rank != card.rank:
         raise DataError(
             "data of another rank than its config says",
+            code="data-rank",
             where="data.rank",
             found=f"{source.task.rank}D files",
             expected=f"{card.rank}D",
@@ -112,6 +113,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
     if not split.train:
         raise DataError(
             "no case to train on",
+            code="no-case",
             where="data.split",
             found={n: len(getattr(split, n)) for n in SPLIT_NAMES},
             remedy="bring more cases or groups, or give training a larger share of them",
@@ -119,6 +121,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
     if not split.val and MetricName.parse(config.trainer.monitor).stage == VAL:
         raise DataError(
             "no case to validate on",
+            code="no-case",
             where="data.split",
             found=f"monitor {config.trainer.monitor} and an empty validation split",
             expected="one case or more to validate on",
@@ -128,6 +131,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
     if a_class and a_class not in task.class_names:
         raise ConfigError(
             "a monitored class that the data does not have",
+            code="unknown-monitored-class",
             where="trainer.monitor",
             found=config.trainer.monitor,
             expected=f"{metric}/ and one of {', '.join(task.class_names)}",

@@ -146,6 +146,7 @@ def read_labelled(source: Source, case: Case) -> Sample:
     if not isinstance(sample, Sample):  # a source of the user's own
         raise DataError(
             "a source that reads something else than a sample",
+            code="source-interface",
             where=f"{type(source).__module__}.{type(source).__name__}.read, case {case.id}",
             found=type(sample).__name__,
             expected="a seglab.data.cases.Sample",
@@ -154,6 +155,7 @@ def read_labelled(source: Source, case: Case) -> Sample:
     if sample.mask is None:
         raise DataError(
             "an image without a mask",
+            code="image-without-mask",
             finding="image-without-mask",
             where=source.describe_files(case),
             found=f"no mask of case {case.id}",

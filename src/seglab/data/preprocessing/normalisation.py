@@ -70,6 +70,7 @@ class Preprocessing:
         if self.mode not in get_args(Mode):
             raise ConfigError(
                 "an unknown normalisation",
+                code="unknown-normalization",
                 where="data.normalize",
                 found=self.mode,
                 expected="one of " + ", ".join(get_args(Mode)),
@@ -87,6 +88,7 @@ class Preprocessing:
         if image.shape[-1] != self.channels:
             raise DataError(
                 "an image with another number of channels than the training images",
+                code="image-channels-of-training",
                 where="image",
                 found=f"shape {image.shape}: {image.shape[-1]} channels",
                 expected=f"{self.channels} in the last axis",
@@ -114,6 +116,7 @@ class Preprocessing:
             return
         raise DataError(
             "an image on another scale than the training images",
+            code="image-scale",
             where="image",
             found=f"{image.dtype} values from {low:g} to {high:g}",
             expected=IN_WORDS[self.scale],
@@ -185,6 +188,7 @@ def _fit_window(arrays: CaseStore, task: Task, cases: Sequence[str], unit: float
     if not len(foreground):
         raise DataError(
             "no foreground in the training cases to take the window of intensities from",
+            code="no-foreground-for-window",
             where="data.normalize",
             found=f"no voxel of {', '.join(task.class_names[k] for k in task.scored)} in {len(cases)} cases",
             remedy="check the labels, or data.normalize=zscore",

@@ -42,6 +42,7 @@ def _off_scale(what: str, shape: Sequence[int], spacing: Sequence[float], target
     of, to = ("×".join(f"{step:.3g}" for step in steps) for steps in (spacing, target))
     return DataError(
         what,
+        code="spacing-mismatch",
         finding="spacing-mismatch",
         where="data.spacing",
         found=f"{'×'.join(map(str, shape))} voxels of {of} mm, to be resampled to {to} mm",

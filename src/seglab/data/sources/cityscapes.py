@@ -81,6 +81,7 @@ def _cases(root: Path, split: str) -> list[Case]:
         if alone:
             raise DataError(
                 what,
+                code=finding,
                 finding=finding,
                 where=str(here[alone[0]]),
                 found=f"{len(alone)} such files" if len(alone) > 1 else f"no {alone[0]}{end}",
@@ -109,6 +110,7 @@ def _files(folder: Path, end: str, *, needed: bool = True) -> dict[str, Path]:
     if needed and not found:
         raise DataError(
             "a Cityscapes folder without its files",
+            code="data-folder-incomplete",
             where=str(folder),
             found="not there" if not folder.is_dir() else f"no <city>/*{end}",
             expected=f"{folder.name}/<city>/<city>_<seq>_<frame>{end}",
@@ -126,6 +128,7 @@ def _hold_out_cities(cases: list[Case], root: Path) -> tuple[list[Case], list[Ca
     if not held_out:
         raise DataError(
             "too few cities to hold one out",
+            code="split-too-few-groups",
             where=str(root / _IMAGES / "train"),
             found=f"{len(cities)} city",
             expected="two or more, since one is validated on and the official val is the test split",
@@ -140,6 +143,7 @@ def _check_labelled(cases: list[Case]) -> None:
     if all((label_map.ids(read_mask_file(str(c.label)), str(c.label)) == IGNORE_LABEL).all() for c in tried):
         raise DataError(
             "a test folder without labels",
+            code="test-without-labels",
             where=str(tried[0].label),
             found=f"{len(tried)} masks that hold void alone, as those of the public test set do",
             expected="labelled masks, for data.test_on=test",

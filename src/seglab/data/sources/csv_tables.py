@@ -107,6 +107,7 @@ def _tables(root: Path) -> list[tuple[str | None, Path]]:
     if not found:
         raise DataError(
             "no table of images",
+            code="table-missing",
             where="data.root",
             found=str(root.resolve()) + ("" if root.exists() else ", which is not there"),
             expected="a CSV file, or a folder with " + ", ".join(_TABLE_OF.values()),
@@ -122,6 +123,7 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
         if column not in there:
             raise DataError(
                 "a table without a column that is needed",
+                code="table-column-missing",
                 where=str(table),
                 found="columns " + ", ".join(there) if there else "no header line",
                 expected=column,
@@ -130,6 +132,7 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
     if not lines:
         raise DataError(
             "a table without rows",
+            code="table-empty",
             where=str(table),
             found="a header and nothing below",
             expected="a row for each image",
@@ -141,6 +144,7 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
         if "" in cells:
             raise DataError(
                 "an empty cell in a table of images",
+                code="table-cell-empty",
                 where=f"{table}, line {lines[cells.index('')]}, column {column}",
                 found="nothing",
                 expected="a value in every row",
@@ -150,6 +154,7 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
     for said in sorted({said for said in splits if said is not None} - set(SPLIT_NAMES)):
         raise DataError(
             "a split that does not exist",
+            code="unknown-split",
             where=f"{table}, line {lines[splits.index(said)]}, column {split_column}",
             found=said,
             expected=", ".join(SPLIT_NAMES),
@@ -171,6 +176,7 @@ def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:
             if other is not row:
                 raise DataError(
                     "an image that is listed twice",
+                    code="image-listed-twice",
                     where=row.where,
                     found=f"{row.image}, listed in {other.where} too",
                     expected="each image in one row, and so in one split",
@@ -184,6 +190,7 @@ def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:
         other, same = next((r, by_id[name]) for r, name in zip(rows, names, strict=True) if by_id[name] is not r)
         raise DataError(
             "two images of one name",
+            code="file-names-collide",
             where=other.where,
             found=f"{other.image} and {same.image}",
             expected="names that differ in more than the ending, since scores and splits are kept by them",

@@ -93,7 +93,8 @@ def _read(path: Path) -> Mapping[str, Any]:
         found = str(error)
     if found:
         raise DataError(
-            "a description that is no JSON",
+            "invalid JSON in dataset.json",
+            code="dataset-json-syntax",
             where=str(path),
             found=found,
             expected=f"JSON of up to {_MOST_BYTES // 2**20} MB, each key once",
@@ -153,6 +154,7 @@ def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes, cha
     of_images = ending in IMAGE_ENDINGS
     raise DataError(
         "a data set of images, and not of volumes" if of_images else "a data set in files that are not read",
+        code="data-set-of-images" if of_images else "data-set-format",
         where=str(root / FILE),
         found=f'"file_ending": "{ending}"',
         expected=" or ".join(NIFTI_ENDINGS),
@@ -193,7 +195,8 @@ def _in_folders_of(root: Path, part: str, endings: Sequence[str]) -> dict[str, V
     for folder in (f"images{part}", f"labels{part}"):
         if not (root / folder).is_dir():
             raise DataError(
-                "a folder of the data set that is not there",
+                "folder of the data set not found",
+                code="data-folder-missing",
                 where=str(root / folder),
                 found=f"{FILE} lists no files",
                 expected=f"images{part}/<case>_0000{endings[0]}, … and labels{part}/<case>{endings[0]}",
@@ -207,7 +210,8 @@ def _check_count(described: Mapping[str, Any], entries: Mapping[str, VolumeFiles
     said = described.get("numTraining", len(entries))
     if type(said) is not int or said != len(entries):
         raise DataError(
-            "another number of training cases than the description says",
+            "number of training cases differs from dataset.json",
+            code="dataset-json-count",
             where=str(root / FILE),
             found=f'"numTraining": {_told(said)}, and {len(entries)} cases with image and label',
             expected="all cases that it counts",
@@ -226,6 +230,7 @@ def _check_channels(entries: Mapping[str, VolumeFiles], channels: Sequence[str],
             continue
         raise DataError(
             "an image whose files are not those of the channels",
+            code="image-channels",
             finding="channel-mismatch",
             where=str(entry.images[0]),
             found=f"{case_id}: {', '.join(file.name for file in entry.images)}",
@@ -273,6 +278,7 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
 def _malformed(root: Path, found: str, expected: str) -> DataError:
     return DataError(
         "a dataset.json that cannot be used",
+        code="dataset-json-invalid",
         where=str(root / FILE),
         found=found,
         expected=expected,

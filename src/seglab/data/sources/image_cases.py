@@ -81,6 +81,7 @@ class ImageCases:
         if image.shape[-1] != self.task.channels:
             raise DataError(
                 "an image with another number of channels",
+                code="image-channels",
                 finding="channel-mismatch",
                 where=case.image[0],
                 found=f"{image.shape[-1]} channels",
@@ -177,6 +178,7 @@ def _pages_of(image: Path, mask: Path) -> int:
     if pages != mask_pages:
         raise DataError(
             "a mask with another number of pages than its image",
+            code="mask-pages-differ",
             finding="size-mismatch",
             where=str(mask),
             found=f"{mask_pages} pages",
@@ -192,6 +194,7 @@ def _check_size(mask: np.ndarray, image: np.ndarray, case: Case, file: str) -> N
     on_its_side = mask.shape[:2] == image.shape[1::-1]
     raise DataError(
         f"a {'region' if file == case.region else 'mask'} of another size than its image",
+        code="mask-size-differs",
         finding="size-mismatch",
         where=file,
         found="{}×{}".format(*mask.shape),
@@ -210,6 +213,7 @@ def _refuse_same_ids(cases: Sequence[Case]) -> None:
         if other is not case:
             raise DataError(
                 "two images of one name",
+                code="file-names-collide",
                 where=case.image[0],
                 found=f"the name of {other.image[0]}",
                 expected="each name once in the whole data set: scores and splits are kept by it",

@@ -45,6 +45,7 @@ class NamePattern:
         if name.count(ID) != 1 or ID in folder:
             raise ConfigError(
                 f"a pattern of file names without one {ID}",
+                code="file-pattern-invalid",
                 where=key,
                 found=text,
                 expected=f"a folder, or a folder and names with {ID} once: masks/{ID}_mask",

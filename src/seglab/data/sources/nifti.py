@@ -65,6 +65,7 @@ class Nifti:
         if group_column is not None and table is None:
             raise ConfigError(
                 "a column of groups without a table",
+                code="groups-without-table",
                 where="data.group_column",
                 found=f"{group_column}, and data.table=null",
                 expected="a data.table with that column, or null",
@@ -76,6 +77,7 @@ class Nifti:
             if any(value is not None for value in declared):
                 raise ConfigError(
                     "labels declared in two places",
+                    code="labels-declared-twice",
                     where="data.label_values, data.class_names, data.ignore_value, data.label_schema",
                     found=f"one of them, and {folder / 'dataset.json'}",
                     expected="null for each of them, as dataset.json names the classes",
@@ -104,6 +106,7 @@ class Nifti:
         if values.shape[-1] != self.task.channels:
             raise DataError(
                 "an image that does not have the declared channels",
+                code="image-channels",
                 finding="channel-mismatch",
                 where=", ".join(case.image),
                 found=f"{values.shape[-1]} channels, shape {values.shape} in RAS order",

@@ -42,6 +42,7 @@ def read_label(path: str, image: str) -> tuple[np.ndarray, float]:
         stored = "np.asarray(i.dataobj.get_unscaled())"
         raise DataError(
             error.what,
+            code=error.code,
             finding=error.finding,
             where=path,
             found=f"{error.found}; whole numbers that its header multiplies by {slope:g} and moves by {inter:g}",
@@ -78,6 +79,7 @@ def _several_channels(header: Header, image: Header) -> DataError:
             remedy = _numbered(axis, count, background=False)
     return DataError(
         what,
+        code="label-channels",
         finding="label-channels",
         where=header.path,
         found=f"shape {tuple(header.fields.get_data_shape())}{found}",

@@ -45,6 +45,7 @@ def modalities(files: Mapping[str, Path]) -> dict[str, tuple[Path, ...]]:
         if set(numbers) != most:
             raise DataError(
                 "a case with other modalities than the rest",
+                code="case-modalities",
                 finding="channel-mismatch",
                 where=str(next(iter(numbers.values()))),
                 found=f"{case_id}: {', '.join(file.name for file in numbers.values())}",
@@ -91,6 +92,7 @@ def _volumes(root: Path, folder: str, key: str, endings: Sequence[str]) -> dict[
         others = "".join(f", or {one.name}" for one in sets[1:_MOST_SETS])
         raise DataError(
             "a folder of data sets, and not one of them",
+            code="several-data-sets",
             where="data.root",
             found=str(root),
             expected="the folder that dataset.json lies in",
@@ -108,6 +110,7 @@ def _refuse_pair(path: Path, where: str) -> DataError:
     name = path.name.removesuffix(".gz")[: -len(".hdr")]
     return DataError(
         "a volume in two files, header and voxels",
+        code="volume-in-two-files",
         finding="unreadable-file",
         where=where,
         found=path.name,
@@ -126,6 +129,7 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
     if group_column is not None and group_column not in columns:
         raise DataError(
             "a table without the column of the groups",
+            code="table-column-missing",
             where=str(path),
             found=f"columns {', '.join(columns) or 'none'}",
             expected=f"{group_column}, as data.group_column says",
@@ -137,6 +141,7 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
     if not image_columns or "label" not in columns or unknown or not rows:
         raise DataError(
             "a table of volumes that cannot be used",
+            code="table-unreadable",
             where=str(path),
             found=f"columns {', '.join(columns) or 'none'}, {len(rows)} rows",
             expected="image (or image_t1, image_t2, …), label, and perhaps id, group, split; a row for each case",
@@ -151,6 +156,7 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
         if case_id in found:
             raise DataError(
                 "two cases of one name",
+                code="file-names-collide",
                 where=where,
                 found=case_id,
                 expected="each name once",
@@ -160,6 +166,7 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
         if split is not None and split not in SPLIT_NAMES:
             raise DataError(
                 "an unknown split",
+                code="unknown-split",
                 where=where,
                 found=split,
                 expected="one of " + ", ".join(SPLIT_NAMES),
@@ -175,6 +182,7 @@ def _existing(path: Path, where: str, column: str) -> Path:
     if path.is_file() and not is_nifti(path):
         raise DataError(
             "a row whose file is no volume in NIfTI",
+            code="not-a-volume",
             finding="unreadable-file",
             where=where,
             found=f"{column}: {path}",
@@ -183,7 +191,8 @@ def _existing(path: Path, where: str, column: str) -> Path:
         )
     if not path.is_file():
         raise DataError(
-            "a row without its file",
+            "file of a table row not found",
+            code="file-missing",
             finding="unreadable-file",
             where=where,
             found=f"{column}: {path}",
@@ -202,6 +211,7 @@ def split_of(entries: Mapping[str, VolumeFiles], where: str) -> Mapping[str, Seq
     if missing:
         raise DataError(
             "cases without a split in a table that has splits",
+            code="split-incomplete",
             where=where,
             found=f"{len(missing)} of {len(entries)}, such as {missing[0]}",
             expected=", ".join(SPLIT_NAMES),

@@ -88,7 +88,8 @@ def _refuse_the_same(patterns: Sequence[NamePattern], root: Path) -> None:
         other = first.setdefault(means, pattern.key)
         if other != pattern.key:
             raise ConfigError(
-                "two settings that mean the same files",
+                "two settings that name the same files",
+                code="file-settings-overlap",
                 where=f"{other}, {pattern.key}",
                 found=str(pattern),
                 expected="files of their own for images and for masks",
@@ -112,6 +113,7 @@ def _claimed(patterns: Sequence[NamePattern], root: Path) -> tuple[dict[str, dic
             if other is not file:
                 raise DataError(
                     "two files of one name",
+                    code="file-names-collide",
                     where=str(file.parent),
                     found=f"{other.name} and {file.name}",
                     expected="one file for each name, since image and mask are matched by it",
@@ -121,6 +123,7 @@ def _claimed(patterns: Sequence[NamePattern], root: Path) -> tuple[dict[str, dic
         if not mine:
             raise DataError(
                 "a folder without files of the names that are asked for",
+                code="data-folder-incomplete",
                 where=pattern.key,
                 found=f"no file {pattern} in {root / pattern.folder} that is of no other setting",
                 expected="at least one",
@@ -165,6 +168,7 @@ def _check_regions(images: Mapping[str, Path], regions: Mapping[str, Path], aske
         folder = next(iter(regions.values())).parent
         raise DataError(
             "an image without a region of interest",
+            code="image-without-region",
             finding="image-without-region",
             where=str(images[alone[0]]),
             found=f"{len(alone)} such files" if len(alone) > 1 else f"no region of {alone[0]} in {folder}",

@@ -44,6 +44,7 @@ def with_proposals(error: DataError, root: Path, given: Mapping[str, str | None]
     partners = error.finding in ("image-without-mask", "mask-without-image", "image-without-region")
     return DataError(
         error.what,
+        code=error.code,
         finding=error.finding,
         where=error.where,
         found=error.found,

@@ -55,6 +55,7 @@ def write_dataset(
     if kind not in LAYOUTS:
         raise ConfigError(
             "an unknown kind of data set",
+            code="unknown-data-kind",
             where="kind",
             found=kind,
             expected="one of " + ", ".join(LAYOUTS),
@@ -65,6 +66,7 @@ def write_dataset(
     if count < FEWEST_CASES:
         raise ConfigError(
             "too few cases for every hard one",
+            code="too-few-cases-for-layout",
             where="count",
             found=count,
             expected=f"{FEWEST_CASES} or more",
@@ -73,6 +75,7 @@ def write_dataset(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(
             "a folder that is not empty",
+            code="folder-not-empty",
             where="out",
             found=str(out),
             expected="a new or an empty folder, since nothing is overwritten",

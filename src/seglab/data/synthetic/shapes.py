@@ -227,6 +227,7 @@ def _check(rank: int, image_size: Sequence[int], classes: int, foreground: Seque
     if len(image_size) != rank or min(image_size) < FEWEST_PIXELS_AN_EDGE:
         raise ConfigError(
             "an image size that cannot be generated",
+            code="synthetic-settings",
             where="data.image_size",
             found=list(image_size),
             expected=f"{rank} numbers of at least {FEWEST_PIXELS_AN_EDGE}",
@@ -235,6 +236,7 @@ def _check(rank: int, image_size: Sequence[int], classes: int, foreground: Seque
     if not 2 <= classes <= 8:
         raise ConfigError(
             "a class count that cannot be generated",
+            code="synthetic-settings",
             where="data.classes",
             found=classes,
             expected="2 (background and object) to 8",
@@ -243,6 +245,7 @@ def _check(rank: int, image_size: Sequence[int], classes: int, foreground: Seque
     if len(foreground) != 2 or not 0 < foreground[0] <= foreground[1] <= 0.5:
         raise ConfigError(
             "a foreground share that cannot be generated",
+            code="synthetic-settings",
             where="data.foreground",
             found=list(foreground),
             expected="the smallest and the largest share, above 0 and up to 0.5",

@@ -74,6 +74,7 @@ def open_runs(settings: CompareSettings, directory: Path) -> Store:
     if settings.tracking_uri is None and not (directory / StoreFile.DATABASE).exists() and not directory.is_symlink():
         raise TrackingError(
             "no store of runs",
+            code="store-missing",
             where=str(directory.resolve()),
             expected="mlflow.db, which the first training run makes",
             remedy="train first (seglab train), go to the folder that holds mlruns/, or give tracking.uri=…",
@@ -107,6 +108,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         left_out = [f"run {run_id}: {why}" for run_id, why in missing.items()] + notes
         raise TrackingError(
             "too few runs with scores of their cases to compare",
+            code="too-few-runs",
             where=f"store {redacted(store.uri)}",
             found="; ".join([f"{usable} with scores", *left_out[:3]]),
             expected="two or more",
@@ -171,6 +173,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     if foreign:
         raise TrackingError(
             "files in the place of a comparison, which none has written",
+            code="comparison-place-taken",
             where=str(folder),
             found=", ".join(foreign),
             expected=f"no such files, or {PAGE} beside them, which is replaced with them",
@@ -191,6 +194,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     except OSError as error:
         raise TrackingError(
             "the comparison cannot be written",
+            code="comparison-unwritable",
             where=str(error.filename or folder),
             found=error.strerror,
             expected="room and permission; nothing half-written is left",

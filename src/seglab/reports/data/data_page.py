@@ -72,7 +72,7 @@ def build_page(
         parts = {"train": parts["train"]}
     parts = {name: ids for name, ids in parts.items() if ids}
     if not parts:
-        raise DataError("no case to show", where=source.name, remedy="seglab check-data says why")
+        raise DataError("no case to show", code="no-case", where=source.name, remedy="seglab check-data says why")
     reader = _Reader(source)
     sections = [
         _summary(source, parts, facts),

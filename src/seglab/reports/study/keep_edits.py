@@ -23,6 +23,7 @@ def check_unedited(pages: Sequence[Path]) -> None:
     if edited:
         raise ConfigError(
             "pages with words that are not the report's own",
+            code="report-edited",
             where=", ".join(map(str, edited)),
             found="edited by hand outside of the conclusion, or written before reports kept a record; not in the last "
             "commit",
@@ -48,6 +49,7 @@ def check_no_less(former: Former, record: Record, page: Path, limits: Sequence[s
         return
     raise ConfigError(
         "the pages of a study that would be replaced by those of a trial",
+        code="report-lesser",
         where=str(page),
         found=f"there {len(shown.runs)} runs"
         + (f", {before} of the study's jobs; here " if known else "; here ")

@@ -125,6 +125,7 @@ def read_former(path: Path) -> Former:
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise ConfigError(
             "a README that would be written over",
+            code="report-edited",
             where=str(path),
             found=f"{text.count(BEGIN)} × {BEGIN} and {text.count(END)} × {END}",
             expected="each once, around the words to keep",

@@ -38,6 +38,7 @@ def load_study(name: str, studies: Path = STUDIES) -> Study:
     if name not in known:
         raise ConfigError(
             "an unknown study",
+            code="study-missing",
             where="study",
             found=name,
             expected="one of " + ", ".join(known) if known else f"a folder below {studies} with a {FILE}",
@@ -48,7 +49,8 @@ def load_study(name: str, studies: Path = STUDIES) -> Study:
     question, commands = _opening(text)
     if not question:
         raise ConfigError(
-            "a study that asks no question",
+            "a study without a question",
+            code="study-without-question",
             where=str(path),
             expected="a comment at the beginning that says what the study is to answer",
             remedy="# Which loss wins when 3% of an image is foreground?",

@@ -114,6 +114,7 @@ def print_page(page: Path, target: Path) -> Path | None:
     if not target.exists():
         raise TrackingError(
             "the note cannot be printed",
+            code="report-not-printed",
             where=words[0],
             found=(said.strip().splitlines() or ["no word"])[-1],
             remedy=f"print {page} from a browser by hand",

@@ -66,6 +66,7 @@ def write_report(
     if confirmed and former.conclusion is None:
         raise ConfigError(
             "no conclusion to confirm",
+            code="report-no-conclusion",
             where=str(folder / README),
             found="nothing between the two marks",
             expected="a conclusion that holds for the runs of now",
@@ -95,6 +96,7 @@ def write_report(
     except OSError as error:
         raise TrackingError(
             "the report cannot be written",
+            code="report-unwritable",
             where=str(error.filename or folder),
             found=error.strerror,
             expected="room and permission; nothing half-written is left",
