@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seglab.command import composed_config
-from seglab.run_record import RUNS, RunRecord
+from seglab.run_record import RUNS, Artifact, RunRecord
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -91,9 +91,9 @@ class Run:
         from seglab.tracking.bundles import run_file
 
         for split in ("val", "train"):
-            if self._has(f"{split}_cases.csv"):
-                return pd.read_csv(run_file(self.store, self._recorded, f"{split}_cases.csv"), dtype={"id": str})
-        return pd.read_csv(run_file(self.store, self._recorded, "test_cases.csv"), dtype={"id": str})
+            if self._has(Artifact.cases(split)):
+                return pd.read_csv(run_file(self.store, self._recorded, Artifact.cases(split)), dtype={"id": str})
+        return pd.read_csv(run_file(self.store, self._recorded, Artifact.TEST_CASES), dtype={"id": str})
 
     @property
     def pictures(self) -> dict[str, Path]:

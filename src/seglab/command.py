@@ -125,6 +125,7 @@ def composed_config(
     if flag is not None:
         raise ConfigError(
             "a flag where settings are wanted",
+            code="unknown-flag",
             where="words",
             found=flag,
             expected='settings such as "model=unet"',

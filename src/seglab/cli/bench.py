@@ -94,6 +94,11 @@ def _chosen(only: Sequence[str], parts: dict) -> list[str]:
     unknown = [name for name in only if name not in parts]
     if unknown:
         raise ConfigError(
-            "unknown part", where="only", found=unknown[0], expected=", ".join(parts), remedy=nearest(unknown[0], parts)
+            "unknown part",
+            code="unknown-choice",
+            where="only",
+            found=unknown[0],
+            expected=", ".join(parts),
+            remedy=nearest(unknown[0], parts),
         )
     return list(only or parts)

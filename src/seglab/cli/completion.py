@@ -44,6 +44,7 @@ def completion_script(shell: str) -> str:
     if shell not in SHELLS:
         raise ConfigError(
             "a shell without completion",
+            code="unknown-choice",
             where="--completion",
             found=shell or "nothing",
             expected=f"one of {', '.join(SHELLS)}",

@@ -81,5 +81,10 @@ def _unknown(word: str, words: Sequence[str]) -> ConfigError:
     else:
         remedy = nearest(word.replace("_", "-"), VERBS) or "seglab --help lists what each does"
     return ConfigError(
-        "unknown verb", where="command line", found=word, expected="one of " + ", ".join(VERBS), remedy=remedy
+        "unknown verb",
+        code="unknown-verb",
+        where="command line",
+        found=word,
+        expected="one of " + ", ".join(VERBS),
+        remedy=remedy,
     )

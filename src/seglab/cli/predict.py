@@ -70,6 +70,7 @@ def read_words(words: Sequence[str]) -> PredictWords:
     if said.overwrite and said.skip_existing:
         raise ConfigError(
             "settings that exclude each other",
+            code="settings-exclude",
             where="overwrite, skip_existing",
             found="both",
             expected="one of them",

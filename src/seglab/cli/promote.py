@@ -38,7 +38,7 @@ def read_words(words: Sequence[str]) -> PromoteWords:
     said = read(PromoteWords, words, "promote", _EXAMPLES)
     for key in ("name",) if said.action != "promote" else ("run", "name"):
         if not getattr(said, key):
-            raise ConfigError("a missing setting", where=key, remedy=f"give it: {key}=…")
+            raise ConfigError("a missing setting", code="missing-setting", where=key, remedy=f"give it: {key}=…")
     return said
 
 

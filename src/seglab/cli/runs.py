@@ -38,6 +38,7 @@ def run(words: Sequence[str]) -> None:
     if said.action == "export" and bool(said.study) == bool(said.run):
         raise ConfigError(
             "which runs to export",
+            code="missing-setting",
             where="study, run",
             found="both" if said.study else "neither",
             expected="one of study=<name> and run=[<id>,<id>]",

@@ -112,7 +112,13 @@ def read(kind: type[Words], words: Sequence[str], verb: str, more: str = "") -> 
     given = {one.field: _value(one, said[one.field], verb) for one in settings if one.field in said}
     for one in settings:
         if one.default is MISSING and one.field not in given:
-            raise ConfigError("a missing setting", where=one.key, expected=one.about, remedy=f"give it: {one.key}=…")
+            raise ConfigError(
+                "a missing setting",
+                code="missing-setting",
+                where=one.key,
+                expected=one.about,
+                remedy=f"give it: {one.key}=…",
+            )
     return kind(**given)
 
 
@@ -172,6 +178,7 @@ class _Reader:
             elif known.field in self._said and self._said[known.field] != text:
                 raise ConfigError(
                     "a setting with two values",
+                    code="setting-twice",
                     where=known.key,
                     found=f"{self._said[known.field]}, and {text}",
                     expected="one value",
@@ -202,7 +209,11 @@ class _Reader:
             return
         elif not words:
             raise ConfigError(
-                "a setting without a value", where=word, expected=known.about, remedy=f"give it: {known.key}=…"
+                "a setting without a value",
+                code="setting-without-value",
+                where=word,
+                expected=known.about,
+                remedy=f"give it: {known.key}=…",
             )
         else:
             values = [words.pop(0)]
@@ -234,6 +245,7 @@ class _Reader:
         keys = [one.key for one in self._settings]
         return ConfigError(
             what,
+            code="unknown-setting",
             where=word,
             expected="one of " + ", ".join(f"{name}=…" for name in keys),
             remedy=nearest(key, keys) or f"seglab {self._verb} --help says what there is",
@@ -258,6 +270,7 @@ def _value(one: Setting, said: list[str] | str, verb: str) -> Any:
         expected = {"bool_type": "true or false", "int_type": "a whole number", "float_type": "a number"}
         raise ConfigError(
             "a value that is not allowed",
+            code="value-not-allowed",
             where=one.key,
             found=text,
             expected=expected.get(first["type"], str(first["msg"])),

@@ -56,6 +56,7 @@ def calibrate(
     if not cases:
         raise DataError(
             "no training case to quantise with",
+            code="no-case",
             where="precision=int8",
             expected="the data and the split that the model was trained on",
             remedy="name its run, or its data: data.root=…; or precision=float32",

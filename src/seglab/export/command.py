@@ -14,6 +14,7 @@ from seglab.export.exporting import Request, export, log_to_run
 from seglab.export.folder import ACCURACY, LATENCY
 from seglab.export.targets import ExportRefused
 from seglab.export.verification import verify_apart
+from seglab.run_record import RUNS
 from seglab.runtime.waiting import Waiting
 from seglab.safety.shown_text import shown
 from seglab.safety.untrusted_files import read_any_json
@@ -50,6 +51,7 @@ def read_request(words: Sequence[str]) -> Request:
         elif not equals or key not in known:
             raise ConfigError(
                 f"unknown setting '{key}'" if equals else "a word that is no setting",
+                code="unknown-setting",
                 where=word,
                 expected="one of " + ", ".join(f"{name}=…" for name in known),
                 remedy=nearest(key, known) or "see: seglab export --help",
@@ -60,7 +62,13 @@ def read_request(words: Sequence[str]) -> Request:
         else:
             given[key] = meant(unquoted(text), known[key])
     if "out" not in given:
-        raise ConfigError("a folder to export to", where="out", found="none", expected="out=<folder>")
+        raise ConfigError(
+            "a folder to export to",
+            code="missing-setting",
+            where="out",
+            expected="out=<folder>",
+            remedy="give it: out=<a new folder>",
+        )
     request = Request(**given)
     for key in ("calibration", "allow_drop", "accuracy", "image_size"):
         _check(key, getattr(request, key))
@@ -84,10 +92,17 @@ def _check(key: str, value: Any) -> None:
         "image_size": "height and width, such as image_size=512,1024",
     }[key]
     if not fine:
-        raise ConfigError("a value that is not allowed", where=key, found=value, expected=wanted)
+        raise ConfigError(
+            "a value that is not allowed",
+            code="value-not-allowed",
+            where=key,
+            found=value,
+            expected=wanted,
+            remedy="seglab export --help says what each setting is",
+        )
 
 
-def export_words(words: Sequence[str], directory: Path = Path("mlruns")) -> int:
+def export_words(words: Sequence[str], directory: Path = RUNS) -> int:
     """Export what the words say, and say what came out.
 
     Returns:
@@ -145,7 +160,10 @@ def verify_words(words: Sequence[str]) -> int:
     unknown = set(settings) - {"public_key"}
     if len(folders) != 1 or unknown:
         raise ConfigError(
-            "one folder is verified", where=" ".join(words), expected="seglab verify <folder> [public_key=<file>]"
+            "one folder is verified",
+            code="missing-setting",
+            where=" ".join(words),
+            expected="seglab verify <folder> [public_key=<file>]",
         )
     key = Path(settings["public_key"]) if "public_key" in settings else None
     code, said = verify_apart(folders[0], key)

@@ -47,6 +47,7 @@ from seglab.export.verification import verify_apart
 from seglab.inference.bundle import MODEL_FILE, Bundle, read_bundle
 from seglab.inference.example import example_image
 from seglab.metrics.confusion import confusion_matrix
+from seglab.run_record import RUNS
 from seglab.safety.untrusted_files import read_any_json
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class Request:
         if len(given) != 1:
             raise ConfigError(
                 "one model is exported",
+                code="one-model",
                 where="run, model, bundle",
                 found=", ".join(given) or "none",
                 expected="run=<id>, model=models:/<name>@<alias> or bundle=<folder>",
@@ -117,7 +119,7 @@ class _Sources:
     training: EvaluationSubject | None
 
 
-def export(request: Request, *, directory: Path = Path("mlruns"), tell: Tell = lambda _: None) -> Path:
+def export(request: Request, *, directory: Path = RUNS, tell: Tell = lambda _: None) -> Path:
     """Export a model to every target that is asked for.
 
     Args:
@@ -172,6 +174,7 @@ def _checked_place(out: Path) -> Path:
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise ConfigError(
             "a folder that is not empty, in the place of an export",
+            code="folder-not-empty",
             where=f"out={out}",
             expected="no such folder, or an empty one",
             remedy="choose another folder, or move that one away",
@@ -189,6 +192,7 @@ def _sources(request: Request, targets: Sequence[Target], directory: Path) -> _S
     if int8 and not request.accuracy:
         raise ConfigError(
             "an int8 model that nobody has measured",
+            code="export-unmeasured",
             where="accuracy=false",
             found="precision=int8",
             expected="labelled cases to measure the loss on",
@@ -380,7 +384,7 @@ def _measured(folder: Path) -> Mapping[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def log_to_run(request: Request, out: Path, directory: Path = Path("mlruns")) -> str | None:
+def log_to_run(request: Request, out: Path, directory: Path = RUNS) -> str | None:
     """Add an export to the run that made the model; returns where it lies now, None for a bundle without a run."""
     from seglab.tracking.append import add_to_run
     from seglab.tracking.bundles import resolve_bundle

@@ -174,6 +174,7 @@ def write_json(file: Path, values: Any) -> None:
 def _refused(what: str, where: Path, found: str, remedy: str = "") -> DataError:
     return DataError(
         what,
+        code="exported-model-altered",
         where=str(where),
         found=found,
         expected="the files that were exported, to the bit",

@@ -17,6 +17,7 @@ from seglab.inference.backends import BACKENDS
 from seglab.inference.bundle import Bundle
 from seglab.inference.model_usage import axes, values_wanted
 from seglab.inference.public_config import public_config
+from seglab.run_record import Tag
 
 _LAYOUT = {2: "NHWC", 3: "NXYZC, axes in RAS order"}
 _COLOURS = {1: "one channel", 3: "red, green, blue"}
@@ -74,7 +75,7 @@ def make_manifest(
         "bundle": replace(bundle, config=public_config(bundle.config)).to_dict(),
         "trained_in": trained_in,
         "run": run,
-        "data": {"split_digest": bundle.split_digest},
+        "data": {Tag.SPLIT_DIGEST: bundle.split_digest},
         "model_digest": digest,
         "calibration": None
         if calibration is None

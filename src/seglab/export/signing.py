@@ -43,12 +43,19 @@ def check_signature(folder: Path, public_key: Path) -> None:
         raise _no_key("public_key", public_key, ValueError("another kind of key"))
     file = folder / SIGNATURE
     if not file.is_file():
-        raise DataError("an exported folder that nobody signed", where=str(file), found="no such file")
+        raise DataError(
+            "an exported folder that nobody signed",
+            code="signature-missing",
+            where=str(file),
+            found="no such file",
+            remedy="verify it without public_key, or ask for the signed one",
+        )
     try:
         key.verify(file.read_bytes(), (folder / SUMS).read_bytes())
     except InvalidSignature as error:
         raise DataError(
             "a signature that is not of this key, or a list of digests that was altered",
+            code="signature-wrong",
             where=str(file),
             expected=f"the signature of {public_key}'s owner",
             remedy="do not use it; ask whoever exported it",
@@ -58,6 +65,7 @@ def check_signature(folder: Path, public_key: Path) -> None:
 def _no_key(where: str, file: Path, error: Exception) -> ConfigError:
     return ConfigError(
         "no Ed25519 key",
+        code="signing-key",
         where=f"{where}={file}",
         found=str(error).splitlines()[0] if str(error) else type(error).__name__,
         expected="a key in PEM, without a password",

@@ -83,6 +83,7 @@ def targets_of(formats: Sequence[str], precisions: Sequence[str], graph: str) ->
             if word not in known:
                 raise ConfigError(
                     f"an unknown {key}",
+                    code="unknown-choice",
                     where=key,
                     found=word,
                     expected="one of " + ", ".join(known),
@@ -93,6 +94,7 @@ def targets_of(formats: Sequence[str], precisions: Sequence[str], graph: str) ->
         if not set(precisions) & set(offered):
             raise ConfigError(
                 "a precision that this format is not offered in",
+                code="export-precision",
                 where=f"format={name}",
                 found=f"precision={','.join(precisions)}",
                 expected=" or ".join(offered),
@@ -113,6 +115,7 @@ def check_targets(targets: Sequence[Target], bundle: Bundle) -> None:
         if rank not in row.ranks:
             raise ConfigError(
                 f"a {rank}D model cannot go to {target.format}",
+                code="export-rank",
                 where=f"format={target.format}",
                 found=row.why_ranks,
                 expected=" or ".join(f"{one}D" for one in row.ranks),
@@ -139,6 +142,7 @@ def _check_end_to_end(bundle: Bundle) -> None:
         return
     raise ConfigError(
         "a model whose preprocessing cannot be put into its graph",
+        code="export-graph",
         where="graph=end_to_end",
         found=why,
         expected="8-bit images that are normalised number by number",

@@ -89,6 +89,7 @@ def _at_least(exported: Exported, what: str, agreement: float, lowest: float) ->
 def _other(exported: Exported, what: str, file: str, found: object, expected: object) -> DataError:
     return DataError(
         what,
+        code="exported-model-differs",
         where=str(exported.folder / file),
         found=found,
         expected=str(expected),

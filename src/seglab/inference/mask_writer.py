@@ -259,6 +259,7 @@ def write_whole(
     except FileExistsError as error:
         raise DataError(
             "a mask that another process has written meanwhile",
+            code="mask-raced",
             where=str(path),
             found="a file that was not there when this began; it is left as it is",
             expected="one process that writes to a folder, or --skip-existing, with which several share the images",

@@ -274,6 +274,7 @@ def _check_values(values: Sequence[int], task: Task) -> None:
         return
     raise DataError(
         what,
+        code="mask-values-mismatch",
         where="values",
         found=list(values),
         expected=expected,

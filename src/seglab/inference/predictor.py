@@ -282,6 +282,7 @@ def _check_fits(network: Network, task: Task, size: tuple[int, ...]) -> None:
         return
     raise DataError(
         "a network that is not of the size or the classes that it is used for",
+        code="network-mismatch",
         where=f"a {network.name} network",
         found=f"input {(*network.size, network.channels)}, {network.outputs} channels of logits",
         expected=f"input {(*size, task.channels)}, {task.logit_channels}",

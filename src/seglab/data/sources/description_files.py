@@ -22,6 +22,7 @@ def named_file(root: Path, name: str, section: str) -> Path:
     if Path(name).is_absolute() or os.path.normpath(name).startswith(".."):
         raise DataError(
             "a file outside of the folder of the data set",
+            code="file-outside",
             finding="unreadable-file",
             where=str(root / FILE),
             found=f'"{section}": {json.dumps(name[:200], ensure_ascii=False)}',
@@ -36,6 +37,7 @@ def existing_file(path: Path, root: Path, section: str) -> Path:
     if not is_file(path):
         raise DataError(
             "a file that is not there",
+            code="file-missing",
             finding="unreadable-file",
             where=str(path),
             found=f"listed in {root / FILE}",

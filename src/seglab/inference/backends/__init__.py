@@ -50,6 +50,7 @@ def known_backend(name: str) -> Backend:
     if name not in BACKENDS:
         raise ConfigError(
             "an unknown runtime",
+            code="unknown-runtime",
             where="runtime",
             found=name,
             expected="one of " + ", ".join(BACKENDS),
@@ -63,6 +64,7 @@ def check_installed(module: str, package: str, needed_for: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise ConfigError(
             "a package that is not installed",
+            code="package-missing",
             where=needed_for,
             found=f"no module {module}",
             expected=f"the package {package}",
@@ -92,6 +94,7 @@ def open_network(name: str, file: Path, *, threads: int | None = None, precision
     except (RuntimeError, ValueError, OSError, IndexError, TypeError) as error:
         raise DataError(
             f"a model file that {name} cannot open",
+            code="model-file-unreadable",
             where=str(file),
             found=str(error).strip().split("\n")[0][:300],
             expected=f"a {backend.file} of one fixed size",
