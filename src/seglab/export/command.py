@@ -67,7 +67,7 @@ def read_request(words: Sequence[str]) -> Request:
             code="missing-setting",
             where="out",
             expected="out=<folder>",
-            remedy="give it: out=<a new folder>",
+            remedy="out=<a new folder>",
         )
     request = Request(**given)
     for key in ("calibration", "allow_drop", "accuracy", "image_size"):
@@ -164,6 +164,7 @@ def verify_words(words: Sequence[str]) -> int:
             code="missing-setting",
             where=" ".join(words),
             expected="seglab verify <folder> [public_key=<file>]",
+            remedy="name the one folder that seglab export made",
         )
     key = Path(settings["public_key"]) if "public_key" in settings else None
     code, said = verify_apart(folders[0], key)

@@ -39,7 +39,7 @@ from seglab.export.folder import (
     write_sums,
 )
 from seglab.export.inventory import bill_of_materials, copy_licences
-from seglab.export.latency import RUNS
+from seglab.export.latency import RUNS as LATENCY_RUNS
 from seglab.export.manual import manual
 from seglab.export.signing import sign
 from seglab.export.targets import ExportRefused, Target, check_targets, targets_of
@@ -373,7 +373,7 @@ def _measured(folder: Path) -> Mapping[str, Any]:
     import json
 
     done = subprocess.run(
-        [sys.executable, "-m", "seglab.export.latency", str(folder), str(RUNS)],
+        [sys.executable, "-m", "seglab.export.latency", str(folder), str(LATENCY_RUNS)],
         capture_output=True,
         text=True,
         errors="replace",
