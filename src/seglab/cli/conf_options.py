@@ -7,7 +7,7 @@ from pathlib import Path
 
 _PACKAGE_CONF = (Path(__file__).resolve().parents[1] / "conf").resolve()
 # In the order of the list in `--help`; `hydra`, `gate` and what a run cannot choose are left out.
-GROUPS = ("data", "model", "loss", "optimizer", "schedule", "augment", "precision")
+GROUPS: tuple[str, ...] = ("data", "model", "loss", "optimizer", "schedule", "augment", "precision")
 GROUPS += ("experiment", "debug", "launcher", "search")
 
 
