@@ -42,6 +42,8 @@ _ROWS = (
     Verb("reproduce", "train a run again with its own code, config and data, and compare", "seglab.cli.reproduce:run"),
     Verb("runs", "export runs to a folder, or import such a folder", "seglab.cli.runs:run"),
     Verb("promote", "pass a run through a gate and make it the champion; roll back; log", "seglab.cli.promote:run"),
+    Verb("export", "write a model for other runtimes, each proved equal", "seglab.export.command:export_words"),
+    Verb("verify", "is an exported model what it says?", "seglab.export.command:verify_words"),
     Verb("check-data", "read every file of a data set and list what is wrong", "seglab.cli.check_data:run", True),
     Verb("explore", "write one HTML page about a data set", "seglab.cli.explore:run", True),
     Verb("model-summary", "layers, parameters, FLOPs and memory of a model", "seglab.cli.model_summary:run", True),
