@@ -22,7 +22,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path, data: str) -> None:
     words = [sys.executable, "-X", "importtime", str(ROOT / "train.py"), f"data={data}", "data.root=nowhere"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    assert "error: a data folder that is not there\n  where:    data.root\n" in done.stderr
+    assert "[data-folder-missing]\n  where:    data.root\n" in done.stderr
     assert str(tmp_path / "nowhere") in done.stderr
     assert not HEAVY & set(re.findall(r"\| +(\w+)$", done.stderr, re.MULTILINE))
     assert not list(tmp_path.iterdir())
