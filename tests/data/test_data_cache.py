@@ -344,14 +344,14 @@ import sys
 from pathlib import Path
 from seglab.data.cache.case_cache import Cache
 from seglab.data.digest import remembered
-from seglab.data.preprocessing.case_preprocessing import Preparation
+from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 sys.path.insert(0, sys.argv[5])
 from worker_tasks import SlowFolder
 folder = Path(sys.argv[2])
 source = SlowFolder(sys.argv[1], float(sys.argv[3]))
 with remembered(folder):
     digest = source.digest()
-cache = Cache(source, digest, Preparation((8, 12), "resize", None), folder, 1.0, processes=int(sys.argv[4]))
+cache = Cache(source, digest, CasePreprocessing((8, 12), "resize", None), folder, 1.0, processes=int(sys.argv[4]))
 facts, arrays = cache.collect(source.cases)
 print(sum(int(arrays.read(i)[0].sum()) for i in facts), flush=True)
 """
@@ -543,10 +543,10 @@ def test_the_first_bad_case_in_order_is_named(tmp_path, processes):
 @pytest.mark.parametrize(
     ("file", "another"),
     [
-        ("data/image_folder.py", True),  # the reader
-        ("data/resampling.py", True),
-        ("data/check/likeness.py", False),
-        ("data/nifti.py", False),  # another reader
+        ("data/sources/image_folder.py", True),  # the reader
+        ("data/preprocessing/spacing.py", True),
+        ("data/check/duplicates.py", False),
+        ("data/sources/nifti.py", False),  # another reader
         ("losses/region.py", False),
     ],
 )

@@ -9,6 +9,7 @@ import hydra
 import nibabel as nib
 import numpy as np
 import pytest
+from predicted_files import predict_files
 from volumes import SHAPE, folders
 
 from seglab.config.loading import load_config
@@ -18,7 +19,6 @@ from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.preprocessing.spacing import resample_image, resampled_shape
 from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
-from seglab.inference.predict_files import predict_files
 from seglab.metrics.shapes import tolerance_note
 from seglab.metrics.surface import surface_scores
 from seglab.task import Task

@@ -218,7 +218,7 @@ def test_shared_memory_has_no_name_and_many_threads_share_few_workers():
 
 STARTER = """
 import sys, time
-sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/../helpers"]
 from test_data_workers import made_by
 batches = made_by(2)
 batches[0]
@@ -230,7 +230,7 @@ if sys.argv[2] == "wait":
 
 @pytest.mark.parametrize("end", ["wait", "exit"])
 def test_workers_end_with_their_starter(end):
-    command = [sys.executable, "-c", STARTER, str(Path(__file__).parents[1] / "helpers"), end]
+    command = [sys.executable, "-c", STARTER, str(Path(__file__).parent), end]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as starter:
         pids = [int(pid) for pid in starter.stdout.readline().split()]
         assert len(pids) == 2

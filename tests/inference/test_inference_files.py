@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 from predicted_files import predict_files
 
+from seglab.cli.predict import run as predict_words
 from seglab.config.sections import TrackingSettings
 from seglab.data.labels.label_schema import built_in_schema, declared_classes
 from seglab.data.preprocessing.normalisation import Preprocessing
@@ -194,7 +194,7 @@ def test_what_is_not_there_is_told_before_tensorflow_is_loaded(tmp_path: Path) -
         words = [sys.executable, "-X", "importtime", SCRIPT, bundle, files[0], name, "--out", "masks"]
         done = subprocess.run([*map(str, words)], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 2
-        assert f"error: no image there\n  where:    {name}\n  found:    " in done.stderr
+        assert f"error: no image there [no-image]\n  where:    {name}\n  found:    " in done.stderr
         assert found in done.stderr
         assert "remedy:   check the path" in done.stderr
         assert not {"tensorflow", "keras", "mlflow"} & set(re.findall(r"\| +(\w+)$", done.stderr, re.MULTILINE))
@@ -238,11 +238,8 @@ def test_the_command_with_a_run(store: Path, monkeypatch: pytest.MonkeyPatch) ->
         tracker.log_bundle(bundle, example=example, prediction=example[..., 0].astype(np.uint8))
     with Tracker(settings, store, run_name="empty", params={}, tags={}) as empty:
         pass
-    main = runpy.run_path(str(SCRIPT))["main"]
-    monkeypatch.setattr(sys, "argv", ["predict.py", tracker.run_id, str(files[1]), "--out", "masks"])
-    main()
+    assert predict_words([tracker.run_id, str(files[1]), "out=masks"]) == 0
     np.testing.assert_array_equal(np.asarray(Image.open("masks/two.png")), truth)
     for run_id, message in ((empty.run_id, "no model bundle"), ("f" * 32, "no run of this id")):
-        sys.argv[1] = run_id
         with pytest.raises(TrackingError, match=message):
-            main()
+            predict_words([run_id, str(files[1]), "out=masks"])

@@ -103,7 +103,7 @@ def test_masks_that_are_there_are_refused_replaced_or_left(tmp_path: Path) -> No
     touch(tmp_path / "in" / "a.png", tmp_path / "in" / "b.png")
     out = tmp_path / "out"
     write_mask(out / "a.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(DataError, match=r"(?s)predicted before.*1 of 2 files.*--skip-existing"):
+    with pytest.raises(DataError, match=r"(?s)predicted before.*1 of 2 files.*skip_existing=true"):
         plan_files(FLAT, [tmp_path / "in"], out)
     skipping = plan_files(FLAT, [tmp_path / "in"], out, existing="skip")
     assert (skipping.skipped, [job.mask.name for job in skipping.jobs]) == ([out / "a.png"], ["b.png"])

@@ -177,10 +177,10 @@ def test_an_unreachable_server_stops_before_the_data_is_read(folder: Path, monke
 
 
 def test_a_password_does_not_travel_with_the_config() -> None:
-    from seglab.experiment.run import _told
+    from seglab.experiment.record import without_secrets
 
     config = load_config(compose("tracking.uri=postgresql://me:secret@host/runs"))
-    told = _told(config)
+    told = without_secrets(config)
     assert told["tracking"].pop("uri") == "postgresql://me:***@host/runs"
     assert told == {**config.resolved, "tracking": told["tracking"]}
 
@@ -289,7 +289,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
 
     # Before anything was recorded, and between two records.
     run_id, tags = "", {"sweep_id": "s", "sweep_job": "3"}
-    moments = ["_record_words", "_record_inputs", "_record_pictures"]
+    moments = ["record_words", "_record_inputs", "_record_pictures"]
     for moment in moments:
         with monkeypatch.context() as patched:
             patched.setattr(run, moment, told_to_stop)

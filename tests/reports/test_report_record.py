@@ -132,12 +132,14 @@ def test_pages_of_more_are_not_replaced(
 
 
 def test_pictures_of_the_report_are_those_that_it_shows_outside_of_the_conclusion(tmp_path: Path) -> None:
-    page = f"![a](pictures/a.png)\n{BEGIN}\n![b](pictures/b.png)\n{END}\n![b](pictures/b.png) ![c](../../c.png)\n"
+    page = f"![a](pictures/curves.png)\n{BEGIN}\n![b](pictures/b.png)\n{END}\n![b](pictures/b.png) ![c](../../c.png)\n"
     (tmp_path / "README.md").write_text(page)
     theirs = "![e](mine.png) ![f](pictures) ![g](pictures/../study.yaml) ![h](photos/h.png)"
-    (tmp_path / "note.md").write_text(f"![d: e](pictures/d.jpeg) ![](https://a.b/c.png) {theirs}")
+    (tmp_path / "note.md").write_text(
+        f"![d: e](pictures/1_cases.png) ![g](pictures/mine.png) ![](https://a.b/c.png) {theirs}"
+    )
     found = pictures_linked(tmp_path, ["README.md", "note.md", "absent.md"])
     assert {path.relative_to(tmp_path).as_posix() for path in found if "https" not in str(path)} == {
-        "pictures/a.png",
-        "pictures/d.jpeg",
+        "pictures/curves.png",
+        "pictures/1_cases.png",
     }

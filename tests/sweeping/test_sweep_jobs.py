@@ -93,12 +93,12 @@ def test_other_contents_of_the_same_files_are_another_job(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("file", "another"),
     [
-        ("experiment.py", True),
+        ("experiment/run.py", True),
         ("losses/region.py", True),  # named by a _target_ alone
         ("models/blocks.py", True),  # imported by what a _target_ names
         ("models/volumetric.py", False),
-        ("reporting/report.py", False),
-        ("comparison/plots.py", False),
+        ("reports/study/write_report.py", False),
+        ("reports/comparison/plots.py", False),
         ("sweeping/identity.py", False),
     ],
 )
@@ -123,7 +123,7 @@ def test_no_module_that_a_run_loads_is_missing_from_its_code(tmp_path: Path) -> 
     known = set(source_files.sources_of([identities.RUN, *identities.targets_in(checked.resolved)]))
     # What reads the command line and composes: it makes the config, which counts as it is. Every layer is registered
     # before a bundle is read, those of other networks too.
-    composing = {"seglab.command", "seglab.config.overrides", "seglab.runtime.terminal"}
+    composing = {"seglab.command", "seglab.config.overrides", "seglab.runtime.terminal", "seglab.version"}
     assert {
         name for name in loaded - known - composing if not name.startswith(("seglab.models.", "seglab.cli"))
     } == set()

@@ -40,10 +40,10 @@ def test_the_embedded_store_lies_below_its_folder(mlruns: Path, tmp_path: Path) 
 def test_what_an_interrupted_start_left_is_no_store(tmp_path: Path) -> None:
     directory = tmp_path / "mlruns"
     directory.mkdir()
-    (directory / ".mlflow.db.part").write_bytes(b"half a database")
+    (directory / "mlflow.db.part").write_bytes(b"half a database")
     opened = open_store(None, directory)
     assert start_run(opened)
-    assert not (directory / ".mlflow.db.part").exists()
+    assert not (directory / "mlflow.db.part").exists()
 
 
 def test_an_experiment_is_made_once_whatever_its_name(mlruns: Path) -> None:

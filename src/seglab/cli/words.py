@@ -196,7 +196,7 @@ class _Reader:
         key = name.replace("-", "_")
         known = self._by_key.get(key)
         if known is None:
-            raise self._unknown("a flag that there is not", word, key)
+            raise self._unknown("unknown flag", word, key)
         if equals:
             values = [text]
         elif known.annotation is bool:
@@ -230,7 +230,7 @@ class _Reader:
                 self._said[one.field] = self._alone.pop(0)
         if self._alone:
             word = self._alone[0]
-            raise self._unknown("a word that is no setting", word, word)
+            raise self._unknown("parse error: not a setting", word, word)
 
     def _several(self, one: Setting) -> list[str]:
         before = self._said.setdefault(one.field, [])

@@ -81,7 +81,8 @@ def make_sqlite(path: Path, directory: Path) -> None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as part:
+            with replacing(path, sole=True) as part:
+                part.unlink(missing_ok=True)  # half of one, of a start that was killed
                 made = SqlAlchemyStore(sqlite_uri(part.absolute()), (directory / StoreFile.ARTIFACTS).as_uri())
                 made.engine.dispose()
         except (OSError, MlflowException, SQLAlchemyError) as error:

@@ -16,7 +16,7 @@ from seglab.errors import DataError
 
 
 class BatchSource(Protocol):
-    """What training needs of its data; `seglab.data.loading.batches.BatchSource` is one.
+    """What training needs of its data; `seglab.data.loading.batches.Batches` is one.
 
     `batches[step]` is `(x, y)`: images `(B, *size, C)` and class ids `(B, *size)`. What it returns may depend on
     `epoch` and `step` and on nothing else, so that neither worker count nor a restart can change a result.
