@@ -289,7 +289,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
 
     # Before anything was recorded, and between two records.
     run_id, tags = "", {"sweep_id": "s", "sweep_job": "3"}
-    moments = ["record_words", "_record_inputs", "_record_pictures"]
+    moments = ["record_words", "record_inputs", "record_pictures"]
     for moment in moments:
         with monkeypatch.context() as patched:
             patched.setattr(run, moment, told_to_stop)
