@@ -12,9 +12,9 @@ import pytest
 import toys
 from omegaconf import OmegaConf
 
-from seglab.code_checkout import ROOT, code_of
 from seglab.errors import TrackingError
 from seglab.experiment import reproduce
+from seglab.experiment.code_checkout import ROOT, code_of
 from seglab.experiment.reproduce import compare_histories, reproduce
 from seglab.runtime.code_version import code_version
 from seglab.tracking.archive import export_runs, import_runs

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seglab.config.loss_checks import check_class_weights, check_prices, check_terms
 from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
 from seglab.config.synonyms import closest
 from seglab.errors import ConfigError
-from seglab.loss_checks import check_class_weights, check_prices, check_terms
 from seglab.metric_names import TRAIN, VAL, VAL_DICE, VAL_IOU, Column, MetricName
 
 _SHARES_OFF = 1e-6  # rounding of a sum of shares

@@ -13,11 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from seglab.config.override_syntax import parse_error, rejoined
 from seglab.config.refusals import as_list, written
 from seglab.config.synonyms import group_meant, option_meant, setting_meant
 from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of, setting_as_typed
 from seglab.errors import ConfigError
-from seglab.override_syntax import parse_error, rejoined
 
 # Groups of which several options can stand together.
 _SEVERAL = frozenset({"experiment", "debug"})

@@ -31,7 +31,7 @@ from seglab.config.sections import (
 )
 from seglab.config.targets import check_given, construct, parameters_of, places_of
 from seglab.config.types import PositiveFloat, Seed, Title
-from seglab.config_checks import as_mapping, check_chosen, check_value, plain_values
+from seglab.config.value_checks import as_mapping, check_chosen, check_value, plain_values
 from seglab.errors import ConfigError
 
 _DISPLAY_NAMES = {

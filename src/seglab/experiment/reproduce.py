@@ -18,8 +18,8 @@ import pandas as pd
 from mlflow.entities import Run
 from omegaconf import OmegaConf
 
-from seglab.code_checkout import code_diff, code_of
 from seglab.errors import TrackingError
+from seglab.experiment.code_checkout import code_diff, code_of
 from seglab.metric_names import EVAL
 from seglab.run_record import Artifact, Metric, Tag
 from seglab.runtime.reproducibility import machine, package_versions, variables_of

@@ -19,7 +19,7 @@ from seglab.command import JOB_VARIABLE
 from seglab.config.loading import Config, load_config
 from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.experiment.components import RunComponents, assemble, make_augmentation
-from seglab.experiment_record import announce, record_inputs, record_pictures, record_words, without_secrets
+from seglab.experiment.record import announce, record_inputs, record_pictures, record_words, without_secrets
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.runtime.reproducibility import load_tensorflow

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from seglab.config.loss_checks import check_terms
 from seglab.config.types import NonNegativeFloat, PositiveFloat
-from seglab.loss_checks import check_terms
 from seglab.losses.base import Scores, SegmentationLoss
 from seglab.losses.distribution import CrossEntropyLoss, FocalLoss
 from seglab.losses.region import DiceLoss

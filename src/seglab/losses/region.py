@@ -13,9 +13,9 @@ from typing import Any
 
 from keras import ops
 
+from seglab.config.loss_checks import check_prices
 from seglab.config.types import NonNegativeFloat, PositiveFloat
 from seglab.errors import ConfigError
-from seglab.loss_checks import check_prices
 from seglab.losses.base import Counts, Scores, SegmentationLoss, as_class_weights, mean_where
 from seglab.task import Task
 
