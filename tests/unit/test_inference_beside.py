@@ -139,7 +139,7 @@ def test_the_command_names_what_failed_and_goes_on_with_the_rest(
     assert sorted(said.out.splitlines()) == sorted(
         f"masks/{name}{end}" for name in ("three", "two", "ä one") for end in (".png", "_overlay.png")
     )
-    assert said.err.startswith("error: a file that cannot be read\n  where:    in/cut.png")
+    assert said.err.startswith("error: a file that cannot be read [file-unreadable]\n  where:    in/cut.png")
     assert said.err.endswith("1 of 4 images have no mask:\n  in/cut.png\n")
     assert predict(read_words(["bundle", "in", "--out", "masks", "--skip-existing"])) == 1
     assert "3 masks were there already" in capsys.readouterr().err

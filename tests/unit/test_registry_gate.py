@@ -148,12 +148,12 @@ def test_gates_are_files_and_bad_ones_are_named(tmp_path: Path) -> None:
     assert "did you mean 'default'" in str(caught.value)
     assert load_gate("default").tables == ["test_cases.csv"]
     (tmp_path / "bad.yaml").write_text("rules: [{metric: test_dice, direction: up, threshold: 0.5}]\n")
-    with pytest.raises(ConfigError, match="cannot be read") as caught:
+    with pytest.raises(ConfigError, match="invalid gate file") as caught:
         load_gate("bad", tmp_path)
     assert "direction" in str(caught.value)
     rule = "{metric: val_dice, direction: higher, threshold: 0.5, not_worse_than_champion: true}"
     (tmp_path / "curve.yaml").write_text(f"rules: [{rule}]\nallowed_findings: false\n")
-    with pytest.raises(ConfigError, match="cannot be read") as caught:
+    with pytest.raises(ConfigError, match="invalid gate file") as caught:
         load_gate("curve", tmp_path)
     assert "val_dice" in str(caught.value)
 
