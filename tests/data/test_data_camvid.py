@@ -74,7 +74,7 @@ def test_what_is_missing_is_named(folder):
     (folder / "elsewhere.png").rename(folder / "valannot" / "other.png")
     with pytest.raises(DataError, match="an image without a mask"):
         CamVid(root=str(folder))
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="data folder not found"):
         CamVid(root=str(folder / "nowhere"))
 
 

@@ -126,7 +126,7 @@ def test_what_is_missing_is_named(folder):
         Cityscapes(root=str(folder))
     with pytest.raises(DataError, match="without its files"):
         Cityscapes(root=str(folder / "gtFine"))
-    with pytest.raises(DataError, match="not there"):
+    with pytest.raises(DataError, match="data folder not found"):
         Cityscapes(root=str(folder / "nowhere"))
 
 

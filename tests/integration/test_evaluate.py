@@ -668,7 +668,7 @@ def _evaluate_on(server: Server, tmp_path: Path) -> None:
         ([], "one model is scored"),
         (["run=a", "bundle=b"], "one model is scored"),
         (["rum=a"], "did you mean 'run'"),
-        (["somewhere"], "no setting"),
+        (["somewhere"], "not a setting"),
         (["run=a", "split=tset"], "did you mean 'test'"),
         (["run=a", "save_masks=2"], "true or false"),
         (["run=a", "tolerance_mm=-1"], "0 or more"),

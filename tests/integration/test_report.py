@@ -249,7 +249,7 @@ def test_one_run_is_no_study(bench: Bench) -> None:
 
 def test_a_study_without_a_question_is_refused(bench: Bench) -> None:
     (bench.folder / "study.yaml").write_text("# @package _global_\n# seglab train -m experiment=grid\na: 1\n")
-    with pytest.raises(ConfigError, match="asks no question"):
+    with pytest.raises(ConfigError, match="without a question"):
         bench.report()
 
 

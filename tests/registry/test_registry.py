@@ -228,7 +228,7 @@ def test_a_register_that_does_not_answer_is_no_missing_champion(
 
     with monkeypatch.context() as patched:
         patched.setattr(store.client, "get_model_version_by_alias", silent)
-        with pytest.raises(TrackingError, match="model registry does not answer") as caught:
+        with pytest.raises(TrackingError, match="the model registry does not answer") as caught:
             promote(store, store.run(second), "cells", GATE)
     assert "database is locked" in str(caught.value)
     assert store.client.get_model_version_by_alias("cells", "champion").run_id == first
