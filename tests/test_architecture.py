@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"secrecy", "neutral"},
+    {"secrecy", "neutral", "version"},
     {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
     {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"}
     | {"synonyms", "vocabulary", "waiting"},
@@ -46,6 +46,7 @@ POSITION = {name: index for index, names in enumerate(STATIONS) for name in name
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
 LIGHT = {
+    "version",
     "secrecy",
     "neutral",
     "code_version",
