@@ -275,7 +275,7 @@ def compare(
     from seglab.reports.comparison.compare import open_runs
 
     ids = None if runs is None else [run.id if isinstance(run, Run) else run for run in runs]
-    cfg = composed_config((), "compare")
-    values = {**cfg, "study": study, "runs": ids, "filter": filter, "tracking": {"uri": tracking_uri}, **settings}
+    values: dict[str, Any] = {str(key): value for key, value in composed_config((), "compare").items()}
+    values |= {"study": study, "runs": ids, "filter": filter, "tracking": {"uri": tracking_uri}, **settings}
     checked = load_settings(values)
     return judged(checked, open_runs(checked, RUNS))
