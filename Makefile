@@ -30,13 +30,18 @@ $(READY):
 
 setup: $(READY) ## Create .venv with the pinned requirements (PYTHON=/path/to/python3.12)
 
-lock: $(READY) ## Pin what pyproject.toml asks for into requirements.txt, for Python 3.11 and 3.12 (UPGRADE=1: the newest of all)
+UV_COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header $(if $(UPGRADE),--upgrade) \
+	--extra train --extra search --extra cluster
+
+lock: $(READY) ## Pin what pyproject.toml asks for: requirements.txt to run, requirements-dev.txt to work on it (UPGRADE=1: the newest of all)
 	@test -x $(LOCK)/bin/uv || { $(PY) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
-	@mkdir -p build && tail -n +2 requirements.txt > build/lock.txt
-	@$(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header $(if $(UPGRADE),--upgrade) \
-		pyproject.toml -o build/lock.txt
-	@{ echo "-e ."; cat build/lock.txt; } > build/requirements.txt && mv build/requirements.txt requirements.txt
-	@git --no-pager diff --stat requirements.txt
+	@mkdir -p build && grep -v '^-e ' requirements.txt > build/run.txt
+	@$(UV_COMPILE) pyproject.toml -o build/run.txt
+	@{ cat build/run.txt; grep -v '^-r ' requirements-dev.txt; } > build/dev.txt
+	@$(UV_COMPILE) --extra dev --constraints build/run.txt pyproject.toml -o build/dev.txt
+	@{ echo "-e ."; cat build/run.txt; } > build/requirements.txt && mv build/requirements.txt requirements.txt
+	@{ echo "-r requirements.txt"; grep -vxF -f build/run.txt build/dev.txt; } > build/requirements.txt && mv build/requirements.txt requirements-dev.txt
+	@git --no-pager diff --stat requirements.txt requirements-dev.txt
 
 demo: $(READY) ## Train UNet_DiceLoss_Adam on the built-in images, score it, show where everything lies
 	@$(SEGLAB) train model=unet loss=dice trainer.epochs=20

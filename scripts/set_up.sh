@@ -60,7 +60,8 @@ fi
 why=
 if [ -e "$venv" ] || [ -L "$venv" ]; then
     why=$(trouble)
-    if [ -z "$why" ] && [ "$ready" -nt requirements.txt ] && [ "$ready" -nt pyproject.toml ]; then
+    if [ -z "$why" ] && [ "$ready" -nt requirements.txt ] && [ "$ready" -nt requirements-dev.txt ] &&
+        [ "$ready" -nt pyproject.toml ]; then
         exit 0
     fi
 fi
@@ -75,11 +76,11 @@ if [ ! -e "$venv" ]; then
     mkdir "$venv" && echo $$ >"$begun" || fail "$venv cannot be made: see that this folder has room and can be written to"
     "$chosen" -m venv "$venv" || { rm -rf "$venv"; fail "$chosen cannot make $venv (on Debian: apt install python3-venv)"; }
 fi
-echo "Setting up $venv from requirements.txt (two to three minutes the first time)"
+echo "Setting up $venv from requirements-dev.txt (two to three minutes the first time)"
 echo $$ >"$begun" || fail "$venv cannot be written to"
 "$python" -c 'import pip' 2>/dev/null || "$python" -m ensurepip >/dev/null ||
     { rm -f "$begun"; fail "$venv has no pip and cannot get it; move it away, then start again"; }
-"$python" -m pip install --quiet --disable-pip-version-check -r requirements.txt ||
-    { rm -f "$begun"; fail "requirements.txt was not installed, for the reason above; start again when that is mended"; }
+"$python" -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt ||
+    { rm -f "$begun"; fail "requirements-dev.txt was not installed, for the reason above; start again when that is mended"; }
 rm -f "$begun"
 touch "$ready"

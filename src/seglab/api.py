@@ -275,8 +275,7 @@ def compare(
     from seglab.reports.comparison.compare import open_runs
 
     ids = None if runs is None else [run.id if isinstance(run, Run) else run for run in runs]
-    cfg = composed_config((), "compare")
-    chosen = {"study": study, "runs": ids, "filter": filter, "tracking": {"uri": tracking_uri}}
-    values: dict[str, Any] = {**dict(cfg), **chosen, **settings}
+    values: dict[str, Any] = {str(key): value for key, value in composed_config((), "compare").items()}
+    values |= {"study": study, "runs": ids, "filter": filter, "tracking": {"uri": tracking_uri}, **settings}
     checked = load_settings(values)
     return judged(checked, open_runs(checked, RUNS))

@@ -38,7 +38,8 @@ class Checkout:
     def __init__(self, folder: Path):
         self.folder = folder
         for part in ("src", "conf", "experiments"):
-            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(ROOT / part, folder / part, symlinks=True, ignore=ignored)
         shutil.copyfile(ROOT / "train.py", folder / "train.py")
         (folder / "scripts").mkdir()
         for script in ROOT.glob("scripts/sweep_status.py"):

@@ -35,7 +35,7 @@ class Laboratory:
         self.place, self.path = folder / "laboratory", folder / "path"
         (self.place / "scripts").mkdir(parents=True)
         self.path.mkdir()
-        for name in ("Makefile", "pyproject.toml", "requirements.txt", "scripts/set_up.sh"):
+        for name in ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt", "scripts/set_up.sh"):
             shutil.copy(ROOT / name, self.place / name)
             os.utime(self.place / name, (1e9, 1e9))
         for name in TOOLS:
@@ -203,7 +203,7 @@ def test_one_of_the_users_own_is_used(laboratory: Laboratory) -> None:
 
 def test_what_fails_is_one_sentence_and_the_next_try_goes_on(laboratory: Laboratory) -> None:
     laboratory.python("python3.11", "3.11", installs=1)
-    assert "error: requirements.txt was not installed" in laboratory.setup()[1]
+    assert "error: requirements-dev.txt was not installed" in laboratory.setup()[1]
     shutil.copy(laboratory.python("python3.11", "3.11"), laboratory.venv / "bin" / "python")
     assert laboratory.setup()[0] == 0
     assert laboratory.aside == []

@@ -72,7 +72,12 @@ def page() -> str:
 
 
 def _call(verb: str, words: Sequence[str]) -> int | None:
-    return VERBS[verb].load()(words)
+    try:
+        return VERBS[verb].load()(words)
+    except ModuleNotFoundError as error:
+        from seglab.cli.extras import explained
+
+        raise explained(error, verb) from error
 
 
 def _unknown(word: str, words: Sequence[str]) -> ConfigError:

@@ -17,7 +17,7 @@ from seglab.comparison.definedness import settle
 from seglab.comparison.number_format import digits_of
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.sections import Section
-from seglab.config.vocabulary import CONF
+from seglab.config.vocabulary import folders
 from seglab.errors import ConfigError, nearest
 from seglab.metric_names import metric_name
 from seglab.run_record import Tag
@@ -91,13 +91,19 @@ class Contender:
     cases: Mapping[str, CaseTable]
 
 
-def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
-    """The gate in `conf/gate/<name>.yaml`.
+def load_gate(name: str, folder: Path | None = None) -> Gate:
+    """The gate in `conf/gate/<name>.yaml`, of the current folder or of the package.
+
+    Args:
+        name: of the gate.
+        folder: another folder to look in instead.
 
     Raises:
         ConfigError: there is none of this name, or it says what no gate can.
     """
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    places = [folder] if folder is not None else [place / "gate" for place in folders()]
+    files = {path.stem: path for place in reversed(places) for path in place.glob("*.yaml")}
+    known = sorted(files)
     if name not in known:
         raise ConfigError(
             "no gate of this name",
@@ -105,9 +111,9 @@ def load_gate(name: str, folder: Path = CONF / "gate") -> Gate:
             where="gate",
             found=name,
             expected="one of " + ", ".join(known),
-            remedy=nearest(name, known) or f"write {folder.name}/{name}.yaml; default.yaml shows how",
+            remedy=nearest(name, known) or f"write {places[0].name}/{name}.yaml; default.yaml shows how",
         )
-    file = folder / f"{name}.yaml"
+    file = files[name]
     try:
         return Gate.model_validate(meant(read_yaml(file.read_text(encoding="utf-8")), Gate))
     except (ValidationError, yaml.YAMLError) as error:

@@ -1,0 +1,30 @@
+"""What to install for a verb whose packages are missing: seglab's core predicts, the rest comes with extras."""
+
+from __future__ import annotations
+
+from seglab.errors import ConfigError
+
+EXTRA_OF = {
+    **dict.fromkeys(
+        ("albumentations", "filelock", "hydra", "matplotlib", "mlflow", "omegaconf", "pandas", "pyarrow", "sklearn"),
+        "train",
+    ),
+    "sqlalchemy": "train",
+    "optuna": "search",
+    "submitit": "cluster",
+}
+
+
+def explained(error: ModuleNotFoundError, verb: str) -> Exception:
+    """What to raise for a module that is not there: how to install it if it is one of an extra, else the error."""
+    module = (error.name or "").partition(".")[0]
+    extra = EXTRA_OF.get(module)
+    if extra is None:
+        return error
+    return ConfigError(
+        "a part of seglab that is not installed",
+        where=f"seglab {verb}",
+        found=f"no module {module}",
+        expected=f"seglab with its extra {extra}",
+        remedy=f"pip install 'seglab[{extra}]'; all of it: pip install 'seglab[train,search,cluster]'",
+    )
