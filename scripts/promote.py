@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from seglab.errors import ConfigError, nearest, run_script
-from seglab.runtime.waiting import step
 
 RUNS = Path("mlruns")
 SETTINGS = ("run", "name", "gate", "reason", "licence", "tracking_uri")
@@ -32,11 +31,10 @@ def main() -> int:
         if not given.get(key):
             raise ConfigError("a missing setting", where=key, remedy=f"give it: {key}=…")
 
-    with step("loading MLflow"):
-        from seglab.registry.gate import load_gate
-        from seglab.registry.promotion import promote, rollback
-        from seglab.registry.promotion_log import LOG_FILE, entries, in_words
-        from seglab.tracking.store import open_store
+    from seglab.registry.gate import load_gate
+    from seglab.registry.promotion import promote, rollback
+    from seglab.registry.promotion_log import LOG_FILE, entries, in_words
+    from seglab.tracking.store import open_store
 
     name, reason, gate = given["name"], given.get("reason", ""), load_gate(given.get("gate", "default"))
     store = open_store(given.get("tracking_uri"), RUNS)

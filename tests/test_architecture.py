@@ -13,8 +13,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "seglab"
 
 # Stations from left to right. Those that share a line may not import one another.
 STATIONS = [
-    {"secrecy", "neutral"},
-    {"errors", "constraints", "collector", "memory", "statistics", "file_names", "meaning", "source_files"},
+    {"secrecy", "neutral", "collector"},
+    {"errors", "constraints", "memory", "statistics", "file_names", "meaning", "source_files"},
     {"task", "signatures", "schema", "metric_names", "foreign", "terminal", "spreadsheet"}
     | {"synonyms", "vocabulary", "waiting"},
     {"coherence", "refusals"},
@@ -34,6 +34,7 @@ STATIONS = [
     {"registry", "reporting"},
     {"resuming", "proof"},
     {"assembly"},
+    {"seen_images"},
     {"starting"},
     {"experiment"},
     {"sweeping", "reproduction"},

@@ -144,11 +144,13 @@ def run(
 def _record_words(config: Config, training_data: TrainingData, code: CodeVersion, tracker: Tracker) -> None:
     """Config, split and code; of a run that goes on, those that it was stopped before."""
     from seglab.experiment.warm_start import DIGESTS_FILE, image_digests
+    from seglab.seen_images import DETAILS_FILE, kept_details
 
     texts = {
         "config/config.yaml": OmegaConf.to_yaml(OmegaConf.create(_told(config))),
         "config/split.json": training_data.split.to_json(),
         DIGESTS_FILE: json.dumps(image_digests(training_data)),
+        DETAILS_FILE: json.dumps(kept_details(training_data.facts, training_data.split)),
     }
     # Nothing was trained before the environment was recorded, so the code of now is the run's.
     if code.dirty and ENVIRONMENT_FILE not in tracker.recorded:

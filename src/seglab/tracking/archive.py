@@ -25,7 +25,7 @@ from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.bundles import download_artifact, latest_model
 from seglab.tracking.client import MlflowClient, MlflowException, first_line
-from seglab.tracking.imports import CARD_FILE, FORMER_ID, PARENT, RUN_FILE, RunRecord, read_export
+from seglab.tracking.imports import CARD_FILE, FORMER_ID, PARENT, RUN_FILE, ExportedRun, read_export
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 
@@ -188,7 +188,7 @@ def _present(store: Store, former: str) -> str | None:
     return whole
 
 
-def _read_run(store: Store, record: RunRecord, place: Path, arrived: Mapping[str, str]) -> str:
+def _read_run(store: Store, record: ExportedRun, place: Path, arrived: Mapping[str, str]) -> str:
     client = store.client
     experiment = store.experiment_id(record.experiment)
     tags = {**record.tags, FORMER_ID: record.run_id, COMPLETE: "false"}

@@ -48,7 +48,7 @@ class ExportedDataset(BaseModel):
     tags: dict[str, str]
 
 
-class RunRecord(BaseModel):
+class ExportedRun(BaseModel):
     """`run.json`; of each metric its points `[step, time in ms, value]`."""
 
     run_id: Id
@@ -69,7 +69,7 @@ def former_id(run: Run) -> str | None:
     return found
 
 
-def read_export(folder: Path, format_number: int, room: Path | None) -> list[tuple[RunRecord, Path]]:
+def read_export(folder: Path, format_number: int, room: Path | None) -> list[tuple[ExportedRun, Path]]:
     """The runs of an exported folder with their places, all of it checked; nothing is written.
 
     Args:
@@ -108,10 +108,10 @@ def _is_id(word: str) -> bool:
     return len(word) == 32 and set(word) <= set("0123456789abcdef")
 
 
-def _record(file: Path, run_id: str) -> RunRecord:
+def _record(file: Path, run_id: str) -> ExportedRun:
     values = _json(file)
     try:
-        record = RunRecord.model_validate(values)
+        record = ExportedRun.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
