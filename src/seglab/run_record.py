@@ -113,6 +113,7 @@ class Artifact:
     CONFIG: Final = "config/config.yaml"
     SPLIT: Final = "config/split.json"
     IMAGE_DIGESTS: Final = "config/image_digests.json"
+    IMAGE_DETAILS: Final = "config/image_details.json"
     CODE_DIFF: Final = "config/code.diff"
     ENVIRONMENT: Final = "config/environment.json"
     MODEL_SUMMARY: Final = "model_summary.txt"

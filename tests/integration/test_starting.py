@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ def test_a_run_starts_from_the_weights_of_another_and_says_what_they_had_seen(fi
 
 def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_case(first: Any) -> None:
     from seglab.data.loading.training_data import gather
+    from seglab.data.preprocessing.case_fingerprint import examine
     from seglab.experiment.components import assemble, make_augmentation
     from seglab.experiment.warm_start import put_weights, start_of
     from seglab.inference.bundle import load_bundle
@@ -114,6 +116,17 @@ def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_ca
     training_data = gather(config)
     start = start_of(config, training_data, {}, Path("mlruns"))
     assert start.tags["init_leak"] == "3 of 3 validation cases helped to train or to choose these weights"
+    # Of a test case that the other run trained on, mirrored since, the hash says nothing.
+    known, asked = training_data.split.train[0], training_data.split.test[0]
+    mirrored = training_data.source.read_image(next(case for case in training_data.cases("train") if case.id == known))
+    mirrored.image = mirrored.image[:, ::-1].copy()
+    changed = replace(training_data, facts={**training_data.facts, asked: examine(mirrored, training_data.task)})
+    again = start_of(config, changed, {}, Path("mlruns"))
+    assert (
+        f"1 of 3 test cases look like images that helped to train or to choose these weights ({asked}: mirrored"
+        in (again.tags["init_leak"])
+    )
+    assert again.findings == ("weights-saw-these-cases",)
     assert start.bundle is not None
     parts = assemble(config, training_data, make_augmentation(config, training_data.task))
     trained_weights = load_bundle(start.bundle)[0].get_weights()

@@ -22,6 +22,7 @@ _SETTLED_SECONDS = 2.0
 SUMS_FILE = "seglab-file-sums.json"
 # Which cases there are changes the digest of a data set, not what is read of one case.
 _NOT_READING = ("cases",)
+_FILES_AT_ONCE = 64  # that a thread takes, of many
 
 
 class DataDigest(str):
@@ -57,15 +58,15 @@ class FileDigests:
         except (OSError, ValueError, RecursionError):
             pass  # none yet, or damaged: hashed anew
 
-    def of(self, path: Path) -> str:
+    def of(self, path: str | Path) -> str:
         """The hex digest of a file's bytes; raises `DataError` when it cannot be read."""
         try:
-            status = path.stat()
+            status = os.stat(path)
             stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
             known = self._known.get(str(path))
             if isinstance(known, list) and known[:-1] == stamp:
                 return str(known[-1])
-            with path.open("rb") as file:
+            with open(path, "rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise DataError(
@@ -111,11 +112,14 @@ def digest_files(files: Mapping[str, str | Path], settings: Mapping[str, Any]) -
     Files are hashed several at a time (hashlib lets other threads run).
     """
     names = sorted(files)
-    paths = [Path(files[name]) for name in names]
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        sums = list(pool.map((_sums.get() or FileDigests()).of, paths))
+    paths = [os.fspath(files[name]) for name in names]
+    known, threads = _sums.get() or FileDigests(), min(8, (os.cpu_count() or 1) * 2)
+    at_once = max(1, min(_FILES_AT_ONCE, len(paths) // (4 * threads)))
+    tasks = [paths[start : start + at_once] for start in range(0, len(paths), at_once)]
+    with ThreadPoolExecutor(threads) as pool:
+        sums = [one for some in pool.map(lambda some: [known.of(path) for path in some], tasks) for one in some]
     digest = DataDigest(digest_values({"settings": dict(settings), "files": list(zip(names, sums, strict=True))}))
-    digest.sums = dict(zip(map(str, paths), sums, strict=True))
+    digest.sums = dict(zip(paths, sums, strict=True))
     digest.reading = digest_values({key: value for key, value in settings.items() if key not in _NOT_READING})
     return digest
 

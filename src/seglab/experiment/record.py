@@ -30,12 +30,14 @@ SAMPLES_SHOWN = 16
 
 def record_words(config: Config, training_data: TrainingData, code: CodeVersion, tracker: Tracker) -> None:
     """Config, split and code; of a run that goes on, those that it was stopped before."""
+    from seglab.experiment.seen_images import kept_details
     from seglab.experiment.warm_start import image_digests
 
     texts = {
         Artifact.CONFIG: OmegaConf.to_yaml(OmegaConf.create(without_secrets(config))),
         Artifact.SPLIT: training_data.split.to_json(),
         Artifact.IMAGE_DIGESTS: json.dumps(image_digests(training_data)),
+        Artifact.IMAGE_DETAILS: json.dumps(kept_details(training_data.facts, training_data.split)),
     }
     # Nothing was trained before the environment was recorded, so the code of now is the run's.
     if code.dirty and Artifact.ENVIRONMENT not in tracker.recorded:

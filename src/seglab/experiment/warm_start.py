@@ -5,7 +5,6 @@ Neither changes the run that it comes from: both are new runs, which say where t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +17,10 @@ from seglab.data.splits import Split
 from seglab.errors import ConfigError, TrackingError
 from seglab.experiment.components import RunComponents
 from seglab.experiment.resume import check_same, how_to_keep
+from seglab.experiment.seen_images import Seen, add_seen, find_look_alikes
 from seglab.inference.bundle import load_bundle, logits_model, read_bundle
 from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
+from seglab.safety.untrusted_files import read_json
 from seglab.task import Task
 from seglab.tracking.bundles import resolve_bundle, run_file
 from seglab.tracking.store import Store, open_store
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 LEAK = "weights-saw-these-cases"
 _DIGITS = 16
 _ANCESTORS = 20
-_NONE = "none, as far as equal images tell"  # one that was cropped or saved as JPEG since is another
+_NONE = "none, as far as equal images and look-alikes tell"
 
 
 @dataclass(frozen=True)
@@ -146,17 +147,22 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
         beware.append(f"its classes were called {', '.join(bundle.task.class_names)}")
     if bundle.preprocessing.mode != training_data.preprocessing.mode:
         beware.append(f"its images were brought in by data.normalize={bundle.preprocessing.mode}")
-    seen, told = _seen(store, run, training_data)
+    seen, images, told = _seen(store, run, training_data)
+    alike = find_look_alikes(training_data.facts, training_data.split, images, seen)
     leaks = [
         f"{len(cases)} of {len(getattr(training_data.split, name))} {word} cases "
         "helped to train or to choose these weights"
         for name, word in (("test", "test"), ("val", "validation"))
         if (cases := seen & set(getattr(training_data.split, name)))
     ]
+    leaks += alike.rows
+    if alike.missed > 0:
+        missed = f"of many images a sample was compared: a look-alike is missed with a chance of {alike.missed:.1%}"
+        told = missed if told == _NONE else f"{told}; {missed}"
     tags[Tag.INIT_LEAK] = "; ".join(leaks) or told
     if leaks:
         beware.append(f"{tags[Tag.INIT_LEAK]}: their scores are not those of unseen cases")
-    elif told != _NONE:
+    if told != _NONE:
         beware.append(told)
     return WarmStart(tags, (LEAK,) if leaks else (), tuple(beware), bundle=found.folder)
 
@@ -189,20 +195,22 @@ def _other_model(config: Config, found: str, expected: str) -> ConfigError:
     )
 
 
-def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str], str]:
-    """Cases of this data that the weights of a run have seen, those of the runs before it too; and what is not known.
+def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str], Seen, str]:
+    """Cases of this data that the weights of a run have seen, those of the runs before it too; the images that they
+    have seen, for what looks like them; and what is not known.
 
     Cases are the same when their images are, whatever they are called. Runs of before did not keep the digests of
     their images; then cases of the same data set are told by their ids.
     """
     mine = image_digests(training_data)
     seen: set[str] = set()
+    images = Seen()
     told = _NONE
     for _ in range(_ANCESTORS):
         try:
             split = Split.from_json(run_file(store, run, Artifact.SPLIT).read_text(encoding="utf-8"))
             theirs = {*split.train, *split.val}
-            if (digests := _digests(store, run)) is not None:
+            if (digests := _json_of(store, run, Artifact.IMAGE_DIGESTS)) is not None:
                 hashes = {digests.get(case_id) for case_id in theirs}
                 seen |= {case_id for case_id, digest in mine.items() if digest in hashes}
             elif RunRecord.of(run).data_digest == training_data.digest:
@@ -211,19 +219,25 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
                 told = f"whether run {run.info.run_id} has seen these cases is not known"
         except (TrackingError, ValueError, KeyError, TypeError):
             told = f"whether run {run.info.run_id} has seen these cases is not known"
+        try:
+            add_seen(images, _json_of(store, run, Artifact.IMAGE_DETAILS) or {}, training_data.task.rank)
+        except (ValueError, KeyError, TypeError):
+            told = (
+                f"what looks like an image that run {run.info.run_id} has seen is not known" if told == _NONE else told
+            )
         former = run.data.tags.get(Tag.INIT_FROM) or run.data.params.get("continues")
         if not former:
             break
         try:
             run = store.run(former)
         except TrackingError:
-            return seen, f"what run {former}, from which it began, had seen is not known"
-    return seen, told
+            return seen, images, f"what run {former}, from which it began, had seen is not known"
+    return seen, images, told
 
 
-def _digests(store: Store, run: Run) -> dict[str, Any] | None:
+def _json_of(store: Store, run: Run, path: str) -> dict[str, Any] | None:
+    """What a run has recorded there; None where it has not, or what nobody can read."""
     try:
-        found = json.loads(run_file(store, run, Artifact.IMAGE_DIGESTS).read_text(encoding="utf-8"))
-    except (TrackingError, ValueError):
+        return read_json(run_file(store, run, path))
+    except (TrackingError, OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None

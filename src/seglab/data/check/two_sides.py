@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from seglab.data.cases import SPLIT_NAMES, Case, natural_key
+from seglab.data.cases import SPLIT_NAMES, Case
 from seglab.data.check.findings import Finding
 from seglab.data.splits import Split
 
@@ -68,7 +68,7 @@ def _best(ids: Sequence[str]) -> tuple[str, list[list[str]]]:
 def _groups(ids: Sequence[str], pattern: str) -> list[list[str]]:
     form = re.compile(pattern, re.DOTALL)
     members: dict[str, list[str]] = defaultdict(list)
-    for case_id in sorted(ids, key=natural_key):
+    for case_id in ids:
         found = form.search(case_id)
         members[found[1] if found else case_id].append(case_id)
     return list(members.values())

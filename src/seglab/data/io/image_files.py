@@ -201,7 +201,7 @@ def read_region(path: str | Path, page: int | None = None) -> np.ndarray:
 
 def count_pages(path: str | Path) -> int:
     """Images in the file: 1, or the pages of a TIFF that are no channels of one image."""
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)  # of tens of thousands, making them anew takes seconds
     with _readable(path):
         return count_tiff_pages(path) if _is_tiff(path) else 1
 
@@ -212,7 +212,7 @@ def _read(path: Path, page: int | None) -> StoredPixels:
 
 
 def _is_tiff(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open(path, "rb", buffering=0) as file:
         return is_tiff(file.read(4))
 
 
