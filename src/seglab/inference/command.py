@@ -62,14 +62,13 @@ def read_words(words: Sequence[str] | None = None) -> argparse.Namespace:
     finer.add_argument(
         "--overlap",
         type=float,
-        default=0.5,
-        help="share that neighbouring windows have in common where an image is larger than the network's input (0.5)",
+        help="share that neighbouring windows have in common where an image is larger than the network's input (as the "
+        "model has it, 0.5)",
     )
     finer.add_argument(
         "--flips",
         type=int,
         nargs="*",
-        default=[],
         metavar="AXIS",
         help="also predict the image flipped along these axes, such as 0 1, and take the mean: slower, often better",
     )
@@ -124,7 +123,9 @@ def predict(args: argparse.Namespace) -> int:
             waiting.tell("loading TensorFlow")
             load_tensorflow()
             waiting.tell(f"reading the model in {bundle}")
-            predictor = Predictor.load(bundle, overlap=args.overlap, flips=tuple(args.flips))
+            predictor = Predictor.load(
+                bundle, overlap=args.overlap, flips=None if args.flips is None else tuple(args.flips)
+            )
             result = predict_plan(predictor, plan, written=tell_written, doing=waiting.tell, failed=tell_failed)
         except KeyboardInterrupt:
             waiting.clear()
