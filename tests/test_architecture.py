@@ -31,7 +31,7 @@ STATIONS = [
     {"inference"},
     {"evaluation"},
     {"comparison", "explore"},
-    {"registry", "reporting"},
+    {"registry", "reporting", "export"},
     {"resuming", "proof"},
     {"assembly"},
     {"starting"},

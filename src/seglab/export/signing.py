@@ -43,7 +43,12 @@ def check_signature(folder: Path, public_key: Path) -> None:
         raise _no_key("public_key", public_key, ValueError("another kind of key"))
     file = folder / SIGNATURE
     if not file.is_file():
-        raise DataError("an exported folder that nobody signed", where=str(file), found="no such file")
+        raise DataError(
+            "an exported folder that nobody signed",
+            where=str(file),
+            found="no such file",
+            remedy="ask whoever exported it to sign it: seglab export key=<private key>",
+        )
     try:
         key.verify(file.read_bytes(), (folder / SUMS).read_bytes())
     except InvalidSignature as error:
