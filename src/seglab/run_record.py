@@ -185,6 +185,7 @@ class BundleFile:
 
     CARD: Final = "bundle.json"
     MODEL: Final = "model.keras"
+    EXAMPLE: Final = "example.npz"
 
 
 _TRUE = "True"

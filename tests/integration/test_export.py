@@ -17,12 +17,13 @@ import tensorflow as tf
 
 from seglab.errors import ConfigError, DataError, SeglabError
 from seglab.export import conversion, exporting
-from seglab.export.command import export_words, read_request, verify_words
+from seglab.export.command import export_words, read_request
 from seglab.export.examining import Examination
 from seglab.export.exporting import Request, export
 from seglab.export.folder import check_sums, read_folder, write_sums
 from seglab.export.targets import ExportRefused, Target
 from seglab.export.verification import verify, verify_apart
+from seglab.export.verify_command import verify_words
 from seglab.inference.backends import open_network
 from seglab.inference.backends.openvino import load_openvino
 from seglab.inference.bundle import Bundle
@@ -293,3 +294,99 @@ def test_a_layer_that_the_converter_does_not_know_is_refused(tmp_path: Path, cap
         conversion.convert(keras.Model(image, odd(image)), "openvino", tmp_path)
     assert capfd.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_c_program_gives_the_same_answer_without_python(out: Path, tmp_path: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    folder, package = out / "openvino-float32", Path(load_openvino().__file__).parent
+    (library,) = (package / "libs").glob("libopenvino_c.so.*")
+    linked = [f"-I{package / 'include'}", str(library), f"-Wl,-rpath,{package / 'libs'}"]
+    linked += ["-Wl,--allow-shlib-undefined", "-lm"]
+    build = ["gcc", "-Wall", "-Wextra", "-Werror", "-O2", str(folder / "run.c"), "-o", str(tmp_path / "run"), *linked]
+    subprocess.run(build, check=True)
+    words = [str(tmp_path / "run"), str(folder / "model.xml"), str(folder / "example_in.npy")]
+    good = [*words, str(folder / "example_out.npy"), "1e-4"]
+    done = subprocess.run(good, capture_output=True, text=True, check=False)
+    assert (done.returncode, 0 < float(done.stdout) < 1e-5) == (0, True)
+    other = np.load(folder / "example_out.npy")
+    other[0, 3, 4, 0] += 0.01
+    np.save(tmp_path / "other.npy", other)
+    done = subprocess.run([*words, str(tmp_path / "other.npy"), "1e-4"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (1, "0.01")
+    for bad, message in ((folder / "model.xml", "no array"), (tmp_path / "none.npy", "cannot open")):
+        done = subprocess.run([*words, str(bad), "1e-4"], capture_output=True, text=True, check=False)
+        assert (done.returncode, message in done.stderr) == (1, True)
+
+
+def test_verifying_needs_neither_laboratory_nor_tables() -> None:
+    code = (
+        "import sys; import seglab.export.verify_command, seglab.export.latency, seglab.export.examining; "
+        "heavy = {'tensorflow', 'keras', 'mlflow', 'hydra', 'omegaconf', 'pandas', 'sklearn', 'matplotlib'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_full_disk_and_a_second_export_to_the_same_folder_leave_nothing(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request(str(tmp_path / "out"), bundle=str(bundle), format=("openvino",), accuracy=False)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporting, "copy_licences", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        export(request)
+    assert list(tmp_path.iterdir()) == []
+
+    def other(*_: object) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "theirs").write_text("first")
+
+    monkeypatch.setattr(exporting, "copy_licences", other)
+    with pytest.raises(DataError, match="nobody else who exports"):
+        export(request)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
+@pytest.mark.slow
+def test_volumes_go_out_in_both_precisions(tmp_path: Path) -> None:
+    request = Request(
+        str(tmp_path / "out"),
+        bundle=str(exportable(tmp_path, 3)),
+        format=("openvino", "onnx"),
+        precision=("float32", "int8"),
+        calibration=6,
+    )
+    out = export(request)
+    assert sorted(place.name for place in out.iterdir()) == ["onnx-float32", "openvino-float32", "openvino-int8"]
+    for place in out.iterdir():
+        scores = json.loads((place / "accuracy.json").read_text())
+        assert scores["cases"] == 3
+        assert scores["logits"]["largest_difference"] < (1 if "int8" in place.name else 1e-5)
+        latency = json.loads((place / "latency.json").read_text())
+        assert set(latency["milliseconds"]) == {"pre", "network", "post", "all"}
+    verify(out, tell=lambda _: None)
+
+
+@pytest.mark.slow
+def test_raw_pixels_go_in_and_class_ids_come_out(tmp_path: Path) -> None:
+    request = Request(
+        str(tmp_path / "out"),
+        bundle=str(exportable(tmp_path, 2, "resize")),
+        format=("openvino", "onnx", "litert"),
+        graph="end_to_end",
+        image_size=(32, 32),
+    )
+    out = export(request)
+    assert len(list(out.iterdir())) == 3
+    for place in out.iterdir():
+        manifest, scores = (json.loads((place / f"{name}.json").read_text()) for name in ("manifest", "accuracy"))
+        assert (manifest["input"]["dtype"], manifest["input"]["shape"]) == ("uint8", [1, 32, 32, 1])
+        assert (manifest["output"]["dtype"], manifest["output"]["shape"]) == ("uint8", [1, 32, 32])
+        assert scores["masks"]["of"] == 3 * 32 * 32
+        assert scores["masks"]["differ"] <= 3
+    verify(out, tell=lambda _: None)

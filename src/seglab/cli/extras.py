@@ -23,6 +23,7 @@ def explained(error: ModuleNotFoundError, verb: str) -> Exception:
         return error
     return ConfigError(
         "a part of seglab that is not installed",
+        code="package-missing",
         where=f"seglab {verb}",
         found=f"no module {module}",
         expected=f"seglab with its extra {extra}",

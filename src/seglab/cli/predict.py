@@ -50,12 +50,14 @@ class PredictWords:
     values: tuple[int, ...] | None = setting(
         "the value to store for each class, such as [0,255]; null: as in the training masks", default=None
     )
-    overlap: Annotated[float, Field(ge=0, lt=1)] = setting(
-        "share that neighbouring windows have in common where an image is larger than the network's input", default=0.5
+    overlap: Annotated[float, Field(ge=0, lt=1)] | None = setting(
+        "share that neighbouring windows have in common where an image is larger than the network's input; null: as the model "
+        "has it, 0.5",
+        default=None,
     )
-    flips: tuple[int, ...] = setting(
+    flips: tuple[int, ...] | None = setting(
         "also predict the image flipped along these axes, such as [0,1], and take the mean: slower, often better",
-        default=(),
+        default=None,
     )
     tracking_uri: str | None = tracking_uri()
 

@@ -16,12 +16,14 @@ from seglab.config.sections import DataConfig
 from seglab.config.targets import Parameter, parameters_of
 from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
-from seglab.errors import ConfigError, DataError, nearest
+from seglab.errors import ConfigError, DataError, TrackingError, nearest
 from seglab.evaluation.cases import check_same_classes
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.inference.public_config import WITHHELD
 from seglab.metric_names import check_class_names
 from seglab.run_record import RUNS, Artifact
 from seglab.safety.file_names import file_name
+from seglab.safety.untrusted_files import UnreadableFile, read_yaml
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -97,9 +99,10 @@ def find_subject(
 def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Source:
     """The source that the model was trained on, with what the words say otherwise.
 
-    Read from the bundle's config without checking it anew: a run of an older version may lack keys of today.
+    Read from the config of its run, or of the bundle, which does not say where the data lie, without checking it anew:
+    a run of an older version may lack keys of today.
     """
-    section: dict[str, Any] = current_section("data", bundle.config.get("data") or {})
+    section: dict[str, Any] = current_section("data", _recorded(bundle, found).get("data") or {})
     target = section.get("_target_")
     if not isinstance(target, str):
         raise DataError(
@@ -112,7 +115,31 @@ def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Sourc
     _check_own(target, found)
     parameters = parameters_of(target, "data._target_")
     arguments = {key: value for key, value in section.items() if key in parameters}
-    return Component(str(section.get("name")), target, {**arguments, **_changes(words, arguments, parameters)}).build()
+    arguments |= _changes(words, arguments, parameters)
+    untold = [key for key, value in arguments.items() if value == WITHHELD]
+    if untold:
+        raise DataError(
+            "a bundle that does not say where its data lie, as it may have come from elsewhere",
+            code="bundle-data-unknown",
+            where=str(found.folder),
+            found=f"data.{untold[0]} is not told in it",
+            expected="the run that recorded it, or the place of the data",
+            remedy=" ".join(f"data.{key}=…" for key in untold),
+        )
+    return Component(str(section.get("name")), target, arguments).build()
+
+
+def _recorded(bundle: Bundle, found: FoundBundle) -> Mapping[str, Any]:
+    """The config of the run that made a bundle, where that is known and has kept it; else what the bundle tells."""
+    if found.run is None or found.store is None:
+        return bundle.config
+    from seglab.tracking.bundles import run_file
+
+    try:
+        config = read_yaml(run_file(found.store, found.run, Artifact.CONFIG))
+    except (TrackingError, OSError, UnreadableFile):  # of an older run, or a part of it that was not copied
+        return bundle.config
+    return config if isinstance(config, Mapping) else bundle.config
 
 
 def _check_own(target: str, found: FoundBundle) -> None:

@@ -185,7 +185,9 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.model_usage import readme, usage
     from seglab.inference.predictor import Predictor
+    from seglab.inference.public_config import public_config
     from seglab.inference.pyfunc import input_example
+    from seglab.inference.reference_data import fingerprint
     from seglab.runtime.memory import peak_memory
     from seglab.tracking.client import MlflowException
     from seglab.tracking.pages import pictures_address, run_address
@@ -201,7 +203,8 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         spacing=None if card.spacing is None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),
-        config=without_secrets(config),
+        config=public_config(without_secrets(config)),
+        reference=fingerprint(training_data.facts[case_id] for case_id in training_data.split.train),
     )
     tracker.log_figure(curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), Artifact.CURVES)
     profile = tracker.work_dir / Artifact.PROFILE

@@ -78,7 +78,7 @@ def accuracy(
     found["masks"] = {"differ": sum(one.mask_differs for one in answers), "of": pixels}
     if labels:
         found["logits"] = {
-            "largest_difference": max(one.logit for one in answers),
+            "largest_difference": float(np.max([one.logit for one in answers])),  # NaN stays
             "labels_differ": sum(one.label_differs for one in answers),
             "labels": labels,
             "largest_margin": max(one.margin for one in answers),

@@ -1,4 +1,4 @@
-"""The words of `seglab export` and `seglab verify`, and what they say."""
+"""The words of `seglab export`, and what it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seglab.errors import ConfigError, SeglabError, nearest
 from seglab.export.exporting import Request, export, log_to_run
 from seglab.export.folder import ACCURACY, LATENCY
 from seglab.export.targets import ExportRefused
-from seglab.export.verification import verify_apart
+from seglab.export.verify_command import VERIFY, verify_words
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import Waiting
 from seglab.safety.shown_text import shown
@@ -32,10 +32,6 @@ EXPORT = """seglab export run=<id>|model=models:/<name>@champion|bundle=<folder>
   allow_drop=0.02              let an int8 model through that loses up to this much Dice; it says so everywhere
   key=<private key>            sign with an Ed25519 key in PEM
   tracking_uri=http://…        where the run is recorded, unless in mlruns/
-"""
-VERIFY = """seglab verify <folder> [public_key=<file>]
-
-Exit code 1 when the folder is not what it says.
 """
 _LISTS = ("format", "precision", "image_size")
 
@@ -144,32 +140,6 @@ def _told(place: Path) -> str:
         latency = read_any_json(place / LATENCY)
         words.append(f"{latency['milliseconds']['network']['p50']:.1f} ms, {latency['peak_rss_mb']:.0f} MB")
     return "; ".join(words)
-
-
-def verify_words(words: Sequence[str]) -> int:
-    """Verify what the words say in a process without TensorFlow; returns 0, or 1 when the folder is not what it says.
-
-    Raises:
-        ConfigError: words that mean nothing.
-    """
-    if not words or {"-h", "--help"} & set(words):
-        print(VERIFY)
-        return 0
-    folders = [word for word in words if "=" not in word]
-    settings = dict(word.split("=", 1) for word in words if "=" in word)
-    unknown = set(settings) - {"public_key"}
-    if len(folders) != 1 or unknown:
-        raise ConfigError(
-            "one folder is verified",
-            code="missing-setting",
-            where=" ".join(words),
-            expected="seglab verify <folder> [public_key=<file>]",
-            remedy="name the one folder that seglab export made",
-        )
-    key = Path(settings["public_key"]) if "public_key" in settings else None
-    code, said = verify_apart(folders[0], key)
-    print(shown(said))
-    return min(code, 1)
 
 
 def main(words: Sequence[str]) -> int:

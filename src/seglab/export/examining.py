@@ -204,7 +204,8 @@ def main(words: Sequence[str]) -> None:
     for line in sys.stdin:
         word = line.rstrip("\n")
         if word.startswith(EXAMPLE):
-            np.savez(word.removeprefix(EXAMPLE), **examiner.example())
+            found = examiner.example()
+            np.savez(word.removeprefix(EXAMPLE), answer=found["answer"], mask=found["mask"])
             print("{}", flush=True)
         else:
             print(json.dumps(asdict(examiner.answer(Path(word)))), flush=True)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, DataError
 from seglab.evaluation.cases import labelled
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.export.accuracy import accuracy, check, limits_of
 from seglab.export.calibration import Calibration, calibrate
+from seglab.export.end_to_end import check_size
 from seglab.export.examining import Answer, Examination, Examiner, write_case
 from seglab.export.folder import (
     ACCURACY,
@@ -138,6 +139,9 @@ def export(request: Request, *, directory: Path = RUNS, tell: Tell = lambda _: N
     targets = targets_of(request.format, request.precision, request.graph)
     sources = _sources(request, targets, directory)
     check_targets(targets, sources.bundle)
+    size = tuple(request.image_size or sources.bundle.size)
+    if request.graph == "end_to_end":
+        check_size(sources.bundle, size)
     tell("loading TensorFlow")
     from seglab.runtime.reproducibility import load_tensorflow
 
@@ -145,7 +149,6 @@ def export(request: Request, *, directory: Path = RUNS, tell: Tell = lambda _: N
     from seglab.export.reference import Reference
 
     reference = Reference(sources.found.folder)
-    size = tuple(request.image_size or sources.bundle.size)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -163,8 +166,17 @@ def export(request: Request, *, directory: Path = RUNS, tell: Tell = lambda _: N
             _finish(target, partial / target.name, sources.bundle, request, tell)
         partial.chmod(0o755)
         if out.exists():
-            out.rmdir()  # an empty one
+            out.rmdir()  # an empty one, unless somebody has written to it meanwhile
         partial.rename(out)
+    except OSError as error:
+        raise DataError(
+            "an export that cannot be written; nothing of it is left",
+            code="file-unwritable",
+            where=str(error.filename or out),
+            found=error.strerror or str(error),
+            expected="room, permission, and nobody else who exports to the same folder",
+            remedy="free some space, or choose another folder",
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
@@ -237,6 +249,7 @@ def _convert(
     write_json(folder / MANIFEST, manifest)
     whole = target.graph == "end_to_end"
     image = example_image(sources.bundle, size if whole else None)
+    image = image.astype(np.uint8) if whole else image
     mask = reference.predictor.predict(image, sources.bundle.spacing)
     given = image[None] if whole else reference.predictor.inputs(image, sources.bundle.spacing)
     answer = mask[None] if whole else reference.network.logits(given)
@@ -366,10 +379,15 @@ def _finish(target: Target, folder: Path, bundle: Bundle, request: Request, tell
     tell(f"verifying {target.name}")
     code, said = verify_apart(folder)
     if code:
-        raise ExportRefused("an exported model that does not pass its own verification", where=target.name, found=said)
+        raise ExportRefused(
+            "an exported model that does not pass its own verification",
+            where=target.name,
+            found=said,
+            remedy="use another format, or report this",
+        )
 
 
-def _measured(folder: Path) -> Mapping[str, Any]:
+def _measured(folder: Path) -> dict[str, Any]:
     import json
 
     done = subprocess.run(
@@ -380,7 +398,12 @@ def _measured(folder: Path) -> Mapping[str, Any]:
         check=False,
     )
     if done.returncode:
-        raise ExportRefused("an exported model that does not run", where=folder.name, found=done.stderr.strip()[-300:])
+        raise ExportRefused(
+            "an exported model that does not run",
+            where=folder.name,
+            found=done.stderr.strip()[-300:],
+            remedy="use another format",
+        )
     return dict(json.loads(done.stdout))
 
 

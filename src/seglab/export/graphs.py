@@ -25,7 +25,11 @@ def _ends(name: str, shape: Any, dtype: str) -> dict[str, Any]:
         sides = [int(side) for side in shape]
     except (TypeError, ValueError) as error:
         raise ExportRefused(
-            "a model file without a fixed shape", where=name, found=str(shape), expected="a number for every side"
+            "a model file without a fixed shape",
+            where=name,
+            found=str(shape),
+            expected="a number for every side",
+            remedy="export it from a model with a fixed input size",
         ) from error
     return {"name": name, "shape": sides, "dtype": dtype}
 

@@ -82,8 +82,9 @@ def _component(name: str, scope: str) -> dict[str, Any]:
     found = _found(name)
     if found is None:
         return {}
-    expression = found.metadata.get("License-Expression")
-    words = expression or (found.metadata.get("License") or "").strip().splitlines()
+    metadata: Any = found.metadata
+    expression = metadata.get("License-Expression")
+    words = (metadata.get("License") or "").strip().splitlines()
     licences: list[dict[str, Any]] = []
     if expression:
         licences = [{"expression": expression}]

@@ -21,6 +21,7 @@ from PIL import Image
 
 from seglab.export.folder import GIVEN, IMAGE, read_folder
 from seglab.inference.network import own_threads
+from seglab.inference.predictor import Predictor
 
 RUNS, WARM_UP = 30, 3
 STAGES = ("decode", "pre", "network", "post", "encode")
@@ -41,7 +42,7 @@ def measure(folder: Path | str, runs: int = RUNS) -> dict[str, Any]:
     first = time.perf_counter() - began
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
     encoded = _encoded(image) if exported.bundle.task.rank == 2 else None
-    predictor = None if exported.end_to_end else exported.predictor()
+    predictor = None if exported.end_to_end else Predictor.of(network, exported.bundle)
     inside: list[float] = []
     if predictor is not None:
         run = predictor._network

@@ -100,6 +100,15 @@ def targets_of(formats: Sequence[str], precisions: Sequence[str], graph: str) ->
                 expected=" or ".join(offered),
                 remedy=f"precision={offered[0]}, or another format",
             )
+    if graph == "end_to_end" and "int8" in precisions:
+        raise ConfigError(
+            "a precision that end-to-end graphs are not offered in",
+            code="export-precision",
+            where="graph=end_to_end",
+            found=f"precision={','.join(precisions)}",
+            expected="float32",
+            remedy="precision=float32, or graph=logits",
+        )
     pairs = [(name, one) for name in dict.fromkeys(formats) for one in dict.fromkeys(precisions)]
     return [Target(name, one, graph) for name, one in pairs if one in FORMATS[name].precisions]
 

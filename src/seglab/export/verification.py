@@ -15,6 +15,7 @@ from seglab.export.accuracy import AGREEMENT, LOGIT, MARGIN, RESIZED_AGREEMENT
 from seglab.export.examining import compare_logits
 from seglab.export.folder import ANSWER, GIVEN, IMAGE, MASK, Exported, read_folder, targets_below
 from seglab.export.signing import check_signature
+from seglab.inference.predictor import Predictor
 from seglab.safety.shown_text import shown
 
 # Of int8 kernels: what another processor may round differently.
@@ -70,7 +71,7 @@ def _run(exported: Exported) -> str:
         raise _other(exported, "a class that is not that of the example", ANSWER, f"margin {margin:.2g}", f"{MARGIN:g}")
     lowest = _INT8_AGREEMENT if exported.int8 else AGREEMENT
     _at_least(exported, "labels", 1 - other / labels, lowest)
-    found = exported.predictor().predict(exported.array(IMAGE), exported.bundle.spacing)
+    found = Predictor.of(network, exported.bundle).predict(exported.array(IMAGE), exported.bundle.spacing)
     _at_least(exported, "mask", float((found == mask).mean()), lowest)
     return f"{network.precision}; logits of the example within {largest:.2g}, {other} of {labels} labels differ"
 

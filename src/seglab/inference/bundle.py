@@ -1,6 +1,8 @@
 """The bundle: a trained model together with everything that was fitted to its data.
 
-A folder of two files: `model.keras`, Keras's own archive (a JSON architecture and HDF5 weights), and `bundle.json`.
+A folder of three files: `model.keras`, Keras's own archive (a JSON architecture and HDF5 weights), `example.npz`, an
+image with what the model answers to it, and `bundle.json`, with the digests of these and its own. Bundles of format 1,
+which had no example, are read too.
 Loading one runs no code that the bundle brings along: nothing is unpickled, Lambda layers are refused, and classes are
 looked up by name among Keras's and seglab's own.
 """
@@ -9,112 +11,30 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
-import math
 import pkgutil
 import shutil
 import tempfile
 import zipfile
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
-from seglab.data.preprocessing.normalisation import Preprocessing
-from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError
+from seglab.inference.description import Bundle, Fit
 from seglab.inference.keras_file import check_model_file
+from seglab.inference.sealing import check_seal, sealed
 from seglab.run_record import BundleFile
 from seglab.runtime.atomic_files import sync
 from seglab.safety.untrusted_files import MEBI, read_json
-from seglab.task import Task
 
 if TYPE_CHECKING:
     import keras
 
-FORMAT = 1
-MODEL_FILE = BundleFile.MODEL
-CARD_FILE = BundleFile.CARD
+__all__ = ["Bundle", "Fit", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
+
+FORMAT = 2
+FORMATS = (1, FORMAT)
+MODEL_FILE, EXAMPLE_FILE, CARD_FILE = BundleFile.MODEL, BundleFile.EXAMPLE, BundleFile.CARD
 _CARD_BYTES = 16 * MEBI
-VERSIONED = ("seglab", "keras", "tensorflow")
-
-Fit = Literal["resize", "letterbox", "pad", "patch"]
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """What travels with the weights.
-
-    Attributes:
-        task: rank, channels, classes with names and colours, ignored label.
-        preprocessing: fitted on the training split; from raw intensities to the network's input.
-        size: spatial size of the network's input.
-        fit: how an image of another size is brought to it: "resize" it, "letterbox" it (resized with its proportions
-            kept and a border), "pad" it (windows where it is larger), or cover it with windows ("patch").
-        threshold: a binary task's foreground is where its probability is above this, in 0..1.
-        spacing: mm between voxels along each axis that images are resampled to first; None where they are taken as
-            they are.
-        interpolation: of axes that this makes finer, "linear" or "cubic".
-        split_digest: names the split that the model was trained on.
-        config: the resolved configuration of the run.
-        versions: of seglab, keras and tensorflow, when it was saved.
-    """
-
-    task: Task
-    preprocessing: Preprocessing
-    size: tuple[int, ...]
-    fit: Fit
-    threshold: float = 0.5
-    spacing: tuple[float, ...] | None = None
-    interpolation: Interpolation = "linear"
-    split_digest: str = ""
-    config: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in VERSIONED})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything in JSON's own types."""
-        return {
-            "task": asdict(self.task),
-            "preprocessing": self.preprocessing.to_dict(),
-            "size": list(self.size),
-            "fit": self.fit,
-            "threshold": self.threshold,
-            "spacing": None if self.spacing is None else list(self.spacing),
-            "interpolation": self.interpolation,
-            "split_digest": self.split_digest,
-            "config": self.config,
-            "versions": self.versions,
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Bundle:
-        """The inverse of `to_dict`.
-
-        Raises:
-            KeyError, TypeError, ValueError: a part is missing or of another kind.
-        """
-        if values["fit"] not in get_args(Fit):
-            raise ValueError(f"fit is {values['fit']!r} and not one of {get_args(Fit)}")
-        kind = values.get("interpolation", "linear")  # bundles of before it was to choose
-        if kind not in get_args(Interpolation):
-            raise ValueError(f"interpolation is {kind!r} and not one of {get_args(Interpolation)}")
-        fitted = {**values["preprocessing"], "threshold": values["threshold"], "spacing": values["spacing"]}
-        for key, value in fitted.items():
-            numbers = value if isinstance(value, list) else [value] if isinstance(value, float) else []
-            if not all(math.isfinite(number) for number in numbers):
-                raise ValueError(f"{key} is {value}")
-        return cls(
-            task=_task(values["task"]),
-            preprocessing=Preprocessing.from_dict(values["preprocessing"]),
-            size=tuple(int(side) for side in values["size"]),
-            fit=values["fit"],
-            threshold=float(values["threshold"]),
-            spacing=None if values["spacing"] is None else tuple(float(step) for step in values["spacing"]),
-            interpolation=kind,
-            split_digest=values["split_digest"],
-            config=values["config"],
-            versions=values["versions"],
-        )
 
 
 def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
@@ -145,9 +65,12 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
     former = partial.with_name(f"{partial.name}.former")
     try:
         logits_model(model).save(partial / MODEL_FILE)
-        card = {"format": FORMAT, "sha256": _sha256(partial / MODEL_FILE), **bundle.to_dict()}
-        (partial / CARD_FILE).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        for name in (MODEL_FILE, CARD_FILE):
+        _write_example(partial / EXAMPLE_FILE, model, bundle)
+        files = [name for name in (MODEL_FILE, EXAMPLE_FILE) if (partial / name).is_file()]
+        digests = {name: _sha256(partial / name) for name in files}
+        card = sealed({"format": FORMAT, "artefacts": digests, **bundle.to_dict()})
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
+        for name in (*files, CARD_FILE):
             sync(partial / name)
         partial.chmod(0o755)
         _put_in_place(partial, path, former)
@@ -156,6 +79,18 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
             shutil.rmtree(leftover, ignore_errors=True)
     sync(path.parent)
     return path
+
+
+def _write_example(file: Path, model: keras.Model, bundle: Bundle) -> None:
+    """A model that does not fit its bundle, or gives no numbers, has no example; whoever loads it is told why."""
+    from seglab.inference.expected import expected_of, write_expected
+    from seglab.inference.predictor import Predictor
+
+    try:
+        expected = expected_of(Predictor.of(model, bundle), bundle)
+    except DataError:
+        return
+    write_expected(file, expected)
 
 
 def _put_in_place(partial: Path, path: Path, former: Path) -> None:
@@ -194,19 +129,11 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
         DataError: no bundle at `path`, one of a later format, a damaged one, or one that needs code to be run.
     """
     path = Path(path)
-    bundle, digest = _read(path)
+    bundle, digests = _read(path)
     file = path / MODEL_FILE
+    for name, digest in digests.items():
+        _check_digest(path / name, digest)
     check_model_file(file)
-    found = _sha256(file)
-    if found != digest:
-        raise DataError(
-            "the bundle's model is not the one that was saved",
-            code="bundle-damaged",
-            where=str(file),
-            found=f"sha256 {found[:16]}…",
-            expected=f"sha256 {digest[:16]}…",
-            remedy="copy the bundle again from where it was saved",
-        )
     import keras
 
     _register_layers()
@@ -236,8 +163,22 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     return model, bundle
 
 
-def _read(path: Path) -> tuple[Bundle, str]:
-    """The bundle and the digest that its model file must have."""
+def _check_digest(file: Path, digest: str) -> None:
+    found = _sha256(file) if file.is_file() else "none: no such file"
+    if found != digest:
+        what = "model" if file.name == MODEL_FILE else "example"
+        raise DataError(
+            f"the bundle's {what} is not the one that was saved",
+            code="bundle-damaged",
+            where=str(file),
+            found=f"sha256 {found[:18]}…",
+            expected=f"sha256 {digest[:18]}…",
+            remedy="copy the bundle again from where it was saved",
+        )
+
+
+def _read(path: Path) -> tuple[Bundle, dict[str, str]]:
+    """The bundle and the digests that its other files must have, by their names."""
     card = path / CARD_FILE
     missing = [name for name in (CARD_FILE, MODEL_FILE) if not (path / name).is_file()]
     if missing:
@@ -251,16 +192,21 @@ def _read(path: Path) -> tuple[Bundle, str]:
         )
     try:
         values = read_json(card, _CARD_BYTES)
-        if values["format"] != FORMAT:
+        if values["format"] not in FORMATS:
             raise DataError(
                 "this seglab cannot read the bundle",
                 code="bundle-version",
                 where=str(card),
                 found=f"format {values['format']}",
-                expected=f"format {FORMAT}",
+                expected=" or ".join(f"format {number}" for number in FORMATS),
                 remedy=f"use the versions that it was saved with: {_listed(values.get('versions', {}))}",
             )
-        return Bundle.from_dict(values), str(values["sha256"])
+        bundle = Bundle.from_dict(values)
+        if values["format"] == 1:
+            return bundle, {MODEL_FILE: str(values["sha256"])}
+        digests = {str(name): str(digest) for name, digest in values["artefacts"].items()}
+        if not {MODEL_FILE} <= set(digests) <= {MODEL_FILE, EXAMPLE_FILE}:
+            raise ValueError(f"artefacts are {', '.join(digests)}")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(
             "the bundle's description is damaged",
@@ -269,20 +215,8 @@ def _read(path: Path) -> tuple[Bundle, str]:
             found=f"{type(error).__name__}: {_first_line(error)}",
             remedy="copy the bundle again from where it was saved",
         ) from error
-
-
-def _task(values: dict[str, Any]) -> Task:
-    frequencies = values["class_frequencies"]
-    return Task(
-        rank=values["rank"],
-        channels=values["channels"],
-        class_names=tuple(values["class_names"]),
-        class_colors=tuple(tuple(color) for color in values["class_colors"]),
-        ignore_label=values["ignore_label"],
-        unscored=tuple(values.get("unscored", (0,))),
-        class_frequencies=None if frequencies is None else tuple(frequencies),
-        label_values=tuple(values.get("label_values", ())),  # bundles of before have none
-    )
+    check_seal(card)
+    return bundle, digests
 
 
 def _register_layers() -> None:

@@ -26,8 +26,8 @@ def predict(
     probabilities: bool = False,
     existing: Existing = "refuse",
     values: Sequence[int] | None = None,
-    overlap: float = 0.5,
-    flips: Sequence[int] = (),
+    overlap: float | None = None,
+    flips: Sequence[int] | None = None,
     tracking_uri: str | None = None,
 ) -> int:
     """Write a mask for each image; prints the path of each file that was written.
@@ -40,8 +40,8 @@ def predict(
         probabilities: also write those of each class.
         existing: what to do where a mask is there: `refuse`, `skip` or `replace` it.
         values: what is stored for each class; None for the training masks' own.
-        overlap: share that neighbouring windows have in common, in [0, 1).
-        flips: axes that the image is also flipped along.
+        overlap: share that neighbouring windows have in common, in [0, 1); as the model has it when None.
+        flips: axes that the image is also flipped along; as the model has it when None.
         tracking_uri: where the run is recorded; None for the store in `mlruns/`.
 
     Returns:
@@ -88,7 +88,7 @@ def predict(
             waiting.tell("loading TensorFlow")
             load_tensorflow()
             waiting.tell(f"reading the model in {bundle}")
-            predictor = Predictor.load(bundle, overlap=overlap, flips=tuple(flips))
+            predictor = Predictor.load(bundle, overlap=overlap, flips=None if flips is None else tuple(flips))
             result = predict_plan(predictor, plan, written=tell_written, doing=waiting.tell, failed=tell_failed)
         except KeyboardInterrupt:
             waiting.clear()

@@ -8,7 +8,7 @@ import numpy as np
 
 from seglab.inference.bundle import Bundle
 
-_TYPES = {"bytes": np.dtype(np.uint8), "words": np.dtype(np.uint16)}
+_TYPES: dict[str, np.dtype] = {"bytes": np.dtype(np.uint8), "words": np.dtype(np.uint16)}
 _SPOTS = 12
 
 
@@ -34,6 +34,8 @@ def example_image(bundle: Bundle, size: Sequence[int] | None = None, seed: int =
     if given.mode == "window":
         low, high = np.array(given.low), np.array(given.high)
         image = low + image * (high - low)
+    elif given.mode == "standard" and given.scale == "reals":
+        image = np.array(given.mean) + (image - 0.4) * 5 * np.array(given.std)
     image = image * given.unit
     kind = _TYPES.get(given.scale)
     if kind is None and given.scale == "own" and given.unit == 255:

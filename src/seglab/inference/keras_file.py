@@ -40,6 +40,8 @@ def check_model_file(file: Path) -> None:
         return
     except UnreadableFile as error:
         raise _refused(file, str(error)) from error
+    except (RuntimeError, KeyError) as error:  # HDF5 that contradicts itself
+        raise _refused(file, str(error).splitlines()[0][:200]) from error
 
 
 def _check_sizes(archive: zipfile.ZipFile, file: Path) -> None:

@@ -85,8 +85,8 @@ class Predictor:
         self._network = self.network.answering("deciding", task, temperature)
 
     @classmethod
-    def load(cls, path: Path | str, *, overlap: float = 0.5, flips: tuple[int, ...] = ()) -> Predictor:
-        """The predictor of a saved bundle.
+    def load(cls, path: Path | str, *, overlap: float | None = None, flips: tuple[int, ...] | None = None) -> Predictor:
+        """The predictor of a saved bundle, with its plan of windows where no other is given.
 
         Raises:
             DataError: no bundle at `path`, or one that cannot be used.
@@ -97,9 +97,14 @@ class Predictor:
 
     @classmethod
     def of(
-        cls, model: Network | keras.Model, bundle: Bundle, *, overlap: float = 0.5, flips: tuple[int, ...] = ()
+        cls,
+        model: Network | keras.Model,
+        bundle: Bundle,
+        *,
+        overlap: float | None = None,
+        flips: tuple[int, ...] | None = None,
     ) -> Predictor:
-        """The predictor of a model in memory and its bundle."""
+        """The predictor of a network, or of a Keras model in memory, and its bundle."""
         return cls(
             model,
             bundle.task,
@@ -109,8 +114,9 @@ class Predictor:
             threshold=bundle.threshold,
             spacing=bundle.spacing,
             interpolation=bundle.interpolation,
-            overlap=overlap,
-            flips=flips,
+            overlap=bundle.overlap if overlap is None else overlap,
+            flips=bundle.flips if flips is None else flips,
+            temperature=bundle.temperature,
         )
 
     def predict(

@@ -1,0 +1,106 @@
+"""One graph from raw 8-bit pixels to class ids: resize, normalisation, network, resize back and choice of the class.
+
+What `Predictor` does to an image of one size, written in the graph, so that a vehicle's program calls one function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seglab.data.preprocessing.geometry import pad_start, resizing
+from seglab.errors import ConfigError
+from seglab.inference.bundle import Bundle
+from seglab.inference.spatial import SpatialTransform
+
+if TYPE_CHECKING:
+    import keras
+
+
+def check_size(bundle: Bundle, size: Sequence[int]) -> None:
+    """See that an image of `size` goes through the network as a whole; raises `ConfigError`."""
+    if bundle.fit in ("pad", "patch") and any(side > own for side, own in zip(size, bundle.size, strict=True)):
+        raise ConfigError(
+            "an image that would have to be covered with windows, which no graph does",
+            code="export-graph",
+            where="image_size",
+            found=f"{list(size)}, with data.resize_mode={bundle.fit}",
+            expected=f"no side longer than that of the network's input, {list(bundle.size)}",
+            remedy="a smaller image_size, or a model trained with data.resize_mode=resize or letterbox",
+        )
+
+
+def end_to_end(model: keras.Model, bundle: Bundle, size: Sequence[int]) -> keras.Model:
+    """`(B, *size, C)` uint8 to class ids `(B, *size)` uint8.
+
+    Args:
+        model: in float32, to logits.
+        bundle: what goes with it; of 2D images that are normalised number by number.
+        size: of the image.
+    """
+    import keras
+    from keras import ops
+
+    task, way = bundle.task, SpatialTransform.of(size, bundle.size, bundle.fit)
+    image = keras.Input((*size, task.channels), dtype="uint8", name="image")
+    x = ops.cast(image, "float32")
+    if way.inner != way.original:
+        x = ops.round(_resized(x, way.original, way.inner, task.channels))  # 8-bit images stay whole numbers
+    x = _normalised(x, bundle)
+    border = [-start for start in pad_start(way.inner, bundle.size)]
+    around = [(before, full - side - before) for before, full, side in zip(border, bundle.size, way.inner, strict=True)]
+    if any(map(any, around)):
+        x = ops.pad(x, [(0, 0), *around, (0, 0)])
+    x = model(x)
+    if bundle.temperature != 1:
+        x = x / bundle.temperature
+    x = ops.sigmoid(x) if task.binary else ops.softmax(x, axis=-1)
+    if any(map(any, around)):
+        (top, _), (left, _) = around
+        x = x[:, top : top + way.inner[0], left : left + way.inner[1], :]
+    if way.inner != way.original:
+        x = _resized(x, way.inner, way.original, task.logit_channels)
+    chosen = ops.greater(x[..., 0], bundle.threshold) if task.binary else _most_probable(x, task.classes)
+    return keras.Model(image, ops.cast(chosen, "uint8"))
+
+
+def _most_probable(x: Any, classes: int) -> Any:
+    """Index of the largest along the last axis, the first on a tie: Keras's argmax is of operations that no runtime
+    but TensorFlow has."""
+    from keras import ops
+
+    best = x[..., 0]
+    ids = ops.zeros_like(best)
+    for k in range(1, classes):
+        ids = ops.where(ops.greater(x[..., k], best), float(k), ids)
+        best = ops.maximum(best, x[..., k])
+    return ids
+
+
+def _normalised(x: Any, bundle: Bundle) -> Any:
+    """What `Preprocessing.apply` does, in its order."""
+    from keras import ops
+
+    given = bundle.preprocessing
+    low, high, mean, std = (np.asarray(values, np.float32) for values in (given.low, given.high, given.mean, given.std))
+    x = x / np.float32(255.0 if given.scale == "own" else given.unit)
+    if given.mode == "window":
+        x = ops.minimum(ops.maximum(x, low), high)
+    return (x - mean) / std if given.mode in ("standard", "window") else x
+
+
+def _resized(x: Any, old: Sequence[int], new: Sequence[int], channels: int) -> Any:
+    """What `resize_image` does to `(B, *old, C)`, one axis after the other, each as a product with its matrix."""
+    from keras import ops
+
+    (height, width), (rows, columns) = old, new
+    if rows != height:
+        x = ops.matmul(resizing(height, rows).toarray(), ops.reshape(x, (-1, height, width * channels)))
+        x = ops.reshape(x, (-1, rows, width, channels))
+    if columns != width:
+        x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, width, rows * channels))
+        x = ops.reshape(ops.matmul(resizing(width, columns).toarray(), x), (-1, columns, rows, channels))
+        x = ops.transpose(x, (0, 2, 1, 3))
+    return x

@@ -1,0 +1,126 @@
+"""What travels with a model's weights, whatever file they lie in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, Literal, get_args
+
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.data.preprocessing.spacing import Interpolation
+from seglab.task import Task
+
+VERSIONED = ("seglab", "keras", "tensorflow")
+
+Fit = Literal["resize", "letterbox", "pad", "patch"]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What travels with the weights.
+
+    Attributes:
+        task: rank, channels, classes with names and colours, ignored label.
+        preprocessing: fitted on the training split; from raw intensities to the network's input.
+        size: spatial size of the network's input.
+        fit: how an image of another size is brought to it: "resize" it, "letterbox" it (resized with its proportions
+            kept and a border), "pad" it (windows where it is larger), or cover it with windows ("patch").
+        threshold: a binary task's foreground is where its probability is above this, in 0..1.
+        spacing: mm between voxels along each axis that images are resampled to first; None where they are taken as
+            they are.
+        interpolation: of axes that this makes finer, "linear" or "cubic".
+        split_digest: names the split that the model was trained on.
+        config: the resolved configuration of the run, or what of it may travel.
+        versions: of seglab, keras and tensorflow, when it was saved.
+        temperature: logits are divided by it.
+        overlap: of neighbouring windows, in [0, 1).
+        flips: spatial axes for test-time flips.
+        reference: what the training images looked like, as `seglab.inference.reference_data` has it.
+    """
+
+    task: Task
+    preprocessing: Preprocessing
+    size: tuple[int, ...]
+    fit: Fit
+    threshold: float = 0.5
+    spacing: tuple[float, ...] | None = None
+    interpolation: Interpolation = "linear"
+    split_digest: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in VERSIONED})
+    temperature: float = 1.0
+    overlap: float = 0.5
+    flips: tuple[int, ...] = ()
+    reference: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything in JSON's own types."""
+        return {
+            "task": asdict(self.task),
+            "preprocessing": self.preprocessing.to_dict(),
+            "size": list(self.size),
+            "fit": self.fit,
+            "threshold": self.threshold,
+            "spacing": None if self.spacing is None else list(self.spacing),
+            "interpolation": self.interpolation,
+            "split_digest": self.split_digest,
+            "config": self.config,
+            "versions": self.versions,
+            "temperature": self.temperature,
+            "overlap": self.overlap,
+            "flips": list(self.flips),
+            "reference": self.reference,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Bundle:
+        """The inverse of `to_dict`.
+
+        Raises:
+            KeyError, TypeError, ValueError: a part is missing or of another kind.
+        """
+        if values["fit"] not in get_args(Fit):
+            raise ValueError(f"fit is {values['fit']!r} and not one of {get_args(Fit)}")
+        kind = values.get("interpolation", "linear")  # bundles of before it was to choose
+        if kind not in get_args(Interpolation):
+            raise ValueError(f"interpolation is {kind!r} and not one of {get_args(Interpolation)}")
+        temperature, overlap = float(values.get("temperature", 1.0)), float(values.get("overlap", 0.5))
+        fitted = {**values["preprocessing"], "threshold": values["threshold"], "spacing": values["spacing"]}
+        fitted["temperature"] = temperature
+        if not temperature > 0 or not 0 <= overlap < 1:
+            raise ValueError(f"temperature is {temperature}, overlap {overlap}")
+        for key, value in fitted.items():
+            numbers = value if isinstance(value, list) else [value] if isinstance(value, float) else []
+            if not all(math.isfinite(number) for number in numbers):
+                raise ValueError(f"{key} is {value}")
+        return cls(
+            task=_task(values["task"]),
+            preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+            size=tuple(int(side) for side in values["size"]),
+            fit=values["fit"],
+            threshold=float(values["threshold"]),
+            spacing=None if values["spacing"] is None else tuple(float(step) for step in values["spacing"]),
+            interpolation=kind,
+            split_digest=values["split_digest"],
+            config=values["config"],
+            versions=values["versions"],
+            temperature=temperature,
+            overlap=overlap,
+            flips=tuple(int(axis) for axis in values.get("flips", ())),
+            reference=dict(values.get("reference", {})),
+        )
+
+
+def _task(values: dict[str, Any]) -> Task:
+    frequencies = values["class_frequencies"]
+    return Task(
+        rank=values["rank"],
+        channels=values["channels"],
+        class_names=tuple(values["class_names"]),
+        class_colors=tuple(tuple(color) for color in values["class_colors"]),
+        ignore_label=values["ignore_label"],
+        unscored=tuple(values.get("unscored", (0,))),
+        class_frequencies=None if frequencies is None else tuple(frequencies),
+        label_values=tuple(values.get("label_values", ())),  # bundles of before have none
+    )

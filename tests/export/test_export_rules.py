@@ -1,0 +1,138 @@
+"""The rules of an export in numbers: which cases calibrate, what may differ, what a bill of materials holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
+from seglab.export.accuracy import accuracy, check, failures, limits_of
+from seglab.export.calibration import choose
+from seglab.export.examining import Answer, compare_logits
+from seglab.export.inventory import bill_of_materials
+from seglab.export.targets import ExportRefused, Target, targets_of
+from seglab.inference.reference_data import fingerprint
+from seglab.task import Task
+
+TASK = Task(2, 1, ("background", "a", "b"))
+
+
+def test_every_class_has_its_turn_in_the_calibration_the_rarest_first() -> None:
+    classes = [frozenset({0, 1})] * 30 + [frozenset({0, 2})] * 2 + [frozenset()] * 3
+    chosen = choose(classes, 6)
+    assert {30, 31} <= set(chosen)
+    assert len(chosen) == len(set(chosen)) == 6
+    assert not set(chosen) & {32, 33, 34}
+    assert choose(classes, 6) == chosen
+    assert choose(classes, 1) in ([30], [31])
+    assert choose(classes, 99) == list(range(35))
+
+
+def answer(confusion: list[list[int]], **change: float) -> Answer:
+    pixels = int(np.sum(confusion))
+    return replace(Answer(confusion, 0, pixels, 1e-6, 0, pixels, 0.0), **change)
+
+
+GOOD = [[900, 0, 0], [0, 60, 0], [0, 0, 40]]
+WORSE = [[900, 0, 0], [0, 60, 0], [0, 1, 39]]
+
+
+def test_scores_stand_beside_the_reference_with_their_interval() -> None:
+    found = accuracy([answer(GOOD), answer(WORSE)], [np.array(GOOD)] * 2, [None, None], TASK)
+    row = found["dice"]["b"]
+    assert (row["reference"], row["cases"]) == (1.0, 2)
+    assert row["difference"] == pytest.approx((2 * 39 / 79 - 1) / 2)
+    assert row["low"] < row["difference"] < row["high"]
+    a = 2 * 60 / 121
+    assert found["dice"]["mean"]["target"] == pytest.approx((1 + (a + 2 * 39 / 79) / 2) / 2)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_class_that_nobody_has_is_no_difference() -> None:
+    without = [[900, 0, 0], [0, 100, 0], [0, 0, 0]]
+    found = accuracy([answer(without)], [np.array(without)], [None], TASK)
+    assert found["dice"]["b"] == {
+        "reference": None,
+        "target": None,
+        "difference": None,
+        "low": None,
+        "high": None,
+        "cases": 0,
+    }
+    assert found["dice"]["a"]["difference"] == 0
+    assert failures(found, limits_of(Target("openvino", "int8")), TASK) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"logit": 2e-4}, "a logit differs"),
+        ({"logit": float("nan")}, "a logit differs"),
+        ({"label_differs": 2}, "2 of 1000 pixels get another class"),
+        ({"label_differs": 1, "labels": 100_000, "margin": 2e-3}, "at a margin of 0.002"),
+        ({"mask_differs": 2}, "2 of 1000 pixels of the masks differ"),
+    ],
+)
+def test_float32_is_held_to_its_logits(change: dict, message: str) -> None:
+    target = Target("onnx", "float32")
+    check(target, accuracy([answer(GOOD)], [np.array(GOOD)], [None], TASK), limits_of(target), TASK)
+    with pytest.raises(ExportRefused, match=message) as caught:
+        check(target, accuracy([answer(GOOD, **change)], [np.array(GOOD)], [None], TASK), limits_of(target), TASK)
+    assert "onnx-float32" in str(caught.value)
+
+
+def test_int8_is_held_to_its_dice_unless_somebody_lets_it_through() -> None:
+    target = Target("openvino", "int8")
+    found = accuracy([answer(WORSE, logit=0.3)], [np.array(GOOD)], [None], TASK)
+    told = failures(found, limits_of(target), TASK)
+    assert len(told) == 2  # the mean, and b; a loses 0.0083, which is allowed to a class
+    assert "the Dice of b falls from 1.0000 to 0.9873, by more than 0.01" in told[1]
+    assert failures(found, limits_of(target, allow_drop=0.02), TASK) == []
+
+
+def test_margins_are_those_of_the_reference() -> None:
+    reference = np.array([[[3.0, 1.0, 0.0], [1.0, 1.0005, 0.0]]], np.float32)
+    found = reference + np.array([[[0, 0, 0], [0.001, 0, 0]]], np.float32)
+    largest, other, labels, margin = compare_logits(found, reference, TASK)
+    assert (other, labels) == (1, 2)
+    assert largest == pytest.approx(1e-3, rel=1e-3)
+    assert margin == pytest.approx(5e-4, rel=1e-3)
+    binary = Task(2, 1, ("background", "object"))
+    one = np.array([[[0.1], [-0.2]]], np.float32)
+    assert compare_logits(one + 0.15, one, binary)[1] == 0
+    assert compare_logits(one + 0.25, one, binary)[1:] == (1, 2, pytest.approx(0.2))
+    assert compare_logits(one + 0.25, one, binary, threshold=0.9)[1] == 0  # log-odds 2.2
+
+
+def test_targets_are_every_format_in_every_precision_it_is_offered_in() -> None:
+    names = [one.name for one in targets_of(["openvino", "onnx", "onnx"], ["float32", "int8"], "logits")]
+    assert names == ["openvino-float32", "openvino-int8", "onnx-float32"]
+
+
+def test_a_bill_of_materials_is_cyclonedx_and_always_the_same() -> None:
+    made = bill_of_materials("onnx-float32", "model.onnx", "ab" * 32, "onnx", False)
+    assert made == bill_of_materials("onnx-float32", "model.onnx", "ab" * 32, "onnx", False)
+    assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
+    assert made["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": "ab" * 32}]
+    references = {one["bom-ref"] for one in made["components"]}
+    assert set(made["dependencies"][0]["dependsOn"]) == references
+    scopes = {one["name"]: one["scope"] for one in made["components"]}
+    assert (scopes["onnxruntime"], scopes["tensorflow"]) == ("required", "excluded")
+
+
+def test_a_fingerprint_tells_the_spread_of_the_cases_and_none_of_them() -> None:
+    facts = [
+        CaseFingerprint(
+            (8 + n, 8), "uint8", (1.0, 1.0), (60, 4 * n), 0, (0,), (255,), (10.0 * n,), (5,), (1,), (250,), "h", 0, ""
+        )
+        for n in range(1, 6)
+    ]
+    found = fingerprint(facts)
+    assert found["cases"] == 5
+    assert found["mean"] == [[10.0, 12.0, 20.0, 30.0, 40.0, 48.0, 50.0]]
+    assert found["side"][0][3] == 11
+    assert found["class_share"][1][0] == pytest.approx(4 / 64)
+    assert fingerprint([]) == {}

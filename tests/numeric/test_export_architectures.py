@@ -1,0 +1,80 @@
+"""Every architecture goes to every format that takes it, with 1, 3 and 4 channels and odd shapes, and stays itself."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
+from seglab.export.conversion import convert
+from seglab.export.examining import compare_logits
+from seglab.export.quantization import last_layer, quantize_litert, quantize_openvino
+from seglab.inference.backends import BACKENDS, open_network
+from seglab.inference.backends.openvino import load_openvino
+from seglab.task import Task
+
+MODELS = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
+SMALL = {"width": 4, "depth": 2, "weights": None, "encoder": "mobilenetv3", "dropout": 0.0}
+pytestmark = pytest.mark.slow
+
+
+def small(path: Path, channels: int, classes: int) -> tuple[keras.Model, Task]:
+    """The architecture of a file with few features and random weights; sides are odd multiples of what it needs."""
+    settings = OmegaConf.merge(OmegaConf.load(path))
+    OmegaConf.set_struct(settings, False)
+    card = OmegaConf.create({"model": settings, "data": {"normalize": "standard"}})
+    for key, value in SMALL.items():
+        if key in card.model:
+            card.model[key] = value
+    values = OmegaConf.to_container(card, resolve=True)["model"]  # type: ignore[index, call-overload]
+    rank, multiple = values["rank"], values["size_multiple"]
+    task = Task(rank, channels, ("background", "a", "b", "c")[:classes])
+    module, _, name = values["_target_"].rpartition(".")
+    arguments = {k: v for k, v in values.items() if k not in ("name", "_target_", "rank", "size_multiple")}
+    keras.utils.set_random_seed(0)
+    size = (3 * multiple, 5 * multiple) if rank == 2 else (3 * multiple, multiple, 2 * multiple)
+    return getattr(importlib.import_module(module), name)(task, size, **arguments), task
+
+
+@pytest.mark.parametrize(("channels", "classes"), [(1, 2), (3, 4), (4, 3)])
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_float32_is_the_same_network(path: Path, channels: int, classes: int, tmp_path: Path) -> None:
+    model, task = small(path, channels, classes)
+    images = np.random.default_rng(0).normal(size=(2, *model.inputs[0].shape[1:])).astype(np.float32)
+    expected = model.predict_on_batch(images)
+    expected = expected[0] if isinstance(expected, list) else expected
+    for runtime, row in BACKENDS.items():
+        if task.rank not in row.ranks:
+            continue
+        convert(model, runtime, tmp_path)
+        found = open_network(runtime, tmp_path / row.file).logits(images)
+        largest, other, labels, margin = compare_logits(found, expected, task)
+        assert largest <= 1e-4, runtime
+        assert 1 - other / labels >= 0.9999, runtime
+        assert margin < 1e-3, runtime
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_int8_keeps_its_last_layer_in_float(path: Path, tmp_path: Path) -> None:
+    model, task = small(path, 3, 4)
+    images = np.random.default_rng(0).normal(size=(8, *model.inputs[0].shape[1:])).astype(np.float32)
+    convert(model, "openvino", tmp_path)
+    quantize_openvino(tmp_path, images)
+    network = open_network("openvino", tmp_path / "model.xml")
+    assert network.precision == "int8"
+    assert network.executed.get("float32", 0) >= 1  # type: ignore[attr-defined]
+    graph = load_openvino().Core().read_model(tmp_path / "model.xml")
+    heads = [op for op in graph.get_ops() if op.get_friendly_name() in last_layer(graph)]
+    assert any("Convolution" in op.get_type_name() for op in heads)
+    assert "FakeQuantize" not in [op.input_value(i).get_node().get_type_name() for op in heads for i in range(2)]
+    assert len(np.unique(network.logits(images))) > 2000  # and not the 256 steps of an int8 answer
+    if task.rank == 2:
+        quantize_litert(model, tmp_path, images)
+        found = open_network("litert", tmp_path / "model.tflite")
+        assert found.precision == "int8"
+        assert len(np.unique(found.logits(images))) > 2000
