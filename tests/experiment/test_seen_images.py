@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from lookalikes import organ, retina
 
-from seglab import seen_images
 from seglab.bench.lookalikes import CHANGES
 from seglab.data.cases import Sample
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, examine
 from seglab.data.splits import Split
+from seglab.experiment import seen_images
 from seglab.experiment.seen_images import Seen, add_seen, find_look_alikes, kept_details
 from seglab.task import Task
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
+from seglab.run_record import Tag
 from seglab.task import Task
 
 VERSIONED = ("seglab", "keras", "tensorflow")
@@ -64,7 +65,7 @@ class Bundle:
             "threshold": self.threshold,
             "spacing": None if self.spacing is None else list(self.spacing),
             "interpolation": self.interpolation,
-            "split_digest": self.split_digest,
+            Tag.SPLIT_DIGEST: self.split_digest,
             "config": self.config,
             "versions": self.versions,
             "temperature": self.temperature,
@@ -102,7 +103,7 @@ class Bundle:
             threshold=float(values["threshold"]),
             spacing=None if values["spacing"] is None else tuple(float(step) for step in values["spacing"]),
             interpolation=kind,
-            split_digest=values["split_digest"],
+            split_digest=values[Tag.SPLIT_DIGEST],
             config=values["config"],
             versions=values["versions"],
             temperature=temperature,
