@@ -87,7 +87,7 @@ def test_the_note_tells_data_approaches_and_networks(made: tuple[Path, dict[str,
     assert "architecture_1" not in text  # both runs have the same network
     assert "| batch size | data.batch_size | 8 |" in text
     assert "not drawn" not in text
-    assert f"promote.py run={ids['TverskyLoss']}" in text
+    assert f"promote run={ids['TverskyLoss']}" in text
     assert "2 of 2 runs were of code with uncommitted changes" in text
 
 

@@ -104,7 +104,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
             code="export-missing",
             where=str(folder),
             found=f"no {CARD_FILE}",
-            expected="a folder that runs.py export wrote",
+            expected="a folder that seglab runs export wrote",
             remedy="export them first: seglab runs export <folder> study=<name>",
         )
     stored = read_export(folder, FORMAT, None if store.served else store.directory)

@@ -71,7 +71,7 @@ def read_export(folder: Path, format_number: int, room: Path | None) -> list[tup
     """The runs of an exported folder with their places, all of it checked; nothing is written.
 
     Args:
-        folder: that `runs.py export` wrote, or somebody else.
+        folder: that `seglab runs export` wrote, or somebody else.
         format_number: that is understood.
         room: a folder on the disk that is to take it, None where a server does.
 
