@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from exportable import exportable
 
 from seglab.errors import ConfigError, DataError, SeglabError
 from seglab.export import conversion, exporting
@@ -30,7 +31,6 @@ from seglab.inference.bundle import Bundle
 from seglab.inference.predictor import Predictor
 from seglab.models.unet import unet
 from seglab.task import Task
-from tests.exportable import exportable
 
 
 @pytest.fixture(scope="module")
