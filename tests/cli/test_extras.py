@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from test_inference_files import above_half, pictures
+from predicted_files import above_half, pictures
 
 from seglab.cli.extras import EXTRA_OF, explained
 from seglab.errors import ConfigError

@@ -8,8 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from predicted_files import predict_files
-from test_inference_files import above_half, pictures
+from predicted_files import above_half, pictures, predict_files
 
 from seglab.cli.predict import run as predict
 from seglab.errors import DataError

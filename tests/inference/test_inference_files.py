@@ -9,44 +9,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from predicted_files import predict_files
+from predicted_files import above_half, pictures, predict_files
 
 from seglab.cli.predict import run as predict_words
 from seglab.config.sections import TrackingSettings
 from seglab.data.labels.label_schema import built_in_schema, declared_classes
-from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError, TrackingError
-from seglab.inference.bundle import Bundle, save_bundle
+from seglab.inference.bundle import save_bundle
 from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.metrics.cityscapes import label_ids_of
-from seglab.task import Task
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"
-
-
-def above_half(rank: int) -> tuple[keras.Model, Bundle]:
-    """A model whose object is whatever is brighter than 0.5 (10 · 0.5 - 5 = 0)."""
-    task = Task(rank=rank, channels=1, class_names=("background", "object"))
-    size = (8,) * rank
-    convolution = {2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank](1, 1)
-    image = keras.Input((*size, 1))
-    model = keras.Model(image, convolution(image))
-    convolution.set_weights([np.full(convolution.kernel.shape, 10.0), np.array([-5.0])])
-    return model, Bundle(task, Preprocessing("scale", 1, 255.0 if rank == 2 else 1.0), size, "patch")
-
-
-def pictures(folder: Path) -> tuple[list[Path], np.ndarray]:
-    pixels = np.random.default_rng(0).integers(0, 256, (11, 19), dtype=np.uint8)
-    files = [folder / "ä one.png", folder / "two.TIF", folder / "three.bmp"]
-    for file in files:
-        Image.fromarray(pixels).save(file)
-    return files, pixels > 127
 
 
 def test_pictures(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -16,15 +17,16 @@ import pytest
 import tensorflow as tf
 from exportable import exportable
 
+from seglab.cli.export import read_words
+from seglab.cli.export import run as export_words
+from seglab.cli.verify import run as verify_words
 from seglab.errors import ConfigError, DataError, SeglabError
 from seglab.export import conversion, exporting
-from seglab.export.command import export_words, read_request
 from seglab.export.examining import Examination
 from seglab.export.exporting import Request, export
 from seglab.export.folder import check_sums, read_folder, write_sums
 from seglab.export.targets import ExportRefused, Target
 from seglab.export.verification import verify, verify_apart
-from seglab.export.verify_command import verify_words
 from seglab.inference.backends import open_network
 from seglab.inference.backends.openvino import load_openvino
 from seglab.inference.bundle import Bundle
@@ -235,13 +237,13 @@ def test_what_cannot_be_is_refused_before_tensorflow_is_asked(
         ([good[0], f"out={tmp_path / 'full'}"], "not empty"),
         ([f"bundle={tmp_path / 'nowhere'}", good[1]], "no such bundle"),
         ([good[1]], "one model is exported"),
-        ([good[0]], "a folder to export to"),
-        ([*good, "allow_drop=2"], "from 0 to 1"),
-        ([*good, "calibration=0"], "1 or more"),
+        ([good[0]], "a missing setting"),
+        ([*good, "allow_drop=2"], "less than or equal to 1"),
+        ([*good, "calibration=0"], "greater than"),
         ([*good, "colour=red"], "unknown setting 'colour'"),
     ):
         with pytest.raises(SeglabError, match=message):
-            export(read_request(words))
+            export(Request(**asdict(read_words(words))))
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "full" / "diary.txt").read_text() == "mine"
 
@@ -274,8 +276,7 @@ def test_a_model_in_mixed_precision_goes_out_in_float32(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_export_leaves_no_folder_in_its_place(bundle: Path, tmp_path: Path) -> None:
     words = ["export", f"bundle={bundle}", f"out={tmp_path / 'out'}", "format=openvino", "accuracy=false"]
-    code = "import sys; from seglab.export.command import main; main(sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", code, *words], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "seglab", *words], stderr=subprocess.DEVNULL)
     while process.poll() is None and not list(tmp_path.glob(".out.*/openvino-float32/model.xml")):
         time.sleep(0.05)
     process.kill()
@@ -321,7 +322,8 @@ def test_a_c_program_gives_the_same_answer_without_python(out: Path, tmp_path: P
 
 def test_verifying_needs_neither_laboratory_nor_tables() -> None:
     code = (
-        "import sys; import seglab.export.verify_command, seglab.export.latency, seglab.export.examining; "
+        "import sys; import seglab.cli.verify, seglab.export.verification, seglab.export.latency; "
+        "import seglab.export.examining; "
         "heavy = {'tensorflow', 'keras', 'mlflow', 'hydra', 'omegaconf', 'pandas', 'sklearn', 'matplotlib'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )

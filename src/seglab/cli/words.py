@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -266,7 +266,8 @@ def _value(one: Setting, said: list[str] | str, verb: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         text = said if isinstance(said, str) else " ".join(said)
-        allowed = [str(name) for name in getattr(one.annotation, "__args__", ()) if isinstance(name, str)]
+        allowed = list(_choices(one.annotation))
+        wrong = str(first["input"]) if one.several and isinstance(first["input"], str) else text
         expected = {"bool_type": "true or false", "int_type": "a whole number", "float_type": "a number"}
         raise ConfigError(
             "a value that is not allowed",
@@ -274,8 +275,17 @@ def _value(one: Setting, said: list[str] | str, verb: str) -> Any:
             where=one.key,
             found=text,
             expected=expected.get(first["type"], str(first["msg"])),
-            remedy=nearest(text, allowed) or f"seglab {verb} --help says what {one.key} is: {one.about}",
+            remedy=nearest(wrong, allowed) or f"seglab {verb} --help says what {one.key} is: {one.about}",
         ) from error
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    """The words of every `Literal` in an annotation, however deep."""
+    for part in getattr(annotation, "__args__", ()):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _choices(part)
 
 
 def _parts(one: Setting, text: str) -> list[str]:
