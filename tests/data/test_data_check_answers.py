@@ -106,7 +106,7 @@ def test_a_sample_says_that_it_is_one_and_the_whole_answer_goes_before_it(
     assert (sampled.name, sampled.severity) == ("look-alikes-sampled", "note")
     assert sampled.found.startswith("8 of 20 images were compared")
     assert "92.3% of such samples" in sampled.expected
-    assert "check_data.py" in sampled.remedy
+    assert "seglab check-data" in sampled.remedy
     compared.clear()
     assert find_similar_images(split, facts, kept, thorough=False) == rows
     assert compared == []

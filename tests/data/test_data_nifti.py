@@ -289,7 +289,7 @@ def test_a_folder_without_description_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"data\.root"):
         _open(tmp_path)
     (tmp_path / "dataset.json").write_text("{nonsense")
-    with pytest.raises(DataError, match="no JSON"):
+    with pytest.raises(DataError, match="invalid JSON"):
         _open(tmp_path)
     (tmp_path / "dataset.json").write_text("[]")
     with pytest.raises(DataError, match="list"):

@@ -136,7 +136,7 @@ class Executor:
 
     def start(self, command: Command) -> Job:
         tags = json.loads(command.environment[JOB_VARIABLE])["tags"]
-        resume = dict(word.split("=", 1) for word in command.words[2:]).get("resume")
+        resume = dict(word.split("=", 1) for word in command.words if "=" in word).get("resume")
         if resume is not None:
             for tag, value in {**identity(), "resume_count": "1"}.items():
                 self.store.client.set_tag(resume, tag, value)

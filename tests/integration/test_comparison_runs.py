@@ -247,11 +247,11 @@ def test_runs_without_test_cases_are_told_how_they_get_scores(recorder: Recorder
         recorder.run({}, model=model)
     with pytest.raises(TrackingError, match="too few runs") as caught:
         compared(recorder)
-    assert "evaluate.py run=<id> split=val, for 2 runs, then metric=eval_val_dice" in caught.value.remedy
+    assert "seglab evaluate run=<id> split=val, for 2 runs, then metric=eval_val_dice" in caught.value.remedy
     for metric, words in (("eval_val_dice", "split=val, for 2 runs"), ("eval_b-all_dice", "split=all data=b, for 2 r")):
         with pytest.raises(TrackingError, match="too few runs") as caught:
             compared(recorder, metric=metric)
-        assert f"score them: python scripts/evaluate.py run=<id> {words}" in caught.value.remedy
+        assert f"score them: seglab evaluate run=<id> {words}" in caught.value.remedy
 
 
 def test_runs_without_a_single_defined_score_are_told_by_name(recorder: Recorder) -> None:

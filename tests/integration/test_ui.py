@@ -47,7 +47,7 @@ def test_a_port_that_is_taken_is_told_with_one_that_is_free(tmp_path: Path) -> N
         assert done.returncode == 2
         assert done.stderr.startswith("error: port already in use")
         assert done.stdout == ""  # no address that leads elsewhere
-        other = int(done.stderr.rpartition("PORT=")[2])
+        other = int(done.stderr.rpartition("port=")[2])
         with socket.create_server(("127.0.0.1", other)):
             pass
 

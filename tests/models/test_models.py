@@ -179,7 +179,7 @@ def test_odd_sizes_are_refused_with_the_next_valid_one(architecture):
         architecture(size=wrong)
     assert caught.value.where == "data.size"
     assert caught.value.found == list(wrong)
-    assert caught.value.expected == f"multiples of {architecture.multiple}"
+    assert caught.value.expected == f"multiples of {architecture.multiple} (model.size_multiple)"
     assert str(right).replace(" ", "") in caught.value.remedy
     assert architecture(size=tuple(right)).output_shape[1:-1] == tuple(right)
 

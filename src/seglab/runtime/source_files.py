@@ -46,7 +46,8 @@ def _folder(target: str) -> Path | None:
     if not places:
         return None
     place = Path(places[0]).resolve()
-    return None if any(place.is_relative_to(installed) for installed in _INSTALLED) else place.parent
+    installed = "site-packages" in place.parts or any(place.is_relative_to(folder) for folder in _INSTALLED)
+    return None if installed else place.parent
 
 
 def _imports(file: Path, package: list[str]) -> Iterator[str]:

@@ -36,7 +36,7 @@ def existing_file(path: Path, root: Path, section: str) -> Path:
     """A file of a section; raises `DataError` where it is not there."""
     if not is_file(path):
         raise DataError(
-            "a file that is not there",
+            "file not found",
             code="file-missing",
             finding="unreadable-file",
             where=str(path),
