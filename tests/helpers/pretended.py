@@ -76,7 +76,7 @@ class Job:
     @property
     def said(self) -> dict[str, str]:
         """What is said on its command line, by key."""
-        return dict(word.split("=", 1) for word in self.command.words[2:])
+        return dict(word.split("=", 1) for word in self.command.words if "=" in word)
 
     def curve(self, *values: float, metric: str = "val_dice") -> None:
         for epoch, value in enumerate(values, start=1):

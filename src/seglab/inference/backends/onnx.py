@@ -29,7 +29,12 @@ class OnnxNetwork(OneByOne):
         options.enable_cpu_mem_arena = False  # it keeps what the largest image took
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own kinds share no other base
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise ValueError(str(error)) from error
         given, answer = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._input = given.name
         _, *size, self.channels = given.shape
