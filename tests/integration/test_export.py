@@ -21,10 +21,11 @@ from seglab.cli.export import read_words
 from seglab.cli.export import run as export_words
 from seglab.cli.verify import run as verify_words
 from seglab.errors import ConfigError, DataError, SeglabError
-from seglab.export import conversion, exporting
+from seglab.export import conversion, finishing, proving
 from seglab.export.examining import Examination
-from seglab.export.exporting import Request, export
+from seglab.export.exporting import export
 from seglab.export.folder import check_sums, read_folder, write_sums
+from seglab.export.request import ExportRequest
 from seglab.export.targets import ExportRefused, Target
 from seglab.export.verification import verify, verify_apart
 from seglab.inference.backends import open_network
@@ -44,7 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Exported to OpenVINO in float32 and int8."""
     place = tmp_path_factory.mktemp("exported") / "out"
-    return export(Request(str(place), bundle=str(bundle), format=("openvino",), precision=("float32", "int8")))
+    return export(ExportRequest(str(place), bundle=str(bundle), format=("openvino",), precision=("float32", "int8")))
 
 
 @pytest.fixture
@@ -94,8 +95,8 @@ def test_nothing_of_the_machine_travels(out: Path, bundle: Path) -> None:
 
 @pytest.mark.slow
 def test_an_export_can_be_made_again_to_the_bit(out: Path, bundle: Path, tmp_path: Path) -> None:
-    again = export(Request(str(tmp_path / "again"), bundle=str(bundle), format=("openvino", "onnx")))
-    other = export(Request(str(tmp_path / "other"), bundle=str(bundle), format=("onnx",), accuracy=False))
+    again = export(ExportRequest(str(tmp_path / "again"), bundle=str(bundle), format=("openvino", "onnx")))
+    other = export(ExportRequest(str(tmp_path / "other"), bundle=str(bundle), format=("onnx",), accuracy=False))
     for name in ("manifest.json", "model.onnx", "example_out.npy", "sbom.cdx.json"):
         file = f"onnx-float32/{name}"
         assert (again / file).read_bytes() == (other / file).read_bytes(), name
@@ -195,7 +196,9 @@ def test_a_signature_says_who_exported_it(bundle: Path, tmp_path: Path) -> None:
             key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
         )
     key_file = str(tmp_path / "mine.pem")
-    request = Request(str(tmp_path / "out"), bundle=str(bundle), format=("openvino",), accuracy=False, key=key_file)
+    request = ExportRequest(
+        str(tmp_path / "out"), bundle=str(bundle), format=("openvino",), accuracy=False, key=key_file
+    )
     signed = export(request)
     assert "asked for none" in (signed / "openvino-float32/README.md").read_text()
     verify(signed, public["mine"], lambda _: None)
@@ -209,7 +212,7 @@ def test_a_signature_says_who_exported_it(bundle: Path, tmp_path: Path) -> None:
 def test_an_int8_model_that_loses_too_much_leaves_nothing(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(exporting, "limits_of", lambda *_, **__: strict)
+    monkeypatch.setattr(proving, "limits_of", lambda *_, **__: strict)
     from seglab.export.accuracy import Limits
 
     strict = Limits(None, None, None, None, -1.0, -1.0)
@@ -243,7 +246,7 @@ def test_what_cannot_be_is_refused_before_tensorflow_is_asked(
         ([*good, "colour=red"], "unknown setting 'colour'"),
     ):
         with pytest.raises(SeglabError, match=message):
-            export(Request(**asdict(read_words(words))))
+            export(ExportRequest(**asdict(read_words(words))))
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "full" / "diary.txt").read_text() == "mine"
 
@@ -334,12 +337,12 @@ def test_verifying_needs_neither_laboratory_nor_tables() -> None:
 def test_a_full_disk_and_a_second_export_to_the_same_folder_leave_nothing(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = Request(str(tmp_path / "out"), bundle=str(bundle), format=("openvino",), accuracy=False)
+    request = ExportRequest(str(tmp_path / "out"), bundle=str(bundle), format=("openvino",), accuracy=False)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, "copy_licences", full)
+    monkeypatch.setattr(finishing, "copy_licences", full)
     with pytest.raises(DataError, match="No space left on device"):
         export(request)
     assert list(tmp_path.iterdir()) == []
@@ -348,7 +351,7 @@ def test_a_full_disk_and_a_second_export_to_the_same_folder_leave_nothing(
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "theirs").write_text("first")
 
-    monkeypatch.setattr(exporting, "copy_licences", other)
+    monkeypatch.setattr(finishing, "copy_licences", other)
     with pytest.raises(DataError, match="nobody else who exports"):
         export(request)
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
@@ -356,7 +359,7 @@ def test_a_full_disk_and_a_second_export_to_the_same_folder_leave_nothing(
 
 @pytest.mark.slow
 def test_volumes_go_out_in_both_precisions(tmp_path: Path) -> None:
-    request = Request(
+    request = ExportRequest(
         str(tmp_path / "out"),
         bundle=str(exportable(tmp_path, 3)),
         format=("openvino", "onnx"),
@@ -376,7 +379,7 @@ def test_volumes_go_out_in_both_precisions(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_raw_pixels_go_in_and_class_ids_come_out(tmp_path: Path) -> None:
-    request = Request(
+    request = ExportRequest(
         str(tmp_path / "out"),
         bundle=str(exportable(tmp_path, 2, "resize")),
         format=("openvino", "onnx", "litert"),

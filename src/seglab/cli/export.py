@@ -67,11 +67,13 @@ def run(words: Sequence[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
     with step("loading what converts models"):
-        from seglab.export.exporting import Request, export, log_to_run
+        from seglab.export.exporting import export
+        from seglab.export.recording import log_to_run
+        from seglab.export.request import ExportRequest
         from seglab.export.summary import summary
         from seglab.export.targets import ExportRefused
 
-    request = Request(**asdict(said))
+    request = ExportRequest(**asdict(said))
     with Waiting() as waiting:
         try:
             out = export(request, directory=RUNS, tell=waiting.tell)

@@ -1,0 +1,124 @@
+"""Every target beside the model that it was made from, case by case, in a process of its own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seglab.data.labelled import labelled
+from seglab.export.accuracy import accuracy, check, limits_of
+from seglab.export.examining import Answer, Examination, Examiner, write_case
+from seglab.export.folder import (
+    ACCURACY,
+    ANSWER,
+    MANIFEST,
+    MASK,
+    read_folder,
+    write_json,
+)
+from seglab.export.request import ExportRequest
+from seglab.export.sources import Sources
+from seglab.export.targets import ExportRefused, Target
+from seglab.metrics.confusion import confusion_matrix
+from seglab.safety.untrusted_files import read_any_json
+
+if TYPE_CHECKING:
+    pass
+
+Tell = Callable[[str], None]
+
+
+def prove(
+    reference: Any,
+    targets: Sequence[Target],
+    place: Path,
+    sources: Sources,
+    request: ExportRequest,
+    tell: Tell,
+    size: tuple[int, ...],
+) -> None:
+    """Set every target beside the reference, each in a process of its own; write what came out, or refuse."""
+    task = sources.bundle.task
+    cases, whole = sources.scored.cases if sources.scored else [], request.graph == "end_to_end"
+    answers: dict[str, list[Answer]] = {target.name: [] for target in targets}
+    truths: list[np.ndarray] = []
+    groups: list[object] = []
+    with ExitStack() as stack, tempfile.TemporaryDirectory(dir=place) as room:
+        asked = {target.name: stack.enter_context(_examination(place / target.name)) for target in targets}
+        for target in targets:
+            _read_back(target, place / target.name, asked[target.name], Path(room))
+        for number, case in enumerate(cases, start=1):
+            tell(f"comparing case {number} of {len(cases)}")
+            assert sources.scored is not None
+            sample, truth = labelled(sources.scored.source, case)
+            if whole and sample.image.shape[:-1] != size:
+                continue
+            mask = reference.predictor.predict(sample.image, sample.spacing)
+            window = reference.predictor.inputs(sample.image, sample.spacing)
+            file = write_case(
+                Path(room) / "case.npz",
+                image=sample.image,
+                spacing=sample.spacing if sources.bundle.spacing else None,
+                truth=truth,
+                mask=mask,
+                window=window,
+                logits=reference.network.logits(window),
+            )
+            for name, one in asked.items():
+                answers[name].append(one.answer(file))
+            truths.append(confusion_matrix(truth, mask, task))
+            groups.append(case.group)
+    for target in targets:
+        limits = limits_of(target, resizes=size != sources.bundle.size, allow_drop=request.allow_drop)
+        scores: dict[str, Any] = {"cases": 0, "why_not": _why_not(request, size)}
+        if truths:
+            scores = accuracy(answers[target.name], truths, groups, task)
+            check(target, scores, limits, task)
+        scores |= {
+            "split": sources.scored.name if sources.scored else None,
+            "reference": f"Keras in float32; trained in {reference.trained_in}",
+            "allowed_drop": request.allow_drop if target.precision == "int8" else None,
+        }
+        write_json(place / target.name / ACCURACY, scores)
+
+
+def _why_not(request: ExportRequest, size: tuple[int, ...]) -> str:
+    if request.accuracy:
+        return f"no case of the split has the size {' × '.join(map(str, size))} that this graph takes"
+    return "the exporter asked for none (accuracy=false)"
+
+
+def _examination(folder: Path) -> Any:
+    """A process without TensorFlow; of a SavedModel this one."""
+    exported = read_folder(folder)
+    if exported.runtime != "savedmodel":
+        return Examination(folder)
+    from seglab.export.conversion import SAVED_MODEL
+    from seglab.export.reference import InThisProcess
+    from seglab.inference.backends.savedmodel import SavedModelNetwork
+
+    return InThisProcess(Examiner(SavedModelNetwork(folder / SAVED_MODEL), exported))
+
+
+def _read_back(target: Target, folder: Path, asked: Any, room: Path) -> None:
+    """Write into the manifest what the target is really executed in, and of int8 what it answers to the example."""
+    manifest = read_any_json(folder / MANIFEST)
+    if asked.told["precision"] != target.precision:
+        raise ExportRefused(
+            "a model that is not executed in the precision that was asked for",
+            where=target.name,
+            found=asked.told["precision"],
+            expected=target.precision,
+            remedy="choose another format or precision",
+        )
+    manifest["target"]["executed"] = asked.told["precision"]
+    write_json(folder / MANIFEST, manifest)
+    if target.precision == "int8":
+        found = asked.example(room / "example.npz")
+        np.save(folder / ANSWER, found["answer"])
+        np.save(folder / MASK, found["mask"])

@@ -1,0 +1,50 @@
+"""Where an export takes its model and its images from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seglab.errors import ConfigError
+from seglab.evaluation.subject import EvaluationSubject, find_subject
+from seglab.export.request import ExportRequest
+from seglab.export.targets import Target
+from seglab.inference.bundle import Bundle, read_bundle
+
+if TYPE_CHECKING:
+    from seglab.tracking.bundles import FoundBundle
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the model and the images come from."""
+
+    found: FoundBundle
+    bundle: Bundle
+    scored: EvaluationSubject | None
+    training: EvaluationSubject | None
+
+
+def find_sources(request: ExportRequest, targets: Sequence[Target], directory: Path) -> Sources:
+    from seglab.tracking.bundles import resolve_bundle
+
+    def subject(split: str) -> EvaluationSubject:
+        return find_subject(request.reference, split, request.data, uri=request.tracking_uri, directory=directory)
+
+    int8 = any(target.precision == "int8" for target in targets)
+    if int8 and not request.accuracy:
+        raise ConfigError(
+            "an int8 model that nobody has measured",
+            code="export-unmeasured",
+            where="accuracy=false",
+            found="precision=int8",
+            expected="labelled cases to measure the loss on",
+            remedy="leave accuracy=false out, or precision=float32",
+        )
+    if not request.accuracy:
+        found = resolve_bundle(request.reference, request.tracking_uri, directory)
+        return Sources(found, read_bundle(found.folder), None, None)
+    scored = subject(request.split)
+    return Sources(scored.found, scored.bundle, scored, subject("train") if int8 else None)
