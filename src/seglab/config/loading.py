@@ -43,6 +43,7 @@ _DISPLAY_NAMES = {
     "efficientnetv2b0": "EfficientNetV2B0",
 }
 OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)
+OmegaConf.register_new_resolver("class_of", lambda target: str(target).rpartition(".")[2], replace=True)
 OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
 OmegaConf.register_new_resolver(
     "normalization", lambda word: {"ct": "window", "mri": "zscore"}.get(word, str(word)), replace=True
