@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seglab.data.labelled import labelled
 from seglab.errors import ConfigError, DataError
-from seglab.evaluation.cases import labelled
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.export.accuracy import accuracy, check, limits_of
 from seglab.export.calibration import Calibration, calibrate
