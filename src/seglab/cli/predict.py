@@ -51,8 +51,8 @@ class PredictWords:
         "the value to store for each class, such as [0,255]; null: as in the training masks", default=None
     )
     overlap: Annotated[float, Field(ge=0, lt=1)] | None = setting(
-        "share that neighbouring windows have in common where an image is larger than the network's input; null: as the "
-        "model has it, 0.5",
+        "share that neighbouring windows have in common where an image is larger than the network's input; null: as "
+        "the model has it, 0.5",
         default=None,
     )
     flips: tuple[int, ...] | None = setting(
