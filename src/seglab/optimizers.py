@@ -10,17 +10,20 @@ What all of them take beside their own arguments:
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
 from seglab.config.types import DecayRate, NonNegativeFloat, PositiveDecayRate, PositiveFloat, PositiveInt
+from seglab.errors import ConfigError
 from seglab.schedules import Schedule
 
-__all__ = ["Schedule", "adam", "adamw", "lion", "muon", "rmsprop", "sgd"]
+__all__ = ["Schedule", "adam", "adamw", "keras_optimizer", "lion", "muon", "rmsprop", "sgd"]
 
 # Decay pulls weights towards 0, which is no natural place for an offset, a scale or a slope.
 _NOT_DECAYED = ("bias", "beta", "gamma", "alpha")
@@ -265,3 +268,23 @@ def muon(
 def _decaying_kernels_only(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     optimizer.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
     return optimizer
+
+
+def keras_optimizer(learning_rate: Rate, *, name: str, settings: Mapping[str, Any]) -> keras.optimizers.Optimizer:
+    """The optimizer `keras.optimizers.<name>` with the schedule of the run, and otherwise as Keras has it.
+
+    Raises:
+        ConfigError: it refuses its arguments.
+    """
+    kind = getattr(keras.optimizers, name)
+    try:
+        return kind(learning_rate, **settings)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{name} of Keras refuses its arguments",
+            code="keras-arguments",
+            where="optimizer",
+            found=f"{dict(settings)}: {error}",
+            expected=f"{name}{inspect.signature(kind)}",
+            remedy=f"https://keras.io/search.html?query={name}",
+        ) from error

@@ -59,6 +59,8 @@ def test_every_parameter_is_spelled_in_the_yaml(group: str, option: str) -> None
     written = set(OmegaConf.load(CONF / group / f"{option}.yaml"))
     config = load_config(compose(*rank_fitting(group, option)))
     component = getattr(config, group)
+    if component.target.startswith("keras."):  # any class may be named there: what it takes is added with +
+        return
     missing = set(parameters_of(component.target, group)) - written
     assert not missing, f"conf/{group}/{option}.yaml leaves out {missing}"
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import grain.python as grain
@@ -16,7 +17,7 @@ from data_scenes import BATCH, WORKERS, Scenes
 class Augmented(grain.RandomMapTransform):
     """From a number to its augmented sample; each worker opens the arrays for itself."""
 
-    def __init__(self, folder: Path, settings: dict):
+    def __init__(self, folder: Path, settings: dict[str, Any]):
         self.folder, self.settings = folder, settings
         self.scenes: Scenes | None = None
 
@@ -28,7 +29,7 @@ class Augmented(grain.RandomMapTransform):
         return self.scenes.sample(element, rng)
 
 
-def main(folder: Path, settings: dict) -> None:
+def main(folder: Path, settings: dict[str, Any]) -> None:
     """Get ready, say so, answer each line with seconds for one sample of an epoch."""
     count = len(Scenes(folder, settings))
     loader = grain.DataLoader(

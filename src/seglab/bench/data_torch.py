@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +22,12 @@ torch.set_num_threads(1)
 class TorchScenes(Scenes):
     """The scenes as a `DataLoader` asks for them."""
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         image, mask = self.sample(index, np.random.default_rng(int(torch.randint(2**31, (1,)))))
         return torch.from_numpy(image), torch.from_numpy(mask)
 
 
-def volumes(folder: Path):
+def volumes(folder: Path) -> Any:
     """MONAI's way: what is not random is cached in memory, the places to draw around too; the rest in the workers."""
     from monai import transforms as t
     from monai.data import CacheDataset
@@ -73,7 +74,7 @@ def volumes(folder: Path):
     return CacheDataset(rows, chain, cache_rate=1.0, num_workers=2, progress=False)
 
 
-def main(what: str, folder: Path, settings: dict) -> None:
+def main(what: str, folder: Path, settings: dict[str, Any]) -> None:
     """Get ready, say so, answer each line with seconds for one sample of an epoch."""
     if what == "road":
         dataset, batch = TorchScenes(folder, settings), BATCH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -150,5 +151,5 @@ def _image(source: Source, case: Case) -> np.ndarray:
     return source.read(case).image
 
 
-def _some(items: Sequence, count: int) -> list:
+def _some(items: Sequence[Any], count: int) -> list[Any]:
     return [items[n] for n in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]

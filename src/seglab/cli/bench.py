@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -90,7 +91,7 @@ def run_lookalikes(words: Sequence[str]) -> None:
     _lookalikes()
 
 
-def _chosen(only: Sequence[str], parts: dict) -> list[str]:
+def _chosen(only: Sequence[str], parts: dict[str, Any]) -> list[str]:
     unknown = [name for name in only if name not in parts]
     if unknown:
         raise ConfigError(

@@ -31,6 +31,7 @@ from seglab.config.sections import (
     TrainerSettings,
 )
 from seglab.config.targets import check_given, construct, parameters_of, places_of
+from seglab.config.transforms import check_transforms
 from seglab.config.types import PositiveFloat, Seed, Title
 from seglab.config.value_checks import as_mapping, check_chosen, check_value, plain_values
 from seglab.errors import ConfigError
@@ -42,6 +43,7 @@ _DISPLAY_NAMES = {
     "efficientnetv2b0": "EfficientNetV2B0",
 }
 OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)
+OmegaConf.register_new_resolver("class_of", lambda target: str(target).rpartition(".")[2], replace=True)
 OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
 OmegaConf.register_new_resolver(
     "normalization", lambda word: {"ct": "window", "mri": "zscore"}.get(word, str(word)), replace=True
@@ -198,6 +200,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
             for group in ("data", "model", "loss")
         },
     )
+    check_transforms(config.augment.target, config.augment.arguments, data_config.rank)
     return config
 
 
@@ -214,7 +217,9 @@ def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataSettings:
     trainer, _ = load_section("trainer", cfg)
     check_data(data_config)
     check_monitor_name(trainer.monitor)
-    return DataSettings(seed, data_config, data, load_section("augment", cfg)[1], trainer)
+    augment = load_section("augment", cfg)[1]
+    check_transforms(augment.target, augment.arguments, data_config.rank)
+    return DataSettings(seed, data_config, data, augment, trainer)
 
 
 def load_section(group: str, cfg: DictConfig | Mapping[str, Any]) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from seglab.errors import ConfigError
 
 
 def parse_error(word: str, remedy: str) -> ConfigError:
+    """What a word that is no key=value is refused with."""
     expected = "key=value, with lists as [1,2] and special characters in quotes"
     return ConfigError(
         "parse error in override",

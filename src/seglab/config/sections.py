@@ -75,6 +75,8 @@ class ComponentConfig(Section):
 
 
 class PrecisionSettings(Section):
+    """The number format of training."""
+
     policy: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"]
 
 

@@ -99,6 +99,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
         "augment=strong": "heavy hard full aggressive",
         "augment=mri": "mr ct brain medical volume",
         "augment=road": "street driving roads cityscapes camvid car",
+        "augment=albumentations": "albumentation albu a alb",
         "augment=microscopy": "micro cell cells histology pathology",
     },
     "launcher": {

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from seglab.config import types
+from seglab.config.keras_targets import FAMILIES, check_keras, is_of_keras, keras_parameters
 from seglab.errors import ConfigError, nearest
 
 # What a run gives to the constructor of each group, in front of the settings of its yaml.
@@ -70,6 +71,8 @@ def _is_place(annotation: Any) -> bool:
 @cache
 def parameters_of(target: str, where: str) -> Mapping[str, Parameter]:
     """Keyword-only parameters of the function or class at dotted path `target`; `where` is the config key to blame."""
+    if is_of_keras(target):
+        return {key: Parameter(*known) for key, known in keras_parameters(target, where).items()}
     found = _constructor_of(target, where)
     if found is None:
         return {}
@@ -89,6 +92,9 @@ def check_given(target: str, group: str, settings: Sequence[str]) -> None:
     Raises:
         ConfigError: shows the signature that is there and the one that is wanted.
     """
+    if is_of_keras(target):
+        check_keras(target, group, settings)
+        return
     where, given = f"{group}._target_", GIVEN[group]
     found = _constructor_of(target, where)
     if found is None:
@@ -122,6 +128,8 @@ def construct(target: str, given: Sequence[Any], settings: Mapping[str, Any]) ->
         ConfigError: it cannot be imported, which tells the line, or takes other arguments.
     """
     module, _, name = target.rpartition(".")
+    if is_of_keras(target):
+        return construct(FAMILIES[module].adapter, given, {"name": name, "settings": settings})
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, SyntaxError, AttributeError) as error:

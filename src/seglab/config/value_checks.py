@@ -30,6 +30,7 @@ def plain_values(cfg: Any, key: str | None = None) -> Any:
 
 
 def check_chosen(group: str, section: Any) -> None:
+    """Refuse a group that names no option; raises `ConfigError`."""
     if not isinstance(section, Mapping):
         raise ConfigError(
             "a group that is not chosen",
@@ -56,6 +57,7 @@ def as_mapping(value: Any) -> dict[str, Any]:
 
 
 def check_value(value: Any, annotation: Any, where: str) -> None:
+    """Refuse a value that an annotation does not allow; `where` is its dotted key. Raises `ConfigError`."""
     try:
         TypeAdapter(annotation).validate_python(value, strict=True)
     except ValidationError as error:

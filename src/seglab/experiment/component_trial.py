@@ -14,6 +14,7 @@ import numpy as np
 
 from seglab.config.loading import Component
 from seglab.config.targets import EXAMPLES
+from seglab.config.transforms import TARGET as ALBUMENTATIONS
 from seglab.errors import ConfigError
 from seglab.task import Task
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_TRIALS = 8
 
 
 def prove_augmentation(augmentation: Any, component: Component, task: Task, size: Sequence[int]) -> None:
@@ -29,7 +31,7 @@ def prove_augmentation(augmentation: Any, component: Component, task: Task, size
     Raises:
         ConfigError: shows what came back.
     """
-    if _ours(component):
+    if _ours(component) and component.target != ALBUMENTATIONS:
         return
     rng = np.random.default_rng(0)
     image = rng.normal(size=(*size, task.channels)).astype("float32")
@@ -37,6 +39,10 @@ def prove_augmentation(augmentation: Any, component: Component, task: Task, size
     wanted = f"a pair: image {image.shape} float32 and mask {mask.shape} of class ids"
     if not callable(augmentation):
         raise _refused("augment", component, _kind(augmentation), "an object to call with (image, mask, rng, spacing)")
+    if component.target == ALBUMENTATIONS:
+        for _ in range(_TRIALS):  # each of its transforms is drawn with a probability
+            augmentation(image.copy(), mask, rng)
+        return
     back = _tried("augment", component, lambda: augmentation(image.copy(), mask.copy(), rng, [1.0] * task.rank), wanted)
     if not isinstance(back, (tuple, list)) or len(back) != 2:
         raise _refused("augment", component, _kind(back), wanted)

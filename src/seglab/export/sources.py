@@ -28,6 +28,7 @@ class Sources:
 
 
 def find_sources(request: ExportRequest, targets: Sequence[Target], directory: Path) -> Sources:
+    """The model and the images that a request names; those that int8 is fitted to only where a target is int8."""
     from seglab.tracking.bundles import resolve_bundle
 
     def subject(split: str) -> EvaluationSubject:

@@ -74,6 +74,7 @@ def _inode(path: Path | str) -> tuple[int, int] | None:
 
 
 def written_here(path: Path) -> bool:
+    """Whether seglab wrote a file of a mask, as its mark says."""
     try:
         if path.suffix.lower() == ".npz":
             with np.load(path) as arrays:

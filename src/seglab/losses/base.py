@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from seglab.config import cross_checks
+from seglab.config.loss_checks import check_class_weights
 from seglab.models import heads
 from seglab.task import Task
 
@@ -159,7 +159,7 @@ def as_class_weights(class_weights: Sequence[float] | None, task: Task) -> list[
     if class_weights is None:
         return None
     weights = [float(weight) for weight in class_weights]
-    cross_checks.check_class_weights(weights, task.classes, task.class_names)
+    check_class_weights(weights, task.classes, task.class_names)
     return weights
 
 

@@ -123,6 +123,7 @@ def upsample(x: Any, filters: int, style: Style, name: str, *, bias: bool = True
 
 
 def normalise(x: Any, style: Style, name: str) -> Any:
+    """The layer that the style names, of batch, instance or group norm; `x` itself for none."""
     if style.norm == "none":
         return x
     if style.norm == "batch":
@@ -133,6 +134,7 @@ def normalise(x: Any, style: Style, name: str) -> Any:
 
 
 def activate(x: Any, style: Style, name: str) -> Any:
+    """The activation that the style names."""
     name = f"{name}_{style.activation}"
     if style.activation == "prelu":
         # One slope for each channel, starting at 0.25 (He 2015).
@@ -144,6 +146,7 @@ def activate(x: Any, style: Style, name: str) -> Any:
 
 
 def dropout(x: Any, style: Style, name: str) -> Any:
+    """Dropout of whole channels, as the style says; `x` itself for a rate of 0."""
     if not style.dropout:
         return x
     return getattr(layers, f"SpatialDropout{_rank(x)}D")(style.dropout, name=f"{name}_dropout")(x)

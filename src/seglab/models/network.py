@@ -85,7 +85,9 @@ class Network(keras.Model):
         for layer in self.encoder_layers:
             self.get_layer(layer).trainable = not frozen
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
         if not isinstance(y_pred, (list, tuple)):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
         total = 0.0
@@ -95,7 +97,7 @@ class Network(keras.Model):
             total = total + weight * super().compute_loss(x, truth, prediction, sample_weight, training)
         return total
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):  # type: ignore[no-untyped-def]
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         first = y_pred[0] if isinstance(y_pred, (list, tuple)) else y_pred
         return super().compute_metrics(x, y, first, sample_weight)
 

@@ -14,7 +14,7 @@ _LINK = re.compile(r"\](?=[(\[])")
 
 
 def shown(text: str) -> str:
-    """The text as a terminal may have it: control characters as their codes (`\\x1b`), line ends and tabs kept."""
+    r"""The text as a terminal may have it: control characters as their codes (`\x1b`), line ends and tabs kept."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -15,9 +15,9 @@ from mlflow.entities import Run
 
 from seglab.run_record import Tag, WorkFile
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowClient, MlflowException, first_line
+from seglab.tracking.client import MlflowClient, MlflowException, first_line, say
 from seglab.tracking.clockless_heartbeat import PeerSightings, machine
-from seglab.tracking.outbox import Outbox, lock_of, say
+from seglab.tracking.outbox import Outbox, lock_of
 from seglab.tracking.store import Store
 
 # A run on another machine is taken for dead when its heartbeat has not moved for so many of its own intervals.

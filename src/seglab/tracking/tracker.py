@@ -23,12 +23,12 @@ from seglab.metric_names import metric_name
 from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.csv_text import csv_text
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowException
+from seglab.tracking.client import MlflowException, say
 from seglab.tracking.courier import Courier
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
 from seglab.tracking.model_folder import write_model_folder
-from seglab.tracking.outbox import Outbox, lock_of, say
+from seglab.tracking.outbox import Outbox, lock_of
 from seglab.tracking.resumption import check_resumable, known_steps, recorded
 from seglab.tracking.store import Store, open_store
 from seglab.tracking.store_failure import failure

@@ -24,16 +24,16 @@ Emit = Callable[[dict[str, float], int], None]
 class EpochCallbacks(keras.callbacks.CallbackList):
     """A list of callbacks that have nothing to do in a step, so that a step costs no callback work at all."""
 
-    def on_train_batch_begin(self, batch, logs=None):  # type: ignore[no-untyped-def]
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         pass
 
-    def on_train_batch_end(self, batch, logs=None):  # type: ignore[no-untyped-def]
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         pass
 
-    def on_test_batch_begin(self, batch, logs=None):  # type: ignore[no-untyped-def]
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         pass
 
-    def on_test_batch_end(self, batch, logs=None):  # type: ignore[no-untyped-def]
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         pass
 
 

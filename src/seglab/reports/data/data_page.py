@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def _charts(
     task = source.task
     axes = ("height", "width") if task.rank == 2 else ("x", "y", "z")
 
-    def of(pick) -> dict[str, list[float]]:
+    def of(pick: Callable[..., float]) -> dict[str, list[float]]:
         return {name: [pick(facts[i]) for i in ids] for name, ids in parts.items()}
 
     charts = [

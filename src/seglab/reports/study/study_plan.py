@@ -16,9 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from seglab.command import CONF, kept
+from seglab.command import kept
 from seglab.comparison.runs import Run
 from seglab.comparison.variants import what_counts
+from seglab.config.vocabulary import CONF
 from seglab.reports.study.study import Study
 from seglab.tracking.operations import flat_params
 
