@@ -70,7 +70,8 @@ class Running:
             text=True,
             env={**os.environ, **environment},
         )
-        assert self.process.stdout is not None and self.process.stderr is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
         self.said: list[str] = []
         self.log: list[str] = []
         for line in self.process.stdout:
