@@ -62,7 +62,8 @@ class Running:
     """`seglab serve` as a process of its own."""
 
     def __init__(self, folder: Path, *words: str, program: tuple[str, ...] = ("-m", "seglab"), **environment: str):
-        words = ("serve", str(folder), "port=0", "drain_seconds=0", *words)
+        drain = () if any(word.startswith("drain_seconds=") for word in words) else ("drain_seconds=0",)
+        words = ("serve", str(folder), "port=0", *drain, *words)
         self.process = subprocess.Popen(
             [sys.executable, *program, *words],
             stdout=subprocess.PIPE,

@@ -197,7 +197,9 @@ def test_a_broken_tensor_is_refused(body: bytes, road_service: Running) -> None:
 
 def test_the_log_has_a_line_for_each_request(road_service: Running) -> None:
     road_service.client.post(
-        "/predict", content=png(), headers={"Content-Type": "image/png", "X-Request-ID": "log-me", "X-API-Key": "k" * 20}
+        "/predict",
+        content=png(),
+        headers={"Content-Type": "image/png", "X-Request-ID": "log-me", "X-API-Key": "k" * 20},
     )
     road_service.client.get("/health")
     (line,) = [line for line in road_service.lines() if line["request"] == "log-me"]

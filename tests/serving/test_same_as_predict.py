@@ -80,9 +80,7 @@ def predicted(road: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     for name, content in FILES.items():
         (place / name).write_bytes(content)
         out = tmp_path_factory.mktemp("masks")
-        done = predict_plan(
-            predictor, plan_files(predictor.task, [place / name], out), failed=lambda file, error: None
-        )
+        done = predict_plan(predictor, plan_files(predictor.task, [place / name], out), failed=lambda file, error: None)
         found[name] = read_mask_file(done.masks[0]) if done.masks else next(iter(done.failed.values())).code
     return found
 
@@ -110,12 +108,16 @@ def test_the_same_mask_or_the_same_refusal(
 
 def test_most_of_them_are_predicted(predicted: dict[str, np.ndarray | str]) -> None:
     refused = {name: code for name, code in predicted.items() if isinstance(code, str)}
-    assert set(refused.values()) == {
-        "image-channels-of-training",
-        "image-not-finite",
-        "several-pages",
-        "image-scale",
-    } or len(refused) < len(FILES) / 2, refused
+    assert (
+        set(refused.values())
+        == {
+            "image-channels-of-training",
+            "image-not-finite",
+            "several-pages",
+            "image-scale",
+        }
+        or len(refused) < len(FILES) / 2
+    ), refused
 
 
 def test_sixteen_bits_where_the_model_wants_them(tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ class ServeWords:
     voxels: PositiveInt = setting("of one volume, with its channels", default=256_000_000)
     queue: PositiveInt = setting("requests that wait", default=32)
     deadline_seconds: _Seconds = setting("until an answer", default=60.0)
+    body_seconds: _Seconds = setting("a client may be silent in the middle of its request", default=30.0)
     requests_per_minute: Annotated[int, Field(ge=0)] = setting("of one client; 0: any number", default=0)
 
 
@@ -78,6 +79,7 @@ def run(words: Sequence[str]) -> int:
         voxels=said.voxels,
         queue=said.queue,
         deadline_seconds=said.deadline_seconds,
+        body_seconds=said.body_seconds,
         requests_per_minute=said.requests_per_minute,
     )
     place = Place(said.host, said.port, keys, said.drain_seconds, said.root_path, limits)
