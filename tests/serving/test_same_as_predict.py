@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -135,11 +136,11 @@ def test_volumes_come_back_in_their_own_geometry(
     nib.save(image, file)
     predictor = read_folder(organ).predictor()
     (mask_file,) = predict_plan(predictor, plan_files(predictor.task, [file], tmp_path / "out")).masks
-    expected = nib.load(mask_file)
+    expected: Any = nib.load(mask_file)
     answer = organ_service.predict(file.read_bytes(), "application/gzip")
     assert answer.status_code == 200, answer.text
     (tmp_path / "found.nii.gz").write_bytes(answer.content)
-    found = nib.load(tmp_path / "found.nii.gz")
+    found: Any = nib.load(tmp_path / "found.nii.gz")
     np.testing.assert_array_equal(np.asarray(found.dataobj), np.asarray(expected.dataobj))
     np.testing.assert_array_equal(found.affine, expected.affine)
     assert found.header.binaryblock == expected.header.binaryblock
