@@ -19,6 +19,7 @@ from seglab.serving.problems import Problem, too_large
 
 _PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 _ORIENTATION, _WIDTH, _HEIGHT = 274, 256, 257
+_TURNING = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
@@ -80,7 +81,9 @@ def _header(content: bytes, limits: Limits) -> FileHeader:
         if height * width > limits.pixels:  # before anything else of it is looked at
             return FileHeader("png", height, width)
         with PngImageFile(io.BytesIO(content)) as image:
-            return FileHeader("png", height, width, int(getattr(image, "n_frames", 1)), _exif(image))
+            return FileHeader(
+                "png", height, width, int(getattr(image, "n_frames", 1)), _exif(image) if _may_be_turned(content) else 1
+            )
     if content.startswith(_JPEG):
         with JpegImageFile(io.BytesIO(content)) as image:
             return FileHeader("jpeg", image.height, image.width, 1, _exif(image))
@@ -96,6 +99,18 @@ def _header(content: bytes, limits: Limits) -> FileHeader:
         f"found: it begins with {content[:8]!r}" if content else "found: nothing, the body is empty",
         remedy="send a PNG, JPEG, TIFF or BMP",
     )
+
+
+def _may_be_turned(content: bytes) -> bool:
+    """Whether a PNG has a chunk that may hold an orientation, before its pixels or after them: to ask Pillow for it is
+    to decode the image."""
+    at = len(_PNG)
+    while at + 8 <= len(content):
+        (length,) = struct.unpack_from(">I", content, at)
+        if content[at + 4 : at + 8] in _TURNING:
+            return True
+        at += 12 + length
+    return False
 
 
 def _exif(image: Any) -> int:
