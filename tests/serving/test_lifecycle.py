@@ -106,6 +106,7 @@ def test_a_second_signal_ends_at_once(road: Path) -> None:
         assert time.monotonic() - began < 2
 
 
+@pytest.mark.slow
 def test_clients_that_hang_up_free_their_place(road: Path) -> None:
     with Running(road, "queue=4") as running:
         alone = time.perf_counter()
@@ -123,6 +124,7 @@ def test_clients_that_hang_up_free_their_place(road: Path) -> None:
         assert running.count("seglab_in_flight") == 0
 
 
+@pytest.mark.slow
 def test_a_small_image_is_served_between_the_windows_of_a_large_one(road: Path) -> None:
     large = png(1300, 1400)
     with Running(road) as running, ThreadPoolExecutor(1) as pool:
@@ -168,6 +170,7 @@ def test_what_takes_too_long_is_told(road: Path) -> None:
         assert running.predict(SMALL).status_code == 200
 
 
+@pytest.mark.slow
 def test_health_is_answered_while_many_wait(road: Path) -> None:
     with Running(road, "queue=100") as running, ThreadPoolExecutor(60) as pool:
         slow = [pool.submit(running.predict, SLOW) for _ in range(60)]
@@ -216,6 +219,7 @@ def refused(*words: str) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_served_is_told_before_it_begins(road: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -241,6 +245,7 @@ def test_an_altered_folder_is_not_served(road: Path, tmp_path: Path) -> None:
     assert "model.bin" in told
 
 
+@pytest.mark.slow
 def test_requests_leave_no_files(road: Path, tmp_path: Path) -> None:
     with Running(road, TMPDIR=str(tmp_path)) as running, ThreadPoolExecutor(4) as pool:
         list(pool.map(running.predict, [SMALL, SMALL[:100], SMALL]))
@@ -248,6 +253,7 @@ def test_requests_leave_no_files(road: Path, tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_threads_are_as_many_as_asked(road: Path) -> None:
     with Running(road, "threads=1") as running, ThreadPoolExecutor(4) as pool:
         assert running.client.get("/v2/models/road").json()["threads"] == 1
