@@ -1,0 +1,123 @@
+"""`seglab serve`: a model behind HTTP."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seglab.cli.words import read, setting
+from seglab.config.types import PositiveInt
+from seglab.errors import ConfigError
+from seglab.runtime.waiting import step
+from seglab.safety.shown_text import shown
+
+_KEYS = "SEGLAB_API_KEYS"
+_EXAMPLES = """examples:
+  seglab serve dist/roadseg
+  seglab serve run=<id> port=8080                                     by Keras, with TensorFlow
+  seglab serve dist/roadseg host=0.0.0.0 keys=keys.txt                for other machines
+then: curl --data-binary @street.png -H 'Content-Type: image/png' localhost:8000/predict -o mask.png"""
+_Seconds = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeWords:
+    """Serve a model: images in, masks out. SIGTERM ends it once everything in flight is answered."""
+
+    model: str = setting(
+        "an exported folder, the folder of a bundle, a run's id, or models:/<name>@<alias>",
+        positional=True,
+        former=("run", "bundle"),
+    )
+    host: str = setting("address to bind to; others than this machine's need keys", default="127.0.0.1")
+    port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8000)
+    runtime: Literal["openvino", "onnx", "litert"] | None = setting(
+        "of an exported folder; null: openvino, or what there is", default=None
+    )
+    precision: Literal["float32", "int8"] = setting("of an exported folder", default="float32")
+    threads: PositiveInt | None = setting("that compute; null: one for each core of this process", default=None)
+    name: str = setting("of the model in addresses; empty: the folder's", default="")
+    keys: str | None = setting(f"file with an API key on each line; those of {_KEYS} count too", default=None)
+    open: bool = setting("let other machines in without a key", default=False)
+    root_path: str = setting("before every address, behind a proxy", default="")
+    drain_seconds: Annotated[float, Field(ge=0)] = setting(
+        "after SIGTERM, how long requests are still taken", default=5.0
+    )
+    body_bytes: PositiveInt = setting("of one request", default=64 * 2**20)
+    pixels: PositiveInt = setting("of one image", default=64_000_000)
+    voxels: PositiveInt = setting("of one volume, with its channels", default=256_000_000)
+    queue: PositiveInt = setting("requests that wait", default=32)
+    deadline_seconds: _Seconds = setting("until an answer", default=60.0)
+    body_seconds: _Seconds = setting("a client may be silent in the middle of its request", default=30.0)
+    requests_per_minute: Annotated[int, Field(ge=0)] = setting("of one client; 0: any number", default=0)
+
+
+def read_words(words: Sequence[str]) -> ServeWords:
+    """What the words of the command line say."""
+    return read(ServeWords, words, "serve", _EXAMPLES)
+
+
+def run(words: Sequence[str]) -> int:
+    """Serve until a signal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    said = read_words(words)
+    keys = read_keys(said.keys)
+    with step("loading what serves models"):
+        from seglab.serving.limits import Limits
+        from seglab.serving.model import load_model
+        from seglab.serving.server import Place, bound, serve
+
+    limits = Limits(
+        body_bytes=said.body_bytes,
+        pixels=said.pixels,
+        voxels=said.voxels,
+        queue=said.queue,
+        deadline_seconds=said.deadline_seconds,
+        body_seconds=said.body_seconds,
+        requests_per_minute=said.requests_per_minute,
+    )
+    place = Place(said.host, said.port, keys, said.drain_seconds, said.root_path, limits)
+    port = bound(place, without_keys=said.open)
+    with step(f"loading {said.model}"):
+        model = load_model(
+            said.model, runtime=said.runtime, precision=said.precision, threads=said.threads, name=said.name
+        )
+    where = f"http://{said.host}:{port.getsockname()[1]}/"
+    print(shown(f"{model.label}, {model.runtime} in {model.precision}, {model.threads or 'any'} threads"))
+    serve(model, place, port, lambda: print(shown(f"serving at {where}"), flush=True))
+    print("ended", file=sys.stderr)
+    return 0
+
+
+def read_keys(file: str | None) -> tuple[str, ...]:
+    """The keys of a file and of the environment; raises `ConfigError` for a file that holds none, or short ones."""
+    found = os.environ.get(_KEYS, "").split()
+    if file is not None:
+        try:
+            more = Path(file).read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                "a file of keys that cannot be read",
+                code="serve-keys",
+                where=file,
+                found=str(error),
+                expected="a text with a key on each line",
+                remedy="give another file",
+            ) from error
+        found += more or [""]
+    if any(len(key) < 16 or not key.isascii() for key in found):
+        raise ConfigError(
+            "a key that is easily guessed",
+            code="serve-keys",
+            where=file or _KEYS,
+            found="one of fewer than 16 plain characters, or none",
+            expected="16 or more for each",
+            remedy="python -c 'import secrets; print(secrets.token_urlsafe(24))' makes one",
+        )
+    return tuple(found)

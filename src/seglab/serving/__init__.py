@@ -1,0 +1,1 @@
+"""A model behind HTTP: images in, masks out. Serving an exported folder loads no TensorFlow, Keras, MLflow or Hydra."""

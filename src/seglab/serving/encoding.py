@@ -1,0 +1,126 @@
+"""A mask as bytes: indexed PNG, JSON, NIfTI, or the numbers alone."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from seglab.inference.mask_writer import nifti_like
+from seglab.serving.model import ServedModel
+from seglab.serving.problems import Problem
+
+PNG, JSON, GZIP, RAW = "image/png", "application/json", "application/gzip", "application/octet-stream"
+_LEVEL = 1  # of zlib: a tenth more bytes than its default, in a third of the time
+
+
+def offered(rank: int) -> tuple[str, ...]:
+    """Media types that masks are offered in, the default first."""
+    return (PNG, JSON, RAW) if rank == 2 else (GZIP, JSON, RAW)
+
+
+def negotiated(accept: str, rank: int) -> str:
+    """The media type that an `Accept` header asks for; raises `Problem` where it is none of ours."""
+    kinds = offered(rank)
+    wanted = []
+    for place, part in enumerate(accept.split(",") if accept.strip() else ["*/*"]):
+        kind, *parameters = (text.strip().lower() for text in part.split(";"))
+        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
+        try:
+            share = float(weight)
+        except ValueError:
+            share = 0.0
+        if share > 0:
+            wanted.append((-share, place, kind))
+    for _, _, kind in sorted(wanted):
+        found = [one for one in kinds if kind in (one, "*/*", one.split("/")[0] + "/*")]
+        if kind in ("application/x-gzip", "application/nifti") and rank == 3:
+            found = [GZIP]
+        if found:
+            return found[0]
+    raise Problem(
+        406,
+        "not-acceptable",
+        "an answer of a kind that is not offered",
+        f"found: {accept[:200]}; expected: {', '.join(kinds)}",
+        remedy=f"Accept: {kinds[0]}",
+    )
+
+
+def png(ids: np.ndarray, model: ServedModel, *, palette: bool = True) -> bytes:
+    """Values of the classes with their colours as palette; of values above 255 in 16 bits, without."""
+    stored = model.values[ids]
+    image = Image.fromarray(stored)
+    if stored.dtype == np.uint8 and palette:
+        colors = np.zeros((256, 3), np.uint8)
+        for row in model.classes():
+            colors[row["value"]] = row["color"]
+        image.putpalette(colors.tobytes())
+    told = PngImagePlugin.PngInfo()
+    told.add_text("Software", "seglab mask")
+    told.add_text("Bundle", model.label)
+    room = io.BytesIO()
+    image.save(room, "PNG", compress_level=_LEVEL, pnginfo=told)
+    return room.getvalue()
+
+
+def raw(ids: np.ndarray, model: ServedModel) -> tuple[bytes, dict[str, str]]:
+    """The values row by row, little end first, and headers that tell their shape and type."""
+    stored = np.ascontiguousarray(model.values[ids])
+    headers = {"X-Mask-Shape": ",".join(map(str, stored.shape)), "X-Mask-Dtype": stored.dtype.name}
+    return stored.astype(stored.dtype.newbyteorder("<")).tobytes(), headers
+
+
+def nifti(ids: np.ndarray, model: ServedModel, like: Path) -> bytes:
+    """A compressed NIfTI file in the geometry of the image `like`."""
+    image, _ = nifti_like(model.values[ids], like, like)
+    return gzip.compress(image.to_bytes(), _LEVEL, mtime=0)
+
+
+def summary(ids: np.ndarray, model: ServedModel, *, rle: bool = False, spacing: Any = None) -> dict[str, Any]:
+    """Of each class: pixels, their share, the box that holds them (`[low, high)` of each axis), and its RLE."""
+    counts = np.bincount(ids.ravel(), minlength=model.bundle.task.classes)
+    edge = None if spacing is None else float(np.prod(spacing))
+    rows = []
+    for row in model.classes():
+        count = int(counts[row["id"]])
+        found = {**row, "pixels": count, "share": count / ids.size}
+        if edge is not None:
+            found["volume_mm3"] = count * edge
+        found["box"] = _box(ids == row["id"]) if count else None
+        if rle and ids.ndim == 2:
+            found["rle"] = {"size": list(ids.shape), "counts": coco_counts(ids == row["id"])}
+        rows.append(found)
+    return {"bundle": model.label, "shape": list(ids.shape), "classes": rows}
+
+
+def _box(inside: np.ndarray) -> list[list[int]]:
+    box = []
+    for axis in range(inside.ndim):
+        others = tuple(other for other in range(inside.ndim) if other != axis)
+        held = np.flatnonzero(inside.any(axis=others))
+        box.append([int(held[0]), int(held[-1]) + 1])
+    return box
+
+
+def coco_counts(inside: np.ndarray) -> str:
+    """COCO's compressed run lengths of a mask `(H, W)`: down the columns, of 0 and 1 in turn, each as the difference
+    from the one before the last, in digits of 5 bits."""
+    flat = inside.ravel(order="F").astype(np.int8)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    if flat.size and flat[0]:
+        runs.insert(0, 0)
+    text = []
+    for place, run in enumerate(runs):
+        value = run - runs[place - 2] if place > 2 else run
+        more = True
+        while more:
+            digit, value = value & 0x1F, value >> 5
+            more = value != (-1 if digit & 0x10 else 0)
+            text.append(chr((digit | (0x20 if more else 0)) + 48))
+    return "".join(text)

@@ -1,0 +1,197 @@
+"""Before and behind every route: bodies within bounds, a name for each request, keys, and a count of what came out.
+
+Bodies are read here, whole and into memory, on every address, so that none is read beyond its limit wherever it is
+sent, whatever its headers claim.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import re
+import time
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seglab.serving.limits import Limits
+from seglab.serving.problems import Problem, response, too_large
+from seglab.serving.telemetry import Telemetry, log_line
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+OPEN = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
+_CLIENTS = 10_000  # whose requests are remembered for a minute
+_GONE = 499
+
+
+class Guard:
+    """A layer around the application.
+
+    Args:
+        app: the application.
+        limits: of the service.
+        telemetry: that counts.
+        label: of the model, for `X-Bundle`.
+        keys: any of which opens the service; empty where none is asked for.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits, telemetry: Telemetry, label: str, keys: Sequence[str] = ()):
+        self.app, self.limits, self.telemetry, self.label = app, limits, telemetry, label
+        self._keys = tuple(key.encode() for key in keys)
+        self._held = 0
+        self._recent: dict[bytes | str, deque[float]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})
+        scope["state"] |= {"request_id": request_id, "told": {}}
+        status, held = [0], [0]
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+                more = [(b"x-request-id", request_id.encode()), (b"x-bundle", self.label.encode())]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
+            await send(message)
+
+        try:
+            self._check_key(scope, headers)
+            body = await self._body(receive, headers, held)
+            await self.app(scope, _replayed(body, receive), sending)
+        except Problem as problem:
+            scope["state"]["told"]["code"] = problem.code
+            await response(problem, request_id)(scope, receive, sending)
+        except _Left:
+            status[0] = _GONE
+        finally:
+            self._held -= held[0]
+            self._count(scope, status[0], time.perf_counter() - began)
+
+    async def _body(self, receive: Receive, headers: dict[str, str], held: list[int]) -> bytes:
+        """All of it; raises `Problem` with 413, 415, 408 or 503, after which the connection is closed."""
+        limits, close = self.limits, {"Connection": "close"}
+        claimed = headers.get("content-length", "")
+        if claimed.isdecimal() and int(claimed) > limits.body_bytes:
+            raise _closing(too_large("a request", f"{claimed[:20]} bytes", f"{limits.body_bytes:,} bytes"))
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                message = await asyncio.wait_for(receive(), limits.body_seconds)
+            except TimeoutError as error:
+                raise Problem(
+                    408, "request-slow", "a request that does not go on", f"{limits.body_seconds:g} s of silence",
+                    headers=close,
+                ) from error  # fmt: skip
+            if message["type"] == "http.disconnect":
+                raise _Left
+            part = message.get("body", b"")
+            size += len(part)
+            held[0] += len(part)
+            self._held += len(part)
+            if size > limits.body_bytes:
+                raise _closing(too_large("a request", f"{size:,} bytes or more", f"{limits.body_bytes:,} bytes"))
+            if self._held > limits.buffered_bytes:
+                raise Problem(
+                    503, "service-busy", "too much is being sent at a time", remedy="try again",
+                    headers={"Retry-After": "2", **close},
+                )  # fmt: skip
+            parts.append(part)
+            if not message.get("more_body", False):
+                break
+        if size and headers.get("content-encoding", "identity").lower() != "identity":
+            raise Problem(
+                415,
+                "content-encoding",
+                "a body that is compressed by HTTP",
+                f"found: Content-Encoding: {headers['content-encoding'][:40]}",
+                remedy="send the image as it is",
+            )
+        return b"".join(parts)
+
+    def _check_key(self, scope: Scope, headers: dict[str, str]) -> None:
+        if scope["path"] in OPEN:
+            return
+        client: bytes | str = (scope.get("client") or ("",))[0]
+        if self._keys:
+            bearer = headers.get("authorization", "")
+            given = (bearer[7:] if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "")).encode("latin-1")
+            known = [key for key in self._keys if hmac.compare_digest(key, given)]  # all of them, whichever fits
+            if not known:
+                raise Problem(
+                    401,
+                    "key-missing",
+                    "a request without a key that is known",
+                    remedy="send Authorization: Bearer <key>, or X-API-Key",
+                    headers={"WWW-Authenticate": "Bearer", "Connection": "close"},
+                )
+            client = known[0]
+        most, now = self.limits.requests_per_minute, time.monotonic()
+        if not most:
+            return
+        if client not in self._recent and len(self._recent) >= _CLIENTS:
+            self._recent.pop(next(iter(self._recent)))
+        recent = self._recent.setdefault(client, deque())
+        while recent and recent[0] < now - 60:
+            recent.popleft()
+        if len(recent) >= most:
+            raise Problem(
+                429,
+                "too-many-requests",
+                "more requests than a client has in a minute",
+                f"expected: at most {most}",
+                headers={"Retry-After": str(max(1, round(recent[0] + 60 - now))), "Connection": "close"},
+            )
+        recent.append(now)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route: Any = scope.get("route")
+        path = getattr(route, "path", "unknown")
+        told = scope["state"]["told"]
+        self.telemetry.requests.labels(path, str(status or _GONE)).inc()
+        self.telemetry.seconds.labels(path).observe(seconds)
+        if "code" in told:
+            self.telemetry.refused.labels(told["code"]).inc()
+        if status in (0, _GONE):
+            self.telemetry.abandoned.inc()
+        log_line(
+            request=scope["state"]["request_id"],
+            method=scope["method"],
+            path=scope["path"][:200],
+            status=status or _GONE,
+            seconds=round(seconds, 4),
+            bundle=self.label,
+            **told,
+        )
+
+
+class _Left(Exception):
+    """The client hung up."""
+
+
+def _closing(problem: Problem) -> Problem:
+    problem.headers["Connection"] = "close"
+    return problem
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Gives the body once, and then what else the server tells: that the client has left."""
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if not sent:
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay

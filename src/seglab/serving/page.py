@@ -1,0 +1,58 @@
+"""The page at `/`: what the model is, its classes, how it is called, and a form to try it."""
+
+from __future__ import annotations
+
+from html import escape
+from string import Template
+
+from seglab.serving.model import ServedModel
+
+_PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>$name</title>
+<meta name="viewport" content="width=device-width">
+<style>
+body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
+td,th{padding:.2rem .8rem .2rem 0;text-align:left}
+i{display:inline-block;width:1.4rem;height:1.4rem;border:1px solid #888;vertical-align:middle}
+pre{background:#f2f2f2;padding:.8rem;overflow:auto}
+img{max-width:100%;image-rendering:pixelated}
+</style></head><body>
+<h1>$name</h1>
+<p>A model that says of every $element of $what what it shows. It runs on $runtime in $precision, as
+<code>$label</code>.</p>
+<h2>Classes</h2>
+<table><tr><th></th><th>class</th><th>value in the mask</th></tr>$rows</table>
+<h2>Calling it</h2>
+<pre>curl --data-binary @$file -H 'Content-Type: $type' <span id="here"></span>predict -o $answer</pre>
+<p><code>Accept: application/json</code> asks for shares and boxes instead of the mask. <a href="docs">docs</a> tell
+every address, <a href="metrics">metrics</a> what was asked so far.</p>
+<h2>Trying it</h2>
+<form method="post" action="predict" enctype="multipart/form-data">
+<label>$what_one <input type="file" name="image" required></label> <button>predict</button></form>
+<script>document.getElementById("here").textContent = location.href.replace(/[?#].*/, "")</script>
+</body></html>
+""")
+
+
+def page(model: ServedModel) -> str:
+    """HTML; whatever comes from the model is escaped."""
+    task = model.bundle.task
+    rows = "".join(
+        f'<tr><td><i style="background:rgb({",".join(str(int(part)) for part in row["color"])})"></i></td>'
+        f"<td>{escape(str(row['name']))}</td><td>{row['value']}</td></tr>"
+        for row in model.classes()
+    )
+    flat = task.rank == 2
+    return _PAGE.substitute(
+        name=escape(model.name),
+        element="pixel" if flat else "voxel",
+        what="an image" if flat else "a volume",
+        what_one="Image (PNG, JPEG, TIFF, BMP)" if flat else "Volume (NIfTI)",
+        runtime=escape(model.runtime),
+        precision=escape(model.precision),
+        label=escape(model.label),
+        rows=rows,
+        file="street.png" if flat else "scan.nii.gz",
+        type="image/png" if flat else "application/gzip",
+        answer="mask.png" if flat else "mask.nii.gz",
+    )

@@ -1,0 +1,269 @@
+"""A real process: what it loads, how it ends, who is served first, and who is let in."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from served import Running
+
+RNG = np.random.default_rng(3)
+# Tells at its end what it had loaded.
+_TELLING = """
+import atexit, sys
+atexit.register(lambda: print("loaded", *sorted({name.split(".")[0] for name in sys.modules}), flush=True))
+from seglab.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def png(height: int, width: int, channels: int = 3) -> bytes:
+    room = io.BytesIO()
+    shape = (height, width, channels)[: 2 + (channels > 1)]
+    Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(room, "PNG", compress_level=1)
+    return room.getvalue()
+
+
+SMALL, SLOW = png(30, 40), png(900, 1000)
+
+
+def until(seen: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def head(content: bytes) -> bytes:
+    return (
+        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(content)
+    ) + content
+
+
+def test_an_exported_folder_needs_none_of_the_heavy_ones(road: Path) -> None:
+    with Running(road, program=("-c", _TELLING)) as running:
+        assert running.predict(SMALL).status_code == 200
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.stdout is not None
+        told = running.process.stdout.read().split()
+        assert running.process.wait(20) == 0
+    assert told[0] == "loaded"
+    assert {"openvino", "fastapi", "seglab"} <= set(told)
+    heavy = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}
+    assert not heavy & set(told)
+
+
+def test_the_precision_is_what_the_runtime_executes(road: Path) -> None:
+    hint = "import seglab.inference.backends.openvino as o\no.HINTS['float32'] = 'bf16'\n"
+    done = subprocess.run(
+        [sys.executable, "-c", hint + "from seglab.cli.main import script\nscript()", "serve", str(road), "port=0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "serving at" in done.stdout:
+        pytest.skip("a processor without bfloat16")
+    assert done.returncode == 2
+    assert "[exported-model-differs]" in done.stderr
+
+
+def test_sigterm_answers_what_is_in_flight(road: Path) -> None:
+    with Running(road, "drain_seconds=1.5") as running, ThreadPoolExecutor(8) as pool:
+        slow = [pool.submit(running.predict, SLOW) for _ in range(3)]
+        until(lambda: running.count("seglab_in_flight") == 1 and running.count("seglab_queue_length") == 2)
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: running.client.get("/v2/health/ready").status_code == 503, 2)
+        assert running.client.get("/v2/health/live").status_code == 200
+        assert running.count("seglab_ready") == 0
+        assert running.predict(SMALL).status_code == 200  # it is still taken while the balancer learns
+        assert [one.result().status_code for one in slow] == [200] * 3
+        assert running.process.wait(30) == 0
+        with pytest.raises(httpx.TransportError):
+            running.client.get("/v2/health/live")
+
+
+def test_a_second_signal_ends_at_once(road: Path) -> None:
+    with Running(road, "drain_seconds=60") as running:
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: running.client.get("/health").status_code == 503)
+        began = time.monotonic()
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(20)
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.slow
+def test_clients_that_hang_up_free_their_place(road: Path) -> None:
+    with Running(road, "queue=4") as running:
+        alone = time.perf_counter()
+        assert running.predict(SLOW).status_code == 200
+        alone = time.perf_counter() - alone
+        for _ in range(30):
+            with running.socket() as one:
+                one.sendall(head(SLOW))
+                time.sleep(0.05)
+        began = time.perf_counter()
+        until(lambda: running.count("seglab_queue_length") < 4)
+        assert running.predict(SLOW).status_code == 200
+        assert time.perf_counter() - began < 3 * alone + 1
+        until(lambda: running.count("seglab_abandoned_total") >= 25)
+        assert running.count("seglab_in_flight") == 0
+
+
+@pytest.mark.slow
+def test_a_small_image_is_served_between_the_windows_of_a_large_one(road: Path) -> None:
+    large = png(1300, 1400)
+    with Running(road) as running, ThreadPoolExecutor(1) as pool:
+        expected = running.predict(SMALL).content
+        big = pool.submit(running.predict, large)
+        until(lambda: running.count("seglab_in_flight") == 1)
+        served = 0
+        while not big.done() and served < 3:
+            assert running.predict(SMALL).content == expected
+            served += not big.done()
+        assert served == 3
+        between = big.result()
+        assert between.status_code == 200
+        assert running.predict(large).content == between.content
+
+
+def test_a_full_queue_says_when_to_come_again(road: Path) -> None:
+    with Running(road, "queue=1") as running, ThreadPoolExecutor(8) as pool:
+        answers = [one.result() for one in [pool.submit(running.predict, SLOW) for _ in range(8)]]
+        kinds = {answer.status_code for answer in answers}
+        assert kinds == {200, 503}
+        for answer in answers:
+            if answer.status_code == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+                assert answer.json()["code"] == "service-busy"
+        assert running.predict(SMALL).status_code == 200
+
+
+def test_one_bad_image_fails_alone(road: Path) -> None:
+    with Running(road) as running, ThreadPoolExecutor(8) as pool:
+        expected = running.predict(SMALL).content
+        bodies = [SMALL] * 4 + [SMALL[:200]] + [SMALL] * 3
+        answers = list(pool.map(running.predict, bodies))
+    assert [answer.status_code for answer in answers] == [200] * 4 + [400] + [200] * 3
+    assert {answer.content for answer in answers if answer.status_code == 200} == {expected}
+
+
+def test_what_takes_too_long_is_told(road: Path) -> None:
+    with Running(road, "deadline_seconds=0.2") as running:
+        late = running.predict(png(2400, 2600))
+        assert (late.status_code, late.json()["code"]) == (504, "deadline-exceeded")
+        until(lambda: running.count("seglab_in_flight") == 0, 5)
+        assert running.predict(SMALL).status_code == 200
+
+
+@pytest.mark.slow
+def test_health_is_answered_while_many_wait(road: Path) -> None:
+    with Running(road, "queue=100") as running, ThreadPoolExecutor(60) as pool:
+        slow = [pool.submit(running.predict, SLOW) for _ in range(60)]
+        until(lambda: running.count("seglab_queue_length") > 20)
+        took = []
+        for _ in range(50):
+            began = time.perf_counter()
+            assert running.client.get("/v2/health/live").status_code == 200
+            took.append(time.perf_counter() - began)
+        assert sorted(took)[len(took) // 2] < 0.1, took
+        for one in slow:
+            one.cancel()
+        running.process.kill()
+
+
+def test_keys(road: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first-key-of-two-00\nsecond-key-of-two-0\n")
+    with Running(
+        road, f"keys={file}", "requests_per_minute=3", SEGLAB_API_KEYS="third-key-in-the-environment"
+    ) as running:
+        client = running.client
+        for path in ("/", "/health", "/v2/health/ready", "/docs"):
+            assert client.get(path).status_code == 200
+        for headers in ({}, {"X-API-Key": "first"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Zmlyc3Q="}):
+            refused = client.get("/classes", headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (401, "key-missing")
+            assert refused.headers["www-authenticate"] == "Bearer"
+        assert client.get("/classes", headers={"X-API-Key": "third-key-in-the-environment"}).status_code == 200
+        bearer = {"Authorization": "Bearer second-key-of-two-0"}
+        assert [client.get("/classes", headers=bearer).status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert client.get("/classes", headers={"X-API-Key": "first-key-of-two-00"}).status_code == 200
+        assert int(client.get("/classes", headers=bearer).headers["retry-after"]) > 50
+
+
+def refused(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "seglab", "serve", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "SEGLAB_API_KEYS": ""},
+    )
+    assert done.returncode == 2, done.stderr
+    return done.stderr
+
+
+@pytest.mark.slow
+def test_what_cannot_be_served_is_told_before_it_begins(road: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "[serve-address]" in refused(str(road), f"port={taken.getsockname()[1]}")
+    assert "[serve-without-key]" in refused(str(road), "host=0.0.0.0", "port=0")
+    (tmp_path / "weak").write_text("abc\n")
+    assert "[serve-keys]" in refused(str(road), f"keys={tmp_path / 'weak'}", "port=0")
+    (tmp_path / "empty").mkdir()
+    assert "[exported-model-altered]" in refused(str(tmp_path / "empty"), "port=0")
+    assert "[serve-target]" in refused(str(road), "runtime=onnx", "port=0")
+
+
+def test_an_altered_folder_is_not_served(road: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = shutil.copytree(road, tmp_path / "copy")
+    weights = bytearray((copy / "model.bin").read_bytes())
+    weights[5] ^= 1
+    (copy / "model.bin").write_bytes(weights)
+    told = refused(str(copy), "port=0")
+    assert "[exported-model-altered]" in told
+    assert "model.bin" in told
+
+
+@pytest.mark.slow
+def test_requests_leave_no_files(road: Path, tmp_path: Path) -> None:
+    with Running(road, TMPDIR=str(tmp_path)) as running, ThreadPoolExecutor(4) as pool:
+        list(pool.map(running.predict, [SMALL, SMALL[:100], SMALL]))
+        running.client.post("/predict", files={"image": ("a.png", SLOW, "image/png")})
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_threads_are_as_many_as_asked(road: Path) -> None:
+    with Running(road, "threads=1") as running, ThreadPoolExecutor(4) as pool:
+        assert running.client.get("/v2/models/road").json()["threads"] == 1
+        done = threading.Event()
+
+        def ask() -> None:
+            while not done.is_set():
+                running.predict(SMALL)
+
+        asking = [pool.submit(ask) for _ in range(4)]
+        time.sleep(1)
+        done.set()
+        assert not any(one.exception() for one in asking)
