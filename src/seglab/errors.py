@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,9 +133,28 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     except SeglabError as error:
         print(error.for_terminal(), file=sys.stderr)
         code = EXIT_MISTAKE
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(_too_long(error).for_terminal(), file=sys.stderr)
+        code = EXIT_MISTAKE
     except KeyboardInterrupt as stop:
         code = getattr(stop, "exit_code", EXIT_INTERRUPTED)
     sys.exit(code)
+
+
+def _too_long(error: OSError) -> DataError:
+    """What a word says that was taken for a path and is none: no file system takes names of such a length."""
+    name = os.fspath(error.filename) if error.filename is not None else ""
+    name = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    return DataError(
+        "a name that is longer than a file's can be",
+        code="name-too-long",
+        where=f"{name[:60]}…",
+        found=f"{len(name)} characters",
+        expected="at most 255 bytes between two slashes, 4,096 in a whole path",
+        remedy="check what the command was given, or choose a shorter name",
+    )
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from seglab.cli.words import help_page, read, setting, tracking_uri
 from seglab.config.types import NonNegativeInt
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, run_script
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,21 @@ def test_what_cannot_be_meant_is_refused_with_a_remedy(words: list[str], told: l
         paint(*words)
     for part in told:
         assert part in str(refused.value)
+
+
+def test_a_missing_word_is_shown_in_its_place() -> None:
+    with pytest.raises(ConfigError, match=r"as in: seglab paint <wall> <tins> …"):
+        paint()
+
+
+def test_a_word_of_ten_thousand_letters_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        run_script(lambda: int(Path("x" * 10_000).exists()))
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "[name-too-long]" in said
+    assert "10000 characters" in said
+    assert len(said) < 500
 
 
 def test_a_word_too_many_is_named() -> None:

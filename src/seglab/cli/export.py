@@ -12,6 +12,7 @@ from pydantic import Field
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import PositiveInt
+from seglab.export.request import ExportRequest
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import Waiting, step
 from seglab.safety.shown_text import shown
@@ -65,15 +66,14 @@ def read_words(words: Sequence[str]) -> ExportWords:
 def run(words: Sequence[str]) -> int:
     """Export, and say what came out; 1 where a target is not what was trained, and nothing is left."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
+    request = ExportRequest(**asdict(read_words(words)))
+    _ = request.reference, request.place  # what cannot be is refused before anything is loaded
     with step("loading what converts models"):
         from seglab.export.exporting import export
         from seglab.export.recording import log_to_run
-        from seglab.export.request import ExportRequest
         from seglab.export.summary import summary
         from seglab.export.targets import ExportRefused
 
-    request = ExportRequest(**asdict(said))
     with Waiting() as waiting:
         try:
             out = export(request, directory=RUNS, tell=waiting.tell)
@@ -81,7 +81,7 @@ def run(words: Sequence[str]) -> int:
             logged = log_to_run(request, out, RUNS)
         except ExportRefused as error:
             waiting.clear()
-            print(f"error: {error}", file=sys.stderr)
+            print(error.for_terminal(), file=sys.stderr)
             return 1
     for place in sorted(out.iterdir()):
         print(shown(f"{place.name:<26} {summary(place)}"))

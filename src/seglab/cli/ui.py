@@ -21,7 +21,7 @@ class UiWords:
     one of another MLflow; then this process becomes MLflow's server."""
 
     runs: str = setting("folder of runs", default=str(RUNS))
-    port: Annotated[int, Field(ge=0, le=65535)] = setting("of http://127.0.0.1", default=5000)
+    port: Annotated[int, Field(ge=0, le=65535)] = setting("the port of http://127.0.0.1 to show them at", default=5000)
     tracking_uri: str | None = tracking_uri()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.cli.words import read, setting
+from seglab.errors import ConfigError
 from seglab.safety.shown_text import shown
 
 _EXAMPLES = """examples:
@@ -19,7 +20,7 @@ class VerifyWords:
     """Check every digest of an exported folder and run its example, in a process without TensorFlow. Leaves with 1 when
     the folder is not what it says."""
 
-    folder: str = setting("that seglab export made", positional=True)
+    folder: str = setting("the folder that seglab export made", positional=True)
     public_key: str | None = setting("file of an Ed25519 key (PEM) that must have signed it", default=None)
 
 
@@ -31,8 +32,17 @@ def read_words(words: Sequence[str]) -> VerifyWords:
 def run(words: Sequence[str]) -> int:
     """Verify, and say what was found; 1 when something is not what it says."""
     said = read_words(words)
+    if not said.folder or not Path(said.folder).is_dir():
+        raise ConfigError(
+            "no exported model here",
+            code="exported-model-missing",
+            where=said.folder,
+            found="a file" if Path(said.folder).is_file() else "no such folder",
+            expected="a folder that seglab export made",
+            remedy="check the path; it is taken from the folder that the command was started in",
+        )
     from seglab.export.verification import verify_apart
 
     code, told = verify_apart(said.folder, None if said.public_key is None else Path(said.public_key))
     print(shown(told))
-    return min(code, 1)
+    return 1 if code else 0

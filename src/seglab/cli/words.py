@@ -110,6 +110,7 @@ def read(kind: type[Words], words: Sequence[str], verb: str, more: str = "") -> 
         raise SystemExit(0)
     said = _Reader(settings, verb).read(list(words))
     given = {one.field: _value(one, said[one.field], verb) for one in settings if one.field in said}
+    first_line = help_page(kind, verb).partition("\n")[0]
     for one in settings:
         if one.default is MISSING and one.field not in given:
             raise ConfigError(
@@ -117,7 +118,7 @@ def read(kind: type[Words], words: Sequence[str], verb: str, more: str = "") -> 
                 code="missing-setting",
                 where=one.key,
                 expected=one.about,
-                remedy=f"give it: {one.key}=…",
+                remedy=f"give it: {one.key}=…" + (f", as in: {first_line}" if one.positional else ""),
             )
     return kind(**given)
 
@@ -274,7 +275,7 @@ def _value(one: Setting, said: list[str] | str, verb: str) -> Any:
             code="value-not-allowed",
             where=one.key,
             found=text,
-            expected=expected.get(first["type"], str(first["msg"])),
+            expected=expected.get(first["type"], str(first["msg"]).removeprefix("Input should be ")),
             remedy=nearest(wrong, allowed) or f"seglab {verb} --help says what {one.key} is: {one.about}",
         ) from error
 

@@ -211,7 +211,8 @@ def _without_value(key: str, after: str, words: Sequence[str], config_name: str)
     elif key in groups():
         remedy = f"say one, such as {key}={next(iter(options_of(key)))}; there are {', '.join(options_of(key))}"
     elif key in known:
-        remedy = f"say one, such as {key}={written(known[key])}"
+        shown = "…" if known[key] == "???" else written(known[key])
+        remedy = f"say one, such as {key}={shown}"
     else:
         remedy = instead(key, "…", known) or _SEE_ALL
     expected = "a value after the =, or null for none"

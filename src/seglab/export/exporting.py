@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.errors import ConfigError, DataError
+from seglab.errors import DataError
 from seglab.export.calibration import Calibration, calibrate
 from seglab.export.end_to_end import check_size
 from seglab.export.finishing import finish
@@ -57,7 +57,7 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
         ConfigError, DataError, TrackingError: nothing was begun.
         ExportRefused: a target is not what was trained; nothing is left.
     """
-    out = _checked_place(Path(request.out))
+    out = request.place
     targets = targets_of(request.format, request.precision, request.graph)
     sources = find_sources(request, targets, directory)
     check_targets(targets, sources.bundle)
@@ -71,9 +71,10 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
     from seglab.export.reference import Reference
 
     reference = Reference(sources.found.folder)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    partial = None
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         calibration = None
         if sources.training is not None:
             tell("choosing training cases to calibrate with")
@@ -100,19 +101,8 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
             remedy="free some space, or choose another folder",
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return out
-
-
-def _checked_place(out: Path) -> Path:
-    if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-        raise ConfigError(
-            "a folder that is not empty, in the place of an export",
-            code="folder-not-empty",
-            where=f"out={out}",
-            expected="no such folder, or an empty one",
-            remedy="choose another folder, or move that one away",
-        )
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
     return out
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from seglab.export.folder import (
     ACCURACY,
@@ -27,9 +27,6 @@ from seglab.export.targets import ExportRefused, Target
 from seglab.export.verification import verify_apart
 from seglab.inference.bundle import Bundle
 from seglab.safety.untrusted_files import read_any_json
-
-if TYPE_CHECKING:
-    pass
 
 Tell = Callable[[str], None]
 

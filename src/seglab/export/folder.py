@@ -78,8 +78,10 @@ def sha256(file: Path) -> str:
 
 
 def files_below(folder: Path) -> list[str]:
-    """Of every file, its path from the folder on, with slashes, sorted; without the sums and their signature."""
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    """Of all but folders, the path from the folder on, with slashes, sorted; without the sums and their signature."""
+    found = (
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    )
     return sorted(name for name in found if name not in (SUMS, SIGNATURE))
 
 
@@ -119,6 +121,8 @@ def check_sums(folder: Path) -> None:
             raise _refused("a file of an exported folder that is missing", file, "no such file")
         if name not in told:
             raise _refused("a file that was added to an exported folder", file, f"not in {SUMS}")
+        if not file.is_file():
+            raise _refused("something in the place of a file of an exported folder", file, "a pipe or a device")
         if (digest := sha256(file)) != told[name]:
             raise _refused(
                 "a file of an exported folder that was altered", file, f"sha256 {digest[:16]}…, not {told[name][:16]}…"
@@ -147,6 +151,8 @@ def read_folder(folder: Path | str) -> Exported:
         known = exported.runtime in (*BACKENDS, "savedmodel")
         if not known or not {"precision", "executed", "graph"} <= set(manifest["target"]):
             raise ValueError(f"target is {manifest['target']}")
+        if manifest["file"] != (BACKENDS[exported.runtime].file if exported.runtime in BACKENDS else "saved_model"):
+            raise ValueError(f"file is {manifest['file']}")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise _refused(
             "a manifest that cannot be read", file, f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from seglab.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -61,3 +59,30 @@ class ExportRequest:
                 remedy="see the runs with: seglab ui",
             )
         return given[0]
+
+    @property
+    def place(self) -> Path:
+        """The folder that is made.
+
+        Raises:
+            ConfigError: it holds something, is the folder of the command itself, or cannot be made.
+        """
+        out = Path(self.out)
+        if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
+            raise _no_place(out, "a folder that is not empty, in the place of an export", "folder-not-empty")
+        if not self.out.strip() or out.absolute() == Path.cwd() or out.name in ("", ".."):
+            raise _no_place(out, "an export in the very folder that the command runs in", "folder-not-empty")
+        above = next(parent for parent in out.absolute().parents if os.path.lexists(parent))
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            raise _no_place(out, f"no folder can be made in {above}", "file-unwritable")
+        return out
+
+
+def _no_place(out: Path, what: str, code: str) -> ConfigError:
+    return ConfigError(
+        what,
+        code=code,
+        where=f"out={out}",
+        expected="no such folder, or an empty one, in a folder that can be written to",
+        remedy="choose another folder, such as out=dist/model, or move that one away",
+    )

@@ -41,7 +41,20 @@ def verify(folder: Path | str, public_key: Path | None = None, tell: Callable[[s
         if exported.runtime == "savedmodel":
             tell(f"{place.name}: its files are those that were exported; it was not run, as that needs TensorFlow")
             continue
-        tell(f"{place.name}: {_run(exported)}")
+        try:
+            said = _run(exported)
+        except (SeglabError, OSError):
+            raise
+        except Exception as error:  # whatever a runtime or an array says of files that nobody signed
+            raise DataError(
+                "an example that the model cannot be run on",
+                code="exported-model-differs",
+                where=str(place),
+                found=f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}",
+                expected="the arrays and the model that were exported",
+                remedy="copy the folder again from where it was exported, or export it again",
+            ) from error
+        tell(f"{place.name}: {said}")
 
 
 def _run(exported: Exported) -> str:
@@ -98,6 +111,17 @@ def _other(exported: Exported, what: str, file: str, found: object, expected: ob
     )
 
 
+def _unreadable(error: OSError, folder: str) -> DataError:
+    return DataError(
+        "a file of an exported folder that cannot be read",
+        code="file-unreadable",
+        where=str(error.filename or folder)[:200],
+        found=error.strerror or str(error),
+        expected="the files that were exported, to the bit",
+        remedy="see who may read it, or copy the folder again from where it was exported",
+    )
+
+
 def verify_apart(folder: Path | str, public_key: Path | None = None) -> tuple[int, str]:
     """`verify` in a process of its own, which has not loaded TensorFlow; returns its exit code and what it said."""
     words = [str(folder), *([str(public_key)] if public_key else [])]
@@ -117,7 +141,10 @@ def main(words: Sequence[str]) -> int:
     try:
         verify(words[0], Path(words[1]) if len(words) > 1 else None, lambda line: print(shown(line), flush=True))
     except SeglabError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(error.for_terminal(), file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(_unreadable(error, words[0]).for_terminal(), file=sys.stderr)
         return 1
     assert "tensorflow" not in sys.modules
     return 0

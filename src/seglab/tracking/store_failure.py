@@ -37,6 +37,8 @@ def failure(uri: str, error: Exception) -> TrackingError:
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
     if isinstance(error, ModuleNotFoundError):
         remedy = driver_remedy(error)
+    elif "load plugin: sqlalchemy" in text:
+        remedy = "say one of http://…, sqlite:///…, postgresql://…, mysql://…, or null for the store in mlruns/"
     elif "readonly database" in text:
         remedy = "make it writable once: a process that was killed has left something to be undone"
     elif not served(uri) and isinstance(error, (SQLAlchemyError, MlflowException)):
