@@ -96,7 +96,7 @@ def test_a_place_that_cannot_be_one_is_told_before_anything_is_loaded(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for out in ("", ".", "..", str(tmp_path)):
-        with pytest.raises(ConfigError, match="not empty|very folder"):
+        with pytest.raises(ConfigError, match=r"not empty|very folder"):
             _ = ExportRequest(out, run="a").place
     Path("file").touch()
     with pytest.raises(ConfigError, match="no folder can be made in"):
