@@ -287,6 +287,17 @@ def test_a_killed_export_leaves_no_folder_in_its_place(bundle: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_an_export_that_is_told_to_stop_leaves_nothing_at_all(bundle: Path, tmp_path: Path) -> None:
+    words = ["export", f"bundle={bundle}", f"out={tmp_path / 'out'}", "format=openvino", "accuracy=false"]
+    process = subprocess.Popen([sys.executable, "-m", "seglab", *words], stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob(".out.*/openvino-float32")):
+        time.sleep(0.05)
+    process.terminate()
+    assert process.wait() == 143
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_two_targets_of_one_name_are_one() -> None:
     assert Target("onnx", "float32", "end_to_end").name == "onnx-float32-end-to-end"
 

@@ -73,8 +73,9 @@ def run(words: Sequence[str]) -> int:
         from seglab.export.recording import log_to_run
         from seglab.export.summary import summary
         from seglab.export.targets import ExportRefused
+        from seglab.tracking.interruption import sigterm_raises
 
-    with Waiting() as waiting:
+    with sigterm_raises(), Waiting() as waiting:
         try:
             out = export(request, directory=RUNS, tell=waiting.tell)
             waiting.tell("adding the export to its run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from seglab.errors import ConfigError, SeglabError, nearest
 from seglab.inference.backends import BACKENDS, check_installed
@@ -15,6 +16,9 @@ GRAPHS = ("logits", "end_to_end")
 
 class ExportRefused(SeglabError):
     """An export that is not what it was trained to be, so that nothing of it is left."""
+
+    def __init__(self, what: str, **said: Any):
+        super().__init__(what, code="exported-model-refused", **said)
 
 
 @dataclass(frozen=True)
