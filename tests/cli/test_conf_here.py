@@ -42,7 +42,7 @@ def test_the_current_folder_comes_first(here: Path) -> None:
 def test_a_mistake_names_the_options_of_both(here: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         composed_config(["loss=mien"])
-    assert "jaccard, lovasz, mine, total" in str(refused.value)
+    assert "jaccard, keras_loss, lovasz, mine, total" in str(refused.value)
 
 
 def test_a_folder_without_conf_has_the_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

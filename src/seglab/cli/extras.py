@@ -12,6 +12,8 @@ EXTRA_OF = {
     "sqlalchemy": "train",
     "optuna": "search",
     "submitit": "cluster",
+    **dict.fromkeys(("ai_edge_litert", "nncf", "onnx", "onnxruntime", "tf2onnx"), "export"),
+    **dict.fromkeys(("fastapi", "openvino", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"),
 }
 
 
