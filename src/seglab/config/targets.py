@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import traceback
@@ -22,6 +23,7 @@ from typing import Any, Literal, NoReturn
 from seglab.config import types
 from seglab.config.keras_targets import FAMILIES, check_keras, is_of_keras, keras_parameters
 from seglab.errors import ConfigError, nearest
+from seglab.runtime.source_files import PACKAGE
 
 # What a run gives to the constructor of each group, in front of the settings of its yaml.
 GIVEN: Mapping[str, tuple[str, ...]] = {
@@ -215,9 +217,20 @@ def _of_class(definition: ast.ClassDef, tree: ast.Module, module: str, file: str
 _NO_ARGUMENTS = typing.cast("ast.FunctionDef", ast.parse("def __init__(self): ...").body[0])
 
 
+def _found(module: str) -> importlib.machinery.ModuleSpec | None:
+    """Where a module lies. To ask Python imports the packages above it; of seglab's own, `data.augment` loads SciPy."""
+    parts = module.split(".")
+    if parts[0] == PACKAGE.name:
+        stem = PACKAGE.parent.joinpath(*parts)
+        for file in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if file.is_file():
+                return importlib.machinery.ModuleSpec(module, None, origin=str(file))
+    return importlib.util.find_spec(module)
+
+
 def _parse(module: str, where: str, target: str) -> tuple[str, ast.Module]:
     try:
-        spec = importlib.util.find_spec(module) if module else None
+        spec = _found(module) if module else None
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             _cannot_import(target, where, error)
