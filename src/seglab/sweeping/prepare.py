@@ -39,21 +39,16 @@ class SweepPreparation:
 
     def job(self, number: int, overrides: Sequence[str], label: str) -> Job:
         """One job."""
-        own = tuple(word for word in overrides if word.partition("=")[0] not in _NOT_OF_A_JOB)
-        words = (*own, *self._hydra_words)
-        config: Config | None = None
-        try:
-            config = load_config(self._composed(overrides))
-            return Job(number, words, self._identity.of(config), config, label=label)
-        except SeglabError as error:
-            return Job(number, words, None, config, problem=str(error), label=label)
+        return self._job(number, overrides, label, self._checked(overrides))
 
     def jobs(self, all_overrides: Sequence[Sequence[str]]) -> list[Job]:
-        """The jobs of a grid."""
+        """The jobs of a grid. All are composed before the data and the code of the first are read, since a word that
+        Hydra does not know stops them all."""
         common = set.intersection(*(set(overrides) for overrides in all_overrides)) if len(all_overrides) > 1 else set()
+        checked = [self._checked(overrides) for overrides in all_overrides]
         return [
-            self.job(number, overrides, " ".join(word for word in overrides if word not in common))
-            for number, overrides in enumerate(all_overrides)
+            self._job(number, overrides, " ".join(word for word in overrides if word not in common), config)
+            for number, (overrides, config) in enumerate(zip(all_overrides, checked, strict=True))
         ]
 
     def plain(self, section: str) -> dict[str, Any]:
@@ -67,6 +62,23 @@ class SweepPreparation:
         """The study or experiment that was chosen."""
         chosen = self._config.hydra.runtime.choices.get("experiment")
         return None if chosen is None else str(chosen)
+
+    def _checked(self, overrides: Sequence[str]) -> Config | SeglabError:
+        """The config of a job, or what is wrong with it."""
+        try:
+            return load_config(self._composed(overrides))
+        except SeglabError as error:
+            return error
+
+    def _job(self, number: int, overrides: Sequence[str], label: str, config: Config | SeglabError) -> Job:
+        own = tuple(word for word in overrides if word.partition("=")[0] not in _NOT_OF_A_JOB)
+        words = (*own, *self._hydra_words)
+        if isinstance(config, SeglabError):
+            return Job(number, words, None, None, problem=str(config), label=label)
+        try:
+            return Job(number, words, self._identity.of(config), config, label=label)
+        except SeglabError as error:
+            return Job(number, words, None, config, problem=str(error), label=label)
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
         composed = copy.deepcopy(self._context.config_loader.load_sweep_config(self._config, list(overrides)))
