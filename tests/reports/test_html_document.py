@@ -12,7 +12,7 @@ import pytest
 from seglab.reports import html_document
 from seglab.reports.html_document import address, document, image
 
-SOURCE = Path(html_document.__file__).parent
+SOURCE = Path(html_document.__file__).parents[1]
 
 
 def test_the_document_is_whole_and_fetches_nothing() -> None:

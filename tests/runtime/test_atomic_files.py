@@ -26,14 +26,14 @@ from seglab.runtime.atomic_files import (
     write_json,
 )
 
-SOURCE = Path(atomic_files.__file__).parent
+SOURCE = Path(atomic_files.__file__).parents[1]
 # Who renames, links or syncs by itself, and why.
 ALONE = {
-    "atomic_files.py": "the owner",
+    "runtime/atomic_files.py": "the owner",
     "tracking/outbox.py": "moves records that are whole already; the end takes the room that was reserved for it",
     "inference/bundle.py": "swaps two folders, and back where that fails",
-    "inference/writing.py": "a mask is read back before it gets its name",
-    "registry/log.py": "adds a line to a file that others add to",
+    "export/exporting.py": "its own name for each, so that two exports into one place do not take each other's files",
+    "registry/promotion_log.py": "adds a line to a file that others add to",
 }
 CALLS = {"replace": "os", "rename": "os", "link": "os", "fsync": "os", "mkstemp": "tempfile", "NamedTemporaryFile": ""}
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +23,7 @@ from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_files import restore_orientation
 from seglab.data.io.nifti_headers import NIFTI_ENDINGS, Header, read_header
 from seglab.errors import DataError
-from seglab.runtime.atomic_files import sync
+from seglab.runtime.atomic_files import creating, replacing
 
 # Under `Software` in a PNG, in `descrip` of a NIfTI header, `written_by` in an NPZ.
 MARK = "seglab mask"
@@ -237,57 +236,29 @@ def write_whole(
     ending = next((end for end in NIFTI_ENDINGS if path.name.lower().endswith(end)), path.suffix)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".mask-", suffix=ending, dir=path.parent)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    os.close(handle)
-    partial = Path(name)
-    try:
-        save(partial)
-        sync(partial)
-        found = difference(partial)
-        if found:
-            raise DataError(
-                "the mask reads back differently from what was written",
-                code="mask-read-back",
-                where=str(path),
-                found=found,
-                remedy="look at the health of that disk; no mask was left there",
-            )
-        partial.chmod(0o644)
-        if replace or not _named(partial, path):
-            partial.replace(path)
+        with (replacing if replace else creating)(path, durable=True, ending=ending) as part:
+            save(part)
+            found = difference(part)
+            if found:
+                raise DataError(
+                    "the mask reads back differently from what was written",
+                    code="mask-read-back",
+                    where=str(path),
+                    found=found,
+                    remedy="look at the health of that disk; no mask was left there",
+                )
     except FileExistsError as error:
         raise DataError(
             "a mask that another process has written meanwhile",
             code="mask-raced",
             where=str(path),
             found="a file that was not there when this began; it is left as it is",
-            expected="one process that writes to a folder, or --skip-existing, with which several share the images",
+            expected="one process that writes to a folder, or skip_existing=true, with which several share the images",
             remedy="wait for the other, or choose another folder",
         ) from error
     except OSError as error:
         raise _unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
-
-
-def _named(partial: Path, path: Path) -> bool:
-    """Give a file its name too, which none may have; False on a disk that knows no second names.
-
-    Raises:
-        FileExistsError: the name is taken.
-    """
-    try:
-        os.link(partial, path)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if os.path.lexists(path):
-            raise FileExistsError(error.errno, "there already", str(path)) from error
-        return False
-    return True
 
 
 def _unwritable(path: Path, error: OSError) -> DataError:

@@ -81,9 +81,27 @@ def creating(path: Path, *, durable: bool = False, ending: str = "") -> Iterator
         yield part
         if durable:
             sync(part)
-        os.link(part, path)  # fails where there is one, as a rename does not
+        if not _named(part, path):
+            os.replace(part, path)
         if durable:
             sync(path.parent)
+
+
+def _named(part: Path, path: Path) -> bool:
+    """Give a file its name too, which none may have; False on a disk that knows no second names, such as FAT.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        os.link(part, path)  # fails where there is one, as a rename does not
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if os.path.lexists(path):
+            raise FileExistsError(error.errno, "there already", str(path)) from error
+        return False
+    return True
 
 
 def put(part: Path, path: Path) -> None:

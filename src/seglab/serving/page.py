@@ -5,19 +5,18 @@ from __future__ import annotations
 from html import escape
 from string import Template
 
+from seglab.reports.html_document import document
 from seglab.serving.model import ServedModel
 
-_PAGE = Template("""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>$name</title>
-<meta name="viewport" content="width=device-width">
-<style>
+_STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
 td,th{padding:.2rem .8rem .2rem 0;text-align:left}
 i{display:inline-block;width:1.4rem;height:1.4rem;border:1px solid #888;vertical-align:middle}
 pre{background:#f2f2f2;padding:.8rem;overflow:auto}
 img{max-width:100%;image-rendering:pixelated}
-</style></head><body>
-<h1>$name</h1>
+"""
+_SCRIPT = 'document.getElementById("here").textContent = location.href.replace(/[?#].*/, "")'
+_BODY = Template("""<h1>$name</h1>
 <p>A model that says of every $element of $what what it shows. It runs on $runtime in $precision, as
 <code>$label</code>.</p>
 <h2>Classes</h2>
@@ -28,10 +27,7 @@ img{max-width:100%;image-rendering:pixelated}
 every address, <a href="metrics">metrics</a> what was asked so far.</p>
 <h2>Trying it</h2>
 <form method="post" action="predict" enctype="multipart/form-data">
-<label>$what_one <input type="file" name="image" required></label> <button>predict</button></form>
-<script>document.getElementById("here").textContent = location.href.replace(/[?#].*/, "")</script>
-</body></html>
-""")
+<label>$what_one <input type="file" name="image" required></label> <button>predict</button></form>""")
 
 
 def page(model: ServedModel) -> str:
@@ -43,7 +39,7 @@ def page(model: ServedModel) -> str:
         for row in model.classes()
     )
     flat = task.rank == 2
-    return _PAGE.substitute(
+    body = _BODY.substitute(
         name=escape(model.name),
         element="pixel" if flat else "voxel",
         what="an image" if flat else "a volume",
@@ -56,3 +52,4 @@ def page(model: ServedModel) -> str:
         type="image/png" if flat else "application/gzip",
         answer="mask.png" if flat else "mask.nii.gz",
     )
+    return document(model.name, body, style=_STYLE, script=_SCRIPT)

@@ -14,7 +14,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import split_for
 from seglab.inference.bundle import Bundle, save_bundle
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def blurring(size: tuple[int, ...], channels: int = 1, sign: float = 1.0) -> keras.Model:
