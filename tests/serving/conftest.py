@@ -6,11 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("openvino")
-pytest.importorskip("prometheus_client")
-pytest.importorskip("python_multipart")
-
 from served import CELLS, ORGAN, ROAD, Running, served_folder
 
 

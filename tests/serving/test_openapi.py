@@ -15,10 +15,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("fastapi")
-pytest.importorskip("prometheus_client")
-pytest.importorskip("python_multipart")
-
 from seglab.serving.app import routes
 from seglab.serving.limits import Limits
 
