@@ -1,0 +1,135 @@
+"""What a promptable model is: a protocol of two calls, and the table of those that there are."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from seglab.errors import ConfigError, nearest
+from seglab.interactive.prompt import Logits, Prompt
+
+CANDIDATES = 3
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a model keeps of an image, so that a click needs no second look at it.
+
+    Attributes:
+        shape: of the masks on that image: `(H, W)` or `(X, Y, Z)`.
+        arrays: by name; plain arrays of numbers, so that they can be kept on disk.
+    """
+
+    shape: tuple[int, ...]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the arrays take."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Three answers to one prompt, in the image's own pixels.
+
+    Attributes:
+        logits: `(3, H, W)` or `(3, X, Y, Z)` float32; a pixel is in the mask where its logit is above 0.
+        scores: `(3,)` float32 in 0…1, how good each mask is by the model's own estimate (its IoU with the truth).
+    """
+
+    logits: Logits
+    scores: Logits
+
+    @property
+    def best(self) -> int:
+        """The candidate of the highest score; the first of equals."""
+        return int(np.argmax(self.scores))
+
+
+class PromptModel(Protocol):
+    """A model that answers prompts. It holds no state of an image: two threads may use it for two images.
+
+    Attributes:
+        name: its row of `MODELS`.
+        digest: of its weights and of every setting of its code that can change an answer (hex).
+        rank: 2 for images, 3 for volumes.
+        device: what it runs on, and in which number format, in words.
+    """
+
+    name: str
+    digest: str
+    rank: int
+    device: str
+
+    def embed(self, image: npt.NDArray[Any]) -> Embedding:
+        """The embedding of an image `(H, W, 3)` uint8 (RGB), or of a volume `(X, Y, Z, C)` float32."""
+        ...
+
+    def candidates(self, embedding: Embedding, prompt: Prompt) -> Candidates:
+        """Three masks with scores for a prompt on the image of an embedding (`prompt.shape == embedding.shape`)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model of the table.
+
+    Attributes:
+        target: `module:function`, imported when the model is asked for. The function takes the name and the path of a
+            checkpoint or None, and returns a `PromptModel`; it raises a `SeglabError` where a checkpoint is needed and
+            not given (saying where it is published) or is not of this model.
+        about: one line for lists.
+        rank: 2 or 3.
+        checkpoint: `none` (has no weights), `shipped` (has its own, another may be given) or `needed`.
+    """
+
+    target: str
+    about: str
+    rank: int = 2
+    checkpoint: str = "needed"
+
+
+MODELS: Mapping[str, Row] = {
+    "grabcut": Row("seglab.interactive.grabcut:load", "colour models and a graph cut, no weights", checkpoint="none"),
+    "click_unet": Row(
+        "seglab.interactive.click_network:load", "a small network trained by seglab", checkpoint="shipped"
+    ),
+    "click_unet3d": Row("seglab.interactive.click_network:load", "the same for volumes", rank=3),
+    "sam_vit_b": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-B (375 MB)"),
+    "sam_vit_l": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-L (1.2 GB)"),
+    "sam_vit_h": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-H (2.6 GB)"),
+    "mobile_sam": Row("seglab.interactive.sam.model:load", "MobileSAM, TinyViT (41 MB)"),
+}
+
+
+def load_model(name: str, checkpoint: Path | None = None) -> PromptModel:
+    """The model of a name; raises `ConfigError` for an unknown one, or a checkpoint where there are no weights."""
+    if name not in MODELS:
+        raise ConfigError(
+            "an unknown promptable model",
+            code="unknown-prompt-model",
+            where="model",
+            found=name,
+            expected="one of " + ", ".join(MODELS),
+            remedy=nearest(name, MODELS) or "model=grabcut needs no weights",
+        )
+    row = MODELS[name]
+    if checkpoint is not None and row.checkpoint == "none":
+        raise ConfigError(
+            "a checkpoint for a model without weights",
+            code="settings-exclude",
+            where="checkpoint",
+            found=str(checkpoint),
+            expected=f"no checkpoint with model={name}",
+            remedy="leave checkpoint away, or choose the model that it belongs to",
+        )
+    module, _, function = row.target.partition(":")
+    model: PromptModel = getattr(importlib.import_module(module), function)(name, checkpoint)
+    return model
