@@ -17,7 +17,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
-	sync bench bench-data bench-lookalikes model-card model-summary check-data explore synthetic-dataset evaluate compare \
+	sync bench bench-data bench-serving bench-lookalikes serve-demo model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
 help: ## List every verb
@@ -115,6 +115,10 @@ bench: $(READY) ## Speed as ratios measured in one run (PyTorch peers: see requi
 
 bench-data: $(READY) ## Speed of cache, batches and augmentation, beside their peers
 	@$(SEGLAB) bench-data $(ARGS)
+
+bench-serving: $(READY) ## Every stage of an exported model with every runtime, and the service: make bench-serving MODEL=dist/roadseg
+	@test -d $(or $(MODEL),dist/serve-demo) || $(MAKE) --no-print-directory serve-demo
+	@$(SEGLAB) bench-serving $(or $(MODEL),dist/serve-demo) $(ARGS)
 
 bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
 	@$(SEGLAB) bench-lookalikes data=$(or $(DATA),synthetic2d) $(ARGS)

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from seglab.data.preprocessing.normalisation import Preprocessing
-from seglab.export.folder import IMAGE, MANIFEST, MASK, write_json, write_sums
+from seglab.export.folder import GIVEN, IMAGE, MANIFEST, MASK, write_json, write_sums
 from seglab.inference.backends.openvino import OpenVinoNetwork, load_openvino
 from seglab.inference.bundle import Bundle
 from seglab.inference.example import example_image
@@ -50,6 +50,7 @@ def served_folder(folder: Path, task: Task, size: tuple[int, ...], fit: str = "p
     given = example_image(bundle)
     predictor = Predictor.of(OpenVinoNetwork(folder / "model.xml"), bundle)
     np.save(folder / IMAGE, given)
+    np.save(folder / GIVEN, predictor.inputs(given, bundle.spacing)[:1])
     np.save(folder / MASK, predictor.predict(given, bundle.spacing))
     target = {"name": folder.name, "format": "openvino", "precision": "float32", "executed": "float32"}
     manifest = {"format": 1, "target": {**target, "graph": "logits"}, "file": "model.xml", "bundle": bundle.to_dict()}

@@ -20,6 +20,8 @@ import pytest
 from PIL import Image
 from served import Running
 
+from seglab.serving.server import Place, bound
+
 RNG = np.random.default_rng(3)
 # Tells at its end what it had loaded.
 _TELLING = """
@@ -254,6 +256,16 @@ def test_requests_leave_no_files(road: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_answer_does_not_wait_for_its_headers_to_be_acknowledged() -> None:
+    """Nagle's algorithm holds a small second packet back until the first is acknowledged, which takes 40 ms."""
+    with bound(Place(port=0)) as listening:
+        listening.listen()
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_threads_are_as_many_as_asked(road: Path) -> None:
     with Running(road, "threads=1") as running, ThreadPoolExecutor(4) as pool:
         assert running.client.get("/v2/models/road").json()["threads"] == 1

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 
@@ -50,17 +51,32 @@ def ratio(
     return Ratio(what, statistics.median(pairs), min(pairs), max(pairs), target, at_most, detail)
 
 
-def keep(found: Sequence[Ratio], folder: Path, name: str) -> None:
-    """Print the ratios as a table and keep it as `<name>.md` and `<name>.json` in `folder`."""
+def keep(
+    found: Sequence[Ratio], folder: Path, name: str, lines: Sequence[str] = (), more: Mapping[str, Any] | None = None
+) -> None:
+    """Print the ratios as a table and keep it as `<name>.md` and `<name>.json` in `folder`.
+
+    Args:
+        found: the rows.
+        folder: to write to.
+        name: of the files.
+        lines: in Markdown, to stand below the table.
+        more: to stand beside the ratios in JSON.
+    """
     rows = ["| ratio | median | pairs | target | | absolute |", "| --- | --- | --- | --- | --- | --- |"]
     for r in found:
         sign, verdict = ("≤" if r.at_most else "≥"), ("met" if r.met else "missed")
         rows.append(
             f"| {r.what} | {r.value:.2f} | {r.low:.2f}–{r.high:.2f} | {sign} {r.target:.2f} | {verdict} | {r.detail} |"
         )
+    rows += ["", *lines] if lines else []
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    record = {"machine": platform.processor() or platform.machine(), "ratios": [asdict(r) for r in found]}
+    record: dict[str, Any] = {
+        "machine": platform.processor() or platform.machine(),
+        "ratios": [asdict(r) for r in found],
+    }
+    record |= more or {}
     (folder / f"{name}.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     print("\n".join(["", *rows, "", f"kept in {folder}/{name}.md and {name}.json"]))
 

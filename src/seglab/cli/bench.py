@@ -1,22 +1,28 @@
-"""`seglab bench`, `bench-data` and `bench-lookalikes`: speed and error rates, measured side by side in one run."""
+"""`seglab bench` and those beside it: speed and error rates, measured side by side in one run."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import DictConfig
+from pydantic import Field
 
-from seglab.cli.words import read, setting
+from seglab.cli.words import read, setting, tracking_uri
 from seglab.command import command, data_settings_of
 from seglab.config.types import PositiveInt
-from seglab.errors import ConfigError, nearest
+from seglab.errors import ConfigError, SeglabError, nearest
 from seglab.run_record import RUNS
+from seglab.runtime.waiting import Waiting, step
 
 TORCH = ".venv-bench/bin/python"
 RESULTS = RUNS / "bench"
+_SERVING = """examples:
+  seglab bench-serving dist/roadseg
+  seglab bench-serving dist/roadseg keras=bundle/ sizes=512x1024   against a bundle, with images of your size"""
 _LOOKALIKES = """Error rates of the search for look-alikes: seglab bench-lookalikes data=camvid data.root=…
 
 Takes the same words as seglab train; a model is not needed. Prints how many images of validation and test look like one
@@ -41,6 +47,24 @@ class BenchDataWords:
     scenes: PositiveInt | None = setting("PNGs of 1024×2048 that are written; null: as many as usual", default=None)
     volumes: PositiveInt | None = setting("volumes that are written; null: as many as usual", default=None)
     torch_python: str = setting("a Python that has PyTorch and MONAI (see requirements-bench.txt)", default=TORCH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchServingWords:
+    """Measure every stage of an exported model with every runtime in its folder, against Keras in a process of its own,
+    and the service that answers with it against the bare runtime; print ratios with their targets."""
+
+    folder: str = setting("the folder that seglab export made", positional=True)
+    keras: str | None = setting(
+        "the model itself, as the baseline: a run's id, models:/…, or the folder of a bundle; null: the run that the "
+        "folder names, if it is here",
+        default=None,
+    )
+    rounds: PositiveInt = setting("measurements of each; the median is reported", default=15)
+    sizes: tuple[Annotated[str, Field(pattern=r"^[1-9]\d{0,4}x[1-9]\d{0,4}$")], ...] = setting(
+        "height x width of the images that are sent to the service", default=("1024x2048", "128x128")
+    )
+    tracking_uri: str | None = tracking_uri()
 
 
 def run(words: Sequence[str]) -> None:
@@ -74,6 +98,41 @@ def run_data(words: Sequence[str]) -> None:
         print(f"no PyTorch at {said.torch_python}: road, mri and windows are left out (see requirements-bench.txt)")
     found = measure(parts, said.rounds, torch, said.scenes or SCENES, said.volumes or VOLUMES)
     keep(found, RESULTS, "bench_data")
+
+
+def run_serving(words: Sequence[str]) -> None:
+    """Measure an exported folder, print tables, and keep them."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    said = read(BenchServingWords, words, "bench-serving", _SERVING)
+    with step("loading what reads exported models"):
+        from seglab.bench.serving import measure
+        from seglab.bench.workers import keep
+        from seglab.export.folder import read_folder, targets_below
+
+    targets = [read_folder(place) for place in targets_below(said.folder)]
+    model = said.keras or next((str(one.manifest["run"]["id"]) for one in targets if one.manifest.get("run")), None)
+    keras = None
+    if model is not None:
+        with step(f"looking for {model}"):
+            keras = _bundle_of(model, said.tracking_uri, asked=said.keras is not None)
+    sizes = [(int(height), int(width)) for height, _, width in (one.partition("x") for one in said.sizes)]
+    with Waiting() as waiting:
+        found = measure(Path(said.folder), said.rounds, keras, sizes, waiting.tell)
+    keep(found.ratios, RESULTS, "bench_serving", found.table(), found.record())
+
+
+def _bundle_of(model: str, tracking_uri: str | None, *, asked: bool) -> Path | None:
+    """The folder of a bundle; None where it was not asked for and is not here."""
+    if Path(model).exists():
+        return Path(model)
+    from seglab.tracking.bundles import find_bundle
+
+    try:
+        return find_bundle(model, tracking_uri)
+    except SeglabError:
+        if asked:
+            raise
+        return None
 
 
 @command(config_name="train", about=_LOOKALIKES)

@@ -53,6 +53,9 @@ _ROWS = (
     Verb("ui", "show the runs in a browser", "seglab.cli.ui:run"),
     Verb("bench", "measure training speed against peers, as ratios", "seglab.cli.bench:run"),
     Verb("bench-data", "measure reading, caching and augmenting against peers", "seglab.cli.bench:run_data"),
+    Verb(
+        "bench-serving", "measure an exported model with every runtime, and the service", "seglab.cli.bench:run_serving"
+    ),
     Verb("bench-lookalikes", "error rates of the search for look-alikes", "seglab.cli.bench:run_lookalikes", True),
     Verb("synthetic-dataset", "write a generated data set in a real layout", "seglab.cli.synthetic_dataset:run"),
 )

@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from seglab.export.folder import GIVEN, IMAGE, read_folder
-from seglab.inference.network import own_threads
+from seglab.inference.bundle import Bundle
+from seglab.inference.network import OneByOne, own_threads
 from seglab.inference.predictor import Predictor
 
 RUNS, WARM_UP = 30, 3
@@ -41,38 +42,15 @@ def measure(folder: Path | str, runs: int = RUNS) -> dict[str, Any]:
     network.run(given)
     first = time.perf_counter() - began
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    encoded = _encoded(image) if exported.bundle.task.rank == 2 else None
-    predictor = None if exported.end_to_end else Predictor.of(network, exported.bundle)
-    inside: list[float] = []
-    if predictor is not None:
-        run = predictor._network
-
-        def timed(windows: np.ndarray) -> np.ndarray:
-            start = time.perf_counter()
-            answer = run(windows)
-            inside.extend((start, time.perf_counter()))
-            return answer
-
-        predictor._network = timed
+    one = StagedImage(
+        network if exported.end_to_end else Predictor.of(network, exported.bundle), image, exported.bundle
+    )
     for turn in range(WARM_UP + runs):
-        at = [time.perf_counter()]
-        if encoded is not None:
-            np.asarray(Image.open(io.BytesIO(encoded)))
-        at.append(time.perf_counter())
-        inside.clear()
-        if predictor is None:
-            mask = network.run(image[None])[0]
-            inside.extend((at[-1], time.perf_counter()))
-        else:
-            mask = predictor.predict(image, exported.bundle.spacing)
-        at += [inside[0], inside[-1], time.perf_counter()]
-        if encoded is not None:
-            _encoded(mask[..., None].astype(np.uint8))
-        at.append(time.perf_counter())
-        if turn >= WARM_UP:
-            for stage, seconds in zip(STAGES, np.diff(at), strict=True):
-                times[stage].append(float(seconds))
-    stages = {stage: _spread(found) for stage, found in times.items() if encoded is not None or "code" not in stage}
+        for stage, seconds in one.run().items():
+            if turn >= WARM_UP:
+                times[stage].append(seconds)
+    encoded = exported.bundle.task.rank == 2
+    stages = {stage: _spread(found) for stage, found in times.items() if found}
     return {
         "milliseconds": stages | {"all": _spread(list(np.sum([times[stage] for stage in stages], axis=0)))},
         "runs": runs,
@@ -84,8 +62,52 @@ def measure(folder: Path | str, runs: int = RUNS) -> dict[str, Any]:
         "precision": network.precision,
         "cpu": cpu_name(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not told",
-        "not_measured": [] if encoded is not None else ["decode", "encode"],
+        "not_measured": [] if encoded else ["decode", "encode"],
     }
+
+
+class StagedImage:
+    """The way of one image from its file's bytes to those of its mask, each stage timed.
+
+    Args:
+        runs: a predictor; or the network of an end-to-end graph.
+        image: `(*spatial, C)` raw.
+        bundle: what goes with the network.
+    """
+
+    def __init__(self, runs: Predictor | OneByOne, image: np.ndarray, bundle: Bundle):
+        self._runs, self._image, self._spacing = runs, image, bundle.spacing
+        self._file = encoded_png(image) if bundle.task.rank == 2 else None
+        self._inside: list[float] = []
+        if isinstance(runs, Predictor):
+            network = runs._network
+
+            def timed(windows: np.ndarray) -> np.ndarray:
+                start = time.perf_counter()
+                answer = network(windows)
+                self._inside.extend((start, time.perf_counter()))
+                return answer
+
+            runs._network = timed
+
+    def run(self) -> dict[str, float]:
+        """Seconds of each of `STAGES`; of volumes without those of a file."""
+        at = [time.perf_counter()]
+        if self._file is not None:
+            decoded_png(self._file)
+        at.append(time.perf_counter())
+        self._inside.clear()
+        if isinstance(self._runs, Predictor):
+            mask = self._runs.predict(self._image, self._spacing)
+        else:
+            mask = self._runs.run(self._image[None])[0]
+            self._inside.extend((at[-1], time.perf_counter()))
+        at += [self._inside[0], self._inside[-1], time.perf_counter()]
+        if self._file is not None:
+            encoded_png(mask[..., None].astype(np.uint8))
+        at.append(time.perf_counter())
+        taken = dict(zip(STAGES, np.diff(at).tolist(), strict=True))
+        return taken if self._file is not None else {k: v for k, v in taken.items() if "code" not in k}
 
 
 def _spread(seconds: Sequence[float]) -> dict[str, float]:
@@ -96,7 +118,12 @@ def _spread(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _encoded(image: np.ndarray) -> bytes:
+def decoded_png(content: bytes) -> np.ndarray:
+    """Of what `encoded_png` made."""
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+def encoded_png(image: np.ndarray) -> bytes:
     """As PNG; of images that a PNG does not hold, the first channel in 8 bits."""
     plain = image if image.dtype == np.uint8 and image.shape[-1] in (1, 3, 4) else image[..., :1].astype(np.uint8)
     stream = io.BytesIO()

@@ -1,0 +1,92 @@
+"""One runtime with one exported model, in a process of its own: `python serving_worker.py <model> <folder>`.
+
+`<model>` is `target` for the folder's own, else the folder of a bundle, which Keras runs on the folder's example. Asked
+
+- `network`, it answers with the seconds of the bare network on the example;
+- `image`, with those of the whole way of the example image; `decode`, `pre`, `between`, `post`, `encode` ask for the
+  stages of the last of these, of which `between` holds the network;
+- `bare <H> <W>`, with those of decoding an image of that size, running the bare network as often as it has windows, and
+  encoding a mask: the least that an answer over HTTP can take;
+- `load`, with the seconds that loading took; `rss`, with the megabytes that are held.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from seglab.export.folder import GIVEN, IMAGE, read_folder
+from seglab.export.latency import StagedImage, decoded_png, encoded_png
+from seglab.inference.example import example_image
+from seglab.inference.network import OneByOne
+from seglab.inference.predictor import Predictor
+
+
+class ServingWorker:
+    """See the module."""
+
+    def __init__(self, model: str, folder: Path):
+        exported = read_folder(folder)
+        self._bundle, self._given = exported.bundle, exported.array(GIVEN)
+        self._runs: Predictor | OneByOne
+        self._bare: Callable[[np.ndarray], np.ndarray]
+        began = time.perf_counter()
+        if model == "target":
+            network = exported.open()
+            self._runs = network if exported.end_to_end else Predictor.of(network, self._bundle)
+            self._bare = network.run
+        else:
+            from seglab.runtime.reproducibility import load_tensorflow
+
+            load_tensorflow()
+            self._runs = Predictor.load(model)
+            self._bare = self._runs.network.logits
+        self._load = time.perf_counter() - began
+        self._example = StagedImage(self._runs, exported.array(IMAGE), self._bundle)
+        self._stages: dict[str, float] = {}
+        self._files: dict[tuple[int, ...], tuple[bytes, int]] = {}
+
+    def answer(self, question: str) -> float:
+        """A number; see the module."""
+        word, *size = question.split()
+        if word == "network":
+            began = time.perf_counter()
+            self._bare(self._given)
+            return time.perf_counter() - began
+        if word == "image":
+            self._stages = self._example.run()
+            return sum(self._stages.values())
+        if word == "bare":
+            return self._least(tuple(map(int, size)))
+        if word == "rss":
+            return psutil.Process().memory_info().rss / 1e6
+        return self._load if word == "load" else self._stages["network" if word == "between" else word]
+
+    def _least(self, size: tuple[int, ...]) -> float:
+        """See `bare` in the module."""
+        if size not in self._files:
+            image = example_image(self._bundle, size)
+            assert isinstance(self._runs, Predictor)
+            windows = [1]
+            self._runs.predict(image, self._bundle.spacing, lambda _, count: windows.append(count))
+            self._files[size] = (encoded_png(image), windows[-1])
+        file, count = self._files[size]
+        mask = np.zeros((*size, 1), np.uint8)
+        began = time.perf_counter()
+        decoded_png(file)
+        for _ in range(count):
+            self._bare(self._given)
+        encoded_png(mask)
+        return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    worker = ServingWorker(sys.argv[1], Path(sys.argv[2]))
+    print("=> ready", flush=True)
+    for line in sys.stdin:
+        print(f"=> {worker.answer(line.strip())}", flush=True)
