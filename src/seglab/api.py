@@ -263,7 +263,7 @@ def compare(
         settings: further settings of `conf/compare.yaml`, such as `metric="test_iou"`, `unit="group"`.
 
     Returns:
-        Tables `compositions`, `scores`, `effects` and `runs` as data frames, one row each, and the `judgements`.
+        Tables `variants`, `scores`, `effects` and `runs` as data frames, one row each, and the `judgements`.
 
     Raises:
         ConfigError: settings that no run answers to.

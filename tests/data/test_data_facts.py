@@ -40,8 +40,8 @@ def test_facts_by_hand_and_through_json():
     facts = examine(Sample(image, mask, (1.0, 2.0)), Task(2, 1, ("a", "b", "c")))
     assert (facts.shape, facts.dtype, facts.spacing) == ((2, 2), "uint8", (1.0, 2.0))
     assert (facts.class_pixels, facts.ignored) == ((1, 2, 0), 1)
-    assert (facts.minimum, facts.maximum, facts.mean) == ((0.0,), (30.0,), (15.0,))
-    assert facts.std == pytest.approx((np.sqrt(125),))
+    assert facts.intensity[:3] == ((0.0,), (30.0,), (15.0,))
+    assert facts.intensity.std == pytest.approx((np.sqrt(125),))
     assert facts.share_of((1, 2)) == pytest.approx(2 / 3)
     assert np.isnan(examine(Sample(image, None, (1.0, 1.0)), Task(2, 1, ("a", "b"))).share_of((1,)))
     assert CaseFingerprint.from_dict(json.loads(json.dumps(facts.to_dict()))) == facts

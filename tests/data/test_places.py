@@ -13,7 +13,7 @@ from recorded_runs import Recorder
 
 from seglab.comparison.runs import find_runs
 from seglab.comparison.settings import CompareSettings
-from seglab.comparison.variants import compose
+from seglab.comparison.variants import variants_of
 from seglab.config.loading import Config, load_config
 from seglab.config.targets import places_of
 from seglab.sweeping.identity import JobIdentity
@@ -89,7 +89,7 @@ def test_settings_that_name_places_say_so() -> None:
     assert places_of("seglab.models.unet.unet", "") == set()
 
 
-def test_runs_on_the_same_data_elsewhere_are_one_composition(tmp_path: Path) -> None:
+def test_runs_on_the_same_data_elsewhere_are_one_variant(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "mlruns")
     target = {"data._target_": "seglab.data.sources.image_folder.ImageFolder"}
     for seed, root in enumerate(("data/one", "data/one/", "data/two")):
@@ -97,5 +97,5 @@ def test_runs_on_the_same_data_elsewhere_are_one_composition(tmp_path: Path) -> 
         recorder.run({"a": 0.5, "b": 0.6}, seed=seed, params={**target, **rate, "data.root": root})
     recorder.run({"a": 0.5, "b": 0.6}, data="data-b", params={**target, "data.root": "data/one"})
     runs = find_runs(recorder.store, CompareSettings()).runs
-    assert sorted(len(composition.runs) for composition in compose(runs)) == [1, 3]
-    assert len({composition.label for composition in compose(runs)}) == 2
+    assert sorted(len(variant.runs) for variant in variants_of(runs)) == [1, 3]
+    assert len({variant.label for variant in variants_of(runs)}) == 2

@@ -64,6 +64,13 @@ class Giving:
             return mask.astype(np.uint8), np.log(image.reshape(-1, self.task.classes)[places])
 
 
+class Counting(Giving):
+    """Gives masks alone too."""
+
+    def predict(self, image: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+        return self.predict_drawn(image, spacing, np.empty(0, int))[0]
+
+
 def given(task: Task, count: int = 3, spacing: tuple[float, ...] = (1.0, 2.0)) -> Cases:
     rng = np.random.default_rng(0)
     pairs = []
@@ -157,3 +164,17 @@ def test_images_do_not_pile_up() -> None:
     most = []
     judged(source, 0, each=lambda *_: most.append(sum(ref() is not None for ref in source.held)))
     assert max(most) <= 2
+
+
+def test_counts_alone_are_the_same_counts() -> None:
+    """As a run is scored at its end: without a tolerance nothing but what counts of pixels say."""
+    source = given(THREE)
+    whole = judged(source, 0)
+    counted = score_cases(Counting(THREE), source, source.cases, workers=0)  # type: ignore[arg-type]
+    kept = [name for name in counted.cases.columns if name != "seconds"]
+    assert any(name.startswith("dice/") for name in kept)
+    assert not any(name.startswith(("nsd", "hd95", "lesion")) for name in kept)
+    pd.testing.assert_frame_equal(counted.cases[kept], whole.cases[kept])
+    np.testing.assert_array_equal(counted.confusion, whole.confusion)
+    assert counted.pixels is None
+    assert counted.step == whole.step

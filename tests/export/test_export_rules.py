@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
+from seglab.data.preprocessing.intensity_stats import IntensityStats
 from seglab.export.accuracy import accuracy, check, failures, limits_of
 from seglab.export.calibration import choose
 from seglab.export.examining import Answer, compare_logits
@@ -126,7 +127,15 @@ def test_a_bill_of_materials_is_cyclonedx_and_always_the_same() -> None:
 def test_a_fingerprint_tells_the_spread_of_the_cases_and_none_of_them() -> None:
     facts = [
         CaseFingerprint(
-            (8 + n, 8), "uint8", (1.0, 1.0), (60, 4 * n), 0, (0,), (255,), (10.0 * n,), (5,), (1,), (250,), "h", 0, ""
+            (8 + n, 8),
+            "uint8",
+            (1.0, 1.0),
+            (60, 4 * n),
+            0,
+            IntensityStats((0,), (255,), (10.0 * n,), (5,), (1,), (250,), (10.0 * n,), (5,)),
+            "h",
+            0,
+            "",
         )
         for n in range(1, 6)
     ]

@@ -73,7 +73,7 @@ def test_runs_are_compared(trained: Any) -> None:
     _, runs = trained
     found = seglab.compare(runs=runs, pictures=0)
     assert len(found.runs) == 2, "a run and its repetition count once"
-    assert sorted(found.compositions["composition"]) == ["UNetMini_DiceLoss_Adam", "UNetMini_FocalLoss_Adam"]
+    assert sorted(found.variants["variant"]) == ["UNetMini_DiceLoss_Adam", "UNetMini_FocalLoss_Adam"]
     with pytest.raises(seglab.SeglabError, match="one run is nothing to compare"):
         seglab.compare(runs=runs[:1])
     with pytest.raises(seglab.SeglabError, match="did you mean 'metric'"):

@@ -56,16 +56,16 @@ def test_a_volume_error_counts_by_its_size(recorder: Recorder) -> None:
             evaluated(recorder, recorder.run(level(0.6), model=model, seed=seed), {"volume_error/object": errors})
     for name in ("volume_error", "volume_error_abs"):
         found = compared(recorder, metric=f"eval_test_{name}/object")
-        table = found.compositions.set_index("composition")
+        table = found.variants.set_index("variant")
         metric = "eval_test_volume_error_abs/object"
         assert table.index.tolist() == ["Near_DiceLoss_Adam", "Half_DiceLoss_Adam"]
         assert table[metric].tolist() == pytest.approx([0.1, 0.5])
         assert table["verdict"].tolist() == ["best", "worse"]
         assert found.runs[metric].tolist() == pytest.approx([0.1] * 3 + [0.5] * 3)
-        columns = grid_of(found, "Compositions").columns
+        columns = grid_of(found, "Variants").columns
         assert metric in columns
         assert not [name for name in columns if name.endswith("_sd")]
-        assert "its size counts" in grid_of(found, "Compositions").caption
+        assert "its size counts" in grid_of(found, "Variants").caption
 
 
 def test_counts_are_no_scores(recorder: Recorder) -> None:
@@ -77,7 +77,7 @@ def test_counts_are_no_scores(recorder: Recorder) -> None:
         with pytest.raises(ConfigError, match="not a score") as error:
             compared(recorder, metric=f"eval_test_{count}/object")
         assert "expected: one of eval_test_lesion_recall/object\n" in str(error.value)
-    assert len(compared(recorder, metric="eval_test_lesion_recall/object").compositions) == 2
+    assert len(compared(recorder, metric="eval_test_lesion_recall/object").variants) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_scores_on_other_data_compare(recorder: Recorder) -> None:
         scores = {"dice": np.linspace(value, value + 0.1, 12).tolist()}
         evaluated(recorder, recorder.run(level(0.6), model=model), scores, "other_set-test")
     found = compared(recorder, metric="eval_other_set-test_dice")
-    assert found.compositions["eval_other_set-test_dice"].tolist() == pytest.approx([0.75, 0.55])
+    assert found.variants["eval_other_set-test_dice"].tolist() == pytest.approx([0.75, 0.55])
 
 
 def test_memory_is_that_of_the_run_and_a_dash_where_it_is_not_known(recorder: Recorder) -> None:
     recorder.run(level(0.7), model="UNet", tags={"peak_memory_mb": "2048", "peak_gpu_memory_mb": "512"})
     recorder.run(level(0.6), model="VNet")
-    table = grid_of(compared(recorder), "Compositions")
+    table = grid_of(compared(recorder), "Variants")
     own, gpu = (table.columns.index(name) for name in ("peak memory", "peak GPU memory"))
     assert [(row[own].text, row[gpu].text) for row in table.rows] == [("2.0 GB", "0.5 GB"), ("–", "–")]
 
@@ -112,7 +112,7 @@ def test_memory_is_that_of_the_run_and_a_dash_where_it_is_not_known(recorder: Re
 def test_memory_that_no_run_recorded_has_no_column(recorder: Recorder) -> None:
     for model in ("UNet", "VNet"):
         recorder.run(level(0.6), model=model)
-    assert not [name for name in grid_of(compared(recorder), "Compositions").columns if "memory" in name]
+    assert not [name for name in grid_of(compared(recorder), "Variants").columns if "memory" in name]
 
 
 def test_a_factor_has_its_speed_over_pairs_of_runs(recorder: Recorder) -> None:
@@ -164,7 +164,7 @@ def test_an_encoder_is_a_factor_where_a_network_comes_with_several(recorder: Rec
     assert effects.loc["encoder", "difference"] == pytest.approx(-0.1, abs=0.01)
     assert effects.loc["model", ["level", "instead_of", "matched_pairs"]].tolist() == ["encoder_unet", "DeepLab", 2]
     assert effects.loc["model", "difference"] == pytest.approx(-0.05, abs=0.01)
-    assert "VGG16UNet_DiceLoss_Adam" in found.compositions["composition"].tolist()
+    assert "VGG16UNet_DiceLoss_Adam" in found.variants["variant"].tolist()
 
 
 def test_one_encoder_for_each_network_is_part_of_it(recorder: Recorder) -> None:
@@ -198,11 +198,11 @@ def test_runs_of_one_time_on_one_machine_are_warned_of(recorder: Recorder, tmp_p
     recorder.run(level(0.7), model="Conv", tags=other)
     recorder.run(level(0.7), model="Late", tags={**one, "resume_count": "1"}, begun=30)
     assert compared(recorder).found.together == 1
-    assert "⚠" not in "".join(grid_of(compared(recorder), "Compositions").columns)
+    assert "⚠" not in "".join(grid_of(compared(recorder), "Variants").columns)
     recorder.run({}, model="Dead", tags=one, begun=90, status="FAILED")
     found = compared(recorder)
     assert found.found.together == 2
-    table = grid_of(found, "Compositions")
+    table = grid_of(found, "Variants")
     marked = [name for name in table.columns if "⚠" in name]
     assert [name.split(" ⚠")[0] for name in marked[:3]] == ["train time", "wall time", "images/s"]
     assert marked[3].startswith("to val_dice ≥")

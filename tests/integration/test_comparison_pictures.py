@@ -1,4 +1,4 @@
-"""Cases that compositions disagree about: picked by hand-worked spreads, drawn from recorded bundles."""
+"""Cases that variants disagree about: picked by hand-worked spreads, drawn from recorded bundles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seglab.comparison.variants import Variant
 from seglab.config.loading import load_config
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import Split
-from seglab.evaluation.cases import evaluate_cases
+from seglab.evaluation.scoring import score_cases
 from seglab.inference.bundle import Bundle, save_bundle
 from seglab.inference.predictor import Predictor
 from seglab.reports.comparison import compare as comparing
@@ -77,7 +77,7 @@ def record(folder: Path, root: Path, name: str, share: float, seed: int) -> str:
         tracker.log_bundle(saved, example=example, prediction=np.zeros((1, *SIZE), np.uint8))
         tracker.log_text(SPLIT.to_json(), "config/split.json")
         cases = [case for case in source.cases if case.id in SPLIT.test]
-        tracker.log_table(evaluate_cases(Predictor.load(saved), source, cases).cases, "test_cases.csv")
+        tracker.log_table(score_cases(Predictor.load(saved), source, cases).cases, "test_cases.csv")
     return tracker.run_id
 
 
@@ -101,10 +101,10 @@ def test_the_most_disputed_cases_are_drawn(made: tuple[Path, Path]) -> None:
     assert section.notes == []
     assert [picture.name for picture in section.pictures] == ["pictures"]
     assert section.pictures[0].png[:4] == b"\x89PNG"
-    assert section.pictures[0].caption.startswith("Cases on which the 2 compositions differ most, most disputed first:")
+    assert section.pictures[0].caption.startswith("Cases on which the 2 variants differ most, most disputed first:")
 
 
-def test_of_one_composition_the_best_the_median_and_the_worst_case_are_drawn(made: tuple[Path, Path]) -> None:
+def test_of_one_variant_the_best_the_median_and_the_worst_case_are_drawn(made: tuple[Path, Path]) -> None:
     settings = CompareSettings(filter="params.model.name = 'High'")
     found = compare(settings, open_runs(settings, made[0] / "mlruns"))
     # the high threshold misses case3 and case4 alike
@@ -119,12 +119,12 @@ def test_of_one_composition_the_best_the_median_and_the_worst_case_are_drawn(mad
 
 
 def judged(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-untyped-def]
-    """A judgement of `(compositions, cases)` scores of one run each."""
+    """A judgement of `(variants, cases)` scores of one run each."""
     cases = [f"case{n}" for n in range(values.shape[1])]
-    compositions = [Variant(f"c{n}", [], {}) for n in range(len(values))]
+    variants = [Variant(f"c{n}", [], {}) for n in range(len(values))]
     none = np.zeros(len(values))
     cohort = Cohort(
-        "toy", compositions, values[:, None], [("s", "0")], cases, np.arange(len(cases)), len(cases), none, none
+        "toy", variants, values[:, None], [("s", "0")], cases, np.arange(len(cases)), len(cases), none, none
     )
     return rank_variants(cohort, metric)
 
@@ -140,7 +140,7 @@ def test_the_worst_case_of_a_distance_is_the_greatest_and_cases_that_all_score_a
     assert pick(judged(np.full((2, 3), 0.5)), "test_dice", 3) == {}
 
 
-def test_pictures_are_drawn_of_few_compositions_and_of_many_only_when_asked_for(
+def test_pictures_are_drawn_of_few_variants_and_of_many_only_when_asked_for(
     made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
@@ -156,8 +156,7 @@ def test_pictures_are_drawn_of_few_compositions_and_of_many_only_when_asked_for(
     found = compare(chosen, store)
     assert drawn == [3]
     assert (
-        "No case is drawn: of more than 1 compositions only when asked for, pictures=3."
-        in found.document.sections[0].notes
+        "No case is drawn: of more than 1 variants only when asked for, pictures=3." in found.document.sections[0].notes
     )
     compare(chosen.model_copy(update={"pictures": 2}), store)
     assert drawn == [3, 2]
@@ -193,7 +192,7 @@ def test_columns_are_image_truth_and_a_mask_with_its_errors_each() -> None:
     assert not np.allclose(shown, np.asarray(axes[5].images[0].get_array()))
 
 
-def test_more_than_three_compositions_have_their_errors_below_their_masks() -> None:
+def test_more_than_three_variants_have_their_errors_below_their_masks() -> None:
     task = Task(rank=2, channels=1, class_names=("background", "object"))
     truth = np.zeros((8, 8), np.uint8)
     (plane,) = planes(truth[..., None], truth, truth, (1.0, 1.0), task.ignore_label)

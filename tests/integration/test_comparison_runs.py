@@ -48,7 +48,7 @@ def grid(recorder: Recorder, seeds: int = 3) -> None:
 def test_a_grid_is_judged_and_its_factors_are_weighed(recorder: Recorder) -> None:
     grid(recorder)
     found = compared(recorder, study="grid")
-    table = found.compositions.set_index("composition")
+    table = found.variants.set_index("variant")
     assert table.index[0] == "UNet_FocalLoss_Adam · Light"
     assert table["verdict"].tolist() == ["best", "worse", "worse", "worse"]
     best = table.iloc[0]
@@ -78,7 +78,7 @@ def test_effects_and_bars_are_corrected_for_all_that_was_compared(recorder: Reco
             recorder.run(level(mean, noise=0.03), loss=loss, seed=seed)
     found = compared(recorder)
     (judgement,) = found.judgements
-    values = dict(zip([c.parts["loss"] for c in judgement.cohort.compositions], judgement.cohort.values, strict=True))
+    values = dict(zip([c.parts["loss"] for c in judgement.cohort.variants], judgement.cohort.values, strict=True))
     for effect in judgement.effects:
         pair = values[effect.level], values[effect.reference]
         of_three, of_two = compare_pair(*pair, methods=3), compare_pair(*pair)
@@ -105,10 +105,10 @@ def test_folds_and_seeds_come_together_to_one_score_of_all_cases(recorder: Recor
 
 def test_a_target_is_what_the_cost_is_asked_for(recorder: Recorder) -> None:
     grid(recorder, seeds=1)
-    frame = compared(recorder, study="grid", target=0.37).compositions
+    frame = compared(recorder, study="grid", target=0.37).variants
     assert frame["epochs_to_target"].tolist() == [2, 3, 3, 3]
     assert frame["seconds_to_target"].tolist() == [20, 30, 30, 30]
-    never = compared(recorder, study="grid", target=0.99).compositions
+    never = compared(recorder, study="grid", target=0.99).variants
     assert never["reached_target"].tolist() == [0, 0, 0, 0]
 
 
@@ -117,7 +117,7 @@ def test_alike_scores_are_tied_and_one_seed_is_remarked_on(recorder: Recorder) -
     for name in ("UNet", "VNet", "Conv"):
         recorder.run(dict(zip(CASES, 0.7 + rng.normal(0, 0.05, len(CASES)), strict=True)), model=name)
     found = compared(recorder)
-    assert found.compositions["verdict"].tolist() == ["best", "undecided", "undecided"]
+    assert found.variants["verdict"].tolist() == ["best", "undecided", "undecided"]
     notes = " ".join(found.judgements[0].notes)
     assert "about these trained networks alone" in notes
 
@@ -130,8 +130,8 @@ def test_a_grid_with_holes_uses_matched_pairs_alone(recorder: Recorder) -> None:
     assert found.effects["factor"].tolist() == ["loss"]
     assert found.effects["difference"].tolist() == pytest.approx([0.1], abs=0.01)
     notes = found.judgements[0].notes
-    assert any(note.startswith("optimizer: no two compositions differ in it alone") for note in notes)
-    assert any(note.startswith("loss: 1 of 3 compositions have no partner") for note in notes)
+    assert any(note.startswith("optimizer: no two variants differ in it alone") for note in notes)
+    assert any(note.startswith("loss: 1 of 3 variants have no partner") for note in notes)
 
 
 def test_runs_of_other_splits_are_refused_by_name(recorder: Recorder) -> None:
@@ -183,7 +183,7 @@ def test_other_data_stand_apart_with_a_note(recorder: Recorder) -> None:
         recorder.run(level(mean), model=model)
         recorder.run(level(mean), model=model, data="data-b", split="split-b")
     found = compared(recorder)
-    assert [len(judgement.cohort.compositions) for judgement in found.judgements] == [2, 2]
+    assert [len(judgement.cohort.variants) for judgement in found.judgements] == [2, 2]
     assert any("data digests differ" in note for note in found.document.sections[0].notes)
 
 
@@ -194,7 +194,7 @@ def test_bad_choices_of_runs(recorder: Recorder) -> None:
     with pytest.raises(TrackingError, match="too few runs"):
         compared(recorder)
     twin = recorder.run(level(0.6), seed=1)
-    with pytest.raises(DataError, match="one composition"):
+    with pytest.raises(DataError, match="one variant"):
         compared(recorder, runs=[one, twin])
     with pytest.raises(TrackingError, match="no run of this id"):
         compared(recorder, runs=[one, "0" * 32])
@@ -213,7 +213,7 @@ def test_no_case_in_common(recorder: Recorder) -> None:
     recorder.run(level(0.6, cases=["a", "b"]), model="UNet")
     recorder.run(level(0.7, cases=["c", "d"]), model="VNet")
     found = compared(recorder)
-    assert found.compositions["verdict"].tolist() == ["best", "undecided"]
+    assert found.variants["verdict"].tolist() == ["best", "undecided"]
     assert any("No case in common" in note for note in found.judgements[0].notes)
 
 
@@ -223,13 +223,13 @@ def test_scores_that_are_not_defined(recorder: Recorder) -> None:
     recorder.run(dict.fromkeys(CASES, float("nan")), model="Conv")
     found = compared(recorder)
     # the others have more than 0, so truth is not empty there: what is blank is a failure, and no case vanishes
-    assert found.compositions["units"].tolist()[1:] == [12, 12]
-    assert found.compositions["composition"].tolist()[2] == "Conv_DiceLoss_Adam"
-    assert found.compositions["test_dice"].tolist()[2] == 0
+    assert found.variants["units"].tolist()[1:] == [12, 12]
+    assert found.variants["variant"].tolist()[2] == "Conv_DiceLoss_Adam"
+    assert found.variants["test_dice"].tolist()[2] == 0
     assert any("On 12 cases some run has no dice though" in note for note in found.document.sections[0].notes)
 
 
-def test_one_composition_is_not_called_the_best(recorder: Recorder) -> None:
+def test_one_variant_is_not_called_the_best(recorder: Recorder) -> None:
     for seed in (0, 1):
         recorder.run(level(0.7), model="UNet", seed=seed)
     found = compared(recorder)
@@ -264,7 +264,7 @@ def test_runs_without_a_single_defined_score_are_told_by_name(recorder: Recorder
         assert f"{run[:8]} " in str(caught.value)
     assert "has no defined test_dice on any case" in str(caught.value)
     good = recorder.run(level(0.6), model="Conv")
-    assert compared(recorder, runs=[good, hopeless[0]]).compositions["test_dice"].tolist()[1] == 0
+    assert compared(recorder, runs=[good, hopeless[0]]).variants["test_dice"].tolist()[1] == 0
 
 
 def test_what_is_left_out_is_said(recorder: Recorder) -> None:
@@ -276,12 +276,12 @@ def test_what_is_left_out_is_said(recorder: Recorder) -> None:
     client = recorder.store.client
     client.set_terminated(client.create_run(recorder.store.experiment_id("seglab")).info.run_id)
     found = compared(recorder)
-    assert set(found.compositions["composition"]) == {"UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"}
+    assert set(found.variants["variant"]) == {"UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"}
     notes = " ".join(found.document.sections[0].notes)
     assert f"{broken[:8]} is left out: its test_cases.csv is not there" in notes
     assert "1 run is not finished, and listed at the end." in notes
     assert "1 run of the store was not made by seglab" in notes
-    assert found.compositions["data_allowed"].tolist() == ["", "[group-in-two-splits]"]
+    assert found.variants["data_allowed"].tolist() == ["", "[group-in-two-splits]"]
     text = str(found.document)
     assert failed in text
     assert "⚠ allowed: [group-in-two-splits]" in text
@@ -292,8 +292,8 @@ def test_seeds_that_ran_again_count_once(recorder: Recorder) -> None:
     recorder.run(level(0.6), model="UNet")
     recorder.run(level(0.7), model="VNet")
     found = compared(recorder)
-    assert found.compositions["runs"].tolist() == [1, 1]
-    assert found.compositions["test_dice"].tolist()[1] == pytest.approx(0.6, abs=0.05)
+    assert found.variants["runs"].tolist() == [1, 1]
+    assert found.variants["test_dice"].tolist()[1] == pytest.approx(0.6, abs=0.05)
     assert any("1 older run(s)" in note for note in found.document.sections[0].notes)
 
 
@@ -303,9 +303,9 @@ def test_less_is_better_for_a_distance(recorder: Recorder) -> None:
             distances = [10 * mean + 0.01 * seed + n for n in range(12)]
             evaluated(recorder, recorder.run(level(mean), model=model, seed=seed), hd95_nonempty=distances)
     found = compared(recorder, metric="eval_test_hd95_nonempty")
-    assert found.compositions["composition"].tolist() == ["UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"]
-    assert found.compositions["difference"].tolist()[1] == pytest.approx(1.0)
-    assert found.compositions["verdict"].tolist() == ["best", "worse"]
+    assert found.variants["variant"].tolist() == ["UNet_DiceLoss_Adam", "VNet_DiceLoss_Adam"]
+    assert found.variants["difference"].tolist()[1] == pytest.approx(1.0)
+    assert found.variants["verdict"].tolist() == ["best", "worse"]
 
 
 def evaluated(recorder: Recorder, run: str, **columns: object) -> None:
@@ -338,15 +338,13 @@ def test_an_empty_prediction_of_an_empty_truth_beats_a_false_alarm(recorder: Rec
         recorder.run(silent, model="Silent", seed=seed, counts=empty | {"predicted/object": [9] * 20 + [0] * 40})
         recorder.run(loud, model="Loud", seed=seed, counts=empty | {"predicted/object": [9] * 20 + [1] * 40})
     found = compared(recorder)
-    assert found.compositions["composition"].tolist() == ["Silent_DiceLoss_Adam", "Loud_DiceLoss_Adam"]
-    assert found.compositions["verdict"].tolist() == ["best", "worse"]
+    assert found.variants["variant"].tolist() == ["Silent_DiceLoss_Adam", "Loud_DiceLoss_Adam"]
+    assert found.variants["verdict"].tolist() == ["best", "worse"]
     # 20 cases of about 0.755 and 40 that count 1, against 40 that count 0
-    assert found.compositions["test_dice"].tolist() == pytest.approx(
-        [(20 * 0.755 + 40) / 60, 20 * 0.755 / 60], abs=0.01
-    )
-    assert found.compositions["difference"].tolist()[1] == pytest.approx(-2 / 3, abs=0.01)
-    assert found.compositions["units"].tolist()[1] == 60
-    assert found.compositions["false_alarms"].tolist() == [0, 40]
+    assert found.variants["test_dice"].tolist() == pytest.approx([(20 * 0.755 + 40) / 60, 20 * 0.755 / 60], abs=0.01)
+    assert found.variants["difference"].tolist()[1] == pytest.approx(-2 / 3, abs=0.01)
+    assert found.variants["units"].tolist()[1] == 60
+    assert found.variants["false_alarms"].tolist() == [0, 40]
     assert any("On 40 cases truth is empty" in note for note in found.document.sections[0].notes)
 
 
@@ -355,7 +353,7 @@ def test_runs_of_other_code_are_no_seeds_without_a_mark(recorder: Recorder) -> N
         recorder.run(level(0.6), model="UNet", seed=seed, tags={"git_commit": f"commit{seed}"})
         recorder.run(level(0.7), model="VNet", seed=seed, tags={"git_commit": "commit0"})
     found = compared(recorder)
-    assert found.compositions["mixed_code"].tolist() == [False, True]
+    assert found.variants["mixed_code"].tolist() == [False, True]
     assert any("UNet_DiceLoss_Adam" in note and "different code" in note for note in found.judgements[0].notes)
     assert "UNet_DiceLoss_Adam ‡" in str(found.document)
 
@@ -364,7 +362,7 @@ def test_units_are_groups_when_asked(recorder: Recorder) -> None:
     groups = {case: f"patient{n // 4}" for n, case in enumerate(CASES)}
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model, groups=groups)
-    assert compared(recorder, unit="group").compositions["units"].tolist()[1] == 3
+    assert compared(recorder, unit="group").variants["units"].tolist()[1] == 3
     assert any("of 3 groups" in note for note in compared(recorder).judgements[0].notes)
 
 
@@ -381,7 +379,7 @@ def test_a_moved_store_is_read(recorder: Recorder, tmp_path: Path) -> None:
     moved.parent.mkdir()
     shutil.move(recorder.store.directory, moved)
     settings = CompareSettings()
-    assert len(compare(settings, open_runs(settings, moved)).compositions) == 2
+    assert len(compare(settings, open_runs(settings, moved)).variants) == 2
 
 
 def test_the_page_holds_everything_and_the_sweep_holds_the_page(recorder: Recorder, tmp_path: Path) -> None:
@@ -402,7 +400,7 @@ def test_the_page_holds_everything_and_the_sweep_holds_the_page(recorder: Record
     assert page.count("data:image/png;base64") == 4
     assert r"VNet\|2" in (out / "comparison.md").read_text()
     assert {path.name for path in (out / "plots").iterdir()} == {"curves.png", "cases.png", "costs.png", "ranks.png"}
-    assert len(pd.read_csv(out / "compositions.csv")) == 3
+    assert len(pd.read_csv(out / "variants.csv")) == 3
     held = {file.path for file in client.list_artifacts(parent, "comparison")}
     assert "comparison/comparison.html" in held
 
@@ -422,7 +420,9 @@ def test_files_that_no_comparison_wrote_are_left_as_they_are(recorder: Recorder,
     mine.parent.mkdir()
     mine.write_text("mine")
     write(compared(recorder), tmp_path)
+    (tmp_path / "compositions.csv").write_text("as variants.csv was called")
     write(compared(recorder), tmp_path)
+    assert not (tmp_path / "compositions.csv").exists()
     assert mine.read_text() == "mine"
     (tmp_path / "comparison.html").unlink()
     (tmp_path / "scores.csv").write_text("mine")

@@ -54,8 +54,8 @@ def test_a_thousand_runs_in_ten_seconds(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, SCRIPT, "out=page"], cwd=tmp_path, capture_output=True, text=True)
     wall = time.perf_counter() - begun
     print(f"\n1,000 runs of 50 cases: {seconds:.1f} s of one processor; the whole command {wall:.1f} s on the clock")
-    assert len(found.compositions) == 1000
-    assert found.compositions["composition"][0] == "M9_L9_Adam · A9"
+    assert len(found.variants) == 1000
+    assert found.variants["variant"][0] == "M9_L9_Adam · A9"
     assert done.returncode == 0, done.stderr
     assert "M9_L9_Adam · A9 has the best test_dice" in done.stdout
     assert (tmp_path / "page" / "comparison.html").stat().st_size < 8_000_000

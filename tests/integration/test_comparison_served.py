@@ -29,7 +29,7 @@ def test_a_server_gives_the_same_tables(tmp_path: Path) -> None:
             for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
                 recorder.run(level(mean), model=model)
         served, embedded = (compared(r, uri) for r, uri in zip(recorders, (server.uri, None), strict=True))
-        assert served.compositions.equals(embedded.compositions)
+        assert served.variants.equals(embedded.variants)
         settings = CompareSettings(tracking_uri=server.uri, out=str(tmp_path / "out"))
         run_comparison(settings, tmp_path / "here")
         assert (tmp_path / "out" / "comparison.html").is_file()

@@ -92,8 +92,8 @@ def test_runs_of_both_versions_pair_and_are_marked(home: Path, store: Store) -> 
     )
     assert trained.returncode == 0, trained.stderr[-2000:]
     found = compare(CompareSettings(filter="params.loss.name = 'DiceLoss'"), store)
-    table = found.compositions
-    assert table[table.columns[table.columns.str.startswith("composition")][0]].tolist() == ["UNetMini_DiceLoss_Adam"]
+    table = found.variants
+    assert table["variant"].tolist() == ["UNetMini_DiceLoss_Adam"]
     assert len(found.found.runs) == 3
     assert table["mixed_code"].tolist() == [True]
 

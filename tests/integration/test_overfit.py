@@ -1,4 +1,4 @@
-"""Can each composition learn four cases by heart? One that cannot do this cannot learn at all."""
+"""Can each variant learn four cases by heart? One that cannot do this cannot learn at all."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def overfits(model: str, loss: str, policy: str, settle: int = 0) -> float:
 
 
 @pytest.mark.parametrize(("model", "loss", "policy"), IN_CI)
-def test_a_composition_learns_four_cases_by_heart(model: str, loss: str, policy: str) -> None:
+def test_a_variant_learns_four_cases_by_heart(model: str, loss: str, policy: str) -> None:
     assert overfits(model, loss, policy) > 0.95
 
 
@@ -113,5 +113,5 @@ def test_what_was_learnt_by_heart_is_known_in_inference(model: str, loss: str) -
 @pytest.mark.parametrize("policy", PRECISIONS)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", MODELS)
-def test_every_composition_learns_four_cases_by_heart(model: str, loss: str, policy: str) -> None:
+def test_every_variant_learns_four_cases_by_heart(model: str, loss: str, policy: str) -> None:
     assert overfits(model, loss, policy) > 0.95

@@ -56,7 +56,7 @@ def test_every_number_is_that_of_the_store(bench: Bench, ids: dict[tuple[str, in
     assert best[3:] == ["", "", "40 s", ", ".join(ids["FocalLoss", seed][:8] for seed in (0, 1))]
     settings = CompareSettings(study="grid")
     found = compare(settings, open_runs(settings, bench.recorder.store.directory))
-    row = found.compositions.set_index("composition").loc["UNet_DiceLoss_Adam"]
+    row = found.variants.set_index("variant").loc["UNet_DiceLoss_Adam"]
     worse = table_row(text, "UNet_DiceLoss_Adam")
     assert worse[1] == "worse"
     low, high = row["difference_low"], row["difference_high"]

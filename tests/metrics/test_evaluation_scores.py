@@ -19,7 +19,8 @@ from scipy import stats
 from seglab.data.cases import Case, Sample
 from seglab.errors import DataError
 from seglab.evaluation.aggregate import aggregate, case_intervals, score_table, unlike_scores
-from seglab.evaluation.cases import evaluate_cases, score_case
+from seglab.evaluation.cases import score_case
+from seglab.evaluation.scoring import score_cases
 from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task
 from seglab.viz.examples import pick_cases
@@ -68,13 +69,13 @@ class Copying:
 
 def evaluate(task: Task, *pairs: tuple[object, object]):  # type: ignore[no-untyped-def]
     source = Cases(task, pairs)
-    return evaluate_cases(Copying(task), source, source.cases)  # type: ignore[arg-type]
+    return score_cases(Copying(task), source, source.cases)  # type: ignore[arg-type]
 
 
 def test_one_case_by_hand() -> None:
     # truth 0 1   prediction 1 1   object: TP 1, FP 1, FN 1: Dice 2/4, IoU 1/3, precision 1/2, recall 1/2.
     #       1 0              0 0   background: TP 1, FP 1, FN 1: the same.
-    cases, confusion = evaluate(BINARY, ([[0, 1], [1, 0]], [[1, 1], [0, 0]]))
+    cases, confusion, *_ = evaluate(BINARY, ([[0, 1], [1, 0]], [[1, 1], [0, 0]]))
     row = cases.iloc[0]
     assert (row["id"], row["group"]) == ("case0", "group of case0")
     for name in BINARY.class_names:
@@ -157,7 +158,7 @@ def test_against_counting_pixel_by_pixel(truth: np.ndarray, prediction: np.ndarr
 def test_progress_is_told_and_one_case_is_held_at_a_time() -> None:
     source = Cases(BINARY, [([[0, 1]], [[0, 1]])] * 3)
     told: list[tuple[int, int]] = []
-    evaluate_cases(Copying(BINARY), source, source.cases, lambda *now: told.append(now))  # type: ignore[arg-type]
+    score_cases(Copying(BINARY), source, source.cases, progress=lambda *now: told.append(now))  # type: ignore[arg-type]
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -166,7 +167,7 @@ def test_refuses_a_case_without_a_label_and_other_classes() -> None:
         evaluate(BINARY, (None, [[0, 1]]))
     source = Cases(THREE, [([[0, 1]], [[0, 1]])])
     with pytest.raises(DataError, match="another task"):
-        evaluate_cases(Copying(BINARY), source, source.cases)  # type: ignore[arg-type]
+        score_cases(Copying(BINARY), source, source.cases)  # type: ignore[arg-type]
 
 
 def test_two_cases_by_hand() -> None:
@@ -174,7 +175,7 @@ def test_two_cases_by_hand() -> None:
     # Case 2 has no object and finds none. Mean Dice (2/3 + 4/5) / 2 = 11/15; IoU (1/2 + 2/3) / 2 = 7/12.
     # All pixels: TP 5, FP 1, FN 2: Dice 10/13, IoU 5/8.
     # Background: TP 2, FP 0, FN 1: 4/5; TP 0, FP 2, FN 0: 0; TP 3: 1. Mean (4/5 + 0 + 1) / 3 = 3/5.
-    cases, confusion = evaluate(
+    cases, confusion, *_ = evaluate(
         BINARY,
         ([[1, 0, 0, 0]], [[1, 1, 0, 0]]),
         ([[1, 1, 1, 1, 1, 1]], [[1, 1, 1, 1, 0, 0]]),
@@ -213,7 +214,7 @@ def test_iou_with_void() -> None:
     # Void is a class of its own that the means leave out; under its own name it counts as one more.
     task = Task(rank=2, channels=1, class_names=("road", "car", "void"), unscored=(2,))
     # Case 0: road TP 1 FN 1: 1/2; car TP 1 FP 1: 1/2; void 1. Case 1: road 1; void never right, 0; car FP, 0.
-    cases, confusion = evaluate(task, ([[0, 0, 1, 2]], [[0, 1, 1, 2]]), ([[0, 0, 2, 2]], [[0, 0, 1, 1]]))
+    cases, confusion, *_ = evaluate(task, ([[0, 0, 1, 2]], [[0, 1, 1, 2]]), ([[0, 0, 2, 2]], [[0, 0, 1, 1]]))
     metrics = aggregate(cases, confusion, task)
     assert metrics["test_iou"] == pytest.approx((1 / 2 + (1 + 0) / 2) / 2)
     assert metrics["test_iou_with_void"] == pytest.approx(((1 / 2 + 1 / 2 + 1) / 3 + (1 + 0 + 0) / 3) / 2)
@@ -223,12 +224,12 @@ def test_iou_with_void() -> None:
     assert metrics["test_iou_frequency_weighted"] == pytest.approx((4 * 3 / 4 + 1 * 1 / 4) / 5)
     assert metrics["test_dice_dataset_with_void"] == pytest.approx((6 / 7 + 2 / 5 + 1 / 2) / 3)
     background = Task(rank=2, channels=1, class_names=("background", "car"))
-    cases, confusion = evaluate(background, ([[0, 1]], [[0, 1]]))
+    cases, confusion, *_ = evaluate(background, ([[0, 1]], [[0, 1]]))
     assert not [name for name in aggregate(cases, confusion, background) if "_with_" in name]
 
 
 def test_nothing_defined_is_nan_and_not_an_error() -> None:
-    cases, confusion = evaluate(BINARY, ([[0, 0]], [[0, 0]]))
+    cases, confusion, *_ = evaluate(BINARY, ([[0, 0]], [[0, 0]]))
     metrics = aggregate(cases, confusion, BINARY)
     assert math.isnan(metrics["test_dice"])
     assert math.isnan(metrics["test_dice_dataset"])
@@ -282,7 +283,7 @@ def test_what_is_counted_has_its_name() -> None:
 
 def test_the_table_says_it_all() -> None:
     task = Task(rank=2, channels=1, class_names=("background", "cell [red]"))
-    cases, confusion = evaluate(
+    cases, confusion, *_ = evaluate(
         task, ([[1, 0, 0, 0]], [[1, 1, 0, 0]]), ([[1, 1, 1, 1, 1, 1]], [[1, 1, 1, 1, 0, 0]]), ([[0]], [[0]])
     )
     console = Console(width=80, file=io.StringIO())

@@ -121,12 +121,12 @@ def test_a_large_picture_becomes_a_jpeg_below_the_limit(side: int) -> None:
 
 
 def test_a_wide_table_is_cut_between_totals_and_classes() -> None:
-    names = ["composition", "", "test_dice", *[f"dice/class{k}" for k in range(11)], "images/s"]
+    names = ["variant", "", "test_dice", *[f"dice/class{k}" for k in range(11)], "images/s"]
     grid = TableBlock(names, [[Cell(str(i)) for i in range(len(names))]], "of all")
     first, second = technical_note._narrow(PageSection("", grids=[grid]), "dice").grids
-    assert first.columns == ["composition", "", "test_dice", "images/s"]
+    assert first.columns == ["variant", "", "test_dice", "images/s"]
     assert [cell.text for cell in first.rows[0]] == ["0", "1", "2", "14"]
-    assert second.columns == ["composition", *[f"class{k}" for k in range(11)]]
+    assert second.columns == ["variant", *[f"class{k}" for k in range(11)]]
     assert [cell.text for cell in second.rows[0]] == ["0", *map(str, range(3, 14))]
     narrow = PageSection("", grids=[TableBlock(names[:5], [])])
     assert technical_note._narrow(narrow, "dice").grids == narrow.grids

@@ -75,7 +75,7 @@ Train a segmentation model, record the run in MLflow and score its best epoch on
   seglab train model=conv3d data=synthetic3d                 train in 3D on the built-in volumes
   seglab train -m model=unet,unet_mini loss=dice,combined    every combination, one run each
   seglab train resume=<run id>                               go on with a run that was cut off
-  seglab train debug=overfit                                 can this composition learn four cases by heart?
+  seglab train debug=overfit                                 can this variant learn four cases by heart?
 
 groups and their options (group=option):"""
 _TRAIN_END = """group=option chooses a file of conf/<group>/, of the current folder or of seglab; key=value changes one

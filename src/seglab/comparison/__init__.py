@@ -1,1 +1,1 @@
-"""Which composition is better, and how sure that is: runs of the store, paired over the same cases."""
+"""Which variant is better, and how sure that is: runs of the store, paired over the same cases."""

@@ -10,29 +10,29 @@ import numpy as np
 from seglab.comparison.case_tables import CaseTable, locate
 from seglab.comparison.definedness import blanks_count, settle
 from seglab.comparison.runs import Run
-from seglab.comparison.variants import Variant, compose, gather
+from seglab.comparison.variants import Variant, runs_by_variant, variants_of
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.run_record import RunRecord
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Compositions that can be paired, with their scores.
+    """Variants that can be paired, with their scores.
 
     Attributes:
         title: of the data.
-        compositions: those that take part.
-        values: `(compositions, replicates, cases)`, NaN where there is no score. A replicate is a seed on a split.
+        variants: those that take part.
+        values: `(variants, replicates, cases)`, NaN where there is no score. A replicate is a seed on a split.
         replicates: split digest and seed of each.
         cases: ids.
         units: for each case the number of its unit: itself, or its group.
         groups: how many groups the cases are of.
-        missed, false_alarms: of each composition, in how many classes of how many cases a run found nothing of what is
+        missed, false_alarms: of each variant, in how many classes of how many cases a run found nothing of what is
             there, and something where nothing is; averaged over its runs.
     """
 
     title: str
-    compositions: list[Variant]
+    variants: list[Variant]
     values: np.ndarray
     replicates: list[tuple[str, str]]
     cases: list[str]
@@ -43,20 +43,20 @@ class Cohort:
 
     @property
     def repeated(self) -> str:
-        """What the replicates of a composition are called: seeds, or splits where one seed trained on several."""
+        """What the replicates of a variant are called: seeds, or splits where one seed trained on several."""
         seeds, splits = {seed for _, seed in self.replicates}, {split for split, _ in self.replicates}
         return "splits" if len(seeds) == 1 < len(splits) else "seeds"
 
-    def run_means(self, composition: int) -> np.ndarray:
+    def run_means(self, variant: int) -> np.ndarray:
         """The mean over its cases of each run that has scores."""
-        values = self.values[composition]
+        values = self.values[variant]
         return np.array([row[np.isfinite(row)].mean() for row in values if np.isfinite(row).any()])
 
 
 def make_cohorts(
     runs: Sequence[Run], tables: Mapping[str, CaseTable], metric: str, unit: str
 ) -> tuple[list[Cohort], list[str]]:
-    """Group runs by data and by splits that link them; returns the contests and what a reader must know of them.
+    """Group runs by data and by splits that link them; returns the cohorts and what a reader must know of them.
 
     Raises:
         ConfigError: no run has a score of this name for its cases.
@@ -93,7 +93,7 @@ def make_cohorts(
         for number, family in enumerate(families, start=1):
             title = members[0].params.get("data.name", "data") + (f" {digest[:8]}" if len(by_data) > 1 else "")
             title += f", splits {number}" if len(families) > 1 else ""
-            cohort, repeated = _contest(title, family, tables, column, unit)
+            cohort, repeated = _make_cohort(title, family, tables, column, unit)
             cohorts.append(cohort)
             notes += repeated
         if len(families) > 1:
@@ -127,49 +127,49 @@ def check_chosen(cohorts: Sequence[Cohort], notes: Sequence[str]) -> None:
             remedy="choose others, or train with data.split_seed=0 so that every seed has the same split",
         )
     for cohort in cohorts:
-        if len(cohort.compositions) == 1:
+        if len(cohort.variants) == 1:
             raise DataError(
-                "runs of one composition, with nothing to compare it with",
+                "runs of one variant, with nothing to compare it with",
                 code="too-few-runs",
                 where="runs",
-                found=", ".join(run.short for run in cohort.compositions[0].runs),
+                found=", ".join(run.short for run in cohort.variants[0].runs),
                 expected="runs that differ in more than their seed",
                 remedy="add a run of another model, loss or optimizer",
             )
 
 
-def _contest(
+def _make_cohort(
     title: str, runs: Sequence[Run], tables: Mapping[str, CaseTable], column: str, unit: str
 ) -> tuple[Cohort, list[str]]:
-    compositions = compose(runs)
+    variants = variants_of(runs)
     replicates = sorted({(_split(run), run.seed) for run in runs}, key=lambda key: (key[0], key[1].zfill(12)))
     place = {key: row for row, key in enumerate(replicates)}
     group_of = {case: group for run in runs for case, group in zip(tables[run.id].ids, tables[run.id].groups)}  # noqa: B905
     cases = sorted(group_of)
     column_of = {case: i for i, case in enumerate(cases)}
-    values = np.full((len(compositions), len(replicates), len(cases)), np.nan)
+    values = np.full((len(variants), len(replicates), len(cases)), np.nan)
     present = np.zeros(values.shape, bool)
     missed = np.zeros(values.shape, int)
     alarms = np.zeros(values.shape, int)
     notes = []
-    for g, composition in enumerate(compositions):
-        newest: dict[int, Run] = {place[_split(run), run.seed]: run for run in composition.runs}
-        if len(newest) < len(composition.runs):
-            repeats = len(composition.runs) - len(newest)
-            notes.append(f"{composition.label}: {repeats} older run(s) of a seed that ran again are left out.")
+    for g, variant in enumerate(variants):
+        newest: dict[int, Run] = {place[_split(run), run.seed]: run for run in variant.runs}
+        if len(newest) < len(variant.runs):
+            repeats = len(variant.runs) - len(newest)
+            notes.append(f"{variant.label}: {repeats} older run(s) of a seed that ran again are left out.")
         for row, run in newest.items():
             table = tables[run.id]
             there = [column_of[case] for case in table.ids]
             values[g, row, there], present[g, row, there] = table.scores[column], True
             missed[g, row, there], alarms[g, row, there] = table.one_sided(column)
-    values, decided = settle(column, values, present, missed > 0, [composition.label for composition in compositions])
+    values, decided = settle(column, values, present, missed > 0, [variant.label for variant in variants])
     notes += decided
     names = [group_of[case] for case in cases]
     groups = {name: i for i, name in enumerate(dict.fromkeys(names))}
     units = np.array([groups[name] for name in names]) if unit == "group" else np.arange(len(cases))
     kept = [
         Variant(c.label, list({place[_split(run), run.seed]: run for run in c.runs}.values()), c.parts)
-        for c in compositions
+        for c in variants
     ]
     of_runs = np.maximum(present.any(axis=2).sum(axis=1), 1)
     failures = [counts.sum(axis=(1, 2)) / of_runs for counts in (missed, alarms)]
@@ -177,7 +177,7 @@ def _contest(
 
 
 def _families(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs of one data set, those together whose compositions are linked by a common split."""
+    """Runs of one data set, those together whose variants are linked by a common split."""
     parent: dict[str, str] = {}
 
     def root(key: str) -> str:
@@ -185,13 +185,13 @@ def _families(runs: Sequence[Run]) -> list[list[Run]]:
             key = parent[key]
         return key
 
-    compositions = gather(runs)
-    for number, members in enumerate(compositions):
+    variants = runs_by_variant(runs)
+    for number, members in enumerate(variants):
         for run in members:
-            parent[root(f"split {_split(run)}")] = root(f"composition {number}")
+            parent[root(f"split {_split(run)}")] = root(f"variant {number}")
     families: dict[str, list[Run]] = {}
-    for number, members in enumerate(compositions):
-        families.setdefault(root(f"composition {number}"), []).extend(members)
+    for number, members in enumerate(variants):
+        families.setdefault(root(f"variant {number}"), []).extend(members)
     return [sorted(family, key=lambda run: run.started) for family in families.values()]
 
 

@@ -23,7 +23,7 @@ def blanks_count(column: str) -> bool:
 def settle(
     column: str, values: np.ndarray, present: np.ndarray, missed: np.ndarray, labels: Sequence[str]
 ) -> tuple[np.ndarray, list[str]]:
-    """Scores of all compositions with every blank decided, so that all are judged on the same cases.
+    """Scores of all variants with every blank decided, so that all are judged on the same cases.
 
     A share (Dice, IoU, surface Dice, precision) has no value where truth and prediction are both empty. Where every run
     left such a case blank it says nothing and is left out for all. Where another run predicted something there, that is
@@ -36,10 +36,10 @@ def settle(
 
     Args:
         column: the score, such as `dice/tumour`.
-        values: `(compositions, replicates, cases)`, NaN without a score.
+        values: `(variants, replicates, cases)`, NaN without a score.
         present: where a run has the case at all.
         missed: where truth holds the class and the prediction nothing of it.
-        labels: of the compositions.
+        labels: of the variants.
 
     Returns:
         The decided scores and what a reader must know of them.

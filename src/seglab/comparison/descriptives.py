@@ -1,4 +1,4 @@
-"""What two compositions did on the same cases, described: who won how often, and by how much. Judges nothing."""
+"""What two variants did on the same cases, described: who won how often, and by how much. Judges nothing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SAME = 1e-9  # scores that differ by less are equal: the rest is rounding
 
 @dataclass(frozen=True)
 class Paired:
-    """One composition against another over the cases that both scored.
+    """One variant against another over the cases that both scored.
 
     Attributes:
         difference: mean of first − second, with interval and p.
         wins, ties, losses: in how many units (cases, or groups) the first scored above, equal to, below the second.
         rank_biserial: effect size, from −1 (below everywhere) to 1 (above everywhere).
         units: how many cases or groups.
-        replicates: how many runs the composition with fewer has.
+        replicates: how many runs the variant with fewer has.
     """
 
     difference: Difference

@@ -1,4 +1,4 @@
-"""What a factor is worth: pairs of compositions that differ in that factor alone, averaged over everything else."""
+"""What a factor is worth: pairs of variants that differ in that factor alone, averaged over everything else."""
 
 from __future__ import annotations
 
@@ -65,42 +65,40 @@ def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], l
     is always the reference.
 
     Args:
-        contest: the compositions with their scores.
-        means: of each composition, the higher the better.
+        cohort: the variants with their scores.
+        means: of each variant, the higher the better.
     """
     effects: list[Effect] = []
     notes: list[str] = []
-    rates = [_rates(composition.runs) for composition in cohort.compositions]
-    factors = sorted({factor for composition in cohort.compositions for factor in composition.parts})
+    rates = [_rates(variant.runs) for variant in cohort.variants]
+    factors = sorted({factor for variant in cohort.variants for factor in variant.parts})
     for factor in factors:
         found, matched = [], set()
-        for reference, level in _level_pairs([c.parts[factor] for c in cohort.compositions], means):
+        for reference, level in _level_pairs([c.parts[factor] for c in cohort.variants], means):
             pairs = _matched(cohort, factor, level, reference)
-            paired = _average(cohort, pairs, len({c.parts[factor] for c in cohort.compositions}))
+            paired = _average(cohort, pairs, len({c.parts[factor] for c in cohort.variants}))
             if paired is None:
                 continue
             matched |= {i for pair in pairs for i in pair}
-            labels = [(cohort.compositions[i].label, cohort.compositions[j].label) for i, j in pairs]
+            labels = [(cohort.variants[i].label, cohort.variants[j].label) for i, j in pairs]
             found.append(
                 Effect(factor, level, reference, labels, paired, _speed([(rates[i], rates[j]) for i, j in pairs]))
             )
         effects += found
-        alone = len(cohort.compositions) - len(matched)
+        alone = len(cohort.variants) - len(matched)
         if not found:
             notes.append(
-                f"{factor}: no two compositions differ in it alone, so its effect cannot be told from the others'."
+                f"{factor}: no two variants differ in it alone, so its effect cannot be told from the others'."
             )
         elif alone:
-            notes.append(
-                f"{factor}: {alone} of {len(cohort.compositions)} compositions have no partner and play no part."
-            )
+            notes.append(f"{factor}: {alone} of {len(cohort.variants)} variants have no partner and play no part.")
     return effects, notes
 
 
 def _level_pairs(levels: Sequence[str], means: np.ndarray) -> list[tuple[str, str]]:
     """(reference, level) to hold against each other.
 
-    The best of many levels is that with the highest mean among those that most compositions have: a level which stands
+    The best of many levels is that with the highest mean among those that most variants have: a level which stands
     in few contexts has few partners.
     """
     distinct = sorted(dict.fromkeys(levels), key=lambda level: (level != _WITHOUT, level))
@@ -112,10 +110,10 @@ def _level_pairs(levels: Sequence[str], means: np.ndarray) -> list[tuple[str, st
 
 
 def _matched(cohort: Cohort, factor: str, level: str, reference: str) -> list[tuple[int, int]]:
-    """Numbers of the compositions that differ in `factor` alone, the one with `level` first."""
+    """Numbers of the variants that differ in `factor` alone, the one with `level` first."""
     rest = [
         (parts[factor], tuple(sorted((key, value) for key, value in parts.items() if key != factor)))
-        for parts in (composition.parts for composition in cohort.compositions)
+        for parts in (variant.parts for variant in cohort.variants)
     ]
     others = {around: j for j, (of, around) in enumerate(rest) if of == reference}
     return [(i, others[around]) for i, (of, around) in enumerate(rest) if of == level and around in others]
@@ -137,7 +135,7 @@ def _average(cohort: Cohort, pairs: Sequence[tuple[int, int]], levels: int) -> P
 
 
 def _speed(pairs: Sequence[tuple[Rates, Rates]]) -> Speed:
-    """How many times as fast the first of each pair of compositions trains, over the pairs of their runs."""
+    """How many times as fast the first of each pair of variants trains, over the pairs of their runs."""
     ratios = [first[key] / second[key] for first, second in pairs for key in first if key in second]
     if not ratios:
         return Speed(np.nan, np.nan, np.nan, 0)

@@ -1,4 +1,4 @@
-"""What each composition scored and what it cost, as numbers; one row a composition, one row a run."""
+"""What each variant scored and what it cost, as numbers; one row a variant, one row a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def choose_target(judgement: CohortRanking, metric: str, given: float | None) ->
     """The score on validation whose cost is asked for: what is given, else 95% of what the best reached."""
     if given is not None:
         return given
-    runs = judgement.cohort.compositions[judgement.order[0]].runs
+    runs = judgement.cohort.variants[judgement.order[0]].runs
     curve = watched_curve(runs, metric)
     peaks = [np.nanmax(values) for _, values in (run.curve(curve) for run in runs) if np.isfinite(values).any()]
     return float(np.floor(TARGET_SHARE * np.mean(peaks) * 1000) / 1000) if peaks else float("nan")
@@ -63,47 +63,47 @@ def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
     }
 
 
-def compositions_frame(
+def variants_frame(
     judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float
 ) -> pd.DataFrame:
-    """One row a composition, the best first: score, classes, cost, and how it stands against the best."""
+    """One row a variant, the best first: score, classes, cost, and how it stands against the best."""
     cohort = judgement.cohort
     score = locate(metric)
-    curve = watched_curve([run for c in cohort.compositions for run in c.runs], metric)
+    curve = watched_curve([run for c in cohort.variants for run in c.runs], metric)
     rows = []
     for i in judgement.order:
-        composition, verdict = cohort.compositions[i], judgement.verdicts[i]
-        facts = [run_facts(run, curve, target) for run in composition.runs]
+        variant, verdict = cohort.variants[i], judgement.verdicts[i]
+        facts = [run_facts(run, curve, target) for run in variant.runs]
         row = {
             "data": cohort.title,
-            "composition": composition.label,
+            "variant": variant.label,
             "verdict": verdict.place,
-            "runs": len(composition.runs),
+            "runs": len(variant.runs),
             metric: judgement.means[i],
             f"{metric}_sd": judgement.sds[i],
         }
-        row |= class_means([tables[run.id] for run in composition.runs], score)
+        row |= class_means([tables[run.id] for run in variant.runs], score)
         row |= {name: _mean([fact[name] for fact in facts]) for name in facts[0]}
         row["reached_target"] = sum(not np.isnan(fact["epochs_to_target"]) for fact in facts)
         if verdict.paired is not None:
             row |= paired_columns(verdict.paired)
         row |= {"missed": cohort.missed[i], "false_alarms": cohort.false_alarms[i]}
-        row |= {"mixed_code": composition.mixed, Tag.DATA_ALLOWED: composition.allowed}
+        row |= {"mixed_code": variant.mixed, Tag.DATA_ALLOWED: variant.allowed}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def scores_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str) -> pd.DataFrame:
-    """One row a composition and score, the best composition first: the score that decides, then that of each class.
+    """One row a variant and score, the best variant first: the score that decides, then that of each class.
 
-    Columns: `data`, `composition`, `score`, `cases` (that have it), `mean` over them, each the mean of the runs that
+    Columns: `data`, `variant`, `score`, `cases` (that have it), `mean` over them, each the mean of the runs that
     scored it, and `low` and `high`, the 95% interval over cases or groups and, with several, over the runs.
     """
     cohort, place = judgement.cohort, {case: i for i, case in enumerate(judgement.cohort.cases)}
     score = locate(metric)
     rows: list[dict[str, Any]] = []
     for i in judgement.order:
-        found = [tables[run.id] for run in cohort.compositions[i].runs]
+        found = [tables[run.id] for run in cohort.variants[i].runs]
         for name in dict.fromkeys([score.column, *class_columns(found, score)]):
             scored = np.full((len(found), len(place)), np.nan)
             for row, table in zip(scored, found, strict=True):
@@ -115,7 +115,7 @@ def scores_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metr
             rows.append(
                 {
                     "data": cohort.title,
-                    "composition": cohort.compositions[i].label,
+                    "variant": cohort.variants[i].label,
                     "score": score.prefix + name,
                     "cases": int(np.isfinite(scored).any(axis=0).sum()),
                     "mean": mean,
@@ -178,16 +178,16 @@ def effects_frame(title: str, effects: list[Effect]) -> pd.DataFrame:
 
 
 def runs_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float) -> pd.DataFrame:
-    """One row a run, in the order of the compositions."""
+    """One row a run, in the order of the variants."""
     cohort, column = judgement.cohort, locate(metric).column
     rows: list[dict[str, Any]] = []
     for i in judgement.order:
-        composition = cohort.compositions[i]
-        curve = watched_curve(composition.runs, metric)
+        variant = cohort.variants[i]
+        curve = watched_curve(variant.runs, metric)
         rows += [
             {
                 "data": cohort.title,
-                "composition": composition.label,
+                "variant": variant.label,
                 "run_id": run.id,
                 "run_name": run.name,
                 "seed": run.seed,
@@ -200,7 +200,7 @@ def runs_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric
                 Tag.SPLIT_DIGEST: record.split_digest[:12],
                 Tag.DATA_ALLOWED: record.data_allowed,
             }
-            for run, record in ((run, RunRecord.of(run)) for run in composition.runs)
+            for run, record in ((run, RunRecord.of(run)) for run in variant.runs)
         ]
     return pd.DataFrame(rows)
 

@@ -16,30 +16,28 @@ _DIGITS, _MOST_DIGITS = 3, 15
 def summary(judgement: CohortRanking, metric: str) -> str:
     """The answer in one sentence."""
     cohort = judgement.cohort
-    best = cohort.compositions[judgement.order[0]].label
+    best = cohort.variants[judgement.order[0]].label
     mean = with_sd(judgement.means[judgement.order[0]], judgement.sds[judgement.order[0]])
-    tied = [cohort.compositions[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
+    tied = [cohort.variants[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
     worse = sum(verdict.place == "worse" for verdict in judgement.verdicts)
     open_ = sum(verdict.place == "undecided" for verdict in judgement.verdicts)
-    if len(cohort.compositions) == 1:
-        runs = len(cohort.compositions[0].runs)
+    if len(cohort.variants) == 1:
+        runs = len(cohort.variants[0].runs)
         return f"{best}: {metric} {mean} over {runs} run{'s' * (runs != 1)}."
     said = f"{best} has the best {metric}, {mean}."
     if tied:
         listed = ", ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
         said += f" Not shown to be worse: {listed}."
     if open_:
-        said += (
-            f" Undecided, for want of seeds or cases: {'one composition' if open_ == 1 else f'{open_} compositions'}."
-        )
+        said += f" Undecided, for want of seeds or cases: {'one variant' if open_ == 1 else f'{open_} variants'}."
     if worse:
-        said += f" {worse} composition{'s are' if worse > 1 else ' is'} significantly worse."
+        said += f" {worse} variant{'s are' if worse > 1 else ' is'} significantly worse."
     return said
 
 
-def standing(judgement: CohortRanking, composition: int) -> str:
+def standing(judgement: CohortRanking, variant: int) -> str:
     """The verdict on one of several; one alone has none."""
-    return judgement.verdicts[composition].place if len(judgement.cohort.compositions) > 1 else ""
+    return judgement.verdicts[variant].place if len(judgement.cohort.variants) > 1 else ""
 
 
 def score(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The verdict on each composition of a contest: the best, tied with it, worse, or undecided."""
+"""The verdict on each variant of a cohort: the best, tied with it, worse, or undecided."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RANKED = 20  # more names than this no diagram can hold
 
 @dataclass(frozen=True)
 class Verdict:
-    """One composition against the best.
+    """One variant against the best.
 
     Attributes:
         place: of `seglab.statistics.rank_methods`.
@@ -32,14 +32,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class CohortRanking:
-    """A contest and all that is said of it.
+    """A cohort and all that is said of it.
 
     Attributes:
-        contest: what was judged.
-        order: numbers of the compositions, the best first.
-        means: for each composition, as if all had scored the same cases.
+        cohort: what was judged.
+        order: numbers of the variants, the best first.
+        means: for each variant, as if all had scored the same cases.
         sds: standard deviation over the runs; NaN with one run.
-        verdicts: for each composition.
+        verdicts: for each variant.
         effects: of the factors.
         apart: which of the first `RANKED` of `order` differ, `(ranked, ranked)`.
         power: what the study could have found.
@@ -58,10 +58,10 @@ class CohortRanking:
 
 
 def rank_variants(cohort: Cohort, metric: str) -> CohortRanking:
-    """Rank the compositions by `seglab.statistics.rank_methods`, which alone says what is worse than the best."""
+    """Rank the variants by `seglab.statistics.rank_methods`, which alone says what is worse than the best."""
     higher = not lower_is_better(metric)
     ranking = rank_methods(cohort.values, higher, groups=cohort.units)
-    runs = [cohort.run_means(i) for i in range(len(cohort.compositions))]
+    runs = [cohort.run_means(i) for i in range(len(cohort.variants))]
     sds = np.array([scores.std(ddof=1) if len(scores) > 1 else np.nan for scores in runs])
     best = cohort.values[ranking.best]
     verdicts = [
@@ -75,7 +75,7 @@ def rank_variants(cohort: Cohort, metric: str) -> CohortRanking:
     ]
     effects, notes = marginal_effects(cohort, ranking.means if higher else -ranking.means)
     tied = sum(verdict.place in ("best", "tied") for verdict in verdicts)
-    assert ranking.parts is not None  # a contest has a score
+    assert ranking.parts is not None  # a cohort has a score
     found = power(ranking.parts, len(ranking.order), tied)
     return CohortRanking(
         cohort,
@@ -92,12 +92,12 @@ def rank_variants(cohort: Cohort, metric: str) -> CohortRanking:
 
 def _remarks(cohort: Cohort, verdicts: list[Verdict]) -> list[str]:
     notes = []
-    if len(cohort.compositions) == 1:
-        notes.append("One composition: there is nothing to compare it with.")
+    if len(cohort.variants) == 1:
+        notes.append("One variant: there is nothing to compare it with.")
     paired = [verdict.paired for verdict in verdicts if verdict.paired is not None]
     if any(found.difference.networks_only for found in paired):
         notes.append(
-            "Some compositions have one run. What is said of them is about these trained networks alone: another seed "
+            "Some variants have one run. What is said of them is about these trained networks alone: another seed "
             "may turn it round, so none is called worse. Train each with seed=0,1,2 or more."
         )
     elif paired and min(found.replicates for found in paired) == 2:
@@ -106,11 +106,11 @@ def _remarks(cohort: Cohort, verdicts: list[Verdict]) -> list[str]:
             "differences are found."
         )
     unpaired = [
-        c.label for c, v in zip(cohort.compositions, verdicts, strict=True) if v.place != "best" and v.paired is None
+        c.label for c, v in zip(cohort.variants, verdicts, strict=True) if v.place != "best" and v.paired is None
     ]
     if unpaired:
         notes.append(f"No case in common with the best, so undecided: {', '.join(unpaired)}.")
-    mixed = [composition.label for composition in cohort.compositions if composition.mixed]
+    mixed = [variant.label for variant in cohort.variants if variant.mixed]
     if mixed:
         notes.append(
             f"‡ The runs of {', '.join(mixed[:5])}{' and others' if len(mixed) > 5 else ''} are of different code or "
@@ -151,6 +151,6 @@ def _reach(cohort: Cohort, found: Power, tied: int) -> list[str]:
     return notes
 
 
-def mark(composition: Variant) -> str:
-    """The composition's label, with a sign where its runs are of different code or number formats."""
-    return composition.label + (" ‡" if composition.mixed else "")
+def mark(variant: Variant) -> str:
+    """The variant's label, with a sign where its runs are of different code or number formats."""
+    return variant.label + (" ‡" if variant.mixed else "")

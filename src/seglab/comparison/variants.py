@@ -1,4 +1,4 @@
-"""Runs of one composition together, its seeds as replicates; compositions told apart by the settings that differ."""
+"""Runs of one variant together, its seeds as replicates; variants told apart by the settings that differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seglab.config.targets import places_of
 from seglab.errors import ConfigError
 from seglab.run_record import RunRecord, Tag
 
-# What a composition is repeated over, and what cannot change a result.
+# What a variant is repeated over, and what cannot change a result.
 REPLICATES = ("seed", "data.fold", "data.split_seed")
 NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
 _SAME_CODE = (Tag.GIT_COMMIT, Tag.GIT_DIRTY, Tag.PRECISION)
@@ -30,7 +30,7 @@ class Variant:
         label: short and unique among those compared.
         runs: oldest first.
         parts: for each factor the level it has here, as `levels` names it. A factor is a group of the config (`loss`,
-            `augmentation`, …) that differs among the compositions. The encoder is one of its own where a network comes
+            `augmentation`, …) that differs among the variants. The encoder is one of its own where a network comes
             with several, and a group that another choice settles is none: `model with trainer`.
     """
 
@@ -50,7 +50,7 @@ class Variant:
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """The params that make a run's composition; where its data lay is none, their digest stands for them."""
+    """The params that make a run's variant; where its data lay is none, their digest stands for them."""
     digest = run.tags.get(Tag.DATA_DIGEST)
     kept = {
         key: value for key, value in what_counts(run.params, known=digest is not None).items() if key not in REPLICATES
@@ -83,31 +83,31 @@ def _one_spelling(value: str) -> str:
     return value[:-2] if value.endswith(".0") and _WHOLE.fullmatch(value) else value
 
 
-def gather(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs of one composition together, in the order in which the first of each began."""
+def runs_by_variant(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs of one variant together, in the order in which the first of each began."""
     gathered: dict[frozenset[tuple[str, str]], list[Run]] = {}
     for run in runs:
         gathered.setdefault(frozenset(settings_of(run).items()), []).append(run)
     return list(gathered.values())
 
 
-def compose(runs: Sequence[Run]) -> list[Variant]:
-    """Compositions in the order in which their first run began."""
-    gathered = gather(runs)
+def variants_of(runs: Sequence[Run]) -> list[Variant]:
+    """Variants in the order in which their first run began."""
+    gathered = runs_by_variant(runs)
     settings = [settings_of(members[0]) for members in gathered]
     named = _named(settings)
     apart = _encoders_apart(settings)
     factors = _factors(_varying(named if apart is settings else _named(apart)))
     further = [names for group, names in _varying(named).items() if group not in _NAMED]
-    compositions = []
+    variants = []
     for i, members in enumerate(gathered):
         if all(f"{group}.name" in members[0].params for group in _NAMED):
             label = "_".join(named[group][i] for group in _NAMED)
         else:
             label = members[0].name
         label = " · ".join([label, *(names[i] for names in further)])
-        compositions.append(Variant(label, members, {factor: names[i] for factor, names in factors.items()}))
-    return compositions
+        variants.append(Variant(label, members, {factor: names[i] for factor, names in factors.items()}))
+    return variants
 
 
 def levels(parts: Sequence[Mapping[str, str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The reported score, case by case: whole images at their original size, through the one `Predictor`.
+"""The scores that are read off the counts of one case.
 
 What a class's scores are in a case where it is not there, for this module and `seglab.metrics.shapes`; what is
 ignored is taken away first:
@@ -20,66 +20,12 @@ run's are means over the cases that have one; `one_empty/<class>` counts the cas
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
 import numpy as np
-import pandas as pd
 
-from seglab.data.cases import Case, Source
-from seglab.data.labelled import labelled
-from seglab.errors import DataError, naming
+from seglab.errors import DataError
 from seglab.metric_names import of_class
-from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+from seglab.metrics.confusion import dice_iou, macro
 from seglab.task import Task
-
-if TYPE_CHECKING:
-    from seglab.inference.predictor import Predictor
-
-Progress = Callable[[int, int], None]
-"""Told (cases done, cases in all) after each case."""
-
-
-class Evaluation(NamedTuple):
-    """Scores of each case, and the counts of all of them.
-
-    Attributes:
-        cases: one row a case, as `score_case` gives it.
-        confusion: `(K, K)` int64 summed over the cases; row the true class, column the predicted one.
-    """
-
-    cases: pd.DataFrame
-    confusion: np.ndarray
-
-
-def evaluate_cases(
-    predictor: Predictor, source: Source, cases: Sequence[Case], progress: Progress | None = None
-) -> Evaluation:
-    """Predicts and scores `cases` one at a time; never more than one is in memory.
-
-    The column `seconds` is the time of the prediction; the first case's holds the tracing of the network too.
-
-    Args:
-        predictor: its task must have the classes of the source's.
-        source: gives image and truth at the original size.
-        cases: which to score, each with a label.
-        progress: called after each case.
-
-    Raises:
-        DataError: the predictor has other classes than the source, or a case has no label.
-    """
-    check_same_classes(predictor.task, source.task)
-    task = source.task
-    total = np.zeros((task.classes, task.classes), np.int64)
-    rows = []
-    for done, case in enumerate(cases, start=1):
-        confusion, seconds = _count(predictor, source, case)
-        rows.append({"id": case.id, "group": case.group, **score_case(confusion, task), "seconds": seconds})
-        total += confusion
-        if progress:
-            progress(done, len(cases))
-    return Evaluation(pd.DataFrame(rows), total)
 
 
 def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
@@ -107,16 +53,6 @@ def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
         scores[of_class("true", name)] = int(true[k])
         scores[of_class("predicted", name)] = int(predicted[k])
     return scores
-
-
-def _count(predictor: Predictor, source: Source, case: Case) -> tuple[np.ndarray, float]:
-    """Confusion matrix of one case, and how long its prediction took; its arrays are gone before the next is read."""
-    sample, truth = labelled(source, case)
-    start = time.perf_counter()
-    with naming(source.describe_files(case)):
-        prediction = predictor.predict(sample.image, sample.spacing)
-    seconds = time.perf_counter() - start
-    return confusion_matrix(truth, prediction, source.task), seconds
 
 
 def check_same_classes(mine: Task, others: Task) -> None:

@@ -20,7 +20,7 @@ from seglab.data.sources.image_cases import ImageCases
 from seglab.errors import ConfigError, nearest
 from seglab.evaluation.aggregate import score_table, shape_summary, shape_table, summary
 from seglab.evaluation.results import Calibration, ScoreIntervals, check_place, write_results
-from seglab.evaluation.scoring import CaseScores, predicted_pixels, score_cases
+from seglab.evaluation.scoring import predicted_pixels, score_cases
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.inference.bundle import CARD_FILE
 from seglab.inference.mask_writer import check_targets, write_mask
@@ -150,9 +150,10 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
             each=each,
             progress=told("scoring", subject.cases),
         )
+        assert judgement.pixels is not None  # with a tolerance they are drawn
         calibration = _calibrate(
             subject,
-            judgement,
+            judgement.pixels,
             lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating", cases)),
         )
         if masks:
@@ -203,11 +204,8 @@ def _add(subject: EvaluationSubject, metrics: Mapping[str, float], files: Path) 
     return f"run        {run.info.run_id}: {evaluated_metric(subject.name, '…')}, pictures and tables in {where}"
 
 
-def _calibrate(
-    subject: EvaluationSubject, judgement: CaseScores, predicted: Callable[[list[Case]], Pixels]
-) -> Calibration:
+def _calibrate(subject: EvaluationSubject, pixels: Pixels, predicted: Callable[[list[Case]], Pixels]) -> Calibration:
     """Reliability as trained, and with the temperature of the validation cases, which must not be those scored."""
-    pixels = judgement.pixels
     as_trained = ScoreIntervals(reliability(pixels), negative_log_likelihood(pixels))
     scored = {case.id for case in subject.cases}
     apart = [case for case in subject.validation if case.id not in scored]

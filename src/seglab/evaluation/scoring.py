@@ -1,4 +1,5 @@
-"""Everything that is scored of a case: predicted here, where TensorFlow is, measured in processes beside it."""
+"""The one evaluator: whole cases at their original size, predicted here, where TensorFlow is, and measured in processes
+beside it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ import pandas as pd
 from seglab.data.cases import Case, Sample, Source
 from seglab.data.labelled import labelled
 from seglab.errors import DataError, naming
-from seglab.evaluation.cases import Progress, check_same_classes, score_case
+from seglab.evaluation.cases import check_same_classes, score_case
 from seglab.metrics.calibration import Pixels, draw_places, joined
 from seglab.metrics.confusion import confusion_matrix
 from seglab.metrics.shapes import score_shapes
@@ -29,21 +30,24 @@ if TYPE_CHECKING:
 
 Each = Callable[[Case, np.ndarray], None]
 """Told each case and its predicted mask."""
+Progress = Callable[[int, int], None]
+"""Told (cases done, cases in all) after each case."""
 
 
 class CaseScores(NamedTuple):
-    """All scores of a set of cases.
+    """Scores of a set of cases.
 
     Attributes:
-        cases: a row a case: `id`, `group`, the columns of `score_case` and of `score_shapes`, and `seconds`.
+        cases: a row a case: `id`, `group`, the columns of `score_case`, those of `score_shapes` where they were asked
+            for, and `seconds`.
         confusion: `(K, K)` int64 summed over the cases; row the true class, column the predicted one.
-        pixels: drawn from every case, for calibration.
+        pixels: drawn from every case, for calibration; None where shapes were not asked for.
         step: longest edge of a pixel or voxel, in the unit of the spacing; the median over the cases.
     """
 
     cases: pd.DataFrame
     confusion: np.ndarray
-    pixels: Pixels
+    pixels: Pixels | None
     step: float
 
 
@@ -52,20 +56,22 @@ def score_cases(
     source: Source,
     cases: Sequence[Case],
     *,
-    tolerance: float,
-    workers: int,
+    tolerance: float | None = None,
+    workers: int = 0,
     each: Each | None = None,
     progress: Progress | None = None,
 ) -> CaseScores:
     """Predicts `cases` one at a time and scores them in `workers` processes.
 
     The result does not depend on the number of processes. At most one case more than there are processes is in memory.
+    The column `seconds` is the time of the prediction; the first case's holds the tracing of the network too.
 
     Args:
         predictor: of the source's classes.
         source: gives image and truth at their original size.
         cases: at least one, each with a label.
-        tolerance: of the surface Dice, in the unit of the spacing.
+        tolerance: of the surface Dice, in the unit of the spacing; None for what counts of pixels say alone, as a run
+            is scored at its end: no surfaces, no lesions, no pixels for calibration.
         workers: processes; 0 to score in this one.
         each: called with the mask of each case.
         progress: called after each case that is scored.
@@ -98,23 +104,31 @@ def score_cases(
         if progress:
             progress(len(rows), len(cases))
 
+    def put(case: Case, submit: Callable[..., Future[_Measured]]) -> None:
+        sample, truth = labelled(source, case)
+        start = time.perf_counter()
+        if tolerance is None:
+            with naming(source.describe_files(case)):
+                mask = predictor.predict(sample.image, sample.spacing)
+        else:
+            mask, pixels = _predicted(predictor, sample, truth, task, source.describe_files(case), case.id)
+            drawn.append(pixels)
+        seconds = time.perf_counter() - start
+        if each:
+            each(case, mask)
+        steps.append(max(sample.spacing))
+        future = submit(truth, mask, sample.spacing, task, tolerance)
+        waiting.append(({"id": case.id, "group": case.group}, seconds, future))
+
     with _submitting(workers) as submit:
         for case in cases:
-            sample, truth = labelled(source, case)
-            start = time.perf_counter()
-            mask, pixels = _predicted(predictor, sample, truth, task, source.describe_files(case), case.id)
-            seconds = time.perf_counter() - start
-            drawn.append(pixels)
-            if each:
-                each(case, mask)
-            future = submit(truth, mask, sample.spacing, task, tolerance)
-            steps.append(max(sample.spacing))
-            waiting.append(({"id": case.id, "group": case.group}, seconds, future))
+            put(case, submit)  # whose arrays are gone before the next case is read
             while len(waiting) > workers:
                 take()
         while waiting:
             take()
-    return CaseScores(pd.DataFrame(rows), total, joined(drawn), float(np.median(steps)))
+    pixels = None if tolerance is None else joined(drawn)
+    return CaseScores(pd.DataFrame(rows), total, pixels, float(np.median(steps)))
 
 
 def predicted_pixels(
@@ -144,10 +158,13 @@ _Measured = tuple[np.ndarray, dict[str, float]]
 
 
 def _measure(
-    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], task: Task, tolerance: float
+    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], task: Task, tolerance: float | None
 ) -> _Measured:
     confusion = confusion_matrix(truth, prediction, task)
-    return confusion, score_case(confusion, task) | score_shapes(truth, prediction, spacing, task, tolerance)
+    scores = score_case(confusion, task)
+    if tolerance is not None:
+        scores |= score_shapes(truth, prediction, spacing, task, tolerance)
+    return confusion, scores
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from seglab.runtime.atomic_files import write_json, write_text
 from seglab.runtime.terminal import python_here, seglab_here
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
+from seglab.tracking.resumption import NOT_SET, finished, other_config
 from seglab.tracking.store import open_store
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
     """The config that the run to resume began with; what was said beside `resume` must agree with it, key by key."""
     store = open_store(given.tracking.uri, directory)
     run_id = str(given.resume)
-    name = store.run(run_id).info.run_name
+    run = store.run(run_id)
     file = store.work_dir(run_id) / WorkFile.CONFIG
     if not file.is_file():
         if file.parent.is_dir():
@@ -56,19 +57,11 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
         )
     stored = current_config(_read(file, run_id))
     changed = _changed(stored, given, overrides)
-    run = store.run(run_id)
     if run.info.status == "FINISHED":
         further = {key: now for key, (_, now) in changed.items() if key in _MORE}
         changed = {key: both for key, both in changed.items() if key not in _MORE}
     if changed:
-        raise ConfigError(
-            "a resumed run with another config",
-            code="resume-other-config",
-            where=f"resume={run_id} ({name})",
-            found="\n            ".join(f"{key}: was {before}, is {now}" for key, (before, now) in changed.items()),
-            expected="the settings that the run began with",
-            remedy="leave the changed settings away, or start a new run without resume",
-        )
+        raise other_config(run, changed)
     if run.info.status == "FINISHED":
         return _going_on(stored, given, run, further, store.work_dir(run_id) / WorkFile.STATE)
     return load_config({**stored, "resume": run_id, "tracking": given.resolved["tracking"]})
@@ -79,14 +72,7 @@ def _going_on(stored: dict[str, Any], given: Config, run: Run, further: Mapping[
     former = load_config({**stored, "tracking": given.resolved["tracking"]})
     run_id, epochs = run.info.run_id, former.trainer.epochs
     if further.get("trainer.epochs", 0) <= epochs:
-        raise TrackingError(
-            "a finished run cannot be resumed",
-            code="resume-finished",
-            where=f"resume={run_id}",
-            found=f"{run.info.run_name}, FINISHED after trainer.epochs={epochs}",
-            expected="a run that is FAILED or KILLED; or more epochs, for a new run that goes on from its end",
-            remedy=f"to train for longer: resume={run_id} trainer.epochs={2 * epochs}",
-        )
+        raise finished(run)
     if not state.is_file():
         raise how_to_keep(run, state)
     if RunRecord.of(run).stopped_early and "trainer.patience_epochs" not in further:
@@ -127,7 +113,7 @@ def _changed(stored: Any, given: Config, overrides: Sequence[str]) -> dict[str, 
         before, now = _leaves(_at(stored, key), key), _leaves(_at(given.resolved, key), key)
         for leaf in sorted({*before, *now}):
             if before.get(leaf) != now.get(leaf):
-                changed[leaf] = before.get(leaf, "not set"), now.get(leaf, "not set")
+                changed[leaf] = before.get(leaf, NOT_SET), now.get(leaf, NOT_SET)
     return changed
 
 

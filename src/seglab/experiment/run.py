@@ -181,7 +181,7 @@ def _train_and_judge(
 def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
-    from seglab.evaluation.cases import evaluate_cases
+    from seglab.evaluation.scoring import score_cases
     from seglab.inference.bundle import Bundle, save_bundle
     from seglab.inference.model_usage import readme, usage
     from seglab.inference.predictor import Predictor
@@ -225,7 +225,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
     tell(f"scoring {len(cases)} {name} cases")
     with Progress(console=console, transient=True) as bar:
         work = bar.add_task(f"scoring {len(cases)} {name} cases", total=len(cases))
-        scores = evaluate_cases(
+        scores = score_cases(
             predictor, training_data.source, cases, progress=lambda done, _: bar.update(work, completed=done)
         )
     if name == "test":

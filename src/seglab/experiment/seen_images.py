@@ -116,7 +116,7 @@ def find_look_alikes(
 
 def _structured(facts: CaseFingerprint | None) -> bool:
     """Whether there is anything to see: any two images of one value look alike."""
-    return facts is not None and facts.minimum != facts.maximum
+    return facts is not None and not facts.flat
 
 
 def _shown(words: Sequence[str]) -> str:

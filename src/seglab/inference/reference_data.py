@@ -20,7 +20,7 @@ def fingerprint(facts: Iterable[CaseFingerprint]) -> dict[str, Any]:
     if not known:
         return {}
     shares = [np.array(one.class_pixels) / max(1, sum(one.class_pixels)) for one in known]
-    found = {name: _quantiles([getattr(one, name) for one in known]) for name in _OF_CHANNELS}
+    found = {name: _quantiles([getattr(one.intensity, name) for one in known]) for name in _OF_CHANNELS}
     found |= {"class_share": _quantiles(shares), "side": _quantiles([one.shape for one in known])}
     return {"cases": len(known), "quantiles": list(QUANTILES), **found}
 

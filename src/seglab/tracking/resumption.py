@@ -14,6 +14,8 @@ from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive, patience
 from seglab.tracking.store import Store
 
+NOT_SET = "not set"
+
 
 def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
     """See that a run has not finished, is not alive, and began with these params (as `flat_params` made them).
@@ -24,14 +26,7 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
     """
     run_id, status = run.info.run_id, run.info.status
     if status == "FINISHED":
-        raise TrackingError(
-            "a finished run cannot be resumed",
-            code="resume-finished",
-            where=f"resume={run_id}",
-            found=f"{run.info.run_name}, {status}",
-            expected="a run that is FAILED or KILLED",
-            remedy="to train for longer, start a new run with more trainer.epochs: leave resume away",
-        )
+        raise finished(run)
     tags = run.data.tags
     if status == "RUNNING" and alive(tags, PeerSightings.kept_in(store.directory)) is not False:
         dead_after = f", or try again in {patience(tags):.0f} s if its machine is gone" if Tag.HEARTBEAT in tags else ""
@@ -44,17 +39,39 @@ def check_resumable(store: Store, run: Run, params: Mapping[str, str]) -> None:
             remedy=f"stop that process first, or wait for its end{dead_after}",
         )
     stored = current_params(run.data.params)
-    changed = [key for key in sorted({*stored, *params}) if stored.get(key) != params.get(key)]
+    changed = {
+        key: (stored.get(key, NOT_SET), params.get(key, NOT_SET))
+        for key in sorted({*stored, *params})
+        if stored.get(key) != params.get(key)
+    }
     if changed:
-        told = [f"{key}: was {stored.get(key, 'not set')}, is {params.get(key, 'not set')}" for key in changed]
-        raise ConfigError(
-            "a resumed run with another config",
-            code="resume-other-config",
-            where=f"resume={run_id}",
-            found="\n            ".join(told),
-            expected="the settings that the run began with",
-            remedy="leave the changed settings away, or start a new run without resume",
-        )
+        raise other_config(run, changed)
+
+
+def finished(run: Run) -> TrackingError:
+    """What is said to who would resume a run that has finished."""
+    epochs = str(current_params(run.data.params).get("trainer.epochs", ""))
+    longer = 2 * int(epochs) if epochs.isdecimal() else "…"
+    return TrackingError(
+        "a finished run cannot be resumed",
+        code="resume-finished",
+        where=f"resume={run.info.run_id}",
+        found=f"{run.info.run_name}, FINISHED" + (f" after trainer.epochs={epochs}" if epochs else ""),
+        expected="a run that is FAILED or KILLED; or more epochs, for a new run that goes on from its end",
+        remedy=f"to train for longer: resume={run.info.run_id} trainer.epochs={longer}",
+    )
+
+
+def other_config(run: Run, changed: Mapping[str, tuple[object, object]]) -> ConfigError:
+    """What is said to who would resume a run with other settings, by key as they were and as they are."""
+    return ConfigError(
+        "a resumed run with another config",
+        code="resume-other-config",
+        where=f"resume={run.info.run_id} ({run.info.run_name})",
+        found="\n            ".join(f"{key}: was {before}, is {now}" for key, (before, now) in changed.items()),
+        expected="the settings that the run began with",
+        remedy="leave the changed settings away, or start a new run without resume",
+    )
 
 
 def recorded(client: MlflowClient, run: Run) -> frozenset[str]:

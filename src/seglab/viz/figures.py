@@ -140,7 +140,7 @@ def case_panels(examples: Sequence[Example], task: Task) -> dict[str, Figure]:
 
 
 def pick_examples(predictor: Predictor, source: Source, scores: pd.DataFrame) -> list[Example]:
-    """The best, the median and the worst case of `evaluate_cases`, read and predicted once more, to be drawn."""
+    """The best, the median and the worst case of `score_cases`, read and predicted once more, to be drawn."""
     cases = {case.id: case for case in source.cases}
     dice = dict(zip(scores["id"], scores["dice"], strict=True))
     examples = []

@@ -47,12 +47,12 @@ def find_constant_images(split: Split, facts: Mapping[str, CaseFingerprint]) -> 
     """A row for each split with images of a single value."""
     for name in SPLIT_NAMES:
         ids = getattr(split, name)
-        flat = [i for i in ids if i in facts and facts[i].minimum == facts[i].maximum]
+        flat = [i for i in ids if i in facts and facts[i].flat]
         if flat:
             yield Finding.of(
                 "constant-image",
                 f"{name}: {flat[0]}" + (f" and {len(flat) - 1} more" if len(flat) > 1 else ""),
-                f"every pixel is {', '.join(f'{value:g}' for value in facts[flat[0]].minimum)}",
+                f"every pixel is {', '.join(f'{value:g}' for value in facts[flat[0]].intensity.minimum)}",
                 "an image that shows something",
                 "export the image again, or remove the case",
             )

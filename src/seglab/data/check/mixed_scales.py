@@ -24,7 +24,7 @@ def find_mixed_scales(facts: Mapping[str, CaseFingerprint], card: DataConfig) ->
     scale, _ = common_scale(facts.values())
     groups: dict[str, list[str]] = {}
     for case_id, one in facts.items():
-        low, high = min(one.minimum), max(one.maximum)
+        low, high = min(one.intensity.minimum), max(one.intensity.maximum)
         if one.dtype.startswith("float") and low >= 0 and FULL_SHARE <= high <= 1:
             kind = "floats from 0 to 1"
         elif one.dtype.startswith("float"):

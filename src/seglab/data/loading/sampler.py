@@ -141,13 +141,13 @@ class Sampler:
         if start is None:
             start = pad_start(whole_mask.shape, self.size) if self._whole else self._random_start(item, whole_mask, rng)
         inside = tuple(slice(max(s, 0), s + n) for s, n in zip(start, self.size, strict=True))
-        levels = self.arrays.outlines[item.case].levels
+        intensity = self.arrays.outlines[item.case].intensity
         part = whole_image[inside]
         if part.shape == image.shape:
-            self._normalization(part, levels, image)
+            self._normalization(part, intensity, image)
         else:
             normalised = np.empty(part.shape, np.float32)
-            self._normalization(part, levels, normalised)
+            self._normalization(part, intensity, normalised)
             image[...] = cut(normalised, [min(s, 0) for s in start], self.size, 0)
         ignore = self.task.ignore_label
         box = cut(whole_mask, start, self.size, ignore)
@@ -176,7 +176,7 @@ class Sampler:
 class Normalization:
     """`Preprocessing.apply` of a part of an image, as if the whole had been normalised.
 
-    The statistics of `zscore` are not taken anew for each draw but from the case's levels. Of an 8 bit image each of
+    The statistics of `zscore` are not taken anew for each draw but from the case's intensity. Of an 8 bit image each of
     the 256 values is worked out once and looked up.
     """
 
@@ -185,16 +185,16 @@ class Normalization:
         values = np.arange(256, dtype=np.uint8)[:, None].repeat(preprocessing.channels, axis=1)
         self._table = None if preprocessing.mode == "zscore" else preprocessing.apply(values)
 
-    def __call__(self, image: np.ndarray, levels: IntensityStats, out: np.ndarray) -> None:
+    def __call__(self, image: np.ndarray, intensity: IntensityStats, out: np.ndarray) -> None:
         """Write a normalised `(…, C)` image into float32 `out` of the same shape."""
         if image.dtype == np.uint8:
             table = self._table
             if table is None:
                 table = np.empty((256, image.shape[-1]), np.float32)
-                _zscore(np.arange(256, dtype=np.float32)[:, None].repeat(image.shape[-1], axis=1), levels, table)
+                _zscore(np.arange(256, dtype=np.float32)[:, None].repeat(image.shape[-1], axis=1), intensity, table)
             _look_up(table, image, out)
         elif self._preprocessing.mode == "zscore":
-            _zscore(image, levels, out)
+            _zscore(image, intensity, out)
         else:
             out[...] = self._preprocessing.apply(image)
 
@@ -207,14 +207,14 @@ def _look_up(table: np.ndarray, image: np.ndarray, out: np.ndarray) -> None:
         out[..., some] = cv2.LUT(lines, np.ascontiguousarray(table[None, :, some])).reshape(part.shape)
 
 
-def _zscore(image: np.ndarray, levels: IntensityStats, out: np.ndarray) -> None:
+def _zscore(image: np.ndarray, intensity: IntensityStats, out: np.ndarray) -> None:
     """Clipped to the percentiles, then mean 0 and standard deviation 1; 0 where a channel is constant."""
     for c in range(image.shape[-1]):
-        mean, std = levels.clipped_mean[c], levels.clipped_std[c]
+        mean, std = intensity.clipped_mean[c], intensity.clipped_std[c]
         if std <= SMALLEST_SPREAD * max(abs(mean), 1e-30):
             out[..., c] = 0
             continue
-        channel = np.clip(image[..., c], levels.low[c], levels.high[c], dtype=np.float32)
+        channel = np.clip(image[..., c], intensity.low[c], intensity.high[c], dtype=np.float32)
         channel -= np.float32(mean)
         np.multiply(channel, np.float32(1 / std), out=out[..., c])
 

@@ -31,8 +31,7 @@ class CaseFingerprint:
         spacing: of a pixel or voxel along each axis, in mm for volumes.
         class_pixels: pixels or voxels of each class id, `(K,)`.
         ignored: pixels or voxels that carry the ignore label.
-        minimum, maximum, mean, std: of each channel, `(C,)`.
-        low, high: 0.5 and 99.5 percentile of each channel, `(C,)`.
+        intensity: statistics of each channel.
         image_hash: SHA-256 of the decoded image's shape, statistics and checksum: equal for equal images in different
             files.
         palette: as of `Sample`: the colours that the palette of the mask file has for the values that it holds.
@@ -47,18 +46,18 @@ class CaseFingerprint:
     spacing: tuple[float, ...]
     class_pixels: tuple[int, ...]
     ignored: int
-    minimum: tuple[float, ...]
-    maximum: tuple[float, ...]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    intensity: IntensityStats
     image_hash: str
     look: int
     detail: str = field(repr=False)
     label_off: float = 0.0
     palette: Mapping[str, str] = field(default_factory=dict)
     unclear: float = 0.0
+
+    @property
+    def flat(self) -> bool:
+        """Whether every pixel of each channel has one value."""
+        return self.intensity.minimum == self.intensity.maximum
 
     def share_of(self, classes: Iterable[int]) -> float:
         """Share of the labelled pixels that these class ids hold; NaN without any labelled one."""
@@ -73,13 +72,14 @@ class CaseFingerprint:
     def from_dict(cls, values: Mapping[str, Any]) -> CaseFingerprint:
         """The facts that `to_dict` wrote."""
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        plain["intensity"] = IntensityStats(*map(tuple, plain["intensity"]))
         return cls(**plain)
 
 
 def examine(sample: Sample, task: Task) -> CaseFingerprint:
     """The facts of a sample as a source reads it; finite image values and declared labels are the source's business."""
     image = sample.image
-    levels = intensity_stats_of(image)
+    intensity = intensity_stats_of(image)
     counts = np.zeros(256, np.int64) if sample.mask is None else histograms(sample.mask[..., None])[0]
     return CaseFingerprint(
         shape=tuple(image.shape[:-1]),
@@ -87,13 +87,8 @@ def examine(sample: Sample, task: Task) -> CaseFingerprint:
         spacing=tuple(float(step) for step in sample.spacing),
         class_pixels=tuple(int(count) for count in counts[: task.classes]),
         ignored=int(counts[task.ignore_label]) if sample.mask is not None else 0,
-        minimum=levels.minimum,
-        maximum=levels.maximum,
-        mean=levels.mean,
-        std=levels.std,
-        low=levels.low,
-        high=levels.high,
-        image_hash=_image_hash(image, levels),
+        intensity=intensity,
+        image_hash=_image_hash(image, intensity),
         look=difference_hash(image),
         detail=detail_of(image),
         label_off=sample.label_off,
@@ -102,7 +97,7 @@ def examine(sample: Sample, task: Task) -> CaseFingerprint:
     )
 
 
-def _image_hash(image: np.ndarray, levels: IntensityStats) -> str:
+def _image_hash(image: np.ndarray, intensity: IntensityStats) -> str:
     """Of sums over all bytes and what is known of them anyway; SHA-256 of the bytes takes twenty times as long.
 
     The bytes stand in rows of `_BLOCK`; the sums of each row and of each column of their 64-bit words count, so that
@@ -110,7 +105,7 @@ def _image_hash(image: np.ndarray, levels: IntensityStats) -> str:
     """
     flat = np.ascontiguousarray(image).reshape(-1).view(np.uint8)
     words = flat[: len(flat) // _BLOCK * _BLOCK].view(np.uint64).reshape(-1, _BLOCK // 8)
-    total = hashlib.sha256(repr((image.shape, image.dtype.name, *levels)).encode())
+    total = hashlib.sha256(repr((image.shape, image.dtype.name, *intensity)).encode())
     for part in (words.sum(axis=0), words.sum(axis=1), flat[words.nbytes :]):
         total.update(part.tobytes())
     return total.hexdigest()

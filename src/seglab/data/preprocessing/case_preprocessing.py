@@ -29,7 +29,7 @@ class CaseMetadata:
         shape: spatial shape as prepared.
         channels, dtype: of the image.
         spacing: of a prepared pixel or voxel along each axis.
-        levels: statistics of the prepared image.
+        intensity: statistics of the prepared image.
         places: how many places to draw around are known of each class id; empty where whole images are taken.
     """
 
@@ -37,7 +37,7 @@ class CaseMetadata:
     channels: int
     dtype: str
     spacing: tuple[float, ...]
-    levels: IntensityStats
+    intensity: IntensityStats
     places: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class CaseMetadata:
     def from_dict(cls, values: Mapping[str, Any]) -> CaseMetadata:
         """The outline that `to_dict` wrote."""
         plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        plain["levels"] = IntensityStats(*map(tuple, plain["levels"]))
+        plain["intensity"] = IntensityStats(*map(tuple, plain["intensity"]))
         return cls(**plain)
 
 
@@ -134,7 +134,7 @@ class CasePreprocessing:
                 float(step) * old / new
                 for step, old, new in zip(sample.spacing, sample.image.shape, mask.shape, strict=False)
             ),
-            levels=intensity_stats_of(image),
+            intensity=intensity_stats_of(image),
             places=tuple(map(len, places)),
         )
         return PreprocessedCase(image, mask, np.concatenate([np.empty(0, np.int64), *places]), outline)

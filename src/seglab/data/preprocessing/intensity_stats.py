@@ -33,7 +33,7 @@ class IntensityStats(NamedTuple):
 
 
 def intensity_stats_of(image: np.ndarray) -> IntensityStats:
-    """The levels of `(…, C)`; exact, in double precision."""
+    """The statistics of `(…, C)`; exact, in double precision."""
     channels = range(image.shape[-1])
     if image.dtype in (np.uint8, np.uint16):
         rows = [_of_counts(counts) for counts in histograms(image)]

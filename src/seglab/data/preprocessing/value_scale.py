@@ -57,7 +57,7 @@ def scales_of(dtype: np.dtype, low: float, high: float) -> set[Scale]:
 def scale_of(facts: CaseFingerprint) -> set[Scale]:
     """As `scales_of`, of an image file: one of 8 or 16 bits is on a scale of whole numbers."""
     dtype = np.dtype(facts.dtype)
-    scales = scales_of(dtype, min(facts.minimum), max(facts.maximum))
+    scales = scales_of(dtype, min(facts.intensity.minimum), max(facts.intensity.maximum))
     return scales - {"reals"} if dtype.kind == "u" else scales
 
 
@@ -70,5 +70,5 @@ def common_scale(facts: Iterable[CaseFingerprint]) -> tuple[Scale, float]:
     for scale in order:
         if scale in common:
             return scale, UNITS[scale]
-    deep = any(np.dtype(one.dtype).kind == "u" and max(one.maximum) > UNITS["bytes"] for one in known)
+    deep = any(np.dtype(one.dtype).kind == "u" and max(one.intensity.maximum) > UNITS["bytes"] for one in known)
     return "mixed", (UNITS["words"] if deep else UNITS["bytes"]) if whole else 1.0

@@ -13,10 +13,10 @@ from seglab.comparison.case_tables import CaseTable, column_of, judged, locate, 
 from seglab.comparison.cohorts import check_chosen, make_cohorts
 from seglab.comparison.frames import (
     choose_target,
-    compositions_frame,
     effects_frame,
     runs_frame,
     scores_frame,
+    variants_frame,
     watched_curve,
 )
 from seglab.comparison.ranking import CohortRanking, rank_variants
@@ -26,11 +26,11 @@ from seglab.errors import TrackingError
 from seglab.metric_names import epoch_metric
 from seglab.reports.comparison.difference_sections import effects_section, pairs_section
 from seglab.reports.comparison.sections import (
-    composition_section,
     pictures_section,
     plots_section,
     runs_section,
     scores_section,
+    variant_section,
 )
 from seglab.reports.document import Document, PageSection, to_markdown
 from seglab.reports.html_page import to_html
@@ -41,10 +41,11 @@ from seglab.safety.secrets import redacted
 from seglab.tracking.store import Store, open_store
 
 PAGE = "comparison.html"
-_TABLES = ("compositions.csv", "scores.csv", "effects.csv", "runs.csv")
+_TABLES = ("variants.csv", "scores.csv", "effects.csv", "runs.csv")
+_FORMER_TABLES = ("compositions.csv",)  # as variants.csv was called
 _PLOT = re.compile(r"([0-9]+_)?(curves|cases|costs|ranks|pictures)\.png")
 _TRAIN = "train another: seglab train -m model=unet,unet_mini seed=0,1,2"
-_DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many compositions at most
+_DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many variants at most
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,15 @@ class Comparison:
     Attributes:
         settings: what was asked.
         found: the runs.
-        judgements: one for each set of runs that can be paired, the one with most compositions first.
-        compositions, scores, effects, runs: the tables as numbers, one row each.
+        judgements: one for each set of runs that can be paired, the one with most variants first.
+        variants, scores, effects, runs: the tables as numbers, one row each.
         document: the page.
     """
 
     settings: CompareSettings
     found: FoundRuns
     judgements: list[CohortRanking]
-    compositions: pd.DataFrame
+    variants: pd.DataFrame
     scores: pd.DataFrame
     effects: pd.DataFrame
     runs: pd.DataFrame
@@ -103,7 +104,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     spellings = {column_of(table, score.column) for table in tables.values()} or {score.column}
     settings = settings.model_copy(update={"metric": f"{score.prefix}{sorted(spellings)[0]}"})
     cohorts, notes = make_cohorts(found.runs, tables, settings.metric, settings.unit)
-    usable = sum(len(composition.runs) for cohort in cohorts for composition in cohort.compositions)
+    usable = sum(len(variant.runs) for cohort in cohorts for variant in cohort.variants)
     if usable < 2:
         left_out = [f"run {run_id}: {why}" for run_id, why in missing.items()] + notes
         raise TrackingError(
@@ -122,13 +123,11 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         check_chosen(cohorts, notes)
     say(f"comparing {usable} runs")
     judgements = [rank_variants(cohort, settings.metric) for cohort in cohorts]
-    judgements.sort(key=lambda judgement: -len(judgement.cohort.compositions))
-    among = sum(len(judgement.cohort.compositions) for judgement in judgements)
+    judgements.sort(key=lambda judgement: -len(judgement.cohort.variants))
+    among = sum(len(judgement.cohort.variants) for judgement in judgements)
     drawn = settings.pictures if settings.pictures is not None else _DRAWN if among <= _DRAWN_AMONG else 0
     if settings.pictures is None and not drawn:
-        notes.append(
-            f"No case is drawn: of more than {_DRAWN_AMONG} compositions only when asked for, pictures={_DRAWN}."
-        )
+        notes.append(f"No case is drawn: of more than {_DRAWN_AMONG} variants only when asked for, pictures={_DRAWN}.")
     sections: list[PageSection] = []
     frames: list[list[pd.DataFrame]] = []
     for number, judgement in enumerate(judgements):
@@ -138,13 +137,13 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         if drawn:
             sections.append(pictures_section(judgement, settings.metric, store, drawn, prefix, say))
         frames.append(tabled)
-    compositions, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
+    variants, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)
     closing = runs_section(runs, found.unfinished, settings.metric)
-    of = "one composition" if len(compositions) == 1 else f"{len(compositions)} compositions"
+    of = "one variant" if len(variants) == 1 else f"{len(variants)} variants"
     lead = f"{len(runs)} runs in {of}, compared by {settings.metric} over the same cases."
     document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
-    return Comparison(settings, found, judgements, compositions, scores, effects, runs, document)
+    return Comparison(settings, found, judgements, variants, scores, effects, runs, document)
 
 
 def _remedy(file: str, count: int) -> str:
@@ -188,6 +187,9 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     files |= {folder / "plots" / f"{p.name}.png": p.png for section in document.sections for p in section.pictures}
     try:
         made = write_files(files)
+        if PAGE in before:
+            for name in _FORMER_TABLES:
+                (folder / name).unlink(missing_ok=True)
         for old in (folder / "plots").glob("*.png"):
             if old not in files and _PLOT.fullmatch(old.name):  # of a former comparison
                 old.unlink()
@@ -211,12 +213,12 @@ def _chapters(
     together: int,
 ) -> tuple[list[PageSection], list[pd.DataFrame]]:
     metric = settings.metric
-    curve = watched_curve([run for c in judgement.cohort.compositions for run in c.runs], metric)
+    curve = watched_curve([run for c in judgement.cohort.variants for run in c.runs], metric)
     target = choose_target(judgement, metric, settings.target)
-    frame = compositions_frame(judgement, tables, metric, target)
+    frame = variants_frame(judgement, tables, metric, target)
     scores = scores_frame(judgement, tables, metric)
     sections = [
-        composition_section(judgement, frame, metric, curve, target, together),
+        variant_section(judgement, frame, metric, curve, target, together),
         pairs_section(judgement, metric, settings.unit),
         effects_section(judgement, metric, together),
         scores_section(judgement, scores, metric, settings.unit),

@@ -8,7 +8,7 @@ from seglab.comparison.number_format import crowding, difference, interval, know
 from seglab.comparison.ranking import CohortRanking
 from seglab.reports.document import Cell, PageSection, TableBlock
 
-_PAIR_COLUMNS = ["composition", "difference", "95% interval", "p", "win – tie – loss", "effect", "run pairs"]
+_PAIR_COLUMNS = ["variant", "difference", "95% interval", "p", "win – tie – loss", "effect", "run pairs"]
 
 
 def _paired_cells(paired: Paired) -> list[Cell]:
@@ -24,18 +24,18 @@ def _paired_cells(paired: Paired) -> list[Cell]:
 
 
 def pairs_section(judgement: CohortRanking, metric: str, unit: str) -> PageSection | None:
-    """Each composition against the best; None when there is only one."""
+    """Each variant against the best; None when there is only one."""
     cohort = judgement.cohort
     rows = []
     for i in judgement.order:
         verdict = judgement.verdicts[i]
         if verdict.paired is not None:
-            rows.append([Cell(cohort.compositions[i].label), *_paired_cells(verdict.paired)])
+            rows.append([Cell(cohort.variants[i].label), *_paired_cells(verdict.paired)])
     if not rows:
         return None
-    name = cohort.compositions[judgement.order[0]].label
+    name = cohort.variants[judgement.order[0]].label
     caption = (
-        f"Difference of {metric}: this composition − {name}, with its 95% interval over {cohort.repeated} and "
+        f"Difference of {metric}: this variant − {name}, with its 95% interval over {cohort.repeated} and "
         f"{unit}s. Interval and p are corrected for all pairs: p < 0.05 exactly where the interval leaves out 0. "
         f"Win, tie, loss: {unit}s in which it scored more, the same, less. Effect: rank-biserial correlation, −1 to 1."
     )
@@ -57,7 +57,7 @@ def effects_section(judgement: CohortRanking, metric: str, together: int) -> Pag
     ]
     better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
     caption = (
-        f"Difference of {metric} between compositions that differ in this factor alone, averaged over such pairs, with "
+        f"Difference of {metric} between variants that differ in this factor alone, averaged over such pairs, with "
         f"its 95% interval over {judgement.cohort.repeated} and cases, corrected with its p for the pairs of "
         f"levels within the factor. {better} Of more than four levels each stands against the best, so a row is what "
         "changing from it costs; augmentations against none."

@@ -1,4 +1,4 @@
-"""Cases drawn with the masks of the best compositions: those they disagree about most, image, truth, masks, errors."""
+"""Cases drawn with the masks of the best variants: those they disagree about most, image, truth, masks, errors."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from seglab.viz.figures import INK, blank_figure, show
 from seglab.viz.overlay import colored, error_map, hatched, mask_legend
 from seglab.viz.planes import Plane, planes
 
-SHOWN = 6  # compositions side by side
+SHOWN = 6  # variants side by side
 _IN_ONE_LINE = 3  # more of them have each mask above its errors, or they would be too small
 _PANEL, _TITLE, _LINE = 1.75, 0.75, 26
 
 
 @dataclass(frozen=True)
 class DrawnCase:
-    """A case with the masks of the compositions.
+    """A case with the masks of the variants.
 
     Attributes:
         case: its id, and what it stands for.
-        planes: for each composition the same plane of the case with its mask.
+        planes: for each variant the same plane of the case with its mask.
         scores: of the masks.
     """
 
@@ -50,9 +50,9 @@ class DrawnCase:
 def pick(judgement: CohortRanking, metric: str, count: int) -> dict[str, str]:
     """Ids of the cases to draw, with what each is called.
 
-    Of several compositions the `count` cases whose scores spread most over the best `SHOWN`, the most disputed first:
-    by the standard deviation over the compositions of the mean over the seeds. Cases that one of them has not scored,
-    or that all score alike, are left out. Of one composition its best, median and worst case.
+    Of several variants the `count` cases whose scores spread most over the best `SHOWN`, the most disputed first:
+    by the standard deviation over the variants of the mean over the seeds. Cases that one of them has not scored,
+    or that all score alike, are left out. Of one variant its best, median and worst case.
     """
     cohort = judgement.cohort
     values = cohort.values[judgement.order[:SHOWN]]
@@ -70,12 +70,12 @@ def pick(judgement: CohortRanking, metric: str, count: int) -> dict[str, str]:
 def draw_pictures(
     judgement: CohortRanking, metric: str, store: Store, count: int, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Figure | None, list[str]]:
-    """The cases of `pick` as the best compositions segment them, predicted anew from their bundles.
+    """The cases of `pick` as the best variants segment them, predicted anew from their bundles.
 
-    Of each composition its newest run that has the case stands for all; the data are read where its config says.
+    Of each variant its newest run that has the case stands for all; the data are read where its config says.
 
     Args:
-        judgement: of the compositions.
+        judgement: of the variants.
         metric: that they are judged by.
         store: has their bundles.
         count: how many cases, where they are the disputed ones.
@@ -86,21 +86,21 @@ def draw_pictures(
     """
     wanted = pick(judgement, metric, count)
     if not wanted:
-        return None, ["No case tells the best compositions apart, so none is drawn."]
+        return None, ["No case tells the best variants apart, so none is drawn."]
     labels: list[str] = []
     rows: list[list[tuple[Plane, float]]] = [[] for _ in wanted]
     notes: list[str] = []
     task: Task | None = None
     for number in judgement.order[:SHOWN]:
-        composition = judgement.cohort.compositions[number]
-        say(f"predicting {len(wanted)} cases with {composition.label}")
+        variant = judgement.cohort.variants[number]
+        say(f"predicting {len(wanted)} cases with {variant.label}")
         try:
-            found, task = _predicted(composition.runs, list(wanted), judgement, number, store)
+            found, task = _predicted(variant.runs, list(wanted), judgement, number, store)
         except (SeglabError, OSError) as error:
             first = str(error).splitlines()[0]
-            notes.append(f"No masks of {composition.label}: {first}. The data and the bundle must be where they were.")
+            notes.append(f"No masks of {variant.label}: {first}. The data and the bundle must be where they were.")
             continue
-        labels.append(composition.label)
+        labels.append(variant.label)
         for row, drawn in zip(rows, found, strict=True):
             row.append(drawn)
     if task is None:

@@ -1,4 +1,4 @@
-"""Pictures of a comparison, each a matplotlib figure made without pyplot. Colours and line styles tell compositions
+"""Pictures of a comparison, each a matplotlib figure made without pyplot. Colours and line styles tell variants
 apart under the common kinds of colour blindness."""
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def draw_curves(labels: Sequence[str], runs: Sequence[Sequence[Run]], metrics: S
     """A panel for each metric over the epochs: mean over the seeds, and a band from the lowest to the highest seed.
 
     Args:
-        labels: of the compositions, the best first; the first eight are drawn.
-        runs: of each composition.
+        labels: of the variants, the best first; the first eight are drawn.
+        runs: of each variant.
         metrics: such as `val_dice`.
     """
     figure = _figure(11, 4.0)
@@ -65,11 +65,11 @@ def draw_curves(labels: Sequence[str], runs: Sequence[Sequence[Run]], metrics: S
 
 
 def draw_cases(labels: Sequence[str], scores: Sequence[np.ndarray], metric: str) -> Figure:
-    """A box for each composition over its cases, every case a point; the best at the top.
+    """A box for each variant over its cases, every case a point; the best at the top.
 
     Args:
-        labels: of the compositions, the best first; the first fifteen are drawn.
-        scores: for each composition one score a case, NaN left out.
+        labels: of the variants, the best first; the first fifteen are drawn.
+        scores: for each variant one score a case, NaN left out.
         metric: for the axis.
     """
     labels = labels[:BOXES_DRAWN]
@@ -101,12 +101,12 @@ def draw_cases(labels: Sequence[str], scores: Sequence[np.ndarray], metric: str)
 def draw_costs(
     labels: Sequence[str], scores: np.ndarray, costs: Sequence[tuple[str, np.ndarray]], metric: str, lower: bool
 ) -> Figure:
-    """The score against each cost on a logarithmic axis, with the compositions that no other beats in both.
+    """The score against each cost on a logarithmic axis, with the variants that no other beats in both.
 
     Args:
-        labels: of the compositions, the best first.
+        labels: of the variants, the best first.
         scores: mean score of each.
-        costs: name of the axis and cost of each composition, NaN where it is not known.
+        costs: name of the axis and cost of each variant, NaN where it is not known.
         metric: for the axis.
         lower: less of the score is better.
     """
@@ -152,7 +152,7 @@ def draw_critical_difference(labels: Sequence[str], means: np.ndarray, apart: np
     The layout is that of Demšar, JMLR 7 (2006), figure 1, which shows ranks.
 
     Args:
-        labels: of the compositions, the best first.
+        labels: of the variants, the best first.
         means: of each, in that order.
         apart: which two differ.
         metric: for the axis.

@@ -67,22 +67,22 @@ def _print(comparison: Comparison, console: Console) -> None:
         console.print(f"note: {crowded}", style="yellow", markup=False)
     for judgement in comparison.judgements:
         console.print(f"\n[bold]{escape(judgement.cohort.title)}[/bold]")
-        console.print(_compositions(judgement, metric))
+        console.print(_variants(judgement, metric))
         if judgement.effects:
             console.print(_effects(judgement, metric))
         console.print(summary(judgement, metric), markup=False)
 
 
-def _compositions(judgement: CohortRanking, metric: str) -> Table:
-    """Each composition with its score, and how far it is from the best; the page has the rest."""
-    table = _empty("composition", "", metric, "runs", "against the best [95% interval]", "p")
+def _variants(judgement: CohortRanking, metric: str) -> Table:
+    """Each variant with its score, and how far it is from the best; the page has the rest."""
+    table = _empty("variant", "", metric, "runs", "against the best [95% interval]", "p")
     for i in judgement.order[:_ROWS]:
-        verdict, composition = judgement.verdicts[i], judgement.cohort.compositions[i]
+        verdict, variant = judgement.verdicts[i], judgement.cohort.variants[i]
         table.add_row(
-            escape(with_allowed(mark(composition), composition.allowed)),
+            escape(with_allowed(mark(variant), variant.allowed)),
             standing(judgement, i),
             with_sd(judgement.means[i], judgement.sds[i]),
-            str(len(composition.runs)),
+            str(len(variant.runs)),
             *_difference(verdict.paired),
             style=_STYLES[verdict.place],
         )
@@ -105,7 +105,7 @@ def _effects(judgement: CohortRanking, metric: str) -> Table:
 def _empty(*columns: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        table.add_column(escape(name), no_wrap=True, min_width=28 if name in ("composition", "change") else None)
+        table.add_column(escape(name), no_wrap=True, min_width=28 if name in ("variant", "change") else None)
     return table
 
 

@@ -1,4 +1,4 @@
-"""The sections of a comparison's page: what the numbers of a contest say, in words, tables and plots."""
+"""The sections of a comparison's page: what the numbers of a cohort say, in words, tables and plots."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _VERDICTS = "Tied: not shown to be worse than the best. Undecided: one run, or t
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
-def composition_section(
+def variant_section(
     judgement: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, target: float, together: int
 ) -> PageSection:
-    """Scores and costs of the compositions, and what was found about them; `together`: see `ran_together`."""
+    """Scores and costs of the variants, and what was found about them; `together`: see `ran_together`."""
     cohort = judgement.cohort
     prefix = locate(metric).prefix
     classes = [
@@ -51,7 +51,7 @@ def composition_section(
     further += ["peak memory", "peak GPU memory", "parameters", "FLOPs"]
     goal = f"to {curve} ≥ {target:.3g}{mark}"
     classes_named = [name.removeprefix(prefix) for name in classes]
-    columns = ["composition", "", metric, *classes_named, "missed", "false alarms", "runs", *further, goal]
+    columns = ["variant", "", metric, *classes_named, "missed", "false alarms", "runs", *further, goal]
     keep = {
         "missed": frame["missed"].any(),
         "false alarms": frame["false_alarms"].any(),
@@ -60,14 +60,14 @@ def composition_section(
         "FLOPs": frame[Tag.FLOPS].notna().any(),
         goal: bool(np.isfinite(target)),
     }
-    several = len(cohort.compositions) > 1
+    several = len(cohort.variants) > 1
     better = min if lower_is_better(metric) else max
     best_of_class = {name: better(frame[name].dropna(), default=np.nan) for name in classes}
     rows = []
     for row in frame.to_dict("records"):
         best = several and row["verdict"] == "best"
         cells = [
-            Cell(with_allowed(row["composition"] + " ‡" * row["mixed_code"], row[Tag.DATA_ALLOWED]), strong=best),
+            Cell(with_allowed(row["variant"] + " ‡" * row["mixed_code"], row[Tag.DATA_ALLOWED]), strong=best),
             Cell(row["verdict"] if several else "", tone=_TONES[row["verdict"]] if several else ""),  # type: ignore[arg-type]
             Cell(with_sd(row[metric], row[f"{metric}_sd"]), row[metric], strong=best),
             *[
@@ -107,10 +107,10 @@ def composition_section(
     if allowed:
         caption += " ⚠: findings of the data check that were allowed to pass."
     return PageSection(
-        f"Compositions: {cohort.title}",
+        f"Variants: {cohort.title}",
         text=[summary(judgement, metric)],
         notes=judgement.notes,
-        grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "compositions.csv")],
+        grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "variants.csv")],
     )
 
 
@@ -118,10 +118,10 @@ def scores_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, u
     """The score and that of each class with their intervals."""
     prefix = locate(metric).prefix
     names = list(dict.fromkeys(frame["score"]))
-    found = {(row["composition"], row["score"]): row for row in frame.to_dict("records")}
+    found = {(row["variant"], row["score"]): row for row in frame.to_dict("records")}
     rows = []
     for i in judgement.order:
-        label = judgement.cohort.compositions[i].label
+        label = judgement.cohort.variants[i].label
         cells = [found.get((label, name)) for name in names]
         rows.append(
             [
@@ -133,17 +133,17 @@ def scores_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, u
     caption = (
         f"Mean over all test cases, those of all folds together, each the mean of the runs that scored it, with its "
         f"95% interval over {unit}s and, with several, over its runs."
-        + (" For one composition alone: two that overlap may differ (see above)." * (len(rows) > 1))
+        + (" For one variant alone: two that overlap may differ (see above)." * (len(rows) > 1))
     )
-    columns = ["composition", *[name.removeprefix(prefix) for name in names], "cases"]
+    columns = ["variant", *[name.removeprefix(prefix) for name in names], "cases"]
     return PageSection(f"Scores: {judgement.cohort.title}", grids=[_listed(columns, rows, caption, "scores.csv")])
 
 
 def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> PageSection:
     """Curves, cases, costs and ranks."""
     cohort = judgement.cohort
-    labels = [cohort.compositions[i].label for i in judgement.order]
-    runs: list[list[Run]] = [cohort.compositions[i].runs for i in judgement.order]
+    labels = [cohort.variants[i].label for i in judgement.order]
+    runs: list[list[Run]] = [cohort.variants[i].runs for i in judgement.order]
     pictures = []
     logged = {name for members in runs for run in members for name in run.history}
     metrics = [name for name in dict.fromkeys([curve, VAL_DICE, VAL_IOU]) if name in logged]
@@ -166,7 +166,7 @@ def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, cu
     if len(labels) > 2:
         shown = judgement.order[:RANKED]
         text = (
-            f"Mean {metric} of each composition. A bar joins what is not told apart, by the rule of the table above, "
+            f"Mean {metric} of each variant. A bar joins what is not told apart, by the rule of the table above, "
             "corrected for all pairs."
         )
         text += f" The best {RANKED} of {len(labels)} are drawn." if len(labels) > RANKED else ""
@@ -185,20 +185,18 @@ def _about_costs(count: int, logarithmic: Sequence[bool]) -> str:
 def pictures_section(
     judgement: CohortRanking, metric: str, store: Store, count: int, prefix: str, say: Callable[[str], None]
 ) -> PageSection:
-    """The cases that the best compositions disagree about most, drawn; or why not."""
+    """The cases that the best variants disagree about most, drawn; or why not."""
     figure, notes = draw_pictures(judgement, metric, store, count, say)
     pictures = []
     if figure is not None:
-        among = len(judgement.cohort.compositions)
-        which = (
-            f"on which the {f'best {SHOWN}' if among > SHOWN else among} compositions differ most, most disputed first"
-        )
+        among = len(judgement.cohort.variants)
+        which = f"on which the {f'best {SHOWN}' if among > SHOWN else among} variants differ most, most disputed first"
         text = (
             f"Cases {which if among > 1 else 'that score best, in the middle and worst'}: image, truth, and the mask "
-            f"with its errors and its {metric}, predicted anew by one run of each composition."
+            f"with its errors and its {metric}, predicted anew by one run of each variant."
         )
         if among > SHOWN:
-            text += f" The other {among - SHOWN} compositions are not drawn."
+            text += f" The other {among - SHOWN} variants are not drawn."
         pictures.append(Picture(f"{prefix}pictures", png(figure), text))
     return PageSection(f"Pictures: {judgement.cohort.title}", notes=notes, pictures=pictures)
 

@@ -221,7 +221,7 @@ def _charts(
         charts += [histogram(of(lambda f, a=a: f.spacing[a]), f"{axis} spacing, mm") for a, axis in enumerate(axes)]
     for c in range(min(task.channels, MOST_CHANNELS)):
         channel = f" of channel {c + 1}" if task.channels > 1 else ""
-        charts.append(histogram(of(lambda f, c=c: f.mean[c]), f"mean intensity{channel} of each case"))
+        charts.append(histogram(of(lambda f, c=c: f.intensity.mean[c]), f"mean intensity{channel} of each case"))
         pixels = {
             name: np.concatenate([shown[:, c] for i, shown in reader.pixels.items() if i in set(ids)] or [np.zeros(0)])
             for name, ids in parts.items()

@@ -48,7 +48,7 @@ def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
         notes.append(f"{len(unfinished)} runs did not finish and are left out; where that has a cause, it biases.")
     text = [
         "A score holds for this data and for images like it. What was not varied (see Training) was not tuned for any "
-        "composition either: another learning rate or more epochs may change the order. Times are of the machine named "
+        "variant either: another learning rate or more epochs may change the order. Times are of the machine named "
         "above, and of what else ran on it."
     ]
     return PageSection("Limits", text=text, notes=notes)
@@ -70,23 +70,23 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
 
 
 def best_run(comparison: Comparison) -> Run:
-    """The run of the best composition that scores best on validation: the test cases are not to choose by."""
+    """The run of the best variant that scores best on validation: the test cases are not to choose by."""
     judgement = comparison.judgements[0]
-    runs = judgement.cohort.compositions[judgement.order[0]].runs
+    runs = judgement.cohort.variants[judgement.order[0]].runs
     curve = watched_curve(runs, comparison.settings.metric)
     return max(runs, key=lambda run: np.nanmax(run.curve(curve)[1], initial=-np.inf))
 
 
 def _of(judgement: CohortRanking, metric: str) -> list[str]:
     cohort = judgement.cohort
-    tied = [cohort.compositions[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
+    tied = [cohort.variants[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
     notes = []
     if tied:
-        best = cohort.compositions[judgement.order[0]].label
+        best = cohort.variants[judgement.order[0]].label
         notes.append(
             f"{best} and {', '.join(tied)} are not told apart: more {cohort.repeated} or more test cases would."
         )
-    late = _still_rising([run for composition in cohort.compositions for run in composition.runs], metric)
+    late = _still_rising([run for variant in cohort.variants for run in variant.runs], metric)
     if late:
         notes.append(f"{late}: they had not stopped learning; train for longer.")
     return notes

@@ -31,7 +31,7 @@ class Basis:
     Attributes:
         runs: the first letters of their ids, in order.
         metric: the score that decided.
-        found: digest of each run's score and of how its composition was judged; empty where it was not kept.
+        found: digest of each run's score and of how its variant was judged; empty where it was not kept.
     """
 
     runs: tuple[str, ...]
@@ -44,10 +44,10 @@ class Basis:
         metric = comparison.settings.metric
         rows = []
         for judgement in comparison.judgements:
-            for composition, verdict, mean in zip(
-                judgement.cohort.compositions, judgement.verdicts, judgement.means, strict=True
+            for variant, verdict, mean in zip(
+                judgement.cohort.variants, judgement.verdicts, judgement.means, strict=True
             ):
-                rows.append([sorted(run.id for run in composition.runs), verdict.place, f"{mean:.4f}"])
+                rows.append([sorted(run.id for run in variant.runs), verdict.place, f"{mean:.4f}"])
         ids = sorted(run.id[:_SHORT] for run in comparison.found.runs)
         return cls(tuple(ids), metric, _digest(json.dumps(sorted(rows))))
 

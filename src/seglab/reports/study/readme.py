@@ -33,7 +33,7 @@ from seglab.tracking.store import Store
 README = "README.md"
 DECIDES = TEST_DICE
 PICTURES = "pictures"
-COMPOSITIONS, PAIRS, EFFECTS, PLOTS = "Compositions", "Against the best", "What each factor is worth", "Plots"
+VARIANTS, PAIRS, EFFECTS, PLOTS = "Variants", "Against the best", "What each factor is worth", "Plots"
 SCORES = "Scores"
 CASES, REMARKS, RUNS = "Pictures", "Left out, or apart", "Runs"
 _IN_README = ("curves", "cases")
@@ -108,11 +108,11 @@ def readme(report: StudyReport) -> Document:
 
 
 def design(comparison: Comparison) -> TableBlock:
-    """What differs between the runs: the parts of the compositions, and what each is repeated over."""
+    """What differs between the runs: the parts of the variants, and what each is repeated over."""
     varied: dict[str, dict[str, None]] = {}
     for judgement in comparison.judgements:
-        for composition in judgement.cohort.compositions:
-            for factor, level in composition.parts.items():
+        for variant in judgement.cohort.variants:
+            for factor, level in variant.parts.items():
                 varied.setdefault(factor, {})[level] = None
     for key in REPLICATES:
         levels = dict.fromkeys(run.params[key] for run in comparison.found.runs if key in run.params)
@@ -133,34 +133,34 @@ def _command(report: StudyReport) -> str:
 
 
 def _result(judgement: CohortRanking, comparison: Comparison) -> PageSection:
-    """Each composition with its score, how it stands against the best, its time and its runs."""
+    """Each variant with its score, how it stands against the best, its time and its runs."""
     metric, cohort = comparison.settings.metric, judgement.cohort
-    frame: pd.DataFrame = comparison.compositions
+    frame: pd.DataFrame = comparison.variants
     rows = []
     for i in judgement.order:
-        composition, verdict = cohort.compositions[i], judgement.verdicts[i]
+        variant, verdict = cohort.variants[i], judgement.verdicts[i]
         best = verdict.place == "best"
-        row = frame[(frame["data"] == cohort.title) & (frame["composition"] == composition.label)].iloc[0]
+        row = frame[(frame["data"] == cohort.title) & (frame["variant"] == variant.label)].iloc[0]
         paired = verdict.paired
         rows.append(
             [
-                Cell(mark(composition), strong=best),
+                Cell(mark(variant), strong=best),
                 Cell(standing(judgement, i)),
                 Cell(with_sd(judgement.means[i], judgement.sds[i]), judgement.means[i], strong=best),
                 Cell("" if paired is None else f"{difference(paired.difference)} {interval(paired.difference)}"),
                 Cell("" if paired is None else p_value(paired.difference.p)),
                 Cell(duration(row["train_seconds"])),
-                Cell(", ".join(run.id[:8] for run in composition.runs)),
+                Cell(", ".join(run.id[:8] for run in variant.runs)),
             ]
         )
     crowded = crowding(comparison.found.together)
     time = "train time of a run" + (" ⚠" if crowded else "")
-    columns = ["composition", "", metric, "against the best, 95% interval", "p", time, "runs"]
+    columns = ["variant", "", metric, "against the best, 95% interval", "p", time, "runs"]
     sd = "mean ± standard deviation over the runs" if np.isfinite(judgement.sds).any() else "of one run each"
     caption = (
         f"{metric} over {len(cohort.cases)} cases{_of_cases(metric)}, {sd}. "
         f"Tied: not shown to be worse than the best. Interval and p: over {cohort.repeated} and cases, corrected for "
-        f"all pairs of compositions. Runs: the first letters of their ids, which stand in full below. {crowded}"
+        f"all pairs of variants. Runs: the first letters of their ids, which stand in full below. {crowded}"
     ).rstrip()
     return PageSection(
         f"Result: {cohort.title}",

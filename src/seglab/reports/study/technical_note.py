@@ -22,7 +22,6 @@ from seglab.reports.study.methods import approaches_section, architectures_secti
 from seglab.reports.study.page_record import noting
 from seglab.reports.study.readme import (
     CASES,
-    COMPOSITIONS,
     EFFECTS,
     PAIRS,
     PICTURES,
@@ -30,6 +29,7 @@ from seglab.reports.study.readme import (
     REMARKS,
     RUNS,
     SCORES,
+    VARIANTS,
     StudyReport,
     commands,
     design,
@@ -70,7 +70,7 @@ def make_note(report: StudyReport, say: Callable[[str], None]) -> Document:
         training,
         PageSection("How the scores are made", text=[_scores(comparison.settings.metric)]),
         *report.chapters(REMARKS),
-        *[_narrow(section, locate(metric).column) for section in report.chapters(COMPOSITIONS)],
+        *[_narrow(section, locate(metric).column) for section in report.chapters(VARIANTS)],
         *report.chapters(PAIRS),
         *report.chapters(SCORES),
         *report.chapters(EFFECTS),
@@ -174,9 +174,9 @@ def _paragraphs(text: str) -> list[str]:
 def _scores(metric: str) -> str:
     return (
         f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
-        "a run's score is the mean over its cases, a composition's the mean over its runs. A class that neither truth "
+        "a run's score is the mean over its cases, a variant's the mean over its runs. A class that neither truth "
         "nor prediction holds is left out of a case's mean. Differences are taken on the same cases. Their 95% "
         "intervals hold one variance of seeds (or splits) and one of cases, each with the critical value of Tukey's "
         "studentized range for its degrees of freedom, added as Banerjee (1960) does; p belongs to the interval, and "
-        "both are corrected for all pairs of compositions."
+        "both are corrected for all pairs of variants."
     )

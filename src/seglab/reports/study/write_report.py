@@ -46,7 +46,7 @@ def write_report(
     Args:
         name: of the study.
         metric: the score that decides, as in `conf/compare.yaml`.
-        cases: how many cases to draw with the masks of the best compositions.
+        cases: how many cases to draw with the masks of the best variants.
         directory: the folder of runs.
         uri: the tracking store, None for the one in `directory`.
         studies: the folder of studies.
