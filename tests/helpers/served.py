@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.export.folder import GIVEN, IMAGE, MANIFEST, MASK, write_json, write_sums
@@ -62,7 +64,9 @@ def served_folder(folder: Path, task: Task, size: tuple[int, ...], fit: str = "p
 class Running:
     """`seglab serve` as a process of its own."""
 
-    def __init__(self, folder: Path, *words: str, program: tuple[str, ...] = ("-m", "seglab"), **environment: str):
+    def __init__(
+        self, folder: Path | str, *words: str, program: tuple[str, ...] = ("-m", "seglab"), **environment: str
+    ):
         drain = () if any(word.startswith("drain_seconds=") for word in words) else ("drain_seconds=0",)
         words = ("serve", str(folder), "port=0", *drain, *words)
         self.process = subprocess.Popen(
@@ -102,6 +106,19 @@ class Running:
     def predict(self, content: bytes, accept: str = "image/png", kind: str = "application/octet-stream") -> Any:
         """The answer of `/predict`."""
         return self.client.post("/predict", content=content, headers={"Content-Type": kind, "Accept": accept})
+
+    def processes(self) -> list[psutil.Process]:
+        """The service and the processes below it."""
+        own = psutil.Process(self.process.pid)
+        return [own, *own.children(recursive=True)]
+
+    def rss(self) -> int:
+        """Bytes of memory of all its processes."""
+        found = 0
+        for one in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                found += one.memory_info().rss
+        return found
 
     def socket(self) -> socket.socket:
         """A connection that nobody speaks HTTP on yet."""

@@ -23,12 +23,14 @@ from served import Running
 from seglab.serving.server import Place, bound
 
 RNG = np.random.default_rng(3)
-# Tells at its end what it had loaded.
+HEAVY = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}
+# In every process of the service: tells at its end what it had loaded, in a file of its own.
 _TELLING = """
-import atexit, sys
-atexit.register(lambda: print("loaded", *sorted({name.split(".")[0] for name in sys.modules}), flush=True))
-from seglab.cli.main import main
-main(sys.argv[1:])
+import atexit, os, pathlib, sys
+def tell():
+    names = sorted({name.split(".")[0] for name in sys.modules})
+    (pathlib.Path(__file__).parent / f"{os.getpid()}.txt").write_text(" ".join(names))
+atexit.register(tell)
 """
 
 
@@ -55,27 +57,39 @@ def head(content: bytes) -> bytes:
     ) + content
 
 
-def test_an_exported_folder_needs_none_of_the_heavy_ones(road: Path) -> None:
-    with Running(road, program=("-c", _TELLING)) as running:
+def loaded(place: Path) -> dict[int, set[str]]:
+    """What each process of a service had loaded."""
+    return {int(file.stem): set(file.read_text().split()) for file in place.glob("*.txt")}
+
+
+def test_no_process_loads_the_heavy_ones_and_only_one_the_runtime(road: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_TELLING)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    with Running(road, PYTHONPATH=paths) as running:
         assert running.predict(SMALL).status_code == 200
+        own, *others = [one.pid for one in running.processes()]
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.stdout is not None
-        told = running.process.stdout.read().split()
         assert running.process.wait(20) == 0
-    assert told[0] == "loaded"
-    assert {"openvino", "fastapi", "seglab"} <= set(told)
-    heavy = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}
-    assert not heavy & set(told)
+        until(lambda: len(loaded(tmp_path)) == 2)
+    told = loaded(tmp_path)
+    assert set(told) == {own, *others}
+    assert {"fastapi", "uvicorn", "seglab"} <= told[own]
+    assert not {"openvino", "cv2", "scipy", "tifffile", *HEAVY} & told[own]
+    (model,) = others
+    assert {"openvino", "cv2", "seglab"} <= told[model]
+    assert not {"fastapi", "uvicorn", *HEAVY} & told[model]
 
 
-def test_the_precision_is_what_the_runtime_executes(road: Path) -> None:
+def test_the_precision_is_what_the_runtime_executes(road: Path, tmp_path: Path) -> None:
     hint = "import seglab.inference.backends.openvino as o\no.HINTS['float32'] = 'bf16'\n"
+    (tmp_path / "sitecustomize.py").write_text(hint)
     done = subprocess.run(
-        [sys.executable, "-c", hint + "from seglab.cli.main import script\nscript()", "serve", str(road), "port=0"],
+        [sys.executable, "-m", "seglab", "serve", str(road), "port=0"],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])},
     )
     if "serving at" in done.stdout:
         pytest.skip("a processor without bfloat16")

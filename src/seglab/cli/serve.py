@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from seglab.cli.words import read, setting
+from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import PositiveInt
 from seglab.errors import ConfigError
 from seglab.runtime.waiting import step
 from seglab.safety.shown_text import shown
 
+if TYPE_CHECKING:
+    from seglab.serving.origin import Origin
+    from seglab.serving.place import Place
+
 _KEYS = "SEGLAB_API_KEYS"
 _EXAMPLES = """examples:
   seglab serve dist/roadseg
-  seglab serve run=<id> port=8080                                     by Keras, with TensorFlow
+  seglab serve run=<id> port=8080                                     exported first, into .cache/serve
+  seglab serve models:/roadseg@champion                               and whatever becomes the champion later
   seglab serve dist/roadseg host=0.0.0.0 keys=keys.txt                for other machines
 then: curl --data-binary @street.png -H 'Content-Type: image/png' localhost:8000/predict -o mask.png"""
 _Seconds = Annotated[float, Field(gt=0)]
@@ -38,11 +46,16 @@ class ServeWords:
     host: str = setting("address to bind to; others than this machine's need keys", default="127.0.0.1")
     port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8000)
     runtime: Literal["openvino", "onnx", "litert"] | None = setting(
-        "of an exported folder; null: openvino, or what there is", default=None
+        "that runs it; null: openvino, or what an exported folder has", default=None
     )
     precision: Literal["float32", "int8"] = setting("of an exported folder", default="float32")
     threads: PositiveInt | None = setting("that compute; null: one for each core of this process", default=None)
-    name: str = setting("of the model in addresses; empty: the folder's", default="")
+    name: str = setting("of the model in addresses; empty: the folder's, or the registered one", default="")
+    watch_seconds: Annotated[float, Field(ge=0)] = setting(
+        "between two looks whether the folder was replaced or the alias moved; 0: never", default=10.0
+    )
+    cache: str = setting("folder of what was exported to be served", default=".cache/serve")
+    tracking_uri: str | None = tracking_uri()
     keys: str | None = setting(f"file with an API key on each line; those of {_KEYS} count too", default=None)
     open: bool = setting("let other machines in without a key", default=False)
     root_path: str = setting("before every address, behind a proxy", default="")
@@ -68,10 +81,8 @@ def run(words: Sequence[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
     keys = read_keys(said.keys)
-    with step("loading what serves models"):
-        from seglab.serving.limits import Limits
-        from seglab.serving.model import load_model
-        from seglab.serving.server import Place, bound, serve
+    from seglab.serving.limits import Limits
+    from seglab.serving.place import Place, bound
 
     limits = Limits(
         body_bytes=said.body_bytes,
@@ -84,15 +95,53 @@ def run(words: Sequence[str]) -> int:
     )
     place = Place(said.host, said.port, keys, said.drain_seconds, said.root_path, limits)
     port = bound(place, without_keys=said.open)
-    with step(f"loading {said.model}"):
-        model = load_model(
-            said.model, runtime=said.runtime, precision=said.precision, threads=said.threads, name=said.name
-        )
-    where = f"http://{said.host}:{port.getsockname()[1]}/"
-    print(shown(f"{model.label}, {model.runtime} in {model.precision}, {model.threads or 'any'} threads"))
-    serve(model, place, port, lambda: print(shown(f"serving at {where}"), flush=True))
+    signal.signal(signal.SIGTERM, _ended)  # until the service has its own way to end
+    with closing(_origin(said)) as origin:
+        _serve(said, place, port, origin)
     print("ended", file=sys.stderr)
     return 0
+
+
+def _origin(said: ServeWords) -> Origin:
+    from seglab.serving.origin import Exporting, origin_of
+
+    return origin_of(said.model, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
+
+
+def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) -> None:
+    from seglab.serving.models import Loading, Models, RunningModel
+    from seglab.serving.origin import default_name
+    from seglab.serving.served import name_of
+
+    name = name_of(said.name or default_name(said.model))
+    loading = Loading(place.limits, name, said.runtime, said.precision, said.threads)
+    with step(f"looking for {said.model}"):
+        found = origin.newer()
+        assert found is not None  # the first time
+    process = loading.start(found)
+    try:
+        with step("loading what serves models"):
+            from seglab.serving.server import serve  # while the process loads the model
+        with step(f"loading {said.model}"):
+            model = RunningModel(process, found)
+    except BaseException:
+        process.kill()
+        raise
+    where = f"http://{said.host}:{port.getsockname()[1]}/"
+    served = model.served
+    print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))
+    serve(
+        Models(model, loading),
+        place,
+        port,
+        origin=origin if said.watch_seconds else None,
+        watch_seconds=said.watch_seconds,
+        begun=lambda: print(shown(f"serving at {where}"), flush=True),
+    )
+
+
+def _ended(number: int, frame: object) -> None:
+    raise SystemExit(0)
 
 
 def read_keys(file: str | None) -> tuple[str, ...]:

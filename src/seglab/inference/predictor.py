@@ -5,7 +5,7 @@ Nothing here loads TensorFlow; what runs the network may be it, or another runti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,9 @@ from seglab.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+Seen = Callable[[np.ndarray, np.ndarray], None]
+"""Shown class ids `(rows, …)`, and in float32 the probability of each where it was chosen."""
 
 
 class Predictor:
@@ -120,7 +123,11 @@ class Predictor:
         )
 
     def predict(
-        self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
+        self,
+        image: np.ndarray,
+        spacing: Sequence[float] | None = None,
+        progress: Progress | None = None,
+        seen: Seen | None = None,
     ) -> np.ndarray:
         """The mask of one image.
 
@@ -128,6 +135,7 @@ class Predictor:
             image: `(*spatial, C)` raw intensities of any numeric dtype and any spatial size.
             spacing: mm between its pixels or voxels along each axis; unused where the network has no spacing.
             progress: told the windows that are done and how many there are.
+            seen: shown the mask in blocks of whole rows, each with the probability of the class that was chosen.
 
         Returns:
             `(*spatial)` class ids in the smallest unsigned dtype that holds them all.
@@ -141,11 +149,11 @@ class Predictor:
         if not restoring.same:
             predicted = self._windows(prepared, self._network, prepare=prepare, progress=progress)
             del prepared
-            return self._restored_mask(predicted, restoring)
+            return self._restored_mask(predicted, restoring, seen)
         mask = np.empty(restoring.original, np.min_scalar_type(self.task.classes - 1))
         for rows, block in self._windows.blocks(prepared, self._network, prepare=prepare, progress=progress):
             check_probabilities(block)
-            mask[rows] = self._mask(block[..., k] for k in range(block.shape[-1]))
+            mask[rows] = self._mask((block[..., k] for k in range(block.shape[-1])), seen)
         return mask
 
     def predict_probabilities(
@@ -206,17 +214,24 @@ class Predictor:
         """The network with what decides, and after it the logarithms of all classes' probabilities."""
         return self.network.answering("drawing", self.task, self.temperature)
 
-    def _mask(self, channels: Iterator[np.ndarray]) -> np.ndarray:
+    def _mask(self, channels: Iterator[np.ndarray], seen: Seen | None = None) -> np.ndarray:
         """Class ids from the channels that decide."""
         dtype = np.min_scalar_type(self.task.classes - 1)
         if self.task.binary:
-            return (next(channels) > self.threshold).astype(dtype)
-        return _most_probable(channels, dtype)
+            foreground = next(channels)
+            ids = (foreground > self.threshold).astype(dtype)
+            if seen:
+                seen(ids, np.where(ids, foreground, 1 - foreground))
+            return ids
+        ids, best = _most_probable(channels, dtype)
+        if seen:
+            seen(ids, best)
+        return ids
 
-    def _restored_mask(self, predicted: np.ndarray, restoring: GridRestorer) -> np.ndarray:
+    def _restored_mask(self, predicted: np.ndarray, restoring: GridRestorer, seen: Seen | None = None) -> np.ndarray:
         """Class ids at the image's own size, with one channel of it at a time in memory."""
         check_probabilities(predicted)
-        return self._mask(restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1]))
+        return self._mask((restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1])), seen)
 
     def _prepared(
         self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
@@ -296,13 +311,14 @@ def _check_fits(network: Network, task: Task, size: tuple[int, ...]) -> None:
     )
 
 
-def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """Index of the largest of the arrays, the first on a tie, with one array at a time in memory."""
-    best, ids = None, np.empty(0, dtype)
+def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the largest of the arrays, the first on a tie, and the largest itself, with one array at a time in
+    memory."""
+    best, ids = np.empty(0, np.float32), np.empty(0, dtype)
     for class_id, channel in enumerate(channels):
-        if best is None:
+        if class_id == 0:
             best, ids = channel.copy(), np.zeros(channel.shape, dtype)
             continue
         ids[channel > best] = class_id
         np.maximum(best, channel, out=best)
-    return ids
+    return ids, best

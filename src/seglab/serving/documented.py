@@ -52,13 +52,23 @@ def binary(*kinds: str) -> dict[str, Any]:
 def predict_answers() -> dict[int | str, dict[str, Any]]:
     """Of `/predict`."""
     masks = binary("image/png", "application/gzip", "application/octet-stream")
-    summary = {"application/json": {"schema": {"type": "object"}}}
+    summary: dict[str, Any] = {
+        kind: {"schema": {"type": "object"}} for kind in ("application/json", "application/geo+json")
+    }
     return {
         200: {"description": "The mask, in the form that Accept asks for.", "content": {**masks, **summary}},
         **problems(400, 401, 406, 408, 413, 415, 422, 429, 503, 504),
     }
 
 
+STANDARD = problems(401, 408, 413, 429)
+INFER_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The mask as a tensor.",
+        "content": {"application/json": {}, **binary("application/octet-stream")},
+    },
+    **problems(400, 401, 404, 408, 413, 415, 422, 429, 503, 504),
+}
 PREDICT_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

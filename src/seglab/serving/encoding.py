@@ -5,97 +5,70 @@ from __future__ import annotations
 import gzip
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from seglab.inference.mask_writer import nifti_like
-from seglab.serving.model import ServedModel
-from seglab.serving.problems import Problem
+from seglab.serving.model import LoadedModel
 
-PNG, JSON, GZIP, RAW = "image/png", "application/json", "application/gzip", "application/octet-stream"
+if TYPE_CHECKING:
+    from seglab.serving.prediction import Confidence
+
 _LEVEL = 1  # of zlib: a tenth more bytes than its default, in a third of the time
 
 
-def offered(rank: int) -> tuple[str, ...]:
-    """Media types that masks are offered in, the default first."""
-    return (PNG, JSON, RAW) if rank == 2 else (GZIP, JSON, RAW)
-
-
-def negotiated(accept: str, rank: int) -> str:
-    """The media type that an `Accept` header asks for; raises `Problem` where it is none of ours."""
-    kinds = offered(rank)
-    wanted = []
-    for place, part in enumerate(accept.split(",") if accept.strip() else ["*/*"]):
-        kind, *parameters = (text.strip().lower() for text in part.split(";"))
-        weight = next((text[2:] for text in parameters if text.startswith("q=")), "1")
-        try:
-            share = float(weight)
-        except ValueError:
-            share = 0.0
-        if share > 0:
-            wanted.append((-share, place, kind))
-    for _, _, kind in sorted(wanted):
-        found = [one for one in kinds if kind in (one, "*/*", one.split("/")[0] + "/*")]
-        if kind in ("application/x-gzip", "application/nifti") and rank == 3:
-            found = [GZIP]
-        if found:
-            return found[0]
-    raise Problem(
-        406,
-        "not-acceptable",
-        "an answer of a kind that is not offered",
-        f"found: {accept[:200]}; expected: {', '.join(kinds)}",
-        remedy=f"Accept: {kinds[0]}",
-    )
-
-
-def png(ids: np.ndarray, model: ServedModel, *, palette: bool = True) -> bytes:
+def png(ids: np.ndarray, model: LoadedModel, *, palette: bool = True) -> bytes:
     """Values of the classes with their colours as palette; of values above 255 in 16 bits, without."""
     stored = model.values[ids]
     image = Image.fromarray(stored)
     if stored.dtype == np.uint8 and palette:
         colors = np.zeros((256, 3), np.uint8)
-        for row in model.classes():
+        for row in model.served.classes():
             colors[row["value"]] = row["color"]
         image.putpalette(colors.tobytes())
     told = PngImagePlugin.PngInfo()
     told.add_text("Software", "seglab mask")
-    told.add_text("Bundle", model.label)
+    told.add_text("Bundle", model.served.label)
     room = io.BytesIO()
     image.save(room, "PNG", compress_level=_LEVEL, pnginfo=told)
     return room.getvalue()
 
 
-def raw(ids: np.ndarray, model: ServedModel) -> tuple[bytes, dict[str, str]]:
+def raw(ids: np.ndarray, model: LoadedModel) -> tuple[bytes, dict[str, str]]:
     """The values row by row, little end first, and headers that tell their shape and type."""
     stored = np.ascontiguousarray(model.values[ids])
     headers = {"X-Mask-Shape": ",".join(map(str, stored.shape)), "X-Mask-Dtype": stored.dtype.name}
     return stored.astype(stored.dtype.newbyteorder("<")).tobytes(), headers
 
 
-def nifti(ids: np.ndarray, model: ServedModel, like: Path) -> bytes:
+def nifti(ids: np.ndarray, model: LoadedModel, like: Path) -> bytes:
     """A compressed NIfTI file in the geometry of the image `like`."""
     image, _ = nifti_like(model.values[ids], like, like)
     return gzip.compress(image.to_bytes(), _LEVEL, mtime=0)
 
 
-def summary(ids: np.ndarray, model: ServedModel, *, rle: bool = False, spacing: Any = None) -> dict[str, Any]:
-    """Of each class: pixels, their share, the box that holds them (`[low, high)` of each axis), and its RLE."""
+def summary(
+    ids: np.ndarray, model: LoadedModel, confidence: Confidence, *, rle: bool = False, spacing: Any = None
+) -> dict[str, Any]:
+    """Of each class: pixels, their share, mean probability that it was chosen with, the box that holds them
+    (`[low, high)` of each axis), and its RLE."""
     counts = np.bincount(ids.ravel(), minlength=model.bundle.task.classes)
     edge = None if spacing is None else float(np.prod(spacing))
     rows = []
-    for row in model.classes():
+    for row in model.served.classes():
         count = int(counts[row["id"]])
         found = {**row, "pixels": count, "share": count / ids.size}
         if edge is not None:
             found["volume_mm3"] = count * edge
+        found["mean_confidence"] = confidence.of_class(row["id"])
         found["box"] = _box(ids == row["id"]) if count else None
         if rle and ids.ndim == 2:
             found["rle"] = {"size": list(ids.shape), "counts": coco_counts(ids == row["id"])}
         rows.append(found)
-    return {"bundle": model.label, "shape": list(ids.shape), "classes": rows}
+    told = {"bundle": model.served.label, "shape": list(ids.shape), "mean_confidence": confidence.mean}
+    return {**told, "classes": rows}
 
 
 def _box(inside: np.ndarray) -> list[list[int]]:

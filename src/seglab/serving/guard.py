@@ -12,13 +12,14 @@ import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seglab.serving.limits import Limits
-from seglab.serving.problems import Problem, response, too_large
+from seglab.serving.problem_response import response
+from seglab.serving.problems import Problem, too_large
 from seglab.serving.telemetry import Telemetry, log_line
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -34,11 +35,13 @@ class Guard:
         app: the application.
         limits: of the service.
         telemetry: that counts.
-        label: of the model, for `X-Bundle`.
+        label: tells which model is asked now, for `X-Bundle`; an answer of a model brings its own.
         keys: any of which opens the service; empty where none is asked for.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, telemetry: Telemetry, label: str, keys: Sequence[str] = ()):
+    def __init__(
+        self, app: ASGIApp, limits: Limits, telemetry: Telemetry, label: Callable[[], str], keys: Sequence[str] = ()
+    ):
         self.app, self.limits, self.telemetry, self.label = app, limits, telemetry, label
         self._keys = tuple(key.encode() for key in keys)
         self._held = 0
@@ -59,7 +62,8 @@ class Guard:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
-                more = [(b"x-request-id", request_id.encode()), (b"x-bundle", self.label.encode())]
+                bundle = scope["state"].get("bundle") or self.label()
+                more = [(b"x-request-id", request_id.encode()), (b"x-bundle", bundle.encode())]
                 message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)
 
@@ -169,8 +173,7 @@ class Guard:
             path=scope["path"][:200],
             status=status or _GONE,
             seconds=round(seconds, 4),
-            bundle=self.label,
-            **told,
+            **{"bundle": self.label(), **told},
         )
 
 

@@ -6,7 +6,7 @@ from html import escape
 from string import Template
 
 from seglab.reports.html_document import document
-from seglab.serving.model import ServedModel
+from seglab.serving.served import ServedModel
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
@@ -32,7 +32,7 @@ every address, <a href="metrics">metrics</a> what was asked so far.</p>
 
 def page(model: ServedModel) -> str:
     """HTML; whatever comes from the model is escaped."""
-    task = model.bundle.task
+    task = model.task
     rows = "".join(
         f'<tr><td><i style="background:rgb({",".join(str(int(part)) for part in row["color"])})"></i></td>'
         f"<td>{escape(str(row['name']))}</td><td>{row['value']}</td></tr>"

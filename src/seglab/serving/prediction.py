@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from seglab.data.io.image_files import read_image_file
 from seglab.data.io.nifti_files import read_image, spacing_of
 from seglab.errors import SeglabError
+from seglab.inference.example import example_image
 from seglab.serving import encoding
 from seglab.serving.headers import check_image, check_volume
 from seglab.serving.limits import Limits
-from seglab.serving.model import ServedModel
+from seglab.serving.model import LoadedModel
+from seglab.serving.negotiation import GEOJSON, GZIP, PNG, RAW
+from seglab.serving.polygons import add_polygons, feature_collection
 from seglab.serving.problems import Problem, of_error
-from seglab.serving.queueing import Work
 
 
 @dataclass
 class Stages:
-    """Seconds of each stage of a request, as `Server-Timing` tells them in milliseconds."""
+    """Seconds of each stage of a request, and windows of the network."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     windows: int = 0
@@ -40,40 +44,85 @@ class Stages:
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - began
 
-    def header(self) -> str:
-        """Of `Server-Timing`."""
-        return ", ".join(f"{stage};dur={took * 1000:.1f}" for stage, took in self.seconds.items())
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is sent back.
-
-    Attributes:
-        body: its bytes.
-        media_type: of it.
-        headers: beside.
-        pixels: of each class, for the metrics.
-    """
-
-    body: bytes
-    media_type: str
-    headers: dict[str, str]
-    pixels: list[int]
-
 
 @dataclass(frozen=True)
 class Wanted:
-    """How the answer is to be: its media type, a palette in a PNG, run lengths in JSON."""
+    """How the answer is to be.
+
+    Attributes:
+        media_type: of it.
+        palette: in a PNG.
+        rle, polygons: in JSON.
+        tolerance_px: how far a polygon may run beside the edge of its pixels.
+    """
 
     media_type: str
     palette: bool = True
     rle: bool = False
+    polygons: bool = False
+    tolerance_px: float = 1.0
+
+
+@dataclass
+class Confidence:
+    """Sums of the probabilities that classes were chosen with.
+
+    Attributes:
+        sums: of each class.
+        pixels: of each class.
+    """
+
+    sums: np.ndarray
+    pixels: np.ndarray
+
+    @classmethod
+    def of(cls, classes: int) -> Confidence:
+        """Of nothing yet."""
+        return cls(np.zeros(classes), np.zeros(classes, np.int64))
+
+    def see(self, ids: np.ndarray, best: np.ndarray) -> None:
+        """Add a block of a mask; see `seglab.inference.predictor.Seen`."""
+        flat = ids.ravel()
+        self.sums += np.bincount(flat, best.ravel(), len(self.sums))
+        self.pixels += np.bincount(flat, minlength=len(self.sums))
+
+    @property
+    def mean(self) -> float:
+        """Over all pixels."""
+        return float(self.sums.sum() / self.pixels.sum())
+
+    def of_class(self, number: int) -> float | None:
+        """Mean over the pixels of a class; None where there are none."""
+        return float(self.sums[number] / self.pixels[number]) if self.pixels[number] else None
+
+
+@dataclass
+class Predicted:
+    """A mask with what was noticed on the way.
+
+    Attributes:
+        ids: of classes, `(*spatial)`.
+        confidence: they were chosen with.
+        stages: what each took.
+    """
+
+    ids: np.ndarray
+    confidence: Confidence
+    stages: Stages
+
+    def told(self) -> dict[str, Any]:
+        """For the metrics and headers of the service."""
+        return {
+            "stages": self.stages.seconds,
+            "windows": self.stages.windows,
+            "pixels": self.confidence.pixels.tolist(),
+            "confidence": self.confidence.mean,
+        }
 
 
 def predict_file(
-    content: bytes, model: ServedModel, limits: Limits, wanted: Wanted, stages: Stages, work: Work
-) -> Answer:
+    content: bytes, model: LoadedModel, limits: Limits, wanted: Wanted, between: Callable[[], None]
+) -> tuple[dict[str, Any], bytes]:
     """Decode, predict, encode.
 
     Args:
@@ -81,46 +130,68 @@ def predict_file(
         model: that predicts.
         limits: of what is decoded.
         wanted: how to answer.
-        stages: is told what each stage took.
-        work: asked between windows whether it is still wanted.
+        between: called between windows; raises `Abandoned` where it is not wanted any more.
+
+    Returns:
+        What is told of it, with the headers of the answer, and its body.
 
     Raises:
         Problem: what the client is to be told.
         Abandoned: it is not wanted any more.
     """
+    stages = Stages()
     with tempfile.TemporaryDirectory(prefix="seglab-serve-") as room:
         file = Path(room) / "image"
         try:
             with stages.of("decode"):
-                image, spacing, told = _read(content, file, model, limits)
-            ids = predict_array(image, model, stages, work, spacing)
+                image, spacing, headers = _read(content, file, model, limits)
+            found = predict_array(image, model, stages, between, spacing)
             del image
             with stages.of("encode"):
-                return _encoded(ids, model, wanted, told, stages, spacing, file)
+                body = _encoded(found, model, wanted, headers, spacing, file)
         except SeglabError as error:
             raise of_error(error, file) from error
         except MemoryError as error:
             raise Problem(
                 413, "image-memory", "an image that the memory of this machine does not suffice for"
             ) from error
+    return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body
 
 
 def predict_array(
-    image: np.ndarray, model: ServedModel, stages: Stages, work: Work, spacing: tuple[float, ...] | None = None
-) -> np.ndarray:
-    """Class ids `(*spatial)` of an image `(*spatial, C)`; raises `SeglabError`, or `Abandoned`."""
+    image: np.ndarray,
+    model: LoadedModel,
+    stages: Stages,
+    between: Callable[[], None],
+    spacing: tuple[float, ...] | None = None,
+) -> Predicted:
+    """The mask of an image `(*spatial, C)`; raises `SeglabError`, or `Abandoned`."""
+    confidence = Confidence.of(model.bundle.task.classes)
 
     def told(done: int, count: int) -> None:
         stages.windows = done
         if done < count:
-            work.between()
+            between()
 
     with stages.of("predict"):
-        return model.predictor.predict(image, spacing, told)
+        ids = model.predictor.predict(image, spacing, told, confidence.see)
+    return Predicted(ids, confidence, stages)
+
+
+def warm_up(model: LoadedModel, limits: Limits) -> None:
+    """Predict once from a file to an answer, so that what is loaded late is there before the first client comes."""
+    if model.bundle.task.rank == 3:
+        return
+    image = example_image(model.bundle)
+    if image.dtype != np.uint8 or image.shape[-1] not in (1, 3):
+        return
+    room = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(room, "PNG")
+    predict_file(room.getvalue(), model, limits, Wanted(PNG), lambda: None)
 
 
 def _read(
-    content: bytes, file: Path, model: ServedModel, limits: Limits
+    content: bytes, file: Path, model: LoadedModel, limits: Limits
 ) -> tuple[np.ndarray, tuple[float, ...] | None, dict[str, str]]:
     if model.bundle.task.rank == 2:
         header = check_image(content, limits)
@@ -149,24 +220,27 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _encoded(
-    ids: np.ndarray, model: ServedModel, wanted: Wanted, told: dict[str, str], stages: Stages, spacing: Any, file: Path
-) -> Answer:
-    counts = np.bincount(ids.ravel(), minlength=model.bundle.task.classes).tolist()
-    headers = dict(told)
-    if wanted.media_type == encoding.PNG:
-        body = encoding.png(ids, model, palette=wanted.palette)
-    elif wanted.media_type == encoding.GZIP:
-        body = encoding.nifti(ids, model, file)
-    elif wanted.media_type == encoding.RAW:
-        body, more = encoding.raw(_in_file_order(ids, file), model)
+    found: Predicted, model: LoadedModel, wanted: Wanted, headers: dict[str, str], spacing: Any, file: Path
+) -> bytes:
+    """The body; adds to the headers."""
+    if wanted.media_type == PNG:
+        return encoding.png(found.ids, model, palette=wanted.palette)
+    if wanted.media_type == GZIP:
+        return encoding.nifti(found.ids, model, file)
+    ids = _in_file_order(found.ids, file)
+    if wanted.media_type == RAW:
+        body, more = encoding.raw(ids, model)
         headers |= more
-    else:
-        ids = _in_file_order(ids, file)
-        found = encoding.summary(ids, model, rle=wanted.rle, spacing=spacing)
-        found["orientation"] = told["X-Orientation"]
-        found["timings_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.seconds.items()}
-        body = json.dumps(found, allow_nan=False).encode()
-    return Answer(body, wanted.media_type, headers, counts)
+        return body
+    if wanted.media_type == GEOJSON:
+        return json.dumps(feature_collection(ids, model.served, wanted.tolerance_px)).encode()
+    told = encoding.summary(ids, model, found.confidence, rle=wanted.rle, spacing=spacing)
+    if wanted.polygons and ids.ndim == 2:
+        add_polygons(told["classes"], ids, wanted.tolerance_px)
+        told["tolerance_px"] = wanted.tolerance_px
+    told["orientation"] = headers["X-Orientation"]
+    told["timings_ms"] = {stage: round(took * 1000, 2) for stage, took in found.stages.seconds.items()}
+    return json.dumps(told, allow_nan=False).encode()
 
 
 def _in_file_order(ids: np.ndarray, file: Path) -> np.ndarray:

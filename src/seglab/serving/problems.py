@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import JSONResponse
-
 from seglab.errors import SeglabError
 
 MEDIA_TYPE = "application/problem+json"
@@ -42,6 +40,17 @@ class Problem(Exception):
         self.status, self.code, self.title, self.detail, self.remedy = status, code, title, detail, remedy
         self.headers = dict(headers or {})
 
+    def to_dict(self) -> dict[str, Any]:
+        """The arguments that make it again."""
+        return {
+            "status": self.status,
+            "code": self.code,
+            "title": self.title,
+            "detail": self.detail,
+            "remedy": self.remedy,
+            "headers": self.headers,
+        }
+
 
 def of_error(error: SeglabError, file: Path | None = None) -> Problem:
     """What a client is told of an image that cannot be used; the name of our copy of it is left out."""
@@ -67,11 +76,6 @@ def document(problem: Problem, request_id: str) -> dict[str, Any]:
         "remedy": problem.remedy,
     }
     return {name: value for name, value in members.items() if value != ""}
-
-
-def response(problem: Problem, request_id: str) -> JSONResponse:
-    """The answer."""
-    return JSONResponse(document(problem, request_id), problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
 def too_large(what: str, found: object, most: object) -> Problem:

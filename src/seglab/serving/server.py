@@ -6,90 +6,42 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from ipaddress import ip_address
 from types import FrameType
 
 import uvicorn
 
-from seglab.errors import ConfigError
 from seglab.serving.app import make_app
-from seglab.serving.limits import Limits
-from seglab.serving.model import ServedModel
+from seglab.serving.models import Models
+from seglab.serving.origin import Origin
+from seglab.serving.place import Place
 from seglab.serving.service import Service
+from seglab.serving.watching import Watch
 
 _BACKLOG = 128
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where and how it is served.
-
-    Attributes:
-        host, port: bound to; port 0 takes a free one.
-        keys: any of which opens the service.
-        drain_seconds: after SIGTERM, requests are taken for so long while it says that it is not ready.
-        root_path: before every address where a proxy takes it off.
-        limits: of requests.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    keys: tuple[str, ...] = ()
-    drain_seconds: float = 5.0
-    root_path: str = ""
-    limits: Limits = field(default_factory=Limits)
-
-
-def bound(place: Place, *, without_keys: bool = False) -> socket.socket:
-    """The port, taken before a model is loaded; nobody is listened to yet.
+def serve(
+    models: Models,
+    place: Place,
+    port: socket.socket,
+    *,
+    origin: Origin | None = None,
+    watch_seconds: float = 10.0,
+    begun: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until a signal; returns when everything in flight is answered.
 
     Args:
-        place: tells which.
-        without_keys: let anybody in from other machines too.
-
-    Raises:
-        ConfigError: the port is taken, or the service would be open to other machines without a key.
+        models: that answer.
+        place: how.
+        port: as `bound` gave it.
+        origin: looked at for another model; None where there will be none.
+        watch_seconds: between two looks.
+        begun: called when clients can come.
     """
-    if not (place.keys or without_keys or _loopback(place.host)):
-        raise ConfigError(
-            "a service that other machines reach, without a key",
-            code="serve-without-key",
-            where="host",
-            found=place.host,
-            expected="keys, or an address of this machine alone",
-            remedy="keys=<file with a key on each line>, or open=true to let anybody in",
-        )
-    found = socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Taken over by every connection. asyncio does so by itself only for sockets that name their protocol; without it
-    # the body of each answer waits 40 ms for the client to acknowledge its headers.
-    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        found.bind((place.host, place.port))
-    except (OSError, OverflowError) as error:
-        found.close()
-        raise ConfigError(
-            "an address that cannot be served at",
-            code="serve-address",
-            where=f"{place.host}:{place.port}",
-            found=getattr(error, "strerror", None) or str(error),
-            expected="a free port of this machine",
-            remedy="port=0 takes a free one",
-        ) from error
-    return found
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def serve(model: ServedModel, place: Place, port: socket.socket, begun: Callable[[], None] = lambda: None) -> None:
-    """Serve until a signal; returns when everything in flight is answered. `begun` is called when clients can come."""
-    service = Service(model, place.limits)
+    service = Service(models, place.limits)
+    if origin is not None:
+        service.watch = Watch(origin, models, watch_seconds, service.telemetry)
     config = uvicorn.Config(
         make_app(service, place.keys),
         http="h11",
@@ -103,8 +55,10 @@ def serve(model: ServedModel, place: Place, port: socket.socket, begun: Callable
         backlog=_BACKLOG,
         timeout_graceful_shutdown=int(place.limits.deadline_seconds) + 1,
     )
-    _Server(config, service, place.drain_seconds, begun).run(sockets=[port])
-    service.worker.close()
+    try:
+        _Server(config, service, place.drain_seconds, begun).run(sockets=[port])
+    finally:
+        service.close()
 
 
 class _Server(uvicorn.Server):

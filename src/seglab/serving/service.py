@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 
 from seglab.serving.limits import Limits
-from seglab.serving.model import ServedModel
-from seglab.serving.prediction import Stages
+from seglab.serving.models import Models
 from seglab.serving.problems import Problem
 from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
+from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry
+from seglab.serving.watching import Watch
 
-Found = TypeVar("Found")
 # Windows of the network that an image may take and still be served in the middle of a larger one.
 _SMALL_WINDOWS = 4
 _SMALL_BYTES_PER_PIXEL = 4
@@ -26,42 +27,88 @@ class ClientLeft(Exception):
     """Nobody is there to be answered."""
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What the model told.
+
+    Attributes:
+        body: of the answer.
+        headers: of the answer.
+        model: that told it.
+        stages: seconds of each.
+    """
+
+    body: bytes
+    headers: dict[str, str]
+    model: ServedModel
+    stages: dict[str, float]
+
+    @property
+    def server_timing(self) -> str:
+        """`Server-Timing`, in milliseconds."""
+        return ", ".join(f"{stage};dur={took * 1000:.1f}" for stage, took in self.stages.items())
+
+
 class Service:
     """What the routes share.
 
     Args:
-        model: that is served.
+        models: that answer.
         limits: of requests.
     """
 
-    def __init__(self, model: ServedModel, limits: Limits):
-        self.model, self.limits = model, limits
+    def __init__(self, models: Models, limits: Limits):
+        self.models, self.limits = models, limits
         self.worker = Worker(limits.queue)
-        self.telemetry = Telemetry(model, self.worker)
-        self._small = math.prod(model.bundle.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+        self.telemetry = Telemetry(models.served, self.worker)
+        self.watch: Watch | None = None
         self.draining = False
-        self.telemetry.ready.set(1)
+        self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+        self.telemetry.ready.set_function(lambda: self.ready)
+
+    @property
+    def model(self) -> ServedModel:
+        """That is asked now."""
+        return self.models.served
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests are welcome."""
+        return not self.draining and self.models.alive
+
+    def health(self) -> dict[str, Any]:
+        """What it says of itself."""
+        model = self.model
+        told = {"ready": self.ready, "live": True, "model": model.name, "bundle": model.label}
+        told |= {"version": model.version or None, "draining": self.draining}
+        refusal = self.watch.refusal if self.watch else None
+        return {**told, "refused": refusal.to_dict() if refusal else None}
 
     def drain(self) -> None:
         """Not ready from now on; requests that come all the same are served."""
         self.draining = True
-        self.telemetry.ready.set(0)
 
-    async def computed(self, request: Request, size: int, call: Callable[[Work, Stages], Found]) -> Found:
-        """What `call` gives in the thread of the model.
+    def close(self) -> None:
+        """End what it started."""
+        self.worker.close()
+        if self.watch:
+            self.watch.close()
+        self.models.close()
+
+    async def computed(self, request: Request, asked: Mapping[str, Any], body: bytes) -> Computed:
+        """What the model makes of an image, in its turn.
 
         Args:
             request: whose client may leave.
-            size: of its body in bytes, by which a small image is told.
-            call: is given its work and stages.
+            asked: of the process of the model.
+            body: the image; its size tells a small one.
 
         Raises:
-            Problem: no place in the queue, too late, or what the call raised.
+            Problem: no place in the queue, too late, or what the model says.
             ClientLeft: it has.
         """
-        stages = Stages()
-        work = Work(lambda one: call(one, stages), small=size <= self._small)
-        told = request.state.told
+        work = Work(lambda one: self.models.ask(asked, body, one.between), small=len(body) <= self._small)
+        noted = request.state.told
         try:
             answer = asyncio.wrap_future(self.worker.put(work))
         except QueueFull as error:
@@ -79,10 +126,12 @@ class Service:
                 {answer, leaving}, timeout=self.limits.deadline_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if answer.done():
-                stages.seconds = {"queue": work.began - work.put, **stages.seconds}
-                told["stages_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.seconds.items()}
-                request.state.stages = stages
-                return await answer
+                told, content, model = await answer
+                request.state.bundle = noted["bundle"] = model.label
+                stages = {"queue": work.began - work.put, **told["stages"]}
+                noted["stages_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.items()}
+                self.telemetry.predicted(stages, told)
+                return Computed(content, told["headers"], model, stages)
             self.worker.leave(work)
             answer.add_done_callback(_looked_at)
             if leaving.done():

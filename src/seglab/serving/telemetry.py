@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from seglab.safety.shown_text import shown
-from seglab.serving.model import ServedModel
 from seglab.serving.queueing import Worker
+from seglab.serving.served import ServedModel
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SHARES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
 
 
 class Telemetry:
     """Counters of one service.
 
     Args:
-        model: that is served.
+        model: that is served at first.
         worker: whose queue is looked at when somebody asks.
     """
 
@@ -37,6 +39,11 @@ class Telemetry:
         self.windows = Counter("seglab_windows", "Windows that the network was given.", registry=registry)
         self.pixels = Counter("seglab_pixels", "Predicted pixels or voxels.", ["class_name"], registry=registry)
         self.empty = Counter("seglab_empty_masks", "Masks of one class alone.", registry=registry)
+        self.confidence = Histogram(
+            "seglab_confidence", "Mean probability of the classes that were chosen, of each mask.",
+            buckets=_SHARES, registry=registry,
+        )  # fmt: skip
+        self.masks = Counter("seglab_masks", "Masks that were predicted.", registry=registry)
         self.refused = Counter("seglab_refused", "Requests that were refused, by code.", ["code"], registry=registry)
         self.abandoned = Counter("seglab_abandoned", "Requests whose client had left.", registry=registry)
         waiting = Gauge("seglab_queue_length", "Requests that wait for the model.", registry=registry)
@@ -44,27 +51,53 @@ class Telemetry:
         busy = Gauge("seglab_in_flight", "Requests that are being computed.", registry=registry)
         busy.set_function(lambda: worker.busy)
         self.ready = Gauge("seglab_ready", "1 while new requests are welcome.", registry=registry)
-        told = Gauge("seglab_model_info", "The model.", ["name", "digest", "runtime", "precision"], registry=registry)
-        told.labels(model.name, model.digest[:12], model.runtime, model.precision).set(1)
+        self._info = Gauge("seglab_model_info", "The model.", list(_info(model)), registry=registry)
+        self._info.labels(**_info(model)).set(1)
+        self.swaps = Counter("seglab_swaps", "Models that were to take over.", ["outcome"], registry=registry)
+        for outcome in ("taken", "refused"):
+            self.swaps.labels(outcome)
         started = Gauge("seglab_start_time_seconds", "When the service began, since 1970.", registry=registry)
         started.set(time.time())
-        self._names = model.bundle.task.class_names
+        self._pixels = [self.pixels.labels(name) for name in model.task.class_names]
 
-    def predicted(self, seconds: dict[str, float], windows: int, pixels: list[int]) -> None:
-        """Count a prediction."""
-        for stage, took in seconds.items():
+    def predicted(self, stages: Mapping[str, float], told: Mapping[str, Any]) -> None:
+        """Count a prediction.
+
+        Args:
+            stages: seconds of each.
+            told: by the process of the model.
+        """
+        for stage, took in stages.items():
             self.stages.labels(stage).observe(took)
-        self.windows.inc(windows)
-        for name, count in zip(self._names, pixels, strict=True):
-            self.pixels.labels(name).inc(count)
-        self.empty.inc(sum(1 for count in pixels if count) == 1)
+        self.windows.inc(told["windows"])
+        for counter, count in zip(self._pixels, told["pixels"], strict=True):
+            counter.inc(count)
+        self.masks.inc()
+        self.empty.inc(sum(1 for count in told["pixels"] if count) == 1)
+        self.confidence.observe(told["confidence"])
+
+    def swapped(self, model: ServedModel, former: ServedModel) -> None:
+        """Another model has taken over."""
+        self._info.remove(*_info(former).values())
+        self._info.labels(**_info(model)).set(1)
+        self.swaps.labels("taken").inc()
 
     def page(self) -> bytes:
         """What `/metrics` answers."""
         return generate_latest(self.registry)
 
 
+def _info(model: ServedModel) -> dict[str, str]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "digest": model.digest[:12],
+        "runtime": model.runtime,
+        "precision": model.precision,
+    }
+
+
 def log_line(**told: Any) -> None:
-    """A line for one request; neither bodies nor keys are among what is told."""
+    """A line for one request, or a change of the model; neither bodies nor keys are among what is told."""
     line = json.dumps({"time": round(time.time(), 3), **told}, ensure_ascii=True)
     print(shown(line), file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,24 +12,14 @@ import numpy as np
 from seglab.errors import SeglabError
 from seglab.safety.untrusted_files import UnreadableFile, check_depth
 from seglab.serving.limits import Limits
-from seglab.serving.model import ServedModel
+from seglab.serving.model import LoadedModel
 from seglab.serving.prediction import Stages, predict_array
 from seglab.serving.problems import Problem, of_error, too_large
-from seglab.serving.queueing import Work
+from seglab.serving.protocol import IMAGE, MASK, mask_type
+from seglab.serving.served import ServedModel
 
-IMAGE, MASK = "image", "mask"
 TYPES = {"UINT8": "<u1", "UINT16": "<u2", "FP32": "<f4"}
 _JSON_VALUES = 1_000_000
-HEADER_LENGTH = "inference-header-content-length"
-
-
-def metadata(model: ServedModel) -> dict[str, Any]:
-    """Inputs and outputs; -1 stands for any size. The last axis of an image holds its channels."""
-    free = [-1] * model.bundle.task.rank
-    return {
-        "inputs": [{"name": IMAGE, "datatype": "UINT8", "shape": [*free, model.bundle.task.channels]}],
-        "outputs": [{"name": MASK, "datatype": _named(model.values.dtype), "shape": free}],
-    }
 
 
 def read_tensor(body: bytes, header_length: str | None, limits: Limits, rank: int) -> tuple[np.ndarray, dict[str, Any]]:
@@ -80,9 +71,12 @@ def _of_json(data: Any, kind: str, shape: list[int]) -> np.ndarray:
 
 
 def infer(
-    image: np.ndarray, request: dict[str, Any], model: ServedModel, stages: Stages, work: Work
-) -> tuple[bytes, dict[str, str], list[int]]:
-    """Body and headers of the answer, and pixels of each class; raises `Problem`, `Abandoned`."""
+    body: bytes, header_length: str | None, model: LoadedModel, limits: Limits, between: Callable[[], None]
+) -> tuple[dict[str, Any], bytes]:
+    """What is told of it, with the headers of the answer, and its body; raises `Problem`, `Abandoned`."""
+    stages = Stages()
+    with stages.of("decode"):
+        image, request = read_tensor(body, header_length, limits, model.bundle.task.rank)
     spacing = None
     parameters = request.get("parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
@@ -93,13 +87,13 @@ def infer(
         except ValueError as error:
             raise _malformed(f"spacing {given[:40]}") from error
     try:
-        ids = predict_array(image, model, stages, work, spacing)
+        found = predict_array(image, model, stages, between, spacing)
     except SeglabError as error:
         raise of_error(error) from error
     with stages.of("encode"):
-        stored = np.ascontiguousarray(model.values[ids])
-        body, headers = _answered(stored, request, model, parameters)
-    return body, headers, np.bincount(ids.ravel(), minlength=model.bundle.task.classes).tolist()
+        stored = np.ascontiguousarray(model.values[found.ids])
+        content, headers = _answered(stored, request, model.served, parameters)
+    return {**found.told(), "headers": headers}, content
 
 
 def _answered(
@@ -112,7 +106,7 @@ def _answered(
     asked = wanted.get("parameters")
     asked = asked if isinstance(asked, dict) else {}
     as_bytes = bool(asked.get("binary_data", parameters.get("binary_data_output", False)))
-    output: dict[str, Any] = {"name": MASK, "datatype": _named(stored.dtype), "shape": list(stored.shape)}
+    output: dict[str, Any] = {"name": MASK, "datatype": mask_type(model), "shape": list(stored.shape)}
     if as_bytes:
         output["parameters"] = {"binary_data_size": stored.nbytes}
     elif stored.size <= _JSON_VALUES:
@@ -127,10 +121,6 @@ def _answered(
         return head, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
     return head + stored.astype(stored.dtype.newbyteorder("<")).tobytes(), headers
-
-
-def _named(dtype: np.dtype) -> str:
-    return f"UINT{8 * dtype.itemsize}"
 
 
 def _malformed(found: str) -> Problem:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlflow.entities import LoggedModel, Run
+from mlflow.entities.model_registry import ModelVersion
 
 from seglab.errors import TrackingError, nearest
 from seglab.run_record import RUNS, BundleFile, StoreFile
@@ -59,7 +60,10 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             remedy="check the path; it is taken from the folder that the command was started in",
         )
     store = open_store(uri, directory)
-    run_id, location = _registered(store, word) if word.startswith(REGISTERED) else (word, None)
+    run_id, location = word, None
+    if word.startswith(REGISTERED):
+        version = registered_version(store, word)
+        run_id, location = str(version.run_id), version.source
     run = store.run(run_id)
     if location is None and not (run.outputs and run.outputs.model_outputs):
         raise TrackingError(
@@ -146,8 +150,13 @@ def local_path(store: Store, address: str) -> Path | None:
     return recorded
 
 
-def _registered(store: Store, word: str) -> tuple[str, str | None]:
-    """Id of the run, and where the version's model lies: not always the run's latest."""
+def registered_version(store: Store, word: str) -> ModelVersion:
+    """The version that `models:/<name>@<alias>` or `models:/<name>/<version>` means now. Its `source` is where its
+    model lies: not always the run's latest.
+
+    Raises:
+        TrackingError: no such model, alias or version, or one that no run recorded.
+    """
     name, at, alias = word.removeprefix(REGISTERED).partition("@")
     version = ""
     if not at:
@@ -178,7 +187,7 @@ def _registered(store: Store, word: str) -> tuple[str, str | None]:
             expected="a version that a run recorded",
             remedy="give the bundle's folder: bundle=<path>",
         )
-    return found.run_id, found.source
+    return found
 
 
 def _gone(store: Store, run: Run, found: str) -> TrackingError:

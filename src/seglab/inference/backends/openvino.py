@@ -35,6 +35,7 @@ class OpenVinoNetwork(OneByOne):
         openvino = load_openvino()
         self.settings = settings(threads, precision)
         core = openvino.Core()
+        core.set_property({"ENABLE_MMAP": False})  # a file that is written over later changes nothing of what runs
         compiled = core.compile_model(core.read_model(file), "CPU", self.settings)
         _, *size, self.channels = tuple(compiled.input(0).shape)
         self.size, self.outputs = tuple(size), int(tuple(compiled.output(0).shape)[-1])

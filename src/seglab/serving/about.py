@@ -1,0 +1,93 @@
+"""Routes that tell of the service and its model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from seglab.serving import protocol
+from seglab.serving.docs_page import docs_page
+from seglab.serving.documented import STANDARD, problems
+from seglab.serving.page import page
+from seglab.serving.problems import Problem
+from seglab.serving.service import Service
+from seglab.version import version
+
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_LEAVING: dict[int | str, dict[str, Any]] = {503: {"description": "About to leave."}}
+
+
+def add_about(app: FastAPI, service: Service) -> None:
+    """Add them."""
+
+    @app.get("/", response_class=HTMLResponse, operation_id="page", responses=STANDARD)
+    async def start() -> HTMLResponse:
+        return HTMLResponse(page(service.model))
+
+    @app.get("/docs", response_class=HTMLResponse, operation_id="docs", responses=STANDARD)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi()))
+
+    def readiness() -> JSONResponse:
+        ready = service.ready
+        return JSONResponse(service.health(), 200 if ready else 503, headers={} if ready else {"Retry-After": "5"})
+
+    @app.get("/health", operation_id="health", responses={**STANDARD, **_LEAVING})
+    async def health() -> JSONResponse:
+        return readiness()
+
+    @app.get("/v2/health/ready", operation_id="ready", responses={**STANDARD, **_LEAVING})
+    async def ready() -> JSONResponse:
+        return readiness()
+
+    @app.get("/v2/health/live", operation_id="live", responses=STANDARD)
+    async def live() -> JSONResponse:
+        return JSONResponse({"live": True})
+
+    @app.get("/v2", operation_id="server", responses=STANDARD)
+    async def server() -> JSONResponse:
+        return JSONResponse({"name": "seglab", "version": version(), "extensions": ["binary_tensor_data"]})
+
+    @app.get("/v2/models/{name}", operation_id="model", responses={**STANDARD, **problems(404, 422)})
+    async def metadata(name: str) -> JSONResponse:
+        check_name(name, service)
+        model = service.model
+        told = {
+            "name": model.name,
+            "versions": [model.digest[:12]],
+            "platform": f"seglab_{model.runtime}",
+            **protocol.metadata(model),
+            "precision": model.precision,
+            "threads": model.threads,
+            "run": model.run,
+            "registered_version": model.version or None,
+            "size": list(model.size),
+            "fit": model.fit,
+            "classes": model.classes(),
+            "limits": service.limits.shown(),
+        }
+        return JSONResponse(told)
+
+    @app.get(
+        "/v2/models/{name}/ready", operation_id="model_ready", responses={**STANDARD, **problems(404, 422), **_LEAVING}
+    )
+    async def model_ready(name: str) -> JSONResponse:
+        check_name(name, service)
+        return readiness()
+
+    @app.get("/classes", operation_id="classes", responses=STANDARD)
+    async def classes() -> JSONResponse:
+        model = service.model
+        return JSONResponse({"bundle": model.label, "classes": model.classes()})
+
+    @app.get("/metrics", operation_id="metrics", responses={200: {"content": {"text/plain": {}}}, **STANDARD})
+    async def metrics() -> Response:
+        return Response(service.telemetry.page(), headers={"Content-Type": _METRICS})
+
+
+def check_name(name: str, service: Service) -> None:
+    """See that the model is the one of an address; raises `Problem`."""
+    if name != service.model.name:
+        raise Problem(404, "model-unknown", "no such model", f"found: {name[:80]}; expected: {service.model.name}")

@@ -1,0 +1,199 @@
+"""A process that does errands for the service: the starter's side, and its own.
+
+Whoever asks waits for the answer. In the middle of a long errand the process may ask whether it is to go on; before the
+starter answers it may ask for another errand, which is done first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from seglab import errors
+from seglab.errors import SeglabError
+from seglab.serving.channel import Channel, LineClosed
+from seglab.serving.problems import Problem
+from seglab.serving.queueing import Abandoned
+
+Errand = Callable[[dict[str, Any], bytes, Callable[[], None]], tuple[dict[str, Any], bytes]]
+"""What was asked with its body, and what is called between two steps, to what is told with its body."""
+_PATIENCE = 5.0  # seconds until a process that was told to end is killed
+
+
+class ProcessDied(Exception):
+    """The process has ended before it answered."""
+
+
+class Errands:
+    """A process at the starter's side; it ends with its starter, however that ends.
+
+    Args:
+        module: whose `main` is called there with the number of its end of the line and the words.
+        words: for it.
+    """
+
+    def __init__(self, module: str, words: Sequence[str] = ()):
+        here, there = socket.socketpair()
+        code = f"import sys; from {module} import main; main(int(sys.argv[1]), sys.argv[2:])"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, str(there.fileno()), *words],
+            pass_fds=[there.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        there.close()
+        self._channel = Channel(here)
+
+    @property
+    def died(self) -> bool:
+        """Whether it has ended."""
+        return self.process.poll() is not None
+
+    def begun(self) -> dict[str, Any]:
+        """Wait until it can be asked: what it tells of itself.
+
+        Raises:
+            SeglabError: why it cannot.
+            ProcessDied: it ended without a word.
+        """
+        return self._answer(lambda: None)[0]
+
+    def ask(
+        self, asked: Mapping[str, Any], body: bytes = b"", between: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, Any], bytes]:
+        """What it tells, with a body. One thread at a time asks.
+
+        Args:
+            asked: the errand: `do` names it.
+            body: for it.
+            between: called in the middle of it; may ask for another errand, or raise `Abandoned`.
+
+        Raises:
+            Problem, SeglabError: why there is no answer.
+            Abandoned: `between` raised it.
+            ProcessDied: it has ended.
+        """
+        try:
+            self._channel.send(asked, body)
+        except LineClosed as error:
+            raise ProcessDied(self._how()) from error
+        return self._answer(between)
+
+    def close(self) -> None:
+        """End it, at once where it is idle or when its errand is done; nobody waits for that."""
+        self._channel.close()
+        threading.Thread(target=self._ended, args=(_PATIENCE,), name="ending", daemon=True).start()
+
+    def end(self) -> None:
+        """As `close`, and wait for it, but not for long."""
+        self._channel.close()
+        self._ended(1.0)
+
+    def kill(self) -> None:
+        """End it now."""
+        self.process.kill()
+        self.process.wait()
+
+    def _ended(self, patience: float) -> None:
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _answer(self, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        try:
+            while True:
+                told, body = self._channel.receive()
+                kind = told.pop("told")
+                if kind == "done":
+                    return told, body
+                if kind == "between":
+                    go_on = True
+                    try:
+                        between()
+                    except Abandoned:
+                        go_on = False
+                    self._channel.send({"do": "on" if go_on else "stop"})
+                elif kind == "stopped":
+                    raise Abandoned
+                elif kind == "problem":
+                    raise Problem(**told)
+                elif kind == "refused":
+                    raise getattr(errors, told.pop("kind"), SeglabError)(**told)
+                else:
+                    raise RuntimeError(told["trace"])
+        except LineClosed as error:
+            raise ProcessDied(self._how()) from error
+
+    def _how(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            code = self.process.wait(_PATIENCE)
+            return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return "it closed its line"
+
+
+class Doing:
+    """The process's own side.
+
+    Args:
+        line: number of its end of the line.
+    """
+
+    def __init__(self, line: int):
+        for interruption in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(interruption, signal.SIG_IGN)  # the starter drains first
+        self._channel = Channel(socket.socket(fileno=line))
+        self._errands: Mapping[str, Errand] = {}
+
+    def run(self, begin: Callable[[], tuple[dict[str, Any], Mapping[str, Errand]]]) -> None:
+        """Begin, tell what `begin` says, and do its errands until the starter is gone."""
+        with suppress(LineClosed):
+            try:
+                told, self._errands = begin()
+            except Exception as error:
+                self._channel.send(_failed(error))
+                return
+            self._channel.send({"told": "done", **told})
+            while True:
+                self._do(*self._channel.receive())
+
+    def _do(self, asked: dict[str, Any], body: bytes) -> None:
+        try:
+            told, answer = self._errands[asked.pop("do")](asked, body, self._between)
+        except LineClosed:
+            raise
+        except Exception as error:
+            self._channel.send(_failed(error))
+        else:
+            self._channel.send({"told": "done", **told}, answer)
+
+    def _between(self) -> None:
+        self._channel.send({"told": "between"})
+        while True:
+            asked, body = self._channel.receive()
+            if asked["do"] == "on":
+                return
+            if asked["do"] == "stop":
+                raise Abandoned
+            self._do(asked, body)
+
+
+def _failed(error: Exception) -> dict[str, Any]:
+    if isinstance(error, Abandoned):
+        return {"told": "stopped"}
+    if isinstance(error, Problem):
+        return {"told": "problem", **error.to_dict()}
+    if isinstance(error, SeglabError):
+        told = {name: getattr(error, name) for name in ("what", "code", "where", "found", "expected", "remedy")}
+        told = {name: str(text) for name, text in told.items() if text}
+        return {"told": "refused", "kind": type(error).__name__, **told}
+    return {"told": "failed", "trace": "".join(traceback.format_exception(error))}

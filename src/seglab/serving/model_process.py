@@ -1,0 +1,39 @@
+"""The process that holds the model: decodes, predicts and encodes, one errand at a time.
+
+It is thrown away with its model, so that no runtime's memory outlives a model, and a decoder that dies takes no
+connection along.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seglab.serving.errands import Doing, Errand
+
+
+def main(line: int, words: Sequence[str]) -> None:
+    """Load the model that the words name, and do errands with it; see `MODULE` in `serving.models`."""
+    doing = Doing(line)
+    doing.run(lambda: _begin(json.loads(words[0])))
+
+
+def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+    from seglab.serving.limits import Limits
+    from seglab.serving.model import load_model
+    from seglab.serving.prediction import Wanted, predict_file, warm_up
+    from seglab.serving.tensors import infer
+
+    limits = Limits(**said.pop("limits"))
+    model = load_model(Path(said.pop("folder")), **said)
+
+    def predict(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        return predict_file(body, model, limits, Wanted(**asked), between)
+
+    def tensor(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        return infer(body, asked["header_length"], model, limits, between)
+
+    warm_up(model, limits)
+    return {"model": model.served.to_dict()}, {"predict": predict, "infer": tensor}

@@ -1,0 +1,76 @@
+"""The process that knows runs and registered models: which one it is now, as an exported folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seglab.serving.errands import Doing, Errand, Errands
+
+_EXPORTING = "seglab.serving.exporting"
+
+
+def main(line: int, words: Sequence[str]) -> None:
+    """Look for the model that the words name whenever it is asked."""
+    doing = Doing(line)
+    doing.run(lambda: _begin(json.loads(words[0])))
+
+
+def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+    looking = _Looking(**said)
+
+    def look(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        return looking.look(), b""
+
+    return {}, {"look": look}
+
+
+class _Looking:
+    def __init__(self, word: str, cache: str, uri: str | None, runtime: str):
+        self._word, self._cache, self._uri, self._runtime = word, Path(cache), uri, runtime
+        self._seen: object = None
+
+    def look(self) -> dict[str, str]:
+        """Folder, run and version of the model, with no folder where nothing is new; raises `SeglabError`."""
+        from seglab.run_record import RUNS
+        from seglab.tracking.bundles import REGISTERED, registered_version, resolve_bundle
+        from seglab.tracking.store import open_store
+
+        version, seen = "", object()
+        if self._word.startswith(REGISTERED):
+            known = registered_version(open_store(self._uri, RUNS), self._word)
+            version = str(known.version)
+            seen = (version, known.run_id, known.source)
+        if seen == self._seen:
+            return {"folder": "", "run": "", "version": version}
+        found = resolve_bundle(f"{self._word.partition('@')[0]}/{version}" if version else self._word, self._uri, RUNS)
+        self._seen = seen  # of one that cannot be exported it is not tried again and again
+        run = found.run.info.run_id if found.run is not None else ""
+        return {"folder": str(self._exported(found.folder)), "run": run, "version": version}
+
+    def _exported(self, bundle: Path) -> Path:
+        """The bundle for the runtime, made once and kept."""
+        from seglab.errors import SeglabError
+        from seglab.export.folder import targets_below
+        from seglab.run_record import BundleFile
+        from seglab.version import version
+
+        contents = hashlib.sha256(f"{version()} {self._runtime}".encode())
+        for name in (BundleFile.CARD, BundleFile.MODEL):
+            contents.update((bundle / name).read_bytes())
+        place = self._cache.absolute() / contents.hexdigest()[:24]
+        if not (place.is_dir() and targets_below(place)):
+            print(f"exporting {self._word} to {place}", file=sys.stderr, flush=True)
+            said = {"bundle": str(bundle), "out": str(place), "runtime": self._runtime}
+            try:
+                made = Errands(_EXPORTING, [json.dumps(said)])
+                made.begun()
+                made.close()
+            except SeglabError:
+                if not (place.is_dir() and targets_below(place)):  # another service may have made it meanwhile
+                    raise
+        return place
