@@ -50,6 +50,7 @@ ROOMS = {
         {"synthetic"},
         {"preprocessing"},
         {"augment", "labelled"},
+        {"prompts"},
         {"cache"},
         {"check"},
         {"loading"},

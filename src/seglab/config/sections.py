@@ -66,6 +66,7 @@ class ModelConfig(Section):
     name: str
     rank: Literal[2, 3]
     size_multiple: PositiveInt
+    prompted: bool = False  # asked for one object at a time, by clicks and boxes; models that are not need not say so
 
 
 class ComponentConfig(Section):

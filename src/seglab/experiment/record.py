@@ -59,7 +59,7 @@ def announce(
     from seglab.data.check.class_table import class_table
     from seglab.data.check.findings import FILES_IN_MESSAGE
 
-    task, split = training_data.task, training_data.split
+    split = training_data.split
     rows = {
         "run": f"{config.run_name}  {tracker.run_id}",
         "data": f"{config.data.name}: {len(split.train)} training, {len(split.val)} validation, {len(split.test)} test",
@@ -70,7 +70,7 @@ def announce(
     }
     for key, value in rows.items():
         console.print(f"{key:<10} {value}", markup=False)
-    console.print(class_table([training_data.facts[case_id] for case_id in split.train], task))
+    console.print(class_table([training_data.facts[case_id] for case_id in split.train], training_data.source.task))
     if training_data.report.findings:
         console.print(training_data.report.table(FILES_IN_MESSAGE))
 

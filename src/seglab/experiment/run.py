@@ -199,8 +199,8 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         task=training_data.task,
         preprocessing=training_data.preprocessing,
         size=tuple(card.size),
-        fit=card.resize_mode,
-        spacing=None if card.spacing is None else tuple(card.spacing),
+        fit=card.resize_mode if training_data.objects is None else "resize",
+        spacing=None if card.spacing is None or training_data.objects is not None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),
         config=public_config(without_secrets(config)),
@@ -221,18 +221,16 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         readme=readme(bundle),
     )
     name = next(name for name in ("test", "val", "train") if getattr(training_data.split, name))
-    cases = training_data.cases(name)
+    source, cases = training_data.scored(name, card, config.seed)
     tell(f"scoring {len(cases)} {name} cases")
     with Progress(console=console, transient=True) as bar:
         work = bar.add_task(f"scoring {len(cases)} {name} cases", total=len(cases))
-        scores = score_cases(
-            predictor, training_data.source, cases, progress=lambda done, _: bar.update(work, completed=done)
-        )
+        scores = score_cases(predictor, source, cases, progress=lambda done, _: bar.update(work, completed=done))
     if name == "test":
         metrics = aggregate(scores.cases, scores.confusion, training_data.task)
         tracker.emit({key: value for key, value in metrics.items() if not math.isnan(value)}, len(history.epochs))
     tracker.log_table(scores.cases, Artifact.cases(name))
-    examples = pick_examples(predictor, training_data.source, scores.cases)
+    examples = pick_examples(predictor, source, scores.cases)
     for picture, figure in case_panels(examples, training_data.task).items():
         tracker.log_figure(figure, Artifact.picture(f"{name}_{picture}"))
     tracker.set_tags({Tag.BEST_EPOCH: history.best_epoch, Tag.STOPPED_EARLY: history.stopped_early})

@@ -9,6 +9,7 @@ import numpy as np
 
 from seglab.config.sections import DataConfig
 from seglab.data.augment import Augmentation
+from seglab.data.loading.prompt_sampler import PromptSampler
 from seglab.data.loading.sampler import DrawBatch, Sampler
 from seglab.data.loading.training_data import TrainingData
 from seglab.data.worker_processes import WorkerFailure, WorkerPool
@@ -45,7 +46,8 @@ class Batches(keras.utils.PyDataset):
         augmentation: Augmentation | None = None,
     ):
         super().__init__(workers=max(card.workers, 1))
-        self.sampler = Sampler(
+        prompting = {} if training_data.objects is None else {"objects": training_data.objects}
+        self.sampler = (PromptSampler if prompting else Sampler)(
             training_data.arrays,
             getattr(training_data.split, split),
             training_data.task,
@@ -54,6 +56,7 @@ class Batches(keras.utils.PyDataset):
             seed=seed,
             training=split == "train",
             augmentation=augmentation,
+            **prompting,
         )
         self.epoch = 0
         self._task = DrawBatch(self.sampler)

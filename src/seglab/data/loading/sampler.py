@@ -80,6 +80,7 @@ class Sampler:
         self.seed, self.training = seed, training
         self.augmentation = augmentation if training else None
         self._whole = card.resize_mode in ("resize", "letterbox")
+        self.image_channels = task.channels
         self._normalization = Normalization(preprocessing)
         self.items = [item for case in cases for item in self._items_of(case)]
         self._order: tuple[int, np.ndarray] | None = None
@@ -125,11 +126,15 @@ class Sampler:
             if dice.random() < self.augmentation.mix:
                 others = [case for case in self.cases if case != item.case]
                 other = Item(others[dice.integers(len(others))], item.draw)
-                drawn = self.augmentation.paste(*drawn, *self._new(other, dice), dice)
+                drawn = self.augmentation.paste(*drawn, *self._pasted(other, dice), dice)
         image[...], mask[...] = self.augmentation(*drawn, rng, self.arrays.outlines[item.case].spacing)
 
+    def _pasted(self, item: Item, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A sample of which a box is pasted into another."""
+        return self._new(item, rng)
+
     def _new(self, item: Item, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        image = np.empty((*self.size, self.task.channels), np.float32)
+        image = np.empty((*self.size, self.image_channels), np.float32)
         mask = np.empty(self.size, np.uint8)
         self._cut(item, rng, image, mask)
         return image, mask
@@ -181,7 +186,7 @@ class Normalization:
     """
 
     def __init__(self, preprocessing: Preprocessing):
-        self._preprocessing = preprocessing
+        self._preprocessing = preprocessing = preprocessing.of_images
         values = np.arange(256, dtype=np.uint8)[:, None].repeat(preprocessing.channels, axis=1)
         self._table = None if preprocessing.mode == "zscore" else preprocessing.apply(values)
 

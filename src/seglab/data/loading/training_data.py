@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seglab.config.loading import Config
@@ -19,6 +19,9 @@ from seglab.data.digest import remembered
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, class_frequencies
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing, CaseStore
 from seglab.data.preprocessing.normalisation import Preprocessing, fit_preprocessing
+from seglab.data.prompts.channels import PROMPT_CHANNELS
+from seglab.data.prompts.objects import SMALLEST_OBJECT, SceneObject
+from seglab.data.prompts.prompted_cases import PromptedCases, objects_in, prompted_task
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.metric_names import VAL, Column, MetricName, check_class_names
@@ -42,6 +45,8 @@ class TrainingData:
         arrays: training and validation cases, decoded and prepared once.
         facts: what is known of each case of the split, by its id.
         report: what the data check found and `data.allow` let through.
+        objects: of each training and validation case, by its id, for a promptable network: then `task` and
+            `preprocessing` are of an image with a prompt. None for any other.
     """
 
     source: Source
@@ -52,10 +57,18 @@ class TrainingData:
     arrays: CaseStore
     facts: Mapping[str, CaseFingerprint]
     report: DataReport
+    objects: Mapping[str, tuple[SceneObject, ...]] | None = None
 
     def cases(self, name: str) -> list[Case]:
         """The cases of one split (`train`, `val`, `test`), in the split's order."""
         return _named(self.source, getattr(self.split, name))
+
+    def scored(self, name: str, card: DataConfig, seed: int) -> tuple[Source, Sequence[Case]]:
+        """What a split is scored on, and what reads it: its cases, or for a promptable network their objects."""
+        if self.objects is None:
+            return self.source, self.cases(name)
+        objects = PromptedCases(self.source, self.cases(name), CasePreprocessing.of(card), card.size, seed)
+        return objects, objects.cases
 
 
 def gather(config: Config) -> TrainingData:
@@ -96,7 +109,7 @@ def gather(config: Config) -> TrainingData:
     facts, arrays = collector.collect([*training, *_named(source, split.val)], _named(source, split.test))
     report = check_short(source, split, facts, card, find_intentions(config, source, split, facts))
     report.raise_unless_allowed()
-    return TrainingData(
+    training_data = TrainingData(
         source=source,
         split=split,
         task=source.task.with_frequencies(class_frequencies(facts, training)),
@@ -105,6 +118,39 @@ def gather(config: Config) -> TrainingData:
         arrays=arrays,
         facts=facts,
         report=report,
+    )
+    return prompted(training_data) if config.model_card.prompted else training_data
+
+
+def prompted(training_data: TrainingData) -> TrainingData:
+    """The same data for a promptable network: with the objects of each case, one object at a time as the task.
+
+    Raises:
+        DataError: no object to train on.
+    """
+    task, arrays, split = training_data.source.task, training_data.arrays, training_data.split
+    with step("finding the objects"):
+        objects = {
+            case.id: objects_in(case, arrays.read(case.id)[1], task)
+            for name in ("train", "val")
+            for case in training_data.cases(name)
+        }
+    for name in ("train", "val"):
+        ids = getattr(split, name)
+        if ids and not any(objects[case_id] for case_id in ids):
+            raise DataError(
+                "a promptable network needs objects, and the masks hold none",
+                code="no-object",
+                where=f"the {name} split",
+                found=f"{len(ids)} cases without an object of {', '.join(task.class_names[k] for k in task.scored)}",
+                expected=f"one of {SMALLEST_OBJECT} pixels or more, at the size that the cases are prepared at",
+                remedy="check the labels; data.resize_mode=patch leaves images at their own size",
+            )
+    return replace(
+        training_data,
+        task=prompted_task(task),
+        preprocessing=replace(training_data.preprocessing, prompts=PROMPT_CHANNELS),
+        objects=objects,
     )
 
 

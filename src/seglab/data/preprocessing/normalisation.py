@@ -55,6 +55,7 @@ class Preprocessing:
         low, high: per channel after division by the unit, of `window`; otherwise empty.
         scale: what the numbers of the data set count in. "own" is of bundles of before there was one unit: an image of
             8 or 16 bit is divided by the largest value of its own type, any other by `unit`.
+        prompts: channels behind those of the image that pass as they are: a prompt, see `seglab.data.prompts`.
     """
 
     mode: Mode
@@ -65,6 +66,7 @@ class Preprocessing:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     scale: Scale = "own"
+    prompts: int = 0
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -79,12 +81,20 @@ class Preprocessing:
         object.__setattr__(self, "mean", tuple(self.mean) or (0.0,) * self.channels)
         object.__setattr__(self, "std", tuple(self.std) or (1.0,) * self.channels)
 
+    @property
+    def of_images(self) -> Preprocessing:
+        """The same for an image without a prompt."""
+        return replace(self, prompts=0)
+
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Normalise `(…, C)` of any number type; returns a new float32 array of the same shape.
 
         Raises:
             DataError: another number of channels than the model was made for.
         """
+        if self.prompts and image.shape[-1] > self.prompts:
+            seen, prompt = image[..., : -self.prompts], image[..., -self.prompts :]
+            return np.concatenate([self.of_images.apply(seen), prompt.astype(np.float32)], axis=-1)
         if image.shape[-1] != self.channels:
             raise DataError(
                 "an image with another number of channels than the training images",
@@ -137,7 +147,10 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same preprocessing, bit for bit."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        if not self.prompts:
+            del values["prompts"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
