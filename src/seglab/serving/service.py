@@ -68,6 +68,7 @@ class Service:
         self.images: Images | None = None
         self.draining = False
         self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+        models.restarted = self.telemetry.restarts.inc
         self.telemetry.ready.set_function(lambda: self.ready)
 
     @property
