@@ -31,8 +31,11 @@ CELLS = Task(2, 1, ("background", "cell"))
 ORGAN = Task(3, 1, ("background", "organ"))
 
 
-def served_folder(folder: Path, task: Task, size: tuple[int, ...], fit: str = "patch", scale: str = "bytes") -> Path:
-    """An exported folder whose network gives a class to whatever is brightest, after a mean over 3 pixels an axis."""
+def served_folder(
+    folder: Path, task: Task, size: tuple[int, ...], fit: str = "patch", scale: str = "bytes", turned: int = 0
+) -> Path:
+    """An exported folder whose network gives a class to whatever is brightest, after a mean over 3 pixels an axis;
+    `turned` by so many channels, to another class."""
     openvino = load_openvino()
     ops = openvino.opset13
     rank, channels, outputs = task.rank, task.channels, task.logit_channels
@@ -40,7 +43,7 @@ def served_folder(folder: Path, task: Task, size: tuple[int, ...], fit: str = "p
     first = ops.transpose(image, [0, rank + 1, *range(1, rank + 1)])
     kernel = np.zeros((outputs, channels, *(3,) * rank), np.float32)
     for output in range(outputs):
-        kernel[output, output % channels] = (10 + output) / 3**rank
+        kernel[output, (output + turned) % channels] = (10 + output) / 3**rank
     ones, none = [1] * rank, [1] * rank
     blurred = ops.convolution(first, kernel, ones, none, none, ones)
     moved = ops.add(blurred, np.full((1, outputs, *(1,) * rank), -4.6, np.float32))
@@ -64,13 +67,11 @@ def served_folder(folder: Path, task: Task, size: tuple[int, ...], fit: str = "p
 class Running:
     """`seglab serve` as a process of its own."""
 
-    def __init__(
-        self, folder: Path | str, *words: str, program: tuple[str, ...] = ("-m", "seglab"), **environment: str
-    ):
+    def __init__(self, folder: Path | str, *words: str, cwd: Path | None = None, **environment: str):
         drain = () if any(word.startswith("drain_seconds=") for word in words) else ("drain_seconds=0",)
-        words = ("serve", str(folder), "port=0", *drain, *words)
         self.process = subprocess.Popen(
-            [sys.executable, *program, *words],
+            [sys.executable, "-m", "seglab", "serve", str(folder), "port=0", *drain, *words],
+            cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

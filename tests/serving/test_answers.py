@@ -140,6 +140,32 @@ def test_every_error_is_a_problem(method: str, path: str, status: int, road_serv
     assert (wrong.status_code, wrong.json()["code"]) == (422, "parameter-invalid")
 
 
+def test_json_tells_how_sure_it_is(road_service: Running, road: Path) -> None:
+    chances = read_folder(road).predictor().predict_probabilities(IMAGE)
+    headers = {"Content-Type": "image/png", "Accept": "application/json"}
+    told = road_service.client.post("/predict", content=png(), headers=headers).json()
+    best, ids = chances.max(axis=-1), chances.argmax(axis=-1)
+    assert told["mean_confidence"] == pytest.approx(best.mean(), abs=1e-5)
+    for row in told["classes"]:
+        assert row["mean_confidence"] == pytest.approx(best[ids == row["id"]].mean(), abs=1e-5)
+    before = road_service.count("seglab_confidence_sum"), road_service.count("seglab_confidence_count")
+    road_service.predict(png())
+    after = road_service.count("seglab_confidence_sum"), road_service.count("seglab_confidence_count")
+    assert after[0] - before[0] == pytest.approx(best.mean(), abs=1e-5)
+    assert after[1] - before[1] == 1
+
+
+def test_the_pages_fetch_nothing(road_service: Running) -> None:
+    for path in ("/", "/docs"):
+        answer = road_service.client.get(path)
+        assert answer.headers["content-type"].startswith("text/html")
+        assert not re.findall(r"""(?:src|href|url|import|fetch)\s*[=(]\s*["']?(?:https?:)?//""", answer.text)
+    docs = road_service.client.get("/docs").text
+    for path, methods in road_service.client.get("/openapi.json").json()["paths"].items():
+        assert f"<code>{path}</code>" in docs
+        assert all(f'id="{operation["operationId"]}"' in docs for operation in methods.values())
+
+
 def test_metrics_count(road_service: Running) -> None:
     before = road_service.count("seglab_requests_total"), road_service.count("seglab_pixels_total")
     road_service.predict(png())

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -58,6 +58,11 @@ class ServeWords:
     tracking_uri: str | None = tracking_uri()
     keys: str | None = setting(f"file with an API key on each line; those of {_KEYS} count too", default=None)
     open: bool = setting("let other machines in without a key", default=False)
+    data: tuple[str, ...] = setting(
+        "data.root=…: images to show at /images; data=<name> first, for others than the model's",
+        default=(),
+        prefix=True,
+    )
     root_path: str = setting("before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
         "after SIGTERM, how long requests are still taken", default=5.0
@@ -118,15 +123,21 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
     with step(f"looking for {said.model}"):
         found = origin.newer()
         assert found is not None  # the first time
-    process = loading.start(found)
-    try:
+    with ExitStack() as started:
+        process = loading.start(found)
+        started.callback(process.kill)
         with step("loading what serves models"):
+            from seglab.serving.images import Images
             from seglab.serving.server import serve  # while the process loads the model
+        images = Images(said.data, found.folder) if said.data else None
+        if images:
+            started.callback(images.close)
         with step(f"loading {said.model}"):
             model = RunningModel(process, found)
-    except BaseException:
-        process.kill()
-        raise
+        if images:
+            with step(f"looking for {' '.join(said.data)}"):
+                images.begin()
+        started.pop_all()
     where = f"http://{said.host}:{port.getsockname()[1]}/"
     served = model.served
     print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))
@@ -136,6 +147,7 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
         port,
         origin=origin if said.watch_seconds else None,
         watch_seconds=said.watch_seconds,
+        images=images,
         begun=lambda: print(shown(f"serving at {where}"), flush=True),
     )
 

@@ -96,6 +96,22 @@ def find_subject(
     return EvaluationSubject(found, bundle, source, cases, validation, f"{file_name(name)}-{split}" if name else split)
 
 
+def source_for(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
+    """The data that words name for a model that lies in a folder: its own in another place, or others.
+
+    Raises:
+        ConfigError, DataError: as `find_subject`.
+    """
+    from seglab.tracking.bundles import FoundBundle
+
+    if any(word.startswith("data=") for word in words):
+        source = _other_data(bundle, words, ALL)[0]
+    else:
+        source = _own_data(bundle, words, FoundBundle(folder))
+    check_same_classes(bundle.task, source.task)
+    return source
+
+
 def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Source:
     """The source that the model was trained on, with what the words say otherwise.
 

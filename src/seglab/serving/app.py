@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from seglab.serving.about import add_about
 from seglab.serving.error_answers import add_error_answers
 from seglab.serving.guard import Guard
+from seglab.serving.images import add_images
 from seglab.serving.predicting import add_predicting
 from seglab.serving.service import Service
 from seglab.version import version
@@ -37,4 +38,5 @@ def routes(service: Service) -> FastAPI:
     add_error_answers(app)
     add_about(app, service)
     add_predicting(app, service)
+    add_images(app, service)
     return app

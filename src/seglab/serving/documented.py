@@ -62,6 +62,10 @@ def predict_answers() -> dict[int | str, dict[str, Any]]:
 
 
 STANDARD = problems(401, 408, 413, 429)
+IMAGES: dict[str, Any] = {
+    "description": "The ids of the data set, and whether each has a truth.",
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
 INFER_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The mask as a tensor.",

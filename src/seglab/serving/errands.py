@@ -129,6 +129,8 @@ class Errands:
                     raise Problem(**told)
                 elif kind == "refused":
                     raise getattr(errors, told.pop("kind"), SeglabError)(**told)
+                elif kind == "missing":
+                    raise ModuleNotFoundError(f"no module {told['module']}", name=told["module"])
                 else:
                     raise RuntimeError(told["trace"])
         except LineClosed as error:
@@ -196,4 +198,6 @@ def _failed(error: Exception) -> dict[str, Any]:
         told = {name: getattr(error, name) for name in ("what", "code", "where", "found", "expected", "remedy")}
         told = {name: str(text) for name, text in told.items() if text}
         return {"told": "refused", "kind": type(error).__name__, **told}
+    if isinstance(error, ModuleNotFoundError):
+        return {"told": "missing", "module": error.name or ""}
     return {"told": "failed", "trace": "".join(traceback.format_exception(error))}

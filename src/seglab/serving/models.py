@@ -71,11 +71,14 @@ class Models:
     Args:
         first: that is asked at first.
         loading: how another is loaded.
+
+    Attributes:
+        restarted: called when one was begun anew.
     """
 
     def __init__(self, first: RunningModel, loading: Loading):
         self._current, self._loading, self._lock = first, loading, threading.Lock()
-        self.restarts = 0
+        self.restarted: Callable[[], None] = lambda: None
 
     @property
     def served(self) -> ServedModel:
@@ -141,7 +144,7 @@ class Models:
             again = RunningModel(self._loading.start(model.found), model.found)
         except (SeglabError, ProcessDied) as error:
             raise _restarting(str(error)) from error
-        self.restarts += 1
+        self.restarted()
         self.take_over(again)
 
     @contextmanager

@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from seglab.serving.app import make_app
+from seglab.serving.images import Images
 from seglab.serving.models import Models
 from seglab.serving.origin import Origin
 from seglab.serving.place import Place
@@ -27,6 +28,7 @@ def serve(
     *,
     origin: Origin | None = None,
     watch_seconds: float = 10.0,
+    images: Images | None = None,
     begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal; returns when everything in flight is answered.
@@ -37,9 +39,11 @@ def serve(
         port: as `bound` gave it.
         origin: looked at for another model; None where there will be none.
         watch_seconds: between two looks.
+        images: of a data set to show.
         begun: called when clients can come.
     """
     service = Service(models, place.limits)
+    service.images = images
     if origin is not None:
         service.watch = Watch(origin, models, watch_seconds, service.telemetry)
     config = uvicorn.Config(

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
@@ -17,6 +17,9 @@ from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
 from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry
 from seglab.serving.watching import Watch
+
+if TYPE_CHECKING:
+    from seglab.serving.images import Images
 
 # Windows of the network that an image may take and still be served in the middle of a larger one.
 _SMALL_WINDOWS = 4
@@ -62,8 +65,10 @@ class Service:
         self.worker = Worker(limits.queue)
         self.telemetry = Telemetry(models.served, self.worker)
         self.watch: Watch | None = None
+        self.images: Images | None = None
         self.draining = False
         self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+        models.restarted = self.telemetry.restarts.inc
         self.telemetry.ready.set_function(lambda: self.ready)
 
     @property
@@ -93,6 +98,8 @@ class Service:
         self.worker.close()
         if self.watch:
             self.watch.close()
+        if self.images:
+            self.images.close()
         self.models.close()
 
     async def computed(self, request: Request, asked: Mapping[str, Any], body: bytes) -> Computed:

@@ -54,6 +54,9 @@ class Telemetry:
         self._info = Gauge("seglab_model_info", "The model.", list(_info(model)), registry=registry)
         self._info.labels(**_info(model)).set(1)
         self.swaps = Counter("seglab_swaps", "Models that were to take over.", ["outcome"], registry=registry)
+        self.restarts = Counter(
+            "seglab_model_restarts", "Processes of the model that ended and were begun anew.", registry=registry
+        )
         for outcome in ("taken", "refused"):
             self.swaps.labels(outcome)
         started = Gauge("seglab_start_time_seconds", "When the service began, since 1970.", registry=registry)

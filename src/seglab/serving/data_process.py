@@ -1,0 +1,167 @@
+"""The process that reads a data set for the service: which cases there are, an image, its truth. An id is looked up
+among them and never a path."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seglab.data.cases import Case, Source
+from seglab.serving.errands import Doing, Errand
+from seglab.serving.problems import Problem
+
+# By which a stored file is sent as it is.
+_KINDS = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+_GZIP = "application/gzip"
+
+
+def main(line: int, words: Sequence[str]) -> None:
+    """Read the data that the words name."""
+    doing = Doing(line)
+    doing.run(lambda: _begin(json.loads(words[0])))
+
+
+def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+    from seglab.evaluation.subject import source_for
+    from seglab.export.folder import read_folder, targets_below
+
+    bundle = read_folder(targets_below(Path(said["folder"]))[0]).bundle
+    showing = _Showing(source_for(bundle, said["words"], Path(said["folder"])))
+    return showing.told(), {"image": showing.image, "truth": showing.truth}
+
+
+class _Showing:
+    def __init__(self, source: Source):
+        self._source = source
+        self._cases = {case.id: case for case in source.cases}
+        uses = Counter(case.image for case in source.cases)
+        self._shared = {case.id for case in source.cases if uses[case.image] > 1}  # pages of one file
+
+    def told(self) -> dict[str, Any]:
+        """Ids, and whether each has a truth."""
+        return {"images": [{"id": case.id, "truth": case.label is not None} for case in self._source.cases]}
+
+    def image(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        """The stored file; with `preview` a PNG that every browser shows."""
+        case, preview = self._case(asked["id"]), asked["preview"]
+        etag = _etag(case, case.image, f"image {preview}")
+        if etag == asked["etag"]:
+            return {"etag": etag, "media_type": ""}, b""
+        if preview:
+            return {"etag": etag, "media_type": "image/png"}, _preview(self._source.read_image(case).image)
+        if case.id not in self._shared and len(case.image) == 1:
+            content = Path(case.image[0]).read_bytes()
+            kind = next((kind for head, kind in _KINDS.items() if content.startswith(head)), "")
+            if kind or self._source.task.rank == 3:
+                return {"etag": etag, "media_type": kind or _GZIP}, _gzipped(content, self._source.task.rank)
+        sample = self._source.read_image(case)
+        if self._source.task.rank == 2:
+            return {"etag": etag, "media_type": "image/tiff"}, _tiff(sample.image)
+        return {"etag": etag, "media_type": _GZIP}, _nifti(sample.image, sample.affine)
+
+    def truth(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        """The labels, as masks of the model are: an indexed PNG, or NIfTI; what is ignored keeps its value."""
+        case = self._case(asked["id"])
+        if case.label is None:
+            raise Problem(
+                404,
+                "truth-missing",
+                "an image without a truth",
+                f"{case.id[:80]} has no label in this data set",
+                remedy="GET /images tells which have one",
+            )
+        etag = _etag(case, (*case.image, case.label), "truth")
+        rank, task = self._source.task.rank, self._source.task
+        kind = "image/png" if rank == 2 else _GZIP
+        if etag == asked["etag"]:
+            return {"etag": etag, "media_type": ""}, b""
+        sample = self._source.read(case)
+        assert sample.mask is not None
+        values = np.arange(256)
+        values[: task.classes] = asked["values"]
+        stored = values.astype(np.min_scalar_type(int(values.max())))[sample.mask]
+        if rank == 3:
+            return {"etag": etag, "media_type": kind}, _nifti(stored[..., None], sample.affine)
+        return {"etag": etag, "media_type": kind}, _indexed(stored, asked["values"], asked["colors"])
+
+    def _case(self, word: str) -> Case:
+        if word not in self._cases:
+            raise Problem(
+                404, "image-unknown", "no such image", f"found: {word[:80]}", remedy="GET /images tells their ids"
+            )
+        return self._cases[word]
+
+
+def _etag(case: Case, files: Sequence[str], form: str) -> str:
+    """Another one whenever a file is."""
+    told: list[object] = [form, case.id]
+    for file in files:
+        seen = os.stat(file)
+        told.append((seen.st_size, seen.st_mtime_ns, seen.st_ino))
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
+
+
+def _gzipped(content: bytes, rank: int) -> bytes:
+    return content if rank == 2 or content.startswith(b"\x1f\x8b") else gzip.compress(content, 1, mtime=0)
+
+
+def _preview(image: np.ndarray) -> bytes:
+    """A PNG of 8 bits: of a volume the middle plane, of other numbers from the 1st to the 99th of a hundred."""
+    from PIL import Image
+
+    shown = image if image.ndim == 3 else np.rot90(image[:, :, image.shape[2] // 2])
+    shown = shown if shown.shape[-1] == 3 else shown[..., :1]
+    if shown.dtype != np.uint8:
+        low, high = np.percentile(shown, (1, 99))
+        shown = np.clip((shown - low) / max(float(high - low), 1e-12) * 255, 0, 255).astype(np.uint8)
+    room = io.BytesIO()
+    Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0]).save(room, "PNG", compress_level=1)
+    return room.getvalue()
+
+
+def _indexed(stored: np.ndarray, values: Sequence[int], colors: Sequence[Sequence[int]]) -> bytes:
+    from PIL import Image
+
+    picture = Image.fromarray(stored)
+    if stored.dtype == np.uint8:
+        table = np.zeros((256, 3), np.uint8)
+        table[list(values)] = colors
+        picture.putpalette(table.tobytes())
+    room = io.BytesIO()
+    picture.save(room, "PNG", compress_level=1)
+    return room.getvalue()
+
+
+def _tiff(image: np.ndarray) -> bytes:
+    import tifffile
+
+    room = io.BytesIO()
+    colours = image.shape[-1] == 3
+    tifffile.imwrite(room, image if image.shape[-1] > 1 else image[..., 0],
+                     photometric="rgb" if colours else "minisblack", planarconfig="contig")  # fmt: skip
+    return room.getvalue()
+
+
+def _nifti(volume: np.ndarray, affine: np.ndarray | None) -> bytes:
+    """In the axes that it is read in, RAS."""
+    import nibabel as nib
+
+    values = volume[..., 0] if volume.shape[-1] == 1 else volume
+    image = nib.Nifti1Image(values, np.eye(4) if affine is None else affine)
+    image.header.set_xyzt_units("mm")
+    return gzip.compress(image.to_bytes(), 1, mtime=0)

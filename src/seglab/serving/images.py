@@ -1,0 +1,117 @@
+"""Routes that show the cases of a data set, where one is given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from seglab.errors import SeglabError
+from seglab.serving.documented import IMAGES, STANDARD, binary, problems
+from seglab.serving.errands import Errands, ProcessDied
+from seglab.serving.problems import Problem, of_error
+from seglab.serving.queueing import QueueFull, Work, Worker
+from seglab.serving.service import Service
+
+_MODULE = "seglab.serving.data_process"
+_WAITING = 32
+
+
+class Images:
+    """The cases of a data set, read by a process of their own, so that no prediction waits for a disk.
+
+    Args:
+        words: `data.root=…`, and `data=…` for other data than the model's.
+        folder: exported model, which tells its data.
+    """
+
+    def __init__(self, words: Sequence[str], folder: Path):
+        self._said = json.dumps({"words": list(words), "folder": str(folder)})
+        self._process = Errands(_MODULE, [self._said])
+        self._worker = Worker(_WAITING)
+        self.listed: list[dict[str, Any]] = []
+
+    def begin(self) -> None:
+        """Wait until the data were found; raises `SeglabError` where they were not."""
+        self.listed = self._process.begun()["images"]
+
+    async def ask(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """What the process tells; raises `Problem`."""
+        try:
+            return await asyncio.wrap_future(self._worker.put(Work(lambda work: self._asked(asked))))
+        except QueueFull as error:
+            raise Problem(
+                503, "service-busy", "a queue that is full", "for images of the data", headers={"Retry-After": "1"}
+            ) from error
+
+    def close(self) -> None:
+        """End the process."""
+        self._worker.close()
+        self._process.end()
+
+    def _asked(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        try:
+            if self._process.died:
+                self._process = Errands(_MODULE, [self._said])
+                self.begin()
+            return self._process.ask(asked)
+        except ProcessDied as error:
+            raise Problem(
+                503, "data-restarting", "the process that reads the data has ended", headers={"Retry-After": "5"}
+            ) from error
+        except SeglabError as error:  # a file of the data set, which the client has not sent
+            problem = of_error(error)
+            raise Problem(404, problem.code, problem.title, remedy="seglab check-data tells more") from error
+
+
+def add_images(app: FastAPI, service: Service) -> None:
+    """Add them."""
+
+    @app.get("/images", operation_id="images", responses={200: IMAGES, **STANDARD, **problems(404, 422)})
+    async def images(
+        offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> JSONResponse:
+        listed = _data(service).listed
+        return JSONResponse({"count": len(listed), "offset": offset, "images": listed[offset : offset + limit]})
+
+    shown: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The image.", "content": binary("image/png", "image/jpeg", "image/tiff", "image/bmp",
+                                                             "application/gzip")},
+        304: {"description": "It is still the one of If-None-Match."},
+        **STANDARD,
+        **problems(404, 422, 503),
+    }  # fmt: skip
+
+    @app.get("/images/{id:path}/truth", operation_id="truth", responses=shown)
+    async def truth(id: str, request: Request) -> Response:
+        task = {"values": list(service.model.values), "colors": [list(c) for c in service.model.task.class_colors]}
+        return await _sent(request, {"do": "truth", "id": id, **task})
+
+    @app.get("/images/{id:path}", operation_id="image", responses=shown)
+    async def image(id: str, request: Request, preview: bool = False) -> Response:
+        return await _sent(request, {"do": "image", "id": id, "preview": preview})
+
+    async def _sent(request: Request, asked: dict[str, Any]) -> Response:
+        known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
+        told, content = await _data(service).ask({**asked, "etag": known})
+        headers = {"ETag": f'"{told["etag"]}"', "Cache-Control": "private, no-cache"}
+        if not told["media_type"]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers={**headers, "Content-Type": told["media_type"]})
+
+
+def _data(service: Service) -> Images:
+    if service.images is None:
+        raise Problem(
+            404,
+            "data-missing",
+            "a service without data to show",
+            remedy="whoever runs it gives it some: seglab serve … data.root=<folder>",
+        )
+    return service.images
