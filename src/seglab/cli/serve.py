@@ -40,7 +40,7 @@ class ServeWords:
     runtime: Literal["openvino", "onnx", "litert"] | None = setting(
         "of an exported folder; null: openvino, or what there is", default=None
     )
-    precision: Literal["float32", "int8"] = setting("of an exported folder", default="float32")
+    precision: Literal["float32", "int8", "int8_dynamic"] = setting("of an exported folder", default="float32")
     threads: PositiveInt | None = setting("that compute; null: one for each core of this process", default=None)
     name: str = setting("of the model in addresses; empty: the folder's", default="")
     keys: str | None = setting(f"file with an API key on each line; those of {_KEYS} count too", default=None)
