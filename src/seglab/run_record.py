@@ -149,6 +149,11 @@ class Artifact:
         """The table of the scores of each case of a later evaluation."""
         return f"evaluation/{name}/{EvaluationFile.CASES}"
 
+    @staticmethod
+    def export(digest: str) -> str:
+        """The folder of an export, one for each by the digest of its digests."""
+        return f"export/{digest}"
+
 
 class EvaluationFile:
     """What an evaluation leaves in its folder."""

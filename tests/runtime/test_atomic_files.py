@@ -32,7 +32,7 @@ ALONE = {
     "runtime/atomic_files.py": "the owner",
     "tracking/outbox.py": "moves records that are whole already; the end takes the room that was reserved for it",
     "inference/bundle.py": "swaps two folders, and back where that fails",
-    "export/exporting.py": "its own name for each, so that two exports into one place do not take each other's files",
+    "export/place.py": "its own name for each, so that two exports into one place do not take each other's files",
     "registry/promotion_log.py": "adds a line to a file that others add to",
 }
 CALLS = {"replace": "os", "rename": "os", "link": "os", "fsync": "os", "mkstemp": "tempfile", "NamedTemporaryFile": ""}

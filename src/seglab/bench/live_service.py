@@ -24,6 +24,7 @@ class LiveService:
         folder: of a target, or of several.
 
     Attributes:
+        port: that it listens on.
         ready_seconds: from the start of its process until it says that it is ready.
 
     Raises:
@@ -43,7 +44,7 @@ class LiveService:
         else:
             self._process.wait()
             raise RuntimeError(f"{' '.join(words[1:])} ended: {said}; run it to see why")
-        self._port = int(said.rstrip("/").rpartition(":")[2])
+        self.port = int(said.rstrip("/").rpartition(":")[2])
         while not self._ready():
             if time.perf_counter() - began > _STARTS_IN:
                 self._end()
@@ -57,7 +58,7 @@ class LiveService:
 
     def client(self) -> Client:
         """One more client, with a connection of its own."""
-        return Client(self._port)
+        return Client(self.port)
 
     def throughput(self, image: bytes, clients: int, seconds: float) -> float:
         """Answers a second to so many clients, who all ask for the mask of the same image again and again."""

@@ -36,8 +36,9 @@ class ExportWords:
     format: tuple[Literal["openvino", "onnx", "litert", "savedmodel"], ...] = setting(
         "runtimes: openvino, onnx, litert (2D), savedmodel", default=("openvino", "onnx")
     )
-    precision: tuple[Literal["float32", "int8"], ...] = setting(
-        "float32, int8 (openvino; litert in 2D), or both", default=("float32",)
+    precision: tuple[Literal["float32", "int8", "int8_dynamic"], ...] = setting(
+        "float32; int8 (openvino; litert in 2D); int8_dynamic (litert in 2D): 8-bit weights, no calibration",
+        default=("float32",),
     )
     graph: Literal["logits", "end_to_end"] = setting(
         "logits, or end_to_end: raw 8-bit pixels of a fixed size in, class ids out (2D)", default="logits"

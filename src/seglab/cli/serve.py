@@ -48,7 +48,7 @@ class ServeWords:
     runtime: Literal["openvino", "onnx", "litert"] | None = setting(
         "that runs it; null: openvino, or what an exported folder has", default=None
     )
-    precision: Literal["float32", "int8"] = setting("of an exported folder", default="float32")
+    precision: Literal["float32", "int8", "int8_dynamic"] = setting("of an exported folder", default="float32")
     threads: PositiveInt | None = setting("that compute; null: one for each core of this process", default=None)
     name: str = setting("of the model in addresses; empty: the folder's, or the registered one", default="")
     watch_seconds: Annotated[float, Field(ge=0)] = setting(

@@ -44,7 +44,7 @@ class Limits:
 
 def limits_of(target: Target, *, resizes: bool = False, allow_drop: float | None = None) -> Limits:
     """The rule for a target; `allow_drop` is the Dice that a user lets go, of all classes and of one."""
-    if target.precision == "int8":
+    if target.quantised:
         drop, class_drop = (DROP, CLASS_DROP) if allow_drop is None else (allow_drop, allow_drop)
         return Limits(None, None, None, None, drop, class_drop, allow_drop is not None)
     if target.graph == "end_to_end":
@@ -138,5 +138,5 @@ def check(target: Target, found: dict[str, Any], limits: Limits, task: Task) -> 
             where=target.name,
             found="; ".join(told),
             expected=f"on {found['cases']} cases what the model itself predicts, within stated limits",
-            remedy=remedy if target.precision == "int8" else "report it with the model's name; use another format",
+            remedy=remedy if target.quantised else "report it with the model's name; use another format",
         )

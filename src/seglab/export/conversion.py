@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from seglab.export.room import no_room_left
 from seglab.export.targets import ExportRefused
 from seglab.inference.backends.openvino import load_openvino
 from seglab.inference.bundle import logits_model
@@ -18,7 +19,7 @@ from seglab.inference.bundle import logits_model
 if TYPE_CHECKING:
     import keras
 
-INPUT, OUTPUT = "image", "logits"
+INPUT, OUTPUT, CLASSES = "image", "logits", "classes"
 OPSET, IR_VERSION = 18, 9  # of ONNX: what runtimes of the last three years read
 SAVED_MODEL = "saved_model"
 
@@ -59,7 +60,7 @@ def convert(model: keras.Model, format: str, folder: Path, output: str = OUTPUT)
         ExportRefused: the converter gives up; what it said is told.
     """
     before = set(folder.iterdir())
-    with quietly(format):
+    with quietly(format, folder):
         _WRITERS[format](model, folder, output)
     return sorted(set(folder.iterdir()) - before)
 
@@ -136,9 +137,26 @@ _WRITERS: dict[str, Callable[[Any, Path, str], None]] = {
 }
 
 
+def _last_said(said: IO[bytes]) -> str:
+    """The last line with an error that a converter wrote, for those whose exceptions are empty."""
+    sys.stderr.flush()
+    said.seek(0)
+    lines = said.read(2**20).decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if "error:" in line.lower()), "no reason given")
+
+
 @contextmanager
-def quietly(what: str) -> Iterator[None]:
-    """Holds back what converters write to the terminal; an error of theirs becomes one of ours."""
+def quietly(what: str, folder: Path) -> Iterator[None]:
+    """Holds back what converters write to the terminal; an error of theirs becomes one of ours.
+
+    Args:
+        what: is made.
+        folder: that is written to.
+
+    Raises:
+        OSError: the converter has run out of room, in whatever words.
+        ExportRefused: it gives up for another reason.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(handle) for handle in (1, 2)]
@@ -148,10 +166,12 @@ def quietly(what: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            if full := no_room_left(error, folder):
+                raise full from error
             raise ExportRefused(
                 f"a model that cannot be converted to {what}",
                 where=f"format={what}",
-                found=" ".join(f"{type(error).__name__}: {error}".split())[:300],
+                found=" ".join(f"{type(error).__name__}: {error if str(error) else _last_said(said)}".split())[:300],
                 expected="layers that the converter knows",
                 remedy="choose another format; openvino and onnx know the most",
             ) from error

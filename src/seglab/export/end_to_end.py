@@ -41,29 +41,58 @@ def end_to_end(model: keras.Model, bundle: Bundle, size: Sequence[int]) -> keras
         size: of the image.
     """
     import keras
+
+    image = _image(bundle, size)
+    return keras.Model(image, _deciding(model(_entering(image, bundle, size)), bundle, size))
+
+
+def around(bundle: Bundle, size: Sequence[int]) -> tuple[keras.Model, keras.Model]:
+    """What `end_to_end` puts before a network and behind it: `(B, *size, C)` uint8 to the network's input, and logits
+    to class ids `(B, *size)` uint8."""
+    import keras
+
+    image, logits = _image(bundle, size), keras.Input((*bundle.size, bundle.task.logit_channels), name="logits")
+    return keras.Model(image, _entering(image, bundle, size)), keras.Model(logits, _deciding(logits, bundle, size))
+
+
+def _image(bundle: Bundle, size: Sequence[int]) -> Any:
+    import keras
+
+    return keras.Input((*size, bundle.task.channels), dtype="uint8", name="image")
+
+
+def _border(bundle: Bundle, way: SpatialTransform) -> list[tuple[int, int]]:
+    starts = [-start for start in pad_start(way.inner, bundle.size)]
+    return [(before, full - side - before) for before, full, side in zip(starts, bundle.size, way.inner, strict=True)]
+
+
+def _entering(image: Any, bundle: Bundle, size: Sequence[int]) -> Any:
+    from keras import ops
+
+    way = SpatialTransform.of(size, bundle.size, bundle.fit)
+    x = ops.cast(image, "float32")
+    if way.inner != way.original:
+        x = ops.round(_resized(x, way.original, way.inner, bundle.task.channels))  # 8-bit images stay whole numbers
+    x = _normalised(x, bundle)
+    border = _border(bundle, way)
+    return ops.pad(x, [(0, 0), *border, (0, 0)]) if any(map(any, border)) else x
+
+
+def _deciding(x: Any, bundle: Bundle, size: Sequence[int]) -> Any:
     from keras import ops
 
     task, way = bundle.task, SpatialTransform.of(size, bundle.size, bundle.fit)
-    image = keras.Input((*size, task.channels), dtype="uint8", name="image")
-    x = ops.cast(image, "float32")
-    if way.inner != way.original:
-        x = ops.round(_resized(x, way.original, way.inner, task.channels))  # 8-bit images stay whole numbers
-    x = _normalised(x, bundle)
-    border = [-start for start in pad_start(way.inner, bundle.size)]
-    around = [(before, full - side - before) for before, full, side in zip(border, bundle.size, way.inner, strict=True)]
-    if any(map(any, around)):
-        x = ops.pad(x, [(0, 0), *around, (0, 0)])
-    x = model(x)
     if bundle.temperature != 1:
         x = x / bundle.temperature
     x = ops.sigmoid(x) if task.binary else ops.softmax(x, axis=-1)
-    if any(map(any, around)):
-        (top, _), (left, _) = around
+    border = _border(bundle, way)
+    if any(map(any, border)):
+        (top, _), (left, _) = border
         x = x[:, top : top + way.inner[0], left : left + way.inner[1], :]
     if way.inner != way.original:
         x = _resized(x, way.inner, way.original, task.logit_channels)
     chosen = ops.greater(x[..., 0], bundle.threshold) if task.binary else _most_probable(x, task.classes)
-    return keras.Model(image, ops.cast(chosen, "uint8"))
+    return ops.cast(chosen, "uint8")
 
 
 def _most_probable(x: Any, classes: int) -> Any:

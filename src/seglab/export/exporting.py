@@ -6,14 +6,12 @@ Everything is made beside its place and moved there in the end, so that a refuse
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.errors import DataError
 from seglab.export.calibration import Calibration, calibrate
 from seglab.export.end_to_end import check_size
 from seglab.export.finishing import finish
@@ -27,6 +25,10 @@ from seglab.export.folder import (
     write_json,
     write_sums,
 )
+from seglab.export.graphs import graph_of
+from seglab.export.manifest import make_manifest
+from seglab.export.operations import check_operations
+from seglab.export.place import making
 from seglab.export.proving import prove
 from seglab.export.request import ExportRequest
 from seglab.export.sources import Sources, find_sources
@@ -64,17 +66,14 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
     size = tuple(request.image_size or sources.bundle.size)
     if request.graph == "end_to_end":
         check_size(sources.bundle, size)
-    tell("loading TensorFlow")
-    from seglab.runtime.reproducibility import load_tensorflow
+    with making(out, tell) as partial:
+        tell("loading TensorFlow")
+        from seglab.runtime.reproducibility import load_tensorflow
 
-    load_tensorflow()
-    from seglab.export.reference import Reference
+        load_tensorflow()
+        from seglab.export.reference import Reference
 
-    reference = Reference(sources.found.folder)
-    partial = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        reference = Reference(sources.found.folder)
         calibration = None
         if sources.training is not None:
             tell("choosing training cases to calibrate with")
@@ -87,22 +86,6 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
         prove(reference, targets, partial, sources, request, tell, size)
         for target in targets:
             finish(target, partial / target.name, sources.bundle, request, tell)
-        partial.chmod(0o755)
-        if out.exists():
-            out.rmdir()  # an empty one, unless somebody has written to it meanwhile
-        partial.rename(out)
-    except OSError as error:
-        raise DataError(
-            "an export that cannot be written; nothing of it is left",
-            code="file-unwritable",
-            where=str(error.filename or out),
-            found=error.strerror or str(error),
-            expected="room, permission, and nobody else who exports to the same folder",
-            remedy="free some space, or choose another folder",
-        ) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
@@ -116,17 +99,17 @@ def _convert(
     request: ExportRequest,
 ) -> None:
     """Write a target's model, manifest and example, and their digests."""
-    from seglab.export.manifest import make_manifest
-
     folder.mkdir()
-    used = calibration if target.precision == "int8" else None
+    used = calibration if target.calibrated else None
     reference.write(target, folder, size, used)
     program = target.format == "openvino" and target.graph == "logits"
     if program:
         shutil.copyfile(Path(__file__).with_name(C_PROGRAM), folder / C_PROGRAM)
+    graph = graph_of(target.format, folder)
+    check_operations(target, graph["operations"])
     manifest = make_manifest(
         target,
-        folder,
+        graph,
         sources.bundle,
         trained_in=reference.trained_in,
         run=_run_of(sources.found),

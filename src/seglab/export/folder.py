@@ -52,8 +52,8 @@ class Exported:
 
     @property
     def int8(self) -> bool:
-        """Whether it is quantised."""
-        return bool(self.manifest["target"]["precision"] == "int8")
+        """Whether numbers of its network have 8 bits."""
+        return bool(self.manifest["target"]["precision"] != "float32")
 
     def open(self, threads: int | None = None) -> OneByOne:
         """The network; raises as `open_network`."""
@@ -141,11 +141,13 @@ def read_folder(folder: Path | str) -> Exported:
     try:
         manifest = read_json(file)
         if manifest["format"] != FORMAT:
-            raise _refused(
+            raise DataError(
                 "an exported folder that this seglab cannot read",
-                file,
-                f"format {manifest['format']}, not {FORMAT}",
-                f"use the seglab that made it: {manifest.get('versions', {}).get('seglab', 'a later one')}",
+                code="exported-format",
+                where=str(file),
+                found=f"format {str(manifest['format'])[:20]}",
+                expected=f"format {FORMAT}",
+                remedy=f"use the seglab that made it: {manifest.get('versions', {}).get('seglab', 'a later one')}",
             )
         exported = Exported(folder, manifest, Bundle.from_dict(manifest["bundle"]))
         known = exported.runtime in (*BACKENDS, "savedmodel")

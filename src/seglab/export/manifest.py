@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from seglab.export.calibration import Calibration
 from seglab.export.conversion import SAVED_MODEL
 from seglab.export.folder import FORMAT
-from seglab.export.graphs import graph_of
 from seglab.export.inventory import MADE_WITH, RUNS_WITH, versions_of
 from seglab.export.targets import Target
 from seglab.inference.backends import BACKENDS
@@ -25,7 +23,7 @@ _COLOURS = {1: "one channel", 3: "red, green, blue"}
 
 def make_manifest(
     target: Target,
-    folder: Path,
+    graph: dict[str, Any],
     bundle: Bundle,
     *,
     trained_in: str,
@@ -35,11 +33,11 @@ def make_manifest(
     image_size: Sequence[int],
     c_program: bool,
 ) -> dict[str, Any]:
-    """The manifest of a target whose model file lies in a folder; raises `ExportRefused` as `graph_of`.
+    """The manifest of a target whose model file lies in a folder.
 
     Args:
         target: what it is.
-        folder: that holds it.
+        graph: what it is made of, see `graph_of`.
         bundle: what goes with the network.
         trained_in: precision that the model was trained in.
         run: id and name of the run; empty for a bundle without one.
@@ -48,7 +46,7 @@ def make_manifest(
         image_size: of the image that an end-to-end graph takes.
         c_program: whether there is a `run.c`.
     """
-    graph, task = graph_of(target.format, folder), bundle.task
+    task = bundle.task
     whole = target.graph == "end_to_end"
     packages = tuple(dict.fromkeys(("seglab", *RUNS_WITH[target.format], *MADE_WITH[target.format])))
     return {
@@ -80,7 +78,7 @@ def make_manifest(
         "calibration": None
         if calibration is None
         else {"cases": list(calibration.cases), "windows": len(calibration.inputs), "sha256": calibration.digest},
-        "versions": versions_of(packages + (("nncf",) if target.precision == "int8" else ())),
+        "versions": versions_of(packages + (("nncf",) if target.calibrated and target.format == "openvino" else ())),
     }
 
 

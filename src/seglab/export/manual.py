@@ -59,7 +59,7 @@ it has to be installed. Check first that it has arrived whole: `sha256sum -c {SU
 
 ```python
 {_RUN[format]}
-assert np.abs(answer.astype(float) - np.load("{ANSWER}")).max() < {"1" if target["precision"] == "int8" else "1e-4"}
+assert np.abs(answer.astype(float) - np.load("{ANSWER}")).max() < {"1e-4" if target["precision"] == "float32" else "1"}
 ```
 {_BFLOAT16 if format == "openvino" else ""}
 ## What goes in and what comes out

@@ -79,10 +79,18 @@ def prove(
         if truths:
             scores = accuracy(answers[target.name], truths, groups, task)
             check(target, scores, limits, task)
+        elif target.quantised:
+            raise ExportRefused(
+                "a quantised model that nobody has measured; nothing of it is left",
+                where=target.name,
+                found=scores["why_not"],
+                expected="labelled cases to measure the loss on",
+                remedy="image_size=… as the cases have it, another split, or precision=float32",
+            )
         scores |= {
             "split": sources.scored.name if sources.scored else None,
             "reference": f"Keras in float32; trained in {reference.trained_in}",
-            "allowed_drop": request.allow_drop if target.precision == "int8" else None,
+            "allowed_drop": request.allow_drop if target.quantised else None,
         }
         write_json(place / target.name / ACCURACY, scores)
 
@@ -118,7 +126,7 @@ def _read_back(target: Target, folder: Path, asked: Any, room: Path) -> None:
         )
     manifest["target"]["executed"] = asked.told["precision"]
     write_json(folder / MANIFEST, manifest)
-    if target.precision == "int8":
+    if target.quantised:
         found = asked.example(room / "example.npz")
         np.save(folder / ANSWER, found["answer"])
         np.save(folder / MASK, found["mask"])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.export.conversion import INPUT, quietly, save_openvino
+from seglab.export.conversion import CLASSES, INPUT, convert, quietly, save_openvino
 from seglab.inference.backends.openvino import load_openvino
 
 if TYPE_CHECKING:
     import keras
+
+
+# What only moves numbers: the converter wants one scale on both sides and gives up where the neighbours' differ, as
+# behind a sigmoid that is enlarged. Left in float, it does not matter.
+_MOVING = ["STRIDED_SLICE", "CONCATENATION", "PACK", "RESHAPE"]
 
 
 def quantize_openvino(folder: Path, inputs: np.ndarray) -> None:
@@ -26,7 +32,7 @@ def quantize_openvino(folder: Path, inputs: np.ndarray) -> None:
         ExportRefused: NNCF gives up.
     """
     openvino = load_openvino()
-    with quietly("openvino in int8"):
+    with quietly("openvino in int8", folder):
         import nncf
 
         core = openvino.Core()
@@ -55,24 +61,61 @@ def last_layer(model: Any) -> list[str]:
     return found
 
 
-def quantize_litert(model: keras.Model, folder: Path, inputs: np.ndarray) -> None:
-    """Write `model.tflite` in int8, with float numbers in and out; the last layer is computed in float.
+def quantize_end_to_end(
+    before: keras.Model, model: keras.Model, behind: keras.Model, folder: Path, inputs: np.ndarray
+) -> None:
+    """Write the IR of a graph from raw pixels to class ids of which the network alone is int8.
+
+    Args:
+        before: raw pixels to the network's input.
+        model: to logits, in float32.
+        behind: logits to class ids.
+        folder: to write to.
+        inputs: of the network, as for `quantize_openvino`.
+
+    Raises:
+        ExportRefused: a converter gives up.
+    """
+    openvino = load_openvino()
+    core, parts = openvino.Core(), []
+    core.set_property({"ENABLE_MMAP": False})  # what is read is removed before it is written
+    for part in (before, model, behind):
+        with tempfile.TemporaryDirectory(dir=folder) as room:
+            convert(part, "openvino", Path(room))
+            if part is model:
+                quantize_openvino(Path(room), inputs)
+            parts.append(core.read_model(Path(room) / "model.xml"))
+    end = _end(parts[0])
+    for part in parts[1:]:
+        for place in part.input(0).get_target_inputs():
+            place.replace_source_output(end)
+        end = _end(part)
+    whole = openvino.Model([end], parts[0].get_parameters())
+    whole.input(0).set_names({INPUT})
+    whole.output(0).set_names({CLASSES})
+    save_openvino(whole, folder)
+
+
+def _end(model: Any) -> Any:
+    """What the result of an OpenVINO model is taken from."""
+    return model.output(0).get_node().input_value(0)
+
+
+def quantize_litert(model: keras.Model, folder: Path, inputs: np.ndarray | None) -> None:
+    """Write `model.tflite` with 8-bit weights, and float numbers in and out.
 
     Args:
         model: in float32.
         folder: to write to.
-        inputs: as for `quantize_openvino`.
+        inputs: as for `quantize_openvino`: activations have 8 bits too, and the last layer is computed in float; None
+            for weights alone: the ranges of activations are then those of each image.
 
     Raises:
         ExportRefused: the converter gives up.
     """
-    with quietly("litert in int8"):
+    with quietly("litert in int8", folder):
         import tensorflow as tf
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-        def representative() -> Iterator[list[np.ndarray]]:
-            for one in inputs:
-                yield [one[None]]
 
         serve = tf.function(
             lambda image: model(image, training=False),
@@ -80,18 +123,38 @@ def quantize_litert(model: keras.Model, folder: Path, inputs: np.ndarray) -> Non
             autograph=False,
         )
         frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
-        (last,) = (one.name.partition(":")[0] for one in frozen.outputs)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = representative
-        converter.target_spec.supported_ops = [
-            tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-            tf.lite.OpsSet.TFLITE_BUILTINS,  # of the layer that stays float
-        ]
-        # The converter's own way to leave layers out, which comes as a part of its debugger.
-        made = tf.lite.experimental.QuantizationDebugger(
-            converter=converter,
-            debug_dataset=representative,
-            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=[last]),
-        )
-        (folder / "model.tflite").write_bytes(made.get_nondebug_quantized_model())
+        made = converter.convert() if inputs is None else _calibrated(converter, frozen, inputs)
+        (folder / "model.tflite").write_bytes(made)
+
+
+def _calibrated(converter: Any, frozen: Any, inputs: np.ndarray) -> bytes:
+    """The bytes of a model in int8 but for its last layer."""
+    import tensorflow as tf
+
+    def representative() -> Iterator[list[np.ndarray]]:
+        for one in inputs:
+            yield [one[None]]
+
+    (last,) = (one.name.partition(":")[0] for one in frozen.outputs)
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [
+        tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+        tf.lite.OpsSet.TFLITE_BUILTINS,  # of the layer that stays float
+    ]
+    # The converter's own way to leave layers out, which comes as a part of its debugger.
+    for left_out in ([], _MOVING):
+        try:
+            made: bytes = tf.lite.experimental.QuantizationDebugger(
+                converter=converter,
+                debug_dataset=representative,
+                debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                    denylisted_nodes=[last], denylisted_ops=left_out
+                ),
+            ).get_nondebug_quantized_model()
+            break
+        except RuntimeError:
+            if left_out:
+                raise
+    return made

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from seglab.export.folder import (
-    ACCURACY,
-)
+from seglab.export.folder import ACCURACY, SUMS
 from seglab.export.request import ExportRequest
-from seglab.run_record import RUNS
+from seglab.run_record import RUNS, Artifact
 from seglab.safety.untrusted_files import read_any_json
 
-if TYPE_CHECKING:
-    pass
+_DIGITS = 12
 
 
 def log_to_run(request: ExportRequest, out: Path, directory: Path = RUNS) -> str | None:
-    """Add an export to the run that made the model; returns where it lies now, None for a bundle without a run."""
+    """Add an export to the run that made the model; returns where it lies now, None for a bundle without a run.
+
+    Each export has a folder of its own among the artifacts, so that two are never mixed; of the metrics MLflow shows
+    the latest.
+    """
     from seglab.tracking.append import add_to_run
     from seglab.tracking.bundles import resolve_bundle
 
@@ -31,4 +32,10 @@ def log_to_run(request: ExportRequest, out: Path, directory: Path = RUNS) -> str
             name = place.name.replace("-", "_")
             metrics[f"export_{name}_dice"] = scores["dice"]["mean"]["target"]
             metrics[f"export_{name}_dice_difference"] = scores["dice"]["mean"]["difference"]
-    return add_to_run(found.store, found.run, metrics, out, "export")
+    return add_to_run(found.store, found.run, metrics, out, Artifact.export(digest_of(out)))
+
+
+def digest_of(out: Path) -> str:
+    """Of an export, by the digests of its targets' files."""
+    told = b"".join(place.name.encode() + (place / SUMS).read_bytes() for place in sorted(out.iterdir()))
+    return hashlib.sha256(told).hexdigest()[:_DIGITS]

@@ -9,7 +9,7 @@ import numpy as np
 from seglab.export.calibration import Calibration
 from seglab.export.conversion import convert, in_float32
 from seglab.export.examining import Answer, Examiner
-from seglab.export.quantization import quantize_litert, quantize_openvino
+from seglab.export.quantization import quantize_end_to_end, quantize_litert, quantize_openvino
 from seglab.export.targets import Target
 from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.bundle import load_bundle
@@ -41,12 +41,18 @@ class Reference:
     def write(self, target: Target, folder: Path, size: tuple[int, ...], calibration: Calibration | None) -> None:
         """Write the file or files of a target's model; raises `ExportRefused`."""
         model, output = self._model, "logits"
+        if target.graph == "end_to_end" and calibration is not None:
+            from seglab.export.end_to_end import around
+
+            before, behind = around(self.bundle, size)
+            quantize_end_to_end(before, model, behind, folder, calibration.inputs)
+            return
         if target.graph == "end_to_end":
             from seglab.export.end_to_end import end_to_end
 
             model, output = end_to_end(model, self.bundle, size), "classes"
-        if target.format == "litert" and calibration is not None:
-            quantize_litert(model, folder, calibration.inputs)
+        if target.format == "litert" and target.quantised:
+            quantize_litert(model, folder, None if calibration is None else calibration.inputs)
             return
         convert(model, target.format, folder, output)
         if calibration is not None:

@@ -17,7 +17,7 @@ class ExportRequest:
         out: folder to make, with one folder a target.
         run, model, bundle: one of them: id of a run; `models:/<name>@<alias>`; folder of a bundle.
         format: of `seglab.export.targets.FORMATS`.
-        precision: `float32`, `int8`.
+        precision: of `seglab.export.targets.PRECISIONS`.
         graph: `logits`, or `end_to_end` for raw pixels in and class ids out.
         image_size: of the image that an end-to-end graph takes; the network's when None.
         split: that accuracy is measured on.

@@ -34,13 +34,13 @@ def find_sources(request: ExportRequest, targets: Sequence[Target], directory: P
     def subject(split: str) -> EvaluationSubject:
         return find_subject(request.reference, split, request.data, uri=request.tracking_uri, directory=directory)
 
-    int8 = any(target.precision == "int8" for target in targets)
-    if int8 and not request.accuracy:
+    quantised = [target.precision for target in targets if target.quantised]
+    if quantised and not request.accuracy:
         raise ConfigError(
             "an int8 model that nobody has measured",
             code="export-unmeasured",
             where="accuracy=false",
-            found="precision=int8",
+            found=f"precision={quantised[0]}",
             expected="labelled cases to measure the loss on",
             remedy="leave accuracy=false out, or precision=float32",
         )
@@ -48,4 +48,6 @@ def find_sources(request: ExportRequest, targets: Sequence[Target], directory: P
         found = resolve_bundle(request.reference, request.tracking_uri, directory)
         return Sources(found, read_bundle(found.folder), None, None)
     scored = subject(request.split)
-    return Sources(scored.found, scored.bundle, scored, subject("train") if int8 else None)
+    return Sources(
+        scored.found, scored.bundle, scored, subject("train") if any(target.calibrated for target in targets) else None
+    )

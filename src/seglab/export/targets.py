@@ -10,7 +10,7 @@ from seglab.errors import ConfigError, SeglabError, nearest
 from seglab.inference.backends import BACKENDS, check_installed
 from seglab.inference.bundle import Bundle
 
-PRECISIONS = ("float32", "int8")
+PRECISIONS = ("float32", "int8", "int8_dynamic")
 GRAPHS = ("logits", "end_to_end")
 
 
@@ -43,7 +43,7 @@ FORMATS = {
     "onnx": Format((("onnx", "onnx"), ("tf2onnx", "tf2onnx"), ("onnxruntime", "onnxruntime")), ("float32",)),
     "litert": Format(
         (("ai_edge_litert", "ai-edge-litert"),),
-        ("float32", "int8"),
+        ("float32", "int8", "int8_dynamic"),
         ranks=(2,),
         why_ranks="LiteRT has no pooling of volumes: a file would be written that its interpreter refuses to load",
     ),
@@ -64,6 +64,16 @@ class Target:
     format: str
     precision: str
     graph: str = "logits"
+
+    @property
+    def quantised(self) -> bool:
+        """Whether some of its numbers have 8 bits, so that it is held to its scores and not to its logits."""
+        return self.precision != "float32"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it is fitted to training cases; the ranges of `int8_dynamic` are those of each image."""
+        return self.precision == "int8"
 
     @property
     def name(self) -> str:
@@ -94,27 +104,24 @@ def targets_of(formats: Sequence[str], precisions: Sequence[str], graph: str) ->
                     remedy=nearest(word, known),
                 )
     for name in formats:
-        offered = FORMATS[name].precisions
+        offered = _offered(name, graph)
         if not set(precisions) & set(offered):
             raise ConfigError(
                 "a precision that this format is not offered in",
                 code="export-precision",
-                where=f"format={name}",
+                where=f"format={name}" + (", graph=end_to_end" if graph == "end_to_end" else ""),
                 found=f"precision={','.join(precisions)}",
                 expected=" or ".join(offered),
                 remedy=f"precision={offered[0]}, or another format",
             )
-    if graph == "end_to_end" and "int8" in precisions:
-        raise ConfigError(
-            "a precision that end-to-end graphs are not offered in",
-            code="export-precision",
-            where="graph=end_to_end",
-            found=f"precision={','.join(precisions)}",
-            expected="float32",
-            remedy="precision=float32, or graph=logits",
-        )
     pairs = [(name, one) for name in dict.fromkeys(formats) for one in dict.fromkeys(precisions)]
-    return [Target(name, one, graph) for name, one in pairs if one in FORMATS[name].precisions]
+    return [Target(name, one, graph) for name, one in pairs if one in _offered(name, graph)]
+
+
+def _offered(name: str, graph: str) -> tuple[str, ...]:
+    """Precisions of a format. LiteRT's converter would quantise resizing and choice of the class, too."""
+    offered = FORMATS[name].precisions
+    return ("float32",) if graph == "end_to_end" and name == "litert" else offered
 
 
 def check_targets(targets: Sequence[Target], bundle: Bundle) -> None:

@@ -75,7 +75,7 @@ def _run(exported: Exported) -> str:
     task, mask = exported.bundle.task, exported.array(MASK)
     if exported.end_to_end:
         agreement = float((answer == expected).mean())
-        _at_least(exported, "class ids", agreement, RESIZED_AGREEMENT)
+        _at_least(exported, "class ids", agreement, _INT8_AGREEMENT if exported.int8 else RESIZED_AGREEMENT)
         return f"{network.precision}; {agreement:.4%} of the example's pixels as they were exported"
     largest, other, labels, margin = compare_logits(answer, expected, task, exported.bundle.threshold)
     if not exported.int8 and not largest <= LOGIT:

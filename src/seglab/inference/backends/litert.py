@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,7 @@ class LiteRtNetwork(OneByOne):
         self._input, self._output = given["index"], answer["index"]
         _, *size, self.channels = (int(side) for side in given["shape"])
         self.size, self.outputs = tuple(size), int(answer["shape"][-1])
-        weights = {np.dtype(one["dtype"]) for one in self._interpreter.get_tensor_details() if len(one["shape"]) == 4}
-        self.precision = "int8" if np.dtype(np.int8) in weights else "float32"
+        self.precision = _executed(self._interpreter.get_tensor_details())
 
     def run(self, one: np.ndarray) -> np.ndarray:
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(one))
@@ -39,3 +39,18 @@ class LiteRtNetwork(OneByOne):
 
     def close(self) -> None:
         del self._interpreter
+
+
+def _executed(tensors: list[dict[str, Any]]) -> str:
+    """`int8` where activations have 8 bits, so that biases are whole numbers with a scale; `int8_dynamic` where only
+    weights have, which come with a scale for each channel, and activations are quantised image by image."""
+
+    def scaled(kind: type[np.generic]) -> bool:
+        return any(
+            np.dtype(one["dtype"]) == kind and len(one["quantization_parameters"]["scales"]) and len(one["shape"])
+            for one in tensors
+        )
+
+    if scaled(np.int32):
+        return "int8"
+    return "int8_dynamic" if scaled(np.int8) else "float32"
