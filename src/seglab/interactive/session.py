@@ -1,0 +1,194 @@
+"""A session: one image, the prompts on it so far, and the way back."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seglab.errors import DataError
+from seglab.interactive.guard import Verdict, guarded
+from seglab.interactive.model import Embedding, PromptModel
+from seglab.interactive.prompt import Bools, Logits, Prompt
+
+HISTORY = 64
+_STEPS = 8  # of a kept logit, which is a whole number of eighths between -127 and 127
+
+Kept = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer to a prompt.
+
+    Attributes:
+        logits: `(3, H, W)` float32, the model's three candidates as they are.
+        scores: `(3,)` float32, its own estimate of each.
+        chosen: which of them the mask is made from.
+        mask: `(H, W)` bool, the chosen candidate after the guard.
+        verdict: what the guard did to it.
+        notes: what was corrected in the prompt.
+        milliseconds: that the model and the guard took.
+    """
+
+    logits: Logits
+    scores: Logits
+    chosen: int
+    mask: Bools
+    verdict: Verdict
+    notes: tuple[str, ...]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class State:
+    """What is kept of a prompt: the prompt without its mask, the result, and what was said of it."""
+
+    prompt: Prompt
+    logits: bytes
+    score: float
+    verdict: Verdict
+
+
+class Session:
+    """One image with a model.
+
+    Args:
+        model: that answers.
+        embedding: of the image, by that model.
+        guard: keep what was right from getting worse; off only to measure what it does.
+    """
+
+    def __init__(self, model: PromptModel, embedding: Embedding, *, guard: bool = True):
+        self.model, self.embedding = model, embedding
+        self._guard = guard
+        self._states: list[State] = []
+        self._at = 0  # how many of them count; those after were undone
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the masks."""
+        return self.embedding.shape
+
+    @property
+    def state(self) -> State | None:
+        """The newest prompt that was not undone."""
+        return self._states[self._at - 1] if self._at else None
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How many steps can be undone, and done again."""
+        return self._at, len(self._states) - self._at
+
+    @property
+    def mask(self) -> Bools:
+        """The mask as it is now; empty before the first prompt."""
+        return np.zeros(self.shape, bool) if self.state is None else _kept(self.state.logits, self.shape) > 0
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the session holds."""
+        return self.embedding.bytes + sum(len(state.logits) for state in self._states)
+
+    def predict(
+        self,
+        points: Sequence[Sequence[float]] = (),
+        labels: Sequence[int] = (),
+        box: Any = None,
+        mask: Any = None,
+        candidate: int | None = None,
+    ) -> Reply:
+        """The mask of a whole prompt: all points so far, not the new ones alone.
+
+        A prompt that goes on from the one before (the same box, its points and more) begins with the mask of that one,
+        and the guard sees that this mask gets no worse where it was right. Any other begins anew, or with `mask`.
+
+        Args:
+            points: `(N, D)` in pixels of the image, see `Prompt`.
+            labels: 1 on the object, 0 beside it.
+            box: `x0, y0, x1, y1` or None.
+            mask: logits or true and false, in the place of the previous mask.
+            candidate: which of the three is wanted; None for the one of the highest score.
+
+        Raises:
+            DataError: a prompt that cannot be meant.
+        """
+        began = time.perf_counter()
+        _check_candidate(candidate)
+        before = self._before(points, labels, box) if mask is None else None
+        prompt = Prompt.of(self.shape, points, labels, box, before if mask is None else mask)
+        found = self.model.candidates(self.embedding, prompt)
+        chosen = found.best if candidate is None else candidate
+        logits, verdict = found.logits[chosen], Verdict("accepted", "the guard is off")
+        if self._guard:
+            logits, verdict = guarded(prompt, prompt.mask, logits)
+        kept = _whole(logits)
+        asked = Prompt(prompt.shape, prompt.points, prompt.labels, prompt.box, None, prompt.notes)
+        self._keep(State(asked, zlib.compress(kept.tobytes(), 1), float(found.scores[chosen]), verdict))
+        took = (time.perf_counter() - began) * 1000
+        return Reply(found.logits, found.scores, chosen, kept > 0, verdict, prompt.notes, took)
+
+    def undo(self) -> bool:
+        """One step back; False where there is none."""
+        self._at, moved = max(self._at - 1, 0), self._at > 0
+        return moved
+
+    def redo(self) -> bool:
+        """One step forward again; False where there is none."""
+        moved = self._at < len(self._states)
+        self._at += moved
+        return moved
+
+    def _keep(self, state: State) -> None:
+        self._states = [*self._states[: self._at], state][-HISTORY:]
+        self._at = len(self._states)
+
+    def _before(self, points: Sequence[Sequence[float]], labels: Sequence[int], box: Any) -> Logits | None:
+        """Logits of the mask that a prompt goes on from."""
+        state = self.state
+        if state is None:
+            return None
+        new = Prompt.of(self.shape, points, labels, box, np.zeros(self.shape, bool))
+        old = state.prompt
+        same_box = (
+            np.array_equal(new.box, old.box) if new.box is not None and old.box is not None else new.box is old.box
+        )
+        begins = len(new.points) >= len(old.points) and _holds(new, old)
+        if not (same_box and begins):
+            return None
+        return _kept(state.logits, self.shape).astype(np.float32) / np.float32(_STEPS)
+
+
+def _holds(new: Prompt, old: Prompt) -> bool:
+    """Whether a prompt has every click of another; one in the same pixel may have replaced it."""
+    pixels = {tuple(at) for at in np.stack(new.pixels, -1).tolist()}
+    return all(tuple(at) in pixels for at in np.stack(old.pixels, -1).tolist())
+
+
+def _whole(logits: Logits) -> Kept:
+    """Logits as they are kept; above 0 exactly where they are."""
+    kept = np.clip(np.rint(logits * _STEPS), -127, 127).astype(np.int8)
+    kept[(logits > 0) & (kept <= 0)] = 1
+    kept[(logits <= 0) & (kept > 0)] = 0
+    return kept
+
+
+def _kept(content: bytes, shape: tuple[int, ...]) -> Kept:
+    return np.frombuffer(zlib.decompress(content), np.int8).reshape(shape)
+
+
+def _check_candidate(candidate: int | None) -> None:
+    if candidate is not None and candidate not in (0, 1, 2):
+        raise DataError(
+            "a candidate that does not exist",
+            code="prompt-form",
+            where="candidate",
+            found=candidate,
+            expected="0, 1, 2, or none for the best",
+            remedy="leave it away",
+        )
