@@ -210,8 +210,8 @@ def test_every_prompt_names_its_object_and_no_disk_lies_on_the_wrong_side() -> N
                 assert truth[place] == label
     boxes = sum(one[..., 3].any() for one in several) / len(several)
     before = sum(one[..., 2].any() for one in several) / len(several)
-    assert 0.2 < boxes < 0.6
-    assert 0.4 < before < 0.8
+    assert 0.15 < boxes < 0.45
+    assert 0.35 < before < 0.75
 
 
 def middles(channel: np.ndarray) -> list[tuple[int, int]]:
@@ -260,7 +260,7 @@ def test_clicks_are_bounded_and_one_is_the_most_frequent_number() -> None:
     area = disk((9, 9), (4, 4), RADIUS).sum()
     painted = np.array([one[..., :2].sum() / area for one in clicked])
     assert painted.max() <= MOST_CLICKS
-    assert 0.15 < (painted <= 1).mean() < 0.4
+    assert 0.15 < (painted <= 1).mean() < 0.5
 
 
 def test_a_volume_gets_prompts() -> None:

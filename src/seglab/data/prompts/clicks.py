@@ -1,8 +1,8 @@
 """Where the next click goes: into the middle of the largest error.
 
 The rule is that of RITM (Sofiiuk et al. 2021, https://arxiv.org/abs/2102.06583): of what is missing and of what is too
-much, the part that reaches deeper is the larger error, and its deepest point is clicked. Depth is the distance to what
-is no such error, the outside of the image included.
+much, the part that reaches deeper is the larger error (of equals, what is too much), and its deepest point is clicked.
+Depth is the distance to what is no such error, the outside of the image included.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def error_click(
     free = True if taken is None else ~taken
     depths = [depth(region) * free for region in (missing, too_much)]
     deepest = [float(found.max()) for found in depths]
-    label = int(deepest[0] >= deepest[1])
+    label = int(deepest[0] > deepest[1])
     found, most = depths[1 - label], deepest[1 - label]
     if most <= 0:
         return None

@@ -15,11 +15,11 @@ from seglab.data.prompts.channels import Corners, paint_disk, prompt_channels
 from seglab.data.prompts.clicks import depth, error_click
 
 # Share of the prompts that have a box, and of those that have nothing but it.
-BOXES, BOXES_ALONE = 0.4, 0.35
+BOXES, BOXES_ALONE = 0.3, 0.35
 # A box's corner is off by a normal with this share of its side, at most by so many pixels (SAM's numbers).
 JITTER, MOST_JITTER = 0.1, 20.0
 # Clicks: geometric with this chance of being the last, at most so many.
-LAST_CLICK, MOST_CLICKS = 0.25, 16
+LAST_CLICK, MOST_CLICKS = 0.3, 16
 # Share of the prompts with several clicks whose mask before is kept from the network.
 WITHOUT_BEFORE = 0.15
 # Share of the masks before that may have islands far from the object.
