@@ -1,4 +1,4 @@
-"""What is declared in pyproject.toml is what is imported: the core predicts without the extras."""
+"""What is declared in pyproject.toml is what is imported: the core reads images, a runtime comes with an extra."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 from predicted_files import above_half, pictures
+from served import CELLS, served_folder
 
 from seglab.cli.extras import EXTRA_OF, explained
 from seglab.errors import ConfigError
 from seglab.inference.bundle import save_bundle
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"hydra-core": "hydra", "scikit-learn": "sklearn"}
+MODULES = {"hydra-core": "hydra", "scikit-image": "skimage", "scikit-learn": "sklearn"}
 WITHOUT = f"""import sys
-for name in {sorted(EXTRA_OF)}:
+for name in set({sorted(EXTRA_OF)}) - set(sys.argv.pop().split(",")):
     sys.modules[name] = None
 from seglab.cli.main import script
 sys.argv[0] = "seglab"
@@ -25,16 +26,18 @@ script()
 """
 
 
-def without_extras(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT, *words]
+def without_extras(*words: str, cwd: Path, but: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", WITHOUT, *words, ",".join(but)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_every_package_of_an_extra_has_a_remedy() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for extra in ("train", "search", "cluster"):
+    for extra in ("keras", "train", "search", "cluster"):
         for line in extras[extra]:
             name = line.partition(">")[0]
+            if name == "seglab[keras]":
+                continue
             assert EXTRA_OF[MODULES.get(name, name)] == extra, name
     assert EXTRA_OF["omegaconf"] == "train", "comes with hydra"
 
@@ -49,11 +52,32 @@ def test_a_verb_whose_packages_are_missing_says_what_to_install(tmp_path: Path) 
     assert isinstance(explained(ModuleNotFoundError("no", name="optuna.samplers"), "train"), ConfigError)
 
 
-def test_the_core_predicts_from_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    save_bundle("bundle", *above_half(2))
-    Path("in").mkdir()
-    pictures(Path("in"))
-    done = without_extras("predict", "bundle", "in", "out=masks", "overlay=true", cwd=tmp_path)
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    pictures(tmp_path / "in")
+    return tmp_path / "in"
+
+
+def test_a_bundle_needs_one_extra_and_nothing_else(images: Path, tmp_path: Path) -> None:
+    save_bundle(tmp_path / "bundle", *above_half(2))
+    words = ("predict", "bundle", "in", "out=masks", "overlay=true")
+    done = without_extras(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pip install 'seglab[keras]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "masks").glob("*"))
+    done = without_extras(*words, cwd=tmp_path, but=("keras", "tensorflow", "rich"))  # Keras brings rich along
     assert done.returncode == 0, done.stderr
-    assert len(list(Path("masks").glob("*_overlay.png"))) == 3
+    assert len(list((tmp_path / "masks").glob("*_overlay.png"))) == 3
+
+
+def test_an_exported_folder_needs_its_runtime_alone(images: Path, tmp_path: Path) -> None:
+    served_folder(tmp_path / "out" / "openvino-float32", CELLS, (16, 16))
+    words = ("predict", "out", "in", "out=masks")
+    done = without_extras(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pip install openvino" in done.stderr
+    done = without_extras(*words, cwd=tmp_path, but=("openvino",))
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 3

@@ -101,7 +101,7 @@ def test_a_converter_whose_exception_is_empty_is_quoted_from_what_it_wrote(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["60k", "400k"])  # in the middle of the conversion; of the papers
+@pytest.mark.parametrize("size", ["60k", "120k"])  # in the middle of the conversion; of the papers
 def test_an_export_to_a_disk_that_is_full(size: str, tmp_path: Path) -> None:
     if not mounts.can_mount():
         pytest.skip("this user may not mount")

@@ -13,7 +13,10 @@ from omegaconf import OmegaConf
 import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
 from seglab.export.conversion import convert
 from seglab.export.examining import compare_logits
+from seglab.export.graphs import graph_of
+from seglab.export.operations import check_operations
 from seglab.export.quantization import last_layer, quantize_litert, quantize_openvino
+from seglab.export.targets import Target
 from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.backends.openvino import load_openvino
 from seglab.task import Task
@@ -52,6 +55,7 @@ def test_float32_is_the_same_network(path: Path, channels: int, classes: int, tm
         if task.rank not in row.ranks:
             continue
         convert(model, runtime, tmp_path)
+        check_operations(Target(runtime, "float32"), graph_of(runtime, tmp_path)["operations"])
         found = open_network(runtime, tmp_path / row.file).logits(images)
         largest, other, labels, margin = compare_logits(found, expected, task)
         assert largest <= 1e-4, runtime
@@ -68,6 +72,7 @@ def test_int8_keeps_its_last_layer_in_float(path: Path, tmp_path: Path) -> None:
     network = open_network("openvino", tmp_path / "model.xml")
     assert network.precision == "int8"
     assert network.executed.get("float32", 0) >= 1  # type: ignore[attr-defined]
+    check_operations(Target("openvino", "int8"), graph_of("openvino", tmp_path)["operations"])
     graph = load_openvino().Core().read_model(tmp_path / "model.xml")
     heads = [op for op in graph.get_ops() if op.get_friendly_name() in last_layer(graph)]
     assert any("Convolution" in op.get_type_name() for op in heads)
@@ -78,3 +83,4 @@ def test_int8_keeps_its_last_layer_in_float(path: Path, tmp_path: Path) -> None:
         found = open_network("litert", tmp_path / "model.tflite")
         assert found.precision == "int8"
         assert len(np.unique(found.logits(images))) > 2000
+        check_operations(Target("litert", "int8"), graph_of("litert", tmp_path)["operations"])

@@ -22,6 +22,7 @@ class LiveService:
 
     Args:
         folder: of a target, or of several.
+        python: that runs it; this one when None.
 
     Attributes:
         port: that it listens on.
@@ -31,9 +32,9 @@ class LiveService:
         RuntimeError: it does not start, with the last that it said.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, python: str | None = None):
         began = time.perf_counter()
-        words = [sys.executable, "-m", "seglab", "serve", str(folder), "port=0", "drain_seconds=0"]
+        words = [python or sys.executable, "-m", "seglab", "serve", str(folder), "port=0", "drain_seconds=0"]
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         said = ""

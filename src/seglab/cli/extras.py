@@ -1,4 +1,4 @@
-"""What to install for a verb whose packages are missing: seglab's core predicts, the rest comes with extras."""
+"""What to install for a verb whose packages are missing: what runs networks comes with extras, as all the rest does."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from seglab.errors import ConfigError
 
 EXTRA_OF = {
     **dict.fromkeys(
-        ("albumentations", "filelock", "hydra", "matplotlib", "mlflow", "omegaconf", "pandas", "pyarrow", "sklearn"),
+        ("albumentations", "filelock", "hydra", "matplotlib", "mlflow", "omegaconf", "pandas", "pyarrow"),
         "train",
     ),
-    "sqlalchemy": "train",
+    **dict.fromkeys(("rich", "skimage", "sklearn", "sqlalchemy"), "train"),
+    **dict.fromkeys(("keras", "tensorflow"), "keras"),
     "optuna": "search",
     "submitit": "cluster",
     **dict.fromkeys(("ai_edge_litert", "nncf", "onnx", "onnxruntime", "tf2onnx"), "export"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -17,6 +18,7 @@ _EXAMPLES = """examples:
   seglab predict 4f0c… photo.png out=masks                           the model of a run, by its id (seglab ui shows it)
   seglab predict run=models:/roadseg@champion street/ out=masks overlay=true
                                                                      every image in a folder, with pictures to look at
+  seglab predict dist/roadseg street/ out=masks                      what seglab export made, without TensorFlow
   seglab predict bundle/ 'scans/**/*.nii.gz' out=masks probabilities=true
                                                                      a copied bundle, and files in folders below
 
@@ -34,7 +36,8 @@ class PredictWords:
     voxel. The model is one that seglab train made; images are the files that it should look at."""
 
     run: str = setting(
-        "the id of a run, models:/<name>@<alias>, or the folder of a bundle",
+        "the id of a run, models:/<name>@<alias>, the folder of a bundle, or an exported folder, which needs no "
+        "TensorFlow",
         positional=True,
         former=("model", "bundle"),
     )
@@ -87,7 +90,16 @@ def run(words: Sequence[str]) -> int:
     said = read_words(words)
     with step("loading what reads the images"):
         from seglab.inference.command import predict
+        from seglab.inference.predictor import Predictor
+        from seglab.run_record import BundleFile
 
+    folder, predictor = Path(said.run), None
+    if folder.is_dir() and not (folder / BundleFile.CARD).is_file():
+        with step(f"loading {said.run}"):
+            from seglab.serving.model import load_model
+
+            found = load_model(said.run)
+            predictor = Predictor.of(found.predictor.network, found.bundle, overlap=said.overlap, flips=said.flips)
     return predict(
         said.run,
         said.images,
@@ -99,4 +111,5 @@ def run(words: Sequence[str]) -> int:
         overlap=said.overlap,
         flips=said.flips,
         tracking_uri=said.tracking_uri,
+        predictor=predictor,
     )

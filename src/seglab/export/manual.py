@@ -35,6 +35,10 @@ Set the precision as above. On processors that have bfloat16, OpenVINO computes 
 nobody; results then differ at the borders of classes.
 """
 
+_ROUNDING = """
+The numbers have 8 bits within; another processor may round them otherwise, so that an answer differs a little.
+"""
+
 
 def manual(manifest: dict[str, Any], bundle: Bundle, scores: dict[str, Any], latency: dict[str, Any] | None) -> str:
     """The page in Markdown."""
@@ -61,7 +65,7 @@ it has to be installed. Check first that it has arrived whole: `sha256sum -c {SU
 {_RUN[format]}
 assert np.abs(answer.astype(float) - np.load("{ANSWER}")).max() < {"1e-4" if target["precision"] == "float32" else "1"}
 ```
-{_BFLOAT16 if format == "openvino" else ""}
+{_BFLOAT16 if format == "openvino" else ""}{_ROUNDING if target["precision"] != "float32" else ""}
 ## What goes in and what comes out
 
 | | name | shape | type |
@@ -81,6 +85,13 @@ Of the whole way, from an image of any size to its mask:
 | ---: | --- | --- |
 {classes}
 
+## An image of your own
+
+{_own(manifest, bundle)}
+
+Numbers must be finite: what holds a NaN has no class, and nothing in the mask tells. An image that is black, white or
+blurred all over gets a mask like any other; see to it before that the camera has seen something.
+
 ## How far it is from the model that was trained
 
 {_accuracy(scores)}
@@ -93,7 +104,7 @@ Of the whole way, from an image of any size to its mask:
 
 | file | what it is |
 | --- | --- |
-| {manifest["file"]} | the model |
+| {manifest["file"]}{", model.bin" if format == "openvino" else ""} | the model |
 | {MANIFEST} | names, shapes, preprocessing, classes, versions, operations, calibration |
 | {IMAGE}, {GIVEN} | a made-up image, and what the network gets of it |
 | {ANSWER}, {MASK} | what the network answers, and the mask |
@@ -103,6 +114,35 @@ Of the whole way, from an image of any size to its mask:
 | {SUMS}, {SIGNATURE} | digests of all files; their Ed25519 signature, where the exporter has signed |
 {_C_PROGRAM if target["c_program"] else ""}
 """
+
+
+def _own(manifest: dict[str, Any], bundle: Bundle) -> str:
+    """From the numbers of an image to its mask, in NumPy, around the code that runs the example."""
+    task, given, size = bundle.task, bundle.preprocessing, " × ".join(map(str, manifest["input"]["shape"][1:]))
+    if manifest["target"]["graph"] == "end_to_end":
+        return (
+            f"Read it as an array of {size}, 8 bits a number, give `image[None]` in the place of example_in.npy, and "
+            "`answer[0]` is the mask."
+        )
+    if given.mode == "zscore":
+        before = "given = ...  # as told above, float32"
+    else:
+        before = f"given = image / {given.unit:g}"
+        if given.mode == "window":
+            before += f"\ngiven = np.clip(given, {list(given.low)}, {list(given.high)})"
+        if given.mode in ("standard", "window"):
+            before += f"\ngiven = (given - {list(given.mean)}) / {list(given.std)}"
+    after = "answer[0].argmax(-1)"
+    if task.binary:
+        after = f"(1 / (1 + np.exp(-answer[0, ..., 0])) > {bundle.threshold:g}).astype(np.uint8)"
+    return f"""An image of {size}, which it is to be brought to before, in NumPy:
+
+```python
+{before}
+given = given[None].astype(np.float32)
+# run it as above, with given in the place of example_in.npy
+mask = {after}
+```"""
 
 
 def _shape(end: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ def predict(
     overlap: float | None = None,
     flips: Sequence[int] | None = None,
     tracking_uri: str | None = None,
+    predictor: Predictor | None = None,
 ) -> int:
     """Write a mask for each image; prints the path of each file that was written.
 
@@ -43,6 +44,7 @@ def predict(
         overlap: share that neighbouring windows have in common, in [0, 1); as the model has it when None.
         flips: axes that the image is also flipped along; as the model has it when None.
         tracking_uri: where the run is recorded; None for the store in `mlruns/`.
+        predictor: of `model`, where that is loaded already; it has its own windows and flips.
 
     Returns:
         The exit code: 0, or 1 where an image could not be used.
@@ -63,12 +65,12 @@ def predict(
             print(error.for_terminal(), file=sys.stderr, flush=True)
 
         bundle = Path(model)
-        if not bundle.exists():
+        if predictor is None and not bundle.exists():
             waiting.tell(f"looking for {model}")
             from seglab.tracking.bundles import find_bundle  # loads MLflow, which a folder does not need
 
             bundle = find_bundle(model, tracking_uri)
-        task = read_bundle(bundle).task
+        task = read_bundle(bundle).task if predictor is None else predictor.task
         waiting.tell("looking for images")
         plan = plan_files(
             task,
@@ -85,10 +87,11 @@ def predict(
         if not plan.jobs:
             return 0
         try:
-            waiting.tell("loading TensorFlow")
-            load_tensorflow()
-            waiting.tell(f"reading the model in {bundle}")
-            predictor = Predictor.load(bundle, overlap=overlap, flips=None if flips is None else tuple(flips))
+            if predictor is None:
+                waiting.tell("loading TensorFlow")
+                load_tensorflow()
+                waiting.tell(f"reading the model in {bundle}")
+                predictor = Predictor.load(bundle, overlap=overlap, flips=None if flips is None else tuple(flips))
             result = predict_plan(predictor, plan, written=tell_written, doing=waiting.tell, failed=tell_failed)
         except KeyboardInterrupt:
             waiting.clear()

@@ -1,0 +1,97 @@
+"""The environments that others install, from nothing: only the service's, and only the core's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from served import ROAD, served_folder
+from test_wheel import source, wheel  # noqa: F401  fixtures
+
+from seglab.bench.live_service import LiveService
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+LARGEST_MB = 700
+# None of these may be there, let alone be loaded.
+NEVER = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "pandas", "sklearn", "matplotlib", "skimage", "torch"}
+
+
+def call(words: Sequence[object], cwd: Path, code: int = 0) -> str:
+    variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(word) for word in words], cwd=cwd, capture_output=True, text=True, env=variables, timeout=1500, check=False
+    )
+    assert done.returncode == code, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout + done.stderr
+
+
+def installed(folder: Path, what: str) -> Path:
+    """The Python of a new environment with what pip installs; skips where no package index can be reached."""
+    call([sys.executable, "-m", "venv", "--without-pip", folder], folder.parent)
+    python = folder / "bin" / "python"
+    words = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", what]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    if done.returncode and re.search("connection|resolve|No matching distribution", done.stderr, re.IGNORECASE):
+        pytest.skip("no package index here")
+    assert done.returncode == 0, done.stderr[-2000:]
+    return python
+
+
+def megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink()) / 1e6
+
+
+def modules_of(python: Path) -> set[str]:
+    found = "import pkgutil; print(*(one.name for one in pkgutil.iter_modules()))"
+    return set(call([python, "-c", found], python.parent).split())
+
+
+def test_the_environment_of_the_service(wheel: Path, tmp_path: Path) -> None:  # noqa: F811
+    python = installed(tmp_path / "venv", f"{wheel}[serve]")
+    size = megabytes(tmp_path / "venv")
+    print(f"{size:.0f} MB")
+    assert size <= LARGEST_MB
+    assert not modules_of(python) & NEVER
+    folder = served_folder(tmp_path / "road", ROAD, (32, 40))
+    rows = np.random.default_rng(0).integers(0, 256, (77, 90, 3), np.uint8)
+    images = tmp_path / "in"
+    images.mkdir()
+    cv2.imwrite(str(images / "street.png"), rows)
+    content = (images / "street.png").read_bytes()
+    answers = []
+    for one in (str(python), sys.executable):
+        with LiveService(folder, one) as service:
+            asked = httpx.post(f"http://127.0.0.1:{service.port}/predict", content=content, trust_env=False)
+            assert asked.status_code == 200
+            answers.append(asked.content)
+    assert answers[0] == answers[1]
+    seglab = python.with_name("seglab")
+    call([seglab, "predict", folder, images, f"out={tmp_path / 'masks'}"], tmp_path)
+    served = cv2.imdecode(np.frombuffer(answers[0], np.uint8), cv2.IMREAD_UNCHANGED)
+    predicted = cv2.imread(str(tmp_path / "masks" / "street.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(served, predicted)
+    assert "seglab[train]" in call([seglab, "train"], tmp_path, 2)
+
+
+def test_the_core_alone_says_what_a_runtime_needs(wheel: Path, tmp_path: Path) -> None:  # noqa: F811
+    python = installed(tmp_path / "venv", str(wheel))
+    size = megabytes(tmp_path / "venv")
+    print(f"{size:.0f} MB")
+    assert size <= LARGEST_MB
+    assert not modules_of(python) & (NEVER | {"openvino", "fastapi"})
+    folder = served_folder(tmp_path / "road", ROAD, (32, 40))
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "a.png"), np.zeros((32, 40, 3), np.uint8))
+    seglab = python.with_name("seglab")
+    assert "seglab 0" in call([seglab, "--version"], tmp_path)
+    said = call([seglab, "predict", folder, tmp_path / "in", f"out={tmp_path / 'masks'}"], tmp_path, 2)
+    assert "pip install openvino" in said
+    assert "seglab[serve]" in call([seglab, "serve", folder], tmp_path, 2)
