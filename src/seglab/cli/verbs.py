@@ -45,6 +45,8 @@ _ROWS = (
     Verb("export", "write a model for other runtimes, each proved equal", "seglab.cli.export:run"),
     Verb("verify", "is an exported model what it says?", "seglab.cli.verify:run"),
     Verb("serve", "answer images with masks over HTTP", "seglab.cli.serve:run"),
+    Verb("segment", "a mask for what a box or clicks name, of an image or a folder", "seglab.cli.segment:run"),
+    Verb("prompt-bench", "how many clicks does a promptable model need?", "seglab.cli.prompt_bench:run"),
     Verb("check-data", "read every file of a data set and list what is wrong", "seglab.cli.check_data:run", True),
     Verb("explore", "write one HTML page about a data set", "seglab.cli.explore:run", True),
     Verb("model-summary", "layers, parameters, FLOPs and memory of a model", "seglab.cli.model_summary:run", True),

@@ -257,7 +257,8 @@ def _value(one: Setting, said: list[str] | str, verb: str) -> Any:
     """What the texts that were said mean, checked."""
     if one.several and not one.prefix:
         texts = [part for text in ([said] if isinstance(said, str) else said) for part in _parts(one, text)]
-        value: Any = tuple(meant(text, element_of(one.annotation)) for text in texts)
+        parts = [meant(text, element_of(one.annotation)) for text in texts]
+        value: Any = tuple(tuple(part) if isinstance(part, list) else part for part in parts)
     elif isinstance(said, list):
         value = tuple(said)
     else:

@@ -26,7 +26,7 @@ from seglab.tracking.store import Store
 # A volume error has a sign, for too much and too little; how wrong a volume is, is its size.
 _SIGNED, _SIZE = "volume_error", "volume_error_abs"
 # Scores of which less is better; everything else grows with quality, but for the counts, which are no scores.
-_LOWER_IS_BETTER = (HD95, ASSD, _SIZE, "seconds")
+_LOWER_IS_BETTER = (HD95, ASSD, _SIZE, "seconds", *(f"noc_{percent}" for percent in (80, 85, 90, 95)), "fall_share")
 _COUNTS = ("true", "predicted", *LESION_COUNTS)
 _THREADS = 8
 

@@ -1,0 +1,137 @@
+"""`seglab prompt-bench`: how many clicks a promptable model needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from seglab.cli.words import read, setting, tracking_uri
+from seglab.config.types import NonNegativeInt, PositiveInt
+from seglab.run_record import ALL, RUNS
+from seglab.runtime.waiting import Waiting, step
+from seglab.safety.shown_text import shown
+
+if TYPE_CHECKING:
+    from seglab.interactive.bench import BenchSettings
+    from seglab.interactive.objects import Target
+
+_EXAMPLES = """examples:
+  seglab prompt-bench                                             GrabCut on 50 generated objects
+  seglab prompt-bench box_first=true guard=false                  a box first, and without the guard
+  seglab prompt-bench data=camvid data.root=… classes=[car,pedestrian] objects=100
+                                                                  objects of a data set of your own
+  seglab compare study=prompts metric=test_noc_90                 two such runs, compared
+
+what is printed and recorded (over the objects, intervals at 95%):
+  noc_80 … noc_95    interactions until the IoU reaches 0.80 … 0.95; `clicks` where it never does
+  nof_80 … nof_95    objects that never reach it
+  iou_1 … iou_20     mean IoU after so many interactions
+  seconds            of an answer, without the embedding of the image
+  fall_share         of the clicks after the first: after how many the IoU was lower by more than 0.01"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptBenchWords:
+    """A robot clicks on objects whose mask is known, where the answer is most wrong, until it is right; the clicks that
+    a model needs are counted and recorded as a run. Without data, on generated objects."""
+
+    data: tuple[str, ...] = setting(
+        "data=<name> data.root=… …: labelled images, said as for seglab train", default=(), prefix=True
+    )
+    split: Literal["train", "val", "test", "all"] = setting("of the data set's own split, or all", default=ALL)
+    model: str = setting("grabcut, click_unet, sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam", default="grabcut")
+    checkpoint: str | None = setting("file of the model's weights; null: its own, if it has any", default=None)
+    clicks: Annotated[int, Field(ge=1, le=200)] = setting("interactions with an object at most", default=20)
+    box_first: bool = setting("begin with the object's tight box", default=False)
+    guard: bool = setting("let the guard keep what was right", default=True)
+    objects: PositiveInt = setting("how many, at most two of an image", default=50)
+    classes: tuple[str, ...] = setting("of these classes alone, such as [car]; all when not said", default=())
+    least_pixels: PositiveInt = setting("pixels that an object has at least", default=64)
+    seed: NonNegativeInt = setting("of the choice of objects", default=0)
+    study: str = setting("the experiment that the run is recorded in", default="prompts")
+    tracking_uri: str | None = tracking_uri()
+
+
+def run(words: Sequence[str]) -> None:
+    """Measure, print and record."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    said = read(PromptBenchWords, words, "prompt-bench", _EXAMPLES)
+    with step("loading what clicks and measures"):
+        from seglab.interactive.bench import BenchSettings, record, run_robot, summary
+        from seglab.interactive.model import load_model
+
+    name = next((word.partition("=")[2] for word in said.data if word.startswith("data=")), "built-in objects")
+    targets = _targets(said)
+    model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None)
+    settings = BenchSettings(
+        model=model.name,
+        weights=model.digest,
+        data=name,
+        clicks=said.clicks,
+        box_first=said.box_first,
+        guard=said.guard,
+        objects=said.objects,
+        seed=said.seed,
+        least_pixels=said.least_pixels,
+        classes=said.classes,
+    )
+    print(shown(f"{model.name} on {model.device}; {_what(settings)}"), flush=True)
+    with Waiting() as waiting:
+        waiting.tell(f"clicking on the first of {said.objects} objects")
+        table = run_robot(
+            model, targets, settings, lambda done, _: waiting.tell(f"clicking: {done} of {said.objects} objects")
+        )
+        waiting.clear()
+    for score, (mean, low, high) in summary(table, settings.clicks).items():
+        interval = f"   {low:.3f} to {high:.3f}" if low == low else ""
+        print(f"  {score:<11} {mean:8.3f}{interval}")
+    with step("recording the run"):
+        run_id = record(table, settings, said.tracking_uri, said.study, RUNS)
+    print(f"{len(table)} objects of {table['image'].nunique()} images; run {run_id} in {said.study}")
+
+
+def _what(settings: BenchSettings) -> str:
+    first = "a box, then clicks" if settings.box_first else "clicks"
+    guard = "" if settings.guard else ", without the guard"
+    return f"{first}, {settings.clicks} at most, on {settings.data}{guard}"
+
+
+def _targets(said: PromptBenchWords) -> Iterator[Target]:
+    """The objects; what cannot be read is refused before the model is loaded."""
+    from seglab.interactive.objects import built_in, objects_of
+
+    if not said.data:
+        return built_in(said.objects, said.least_pixels, said.seed)
+    from seglab.command import composed_config
+    from seglab.config.loading import load_data
+    from seglab.errors import ConfigError
+
+    source = load_data(composed_config(said.data)).data.build()
+    if source.task.rank != 2:
+        raise ConfigError(
+            "clicks on volumes are not measured",
+            code="value-not-allowed",
+            where="data",
+            found=f"{source.name}, rank {source.task.rank}",
+            expected="a data set of images",
+            remedy="choose one of rank 2",
+        )
+    cases = [case for case in source.cases if case.label is not None or not case.image]
+    if said.split != ALL:
+        if source.split is None:
+            raise ConfigError(
+                "a data set without a split of its own",
+                code="split-missing",
+                where="split",
+                found=said.split,
+                expected="split=all",
+                remedy="leave split away",
+            )
+        kept = set(source.split.get(said.split, ()))
+        cases = [case for case in cases if case.id in kept]
+    return objects_of(source, cases, said.objects, said.least_pixels, said.seed, said.classes)

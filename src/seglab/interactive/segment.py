@@ -1,0 +1,165 @@
+"""Masks of images from one prompt, or of a folder from the same one: files, overlays and a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from seglab.errors import DataError, naming
+from seglab.inference.extra_outputs import write_picture
+from seglab.inference.mask_writer import write_mask
+from seglab.inference.overlay_picture import overlay
+from seglab.inference.predict_files import PredictionJob, plan_files
+from seglab.interactive.images import read_picture
+from seglab.interactive.measures import measure, warnings
+from seglab.interactive.model import PromptModel
+from seglab.interactive.prompt import Floats
+from seglab.interactive.session import Session
+from seglab.runtime.atomic_files import write_text
+from seglab.safety.csv_text import csv_text
+from seglab.task import Task
+
+TASK = Task(rank=2, channels=3, class_names=("background", "object"))
+TABLE = "segments.csv"
+PROMPTS = "prompts.jsonl"
+CENTER = "center"
+_COLUMNS = ("image", "box", "score", "area", "perimeter", "components", "ms", "guard", "warnings")
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One image with its mask, or the reason why there is none."""
+
+    image: Path
+    row: dict[str, Any] | None
+    error: DataError | None = None
+
+
+def segment_files(
+    model: PromptModel,
+    words: Sequence[str],
+    out: Path,
+    *,
+    points: Sequence[Sequence[float]] = (),
+    box: Sequence[float] | str | None = None,
+    candidate: int | None = None,
+    overwrite: bool = False,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Segmented]:
+    """A mask for each image: `<name>.png` (0 and 255), `<name>_overlay.png`, a line of `prompts.jsonl`, a row of
+    `segments.csv`, which is written at the end.
+
+    Args:
+        model: of rank 2.
+        words: files, folders and patterns.
+        out: folder to write to.
+        points: `x, y, label` each.
+        box: `x0, y0, x1, y1`; `center` for the middle half of each image; None for none.
+        candidate: which of the three; None for the best.
+        overwrite: masks that were written here before.
+        told: how many images of how many are done.
+
+    Raises:
+        DataError: no image, or a file that would be lost. What is wrong with one image of several is in its result.
+    """
+    plan = plan_files(TASK, words, out, overlays=True, existing="replace" if overwrite else "refuse")
+    _check_lists(out, overwrite)
+    rows, lines = [], []
+    for number, job in enumerate(plan.jobs):
+        told(number, len(plan.jobs))
+        try:
+            with naming(str(job.image.file)):
+                row, line = _segment(model, job, points, box, candidate, overwrite)
+        except DataError as error:
+            if len(plan.jobs) == 1:
+                raise
+            yield Segmented(job.image.file, None, error)
+            continue
+        rows.append(row)
+        lines.append(json.dumps(line))
+        yield Segmented(job.image.file, row)
+    if rows:
+        write_text(out / TABLE, csv_text(pd.DataFrame(rows, columns=list(_COLUMNS))))
+        write_text(out / PROMPTS, "".join(f"{line}\n" for line in lines))
+
+
+def _check_lists(out: Path, overwrite: bool) -> None:
+    """That the table and the prompts take nobody's place but their own."""
+    for path, begins in ((out / TABLE, ",".join(_COLUMNS)), (out / PROMPTS, '{"image": ')):
+        if not path.exists():
+            continue
+        with path.open("rb") as file:
+            ours = file.read(len(begins)) == begins.encode()
+        if not (ours and overwrite):
+            raise DataError(
+                "a file in the place of the table or of the prompts",
+                code="mask-place-taken",
+                where=str(path),
+                found="one that was written here before" if ours else "a file of another origin",
+                expected="no such file",
+                remedy="overwrite=true replaces it" if ours else "choose another folder, or move it away",
+            )
+
+
+def _segment(
+    model: PromptModel,
+    job: PredictionJob,
+    points: Sequence[Sequence[float]],
+    box: Sequence[float] | str | None,
+    candidate: int | None,
+    overwrite: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The row of one image and its prompt; its files are written."""
+    picture = read_picture(job.image.file)
+    height, width = picture.shape[:2]
+    drawn: Any = (
+        [width / 4 - 0.5, height / 4 - 0.5, 3 * width / 4 - 0.5, 3 * height / 4 - 0.5] if box == CENTER else box
+    )
+    began = time.perf_counter()
+    session = Session(model, model.embed(picture))
+    reply = session.predict(
+        [point[:2] for point in points], [int(point[2]) for point in points], drawn, None, candidate
+    )
+    took = (time.perf_counter() - began) * 1000
+    assert session.state is not None
+    prompt = session.state.prompt
+    assert job.overlay is not None
+    write_picture(job.overlay, overlay(picture, reply.mask.astype(np.uint8), TASK), replace=overwrite)
+    write_mask(job.mask, reply.mask.astype(np.uint8), values=(0, 255), replace=overwrite)
+    found = measure(reply.mask)
+    row = {
+        "image": str(job.image.file),
+        "box": _text(found.box),
+        "score": round(float(reply.scores[reply.chosen]), 4),
+        "area": found.area,
+        "perimeter": round(found.perimeter, 2),
+        "components": found.components,
+        "ms": round(took, 1),
+        "guard": reply.verdict.action,
+        "warnings": "; ".join((*reply.notes, *warnings(reply.mask, prompt.box))),
+    }
+    line = {
+        "image": str(job.image.file),
+        "size": [width, height],
+        "model": model.name,
+        "weights": model.digest,
+        "points": prompt.points.tolist(),
+        "labels": prompt.labels.tolist(),
+        "box": None if prompt.box is None else prompt.box.tolist(),
+        "candidate": reply.chosen,
+        "scores": [round(float(score), 4) for score in reply.scores],
+        "verdict": dataclasses.asdict(reply.verdict),
+    }
+    return row, line
+
+
+def _text(box: Floats | None) -> str:
+    return "" if box is None else " ".join(f"{value:g}" for value in box)
