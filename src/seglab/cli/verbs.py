@@ -44,6 +44,7 @@ _ROWS = (
     Verb("promote", "pass a run through a gate and make it the champion; roll back; log", "seglab.cli.promote:run"),
     Verb("export", "write a model for other runtimes, each proved equal", "seglab.cli.export:run"),
     Verb("verify", "is an exported model what it says?", "seglab.cli.verify:run"),
+    Verb("convert-sam", "published weights of Segment Anything as one HDF5 file", "seglab.cli.convert_sam:run"),
     Verb("serve", "answer images with masks over HTTP", "seglab.cli.serve:run"),
     Verb("segment", "a mask for what a box or clicks name, of an image or a folder", "seglab.cli.segment:run"),
     Verb("prompt-bench", "how many clicks does a promptable model need?", "seglab.cli.prompt_bench:run"),

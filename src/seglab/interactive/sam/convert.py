@@ -1,0 +1,59 @@
+"""From a published checkpoint to a `.weights.h5`: the same tensors without PyTorch's container."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from seglab.errors import ConfigError
+from seglab.interactive.sam.hdf5_file import ENDING, write_hdf5
+from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.refusals import of_another_model
+from seglab.interactive.sam.variants import VARIANTS
+from seglab.interactive.sam.weights import check_fit, open_tensors, slots, variant_of
+from seglab.runtime.atomic_files import telling_unwritable
+
+
+def convert(checkpoint: Path, out: Path) -> str:
+    """Write the weights that a model needs; returns the model's name.
+
+    Args:
+        checkpoint: a published file.
+        out: the file to write, whose name ends in `.weights.h5`; one that is there is never written over.
+
+    Raises:
+        SeglabError: the checkpoint cannot be used, or `out` cannot be written.
+    """
+    if not out.name.endswith(ENDING):
+        raise ConfigError(
+            "a name that the weights would not be known by",
+            code="value-not-allowed",
+            where="out",
+            found=str(out),
+            expected=f"a name that ends in {ENDING}",
+            remedy=f"out={out.name.partition('.')[0] or 'sam'}{ENDING}",
+        )
+    if out.exists():
+        raise ConfigError(
+            "a file in the place of the weights",
+            code="weights-place-taken",
+            where=str(out),
+            expected="a file that is not there yet",
+            remedy="choose another name, or move what is there",
+        )
+    tensors = open_tensors(checkpoint)
+    name = variant_of(tensors.shapes)
+    if name is None:
+        raise of_another_model(checkpoint, "SAM or MobileSAM", f"{len(tensors.shapes)} tensors of something else")
+    wanted = slots(SamNetwork(VARIANTS[name]).variables)
+    check_fit(wanted, tensors, checkpoint, name)
+    about = {"model": name, "source": checkpoint.name, "source_sha256": _sha256(checkpoint)}
+    with telling_unwritable(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_hdf5(out, ((slot.name, tensors.read(slot.name)) for slot in wanted), about)
+    return name
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

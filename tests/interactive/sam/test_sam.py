@@ -1,0 +1,255 @@
+"""The networks give the stored answers of the reference implementations, and the model keeps its contract.
+
+The answers are made by `tests/numeric/test_sam_oracle.py`, which needs the references.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from sam_cases import CASES, EXPECTED, Case, expected_of
+from sam_weights import SMALL, SMALL_MOBILE, picture, random_tensor
+from torch_files import write_torch
+
+from seglab.cli import convert_sam
+from seglab.errors import ConfigError, DataError
+from seglab.interactive.model import MODELS, PromptModel, load_model
+from seglab.interactive.prompt import Prompt
+from seglab.interactive.sam.frame import Frame
+from seglab.interactive.sam.model import load, tokens
+from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.variants import VARIANTS
+from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
+
+SHAPE = picture().shape[:2]
+SIZES = {"small": SMALL, "small_mobile": SMALL_MOBILE}
+
+
+@pytest.fixture(scope="module")
+def networks() -> Iterator[Any]:
+    @cache
+    def made(name: str) -> SamNetwork:
+        network = SamNetwork(SIZES[name])
+        for slot in slots(network.variables):
+            slot.variable.assign(random_tensor(slot.name, slot.shape).transpose(slot.axes))
+        return network
+
+    yield made
+    made.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def arrays(networks: Any) -> dict[str, np.ndarray]:
+    """What a checkpoint of the small network holds, and what the published ones of MobileSAM hold besides."""
+    found = {slot.name: random_tensor(slot.name, slot.shape) for slot in slots(networks("small").variables)}
+    found["image_encoder.norm_head.weight"] = np.ones(3, np.float32)
+    found["image_encoder.x.bn.num_batches_tracked"] = np.array(9)
+    return found
+
+
+@pytest.fixture(scope="module")
+def checkpoint(arrays: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_torch(tmp_path_factory.mktemp("small") / "small.pth", arrays)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """`sam_vit_l` is the small network."""
+    real = VARIANTS["sam_vit_l"]
+    shrunk = replace(SMALL, file=real.file, megabytes=real.megabytes, page=real.page)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("model", "weights", "convert"):
+            patch.setattr(f"seglab.interactive.sam.{module}.VARIANTS", {**VARIANTS, "sam_vit_l": shrunk})
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Path) -> PromptModel:
+    return load_model("sam_vit_l", checkpoint)
+
+
+def prompt_of(case: Case) -> Prompt:
+    points = np.array(case.points, float).reshape(-1, 2)
+    box = np.array(case.box, float) if case.box else None
+    return Prompt((SHAPE[0], SHAPE[1]), points, np.array(case.labels, int), box)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_stored_answers(name: str, networks: Any) -> None:
+    network: SamNetwork = networks(name)
+    frame = Frame((SHAPE[0], SHAPE[1]), network.variant.side)
+    found = {"embedding": network.encode(frame.square(picture()))}
+    for case in CASES:
+        mask = case.low(network.variant)[..., None] if case.mask else None
+        logits, scores = network.decode(found["embedding"], *tokens(prompt_of(case), frame), mask)
+        found |= {
+            f"{case.name}/logits": logits,
+            f"{case.name}/scores": scores,
+            f"{case.name}/full": frame.native(logits),
+        }
+    kept = expected_of(found)
+    with np.load(EXPECTED / f"{name}.npz") as stored:
+        assert set(kept) == set(stored)
+        for key in stored:
+            np.testing.assert_allclose(kept[key], stored[key], rtol=0, atol=1e-4, err_msg=key)
+
+
+def test_the_contract(model: PromptModel) -> None:
+    assert (model.name, model.rank, len(model.digest)) == ("sam_vit_l", 2, 64)
+    assert model.device.endswith("float32")
+    embedding = model.embed(picture())
+    assert embedding.shape == SHAPE
+    assert embedding.bytes == 8 * 8 * 32 * 4
+    found = model.candidates(embedding, Prompt.of(SHAPE, [[180, 150]], [1]))
+    assert (found.logits.shape, found.logits.dtype) == ((3, *SHAPE), np.float32)
+    assert (found.scores.shape, found.scores.dtype) == ((3,), np.float32)
+    assert ((found.scores >= 0) & (found.scores <= 1)).all()
+    with np.load(EXPECTED / "small.npz") as stored:
+        full = stored["point/full"]
+    steps = [max(1, length // 32) for length in SHAPE]
+    np.testing.assert_allclose(found.logits[:, :: steps[0], :: steps[1]], full[1:], rtol=0, atol=1e-4)
+
+
+def test_converted_weights_are_the_same_model(model: PromptModel, checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "small.weights.h5"
+    assert convert_sam.run([f"checkpoint={checkpoint}", f"out={out}"]) == 0
+    again = load("sam_vit_l", out)
+    assert again.digest == model.digest
+    image, prompt = picture(90, 40), Prompt.of((90, 40), box=[3, 4, 30, 50])
+    first, second = (one.candidates(one.embed(image), prompt).logits for one in (model, again))
+    np.testing.assert_allclose(first, second, rtol=0, atol=1e-6)
+    with pytest.raises(ConfigError, match=r"place of the weights"):
+        convert_sam.run([f"checkpoint={checkpoint}", f"out={out}"])
+    with pytest.raises(ConfigError, match=r"ends in \.weights\.h5"):
+        convert_sam.run([f"checkpoint={checkpoint}", f"out={tmp_path / 'a.h5'}"])
+
+
+def test_a_mask_of_before_is_understood(model: PromptModel) -> None:
+    embedding = model.embed(picture())
+    before = model.candidates(embedding, Prompt.of(SHAPE, [[180, 150]], [1]))
+    again = Prompt.of(SHAPE, [[180, 150]], [1], mask=before.logits[0])
+    assert not np.array_equal(model.candidates(embedding, again).logits, before.logits)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (128, 128), (127, 129), (2000, 1500)])
+def test_images_of_any_shape(model: PromptModel, shape: tuple[int, int]) -> None:
+    prompt = Prompt.of(shape, [[0, 0]], [1], mask=np.ones(shape, bool))
+    found = model.candidates(model.embed(np.zeros((*shape, 3), np.uint8)), prompt)
+    assert found.logits.shape == (3, *shape)
+    assert np.isfinite(found.logits).all()
+
+
+def test_another_precision_is_another_model(model: PromptModel, checkpoint: Path) -> None:
+    mixed = load("sam_vit_l", checkpoint, "mixed_bfloat16")
+    assert mixed.digest != model.digest
+    assert mixed.device.endswith("mixed_bfloat16")
+    one, other = (each.embed(picture()).arrays["image"] for each in (model, mixed))
+    assert other.dtype == np.float32
+    assert 1e-4 < np.abs(one - other).max() < 0.3
+
+
+def test_the_digest_is_of_the_numbers(networks: Any, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    """Not of the file or its order; one number more or less changes it."""
+    wanted = slots(networks("small").variables)
+    changed = {**arrays, "mask_decoder.iou_token.weight": arrays["mask_decoder.iou_token.weight"] + np.float32(1e-6)}
+    digests = []
+    for index, kept in enumerate((changed, arrays, dict(reversed(arrays.items())))):
+        path = write_torch(tmp_path / f"{index}.pth", kept)
+        digests.append(fill(wanted, open_tensors(path), path))
+    assert digests[0] != digests[1] == digests[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_encoder.pos_embed": None}, "image_encoder.pos_embed is missing"),
+        ({"mask_decoder.other": np.ones(3, np.float32)}, "mask_decoder.other is none of its own"),
+        (
+            {"mask_decoder.mask_tokens.weight": np.ones((3, 32), np.float32)},
+            r"mask_decoder.mask_tokens.weight is \(3, 32\) and not \(4, 32\)",
+        ),
+        ({"image_encoder.pos_embed": np.ones((1, 64, 64, 1280), np.float32)}, "it looks like sam_vit_h"),
+    ],
+)
+def test_a_file_that_does_not_fit(
+    networks: Any, arrays: dict[str, np.ndarray], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    kept = {key: value for key, value in {**arrays, **change}.items() if value is not None}
+    path = write_torch(tmp_path / "a.pth", kept)
+    with pytest.raises(DataError, match=said) as caught:
+        check_fit(slots(networks("small").variables), open_tensors(path), path, "sam_vit_l")
+    assert caught.value.code == "checkpoint-of-other-model"
+
+
+def test_weights_that_are_no_numbers(networks: Any, arrays: dict[str, np.ndarray], tmp_path: Path) -> None:
+    name = "image_encoder.pos_embed"  # the first to be read, so that the network stays as it is
+    broken = arrays[name].copy()
+    broken[0, 1, 2, 3] = np.nan
+    path = write_torch(tmp_path / "a.pth", {**arrays, name: broken})
+    with pytest.raises(DataError, match=name) as caught:
+        fill(slots(networks("small").variables), open_tensors(path), path)
+    assert caught.value.code == "model-not-finite"
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "sam" in name])
+def test_a_model_without_its_weights_says_where_they_are(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_model(name)
+    for word in (VARIANTS[name].file, " MB", "https://github.com/", "grabcut"):
+        assert word in str(caught.value)
+    with pytest.raises(DataError, match="no file of weights here"):
+        load_model(name, Path("nowhere.pth"))
+
+
+def test_a_mask_goes_to_the_square_and_back() -> None:
+    """Smooth logits of the decoder's size, at the image's own size and small again, are what they were."""
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(0, 4, (1, 9, 9)).astype(np.float32)
+    smooth = cv2.resize(coarse[0], (256, 256), interpolation=cv2.INTER_CUBIC)
+    for shape in ((600, 900), (1024, 1024), (3000, 2000), (300, 1000)):
+        frame = Frame(shape, 1024)
+        back = frame.small(frame.native(smooth[None])[0])[0, ..., 0]
+        height, width = (length // 4 - 2 for length in frame.inner)
+        assert np.abs(back - smooth)[:height, :width].max() < 0.1
+        assert (back[height + 4 :] == -10).all()
+        assert (back[:, width + 4 :] == -10).all()
+
+
+def test_points_go_where_their_pixels_go() -> None:
+    """The middle of the left half of a wide image, and the last pixel."""
+    frame = Frame((100, 400), 1024)
+    assert frame.inner == (256, 1024)
+    np.testing.assert_allclose(frame.places(np.array([[100.0, 50], [399, 99]])), [[256, 128], [1021.44, 253.44]])
+
+
+def test_what_stands_beside_a_prompt() -> None:
+    """A point without a box is followed by nothing; a box by no such thing; a mask alone has no tokens."""
+    frame = Frame((128, 128), 128)
+    places, kinds = tokens(Prompt.of((128, 128), [[1, 2]], [1]), frame)
+    assert (places.tolist(), kinds.tolist()) == ([[[1, 2], [0, 0]]], [[1, -1]])
+    places, kinds = tokens(Prompt.of((128, 128), [[1, 2]], [0], box=[3, 4, 5, 6]), frame)
+    assert (places.tolist(), kinds.tolist()) == ([[[1, 2], [3, 4], [5, 6]]], [[0, 2, 3]])
+    places, kinds = tokens(Prompt.of((128, 128), mask=np.ones((128, 128), bool)), frame)
+    assert (places.shape, kinds.shape) == ((1, 0, 2), (1, 0))
+
+
+def test_two_threads_and_two_images(model: PromptModel) -> None:
+    """A model holds nothing of an image."""
+    images = [picture(60, 80), picture(90, 40)]
+    prompts = [Prompt.of(image.shape[:2], [[20, 20]], [1]) for image in images]
+
+    def ask(index: int) -> np.ndarray:
+        return model.candidates(model.embed(images[index]), prompts[index]).logits
+
+    alone = [ask(0), ask(1)]
+    with ThreadPoolExecutor(4) as pool:
+        for index, found in zip([0, 1] * 8, pool.map(ask, [0, 1] * 8), strict=True):
+            np.testing.assert_allclose(found, alone[index], rtol=0, atol=1e-5)
