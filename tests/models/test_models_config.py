@@ -13,11 +13,13 @@ import seglab.config.loading  # noqa: F401  registers the resolvers that the yam
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 FILES = sorted(CONF.glob("*.yaml"))
-CARD = {"name", "_target_", "rank", "size_multiple"}
+CARD = {"name", "_target_", "rank", "size_multiple", "prompted"}
 # Variants of a function that stands in its own right in another file.
 OTHER_DEFAULTS = {
     "unet_mini": {"depth", "width"},
     "unet3d": {"width"},
+    "click_unet": {"width"},
+    "click_unet3d": {"width"},
 }
 NAMES = {
     "unet": "UNet",
@@ -30,6 +32,8 @@ NAMES = {
     "unet3d": "UNet3D",
     "vnet": "VNet",
     "unet3d_res": "ResUNet3D",
+    "click_unet": "ClickUNet",
+    "click_unet3d": "ClickUNet3D",
 }
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -56,7 +60,7 @@ def test_keys_are_the_keyword_only_parameters(path):
     keywords = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert injected == ["task", "size"]
     assert set(OmegaConf.load(path)) - CARD == keywords
-    assert set(OmegaConf.load(path)) >= CARD
+    assert set(OmegaConf.load(path)) >= CARD - {"prompted"}
 
 
 @every_file

@@ -38,7 +38,7 @@ def small(path: Path, channels: int, classes: int) -> tuple[keras.Model, Task]:
     rank, multiple = values["rank"], values["size_multiple"]
     task = Task(rank, channels, ("background", "a", "b", "c")[:classes])
     module, _, name = values["_target_"].rpartition(".")
-    arguments = {k: v for k, v in values.items() if k not in ("name", "_target_", "rank", "size_multiple")}
+    arguments = {k: v for k, v in values.items() if k not in ("name", "_target_", "rank", "size_multiple", "prompted")}
     keras.utils.set_random_seed(0)
     size = (3 * multiple, 5 * multiple) if rank == 2 else (3 * multiple, multiple, 2 * multiple)
     return getattr(importlib.import_module(module), name)(task, size, **arguments), task

@@ -18,12 +18,15 @@ def main(cfg: DictConfig) -> None:
     Where no data is chosen, it is the built-in one of the model's rank.
     """
     from seglab.config.loading import load_config
+    from seglab.data.prompts.prompted_cases import prompted_task
 
     words, rank = task_overrides(), OmegaConf.select(cfg, "model.rank")
     if rank in (2, 3) and rank != cfg.data.rank and not any(word.startswith("data=") for word in words):
         cfg = hydra.compose("train", overrides=[*words, f"data=synthetic{rank}d"])
     config = load_config(cfg)
     task = config.data.build().task
+    if config.model_card.prompted:
+        task = prompted_task(task)
 
     import keras
 

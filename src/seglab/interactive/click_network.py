@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from seglab.data.prompts.channels import PROMPT_CHANNELS, RADIUS, Corners, promp
 from seglab.data.prompts.clicks import Click
 from seglab.data.prompts.views import View, view_around, widest
 from seglab.errors import ConfigError, DataError
-from seglab.inference.backends import open_network
+from seglab.export.folder import SUMS, read_folder
+from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle
 from seglab.inference.network import Network
 from seglab.inference.spatial import SpatialTransform
@@ -30,6 +32,8 @@ from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import CERTAIN, FOREGROUND, Bools, Logits, Prompt, inside
 from seglab.run_record import BundleFile
 
+# Of OpenVINO, beside the bundle that is shipped.
+GRAPH = "model.xml"
 SHIPPED = Path(__file__).parent / "weights" / "click_unet"
 # The views, by the side of what they must show: around a box or a mask before; around clicks alone by the side of the
 # widest view of the image.
@@ -54,6 +58,7 @@ class ClickNetwork:
         self.name, self.rank = name, bundle.task.rank
         self._network, self._bundle, self._size = network, bundle, bundle.size
         self._channels = bundle.task.channels - PROMPT_CHANNELS
+        self._lock = threading.Lock()
         self._images = bundle.preprocessing.of_images
         self.device = f"CPU ({network.name}, {network.precision})"
         settings = (_VERSION, weights, network.name, network.precision, RADIUS, _MARGINS, _SHARES)
@@ -97,7 +102,9 @@ class ClickNetwork:
             most = widest(embedding.shape, self._size)
             margins = [max(most * share / factor, 1.0) for share in _SHARES]
         views = [view_around(low, high, embedding.shape, self._size, margin) for margin in margins]
-        answers = self._network.logits(np.stack([self._input(image, prompt, view) for view in views]))[..., 0]
+        inputs = np.stack([self._input(image, prompt, view) for view in views])
+        with self._lock:  # a runtime may keep one request at a time
+            answers = self._network.logits(inputs)[..., 0]
         answers = answers / np.float32(self._bundle.temperature)
         logits = np.full((len(views), *embedding.shape), -CERTAIN, np.float32)
         for found, answer, view in zip(logits, answers, views, strict=True):
@@ -167,10 +174,10 @@ def _shown(prompt: Prompt) -> tuple[npt.NDArray[Any], npt.NDArray[Any], bool]:
 
 
 def load(name: str, checkpoint: Path | None = None) -> ClickNetwork:
-    """The network of a bundle: the folder `model` of a run of `model=click_unet`, or the one that is shipped.
+    """The network of a run's bundle, of a folder that `seglab export` made, or the one that is shipped.
 
-    Beside the bundle's Keras model may lie the same network as an OpenVINO model, which is taken where OpenVINO is
-    installed: it starts without TensorFlow.
+    An exported one runs without TensorFlow. So does the one that is shipped where OpenVINO is installed: beside its
+    bundle lies the same network for it, with weights in float16.
 
     Raises:
         ConfigError: no checkpoint where none is shipped.
@@ -184,26 +191,30 @@ def load(name: str, checkpoint: Path | None = None) -> ClickNetwork:
             where="checkpoint",
             found="none",
             expected="the bundle of a run",
-            remedy="train one: seglab train model=click_unet3d data=…, then checkpoint=<the run's folder 'model'>",
+            remedy="train one: seglab train model=click_unet3d data=…, then checkpoint=<the folder of its bundle>",
         )
     folder = Path(checkpoint or SHIPPED)
-    bundle = read_bundle(folder)
-    if not bundle.preprocessing.prompts or bundle.task.rank != rank:
+    exported = read_folder(folder) if (folder / SUMS).is_file() else None
+    bundle = exported.bundle if exported else read_bundle(folder)
+    prompts = bundle.preprocessing.prompts and not (exported and exported.end_to_end)
+    if not prompts or bundle.task.rank != rank:
         raise DataError(
-            "a bundle of another kind of network",
+            "a checkpoint of another kind of network",
             code="checkpoint-of-other-model",
             where=str(folder),
-            found=f"a {bundle.task.rank}D network {'with' if bundle.preprocessing.prompts else 'without'} prompts",
-            expected=f"a {rank}D network with prompts, for model={name}",
+            found=f"a {bundle.task.rank}D network {'with' if prompts else 'without'} prompts",
+            expected=f"a {rank}D network with prompts that returns logits, for model={name}",
             remedy="train one: seglab train model=click_unet data=…; or model=click_unet3d for volumes",
         )
-    graph = folder / "model.xml"
-    if graph.is_file() and importlib.util.find_spec("openvino") is not None:
-        network = open_network("openvino", graph)
-        weights = graph.with_suffix(".bin")
+    network: Network
+    if exported:
+        network, file = exported.open(), folder / BACKENDS[exported.runtime].file
+    elif (folder / GRAPH).is_file() and importlib.util.find_spec("openvino") is not None:
+        network, file = open_network("openvino", folder / GRAPH), folder / GRAPH
     else:
         from seglab.inference.backends.keras import KerasNetwork
 
-        network, weights = KerasNetwork(load_bundle(folder)[0]), folder / BundleFile.MODEL
+        network, file = KerasNetwork(load_bundle(folder)[0]), folder / BundleFile.MODEL
+    weights = file.with_suffix(".bin") if file.suffix == ".xml" else file
     with weights.open("rb") as stream:
         return ClickNetwork(name, network, bundle, hashlib.file_digest(stream, "sha256").hexdigest())

@@ -90,10 +90,19 @@ class Preprocessing:
         """Normalise `(…, C)` of any number type; returns a new float32 array of the same shape.
 
         Raises:
-            DataError: another number of channels than the model was made for.
+            DataError: another number of channels than the model was made for, or no prompt for one that needs it.
         """
-        if self.prompts and image.shape[-1] > self.prompts:
-            seen, prompt = image[..., : -self.prompts], image[..., -self.prompts :]
+        if self.prompts:
+            seen, prompt = np.split(image, [self.channels], axis=-1)
+            if prompt.shape[-1] != self.prompts:
+                raise DataError(
+                    "a promptable network, and an image without a prompt",
+                    code="image-without-prompt",
+                    where="image",
+                    found=f"{image.shape[-1]} channels",
+                    expected=f"{self.channels} of the image and {self.prompts} of a prompt",
+                    remedy="ask it for one object at a time: seglab segment model=click_unet checkpoint=<its bundle> …",
+                )
             return np.concatenate([self.of_images.apply(seen), prompt.astype(np.float32)], axis=-1)
         if image.shape[-1] != self.channels:
             raise DataError(
