@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -187,18 +188,45 @@ def test_what_takes_too_long_is_told(road: Path) -> None:
 
 
 @pytest.mark.slow
-def test_health_is_answered_while_many_wait(road: Path) -> None:
-    with Running(road, "queue=100") as running, ThreadPoolExecutor(60) as pool:
-        slow = [pool.submit(running.predict, SLOW) for _ in range(60)]
-        until(lambda: running.count("seglab_queue_length") > 20)
-        took = []
-        for _ in range(50):
+def test_small_images_beside_a_large_one_wait_no_longer_than_thrice(road: Path) -> None:
+    with Running(road) as running, ThreadPoolExecutor(1) as pool:
+
+        def took(count: int) -> list[float]:
+            found = []
+            for _ in range(count):
+                began = time.perf_counter()
+                assert running.predict(SMALL).status_code == 200
+                found.append(time.perf_counter() - began)
+            return sorted(found)
+
+        lone = took(40)[20]
+        big = pool.submit(running.predict, png(3000, 3200))
+        until(lambda: running.count("seglab_in_flight") == 1)
+        beside = took(10)
+        assert not big.done()
+        assert beside[-1] <= 3 * lone, (lone, beside)
+        assert big.result().status_code == 200
+
+
+@pytest.mark.slow
+def test_life_is_told_while_two_hundred_wait(road: Path) -> None:
+    room = io.BytesIO()
+    Image.new("RGB", (1400, 1300)).save(room, "PNG")  # slow to predict, quick to send
+
+    def asked(count: int) -> list[float]:
+        found = []
+        for _ in range(count):
             began = time.perf_counter()
             assert running.client.get("/v2/health/live").status_code == 200
-            took.append(time.perf_counter() - began)
-        assert sorted(took)[len(took) // 2] < 0.1, took
-        for one in slow:
-            one.cancel()
+            found.append(time.perf_counter() - began)
+        return sorted(found)
+
+    with Running(road, "queue=250", "deadline_seconds=600") as running, ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(running.socket()).sendall(head(room.getvalue()))
+        until(lambda: running.count("seglab_queue_length") > 150)
+        assert asked(200)[197] < 0.05
+        assert running.count("seglab_queue_length") > 50
         running.process.kill()
 
 

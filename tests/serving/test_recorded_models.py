@@ -24,7 +24,7 @@ from seglab.inference.description import Bundle
 from seglab.inference.predictor import Predictor
 from seglab.tracking.store import Store, open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 NAME = "cells"
 IMAGE = np.random.default_rng(5).integers(0, 256, (50, 70, 1), np.uint8)
 

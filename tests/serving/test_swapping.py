@@ -124,6 +124,7 @@ def test_a_link_that_comes_to_lead_elsewhere(versions: tuple[Path, Path], tmp_pa
 @pytest.mark.timeout(3000)
 def test_fifty_swaps_under_load_leave_memory_as_it_was(versions: tuple[Path, Path], tmp_path: Path) -> None:
     memory = swapped(versions, tmp_path, 50)
+    print("MiB after each swap:", *(bytes >> 20 for bytes in memory))
     assert statistics.mean(memory[-10:]) < 1.05 * statistics.mean(memory[:10]), memory
 
 

@@ -219,9 +219,10 @@ class Predictor:
         dtype = np.min_scalar_type(self.task.classes - 1)
         if self.task.binary:
             foreground = next(channels)
-            ids = (foreground > self.threshold).astype(dtype)
+            inside = foreground > self.threshold
+            ids: np.ndarray = inside.view(dtype)
             if seen:
-                seen(ids, np.where(ids, foreground, 1 - foreground))
+                seen(ids, np.where(inside, foreground, 1 - foreground))
             return ids
         ids, best = _most_probable(channels, dtype)
         if seen:

@@ -103,4 +103,5 @@ def _info(model: ServedModel) -> dict[str, str]:
 def log_line(**told: Any) -> None:
     """A line for one request, or a change of the model; neither bodies nor keys are among what is told."""
     line = json.dumps({"time": round(time.time(), 3), **told}, ensure_ascii=True)
-    print(shown(line), file=sys.stderr, flush=True)
+    sys.stderr.write(shown(line) + "\n")  # at once: lines of several threads do not mix
+    sys.stderr.flush()
