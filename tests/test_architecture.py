@@ -34,7 +34,7 @@ STATIONS = [
     {"app"},
     {"experiment"},
     {"sweeping"},
-    {"doctor", "bench"},
+    {"doctor"},
     {"api", "datasets"},
     {"cli"},
     {"__main__"},
