@@ -11,7 +11,9 @@ from pydantic import Field
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
+from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.tracking.store_place import check_findable
 
 _EXAMPLES = """examples:
   seglab predict 4f0c… photo.png out=masks                           the model of a run, by its id (seglab ui shows it)
@@ -85,6 +87,7 @@ def run(words: Sequence[str]) -> int:
     """Predict; 1 where an image could not be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
+    check_findable(said.run, said.tracking_uri, RUNS)
     with step("loading what reads the images"):
         from seglab.inference.command import predict
 

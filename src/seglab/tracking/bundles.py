@@ -11,7 +11,7 @@ from mlflow.entities import LoggedModel, Run
 from seglab.errors import TrackingError, nearest
 from seglab.run_record import RUNS, BundleFile, StoreFile
 from seglab.tracking.client import MlflowException, first_line, mlflow
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.store import Store, open_existing
 
 REGISTERED = "models:/"
 
@@ -58,7 +58,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             expected="a folder that exists, the id of a run, or models:/<name>@<alias>",
             remedy="check the path; it is taken from the folder that the command was started in",
         )
-    store = open_store(uri, directory)
+    store = open_existing(uri, directory)
     run_id, location = _registered(store, word) if word.startswith(REGISTERED) else (word, None)
     run = store.run(run_id)
     if location is None and not (run.outputs and run.outputs.model_outputs):
