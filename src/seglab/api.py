@@ -160,7 +160,7 @@ def open_run(run_id: str, *, tracking_uri: str | None = None) -> Run:
     Raises:
         TrackingError: no such run, or no such store.
     """
-    from seglab.tracking.store import open_existing
+    from seglab.tracking.store_lookup import open_existing
 
     store = open_existing(tracking_uri, RUNS)
     return Run(store.run(run_id.removeprefix(_RUNS_SCHEME)).info.run_id, store)

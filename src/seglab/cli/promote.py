@@ -51,7 +51,7 @@ def run(words: Sequence[str]) -> int:
         from seglab.registry.gate import load_gate
         from seglab.registry.promotion import promote, rollback
         from seglab.registry.promotion_log import LOG_FILE, entries, in_words
-        from seglab.tracking.store import open_existing
+        from seglab.tracking.store_lookup import open_existing
 
     gate = load_gate(said.gate)
     store = open_existing(said.tracking_uri, RUNS)

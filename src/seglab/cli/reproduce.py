@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> int:
     with step("loading MLflow"):
         from seglab.experiment.reproduce import reproduce
         from seglab.runtime.terminal import Terminal
-        from seglab.tracking.store import open_existing
+        from seglab.tracking.store_lookup import open_existing
 
     store = open_existing(said.tracking_uri, RUNS)
     done = reproduce(store, store.run(said.run), tolerance=said.tolerance, trust_diff=said.trust_diff)

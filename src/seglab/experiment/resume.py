@@ -18,7 +18,7 @@ from seglab.runtime.terminal import python_here, seglab_here
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.resumption import NOT_SET, finished, other_config
-from seglab.tracking.store import open_existing
+from seglab.tracking.store_lookup import open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -69,7 +69,7 @@ def run(
         config = stored_config(config, overrides, RUNS)
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.loading.training_data import gather
-    from seglab.tracking.store import check_beforehand
+    from seglab.tracking.store_lookup import check_beforehand
 
     check_beforehand(config.tracking.uri, RUNS, needed=config.init_from)
     tell("reading and checking the data")

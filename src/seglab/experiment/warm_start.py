@@ -23,7 +23,8 @@ from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.untrusted_files import read_json
 from seglab.task import Task
 from seglab.tracking.bundles import resolve_bundle, run_file
-from seglab.tracking.store import Store, open_existing
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -16,7 +16,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, Fit, load_bundle
-from seglab.inference.checks import check_image, check_probabilities
+from seglab.inference.checks import check_image, check_network, check_probabilities
 from seglab.inference.memory_forecast import check_room, prediction_bytes
 from seglab.inference.network import Forward, Network
 from seglab.inference.restore_grid import GridRestorer
@@ -80,7 +80,7 @@ class Predictor:
         self.spacing, self.interpolation = spacing, interpolation
         self.temperature = temperature
         self.network = _running(model)
-        _check_fits(self.network, task, self.size)
+        check_network(self.network, task, self.size)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
         self._network = self.network.answering("deciding", task, temperature)
 
@@ -280,20 +280,6 @@ def _running(model: Network | keras.Model) -> Network:
     from seglab.inference.backends.keras import KerasNetwork
 
     return KerasNetwork(model)
-
-
-def _check_fits(network: Network, task: Task, size: tuple[int, ...]) -> None:
-    found, wanted = (network.size, network.channels), (size, task.channels)
-    if found == wanted and network.outputs == task.logit_channels:
-        return
-    raise DataError(
-        "a network that is not of the size or the classes that it is used for",
-        code="network-mismatch",
-        where=f"a {network.name} network",
-        found=f"input {(*network.size, network.channels)}, {network.outputs} channels of logits",
-        expected=f"input {(*size, task.channels)}, {task.logit_channels}",
-        remedy="use it with what it was saved or exported with",
-    )
 
 
 def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> np.ndarray:

@@ -17,7 +17,8 @@ from seglab.sweeping.ledger import JobState, Ledger, reason_of
 from seglab.tracking.bundles import run_file
 from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive
-from seglab.tracking.store import Store, open_existing
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -11,7 +11,8 @@ from mlflow.entities import LoggedModel, Run
 from seglab.errors import TrackingError, nearest
 from seglab.run_record import RUNS, BundleFile, StoreFile
 from seglab.tracking.client import MlflowException, first_line, mlflow
-from seglab.tracking.store import Store, open_existing
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 REGISTERED = "models:/"
 

@@ -38,7 +38,8 @@ from seglab.run_record import Tag
 from seglab.runtime.atomic_files import write_files
 from seglab.safety.csv_text import csv_text
 from seglab.safety.secrets import redacted
-from seglab.tracking.store import Store, open_existing
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 PAGE = "comparison.html"
 _TABLES = ("variants.csv", "scores.csv", "effects.csv", "runs.csv")
