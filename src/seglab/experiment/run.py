@@ -199,7 +199,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         task=training_data.task,
         preprocessing=training_data.preprocessing,
         size=tuple(card.size),
-        fit=card.resize_mode,
+        resize_mode=card.resize_mode,
         spacing=None if card.spacing is None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),

@@ -15,7 +15,7 @@ import numpy as np
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError, naming
-from seglab.inference.bundle import Bundle, Fit, load_bundle
+from seglab.inference.bundle import Bundle, ResizeMode, load_bundle
 from seglab.inference.checks import check_image, check_network, check_probabilities
 from seglab.inference.memory_forecast import check_room, prediction_bytes
 from seglab.inference.network import Forward, Network
@@ -35,17 +35,17 @@ class Predictor:
     its own numbers, normalised, and only then given a border or cut into windows. What happens to an image whose size
     is not the network's:
 
-    - `fit="resize"`: it is resized, and the probabilities are resized back before a class is chosen;
-    - `fit="letterbox"`: the same with its proportions kept and a border around it;
-    - `fit="pad"`: it is padded when it fits into the network's input, else covered with windows;
-    - `fit="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
+    - `resize_mode="resize"`: it is resized, and the probabilities are resized back before a class is chosen;
+    - `resize_mode="letterbox"`: the same with its proportions kept and a border around it;
+    - `resize_mode="pad"`: it is padded when it fits into the network's input, else covered with windows;
+    - `resize_mode="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
 
     Args:
         model: what runs, `(B, *size, C)` to logits; a Keras model becomes one, of whose outputs the first counts.
         task: classes and channels.
         preprocessing: from raw intensities to what the model was trained on.
         size: spatial size of the model's input.
-        fit: see above.
+        resize_mode: see above.
         threshold: a binary task's foreground is where its probability is above this.
         spacing: mm between the pixels or voxels that the network knows; None where it takes images as they are.
         interpolation: of axes that this makes finer.
@@ -63,7 +63,7 @@ class Predictor:
         task: Task,
         preprocessing: Preprocessing,
         size: tuple[int, ...],
-        fit: Fit,
+        resize_mode: ResizeMode,
         *,
         threshold: float = 0.5,
         spacing: tuple[float, ...] | None = None,
@@ -75,7 +75,7 @@ class Predictor:
         self.task = task
         self.preprocessing = preprocessing
         self.size = tuple(size)
-        self.fit = fit
+        self.resize_mode = resize_mode
         self.threshold = threshold
         self.spacing, self.interpolation = spacing, interpolation
         self.temperature = temperature
@@ -110,7 +110,7 @@ class Predictor:
             bundle.task,
             bundle.preprocessing,
             bundle.size,
-            bundle.fit,
+            bundle.resize_mode,
             threshold=bundle.threshold,
             spacing=bundle.spacing,
             interpolation=bundle.interpolation,
@@ -239,7 +239,7 @@ class Predictor:
         spatial = SpatialTransform.of(
             image.shape[:-1],
             self.size,
-            self.fit,
+            self.resize_mode,
             spacing=spacing,
             target=self.spacing,
             interpolation=self.interpolation,

@@ -86,7 +86,7 @@ def routes(service: Service) -> FastAPI:
             "threads": model.threads,
             "run": model.run,
             "size": list(bundle.size),
-            "fit": bundle.fit,
+            "resize_mode": bundle.resize_mode,
             "classes": model.classes(),
             "limits": service.limits.shown(),
         }
