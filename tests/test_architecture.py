@@ -34,7 +34,7 @@ STATIONS = [
     {"app"},
     {"experiment"},
     {"sweeping"},
-    {"doctor", "bench"},
+    {"doctor"},
     {"api", "datasets"},
     {"cli"},
     {"__main__"},
@@ -56,6 +56,7 @@ ROOMS = {
         {"loading"},
     ],
 }
+LONGEST_FILE = 300
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
@@ -138,6 +139,12 @@ def test_light_modules_load_nothing_heavy(path: Path) -> None:
 def test_training_knows_neither_tracker_nor_composer(forbidden: str) -> None:
     for path in (SOURCE / "training").rglob("*.py"):
         assert not any(name.split(".")[0] == forbidden for name in imports(ast.parse(path.read_text()))), path
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_fits_in_one_reading(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_FILE, f"{path.name} has {lines} lines: split it by what its parts own"
 
 
 def test_entry_points_are_thin() -> None:

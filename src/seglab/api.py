@@ -160,9 +160,9 @@ def open_run(run_id: str, *, tracking_uri: str | None = None) -> Run:
     Raises:
         TrackingError: no such run, or no such store.
     """
-    from seglab.tracking.store import open_store
+    from seglab.tracking.store_lookup import open_existing
 
-    store = open_store(tracking_uri, RUNS)
+    store = open_existing(tracking_uri, RUNS)
     return Run(store.run(run_id.removeprefix(_RUNS_SCHEME)).info.run_id, store)
 
 

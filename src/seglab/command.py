@@ -23,8 +23,9 @@ from seglab.config.loading import DataSettings, load_config, load_data
 from seglab.config.overrides import texts_kept
 from seglab.config.sections import Section
 from seglab.config.vocabulary import CONF, HYDRA_GROUPS, compose, groups, overrides_in
-from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError
+from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, cut
 from seglab.gc_pause import rest_at_exit
+from seglab.safety.shown_text import shown
 
 # How a sweep tells a process which job it is: JSON with `tags` and, on the same machine, the pid of the `launcher`.
 JOB_VARIABLE = "SEGLAB_JOB"
@@ -73,6 +74,7 @@ def command(
             _end_with_launcher()
             try:
                 refuse_at_once(sys.argv[1:], config_name)
+                _say_repeated(sys.argv[1:])
                 sys.argv[1:] = kept([_in_hydra(word) for word in sys.argv[1:]], config_name, settings)
                 composed()
             except SeglabError as error:
@@ -184,6 +186,16 @@ def config_of_data(cfg: DictConfig, words: Sequence[str]) -> DataSettings:
 def sweep_tags() -> dict[str, str]:
     """Which sweep this process is a job of, as tags for its run; empty outside of a sweep."""
     return dict(json.loads(os.environ[JOB_VARIABLE])["tags"]) if JOB_VARIABLE in os.environ else {}
+
+
+def _say_repeated(words: Sequence[str]) -> None:
+    """Say which of two values of one key counts: the last, as Hydra has it."""
+    said: dict[str, str] = {}
+    for word in overrides_in(words):
+        key, _, value = word.partition("=")
+        if key in said and said[key] != value:
+            print(f"note: {shown(key)} is said twice, and the last counts: {shown(cut(word))}", file=sys.stderr)
+        said[key] = value
 
 
 def _in_hydra(word: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
+import select
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +18,12 @@ from seglab.safety.shown_text import shown
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+EXIT_PIPE = 141
 # Of an error of a component of your own that gives none.
 UNREGISTERED = "unregistered"
+# Characters of a word that is shown whole.
+_LONGEST, _LONGEST_LIST = 500, 4000
+_WORD = re.compile(r"\S+")
 
 
 class SeglabError(Exception):
@@ -51,7 +57,7 @@ class SeglabError(Exception):
             lines.append(f"  expected: {expected}")
         if remedy:
             lines.append(f"  remedy:   {remedy}")
-        super().__init__(shown(redacted("\n".join(lines))))
+        super().__init__(shown(cut(redacted("\n".join(lines)))))
         self.what, self.where, self.found, self.expected, self.remedy = what, where, found, expected, remedy
         self.code = code
 
@@ -134,6 +140,8 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
         print(error.for_terminal(), file=sys.stderr)
         code = EXIT_MISTAKE
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            sys.exit(EXIT_PIPE)
         if error.errno != errno.ENAMETOOLONG:
             raise
         print(_too_long(error).for_terminal(), file=sys.stderr)
@@ -141,6 +149,16 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt as stop:
         code = getattr(stop, "exit_code", EXIT_INTERRUPTED)
     sys.exit(code)
+
+
+def _nobody_reads() -> bool:
+    """Whether what is printed goes to a program that has ended, as `| head` does; what is left to print is dropped."""
+    pipe = select.poll()
+    pipe.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in pipe.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _too_long(error: OSError) -> DataError:
@@ -155,6 +173,18 @@ def _too_long(error: OSError) -> DataError:
         expected="at most 255 bytes between two slashes, 4,096 in a whole path",
         remedy="check what the command was given, or choose a shorter name",
     )
+
+
+def cut(text: str) -> str:
+    """The text with the middle of every word left out that is longer than anybody reads, and how many characters it
+    had; a list that is there to be pasted may be longer than a name or a path."""
+
+    def shorter(found: re.Match[str]) -> str:
+        word = found[0]
+        longest = _LONGEST_LIST if "=[" in word else _LONGEST
+        return word if len(word) <= longest else f"{word[:60]}…({len(word):,} characters)…{word[-20:]}"
+
+    return _WORD.sub(shorter, text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

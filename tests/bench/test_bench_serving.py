@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from served import ORGAN, ROAD, served_folder
 
-from seglab.bench import serving_worker
-from seglab.bench.live_service import LiveService
-from seglab.bench.serving import measure
-from seglab.bench.workers import BenchWorker
+from benchmarks.speed import serving_worker
+from benchmarks.speed.live_service import LiveService
+from benchmarks.speed.serving import measure
+from benchmarks.speed.workers import BenchWorker
 from seglab.cli.bench import run_serving
 from seglab.errors import ConfigError, DataError
 from seglab.inference.backends.openvino import OpenVinoNetwork

@@ -110,3 +110,33 @@ def test_the_scripts_of_before_are_the_verbs(script: str, tmp_path: Path) -> Non
     )
     verb = Path(script).stem
     assert done.stdout == seglab(verb, "--help", cwd=tmp_path).stdout
+
+
+def test_a_key_that_is_said_twice_is_told(tmp_path: Path) -> None:
+    done = seglab("train", "model=unet", "model=unet_mini", "--cfg", "job", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "name: UNetMini" in done.stdout
+    assert done.stderr.strip() == "note: model is said twice, and the last counts: model=unet_mini"
+    assert not seglab("train", "seed=1", "seed=1", "--cfg", "job", cwd=tmp_path).stderr
+
+
+def test_very_long_words_are_cut_in_the_middle(tmp_path: Path) -> None:
+    done = seglab("train", f"loss={'x' * 3000}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "(3,000 characters)" in done.stderr
+    assert max(map(len, done.stderr.splitlines())) < 1000
+
+
+def test_a_reader_that_has_ended_gets_no_traceback(tmp_path: Path) -> None:
+    for flags in ("", "-u"):
+        line = f"set -o pipefail; {sys.executable} {flags} -m seglab predict --help | true"
+        words = ["bash", "-c", line]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_study_that_is_a_path_gets_no_place_of_that_name(tmp_path: Path) -> None:
+    done = seglab("report", "study=../../etc", cwd=tmp_path)
+    assert "an unknown study" in done.stderr
+    assert "etc/study.yaml" not in done.stderr
+    assert "<name>/study.yaml" in done.stderr

@@ -9,9 +9,9 @@ import pytest
 
 from seglab.command import command
 from seglab.config import synonyms
-from seglab.config.explanation import instead
 from seglab.config.loading import load_config
 from seglab.config.synonyms import option_meant, value_meant
+from seglab.config.unknown_words import instead
 from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of
 
 # group, what is said for each of its options, what to write
@@ -122,9 +122,16 @@ KEYS = [
     ("scheduler=CosineAnnealingLR", "", "schedule=cosine"),
     ("criterion=dice", "", "loss=dice"),
     ("name=mine", "", "run_name=mine"),
+    ("model.channels=24", "", "model.width=24"),
+    ("channels=24", "", "model.width=24"),
 ]
 # the words of a command, and what its message must hold: Hydra's own errors, values, flags
 WORDS = [
+    ("loss=keras_loss loss.gamma=3.0", ["without a plus", "alpha, gamma, label_smoothing", "write +loss.gamma=3.0"]),
+    ("loss=keras_loss loss.gama=3.0", ["without a plus", "write +loss.gamma=3.0"]),
+    ("loss=keras_loss loss._target_=keras.losses.Dice loss.axis=1", ["without a plus", "write +loss.axis=1"]),
+    ("optimizer=keras_optimizer optimizer.beta_1=0.8", ["without a plus", "write +optimizer.beta_1=0.8"]),
+    ("data.channels=150", ["unknown setting", "see every setting with: seglab train --cfg job"]),
     ("trainer.epochs", ["parse error in override", "say a value, such as trainer.epochs=30"]),
     ("trainer.epochs 5", ["parse error in override", "did you mean: trainer.epochs=5"]),
     ("model unet3d", ["parse error in override", "did you mean: model=unet3d"]),

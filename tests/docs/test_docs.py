@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import hydra
@@ -74,6 +76,34 @@ def test_verbs_take_what_they_are_told(page: str, line: str) -> None:
     module = importlib.import_module(verb.target.partition(":")[0])
     kind = getattr(module, name.title().replace("-", "") + "Words")
     read(kind, [re.sub(r"<[^>]*>|(?<==)…", "somewhere", word) for word in words if word != "…"], name)
+
+
+CHEAP = re.compile(
+    r"seglab (synthetic-dataset|check-data data=image_folder data.root=<folder>$|train --(cfg job|help)$)"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set as a reader of the pages might have one."""
+    place = tmp_path_factory.mktemp("data") / "images"
+    ran(["synthetic-dataset", "kind=image_folder", f"out={place}", "count=24"], place.parent)
+    return place
+
+
+def ran(words: list[str], where: Path) -> str:
+    command = [sys.executable, "-m", "seglab", *words]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("line", sorted({line for _, line in commands(ANY_VERB) if CHEAP.match(line)}))
+def test_commands_that_cost_little_run(line: str, folder: Path, tmp_path: Path) -> None:
+    words = shlex.split(line.replace("<folder>", str(folder)))[1:]
+    if words[0] == "check-data":
+        words.append(f"data.label_schema={folder / 'labels.csv'}")  # of its three classes
+    assert ran(words, tmp_path).strip()
 
 
 def test_every_page_was_looked_at() -> None:

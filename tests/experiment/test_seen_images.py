@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lookalikes import organ, retina
 
-from seglab.bench.lookalikes import CHANGES
+from benchmarks.speed.lookalikes import CHANGES
 from seglab.data.cases import Sample
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, examine
 from seglab.data.splits import Split

@@ -48,7 +48,7 @@ BUNDLE = Bundle(
     task=TASK,
     preprocessing=Preprocessing("standard", 1, 255.0, (0.1,), (0.3,)),
     size=(16, 16),
-    fit="patch",
+    resize_mode="patch",
     threshold=0.4,
     split_digest="abc",
     config={"model": {"name": "UNet"}, "seed": 0},
@@ -81,7 +81,7 @@ def test_round_trip(model: keras.Model, path: Path) -> None:
     np.testing.assert_array_equal(Predictor.of(loaded, bundle).predict_probabilities(image()), expected)
     loaded = Predictor.load(path)
     np.testing.assert_array_equal(loaded.predict_probabilities(image()), expected)
-    assert (loaded.threshold, loaded.fit, loaded.size) == (0.4, "patch", (16, 16))
+    assert (loaded.threshold, loaded.resize_mode, loaded.size) == (0.4, "patch", (16, 16))
 
 
 def test_spacing_and_window_travel_along(model: keras.Model, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_changed_model_file_is_noticed(path: Path) -> None:
     ("change", "message"),
     [
         ({"format": 99}, "format 99"),
-        ({"fit": "stretch"}, "stretch"),
+        ({"resize_mode": "stretch"}, "stretch"),
         ({"preprocessing": {"mode": "scale"}}, "damaged"),
         ({"task": None}, "damaged"),
         ({"size": [8, 8]}, "disagree"),
@@ -198,6 +198,13 @@ def test_a_damaged_description_is_named(path: Path, change: dict, message: str) 
     with pytest.raises(DataError, match=message) as raised:
         load_bundle(path)
     assert str(path) in str(raised.value)
+
+
+def test_the_former_key_of_the_resize_mode_is_read(path: Path) -> None:
+    card = json.loads((path / "bundle.json").read_text())
+    card["fit"] = card.pop("resize_mode")
+    (path / "bundle.json").write_text(sealed(card))
+    assert read_bundle(path).resize_mode == "patch"
 
 
 def test_a_truncated_description_is_named(path: Path) -> None:

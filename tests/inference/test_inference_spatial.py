@@ -39,7 +39,7 @@ def test_points_come_back(transform: SpatialTransform, data: st.DataObject) -> N
 def test_corners_stay_corners(transform: SpatialTransform) -> None:
     corners = np.array([[-0.5] * len(transform.size), [side - 0.5 for side in transform.original]])
     first, last = transform.to_network(corners)
-    border = 0 if transform.fit != "letterbox" else (np.array(transform.size) - transform.inner) // 2
+    border = 0 if transform.resize_mode != "letterbox" else (np.array(transform.size) - transform.inner) // 2
     np.testing.assert_allclose(first, border - 0.5, atol=1e-9)
     np.testing.assert_allclose(last, border + np.array(transform.inner) - 0.5, atol=1e-6)
 

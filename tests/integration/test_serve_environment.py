@@ -16,7 +16,7 @@ import pytest
 from served import ROAD, served_folder
 from test_wheel import source, wheel  # noqa: F401  fixtures
 
-from seglab.bench.live_service import LiveService
+from benchmarks.speed.live_service import LiveService
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 LARGEST_MB = 700  # of 2**20 bytes, as `du -m` counts, without pip

@@ -96,4 +96,8 @@ def test_it_runs_from_any_folder_whose_own_conf_comes_first(commands: Path, tmp_
     assert any("UNetMini_MyLoss_Adam" in log.read_text() for log in tmp_path.glob("mlruns/**/job-*.log"))
     assert (tmp_path / "mlruns" / "mlflow.db").is_file()
     assert len(list(tmp_path.glob("mlruns/artifacts/**/test_cases.csv"))) == 2
+    refused = call(seglab, "bench", cwd=tmp_path, check=False)
+    assert refused.returncode == 2
+    assert "benchmarks are not part of an installed seglab" in refused.stderr
+    assert "git clone" in refused.stderr
     assert "Nothing to mend." in call(seglab, "doctor", cwd=tmp_path).stdout

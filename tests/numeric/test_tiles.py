@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.errors import ConfigError
-from seglab.inference.sliding_window import SlidingWindow, gaussian, window_starts
+from seglab.inference.sliding_window import SlidingWindow
+from seglab.inference.window_grid import gaussian, window_starts
 
 
 def network(windows: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "complex-tiff": lambda: tiff(np.zeros((9, 9), np.complex64)),
 }
 # Of these every pixel is there, so that they are served: an EXIF block that cannot be read turns nothing; what lies
-# behind the last pixel is not decoded; a size that a description claims is not looked at; much that is alike packs well.
+# behind the last pixel is not decoded; a size that a description claims is not looked at; much of the same packs well.
 WHOLE = {
     "png-exif-broken": (10, 10),
     "jpeg-exif-broken": (30, 20),

@@ -1,8 +1,12 @@
-"""`seglab bench` and those beside it: speed and error rates, measured side by side in one run."""
+"""`seglab bench` and those beside it: speed and error rates, measured side by side in one run.
+
+What they measure with stands in `benchmarks/` of a checkout; an installed seglab has not got it.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +18,11 @@ from pydantic import Field
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.command import command, data_settings_of
 from seglab.config.types import PositiveInt
+from seglab.config.vocabulary import CONF, IN_CHECKOUT, ROOT
 from seglab.errors import ConfigError, SeglabError, nearest
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import Waiting, step
+from seglab.version import version
 
 TORCH = ".venv-bench/bin/python"
 RESULTS = RUNS / "bench"
@@ -70,8 +76,9 @@ class BenchServingWords:
 def run(words: Sequence[str]) -> None:
     """Measure the parts that are asked for, print a table, and keep it."""
     said = read(BenchWords, words, "bench")
-    from seglab.bench.measure import PARTS
-    from seglab.bench.workers import keep
+    _find_benchmarks("bench")
+    from benchmarks.speed.measure import PARTS
+    from benchmarks.speed.workers import keep
 
     parts = _chosen(said.only, PARTS)
     torch = said.torch_python if Path(said.torch_python).exists() else None
@@ -89,8 +96,9 @@ def run(words: Sequence[str]) -> None:
 def run_data(words: Sequence[str]) -> None:
     """Measure the parts of the data's way that are asked for, print a table, and keep it."""
     said = read(BenchDataWords, words, "bench-data")
-    from seglab.bench.data import PARTS, SCENES, VOLUMES, measure
-    from seglab.bench.workers import keep
+    _find_benchmarks("bench-data")
+    from benchmarks.speed.data import PARTS, SCENES, VOLUMES, measure
+    from benchmarks.speed.workers import keep
 
     parts = _chosen(said.only, PARTS)
     torch = said.torch_python if Path(said.torch_python).exists() else None
@@ -104,9 +112,10 @@ def run_serving(words: Sequence[str]) -> None:
     """Measure an exported folder, print tables, and keep them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read(BenchServingWords, words, "bench-serving", _SERVING)
+    _find_benchmarks("bench-serving")
     with step("loading what reads exported models"):
-        from seglab.bench.serving import measure
-        from seglab.bench.workers import keep
+        from benchmarks.speed.serving import measure
+        from benchmarks.speed.workers import keep
         from seglab.export.folder import read_folder, targets_below
 
     targets = [read_folder(place) for place in targets_below(said.folder)]
@@ -138,9 +147,10 @@ def _bundle_of(model: str, tracking_uri: str | None, *, asked: bool) -> Path | N
 @command(config_name="train", about=_LOOKALIKES)
 def _lookalikes(cfg: DictConfig) -> None:
     """Measure on the composed config's data set and print a table."""
+    _find_benchmarks("bench-lookalikes")
     from rich.console import Console
 
-    from seglab.bench.lookalikes import measure
+    from benchmarks.speed.lookalikes import measure
 
     Console(highlight=False).print(measure(data_settings_of(cfg)))
 
@@ -148,6 +158,20 @@ def _lookalikes(cfg: DictConfig) -> None:
 def run_lookalikes(words: Sequence[str]) -> None:
     """The verb; its words are read by Hydra."""
     _lookalikes()
+
+
+def _find_benchmarks(verb: str) -> None:
+    """Let `benchmarks` of the checkout be imported; raises `ConfigError` where seglab is not run from one."""
+    if not IN_CHECKOUT:
+        raise ConfigError(
+            "benchmarks are not part of an installed seglab",
+            code="needs-checkout",
+            where=f"seglab {verb}",
+            found=f"seglab {version()} in {CONF.parent}",
+            expected="a checkout of seglab's source, installed with: pip install -e .",
+            remedy="run it in a checkout: git clone, make setup, make bench",
+        )
+    sys.path.insert(0, str(ROOT))
 
 
 def _chosen(only: Sequence[str], parts: dict[str, Any]) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Literal
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import NonNegativeFloat, NonNegativeInt
+from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.tracking.store_place import check_findable
 
 _EXAMPLES = """examples:
   seglab evaluate run=4f0c…                                        a run, on its own test cases
@@ -52,6 +54,7 @@ def run(words: Sequence[str]) -> None:
     """Score the model and say so."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
+    check_findable(said.run, said.tracking_uri, RUNS)
     with step("loading what scores and draws"):
         from seglab.evaluation.evaluate import EvaluationRequest, evaluate
 

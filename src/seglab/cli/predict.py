@@ -12,7 +12,9 @@ from pydantic import Field
 
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
+from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.tracking.store_place import check_findable
 
 _EXAMPLES = """examples:
   seglab predict 4f0c… photo.png out=masks                           the model of a run, by its id (seglab ui shows it)
@@ -88,6 +90,7 @@ def run(words: Sequence[str]) -> int:
     """Predict; 1 where an image could not be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
+    check_findable(said.run, said.tracking_uri, RUNS)
     with step("loading what reads the images"):
         from seglab.inference.command import predict
         from seglab.inference.predictor import Predictor
@@ -98,7 +101,7 @@ def run(words: Sequence[str]) -> int:
         with step(f"loading {said.run}"):
             from seglab.serving.model import load_model
 
-            found = load_model(said.run)
+            found = load_model(folder, name=folder.name)
             predictor = Predictor.of(found.predictor.network, found.bundle, overlap=said.overlap, flips=said.flips)
     return predict(
         said.run,

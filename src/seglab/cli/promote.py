@@ -10,6 +10,7 @@ from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.tracking.store_place import check_there
 
 _EXAMPLES = """examples:
   seglab promote run=4f0c… name=roadseg gate=default      the run's model becomes models:/roadseg@champion
@@ -45,14 +46,15 @@ def read_words(words: Sequence[str]) -> PromoteWords:
 def run(words: Sequence[str]) -> int:
     """Do it; 1 when the gate rejects the run."""
     said = read_words(words)
+    check_there(said.tracking_uri, RUNS)
     with step("loading MLflow"):
         from seglab.registry.gate import load_gate
         from seglab.registry.promotion import promote, rollback
         from seglab.registry.promotion_log import LOG_FILE, entries, in_words
-        from seglab.tracking.store import open_store
+        from seglab.tracking.store_lookup import open_existing
 
     gate = load_gate(said.gate)
-    store = open_store(said.tracking_uri, RUNS)
+    store = open_existing(said.tracking_uri, RUNS)
     if said.action == "log":
         print(*map(in_words, entries(store, said.name)), sep="\n")
         return 0

@@ -10,6 +10,7 @@ from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import NonNegativeFloat
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.tracking.store_place import check_there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +31,13 @@ def run(words: Sequence[str]) -> int:
     said = read(ReproduceWords, words, "reproduce")
     from rich.table import Table
 
+    check_there(said.tracking_uri, RUNS)
     with step("loading MLflow"):
         from seglab.experiment.reproduce import reproduce
         from seglab.runtime.terminal import Terminal
-        from seglab.tracking.store import open_store
+        from seglab.tracking.store_lookup import open_existing
 
-    store = open_store(said.tracking_uri, RUNS)
+    store = open_existing(said.tracking_uri, RUNS)
     done = reproduce(store, store.run(said.run), tolerance=said.tolerance, trust_diff=said.trust_diff)
     table = Table(box=None)
     for column in ("metric", "verdict", "difference", "from epoch", "was", "is"):

@@ -13,6 +13,7 @@ from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
 from seglab.safety.secrets import redacted
 from seglab.safety.shown_text import shown
+from seglab.tracking.store_place import check_there
 
 _EXAMPLES = """examples:
   seglab runs export loss_study.runs study=loss_study    the runs of a study, or of the MLflow experiment of that name
@@ -44,6 +45,8 @@ def run(words: Sequence[str]) -> None:
             expected="one of study=<name> and run=[<id>,<id>]",
             remedy="seglab runs export <folder> study=<name>; seglab ui shows what there is",
         )
+    if said.action == "export":
+        check_there(said.tracking_uri, RUNS)
     with step("loading MLflow"):
         from seglab.tracking.archive import export_runs, import_runs
         from seglab.tracking.selection import runs_of_study

@@ -9,6 +9,7 @@ from pathlib import Path
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.tracking.store_place import check_there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class SweepStatusWords:
 def run(words: Sequence[str]) -> int:
     """Print it."""
     said = read(SweepStatusWords, words, "sweep-status")
+    check_there(said.tracking_uri, Path(said.runs))
     with step("loading MLflow"):
         from seglab.runtime.terminal import Terminal
         from seglab.sweeping.status import status_table, sweep_statuses

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,15 +14,12 @@ from hydra.errors import HydraException
 
 from seglab.config.override_syntax import parse_error, rejoined
 from seglab.config.refusals import as_list, written
-from seglab.config.synonyms import group_meant, option_meant, setting_meant
-from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of, setting_as_typed
+from seglab.config.unknown_words import LISTS, SEE_ALL, groups_of, instead, meant_words, unknown_key, unknown_option
+from seglab.config.vocabulary import GROUPS_SAID, composed, groups, options_of, setting_as_typed
 from seglab.errors import ConfigError
 
 # Groups of which several options can stand together.
 _SEVERAL = frozenset({"experiment", "debug"})
-# Settings that are lists, also where they are null or of a group that was not chosen.
-_LISTS = (".size", ".spacing", ".axes", ".class_names", ".label_values", ".class_weights", ".label_colors")
-_SEE_ALL = "see every setting with: seglab train --cfg job"
 
 
 def refuse_at_once(words: Sequence[str], config_name: str) -> None:
@@ -57,7 +53,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
             where=flag,
             found=flag,
             expected="settings as key=value, without hyphens before them",
-            remedy=instead(key, value, composed(config_name, [])) or _SEE_ALL,
+            remedy=instead(key, value, composed(config_name, [])) or SEE_ALL,
         )
     for word, after in itertools.pairwise([*known.overrides, "="]):
         key, equals, value = word.partition("=")
@@ -91,15 +87,16 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
         values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [override.value()]
         for value in values:
             if str(value) not in options:
-                return _unknown_option(group, value, options)
+                return unknown_option(group, value, options)
         chosen.append(f"{group}={values[0]}")
     known = composed(config_name, chosen)
+    targets = {key: text for override, text in overrides if (key := override.key_or_group).endswith("._target_")}
     for override, text in overrides:
         key = setting_as_typed(override.key_or_group)
-        if key in groups() or key.startswith("hydra"):
+        if key in groups() or key.startswith("hydra") or key in targets:
             continue
         if key not in known:
-            return _unknown_key(key, text, known)
+            return unknown_key(key, text, known, targets)
         if override.is_add() and not override.is_force_add():
             return ConfigError(
                 "a setting that exists already",
@@ -107,7 +104,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
                 where=f"+{key}",
                 found=f"+{key}={text}",
                 expected="no + before a setting that the config has",
-                remedy=_meant(f"{key}={text}"),
+                remedy=meant_words(f"{key}={text}"),
             )
     for override, text in overrides:
         if override.is_sweep_override() and str(error).startswith("Ambiguous value"):
@@ -123,86 +120,6 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
     )
 
 
-def _meant(words: str) -> str:
-    return words if words.startswith(("there is no", "a run takes")) else f"did you mean: {words}"
-
-
-def _unknown_option(group: str, value: Any, options: Mapping[str, str]) -> ConfigError:
-    if value is None:
-        remedy = "choose one, or leave it away for the default"
-    elif group == "data" and "/" in str(value) and not str(value).endswith(".yaml"):  # the folder of the files
-        remedy = f"did you mean: data=image_folder data.root={value}; of volumes: data=nifti data.root={value}"
-    else:
-        meant = option_meant(group, value, options)
-        own = f", or add conf/{group}/{value}.yaml" if re.fullmatch(r"\w[\w-]*", str(value)) else ""
-        remedy = _meant(meant) if meant else f"choose one{own}"
-    return ConfigError(
-        f"unknown choice for {group}",
-        code="unknown-choice",
-        where=group,
-        found="null" if value is None else value,
-        expected="one of " + ", ".join(options),
-        remedy=remedy,
-    )
-
-
-def _unknown_key(key: str, text: str, known: Mapping[str, Any]) -> ConfigError:
-    parent, _, leaf = key.rpartition(".")
-    allowed = {name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent}
-    allowed |= set() if parent else _groups_of(known)
-    expected = "one of " + ", ".join(sorted(allowed or {name.partition(".")[0] for name in known}))
-    elsewhere = holders().get(key, ())
-    return ConfigError(
-        f"unknown setting '{key}': nothing reads it",
-        code="unknown-setting",
-        where=key,
-        found=leaf,
-        expected=expected + (f"; {leaf} is one of {parent}={', '.join(elsewhere)}" if elsewhere else ""),
-        remedy=instead(key, text, known) or (_SEE_ALL if _groups_of(known) else "leave it away"),
-    )
-
-
-def instead(key: str, text: str, known: Mapping[str, Any]) -> str:
-    """The words to write for a key and its value; empty if nobody knows."""
-    top = _groups_of(known)
-    others = {name: options for name, options in holders().items() if name.partition(".")[0] in top}
-    group = key if key in top else group_meant(key)
-    found = None if group in top else setting_meant(key, [*known, *top], others)
-    if found in top:
-        group = found
-    if group is not None and group in top:
-        options = options_of(group)
-        meant = f"{group}={text}" if text in options else option_meant(group, text, options)
-        return _meant(meant or f"{group}=<one of {', '.join(options)}>")
-    if found is None:
-        return ""
-    if " " in found:
-        return _meant(found)
-    line = f"{found}={_fitting(found, text, known.get(found))}"
-    if found in others and found not in known:
-        line = f"{found.partition('.')[0]}={others[found][0]} {line}"
-    return _meant(line)
-
-
-def _groups_of(known: Mapping[str, Any]) -> frozenset[str]:
-    """The groups that a command chooses from: a run's, or none."""
-    return GROUPS_SAID if "trainer" in known else frozenset()
-
-
-def _fitting(key: str, text: str, now: Any) -> str:
-    """A value as it must be written for a key: brackets around a list, one number for each axis."""
-    text = text.strip()
-    several = isinstance(now, list) or key.endswith(_LISTS)
-    if not several or text.startswith("["):
-        return text if re.fullmatch(r"[^\s()'\"&;<>|$*?]*", text) else shlex.quote(text)
-    inner = text.strip("(){} ")
-    if key.endswith(".label_values") and inner.isdigit():  # how many classes there are
-        return written(list(range(min(int(inner), 256))))
-    if inner.isdigit() and isinstance(now, list):
-        inner = ",".join([inner] * len(now))
-    return as_list(inner)
-
-
 def _without_value(key: str, after: str, words: Sequence[str], config_name: str) -> ConfigError:
     known = composed(config_name, _chosen(words))
     key = setting_as_typed(key.lstrip("+~").strip())
@@ -214,7 +131,7 @@ def _without_value(key: str, after: str, words: Sequence[str], config_name: str)
         shown = "…" if known[key] == "???" else written(known[key])
         remedy = f"say one, such as {key}={shown}"
     else:
-        remedy = instead(key, "…", known) or _SEE_ALL
+        remedy = instead(key, "…", known) or SEE_ALL
     expected = "a value after the =, or null for none"
     return ConfigError(
         "a setting without a value",
@@ -231,7 +148,7 @@ def _several(override: Override, text: str, known: Mapping[str, Any]) -> ConfigE
     key = setting_as_typed(override.key_or_group)
     now = known.get(key)
     sweep = f"to try each: seglab train -m {key}={text}"
-    if isinstance(now, list) or key.endswith(_LISTS):
+    if isinstance(now, list) or key.endswith(LISTS):
         remedy = f"did you mean: {key}={as_list(text)}"
     elif isinstance(now, float) and re.fullmatch(r"\d+,\d+", text):
         remedy = f"with a decimal point: {key}={text.replace(',', '.')}; {sweep}"
@@ -258,7 +175,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     remedy = "put key= before it; all that can be said is shown by --help"
     if equals:
         if said in groups():
-            return _unknown_option(said, text, options_of(said))
+            return unknown_option(said, text, options_of(said))
         if whole := rejoined(words[i:]):
             return parse_error(word, f"without spaces in it: {whole}")
         fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
@@ -272,7 +189,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
         named, _, value = word.partition(":")
         homes = [
             f"{group}={option}"
-            for group in sorted(_groups_of(known))
+            for group in sorted(groups_of(known))
             for option, shown in options_of(group).items()
             if word in (option, shown)
         ]
@@ -282,7 +199,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
             remedy = f"did you mean: {homes[0]}"
         elif word in known and not isinstance(known[word], dict):
             alone = not after or "=" in after or after.startswith("-")
-            remedy = f"say a value, such as {word}={written(known[word])}" if alone else _meant(f"{word}={after}")
+            remedy = f"say a value, such as {word}={written(known[word])}" if alone else meant_words(f"{word}={after}")
         elif word.lower() == "help":
             remedy = "seglab train --help"
         elif "/" in word:  # the folder of the files

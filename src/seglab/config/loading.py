@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 
 from seglab.config.cross_checks import check_data, check_monitor_name, check_together
 from seglab.config.former_names import current_config, current_section
+from seglab.config.identity import identity_of
 from seglab.config.refusals import missing, not_allowed, unknown
 from seglab.config.sections import (
     ComponentConfig,
@@ -30,7 +30,7 @@ from seglab.config.sections import (
     TrackingSettings,
     TrainerSettings,
 )
-from seglab.config.targets import check_given, construct, parameters_of, places_of
+from seglab.config.targets import check_given, construct, parameters_of
 from seglab.config.transforms import check_transforms
 from seglab.config.types import PositiveFloat, Seed, Title
 from seglab.config.value_checks import as_mapping, check_chosen, check_value, plain_values
@@ -76,9 +76,6 @@ _ANYWHERE = [
     *(f"{group}.{name}" for group, names in PASSED_BY_EXPERIMENT.items() for name in names),
     *(f"{group}.{name}" for group, section in {**CARDS, **SECTIONS}.items() for name in section.model_fields),
 ]
-# Settings that cannot change a result and so are no part of a run's identity.
-_NOT_IDENTITY = ("run_name", "resume", "tracking")
-_NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
 
 
 @dataclass(frozen=True)
@@ -129,35 +126,12 @@ class Config(DataSettings):
 
         What lies in the places of the data is not in here; of a model's file it is the contents that count.
         """
-        kept = {key: value for key, value in self.resolved.items() if key not in _NOT_IDENTITY}
-        elsewhere = {*_NOT_DATA_IDENTITY, *places_of(self.data.target, "data._target_")}
-        kept["data"] = {key: value for key, value in kept["data"].items() if key not in elsewhere}
-        for group in set(CARDS) - {"data"}:
-            for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):
-                kept[group] = {**kept[group], key: _contents(kept[group][key])}
-        return dict(_one_spelling(kept))
+        return identity_of(self.resolved)
 
     @property
     def digest(self) -> str:
         """SHA-256 of `identity`."""
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
-
-
-def _contents(place: Any) -> Any:
-    """The SHA-256 of the file that is named; a word that is no file stands for itself."""
-    if not isinstance(place, str) or not Path(place).is_file():
-        return place
-    with Path(place).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _one_spelling(value: Any) -> Any:
-    """The value with whole numbers written one way: 1 and 1.0 set the same."""
-    if isinstance(value, Mapping):
-        return {key: _one_spelling(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_one_spelling(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:

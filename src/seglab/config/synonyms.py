@@ -191,6 +191,8 @@ def _by_word(table: Mapping[str, str]) -> dict[str, str]:
 
 
 _OPTION_OF = {group: _by_word(table) for group, table in _OPTIONS.items()}
+# What means something else in another section: channels of images are no filters.
+_OWN_SECTION = frozenset({"model.width"})
 _SETTING_OF, _GROUP_OF, _VALUE_OF = _by_word(_SETTINGS), _by_word(_GROUPS), _by_word(_VALUES)
 
 
@@ -248,6 +250,8 @@ def setting_meant(key: str, known: Iterable[str], others: Iterable[str] = ()) ->
     parent, _, leaf = key.rpartition(".")
     parts = [plain(part) for part in key.split(".")]
     called = _SETTING_OF.get(plain(leaf), "")
+    if called in _OWN_SECTION and parent and parent != called.partition(".")[0]:
+        called = ""
     if called == _GPU:
         called_here, called = [_GPU], ""
     else:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from seglab.config.targets import EXAMPLES
+from seglab.config.constructors import EXAMPLES
 from seglab.errors import ConfigError, DataError
 from seglab.run_record import ALL as ALL
 from seglab.run_record import SCORED as SCORED

@@ -18,7 +18,7 @@ from seglab.runtime.terminal import python_here, seglab_here
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.resumption import NOT_SET, finished, other_config
-from seglab.tracking.store import open_store
+from seglab.tracking.store_lookup import open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -33,7 +33,7 @@ _MORE = ("trainer.epochs", "trainer.patience_epochs")
 
 def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> Config:
     """The config that the run to resume began with; what was said beside `resume` must agree with it, key by key."""
-    store = open_store(given.tracking.uri, directory)
+    store = open_existing(given.tracking.uri, directory)
     run_id = str(given.resume)
     run = store.run(run_id)
     file = store.work_dir(run_id) / WorkFile.CONFIG

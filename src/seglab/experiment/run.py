@@ -69,7 +69,7 @@ def run(
         config = stored_config(config, overrides, RUNS)
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.loading.training_data import gather
-    from seglab.tracking.store import check_beforehand
+    from seglab.tracking.store_lookup import check_beforehand
 
     check_beforehand(config.tracking.uri, RUNS, needed=config.init_from)
     tell("reading and checking the data")
@@ -199,7 +199,7 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         task=training_data.task,
         preprocessing=training_data.preprocessing,
         size=tuple(card.size),
-        fit=card.resize_mode if training_data.objects is None else "resize",
+        resize_mode=card.resize_mode if training_data.objects is None else "resize",
         spacing=None if card.spacing is None or training_data.objects is not None else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),

@@ -23,7 +23,8 @@ from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.untrusted_files import read_json
 from seglab.task import Task
 from seglab.tracking.bundles import resolve_bundle, run_file
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -74,10 +75,10 @@ def start_of(config: Config, training_data: TrainingData, identity: Mapping[str,
         TrackingError: no such run, or what it left is gone.
     """
     if config.continues:
-        store = open_store(config.tracking.uri, directory)
+        store = open_existing(config.tracking.uri, directory)
         return _continuation(config, store, store.run(config.continues), identity)
     if config.init_from:
-        store = open_store(config.tracking.uri, directory)
+        store = open_existing(config.tracking.uri, directory)
         return _warm(config, training_data, store, store.run(config.init_from))
     return WarmStart()
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def check_size(bundle: Bundle, size: Sequence[int]) -> None:
     """See that an image of `size` goes through the network as a whole; raises `ConfigError`."""
-    if bundle.fit in ("pad", "patch") and any(side > own for side, own in zip(size, bundle.size, strict=True)):
+    if bundle.resize_mode in ("pad", "patch") and any(side > own for side, own in zip(size, bundle.size, strict=True)):
         raise ConfigError(
             "an image that would have to be covered with windows, which no graph does",
             code="export-graph",
             where="image_size",
-            found=f"{list(size)}, with data.resize_mode={bundle.fit}",
+            found=f"{list(size)}, with data.resize_mode={bundle.resize_mode}",
             expected=f"no side longer than that of the network's input, {list(bundle.size)}",
             remedy="a smaller image_size, or a model trained with data.resize_mode=resize or letterbox",
         )
@@ -69,7 +69,7 @@ def _border(bundle: Bundle, way: SpatialTransform) -> list[tuple[int, int]]:
 def _entering(image: Any, bundle: Bundle, size: Sequence[int]) -> Any:
     from keras import ops
 
-    way = SpatialTransform.of(size, bundle.size, bundle.fit)
+    way = SpatialTransform.of(size, bundle.size, bundle.resize_mode)
     x = ops.cast(image, "float32")
     if way.inner != way.original:
         x = ops.round(_resized(x, way.original, way.inner, bundle.task.channels))  # 8-bit images stay whole numbers
@@ -81,7 +81,7 @@ def _entering(image: Any, bundle: Bundle, size: Sequence[int]) -> Any:
 def _deciding(x: Any, bundle: Bundle, size: Sequence[int]) -> Any:
     from keras import ops
 
-    task, way = bundle.task, SpatialTransform.of(size, bundle.size, bundle.fit)
+    task, way = bundle.task, SpatialTransform.of(size, bundle.size, bundle.resize_mode)
     if bundle.temperature != 1:
         x = x / bundle.temperature
     x = ops.sigmoid(x) if task.binary else ops.softmax(x, axis=-1)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.errors import DataError
-from seglab.inference.description import Bundle, Fit
+from seglab.inference.description import Bundle, ResizeMode
 from seglab.inference.keras_file import check_model_file
 from seglab.inference.sealing import check_seal, sealed
 from seglab.run_record import BundleFile
@@ -29,7 +29,7 @@ from seglab.safety.untrusted_files import MEBI, read_json
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Bundle", "Fit", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
+__all__ = ["Bundle", "ResizeMode", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
 
 FORMAT = 2
 FORMATS = (1, FORMAT)

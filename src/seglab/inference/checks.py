@@ -1,4 +1,5 @@
-"""Nothing but finite numbers in, through and out of a model: a NaN on the way makes a mask background unsaid."""
+"""A network of the right size, and nothing but finite numbers in, through and out of it: a NaN on the way makes a mask
+background unsaid."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seglab.errors import DataError
+from seglab.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+    from seglab.inference.network import Network
 
 
 def check_weights(model: keras.Model) -> None:
@@ -68,3 +72,18 @@ def check_probabilities(probabilities: np.ndarray) -> None:
             remedy="look for values far from those it was trained on; else use another run, or train it again with a "
             "lower learning rate or optimizer.clip_norm",
         )
+
+
+def check_network(network: Network, task: Task, size: tuple[int, ...]) -> None:
+    """See that a network takes and gives what a model of this task and size does; raises `DataError`."""
+    found, wanted = (network.size, network.channels), (size, task.channels)
+    if found == wanted and network.outputs == task.logit_channels:
+        return
+    raise DataError(
+        "a network that is not of the size or the classes that it is used for",
+        code="network-mismatch",
+        where=f"a {network.name} network",
+        found=f"input {(*network.size, network.channels)}, {network.outputs} channels of logits",
+        expected=f"input {(*size, task.channels)}, {task.logit_channels}",
+        remedy="use it with what it was saved or exported with",
+    )

@@ -14,7 +14,7 @@ from seglab.task import Task
 
 VERSIONED = ("seglab", "keras", "tensorflow")
 
-Fit = Literal["resize", "letterbox", "pad", "patch"]
+ResizeMode = Literal["resize", "letterbox", "pad", "patch"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Bundle:
         task: rank, channels, classes with names and colours, ignored label.
         preprocessing: fitted on the training split; from raw intensities to the network's input.
         size: spatial size of the network's input.
-        fit: how an image of another size is brought to it: "resize" it, "letterbox" it (resized with its proportions
-            kept and a border), "pad" it (windows where it is larger), or cover it with windows ("patch").
+        resize_mode: how an image of another size is brought to it: "resize" it, "letterbox" it (resized with its
+            proportions kept and a border), "pad" it (windows where it is larger), or cover it with windows ("patch").
         threshold: a binary task's foreground is where its probability is above this, in 0..1.
         spacing: mm between voxels along each axis that images are resampled to first; None where they are taken as
             they are.
@@ -43,7 +43,7 @@ class Bundle:
     task: Task
     preprocessing: Preprocessing
     size: tuple[int, ...]
-    fit: Fit
+    resize_mode: ResizeMode
     threshold: float = 0.5
     spacing: tuple[float, ...] | None = None
     interpolation: Interpolation = "linear"
@@ -61,7 +61,7 @@ class Bundle:
             "task": asdict(self.task),
             "preprocessing": self.preprocessing.to_dict(),
             "size": list(self.size),
-            "fit": self.fit,
+            "resize_mode": self.resize_mode,
             "threshold": self.threshold,
             "spacing": None if self.spacing is None else list(self.spacing),
             "interpolation": self.interpolation,
@@ -81,8 +81,9 @@ class Bundle:
         Raises:
             KeyError, TypeError, ValueError: a part is missing or of another kind.
         """
-        if values["fit"] not in get_args(Fit):
-            raise ValueError(f"fit is {values['fit']!r} and not one of {get_args(Fit)}")
+        resize_mode: Any = values.get("resize_mode", values.get("fit"))  # as bundles of before call it
+        if resize_mode not in get_args(ResizeMode):
+            raise ValueError(f"resize_mode is {resize_mode!r} and not one of {get_args(ResizeMode)}")
         kind = values.get("interpolation", "linear")  # bundles of before it was to choose
         if kind not in get_args(Interpolation):
             raise ValueError(f"interpolation is {kind!r} and not one of {get_args(Interpolation)}")
@@ -99,7 +100,7 @@ class Bundle:
             task=_task(values["task"]),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             size=tuple(int(side) for side in values["size"]),
-            fit=values["fit"],
+            resize_mode=resize_mode,
             threshold=float(values["threshold"]),
             spacing=None if values["spacing"] is None else tuple(float(step) for step in values["spacing"]),
             interpolation=kind,

@@ -49,7 +49,7 @@ def usage(bundle: Bundle) -> dict[str, str]:
     size = " × ".join(map(str, bundle.size))
     told = {
         "input": input_in_words(task, bundle.preprocessing),
-        "input_size": _FITS[bundle.fit].format(size=size),
+        "input_size": _FITS[bundle.resize_mode].format(size=size),
         "output": f"class ids ({axes(task)}) of an image, (N, {axes(task)}) of a batch; uint8 up to 256 classes",
         "classes": ", ".join(f"{number} {name}" for number, name in enumerate(task.class_names)),
     }

@@ -5,7 +5,7 @@ Nothing here loads TensorFlow; what runs the network may be it, or another runti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +15,9 @@ import numpy as np
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError, naming
-from seglab.inference.bundle import Bundle, Fit, load_bundle
-from seglab.inference.checks import check_image, check_probabilities
+from seglab.inference.bundle import Bundle, ResizeMode, load_bundle
+from seglab.inference.checks import check_image, check_network, check_probabilities
+from seglab.inference.decision import Seen, class_ids
 from seglab.inference.memory_forecast import check_room, prediction_bytes
 from seglab.inference.network import Forward, Network
 from seglab.inference.restore_grid import GridRestorer
@@ -27,9 +28,6 @@ from seglab.task import Task
 if TYPE_CHECKING:
     import keras
 
-Seen = Callable[[np.ndarray, np.ndarray], None]
-"""Shown class ids `(rows, …)`, and in float32 the probability of each where it was chosen."""
-
 
 class Predictor:
     """A trained model behind the data's own preprocessing.
@@ -38,17 +36,17 @@ class Predictor:
     its own numbers, normalised, and only then given a border or cut into windows. What happens to an image whose size
     is not the network's:
 
-    - `fit="resize"`: it is resized, and the probabilities are resized back before a class is chosen;
-    - `fit="letterbox"`: the same with its proportions kept and a border around it;
-    - `fit="pad"`: it is padded when it fits into the network's input, else covered with windows;
-    - `fit="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
+    - `resize_mode="resize"`: it is resized, and the probabilities are resized back before a class is chosen;
+    - `resize_mode="letterbox"`: the same with its proportions kept and a border around it;
+    - `resize_mode="pad"`: it is padded when it fits into the network's input, else covered with windows;
+    - `resize_mode="patch"`: it is covered with overlapping windows, blended as `SlidingWindow` says.
 
     Args:
         model: what runs, `(B, *size, C)` to logits; a Keras model becomes one, of whose outputs the first counts.
         task: classes and channels.
         preprocessing: from raw intensities to what the model was trained on.
         size: spatial size of the model's input.
-        fit: see above.
+        resize_mode: see above.
         threshold: a binary task's foreground is where its probability is above this.
         spacing: mm between the pixels or voxels that the network knows; None where it takes images as they are.
         interpolation: of axes that this makes finer.
@@ -66,7 +64,7 @@ class Predictor:
         task: Task,
         preprocessing: Preprocessing,
         size: tuple[int, ...],
-        fit: Fit,
+        resize_mode: ResizeMode,
         *,
         threshold: float = 0.5,
         spacing: tuple[float, ...] | None = None,
@@ -78,12 +76,12 @@ class Predictor:
         self.task = task
         self.preprocessing = preprocessing
         self.size = tuple(size)
-        self.fit = fit
+        self.resize_mode = resize_mode
         self.threshold = threshold
         self.spacing, self.interpolation = spacing, interpolation
         self.temperature = temperature
         self.network = _running(model)
-        _check_fits(self.network, task, self.size)
+        check_network(self.network, task, self.size)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
         self._network = self.network.answering("deciding", task, temperature)
 
@@ -113,7 +111,7 @@ class Predictor:
             bundle.task,
             bundle.preprocessing,
             bundle.size,
-            bundle.fit,
+            bundle.resize_mode,
             threshold=bundle.threshold,
             spacing=bundle.spacing,
             interpolation=bundle.interpolation,
@@ -215,19 +213,7 @@ class Predictor:
         return self.network.answering("drawing", self.task, self.temperature)
 
     def _mask(self, channels: Iterator[np.ndarray], seen: Seen | None = None) -> np.ndarray:
-        """Class ids from the channels that decide."""
-        dtype = np.min_scalar_type(self.task.classes - 1)
-        if self.task.binary:
-            foreground = next(channels)
-            inside = foreground > self.threshold
-            ids: np.ndarray = inside.view(dtype)
-            if seen:
-                seen(ids, np.where(inside, foreground, 1 - foreground))
-            return ids
-        ids, best = _most_probable(channels, dtype)
-        if seen:
-            seen(ids, best)
-        return ids
+        return class_ids(channels, self.task, self.threshold, seen)
 
     def _restored_mask(self, predicted: np.ndarray, restoring: GridRestorer, seen: Seen | None = None) -> np.ndarray:
         """Class ids at the image's own size, with one channel of it at a time in memory."""
@@ -255,7 +241,7 @@ class Predictor:
         spatial = SpatialTransform.of(
             image.shape[:-1],
             self.size,
-            self.fit,
+            self.resize_mode,
             spacing=spacing,
             target=self.spacing,
             interpolation=self.interpolation,
@@ -296,30 +282,3 @@ def _running(model: Network | keras.Model) -> Network:
     from seglab.inference.backends.keras import KerasNetwork
 
     return KerasNetwork(model)
-
-
-def _check_fits(network: Network, task: Task, size: tuple[int, ...]) -> None:
-    found, wanted = (network.size, network.channels), (size, task.channels)
-    if found == wanted and network.outputs == task.logit_channels:
-        return
-    raise DataError(
-        "a network that is not of the size or the classes that it is used for",
-        code="network-mismatch",
-        where=f"a {network.name} network",
-        found=f"input {(*network.size, network.channels)}, {network.outputs} channels of logits",
-        expected=f"input {(*size, task.channels)}, {task.logit_channels}",
-        remedy="use it with what it was saved or exported with",
-    )
-
-
-def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the largest of the arrays, the first on a tie, and the largest itself, with one array at a time in
-    memory."""
-    best, ids = np.empty(0, np.float32), np.empty(0, dtype)
-    for class_id, channel in enumerate(channels):
-        if class_id == 0:
-            best, ids = channel.copy(), np.zeros(channel.shape, dtype)
-            continue
-        ids[channel > best] = class_id
-        np.maximum(best, channel, out=best)
-    return ids, best

@@ -12,7 +12,7 @@ from scipy import sparse
 from seglab.data.preprocessing.geometry import letterbox_shape, pad_start, resize_image, resizing, unletterbox
 from seglab.data.preprocessing.spacing import resample_to, resampling
 from seglab.errors import DataError
-from seglab.inference.bundle import Fit
+from seglab.inference.bundle import ResizeMode
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class GridRestorer:
     """The way back of one image. Linear along each axis for itself, so that probabilities still sum to 1.
 
     Attributes:
-        fit: how the image was brought to the network's size.
+        resize_mode: how the image was brought to the network's size.
         size: the network's.
         spatial: the image's, at the network's spacing where that has one.
         original: the image's own.
     """
 
-    fit: Fit
+    resize_mode: ResizeMode
     size: tuple[int, ...]
     spatial: tuple[int, ...]
     original: tuple[int, ...]
@@ -34,13 +34,13 @@ class GridRestorer:
     @property
     def same(self) -> bool:
         """Whether the grid is the image's own, and nothing is to be done."""
-        return self.fit in ("pad", "patch") and self.spatial == self.original
+        return self.resize_mode in ("pad", "patch") and self.spatial == self.original
 
     def channel(self, channel: np.ndarray) -> np.ndarray:
         """One channel `(*grid)` float32 at the image's own size, `(*original)`."""
-        if self.fit == "resize":
+        if self.resize_mode == "resize":
             channel = resize_image(channel[..., None], self.spatial)[..., 0]
-        elif self.fit == "letterbox":
+        elif self.resize_mode == "letterbox":
             channel = unletterbox(channel, self.spatial)
         return channel if self.spatial == self.original else resample_to(channel, self.original)
 
@@ -72,9 +72,9 @@ class GridRestorer:
     def _along(self, axis: int, grid: int) -> sparse.csr_array:
         """`(original, grid)`: the share of each place of the grid in each of the image."""
         spatial, original = self.spatial[axis], self.original[axis]
-        if self.fit == "resize":
+        if self.resize_mode == "resize":
             back = resizing(grid, spatial)
-        elif self.fit == "letterbox":
+        elif self.resize_mode == "letterbox":
             inner = letterbox_shape(self.spatial, self.size)
             before = -pad_start(inner, self.size)[axis]
             back = resizing(inner[axis], spatial) @ sparse.eye_array(inner[axis], grid, k=before, format="csr")

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.data.preprocessing.geometry import pad_start
 from seglab.errors import ConfigError
+from seglab.inference.window_grid import Axis, window_starts
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """`(B, *window, C)` float32 to `(B, *window, K)` float32."""
@@ -29,7 +29,6 @@ Prepare = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
 """Told how many are done, and how many there are."""
 
-SIGMA_PER_SIDE = 1 / 8
 # Small windows gain from being run together, large ones do not: about as many pixels or voxels as one call should hold.
 ELEMENTS_PER_CALL = 1 << 17
 
@@ -124,7 +123,7 @@ class SlidingWindow:
 
     def some(self, image: np.ndarray, at_most: int, prepare: Prepare | None = None) -> np.ndarray:
         """Of the windows over an image at most so many, spread evenly: `(N, *window, C)` float32; else as called."""
-        axes = [_Axis.of(*pair, self.overlap) for pair in zip(image.shape[:-1], self.window, strict=True)]
+        axes = [Axis.of(*pair, self.overlap) for pair in zip(image.shape[:-1], self.window, strict=True)]
         inside, places = tuple(axis.inside for axis in axes), list(itertools.product(*(axis.places for axis in axes)))
         chosen = sorted({int((turn + 0.5) * len(places) / at_most) for turn in range(at_most)})
         windows = np.zeros((len(chosen), *self.window, image.shape[-1]), np.float32)
@@ -148,7 +147,7 @@ class SlidingWindow:
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of finished rows; where the `whole` is wanted, a single one."""
         spatial = image.shape[:-1]
-        axes = [_Axis.of(*pair, self.overlap) for pair in zip(spatial, self.window, strict=True)]
+        axes = [Axis.of(*pair, self.overlap) for pair in zip(spatial, self.window, strict=True)]
         inside = tuple(axis.inside for axis in axes)
         count = math.prod(len(axis.places) for axis in axes)
         size = self._batch(count)
@@ -190,36 +189,6 @@ class SlidingWindow:
         return np.concatenate([mean[..., :linear] / count, mean[..., linear:] - np.log(count)], axis=-1)
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """The windows along one axis.
-
-    Attributes:
-        places: where in the image each window lies; never beyond the image.
-        inside: which part of a window lies in the image; all of it unless the image is shorter.
-        profile: `(window,)` float32, the weight along this axis.
-        total: `(length,)` float32, the sum of all windows' weights; positive everywhere.
-    """
-
-    places: list[slice]
-    inside: slice
-    profile: np.ndarray
-    total: np.ndarray
-
-    @classmethod
-    def of(cls, length: int, window: int, overlap: float) -> _Axis:
-        starts = window_starts(length, window, overlap)
-        before = max(0, -pad_start((length,), (window,))[0])
-        inside = slice(before, before + min(length, window))
-        places = [slice(start, start + min(length, window)) for start in starts]
-        # One window needs no weight: 1 keeps small numbers out of the division.
-        profile = gaussian(window) if len(starts) > 1 else np.ones(window)
-        total = np.zeros(length)
-        for place in places:
-            total[place] += profile[inside]
-        return cls(places, inside, profile.astype(np.float32), total.astype(np.float32))
-
-
 class _Sums:
     """The weighted sums of windows over the rows that are held, from the first that is not finished.
 
@@ -230,7 +199,7 @@ class _Sums:
         rows: to hold from the start; later ones are added when a window covers them.
     """
 
-    def __init__(self, axes: list[_Axis], channels: int, logs: int, rows: int):
+    def __init__(self, axes: list[Axis], channels: int, logs: int, rows: int):
         self._linear, self._logs, self._axes = channels - logs, logs, axes
         self._inside = tuple(axis.inside for axis in axes)
         self._first, self._held = 0, self._empty(rows)
@@ -268,24 +237,6 @@ class _Sums:
         made = np.zeros((rows, *(len(axis.total) for axis in self._axes[1:]), self._linear + self._logs), np.float32)
         made[..., self._linear :] = -np.inf
         return made
-
-
-def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """Starts of the fewest windows that cover `length` with at least `overlap`, evenly spread, in rising order.
-
-    `[0]` when one window covers the axis. Between 0 and `length - window`, both of which are always there.
-    """
-    if length <= window:
-        return [0]
-    step = max(1, int(window * (1 - overlap)))
-    gaps = math.ceil((length - window) / step)
-    return [i * (length - window) // gaps for i in range(gaps + 1)]
-
-
-def gaussian(window: int) -> np.ndarray:
-    """`(window,)` float64: a Gaussian around the window's middle with σ = window / 8; the middle weighs at most 1."""
-    x = np.arange(window) - (window - 1) / 2
-    return np.exp(-0.5 * np.square(x / (window * SIGMA_PER_SIDE)))
 
 
 def _outer(vectors: list[np.ndarray]) -> np.ndarray:

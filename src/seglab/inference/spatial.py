@@ -14,7 +14,7 @@ import numpy as np
 
 from seglab.data.preprocessing.geometry import cut, letterbox_shape, pad_start, resize_image
 from seglab.data.preprocessing.spacing import Interpolation, resample_image, resampled_shape
-from seglab.inference.bundle import Fit
+from seglab.inference.bundle import ResizeMode
 from seglab.inference.restore_grid import GridRestorer, checked_spacing
 
 
@@ -23,8 +23,8 @@ class SpatialTransform:
     """The way of one image to what the network, or its windows, go over, and the way back.
 
     Attributes:
-        fit: "resize" and "letterbox" bring the whole image to the network's input; "pad" and "patch" leave it, at the
-            network's spacing, for windows to be laid over.
+        resize_mode: "resize" and "letterbox" bring the whole image to the network's input; "pad" and "patch" leave it,
+            at the network's spacing, for windows to be laid over.
         size: spatial size of the network's input.
         original: the image's own size.
         spacing: mm between its pixels or voxels; None where the network has no spacing.
@@ -32,7 +32,7 @@ class SpatialTransform:
         interpolation: of axes that this makes finer.
     """
 
-    fit: Fit
+    resize_mode: ResizeMode
     size: tuple[int, ...]
     original: tuple[int, ...]
     spacing: tuple[float, ...] | None = None
@@ -44,7 +44,7 @@ class SpatialTransform:
         cls,
         original: Sequence[int],
         size: Sequence[int],
-        fit: Fit,
+        resize_mode: ResizeMode,
         *,
         spacing: Sequence[float] | None = None,
         target: Sequence[float] | None = None,
@@ -57,7 +57,7 @@ class SpatialTransform:
         """
         own = None if target is None else checked_spacing(spacing, len(size), target)
         wanted = None if target is None else tuple(target)
-        return cls(fit, tuple(size), tuple(original), own, wanted, interpolation)
+        return cls(resize_mode, tuple(size), tuple(original), own, wanted, interpolation)
 
     @cached_property
     def spatial(self) -> tuple[int, ...]:
@@ -69,19 +69,19 @@ class SpatialTransform:
     @property
     def resized(self) -> bool:
         """Whether the whole image is brought to the network's input."""
-        return self.fit in ("resize", "letterbox")
+        return self.resize_mode in ("resize", "letterbox")
 
     @cached_property
     def inner(self) -> tuple[int, ...]:
         """The image's size as the network sees it, without a border."""
-        if self.fit == "letterbox":
+        if self.resize_mode == "letterbox":
             return letterbox_shape(self.spatial, self.size)
-        return self.size if self.fit == "resize" else self.spatial
+        return self.size if self.resize_mode == "resize" else self.spatial
 
     @cached_property
     def restoring(self) -> GridRestorer:
         """What brings channels back to the image."""
-        return GridRestorer(self.fit, self.size, self.spatial, self.original)
+        return GridRestorer(self.resize_mode, self.size, self.spatial, self.original)
 
     def resampled(self, image: np.ndarray) -> np.ndarray:
         """An image `(*original, C)`, in its own numbers, at the network's spacing: `(*spatial, C)`."""
@@ -95,7 +95,7 @@ class SpatialTransform:
 
     def framed(self, prepared: np.ndarray) -> np.ndarray:
         """A normalised image `(*inner, C)` with its border of zeros, where it gets one here: `(*size, C)`."""
-        if self.fit != "letterbox":
+        if self.resize_mode != "letterbox":
             return prepared
         return cut(prepared, pad_start(self.inner, self.size), self.size, 0)
 
@@ -112,5 +112,5 @@ class SpatialTransform:
     def _linear(self) -> tuple[np.ndarray, np.ndarray]:
         """Along each axis: new = old · scale + shift. Both grids cover the same extent, then a border moves all."""
         scale = np.array(self.inner) / np.array(self.original)
-        border = -np.array(pad_start(self.inner, self.size)) if self.fit == "letterbox" else 0
+        border = -np.array(pad_start(self.inner, self.size)) if self.resize_mode == "letterbox" else 0
         return scale, 0.5 * scale - 0.5 + border

@@ -54,7 +54,7 @@ def model_card(
             else []
         ),
         ("code", f"commit `{tags.get(Tag.GIT_COMMIT, 'unknown')}`{' with changes' if _dirty(tags) else ''}"),
-        ("input", f"{' × '.join(map(str, bundle.size))} {unit}, {task.channels} channel(s), `{bundle.fit}`"),
+        ("input", f"{' × '.join(map(str, bundle.size))} {unit}, {task.channels} channel(s), `{bundle.resize_mode}`"),
         ("classes", ", ".join(task.class_names)),
         (
             "trained with",

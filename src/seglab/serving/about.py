@@ -64,7 +64,7 @@ def add_about(app: FastAPI, service: Service) -> None:
             "run": model.run,
             "registered_version": model.version or None,
             "size": list(model.size),
-            "fit": model.fit,
+            "resize_mode": model.resize_mode,
             "classes": model.classes(),
             "limits": service.limits.shown(),
         }

@@ -86,7 +86,7 @@ def load_model(
         version=version,
         task=bundle.task,
         size=bundle.size,
-        fit=bundle.fit,
+        resize_mode=bundle.resize_mode,
         runtime=exported.runtime,
         precision=network.precision,
         threads=threads,

@@ -20,7 +20,7 @@ class ServedModel:
         version: in the register; empty for a model that was not named by it.
         task: channels and classes.
         size: spatial size of the network's input.
-        fit: how an image of another size is brought to it.
+        resize_mode: how an image of another size is brought to it.
         runtime: that runs it.
         precision: that is executed, read back from the runtime.
         threads: it computes with.
@@ -32,7 +32,7 @@ class ServedModel:
     version: str
     task: Task
     size: tuple[int, ...]
-    fit: str
+    resize_mode: str
     runtime: str
     precision: str
     threads: int

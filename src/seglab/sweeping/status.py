@@ -17,7 +17,8 @@ from seglab.sweeping.ledger import JobState, Ledger, reason_of
 from seglab.tracking.bundles import run_file
 from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -66,7 +67,7 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
     Raises:
         TrackingError: the store does not work, or has no sweep of this study; names those that it has.
     """
-    store = open_store(uri, directory)
+    store = open_existing(uri, directory)
     parents = store.all_runs(f"tags.{Tag.SWEEP_DIGEST} LIKE '%'")
     chosen = [run for run in parents if study in (run.data.tags.get(Tag.STUDY), run.data.tags.get(Tag.SWEEP_ID))]
     if not chosen:

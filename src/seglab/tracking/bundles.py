@@ -12,7 +12,8 @@ from mlflow.entities.model_registry import ModelVersion
 from seglab.errors import TrackingError, nearest
 from seglab.run_record import RUNS, BundleFile, StoreFile
 from seglab.tracking.client import MlflowException, first_line, mlflow
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 REGISTERED = "models:/"
 
@@ -59,7 +60,7 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
             expected="a folder that exists, the id of a run, or models:/<name>@<alias>",
             remedy="check the path; it is taken from the folder that the command was started in",
         )
-    store = open_store(uri, directory)
+    store = open_existing(uri, directory)
     run_id, location = word, None
     if word.startswith(REGISTERED):
         version = registered_version(store, word)

@@ -36,6 +36,7 @@ from seglab.tracking.store_making import (
     short_patience,
     store_lock,
 )
+from seglab.tracking.store_place import embedded_uri
 
 _PORTS = {"https": 443, "http": 80, "postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433}
 
@@ -238,7 +239,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
             remedy="move that file away" if directory.is_file() else "check permissions",
         ) from error
     if uri is None:
-        uri = _embedded(directory)
+        uri = embedded_uri(directory)
         say_unread(uri)
     parts = urlsplit(uri)
     if parts.scheme in ("", "file"):
@@ -273,24 +274,3 @@ def open_store(uri: str | None, directory: Path) -> Store:
         except (MlflowException, SQLAlchemyError, ModuleNotFoundError) as error:
             raise failure(uri, error) from error
     return Store(uri, directory, client)
-
-
-def check_beforehand(uri: str | None, directory: Path, needed: str | None = None) -> None:
-    """Before anything that takes long: the server or database answers, a store that is there can be written, and the
-    run whose id is `needed` is in it.
-
-    A store in a file that does not exist yet is left to `open_store`.
-
-    Raises:
-        TrackingError: as `open_store`, `Store.check_writable` and `Store.run`.
-    """
-    path = sqlite_file(_embedded(directory) if uri is None else uri)
-    if needed is not None or path is None or path.exists():
-        store = open_store(uri, directory)
-        store.check_writable()
-        if needed is not None:
-            store.run(needed)
-
-
-def _embedded(directory: Path) -> str:
-    return sqlite_uri(directory.absolute() / StoreFile.DATABASE)

@@ -13,29 +13,26 @@ more than the patch is read.
 
 from __future__ import annotations
 
-import io
 import os
 import sys
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from seglab.data.cache.cache_folder import CacheFolder, Claim, cannot_write, commit, sum_of_file, write_temporary
 from seglab.data.cache.cache_records import DamagedRecord, read_record, record_bytes
+from seglab.data.cache.case_building import Build, Built, build_in
 from seglab.data.cache.on_disk import DiskCaseStore
 from seglab.data.cases import Case, Source
 from seglab.data.digest import DataDigest, FileDigests, digest_files, digest_values
-from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, examine
-from seglab.data.preprocessing.case_preprocessing import CaseMetadata, CasePreprocessing, read_labelled
-from seglab.data.worker_processes import WorkerFailure, WorkerPool
-from seglab.errors import DataError, naming
+from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
+from seglab.data.preprocessing.case_preprocessing import CaseMetadata, CasePreprocessing
+from seglab.data.worker_processes import WorkerPool
+from seglab.errors import DataError
 from seglab.runtime.source_files import sources_of
 from seglab.runtime.waiting import step
 
@@ -49,49 +46,7 @@ _DECODERS = ("pillow", "tifffile", "imagecodecs", "nibabel")
 
 Say = Callable[[str], None]
 # Facts and outline of a case where they are there and whole, and in a word what is damaged of it.
-FoundRuns = tuple[CaseFingerprint | None, CaseMetadata | None, str]
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a builder made of a case: its facts, its outline where arrays were asked for, and the files to commit: the
-    temporary one, its name to be, and its CRC-32."""
-
-    facts: CaseFingerprint
-    outline: CaseMetadata | None
-    files: tuple[tuple[Path, Path, int], ...]
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Build:
-    """Reads a case, in this process or in a worker's, and leaves temporary files: `(case, key, whole)` → `Built`."""
-
-    source: Source
-    preparation: CasePreprocessing
-    folder: Path
-    tag: str
-
-    def __call__(self, request: tuple[Case, str, bool], memory: memoryview | None = None) -> Built:
-        case, key, whole = request
-        sample = read_labelled(self.source, case)
-        facts = examine(sample, self.source.task)
-        if not whole:
-            return Built(facts, None, (), 0)
-        with naming(self.source.describe_files(case)):
-            prepared = self.preparation(sample, self.source.task)
-        arrays = {"image": prepared.image, "mask": prepared.mask, "places": prepared.places}
-        files: list[tuple[Path, Path, int]] = []
-        for kind, array in arrays.items():
-            if not array.size:  # no places where whole images are taken
-                continue
-            path = self.folder / f"{key}.{kind}.npy"
-            header = io.BytesIO()
-            np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-            head, body = header.getvalue(), array.ravel().data
-            checksum = zlib.crc32(body, zlib.crc32(head))
-            files.append((write_temporary(path, self.tag, [head, body]), path, checksum))
-        return Built(facts, prepared.outline, tuple(files), sum(array.nbytes for array in arrays.values()))
+FoundCase = tuple[CaseFingerprint | None, CaseMetadata | None, str]
 
 
 class Cache:
@@ -173,7 +128,7 @@ class Cache:
         ordered = {case.id: facts[case.id] for case in cases}
         return ordered, DiskCaseStore(self._folder, {i: self._keys[i] for i in ids}, outlines, claim)
 
-    def _look(self, cases: list[Case], whole: Collection[str]) -> Iterator[FoundRuns]:
+    def _look(self, cases: list[Case], whole: Collection[str]) -> Iterator[FoundCase]:
         """What is there of each case, in order, with every file checked."""
         tasks = [cases[start : start + _CASES_A_LOOK] for start in range(0, len(cases), _CASES_A_LOOK)]
         done = 0
@@ -183,7 +138,7 @@ class Cache:
                 done += len(found)
                 count(done, len(cases))
 
-    def _found(self, case: Case, whole: bool) -> FoundRuns:
+    def _found(self, case: Case, whole: bool) -> FoundCase:
         """Facts and outline of a case, as far as they are there whole, and what is damaged of it."""
         facts, outline = None, None
         try:
@@ -213,7 +168,7 @@ class Cache:
         pool = WorkerPool(task, processes) if processes > 1 else None
 
         def build(request: tuple[Case, str, bool]) -> Built:
-            return task(request) if pool is None else _ask(pool, request, self._source)
+            return task(request) if pool is None else build_in(pool, request, self._source)
 
         now = FileDigests()
         results: list[Built] = []
@@ -257,23 +212,6 @@ class Cache:
         for kind, record in records:
             path = self._folder / f"{key}.{kind}.json"
             commit(write_temporary(path, tag, [record_bytes({**record, "name": path.name})]), path)
-
-
-def _ask(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) -> Built:
-    with pool.borrow() as worker:
-        try:
-            built: Built = worker.ask(request)
-        except WorkerFailure as failure:
-            raise DataError(
-                "a process that reads cases was killed" if failure.died else "a case that cannot be read",
-                code="process-killed" if failure.died else "case-unreadable",
-                where=f"case {request[0].id}: {source.describe_files(request[0])}",
-                found=failure.reason,
-                remedy="the system kills processes when memory runs out (dmesg names them): close other programs"
-                if failure.died
-                else "look at the case's files, or leave the case out",
-            ) from failure
-        return built
 
 
 def _changed(case: Case, source: Source) -> DataError:

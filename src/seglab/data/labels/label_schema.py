@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from seglab.config.scalars import NOTHING, TRUTH, read_yaml
-from seglab.data.io.csv_files import delimiter_of
 from seglab.data.labels.label_map import LabelMap, class_names_for
+from seglab.data.labels.label_table import COLUMNS, Color, bad_cell, color, optional_number, read_rows, truth
 from seglab.errors import ConfigError, nearest
 from seglab.task import DEFAULT_COLORS, Task
 
-COLUMNS = ("id", "name", "train_id", "category", "ignored", "color")
 IGNORE_LABEL = 255
 Level = Literal["classes", "categories"]
 Void = Literal["ignored", "class"]
-Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -226,7 +219,7 @@ def read_schema(path: str | Path, shown_as: str | None = None) -> LabelSchema:
     """
     path = Path(path)
     where = shown_as or str(path)
-    rows = _read_rows(path, where)
+    rows = read_rows(path, where)
     known = {column for row in rows for column in row}
     for column in sorted(known - set(COLUMNS)):
         raise ConfigError(
@@ -242,88 +235,19 @@ def read_schema(path: str | Path, shown_as: str | None = None) -> LabelSchema:
         place = f"{where}, row {n + 1}"
         name = str(row.get("name") or "").strip()
         if not name:
-            raise _bad_cell(place, "name", row.get("name"), "a name")
-        train_id = n if "train_id" not in known else _optional_number(row.get("train_id"), place)
-        label_id = _optional_number(row.get("id"), place, column="id")
+            raise bad_cell(place, "name", row.get("name"), "a name")
+        train_id = n if "train_id" not in known else optional_number(row.get("train_id"), place)
+        label_id = optional_number(row.get("id"), place, column="id")
         if label_id is None:
-            raise _bad_cell(place, "id", row.get("id"), "the value in the mask files")
+            raise bad_cell(place, "id", row.get("id"), "the value in the mask files")
         labels.append(
             Label(
                 id=label_id,
                 name=name,
                 train_id=train_id,
                 category=str(row.get("category") or name).strip(),
-                ignored=_truth(row.get("ignored"), place, default=train_id is None),
-                color=_color(row.get("color"), place, default=DEFAULT_COLORS[n % len(DEFAULT_COLORS)]),
+                ignored=truth(row.get("ignored"), place, default=train_id is None),
+                color=color(row.get("color"), place, default=DEFAULT_COLORS[n % len(DEFAULT_COLORS)]),
             )
         )
     return LabelSchema(tuple(labels), where)
-
-
-def _read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix.lower() == ".csv":
-            reader = csv.DictReader(
-                text.splitlines(), restkey="further cells", delimiter=delimiter_of(text), skipinitialspace=True
-            )
-            rows: Any = list(reader)
-        else:
-            rows = read_yaml(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
-        raise ConfigError(
-            "a label table that cannot be read",
-            code="label-table-unreadable",
-            where=where,
-            found=f"{type(error).__name__}: {error}",
-            expected="a CSV or YAML file with the columns " + ", ".join(COLUMNS),
-            remedy="give its path: data.label_schema=…",
-        ) from error
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, Mapping) for row in rows):
-        raise ConfigError(
-            "a label table without rows",
-            code="label-table-invalid",
-            where=where,
-            found=type(rows).__name__ if not isinstance(rows, list) else f"{len(rows)} rows",
-            expected="a row for each label: " + ", ".join(COLUMNS),
-            remedy="for example: {id: 0, name: road, train_id: 0, category: flat, ignored: false, color: '#804080'}",
-        )
-    return rows
-
-
-def _bad_cell(place: str, column: str, found: Any, expected: str) -> ConfigError:
-    return ConfigError(
-        "invalid cell in a label table",
-        code="label-table-invalid",
-        where=f"{place}, column {column}",
-        found=repr(found),
-        expected=expected,
-        remedy="correct the cell",
-    )
-
-
-def _optional_number(cell: Any, place: str, column: str = "train_id") -> int | None:
-    if cell is None or str(cell).strip().lower() in NOTHING:
-        return None
-    if not re.fullmatch(r"-?[0-9]+", str(cell).strip()):
-        raise _bad_cell(place, column, cell, "a whole number, or nothing")
-    return int(cell)
-
-
-def _truth(cell: Any, place: str, *, default: bool) -> bool:
-    word = "" if cell is None else str(cell).strip().lower()
-    if word in NOTHING:
-        return default
-    if word not in TRUTH:
-        raise _bad_cell(place, "ignored", cell, "true or false")
-    return TRUTH[word]
-
-
-def _color(cell: Any, place: str, *, default: Color) -> Color:
-    if cell is None or str(cell).strip().lower() in NOTHING:
-        return default
-    match = re.fullmatch(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", str(cell).strip())
-    if not match:
-        raise _bad_cell(place, "color", cell, "red, green and blue in hexadecimal, such as '#804080'")
-    red, green, blue = (int(part, 16) for part in match.groups())
-    return red, green, blue

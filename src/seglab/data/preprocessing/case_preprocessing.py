@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from seglab.config.constructors import EXAMPLES
 from seglab.config.sections import DataConfig
-from seglab.config.targets import EXAMPLES
 from seglab.data.cases import Case, Sample, Source
 from seglab.data.preprocessing.geometry import letterbox_shape, resize_image, resize_mask
 from seglab.data.preprocessing.intensity_stats import IntensityStats, intensity_stats_of

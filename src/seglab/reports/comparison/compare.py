@@ -34,11 +34,12 @@ from seglab.reports.comparison.sections import (
 )
 from seglab.reports.document import Document, PageSection, to_markdown
 from seglab.reports.html_page import to_html
-from seglab.run_record import StoreFile, Tag
+from seglab.run_record import Tag
 from seglab.runtime.atomic_files import write_files
 from seglab.safety.csv_text import csv_text
 from seglab.safety.secrets import redacted
-from seglab.tracking.store import Store, open_store
+from seglab.tracking.store import Store
+from seglab.tracking.store_lookup import open_existing
 
 PAGE = "comparison.html"
 _TABLES = ("variants.csv", "scores.csv", "effects.csv", "runs.csv")
@@ -72,15 +73,7 @@ class Comparison:
 
 def open_runs(settings: CompareSettings, directory: Path) -> Store:
     """The store with the runs; raises `TrackingError` where there is none, and makes none."""
-    if settings.tracking_uri is None and not (directory / StoreFile.DATABASE).exists() and not directory.is_symlink():
-        raise TrackingError(
-            "no store of runs",
-            code="store-missing",
-            where=str(directory.resolve()),
-            expected="mlflow.db, which the first training run makes",
-            remedy="train first (seglab train), go to the folder that holds mlruns/, or give tracking.uri=…",
-        )
-    return open_store(settings.tracking_uri, directory)
+    return open_existing(settings.tracking_uri, directory)
 
 
 def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] = lambda _: None) -> Comparison:

@@ -60,9 +60,9 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
 
 def _print(comparison: Comparison, console: Console) -> None:
     metric = comparison.settings.metric
-    for section in comparison.document.sections:
-        for note in section.notes:
-            console.print(f"note: {note}", style="yellow", markup=False)
+    notes = dict.fromkeys(note for section in comparison.document.sections for note in section.notes)
+    for note in notes:  # what holds of several tables is said once
+        console.print(f"note: {note}", style="yellow", markup=False)
     if crowded := crowding(comparison.found.together):
         console.print(f"note: {crowded}", style="yellow", markup=False)
     for judgement in comparison.judgements:

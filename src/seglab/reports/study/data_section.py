@@ -92,7 +92,7 @@ def _image(bundle: Bundle) -> str:
     unit = "pixels" if bundle.task.rank == 2 else "voxels"
     channels = f"{bundle.task.channels} channel" + ("s" if bundle.task.channels > 1 else "")
     size = " × ".join(map(str, bundle.size))
-    return f"{channels}; the network is given {size} {unit} ({bundle.fit})"
+    return f"{channels}; the network is given {size} {unit} ({bundle.resize_mode})"
 
 
 def _classes(bundle: Bundle) -> TableBlock:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seglab.config.vocabulary import STUDIES
 from seglab.errors import ConfigError, nearest
+from seglab.safety.file_names import file_name
 
 FILE = "study.yaml"
 
@@ -28,6 +29,12 @@ class Study:
     command: str
 
 
+def _how_to_write(name: str, studies: Path) -> str:
+    """Where a new study of this name would stand; one that is no name of a folder gets no place."""
+    place = studies / (name if file_name(name) == name else "<name>") / FILE
+    return f"write {place}: experiments/loss_study has one to copy"
+
+
 def load_study(name: str, studies: Path = STUDIES) -> Study:
     """Read a study.
 
@@ -42,7 +49,7 @@ def load_study(name: str, studies: Path = STUDIES) -> Study:
             where="study",
             found=name,
             expected="one of " + ", ".join(known) if known else f"a folder below {studies} with a {FILE}",
-            remedy=nearest(name, known) or f"write {studies / name / FILE}: experiments/loss_study has one to copy",
+            remedy=nearest(name, known) or _how_to_write(name, studies),
         )
     path = studies / name / FILE
     text = path.read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from seglab.bench.live_service import Client, LiveService
-from seglab.bench.workers import BenchWorker, Ratio, ratio
+from benchmarks.speed.live_service import Client, LiveService
+from benchmarks.speed.workers import BenchWorker, Ratio, ratio
 from seglab.export.folder import Exported, read_folder, targets_below
 from seglab.export.latency import cpu_name, encoded_png
 from seglab.inference.bundle import Bundle

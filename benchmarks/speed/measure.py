@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from seglab.bench.workers import BenchWorker, Ratio, interleaved, ratio
+from benchmarks.speed.workers import ROOT, BenchWorker, Ratio, interleaved, ratio
 from seglab.runtime.precision import Device, choose_policy
 from seglab.runtime.reproducibility import cpu_flags
 
-ROOT = Path(__file__).parents[3]
 # GFLOP of a forward and backward pass of one sample (two for each multiply-add, three passes over every convolution).
 GFLOP = {2: 15.9, 3: 102.0}
 BATCH = {2: 8, 3: 2}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 import sys
 
-from seglab.bench.measure import TORCH_VARIANTS, auto_policy
-from seglab.bench.workers import BenchWorker, Ratio, interleaved, ratio
+from benchmarks.speed.measure import TORCH_VARIANTS, auto_policy
+from benchmarks.speed.workers import BenchWorker, Ratio, interleaved, ratio
 
 FASTER = 1.3
 MEMORY = ("memory", "growth")

@@ -17,7 +17,7 @@ import cv2
 import hydra
 import numpy as np
 
-from seglab.bench.data_sources import CLASSES, INPUT, PATCH, Volumes
+from benchmarks.speed.data_sources import CLASSES, INPUT, PATCH, Volumes
 from seglab.config.sections import DataConfig
 from seglab.data.cache.case_cache import Cache
 from seglab.data.loading.sampler import Sampler
@@ -25,7 +25,7 @@ from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.preprocessing.normalisation import fit_preprocessing
 from seglab.data.sources.image_folder import ImageFolder
 
-CONF = Path(__file__).parents[3] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 WORKERS, BATCH = 2, {2: 8, 3: 2}
 DECODED = 8  # images that are decoded in one measurement
 
@@ -139,7 +139,7 @@ def _collect(source: Any, rank: int, target: Path) -> Any:
 def _card(rank: int) -> DataConfig:
     return DataConfig.model_construct(
         size=list(INPUT if rank == 2 else PATCH),
-        fit="resize" if rank == 2 else "patch",
+        resize_mode="resize" if rank == 2 else "patch",
         spacing=None,
         foreground_share=0.0 if rank == 2 else 0.5,
         patches_per_case=1,

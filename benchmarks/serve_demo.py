@@ -1,4 +1,4 @@
-"""A model from training to an answer over HTTP: `make serve-demo`, or python scripts/serve_demo.py [words of training].
+"""A model from training to an answer over HTTP: `make serve-demo`, or python -m benchmarks.serve_demo [words].
 
 Trains the demo's U-Net on generated images unless a run of it is there, exports it to `dist/serve-demo` unless that is
 there, serves it on a free port, sends three images of the test split, and prints what comes back.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seglab.bench.live_service import LiveService
+from benchmarks.speed.live_service import LiveService
 from seglab.command import composed_config
 from seglab.config.loading import load_config
 from seglab.data.splits import split_for
@@ -83,7 +83,9 @@ def _ask(service: LiveService, name: str, image: bytes, truth: np.ndarray) -> No
     dice = 2 * ((mask == 1) & (truth == 1)).sum() / max(1, (mask == 1).sum() + (truth == 1).sum())
     told = json.loads(answers["application/json"])
     shares = ", ".join(f"{one['name']} {one['share']:.1%}" for one in told["classes"])
-    print(f"{file}  {' × '.join(map(str, told['shape']))}  {shares}; Dice {dice:.3f}; {answer.getheader('Server-Timing')}")
+    print(
+        f"{file}  {' × '.join(map(str, told['shape']))}  {shares}; Dice {dice:.3f}; {answer.getheader('Server-Timing')}"
+    )
     connection.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -12,10 +11,10 @@ from pathlib import Path
 
 import hydra
 
-from seglab.bench.data_seglab import CONF
-from seglab.bench.data_sources import write_scenes, write_volumes
-from seglab.bench.windows import windows
-from seglab.bench.workers import BenchWorker, Ratio, interleaved, ratio
+from benchmarks.speed.data_seglab import CONF
+from benchmarks.speed.data_sources import write_scenes, write_volumes
+from benchmarks.speed.windows import windows
+from benchmarks.speed.workers import BenchWorker, Ratio, interleaved, ratio
 
 SCENES, VOLUMES = 384, 200
 _BEATEN = 1 / 1.2  # were Grain faster by more than a fifth, it would feed the batches
@@ -107,7 +106,6 @@ def _ours(what: str, folder: Path) -> BenchWorker:
 
 
 def _theirs(python: str, script: str, what: str, folder: Path, settings: str) -> BenchWorker:
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])  # the peer borrows seglab's augmentation
     return BenchWorker(python, script, what, str(folder), settings)
 
 

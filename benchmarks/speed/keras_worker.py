@@ -122,7 +122,7 @@ def epoch_worker(variant: str, rank: int) -> None:
     from seglab.data.loading.training_data import gather
     from seglab.metrics.keras_scores import SegmentationScores
 
-    conf = Path(__file__).parents[3] / "conf"
+    conf = Path(__file__).parents[2] / "conf"
     with hydra.initialize_config_dir(str(conf), version_base="1.3"):
         overrides = ["model=unet", "loss=dice", "trainer.monitor=train_dice", "trainer.epochs=10000"]
         overrides += ["data.count=136", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.patience_epochs=null"]

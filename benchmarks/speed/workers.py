@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+# A worker finds its neighbours and seglab; a peer without it borrows the augmentation.
+_PATH = [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,12 @@ class BenchWorker:
         # A pipe that nobody reads would fill up and stop the process; closed with the worker.
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATH)},
         )
         self._answer()
 

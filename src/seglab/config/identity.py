@@ -1,0 +1,47 @@
+"""What of a config can change a result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seglab.config.targets import places_of
+
+# Settings that cannot change a result.
+_NOT_IDENTITY = ("run_name", "resume", "tracking")
+_NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
+# Groups with a `_target_` beside the data, whose files count by what they hold.
+_PARTS = ("model", "loss", "optimizer", "schedule", "augment")
+
+
+def identity_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole config less names, store, resume, cache, workers and places.
+
+    What lies in the places of the data is not in here; of a model's file it is the contents that count.
+    """
+    kept = {key: value for key, value in resolved.items() if key not in _NOT_IDENTITY}
+    elsewhere = {*_NOT_DATA_IDENTITY, *places_of(str(kept["data"]["_target_"]), "data._target_")}
+    kept["data"] = {key: value for key, value in kept["data"].items() if key not in elsewhere}
+    for group in _PARTS:
+        for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):
+            kept[group] = {**kept[group], key: _contents(kept[group][key])}
+    return dict(_one_spelling(kept))
+
+
+def _contents(place: Any) -> Any:
+    """The SHA-256 of the file that is named; a word that is no file stands for itself."""
+    if not isinstance(place, str) or not Path(place).is_file():
+        return place
+    with Path(place).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _one_spelling(value: Any) -> Any:
+    """The value with whole numbers written one way: 1 and 1.0 set the same."""
+    if isinstance(value, Mapping):
+        return {key: _one_spelling(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_one_spelling(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
