@@ -121,7 +121,7 @@ bench-serving: $(READY) ## Every stage of an exported model with every runtime, 
 	@$(SEGLAB) bench-serving $(or $(MODEL),dist/serve-demo) $(ARGS)
 
 serve-demo: $(READY) ## Train the demo's U-Net if there is none, export it, serve it, send three images, show what comes back
-	@$(PY) scripts/serve_demo.py $(ARGS)
+	@$(PY) -m seglab.bench.serve_demo $(ARGS)
 
 bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
 	@$(SEGLAB) bench-lookalikes data=$(or $(DATA),synthetic2d) $(ARGS)

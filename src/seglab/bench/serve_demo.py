@@ -1,6 +1,7 @@
-"""A model from training to an answer over HTTP: `make serve-demo`, or python scripts/serve_demo.py [words of training].
+"""A model from training to an answer over HTTP: `make serve-demo`.
 
-Trains the demo's U-Net on generated images unless a run of it is there, exports it to `dist/serve-demo` unless that is
+python -m seglab.bench.serve_demo [words of training]
+
 there, serves it on a free port, sends three images of the test split, and prints what comes back.
 """
 
@@ -12,7 +13,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,6 +33,7 @@ NAME = "UNet_DiceLoss_Adam"
 
 
 def seglab(*words: str) -> None:
+    """Do what the command does, with its own output; leaves as it does where it fails."""
     print("$ seglab", *words, flush=True)
     if code := subprocess.run([sys.executable, "-m", "seglab", *words], check=False).returncode:
         sys.exit(code)
@@ -42,7 +46,8 @@ def latest() -> str | None:
     return max(runs, key=lambda run: run.info.end_time).info.run_id if runs else None
 
 
-def main(words: list[str]) -> int:
+def main(words: Sequence[str]) -> int:
+    """The whole way; `words` go to the training."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not OUT.is_dir():
         run = latest() if (RUNS / StoreFile.DATABASE).exists() else None
@@ -67,7 +72,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def _ask(service: LiveService, name: str, image: bytes, truth: np.ndarray) -> None:
+def _ask(service: LiveService, name: str, image: bytes, truth: Any) -> None:
     """Once for the mask, once for what it holds; prints both."""
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
     answers = {}
@@ -83,7 +88,9 @@ def _ask(service: LiveService, name: str, image: bytes, truth: np.ndarray) -> No
     dice = 2 * ((mask == 1) & (truth == 1)).sum() / max(1, (mask == 1).sum() + (truth == 1).sum())
     told = json.loads(answers["application/json"])
     shares = ", ".join(f"{one['name']} {one['share']:.1%}" for one in told["classes"])
-    print(f"{file}  {' × '.join(map(str, told['shape']))}  {shares}; Dice {dice:.3f}; {answer.getheader('Server-Timing')}")
+    print(
+        f"{file}  {' × '.join(map(str, told['shape']))}  {shares}; Dice {dice:.3f}; {answer.getheader('Server-Timing')}"
+    )
     connection.close()
 
 

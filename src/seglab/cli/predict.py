@@ -98,7 +98,7 @@ def run(words: Sequence[str]) -> int:
         with step(f"loading {said.run}"):
             from seglab.serving.model import load_model
 
-            found = load_model(said.run)
+            found = load_model(folder, name=folder.name)
             predictor = Predictor.of(found.predictor.network, found.bundle, overlap=said.overlap, flips=said.flips)
     return predict(
         said.run,
