@@ -2,6 +2,7 @@
 
 python -m seglab.bench.serve_demo [words of training]
 
+Trains the demo's U-Net on generated images unless a run of it is there, exports it to `dist/serve-demo` unless that is
 there, serves it on a free port, sends three images of the test split, and prints what comes back.
 """
 
