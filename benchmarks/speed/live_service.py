@@ -54,8 +54,9 @@ class LiveService:
         self.ready_seconds = time.perf_counter() - began
 
     def rss(self) -> float:
-        """Megabytes that its process holds."""
-        return psutil.Process(self._process.pid).memory_info().rss / 1e6
+        """Megabytes that its processes hold; what they share is counted for each."""
+        first = psutil.Process(self._process.pid)
+        return sum(one.memory_info().rss for one in (first, *first.children(recursive=True))) / 1e6
 
     def client(self) -> Client:
         """One more client, with a connection of its own."""
