@@ -21,6 +21,7 @@ from seglab.runtime.waiting import step
 from seglab.safety.shown_text import shown
 
 if TYPE_CHECKING:
+    from seglab.serving.app import Room
     from seglab.serving.origin import Origin
     from seglab.serving.place import Place
 
@@ -63,6 +64,10 @@ class ServeWords:
         default=(),
         prefix=True,
     )
+    interactive: bool = setting("masks from clicks and boxes too, at /sessions", default=False)
+    prompt_model: str = setting("that answers clicks and boxes, as of seglab segment", default="grabcut")
+    prompt_checkpoint: str | None = setting("file of its weights; null: its own, if it has any", default=None)
+    accepted: str = setting("folder of the masks that users accept, for data=image_folder", default="accepted")
     root_path: str = setting("before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
         "after SIGTERM, how long requests are still taken", default=5.0
@@ -132,6 +137,7 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
         images = Images(said.data, found.folder) if said.data else None
         if images:
             started.callback(images.close)
+        rooms = _rooms(said)
         with step(f"loading {said.model}"):
             model = RunningModel(process, found)
         if images:
@@ -148,8 +154,25 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
         origin=origin if said.watch_seconds else None,
         watch_seconds=said.watch_seconds,
         images=images,
+        rooms=rooms,
         begun=lambda: print(shown(f"serving at {where}"), flush=True),
     )
+
+
+def _rooms(said: ServeWords) -> list[Room]:
+    """The routes that were asked for beside the model's own."""
+    if not said.interactive:
+        return []
+    from seglab.interactive.accepted import AcceptedMasks
+    from seglab.interactive.model import load_model
+    from seglab.interactive.routes import add_sessions
+    from seglab.interactive.sessions import Sessions
+
+    with step(f"loading {said.prompt_model}"):
+        checkpoint = Path(said.prompt_checkpoint) if said.prompt_checkpoint else None
+        sessions = Sessions(load_model(said.prompt_model, checkpoint))
+    accepted = AcceptedMasks(Path(said.accepted))
+    return [lambda app, service: add_sessions(app, service, sessions, accepted)]
 
 
 def _ended(number: int, frame: object) -> None:

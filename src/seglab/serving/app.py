@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -15,18 +15,21 @@ from seglab.serving.predicting import add_predicting
 from seglab.serving.service import Service
 from seglab.version import version
 
+Room = Callable[[FastAPI, Service], None]
 
-def make_app(service: Service, keys: Sequence[str] = ()) -> ASGIApp:
+
+def make_app(service: Service, keys: Sequence[str] = (), rooms: Sequence[Room] = ()) -> ASGIApp:
     """The application with everything around it.
 
     Args:
         service: that answers.
         keys: any of which opens it; empty where none is asked for.
+        rooms: add routes of parts that stand above this one.
     """
-    return Guard(routes(service), service.limits, service.telemetry, lambda: service.model.label, keys)
+    return Guard(routes(service, rooms), service.limits, service.telemetry, lambda: service.model.label, keys)
 
 
-def routes(service: Service) -> FastAPI:
+def routes(service: Service, rooms: Sequence[Room] = ()) -> FastAPI:
     """The application alone, whose `openapi()` is the document. More routes are one more call here."""
     app = FastAPI(
         title="seglab",
@@ -39,4 +42,6 @@ def routes(service: Service) -> FastAPI:
     add_about(app, service)
     add_predicting(app, service)
     add_images(app, service)
+    for add in rooms:
+        add(app, service)
     return app

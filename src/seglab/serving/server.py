@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
 
-from seglab.serving.app import make_app
+from seglab.serving.app import Room, make_app
 from seglab.serving.images import Images
 from seglab.serving.models import Models
 from seglab.serving.origin import Origin
@@ -29,6 +29,7 @@ def serve(
     origin: Origin | None = None,
     watch_seconds: float = 10.0,
     images: Images | None = None,
+    rooms: Sequence[Room] = (),
     begun: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until a signal; returns when everything in flight is answered.
@@ -40,6 +41,7 @@ def serve(
         origin: looked at for another model; None where there will be none.
         watch_seconds: between two looks.
         images: of a data set to show.
+        rooms: more routes, see `make_app`.
         begun: called when clients can come.
     """
     service = Service(models, place.limits)
@@ -47,7 +49,7 @@ def serve(
     if origin is not None:
         service.watch = Watch(origin, models, watch_seconds, service.telemetry)
     config = uvicorn.Config(
-        make_app(service, place.keys),
+        make_app(service, place.keys, rooms),
         http="h11",
         ws="none",
         loop="asyncio",

@@ -1,0 +1,70 @@
+"""Accepted masks as a data set: what `data=image_folder` reads, with the prompts that made each of them.
+
+<folder>/images/<id>.png     the image, 8 bits
+<folder>/masks/<id>.png      0 and 1
+<folder>/prompts.jsonl       a line for each mask that was accepted or rejected
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from seglab.inference.mask_writer import write_mask
+from seglab.interactive.prompt import Bools
+from seglab.runtime.atomic_files import creating
+
+LOG = "prompts.jsonl"
+_DIGITS = 16
+
+
+class AcceptedMasks:
+    """A folder of them, which several processes may add to.
+
+    Args:
+        folder: made when the first is accepted.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def add(self, picture: npt.NDArray[np.uint8], mask: Bools, facts: dict[str, Any]) -> str:
+        """Write image, mask and line; returns the id, which image and mask decide alone.
+
+        Raises:
+            DataError: the mask cannot be written.
+            OSError: no room, or no permission.
+        """
+        total = hashlib.sha256(repr(picture.shape).encode())
+        total.update(picture.tobytes())
+        total.update(np.packbits(mask).tobytes())
+        name = total.hexdigest()[:_DIGITS]
+        image_file, mask_file = self.folder / "images" / f"{name}.png", self.folder / "masks" / f"{name}.png"
+        image_file.parent.mkdir(parents=True, exist_ok=True)
+        write_mask(mask_file, mask.astype(np.uint8), values=(0, 1))
+        if not image_file.exists():
+            try:
+                with creating(image_file, ending=".png") as part:
+                    Image.fromarray(picture).save(part, compress_level=1)
+            except FileExistsError:  # another process accepted the same
+                pass
+        self.tell({"id": name, "outcome": "accepted", **facts})
+        return name
+
+    def tell(self, facts: dict[str, Any]) -> None:
+        """Append a line; lines of several processes do not mix."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"time": round(time.time(), 3), **facts}) + "\n"
+        file = os.open(self.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)

@@ -1,0 +1,136 @@
+"""The sessions of a service: few, small, forgotten after a while, and none that sees another."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from seglab.errors import DataError
+from seglab.interactive.model import PromptModel
+from seglab.interactive.session import Session
+
+_ID_BYTES = 16
+# What a session may grow by beside its embedding: its steps.
+_GROWTH = 2
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """Bounds of all sessions together.
+
+    Attributes:
+        count: sessions at a time.
+        bytes: of all of them, by what each may grow to.
+        idle_seconds: after which one that nobody asks for is forgotten.
+    """
+
+    count: int = 32
+    bytes: int = 2 * 2**30
+    idle_seconds: float = 1800.0
+
+
+@dataclass
+class Open:
+    """A session that is open.
+
+    Attributes:
+        id: unguessable; whoever has it has the session.
+        session: the prompts.
+        picture: `(H, W, 3)` uint8.
+        lock: one prompt at a time.
+        used: when it was asked for last.
+    """
+
+    id: str
+    session: Session
+    picture: npt.NDArray[np.uint8]
+    used: float
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def bytes(self) -> int:
+        """What it may grow to."""
+        return (1 + _GROWTH) * max(self.session.embedding.bytes, self.picture.nbytes)
+
+
+class Sessions:
+    """All that are open.
+
+    Args:
+        model: that answers in each of them.
+        limits: of all together.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        model: PromptModel,
+        limits: SessionLimits = SessionLimits(),
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.model, self.limits, self._clock = model, limits, clock
+        self._open: dict[str, Open] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, picture: npt.NDArray[np.uint8]) -> Open:
+        """A session on an image; raises `DataError` where there is no room for it (and computes nothing then)."""
+        least = (1 + _GROWTH) * picture.nbytes
+        with self._lock:
+            self._check_room(least)
+        found = Open(secrets.token_urlsafe(_ID_BYTES), Session(self.model, self.model.embed(picture)), picture, 0.0)
+        with self._lock:
+            self._check_room(found.bytes)
+            found.used = self._clock()
+            self._open[found.id] = found
+        return found
+
+    def find(self, session_id: str) -> Open:
+        """An open session, which is used thereby; raises `DataError` for one that is not, or not any more."""
+        with self._lock:
+            self._forget_idle()
+            found = self._open.get(session_id)
+            if found is None:
+                raise DataError(
+                    "a session that is not open",
+                    code="session-missing",
+                    where="the session's id",
+                    found="an id that none has, or one that was idle too long",
+                    expected=f"a session that was used within {self.limits.idle_seconds:g} s",
+                    remedy="begin it anew: POST /sessions with the image",
+                )
+            found.used = self._clock()
+            return found
+
+    def end(self, session_id: str) -> None:
+        """Forget a session; raises as `find`."""
+        self.find(session_id)
+        with self._lock:
+            self._open.pop(session_id, None)
+
+    def _forget_idle(self) -> None:
+        last = self._clock() - self.limits.idle_seconds
+        for one in [one for one in self._open.values() if one.used < last]:
+            del self._open[one.id]
+
+    def _check_room(self, more: int) -> None:
+        self._forget_idle()
+        held = sum(one.bytes for one in self._open.values())
+        if len(self._open) < self.limits.count and held + more <= self.limits.bytes:
+            return
+        raise DataError(
+            "no room for another session",
+            code="sessions-full",
+            where="the service",
+            found=f"{len(self._open)} sessions of {held / 2**20:.0f} MiB, and one of {more / 2**20:.0f} MiB",
+            expected=f"at most {self.limits.count}, of {self.limits.bytes / 2**20:.0f} MiB together",
+            remedy="end one (DELETE), wait until one is forgotten, or send a smaller image",
+        )
