@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 # What is promised on JAX too; what is TensorFlow's own is skipped there.
 JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_layers.py test_losses.py test_losses_golden.py \
 	test_losses_reference.py test_metrics.py) tests/models/test_models.py tests/models/test_models_options.py tests/models/test_models_network.py
-ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py)
+ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
@@ -59,13 +59,13 @@ test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@KERAS_BACKEND=jax $(PY) -m pytest -n 2 -m "not slow" $(JAX_TESTS) $(ARGS)
 
 # Torch and its like do not go into .venv: an environment that sees .venv's packages beside its own.
-test-oracles: $(READY) ## Scores against MONAI, surface-distance and cityscapesScripts (the first time: PyTorch, 200 MB)
+test-oracles: $(READY) ## Scores against MONAI, surface-distance, cityscapesScripts; SAM against its reference (first: PyTorch, 200 MB)
 	@test -x $(ORACLES)/bin/python || $(PY) -m venv $(ORACLES)
 	@echo "import site; site.addsitedir('$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))")')" \
 		> $$($(ORACLES)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
 	@$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-oracles.txt
 	@$(ORACLES)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
+		--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0 torchvision==0.28.0
 	@$(ORACLES)/bin/python -m pytest -n 2 $(ORACLE_TESTS) $(ARGS)
 
 test-statistics: $(READY) ## Error rates, coverage, power by simulation, into docs/statistics.md (10 CPU minutes; PEERS=1: other tools)
