@@ -193,7 +193,7 @@ def fit_preprocessing(
         return Preprocessing(mode, channels, unit, scale=scale)
     known = [facts[case] for case in cases]
     pixels = [math.prod(one.shape) for one in known]
-    means, stds = (np.array([getattr(one, name) for one in known]) / unit for name in ("mean", "std"))
+    means, stds = (np.array([getattr(one.intensity, name) for one in known]) / unit for name in ("mean", "std"))
     mean = np.average(means, axis=0, weights=pixels)
     variance = np.average(np.square(stds) + np.square(means), axis=0, weights=pixels) - mean**2
     std = _spread(np.sqrt(np.maximum(variance, 0)))
