@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from seglab.config.keras_metrics import check_metrics
 from seglab.config.loading import load_config
 from seglab.config.targets import check_given, construct, parameters_of
 from seglab.config.vocabulary import compose
@@ -156,3 +157,93 @@ def test_an_epoch_learns(words: list[str]) -> None:
     assert np.isfinite(values).all()
     assert np.mean(values[-2:]) < np.mean(values[:2])
     assert not np.array_equal(before, parts.model.trainable_variables[0].numpy())
+
+
+def metric_of(task: Task, kind: str, **settings: Any) -> Any:
+    return check_metrics([{"_target_": f"keras.metrics.{kind}", **settings}])[0].build(task)
+
+
+def test_metrics_get_what_they_want_and_ignored_pixels_do_not_count() -> None:
+    """Each against what scikit-learn or a count over the labelled pixels says."""
+    truth, logits = batch(MANY)
+    known = truth != MANY.ignore_label
+    shares = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    predicted = logits.argmax(axis=-1)
+    right = (predicted == truth)[known].mean()
+    ious = [
+        np.sum((predicted == k) & (truth == k)) / np.sum(((predicted == k) | (truth == k)) & known) for k in range(3)
+    ]
+    for name, wanted in [
+        ("SparseCategoricalAccuracy", right),
+        ("CategoricalAccuracy", right),
+        ("MeanIoU", np.mean(ious)),
+        (
+            "SparseCategoricalCrossentropy",
+            -np.log(np.take_along_axis(shares, np.where(known, truth, 0)[..., None], -1))[known].mean(),
+        ),
+    ]:
+        metric = metric_of(MANY, name)
+        for one in range(2):  # in two batches
+            metric.update_state(truth[one : one + 1], logits[one : one + 1])
+        assert float(metric.result()) == pytest.approx(float(wanted), abs=1e-5), name
+        metric.reset_state()
+        metric.update_state(np.full_like(truth, MANY.ignore_label), logits)
+        assert not float(metric.result()) > 1e-6
+
+
+def test_metrics_of_two_classes_get_the_foreground() -> None:
+    truth, logits = batch(TWO)
+    known = truth != TWO.ignore_label
+    found, there = (logits[..., 0] > 0)[known], truth[known] == 1
+    for name, wanted in [
+        ("Precision", (found & there).sum() / found.sum()),
+        ("Recall", (found & there).sum() / there.sum()),
+        ("BinaryAccuracy", (found == there).mean()),
+        ("TruePositives", (found & there).sum()),
+    ]:
+        metric = metric_of(TWO, name)
+        metric.update_state(truth, logits)
+        assert float(metric.result()) == pytest.approx(float(wanted), abs=1e-5), name
+    scores = metric_of(TWO, "F1Score", name="f1").result()
+    assert sorted(scores) == ["f1/background", "f1/cell"]
+
+
+def test_a_metric_has_arguments_and_a_name() -> None:
+    truth, logits = batch(TWO)
+    metric = metric_of(TWO, "FalsePositives", thresholds=0.9, name="sure")
+    metric.update_state(truth, logits)
+    sure = logits[..., 0] > np.log(9)
+    assert metric.name == "sure"
+    assert float(metric.result()) == np.sum(sure & (truth == 0))
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["keras.metrics.MeanIou"], "did you mean 'MeanIoU'"),
+        (["keras.losses.Dice"], "not a metric of Keras"),
+        ([7], "not a metric of Keras"),
+        (["keras.metrics.Mean"], "takes no truth"),
+        ([{"_target_": "keras.metrics.AUC", "num_threshold": 9}], "did you mean 'num_thresholds'"),
+        ([{"_target_": "keras.metrics.MeanIoU", "num_classes": 9}], "the run knows its classes"),
+        (["keras.metrics.AUC", "keras.metrics.AUC"], "name that is taken"),
+        ([{"_target_": "keras.metrics.AUC", "name": "dice"}], "name that is taken"),
+        (["keras.metrics.PrecisionAtRecall"], "must be given"),
+    ],
+)
+def test_metrics_that_cannot_work_are_refused(entries: list[Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_metrics(entries)
+
+
+def test_a_binary_metric_for_more_classes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="more classes than two"):
+        metric_of(MANY, "BinaryAccuracy")
+
+
+def test_a_config_without_metrics_is_what_it_was() -> None:
+    plain, measured = (load_config(compose("train", words)) for words in ([], ["metrics=[keras.metrics.MeanIoU]"]))
+    assert "metrics" not in plain.resolved
+    assert measured.metrics[0].name == "mean_io_u"
+    assert plain.digest == measured.digest
+    assert load_config(compose("train", ["metrics=[]"])).resolved == plain.resolved

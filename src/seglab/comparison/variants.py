@@ -13,7 +13,16 @@ from seglab.run_record import RunRecord, Tag
 
 # What a variant is repeated over, and what cannot change a result.
 REPLICATES = ("seed", "data.fold", "data.split_seed")
-NO_PART = ("run_name", "resume", "tracking", "data.cache_dir", "data.cache_gb", "data.workers", "trainer.profile")
+NO_PART = (
+    "run_name",
+    "resume",
+    "tracking",
+    "metrics",
+    "data.cache_dir",
+    "data.cache_gb",
+    "data.workers",
+    "trainer.profile",
+)
 _SAME_CODE = (Tag.GIT_COMMIT, Tag.GIT_DIRTY, Tag.PRECISION)
 _NAMED = ("model", "loss", "optimizer")
 _WHOLE = re.compile(r"-?[0-9]+\.0")

@@ -10,7 +10,7 @@ from typing import Any
 from seglab.config.targets import places_of
 
 # Settings that cannot change a result.
-_NOT_IDENTITY = ("run_name", "resume", "tracking")
+_NOT_IDENTITY = ("run_name", "resume", "tracking", "metrics")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
 # Groups with a `_target_` beside the data, whose files count by what they hold.
 _PARTS = ("model", "loss", "optimizer", "schedule", "augment")

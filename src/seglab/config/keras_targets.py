@@ -1,4 +1,4 @@
-"""Losses and optimizers of Keras by their dotted path: which there are and what they take.
+"""Losses, optimizers and metrics of Keras by their dotted path: which there are and what they take.
 
 All of it is read from the text of the installed Keras, since importing it would load TensorFlow.
 """
@@ -34,6 +34,8 @@ class Family:
 
 
 _REDUCTION = "the run takes the mean over the pixels that are labelled"
+_CLASSES = "the run knows its classes"
+_NUMBERS = "compares numbers, not classes"
 FAMILIES: Mapping[str, Family] = {
     "keras.losses": Family(
         "seglab.losses.of_keras.keras_loss",
@@ -61,15 +63,32 @@ FAMILIES: Mapping[str, Family] = {
         {"Optimizer": "a base class", "LossScaleOptimizer": "the run scales the loss: precision=mixed_float16"},
         must_take="learning_rate",
     ),
+    "keras.metrics": Family(
+        "seglab.metrics.of_keras.keras_metric",
+        {
+            "num_classes": _CLASSES,
+            "num_labels": _CLASSES,
+            "multi_label": _CLASSES,
+            "from_logits": "the run gives probabilities to a metric",
+            "ignore_class": "the run leaves out the ignored label",
+            "sparse_y_true": "the run gives what the class takes",
+            "sparse_y_pred": "the run gives what the class takes",
+            "name": "it stands beside _target_",
+            "dtype": "metrics are computed in float32",
+            "axis": "classes lie along the last axis",
+        },
+        dict.fromkeys(("Metric", "Mean", "Sum", "MeanMetricWrapper"), "takes no truth and no prediction")
+        | {"ConcordanceCorrelation": _NUMBERS, "PearsonCorrelation": _NUMBERS, "R2Score": _NUMBERS},
+    ),
 }
-GROUP_MODULES = {"loss": "keras.losses", "optimizer": "keras.optimizers"}
+GROUP_MODULES = {"loss": "keras.losses", "optimizer": "keras.optimizers", "metrics": "keras.metrics"}
 # Losses of overlap: sums over the axes that their `axis` names, all of them by default.
 REGION_LOSSES = ("Dice", "Tversky")
 _OPTIONS = {"loss": "keras_loss", "optimizer": "keras_optimizer"}
 
 
 def is_of_keras(target: str) -> bool:
-    """Whether a dotted path names something in `keras.losses` or `keras.optimizers`."""
+    """Whether a dotted path names something in a module of `FAMILIES`."""
     return target.rpartition(".")[0] in FAMILIES
 
 
@@ -100,7 +119,7 @@ def check_keras(target: str, group: str, settings: Sequence[str]) -> None:
         if key in allowed:
             continue
         reason = FAMILIES[module].by_the_run.get(key)
-        afresh = f"{group}={_OPTIONS[group]} {where}={target} sets nothing else"
+        afresh = f"{group}={_OPTIONS[group]} {where}={target} sets nothing else" if group in _OPTIONS else ""
         raise ConfigError(
             f"an argument that the run sets for {name}" if reason else f"an argument that {name} does not have",
             code="keras-arguments",
@@ -155,11 +174,14 @@ def _exported(file: Path) -> dict[str, str]:
 
 
 def _constructor(tree: ast.Module, name: str) -> ast.FunctionDef | None:
+    """The `__init__` of a class, or of the base that it takes it from in the same file."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             for part in node.body:
                 if isinstance(part, ast.FunctionDef) and part.name == "__init__":
                     return part
+            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            return next(filter(None, (_constructor(tree, base) for base in bases)), None)
     return None
 
 

@@ -20,6 +20,8 @@ from pydantic import ValidationError
 from seglab.config.cross_checks import check_data, check_monitor_name, check_together
 from seglab.config.former_names import current_config, current_section
 from seglab.config.identity import identity_of
+from seglab.config.keras_metrics import KEY as METRICS
+from seglab.config.keras_metrics import KerasMetric, check_metrics
 from seglab.config.refusals import missing, not_allowed, unknown
 from seglab.config.sections import (
     ComponentConfig,
@@ -70,6 +72,7 @@ SECTIONS: Mapping[str, type[Section]] = {
 ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Title, "resume": str | None}
 # Where a run starts that does not start from nothing; what is not said is no part of a config.
 STARTS: Mapping[str, Any] = {"init_from": str | None, "continues": str | None}
+_UNSAID_IS_NO_PART: Mapping[str, Any] = {**STARTS, METRICS: list[Any] | None}
 # What every run has, whatever its groups.
 _ANYWHERE = [
     *ROOT_VALUES,
@@ -110,6 +113,7 @@ class Config(DataSettings):
     resume: str | None
     init_from: str | None
     continues: str | None
+    metrics: tuple[KerasMetric, ...]
     model_card: ModelConfig
     model: Component
     loss: Component
@@ -138,9 +142,11 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
     _check_names(cfg, [*ROOT_VALUES, *CARDS, *SECTIONS])
     resolved = current_config(as_mapping(plain_values(cfg)))
-    for key, kind in STARTS.items():
+    for key, kind in _UNSAID_IS_NO_PART.items():
         check_value(resolved.get(key), kind, key)
-    resolved = {key: value for key, value in resolved.items() if key not in STARTS or value is not None}
+    resolved = {
+        key: value for key, value in resolved.items() if key not in _UNSAID_IS_NO_PART or value not in (None, [])
+    }
     for key, kind in ROOT_VALUES.items():
         check_value(resolved[key], kind, key)
     for group in (*CARDS, *SECTIONS):
@@ -154,6 +160,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         resume=resolved["resume"],
         init_from=resolved.get("init_from"),
         continues=resolved.get("continues"),
+        metrics=check_metrics(resolved.get(METRICS)),
         data_config=data_config,
         model_card=model_card,
         learning_rate=resolved["optimizer"]["learning_rate"],
@@ -220,7 +227,7 @@ def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None
             )
     known = [*ROOT_VALUES, *CARDS, *SECTIONS]
     for key in map(str, cfg):
-        if key not in (*known, *STARTS):
+        if key not in (*known, *_UNSAID_IS_NO_PART):
             raise unknown(key, cfg[key], known, _ANYWHERE)
 
 

@@ -29,6 +29,7 @@ class RunComponents:
 
     Attributes:
         batches: of `train` and, where there are cases, `val`.
+        metrics: what is measured beside the run's own.
     """
 
     batches: dict[str, Any]
@@ -38,6 +39,7 @@ class RunComponents:
     schedule: Any
     device: Device
     precision: PrecisionChoice
+    metrics: list[keras.metrics.Metric]
 
 
 def make_augmentation(config: Config, task: Task) -> Any:
@@ -85,4 +87,5 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     loss = config.loss.build(task)
     prove_loss(loss, config.loss, task, size)
-    return RunComponents(batches, model, loss, optimizer, schedule, device, choice)
+    metrics = [metric.build(task) for metric in config.metrics]
+    return RunComponents(batches, model, loss, optimizer, schedule, device, choice, metrics)

@@ -165,7 +165,7 @@ def _train_and_judge(
         parts.model,
         parts.loss,
         parts.optimizer,
-        [SegmentationScores(training_data.task)],
+        [SegmentationScores(training_data.task), *parts.metrics],
         parts.batches["train"],
         parts.batches.get("val"),
         config.trainer,
