@@ -49,7 +49,7 @@ train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=f
 	@$(SEGLAB) train $(ARGS)
 
 test: $(READY) ## Set up and run the test suite
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 test-all: $(READY) ## The test suite with every slow check (about an hour on two cores)
 	@$(PY) -m pytest -n 2 $(ARGS)
