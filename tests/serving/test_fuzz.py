@@ -43,10 +43,11 @@ def test_the_document_is_kept_whatever_is_sent(road: Path, folder: Path, tmp_pat
     assert not [pair for pair in statuses if pair[1] >= 500 and pair[1] not in (503, 504)]
 
 
+TEXT = st.text('ab0.,-"\\é\0', max_size=6)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
-    max_leaves=12,
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
 )
 TENSOR = st.fixed_dictionaries(
     {},
@@ -69,7 +70,7 @@ REQUEST = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(REQUEST, st.binary(max_size=40), st.integers(-3, 400) | st.none())
 def test_tensors_of_any_kind(road_service: Running, told: dict[str, object], rest: bytes, length: int | None) -> None:
     body = json.dumps(told).encode()

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -177,6 +179,30 @@ def test_a_model_whose_process_dies_begins_anew(versions: tuple[Path, Path]) -> 
         assert (answer.status_code, answer.json()["code"]) == (503, "model-restarting")
         assert int(answer.headers["retry-after"]) > 0
         assert running.predict(png()).content == expected
+
+
+def test_a_model_that_stands_still_is_ended(versions: tuple[Path, Path]) -> None:
+    with Running(versions[0], "deadline_seconds=3") as running:
+        expected = running.predict(png()).content
+        (child,) = psutil.Process(running.process.pid).children()
+        child.suspend()
+        late = running.predict(png())
+        assert (late.status_code, late.json()["code"]) == (504, "deadline-exceeded")
+        until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: running.predict(png()).status_code == 200)
+        assert running.predict(png()).content == expected
+        assert running.count("seglab_model_restarts_total") >= 1
+
+
+def test_a_service_that_is_told_to_end_while_it_begins(versions: tuple[Path, Path]) -> None:
+    begun = subprocess.Popen([sys.executable, "-m", "seglab", "serve", str(versions[0]), "port=0"])
+    process = psutil.Process(begun.pid)
+    until(lambda: process.children() or begun.poll() is not None)
+    below = process.children(recursive=True)
+    begun.send_signal(signal.SIGTERM)
+    assert begun.wait(30) == 0
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not alive
 
 
 def test_a_service_that_is_killed_leaves_no_process(versions: tuple[Path, Path]) -> None:

@@ -99,7 +99,7 @@ class Errands:
         self._ended(1.0)
 
     def kill(self) -> None:
-        """End it now."""
+        """End it now; whoever waits for its answer is told that it died."""
         self.process.kill()
         self.process.wait()
 

@@ -132,6 +132,10 @@ class Models:
         if idle:
             former.process.close()
 
+    def kill(self) -> None:
+        """End its process, which stands still; it begins anew when it is asked again."""
+        self._current.process.kill()
+
     def close(self) -> None:
         """End it."""
         self._current.process.end()
@@ -175,7 +179,10 @@ def _restarting(found: str) -> Problem:
 
 def _check_memory(current: RunningModel) -> None:
     """See that a second model of the size of this one has room."""
-    needed = int(1.1 * psutil.Process(current.process.process.pid).memory_info().rss)
+    try:
+        needed = int(1.1 * psutil.Process(current.process.process.pid).memory_info().rss)
+    except psutil.Error:  # it has just ended, and takes none
+        return
     free = available_bytes()
     if free < needed:
         raise DataError(

@@ -33,6 +33,7 @@ class _Looking:
     def __init__(self, word: str, cache: str, uri: str | None, runtime: str):
         self._word, self._cache, self._uri, self._runtime = word, Path(cache), uri, runtime
         self._seen: object = None
+        self._failure: Exception | None = None
 
     def look(self) -> dict[str, str]:
         """Folder, run and version of the model, with no folder where nothing is new; raises `SeglabError`."""
@@ -46,11 +47,17 @@ class _Looking:
             version = str(known.version)
             seen = (version, known.run_id, known.source)
         if seen == self._seen:
+            if self._failure is not None:
+                raise self._failure  # an export that failed is told again and not tried again
             return {"folder": "", "run": "", "version": version}
         found = resolve_bundle(f"{self._word.partition('@')[0]}/{version}" if version else self._word, self._uri, RUNS)
-        self._seen = seen  # of one that cannot be exported it is not tried again and again
         run = found.run.info.run_id if found.run is not None else ""
-        return {"folder": str(self._exported(found.folder)), "run": run, "version": version}
+        self._seen, self._failure = seen, None
+        try:
+            return {"folder": str(self._exported(found.folder)), "run": run, "version": version}
+        except Exception as error:
+            self._failure = error
+            raise
 
     def _exported(self, bundle: Path) -> Path:
         """The bundle for the runtime, made once and kept."""

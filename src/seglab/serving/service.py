@@ -141,6 +141,7 @@ class Service:
                 return Computed(content, told["headers"], model, stages)
             self.worker.leave(work)
             answer.add_done_callback(_looked_at)
+            asyncio.get_running_loop().call_later(self.limits.deadline_seconds, self._end_standstill, work)
             if leaving.done():
                 raise ClientLeft
             raise Problem(
@@ -154,6 +155,11 @@ class Service:
             raise ClientLeft from error
         finally:
             leaving.cancel()
+
+    def _end_standstill(self, work: Work) -> None:
+        """What nobody waits for ends between two windows; where it still goes on, its process stands still."""
+        if work.began and not work.answer.done():
+            self.models.kill()
 
 
 async def _left(request: Request) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from seglab.errors import SeglabError
-from seglab.serving.errands import ProcessDied
 from seglab.serving.models import Models
 from seglab.serving.origin import Found, Origin
 from seglab.serving.telemetry import Telemetry, log_line
@@ -64,10 +63,12 @@ class Watch:
         while not self._over.wait(self._seconds):
             try:
                 found = self._origin.newer()
-            except (SeglabError, ProcessDied) as error:
+            except Exception as error:  # whatever it is, the present model goes on
                 self._refuse(error)
                 continue
-            if found is None and self._refused and time.monotonic() > self._refused[1]:
+            if found is None and self._refused is None:
+                self.refusal = None  # what was amiss with the origin is no more
+            elif found is None and self._refused and time.monotonic() > self._refused[1]:
                 found = self._refused[0]
             if found is not None:
                 self._take(found)
@@ -77,7 +78,7 @@ class Watch:
         began = time.monotonic()
         try:
             model = self._models.load(found)
-        except (SeglabError, ProcessDied) as error:
+        except Exception as error:
             self._refused = (found, time.monotonic() + _AGAIN_SECONDS)
             self._refuse(error, str(found.folder))
             return
@@ -90,7 +91,7 @@ class Watch:
         log_line(event="model-swapped", former=former.label, bundle=model.served.label,
                  seconds=round(time.monotonic() - began, 3))  # fmt: skip
 
-    def _refuse(self, error: SeglabError | ProcessDied, place: str = "") -> None:
+    def _refuse(self, error: Exception, place: str = "") -> None:
         if self._over.is_set():
             return
         code, title, where, detail = "model-died", "the process of a model that ends", place, str(error)
