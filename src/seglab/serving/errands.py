@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from seglab import errors
-from seglab.errors import SeglabError
+from seglab.errors import DataError, SeglabError
 from seglab.serving.channel import Channel, LineClosed
 from seglab.serving.problems import Problem
 from seglab.serving.queueing import Abandoned
@@ -41,6 +41,7 @@ class Errands:
     """
 
     def __init__(self, module: str, words: Sequence[str] = ()):
+        self._module = module
         here, there = socket.socketpair()
         code = f"import sys; from {module} import main; main(int(sys.argv[1]), sys.argv[2:])"
         self.process = subprocess.Popen(
@@ -62,10 +63,19 @@ class Errands:
         """Wait until it can be asked: what it tells of itself.
 
         Raises:
-            SeglabError: why it cannot.
-            ProcessDied: it ended without a word.
+            SeglabError: why it cannot, or that it ended without a word.
         """
-        return self._answer(lambda: None)[0]
+        try:
+            return self._answer(lambda: None)[0]
+        except ProcessDied as error:
+            raise DataError(
+                "a process of the service that ended before it began",
+                code="serve-process-died",
+                where=self._module,
+                found=str(error),
+                expected="enough memory, and files that a runtime can open",
+                remedy="free some memory; what it said stands above",
+            ) from error
 
     def ask(
         self, asked: Mapping[str, Any], body: bytes = b"", between: Callable[[], None] = lambda: None
