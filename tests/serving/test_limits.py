@@ -6,7 +6,6 @@ import gzip
 import io
 import re
 import struct
-import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -138,9 +137,9 @@ WHOLE = {
 def test_a_hostile_image_is_the_senders_fault(name: str, road_service: Running) -> None:
     content = FILES[name]()
     assert len(content) < LIMIT
-    began = time.perf_counter()
+    before = road_service.cpu_seconds()
     answer = road_service.predict(content)
-    assert time.perf_counter() - began < 10
+    assert road_service.cpu_seconds() - before < 5
     if name in WHOLE:
         assert answer.status_code == 200, answer.text
         assert Image.open(io.BytesIO(answer.content)).size == WHOLE[name]
