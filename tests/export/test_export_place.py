@@ -80,11 +80,15 @@ def test_a_second_export_to_the_same_place_is_refused_and_the_first_goes_on(tmp_
 
 def test_an_export_that_is_told_to_stop_within_a_converter(tmp_path: Path) -> None:
     """Python that is called from C++ comes back as an error of the library's own."""
-    with pytest.raises(Terminated), sigterm_raises(), making(tmp_path / "out", print), quietly("openvino", tmp_path):
+
+    def called() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except KeyboardInterrupt as error:
             raise RuntimeError("Exception caught in C++") from error
+
+    with pytest.raises(Terminated), sigterm_raises(), making(tmp_path / "out", print), quietly("openvino", tmp_path):
+        called()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ExportRefused), sigterm_raises(), making(tmp_path / "out", print), quietly("openvino", tmp_path):
         raise RuntimeError("another")
