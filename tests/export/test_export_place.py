@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import namedtuple
@@ -18,6 +19,7 @@ from seglab.errors import DataError
 from seglab.export.conversion import quietly
 from seglab.export.place import MARK, making
 from seglab.export.targets import ExportRefused
+from seglab.tracking.interruption import Terminated, sigterm_raises
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -74,6 +76,22 @@ def test_a_second_export_to_the_same_place_is_refused_and_the_first_goes_on(tmp_
     with making(tmp_path / "killed", print):
         assert len(list(tmp_path.glob(".killed.*"))) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "other", "out"]
+
+
+def test_an_export_that_is_told_to_stop_within_a_converter(tmp_path: Path) -> None:
+    """Python that is called from C++ comes back as an error of the library's own."""
+
+    def called() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Exception caught in C++") from error
+
+    with pytest.raises(Terminated), sigterm_raises(), making(tmp_path / "out", print), quietly("openvino", tmp_path):
+        called()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ExportRefused), sigterm_raises(), making(tmp_path / "out", print), quietly("openvino", tmp_path):
+        raise RuntimeError("another")
 
 
 def test_a_converter_that_finds_no_room_is_told_as_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

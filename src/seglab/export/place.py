@@ -18,6 +18,7 @@ from pathlib import Path
 from seglab.errors import DataError
 from seglab.export.room import no_room_left
 from seglab.export.targets import ExportRefused
+from seglab.tracking.interruption import Terminated, told_to_stop
 
 MARK = ".seglab-export"
 
@@ -33,6 +34,7 @@ def making(out: Path, tell: Callable[[str], None]) -> Iterator[Path]:
     Raises:
         DataError: no room, no permission, or another export that is at the same place.
         ExportRefused: what was raised within.
+        Terminated: it was told to stop, whatever a converter has made of that.
     """
     partial, lock = None, -1
     try:
@@ -45,6 +47,8 @@ def making(out: Path, tell: Callable[[str], None]) -> Iterator[Path]:
             out.rmdir()  # an empty one, unless somebody has written to it meanwhile
         partial.rename(out)
     except (OSError, ExportRefused) as error:
+        if told_to_stop():
+            raise Terminated from error
         if full := no_room_left(error, out.parent):
             raise DataError(
                 "no room on the disk for an export; nothing of it is left",

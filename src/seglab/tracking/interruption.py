@@ -15,6 +15,14 @@ class Terminated(KeyboardInterrupt):
     exit_code = 128 + signal.SIGTERM
 
 
+_told = threading.Event()
+
+
+def told_to_stop() -> bool:
+    """Whether `Terminated` was raised; libraries in C++ that call Python make another error of it."""
+    return _told.is_set()
+
+
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
     """Within this context SIGTERM raises `Terminated` in the main thread; outside of it nothing changes.
@@ -26,8 +34,10 @@ def sigterm_raises() -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        _told.set()
         raise Terminated
 
+    _told.clear()
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
