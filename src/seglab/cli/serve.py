@@ -55,7 +55,7 @@ class ServeWords:
     watch_seconds: Annotated[float, Field(ge=0)] = setting(
         "between two looks whether the folder was replaced or the alias moved; 0: never", default=10.0
     )
-    cache: str = setting("folder of what was exported to be served", default=".cache/serve")
+    cache: str = setting("folder of what was exported to be served, and of embeddings", default=".cache/serve")
     tracking_uri: str | None = tracking_uri()
     keys: str | None = setting(f"file with an API key on each line; those of {_KEYS} count too", default=None)
     open: bool = setting("let other machines in without a key", default=False)
@@ -164,13 +164,17 @@ def _rooms(said: ServeWords) -> list[Room]:
     if not said.interactive:
         return []
     from seglab.interactive.accepted import AcceptedMasks
-    from seglab.interactive.model import load_model
+    from seglab.interactive.kept_embeddings import KeptEmbeddings
+    from seglab.interactive.model import MODELS, load_model
     from seglab.interactive.routes import add_sessions
     from seglab.interactive.sessions import Sessions
 
     with step(f"loading {said.prompt_model}"):
         checkpoint = Path(said.prompt_checkpoint) if said.prompt_checkpoint else None
-        sessions = Sessions(load_model(said.prompt_model, checkpoint))
+        model = load_model(said.prompt_model, checkpoint)
+        if MODELS[model.name].checkpoint != "none":  # else an embedding is the image itself
+            model = KeptEmbeddings(model, Path(said.cache) / "embeddings")
+        sessions = Sessions(model)
     accepted = AcceptedMasks(Path(said.accepted))
     return [lambda app, service: add_sessions(app, service, sessions, accepted)]
 

@@ -32,9 +32,11 @@ _CHANGES = (1.0, 1.6, 3.0)
 _LIKELY = (1.0, 1.0, 0.5)  # how likely an object of such a reach is, before its colours are looked at
 _SEED = 0.25  # of such a reach: the disk that belongs to a click for certain
 _NEAREST = 5.0  # pixels that a click changes at least
-# The ellipse in a box that is certain to be object, by its size; without it the cut often finds that nothing is.
-_CORES = (0.3, 0.5, 0.7)
-_VERSION = 1
+# The ellipse in a box that is certain to be object, by its size, without which the cut often finds that nothing is; and
+# the ellipse beyond which it likely is not, for boxes that were drawn with some room.
+_CORES = (0.3, 0.3, 0.7)
+_LOOSE = (np.inf, 0.8, np.inf)
+_VERSION = 2
 
 
 class GrabCut:
@@ -69,7 +71,8 @@ class GrabCut:
         """Three readings of the prompt.
 
         With a previous mask: what the clicks that contradict it change within a near, a middle and a wide reach; what
-        lies beyond stays as it was. With a box: a small, a middle and a large ellipse in it is certain to be object.
+        lies beyond stays as it was. With a box: an object that fills it, one that leaves room, and one that surely
+        holds most of it.
         Of clicks alone: an object within a near, a middle and a wide reach of them.
         A score is how well the colours alone tell the same mask apart, and how well the mask fills a box.
         """
@@ -167,7 +170,7 @@ def _start(prompt: Prompt, window: Window, region: Floats, index: int) -> Image:
     within = (x >= region[0]) & (x <= region[2]) & (y >= region[1]) & (y <= region[3])
     start = np.where(within, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     if prompt.box is not None:
-        start[within] = cv2.GC_PR_FGD
+        start[within & (_radius(x, y, region) <= _LOOSE[index])] = cv2.GC_PR_FGD
         start[_radius(x, y, region) <= _CORES[index]] = cv2.GC_FGD
     else:
         start[within & (_radius(x, y, region) <= _CORES[-1])] = cv2.GC_PR_FGD
