@@ -21,8 +21,8 @@ from torch_files import write_torch
 
 from seglab.interactive.prompt import Prompt
 from seglab.interactive.sam.frame import Frame
-from seglab.interactive.sam.model import tokens
 from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.tokens import tokens
 from seglab.interactive.sam.torch_file import TorchFile
 from seglab.interactive.sam.weights import check_fit, fill, slots
 
@@ -97,6 +97,7 @@ def decoded(network: SamNetwork, embedding: np.ndarray, case: Case) -> tuple[np.
     return logits, scores, frame.native(logits)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", ALL)
 def test_the_reference_and_the_network_agree(name: str, networks: Any) -> None:
     skip_without_its_reference(name)

@@ -5,6 +5,8 @@ The answers are made by `tests/numeric/test_sam_oracle.py`, which needs the refe
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,15 +19,16 @@ import numpy as np
 import pytest
 from sam_cases import CASES, EXPECTED, Case, expected_of
 from sam_weights import SMALL, SMALL_MOBILE, picture, random_tensor
-from torch_files import write_torch
+from torch_files import dictionary, name, write_archive, write_torch
 
 from seglab.cli import convert_sam
 from seglab.errors import ConfigError, DataError
 from seglab.interactive.model import MODELS, PromptModel, load_model
 from seglab.interactive.prompt import Prompt
 from seglab.interactive.sam.frame import Frame
-from seglab.interactive.sam.model import load, tokens
+from seglab.interactive.sam.model import load
 from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.tokens import tokens
 from seglab.interactive.sam.variants import VARIANTS
 from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
 
@@ -207,6 +210,20 @@ def test_a_model_without_its_weights_says_where_they_are(name: str) -> None:
         assert word in str(caught.value)
     with pytest.raises(DataError, match="no file of weights here"):
         load_model(name, Path("nowhere.pth"))
+
+
+def test_what_cannot_be_loaded_is_said_before_tensorflow_is(tmp_path: Path) -> None:
+    hostile = write_archive(tmp_path / "a.pth", dictionary({"a": name("os", "system")}), {})
+    code = (
+        "import sys; from pathlib import Path; from seglab.errors import SeglabError\n"
+        "from seglab.interactive.model import load_model\n"
+        f"for path in (None, Path('nowhere.pth'), Path({str(hostile)!r})):\n"
+        "    try: load_model('mobile_sam', path)\n"
+        "    except SeglabError as error: print(error.code)\n"
+        "print('tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["checkpoint-not-given", "checkpoint-missing", "checkpoint-refused", "False"]
 
 
 def test_a_mask_goes_to_the_square_and_back() -> None:

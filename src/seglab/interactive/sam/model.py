@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,14 @@ from seglab.errors import ConfigError
 from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import Prompt
 from seglab.interactive.sam.frame import Frame
-from seglab.interactive.sam.network import SamNetwork
-from seglab.interactive.sam.prompts import LOWER_RIGHT, NOTHING, UPPER_LEFT
+from seglab.interactive.sam.tokens import tokens
 from seglab.interactive.sam.variants import VARIANTS, Variant
 from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
 from seglab.runtime.precision import choose_policy, find_device
+from seglab.runtime.reproducibility import load_tensorflow
+
+if TYPE_CHECKING:
+    from seglab.interactive.sam.network import SamNetwork
 
 # Of everything here that can change an answer: a new number for a change, so that no former embedding is taken.
 _REVISION = 1
@@ -61,21 +64,6 @@ class SamModel:
         return Frame(shape, self._network.variant.side)
 
 
-def tokens(prompt: Prompt, frame: Frame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """A prompt's points and the corners of its box as places `(1, N, 2)` in the square and kinds `(1, N)`.
-
-    Points without a box are followed by one that is nothing, as the network was trained.
-    """
-    places, kinds = [frame.places(prompt.points)], [prompt.labels]
-    if prompt.box is not None:
-        places.append(frame.places(prompt.box.reshape(2, 2)))
-        kinds.append(np.array([UPPER_LEFT, LOWER_RIGHT]))
-    elif len(prompt.labels):
-        places.append(np.zeros((1, 2), np.float32))
-        kinds.append(np.array([NOTHING]))
-    return np.concatenate(places)[None], np.concatenate(kinds)[None].astype(np.int32)
-
-
 def load(name: str, checkpoint: Path | None, precision: str = "float32") -> SamModel:
     """A model of the table, with the weights of a file.
 
@@ -92,6 +80,9 @@ def load(name: str, checkpoint: Path | None, precision: str = "float32") -> SamM
     if checkpoint is None:
         raise missing(name, variant)
     tensors = open_tensors(checkpoint)
+    load_tensorflow()
+    from seglab.interactive.sam.network import SamNetwork
+
     device = find_device()
     policy = choose_policy(precision, device).policy
     network = SamNetwork(variant, policy)

@@ -58,7 +58,7 @@ class SamNetwork:
         Args:
             embedding: `(1, grid, grid, channels)`.
             places: of the tokens, `(1, N, 2)`, x and y in pixels of the square.
-            kinds: `(1, N)`, what each is; see `seglab.interactive.sam.prompts`.
+            kinds: `(1, N)`, what each is; see `seglab.interactive.sam.tokens`.
             mask: logits of a previous mask, `(1, 4 grid, 4 grid, 1)`, or None.
 
         Returns:

@@ -9,10 +9,10 @@ import numpy as np
 from keras import ops
 
 from seglab.interactive.sam.parts import Part, conv, gelu, layer_norm
+from seglab.interactive.sam.tokens import NOTHING
 from seglab.interactive.sam.variants import Variant
 
-# What a token can be: nothing (it fills up where there is no box), a background or a foreground point, a corner.
-NOTHING, BACKGROUND, FOREGROUND, UPPER_LEFT, LOWER_RIGHT = -1, 0, 1, 2, 3
+# Background and foreground points and two corners; what is nothing has a row of its own.
 _KINDS = 4
 
 
