@@ -307,6 +307,8 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
         command = [sys.executable, str(ROOT / "scripts" / "promote.py"), *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
 
+    assert "no store of runs" in call("run=abc", "name=x").stderr
+    toys.fresh_store(tmp_path / "mlruns")
     for words, told in (
         (["run=abc"], "name"),
         (["run=abc", "nmae=x"], "did you mean 'name'"),

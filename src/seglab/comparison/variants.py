@@ -124,23 +124,25 @@ def levels(parts: Sequence[Mapping[str, str]]) -> list[str]:
 
     A part's own `name`; where several parts share it, with the keys in which they differ: `TverskyLoss (alpha=0.3)`.
     """
-    distinct: dict[str, list[Mapping[str, str]]] = {}
+    sharing: dict[str, list[Mapping[str, str]]] = {}
     for part in parts:
-        alike = distinct.setdefault(part.get("name", ""), [])
-        if part not in alike:
-            alike.append(part)
+        sharing.setdefault(part.get("name", ""), []).append(part)
+    differing = {name: _differing(alike) for name, alike in sharing.items()}
     names = []
     for part in parts:
         name = part.get("name", "")
-        alike = distinct[name]
-        keys = sorted({key for other in alike for key in other})
-        differing = [key for key in keys if len({other.get(key) for other in alike}) > 1]
-        said = ", ".join(f"{key or 'value'}={part.get(key, 'not set')}" for key in differing)
+        said = ", ".join(f"{key or 'value'}={part.get(key, 'not set')}" for key in differing[name])
         if name:
             names.append(f"{name} ({said})" if said else name)
         else:
             names.append(said or "as everywhere")
     return names
+
+
+def _differing(parts: Sequence[Mapping[str, str]]) -> list[str]:
+    """The keys in which some of the parts differ, in order."""
+    keys = sorted({key for part in parts for key in part})
+    return [key for key in keys if len({part.get(key) for part in parts}) > 1]
 
 
 def _named(settings: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
