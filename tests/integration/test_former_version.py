@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from seglab.inference.predictor import Predictor
 from seglab.registry.gate import Gate
 from seglab.registry.promotion import promote
 from seglab.reports.comparison.compare import compare
+from seglab.run_record import Tag
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking.bundles import find_bundle
+from seglab.tracking.clockless_heartbeat import machine
 from seglab.tracking.repair_paths import former_places, relocate
 from seglab.tracking.store import Store, open_store
 
@@ -101,7 +104,8 @@ def test_runs_of_both_versions_pair_and_are_marked(home: Path, store: Store) -> 
 def test_a_run_that_was_killed_goes_on_to_its_end(home: Path, store: Store) -> None:
     killed = named(store, "attributes.status = 'RUNNING'")
     with sqlite3.connect(home / "mlruns" / "mlflow.db") as database:  # its process ran here, and is gone
-        database.execute("UPDATE tags SET value = ? WHERE key = 'host'", (os.uname().nodename,))
+        for key, value in {Tag.HOST: socket.gethostname(), Tag.MACHINE: machine()}.items():
+            database.execute("UPDATE tags SET value = ? WHERE key = ?", (value, key))
     database.close()
     resumed = train(home, f"resume={killed}", "tracking.system_metrics=false")
     assert resumed.returncode == 0, resumed.stderr[-2000:]
