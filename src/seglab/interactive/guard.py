@@ -21,7 +21,7 @@ from seglab.interactive.prompt import BACKGROUND, FOREGROUND, Bools, Logits, Pro
 # How far from the click its change may go, in distances from there to the border of the previous mask: the region that
 # was clicked on in its middle is no deeper than that border is far. Beside the object it is less: a click there is most
 # often about a rim that was taken wrongly, with the object right behind it.
-REACH = {FOREGROUND: 3.0, BACKGROUND: 1.25}
+REACH = {FOREGROUND: 3.0, BACKGROUND: 1.15}
 _LEAST_REACH = 1.3
 # The disk that is drawn where a model does not obey a click, in the same distances, and pixels at least.
 _DISK, _LEAST_DISK = 0.3, 1.0
