@@ -46,6 +46,9 @@ class PromptBenchWords:
     split: Literal["train", "val", "test", "all"] = setting("of the data set's own split, or all", default=ALL)
     model: str = setting("grabcut, click_unet, sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam", default="grabcut")
     checkpoint: str | None = setting("file of the model's weights; null: its own, if it has any", default=None)
+    precision: str = setting(
+        "number format of the encoder of SAM: float32, mixed_bfloat16, mixed_float16 or auto", default="float32"
+    )
     clicks: Annotated[int, Field(ge=1, le=200)] = setting("interactions with an object at most", default=20)
     box_first: bool = setting("begin with the object's tight box", default=False)
     guard: bool = setting("let the guard keep what was right", default=True)
@@ -67,7 +70,7 @@ def run(words: Sequence[str]) -> None:
 
     name = next((word.partition("=")[2] for word in said.data if word.startswith("data=")), "built-in objects")
     targets = _targets(said)
-    model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None)
+    model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None, said.precision)
     settings = BenchSettings(
         model=model.name,
         weights=model.digest,

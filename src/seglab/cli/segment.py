@@ -46,6 +46,9 @@ class SegmentWords:
         "grabcut (needs no weights), click_unet, sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam", default="grabcut"
     )
     checkpoint: str | None = setting("file of the model's weights; null: its own, if it has any", default=None)
+    precision: str = setting(
+        "number format of the encoder of SAM: float32, mixed_bfloat16, mixed_float16 or auto", default="float32"
+    )
     candidate: Annotated[int, Field(ge=0, le=2)] | None = setting(
         "which of the model's three masks; null: the one of the best score", default=None
     )
@@ -102,7 +105,7 @@ def run(words: Sequence[str]) -> int:
     failed = done = 0
     with Waiting() as waiting:
         waiting.tell(f"loading {said.model}")
-        model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None)
+        model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None, said.precision)
         found = segment_files(
             model,
             [said.image or said.images or ""],

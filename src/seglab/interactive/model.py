@@ -88,12 +88,14 @@ class Row:
         about: one line for lists.
         rank: 2 or 3.
         checkpoint: `none` (has no weights), `shipped` (has its own, another may be given) or `needed`.
+        encodes: it has a large encoder whose number format can be chosen: `target` takes that, too.
     """
 
     target: str
     about: str
     rank: int = 2
     checkpoint: str = "needed"
+    encodes: bool = False
 
 
 MODELS: Mapping[str, Row] = {
@@ -102,15 +104,24 @@ MODELS: Mapping[str, Row] = {
         "seglab.interactive.click_network:load", "a small network trained by seglab", checkpoint="shipped"
     ),
     "click_unet3d": Row("seglab.interactive.click_network:load", "the same for volumes", rank=3),
-    "sam_vit_b": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-B (375 MB)"),
-    "sam_vit_l": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-L (1.2 GB)"),
-    "sam_vit_h": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-H (2.6 GB)"),
-    "mobile_sam": Row("seglab.interactive.sam.model:load", "MobileSAM, TinyViT (41 MB)"),
+    "sam_vit_b": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-B (375 MB)", encodes=True),
+    "sam_vit_l": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-L (1.2 GB)", encodes=True),
+    "sam_vit_h": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-H (2.6 GB)", encodes=True),
+    "mobile_sam": Row("seglab.interactive.sam.model:load", "MobileSAM, TinyViT (41 MB)", encodes=True),
 }
 
 
-def load_model(name: str, checkpoint: Path | None = None) -> PromptModel:
-    """The model of a name; raises `ConfigError` for an unknown one, or a checkpoint where there are no weights."""
+def load_model(name: str, checkpoint: Path | None = None, precision: str = "float32") -> PromptModel:
+    """The model of a name.
+
+    Args:
+        name: a row of `MODELS`.
+        checkpoint: its weights; None for its own, if it has any.
+        precision: the number format of its encoder, one of `seglab.runtime.precision.POLICIES`.
+
+    Raises:
+        ConfigError: an unknown name, a checkpoint where there are no weights, a precision where there is no choice.
+    """
     if name not in MODELS:
         raise ConfigError(
             "an unknown promptable model",
@@ -130,6 +141,16 @@ def load_model(name: str, checkpoint: Path | None = None) -> PromptModel:
             expected=f"no checkpoint with model={name}",
             remedy="leave checkpoint away, or choose the model that it belongs to",
         )
+    if precision != "float32" and not row.encodes:
+        raise ConfigError(
+            "a number format for a model that has no choice of it",
+            code="settings-exclude",
+            where="precision",
+            found=precision,
+            expected="float32; others for " + ", ".join(other for other, its in MODELS.items() if its.encodes),
+            remedy=f"leave precision away with model={name}",
+        )
     module, _, function = row.target.partition(":")
-    model: PromptModel = getattr(importlib.import_module(module), function)(name, checkpoint)
+    load = getattr(importlib.import_module(module), function)
+    model: PromptModel = load(name, checkpoint, precision) if row.encodes else load(name, checkpoint)
     return model

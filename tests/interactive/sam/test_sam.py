@@ -151,7 +151,11 @@ def test_images_of_any_shape(model: PromptModel, shape: tuple[int, int]) -> None
 
 
 def test_another_precision_is_another_model(model: PromptModel, checkpoint: Path) -> None:
-    mixed = load("sam_vit_l", checkpoint, "mixed_bfloat16")
+    mixed = load_model("sam_vit_l", checkpoint, "mixed_bfloat16")
+    with pytest.raises(ConfigError, match="no choice of it"):
+        load_model("grabcut", precision="mixed_bfloat16")
+    with pytest.raises(ConfigError, match="unknown number format"):
+        load_model("sam_vit_l", checkpoint, "float8")
     assert mixed.digest != model.digest
     assert mixed.device.endswith("mixed_bfloat16")
     one, other = (each.embed(picture()).arrays["image"] for each in (model, mixed))
