@@ -17,6 +17,8 @@ from seglab.statistics import compare_pair
 _ALL_PAIRS_UP_TO = 4
 _WITHOUT = "NoAugmentation"
 Rates = dict[tuple[str, str, str], float]
+Context = tuple[tuple[str, str], ...]
+"""All parts of a variant but one."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], l
     factors = sorted({factor for variant in cohort.variants for factor in variant.parts})
     for factor in factors:
         found, matched = [], set()
+        contexts = _contexts(cohort, factor)
         for reference, level in _level_pairs([c.parts[factor] for c in cohort.variants], means):
-            pairs = _matched(cohort, factor, level, reference)
-            paired = _average(cohort, pairs, len({c.parts[factor] for c in cohort.variants}))
+            pairs = _matched(contexts[level], contexts[reference])
+            paired = _average(cohort, pairs, len(contexts))
             if paired is None:
                 continue
             matched |= {i for pair in pairs for i in pair}
@@ -104,19 +107,26 @@ def _level_pairs(levels: Sequence[str], means: np.ndarray) -> list[tuple[str, st
     distinct = sorted(dict.fromkeys(levels), key=lambda level: (level != _WITHOUT, level))
     if len(distinct) <= _ALL_PAIRS_UP_TO:
         return list(combinations(distinct, 2))
-    scores = {level: [mean for of, mean in zip(levels, means, strict=True) if of == level] for level in distinct}
+    scores: dict[str, list[float]] = {}
+    for level, mean in zip(levels, means, strict=True):
+        scores.setdefault(level, []).append(mean)
     best = max(distinct, key=lambda level: (level == _WITHOUT, len(scores[level]), np.mean(scores[level])))
     return [(best, level) for level in distinct if level != best]
 
 
-def _matched(cohort: Cohort, factor: str, level: str, reference: str) -> list[tuple[int, int]]:
-    """Numbers of the variants that differ in `factor` alone, the one with `level` first."""
-    rest = [
-        (parts[factor], tuple(sorted((key, value) for key, value in parts.items() if key != factor)))
-        for parts in (variant.parts for variant in cohort.variants)
-    ]
-    others = {around: j for j, (of, around) in enumerate(rest) if of == reference}
-    return [(i, others[around]) for i, (of, around) in enumerate(rest) if of == level and around in others]
+def _contexts(cohort: Cohort, factor: str) -> dict[str, list[tuple[int, Context]]]:
+    """For each level of `factor` the numbers of its variants, and all else that each is made of."""
+    found: dict[str, list[tuple[int, Context]]] = {}
+    for number, variant in enumerate(cohort.variants):
+        rest = tuple(sorted((key, value) for key, value in variant.parts.items() if key != factor))
+        found.setdefault(variant.parts[factor], []).append((number, rest))
+    return found
+
+
+def _matched(level: Sequence[tuple[int, Context]], reference: Sequence[tuple[int, Context]]) -> list[tuple[int, int]]:
+    """Numbers of the variants that differ in nothing else, the one with `level` first."""
+    others = {rest: number for number, rest in reference}
+    return [(number, others[rest]) for number, rest in level if rest in others]
 
 
 def _average(cohort: Cohort, pairs: Sequence[tuple[int, int]], levels: int) -> Paired | None:
