@@ -81,6 +81,7 @@ import os, signal, sys
 from pathlib import Path
 from seglab.export.conversion import quietly
 from seglab.export.place import making
+from seglab.tracking.interruption import Terminated, sigterm_raises
 place = Path(sys.argv[1])
 try:
     with sigterm_raises(), making(place / "out", print), quietly("openvino", place):
