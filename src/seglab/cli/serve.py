@@ -24,6 +24,7 @@ from seglab.safety.shown_text import shown
 if TYPE_CHECKING:
     from seglab.interactive.prompting import Prompting
     from seglab.serving.app import Room
+    from seglab.serving.limits import Limits
     from seglab.serving.origin import Origin
     from seglab.serving.place import Place
 
@@ -141,7 +142,7 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
         images = Images(said.data, found.folder) if said.data else None
         if images:
             started.callback(images.close)
-        prompting = _prompting(said)
+        prompting = _prompting(said, place.limits)
         if prompting:
             started.callback(prompting.close)
         with step(f"loading {said.model}"):
@@ -172,14 +173,14 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
     )
 
 
-def _prompting(said: ServeWords) -> Prompting | None:
+def _prompting(said: ServeWords, limits: Limits) -> Prompting | None:
     """What answers prompts, where that was asked for; it loads from now on."""
     if not said.interactive:
         return None
     from seglab.interactive.prompting import Prompting, PromptsSaid
 
     embeddings = str(Path(said.cache) / "embeddings")
-    return Prompting(PromptsSaid(said.prompt_model, said.prompt_checkpoint, embeddings, said.accepted), said.queue)
+    return Prompting(PromptsSaid(said.prompt_model, said.prompt_checkpoint, embeddings, said.accepted), limits)
 
 
 def _check_prompts(said: ServeWords) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -22,6 +23,8 @@ from seglab.interactive.sessions import Open, Sessions
 from seglab.serving.encoding import coco_counts
 from seglab.serving.errands import Errand
 from seglab.serving.file_in_memory import file_of
+from seglab.serving.headers import check_image
+from seglab.serving.limits import Limits
 from seglab.serving.polygons import polygons_of
 from seglab.serving.problems import Problem, of_error
 
@@ -37,10 +40,11 @@ class Answering:
     Args:
         sessions: that it holds.
         accepted: where what users accept is kept.
+        limits: of an image.
     """
 
-    def __init__(self, sessions: Sessions, accepted: AcceptedMasks):
-        self._sessions, self._accepted = sessions, accepted
+    def __init__(self, sessions: Sessions, accepted: AcceptedMasks, limits: Limits):
+        self._sessions, self._accepted, self._limits = sessions, accepted, limits
 
     def errands(self) -> Mapping[str, Errand]:
         """Each by its name; each tells how many sessions are open, and raises `Problem`."""
@@ -65,7 +69,9 @@ class Answering:
                 if problem.status == 503:
                     problem.headers["Retry-After"] = _LATER
                 raise problem from error
-            except MemoryError as error:
+            except (MemoryError, cv2.error) as error:
+                if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+                    raise
                 raise Problem(
                     413,
                     "image-memory",
@@ -77,6 +83,7 @@ class Answering:
         return errand
 
     def _begin(self, content: bytes) -> Told:
+        check_image(content, self._limits)
         with file_of(content) as file:
             try:
                 picture = read_picture(file)

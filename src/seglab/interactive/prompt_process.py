@@ -23,9 +23,10 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Errand]]:
     from seglab.interactive.kept_embeddings import KeptEmbeddings
     from seglab.interactive.model import MODELS, load_model
     from seglab.interactive.sessions import Sessions
+    from seglab.serving.limits import Limits
 
     model = load_model(said["model"], Path(said["checkpoint"]) if said["checkpoint"] else None)
     if MODELS[model.name].checkpoint != "none":  # else an embedding is the image itself
         model = KeptEmbeddings(model, Path(said["embeddings"]))
-    answering = Answering(Sessions(model), AcceptedMasks(Path(said["accepted"])))
-    return {"model": model.name, "device": model.device}, answering.errands()
+    answering = Answering(Sessions(model), AcceptedMasks(Path(said["accepted"])), Limits(**said["limits"]))
+    return {}, answering.errands()

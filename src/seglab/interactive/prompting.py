@@ -10,8 +10,9 @@ from typing import Any
 
 from seglab.errors import SeglabError
 from seglab.serving.errands import Errands, ProcessDied
+from seglab.serving.limits import Limits
 from seglab.serving.problems import Problem
-from seglab.serving.queueing import QueueFull, Work, Worker
+from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
 
 MODULE = "seglab.interactive.prompt_process"
 RESTARTING = "prompts-restarting"
@@ -39,22 +40,21 @@ class Prompting:
 
     Args:
         said: for it.
-        queue: requests that wait for it.
+        limits: of an image, and of how many requests wait for it.
     """
 
-    def __init__(self, said: PromptsSaid, queue: int):
-        self._word, self._queue = json.dumps(asdict(said)), queue
+    def __init__(self, said: PromptsSaid, limits: Limits):
+        self._word = json.dumps({**asdict(said), "limits": limits.shown()})
         self._process = Errands(MODULE, [self._word])
-        self._worker = Worker(queue)
+        self._worker = Worker(limits.queue)
         self._begun = False
         self.model = said.model
         self.sessions = 0  # that were open when it told last
 
-    def begin(self) -> dict[str, Any]:
-        """Wait until it can be asked, and what it tells of its model; raises `SeglabError` where it cannot."""
-        told = self._process.begun()
+    def begin(self) -> None:
+        """Wait until it can be asked; raises `SeglabError` where it cannot."""
+        self._process.begun()
         self._begun = True
-        return told
 
     async def ask(self, asked: Mapping[str, Any], body: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
         """What it tells.
@@ -62,12 +62,12 @@ class Prompting:
         Args:
             asked: the errand, see `Answering.errands`.
             body: for it.
-            seconds: until an answer. A process that stands still for as long again is ended.
+            seconds: until an answer. A process that stands still for as long again is ended, unless it is beginning.
 
         Raises:
             Problem: what the client is to be told.
         """
-        work = Work(lambda one: self._asked(asked, body))
+        work = Work(lambda one: self._asked(one, asked, body))
         try:
             answer = asyncio.wrap_future(self._worker.put(work))
         except QueueFull as error:
@@ -75,7 +75,7 @@ class Prompting:
                 503,
                 "service-busy",
                 "a queue that is full",
-                f"{self._queue} prompts wait",
+                f"{self._worker.places} prompts wait",
                 remedy="try again",
                 headers={"Retry-After": str(self._worker.seconds_to_wait())},
             ) from error
@@ -93,12 +93,14 @@ class Prompting:
         self._worker.close()
         self._process.end()
 
-    def _asked(self, asked: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    def _asked(self, work: Work, asked: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
         try:
             if self._process.died:
                 self._renew()
             if not self._begun:
                 self.begin()
+            if not work.wanted:  # any more, for that took its time
+                raise Abandoned
             return self._process.ask(asked, body)
         except ProcessDied as error:
             self._renew()  # and load while the client waits
@@ -111,7 +113,7 @@ class Prompting:
         self._begun, self.sessions = False, 0
 
     def _end_standstill(self, work: Work) -> None:
-        if work.began and not work.answer.done():
+        if self._begun and work.began and not work.answer.done():
             self._process.kill()
 
 

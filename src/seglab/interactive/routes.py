@@ -15,7 +15,6 @@ from seglab.interactive.documented import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDE
 from seglab.interactive.prompt import MAX_POINTS
 from seglab.interactive.prompt_counters import PromptCounters
 from seglab.interactive.prompting import Prompting
-from seglab.serving.headers import check_image
 from seglab.serving.images import data_of
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service
@@ -56,7 +55,6 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     @app.post("/sessions", operation_id="begin_session", status_code=201, responses=BEGUN, openapi_extra=BODY)
     async def begin(request: Request, image: str | None = None) -> JSONResponse:
         content = await (image_of(request, 2, service.limits) if image is None else _of_data(request, service, image))
-        check_image(content, service.limits)
         told, _ = await ask({"do": "begin"}, content)
         return JSONResponse(told, 201, headers={"Location": f"/sessions/{told['id']}"})
 
