@@ -19,6 +19,7 @@ from served import ROAD, Running, served_folder
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.data.synthetic.road_scenes import make_scene
 from seglab.errors import DataError
+from seglab.interactive.accepted import AcceptedMasks
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.prompt import box_of
 from seglab.interactive.session import Session
@@ -222,3 +223,13 @@ def test_sessions_are_few_and_small_and_forgotten() -> None:
         sessions.find(one.id)
     assert caught.value.code == "session-missing"
     assert len(sessions) == 0
+
+
+def test_a_full_log_is_kept_under_another_name(tmp_path: Path) -> None:
+    accepted = AcceptedMasks(tmp_path, log_bytes=200)
+    for number in range(20):
+        accepted.tell({"outcome": "rejected", "number": number})
+    files = [*sorted(tmp_path.glob("prompts-*.jsonl")), *tmp_path.glob("prompts.jsonl")]
+    assert all(file.stat().st_size < 300 for file in files)
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert [line["number"] for line in lines] == list(range(20))

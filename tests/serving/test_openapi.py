@@ -8,13 +8,17 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from seglab.interactive.routes import add_sessions
 from seglab.serving.app import routes
 from seglab.serving.limits import Limits
 
@@ -22,9 +26,12 @@ FILE = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def offered() -> dict[str, Any]:
-    """The document, of a service without a model."""
-    service: Any = SimpleNamespace(model=None, limits=replace(Limits()))
-    found: dict[str, Any] = json.loads(json.dumps(routes(service).openapi()))
+    """The document, of a service without a model, and with every part that can be asked for."""
+    telemetry = SimpleNamespace(registry=CollectorRegistry())
+    service: Any = SimpleNamespace(model=None, limits=replace(Limits()), telemetry=telemetry, ends=ExitStack())
+    prompting: Any = SimpleNamespace(close=lambda: None)
+    rooms = [partial(add_sessions, prompting=prompting)]
+    found: dict[str, Any] = json.loads(json.dumps(routes(service, rooms).openapi()))
     del found["info"]["version"]
     return found
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -16,32 +16,43 @@ from seglab.errors import ConfigError
 from seglab.runtime.waiting import Waiting, step
 from seglab.safety.shown_text import shown
 
+if TYPE_CHECKING:
+    from seglab.interactive.model import PromptModel
+
 _EXAMPLES = """examples:
   seglab segment image=photo.jpg box=[256,192,768,576] points=[[512,384,1],[307,230,0]] out=outputs/
                                                           a box, a click on the object and one beside it
   seglab segment images=data/images box=center out=outputs/
                                                           the object in the middle of each image of a folder
   seglab segment image=photo.jpg points=[[512,384,1]] model=sam_vit_b checkpoint=sam_vit_b_01ec64.pth out=outputs/
+  seglab segment image=volume.nii.gz box=[20,30,12,44,52,12] points=[[30,40,20,1]] out=outputs/
+                                                          a box on the slice z = 12 and a click on another, carried
+                                                          through the volume
 
 what is written to the folder of out=, for an image called x:
   x.png            the mask, 255 on the object
   x_overlay.png    the image with the mask in colour
   segments.csv     a row for each image: image, tight box, score, area, perimeter, components, milliseconds, what the
                    guard did, and warnings
-  prompts.jsonl    a line for each image: the prompt in pixels of the image, with the image's size and the model"""
+  prompts.jsonl    a line for each image: the prompt in pixels of the image, with the image's size and the model
+of a volume: x.nii.gz (1 on the object) in the volume's own geometry, and a row with voxels and mm³"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentWords:
     """Write a mask of what a box, clicks or both name. Coordinates are pixels of the image itself, x to the right and y
-    down, as it is after its EXIF turn; a whole number is the centre of a pixel."""
+    down, as it is after its EXIF turn; a whole number is the centre of a pixel. Of a volume: voxels of the file."""
 
     image: str | None = setting("file of one image", default=None)
     images: str | None = setting("a folder or a pattern in quotes, instead of image", default=None)
     box: tuple[float | Literal["center"], ...] | None = setting(
-        "[x0,y0,x1,y1] around the object, or center for the middle half of each image", default=None
+        "[x0,y0,x1,y1] around the object, or center for the middle half of each image; of a volume [x0,y0,z0,x1,y1,z1] "
+        "on one slice",
+        default=None,
     )
-    points: tuple[tuple[float, ...], ...] = setting("[[x,y,label],…]: label 1 on the object, 0 beside it", default=())
+    points: tuple[tuple[float, ...], ...] = setting(
+        "[[x,y,label],…]: label 1 on the object, 0 beside it; of a volume [x,y,z,label]", default=()
+    )
     model: str = setting(
         "grabcut (needs no weights), click_unet, sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam", default="grabcut"
     )
@@ -68,14 +79,24 @@ def read_words(words: Sequence[str]) -> SegmentWords:
             expected="one of them",
             remedy="image=photo.jpg, or images=folder",
         )
-    if any(len(point) != 3 for point in said.points):
+    wrong = [list(point) for point in said.points if len(point) != (4 if _of_volume(said) else 3)]
+    if wrong:
         raise ConfigError(
-            "a point that is not x, y and label",
+            "a point that is not its coordinates and a label",
             code="prompt-form",
             where="points",
-            found=next(list(point) for point in said.points if len(point) != 3),
-            expected="three numbers: x, y, and 1 on the object or 0 beside it",
-            remedy="points=[[512,384,1],[307,230,0]]",
+            found=wrong[0],
+            expected=f"x, y, {'z, ' * _of_volume(said)}and 1 on the object or 0 beside it",
+            remedy=f"points={'[[30,40,12,1]]' if _of_volume(said) else '[[512,384,1],[307,230,0]]'}",
+        )
+    if _of_volume(said) and (said.candidate is not None or "center" in (said.box or ())):
+        raise ConfigError(
+            "a setting that is of images alone",
+            code="settings-exclude",
+            where="image",
+            found="candidate" if said.candidate is not None else "box=center",
+            expected="points and a box on a slice of a volume",
+            remedy="box=[20,30,12,44,52,12] lies on the slice z = 12",
         )
     if said.box is None and not said.points:
         raise ConfigError(
@@ -88,10 +109,31 @@ def read_words(words: Sequence[str]) -> SegmentWords:
     return said
 
 
+def _of_volume(said: SegmentWords) -> bool:
+    return said.image is not None and said.image.lower().endswith((".nii", ".nii.gz"))
+
+
 def _box(said: SegmentWords) -> Sequence[float] | str | None:
     if said.box is None:
         return None
     return "center" if "center" in said.box else [float(value) for value in said.box]
+
+
+def _volume(said: SegmentWords, model: PromptModel, waiting: Waiting) -> dict[str, Any]:
+    """The row of a volume, whose mask is written."""
+    from seglab.interactive.volume_files import segment_volume_file
+
+    one = segment_volume_file(
+        model,
+        Path(said.image or ""),
+        Path(said.out),
+        points=said.points,
+        box=None if said.box is None else [float(value) for value in said.box],
+        overwrite=said.overwrite,
+        told=lambda done, total: waiting.tell(f"slice {done} of {total}"),
+    )
+    assert one.row is not None
+    return one.row
 
 
 def run(words: Sequence[str]) -> int:
@@ -106,6 +148,13 @@ def run(words: Sequence[str]) -> int:
     with Waiting() as waiting:
         waiting.tell(f"loading {said.model}")
         model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None, said.precision)
+        if _of_volume(said):
+            row = _volume(said, model, waiting)
+            waiting.clear()
+            doubts = f"  {row['warnings']}" if row["warnings"] else ""
+            told = f"{row['voxels']} voxels, {row['volume_mm3']:g} mm³, on {row['slices']} slices, {row['ms']:.0f} ms"
+            print(shown(f"{row['image']}: {told}{doubts}\n1 mask and segments.csv in {said.out}"))
+            return 0
         found = segment_files(
             model,
             [said.image or said.images or ""],

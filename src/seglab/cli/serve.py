@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,7 +22,9 @@ from seglab.runtime.waiting import step
 from seglab.safety.shown_text import shown
 
 if TYPE_CHECKING:
+    from seglab.interactive.prompting import Prompting
     from seglab.serving.app import Room
+    from seglab.serving.limits import Limits
     from seglab.serving.origin import Origin
     from seglab.serving.place import Place
 
@@ -91,6 +94,8 @@ def run(words: Sequence[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
     keys = read_keys(said.keys)
+    if said.interactive:
+        _check_prompts(said)
     from seglab.serving.limits import Limits
     from seglab.serving.place import Place, bound
 
@@ -137,12 +142,21 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
         images = Images(said.data, found.folder) if said.data else None
         if images:
             started.callback(images.close)
-        rooms = _rooms(said)
+        prompting = _prompting(said, place.limits)
+        if prompting:
+            started.callback(prompting.close)
         with step(f"loading {said.model}"):
             model = RunningModel(process, found)
         if images:
             with step(f"looking for {' '.join(said.data)}"):
                 images.begin()
+        rooms: list[Room] = []
+        if prompting:
+            from seglab.interactive.routes import add_sessions
+
+            with step(f"loading {said.prompt_model}"):
+                prompting.begin()
+            rooms.append(partial(add_sessions, prompting=prompting))
         started.pop_all()
     where = f"http://{said.host}:{port.getsockname()[1]}/"
     served = model.served
@@ -159,24 +173,30 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
     )
 
 
-def _rooms(said: ServeWords) -> list[Room]:
-    """The routes that were asked for beside the model's own."""
+def _prompting(said: ServeWords, limits: Limits) -> Prompting | None:
+    """What answers prompts, where that was asked for; it loads from now on."""
     if not said.interactive:
-        return []
-    from seglab.interactive.accepted import AcceptedMasks
-    from seglab.interactive.kept_embeddings import KeptEmbeddings
-    from seglab.interactive.model import MODELS, load_model
-    from seglab.interactive.routes import add_sessions
-    from seglab.interactive.sessions import Sessions
+        return None
+    from seglab.interactive.prompting import Prompting, PromptsSaid
 
-    with step(f"loading {said.prompt_model}"):
-        checkpoint = Path(said.prompt_checkpoint) if said.prompt_checkpoint else None
-        model = load_model(said.prompt_model, checkpoint)
-        if MODELS[model.name].checkpoint != "none":  # else an embedding is the image itself
-            model = KeptEmbeddings(model, Path(said.cache) / "embeddings")
-        sessions = Sessions(model)
-    accepted = AcceptedMasks(Path(said.accepted))
-    return [lambda app, service: add_sessions(app, service, sessions, accepted)]
+    embeddings = str(Path(said.cache) / "embeddings")
+    return Prompting(PromptsSaid(said.prompt_model, said.prompt_checkpoint, embeddings, said.accepted), limits)
+
+
+def _check_prompts(said: ServeWords) -> None:
+    """That the model which is to answer prompts can; raises `ConfigError` before anything is loaded."""
+    from seglab.interactive.model import MODELS, row_of
+
+    row = row_of(said.prompt_model, Path(said.prompt_checkpoint) if said.prompt_checkpoint else None)
+    if row.rank != 2:
+        raise ConfigError(
+            "a model of volumes for sessions of images",
+            code="settings-exclude",
+            where="prompt_model",
+            found=said.prompt_model,
+            expected="one of " + ", ".join(name for name, its in MODELS.items() if its.rank == 2),
+            remedy="seglab segment model=… takes volumes",
+        )
 
 
 def _ended(number: int, frame: object) -> None:

@@ -2,7 +2,7 @@
 
 <folder>/images/<id>.png     the image, 8 bits
 <folder>/masks/<id>.png      0 and 1
-<folder>/prompts.jsonl       a line for each mask that was accepted or rejected
+<folder>/prompts.jsonl       a line for each mask that was accepted or rejected, in several files where there are many
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ class AcceptedMasks:
 
     Args:
         folder: made when the first is accepted.
+        log_bytes: after which `prompts.jsonl` becomes `prompts-<nanoseconds since 1970>.jsonl`.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, log_bytes: int = 2**25):
+        self.folder, self._log_bytes = folder, log_bytes
 
     def add(self, picture: npt.NDArray[np.uint8], mask: Bools, facts: dict[str, Any]) -> str:
         """Write image, mask and line; returns the id, which image and mask decide alone.
@@ -63,8 +65,13 @@ class AcceptedMasks:
         """Append a line; lines of several processes do not mix."""
         self.folder.mkdir(parents=True, exist_ok=True)
         line = json.dumps({"time": round(time.time(), 3), **facts}) + "\n"
-        file = os.open(self.folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        path = self.folder / LOG
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(file, line.encode())
+            full = os.fstat(file).st_size >= self._log_bytes
         finally:
             os.close(file)
+        if full:
+            with suppress(FileNotFoundError):  # another process was there first
+                path.rename(path.with_stem(f"{path.stem}-{time.time_ns()}"))

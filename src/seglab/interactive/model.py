@@ -111,17 +111,8 @@ MODELS: Mapping[str, Row] = {
 }
 
 
-def load_model(name: str, checkpoint: Path | None = None, precision: str = "float32") -> PromptModel:
-    """The model of a name.
-
-    Args:
-        name: a row of `MODELS`.
-        checkpoint: its weights; None for its own, if it has any.
-        precision: the number format of its encoder, one of `seglab.runtime.precision.POLICIES`.
-
-    Raises:
-        ConfigError: an unknown name, a checkpoint where there are no weights, a precision where there is no choice.
-    """
+def row_of(name: str, checkpoint: Path | None = None, precision: str = "float32") -> Row:
+    """The row of a model that can be asked for in this way; arguments and errors as of `load_model`. Loads nothing."""
     if name not in MODELS:
         raise ConfigError(
             "an unknown promptable model",
@@ -150,6 +141,21 @@ def load_model(name: str, checkpoint: Path | None = None, precision: str = "floa
             expected="float32; others for " + ", ".join(other for other, its in MODELS.items() if its.encodes),
             remedy=f"leave precision away with model={name}",
         )
+    return row
+
+
+def load_model(name: str, checkpoint: Path | None = None, precision: str = "float32") -> PromptModel:
+    """The model of a name.
+
+    Args:
+        name: a row of `MODELS`.
+        checkpoint: its weights; None for its own, if it has any.
+        precision: the number format of its encoder, one of `seglab.runtime.precision.POLICIES`.
+
+    Raises:
+        ConfigError: an unknown name, a checkpoint where there are no weights, a precision where there is no choice.
+    """
+    row = row_of(name, checkpoint, precision)
     module, _, function = row.target.partition(":")
     load = getattr(importlib.import_module(module), function)
     model: PromptModel = load(name, checkpoint, precision) if row.encodes else load(name, checkpoint)

@@ -31,7 +31,6 @@ TASK = Task(rank=2, channels=3, class_names=("background", "object"))
 TABLE = "segments.csv"
 PROMPTS = "prompts.jsonl"
 CENTER = "center"
-_COLUMNS = ("image", "box", "score", "area", "perimeter", "components", "ms", "guard", "warnings")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def segment_files(
         DataError: no image, or a file that would be lost. What is wrong with one image of several is in its result.
     """
     plan = plan_files(TASK, words, out, overlays=True, existing="replace" if overwrite else "refuse")
-    _check_lists(out, overwrite)
+    check_lists(out, overwrite)
     rows, lines = [], []
     for number, job in enumerate(plan.jobs):
         told(number, len(plan.jobs))
@@ -84,16 +83,21 @@ def segment_files(
             yield Segmented(job.image.file, None, error)
             continue
         rows.append(row)
-        lines.append(json.dumps(line))
+        lines.append(line)
         yield Segmented(job.image.file, row)
     if rows:
-        write_text(out / TABLE, csv_text(pd.DataFrame(rows, columns=list(_COLUMNS))))
-        write_text(out / PROMPTS, "".join(f"{line}\n" for line in lines))
+        write_lists(out, rows, lines)
 
 
-def _check_lists(out: Path, overwrite: bool) -> None:
+def write_lists(out: Path, rows: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> None:
+    """Write the table and the prompts; at least one of each."""
+    write_text(out / TABLE, csv_text(pd.DataFrame(list(rows))))
+    write_text(out / PROMPTS, "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def check_lists(out: Path, overwrite: bool) -> None:
     """That the table and the prompts take nobody's place but their own."""
-    for path, begins in ((out / TABLE, ",".join(_COLUMNS)), (out / PROMPTS, '{"image": ')):
+    for path, begins in ((out / TABLE, "image,box,"), (out / PROMPTS, '{"image": ')):
         if not path.exists():
             continue
         with path.open("rb") as file:
@@ -137,7 +141,7 @@ def _segment(
     found = measure(reply.mask)
     row = {
         "image": str(job.image.file),
-        "box": _text(found.box),
+        "box": box_text(found.box),
         "score": round(float(reply.scores[reply.chosen]), 4),
         "area": found.area,
         "perimeter": round(found.perimeter, 2),
@@ -161,5 +165,6 @@ def _segment(
     return row, line
 
 
-def _text(box: Floats | None) -> str:
+def box_text(box: Floats | None) -> str:
+    """A box as a cell of the table."""
     return "" if box is None else " ".join(f"{value:g}" for value in box)

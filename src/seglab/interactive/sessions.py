@@ -1,12 +1,11 @@
-"""The sessions of a service: few, small, forgotten after a while, and none that sees another."""
+"""The sessions of a service: few, small, forgotten after a while, and none that sees another. One thread asks."""
 
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +42,6 @@ class Open:
         id: unguessable; whoever has it has the session.
         session: the prompts.
         picture: `(H, W, 3)` uint8.
-        lock: one prompt at a time.
         used: when it was asked for last.
     """
 
@@ -51,7 +49,6 @@ class Open:
     session: Session
     picture: npt.NDArray[np.uint8]
     used: float
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def bytes(self) -> int:
@@ -76,7 +73,6 @@ class Sessions:
     ):
         self.model, self.limits, self._clock = model, limits, clock
         self._open: dict[str, Open] = {}
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -84,37 +80,33 @@ class Sessions:
     def begin(self, picture: npt.NDArray[np.uint8]) -> Open:
         """A session on an image; raises `DataError` where there is no room for it (and computes nothing then)."""
         least = (1 + _GROWTH) * picture.nbytes
-        with self._lock:
-            self._check_room(least)
+        self._check_room(least)
         found = Open(secrets.token_urlsafe(_ID_BYTES), Session(self.model, self.model.embed(picture)), picture, 0.0)
-        with self._lock:
-            self._check_room(found.bytes)
-            found.used = self._clock()
-            self._open[found.id] = found
+        self._check_room(found.bytes)
+        found.used = self._clock()
+        self._open[found.id] = found
         return found
 
     def find(self, session_id: str) -> Open:
         """An open session, which is used thereby; raises `DataError` for one that is not, or not any more."""
-        with self._lock:
-            self._forget_idle()
-            found = self._open.get(session_id)
-            if found is None:
-                raise DataError(
-                    "a session that is not open",
-                    code="session-missing",
-                    where="the session's id",
-                    found="an id that none has, or one that was idle too long",
-                    expected=f"a session that was used within {self.limits.idle_seconds:g} s",
-                    remedy="begin it anew: POST /sessions with the image",
-                )
-            found.used = self._clock()
-            return found
+        self._forget_idle()
+        found = self._open.get(session_id)
+        if found is None:
+            raise DataError(
+                "a session that is not open",
+                code="session-missing",
+                where="the session's id",
+                found="an id that none has, or one that was idle too long, or whose process has ended",
+                expected=f"a session that was used within {self.limits.idle_seconds:g} s",
+                remedy="begin it anew: POST /sessions with the image",
+            )
+        found.used = self._clock()
+        return found
 
     def end(self, session_id: str) -> None:
         """Forget a session; raises as `find`."""
         self.find(session_id)
-        with self._lock:
-            self._open.pop(session_id, None)
+        del self._open[session_id]
 
     def _forget_idle(self) -> None:
         last = self._clock() - self.limits.idle_seconds

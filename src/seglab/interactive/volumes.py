@@ -48,7 +48,7 @@ def segment_volume(
 
     Args:
         model: of rank 2.
-        volume: `(X, Y, Z)` or `(X, Y, Z, C)`, in RAS order as the readers give it.
+        volume: `(X, Y, Z)` or `(X, Y, Z, C)`, in whatever order its axes are.
         prompts: by the index of the slice along `axis`.
         axis: that the slices are cut across.
         told: how many slices of how many at most are done.

@@ -27,6 +27,7 @@ _TOLD = {
     405: "Another method.",
     406: "The answer is not offered in this form.",
     408: "The client fell silent in the middle of its request.",
+    409: "Something has to be done first.",
     413: "More bytes, pixels or voxels than the service takes.",
     415: "A kind of file that is not read.",
     422: "A whole file that the model cannot use.",

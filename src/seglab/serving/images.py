@@ -77,7 +77,7 @@ def add_images(app: FastAPI, service: Service) -> None:
     async def images(
         offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> JSONResponse:
-        listed = _data(service).listed
+        listed = data_of(service).listed
         return JSONResponse({"count": len(listed), "offset": offset, "images": listed[offset : offset + limit]})
 
     shown: dict[int | str, dict[str, Any]] = {
@@ -99,14 +99,15 @@ def add_images(app: FastAPI, service: Service) -> None:
 
     async def _sent(request: Request, asked: dict[str, Any]) -> Response:
         known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
-        told, content = await _data(service).ask({**asked, "etag": known})
+        told, content = await data_of(service).ask({**asked, "etag": known})
         headers = {"ETag": f'"{told["etag"]}"', "Cache-Control": "private, no-cache"}
         if not told["media_type"]:
             return Response(status_code=304, headers=headers)
         return Response(content, headers={**headers, "Content-Type": told["media_type"]})
 
 
-def _data(service: Service) -> Images:
+def data_of(service: Service) -> Images:
+    """The data that a service shows; raises `Problem` where it shows none."""
     if service.images is None:
         raise Problem(
             404,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,9 @@ class Service:
     Args:
         models: that answer.
         limits: of requests.
+
+    Attributes:
+        ends: what ends with it, of parts that stand above this one.
     """
 
     def __init__(self, models: Models, limits: Limits):
@@ -67,6 +71,7 @@ class Service:
         self.watch: Watch | None = None
         self.images: Images | None = None
         self.draining = False
+        self.ends = ExitStack()
         self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
         models.restarted = self.telemetry.restarts.inc
         self.telemetry.ready.set_function(lambda: self.ready)
@@ -100,6 +105,7 @@ class Service:
             self.watch.close()
         if self.images:
             self.images.close()
+        self.ends.close()
         self.models.close()
 
     async def computed(self, request: Request, asked: Mapping[str, Any], body: bytes) -> Computed:

@@ -89,6 +89,11 @@ def restore_orientation(array: np.ndarray, file_affine: np.ndarray) -> np.ndarra
     return orientations.apply_orientation(array, to_file)
 
 
+def to_ras(array: np.ndarray, file_affine: np.ndarray) -> np.ndarray:
+    """The way back of `restore_orientation`."""
+    return orientations.apply_orientation(array, orientations.io_orientation(file_affine))
+
+
 def check_grid(what: str, header: Header, other: Header) -> None:
     """Refuse `what`, the file of `header`, when it does not lie voxel on voxel on the file of `other`.
 

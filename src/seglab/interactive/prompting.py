@@ -1,0 +1,128 @@
+"""The process of the promptable model, as the service sees it: asked in turn, begun anew when it has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seglab.errors import SeglabError
+from seglab.serving.errands import Errands, ProcessDied
+from seglab.serving.limits import Limits
+from seglab.serving.problems import Problem
+from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
+
+MODULE = "seglab.interactive.prompt_process"
+RESTARTING = "prompts-restarting"
+
+
+@dataclass(frozen=True)
+class PromptsSaid:
+    """What the process is told when it begins.
+
+    Attributes:
+        model: a row of `seglab.interactive.model.MODELS`.
+        checkpoint: file of its weights; None for its own.
+        embeddings: folder of those that are kept.
+        accepted: folder of the masks that users accept.
+    """
+
+    model: str
+    checkpoint: str | None
+    embeddings: str
+    accepted: str
+
+
+class Prompting:
+    """A process that holds a promptable model and all sessions. They are lost with it.
+
+    Args:
+        said: for it.
+        limits: of an image, and of how many requests wait for it.
+    """
+
+    def __init__(self, said: PromptsSaid, limits: Limits):
+        self._word = json.dumps({**asdict(said), "limits": limits.shown()})
+        self._process = Errands(MODULE, [self._word])
+        self._worker = Worker(limits.queue)
+        self._begun = False
+        self.model = said.model
+        self.sessions = 0  # that were open when it told last
+
+    def begin(self) -> None:
+        """Wait until it can be asked; raises `SeglabError` where it cannot."""
+        self._process.begun()
+        self._begun = True
+
+    async def ask(self, asked: Mapping[str, Any], body: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
+        """What it tells.
+
+        Args:
+            asked: the errand, see `Answering.errands`.
+            body: for it.
+            seconds: until an answer. A process that stands still for as long again is ended, unless it is beginning.
+
+        Raises:
+            Problem: what the client is to be told.
+        """
+        work = Work(lambda one: self._asked(one, asked, body))
+        try:
+            answer = asyncio.wrap_future(self._worker.put(work))
+        except QueueFull as error:
+            raise Problem(
+                503,
+                "service-busy",
+                "a queue that is full",
+                f"{self._worker.places} prompts wait",
+                remedy="try again",
+                headers={"Retry-After": str(self._worker.seconds_to_wait())},
+            ) from error
+        if (await asyncio.wait({answer}, timeout=seconds))[0]:
+            told, content = await answer
+            self.sessions = told.pop("sessions")
+            return told, content
+        self._worker.leave(work)
+        answer.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody waits for it
+        asyncio.get_running_loop().call_later(seconds, self._end_standstill, work)
+        raise Problem(504, "deadline-exceeded", "an answer that took too long", f"expected: {seconds:g} s")
+
+    def close(self) -> None:
+        """End the process."""
+        self._worker.close()
+        self._process.end()
+
+    def _asked(self, work: Work, asked: Mapping[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+        try:
+            if self._process.died:
+                self._renew()
+            if not self._begun:
+                self.begin()
+            if not work.wanted:  # any more, for that took its time
+                raise Abandoned
+            return self._process.ask(asked, body)
+        except ProcessDied as error:
+            self._renew()  # and load while the client waits
+            raise _restarting(str(error)) from error
+        except SeglabError as error:  # of its beginning; what it tells of a request is a `Problem`
+            raise _restarting(error.what) from error
+
+    def _renew(self) -> None:
+        self._process = Errands(MODULE, [self._word])
+        self._begun, self.sessions = False, 0
+
+    def _end_standstill(self, work: Work) -> None:
+        if self._begun and work.began and not work.answer.done():
+            self._process.kill()
+
+
+def _restarting(found: str) -> Problem:
+    return Problem(
+        503,
+        RESTARTING,
+        "the process that answers prompts has ended and begins anew, without the sessions that it had",
+        found.splitlines()[0][:200],
+        remedy="try again: POST /sessions with the image; if it is this image that ends it, tell us",
+        headers={"Retry-After": "5"},
+    )

@@ -1,0 +1,107 @@
+"""`seglab segment` on a volume: coordinates of the file, a mask in its geometry, measures in mm; bad input refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglab.cli.segment import read_words, run
+from seglab.errors import ConfigError, DataError
+from seglab.interactive.volume_files import slice_prompts
+
+SHAPE, CENTRE, RADIUS = (44, 50, 20), (15, 30, 8), 7
+# The file's first axis goes to the front, the second to the left, the third down; 1.5 × 0.5 × 2 mm.
+AFFINE = np.array([[0, -0.5, 0, 20], [1.5, 0, 0, -7], [0, 0, -2.0, 30], [0, 0, 0, 1]])
+
+
+def truth() -> np.ndarray:
+    off = np.ogrid[tuple(slice(length) for length in SHAPE)]
+    return np.asarray(sum((axis - at) ** 2 for axis, at in zip(off, CENTRE, strict=True)) <= RADIUS**2)
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    noise = np.random.default_rng(0).normal(0, 15, SHAPE)
+    (tmp_path / "in").mkdir()
+    file = tmp_path / "in" / "scan.nii.gz"
+    nib.save(nib.Nifti1Image((100 + 300 * truth() + noise).astype(np.int16), AFFINE), file)
+    return file
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        ["box=[7.5,22.5,8,22.5,37.5,8]"],
+        ["box=[7.5,30,0.5,22.5,30,15.5]"],
+        ["box=[7.5,22.5,8,22.5,37.5,8]", "points=[[15,30,8,1]]"],
+    ],
+    ids=["on z", "on y", "with a click"],
+)
+def test_a_mask_where_the_file_has_the_object(volume: Path, tmp_path: Path, prompt: list[str]) -> None:
+    out = tmp_path / "out"
+    assert run([f"image={volume}", *prompt, f"out={out}"]) == 0
+    written = nib.load(out / "scan.nii.gz")
+    mask = np.asarray(written.dataobj)
+    assert np.allclose(written.affine, AFFINE)
+    assert set(np.unique(mask)) == {0, 1}
+    wanted = truth()
+    assert (wanted & (mask > 0)).sum() / (wanted | (mask > 0)).sum() > 0.85
+    (row,) = pd.read_csv(out / "segments.csv").to_dict("records")
+    assert row["voxels"] == mask.sum()
+    assert row["volume_mm3"] == pytest.approx(mask.sum() * 1.5)
+    assert row["components"] >= 1
+    (line,) = [json.loads(text) for text in (out / "prompts.jsonl").read_text().splitlines()]
+    assert (line["size"], line["spacing_mm"]) == (list(SHAPE), [1.5, 0.5, 2.0])
+    before = volume.read_bytes()
+    with pytest.raises(DataError) as caught:
+        run([f"image={volume}", *prompt, f"out={out}"])
+    assert caught.value.code == "mask-exists"
+    assert run([f"image={volume}", *prompt, f"out={out}", "overwrite=true"]) == 0
+    assert volume.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["points=[[15,30,1]]"], "prompt-form"),
+        (["points=[[15,30,8,1]]", "candidate=1"], "settings-exclude"),
+        (["box=center"], "settings-exclude"),
+    ],
+)
+def test_words_that_are_not_of_a_volume(words: list[str], code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_words(["image=scan.nii.gz", *words, "out=x"])
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["points=[[15,30,20,1]]"], "prompt-point-outside"),
+        (["points=[[15,99,8,1]]"], "prompt-point-outside"),
+        (["points=[[15,30,8,0]]"], "prompt-without-object"),
+        (["points=[[15,30,8,2]]"], "prompt-form"),
+        (["points=[[15,30,.nan,1]]"], "prompt-not-finite"),
+        (["box=[1,2,3,4]"], "prompt-form"),
+        (["box=[7,22,8,22,37,9]"], "prompt-form"),
+        (["box=[7,22,8,7,37,8]"], "prompt-form"),
+    ],
+)
+def test_bad_prompts_write_nothing(volume: Path, tmp_path: Path, words: list[str], code: str) -> None:
+    with pytest.raises(DataError) as caught:
+        run([f"image={volume}", *words, f"out={tmp_path / 'out'}"])
+    assert caught.value.code == code
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_slice_has_its_own_prompt() -> None:
+    axis, prompts = slice_prompts([[1, 2, 3, 1], [5, 2.4, 6, 0], [7, 8, 9, 1]], [0, 2, 1, 9, 2, 8])
+    assert axis == 1
+    assert set(prompts) == {2, 8}
+    assert (prompts[2].points, list(prompts[2].labels), prompts[2].box) == ([[1, 3], [5, 6]], [1, 0], [0, 1, 9, 8])
+    assert (prompts[8].points, prompts[8].box) == ([[7, 9]], None)
