@@ -16,7 +16,7 @@ JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_laye
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train test test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
+.PHONY: help setup lock demo train test test-slow test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
 	sync bench bench-data bench-serving bench-lookalikes serve-demo model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
@@ -51,8 +51,11 @@ train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=f
 test: $(READY) ## Set up and run the test suite
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
-test-all: $(READY) ## The test suite with every slow check (about an hour on two cores)
-	@$(PY) -m pytest -n 2 $(ARGS)
+# One after another: some measure how long an answer takes.
+test-slow: $(READY) ## The slow checks, all or those of a room or file: make test-slow ARGS=tests/serving
+	@$(PY) -m pytest -n 0 -m slow $(ARGS)
+
+test-all: test test-slow ## The test suite with every slow check
 
 test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
