@@ -89,7 +89,7 @@ def test_a_run_and_the_folder_of_a_bundle(register: Register) -> None:
             assert metadata["run"] == (register.runs[0] if word.startswith("run") else "")
             assert len(running.processes()) == 2  # those that exported have ended
             with open(f"/proc/{running.processes()[1].pid}/maps") as maps:
-                assert "/tensorflow/" not in maps.read()
+                assert "/libtensorflow" not in maps.read()  # OpenVINO has a folder of that name, too
     assert len(list((register.place / ".cache" / "serve").iterdir())) == 1  # equal bundles are exported once
 
 

@@ -103,6 +103,7 @@ def _onnx(model: keras.Model, folder: Path, output: str) -> None:
     file = folder / "model.onnx"
     model.export(str(file), format="onnx", input_signature=_signature(model), opset_version=OPSET, verbose=False)
     made = onnx.load(str(file))
+    _put_in_order(made.graph)
     # By number instead of by names that differ from process to process.
     named = {"": "", made.graph.input[0].name: INPUT, made.graph.output[0].name: output}
     for weights in made.graph.initializer:
@@ -118,6 +119,27 @@ def _onnx(model: keras.Model, folder: Path, output: str) -> None:
     made.graph.name, made.graph.doc_string, made.doc_string = "seglab", "", ""
     onnx.checker.check_model(made)
     onnx.save(made, str(file))
+
+
+def _put_in_order(graph: Any) -> None:
+    """Sort nodes and weights of an ONNX graph by what its answer needs, first to last. The converter sorts them by
+    names that differ from export to export."""
+    nodes, weights = list(graph.node), {one.name: one for one in graph.initializer}
+    makers = {name: number for number, node in enumerate(nodes) for name in node.output}
+    order: dict[int, None] = {}
+    waiting = [makers[graph.output[0].name]]
+    while waiting:
+        needed = (makers[name] for name in nodes[waiting[-1]].input if name in makers)
+        missing = next((number for number in needed if number not in order), None)
+        if missing is None:
+            order[waiting.pop()] = None
+        else:
+            waiting.append(missing)
+    ordered = [nodes[number] for number in order]
+    used = dict.fromkeys(name for node in ordered for name in node.input if name in weights)
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(ordered)
+    graph.initializer.extend(weights[name] for name in used)
 
 
 def _litert(model: keras.Model, folder: Path, output: str) -> None:
