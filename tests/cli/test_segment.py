@@ -25,10 +25,11 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def test_one_image(images: Path, tmp_path: Path) -> None:
+def test_one_image(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     words = [f"image={images}/s0.png", "box=[60,50,120,110]", "points=[[90,80,1],[61,51,0]]", f"out={out}"]
     assert segment.run(words) == 0
+    assert f"\n1 mask and segments.csv in {out}" in capsys.readouterr().out
     mask = read_mask_file(out / "s0.png")
     assert mask.shape == (128, 256)
     assert set(np.unique(mask)) == {0, 255}
@@ -45,6 +46,7 @@ def test_one_image(images: Path, tmp_path: Path) -> None:
     with pytest.raises(SeglabError) as caught:
         segment.run(words)
     assert caught.value.code == "mask-exists"
+    assert caught.value.remedy == "overwrite=true replaces them; or choose another folder"
     assert segment.run([*words, "overwrite=true"]) == 0
     assert (out / "s0.png").read_bytes() == before
 

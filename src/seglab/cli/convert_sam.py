@@ -13,7 +13,7 @@ from seglab.safety.shown_text import shown
 
 _EXAMPLES = """examples:
   seglab convert-sam checkpoint=sam_vit_b_01ec64.pth out=sam_vit_b.weights.h5
-  seglab segment image=photo.jpg box=center model=sam_vit_b checkpoint=sam_vit_b.weights.h5"""
+  seglab segment image=photo.jpg box=center model=sam_vit_b checkpoint=sam_vit_b.weights.h5 out=outputs/"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,5 +176,6 @@ def run(words: Sequence[str]) -> int:
             doubts = f"  {row['warnings']}" if row["warnings"] else ""
             told = f"{row['image']}: area {row['area']}, score {row['score']:.3f}, {row['ms']:.0f} ms{doubts}"
             print(shown(told), flush=True)
-    print(shown(f"{done} masks and segments.csv in {said.out}" if done else "no mask was written"))
+    masks = "1 mask" if done == 1 else f"{done} masks"
+    print(shown(f"{masks} and segments.csv in {Path(said.out)}" if done else "no mask was written"))
     return 1 if failed else 0

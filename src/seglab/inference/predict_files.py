@@ -86,6 +86,7 @@ def plan_files(
     overlays: bool = False,
     probabilities: bool = False,
     existing: Existing = "refuse",
+    can_skip: bool = True,
 ) -> PredictionPlan:
     """What `predict_plan` is to do. Names are those of `named_inputs`; a 2D image gets a PNG, a volume a NIfTI file.
 
@@ -99,6 +100,7 @@ def plan_files(
         probabilities: also write the probabilities of all classes.
         existing: what happens to masks that were predicted before: they are refused, replaced, or their images are left
             out. What is no such mask is never written over.
+        can_skip: the verb that asks has a `skip_existing`, which a refusal may name.
 
     Raises:
         DataError: images whose masks would have one name, a file that would be overwritten, a file of an unknown kind,
@@ -109,7 +111,7 @@ def plan_files(
     jobs = _jobs(task, found_files(words, task), Path(out), overlays, probabilities)
     skipped = [job.mask for job in jobs if existing == "skip" and os.path.lexists(job.mask)]
     jobs = [job for job in jobs if job.mask not in skipped]
-    _check_places(jobs, replace=existing != "refuse")
+    _check_places(jobs, existing != "refuse", can_skip)
     return PredictionPlan(jobs, tuple(values or task.label_values) or None, skipped, existing)
 
 
@@ -230,7 +232,7 @@ def _jobs(task: Task, files: Sequence[Path], out: Path, overlays: bool, probabil
     return jobs
 
 
-def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
+def _check_places(jobs: Sequence[PredictionJob], replace: bool, can_skip: bool) -> None:
     """Refuse to write into a folder of images, over a file of another origin, and unasked over a mask."""
     parts = [part for job in jobs for part in job.image.parts]
     targets = [target for job in jobs for target in job.targets]
@@ -243,18 +245,19 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool) -> None:
                 where=str(target),
                 found=f"images are read from {target.parent}",
                 expected="a folder that no image is read from",
-                remedy="choose another one: --out masks",
+                remedy="choose another one: out=masks",
             )
     check_targets(targets, parts)
     there = [target for target in targets if os.path.lexists(target)]
     if there and not replace:
+        rest = ", skip_existing=true predicts the rest" if can_skip else ""
         raise DataError(
             "masks that were predicted before",
             code="mask-exists",
             where=str(there[0]),
             found=f"{len(there)} of {len(targets)} files are there",
             expected="none of them",
-            remedy="overwrite=true replaces them, skip_existing=true predicts the rest; or choose another folder",
+            remedy=f"overwrite=true replaces them{rest}; or choose another folder",
         )
 
 

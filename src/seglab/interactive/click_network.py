@@ -31,6 +31,7 @@ from seglab.inference.spatial import SpatialTransform
 from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import CERTAIN, FOREGROUND, Bools, Logits, Prompt, inside
 from seglab.run_record import BundleFile
+from seglab.runtime.reproducibility import load_tensorflow
 
 # Of OpenVINO, beside the bundle that is shipped.
 GRAPH = "model.xml"
@@ -212,6 +213,7 @@ def load(name: str, checkpoint: Path | None = None) -> ClickNetwork:
     elif (folder / GRAPH).is_file() and importlib.util.find_spec("openvino") is not None:
         network, file = open_network("openvino", folder / GRAPH), folder / GRAPH
     else:
+        load_tensorflow()
         from seglab.inference.backends.keras import KerasNetwork
 
         network, file = KerasNetwork(load_bundle(folder)[0]), folder / BundleFile.MODEL

@@ -69,7 +69,7 @@ def segment_files(
     Raises:
         DataError: no image, or a file that would be lost. What is wrong with one image of several is in its result.
     """
-    plan = plan_files(TASK, words, out, overlays=True, existing="replace" if overwrite else "refuse")
+    plan = plan_files(TASK, words, out, overlays=True, existing="replace" if overwrite else "refuse", can_skip=False)
     check_lists(out, overwrite)
     rows, lines = [], []
     for number, job in enumerate(plan.jobs):

@@ -18,7 +18,10 @@ from seglab.serving.served import ServedModel
 
 # Of the example's pixels, how many must be of the class that they had when the model was exported.
 _SAME_FLOAT, _SAME_INT8 = 0.9999, 0.995
-_PREFERRED = ("openvino-float32", "onnx-float32", "litert-float32", "openvino-int8", "litert-int8")
+_PREFERRED = (
+    *("openvino-float32", "onnx-float32", "litert-float32"),
+    *("openvino-int8", "litert-int8", "litert-int8_dynamic"),
+)
 
 
 @dataclass(frozen=True)
