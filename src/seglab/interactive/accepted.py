@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from PIL import Image
 
 from seglab.inference.mask_writer import write_mask
 from seglab.interactive.prompt import Bools
-from seglab.runtime.atomic_files import creating
+from seglab.runtime.atomic_files import creating, telling_unwritable
 
 LOG = "prompts.jsonl"
 _DIGITS = 16
@@ -39,39 +40,53 @@ class AcceptedMasks:
         self.folder, self._log_bytes = folder, log_bytes
 
     def add(self, picture: npt.NDArray[np.uint8], mask: Bools, facts: dict[str, Any]) -> str:
-        """Write image, mask and line; returns the id, which image and mask decide alone.
+        """Write image, mask and line, all of them or none; returns the id, which image and mask decide alone.
 
         Raises:
-            DataError: the mask cannot be written.
-            OSError: no room, or no permission.
+            SeglabError: no room, or no permission.
         """
         total = hashlib.sha256(repr(picture.shape).encode())
         total.update(picture.tobytes())
         total.update(np.packbits(mask).tobytes())
         name = total.hexdigest()[:_DIGITS]
         image_file, mask_file = self.folder / "images" / f"{name}.png", self.folder / "masks" / f"{name}.png"
-        image_file.parent.mkdir(parents=True, exist_ok=True)
-        write_mask(mask_file, mask.astype(np.uint8), values=(0, 1))
-        if not image_file.exists():
-            try:
-                with creating(image_file, ending=".png") as part:
-                    Image.fromarray(picture).save(part, compress_level=1)
-            except FileExistsError:  # another process accepted the same
-                pass
-        self.tell({"id": name, "outcome": "accepted", **facts})
+        with telling_unwritable(self.folder), ExitStack() as made:
+            image_file.parent.mkdir(parents=True, exist_ok=True)
+            if not image_file.exists():
+                with suppress(FileExistsError):  # another process accepted the same
+                    with creating(image_file, ending=".png") as part:
+                        Image.fromarray(picture).save(part, compress_level=1)
+                    made.callback(image_file.unlink, missing_ok=True)
+            if not mask_file.exists():
+                made.callback(mask_file.unlink, missing_ok=True)
+            write_mask(mask_file, mask.astype(np.uint8), values=(0, 1))
+            self.tell({"id": name, "outcome": "accepted", **facts})
+            made.pop_all()
         return name
 
     def tell(self, facts: dict[str, Any]) -> None:
-        """Append a line; lines of several processes do not mix."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        line = json.dumps({"time": round(time.time(), 3), **facts}) + "\n"
+        """Append a line, whole or not at all; lines of several processes do not mix. Raises `SeglabError` as `add`."""
+        line = (json.dumps({"time": round(time.time(), 3), **facts}) + "\n").encode()
         path = self.folder / LOG
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            os.write(file, line.encode())
-            full = os.fstat(file).st_size >= self._log_bytes
-        finally:
-            os.close(file)
-        if full:
-            with suppress(FileNotFoundError):  # another process was there first
-                path.rename(path.with_stem(f"{path.stem}-{time.time_ns()}"))
+        with telling_unwritable(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                _append(file, line)
+                full = os.fstat(file).st_size >= self._log_bytes
+            finally:
+                os.close(file)
+            if full:
+                with suppress(FileNotFoundError):  # another process was there first
+                    path.rename(path.with_stem(f"{path.stem}-{time.time_ns()}"))
+
+
+def _append(file: int, line: bytes) -> None:
+    end = os.fstat(file).st_size
+    try:
+        while line:
+            line = line[os.write(file, line) :]
+    except OSError:
+        os.ftruncate(file, end)
+        raise

@@ -28,7 +28,9 @@ from seglab.serving.limits import Limits
 from seglab.serving.polygons import polygons_of
 from seglab.serving.problems import Problem, of_error
 
-_STATUS = {"session-missing": 404, "sessions-full": 503}
+_STATUS = {"session-missing": 404} | dict.fromkeys(
+    ("sessions-full", "no-room", "file-unwritable", "mask-unwritable"), 503
+)
 _LATER = "10"  # seconds until there may be room for a session
 
 Told = tuple[dict[str, Any], bytes]
@@ -115,14 +117,10 @@ class Answering:
     def _accept(self, id: str, by: str, form: str, tolerance_px: float) -> Told:
         found = self._with_prompt(id)
         mask = found.session.mask
+        shaped, content = _shaped(form, mask, found.picture, tolerance_px)  # first: what cannot be told is not kept
         name = self._accepted.add(found.picture, mask, self._facts(found, by))
-        told: dict[str, Any] = {"id": name, "outcome": "accepted" if found.session.steps[0] <= 1 else "corrected"}
-        if form == "rle":
-            return {**told, "answer": {"segmentation": {"size": list(mask.shape), "counts": coco_counts(mask)}}}, b""
-        if form == "polygons":
-            rings = [[ring.tolist() for ring in polygon] for polygon in polygons_of(mask, tolerance_px)]
-            return {**told, "answer": {"polygons": rings, "tolerance_px": tolerance_px}}, b""
-        return told, _png(overlay(found.picture, mask.astype(np.uint8), TASK) if form == "overlay" else mask)
+        outcome = "accepted" if found.session.steps[0] <= 1 else "corrected"
+        return {"id": name, "outcome": outcome, **shaped}, content
 
     def _reject(self, id: str, by: str) -> Told:
         self._accepted.tell({"outcome": "rejected", **self._facts(self._with_prompt(id), by)})
@@ -183,6 +181,16 @@ def _with_mask(told: dict[str, Any], mask: Bools) -> Told:
     began = time.perf_counter()
     content = _png(mask)
     return {**told, "encode_ms": round((time.perf_counter() - began) * 1000, 1)}, content
+
+
+def _shaped(form: str, mask: Bools, picture: Any, tolerance_px: float) -> Told:
+    """A mask in the form that is asked for: members of a JSON object as `answer`, or a PNG."""
+    if form == "rle":
+        return {"answer": {"segmentation": {"size": list(mask.shape), "counts": coco_counts(mask)}}}, b""
+    if form == "polygons":
+        rings = [[ring.tolist() for ring in polygon] for polygon in polygons_of(mask, tolerance_px)]
+        return {"answer": {"polygons": rings, "tolerance_px": tolerance_px}}, b""
+    return {}, _png(overlay(picture, mask.astype(np.uint8), TASK) if form == "overlay" else mask)
 
 
 def _png(array: Any) -> bytes:

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query
+from fastapi import APIRouter, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +15,7 @@ from seglab.interactive.documented import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDE
 from seglab.interactive.prompt import MAX_POINTS
 from seglab.interactive.prompt_counters import PromptCounters
 from seglab.interactive.prompting import Prompting
+from seglab.interactive.small_bodies import SmallBodyRoute
 from seglab.serving.images import data_of
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service
@@ -44,6 +45,7 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     """Add the routes below `/sessions` to the application of a service, which ends their process with itself."""
     counters = PromptCounters(service.telemetry.registry, lambda: prompting.sessions)
     service.ends.callback(prompting.close)
+    router = APIRouter(route_class=SmallBodyRoute)
 
     async def ask(asked: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
         try:
@@ -58,24 +60,24 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         told, _ = await ask({"do": "begin"}, content)
         return JSONResponse(told, 201, headers={"Location": f"/sessions/{told['id']}"})
 
-    @app.get("/sessions/{id}", operation_id="session", responses=DESCRIBED)
+    @router.get("/sessions/{id}", operation_id="session", responses=DESCRIBED)
     async def described(id: str) -> JSONResponse:
         return JSONResponse((await ask({"do": "session", "id": id}))[0])
 
-    @app.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
+    @router.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
     async def predict(id: str, body: PromptBody, request: Request) -> Response:
         told, mask = await ask({"do": "predict", "id": id, **body.model_dump()})
         request.state.told["prompt"] = counters.answered(told, prompting.model)
         return _mask_answer(request, mask, told)
 
-    @app.post("/sessions/{id}/accept", operation_id="accept", responses=ACCEPTED)
+    @router.post("/sessions/{id}/accept", operation_id="accept", responses=ACCEPTED)
     async def accept(
         id: str,
-        body: OutcomeBody,
+        body: OutcomeBody | None = None,
         form: Literal["png", "rle", "polygons", "overlay"] = "png",
         tolerance_px: Annotated[float, Query(ge=0, le=100)] = 1.0,
     ) -> Response:
-        asked = {"do": "accept", "id": id, "by": body.by, "form": form, "tolerance_px": tolerance_px}
+        asked = {"do": "accept", "id": id, "by": body.by if body else "", "form": form, "tolerance_px": tolerance_px}
         told, mask = await ask(asked)
         counters.outcomes.labels(told["outcome"]).inc()
         headers = {"X-Mask-Id": told["id"]}
@@ -83,21 +85,23 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
             return JSONResponse({"id": told["id"], **told["answer"]}, headers=headers)
         return Response(mask, media_type="image/png", headers=headers)
 
-    @app.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
-    async def reject(id: str, body: OutcomeBody) -> JSONResponse:
-        await ask({"do": "reject", "id": id, "by": body.by})
+    @router.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
+    async def reject(id: str, body: OutcomeBody | None = None) -> JSONResponse:
+        await ask({"do": "reject", "id": id, "by": body.by if body else ""})
         counters.outcomes.labels("rejected").inc()
         return JSONResponse({"outcome": "rejected"})
 
-    @app.post("/sessions/{id}/{way}", operation_id="step", responses=MASK)
+    @router.post("/sessions/{id}/{way}", operation_id="step", responses=MASK)
     async def step(id: str, way: Literal["undo", "redo"], request: Request) -> Response:
         told, mask = await ask({"do": "step", "id": id, "way": way})
         return _mask_answer(request, mask, told)
 
-    @app.delete("/sessions/{id}", operation_id="end_session", status_code=204, responses=ENDED)
+    @router.delete("/sessions/{id}", operation_id="end_session", status_code=204, responses=ENDED)
     async def end(id: str) -> Response:
         await ask({"do": "end", "id": id})
         return Response(status_code=204)
+
+    app.include_router(router)
 
 
 async def _of_data(request: Request, service: Service, image_id: str) -> bytes:
