@@ -47,7 +47,7 @@ def test_files_statistics_and_facts(tmp_path, bands, dtype):
     assert levels.mean == pytest.approx(flat.mean(axis=0))
     assert levels.std == pytest.approx(flat.std(axis=0))
     assert levels.low == pytest.approx(np.percentile(flat, 0.5, axis=0))
-    assert examine(sample, source.task).maximum == tuple(flat.max(axis=0))
+    assert examine(sample, source.task).intensity.maximum == tuple(flat.max(axis=0))
     if dtype == np.uint8:
         assert np.array_equal(histograms(image)[-1], np.bincount(image[..., -1].ravel(), minlength=256))
 

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from served import Running
 
-from seglab.serving.server import Place, bound
+from seglab.serving.place import Place, bound
 
 RNG = np.random.default_rng(3)
 HEAVY = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}

@@ -92,12 +92,14 @@ def run(words: Sequence[str]) -> int:
     said = read_words(words)
     check_findable(said.run, said.tracking_uri, RUNS)
     with step("loading what reads the images"):
+        from seglab.export.folder import SUMS
         from seglab.inference.command import predict
         from seglab.inference.predictor import Predictor
         from seglab.run_record import BundleFile
 
     folder, predictor = Path(said.run), None
-    if folder.is_dir() and not (folder / BundleFile.CARD).is_file():
+    exported = [*folder.glob(SUMS), *folder.glob(f"*/{SUMS}")]
+    if exported and not (folder / BundleFile.CARD).is_file():
         with step(f"loading {said.run}"):
             from seglab.serving.model import load_model
 
