@@ -18,6 +18,7 @@ from seglab.errors import ConfigError, DataError
 from seglab.inference.backends.openvino import OpenVinoNetwork
 
 
+@pytest.mark.slow
 def test_the_stages_of_every_target_and_the_service(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

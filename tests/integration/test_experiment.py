@@ -336,6 +336,7 @@ def history_of(folder: Path, run_id: str, names: list[str]) -> dict[str, list[tu
     return {name: [(m.step, m.value) for m in client.get_metric_history(run_id, name)] for name in names}
 
 
+@pytest.mark.slow
 def test_killed_in_epoch_3_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Path) -> None:
     """The real command, SIGKILL, and the real command again."""
     words = [*SMALL, "trainer.epochs=5", "augment=strong", "model.dropout=0.2", "schedule=cosine", "data.count=24"]

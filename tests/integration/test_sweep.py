@@ -57,6 +57,7 @@ def test_a_failing_job_is_named_and_stops_no_other(checkout: Checkout) -> None:
     assert [path.name for path in checkout.folder.iterdir() if path.name in ("multirun", "outputs", "hydra")] == []
 
 
+@pytest.mark.slow
 def test_kill_9_of_the_launcher_and_a_relaunch_give_the_unbroken_sweep(tmp_path: Path) -> None:
     unbroken, broken = Checkout(tmp_path / "unbroken"), Checkout(tmp_path / "broken")
     assert unbroken.sweep(*THREE).returncode == 0
