@@ -49,7 +49,7 @@ train: $(READY) ## Train with ARGS, e.g. make train ARGS="model=unet_mini loss=f
 	@$(SEGLAB) train $(ARGS)
 
 test: $(READY) ## Set up and run the test suite
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
 # One after another: some measure how long an answer takes.
 test-slow: $(READY) ## The slow checks, all or those of a room or file: make test-slow ARGS=tests/serving

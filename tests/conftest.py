@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,17 +20,6 @@ settings.load_profile("seglab")
 # A shell starts its background jobs with Ctrl-C ignored, and what ignores it hands that on to every process below.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# Rooms whose files take long. They come first, so that at the end no worker waits for the other's last file.
-LONG = ("integration", "serving", "export", "interactive")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the rooms; within a room everything stays as it is."""
-    root = Path(__file__).parent
-    rooms = {item.path: item.path.relative_to(root).parts[0] for item in items}
-    items.sort(key=lambda item: LONG.index(rooms[item.path]) if rooms[item.path] in LONG else len(LONG))
 
 
 @pytest.fixture(scope="module", autouse=True)
