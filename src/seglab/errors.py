@@ -135,7 +135,10 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
     """Run a command and leave with its code: 2 and one message for a user's mistake, 130 after Ctrl-C."""
     rest_at_exit()
     try:
-        code = main()
+        try:
+            code = main()
+        finally:
+            sys.stdout.flush()  # here, where a reader that has ended is known; at the interpreter's end it is a traceback
     except SeglabError as error:
         print(error.for_terminal(), file=sys.stderr)
         code = EXIT_MISTAKE

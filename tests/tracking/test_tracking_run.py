@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,7 @@ def test_the_end_tells_how_it_came(mlruns: Path, error: BaseException, status: s
 
 
 def test_sigterm_is_an_exception_within_a_run_and_nothing_outside(mlruns: Path) -> None:
+    assert threading.current_thread() is threading.main_thread()  # the only one that signals interrupt
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated) as caught, run(mlruns) as tracked:
         signal.raise_signal(signal.SIGTERM)
