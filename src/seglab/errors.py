@@ -138,7 +138,7 @@ def run_script(main: Callable[[], int | None]) -> NoReturn:
         try:
             code = main()
         finally:
-            sys.stdout.flush()  # here, where a reader that has ended is known; at the interpreter's end it is a traceback
+            sys.stdout.flush()  # here a reader that has ended is known; later it is a traceback
     except SeglabError as error:
         print(error.for_terminal(), file=sys.stderr)
         code = EXIT_MISTAKE

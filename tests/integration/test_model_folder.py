@@ -142,9 +142,7 @@ def test_its_requirements_name_what_its_code_imports_and_no_seglab(folder: Path)
 def test_the_code_that_it_carries_is_whole_and_no_more_than_inference(folder: Path) -> None:
     carried = folder / "copy" / "code" / "carried" / "seglab"
     files = (file for file in carried.rglob("*") if file.is_file())
-    names = {
-        str(file.relative_to(carried)) for file in files if file.parent.name != "__pycache__"
-    }  # it was loaded here
+    names = {str(file.relative_to(carried)) for file in files if file.parent.name != "__pycache__"}  # loaded here
     assert names == {str(file.relative_to(PACKAGE)) for file in carried_files()}
     assert {"__init__.py", "inference/pyfunc.py", "models/heads.py", "models/volumetric.py"} <= names
     assert not any(name.startswith(("tracking", "training", "evaluation")) for name in names)
