@@ -147,6 +147,7 @@ def test_sigterm_is_an_exception_within_a_run_and_nothing_outside(mlruns: Path) 
     assert threading.current_thread() is threading.main_thread()  # the only one that signals interrupt
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated) as caught, run(mlruns) as tracked:
+        assert signal.getsignal(signal.SIGTERM) is not before  # else it would end the tests' own process
         signal.raise_signal(signal.SIGTERM)
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
