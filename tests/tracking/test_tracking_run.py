@@ -143,12 +143,17 @@ def test_the_end_tells_how_it_came(mlruns: Path, error: BaseException, status: s
     assert tracked.store.run(tracked.run_id).info.status == status
 
 
+def told_to_stop(before: object) -> None:
+    """SIGTERM, where another handler stands than before; else it would end the process of the tests."""
+    assert signal.getsignal(signal.SIGTERM) is not before
+    signal.raise_signal(signal.SIGTERM)
+
+
 def test_sigterm_is_an_exception_within_a_run_and_nothing_outside(mlruns: Path) -> None:
     assert threading.current_thread() is threading.main_thread()  # the only one that signals interrupt
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated) as caught, run(mlruns) as tracked:
-        assert signal.getsignal(signal.SIGTERM) is not before  # else it would end the tests' own process
-        signal.raise_signal(signal.SIGTERM)
+        told_to_stop(before)
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
     assert tracked.store.run(tracked.run_id).info.status == "KILLED"
