@@ -10,7 +10,6 @@ What all of them take beside their own arguments:
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Mapping
@@ -19,8 +18,8 @@ from typing import Any, TypeAlias
 import keras
 from keras import ops
 
+from seglab.config.keras_targets import naming_keras
 from seglab.config.types import DecayRate, NonNegativeFloat, PositiveDecayRate, PositiveFloat, PositiveInt
-from seglab.errors import ConfigError
 from seglab.schedules import Schedule
 
 __all__ = ["Schedule", "adam", "adamw", "keras_optimizer", "lion", "muon", "rmsprop", "sgd"]
@@ -277,14 +276,5 @@ def keras_optimizer(learning_rate: Rate, *, name: str, settings: Mapping[str, An
         ConfigError: it refuses its arguments.
     """
     kind = getattr(keras.optimizers, name)
-    try:
+    with naming_keras("optimizer", name, kind, settings):
         return kind(learning_rate, **settings)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{name} of Keras refuses its arguments",
-            code="keras-arguments",
-            where="optimizer",
-            found=f"{dict(settings)}: {error}",
-            expected=f"{name}{inspect.signature(kind)}",
-            remedy=f"https://keras.io/search.html?query={name}",
-        ) from error

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -204,3 +206,26 @@ def _refuse(where: str, found: str, expected: str, remedy: str) -> NoReturn:
         expected=expected,
         remedy=remedy,
     )
+
+
+@contextmanager
+def naming_keras(where: str, name: str, kind: Any, settings: Mapping[str, Any]) -> Iterator[None]:
+    """From within, what a constructor of Keras says of its arguments becomes the user's message.
+
+    Args:
+        where: the group of the part, such as `loss`.
+        name: of the class.
+        kind: the class itself.
+        settings: that were given to it.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{name} of Keras refuses its arguments",
+            code="keras-arguments",
+            where=where,
+            found=f"{dict(settings)}: {error}",
+            expected=f"{name}{inspect.signature(kind)}",
+            remedy=f"https://keras.io/search.html?query={name}",
+        ) from error

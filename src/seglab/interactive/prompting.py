@@ -11,7 +11,7 @@ from typing import Any
 from seglab.errors import SeglabError
 from seglab.serving.errands import Errands, ProcessDied
 from seglab.serving.limits import Limits
-from seglab.serving.problems import Problem
+from seglab.serving.problems import Problem, queue_full
 from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
 
 MODULE = "seglab.interactive.prompt_process"
@@ -71,14 +71,7 @@ class Prompting:
         try:
             answer = asyncio.wrap_future(self._worker.put(work))
         except QueueFull as error:
-            raise Problem(
-                503,
-                "service-busy",
-                "a queue that is full",
-                f"{self._worker.places} prompts wait",
-                remedy="try again",
-                headers={"Retry-After": str(self._worker.seconds_to_wait())},
-            ) from error
+            raise queue_full(f"{self._worker.places} prompts wait", self._worker.seconds_to_wait()) from error
         if (await asyncio.wait({answer}, timeout=seconds))[0]:
             told, content = await answer
             self.sessions = told.pop("sessions")

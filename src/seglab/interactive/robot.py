@@ -10,12 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seglab.data.prompts.clicks import depth
 from seglab.interactive.prompt import BACKGROUND, FOREGROUND, Bools, Floats, box_of
 
 CLICKS = 20
@@ -73,16 +72,14 @@ def next_click(truth: Bools, mask: Bools, clicked: Bools, ignored: Bools | None 
     deepest_missed, deepest_taken = int(missed.max(initial=0)), int(taken.max(initial=0))
     if not max(deepest_missed, deepest_taken):
         return None
-    depth, label = (missed, FOREGROUND) if deepest_missed > deepest_taken else (taken, BACKGROUND)
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    depths, label = (missed, FOREGROUND) if deepest_missed > deepest_taken else (taken, BACKGROUND)
+    row, column = np.unravel_index(int(depths.argmax()), depths.shape)
     return int(column), int(row), label
 
 
 def _depth(wrong: Bools) -> npt.NDArray[np.int64]:
     """Squared distance of each pixel to the nearest that is not wrong, the image being surrounded by such."""
-    ring = np.pad(wrong, 1).astype(np.uint8)
-    distance: Any = cv2.distanceTransform(ring, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.rint(distance.astype(np.float64)[1:-1, 1:-1] ** 2).astype(np.int64)
+    return np.rint(depth(wrong).astype(np.float64) ** 2).astype(np.int64)
 
 
 def try_object(

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from seglab.config.keras_targets import REGION_LOSSES
+from seglab.config.keras_targets import REGION_LOSSES, naming_keras
 from seglab.errors import ConfigError
 from seglab.losses.base import mean_where
 from seglab.task import Task
@@ -37,17 +37,8 @@ def keras_loss(task: Task, *, name: str, settings: Mapping[str, Any]) -> KerasLo
             remedy=f"loss._target_=keras.losses.{name.replace('Binary', 'Categorical')}",
         )
     logits = {"from_logits": True} if "from_logits" in inspect.signature(kind).parameters else {}
-    try:
+    with naming_keras("loss", name, kind, settings):
         return KerasLoss(task, kind(**settings, **logits), takes_logits=bool(logits) or name in _ON_SCORES)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{name} of Keras refuses its arguments",
-            code="keras-arguments",
-            where="loss",
-            found=f"{dict(settings)}: {error}",
-            expected=f"{name}{inspect.signature(kind)}",
-            remedy=f"https://keras.io/search.html?query={name}",
-        ) from error
 
 
 class KerasLoss(keras.losses.Loss):

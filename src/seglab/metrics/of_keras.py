@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from seglab.config.keras_targets import naming_keras
 from seglab.errors import ConfigError
 from seglab.metric_names import of_class
 from seglab.models import heads
@@ -37,17 +38,8 @@ def keras_metric(task: Task, *, name: str, settings: Mapping[str, Any]) -> Keras
         )
     known = inspect.signature(kind).parameters
     given = {"num_classes": task.classes} if "num_classes" in known else {}
-    try:
+    with naming_keras("metrics", name, kind, settings):
         return KerasScore(task, kind(**settings, **given))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{name} of Keras refuses its arguments",
-            code="keras-arguments",
-            where="metrics",
-            found=f"{dict(settings)}: {error}",
-            expected=f"{name}{inspect.signature(kind)}",
-            remedy=f"https://keras.io/search.html?query={name}",
-        ) from error
 
 
 class KerasScore(keras.metrics.Metric):

@@ -87,3 +87,15 @@ def too_large(what: str, found: object, most: object) -> Problem:
         f"found: {found}; expected: at most {most}",
         remedy="cut it into smaller images, or ask for another limit",
     )
+
+
+def queue_full(waiting: str, seconds: int) -> Problem:
+    """There is no place in a queue; the client is to come again after so many seconds."""
+    return Problem(
+        503,
+        "service-busy",
+        "a queue that is full",
+        waiting,
+        remedy="try again",
+        headers={"Retry-After": str(seconds)},
+    )

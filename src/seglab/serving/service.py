@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from seglab.serving.limits import Limits
 from seglab.serving.models import Models
-from seglab.serving.problems import Problem
+from seglab.serving.problems import Problem, queue_full
 from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
 from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry
@@ -125,14 +125,7 @@ class Service:
         try:
             answer = asyncio.wrap_future(self.worker.put(work))
         except QueueFull as error:
-            raise Problem(
-                503,
-                "service-busy",
-                "a queue that is full",
-                f"{self.limits.queue} requests wait",
-                remedy="try again",
-                headers={"Retry-After": str(self.worker.seconds_to_wait())},
-            ) from error
+            raise queue_full(f"{self.limits.queue} requests wait", self.worker.seconds_to_wait()) from error
         leaving = asyncio.ensure_future(_left(request))
         try:
             await asyncio.wait(
