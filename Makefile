@@ -16,7 +16,7 @@ JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_laye
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train test test-slow test-all test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
+.PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
 	sync bench bench-data bench-serving bench-lookalikes serve-demo model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
@@ -36,7 +36,7 @@ UV_COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: $(READY) ## Pin what pyproject.toml asks for: requirements.txt to run, requirements-dev.txt to work on it (UPGRADE=1: the newest of all)
 	@test -x $(LOCK)/bin/uv || { $(PY) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
 	@mkdir -p build && cat requirements.txt requirements-dev.txt | grep -v '^-' > build/dev.txt && grep -v '^-' requirements.txt > build/run.txt
-	@$(UV_COMPILE) --extra export --extra serve --extra dev pyproject.toml -o build/dev.txt
+	@$(UV_COMPILE) --extra export --extra app --extra dev pyproject.toml -o build/dev.txt
 	@$(UV_COMPILE) --constraints build/dev.txt pyproject.toml -o build/run.txt
 	@{ echo "-e ."; cat build/run.txt; } > build/requirements.txt && mv build/requirements.txt requirements.txt
 	@{ echo "-r requirements.txt"; grep -vxF -f build/run.txt build/dev.txt; } > build/requirements.txt && mv build/requirements.txt requirements-dev.txt
@@ -56,6 +56,9 @@ test-slow: $(READY) ## The slow checks, all or those of a room or file: make tes
 	@$(PY) -m pytest -n 0 -m slow $(ARGS)
 
 test-all: test test-slow ## The test suite with every slow check
+
+test-browser: $(READY) ## Journeys through the pages in a real Chromium (Debian: apt install chromium fonts-dejavu-core)
+	@$(PY) -m pytest -n 0 -m browser $(ARGS)
 
 test-jax: $(READY) ## Model and loss tests on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2

@@ -12,6 +12,7 @@ EXTRA_OF = {
     **dict.fromkeys(("rich", "skimage", "sklearn", "sqlalchemy"), "train"),
     **dict.fromkeys(("keras", "tensorflow"), "keras"),
     "optuna": "search",
+    "streamlit": "app",
     "submitit": "cluster",
     **dict.fromkeys(("ai_edge_litert", "nncf", "onnx", "onnxruntime", "tf2onnx"), "export"),
     **dict.fromkeys(("fastapi", "openvino", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"),
