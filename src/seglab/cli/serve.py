@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -22,11 +22,14 @@ from seglab.runtime.waiting import step
 from seglab.safety.shown_text import shown
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from seglab.interactive.prompting import Prompting
     from seglab.serving.app import Room
     from seglab.serving.limits import Limits
     from seglab.serving.origin import Origin
     from seglab.serving.place import Place
+    from seglab.serving.service import Service
 
 _KEYS = "SEGLAB_API_KEYS"
 _EXAMPLES = """examples:
@@ -89,10 +92,35 @@ def read_words(words: Sequence[str]) -> ServeWords:
     return read(ServeWords, words, "serve", _EXAMPLES)
 
 
+class Front(Protocol):
+    """What stands before the service, where that is more than its API."""
+
+    def begin(self, started: ExitStack) -> None:
+        """Load what it needs while the process of the model loads; what is to end without it goes on the stack."""
+        ...
+
+    def app(self, service: Service, rooms: Sequence[Room], place: Place, port: int) -> ASGIApp:
+        """Everything that is served at a port; what it began ends with the service."""
+        ...
+
+    def told(self, place: Place, port: int) -> Sequence[str]:
+        """Lines for whoever started it, once clients can come."""
+        ...
+
+
 def run(words: Sequence[str]) -> int:
     """Serve until a signal."""
+    return serve_words(read_words(words))
+
+
+def serve_words(said: ServeWords, front: Front | None = None) -> int:
+    """Serve what the words say until a signal.
+
+    Args:
+        said: the words.
+        front: what stands before the API; None for the API alone.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
     keys = read_keys(said.keys)
     if said.interactive:
         _check_prompts(said)
@@ -112,7 +140,7 @@ def run(words: Sequence[str]) -> int:
     port = bound(place, without_keys=said.open)
     signal.signal(signal.SIGTERM, _ended)  # until the service has its own way to end
     with closing(_origin(said)) as origin:
-        _serve(said, place, port, origin)
+        _serve(said, place, port, origin, front)
     print("ended", file=sys.stderr)
     return 0
 
@@ -123,7 +151,7 @@ def _origin(said: ServeWords) -> Origin:
     return origin_of(said.model, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
 
 
-def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) -> None:
+def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, front: Front | None) -> None:
     from seglab.serving.models import Loading, Models, RunningModel
     from seglab.serving.origin import default_name
     from seglab.serving.served import name_of
@@ -137,8 +165,14 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
         process = loading.start(found)
         started.callback(process.kill)
         with step("loading what serves models"):
+            from seglab.serving.app import make_app  # while the process loads the model
             from seglab.serving.images import Images
-            from seglab.serving.server import serve  # while the process loads the model
+            from seglab.serving.server import serve
+            from seglab.serving.service import Service
+            from seglab.serving.watching import Watch
+
+            if front:
+                front.begin(started)
         images = Images(said.data, found.folder) if said.data else None
         if images:
             started.callback(images.close)
@@ -158,18 +192,20 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin) 
                 prompting.begin()
             rooms.append(partial(add_sessions, prompting=prompting))
         started.pop_all()
-    where = f"http://{said.host}:{port.getsockname()[1]}/"
-    served = model.served
+    served, number = model.served, port.getsockname()[1]
     print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))
+    service = Service(Models(model, loading), place.limits)
+    service.images = images
+    if said.watch_seconds:
+        service.watch = Watch(origin, service.models, said.watch_seconds, service.telemetry)
+    lines = front.told(place, number) if front else [f"serving at http://{said.host}:{number}/"]
     serve(
-        Models(model, loading),
+        service,
+        front.app(service, rooms, place, number) if front else make_app(service, place.keys, rooms),
         place,
         port,
-        origin=origin if said.watch_seconds else None,
-        watch_seconds=said.watch_seconds,
-        images=images,
-        rooms=rooms,
-        begun=lambda: print(shown(f"serving at {where}"), flush=True),
+        pages=front is not None,
+        begun=lambda: print(shown("\n".join(lines)), flush=True),
     )
 
 

@@ -66,6 +66,8 @@ def add_about(app: FastAPI, service: Service) -> None:
             "size": list(model.size),
             "resize_mode": model.resize_mode,
             "classes": model.classes(),
+            "unscored": list(model.task.unscored),
+            "ignore_label": model.task.ignore_label,
             "limits": service.limits.shown(),
         }
         return JSONResponse(told)

@@ -11,6 +11,7 @@ from seglab.serving.about import add_about
 from seglab.serving.error_answers import add_error_answers
 from seglab.serving.guard import Guard
 from seglab.serving.images import add_images
+from seglab.serving.keys import Keys
 from seglab.serving.predicting import add_predicting
 from seglab.serving.service import Service
 from seglab.version import version
@@ -18,15 +19,18 @@ from seglab.version import version
 Room = Callable[[FastAPI, Service], None]
 
 
-def make_app(service: Service, keys: Sequence[str] = (), rooms: Sequence[Room] = ()) -> ASGIApp:
+def make_app(service: Service, keys: Sequence[str] = (), rooms: Sequence[Room] = (), own: str = "") -> ASGIApp:
     """The application with everything around it.
 
     Args:
         service: that answers.
         keys: any of which opens it; empty where none is asked for.
         rooms: add routes of parts that stand above this one.
+        own: key of the pages of this process; empty where there are none.
     """
-    return Guard(routes(service, rooms), service.limits, service.telemetry, lambda: service.model.label, keys)
+    return Guard(
+        routes(service, rooms), service.limits, service.telemetry, lambda: service.model.label, Keys(keys, own)
+    )
 
 
 def routes(service: Service, rooms: Sequence[Room] = ()) -> FastAPI:

@@ -7,16 +7,16 @@ sent, whatever its headers claim.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seglab.serving.keys import Keys
 from seglab.serving.limits import Limits
 from seglab.serving.problem_response import response
 from seglab.serving.problems import Problem, too_large
@@ -36,23 +36,34 @@ class Guard:
         limits: of the service.
         telemetry: that counts.
         label: tells which model is asked now, for `X-Bundle`; an answer of a model brings its own.
-        keys: any of which opens the service; empty where none is asked for.
+        keys: whom it lets in.
+        pages: what stands behind it is pages: a browser asks its user for the key, and no request is counted.
     """
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, telemetry: Telemetry, label: Callable[[], str], keys: Sequence[str] = ()
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        telemetry: Telemetry,
+        label: Callable[[], str],
+        keys: Keys,
+        *,
+        pages: bool = False,
     ):
         self.app, self.limits, self.telemetry, self.label = app, limits, telemetry, label
-        self._keys = tuple(key.encode() for key in keys)
+        self._keys, self._pages = keys, pages
         self._held = 0
         self._recent: dict[bytes | str, deque[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["type"] == "websocket":
+            await (_refused(receive, send) if self._keys.known(headers) is None else self.app(scope, receive, send))
+            return
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})
@@ -123,22 +134,23 @@ class Guard:
         return b"".join(parts)
 
     def _check_key(self, scope: Scope, headers: dict[str, str]) -> None:
-        if scope["path"] in OPEN:
+        if not self._pages and scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
             return
-        client: bytes | str = (scope.get("client") or ("",))[0]
-        if self._keys:
-            bearer = headers.get("authorization", "")
-            given = (bearer[7:] if bearer[:7].lower() == "bearer " else headers.get("x-api-key", "")).encode("latin-1")
-            known = [key for key in self._keys if hmac.compare_digest(key, given)]  # all of them, whichever fits
-            if not known:
-                raise Problem(
-                    401,
-                    "key-missing",
-                    "a request without a key that is known",
-                    remedy="send Authorization: Bearer <key>, or X-API-Key",
-                    headers={"WWW-Authenticate": "Bearer", "Connection": "close"},
-                )
-            client = known[0]
+        known = self._keys.known(headers)
+        if known is None:
+            raise Problem(
+                401,
+                "key-missing",
+                "a request without a key that is known",
+                remedy="send Authorization: Bearer <key>, or X-API-Key; in a browser the key is the password",
+                headers={
+                    "WWW-Authenticate": 'Basic realm="seglab: the key is the password"' if self._pages else "Bearer",
+                    "Connection": "close",
+                },
+            )
+        if self._pages or self._keys.is_own(known):
+            return
+        client: bytes | str = known or (scope.get("client") or ("",))[0]
         most, now = self.limits.requests_per_minute, time.monotonic()
         if not most:
             return
@@ -158,6 +170,8 @@ class Guard:
         recent.append(now)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        if self._pages:
+            return
         route: Any = scope.get("route")
         path = getattr(route, "path", "unknown")
         told = scope["state"]["told"]
@@ -179,6 +193,12 @@ class Guard:
 
 class _Left(Exception):
     """The client hung up."""
+
+
+async def _refused(receive: Receive, send: Send) -> None:
+    """A WebSocket without a key that is known."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008})
 
 
 def _closing(problem: Problem) -> Problem:

@@ -158,6 +158,7 @@ def predict_file(
             raise Problem(
                 413, "image-memory", "an image that the memory of this machine does not suffice for"
             ) from error
+    headers["X-Mean-Confidence"] = f"{found.confidence.mean:.6f}"
     return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body
 
 

@@ -5,55 +5,44 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from seglab.serving.app import Room, make_app
-from seglab.serving.images import Images
-from seglab.serving.models import Models
-from seglab.serving.origin import Origin
 from seglab.serving.place import Place
 from seglab.serving.service import Service
-from seglab.serving.watching import Watch
 
 _BACKLOG = 128
 
 
 def serve(
-    models: Models,
+    service: Service,
+    app: ASGIApp,
     place: Place,
     port: socket.socket,
     *,
-    origin: Origin | None = None,
-    watch_seconds: float = 10.0,
-    images: Images | None = None,
-    rooms: Sequence[Room] = (),
+    pages: bool = False,
     begun: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until a signal; returns when everything in flight is answered.
+    """Serve until a signal; returns when everything in flight is answered, and closes the service.
 
     Args:
-        models: that answer.
+        service: that answers.
+        app: what is served, see `make_app`.
         place: how.
         port: as `bound` gave it.
-        origin: looked at for another model; None where there will be none.
-        watch_seconds: between two looks.
-        images: of a data set to show.
-        rooms: more routes, see `make_app`.
+        pages: whether it has any, which talk over WebSockets and are told of the beginning and the end.
         begun: called when clients can come.
     """
-    service = Service(models, place.limits)
-    service.images = images
-    if origin is not None:
-        service.watch = Watch(origin, models, watch_seconds, service.telemetry)
     config = uvicorn.Config(
-        make_app(service, place.keys, rooms),
+        app,
         http="h11",
-        ws="none",
+        ws="websockets-sansio" if pages else "none",
+        ws_max_size=place.limits.body_bytes,
         loop="asyncio",
-        lifespan="off",
+        lifespan="on" if pages else "off",
         access_log=False,
         log_level="warning",
         server_header=False,

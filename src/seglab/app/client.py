@@ -1,0 +1,208 @@
+"""What pages ask of the service: its own HTTP API, on the port that they are served at."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import numpy as np
+
+from seglab.serving.negotiation import RAW
+from seglab.serving.problems import MEDIA_TYPE, Problem
+from seglab.task import Task
+
+_SECONDS = 120.0  # longer than any deadline of the service
+_PAGE = 1000  # images that are listed at a time
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of the API.
+
+    Attributes:
+        status: of HTTP, below 400.
+        headers: by their names in small letters.
+        body: as it came.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body read as JSON."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the service tells of the model that it asks.
+
+    Attributes:
+        name: in addresses.
+        label: with its digest, which no other model has.
+        run: that trained it, where that is known.
+        task: rank, channels, classes.
+        values: of each class id in masks.
+        runtime: that computes, with its precision.
+        formats: of files that it takes.
+    """
+
+    name: str
+    label: str
+    run: str
+    task: Task
+    values: tuple[int, ...]
+    runtime: str
+    formats: tuple[str, ...]
+
+    def ids_of(self, stored: np.ndarray) -> np.ndarray:
+        """Class ids uint8 of the values of a mask; what is no class has the task's ignore label."""
+        table = np.full(max(int(stored.max(initial=0)), *self.values) + 1, self.task.ignore_label, np.uint8)
+        table[list(self.values)] = np.arange(len(self.values), dtype=np.uint8)
+        return table[stored]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model makes of an image.
+
+    Attributes:
+        ids: of classes, uint8 `(H, W)`, or `(X, Y, Z)` in the order of the file's axes.
+        confidence: mean probability that classes were chosen with, 0..1.
+        milliseconds: of each stage, as the service tells them.
+        label: of the model that told it.
+    """
+
+    ids: np.ndarray
+    confidence: float
+    milliseconds: Mapping[str, float]
+    label: str
+
+
+class Client:
+    """The API of one model.
+
+    Args:
+        host, port: that the service listens at.
+        prefix: before every address: `/api`, or that of another model.
+        key: that opens it; empty where none is asked for.
+    """
+
+    def __init__(self, host: str, port: int, prefix: str = "/api", key: str = ""):
+        self.host, self.port, self.prefix, self._key = host, port, prefix, key
+
+    def at(self, prefix: str) -> Client:
+        """The API of another model on the same port."""
+        return Client(self.host, self.port, prefix, self._key)
+
+    def get(
+        self, path: str, query: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """The answer of a GET; raises `Problem` for one that is an error, or for none."""
+        return self._asked("GET", path, query, b"", headers)
+
+    def post(
+        self,
+        path: str,
+        body: bytes,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer of a POST; raises `Problem` as `get`."""
+        return self._asked("POST", path, query, body, headers)
+
+    def model(self) -> Model:
+        """The model that is asked now."""
+        health = self.get("/health").json()
+        told = self.get(f"/v2/models/{quote(health['model'])}").json()
+        classes = told["classes"]
+        rank = len(told["inputs"][0]["shape"]) - 1
+        task = Task(
+            rank,
+            told["inputs"][0]["shape"][-1],
+            tuple(row["name"] for row in classes),
+            tuple(tuple(row["color"]) for row in classes),
+            told["ignore_label"],
+            tuple(told["unscored"]),
+        )
+        values = tuple(row["value"] for row in classes)
+        runtime = f"{told['platform'].removeprefix('seglab_')}, {told['precision']}"
+        formats = ("png", "jpg", "jpeg", "tif", "tiff", "bmp") if rank == 2 else ("nii", "gz")
+        return Model(told["name"], health["bundle"], told["run"], task, values, runtime, formats)
+
+    def images(self) -> list[dict[str, Any]]:
+        """A row for each image of the data: `id`, and whether it has a `truth`; none where there are no data."""
+        found: list[dict[str, Any]] = []
+        try:
+            while True:
+                told = self.get("/images", {"offset": len(found), "limit": _PAGE}).json()
+                found += told["images"]
+                if not told["images"] or len(found) >= told["count"]:
+                    return found
+        except Problem as problem:
+            if problem.code == "data-missing":
+                return []
+            raise
+
+    def image(self, id: str, *, preview: bool = False) -> Answer:
+        """The stored file of an image, or a PNG of 8 bits of it."""
+        return self.get(f"/images/{quote(id)}", {"preview": "true"} if preview else None)
+
+    def truth(self, id: str) -> Answer:
+        """The labels of an image as masks of the model are stored."""
+        return self.get(f"/images/{quote(id)}/truth")
+
+    def predict(self, content: bytes) -> Prediction:
+        """What the model makes of a file; raises `Problem` where it cannot use it."""
+        headers = {"Content-Type": "application/octet-stream", "Accept": RAW}
+        answer = self.post("/predict", content, headers=headers)
+        shape = [int(side) for side in answer.headers["x-mask-shape"].split(",")]
+        kind = np.dtype(answer.headers["x-mask-dtype"]).newbyteorder("<")
+        model = self.model()
+        ids = model.ids_of(np.frombuffer(answer.body, kind).reshape(shape))
+        stages = dict(stage.split(";dur=") for stage in answer.headers["server-timing"].split(", "))
+        return Prediction(
+            ids,
+            float(answer.headers["x-mean-confidence"]),
+            {name: float(took) for name, took in stages.items()},
+            answer.headers["x-bundle"],
+        )
+
+    def _asked(
+        self, method: str, path: str, query: Mapping[str, object] | None, body: bytes, headers: Mapping[str, str] | None
+    ) -> Answer:
+        address = self.prefix + path + (f"?{urlencode(query)}" if query else "")
+        given = {**({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=_SECONDS)
+        try:
+            connection.request(method, address, body, given)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Problem(
+                503,
+                "service-unreachable",
+                "the service does not answer",
+                str(error),
+                remedy="see whether it still runs",
+            ) from error
+        finally:
+            connection.close()
+        found = {name.lower(): value for name, value in answer.getheaders()}
+        if answer.status >= 400:
+            raise _problem(answer.status, found, content)
+        return Answer(answer.status, found, content)
+
+
+def _problem(status: int, headers: Mapping[str, str], content: bytes) -> Problem:
+    if headers.get("content-type", "").startswith(MEDIA_TYPE):
+        told = json.loads(content)
+        return Problem(
+            status, told["code"], told["title"], told.get("detail", ""), remedy=told.get("remedy", ""), headers=headers
+        )
+    return Problem(status, "service-answer", "an answer that is no document of the service", f"status {status}")

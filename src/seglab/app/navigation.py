@@ -1,0 +1,77 @@
+"""The pages, each at an address of its own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+import streamlit as st
+
+from seglab.app.setup import Setup, current
+from seglab.app.words import sentence
+from seglab.errors import SeglabError
+from seglab.serving.problems import Problem
+
+
+@dataclass(frozen=True)
+class Row:
+    """A page.
+
+    Attributes:
+        path: its address, and the module of `seglab.app.pages` that shows it.
+        title: in the list of pages.
+        icon: before it.
+    """
+
+    path: str
+    title: str
+    icon: str
+
+
+PAGES = (
+    Row("images", "Images", ":material/image:"),
+    Row("compare", "Compare", ":material/compare:"),
+    Row("prompt", "Prompt", ":material/ads_click:"),
+    Row("runs", "Runs", ":material/experiment:"),
+    Row("monitor", "Monitor", ":material/monitoring:"),
+)
+
+
+def listed(setup: Setup) -> list[Row]:
+    """The pages that there is something for."""
+    there = {"prompt": setup.interactive, "runs": setup.runs is not None}
+    return [row for row in PAGES if there.get(row.path, True) and importlib.util.find_spec(_module(row.path))]
+
+
+def show() -> None:
+    """Show the page that was asked for."""
+    setup = current()
+    st.set_page_config(page_title="seglab", layout="wide")
+    start = st.Page(_start, title="Start", default=True, visibility="hidden")  # `/`, which leads to the first page
+    rows = [
+        st.Page(partial(_page, row, setup), title=row.title, icon=row.icon, url_path=row.path) for row in listed(setup)
+    ]
+    st.navigation([start, *rows], position="top").run()
+
+
+def _page(row: Row, setup: Setup) -> None:
+    try:
+        importlib.import_module(_module(row.path)).show(setup.client)
+    except (Problem, SeglabError) as error:
+        st.error(sentence(error), icon=":material/error:")
+    except Exception as error:
+        if type(error).__module__.startswith("streamlit."):  # how a page is ended and begun anew
+            raise
+        logging.getLogger(__name__).exception("page %s", row.path)
+        st.error("This page has failed. The log of the application says why.", icon=":material/error:")
+
+
+def _start() -> None:
+    st.write("Choose a page above.")
+
+
+def _module(path: str) -> str:
+    return f"seglab.app.pages.{path}"

@@ -1,0 +1,45 @@
+"""What the pages need to know of the process that they run in. There is one of it in a process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from seglab.app.client import Client
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Of this process.
+
+    Attributes:
+        client: asks the API.
+        root_path: before every address that a browser is given, behind a proxy.
+        others: models beside the first, by name: where their API is.
+        runs: reads the table of runs, in a process of its own; None where there is no store of runs.
+        interactive: whether there are prompts.
+    """
+
+    client: Client
+    root_path: str = ""
+    others: Mapping[str, str] = field(default_factory=dict)
+    runs: Callable[[], dict[str, Any]] | None = None
+    interactive: bool = False
+
+    def public(self, path: str) -> str:
+        """An address as a browser needs it."""
+        return self.root_path + path
+
+
+_current: list[Setup] = []
+
+
+def begin(setup: Setup) -> None:
+    """What pages are told from now on."""
+    _current[:] = [setup]
+
+
+def current() -> Setup:
+    """What `begin` was given last."""
+    return _current[0]
