@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from seglab.serving.negotiation import RAW
+from seglab.serving.negotiation import PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
 from seglab.task import Task
 
@@ -95,6 +95,7 @@ class Client:
 
     def __init__(self, host: str, port: int, prefix: str = "/api", key: str = ""):
         self.host, self.port, self.prefix, self._key = host, port, prefix, key
+        self._model: Model | None = None
 
     def at(self, prefix: str) -> Client:
         """The API of another model on the same port."""
@@ -118,7 +119,9 @@ class Client:
 
     def model(self) -> Model:
         """The model that is asked now."""
-        health = self.get("/health").json()
+        health = self._get_health()
+        if self._model is not None and self._model.label == health["bundle"]:
+            return self._model
         told = self.get(f"/v2/models/{quote(health['model'])}").json()
         classes = told["classes"]
         rank = len(told["inputs"][0]["shape"]) - 1
@@ -133,7 +136,8 @@ class Client:
         values = tuple(row["value"] for row in classes)
         runtime = f"{told['platform'].removeprefix('seglab_')}, {told['precision']}"
         formats = ("png", "jpg", "jpeg", "tif", "tiff", "bmp") if rank == 2 else ("nii", "gz")
-        return Model(told["name"], health["bundle"], told["run"], task, values, runtime, formats)
+        self._model = Model(told["name"], health["bundle"], told["run"], task, values, runtime, formats)
+        return self._model
 
     def images(self) -> list[dict[str, Any]]:
         """A row for each image of the data: `id`, and whether it has a `truth`; none where there are no data."""
@@ -157,14 +161,17 @@ class Client:
         """The labels of an image as masks of the model are stored."""
         return self.get(f"/images/{quote(id)}/truth")
 
+    def predicted_png(self, content: bytes) -> bytes:
+        """The mask of a 2D image file as `/predict` answers; raises `Problem`."""
+        return self.post("/predict", content, headers={"Content-Type": RAW, "Accept": PNG}).body
+
     def predict(self, content: bytes) -> Prediction:
         """What the model makes of a file; raises `Problem` where it cannot use it."""
-        headers = {"Content-Type": "application/octet-stream", "Accept": RAW}
+        headers = {"Content-Type": RAW, "Accept": RAW}
         answer = self.post("/predict", content, headers=headers)
         shape = [int(side) for side in answer.headers["x-mask-shape"].split(",")]
         kind = np.dtype(answer.headers["x-mask-dtype"]).newbyteorder("<")
-        model = self.model()
-        ids = model.ids_of(np.frombuffer(answer.body, kind).reshape(shape))
+        ids = self.model().ids_of(np.frombuffer(answer.body, kind).reshape(shape))
         stages = dict(stage.split(";dur=") for stage in answer.headers["server-timing"].split(", "))
         return Prediction(
             ids,
@@ -172,6 +179,15 @@ class Client:
             {name: float(took) for name, took in stages.items()},
             answer.headers["x-bundle"],
         )
+
+    def _get_health(self) -> dict[str, Any]:
+        """Also while the service leaves."""
+        try:
+            return self.get("/health").json()  # type: ignore[no-any-return]
+        except Problem as problem:
+            if problem.code == "service-unreachable":
+                raise
+            raise Problem(503, "service-leaving", "the service is about to leave", remedy="start it again") from problem
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, object] | None, body: bytes, headers: Mapping[str, str] | None

@@ -15,6 +15,8 @@ from seglab.app.words import sentence
 from seglab.errors import SeglabError
 from seglab.serving.problems import Problem
 
+_STYLE = ".stMainBlockContainer { padding-top: 3.8rem; padding-bottom: 2rem; }"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -23,20 +25,18 @@ class Row:
     Attributes:
         path: its address, and the module of `seglab.app.pages` that shows it.
         title: in the list of pages.
-        icon: before it.
     """
 
     path: str
     title: str
-    icon: str
 
 
 PAGES = (
-    Row("images", "Images", ":material/image:"),
-    Row("compare", "Compare", ":material/compare:"),
-    Row("prompt", "Prompt", ":material/ads_click:"),
-    Row("runs", "Runs", ":material/experiment:"),
-    Row("monitor", "Monitor", ":material/monitoring:"),
+    Row("images", "Images"),
+    Row("compare", "Compare"),
+    Row("prompt", "Prompt"),
+    Row("runs", "Runs"),
+    Row("monitor", "Monitor"),
 )
 
 
@@ -50,10 +50,10 @@ def show() -> None:
     """Show the page that was asked for."""
     setup = current()
     st.set_page_config(page_title="seglab", layout="wide")
+    st.html(f"<style>{_STYLE}</style>")
     start = st.Page(_start, title="Start", default=True, visibility="hidden")  # `/`, which leads to the first page
-    rows = [
-        st.Page(partial(_page, row, setup), title=row.title, icon=row.icon, url_path=row.path) for row in listed(setup)
-    ]
+    # No icons: the browser would fetch one from elsewhere, to show it beside the title of the window.
+    rows = [st.Page(partial(_page, row, setup), title=row.title, url_path=row.path) for row in listed(setup)]
     st.navigation([start, *rows], position="top").run()
 
 

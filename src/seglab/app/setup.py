@@ -16,15 +16,17 @@ class Setup:
     Attributes:
         client: asks the API.
         root_path: before every address that a browser is given, behind a proxy.
-        others: models beside the first, by name: where their API is.
-        runs: reads the table of runs, in a process of its own; None where there is no store of runs.
+        others: models beside the first, by name: they are asked so.
+        ui: address of MLflow's own pages, for links; empty for none.
+        runs: is asked for runs and sweeps, and answers from a process of its own; None where none are shown.
         interactive: whether there are prompts.
     """
 
     client: Client
     root_path: str = ""
-    others: Mapping[str, str] = field(default_factory=dict)
-    runs: Callable[[], dict[str, Any]] | None = None
+    others: Mapping[str, Client] = field(default_factory=dict)
+    ui: str = ""
+    runs: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     interactive: bool = False
 
     def public(self, path: str) -> str:

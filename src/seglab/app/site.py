@@ -15,8 +15,10 @@ from seglab.serving.limits import Limits
 from seglab.serving.service import Service
 
 API = "/api"
+OTHERS = "/also"
+"""Before the name of a further model, whose API is below."""
 FIRST_PAGE = "/images"
-_SCRIPT = Path(__file__).parent / "script.py"
+_SCRIPT = Path(__file__).parent / "entry" / "script.py"
 
 
 class Site:

@@ -6,21 +6,28 @@ import getpass
 import secrets
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from seglab.cli.serve import ServeWords, serve_words
+from seglab.cli.serve import ServeWords, origin_for, serve_words
 from seglab.cli.words import read, setting
+from seglab.errors import ConfigError
 from seglab.run_record import RUNS
+from seglab.runtime.waiting import step
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from seglab.serving.app import Room
+    from seglab.serving.errands import Errands
+    from seglab.serving.models import Loading, RunningModel
+    from seglab.serving.origin import Found
     from seglab.serving.place import Place
+    from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
 _EXAMPLES = """examples:
@@ -28,6 +35,9 @@ _EXAMPLES = """examples:
   seglab app models:/roadseg@champion data=cityscapes data.root=… port=8511
   seglab app dist/roadseg compare=[dist/other]
 then open the address that it prints; API and pages have one port: curl localhost:8511/api/health"""
+
+_OVERVIEW = "seglab.sweeping.overview"
+_UI = "http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +48,7 @@ class AppWords(ServeWords):
     port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8511)
     interactive: bool = setting("masks from clicks and boxes too", default=True)
     compare: tuple[str, ...] = setting("exported folders of further models, to stand beside the first", default=())
+    ui: str | None = setting("address of MLflow's own pages, for links to runs; null: no links", default=_UI)
     runs: str = setting("folder of runs to show", default=str(RUNS))
 
 
@@ -64,23 +75,62 @@ class Pages:
 
     said: AppWords
     _own: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    _begun: list[tuple[Loading, Found, Errands]] = field(default_factory=list)
+    _others: list[tuple[Loading, RunningModel]] = field(default_factory=list)
 
     def begin(self, started: ExitStack) -> None:
-        """Load Streamlit."""
+        """Load further models, and Streamlit."""
+        from seglab.serving.limits import Limits
+        from seglab.serving.models import Loading
+        from seglab.serving.origin import default_name
+        from seglab.serving.served import name_of
+
+        said, names = self.said, {name_of(self.said.name or default_name(self.said.model))}
+        for word in said.compare:
+            with closing(origin_for(said, word)) as origin, step(f"looking for {word}"):
+                found = origin.newer()
+                assert found is not None  # the first time
+            name = _free(name_of(default_name(word)), names)
+            loading = Loading(Limits(pixels=said.pixels), name, said.runtime, said.precision, said.threads)
+            process = loading.start(found)
+            started.callback(process.kill)
+            self._begun.append((loading, found, process))
         from streamlit.starlette import App  # noqa: F401
 
+    def ready(self, served: ServedModel) -> None:
+        """Wait for further models; raises `ConfigError` for one of other images or classes than the first."""
+        from seglab.serving.models import RunningModel
+
+        for word, (loading, found, process) in zip(self.said.compare, self._begun, strict=True):
+            with step(f"loading {word}"):
+                model = RunningModel(process, found)
+            if not model.served.same_answers(served):
+                raise _other_classes(word, model.served, served)
+            self._others.append((loading, model))
+
     def app(self, service: Service, rooms: Sequence[Room], place: Place, port: int) -> ASGIApp:
-        """Pages, and the API below them."""
+        """Pages, and the API of each model below them."""
         from seglab.app.client import Client
+        from seglab.app.reading_runs import ReadingRuns
         from seglab.app.setup import Setup, begin
-        from seglab.app.site import API, Site, pages
+        from seglab.app.site import API, OTHERS, Site, pages
         from seglab.serving.app import make_app
         from seglab.serving.keys import Keys
+        from seglab.serving.models import Models
+        from seglab.serving.service import Service
 
         client = Client(_reached(place.host), port, API, self._own)
-        begin(Setup(client, place.root_path, interactive=self.said.interactive))
-        api = make_app(service, place.keys, rooms, self._own)
-        return Site(pages(service, Keys(place.keys)), {API: api})
+        apis, others = {API: make_app(service, place.keys, rooms, self._own)}, {}
+        for loading, model in self._others:
+            other = Service(Models(model, loading), place.limits)
+            service.ends.callback(other.close)
+            prefix = f"{OTHERS}/{loading.name}"
+            apis[prefix] = make_app(other, place.keys, (), self._own)
+            others[loading.name] = client.at(prefix)
+        runs = ReadingRuns(_OVERVIEW, Path(self.said.runs), self.said.tracking_uri)
+        service.ends.callback(runs.close)
+        begin(Setup(client, place.root_path, others, self.said.ui or "", runs.ask, self.said.interactive))
+        return Site(pages(service, Keys(place.keys)), apis)
 
     def told(self, place: Place, port: int) -> Sequence[str]:
         """Where it is, and how to come there from another machine."""
@@ -90,6 +140,28 @@ class Pages:
             f"the pages are at http://{shown_host}:{port}{place.root_path}/",
             f"from another machine: ssh -N -L {port}:{_reached(place.host)}:{port} {here}, then http://127.0.0.1:{port}/",
         )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name that no other model has; it is taken from now on."""
+    names = (name, *(f"{name}-{number}" for number in range(2, len(taken) + 3)))
+    found = next(one for one in names if one not in taken)
+    taken.add(found)
+    return found
+
+
+def _other_classes(word: str, found: ServedModel, expected: ServedModel) -> ConfigError:
+    def told(model: ServedModel) -> str:
+        return f"{model.task.rank}D, {model.task.channels} channels, {', '.join(model.task.class_names)}"
+
+    return ConfigError(
+        "a model of other images or classes, to stand beside the first",
+        code="compare-classes",
+        where=f"compare: {word}",
+        found=told(found),
+        expected=told(expected),
+        remedy="compare models that were trained on the same classes",
+    )
 
 
 def _any(host: str) -> bool:

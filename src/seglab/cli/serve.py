@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seglab.serving.limits import Limits
     from seglab.serving.origin import Origin
     from seglab.serving.place import Place
+    from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
 _KEYS = "SEGLAB_API_KEYS"
@@ -99,6 +100,10 @@ class Front(Protocol):
         """Load what it needs while the process of the model loads; what is to end without it goes on the stack."""
         ...
 
+    def ready(self, served: ServedModel) -> None:
+        """Wait for what it began; the model is loaded."""
+        ...
+
     def app(self, service: Service, rooms: Sequence[Room], place: Place, port: int) -> ASGIApp:
         """Everything that is served at a port; what it began ends with the service."""
         ...
@@ -139,16 +144,17 @@ def serve_words(said: ServeWords, front: Front | None = None) -> int:
     place = Place(said.host, said.port, keys, said.drain_seconds, said.root_path, limits)
     port = bound(place, without_keys=said.open)
     signal.signal(signal.SIGTERM, _ended)  # until the service has its own way to end
-    with closing(_origin(said)) as origin:
+    with closing(origin_for(said, said.model)) as origin:
         _serve(said, place, port, origin, front)
     print("ended", file=sys.stderr)
     return 0
 
 
-def _origin(said: ServeWords) -> Origin:
+def origin_for(said: ServeWords, word: str) -> Origin:
+    """What a word means as a model, exported as the settings say where it has to be."""
     from seglab.serving.origin import Exporting, origin_of
 
-    return origin_of(said.model, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
+    return origin_of(word, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
 
 
 def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, front: Front | None) -> None:
@@ -191,6 +197,8 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
             with step(f"loading {said.prompt_model}"):
                 prompting.begin()
             rooms.append(partial(add_sessions, prompting=prompting))
+        if front:
+            front.ready(model.served)
         started.pop_all()
     served, number = model.served, port.getsockname()[1]
     print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))

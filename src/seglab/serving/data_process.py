@@ -17,6 +17,7 @@ import numpy as np
 
 from seglab.data.cases import Case, Source
 from seglab.serving.errands import Doing, Errand
+from seglab.serving.previews import preview
 from seglab.serving.problems import Problem
 
 # By which a stored file is sent as it is.
@@ -53,17 +54,19 @@ class _Showing:
         self._shared = {case.id for case in source.cases if uses[case.image] > 1}  # pages of one file
 
     def told(self) -> dict[str, Any]:
-        """Ids, and whether each has a truth."""
-        return {"images": [{"id": case.id, "truth": case.label is not None} for case in self._source.cases]}
+        """Ids, whether each has a truth, and its split where the data set brings one."""
+        splits = {id: name for name, ids in (self._source.split or {}).items() for id in ids}
+        rows = [{"id": case.id, "truth": _has_truth(case)} for case in self._source.cases]
+        return {"images": [row | ({"split": splits[row["id"]]} if row["id"] in splits else {}) for row in rows]}
 
     def image(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         """The stored file; with `preview` a PNG that every browser shows."""
-        case, preview = self._case(asked["id"]), asked["preview"]
-        etag = _etag(case, case.image, f"image {preview}")
+        case, as_preview = self._case(asked["id"]), asked["preview"]
+        etag = _etag(case, case.image, f"image {as_preview}")
         if etag == asked["etag"]:
             return {"etag": etag, "media_type": ""}, b""
-        if preview:
-            return {"etag": etag, "media_type": "image/png"}, _preview(self._source.read_image(case).image)
+        if as_preview:
+            return {"etag": etag, "media_type": "image/png"}, preview(self._source.read_image(case).image)
         if case.id not in self._shared and len(case.image) == 1:
             content = Path(case.image[0]).read_bytes()
             kind = next((kind for head, kind in _KINDS.items() if content.startswith(head)), "")
@@ -77,7 +80,7 @@ class _Showing:
     def truth(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         """The labels, as masks of the model are: an indexed PNG, or NIfTI; what is ignored keeps its value."""
         case = self._case(asked["id"])
-        if case.label is None:
+        if not _has_truth(case):
             raise Problem(
                 404,
                 "truth-missing",
@@ -85,7 +88,7 @@ class _Showing:
                 f"{case.id[:80]} has no label in this data set",
                 remedy="GET /images tells which have one",
             )
-        etag = _etag(case, (*case.image, case.label), "truth")
+        etag = _etag(case, (*case.image, *([case.label] if case.label else [])), "truth")
         rank, task = self._source.task.rank, self._source.task
         kind = "image/png" if rank == 2 else _GZIP
         if etag == asked["etag"]:
@@ -107,6 +110,11 @@ class _Showing:
         return self._cases[word]
 
 
+def _has_truth(case: Case) -> bool:
+    """A generated case has one, without a file."""
+    return case.label is not None or not case.image
+
+
 def _etag(case: Case, files: Sequence[str], form: str) -> str:
     """Another one whenever a file is."""
     told: list[object] = [form, case.id]
@@ -118,20 +126,6 @@ def _etag(case: Case, files: Sequence[str], form: str) -> str:
 
 def _gzipped(content: bytes, rank: int) -> bytes:
     return content if rank == 2 or content.startswith(b"\x1f\x8b") else gzip.compress(content, 1, mtime=0)
-
-
-def _preview(image: np.ndarray) -> bytes:
-    """A PNG of 8 bits: of a volume the middle plane, of other numbers from the 1st to the 99th of a hundred."""
-    from PIL import Image
-
-    shown = image if image.ndim == 3 else np.rot90(image[:, :, image.shape[2] // 2])
-    shown = shown if shown.shape[-1] == 3 else shown[..., :1]
-    if shown.dtype != np.uint8:
-        low, high = np.percentile(shown, (1, 99))
-        shown = np.clip((shown - low) / max(float(high - low), 1e-12) * 255, 0, 255).astype(np.uint8)
-    room = io.BytesIO()
-    Image.fromarray(shown if shown.shape[-1] == 3 else shown[..., 0]).save(room, "PNG", compress_level=1)
-    return room.getvalue()
 
 
 def _indexed(stored: np.ndarray, values: Sequence[int], colors: Sequence[Sequence[int]]) -> bytes:

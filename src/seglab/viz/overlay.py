@@ -6,11 +6,17 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from seglab.task import Task
-from seglab.viz.palette import Color, drawn_colors, first_drawn
+from seglab.viz.palette import (
+    CONFUSED,
+    FALSE_NEGATIVE,
+    FALSE_POSITIVE,
+    IGNORED,
+    TRUE_POSITIVE,
+    Color,
+    drawn_colors,
+    first_drawn,
+)
 
-# Told apart under the common kinds of colour blindness, and on grey.
-TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, CONFUSED = (0, 158, 115), (240, 165, 0), (204, 66, 160), (70, 160, 230)
-IGNORED = (150, 150, 150)
 FILL, ERROR_FILL = 0.55, 0.85
 
 

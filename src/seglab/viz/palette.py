@@ -15,6 +15,9 @@ import numpy as np
 from seglab.task import Task
 
 Color = tuple[int, int, int]
+# Told apart under the common kinds of colour blindness, and on grey.
+TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE, CONFUSED = (0, 158, 115), (240, 165, 0), (204, 66, 160), (70, 160, 230)
+IGNORED = (150, 150, 150)
 # CIEDE2000. Nine is plainly another colour; so many classes that it cannot be had share out what there is.
 WANTED, _LESS = 9.0, 0.95
 # What linear RGB looks like to an eye without one kind of cone, at severity 1: Machado, Oliveira, Fernandes 2009, "A

@@ -2,11 +2,91 @@
 
 from __future__ import annotations
 
+import base64
+
 import streamlit as st
 
-from seglab.app.client import Client
+from seglab.app import viewer
+from seglab.app.choosing import chosen, image_rows
+from seglab.app.client import Client, Model
+from seglab.app.looking import Looked, look, looked
+from seglab.app.pictures import picture_address, png_of
+from seglab.app.setup import current
+from seglab.app.words import plain
+from seglab.safety.file_names import file_name
 
 
 def show(client: Client) -> None:
     """The page."""
-    st.write(client.model().label)
+    model = client.model()
+    choosing = st.sidebar.container()
+    given = st.sidebar.file_uploader("An image of your own", type=list(model.formats), key="images-file")
+    if given is not None:
+        _own(client, model, given.name, given.getvalue())
+        return
+    row = chosen(client, model, image_rows(client), choosing)
+    if row is None:
+        return
+    with st.spinner("asking the model", show_time=True):
+        found = looked(client, model, row["id"], row["truth"])
+    _told(row["id"], model, found)
+    _shown(model, found, row["id"], picture_address(current(), client, row["id"]), row["id"])
+    _downloads(client, model, row["id"])
+
+
+def _own(client: Client, model: Model, name: str, content: bytes) -> None:
+    with st.spinner("asking the model", show_time=True):
+        found = look(client, model, content)
+        picture = "data:image/png;base64," + base64.b64encode(png_of(content)).decode("ascii")
+    _told(name, model, found)
+    _shown(model, found, f"own {hash(content)}", picture, name)
+
+
+def _told(name: str, model: Model, found: Looked) -> None:
+    st.subheader(plain(name), anchor=False)
+    facts = [model.label, model.runtime, f"predicted in {found.milliseconds:.0f} ms"]
+    facts.append(f"mean confidence {found.scores.confidence:.3f}")
+    if found.scores.dice is not None:
+        facts.append(f"mean Dice {found.scores.mean_dice:.3f}")
+    st.caption(plain(" · ".join(facts)))
+
+
+def _shown(model: Model, found: Looked, key: str, picture: str, name: str) -> None:
+    """Picture, masks, errors and scores."""
+    layers = [viewer.Layer("predicted", found.predicted)]
+    panes: list[dict[str, object]] = [{"kind": "picture", "title": "Picture"}]
+    panes.append({"kind": "mask", "layer": 0, "title": "Predicted mask"})
+    if found.truth is not None:
+        layers.append(viewer.Layer("true", found.truth))
+        panes.append({"kind": "mask", "layer": 1, "title": "True mask"})
+        panes.append({"kind": "errors", "truth": 1, "predicted": 0, "title": "Errors"})
+    file = f"{file_name(name)}_{file_name(model.name)}"
+    viewer.show(f"{model.label} {key}", picture, found.size, model, layers, panes, _table(model, found), file)
+
+
+def _table(model: Model, found: Looked) -> viewer.Table:
+    scores = found.scores
+    columns = [("Class", "text"), ("Share predicted", "share")]
+    if scores.dice is not None:
+        columns = [columns[0], ("Share in the truth", "share"), columns[1], ("Dice", "score"), ("IoU", "score")]
+    rows = []
+    for number, (name, color) in enumerate(zip(model.task.class_names, viewer.colors(model), strict=True)):
+        cells: list[object] = [name, float(scores.shares[number])]
+        if scores.dice is not None and scores.iou is not None and scores.true_shares is not None:
+            dice, iou = (viewer.number(value[number]) for value in (scores.dice, scores.iou))
+            cells = [name, float(scores.true_shares[number]), cells[1], dice, iou]
+        rows.append((cells, color))
+    return viewer.Table(columns, rows)
+
+
+def _downloads(client: Client, model: Model, id: str) -> None:
+    """The mask as the API gives it."""
+    st.download_button(
+        "Mask as PNG",
+        lambda: client.predicted_png(client.image(id).body),
+        file_name=f"{file_name(id)}_mask.png",
+        mime="image/png",
+        icon=":material/download:",
+        help="One value a pixel, with the colours of the classes as palette, as `/predict` answers.",
+        on_click="ignore",
+    )

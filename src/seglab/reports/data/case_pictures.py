@@ -8,8 +8,7 @@ import numpy as np
 from seglab.data.cases import Sample
 from seglab.reports.html_document import address
 from seglab.task import Task
-from seglab.viz.overlay import IGNORED
-from seglab.viz.palette import drawn_colors
+from seglab.viz.palette import IGNORED, drawn_colors
 from seglab.viz.planes import Plane, planes
 
 SIDE = 192  # pixels of the longer side

@@ -20,8 +20,7 @@ from seglab.reports.data.charts import SPLIT_COLORS, bar, histogram, swatch
 from seglab.reports.html_document import document, image
 from seglab.runtime.atomic_files import telling_unwritable, write_text
 from seglab.safety.file_names import file_name
-from seglab.viz.overlay import IGNORED
-from seglab.viz.palette import drawn_colors
+from seglab.viz.palette import IGNORED, drawn_colors
 
 STYLE = (Path(__file__).parent / "data_page.css").read_text(encoding="utf-8")
 LONG_NAMES = {"train": "training", "val": "validation", "test": "test"}

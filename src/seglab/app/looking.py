@@ -1,0 +1,110 @@
+"""What a model makes of an image, and how right that is. Kept for all sessions of the process, within bounds."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from seglab.app.client import Client, Model
+from seglab.app.viewer import packed
+from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+
+_MASKS = 256  # images whose masks are kept, compressed to some ten thousand bytes each
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of an image.
+
+    Attributes:
+        dice, iou: of each class, `(K,)`, NaN where neither truth nor prediction holds it; None without a truth.
+        mean_dice: over the classes that are scored; NaN where there is none.
+        true_shares: of each class in what the truth labels, 0..1; None without a truth.
+        shares: of each class in the prediction, 0..1.
+        confidence: mean probability of the classes that were chosen, 0..1.
+    """
+
+    dice: np.ndarray | None
+    iou: np.ndarray | None
+    mean_dice: float
+    true_shares: np.ndarray | None
+    shares: np.ndarray
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Looked:
+    """An image with its masks.
+
+    Attributes:
+        size: height and width.
+        predicted: class ids, packed for the viewer.
+        truth: likewise; None without a truth.
+        scores: of it.
+        milliseconds: that the network and all around it took.
+    """
+
+    size: tuple[int, int]
+    predicted: str
+    truth: str | None
+    scores: Scores
+    milliseconds: float
+
+
+_known: dict[tuple[str, str], Scores] = {}
+
+
+def known(model: Model, id: str) -> Scores | None:
+    """The scores of an image that this model has seen; None where it has not."""
+    return _known.get((model.label, id))
+
+
+@lru_cache(maxsize=_MASKS)
+def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client | None = None) -> Looked:
+    """What a model makes of an image of the data; asks it where that is not known yet. Raises `Problem`.
+
+    Args:
+        client: asks the model.
+        model: that is asked.
+        id: of the image.
+        has_truth: whether there is one.
+        data: asks for the image, where another than `client` does.
+    """
+    data = data or client
+    found = look(client, model, data.image(id).body, truth_of(data, model, id) if has_truth else None)
+    _known[model.label, id] = found.scores
+    return found
+
+
+def truth_of(client: Client, model: Model, id: str) -> np.ndarray:
+    """The true class ids of a 2D image, uint8 `(H, W)`."""
+    with Image.open(io.BytesIO(client.truth(id).body)) as image:
+        return model.ids_of(np.asarray(image))
+
+
+def look(client: Client, model: Model, content: bytes, truth: np.ndarray | None = None) -> Looked:
+    """What the model makes of an image file, beside its true class ids `(H, W)`. Raises `Problem`."""
+    found = client.predict(content)
+    height, width = found.ids.shape
+    return Looked(
+        (height, width),
+        packed(found.ids),
+        None if truth is None else packed(truth),
+        scores(model, found.ids, found.confidence, truth),
+        sum(found.milliseconds.values()),
+    )
+
+
+def scores(model: Model, ids: np.ndarray, confidence: float, truth: np.ndarray | None) -> Scores:
+    """Of a prediction, and of how right it is where there is a truth."""
+    classes = model.task.classes
+    shares = np.bincount(ids.ravel(), minlength=classes)[:classes] / ids.size
+    if truth is None:
+        return Scores(None, None, float("nan"), None, shares, confidence)
+    counts = confusion_matrix(truth, ids, model.task)
+    dice, iou = dice_iou(counts)
+    return Scores(dice, iou, macro(dice, model.task), counts.sum(axis=1) / max(1, counts.sum()), shares, confidence)

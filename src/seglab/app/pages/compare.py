@@ -1,0 +1,114 @@
+"""What several models make of the same image, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from urllib.parse import quote
+
+import numpy as np
+import streamlit as st
+
+from seglab.app import viewer
+from seglab.app.choosing import chosen, image_rows
+from seglab.app.client import Client, Model
+from seglab.app.looking import Looked, looked
+from seglab.app.pictures import picture_address
+from seglab.app.setup import current
+from seglab.app.words import plain
+from seglab.metrics.confusion import confusion_matrix, dice_iou
+from seglab.safety.file_names import file_name
+
+
+def show(client: Client) -> None:
+    """The page."""
+    clients = {client.model().name: client, **current().others}
+    if len(clients) < 2:
+        st.info(
+            "One model is here. Start the application with others beside it: `seglab app … compare=[<folder>,…]`.",
+            icon=":material/compare:",
+        )
+        return
+    names = _names(list(clients))
+    if len(names) < 2:
+        st.info("Choose two models at the left, or more.", icon=":material/compare:")
+        return
+    models = [clients[name].model() for name in names]
+    row = chosen(client, client.model(), image_rows(client), st.sidebar)
+    if row is None:
+        return
+    with st.spinner("asking the models", show_time=True):
+        asked = zip((clients[name] for name in names), models, strict=True)
+        found = [looked(one, model, row["id"], row["truth"], client) for one, model in asked]
+    st.subheader(plain(row["id"]), anchor=False)
+    _told(models, found)
+    layers = [viewer.Layer(name, one.predicted) for name, one in zip(names, found, strict=True)]
+    numbers = list(range(len(names)))
+    panes: list[dict[str, object]] = [
+        {"kind": "swipe", "left": 0, "right": 1, "title": "Swipe"},
+        {"kind": "disagreement", "layers": numbers, "title": "Where the models disagree"},
+        *({"kind": "mask", "layer": number, "title": f"Mask of {name}"} for number, name in enumerate(names)),
+    ]
+    truth = found[0].truth
+    if truth is not None:
+        layers.append(viewer.Layer("true", truth))
+        panes.append({"kind": "mask", "layer": len(names), "title": "True mask"})
+    viewer.show(
+        " ".join([row["id"], *(model.label for model in models)]),
+        picture_address(current(), client, row["id"]),
+        found[0].size,
+        models[0],
+        layers,
+        panes,
+        _table(models[0], names, found),
+        f"{file_name(row['id'])}_{'_'.join(file_name(name) for name in names)}",
+    )
+
+
+def _names(known: Sequence[str]) -> list[str]:
+    """Which models stand side by side; they are in the address of the page."""
+    if len(known) == 2:
+        return list(known)
+    asked = [name for name in st.query_params.get_all("model") if name in known]
+    if "compare-models" not in st.session_state:
+        st.session_state["compare-models"] = asked or list(known[:2])
+    names = st.sidebar.multiselect("Models; the first two are swiped", known, key="compare-models")
+    st.query_params["model"] = names
+    return list(names)
+
+
+def _told(models: Sequence[Model], found: Sequence[Looked]) -> None:
+    """A line for each model, with its run where that is known, and how far they agree."""
+    ui = current().ui
+    for model, one in zip(models, found, strict=True):
+        facts = [model.label, model.runtime, f"{one.milliseconds:.0f} ms", f"confidence {one.scores.confidence:.3f}"]
+        if one.scores.dice is not None:
+            facts.append(f"mean Dice {one.scores.mean_dice:.3f}")
+        link = f" · [run in MLflow]({ui}/#/runs/{quote(model.run, safe='')})" if model.run and ui else ""
+        st.caption(plain(" · ".join(facts)) + link)
+    masks = [viewer.unpacked(one.predicted, one.size) for one in found]
+    same = np.logical_and.reduce([masks[0] == mask for mask in masks[1:]]).mean()
+    st.caption(f"All agree on {same:.2%} of the pixels.")
+
+
+def _table(model: Model, names: Sequence[str], found: Sequence[Looked]) -> viewer.Table:
+    """Shares and scores of each model, and how alike their masks are."""
+    masks = [viewer.unpacked(one.predicted, one.size) for one in found]
+    pairs = [dice_iou(confusion_matrix(one, other, model.task))[0] for one, other in combinations(masks, 2)]
+    agreement = np.array([_mean(values) for values in np.array(pairs).T])
+    truths = all(one.scores.dice is not None for one in found)
+    columns = [("Class", "text"), *((f"Share, {name}", "share") for name in names)]
+    columns += [(f"Dice, {name}", "score") for name in names] if truths else []
+    columns.append(("Agreement", "score"))
+    rows = []
+    for number, (name, color) in enumerate(zip(model.task.class_names, viewer.colors(model), strict=True)):
+        cells: list[object] = [name, *(float(one.scores.shares[number]) for one in found)]
+        if truths:
+            cells += [viewer.number(one.scores.dice[number]) for one in found if one.scores.dice is not None]
+        rows.append(([*cells, viewer.number(agreement[number])], color))
+    return viewer.Table(columns, rows)
+
+
+def _mean(values: np.ndarray) -> float:
+    held = values[~np.isnan(values)]
+    return float(held.mean()) if held.size else float("nan")

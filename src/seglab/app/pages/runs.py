@@ -1,0 +1,164 @@
+"""Runs and sweeps: how far they are, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from seglab.app.client import Client
+from seglab.app.setup import current
+from seglab.metric_names import TEST_DICE, TRAIN, VAL, VAL_DICE, Column, MetricName
+from seglab.safety.shown_text import shown
+
+_SECONDS = 10  # for which what was read is shown again
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_SCORE = st.column_config.NumberColumn(format="%.4f")
+_LOSSES = [str(MetricName(stage, Column("loss"))) for stage in (TRAIN, VAL)]
+_OF = dict(zip(_LOSSES, ("training", "validation"), strict=True))
+_STATES = {"finished": "✓ finished", "running": "▶ running", "failed": "✗ failed", "killed": "✗ killed"}
+
+
+def show(client: Client) -> None:
+    """The page."""
+    with st.spinner("reading the runs", show_time=True):
+        told = _read(("runs",))
+    if not told["runs"] and not told["sweeps"]:
+        st.info("No run yet. The first is made by: `seglab train`.", icon=":material/experiment:")
+        return
+    if told["sweeps"]:
+        st.subheader("Sweeps", anchor=False)
+        st.dataframe(_sweeps(told["sweeps"]), hide_index=True)
+    st.subheader("Runs", anchor=False)
+    _runs(told)
+    st.button("Read again", icon=":material/refresh:", on_click=_read.clear, help=f"They are read every {_SECONDS} s.")
+
+
+@st.cache_data(ttl=_SECONDS, max_entries=32, show_spinner=False)
+def _read(asked: tuple[str, ...]) -> dict[str, Any]:
+    """What is told of `runs`, or of the `curves` of some."""
+    reading = current().runs
+    assert reading is not None  # else there is no such page
+    what, *runs = asked
+    return reading({"do": what, "runs": runs, "metrics": [*_LOSSES, VAL_DICE]})
+
+
+def _sweeps(told: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    rows = [
+        {
+            "Study": shown(one["study"]),
+            "Sweep": shown(one["sweep"]),
+            "Done": f"{one['finished']} of {one['total']}",
+            "Pruned": one["pruned"],
+            "Failed": one["failed"],
+            "Running": one["running"],
+            "Left": one["left"],
+            "Launcher": "runs" if one["launcher"] else "ended",
+            "Time left": duration(one["seconds_left"]) if one["left"] + one["running"] else "",
+        }
+        for one in told
+    ]
+    return pd.DataFrame(rows)
+
+
+def _runs(told: dict[str, Any]) -> None:
+    runs, ui = told["runs"], current().ui
+    words = st.text_input("Search", key="runs-search", placeholder="part of a name, a study or a state").strip().lower()
+    found = [
+        run for run in runs if words in " ".join(str(run[key]) for key in ("name", "study", "state", "id")).lower()
+    ]
+    if not found:
+        st.info("No run is like that.", icon=":material/search_off:")
+        return
+    asked = st.query_params.get_all("run")
+    if "runs-chosen" not in st.session_state:
+        st.session_state["runs-chosen"] = [run["id"] for run in runs if run["id"] in asked]
+    columns = {
+        "MLflow": st.column_config.LinkColumn(display_text="open", width="small"),
+        "Started (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
+        "Validation Dice": _SCORE,
+        "Test Dice": _SCORE,
+    }
+    st.dataframe(_table(found, ui), hide_index=True, column_config=columns)
+    if told["left_out"]:
+        st.caption(f"{told['left_out']:,} older runs are left out; MLflow's own pages have them: `seglab ui`.")
+    names = {run["id"]: f"{run['name']}, seed {run['seed']}, {run['id'][:8]}" for run in runs}
+    chosen = st.multiselect(
+        "Curves of", list(names), format_func=names.__getitem__, max_selections=len(_COLORS), key="runs-chosen",
+        placeholder="choose runs",
+    )  # fmt: skip
+    st.query_params["run"] = chosen
+    if not chosen:
+        st.caption("Choose runs to see how their losses and scores went.")
+        return
+    with st.spinner("reading their curves"):
+        curves = _read(("curves", *chosen))["curves"]
+    _curves(curves, names)
+
+
+def _table(runs: Sequence[dict[str, Any]], ui: str) -> pd.DataFrame:
+    rows = [
+        {
+            "Run": shown(str(run["name"])),
+            "State": _STATES.get(run["state"], run["state"]),
+            "Study": shown(run["study"]),
+            "Data": shown(run["data"]),
+            "Seed": shown(run["seed"]),
+            "Validation Dice": run[VAL_DICE],
+            "Test Dice": run[TEST_DICE],
+            "Started (UTC)": pd.Timestamp(run["started"], unit="ms"),
+            "Took": "" if run["seconds"] is None else duration(run["seconds"]),
+            "Time left": duration(run["seconds_left"]) if run["state"] == "running" else "",
+            **({"MLflow": f"{ui}/#/runs/{quote(run['id'], safe='')}"} if ui else {}),
+            "Why it ended": shown(run["reason"].partition("\n")[0][:200]),
+        }
+        for run in runs
+    ]
+    table = pd.DataFrame(rows)
+    empty = [name for name in ("Study", "Time left", "Why it ended") if not table[name].astype(bool).any()]
+    return table.drop(columns=empty)
+
+
+def _curves(curves: dict[str, dict[str, Any]], names: dict[str, str]) -> None:
+    """One chart for losses, one for the score; a run keeps its colour in both."""
+    rows = [
+        {"run": names[run], "metric": metric, "of": _OF.get(metric, ""), "epoch": epoch, "value": value}
+        for run, metrics in curves.items()
+        for metric, points in metrics.items()
+        for epoch, value in points
+    ]
+    if not rows:
+        st.info("These runs have recorded no epoch yet.", icon=":material/show_chart:")
+        return
+    table = pd.DataFrame(rows)
+    scale = alt.Scale(domain=[names[run] for run in curves], range=list(_COLORS[: len(curves)]))
+    for title, parts in (("Loss", _LOSSES), ("Dice of the validation cases", [VAL_DICE])):
+        part = table[table["metric"].isin(parts)]
+        if part.empty:
+            continue
+        dash = alt.StrokeDash(
+            "of:N", title=None, sort=list(_OF.values()), legend=alt.Legend() if part["of"].any() else None
+        )
+        chart = alt.Chart(part).mark_line(point=len(part) < 40).encode(
+            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
+            color=alt.Color("run:N", title=None, scale=scale, legend=alt.Legend(labelLimit=400)),
+            strokeDash=dash,
+            tooltip=["run", "metric", "epoch", alt.Tooltip("value", format=".4f")],
+        )  # fmt: skip
+        st.altair_chart(chart.properties(height=280))
+
+
+def duration(seconds: float | None) -> str:
+    """`1 h 05 min`, `3 min 20 s` or `12 s`; `unknown` for None."""
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
