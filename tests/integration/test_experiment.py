@@ -393,7 +393,7 @@ def test_sigterm_ends_killed_with_its_own_exit_code(tmp_path: Path) -> None:
 def test_a_sweep_makes_one_run_for_each_combination(tmp_path: Path) -> None:
     small = [word for word in SMALL if word != "model=unet"]
     done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", "model=unet,unet_mini", "loss=dice,focal", *small],
+        [sys.executable, str(ROOT / "train.py"), "-m", "model=unet_mini", "loss=dice,focal", *small],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -403,9 +403,9 @@ def test_a_sweep_makes_one_run_for_each_combination(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     runs = [run for run in store_of(tmp_path).all_runs() if "mlflow.parentRunId" in run.data.tags]
     names = {run.info.run_name for run in runs}
-    assert names == {f"{m}_{loss}_Adam" for m in ("UNet", "UNetMini") for loss in ("DiceLoss", "FocalLoss")}
+    assert names == {"UNetMini_DiceLoss_Adam", "UNetMini_FocalLoss_Adam"}
     assert len({run.data.tags["sweep_id"] for run in runs}) == 1
-    assert sorted(run.data.tags["sweep_job"] for run in runs) == ["0", "1", "2", "3"]
+    assert sorted(run.data.tags["sweep_job"] for run in runs) == ["0", "1"]
     assert [path.name for path in tmp_path.iterdir()] == ["mlruns"]
 
 
