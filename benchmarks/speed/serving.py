@@ -23,9 +23,9 @@ from seglab.inference.example import example_image
 from seglab.inference.network import own_threads
 
 Tell = Callable[[str], None]
-KERAS, SERVED = "keras", "openvino-float32"
+KERAS, SERVED = "keras-float32", "openvino-float32"
 STAGES = ("decode", "pre", "between", "post", "encode")
-# The network against Keras's: at most so much of its time.
+# The network against Keras's in float32: at most so much of its time.
 NETWORK = {"openvino-float32": 0.95, "openvino-int8": 0.35}
 # The service: its time against the bare one, its encoding's share, its memory, its start, its throughput.
 API, ENCODE, RSS_MB, READY_SECONDS, CLIENTS, THROUGHPUT = 1.3, 0.15, 350.0, 4.0, 8, 0.95
@@ -39,8 +39,8 @@ class ServingBench:
     Attributes:
         ratios: with their targets.
         baseline: the runtime that the others' networks are held against.
-        stages: of each runtime the milliseconds of every stage, p50 and p95, its network's ratio to the baseline's, the
-            seconds of loading and the megabytes held.
+        stages: of each runtime the precision that it computes in, the milliseconds of every stage, p50 and p95, its
+            network's ratio to the baseline's, the seconds of loading and the megabytes held.
         service: numbers of the service; empty where it was not measured.
         told: what could not be measured, in sentences.
         load: load average of the machine before and after.
@@ -68,12 +68,14 @@ class ServingBench:
     def table(self) -> list[str]:
         """Lines of Markdown."""
         lines = [f"load average {self.load[0]:.1f} before, {self.load[-1]:.1f} after; {own_threads()} threads", ""]
-        lines += [f"| p50 ms | network | × {self.baseline} | decode | pre | between | post | encode | load s | MB |"]
-        lines += ["| --- |" + " ---: |" * 9]
+        names = ("p50 ms", "computes in", "network", f"× {self.baseline}", *STAGES, "load s", "MB")
+        lines += [f"| {' | '.join(names)} |"]
+        lines += ["| --- | --- |" + " ---: |" * 9]
         for name, row in self.stages.items():
             times = [f"{row[stage]['p50']:.2f}" if stage in row else "" for stage in ("network", *STAGES)]
             times.insert(1, f"{row['network_ratio']:.2f}")
-            lines.append(f"| {name} | {' | '.join(times)} | {row['load_seconds']:.2f} | {row['rss_mb']:.0f} |")
+            cells = [name, row["precision"], *times, f"{row['load_seconds']:.2f}", f"{row['rss_mb']:.0f}"]
+            lines.append(f"| {' | '.join(cells)} |")
         return [*lines, "", *self.told] if self.told else lines
 
 
@@ -103,10 +105,17 @@ def measure(
 def _network(found: ServingBench, targets: Mapping[str, Exported], rounds: int, keras: Path | None, tell: Tell) -> None:
     with ExitStack() as stack:
         workers: dict[str, BenchWorker] = {}
+        precisions: dict[str, str] = {}
         for name, exported in targets.items():
             if keras is not None and not workers and not exported.end_to_end:
-                workers[KERAS] = _worker(stack, str(keras), exported.folder)
-            workers[name] = _worker(stack, "target", exported.folder)
+                trained = str(exported.manifest.get("trained_in", "float32"))
+                for precision in dict.fromkeys(("float32", trained)):
+                    one = f"keras-{precision}"
+                    workers[one], precisions[one] = _worker(stack, str(keras), exported.folder, precision), precision
+            workers[name], precisions[name] = (
+                _worker(stack, "target", exported.folder),
+                str(exported.manifest["target"]["executed"]),
+            )
         times: dict[str, dict[str, list[float]]] = {name: {} for name in workers}
         stages = STAGES if next(iter(targets.values())).bundle.task.rank == 2 else STAGES[1:-1]
         for turn in range(_WARM_UP + rounds):
@@ -123,10 +132,11 @@ def _network(found: ServingBench, targets: Mapping[str, Exported], rounds: int, 
             mine, theirs = times[name]["network"], times[found.baseline]["network"]
             row["network_ratio"] = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
             row["load_seconds"], row["rss_mb"] = worker.ask("load"), worker.ask("rss")
+            row["precision"] = precisions[name]
             found.stages[name] = row
             if found.baseline == KERAS and name in NETWORK:
                 detail = f"{1000 * statistics.median(mine):.2f} : {1000 * statistics.median(theirs):.2f} ms"
-                what = f"network, {name} : Keras predict_on_batch"
+                what = f"network, {name} : Keras predict_on_batch in float32"
                 found.ratios.append(ratio(what, mine, theirs, NETWORK[name], detail, at_most=True))
     if keras is None:
         found.told.append(f"Without the model itself (keras=…) {found.baseline} is the baseline.")
@@ -218,8 +228,8 @@ def _why_not(bundle: Bundle) -> str:
     return ""
 
 
-def _worker(stack: ExitStack, model: str, folder: Path) -> BenchWorker:
-    worker = BenchWorker(sys.executable, "serving_worker.py", model, str(folder))
+def _worker(stack: ExitStack, model: str, folder: Path, precision: str = "float32") -> BenchWorker:
+    worker = BenchWorker(sys.executable, "serving_worker.py", model, str(folder), precision)
     stack.callback(worker.close)
     return worker
 

@@ -1,12 +1,13 @@
-"""One runtime with one exported model, in a process of its own: `python serving_worker.py <model> <folder>`.
+"""One runtime with one exported model, in a process of its own: `serving_worker.py <model> <folder> [<precision>]`.
 
-`<model>` is `target` for the folder's own, else the folder of a bundle, which Keras runs on the folder's example. Asked
+`<model>` is `target` for the folder's own, else the folder of a bundle, which Keras runs on the folder's example, in
+float32 or, where another precision is named, in the one that it was trained in. Asked
 
 - `network`, it answers with the seconds of the bare network on the example;
 - `image`, with those of the whole way of the example image; `decode`, `pre`, `between`, `post`, `encode` ask for the
   stages of the last of these, of which `between` holds the network;
 - `bare <H> <W>`, with those of decoding an image of that size, running the bare network as often as it has windows, and
-  encoding a mask: the least that an answer over HTTP can take;
+  encoding its mask: the least that an answer over HTTP can take;
 - `load`, with the seconds that loading took; `rss`, with the megabytes that are held.
 """
 
@@ -30,7 +31,7 @@ from seglab.inference.predictor import Predictor
 class ServingWorker:
     """See the module."""
 
-    def __init__(self, model: str, folder: Path):
+    def __init__(self, model: str, folder: Path, precision: str = "float32"):
         exported = read_folder(folder)
         self._bundle, self._given = exported.bundle, exported.array(GIVEN)
         self._runs: Predictor | OneByOne
@@ -44,12 +45,12 @@ class ServingWorker:
             from seglab.runtime.reproducibility import load_tensorflow
 
             load_tensorflow()
-            self._runs = Predictor.load(model)
+            self._runs = _in_keras(Path(model), precision)
             self._bare = self._runs.network.logits
         self._load = time.perf_counter() - began
         self._example = StagedImage(self._runs, exported.array(IMAGE), self._bundle)
         self._stages: dict[str, float] = {}
-        self._files: dict[tuple[int, ...], tuple[bytes, int]] = {}
+        self._files: dict[tuple[int, ...], tuple[bytes, int, np.ndarray]] = {}
 
     def answer(self, question: str) -> float:
         """A number; see the module."""
@@ -73,10 +74,9 @@ class ServingWorker:
             image = example_image(self._bundle, size)
             assert isinstance(self._runs, Predictor)
             windows = [1]
-            self._runs.predict(image, self._bundle.spacing, lambda _, count: windows.append(count))
-            self._files[size] = (encoded_png(image), windows[-1])
-        file, count = self._files[size]
-        mask = np.zeros((*size, 1), np.uint8)
+            mask = self._runs.predict(image, self._bundle.spacing, lambda _, count: windows.append(count))
+            self._files[size] = (encoded_png(image), windows[-1], mask[..., None].astype(np.uint8))
+        file, count, mask = self._files[size]
         began = time.perf_counter()
         decoded_png(file)
         for _ in range(count):
@@ -85,8 +85,20 @@ class ServingWorker:
         return time.perf_counter() - began
 
 
+def _in_keras(bundle: Path, precision: str) -> Predictor:
+    """The trained model; raises `RuntimeError` where it computes in another precision than is told."""
+    from seglab.export.conversion import in_float32
+    from seglab.inference.bundle import load_bundle
+
+    model, described = load_bundle(bundle)
+    predictor = Predictor.of(in_float32(model) if precision == "float32" else model, described)
+    if predictor.network.precision != precision:
+        raise RuntimeError(f"Keras computes in {predictor.network.precision}, not in {precision}")
+    return predictor
+
+
 if __name__ == "__main__":
-    worker = ServingWorker(sys.argv[1], Path(sys.argv[2]))
+    worker = ServingWorker(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
     print("=> ready", flush=True)
     for line in sys.stdin:
         print(f"=> {worker.answer(line.strip())}", flush=True)

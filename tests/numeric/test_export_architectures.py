@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from omegaconf import OmegaConf
 
 import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
@@ -82,6 +83,15 @@ def test_float32_is_the_same_network(path: Path, channels: int, classes: int, tm
         assert margin < 1e-3, runtime
 
 
+def kind_of_last_convolution(file: Path) -> str:
+    """In what LiteRT computes the last one, as its file has the operations."""
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_path=str(file), experimental_op_resolver_type=resolver)
+    kinds = {one["index"]: one["dtype"].__name__ for one in interpreter.get_tensor_details()}
+    done = [one for one in interpreter._get_ops_details() if "CONV" in one["op_name"]]
+    return str(kinds[done[-1]["outputs"][0]])
+
+
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_int8_keeps_its_last_layer_in_float(path: Path, tmp_path: Path) -> None:
     model, task = small(path, 3, 4)
@@ -102,4 +112,5 @@ def test_int8_keeps_its_last_layer_in_float(path: Path, tmp_path: Path) -> None:
         found = open_network("litert", tmp_path / "model.tflite")
         assert found.precision == "int8"
         assert len(np.unique(found.logits(images))) > 2000
+        assert kind_of_last_convolution(tmp_path / "model.tflite") == "float32"
         check_operations(Target("litert", "int8"), graph_of("litert", tmp_path)["operations"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -228,7 +229,10 @@ def test_the_log_has_a_line_for_each_request(road_service: Running) -> None:
         content=png(),
         headers={"Content-Type": "image/png", "X-Request-ID": "log-me", "X-API-Key": "k" * 20},
     )
-    road_service.client.get("/health")
-    (line,) = [line for line in road_service.lines() if line["request"] == "log-me"]
+    end = time.monotonic() + 20  # a thread reads what the service writes
+    while not (found := [line for line in road_service.lines() if line["request"] == "log-me"]):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (line,) = found
     assert (line["path"], line["status"]) == ("/predict", 200)
     assert "k" * 20 not in "".join(road_service.log)

@@ -19,6 +19,7 @@ from seglab.export.folder import (
     ANSWER,
     GIVEN,
     IMAGE,
+    LAYERS,
     MANIFEST,
     MASK,
     sha256,
@@ -101,7 +102,9 @@ def _convert(
     """Write a target's model, manifest and example, and their digests."""
     folder.mkdir()
     used = calibration if target.calibrated else None
-    reference.write(target, folder, size, used)
+    layers = reference.write(target, folder, size, used)
+    if layers is not None:
+        write_json(folder / LAYERS, {"layers": layers})
     program = target.format == "openvino" and target.graph == "logits"
     if program:
         shutil.copyfile(Path(__file__).with_name(C_PROGRAM), folder / C_PROGRAM)

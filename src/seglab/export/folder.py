@@ -21,6 +21,7 @@ from seglab.safety.untrusted_files import read_json
 FORMAT = 1
 MANIFEST, SUMS, SIGNATURE = "manifest.json", "SHA256SUMS", "SHA256SUMS.sig"
 ACCURACY, LATENCY, SBOM, README = "accuracy.json", "latency.json", "sbom.cdx.json", "README.md"
+LAYERS = "layers.json"
 # A raw image, what the network gets of it, what it answers, and the mask.
 IMAGE, GIVEN, ANSWER, MASK = "example_image.npy", "example_in.npy", "example_out.npy", "example_mask.npy"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")

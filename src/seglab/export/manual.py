@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seglab.export.folder import ACCURACY, ANSWER, GIVEN, IMAGE, LATENCY, MANIFEST, MASK, SBOM, SIGNATURE, SUMS
+from seglab.export.folder import ACCURACY, ANSWER, GIVEN, IMAGE, LATENCY, LAYERS, MANIFEST, MASK, SBOM, SIGNATURE, SUMS
 from seglab.inference.bundle import Bundle
 from seglab.inference.model_usage import usage
 from seglab.safety.shown_text import in_markdown, in_table
@@ -30,6 +30,7 @@ answer = list(serve(**{name: tf.constant(np.load("example_in.npy"))}).values())[
 }
 _PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai-edge-litert", "savedmodel": "tensorflow"}
 _C_PROGRAM = "| run.c | a C program that loads it and checks the example; how to build it stands at its top |"
+_LAYER_ERRORS = f"| {LAYERS} | of each layer the ratio of its float numbers to what 8 bits add to them, in decibels |\n"
 _BFLOAT16 = """
 Set the precision as above. On processors that have bfloat16, OpenVINO computes in it when nothing is said, and tells
 nobody; results then differ at the borders of classes.
@@ -52,6 +53,7 @@ def manual(manifest: dict[str, Any], bundle: Bundle, scores: dict[str, Any], lat
             zip(bundle.task.class_names, bundle.task.class_colors, strict=True)
         )
     )
+    layers = _LAYER_ERRORS if (format, target["precision"]) == ("openvino", "int8") else ""
     return f"""# A segmentation model, {target["name"]}
 
 It tells the class of every {thing}. This folder is all that is needed to run it; nothing of the laboratory that trained
@@ -109,7 +111,7 @@ blurred all over gets a mask like any other; see to it before that the camera ha
 | {IMAGE}, {GIVEN} | a made-up image, and what the network gets of it |
 | {ANSWER}, {MASK} | what the network answers, and the mask |
 | {ACCURACY}, {LATENCY} | what is told above, in full |
-| {SBOM} | software bill of materials, CycloneDX |
+{layers}| {SBOM} | software bill of materials, CycloneDX |
 | LICENSES/ | of what runs it |
 | {SUMS}, {SIGNATURE} | digests of all files; their Ed25519 signature, where the exporter has signed |
 {_C_PROGRAM if target["c_program"] else ""}

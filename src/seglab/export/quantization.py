@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seglab.export.conversion import CLASSES, INPUT, convert, quietly, save_openvino
+from seglab.export.layer_errors import layer_errors
 from seglab.inference.backends.openvino import load_openvino
 
 if TYPE_CHECKING:
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 _MOVING = ["STRIDED_SLICE", "CONCATENATION", "PACK", "RESHAPE"]
 
 
-def quantize_openvino(folder: Path, inputs: np.ndarray) -> None:
+def quantize_openvino(folder: Path, inputs: np.ndarray) -> list[dict[str, Any]]:
     """Replace the float model of a folder, `model.xml`, by its int8 one.
 
     Args:
         folder: with the IR.
         inputs: `(N, *size, C)` float32 to calibrate with.
+
+    Returns:
+        What `layer_errors` tells of it.
 
     Raises:
         ExportRefused: NNCF gives up.
@@ -38,14 +42,16 @@ def quantize_openvino(folder: Path, inputs: np.ndarray) -> None:
         core = openvino.Core()
         core.set_property({"ENABLE_MMAP": False})  # its weights would be read from the file that is written over
         model = core.read_model(folder / "model.xml")
-        last = last_layer(model)
+        last, plain = last_layer(model), model.clone()
         made = nncf.quantize(
             model,
             nncf.Dataset(list(inputs[:, None])),
             subset_size=len(inputs),
             ignored_scope=nncf.IgnoredScope(names=last),
         )
+        layers, operations = layer_errors(plain, made, inputs), {op.get_friendly_name(): op for op in made.get_ops()}
         save_openvino(made, folder)
+        return [{**one, "layer": operations[one["layer"]].get_friendly_name()} for one in layers]  # as the file has it
 
 
 def last_layer(model: Any) -> list[str]:
@@ -63,7 +69,7 @@ def last_layer(model: Any) -> list[str]:
 
 def quantize_end_to_end(
     before: keras.Model, model: keras.Model, behind: keras.Model, folder: Path, inputs: np.ndarray
-) -> None:
+) -> list[dict[str, Any]]:
     """Write the IR of a graph from raw pixels to class ids of which the network alone is int8.
 
     Args:
@@ -73,17 +79,20 @@ def quantize_end_to_end(
         folder: to write to.
         inputs: of the network, as for `quantize_openvino`.
 
+    Returns:
+        As `quantize_openvino`.
+
     Raises:
         ExportRefused: a converter gives up.
     """
     openvino = load_openvino()
-    core, parts = openvino.Core(), []
+    core, parts, layers = openvino.Core(), [], []
     core.set_property({"ENABLE_MMAP": False})  # what is read is removed before it is written
     for part in (before, model, behind):
         with tempfile.TemporaryDirectory(dir=folder) as room:
             convert(part, "openvino", Path(room))
             if part is model:
-                quantize_openvino(Path(room), inputs)
+                layers = quantize_openvino(Path(room), inputs)
             parts.append(core.read_model(Path(room) / "model.xml"))
     end = _end(parts[0])
     for part in parts[1:]:
@@ -94,6 +103,7 @@ def quantize_end_to_end(
     whole.input(0).set_names({INPUT})
     whole.output(0).set_names({CLASSES})
     save_openvino(whole, folder)
+    return layers
 
 
 def _end(model: Any) -> Any:
@@ -124,20 +134,40 @@ def quantize_litert(model: keras.Model, folder: Path, inputs: np.ndarray | None)
         )
         frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+        last = [] if inputs is None else _last_layer_in_litert(converter.convert())
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        made = converter.convert() if inputs is None else _calibrated(converter, frozen, inputs)
+        made = converter.convert() if inputs is None else _calibrated(converter, last, inputs)
         (folder / "model.tflite").write_bytes(made)
 
 
-def _calibrated(converter: Any, frozen: Any, inputs: np.ndarray) -> bytes:
-    """The bytes of a model in int8 but for its last layer."""
+def _last_layer_in_litert(plain: bytes) -> list[str]:
+    """What `last_layer` gives, of a float model of LiteRT: an operation is called as the tensor that it makes."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    # Delegates would stand in the place of the operations.
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=plain, experimental_op_resolver_type=resolver)
+    names = {one["index"]: one["name"] for one in interpreter.get_tensor_details()}
+    maker = {place: one for one in interpreter._get_ops_details() for place in one["outputs"]}
+    found, waiting = [], [interpreter.get_output_details()[0]["index"]]
+    while waiting:
+        place = waiting.pop()
+        if place not in maker or names[place] in found:
+            continue
+        found.append(names[place])
+        if maker[place]["op_name"] not in ("CONV_2D", "TRANSPOSE_CONV", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+            waiting += list(maker[place]["inputs"])
+    return found
+
+
+def _calibrated(converter: Any, last: list[str], inputs: np.ndarray) -> bytes:
+    """The bytes of a model in int8 but for its last layer, the operations of these names."""
     import tensorflow as tf
 
     def representative() -> Iterator[list[np.ndarray]]:
         for one in inputs:
             yield [one[None]]
 
-    (last,) = (one.name.partition(":")[0] for one in frozen.outputs)
     converter.representative_dataset = representative
     converter.target_spec.supported_ops = [
         tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -150,7 +180,7 @@ def _calibrated(converter: Any, frozen: Any, inputs: np.ndarray) -> bytes:
                 converter=converter,
                 debug_dataset=representative,
                 debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                    denylisted_nodes=[last], denylisted_ops=left_out
+                    denylisted_nodes=last, denylisted_ops=left_out
                 ),
             ).get_nondebug_quantized_model()
             break

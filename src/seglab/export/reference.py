@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from seglab.export.targets import Target
 from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.bundle import load_bundle
 from seglab.inference.predictor import Predictor
+
+Layers = list[dict[str, Any]] | None
 
 
 class Reference:
@@ -38,25 +41,27 @@ class Reference:
         self.network = KerasNetwork(self._model)
         self.predictor = Predictor.of(self.network, self.bundle)
 
-    def write(self, target: Target, folder: Path, size: tuple[int, ...], calibration: Calibration | None) -> None:
-        """Write the file or files of a target's model; raises `ExportRefused`."""
+    def write(self, target: Target, folder: Path, size: tuple[int, ...], calibration: Calibration | None) -> Layers:
+        """Write the file or files of a target's model; raises `ExportRefused`.
+
+        Returns:
+            How far its layers are from their float numbers, see `layer_errors`; None where that is not told.
+        """
         model, output = self._model, "logits"
         if target.graph == "end_to_end" and calibration is not None:
             from seglab.export.end_to_end import around
 
             before, behind = around(self.bundle, size)
-            quantize_end_to_end(before, model, behind, folder, calibration.inputs)
-            return
+            return quantize_end_to_end(before, model, behind, folder, calibration.inputs)
         if target.graph == "end_to_end":
             from seglab.export.end_to_end import end_to_end
 
             model, output = end_to_end(model, self.bundle, size), "classes"
         if target.format == "litert" and target.quantised:
             quantize_litert(model, folder, None if calibration is None else calibration.inputs)
-            return
+            return None
         convert(model, target.format, folder, output)
-        if calibration is not None:
-            quantize_openvino(folder, calibration.inputs)
+        return None if calibration is None else quantize_openvino(folder, calibration.inputs)
 
 
 class InThisProcess:

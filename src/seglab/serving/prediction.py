@@ -84,11 +84,18 @@ class Confidence:
     def see(self, ids: np.ndarray, best: np.ndarray) -> None:
         """Add a block of a mask; see `seglab.inference.predictor.Seen`."""
         ids, best = (np.ascontiguousarray(array).reshape(len(array), -1) for array in (ids, best))
-        for number in range(len(self.sums)):  # of a few classes that is faster than to count all at once
+        pixels, total = ids.size, cv2.sumElems(best)[0]
+        for number in range(1, len(self.sums)):  # of a few classes that is faster than to count all at once
             inside = (ids == number).view(np.uint8)
-            pixels = cv2.countNonZero(inside)
-            self.pixels[number] += pixels
-            self.sums[number] += cv2.mean(best, inside)[0] * pixels
+            count = cv2.countNonZero(inside)
+            mean = cv2.mean(best, inside)[0] if count else 0.0
+            self._add(number, count, mean * count)
+            pixels, total = pixels - count, total - mean * count
+        self._add(0, pixels, total if pixels else 0.0)  # what is left, which is the most of most images
+
+    def _add(self, number: int, pixels: int, total: float) -> None:
+        self.pixels[number] += pixels
+        self.sums[number] += total
 
     @property
     def mean(self) -> float:

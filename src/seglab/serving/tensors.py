@@ -91,7 +91,7 @@ def infer(
     except SeglabError as error:
         raise of_error(error) from error
     with stages.of("encode"):
-        stored = np.ascontiguousarray(model.values[found.ids])
+        stored = np.ascontiguousarray(model.stored(found.ids))
         content, headers = _answered(stored, request, model.served, parameters)
     return {**found.told(), "headers": headers}, content
 

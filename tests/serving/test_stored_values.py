@@ -1,0 +1,73 @@
+"""From class ids to the numbers of a mask and the confidence of each class, against plain indexing and means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seglab.inference.decision import class_ids
+from seglab.serving.model import LoadedModel
+from seglab.serving.prediction import Confidence
+from seglab.serving.served import ServedModel
+from seglab.task import Task
+
+RNG = np.random.default_rng(6)
+
+
+def loaded(values: tuple[int, ...]) -> LoadedModel:
+    task = Task(2, 1, tuple(f"class {number}" for number in range(len(values))), label_values=values)
+    nothing: Any = None
+    served = ServedModel("a", "0" * 64, "", "", task, (8, 8), "patch", "openvino", "float32", 1)
+    return LoadedModel(served, nothing, nothing)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [((0, 1), np.uint8), ((7, 8, 255), np.uint8), ((0, 256), np.uint16), (tuple(range(300)), np.uint16)],
+)
+@pytest.mark.parametrize("shape", [(5, 7), (3, 4, 200)])
+def test_each_id_has_its_value(values: tuple[int, ...], dtype: type, shape: tuple[int, ...]) -> None:
+    ids = RNG.integers(0, len(values), shape).astype(np.min_scalar_type(len(values) - 1))
+    stored = loaded(values).stored(ids)
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(stored, np.array(values, dtype)[ids])
+
+
+def test_the_confidence_is_the_mean_over_the_pixels_of_each_class() -> None:
+    """Class 0 by hand in the first block: (0.5 + 0.75) / 2; class 2 only in the second; class 3 nowhere."""
+    found = Confidence.of(4)
+    found.see(np.array([[0, 1], [0, 1]], np.uint8), np.array([[0.5, 0.25], [0.75, 0.5]], np.float32))
+    assert [found.of_class(number) for number in range(4)] == [0.625, 0.375, None, None]
+    found.see(np.array([[2, 1]], np.uint8), np.array([[1, 0.75]], np.float32))
+    assert [found.of_class(number) for number in range(4)] == [0.625, 0.5, 1.0, None]
+    assert found.mean == 3.75 / 6
+    assert found.pixels.tolist() == [2, 3, 1, 0]
+
+
+def test_a_rare_first_class_keeps_its_confidence_in_a_large_image() -> None:
+    """It is what is left of the sum over all pixels."""
+    ids, best = np.ones((1500, 2000), np.uint8), RNG.uniform(0.9, 1, (1500, 2000)).astype(np.float32)
+    ids[3, 4], best[3, 4] = 0, 0.6
+    found = Confidence.of(2)
+    found.see(ids, best)
+    assert found.of_class(0) == pytest.approx(0.6, abs=1e-6)
+    ids[3, 4] = 1
+    found = Confidence.of(2)
+    found.see(ids, best)
+    assert found.of_class(0) is None
+    assert found.of_class(1) == pytest.approx(best.mean(dtype=np.float64), abs=1e-9)
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.2])
+def test_a_binary_task_is_as_sure_as_of_what_it_chose(threshold: float) -> None:
+    foreground = RNG.random((3, 4, 5)).astype(np.float32)
+    foreground[0, 0, :2] = 0, 1
+    shown: list[np.ndarray] = []
+    ids = class_ids(
+        iter([foreground]), Task(3, 1, ("a", "b")), threshold, lambda ids, best: shown.extend((ids.copy(), best))
+    )
+    np.testing.assert_array_equal(ids, foreground > threshold)
+    np.testing.assert_array_equal(shown[0], ids)
+    np.testing.assert_array_equal(shown[1], np.where(foreground > threshold, foreground, 1 - foreground))
