@@ -68,9 +68,10 @@ class Running:
     """`seglab serve` as a process of its own."""
 
     def __init__(self, folder: Path | str, *words: str, cwd: Path | None = None, **environment: str):
-        drain = () if any(word.startswith("drain_seconds=") for word in words) else ("drain_seconds=0",)
+        keys = {word.partition("=")[0] for word in words}
+        usual = [word for word in ("drain_seconds=0", "rows=") if word.partition("=")[0] not in keys]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "seglab", "serve", str(folder), "port=0", *drain, *words],
+            [sys.executable, "-m", "seglab", "serve", str(folder), "port=0", *usual, *words],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -25,8 +25,9 @@ def organ(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def road_service(road: Path) -> Iterator[Running]:
-    with Running(road, "pixels=400000", "body_bytes=2000000") as running:
+def road_service(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    rows = tmp_path_factory.mktemp("rows") / "rows.db"
+    with Running(road, "pixels=400000", "body_bytes=2000000", f"rows={rows}") as running:
         yield running
 
 

@@ -108,7 +108,7 @@ def test_headers_of_an_answer(road_service: Running) -> None:
     assert answer.headers["x-request-id"] == "abc-1"
     assert re.fullmatch(r"road\+[0-9a-f]{12}", answer.headers["x-bundle"])
     stages = re.findall(r"(\w+);dur=([\d.]+)", answer.headers["server-timing"])
-    assert [stage for stage, _ in stages] == ["queue", "decode", "predict", "encode"]
+    assert [stage for stage, _ in stages] == ["queue", "decode", "predict", "measure", "encode"]
     forged = road_service.client.get("/health", headers={"X-Request-ID": 'a" b {'})
     assert re.fullmatch("[0-9a-f]{32}", forged.headers["x-request-id"])
 

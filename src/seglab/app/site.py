@@ -55,7 +55,8 @@ def pages(service: Service, keys: Keys) -> ASGIApp:
     from streamlit.starlette import App
 
     streamlit = App(_SCRIPT)
-    return Guard(streamlit, service.limits, service.telemetry, lambda: service.model.label, keys, pages=True)
+    telemetry, rows = service.telemetry, service.rows
+    return Guard(streamlit, service.limits, telemetry, lambda: service.model, rows, keys, pages=True)
 
 
 def configure(limits: Limits) -> None:

@@ -75,6 +75,9 @@ class ServeWords:
     prompt_model: str = setting("that answers clicks and boxes, as of seglab segment", default="grabcut")
     prompt_checkpoint: str | None = setting("file of its weights; null: its own, if it has any", default=None)
     accepted: str = setting("folder of the masks that users accept, for data=image_folder", default="accepted")
+    rows: str = setting(
+        "a row for each prediction: a file, or postgresql+psycopg://…; empty: none", default="monitoring/rows.db"
+    )
     root_path: str = setting("before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
         "after SIGTERM, how long requests are still taken", default=5.0
@@ -163,7 +166,7 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
     from seglab.serving.served import name_of
 
     name = name_of(said.name or default_name(said.model))
-    loading = Loading(place.limits, name, said.runtime, said.precision, said.threads)
+    loading = Loading(place.limits, name, said.runtime, said.precision, said.threads, bool(said.rows))
     with step(f"looking for {said.model}"):
         found = origin.newer()
         assert found is not None  # the first time
@@ -202,10 +205,10 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
         started.pop_all()
     served, number = model.served, port.getsockname()[1]
     print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))
-    service = Service(Models(model, loading), place.limits)
+    service = Service(Models(model, loading), place.limits, said.rows)
     service.images = images
     if said.watch_seconds:
-        service.watch = Watch(origin, service.models, said.watch_seconds, service.telemetry)
+        service.watch = Watch(origin, service.models, said.watch_seconds, service.telemetry, service.taken_over)
     lines = front.told(place, number) if front else [f"serving at http://{said.host}:{number}/"]
     serve(
         service,

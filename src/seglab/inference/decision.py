@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
 from seglab.task import Task
 
-Seen = Callable[[np.ndarray, np.ndarray], None]
-"""Shown class ids `(rows, …)`, and in float32 the probability of each where it was chosen."""
+
+class Seen(Protocol):
+    """Is shown a mask, block by block of whole rows, while it is made; see `seglab.inference.mask_facts`."""
+
+    def channel(self, number: int, probabilities: np.ndarray) -> None:
+        """Shown the probabilities `(rows, …)` in float32 of each class in turn, of a binary task of class 1 alone."""
+
+    def mask(self, ids: np.ndarray, best: np.ndarray) -> None:
+        """Shown then class ids `(rows, …)`, and in float32 the probability of each where it was chosen."""
 
 
 def class_ids(channels: Iterator[np.ndarray], task: Task, threshold: float, seen: Seen | None = None) -> np.ndarray:
@@ -29,19 +37,23 @@ def class_ids(channels: Iterator[np.ndarray], task: Task, threshold: float, seen
         if seen:
             chosen = (~inside).astype(np.float32)  # |1 - p| or |0 - p|: in a third of the time of `where`
             chosen -= foreground
-            seen(ids, np.abs(chosen, out=chosen))
+            seen.channel(1, foreground)
+            seen.mask(ids, np.abs(chosen, out=chosen))
         return ids
-    ids, best = _most_probable(channels, dtype)
+    ids, best = _most_probable(channels, dtype, seen)
     if seen:
-        seen(ids, best)
+        seen.mask(ids, best)
     return ids
 
 
-def _most_probable(channels: Iterable[np.ndarray], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _most_probable(channels: Iterator[np.ndarray], dtype: np.dtype, seen: Seen | None) -> tuple[np.ndarray, np.ndarray]:
     """Index of the largest of the arrays, the first on a tie, and the largest itself, with one array at a time in
     memory."""
     best, ids = np.empty(0, np.float32), np.empty(0, dtype)
-    for class_id, channel in enumerate(channels):
+    for class_id, apart in enumerate(channels):
+        channel = np.ascontiguousarray(apart)  # once, and not in each of the passes over it
+        if seen:
+            seen.channel(class_id, channel)
         if class_id == 0:
             best, ids = channel.copy(), np.zeros(channel.shape, dtype)
             continue

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
+from seglab.inference.predicted_quality import PredictedQuality
 from seglab.run_record import Tag
 from seglab.task import Task
 
@@ -38,6 +39,7 @@ class Bundle:
         overlap: of neighbouring windows, in [0, 1).
         flips: spatial axes for test-time flips.
         reference: what the training images looked like, as `seglab.inference.reference_data` has it.
+        quality: from confidence to Dice, as `PredictedQuality.to_dict` has it; empty where it was not fitted.
     """
 
     task: Task
@@ -54,6 +56,7 @@ class Bundle:
     overlap: float = 0.5
     flips: tuple[int, ...] = ()
     reference: dict[str, Any] = field(default_factory=dict)
+    quality: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in JSON's own types."""
@@ -72,6 +75,7 @@ class Bundle:
             "overlap": self.overlap,
             "flips": list(self.flips),
             "reference": self.reference,
+            "quality": self.quality,
         }
 
     @classmethod
@@ -87,6 +91,7 @@ class Bundle:
         kind = values.get("interpolation", "linear")  # bundles of before it was to choose
         if kind not in get_args(Interpolation):
             raise ValueError(f"interpolation is {kind!r} and not one of {get_args(Interpolation)}")
+        quality = PredictedQuality.from_dict(values.get("quality", {}))
         temperature, overlap = float(values.get("temperature", 1.0)), float(values.get("overlap", 0.5))
         fitted = {**values["preprocessing"], "threshold": values["threshold"], "spacing": values["spacing"]}
         fitted["temperature"] = temperature
@@ -111,6 +116,7 @@ class Bundle:
             overlap=overlap,
             flips=tuple(int(axis) for axis in values.get("flips", ())),
             reference=dict(values.get("reference", {})),
+            quality={} if quality is None else quality.to_dict(),
         )
 
 

@@ -133,7 +133,7 @@ class Predictor:
             image: `(*spatial, C)` raw intensities of any numeric dtype and any spatial size.
             spacing: mm between its pixels or voxels along each axis; unused where the network has no spacing.
             progress: told the windows that are done and how many there are.
-            seen: shown the mask in blocks of whole rows, each with the probability of the class that was chosen.
+            seen: shown the mask in blocks of whole rows, with the probabilities that it was made of.
 
         Returns:
             `(*spatial)` class ids in the smallest unsigned dtype that holds them all.

@@ -1,15 +1,20 @@
-"""What the training images looked like, in a few numbers that show none of them, to tell later that images differ."""
+"""What the training images looked like, in numbers that show none of them, to tell later that images differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
+from seglab.inference.mask_facts import short
+
+if TYPE_CHECKING:
+    from seglab.inference.description import Bundle
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+UNITS = 500  # at most, whose statistics are kept
 _OF_CHANNELS = ("mean", "std", "low", "high")
 
 
@@ -28,3 +33,39 @@ def fingerprint(facts: Iterable[CaseFingerprint]) -> dict[str, Any]:
 def _quantiles(values: Any) -> list[list[float]]:
     """A row for each channel, class or axis."""
     return [[float(f"{x:.6g}") for x in row] for row in np.quantile(np.asarray(values, float), QUANTILES, axis=0).T]
+
+
+def by_unit(rows: Sequence[Mapping[str, float | None]], units: Sequence[str]) -> dict[str, list[float]]:
+    """The values of each statistic, one for each unit: the mean over its images, since those of one scene or patient
+    are alike and do not count for themselves.
+
+    Args:
+        rows: statistics of images by their names; None where one is not defined.
+        units: of each image.
+
+    Returns:
+        By statistic, in the order in which units come first, of those where it is defined at all.
+    """
+    gathered: dict[str, dict[str, list[float]]] = {}
+    for row, unit in zip(rows, units, strict=True):
+        for name, value in row.items():
+            if value is not None:
+                gathered.setdefault(name, {}).setdefault(unit, []).append(float(value))
+    return {name: [short(sum(each) / len(each)) for each in held.values()] for name, held in gathered.items()}
+
+
+def samples(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """At most 500 values of each statistic, sorted, so that nobody can tell which belong to one image."""
+    found = {}
+    for name, every in values.items():
+        kept = np.linspace(0, len(every) - 1, min(len(every), UNITS)).round().astype(int)
+        found[name] = [float(x) for x in np.sort(np.asarray(every, float))[kept]]
+    return found
+
+
+def watched_facts(bundle: Bundle) -> dict[str, Any]:
+    """What the answers of a model are held against: names of its classes, which of them are scored, its reference and
+    its predicted quality, as the bundle has them."""
+    task = bundle.task
+    told = {"class_names": list(task.class_names), "scored": list(task.scored), "rank": task.rank}
+    return {**told, "reference": bundle.reference, "quality": bundle.quality}

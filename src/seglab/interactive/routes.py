@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query
@@ -47,58 +48,68 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     service.ends.callback(prompting.close)
     router = APIRouter(route_class=SmallBodyRoute)
 
-    async def ask(asked: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    async def ask(request: Request, asked: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+        request.state.began = time.perf_counter()
         try:
             return await prompting.ask(asked, body, service.limits.deadline_seconds)
         except Problem as problem:
             counters.failed(problem.code)
+            row(request, "failed", {"code": problem.code})
             raise
+
+    def row(request: Request, event: str, told: dict[str, Any]) -> None:
+        seconds = time.perf_counter() - request.state.began
+        service.rows.prompt(event, request.state.request_id, prompting.model, seconds, told)
 
     @app.post("/sessions", operation_id="begin_session", status_code=201, responses=BEGUN, openapi_extra=BODY)
     async def begin(request: Request, image: str | None = None) -> JSONResponse:
         content = await (image_of(request, 2, service.limits) if image is None else _of_data(request, service, image))
-        told, _ = await ask({"do": "begin"}, content)
+        told, _ = await ask(request, {"do": "begin"}, content)
         return JSONResponse(told, 201, headers={"Location": f"/sessions/{told['id']}"})
 
     @router.get("/sessions/{id}", operation_id="session", responses=DESCRIBED)
-    async def described(id: str) -> JSONResponse:
-        return JSONResponse((await ask({"do": "session", "id": id}))[0])
+    async def described(id: str, request: Request) -> JSONResponse:
+        return JSONResponse((await ask(request, {"do": "session", "id": id}))[0])
 
     @router.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
     async def predict(id: str, body: PromptBody, request: Request) -> Response:
-        told, mask = await ask({"do": "predict", "id": id, **body.model_dump()})
+        told, mask = await ask(request, {"do": "predict", "id": id, **body.model_dump()})
         request.state.told["prompt"] = counters.answered(told, prompting.model)
+        row(request, "prompt", request.state.told["prompt"])
         return _mask_answer(request, mask, told)
 
     @router.post("/sessions/{id}/accept", operation_id="accept", responses=ACCEPTED)
     async def accept(
         id: str,
+        request: Request,
         body: OutcomeBody | None = None,
         form: Literal["png", "rle", "polygons", "overlay"] = "png",
         tolerance_px: Annotated[float, Query(ge=0, le=100)] = 1.0,
     ) -> Response:
         asked = {"do": "accept", "id": id, "by": body.by if body else "", "form": form, "tolerance_px": tolerance_px}
-        told, mask = await ask(asked)
+        told, mask = await ask(request, asked)
         counters.outcomes.labels(told["outcome"]).inc()
+        row(request, told["outcome"], {})
         headers = {"X-Mask-Id": told["id"]}
         if "answer" in told:
             return JSONResponse({"id": told["id"], **told["answer"]}, headers=headers)
         return Response(mask, media_type="image/png", headers=headers)
 
     @router.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
-    async def reject(id: str, body: OutcomeBody | None = None) -> JSONResponse:
-        await ask({"do": "reject", "id": id, "by": body.by if body else ""})
+    async def reject(id: str, request: Request, body: OutcomeBody | None = None) -> JSONResponse:
+        await ask(request, {"do": "reject", "id": id, "by": body.by if body else ""})
         counters.outcomes.labels("rejected").inc()
+        row(request, "rejected", {})
         return JSONResponse({"outcome": "rejected"})
 
     @router.post("/sessions/{id}/{way}", operation_id="step", responses=MASK)
     async def step(id: str, way: Literal["undo", "redo"], request: Request) -> Response:
-        told, mask = await ask({"do": "step", "id": id, "way": way})
+        told, mask = await ask(request, {"do": "step", "id": id, "way": way})
         return _mask_answer(request, mask, told)
 
     @router.delete("/sessions/{id}", operation_id="end_session", status_code=204, responses=ENDED)
-    async def end(id: str) -> Response:
-        await ask({"do": "end", "id": id})
+    async def end(id: str, request: Request) -> Response:
+        await ask(request, {"do": "end", "id": id})
         return Response(status_code=204)
 
     app.include_router(router)

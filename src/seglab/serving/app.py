@@ -28,9 +28,8 @@ def make_app(service: Service, keys: Sequence[str] = (), rooms: Sequence[Room] =
         rooms: add routes of parts that stand above this one.
         own: key of the pages of this process; empty where there are none.
     """
-    return Guard(
-        routes(service, rooms), service.limits, service.telemetry, lambda: service.model.label, Keys(keys, own)
-    )
+    app = routes(service, rooms)
+    return Guard(app, service.limits, service.telemetry, lambda: service.model, service.rows, Keys(keys, own))
 
 
 def routes(service: Service, rooms: Sequence[Room] = ()) -> FastAPI:

@@ -14,7 +14,7 @@ from seglab.inference.mask_writer import nifti_like
 from seglab.serving.model import LoadedModel
 
 if TYPE_CHECKING:
-    from seglab.serving.prediction import Confidence
+    from seglab.inference.mask_facts import MaskFacts
 
 _LEVEL = 1  # of zlib: a tenth more bytes than its default, in a third of the time
 
@@ -50,7 +50,7 @@ def nifti(ids: np.ndarray, model: LoadedModel, like: Path) -> bytes:
 
 
 def summary(
-    ids: np.ndarray, model: LoadedModel, confidence: Confidence, *, rle: bool = False, spacing: Any = None
+    ids: np.ndarray, model: LoadedModel, facts: MaskFacts, *, rle: bool = False, spacing: Any = None
 ) -> dict[str, Any]:
     """Of each class: pixels, their share, mean probability that it was chosen with, the box that holds them
     (`[low, high)` of each axis), and its RLE."""
@@ -62,12 +62,12 @@ def summary(
         found = {**row, "pixels": count, "share": count / ids.size}
         if edge is not None:
             found["volume_mm3"] = count * edge
-        found["mean_confidence"] = confidence.of_class(row["id"])
+        found["mean_confidence"] = facts.confidence_of(row["id"])
         found["box"] = _box(ids == row["id"]) if count else None
         if rle and ids.ndim == 2:
             found["rle"] = {"size": list(ids.shape), "counts": coco_counts(ids == row["id"])}
         rows.append(found)
-    told = {"bundle": model.served.label, "shape": list(ids.shape), "mean_confidence": confidence.mean}
+    told = {"bundle": model.served.label, "shape": list(ids.shape), "mean_confidence": facts.confidence}
     return {**told, "classes": rows}
 
 

@@ -16,10 +16,12 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seglab.serving.keeping_rows import Rows
 from seglab.serving.keys import Keys
 from seglab.serving.limits import Limits
 from seglab.serving.problem_response import response
 from seglab.serving.problems import Problem, too_large
+from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry, log_line
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -35,7 +37,8 @@ class Guard:
         app: the application.
         limits: of the service.
         telemetry: that counts.
-        label: tells which model is asked now, for `X-Bundle`; an answer of a model brings its own.
+        model: tells which one is asked now, for `X-Bundle`; an answer of a model brings its own.
+        rows: that keep what a request told.
         keys: whom it lets in.
         pages: what stands behind it is pages: a browser asks its user for the key, and no request is counted.
     """
@@ -45,12 +48,13 @@ class Guard:
         app: ASGIApp,
         limits: Limits,
         telemetry: Telemetry,
-        label: Callable[[], str],
+        model: Callable[[], ServedModel],
+        rows: Rows,
         keys: Keys,
         *,
         pages: bool = False,
     ):
-        self.app, self.limits, self.telemetry, self.label = app, limits, telemetry, label
+        self.app, self.limits, self.telemetry, self.model, self.rows = app, limits, telemetry, model, rows
         self._keys, self._pages = keys, pages
         self._held = 0
         self._recent: dict[bytes | str, deque[float]] = {}
@@ -67,13 +71,13 @@ class Guard:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})
-        scope["state"] |= {"request_id": request_id, "told": {}}
+        scope["state"] |= {"request_id": request_id, "told": {}, "unit": headers.get("x-unit", "")}
         status, held = [0], [0]
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
-                bundle = scope["state"].get("bundle") or self.label()
+                bundle = scope["state"].get("bundle") or self.model().label
                 more = [(b"x-request-id", request_id.encode()), (b"x-bundle", bundle.encode())]
                 message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)
@@ -181,13 +185,14 @@ class Guard:
             self.telemetry.refused.labels(told["code"]).inc()
         if status in (0, _GONE):
             self.telemetry.abandoned.inc()
+        self.rows.request(scope["state"], path, status or _GONE, seconds, self.model())
         log_line(
             request=scope["state"]["request_id"],
             method=scope["method"],
             path=scope["path"][:200],
             status=status or _GONE,
             seconds=round(seconds, 4),
-            **{"bundle": self.label(), **told},
+            **{"bundle": self.model().label, **told},
         )
 
 

@@ -14,6 +14,7 @@ from seglab.errors import ConfigError, DataError
 from seglab.export.folder import IMAGE, MASK, SUMS, Exported, read_folder, sha256, targets_below
 from seglab.inference.bundle import Bundle
 from seglab.inference.network import own_threads
+from seglab.inference.predicted_quality import PredictedQuality
 from seglab.inference.predictor import Predictor
 from seglab.serving.served import ServedModel
 
@@ -33,11 +34,18 @@ class LoadedModel:
         served: what is told of it.
         bundle: what goes with the network.
         predictor: that answers.
+        measures: whether each answer is measured for its row.
     """
 
     served: ServedModel
     bundle: Bundle
     predictor: Predictor
+    measures: bool = False
+
+    @cached_property
+    def quality(self) -> PredictedQuality | None:
+        """From confidence to Dice, where the bundle tells."""
+        return PredictedQuality.from_dict(self.bundle.quality)
 
     def stored(self, ids: np.ndarray) -> np.ndarray:
         """A mask of class ids with the value of each in its place, as `seglab predict` writes it."""
@@ -64,6 +72,7 @@ def load_model(
     threads: int | None = None,
     run: str = "",
     version: str = "",
+    measures: bool = False,
 ) -> LoadedModel:
     """Load, and try on its example.
 
@@ -75,6 +84,7 @@ def load_model(
         threads: to compute with; as many as this process has cores when None.
         run: that trained it, where the folder does not tell.
         version: in the register, where it came from there.
+        measures: see `LoadedModel`.
 
     Raises:
         SeglabError: nothing there that can be served, or it does not answer as it was exported.
@@ -105,7 +115,7 @@ def load_model(
         precision=network.precision,
         threads=threads,
     )
-    return LoadedModel(served, bundle, predictor)
+    return LoadedModel(served, bundle, predictor, measures)
 
 
 def _chosen(path: Path, runtime: str | None, precision: str) -> Exported:

@@ -21,6 +21,7 @@ def main(line: int, words: Sequence[str]) -> None:
 
 
 def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+    from seglab.inference.reference_data import watched_facts
     from seglab.serving.limits import Limits
     from seglab.serving.model import load_model
     from seglab.serving.prediction import Wanted, predict_file, warm_up
@@ -36,4 +37,5 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
         return infer(body, asked["header_length"], model, limits, between)
 
     warm_up(model, limits)
-    return {"model": model.served.to_dict()}, {"predict": predict, "infer": tensor}
+    watched = watched_facts(model.bundle)
+    return {"model": model.served.to_dict(), "watched": watched}, {"predict": predict, "infer": tensor}

@@ -32,6 +32,7 @@ class Loading:
         runtime: of a folder with several targets; OpenVINO first when None.
         precision: likewise.
         threads: to compute with; as many as this process has cores when None.
+        measures: whether each answer is measured for its row.
     """
 
     limits: Limits
@@ -39,11 +40,13 @@ class Loading:
     runtime: str | None = None
     precision: str = "float32"
     threads: int | None = None
+    measures: bool = False
 
     def start(self, found: Found) -> Errands:
         """A process that loads an exported model from now on."""
         said: dict[str, Any] = {"folder": str(found.folder), "run": found.run, "version": found.version}
         said |= {"name": self.name, "runtime": self.runtime, "precision": self.precision, "threads": self.threads}
+        said["measures"] = self.measures
         return Errands(MODULE, [json.dumps({**said, "limits": self.limits.shown()})])
 
 
@@ -58,10 +61,12 @@ class RunningModel:
     def __init__(self, process: Errands, found: Found):
         self.process, self.found = process, found
         try:
-            self.served = ServedModel.from_dict(process.begun()["model"])
+            told = process.begun()
+            self.served = ServedModel.from_dict(told["model"])
         except BaseException:
             process.kill()
             raise
+        self.watched: dict[str, Any] = told["watched"]
         self.users, self.retired = 0, False
 
 
@@ -84,6 +89,11 @@ class Models:
     def served(self) -> ServedModel:
         """The model that is asked now."""
         return self._current.served
+
+    @property
+    def watched(self) -> dict[str, Any]:
+        """What its answers are held against, see `seglab.inference.reference_data.watched_facts`."""
+        return self._current.watched
 
     @property
     def alive(self) -> bool:

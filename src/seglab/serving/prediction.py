@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -19,10 +18,12 @@ from seglab.data.io.image_files import read_image_file
 from seglab.data.io.nifti_files import read_image, spacing_of
 from seglab.errors import SeglabError
 from seglab.inference.example import example_image
+from seglab.inference.mask_facts import MaskFacts
 from seglab.serving import encoding
 from seglab.serving.file_in_memory import file_of
 from seglab.serving.headers import check_image, check_volume
 from seglab.serving.limits import Limits
+from seglab.serving.measuring import measured
 from seglab.serving.model import LoadedModel
 from seglab.serving.negotiation import GEOJSON, GZIP, PNG, RAW
 from seglab.serving.polygons import add_polygons, feature_collection
@@ -65,69 +66,37 @@ class Wanted:
 
 
 @dataclass
-class Confidence:
-    """Sums of the probabilities that classes were chosen with.
-
-    Attributes:
-        sums: of each class.
-        pixels: of each class.
-    """
-
-    sums: np.ndarray
-    pixels: np.ndarray
-
-    @classmethod
-    def of(cls, classes: int) -> Confidence:
-        """Of nothing yet."""
-        return cls(np.zeros(classes), np.zeros(classes, np.int64))
-
-    def see(self, ids: np.ndarray, best: np.ndarray) -> None:
-        """Add a block of a mask; see `seglab.inference.predictor.Seen`."""
-        ids, best = (np.ascontiguousarray(array).reshape(len(array), -1) for array in (ids, best))
-        pixels, total = ids.size, cv2.sumElems(best)[0]
-        for number in range(1, len(self.sums)):  # of a few classes that is faster than to count all at once
-            inside = (ids == number).view(np.uint8)
-            count = cv2.countNonZero(inside)
-            mean = cv2.mean(best, inside)[0] if count else 0.0
-            self._add(number, count, mean * count)
-            pixels, total = pixels - count, total - mean * count
-        self._add(0, pixels, total if pixels else 0.0)  # what is left, which is the most of most images
-
-    def _add(self, number: int, pixels: int, total: float) -> None:
-        self.pixels[number] += pixels
-        self.sums[number] += total
-
-    @property
-    def mean(self) -> float:
-        """Over all pixels."""
-        return float(self.sums.sum() / self.pixels.sum())
-
-    def of_class(self, number: int) -> float | None:
-        """Mean over the pixels of a class; None where there are none."""
-        return float(self.sums[number] / self.pixels[number]) if self.pixels[number] else None
-
-
-@dataclass
 class Predicted:
     """A mask with what was noticed on the way.
 
     Attributes:
         ids: of classes, `(*spatial)`.
-        confidence: they were chosen with.
+        facts: of the mask.
         stages: what each took.
+        quality: predicted Dice; None where the model has no map that is usable, or the mask no foreground.
+        measured: for its row; empty where none is kept.
     """
 
     ids: np.ndarray
-    confidence: Confidence
+    facts: MaskFacts
     stages: Stages
+    quality: float | None
+    measured: dict[str, Any]
+
+    def headers(self) -> dict[str, str]:
+        """Of every answer."""
+        told = {"X-Mean-Confidence": f"{self.facts.confidence:.6f}"}
+        return told if self.quality is None else {**told, "X-Predicted-Dice": f"{self.quality:.4f}"}
 
     def told(self) -> dict[str, Any]:
         """For the metrics and headers of the service."""
         return {
             "stages": self.stages.seconds,
             "windows": self.stages.windows,
-            "pixels": self.confidence.pixels.tolist(),
-            "confidence": self.confidence.mean,
+            "pixels": self.facts.pixels.tolist(),
+            "confidence": self.facts.confidence,
+            "quality": self.quality,
+            "measured": self.measured,
         }
 
 
@@ -155,7 +124,7 @@ def predict_file(
         try:
             with stages.of("decode"):
                 image, spacing, headers = _read(content, file, model, limits)
-            found = predict_array(image, model, stages, between, spacing)
+            found = predict_array(image, model, stages, between, content, spacing)
             del image
             with stages.of("encode"):
                 body = _encoded(found, model, wanted, headers, spacing, file)
@@ -165,7 +134,7 @@ def predict_file(
             raise Problem(
                 413, "image-memory", "an image that the memory of this machine does not suffice for"
             ) from error
-    headers["X-Mean-Confidence"] = f"{found.confidence.mean:.6f}"
+    headers |= found.headers()
     return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body
 
 
@@ -174,10 +143,11 @@ def predict_array(
     model: LoadedModel,
     stages: Stages,
     between: Callable[[], None],
+    body: bytes,
     spacing: tuple[float, ...] | None = None,
 ) -> Predicted:
-    """The mask of an image `(*spatial, C)`; raises `SeglabError`, or `Abandoned`."""
-    confidence = Confidence.of(model.bundle.task.classes)
+    """The mask of an image `(*spatial, C)`, which came in `body`; raises `SeglabError`, or `Abandoned`."""
+    facts = MaskFacts(model.bundle.task)
 
     def told(done: int, count: int) -> None:
         stages.windows = done
@@ -185,8 +155,13 @@ def predict_array(
             between()
 
     with stages.of("predict"):
-        ids = model.predictor.predict(image, spacing, told, confidence.see)
-    return Predicted(ids, confidence, stages)
+        ids = model.predictor.predict(image, spacing, told, facts)
+    quality = model.quality.of(facts.soft_dice) if model.quality and model.quality.usable else None
+    numbers: dict[str, Any] = {}
+    if model.measures:
+        with stages.of("measure"):
+            numbers = measured(image, ids, facts, model, body)
+    return Predicted(ids, facts, stages, quality, numbers)
 
 
 def warm_up(model: LoadedModel, limits: Limits) -> None:
@@ -234,10 +209,11 @@ def _encoded(
         return body
     if wanted.media_type == GEOJSON:
         return json.dumps(feature_collection(ids, model.served, wanted.tolerance_px)).encode()
-    told = encoding.summary(ids, model, found.confidence, rle=wanted.rle, spacing=spacing)
+    told = encoding.summary(ids, model, found.facts, rle=wanted.rle, spacing=spacing)
     if wanted.polygons and ids.ndim == 2:
         add_polygons(told["classes"], ids, wanted.tolerance_px)
         told["tolerance_px"] = wanted.tolerance_px
+    told |= {"soft_dice": found.facts.soft_dice, "predicted_dice": found.quality}
     told["orientation"] = headers["X-Orientation"]
     told["timings_ms"] = {stage: round(took * 1000, 2) for stage, took in found.stages.seconds.items()}
     return json.dumps(told, allow_nan=False).encode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
+from seglab.serving.keeping_rows import Rows
 from seglab.serving.limits import Limits
 from seglab.serving.models import Models
 from seglab.serving.problems import Problem, queue_full
@@ -59,15 +60,18 @@ class Service:
     Args:
         models: that answer.
         limits: of requests.
+        rows: place of the rows that are kept; empty for none.
 
     Attributes:
         ends: what ends with it, of parts that stand above this one.
     """
 
-    def __init__(self, models: Models, limits: Limits):
+    def __init__(self, models: Models, limits: Limits, rows: str = ""):
         self.models, self.limits = models, limits
         self.worker = Worker(limits.queue)
         self.telemetry = Telemetry(models.served, self.worker)
+        self.rows = Rows(rows, self.telemetry)
+        self.rows.model(models.served, models.watched)
         self.watch: Watch | None = None
         self.images: Images | None = None
         self.draining = False
@@ -94,6 +98,10 @@ class Service:
         refusal = self.watch.refusal if self.watch else None
         return {**told, "refused": refusal.to_dict() if refusal else None}
 
+    def taken_over(self) -> None:
+        """Another model answers from now on."""
+        self.rows.model(self.models.served, self.models.watched)
+
     def drain(self) -> None:
         """Not ready from now on; requests that come all the same are served."""
         self.draining = True
@@ -107,6 +115,7 @@ class Service:
             self.images.close()
         self.ends.close()
         self.models.close()
+        self.rows.close()
 
     async def computed(self, request: Request, asked: Mapping[str, Any], body: bytes) -> Computed:
         """What the model makes of an image, in its turn.
@@ -134,6 +143,7 @@ class Service:
             if answer.done():
                 told, content, model = await answer
                 request.state.bundle = noted["bundle"] = model.label
+                request.state.model, request.state.measured = model, told["measured"]
                 stages = {"queue": work.began - work.put, **told["stages"]}
                 noted["stages_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.items()}
                 self.telemetry.predicted(stages, told)

@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from seglab.inference.plausibility import RULES
 from seglab.safety.shown_text import shown
 from seglab.serving.queueing import Worker
 from seglab.serving.served import ServedModel
@@ -59,6 +60,21 @@ class Telemetry:
         )
         for outcome in ("taken", "refused"):
             self.swaps.labels(outcome)
+        self.rows_written = Counter("seglab_rows_written", "Rows of requests that were kept.", registry=registry)
+        self.rows_lost = Counter(
+            "seglab_rows_lost",
+            "Rows of requests that could not be kept; the requests were answered.",
+            registry=registry,
+        )
+        self.quality = Histogram(
+            "seglab_predicted_dice", "Dice that each mask is likely to have, where the model tells.",
+            buckets=_SHARES, registry=registry,
+        )  # fmt: skip
+        self.implausible = Counter(
+            "seglab_implausible_masks", "Masks that break a rule: empty, full, area.", ["rule"], registry=registry
+        )
+        for rule in RULES:
+            self.implausible.labels(rule)
         started = Gauge("seglab_start_time_seconds", "When the service began, since 1970.", registry=registry)
         started.set(time.time())
         self._pixels = [self.pixels.labels(name) for name in model.task.class_names]
@@ -78,6 +94,10 @@ class Telemetry:
         self.masks.inc()
         self.empty.inc(sum(1 for count in told["pixels"] if count) == 1)
         self.confidence.observe(told["confidence"])
+        if told["quality"] is not None:
+            self.quality.observe(told["quality"])
+        for rule in told["measured"].get("implausible", ()):
+            self.implausible.labels(rule).inc()
 
     def swapped(self, model: ServedModel, former: ServedModel) -> None:
         """Another model has taken over."""

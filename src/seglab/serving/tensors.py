@@ -87,13 +87,13 @@ def infer(
         except ValueError as error:
             raise _malformed(f"spacing {given[:40]}") from error
     try:
-        found = predict_array(image, model, stages, between, spacing)
+        found = predict_array(image, model, stages, between, body, spacing)
     except SeglabError as error:
         raise of_error(error) from error
     with stages.of("encode"):
         stored = np.ascontiguousarray(model.stored(found.ids))
         content, headers = _answered(stored, request, model.served, parameters)
-    return {**found.told(), "headers": headers}, content
+    return {**found.told(), "headers": {**headers, **found.headers()}}, content
 
 
 def _answered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +45,13 @@ class Watch:
         models: in which another one takes over.
         seconds: between two looks.
         telemetry: that counts what came of it.
+        taken: called when another one has taken over.
     """
 
-    def __init__(self, origin: Origin, models: Models, seconds: float, telemetry: Telemetry):
+    def __init__(self, origin: Origin, models: Models, seconds: float, telemetry: Telemetry, taken: Callable[[], None]):
         self.refusal: Refusal | None = None
         self._origin, self._models, self._seconds, self._telemetry = origin, models, seconds, telemetry
+        self._taken = taken
         self._refused: tuple[Found, float] | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="watch", daemon=True)
@@ -88,6 +91,7 @@ class Watch:
             return
         self._models.take_over(model)
         self._telemetry.swapped(model.served, former)
+        self._taken()
         log_line(event="model-swapped", former=former.label, bundle=model.served.label,
                  seconds=round(time.monotonic() - began, 3))  # fmt: skip
 

@@ -1,0 +1,132 @@
+"""What is noticed while a mask is made: how sure the model was, without another pass over the image.
+
+The soft Dice confidence of a class is the Dice that its mask would have, were each pixel as likely of the class as the
+model says (arXiv 2402.10665): with p the probabilities and m the mask, 2 Σ p·m / (Σ p + Σ m). A class that the mask
+does not hold has none, and a mask without any foreground has none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from seglab.task import Task
+
+_LOOKED_AT = 1 << 14  # pixels of a block whose entropy is taken, or up to twice as many
+_PARTS_OF = 1 << 18  # pixels of a mask in which connected parts are counted; of a larger one every second, third …
+
+
+class MaskFacts:
+    """Sums over a mask; it is a `seglab.inference.decision.Seen`.
+
+    Args:
+        task: whose classes the mask holds.
+
+    Attributes:
+        chosen: `(K,)` sum of the probabilities of the pixels of each class, where it was chosen.
+        pixels: `(K,)` of each class.
+        probable: `(K,)` sum of the probabilities of each class over all pixels.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.chosen, self.probable = np.zeros(task.classes), np.zeros(task.classes)
+        self.pixels = np.zeros(task.classes, np.int64)
+        self._entropy, self._entropy_pixels = 0.0, 0
+
+    def channel(self, number: int, probabilities: np.ndarray) -> None:
+        """Add the probabilities of a class in a block of the mask."""
+        summed = float(probabilities.sum())
+        self.probable[number] += summed
+        some = probabilities.reshape(-1)[:: max(1, probabilities.size // _LOOKED_AT) | 1]
+        self._entropy -= _plogp(some)
+        if self.task.binary:
+            self.probable[0] += probabilities.size - summed
+            self._entropy -= _plogp(1 - some)
+        if number == self.task.classes - 1:
+            self._entropy_pixels += some.size
+
+    def mask(self, ids: np.ndarray, best: np.ndarray) -> None:
+        """Add a block of the mask, with the probability of each pixel's class."""
+        ids, best = (np.ascontiguousarray(array).reshape(len(array), -1) for array in (ids, best))
+        pixels, total = ids.size, cv2.sumElems(best)[0]
+        for number in range(1, len(self.chosen)):  # of a few classes that is faster than to count all at once
+            inside = (ids == number).view(np.uint8)
+            count = cv2.countNonZero(inside)
+            mean = cv2.mean(best, inside)[0] if count else 0.0
+            self._add(number, count, mean * count)
+            pixels, total = pixels - count, total - mean * count
+        self._add(0, pixels, total if pixels else 0.0)  # what is left, which is the most of most images
+
+    def _add(self, number: int, pixels: int, total: float) -> None:
+        self.pixels[number] += pixels
+        self.chosen[number] += total
+
+    @property
+    def confidence(self) -> float:
+        """Mean probability of the class that was chosen, over all pixels."""
+        return float(self.chosen.sum() / self.pixels.sum())
+
+    def confidence_of(self, number: int) -> float | None:
+        """The same over the pixels of a class; None where there are none."""
+        return float(self.chosen[number] / self.pixels[number]) if self.pixels[number] else None
+
+    @property
+    def entropy(self) -> float:
+        """Mean entropy of a pixel's class, in nats: 0 where the model is sure, at most log K."""
+        return self._entropy / self._entropy_pixels
+
+    def soft_dice_of(self, number: int) -> float | None:
+        """Soft Dice confidence of a class, in 0..1; None where the mask does not hold it."""
+        if not self.pixels[number]:
+            return None
+        return float(2 * self.chosen[number] / (self.probable[number] + self.pixels[number]))
+
+    @property
+    def soft_dice(self) -> float | None:
+        """Its mean over the scored classes that the mask holds; None where it holds none."""
+        found = [self.soft_dice_of(number) for number in self.task.scored]
+        known = [one for one in found if one is not None]
+        return float(np.mean(known)) if known else None
+
+
+def _plogp(probabilities: np.ndarray) -> float:
+    floor = np.maximum(probabilities, np.float32(1e-12))
+    return float(floor.ravel() @ np.log(floor).ravel())
+
+
+def parts_of(ids: np.ndarray, task: Task) -> int:
+    """Connected parts of the scored classes together, over edges and corners; of a mask of more than 262,144 pixels
+    every second, third … pixel counts, along each axis."""
+    step = max(1, round((ids.size / _PARTS_OF) ** (1 / ids.ndim) + 0.499))
+    seen = np.ascontiguousarray(ids[(slice(None, None, step),) * ids.ndim])
+    held = [number for number in task.scored if (seen == number).any()]
+    if seen.ndim == 2:
+        return sum(cv2.connectedComponents((seen == number).view(np.uint8))[0] - 1 for number in held)
+    from scipy.ndimage import label
+
+    return sum(int(label(seen == number, np.ones((3,) * seen.ndim))[1]) for number in held)
+
+
+def mask_statistics(facts: MaskFacts, ids: np.ndarray) -> dict[str, Any]:
+    """What is kept of a mask: `confidence`, `entropy`, `soft_dice` (None without foreground), `parts`, and `shares`, of
+    each class in 0..1.
+
+    Args:
+        facts: that were noticed while it was made.
+        ids: the mask.
+    """
+    return {
+        "confidence": short(facts.confidence),
+        "entropy": short(facts.entropy),
+        "soft_dice": None if facts.soft_dice is None else short(facts.soft_dice),
+        "parts": parts_of(ids, facts.task),
+        "shares": [short(count / ids.size) for count in facts.pixels.tolist()],
+    }
+
+
+def short(value: float) -> float:
+    """With six digits, which is what a statistic is worth."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,83 @@
+"""What the service keeps of each request: a row, on its way while the answer is."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from seglab.monitoring.recording import KINDS, prediction_row, prompt_row, unit_of
+from seglab.monitoring.writer import RowWriter
+from seglab.safety.secrets import redacted
+from seglab.serving.served import ServedModel
+from seglab.serving.telemetry import Telemetry, log_line
+
+_SILENT_SECONDS = 60.0  # between two lines that say the same
+
+
+class Rows:
+    """Rows of one service.
+
+    Args:
+        place: of the database; empty where none are kept.
+        telemetry: that counts what was kept and what was lost.
+
+    Raises:
+        DataError: rows of a later seglab are there.
+    """
+
+    def __init__(self, place: str, telemetry: Telemetry):
+        self._place, self._telemetry = place, telemetry
+        self._said, self._said_at, self._lock = "", 0.0, threading.Lock()
+        self._writer = RowWriter(place, self._lost, self._telemetry.rows_written.inc) if place else None
+
+    def model(self, served: ServedModel, watched: Mapping[str, Any]) -> None:
+        """A model answers from now on."""
+        row = {"at": round(time.time(), 3), "digest": served.digest, "model": served.label}
+        self.add("models", {**row, "told": json.dumps(watched)})
+
+    def request(self, state: Mapping[str, Any], route: str, status: int, seconds: float, model: ServedModel) -> None:
+        """A request is over.
+
+        Args:
+            state: of the request: `request_id`, what it `told` the log, and where the model answered `measured`,
+                `model` and `unit`.
+            route: whose kinds are in `KINDS`; of others there are no rows here.
+            status: of the answer.
+            seconds: it took.
+            model: that is asked now; counts where none has answered.
+        """
+        if self._writer is None or route not in KINDS:
+            return
+        model = state.get("model", model)
+        names = {"label": model.label, "version": model.version, "digest": model.digest}
+        unit = unit_of(state.get("unit", ""))
+        told, measured = state["told"], state.get("measured", {})
+        row = prediction_row(KINDS[route], state["request_id"], unit, names, status, seconds, told, measured)
+        self.add("predictions", row)
+
+    def prompt(self, event: str, request_id: str, model: str, seconds: float, told: Mapping[str, Any]) -> None:
+        """Something happened in a session; see `prompt_row`."""
+        self.add("prompts", prompt_row(event, request_id, model, seconds, told))
+
+    def add(self, table: str, row: Mapping[str, Any]) -> None:
+        """Keep a row of a table, where rows are kept."""
+        if self._writer is not None:
+            self._writer.add(table, row)
+
+    def close(self) -> None:
+        """Write what waits."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _lost(self, count: int, why: str) -> None:
+        self._telemetry.rows_lost.inc(count)
+        with self._lock:
+            now = time.monotonic()
+            said = not why or (why == self._said and now < self._said_at + _SILENT_SECONDS)
+            if not said:
+                self._said, self._said_at = why, now
+        if not said:
+            log_line(event="rows-unwritten", place=redacted(self._place), detail=redacted(why))
