@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError
 from seglab.inference.description import Bundle, ResizeMode
 from seglab.inference.keras_file import check_model_file
 from seglab.inference.sealing import check_seal, sealed
@@ -207,7 +207,7 @@ def _read(path: Path) -> tuple[Bundle, dict[str, str]]:
         digests = {str(name): str(digest) for name, digest in values["artefacts"].items()}
         if not {MODEL_FILE} <= set(digests) <= {MODEL_FILE, EXAMPLE_FILE}:
             raise ValueError(f"artefacts are {', '.join(digests)}")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ConfigError) as error:
         raise DataError(
             "the bundle's description is damaged",
             code="bundle-damaged",
