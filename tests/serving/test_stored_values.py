@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from seglab.inference.decision import class_ids
+from seglab.inference.mask_facts import MaskFacts
 from seglab.serving.model import LoadedModel
-from seglab.serving.prediction import Confidence
 from seglab.serving.served import ServedModel
 from seglab.task import Task
 
@@ -37,12 +37,12 @@ def test_each_id_has_its_value(values: tuple[int, ...], dtype: type, shape: tupl
 
 def test_the_confidence_is_the_mean_over_the_pixels_of_each_class() -> None:
     """Class 0 by hand in the first block: (0.5 + 0.75) / 2; class 2 only in the second; class 3 nowhere."""
-    found = Confidence.of(4)
-    found.see(np.array([[0, 1], [0, 1]], np.uint8), np.array([[0.5, 0.25], [0.75, 0.5]], np.float32))
-    assert [found.of_class(number) for number in range(4)] == [0.625, 0.375, None, None]
-    found.see(np.array([[2, 1]], np.uint8), np.array([[1, 0.75]], np.float32))
-    assert [found.of_class(number) for number in range(4)] == [0.625, 0.5, 1.0, None]
-    assert found.mean == 3.75 / 6
+    found = MaskFacts(Task(2, 1, ("a", "b", "c", "d")))
+    found.mask(np.array([[0, 1], [0, 1]], np.uint8), np.array([[0.5, 0.25], [0.75, 0.5]], np.float32))
+    assert [found.confidence_of(number) for number in range(4)] == [0.625, 0.375, None, None]
+    found.mask(np.array([[2, 1]], np.uint8), np.array([[1, 0.75]], np.float32))
+    assert [found.confidence_of(number) for number in range(4)] == [0.625, 0.5, 1.0, None]
+    assert found.confidence == 3.75 / 6
     assert found.pixels.tolist() == [2, 3, 1, 0]
 
 
@@ -50,14 +50,14 @@ def test_a_rare_first_class_keeps_its_confidence_in_a_large_image() -> None:
     """It is what is left of the sum over all pixels."""
     ids, best = np.ones((1500, 2000), np.uint8), RNG.uniform(0.9, 1, (1500, 2000)).astype(np.float32)
     ids[3, 4], best[3, 4] = 0, 0.6
-    found = Confidence.of(2)
-    found.see(ids, best)
-    assert found.of_class(0) == pytest.approx(0.6, abs=1e-6)
+    found = MaskFacts(Task(2, 1, ("a", "b")))
+    found.mask(ids, best)
+    assert found.confidence_of(0) == pytest.approx(0.6, abs=1e-6)
     ids[3, 4] = 1
-    found = Confidence.of(2)
-    found.see(ids, best)
-    assert found.of_class(0) is None
-    assert found.of_class(1) == pytest.approx(best.mean(dtype=np.float64), abs=1e-9)
+    found = MaskFacts(Task(2, 1, ("a", "b")))
+    found.mask(ids, best)
+    assert found.confidence_of(0) is None
+    assert found.confidence_of(1) == pytest.approx(best.mean(dtype=np.float64), abs=1e-9)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.2])
@@ -65,9 +65,13 @@ def test_a_binary_task_is_as_sure_as_of_what_it_chose(threshold: float) -> None:
     foreground = RNG.random((3, 4, 5)).astype(np.float32)
     foreground[0, 0, :2] = 0, 1
     shown: list[np.ndarray] = []
-    ids = class_ids(
-        iter([foreground]), Task(3, 1, ("a", "b")), threshold, lambda ids, best: shown.extend((ids.copy(), best))
-    )
+
+    class Noting(MaskFacts):
+        def mask(self, ids: np.ndarray, best: np.ndarray) -> None:
+            shown.extend((ids.copy(), best))
+
+    task = Task(3, 1, ("a", "b"))
+    ids = class_ids(iter([foreground]), task, threshold, Noting(task))
     np.testing.assert_array_equal(ids, foreground > threshold)
     np.testing.assert_array_equal(shown[0], ids)
     np.testing.assert_array_equal(shown[1], np.where(foreground > threshold, foreground, 1 - foreground))
