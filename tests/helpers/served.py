@@ -64,14 +64,19 @@ def served_folder(
     return folder
 
 
-class Running:
-    """`seglab serve` as a process of its own."""
+_BEGUN = {"serve": "serving at ", "app": "the pages are at "}
 
-    def __init__(self, folder: Path | str, *words: str, cwd: Path | None = None, **environment: str):
+
+class Running:
+    """`seglab serve`, or `app`, as a process of its own."""
+
+    def __init__(
+        self, folder: Path | str, *words: str, verb: str = "serve", cwd: Path | None = None, **environment: str
+    ):
         keys = {word.partition("=")[0] for word in words}
         usual = [word for word in ("drain_seconds=0", "rows=") if word.partition("=")[0] not in keys]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "seglab", "serve", str(folder), "port=0", *usual, *words],
+            [sys.executable, "-m", "seglab", verb, str(folder), "port=0", *usual, *words],
             cwd=cwd,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -84,7 +89,7 @@ class Running:
         self.log: list[str] = []
         for line in self.process.stdout:
             self.said.append(line)
-            if line.startswith("serving at "):
+            if line.startswith(_BEGUN[verb]):
                 break
         else:
             raise AssertionError(self.process.stderr.read())
@@ -93,7 +98,7 @@ class Running:
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr or ()), daemon=True)
         self._reader.start()
         self.client = httpx.Client(base_url=self.address, timeout=60, trust_env=False)
-        self.client.get("/v2/health/live")
+        self.client.get("/v2/health/live" if verb == "serve" else "/api/v2/health/live")
 
     def __enter__(self) -> Running:
         return self
@@ -108,6 +113,10 @@ class Running:
     def predict(self, content: bytes, accept: str = "image/png", kind: str = "application/octet-stream") -> Any:
         """The answer of `/predict`."""
         return self.client.post("/predict", content=content, headers={"Content-Type": kind, "Accept": accept})
+
+    def predict_at(self, path: str, content: bytes) -> bytes:
+        """The body of the answer at another address of `/predict`."""
+        return self.client.post(path, content=content, headers={"Content-Type": "image/png"}).content
 
     def processes(self) -> list[psutil.Process]:
         """The service and the processes below it."""

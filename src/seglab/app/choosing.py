@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from seglab.app.client import Client, Model
-from seglab.app.looking import known, looked
+from seglab.app.looking import Scores, known, looked
 from seglab.app.words import plain
 
 Row = dict[str, Any]
 _ADDRESS = "image"  # in the query of the page's address, and the session
 _WIDGET = "image-list"
-_ORDERS = {
-    "as in the data": lambda scores: 0.0,
+_AS_IT_IS = "as in the data"
+_ORDERS: dict[str, Callable[[Scores], float]] = {
     "lowest Dice first": lambda scores: scores.mean_dice,
     "lowest confidence first": lambda scores: scores.confidence,
 }
@@ -71,11 +72,17 @@ def _listed(model: Model, rows: Sequence[Row]) -> list[Row]:
     wanted = st.multiselect("Holds", range(len(names)), format_func=names.__getitem__, key="image-classes")
     if wanted:
         found = [row for row in found if row["id"] in seen and _holds(seen[row["id"]], wanted)]
-    order = st.selectbox("Order", list(_ORDERS), key="image-order")
-    return sorted(found, key=lambda row: _ORDERS[order](seen[row["id"]]) if row["id"] in seen else float("inf"))
+    order = st.selectbox("Order", [_AS_IT_IS, *_ORDERS], key="image-order")
+    return found if order == _AS_IT_IS else sorted(found, key=lambda row: _rank(seen.get(row["id"]), _ORDERS[order]))
 
 
-def _holds(scores: Any, wanted: Sequence[int]) -> bool:
+def _rank(scores: Scores | None, of: Callable[[Scores], float]) -> float:
+    """What has no such score comes last."""
+    found = float("inf") if scores is None else of(scores)
+    return float("inf") if math.isnan(found) else found
+
+
+def _holds(scores: Scores, wanted: Sequence[int]) -> bool:
     """Whether prediction or truth has all these classes."""
     held = scores.shares > 0
     if scores.true_shares is not None:

@@ -56,6 +56,7 @@ class Looked:
 
 
 _known: dict[tuple[str, str], Scores] = {}
+_MOST = 200_000  # images whose scores are known
 
 
 def known(model: Model, id: str) -> Scores | None:
@@ -76,6 +77,8 @@ def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client 
     """
     data = data or client
     found = look(client, model, data.image(id).body, truth_of(data, model, id) if has_truth else None)
+    if len(_known) >= _MOST:
+        _known.clear()
     _known[model.label, id] = found.scores
     return found
 

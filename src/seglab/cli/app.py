@@ -137,7 +137,7 @@ class Pages:
         shown_host = "127.0.0.1" if _any(place.host) else place.host
         here = f"{_user()}@{socket.gethostname()}"
         return (
-            f"the pages are at http://{shown_host}:{port}{place.root_path}/",
+            f"the pages are at http://{shown_host}:{port}/",
             f"from another machine: ssh -N -L {port}:{_reached(place.host)}:{port} {here}, then http://127.0.0.1:{port}/",
         )
 

@@ -1,0 +1,163 @@
+"""Each page as Streamlit runs it, against a real application."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from app_data import HOSTILE, NAMES
+from streamlit.testing.v1 import AppTest
+
+from seglab.app import choosing, looking
+from seglab.app import setup as setups
+from seglab.app.client import Client
+from seglab.app.navigation import listed
+from seglab.app.setup import Setup
+from seglab.app.words import plain
+from seglab.metric_names import TEST_DICE, VAL_DICE
+
+IDS = sorted(NAMES)
+
+
+def images() -> None:
+    from seglab.app.pages.images import show
+    from seglab.app.setup import current
+
+    show(current().client)
+
+
+def compare() -> None:
+    from seglab.app.pages.compare import show
+    from seglab.app.setup import current
+
+    show(current().client)
+
+
+def runs() -> None:
+    from seglab.app.pages.runs import show
+    from seglab.app.setup import current
+
+    show(current().client)
+
+
+def page(script: Callable[[], None], **query: str) -> AppTest:
+    made = AppTest.from_function(script, default_timeout=60)
+    for name, value in query.items():
+        made.query_params[name] = value
+    made.run()
+    assert not made.exception
+    return made
+
+
+def viewed(at: AppTest) -> dict[str, Any]:
+    """What the viewer was given."""
+    return json.loads(next(one.proto.json for one in at.main if one.type == "bidi_component"))
+
+
+@pytest.fixture(autouse=True)
+def _of_the_application(setup: Setup) -> None:
+    choosing.image_rows.clear()
+    looking.looked.cache_clear()
+    looking._known.clear()
+
+
+def test_the_first_image_is_shown_with_its_masks_and_scores() -> None:
+    at = page(images)
+    assert at.subheader[0].value == plain(IDS[0])
+    assert at.query_params["image"] == IDS[0]
+    told = viewed(at)
+    assert [pane["kind"] for pane in told["panes"]] == ["picture", "mask", "mask", "errors"]
+    assert told["size"] == [48, 64]
+    assert [row["cells"][0] for row in told["table"]["rows"]] == ["ground", "red", "green"]
+    assert sum(row["cells"][2] for row in told["table"]["rows"]) == pytest.approx(1)
+
+
+def test_an_address_names_its_image_and_buttons_go_on_from_there() -> None:
+    at = page(images, image="b c")
+    assert at.subheader[0].value == plain("b c")
+    at.button(key="image-behind").click().run()
+    assert at.subheader[0].value == plain("ü")
+    assert at.query_params["image"] == "ü"
+    at.button(key="image-behind").click().run()
+    assert at.subheader[0].value == plain(IDS[0])
+    at.button(key="image-before").click().run()
+    assert at.query_params["image"] == "ü"
+
+
+def test_an_unknown_image_is_told_as_text() -> None:
+    at = page(images, image="<b>*none*</b>")
+    assert "There is no image" in at.warning[0].value
+    assert plain("<b>*none*</b>") in at.warning[0].value
+    assert at.query_params["image"] == IDS[0]
+
+
+def test_search_and_scores_choose_among_the_images() -> None:
+    at = page(images)
+    at.text_input(key="image-search").set_value("B C").run()
+    assert at.subheader[0].value == plain("b c")
+    at.text_input(key="image-search").set_value("nowhere").run()
+    assert "No image is like that" in at.info[0].value
+    at.text_input(key="image-search").set_value("").run()
+    at.button(key="image-score").click().run()
+    at.selectbox(key="image-order").select("lowest Dice first").run()
+    model = setups.current().client.model()
+    by_dice = sorted(IDS, key=lambda id: choosing.known(model, id).mean_dice)
+    assert at.selectbox(key="image-list").options == by_dice
+
+
+def test_models_side_by_side() -> None:
+    told = viewed(page(compare, image="a"))
+    assert [pane["kind"] for pane in told["panes"]] == ["swipe", "disagreement", "mask", "mask", "mask"]
+    assert [layer["name"] for layer in told["layers"]] == ["road", "other", "true"]
+    agreement = [row["cells"][-1] for row in told["table"]["rows"]]
+    assert max(agreement) < 1  # the other model gives every class away
+
+
+def test_one_model_alone_is_told() -> None:
+    setups.begin(Setup(setups.current().client))
+    assert "One model is here" in page(compare).info[0].value
+
+
+def test_without_data_a_sentence_stands_in_their_place() -> None:
+    client: Client = setups.current().others["other"]
+    setups.begin(Setup(client))
+    assert "There are no images" in page(images).info[0].value
+
+
+def test_hostile_names_are_shown_letter_by_letter() -> None:
+    at = page(images, image=HOSTILE)
+    assert at.subheader[0].value == plain(HOSTILE)
+    assert plain("<b> *c* :red[d] $e$") == r"\<b\> \*c\* \:red\[d\] \$e\$"
+
+
+def test_pages_without_anything_to_show_are_not_listed() -> None:
+    paths = [row.path for row in listed(setups.current())]
+    assert paths[:2] == ["images", "compare"]
+    assert "runs" not in paths
+    assert "prompt" not in paths
+
+
+RUN = {
+    "id": "0" * 32, "name": "UNet", "state": "running", "study": "", "sweep": "", "data": "Synthetic2D", "seed": "1",
+    "started": 0, "seconds": None, "seconds_left": 125.0, VAL_DICE: 0.5, TEST_DICE: None, "reason": "",
+}  # fmt: skip
+
+
+def test_runs_are_told_with_their_time_left() -> None:
+    def told(asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["do"] == "runs":
+            return {"runs": [RUN, {**RUN, "id": "1" * 32, "state": "cut off"}], "left_out": 0, "sweeps": []}
+        return {"curves": {run: {name: [[1, 0.5], [2, 0.25]] for name in asked["metrics"]} for run in asked["runs"]}}
+
+    setups.begin(Setup(setups.current().client, ui="http://mlflow.test", runs=told))
+    from seglab.app.pages.runs import _read
+
+    _read.clear()
+    at = page(runs, run="0" * 32)
+    table = at.dataframe[0].value
+    assert list(table["State"]) == ["▶ running", "cut off"]
+    assert list(table["Time left"]) == ["2 min 05 s", ""]
+    assert table["MLflow"][0] == f"http://mlflow.test/#/runs/{'0' * 32}"
+    assert at.multiselect(key="runs-chosen").value == ["0" * 32]
