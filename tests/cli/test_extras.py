@@ -16,7 +16,7 @@ from seglab.errors import ConfigError
 from seglab.inference.bundle import save_bundle
 
 ROOT = Path(__file__).parents[2]
-MODULES = {"hydra-core": "hydra", "scikit-image": "skimage", "scikit-learn": "sklearn"}
+MODULES = {"hydra-core": "hydra", "scikit-image": "skimage", "scikit-learn": "sklearn", "python-pptx": "pptx"}
 WITHOUT = f"""import sys
 for name in set({sorted(EXTRA_OF)}) - set(sys.argv.pop().split(",")):
     sys.modules[name] = None

@@ -13,6 +13,7 @@ EXTRA_OF = {
     **dict.fromkeys(("keras", "tensorflow"), "keras"),
     "optuna": "search",
     "streamlit": "app",
+    "pptx": "slides",
     "submitit": "cluster",
     **dict.fromkeys(("ai_edge_litert", "nncf", "onnx", "onnxruntime", "tf2onnx"), "export"),
     **dict.fromkeys(("fastapi", "openvino", "prometheus_client", "python_multipart", "starlette", "uvicorn"), "serve"),
