@@ -47,6 +47,7 @@ _ROWS = (
     Verb("convert-sam", "published weights of Segment Anything as one HDF5 file", "seglab.cli.convert_sam:run"),
     Verb("serve", "answer images with masks over HTTP", "seglab.cli.serve:run"),
     Verb("app", "pages in a browser: images and masks, models side by side, prompts, runs", "seglab.cli.app:run"),
+    Verb("monitor", "what a service has answered: times, drift, predicted quality, alerts", "seglab.cli.monitor:run"),
     Verb("segment", "a mask for what a box or clicks name, of an image or a folder", "seglab.cli.segment:run"),
     Verb("prompt-bench", "how many clicks does a promptable model need?", "seglab.cli.prompt_bench:run"),
     Verb("check-data", "read every file of a data set and list what is wrong", "seglab.cli.check_data:run", True),

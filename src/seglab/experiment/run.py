@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,8 +183,10 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
     from seglab.evaluation.scoring import score_cases
-    from seglab.inference.bundle import Bundle, save_bundle
+    from seglab.evaluation.watching import watched_with
+    from seglab.inference.bundle import Bundle, amend_bundle, save_bundle
     from seglab.inference.model_usage import readme, usage
+    from seglab.inference.predicted_quality import PredictedQuality
     from seglab.inference.predictor import Predictor
     from seglab.inference.public_config import public_config
     from seglab.inference.pyfunc import input_example
@@ -212,6 +215,9 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
         tracker.log_file(profile)
     saved = save_bundle(tracker.work_dir / WorkFile.BUNDLE, model, bundle)
     predictor = Predictor.load(saved)
+    tell("measuring what the model is watched with")
+    bundle = replace(bundle, **watched_with(predictor, training_data, bundle.reference))
+    amend_bundle(saved, bundle)
     example = input_example(bundle)
     tracker.log_bundle(
         saved,
@@ -247,6 +253,8 @@ def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model:
     epochs = len(history.epochs)
     console.print(f"trained    {epochs} epoch{'s' * (epochs != 1)}, {history.verdict}", markup=False)
     console.print(f"scores     {unlike_scores(training_data.task)}", markup=False)
+    if quality := PredictedQuality.from_dict(bundle.quality):
+        console.print(f"quality    predicted without truth: {quality.told()}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
     console.print(f"pictures   {pictures_address(tracker.store, tracker.artifact_uri)}", markup=False)
     with suppress(MlflowException, OSError):  # a store that is away is told of by others

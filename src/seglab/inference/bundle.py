@@ -23,13 +23,13 @@ from seglab.inference.description import Bundle, ResizeMode
 from seglab.inference.keras_file import check_model_file
 from seglab.inference.sealing import check_seal, sealed
 from seglab.run_record import BundleFile
-from seglab.runtime.atomic_files import sync
+from seglab.runtime.atomic_files import sync, write_text
 from seglab.safety.untrusted_files import MEBI, read_json
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Bundle", "ResizeMode", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
+__all__ = ["Bundle", "ResizeMode", "amend_bundle", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
 
 FORMAT = 2
 FORMATS = (1, FORMAT)
@@ -79,6 +79,17 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
             shutil.rmtree(leftover, ignore_errors=True)
     sync(path.parent)
     return path
+
+
+def amend_bundle(path: Path, bundle: Bundle) -> None:
+    """Write what goes with a model of a saved bundle anew: what became known of it afterwards. Nothing else changes.
+
+    Raises:
+        DataError: as `read_bundle`.
+    """
+    _, digests = _read(path)
+    card = sealed({"format": FORMAT, "artefacts": digests, **bundle.to_dict()})
+    write_text(path / CARD_FILE, card, durable=True)
 
 
 def _write_example(file: Path, model: keras.Model, bundle: Bundle) -> None:

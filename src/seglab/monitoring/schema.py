@@ -68,9 +68,7 @@ TABLES: dict[str, dict[str, str]] = {
 }
 # What a summary of a million rows reads in place of the rows.
 INDEXES = {
-    "predictions_seconds": "predictions (status, seconds)",
-    "predictions_quality": "predictions (at, quality)",
-    "predictions_code": "predictions (code)",
+    "predictions_at": "predictions (at, status, code, seconds, quality)",
     "prompts_event": "prompts (event, model)",
 }
 

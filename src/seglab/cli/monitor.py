@@ -1,0 +1,66 @@
+"""`seglab monitor`: what the rows of a service say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from seglab.cli.words import read, setting
+from seglab.config.types import PositiveFloat, PositiveInt
+from seglab.safety.secrets import redacted
+
+_EXAMPLES = """examples:
+  seglab monitor                                                 of the service in this folder
+  seglab monitor rows=/srv/road/rows.db hours=24 alert=true      exit code 1 where there is an alert
+  seglab monitor webhook=https://chat.example/hook               told of alerts, as JSON"""
+_Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorWords:
+    """Tell what the rows of a service say: requests, times, failures, drift, predicted quality, prompts, canary."""
+
+    rows: str = setting(
+        "that seglab serve writes: a file, or postgresql+psycopg://…", default="monitoring/rows.db", positional=True
+    )
+    hours: PositiveFloat | None = setting("looked back from now; null: all rows", default=None)
+    window: PositiveInt = setting("newest units (images, or X-Unit) whose drift is tested; at least 100", default=200)
+    alpha: _Share = setting("error rate of drift", default=0.01)
+    p95_seconds: PositiveFloat = setting("above which latency is an alert", default=5.0)
+    failures: _Share = setting("share of 5xx above which they are an alert", default=0.01)
+    page: str = setting("HTML file that is written; empty: none", default="monitoring/monitor.html")
+    alert: bool = setting("leave with exit code 1 where there is an alert", default=False)
+    webhook: str = setting("address that is told of alerts; empty: none", default="")
+
+
+def run(words: Sequence[str]) -> int:
+    """Print, write and tell."""
+    said = read(MonitorWords, words, "monitor", _EXAMPLES)
+    from seglab.monitoring.alerts import AlertLimits, alerts, check_webhook, tell
+    from seglab.monitoring.report import as_text, document_of
+    from seglab.monitoring.summary import summarise
+    from seglab.reports.html_page import to_html
+    from seglab.runtime.atomic_files import telling_unwritable, write_text
+
+    if said.webhook:
+        check_webhook(said.webhook)
+    limits = AlertLimits(said.p95_seconds, said.failures)
+    summary = summarise(said.rows, hours=said.hours, alpha=said.alpha, window=said.window)
+    found = alerts(summary, limits)
+    document = document_of(summary, found, limits, redacted(said.rows))
+    print(as_text(document))
+    if said.page:
+        page = Path(said.page)
+        with telling_unwritable(page):
+            page.parent.mkdir(parents=True, exist_ok=True)
+            write_text(page, to_html(document))
+        print(f"\npage       {page.resolve()}", flush=True)
+    if found and said.webhook:
+        tell(said.webhook, said.rows, found)
+        print(f"told       {len(found)} to the webhook", file=sys.stderr)
+    return int(bool(found) and said.alert)

@@ -1,0 +1,238 @@
+"""What the rows of a service say, as plain numbers: requests, times, drift, predicted quality, prompts, canary."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seglab.inference.predicted_quality import PredictedQuality
+from seglab.inference.reference_data import by_unit
+from seglab.monitoring.database import Database, opened
+from seglab.monitoring.drift import Drift, find_drift
+
+BUCKETS = 48  # of the time that is looked at
+LOOKED_AT = 5_000  # newest answers, at most, that a window is taken from
+OK = 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many requests ended so: status of HTTP, code of the problem (empty for none), their number."""
+
+    status: int
+    code: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of the time.
+
+    Attributes:
+        at: its beginning, seconds since 1970.
+        answered: masks in it.
+        quality: their mean predicted Dice; None where none is known.
+    """
+
+    at: float
+    answered: int
+    quality: float | None
+
+
+@dataclass(frozen=True)
+class PromptUse:
+    """Prompts of one kind: their number, and means over them."""
+
+    event: str
+    model: str
+    count: int
+    score: float | None
+    seconds: float
+    points: float | None
+    box_share: float | None
+    empty: int
+
+
+@dataclass(frozen=True)
+class CanaryRun:
+    """A small labelled set, predicted: Dice and IoU by class id, and whether it fell."""
+
+    at: float
+    model: str
+    cases: int
+    dice: dict[str, float | None]
+    iou: dict[str, float | None]
+    fallen: bool
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A model, and what its answers are held against."""
+
+    digest: str
+    label: str
+    class_names: tuple[str, ...]
+    reference: dict[str, Any]
+    quality: PredictedQuality | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All of it.
+
+    Attributes:
+        since, until: seconds since 1970, of the first and the last request that is counted.
+        outcomes: most frequent first.
+        seconds: of requests that were answered: p50, p95, p99; NaN of none.
+        spans: of equal length.
+        model: that has answered last; None before one has begun.
+        drift: of its newest answers.
+        implausible: of those, how many break each rule, and how many there are in all under "answers".
+        prompts, canary: the newest canary run last.
+    """
+
+    since: float
+    until: float
+    outcomes: tuple[Outcome, ...]
+    seconds: tuple[float, float, float]
+    spans: tuple[Span, ...]
+    model: Watched | None
+    drift: Drift
+    implausible: dict[str, int]
+    prompts: tuple[PromptUse, ...]
+    canary: tuple[CanaryRun, ...]
+
+    @property
+    def requests(self) -> int:
+        """All of them."""
+        return sum(one.count for one in self.outcomes)
+
+    @property
+    def failures(self) -> int:
+        """That the service is to blame for: 5xx."""
+        return sum(one.count for one in self.outcomes if one.status >= 500)
+
+
+def summarise(place: str, *, hours: float | None = None, alpha: float = 0.01, window: int = 200) -> Summary:
+    """Read the rows of a place.
+
+    Args:
+        place: as of `opened`.
+        hours: looked back from now; None for all rows.
+        alpha: error rate of drift.
+        window: newest units whose drift is tested. An image that was sent again counts once.
+
+    Raises:
+        ConfigError, DataError: no rows, or of a later seglab.
+    """
+    database = opened(place)
+    try:
+        return _summary(database, 0.0 if hours is None else time.time() - hours * 3600, alpha, window)
+    finally:
+        database.close()
+
+
+def _summary(database: Database, since: float, alpha: float, window: int) -> Summary:
+    ((first, last),) = database.ask("SELECT min(at), max(at) FROM predictions WHERE at >= :since", since=since)
+    outcomes = database.ask(
+        "SELECT status, code, count(*) FROM predictions WHERE at >= :since GROUP BY status, code", since=since
+    )
+    taken = database.ask("SELECT seconds FROM predictions WHERE at >= :since AND status = :ok", since=since, ok=OK)
+    model = _newest_model(database)
+    drift, implausible = _newest(database, model, since, alpha, window)
+    seconds = np.quantile([row[0] for row in taken], (0.5, 0.95, 0.99)) if taken else np.full(3, np.nan)
+    return Summary(
+        first or 0.0,
+        last or 0.0,
+        tuple(sorted((Outcome(*row) for row in outcomes), key=lambda one: -one.count)),
+        (float(seconds[0]), float(seconds[1]), float(seconds[2])),
+        _spans(database, first, last),
+        model,
+        drift,
+        implausible,
+        _prompts(database, since),
+        _canary(database, since),
+    )
+
+
+def _spans(database: Database, first: float | None, last: float | None) -> tuple[Span, ...]:
+    if first is None or last is None:
+        return ()
+    width = max((last - first) / BUCKETS, 1e-3)
+    rows = database.ask(
+        "SELECT CAST((at - :first) / :width AS INTEGER), count(*), avg(quality) FROM predictions"
+        " WHERE at >= :first AND status = :ok GROUP BY 1 ORDER BY 1",
+        first=first,
+        width=width,
+        ok=OK,
+    )
+    return tuple(Span(first + place * width, count, quality) for place, count, quality in rows)
+
+
+def _newest_model(database: Database) -> Watched | None:
+    rows = database.ask("SELECT digest, model, told FROM models ORDER BY id DESC LIMIT 1")
+    if not rows:
+        return None
+    digest, label, told = rows[0]
+    known = json.loads(told)
+    names, quality = tuple(known["class_names"]), PredictedQuality.from_dict(known["quality"])
+    return Watched(digest, label, names, known["reference"], quality)
+
+
+def _newest(
+    database: Database, model: Watched | None, since: float, alpha: float, window: int
+) -> tuple[Drift, dict[str, int]]:
+    if model is None:
+        return find_drift({}, {}, 0, alpha), {"answers": 0}
+    rows = database.ask(
+        "SELECT input, unit, confidence, entropy, soft_dice, parts, implausible, image, shares FROM predictions"
+        " WHERE at >= :since AND status = :ok AND digest = :digest AND image IS NOT NULL ORDER BY id DESC LIMIT :most",
+        since=since,
+        ok=OK,
+        digest=model.digest,
+        most=LOOKED_AT,
+    )
+    images: list[dict[str, float | None]] = []
+    masks: list[dict[str, float | None]] = []
+    units: list[str] = []
+    seen: set[str] = set()
+    implausible: dict[str, int] = {"answers": len(rows)}
+    for digest, unit, confidence, entropy, soft_dice, parts, rules, image, shares in rows:
+        for rule in filter(None, rules.split(",")):
+            implausible[rule] = implausible.get(rule, 0) + 1
+        named = f"unit {unit}" if unit else f"input {digest}"
+        if named not in seen and len(seen) >= window:
+            continue
+        seen.add(named)
+        units.append(named)
+        images.append(json.loads(image))
+        share = {f"share_{class_id}": value for class_id, value in enumerate(json.loads(shares))}
+        mask = {"confidence": confidence, "entropy": entropy, "soft_dice": soft_dice, "parts": parts}
+        masks.append({**mask, **share})
+    now = {"image": by_unit(images, units), "mask": by_unit(masks, units)}
+    return find_drift(now, model.reference.get("samples", {}), len(seen), alpha), implausible
+
+
+def _prompts(database: Database, since: float) -> tuple[PromptUse, ...]:
+    rows = database.ask(
+        "SELECT event, model, count(*), avg(score), avg(seconds), avg(points), avg(box_share), coalesce(sum(empty), 0)"
+        " FROM prompts WHERE at >= :since GROUP BY event, model ORDER BY 3 DESC",
+        since=since,
+    )
+    return tuple(PromptUse(*row) for row in rows)
+
+
+def _canary(database: Database, since: float) -> tuple[CanaryRun, ...]:
+    rows: Sequence[Sequence[Any]] = database.ask(
+        "SELECT at, model, cases, dice, iou, fallen FROM canary WHERE at >= :since ORDER BY id DESC LIMIT 100",
+        since=since,
+    )
+    return tuple(
+        CanaryRun(at, model, cases, json.loads(dice), json.loads(iou), bool(fallen))
+        for at, model, cases, dice, iou, fallen in reversed(rows)
+    )
