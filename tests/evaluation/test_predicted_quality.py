@@ -113,8 +113,9 @@ def test_a_trained_run_knows_its_worst_cases(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "seglab", "train", *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
     assert "quality    predicted without truth:" in done.stdout
-    (card,) = (tmp_path / RUNS).rglob(f"bundle/**/{CARD_FILE}")
-    bundle = read_bundle(card.parent)
+    cards = list((tmp_path / RUNS).rglob(CARD_FILE))
+    assert len({card.read_bytes() for card in cards}) == 1  # the logged model's, and the run's own
+    bundle = read_bundle(cards[0].parent)
     quality = PredictedQuality.from_dict(bundle.quality)
     assert quality is not None
     assert quality.test is not None
@@ -127,7 +128,7 @@ def test_a_trained_run_knows_its_worst_cases(tmp_path: Path) -> None:
     from seglab.inference.predictor import Predictor
 
     source = Synthetic2D(count=60, image_size=(64, 64), seed=9)
-    found = judged(Predictor.load(card.parent), source, source.cases)
+    found = judged(Predictor.load(cards[0].parent), source, source.cases)
     dice = np.array([one.dice for one in found])
     trusted = np.array([one.mask["soft_dice"] or 0.0 for one in found])
     kept_mean = dice[np.argsort(trusted)[6:]].mean()

@@ -36,8 +36,8 @@ def _quantiles(values: Any) -> list[list[float]]:
 
 
 def by_unit(rows: Sequence[Mapping[str, float | None]], units: Sequence[str]) -> dict[str, list[float]]:
-    """The values of each statistic, one for each unit: the mean over its images, since those of one scene or patient
-    are alike and do not count for themselves.
+    """The values of each statistic, one for each unit: those of its middle image. Images of one scene or patient are
+    alike and do not count for themselves; and their mean would vary less than an image of another scene does.
 
     Args:
         rows: statistics of images by their names; None where one is not defined.
@@ -46,12 +46,15 @@ def by_unit(rows: Sequence[Mapping[str, float | None]], units: Sequence[str]) ->
     Returns:
         By statistic, in the order in which units come first, of those where it is defined at all.
     """
-    gathered: dict[str, dict[str, list[float]]] = {}
-    for row, unit in zip(rows, units, strict=True):
-        for name, value in row.items():
+    held: dict[str, list[int]] = {}
+    for place, unit in enumerate(units):
+        held.setdefault(unit, []).append(place)
+    found: dict[str, list[float]] = {}
+    for places in held.values():
+        for name, value in rows[places[len(places) // 2]].items():
             if value is not None:
-                gathered.setdefault(name, {}).setdefault(unit, []).append(float(value))
-    return {name: [short(sum(each) / len(each)) for each in held.values()] for name, held in gathered.items()}
+                found.setdefault(name, []).append(short(float(value)))
+    return found
 
 
 def samples(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -2,7 +2,8 @@
 
 Each statistic of a window of units is held against its reference by the two-sample test of Kolmogorov and Smirnov; over
 all of them the false discovery rate is held by Benjamini and Hochberg's procedure. A unit is a scene, a volume or a
-patient where clients name them, or else one image: neighbouring frames are alike, and would count as news that is none.
+patient where clients name them, or else one image: neighbouring frames are alike, and would count as news that is
+none. One image stands for each.
 
 Statistics of images tell that the input has changed. A fall of the soft Dice confidence, held apart, tells that masks
 are likely to be worse, whatever the input.

@@ -1,0 +1,204 @@
+"""`seglab monitor`: what it reads off rows, when it raises an alarm, and whom it tells."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seglab.errors import ConfigError
+from seglab.monitoring.alerts import Alert, AlertLimits, alerts, check_webhook, tell
+from seglab.monitoring.database import opened
+from seglab.monitoring.schema import TABLES, insertion
+from seglab.monitoring.summary import summarise
+
+DIGEST = "d" * 64
+QUALITY = {
+    "confidence": [0.0, 1.0],
+    "dice": [0.0, 1.0],
+    "validation": {"n": 40, "r": 0.9, "mae": 0.02},
+    "test": {"n": 40, "r": 0.5, "mae": 0.02},
+}
+RNG = np.random.default_rng(0)
+REFERENCE = {
+    "samples": {
+        "image": {
+            "mean": sorted(RNG.normal(100, 10, 300).tolist()),
+            "sharpness": sorted(RNG.normal(50, 5, 300).tolist()),
+        },
+        "mask": {"soft_dice": sorted(RNG.beta(40, 2, 60).tolist()), "share_1": sorted(RNG.beta(2, 8, 60).tolist())},
+    }
+}
+
+
+def answered(number: int, **change: Any) -> dict[str, Any]:
+    """A row of an answer like those of the reference."""
+    row = dict.fromkeys(TABLES["predictions"])
+    share = float(RNG.beta(2, 8))
+    row |= {"at": 1.8e9 + number, "request": f"r{number}", "kind": "predict", "model": "road+dddd", "version": ""}
+    row |= {"digest": DIGEST, "status": 200, "code": "", "seconds": 0.1, "input": f"{number:064x}", "implausible": ""}
+    row |= {"confidence": 0.9, "entropy": 0.2, "soft_dice": float(RNG.beta(40, 2)), "quality": 0.8, "parts": 2}
+    image = {"mean": float(RNG.normal(100, 10)), "sharpness": float(RNG.normal(50, 5))}
+    row |= {"image": json.dumps(image), "shares": json.dumps([1 - share, share]), "stages": "{}"}
+    return {**row, **change}
+
+
+def written(place: Path, rows: list[dict[str, Any]], **tables: list[dict[str, Any]]) -> str:
+    database = opened(str(place), write=True)
+    told = {"class_names": ["ground", "<b>road</b>"], "scored": [1], "rank": 2}
+    model = {"at": 1.0, "digest": DIGEST, "model": "road+dddd"}
+    model["told"] = json.dumps({**told, "reference": REFERENCE, "quality": QUALITY})
+    database.write([(insertion("models"), [model]), (insertion("predictions"), rows)])
+    database.write([(insertion(table), more) for table, more in tables.items()])
+    database.close()
+    return str(place)
+
+
+def test_a_quiet_service_has_no_alert(tmp_path: Path) -> None:
+    rows = [answered(number, seconds=number / 100) for number in range(200)]
+    found = summarise(written(tmp_path / "rows.db", rows))
+    assert alerts(found, AlertLimits()) == ()
+    assert found.requests == 200
+    assert found.seconds == pytest.approx(np.quantile(np.arange(200) / 100, (0.5, 0.95, 0.99)))
+    assert found.drift.units == 200
+    assert sum(span.answered for span in found.spans) == 200
+    assert {span.quality for span in found.spans} == {0.8}
+    assert found.model is not None
+    assert not found.model.quality.usable  # type: ignore[union-attr]
+
+
+def test_each_thing_that_goes_wrong_is_an_alert(tmp_path: Path) -> None:
+    dark = [
+        answered(number, image=json.dumps({"mean": 70.0 + number % 9, "sharpness": 50.0}), seconds=6.0)
+        for number in range(150)
+    ]
+    unsure = [{**row, "soft_dice": 0.5, "implausible": "empty,area"} for row in dark]
+    failed = [answered(number, status=503, code="service-busy", image=None) for number in range(150, 160)]
+    canary = {
+        "at": 1.8e9,
+        "model": "road+dddd",
+        "digest": DIGEST,
+        "cases": 4,
+        "dice": "{}",
+        "iou": "{}",
+        "case_dice": "[]",
+    }
+    place = written(tmp_path / "rows.db", [*unsure, *failed], canary=[{**canary, "fallen": 1}])
+    found = alerts(summarise(place), AlertLimits())
+    assert [one.rule for one in found] == [
+        *("failures", "latency", "canary", "quality", "drift"),
+        *("implausible", "implausible"),
+    ]
+    assert "brightness, mean" in found[4].told
+
+
+def test_an_image_that_is_sent_again_counts_once(tmp_path: Path) -> None:
+    rows = [answered(number % 30) for number in range(300)]
+    assert summarise(written(tmp_path / "rows.db", rows)).drift.told == "30 units are too few: 100 are wanted"
+
+
+def test_units_are_counted_where_clients_name_them(tmp_path: Path) -> None:
+    rows = [answered(number, unit=f"scene {number // 10}") for number in range(3000)]
+    found = summarise(written(tmp_path / "rows.db", rows), window=150)
+    assert found.drift.units == 150
+    assert not found.drift.worse
+
+
+def test_a_time_is_looked_back_from_now(tmp_path: Path) -> None:
+    rows = [answered(number, at=time.time() - 3600 * number) for number in range(48)]
+    place = written(tmp_path / "rows.db", rows)
+    assert summarise(place, hours=12.5).requests == 13
+    assert summarise(place).requests == 48
+
+
+@contextmanager
+def listening(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    took: list[dict[str, Any]] = []
+
+    class Taking(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            took.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *said: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Taking)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=s3cretsecret", took
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def monitor(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "seglab", "monitor", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_command_prints_writes_tells_and_leaves_with_one(tmp_path: Path) -> None:
+    prompt = dict.fromkeys(TABLES["prompts"]) | {"at": 1.0, "request": "p", "event": "corrected", "model": "grabcut"}
+    prompt |= {"seconds": 0.2, "verdict": "", "code": "", "empty": 0}
+    rows = [answered(number, status=500, code="internal") for number in range(20)]
+    place = written(tmp_path / "rows.db", [*rows, answered(21)], prompts=[prompt])
+    page = tmp_path / "new" / "monitor.html"
+    with listening() as (url, took):
+        done = monitor(f"rows={place}", f"page={page}", "alert=true", f"webhook={url}")
+    assert done.returncode == 1, done.stderr
+    assert "The service fails 95.2% of 21 requests, more than 1.0%." in done.stdout
+    assert "corrected" in done.stdout
+    assert "not usable here" in done.stdout
+    assert "s3cretsecret" not in done.stdout + done.stderr
+    (told,) = took
+    assert [one["rule"] for one in told["alerts"]] == ["failures"]
+    html = page.read_text()
+    assert "<b>road</b>" not in html
+    assert "The service fails" in html
+    assert "http://" not in html
+    assert monitor(f"rows={place}", "page=").returncode == 0
+
+
+def test_rows_that_are_not_there_are_told_of(tmp_path: Path) -> None:
+    done = monitor(f"rows={tmp_path / 'none.db'}")
+    assert done.returncode == 2
+    assert "no rows of a service here" in done.stderr
+
+
+def test_a_webhook_that_fails_is_told_without_its_secret() -> None:
+    with listening(500) as (url, took):
+        with pytest.raises(Exception, match="webhook") as caught:
+            tell(url, "rows.db", [Alert("drift", "x")])
+        assert "s3cretsecret" not in str(caught.value)
+        assert len(took) == 1
+    with pytest.raises(ConfigError, match="no address of HTTP"):
+        check_webhook("file:///etc/passwd")
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_summarised_in_two_seconds(tmp_path: Path) -> None:
+    """Of processor time; on an idle machine that is how long it takes."""
+    import scipy.stats  # noqa: F401  # is loaded once, and no work on rows
+
+    few = [answered(number) for number in range(1000)]
+    rows = [{**few[number % 1000], "at": 1.8e9 + number, "input": f"{number:064x}"} for number in range(1_000_000)]
+    place = written(tmp_path / "rows.db", rows)
+    del rows
+    began = time.process_time()
+    found = summarise(place)
+    took = time.process_time() - began
+    assert found.requests == 1_000_000
+    assert took <= 2, took
