@@ -17,7 +17,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py te
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
-	sync bench bench-data bench-serving bench-lookalikes serve-demo model-card model-summary check-data explore synthetic-dataset evaluate compare \
+	sync bench bench-data bench-serving bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
 help: ## List every verb
@@ -128,6 +128,9 @@ bench-serving: $(READY) ## Every stage of an exported model with every runtime, 
 
 serve-demo: $(READY) ## Train the demo's U-Net if there is none, export it, serve it, send three images, show what comes back
 	@$(PY) -m benchmarks.serve_demo $(ARGS)
+
+app: $(READY) ## The pages on the demo's model and images, at http://127.0.0.1:8511: train and export it if there is none (ARGS="port=8600")
+	@$(PY) -m benchmarks.app_demo $(ARGS)
 
 bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
 	@$(SEGLAB) bench-lookalikes data=$(or $(DATA),synthetic2d) $(ARGS)

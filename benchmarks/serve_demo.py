@@ -10,46 +10,24 @@ import http.client
 import io
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.demo_model import OUT, WORDS, exported
 from benchmarks.speed.live_service import LiveService
 from seglab.command import composed_config
 from seglab.config.loading import load_config
 from seglab.data.splits import split_for
-from seglab.run_record import RUNS, StoreFile
-from seglab.tracking.store import open_store
 
-OUT, MASKS, COUNT = Path("dist/serve-demo"), Path("dist/serve-demo-masks"), 3
-WORDS = ["model=unet", "loss=dice", "data=synthetic2d"]
-NAME = "UNet_DiceLoss_Adam"
-
-
-def seglab(*words: str) -> None:
-    print("$ seglab", *words, flush=True)
-    if code := subprocess.run([sys.executable, "-m", "seglab", *words], check=False).returncode:
-        sys.exit(code)
-
-
-def latest() -> str | None:
-    """The id of the last whole run of the demo's model on the demo's images."""
-    told = f"attributes.status = 'FINISHED' AND attributes.run_name = '{NAME}' AND params.`data.name` = 'Synthetic2D'"
-    runs = open_store(None, RUNS).all_runs(told)
-    return max(runs, key=lambda run: run.info.end_time).info.run_id if runs else None
+MASKS, COUNT = Path("dist/serve-demo-masks"), 3
 
 
 def main(words: list[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not OUT.is_dir():
-        run = latest() if (RUNS / StoreFile.DATABASE).exists() else None
-        if run is None:
-            seglab("train", *WORDS, "trainer.epochs=20", *words)
-            run = latest()
-        seglab("export", f"run={run}", "format=openvino", "precision=float32,int8", f"out={OUT}")
+    exported(words)
     config = load_config(composed_config(WORDS))
     source = config.data.build()
     test = split_for(source, config.data_config, config.seed).test[:COUNT]

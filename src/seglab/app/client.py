@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from seglab.serving.negotiation import PNG, RAW
+from seglab.serving.negotiation import GZIP, PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
 from seglab.task import Task
 
@@ -72,7 +73,7 @@ class Prediction:
     """What the model makes of an image.
 
     Attributes:
-        ids: of classes, uint8 `(H, W)`, or `(X, Y, Z)` in the order of the file's axes.
+        ids: of classes, uint8 `(H, W)`, or `(X, Y, Z)` in RAS order.
         confidence: mean probability that classes were chosen with, 0..1.
         milliseconds: of each stage, as the service tells them.
         label: of the model that told it.
@@ -167,11 +168,16 @@ class Client:
 
     def predict(self, content: bytes) -> Prediction:
         """What the model makes of a file; raises `Problem` where it cannot use it."""
-        headers = {"Content-Type": RAW, "Accept": RAW}
-        answer = self.post("/predict", content, headers=headers)
-        shape = [int(side) for side in answer.headers["x-mask-shape"].split(",")]
-        kind = np.dtype(answer.headers["x-mask-dtype"]).newbyteorder("<")
-        ids = self.model().ids_of(np.frombuffer(answer.body, kind).reshape(shape))
+        model = self.model()
+        flat = model.task.rank == 2
+        answer = self.post("/predict", content, headers={"Content-Type": RAW, "Accept": RAW if flat else GZIP})
+        if flat:
+            shape = [int(side) for side in answer.headers["x-mask-shape"].split(",")]
+            kind = np.dtype(answer.headers["x-mask-dtype"]).newbyteorder("<")
+            stored = np.frombuffer(answer.body, kind).reshape(shape)
+        else:
+            stored = volume_of(answer.body)
+        ids = model.ids_of(stored)
         stages = dict(stage.split(";dur=") for stage in answer.headers["server-timing"].split(", "))
         return Prediction(
             ids,
@@ -213,6 +219,14 @@ class Client:
         if answer.status >= 400:
             raise _problem(answer.status, found, content)
         return Answer(answer.status, found, content)
+
+
+def volume_of(content: bytes) -> np.ndarray:
+    """The values of a compressed NIfTI file of the API, `(X, Y, Z)` in RAS order."""
+    import nibabel as nib
+
+    found = nib.as_closest_canonical(nib.Nifti1Image.from_bytes(gzip.decompress(content)))
+    return np.asarray(found.dataobj)
 
 
 def _problem(status: int, headers: Mapping[str, str], content: bytes) -> Problem:

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image
 
-from seglab.app.client import Client, Model
+from seglab.app.client import Client, Model, volume_of
 from seglab.app.viewer import packed
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 
@@ -41,14 +41,14 @@ class Looked:
     """An image with its masks.
 
     Attributes:
-        size: height and width.
-        predicted: class ids, packed for the viewer.
+        size: height and width, or the sides of a volume.
+        predicted: class ids, packed for the viewer; empty for a volume, which has another one.
         truth: likewise; None without a truth.
         scores: of it.
         milliseconds: that the network and all around it took.
     """
 
-    size: tuple[int, int]
+    size: tuple[int, ...]
     predicted: str
     truth: str | None
     scores: Scores
@@ -84,19 +84,20 @@ def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client 
 
 
 def truth_of(client: Client, model: Model, id: str) -> np.ndarray:
-    """The true class ids of a 2D image, uint8 `(H, W)`."""
+    """The true class ids of an image, uint8 `(H, W)`, or `(X, Y, Z)` in RAS order."""
+    if model.task.rank == 3:
+        return model.ids_of(volume_of(client.truth(id).body))
     with Image.open(io.BytesIO(client.truth(id).body)) as image:
         return model.ids_of(np.asarray(image))
 
 
 def look(client: Client, model: Model, content: bytes, truth: np.ndarray | None = None) -> Looked:
-    """What the model makes of an image file, beside its true class ids `(H, W)`. Raises `Problem`."""
+    """What the model makes of an image file, beside its true class ids. Raises `Problem`."""
     found = client.predict(content)
-    height, width = found.ids.shape
     return Looked(
-        (height, width),
-        packed(found.ids),
-        None if truth is None else packed(truth),
+        found.ids.shape,
+        packed(found.ids) if found.ids.ndim == 2 else "",
+        None if truth is None else packed(truth) if truth.ndim == 2 else "",
         scores(model, found.ids, found.confidence, truth),
         sum(found.milliseconds.values()),
     )

@@ -114,12 +114,15 @@ class Pages:
         from seglab.app.reading_runs import ReadingRuns
         from seglab.app.setup import Setup, begin
         from seglab.app.site import API, OTHERS, Site, pages
+        from seglab.app.volume import add_volume
         from seglab.serving.app import make_app
         from seglab.serving.keys import Keys
         from seglab.serving.models import Models
         from seglab.serving.service import Service
 
         client = Client(_reached(place.host), port, API, self._own)
+        if service.model.task.rank == 3:
+            rooms = [*rooms, add_volume]
         apis, others = {API: make_app(service, place.keys, rooms, self._own)}, {}
         for loading, model in self._others:
             other = Service(Models(model, loading), place.limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from urllib.parse import urlencode
 
 import streamlit as st
 
@@ -20,7 +21,13 @@ def show(client: Client) -> None:
     """The page."""
     model = client.model()
     choosing = st.sidebar.container()
-    given = st.sidebar.file_uploader("An image of your own", type=list(model.formats), key="images-file")
+    if model.task.rank == 3:
+        if st.sidebar.toggle("A volume of your own", key="images-own"):
+            _volume(client, model, None, "", "")
+            return
+        given = None
+    else:
+        given = st.sidebar.file_uploader("An image of your own", type=list(model.formats), key="images-file")
     if given is not None:
         _own(client, model, given.name, given.getvalue())
         return
@@ -30,8 +37,21 @@ def show(client: Client) -> None:
     with st.spinner("asking the model", show_time=True):
         found = looked(client, model, row["id"], row["truth"])
     _told(row["id"], model, found)
+    if model.task.rank == 3:
+        asked = urlencode({"id": row["id"], "truth": str(row["truth"]).lower()})
+        _volume(client, model, found, asked, row["id"])
+        return
     _shown(model, found, row["id"], picture_address(current(), client, row["id"]), row["id"])
     _downloads(client, model, row["id"])
+
+
+def _volume(client: Client, model: Model, found: Looked | None, asked: str, name: str) -> None:
+    """The page of a volume, and its scores."""
+    st.iframe(
+        current().public(f"{client.prefix}/volume?{asked}"), height=620, alt="The volume with its mask in three planes"
+    )
+    if found is not None:
+        viewer.show(f"{model.label} {name}", "", found.size, model, [], [], _table(model, found), file_name(name))
 
 
 def _own(client: Client, model: Model, name: str, content: bytes) -> None:

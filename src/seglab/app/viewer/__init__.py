@@ -72,7 +72,7 @@ def packed(ids: np.ndarray) -> str:
     return base64.b64encode(gzip.compress(np.ascontiguousarray(ids).tobytes(), 1, mtime=0)).decode("ascii")
 
 
-def unpacked(text: str, size: tuple[int, int]) -> np.ndarray:
+def unpacked(text: str, size: tuple[int, ...]) -> np.ndarray:
     """The inverse of `packed`."""
     return np.frombuffer(gzip.decompress(base64.b64decode(text)), np.uint8).reshape(size)
 
@@ -80,7 +80,7 @@ def unpacked(text: str, size: tuple[int, int]) -> np.ndarray:
 def show(
     key: str,
     picture: str,
-    size: tuple[int, int],
+    size: tuple[int, ...],
     model: Model,
     layers: Sequence[Layer],
     panes: Sequence[Mapping[str, Any]],
@@ -92,7 +92,7 @@ def show(
     Args:
         key: of what is shown; other masks or another image have another.
         picture: its address.
-        size: height and width.
+        size: height and width; that of a volume is not shown here.
         model: whose classes they are.
         layers: masks.
         panes: of each a `title` and a `kind`: `picture`; `mask` of a `layer`; `errors` of the layers `truth` and

@@ -31,7 +31,7 @@ function draw(root, data, layers) {
   const context = { data, layers, kept, view, stages };
   for (const pane of data.panes) panes.append(paneOf(context, pane));
   const bar = controls(context, panes);
-  const parts = [bar, panes, readout(context)];
+  const parts = data.panes.length ? [bar, panes, readout(context)] : [];
   if (data.table) parts.push(tableOf(data.table));
   root.replaceChildren(...parts);
   apply(context);
