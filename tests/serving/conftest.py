@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from served import CELLS, ORGAN, ROAD, Running, served_folder
+
+from seglab.export.folder import IMAGE, MASK
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +31,15 @@ def organ(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def road_service(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    rows = tmp_path_factory.mktemp("rows") / "rows.db"
-    with Running(road, "pixels=400000", "body_bytes=2000000", f"rows={rows}") as running:
+    place = tmp_path_factory.mktemp("watched")
+    values = np.array(ROAD.label_values, np.uint8)
+    for part, array in (("images", np.load(road / IMAGE)), ("masks", values[np.load(road / MASK)])):
+        (place / "canary" / part).mkdir(parents=True)
+        Image.fromarray(array).save(place / "canary" / part / "example.png")
+    words = [f"rows={place / 'rows.db'}", f"canary={place / 'canary'}", "canary_seconds=0"]
+    with Running(road, "pixels=400000", "body_bytes=2000000", *words) as running:
+        while not running.count("seglab_canary_runs_total"):
+            time.sleep(0.02)
         yield running
 
 

@@ -78,6 +78,12 @@ class ServeWords:
     rows: str = setting(
         "a row for each prediction: a file, or postgresql+psycopg://…; empty: none", default="monitoring/rows.db"
     )
+    canary: str | None = setting(
+        "folder of labelled cases that is predicted with every model, and on a schedule", default=None
+    )
+    canary_seconds: Annotated[float, Field(ge=0)] = setting(
+        "between two times; 0: with a new model alone", default=3600.0
+    )
     root_path: str = setting("before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
         "after SIGTERM, how long requests are still taken", default=5.0
@@ -132,6 +138,10 @@ def serve_words(said: ServeWords, front: Front | None = None) -> int:
     keys = read_keys(said.keys)
     if said.interactive:
         _check_prompts(said)
+    if said.canary:
+        from seglab.monitoring.canary import canary_cases
+
+        canary_cases(Path(said.canary))  # refused before anything is loaded
     from seglab.serving.limits import Limits
     from seglab.serving.place import Place, bound
 
@@ -209,6 +219,10 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
     service.images = images
     if said.watch_seconds:
         service.watch = Watch(origin, service.models, said.watch_seconds, service.telemetry, service.taken_over)
+    if said.canary:
+        from seglab.serving.canary import Canary
+
+        Canary(Path(said.canary), service, said.canary_seconds)
     lines = front.told(place, number) if front else [f"serving at http://{said.host}:{number}/"]
     serve(
         service,

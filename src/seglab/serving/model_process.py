@@ -25,6 +25,7 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.serving.limits import Limits
     from seglab.serving.model import load_model
     from seglab.serving.prediction import Wanted, predict_file, warm_up
+    from seglab.serving.scoring import score_file
     from seglab.serving.tensors import infer
 
     limits = Limits(**said.pop("limits"))
@@ -36,6 +37,9 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     def tensor(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         return infer(body, asked["header_length"], model, limits, between)
 
+    def score(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        return score_file(body, Path(asked["mask"]), model, limits, between)
+
     warm_up(model, limits)
     watched = watched_facts(model.bundle)
-    return {"model": model.served.to_dict(), "watched": watched}, {"predict": predict, "infer": tensor}
+    return {"model": model.served.to_dict(), "watched": watched}, {"predict": predict, "infer": tensor, "score": score}

@@ -123,7 +123,7 @@ def predict_file(
     with file_of(content) as file:
         try:
             with stages.of("decode"):
-                image, spacing, headers = _read(content, file, model, limits)
+                image, spacing, headers = read_content(content, file, model, limits)
             found = predict_array(image, model, stages, between, content, spacing)
             del image
             with stages.of("encode"):
@@ -176,9 +176,10 @@ def warm_up(model: LoadedModel, limits: Limits) -> None:
     predict_file(room.getvalue(), model, limits, Wanted(PNG), lambda: None)
 
 
-def _read(
+def read_content(
     content: bytes, file: Path, model: LoadedModel, limits: Limits
 ) -> tuple[np.ndarray, tuple[float, ...] | None, dict[str, str]]:
+    """The image of a file `(*spatial, C)`, its spacing if any, and headers; raises `Problem`, `DataError`."""
     if model.bundle.task.rank == 2:
         header = check_image(content, limits)
         image = read_image_file(file)

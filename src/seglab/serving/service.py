@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,7 @@ class Service:
 
     Attributes:
         ends: what ends with it, of parts that stand above this one.
+        followers: called when another model answers.
     """
 
     def __init__(self, models: Models, limits: Limits, rows: str = ""):
@@ -76,6 +77,7 @@ class Service:
         self.images: Images | None = None
         self.draining = False
         self.ends = ExitStack()
+        self.followers: list[Callable[[], None]] = []
         self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
         models.restarted = self.telemetry.restarts.inc
         self.telemetry.ready.set_function(lambda: self.ready)
@@ -101,6 +103,8 @@ class Service:
     def taken_over(self) -> None:
         """Another model answers from now on."""
         self.rows.model(self.models.served, self.models.watched)
+        for told in self.followers:
+            told()
 
     def drain(self) -> None:
         """Not ready from now on; requests that come all the same are served."""
