@@ -84,6 +84,22 @@ def test_a_click_is_answered_as_in_the_library(running: Running, scene: tuple[np
         assert (np.asarray(Image.open(io.BytesIO(base64.b64decode(as_json["mask"])))) > 0).any()
 
 
+def test_the_picture_is_the_one_that_the_model_sees(running: Running) -> None:
+    turned = Image.fromarray(np.arange(90, dtype=np.uint8).reshape(6, 15))
+    exif = turned.getexif()
+    exif[0x0112] = 6  # a quarter to the right
+    written = io.BytesIO()
+    turned.save(written, "PNG", exif=exif)
+    with client_of(running) as client:
+        begun = client.post("/sessions", content=written.getvalue(), headers={"Content-Type": "image/png"}).json()
+        assert (begun["width"], begun["height"]) == (6, 15)
+        answer = client.get(f"/sessions/{begun['id']}/image")
+        assert answer.headers["content-type"] == "image/png"
+        seen = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert (seen == np.rot90(np.asarray(turned), -1)[..., None]).all()
+        assert client.get("/sessions/none/image").status_code == 404
+
+
 def test_undo_and_redo(running: Running, scene: tuple[np.ndarray, np.ndarray]) -> None:
     image, car = scene
     box = box_of(car)
@@ -112,7 +128,7 @@ def test_accepted_masks_are_a_data_set(running: Running, scene: tuple[np.ndarray
         where = f"/sessions/{begin(client, image)}"
         assert client.post(f"{where}/accept", json={}).status_code == 409
         mask = mask_of(client.post(f"{where}/predict", json={"box": box.tolist()}))
-        answer = client.post(f"{where}/accept", json={"by": "Ada"})
+        answer = client.post(f"{where}/accept", json={"by": "Ada", "note": "without its shadow"})
         name = answer.headers["X-Mask-Id"]
         assert (mask_of(answer) == mask).all()
         rle = client.post(f"{where}/accept", params={"form": "rle"}, json={}).json()
@@ -128,6 +144,7 @@ def test_accepted_masks_are_a_data_set(running: Running, scene: tuple[np.ndarray
     lines = [json.loads(line) for line in (accepted / "prompts.jsonl").read_text().splitlines()]
     first = next(line for line in lines if line.get("by") == "Ada")
     assert (first["outcome"], first["id"], first["size"]) == ("accepted", name, [256, 128])
+    assert first["note"] == "without its shadow"
     assert (first["box"], first["model"]) == (box.tolist(), "grabcut")
     assert lines[-1]["outcome"] == "rejected"
 

@@ -96,6 +96,24 @@ def test_the_candidate_of_the_best_score_or_the_wanted_one(scene: tuple[np.ndarr
         start(image).predict(box=box_of(car), candidate=3)
 
 
+def test_another_candidate_begins_with_what_the_first_began_with(scene: tuple[np.ndarray, np.ndarray]) -> None:
+    image, car = scene
+    box, click = box_of(car), [np.argwhere(~car)[-1][::-1].tolist()]
+    session = start(image)
+    session.predict(box=box)
+    wanted = []
+    for number in range(3):
+        alone = start(image)
+        alone.predict(box=box)
+        wanted.append(alone.predict(click, [1], box, candidate=number))
+    assert (wanted[0].mask != wanted[2].mask).any()
+    for number in (1, 2, 0, 0):
+        reply = session.predict(click, [1], box, candidate=number)
+        assert (reply.mask == wanted[number].mask).all()
+        assert reply.verdict == wanted[number].verdict
+    assert session.steps == (5, 0)
+
+
 def test_a_refused_prompt_changes_nothing(scene: tuple[np.ndarray, np.ndarray]) -> None:
     image, car = scene
     session = start(image)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from seglab.app.canvas.routes import add_annotate
 from seglab.interactive.routes import add_sessions
 from seglab.serving.app import routes
 from seglab.serving.limits import Limits
@@ -30,7 +31,7 @@ def offered() -> dict[str, Any]:
     telemetry = SimpleNamespace(registry=CollectorRegistry())
     service: Any = SimpleNamespace(model=None, limits=replace(Limits()), telemetry=telemetry, ends=ExitStack())
     prompting: Any = SimpleNamespace(close=lambda: None)
-    rooms = [partial(add_sessions, prompting=prompting)]
+    rooms = [partial(add_sessions, prompting=prompting), add_annotate]
     found: dict[str, Any] = json.loads(json.dumps(routes(service, rooms).openapi()))
     del found["info"]["version"]
     return found

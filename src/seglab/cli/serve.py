@@ -71,7 +71,9 @@ class ServeWords:
         default=(),
         prefix=True,
     )
-    interactive: bool = setting("masks from clicks and boxes too, at /sessions", default=False)
+    interactive: bool = setting(
+        "masks from clicks and boxes too, at /sessions and on the page /annotate", default=False
+    )
     prompt_model: str = setting("that answers clicks and boxes, as of seglab segment", default="grabcut")
     prompt_checkpoint: str | None = setting("file of its weights; null: its own, if it has any", default=None)
     accepted: str = setting("folder of the masks that users accept, for data=image_folder", default="accepted")
@@ -205,11 +207,12 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
                 images.begin()
         rooms: list[Room] = []
         if prompting:
+            from seglab.app.canvas.routes import add_annotate
             from seglab.interactive.routes import add_sessions
 
             with step(f"loading {said.prompt_model}"):
                 prompting.begin()
-            rooms.append(partial(add_sessions, prompting=prompting))
+            rooms += [partial(add_sessions, prompting=prompting), add_annotate]
         if front:
             front.ready(model.served)
         started.pop_all()
@@ -223,7 +226,9 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
         from seglab.serving.canary import Canary
 
         Canary(Path(said.canary), service, said.canary_seconds)
-    lines = front.told(place, number) if front else [f"serving at http://{said.host}:{number}/"]
+    where = f"http://{said.host}:{number}/"
+    clicks = [f"clicks and boxes at {where}annotate"] if prompting else []
+    lines = front.told(place, number) if front else [*clicks, f"serving at {where}"]
     serve(
         service,
         front.app(service, rooms, place, number) if front else make_app(service, place.keys, rooms),

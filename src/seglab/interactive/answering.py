@@ -53,6 +53,7 @@ class Answering:
         calls: dict[str, Callable[..., Told]] = {
             "begin": self._begin,
             "session": self._session,
+            "picture": self._picture,
             "predict": self._predict,
             "step": self._step,
             "accept": self._accept,
@@ -96,6 +97,9 @@ class Answering:
     def _session(self, id: str) -> Told:
         return self._described(self._sessions.find(id)), b""
 
+    def _picture(self, id: str) -> Told:
+        return {}, _png(self._sessions.find(id).picture)
+
     def _predict(self, id: str, points: Any, labels: Any, box: Any, candidate: int | None) -> Told:
         found = self._sessions.find(id)
         reply = found.session.predict(points, labels, box, None, candidate)
@@ -114,16 +118,16 @@ class Answering:
         mask = found.session.mask
         return _with_mask({**_state(found, mask), "moved": moved}, mask)
 
-    def _accept(self, id: str, by: str, form: str, tolerance_px: float) -> Told:
+    def _accept(self, id: str, by: str, note: str, form: str, tolerance_px: float) -> Told:
         found = self._with_prompt(id)
         mask = found.session.mask
         shaped, content = _shaped(form, mask, found.picture, tolerance_px)  # first: what cannot be told is not kept
-        name = self._accepted.add(found.picture, mask, self._facts(found, by))
+        name = self._accepted.add(found.picture, mask, self._facts(found, by, note))
         outcome = "accepted" if found.session.steps[0] <= 1 else "corrected"
         return {"id": name, "outcome": outcome, **shaped}, content
 
-    def _reject(self, id: str, by: str) -> Told:
-        self._accepted.tell({"outcome": "rejected", **self._facts(self._with_prompt(id), by)})
+    def _reject(self, id: str, by: str, note: str) -> Told:
+        self._accepted.tell({"outcome": "rejected", **self._facts(self._with_prompt(id), by, note)})
         return {}, b""
 
     def _end(self, id: str) -> Told:
@@ -149,12 +153,12 @@ class Answering:
             **_state(found, found.session.mask),
         }
 
-    def _facts(self, found: Open, by: str) -> dict[str, Any]:
+    def _facts(self, found: Open, by: str, note: str) -> dict[str, Any]:
         """What is written beside a mask."""
         height, width = found.session.shape
         told, model = _state(found, found.session.mask), self._sessions.model
         kept = {key: told[key] for key in ("points", "labels", "box", "score", "verdict", "area", "undo")}
-        return {"size": [width, height], "model": model.name, "weights": model.digest, "by": by, **kept}
+        return {"size": [width, height], "model": model.name, "weights": model.digest, "by": by, "note": note, **kept}
 
 
 def _state(found: Open, mask: Bools) -> dict[str, Any]:

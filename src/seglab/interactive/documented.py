@@ -18,6 +18,11 @@ MASK: dict[int | str, dict[str, Any]] = {
 }
 BEGUN: dict[int | str, dict[str, Any]] = {201: SESSION, **STANDARD, **problems(400, 404, 415, 422, 503, 504)}
 DESCRIBED: dict[int | str, dict[str, Any]] = {200: SESSION, **STANDARD, **problems(404, 422, 503, 504)}
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The image as the model sees it.", "content": binary("image/png")},
+    **STANDARD,
+    **problems(404, 422, 503, 504),
+}
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The mask that was kept, in the form that was asked for.", "content": MASK[200]["content"]},
     **STANDARD,

@@ -49,13 +49,15 @@ class Measures:
 
 def measure(mask: Bools, spacing: Sequence[float] | None = None) -> Measures:
     """Measures of `(H, W)` or `(X, Y, Z)`; `spacing` is the size of a pixel along each axis in mm."""
-    area, box = int(mask.sum()), box_of(mask)
+    box = box_of(mask)
+    part = mask if box is None else mask[inside(box, mask.shape)]  # an object is small, and an image may be large
+    area = int(part.sum())
     of_pixel = math.prod(spacing) if spacing else math.nan
-    length = perimeter(mask) if mask.ndim == 2 else math.nan
+    length = perimeter(part) if mask.ndim == 2 else math.nan
     step = spacing[0] if spacing and math.isclose(min(spacing), max(spacing), rel_tol=1e-4) else math.nan
     size = 0.0 if box is None else float(np.prod(box[mask.ndim :] - box[: mask.ndim]))
     return Measures(
-        area, area * of_pixel, length, length * step, len(_areas(mask)), box, area / size if size else math.nan
+        area, area * of_pixel, length, length * step, len(_areas(part)), box, area / size if size else math.nan
     )
 
 
@@ -83,9 +85,10 @@ def warnings(mask: Bools, box: Floats | None) -> tuple[str, ...]:
     found = []
     if box is not None and float((box[mask.ndim :] - box[: mask.ndim]).min()) < _SMALL_BOX:
         found.append(f"small-box: the box is less than {_SMALL_BOX} pixels wide; zoom in and draw it anew")
-    if not mask.any():
+    tight = box_of(mask)
+    if tight is None:
         return (*found, "empty-mask: nothing was found; click on the object")
-    areas = _areas(mask)
+    areas = _areas(mask[inside(tight, mask.shape)])
     if box is not None:
         region = inside(box, mask.shape)
         part = mask[region]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seglab.interactive.documented import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDED, MASK, REJECTED
+from seglab.interactive.documented import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDED, MASK, PICTURE, REJECTED
 from seglab.interactive.prompt import MAX_POINTS
 from seglab.interactive.prompt_counters import PromptCounters
 from seglab.interactive.prompting import Prompting
@@ -35,11 +35,12 @@ class PromptBody(BaseModel):
 
 
 class OutcomeBody(BaseModel):
-    """Who judged, in their own words."""
+    """Who judged, and why, in their own words."""
 
     model_config = ConfigDict(extra="forbid")
 
     by: Annotated[str, Field(max_length=80)] = ""
+    note: Annotated[str, Field(max_length=1000)] = ""
 
 
 def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
@@ -71,6 +72,10 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     async def described(id: str, request: Request) -> JSONResponse:
         return JSONResponse((await ask(request, {"do": "session", "id": id}))[0])
 
+    @router.get("/sessions/{id}/image", operation_id="session_image", responses=PICTURE)
+    async def picture(id: str, request: Request) -> Response:
+        return Response((await ask(request, {"do": "picture", "id": id}))[1], media_type="image/png")
+
     @router.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
     async def predict(id: str, body: PromptBody, request: Request) -> Response:
         told, mask = await ask(request, {"do": "predict", "id": id, **body.model_dump()})
@@ -86,7 +91,8 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         form: Literal["png", "rle", "polygons", "overlay"] = "png",
         tolerance_px: Annotated[float, Query(ge=0, le=100)] = 1.0,
     ) -> Response:
-        asked = {"do": "accept", "id": id, "by": body.by if body else "", "form": form, "tolerance_px": tolerance_px}
+        judged = (body or OutcomeBody()).model_dump()
+        asked = {"do": "accept", "id": id, **judged, "form": form, "tolerance_px": tolerance_px}
         told, mask = await ask(request, asked)
         counters.outcomes.labels(told["outcome"]).inc()
         row(request, told["outcome"], {})
@@ -97,7 +103,7 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
 
     @router.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
     async def reject(id: str, request: Request, body: OutcomeBody | None = None) -> JSONResponse:
-        await ask(request, {"do": "reject", "id": id, "by": body.by if body else ""})
+        await ask(request, {"do": "reject", "id": id, **(body or OutcomeBody()).model_dump()})
         counters.outcomes.labels("rejected").inc()
         row(request, "rejected", {})
         return JSONResponse({"outcome": "rejected"})

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from seglab.errors import DataError
 from seglab.interactive.guard import Verdict, guarded
 from seglab.interactive.model import Embedding, PromptModel
-from seglab.interactive.prompt import Bools, Logits, Prompt
+from seglab.interactive.prompt import Bools, Floats, Logits, Prompt
 
 HISTORY = 64
 _STEPS = 8  # of a kept logit, which is a whole number of eighths between -127 and 127
@@ -106,7 +106,8 @@ class Session:
         """The mask of a whole prompt: all points so far, not the new ones alone.
 
         A prompt that goes on from the one before (the same box, its points and more) begins with the mask of that one,
-        and the guard sees that this mask gets no worse where it was right. Any other begins anew, or with `mask`.
+        and the guard sees that this mask gets no worse where it was right. The same prompt once more, for another
+        candidate, begins with what that one began with. Any other begins anew, or with `mask`.
 
         Args:
             points: `(N, D)` in pixels of the image, see `Prompt`.
@@ -150,18 +151,30 @@ class Session:
 
     def _before(self, points: Sequence[Sequence[float]], labels: Sequence[int], box: Any) -> Logits | None:
         """Logits of the mask that a prompt goes on from."""
-        state = self.state
-        if state is None:
+        if self.state is None:
             return None
         new = Prompt.of(self.shape, points, labels, box, np.zeros(self.shape, bool))
-        old = state.prompt
-        same_box = (
-            np.array_equal(new.box, old.box) if new.box is not None and old.box is not None else new.box is old.box
-        )
-        begins = len(new.points) >= len(old.points) and _holds(new, old)
-        if not (same_box and begins):
+        others = (state for state in reversed(self._states[: self._at]) if not _same(state.prompt, new))
+        state = next(others, None)
+        if state is None or not _goes_on(new, state.prompt):
             return None
         return _kept(state.logits, self.shape).astype(np.float32) / np.float32(_STEPS)
+
+
+def _same(one: Prompt, other: Prompt) -> bool:
+    return (
+        np.array_equal(one.points, other.points)
+        and np.array_equal(one.labels, other.labels)
+        and _same_box(one.box, other.box)
+    )
+
+
+def _same_box(one: Floats | None, other: Floats | None) -> bool:
+    return np.array_equal(one, other) if one is not None and other is not None else one is other
+
+
+def _goes_on(new: Prompt, old: Prompt) -> bool:
+    return _same_box(new.box, old.box) and len(new.points) >= len(old.points) and _holds(new, old)
 
 
 def _holds(new: Prompt, old: Prompt) -> bool:

@@ -25,7 +25,8 @@ from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry, log_line
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-OPEN = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready")
+OPEN = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready", "/annotate")
+_OPEN_BELOW = "/annotate/"  # the parts of that page, which tell nothing of data
 _CLIENTS = 10_000  # whose requests are remembered for a minute
 _GONE = 499
 
@@ -138,7 +139,8 @@ class Guard:
         return b"".join(parts)
 
     def _check_key(self, scope: Scope, headers: dict[str, str]) -> None:
-        if not self._pages and scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if not self._pages and (path in OPEN or path.startswith(_OPEN_BELOW)):
             return
         known = self._keys.known(headers)
         if known is None:

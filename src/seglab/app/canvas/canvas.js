@@ -1,0 +1,216 @@
+// The component: clicks and boxes on an image, answered with masks by the service at an address.
+
+import { amount, build, describe, element, logged, orderText } from "./panel.js";
+import { maskOf, overlayOf, pictureOf } from "./painting.js";
+import { Service, Session } from "./session.js";
+import { Stage } from "./stage.js";
+
+const NO_PROMPT = { points: [], labels: [], box: null };
+
+/**
+ * @param root element or shadow root, which is filled.
+ * @param api address of the service, with a slash at its end.
+ * @param onJudged called with `{accept, id, name, by, note, …}` when a mask was accepted or rejected.
+ * @param onAgain called when what is not an image's is to be tried again, after `fail`.
+ * @returns `{open(source, name), service, fail(error), close()}`; a source is `{image}`, an id of the service's data, or
+ *   `{file}`, a Blob.
+ */
+export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
+  const host = element("section", { className: "seglab-canvas", "aria-label": "prompts" });
+  root.append(host);
+  const parts = build(host);
+  const service = new Service(api, () => parts.key.value);
+  const stage = new Stage(parts.canvas, {
+    click: (at, label) => session.put({ kind: "click", ...at, label }),
+    box: (box) => session.put({ kind: "box", box }),
+    place: (text) => (parts.place.textContent = text),
+    zoom: (zoom) => (parts.zoom.textContent = `${amount(100 * zoom, zoom < 0.1 ? 1 : 0)} %`),
+  });
+  let session = null;
+  let opened = null; // what `open` was given
+  let mask = null; // of the newest answer that was painted
+  let told = null; // with it; null where nothing is shown
+  let painted = 0; // its number
+  let waiting = [];
+
+  function enable() {
+    const open = Boolean(stage.picture);
+    const busy = waiting.length > 0;
+    for (const one of [parts.fit, parts.in, parts.out, parts.next, parts.save]) one.disabled = !open;
+    parts.undo.disabled = !(open && (busy || session.told.undo > 0));
+    parts.redo.disabled = !(open && (busy || session.told.redo > 0));
+    parts.accept.disabled = parts.reject.disabled = !(open && (busy || told));
+    parts.canvas.setAttribute("aria-busy", String(busy));
+  }
+
+  function show() {
+    const { points, labels, box } = told ?? NO_PROMPT;
+    describe(parts, told, Number(parts.pixel.value));
+    stage.show({ mask: told && mask, opacity: parts.opacity.value / 100, points, labels, box });
+    enable();
+  }
+
+  function fail(error, stuck) {
+    parts.error.textContent = error.message;
+    parts.error.hidden = false;
+    parts.stuck.hidden = !stuck;
+    parts.forget.hidden = !waiting.length;
+    parts.keyForm.hidden = error.status !== 401;
+  }
+
+  function well() {
+    parts.error.hidden = parts.stuck.hidden = parts.keyForm.hidden = true;
+  }
+
+  /** What a session tells; one that was left tells nothing. */
+  const heard = {
+    async opened({ told: first, picture }, own) {
+      const found = await pictureOf(picture);
+      if (own !== session) return found.close();
+      stage.open(found);
+      const size = `${amount(first.width)} × ${amount(first.height)} pixels`;
+      parts.status.textContent = `${size}, ${first.model}. Click on an object, or draw a box around it.`;
+      return show();
+    },
+    async answer({ order, told: next, mask: content, anew }, own) {
+      const found = content ? await maskOf(content, next.mask_box) : mask;
+      if (own !== session || order.number < painted) return; // late: a newer one is seen already
+      painted = order.number;
+      mask = found;
+      told = anew || next.undo === 0 ? null : next;
+      well();
+      show();
+      requestAnimationFrame(() => setTimeout(() => own === session && seen(order, told)));
+    },
+    waiting({ orders }) {
+      waiting = orders;
+      parts.status.dataset.waiting = orders.length;
+      const clicks = orders.filter((one) => one.kind === "click");
+      stage.show({ waiting: clicks, waitingBox: orders.findLast((one) => one.kind === "box")?.box });
+      enable();
+    },
+    judged(outcome) {
+      parts.note.value = "";
+      logged(parts, outcome.accept ? `accepted, kept as ${outcome.id}` : "rejected");
+      onJudged({ ...outcome, name: opened.name });
+    },
+    refused({ error, order }) {
+      logged(parts, `${orderText(order)}: refused`);
+      fail(error, false);
+    },
+    stuck({ error }) {
+      fail(error, true);
+    },
+  };
+
+  /** After an answer was painted. */
+  function seen(order, shown) {
+    const took = Math.round(performance.now() - order.since);
+    const model = shown?.milliseconds ? ` (model ${amount(shown.milliseconds)} ms)` : "";
+    const text = `${shown ? `${amount(shown.area)} px` : "no mask"} in ${amount(took)} ms${model}`;
+    parts.status.textContent = `${text[0].toUpperCase()}${text.slice(1)}.`;
+    if (order.kind !== "judge") logged(parts, `${orderText(order)}: ${text}`);
+  }
+
+  async function open(source, name) {
+    session?.end();
+    stage.open(null);
+    [opened, mask, told, painted, waiting] = [{ source, name }, null, null, 0, []];
+    parts.name.textContent = name;
+    parts.status.textContent = "Opening: the model looks at the image…";
+    parts.status.dataset.waiting = 0;
+    parts.log.replaceChildren();
+    well();
+    const own = new Session(service, source, (what, said) => heard[what](said, own));
+    session = own;
+    show();
+    await own.open().catch((error) => {
+      if (own !== session) return;
+      parts.status.textContent = "The image could not be opened.";
+      fail(error, true);
+    });
+  }
+
+  function again() {
+    well();
+    if (stage.picture) session.go();
+    else if (opened) open(opened.source, opened.name);
+    else onAgain();
+  }
+
+  async function save() {
+    const blob = await overlayOf(stage.picture, told && mask, parts.opacity.value / 100);
+    const link = element("a", { href: URL.createObjectURL(blob) });
+    link.download = `${opened.name.replace(/[^A-Za-z0-9._-]+/g, "_").slice(-80)}_overlay.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+
+  const put = (order) => session.put(order);
+  const candidate = (number) => (told || waiting.length) && put({ kind: "candidate", candidate: number });
+  const judge = (accept) => put({ kind: "judge", accept, by: parts.by.value, note: parts.note.value });
+  const commands = {
+    z: (event) => put({ kind: event.shiftKey ? "redo" : "undo" }),
+    n: () => put({ kind: "anew" }),
+    b: () => stage.boxKey(),
+    escape: () => stage.escape(),
+    0: () => stage.fit(),
+    "+": () => stage.zoom(true),
+    "=": () => stage.zoom(true),
+    "-": () => stage.zoom(false),
+    1: () => candidate(0),
+    2: () => candidate(1),
+    3: () => candidate(2),
+  };
+
+  // No key goes on to the page around, which may have its own.
+  host.addEventListener("keydown", (event) => {
+    event.stopPropagation();
+    if (!stage.picture || event.target.matches("input:not([type=range]), textarea")) return;
+    const key = event.key.toLowerCase();
+    const alone = !(event.ctrlKey || event.altKey || event.metaKey) || key === "z";
+    if (event.target === parts.canvas && stage.key(event)) event.preventDefault();
+    else if (alone && key in commands) {
+      commands[key](event);
+      event.preventDefault();
+    }
+  });
+  host.addEventListener("keyup", (event) => {
+    event.stopPropagation();
+    stage.keyUp(event);
+  });
+  parts.fit.onclick = commands[0];
+  parts.in.onclick = commands["+"];
+  parts.out.onclick = commands["-"];
+  parts.undo.onclick = () => put({ kind: "undo" });
+  parts.redo.onclick = () => put({ kind: "redo" });
+  parts.next.onclick = commands.n;
+  parts.candidates.forEach((one, number) => (one.onclick = () => candidate(number)));
+  parts.opacity.oninput = parts.pixel.oninput = show;
+  parts.save.onclick = save;
+  parts.accept.onclick = () => judge(true);
+  parts.reject.onclick = () => judge(false);
+  parts.again.onclick = again;
+  parts.forget.onclick = () => (session.clear(), well());
+  parts.keyForm.onsubmit = (event) => (event.preventDefault(), again());
+  parts.file.onchange = () => {
+    const [file] = parts.file.files;
+    if (file) open({ file }, file.name);
+    parts.file.value = "";
+  };
+  const leave = (event) => event.persisted || session?.end();
+  addEventListener("pagehide", leave);
+  show();
+
+  return {
+    open,
+    service,
+    fail: (error) => fail(error, true),
+    close() {
+      removeEventListener("pagehide", leave);
+      session?.end();
+      stage.close();
+      host.remove();
+    },
+  };
+}

@@ -1,0 +1,242 @@
+// A session with the service: what was asked stands in line and is asked in turn, so that no click is lost, and the way
+// back is the service's own.
+//
+// What is in line is an order: `{kind: "click", x, y, label}`, `{kind: "box", box}`, `{kind: "candidate", candidate}`,
+// `{kind: "undo"}`, `{kind: "redo"}`, `{kind: "anew"}` (the next prompt is about another object), or
+// `{kind: "judge", accept, by, note}`. A prompt is made of what the service told last and the order, when its turn comes.
+
+const TRIES = 5;
+const LONGEST_WAIT = 5; // seconds, whatever Retry-After asks for
+const EMPTY = { points: [], labels: [], box: null };
+
+/** An error in the words of the service; `status` is 0 where nothing came back. */
+export class Refusal extends Error {
+  constructor(status, { title, detail, remedy, code } = {}, wait = 0) {
+    super([title, detail, remedy && `What to do: ${remedy}`].filter(Boolean).join(". "));
+    this.status = status;
+    this.code = code ?? "";
+    this.wait = wait;
+  }
+
+  /** Whether the service may have done what was asked, although it did not say so. */
+  get unknown() {
+    return this.status === 0 || this.status === 504 || (this.status >= 500 && this.status !== 503);
+  }
+}
+
+/** What is at an address. */
+export class Service {
+  #base;
+  #key;
+
+  /**
+   * @param base address, with a slash at its end.
+   * @param key asked for the service's key, where it wants one; "" for none.
+   */
+  constructor(base, key) {
+    [this.#base, this.#key] = [base, key];
+  }
+
+  /** The answer of a place below the address; throws a `Refusal` where it is an error, or none comes. */
+  async ask(method, place, given = {}) {
+    let reply;
+    try {
+      reply = await this.send(method, place, given);
+    } catch {
+      throw new Refusal(0, { title: "The service cannot be reached", remedy: "see that it runs, then try again" });
+    }
+    if (reply.ok) return reply;
+    const problem = await reply.json().catch(() => ({ title: `The service answered ${reply.status}` }));
+    throw new Refusal(reply.status, problem, Number(reply.headers.get("Retry-After")) || 0);
+  }
+
+  /** The answer, whatever it is. */
+  send(method, place, { body, kind, keepalive = false } = {}) {
+    const headers = kind ? { "Content-Type": kind } : {};
+    if (this.#key()) headers["X-API-Key"] = this.#key();
+    return fetch(new URL(place, this.#base), { method, body, headers, keepalive });
+  }
+}
+
+/** One image with a service. */
+export class Session {
+  #service;
+  #source;
+  #tell;
+  #id = "";
+  #line = [];
+  #busy = false;
+  #ended = false;
+  #steps = []; // every prompt that was answered, so that a session that was lost can be made again
+  #at = 0;
+  #asked = 0;
+
+  /**
+   * @param service that answers.
+   * @param source `{image}`, an id of its data, or `{file}`, a Blob.
+   * @param tell called with what happens: `opened`, `answer`, `waiting`, `judged`, `refused`, `stuck`.
+   */
+  constructor(service, source, tell) {
+    [this.#service, this.#source, this.#tell] = [service, source, tell];
+    this.told = null;
+    this.anew = false;
+  }
+
+  /** Begin: the service computes what it needs of the image. Tells `opened` with its picture. */
+  async open() {
+    await this.#patiently(async () => {
+      const picture = await (await this.#ask("GET", `${this.#place}/image`)).blob();
+      if (!this.#ended) this.#tell("opened", { told: this.told, picture });
+    });
+  }
+
+  /** Put an order in line. */
+  put(order) {
+    this.#line.push({ ...order, number: ++this.#asked, since: performance.now() });
+    this.#waiting();
+    this.go();
+  }
+
+  /** Go on with the line after `stuck`. */
+  async go() {
+    if (this.#busy || this.#ended) return;
+    this.#busy = true;
+    while (this.#line.length && !this.#ended) {
+      try {
+        await this.#patiently(() => this.#do(this.#line[0]));
+      } catch (error) {
+        if (this.#ended) break;
+        if (!(error instanceof Refusal)) throw error;
+        const lasting = error.status >= 400 && error.status < 500 && ![401, 404, 408, 410, 429].includes(error.status);
+        this.#tell(lasting ? "refused" : "stuck", { error, order: this.#line[0] });
+        if (!lasting) break;
+      }
+      this.#line.shift();
+      this.#waiting();
+    }
+    this.#busy = false;
+  }
+
+  /** Forget what is in line. */
+  clear() {
+    this.#line.length = 0;
+    this.#waiting();
+  }
+
+  /** End it, here and in the service; nothing is told any more. */
+  end() {
+    this.#ended = true;
+    if (this.#id) this.#service.send("DELETE", this.#place, { keepalive: true }).catch(() => {});
+  }
+
+  get #place() {
+    return `sessions/${this.#id}`;
+  }
+
+  #waiting() {
+    this.#tell("waiting", { orders: [...this.#line] });
+  }
+
+  async #patiently(call) {
+    for (let tries = 1; ; tries++) {
+      try {
+        if (!this.#id) await this.#again();
+        return await call();
+      } catch (error) {
+        if (!(error instanceof Refusal) || this.#ended) throw error;
+        const gone = this.#id && (error.status === 404 || error.status === 410);
+        const lost = gone || error.unknown;
+        if (lost) this.#id = ""; // what it holds is not known any more: it is made again
+        if (tries >= TRIES || !(lost || error.status === 503 || error.status === 429)) throw error;
+        const seconds = gone ? 0 : error.wait || tries / 2;
+        await new Promise((done) => setTimeout(done, 1000 * Math.min(seconds, LONGEST_WAIT)));
+      }
+    }
+  }
+
+  async #do(order) {
+    if (order.kind === "anew") {
+      this.anew = true;
+      return this.#answered(order, this.told, null);
+    }
+    if (order.kind === "judge") return this.#judge(order);
+    if (order.kind === "undo" && this.anew) {
+      this.anew = false; // back to the object before
+      return this.#answered(order, this.told, null);
+    }
+    if (order.kind === "undo" || order.kind === "redo") {
+      const reply = await this.#ask("POST", `${this.#place}/${order.kind}`);
+      const told = promptOf(reply);
+      if (told.moved) {
+        this.#at += order.kind === "undo" ? -1 : 1;
+        this.anew = false;
+      }
+      return this.#answered(order, told, await reply.blob());
+    }
+    const prompt = this.#prompt(order);
+    const reply = await this.#predict(prompt);
+    this.#steps = [...this.#steps.slice(0, this.#at), prompt];
+    this.#at += 1;
+    this.anew = false;
+    return this.#answered(order, promptOf(reply), await reply.blob());
+  }
+
+  #answered(order, told, mask) {
+    this.told = told;
+    if (!this.#ended) this.#tell("answer", { order, told, mask, anew: this.anew });
+  }
+
+  #prompt(order) {
+    const { points, labels, box } = this.anew || !this.told ? EMPTY : this.told;
+    if (order.kind === "click") {
+      return { points: [...points, [order.x, order.y]], labels: [...labels, order.label], box };
+    }
+    if (order.kind === "candidate") return { points, labels, box, candidate: order.candidate };
+    const [x0, y0, x1, y1] = order.box; // clicks outside of a new box were about something else
+    const kept = points.map(([x, y]) => x >= x0 && x <= x1 && y >= y0 && y <= y1);
+    return { points: points.filter((_, n) => kept[n]), labels: labels.filter((_, n) => kept[n]), box: order.box };
+  }
+
+  #predict(prompt) {
+    return this.#ask("POST", `${this.#place}/predict`, { body: JSON.stringify(prompt), kind: "application/json" });
+  }
+
+  async #judge({ kind, accept, ...words }) {
+    const reply = await this.#ask("POST", `${this.#place}/${accept ? "accept" : "reject"}`, {
+      body: JSON.stringify(words.by || words.note ? { by: words.by, note: words.note } : {}),
+      kind: "application/json",
+    });
+    await reply.arrayBuffer();
+    const id = reply.headers.get("X-Mask-Id") ?? "";
+    this.#tell("judged", { accept, id, ...this.told, by: words.by, note: words.note });
+    await this.#do({ kind: "anew", number: words.number, since: words.since });
+  }
+
+  /** A session once more, with every step that there was: the same masks. */
+  async #again() {
+    await this.#begin();
+    let reply = null;
+    for (const prompt of this.#steps) reply = await this.#predict(prompt);
+    for (let back = this.#steps.length; back > this.#at; back--) reply = await this.#ask("POST", `${this.#place}/undo`);
+    if (reply) this.told = promptOf(reply);
+  }
+
+  async #begin() {
+    const { image, file } = this.#source;
+    const reply = file
+      ? await this.#ask("POST", "sessions", { body: file, kind: "application/octet-stream" })
+      : await this.#ask("POST", `sessions?image=${encodeURIComponent(image)}`);
+    this.told = await reply.json();
+    this.#id = this.told.id;
+    if (this.#ended) this.end(); // while it began
+    return this.told;
+  }
+
+  #ask(method, place, given) {
+    return this.#service.ask(method, place, given);
+  }
+}
+
+function promptOf(reply) {
+  return JSON.parse(reply.headers.get("X-Prompt"));
+}

@@ -1,0 +1,137 @@
+"""The canvas for prompts in a real Chromium, with what goes to the service and comes from it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
+
+_IDLE = "() => document.querySelector('.seglab-canvas .status')?.dataset.waiting === '0'"
+
+
+@dataclass
+class CanvasPage:
+    """A page with the canvas.
+
+    Attributes:
+        page: of playwright.
+        prompts: bodies of all prompts that were sent, in their order.
+        answers: status, told and mask of whatever was answered with a mask.
+        hosts: that anything was asked of.
+        troubles: errors of scripts and on the console.
+    """
+
+    page: Page
+    prompts: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[tuple[dict[str, Any], bytes]] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    troubles: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", self._requested)
+        self.page.on("response", self._answered)
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.troubles.append(dialog.message), dialog.dismiss()))
+
+    @property
+    def canvas(self) -> Any:
+        """Its element."""
+        return self.page.locator(".seglab-canvas canvas")
+
+    @property
+    def status(self) -> str:
+        """What it says."""
+        return self.page.locator(".seglab-canvas .status").inner_text()
+
+    def log(self) -> list[str]:
+        """Its lines, the first one first."""
+        return self.page.locator(".seglab-canvas .log li").all_inner_texts()[::-1]
+
+    def ready(self) -> None:
+        """Wait until the image is seen."""
+        self.page.locator(".seglab-canvas .status", has_text="Click on an object").wait_for(timeout=60_000)
+
+    def upload(self, name: str, content: bytes) -> None:
+        """Open a file of one's own, and wait for it."""
+        self.page.locator(".seglab-canvas .file").set_input_files(
+            {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        )
+        self.page.locator(".seglab-canvas .name", has_text=name).wait_for()
+        self.ready()
+
+    def idle(self) -> None:
+        """Wait until everything is answered and painted."""
+        self.page.wait_for_function(_IDLE, timeout=120_000)
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
+
+    def at(self, left: float, top: float) -> tuple[float, float]:
+        """A place on the page of one on the canvas."""
+        box = self.canvas.bounding_box()
+        return box["x"] + left, box["y"] + top
+
+    def click(self, left: float, top: float, **how: Any) -> None:
+        """Click on a place of the canvas."""
+        self.page.mouse.click(*self.at(left, top), **how)
+
+    def drag(self, first: tuple[float, float], last: tuple[float, float], button: Any = "left") -> None:
+        """From one place of the canvas to another."""
+        self.page.mouse.move(*self.at(*first))
+        self.page.mouse.down(button=button)
+        self.page.mouse.move(*self.at(*last), steps=3)
+        self.page.mouse.up(button=button)
+
+    def press(self, *keys: str) -> None:
+        """On the canvas."""
+        for key in keys:
+            self.canvas.press(key)
+
+    def pixels(self) -> np.ndarray:
+        """What is seen of the page: `(H, W, 3)` uint8 in pixels of the device."""
+        return np.asarray(Image.open(io.BytesIO(self.page.screenshot())).convert("RGB"))
+
+    def painting(self) -> bytes:
+        """What was drawn on the canvas, as a PNG."""
+        return base64.b64decode(self.canvas.evaluate("(one) => one.toDataURL().split(',')[1]"))
+
+    def size(self) -> tuple[float, float]:
+        """Of the canvas in pixels of the screen."""
+        box = self.canvas.bounding_box()
+        return box["width"], box["height"]
+
+    def _requested(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("blob", "data"):
+            self.hosts.add(parts.netloc)
+        if parts.path.endswith("/predict"):
+            self.prompts.append(json.loads(request.post_data or "{}"))
+
+    def _answered(self, response: Response) -> None:
+        told = response.headers.get("x-prompt")
+        if told:
+            self.answers.append((json.loads(told), b""))
+
+
+@contextmanager
+def opened(browser: Browser, address: str, **context: Any) -> Iterator[CanvasPage]:
+    """The page at an address, in a context of its own."""
+    own: BrowserContext = browser.new_context(**context)
+    page = CanvasPage(own.new_page())
+    page.page.goto(address)
+    yield page
+    own.close()
+
+
+def png(image: np.ndarray) -> bytes:
+    """A file of it."""
+    written = io.BytesIO()
+    Image.fromarray(image).save(written, "PNG", compress_level=1)
+    return written.getvalue()
