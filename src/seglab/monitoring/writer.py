@@ -32,7 +32,7 @@ class RowWriter:
         self.place, self._lost, self._written = place, lost, written
         self._waiting: list[tuple[str, dict[str, Any]]] = []
         self._changed = threading.Condition()
-        self._closed = False
+        self._closed = threading.Event()
         self._database: Database | None = None
         self._not_before = 0.0
         self._open()
@@ -48,30 +48,30 @@ class RowWriter:
         """
         whole = {column: row.get(column) for column in TABLES[table]}
         with self._changed:
-            full = len(self._waiting) >= _HELD or self._closed
+            full = len(self._waiting) >= _HELD or self._closed.is_set()
             if not full:
                 self._waiting.append((table, whole))
-                self._changed.notify()
+                if len(self._waiting) == 1:
+                    self._changed.notify()
         if full:
             self._lost(1, f"{_HELD:,} rows wait")
 
     def close(self, patience: float = 5.0) -> None:
         """Write what waits, and end; nobody waits longer than `patience` seconds."""
         with self._changed:
-            self._closed = True
+            self._closed.set()
             self._changed.notify()
         self._thread.join(patience)
 
     def _loop(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closed:
+                while not self._waiting and not self._closed.is_set():
                     self._changed.wait()
-                if not self._closed:
-                    self._changed.wait(_GATHERED_SECONDS)  # for more of them
+            self._closed.wait(_GATHERED_SECONDS)  # for more of them
             with self._changed:
                 rows, self._waiting = self._waiting, []
-                over = self._closed and not rows
+                over = self._closed.is_set() and not rows
             if rows:
                 self._write(rows)
             if over:
