@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -36,13 +36,18 @@ class MonitorWords:
     page: str = setting("HTML file that is written; empty: none", default="monitoring/monitor.html")
     alert: bool = setting("leave with exit code 1 where there is an alert", default=False)
     webhook: str = setting("address that is told of alerts; empty: none", default="")
+    kept: str = setting("folder of the images that the service kept: its keep_images", default="monitoring/images")
+    truth: str | None = setting("folder with masks/<request id>.png: real Dice beside the predicted one", default=None)
+    label_next: PositiveInt | None = setting("how many kept images to hand over for labelling", default=None)
+    strategy: Literal["random", "entropy", "quality", "diverse"] = setting("by which they are chosen", default="random")
+    out: str = setting("folder that they are handed over in", default="monitoring/to_label")
 
 
 def run(words: Sequence[str]) -> int:
     """Print, write and tell."""
     said = read(MonitorWords, words, "monitor", _EXAMPLES)
     from seglab.monitoring.alerts import AlertLimits, alerts, check_webhook, tell
-    from seglab.monitoring.report import as_text, document_of
+    from seglab.monitoring.report import as_text, document_of, truth_section
     from seglab.monitoring.summary import summarise
     from seglab.reports.html_page import to_html
     from seglab.runtime.atomic_files import telling_unwritable, write_text
@@ -52,7 +57,12 @@ def run(words: Sequence[str]) -> int:
     limits = AlertLimits(said.p95_seconds, said.failures)
     summary = summarise(said.rows, hours=said.hours, alpha=said.alpha, window=said.window)
     found = alerts(summary, limits)
-    document = document_of(summary, found, limits, redacted(said.rows))
+    more = []
+    if said.truth:
+        from seglab.monitoring.truth import true_quality
+
+        more.append(truth_section(true_quality(said.rows, Path(said.truth), Path(said.kept))))
+    document = document_of(summary, found, limits, redacted(said.rows), more)
     print(as_text(document))
     if said.page:
         page = Path(said.page)
@@ -60,6 +70,12 @@ def run(words: Sequence[str]) -> int:
             page.parent.mkdir(parents=True, exist_ok=True)
             write_text(page, to_html(document))
         print(f"\npage       {page.resolve()}", flush=True)
+    if said.label_next:
+        from seglab.monitoring.label_queue import candidates, choose, hand_over
+
+        chosen = choose(candidates(said.rows, Path(said.kept)), said.label_next, said.strategy)
+        hand_over(chosen, Path(said.out), summary.model.class_names if summary.model else ())
+        print(f"to label   {len(chosen)} images in {Path(said.out).resolve()}", flush=True)
     if found and said.webhook:
         tell(said.webhook, said.rows, found)
         print(f"told       {len(found)} to the webhook", file=sys.stderr)

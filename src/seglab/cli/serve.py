@@ -40,6 +40,7 @@ _EXAMPLES = """examples:
   seglab serve dist/roadseg host=0.0.0.0 keys=keys.txt                for other machines
 then: curl --data-binary @street.png -H 'Content-Type: image/png' localhost:8000/predict -o mask.png"""
 _Seconds = Annotated[float, Field(gt=0)]
+_AnySeconds = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +79,12 @@ class ServeWords:
     prompt_checkpoint: str | None = setting("file of its weights; null: its own, if it has any", default=None)
     accepted: str = setting("folder of the masks that users accept, for data=image_folder", default="accepted")
     rows: str = setting(
-        "a row for each prediction: a file, or postgresql+psycopg://…; empty: none", default="monitoring/rows.db"
+        "place of a row for each answer: a file or postgresql+psycopg://…", default="monitoring/rows.db"
     )
-    canary: str | None = setting(
-        "folder of labelled cases that is predicted with every model, and on a schedule", default=None
-    )
-    canary_seconds: Annotated[float, Field(ge=0)] = setting(
-        "between two times; 0: with a new model alone", default=3600.0
-    )
+    keep_images: str = setting("folder that answered images and masks are kept in; empty: none", default="")
+    keep_bytes: PositiveInt = setting("of those together; the oldest make room", default=2**30)
+    canary: str | None = setting("folder of labelled cases, predicted with every model", default=None)
+    canary_seconds: _AnySeconds = setting("and each so many seconds; 0: with a new model alone", default=3600.0)
     root_path: str = setting("before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
         "after SIGTERM, how long requests are still taken", default=5.0
@@ -178,7 +177,16 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin, 
     from seglab.serving.served import name_of
 
     name = name_of(said.name or default_name(said.model))
-    loading = Loading(place.limits, name, said.runtime, said.precision, said.threads, bool(said.rows))
+    loading = Loading(
+        place.limits,
+        name,
+        said.runtime,
+        said.precision,
+        said.threads,
+        bool(said.rows),
+        said.keep_images,
+        said.keep_bytes,
+    )
     with step(f"looking for {said.model}"):
         found = origin.newer()
         assert found is not None  # the first time

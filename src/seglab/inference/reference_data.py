@@ -67,8 +67,9 @@ def samples(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
 
 
 def watched_facts(bundle: Bundle) -> dict[str, Any]:
-    """What the answers of a model are held against: names of its classes, which of them are scored, its reference and
-    its predicted quality, as the bundle has them."""
+    """What the answers of a model are held against: names of its classes, their values in masks,
+    which of them are scored, its reference and its predicted quality, as the bundle has them."""
     task = bundle.task
     told = {"class_names": list(task.class_names), "scored": list(task.scored), "rank": task.rank}
+    told["values"] = list(task.label_values or range(task.classes))
     return {**told, "reference": bundle.reference, "quality": bundle.quality}

@@ -10,6 +10,7 @@ from seglab.monitoring.alerts import Alert, AlertLimits
 from seglab.monitoring.drift import Drift, Feature
 from seglab.monitoring.naming import named
 from seglab.monitoring.summary import CanaryRun, Summary, Watched
+from seglab.monitoring.truth import TrueQuality
 from seglab.reports.document import Cell, Document, PageSection, TableBlock
 from seglab.safety.shown_text import shown
 
@@ -143,6 +144,17 @@ def _canary(runs: Sequence[CanaryRun], model: Watched | None) -> PageSection:
     ]
     columns = ("when, UTC", "model", "cases", "Dice", "IoU", "")
     return PageSection("Canary", grids=[TableBlock(columns, rows)])
+
+
+def truth_section(found: TrueQuality) -> PageSection:
+    """Real Dice beside the predicted one."""
+    shown = found.cases[:_SPANS_SHOWN]
+    rows = [(Cell(one.request), _number(one.predicted, 3), _number(one.real, 3)) for one in shown]
+    text = [f"{len(found.cases)} answers have a truth now, {found.unmatched} masks belong to none; the worst first."]
+    if found.agreement:
+        r = "none" if found.agreement.r is None else f"{found.agreement.r:.2f}"
+        text.append(f"Predicted and real Dice of {found.agreement.n}: r {r}, mean error {found.agreement.mae:.3f}.")
+    return PageSection("Truth", text=text, grids=[TableBlock(("request", "predicted Dice", "real Dice"), rows)])
 
 
 def _when(at: float) -> str:

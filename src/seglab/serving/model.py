@@ -16,6 +16,7 @@ from seglab.inference.bundle import Bundle
 from seglab.inference.network import own_threads
 from seglab.inference.predicted_quality import PredictedQuality
 from seglab.inference.predictor import Predictor
+from seglab.serving.keeping_images import KeptImages
 from seglab.serving.served import ServedModel
 
 # Of the example's pixels, how many must be of the class that they had when the model was exported.
@@ -35,12 +36,14 @@ class LoadedModel:
         bundle: what goes with the network.
         predictor: that answers.
         measures: whether each answer is measured for its row.
+        kept: where images and their masks are kept; None where they are not.
     """
 
     served: ServedModel
     bundle: Bundle
     predictor: Predictor
     measures: bool = False
+    kept: KeptImages | None = None
 
     @cached_property
     def quality(self) -> PredictedQuality | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def main(line: int, words: Sequence[str]) -> None:
 
 def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.inference.reference_data import watched_facts
+    from seglab.serving.keeping_images import KeptImages
     from seglab.serving.limits import Limits
     from seglab.serving.model import load_model
     from seglab.serving.prediction import Wanted, predict_file, warm_up
@@ -29,6 +31,7 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.serving.tensors import infer
 
     limits = Limits(**said.pop("limits"))
+    keep_images, keep_bytes = said.pop("keep_images"), said.pop("keep_bytes")
     model = load_model(Path(said.pop("folder")), **said)
 
     def predict(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
@@ -41,5 +44,7 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
         return score_file(body, Path(asked["mask"]), model, limits, between)
 
     warm_up(model, limits)
+    if keep_images:  # from now on, which leaves the example out
+        model = replace(model, kept=KeptImages(Path(keep_images), keep_bytes))
     watched = watched_facts(model.bundle)
     return {"model": model.served.to_dict(), "watched": watched}, {"predict": predict, "infer": tensor, "score": score}

@@ -33,6 +33,8 @@ class Loading:
         precision: likewise.
         threads: to compute with; as many as this process has cores when None.
         measures: whether each answer is measured for its row.
+        keep_images: folder that images and masks are kept in; empty where none are.
+        keep_bytes: of all together.
     """
 
     limits: Limits
@@ -41,12 +43,14 @@ class Loading:
     precision: str = "float32"
     threads: int | None = None
     measures: bool = False
+    keep_images: str = ""
+    keep_bytes: int = 0
 
     def start(self, found: Found) -> Errands:
         """A process that loads an exported model from now on."""
         said: dict[str, Any] = {"folder": str(found.folder), "run": found.run, "version": found.version}
         said |= {"name": self.name, "runtime": self.runtime, "precision": self.precision, "threads": self.threads}
-        said["measures"] = self.measures
+        said |= {"measures": self.measures, "keep_images": self.keep_images, "keep_bytes": self.keep_bytes}
         return Errands(MODULE, [json.dumps({**said, "limits": self.limits.shown()})])
 
 

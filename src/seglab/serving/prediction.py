@@ -128,6 +128,11 @@ def predict_file(
             del image
             with stages.of("encode"):
                 body = _encoded(found, model, wanted, headers, spacing, file)
+            if model.kept and found.measured:
+                with stages.of("keep"):
+                    flat = found.ids.ndim == 2
+                    mask = encoding.png(found.ids, model) if flat else encoding.nifti(found.ids, model, file)
+                    model.kept.keep(found.measured["input"], content, mask, ".png" if flat else ".nii.gz")
         except SeglabError as error:
             raise of_error(error, file) from error
         except MemoryError as error:

@@ -1,0 +1,152 @@
+"""Which of the kept images to label next, and the folder that they are handed over in.
+
+Nobody has shown a way that beats a draw among images with foreground everywhere: hold whichever is chosen against it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from seglab.errors import ConfigError
+from seglab.monitoring.database import opened
+from seglab.monitoring.kept_images import Kept, kept_images, kept_name
+from seglab.runtime.atomic_files import folder as new_folder
+from seglab.runtime.atomic_files import telling_unwritable, write_json
+
+Strategy = Literal["random", "entropy", "quality", "diverse"]
+STRATEGIES = get_args(Strategy)
+_LOOKED_AT = 50_000  # newest answers
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An answer whose image was kept.
+
+    Attributes:
+        name: of its files.
+        request: that asked for it first.
+        kept: its files.
+        entropy: mean of its pixels.
+        soft_dice: confidence; None without foreground.
+        look: statistics of the image, in the order of their names.
+    """
+
+    name: str
+    request: str
+    kept: Kept
+    entropy: float
+    soft_dice: float | None
+    look: tuple[float, ...]
+
+    @property
+    def foreground(self) -> bool:
+        """Whether its mask holds a scored class."""
+        return self.soft_dice is not None
+
+
+def candidates(place: str, kept: Path) -> list[Candidate]:
+    """Newest answers whose image was kept, each image once; raises `ConfigError` where there are none."""
+    files = kept_images(kept)
+    database = opened(place)
+    try:
+        rows = database.ask(
+            "SELECT input, request, entropy, soft_dice, image FROM predictions"
+            " WHERE status = 200 AND image IS NOT NULL ORDER BY id DESC LIMIT :most",
+            most=_LOOKED_AT,
+        )
+    finally:
+        database.close()
+    found: dict[str, Candidate] = {}
+    for digest, request, entropy, soft_dice, image in rows:
+        name = kept_name(digest)
+        if name in files and name not in found:
+            look = tuple(value for _, value in sorted(json.loads(image).items()))
+            found[name] = Candidate(name, request, files[name], entropy, soft_dice, look)
+    if not found:
+        raise ConfigError(
+            "no kept images to choose from",
+            code="no-kept-images",
+            where=str(kept),
+            found=f"{len(files)} images, none of a row",
+            expected="the folder that a service keeps images in, and its rows",
+            remedy="seglab serve … keep_images=<folder>",
+        )
+    return list(found.values())
+
+
+def choose(among: Sequence[Candidate], count: int, strategy: Strategy, seed: int = 0) -> list[Candidate]:
+    """So many of them, or all where there are fewer, the first first.
+
+    Args:
+        among: to choose from.
+        count: how many.
+        strategy: `random`, images whose mask holds foreground before others; `entropy`, the highest first; `quality`,
+            the lowest soft Dice confidence first, masks without foreground before all; `diverse`, each as unlike
+            those before it as can be, in the statistics of images.
+        seed: of what is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = [among[place] for place in rng.permutation(len(among))]
+    if strategy == "random":
+        order = sorted(drawn, key=lambda one: not one.foreground)
+    elif strategy == "entropy":
+        order = sorted(drawn, key=lambda one: -one.entropy)
+    elif strategy == "quality":
+        order = sorted(drawn, key=lambda one: -1.0 if one.soft_dice is None else one.soft_dice)
+    else:
+        order = _unlike(drawn, count)
+    return order[:count]
+
+
+def _unlike(among: list[Candidate], count: int) -> list[Candidate]:
+    """Greedy centres: each is farthest from the nearest of those before."""
+    looks = np.array([one.look for one in among])
+    looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-9)
+    chosen = [0]
+    nearest = np.linalg.norm(looks - looks[0], axis=1)
+    while len(chosen) < min(count, len(among)):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(looks - looks[chosen[-1]], axis=1))
+        nearest[chosen] = -1.0
+    return [among[place] for place in chosen]
+
+
+def hand_over(chosen: Sequence[Candidate], out: Path, class_names: Sequence[str]) -> None:
+    """Write a folder: `images/` for `data=image_folder`, `predicted/` with what the model said, `coco.json` with images
+    and categories and no annotation yet, `label_studio.json` with a task for each image.
+
+    Raises:
+        SeglabError: something is there, or cannot be written.
+    """
+    coco: dict[str, Any] = {"images": [], "annotations": []}
+    coco["categories"] = [{"id": number, "name": name} for number, name in enumerate(class_names)]
+    tasks = []
+    with telling_unwritable(out, "choose another folder: out=…"), new_folder(out, replace=False) as place:
+        for part in ("images", "predicted"):
+            (place / part).mkdir()
+        for number, one in enumerate(chosen, start=1):
+            name = one.kept.image.name
+            shutil.copyfile(one.kept.image, place / "images" / name)
+            shutil.copyfile(one.kept.mask, place / "predicted" / one.kept.mask.name)
+            coco["images"].append({"id": number, "file_name": f"images/{name}"} | _size(one.kept.image))
+            facts = {"request": one.request, "entropy": one.entropy, "soft_dice": one.soft_dice}
+            tasks.append({"data": {"image": f"images/{name}"}, "meta": facts})
+        write_json(place / "coco.json", coco, indent=1)
+        write_json(place / "label_studio.json", tasks, indent=1)
+
+
+def _size(file: Path) -> dict[str, int]:
+    """Of a picture, from its header; nothing of a volume."""
+    if file.name.endswith(".nii.gz"):
+        return {}
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        return {"width": picture.width, "height": picture.height}
