@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from seglab.cli.api_keys import KEYS, read_keys
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.config.types import PositiveInt
 from seglab.errors import ConfigError
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
-_KEYS = "SEGLAB_API_KEYS"
 _EXAMPLES = """examples:
   seglab serve dist/roadseg
   seglab serve run=<id> port=8080                                     exported first, into .cache/serve
@@ -65,7 +65,7 @@ class ServeWords:
     )
     cache: str = setting("folder of what was exported to be served, and of embeddings", default=".cache/serve")
     tracking_uri: str | None = tracking_uri()
-    keys: str | None = setting(f"file with an API key on each line; those of {_KEYS} count too", default=None)
+    keys: str | None = setting(f"file with an API key on each line; those of {KEYS} count too", default=None)
     open: bool = setting("let other machines in without a key", default=False)
     data: tuple[str, ...] = setting(
         "data.root=…: images to show at /images; data=<name> first, for others than the model's",
@@ -275,31 +275,3 @@ def _check_prompts(said: ServeWords) -> None:
 
 def _ended(number: int, frame: object) -> None:
     raise SystemExit(0)
-
-
-def read_keys(file: str | None) -> tuple[str, ...]:
-    """The keys of a file and of the environment; raises `ConfigError` for a file that holds none, or short ones."""
-    found = os.environ.get(_KEYS, "").split()
-    if file is not None:
-        try:
-            more = Path(file).read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                "a file of keys that cannot be read",
-                code="serve-keys",
-                where=file,
-                found=str(error),
-                expected="a text with a key on each line",
-                remedy="give another file",
-            ) from error
-        found += more or [""]
-    if any(len(key) < 16 or not key.isascii() for key in found):
-        raise ConfigError(
-            "a key that is easily guessed",
-            code="serve-keys",
-            where=file or _KEYS,
-            found="one of fewer than 16 plain characters, or none",
-            expected="16 or more for each",
-            remedy="python -c 'import secrets; print(secrets.token_urlsafe(24))' makes one",
-        )
-    return tuple(found)
