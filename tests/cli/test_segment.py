@@ -87,6 +87,16 @@ def test_what_is_refused_leaves_nothing(images: Path, tmp_path: Path, words: lis
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_in_the_place_of_the_folder_is_told_and_stays(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    for given in ([f"image={images}/s0.png"], [f"images={images}", "overwrite=true"]):
+        with pytest.raises(SeglabError) as caught:
+            segment.run([*given, "box=center", f"out={out}"])
+        assert (caught.value.code, caught.value.where) == ("mask-place-taken", str(out))
+    assert out.read_text() == "mine"
+
+
 def test_files_of_others_stay(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

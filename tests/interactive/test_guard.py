@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.interactive.guard import guarded
+from seglab.interactive.guard import best_guarded, guarded
+from seglab.interactive.model import Candidates
 from seglab.interactive.prompt import Prompt
 
 SHAPE = (40, 60)
@@ -72,6 +73,35 @@ def test_a_drawn_click_is_not_drawn_over_another_beside_it() -> None:
     result, _ = guarded(Prompt.of(SHAPE, [[40, 20], [41, 20]], [1, 0]), BEFORE, logits())
     assert (result > 0)[20, 40]
     assert not (result > 0)[20, 41]
+
+
+def test_a_click_at_the_rim_takes_its_own_pixel_alone() -> None:
+    """Its border is half a pixel away, so no neighbour is in reach."""
+    result, verdict = guarded(Prompt.of(SHAPE, [[20, 20], [29, 20]], [1, 0]), BEFORE, logits((10, 10, 27, 30)))
+    assert ((BEFORE > 0) & ~(result > 0)).sum() == 1
+    assert not (result > 0)[20, 29]
+    assert (verdict.action, verdict.undone) == ("limited", 3 * 20 - 1)
+
+
+def test_of_several_answers_none_blows_the_mask_up() -> None:
+    """A click may add four times the mask of 100 pixels: one answer adds 600, one 60, one 20."""
+    before = logits((10, 10, 20, 20))
+    added = [(20, 10, 50, 30), (20, 12, 50, 14), (20, 12, 41, 13)]
+    answers = np.stack([np.maximum(before, logits(one)) for one in added])
+    prompt = Prompt.of(SHAPE, [[15, 15], [40, 12]], [1, 1])
+    for scores, chosen in (((0.9, 0.8, 0.1), 1), ((0.9, 0.1, 0.8), 2), ((0.1, 0.9, 0.8), 1)):
+        index, result, verdict = best_guarded(prompt, before, Candidates(answers, np.float32(scores)))
+        assert (index, verdict.action) == (chosen, "accepted")
+        assert ((result > 0) == (answers[chosen] > 0)).all()
+
+
+def test_where_every_answer_blows_the_mask_up_the_smallest_one_is_taken() -> None:
+    before = logits((10, 10, 12, 12))
+    answers = np.stack([np.maximum(before, logits((12, 10, right, 30))) for right in (50, 40, 45)])
+    prompt = Prompt.of(SHAPE, [[11, 11], [30, 20]], [1, 1])
+    assert best_guarded(prompt, before, Candidates(answers, np.float32([0.9, 0.2, 0.5])))[0] == 1
+    assert best_guarded(prompt, None, Candidates(answers, np.float32([0.9, 0.2, 0.5])))[0] == 0
+    assert best_guarded(prompt, logits(), Candidates(answers, np.float32([0.9, 0.2, 0.5])))[0] == 0
 
 
 @pytest.mark.parametrize("seed", range(20))

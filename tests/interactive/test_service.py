@@ -221,7 +221,7 @@ def picture(side: int) -> np.ndarray:
 
 def test_sessions_are_few_and_small_and_forgotten() -> None:
     now = [0.0]
-    sessions = Sessions(GrabCut(), SessionLimits(2, 10_000_000, 60.0), lambda: now[0])
+    sessions = Sessions(GrabCut(), SessionLimits(2, 8, 10_000_000, 60.0), lambda: now[0])
     one, other = sessions.begin(picture(100)), sessions.begin(picture(100))
     assert one.id != other.id
     with pytest.raises(DataError) as caught:
@@ -240,6 +240,26 @@ def test_sessions_are_few_and_small_and_forgotten() -> None:
         sessions.find(one.id)
     assert caught.value.code == "session-missing"
     assert len(sessions) == 0
+
+
+def test_a_client_with_many_sessions_makes_room_for_another() -> None:
+    now = [0.0]
+    sessions = Sessions(GrabCut(), SessionLimits(4, 2, 10_000_000, 60.0), lambda: now[0])
+    of_busy = []
+    for second in range(4):
+        now[0] = second
+        of_busy.append(sessions.begin(picture(100), "busy"))
+    now[0] = 4
+    sessions.find(of_busy[0].id)  # so that the second one is the one used longest ago
+    new = sessions.begin(picture(100), "new")
+    assert sorted(sessions._open) == sorted([of_busy[0].id, of_busy[2].id, of_busy[3].id, new.id])
+    assert sessions.begin(picture(100), "new").client == "new"
+    with pytest.raises(DataError) as caught:  # two and two: nobody has too many
+        sessions.begin(picture(100), "third")
+    assert caught.value.code == "sessions-full"
+    with pytest.raises(DataError):  # larger than all room: nobody loses anything for it
+        sessions.begin(picture(2000), "new")
+    assert len(sessions) == 4
 
 
 def test_a_full_log_is_kept_under_another_name(tmp_path: Path) -> None:

@@ -38,8 +38,19 @@ def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) ->
         inputs: images, labels and whatever else is read; not written over even where they are such masks.
 
     Raises:
-        DataError: names the first file that would be lost.
+        DataError: names the first file that would be lost, or that stands where a folder of masks would.
     """
+    targets = list(targets)
+    for folder in dict.fromkeys(path.parent for path in targets):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise DataError(
+                "a file in the place of the folder for masks",
+                code="mask-place-taken",
+                where=str(folder),
+                found="a file",
+                expected="a folder, or nothing yet",
+                remedy="name a folder",
+            )
     there = [path for path in targets if os.path.lexists(path)]
     read = {identity for path in (inputs if there else ()) if (identity := _inode(path)) is not None}
     for path in there:

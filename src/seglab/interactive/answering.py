@@ -85,14 +85,14 @@ class Answering:
 
         return errand
 
-    def _begin(self, content: bytes) -> Told:
+    def _begin(self, content: bytes, client: str) -> Told:
         check_image(content, self._limits)
         with file_of(content) as file:
             try:
                 picture = read_picture(file)
             except DataError as error:
                 raise of_error(error, file) from error
-        return self._described(self._sessions.begin(picture)), b""
+        return self._described(self._sessions.begin(picture, client)), b""
 
     def _session(self, id: str) -> Told:
         return self._described(self._sessions.find(id)), b""

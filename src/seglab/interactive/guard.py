@@ -2,7 +2,7 @@
 
 A click says that the mask is wrong at one place. So a click on the object may only add what hangs together with it, one
 beside the object may only take away, neither goes far beyond the region that the click can be about, and what was
-clicked on is always obeyed.
+clicked on is always obeyed. Of several answers the best one is taken whose click does not blow the mask up.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from seglab.interactive.model import Candidates
 from seglab.interactive.prompt import BACKGROUND, FOREGROUND, Bools, Logits, Prompt
 
 # How far from the click its change may go, in distances from there to the border of the previous mask: the region that
 # was clicked on in its middle is no deeper than that border is far. Beside the object it is less: a click there is most
 # often about a rim that was taken wrongly, with the object right behind it.
-REACH = {FOREGROUND: 3.0, BACKGROUND: 1.15}
-_LEAST_REACH = 1.3
-# The disk that is drawn where a model does not obey a click, in the same distances, and pixels at least.
-_DISK, _LEAST_DISK = 0.3, 1.0
+REACH = {FOREGROUND: 3.0, BACKGROUND: 1.5}
+# What a click may add, in sizes of the previous mask: how far it is from the mask says little of how large the rest of
+# the object is.
+_GROWTH = 4.0
+# The disk that is drawn where a model does not obey a click, in the same distances.
+_DISK = 0.3
 # Logits of what was drawn or kept by the guard.
 _SURE = 1.0
 
@@ -43,6 +46,26 @@ class Verdict:
     action: str
     reason: str
     undone: int = 0
+
+
+def best_guarded(
+    prompt: Prompt, before: Logits | None, candidates: Candidates, reach: Mapping[int, float] = REACH
+) -> tuple[int, Logits, Verdict]:
+    """Which candidate is shown to the user, its guarded logits, and what was done to them.
+
+    It is the one of the highest score of those that do not grow the mask beyond `_GROWTH`; where each would, the one
+    that adds least. Arguments as of `guarded`.
+    """
+    was: Any = None if before is None else before > 0
+    found: list[tuple[int, int, Logits, Verdict]] = []
+    for index in np.argsort(-candidates.scores, kind="stable").tolist():
+        logits, verdict = guarded(prompt, before, candidates.logits[index], reach)
+        if was is None or not was.any():
+            return index, logits, verdict
+        found.append((int(((logits > 0) & ~was).sum()), index, logits, verdict))
+        if found[-1][0] <= _GROWTH * was.sum():
+            break
+    return min(found, key=lambda one: one[0])[1:]
 
 
 def guarded(
@@ -80,7 +103,7 @@ def _at(changed: Bools, places: tuple[npt.NDArray[Any], ...], was: Bools, reach:
     """The part of a change that hangs together with clicks and is in their reach."""
     near = np.zeros(changed.shape, bool)
     for place in zip(*places, strict=True):
-        far = max(reach * _to_border(was, place), _LEAST_REACH)
+        far = reach * _to_border(was, place)
         box = tuple(
             slice(max(int(at - far), 0), min(int(at + far) + 2, length))
             for at, length in zip(place, changed.shape, strict=True)
@@ -93,14 +116,15 @@ def _at(changed: Bools, places: tuple[npt.NDArray[Any], ...], was: Bools, reach:
 
 
 def _to_border(was: Bools, place: tuple[int, ...]) -> float:
-    """Distance from a pixel to the nearest of the other kind, in a mask of one kind to the image's own edge."""
+    """Distance from a pixel's centre to the border of what it lies in, half a pixel before the nearest of the other
+    kind; in a mask of one kind to the image's own edge."""
     there = was == was[place]
     ring = np.pad(there, 1, constant_values=bool(not there.all()))
     if was.ndim == 2:
         distance: Any = cv2.distanceTransform(ring.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     else:
         distance = ndimage.distance_transform_edt(ring)
-    return float(distance[tuple(at + 1 for at in place)])
+    return float(distance[tuple(at + 1 for at in place)]) - 0.5
 
 
 def _obeying(prompt: Prompt, logits: Logits, was: Bools | None, undone: int) -> tuple[Logits, Verdict]:
@@ -110,7 +134,7 @@ def _obeying(prompt: Prompt, logits: Logits, was: Bools | None, undone: int) -> 
     wrong = (logits[places] > 0) != wanted
     for number in np.flatnonzero(wrong):
         place = tuple(int(axis[number]) for axis in places)
-        size = _LEAST_DISK if was is None else max(_DISK * _to_border(was, place), _LEAST_DISK)
+        size = 1.0 if was is None else _DISK * _to_border(was, place)
         others = np.stack([axis[wanted != wanted[number]] for axis in places], axis=-1)
         if len(others):  # not over a click of the other kind
             size = min(size, float(np.sqrt(((others - place) ** 2).sum(1)).min()) / 2)

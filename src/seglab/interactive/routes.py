@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from typing import Annotated, Any, Literal
@@ -65,7 +66,7 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     @app.post("/sessions", operation_id="begin_session", status_code=201, responses=BEGUN, openapi_extra=BODY)
     async def begin(request: Request, image: str | None = None) -> JSONResponse:
         content = await (image_of(request, 2, service.limits) if image is None else _of_data(request, service, image))
-        told, _ = await ask(request, {"do": "begin"}, content)
+        told, _ = await ask(request, {"do": "begin", "client": _client(request)}, content)
         return JSONResponse(told, 201, headers={"Location": f"/sessions/{told['id']}"})
 
     @router.get("/sessions/{id}", operation_id="session", responses=DESCRIBED)
@@ -119,6 +120,13 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         return Response(status_code=204)
 
     app.include_router(router)
+
+
+def _client(request: Request) -> str:
+    """Who asks, by key or else by address, as a digest."""
+    said = request.headers.get("authorization") or request.headers.get("x-api-key")
+    address = request.client.host if request.client else ""
+    return hashlib.sha256((said or address).encode()).hexdigest()
 
 
 async def _of_data(request: Request, service: Service, image_id: str) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.errors import DataError
-from seglab.interactive.guard import Verdict, guarded
+from seglab.interactive.guard import Verdict, best_guarded, guarded
 from seglab.interactive.model import Embedding, PromptModel
 from seglab.interactive.prompt import Bools, Floats, Logits, Prompt
 
@@ -114,7 +114,8 @@ class Session:
             labels: 1 on the object, 0 beside it.
             box: `x0, y0, x1, y1` or None.
             mask: logits or true and false, in the place of the previous mask.
-            candidate: which of the three is wanted; None for the one of the highest score.
+            candidate: which of the three is wanted; None for the one of the highest score, unless it makes the mask
+                several times as large as it was (`seglab.interactive.guard.best_guarded`).
 
         Raises:
             DataError: a prompt that cannot be meant.
@@ -126,7 +127,9 @@ class Session:
         found = self.model.candidates(self.embedding, prompt)
         chosen = found.best if candidate is None else candidate
         logits, verdict = found.logits[chosen], Verdict("accepted", "the guard is off")
-        if self._guard:
+        if self._guard and candidate is None:
+            chosen, logits, verdict = best_guarded(prompt, prompt.mask, found)
+        elif self._guard:
             logits, verdict = guarded(prompt, prompt.mask, logits)
         kept = _whole(logits)
         asked = Prompt(prompt.shape, prompt.points, prompt.labels, prompt.box, None, prompt.notes)

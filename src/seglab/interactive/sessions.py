@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,11 +26,13 @@ class SessionLimits:
 
     Attributes:
         count: sessions at a time.
+        of_client: where there is no room, a client that has more than so many loses the one it used longest ago.
         bytes: of all of them, by what each may grow to.
         idle_seconds: after which one that nobody asks for is forgotten.
     """
 
     count: int = 32
+    of_client: int = 8
     bytes: int = 2 * 2**30
     idle_seconds: float = 1800.0
 
@@ -43,12 +46,14 @@ class Open:
         session: the prompts.
         picture: `(H, W, 3)` uint8.
         used: when it was asked for last.
+        client: who began it.
     """
 
     id: str
     session: Session
     picture: npt.NDArray[np.uint8]
     used: float
+    client: str
 
     @property
     def bytes(self) -> int:
@@ -77,11 +82,12 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, picture: npt.NDArray[np.uint8]) -> Open:
+    def begin(self, picture: npt.NDArray[np.uint8], client: str = "") -> Open:
         """A session on an image; raises `DataError` where there is no room for it (and computes nothing then)."""
         least = (1 + _GROWTH) * picture.nbytes
         self._check_room(least)
-        found = Open(secrets.token_urlsafe(_ID_BYTES), Session(self.model, self.model.embed(picture)), picture, 0.0)
+        session = Session(self.model, self.model.embed(picture))
+        found = Open(secrets.token_urlsafe(_ID_BYTES), session, picture, 0.0, client)
         self._check_room(found.bytes)
         found.used = self._clock()
         self._open[found.id] = found
@@ -116,9 +122,22 @@ class Sessions:
     def _check_room(self, more: int) -> None:
         self._forget_idle()
         held = sum(one.bytes for one in self._open.values())
-        if len(self._open) < self.limits.count and held + more <= self.limits.bytes:
-            return
-        raise DataError(
+        while len(self._open) >= self.limits.count or held + more > self.limits.bytes:
+            spare = self._spare() if more <= self.limits.bytes else None
+            if spare is None:
+                raise self._full(held, more)
+            held -= spare.bytes
+            del self._open[spare.id]
+
+    def _spare(self) -> Open | None:
+        """Of the client that has the most sessions, if they are too many, the one that it used longest ago."""
+        (client, many), *_ = Counter(one.client for one in self._open.values()).most_common(1) or [("", 0)]
+        if many <= self.limits.of_client:
+            return None
+        return min((one for one in self._open.values() if one.client == client), key=lambda one: one.used)
+
+    def _full(self, held: int, more: int) -> DataError:
+        return DataError(
             "no room for another session",
             code="sessions-full",
             where="the service",
