@@ -17,7 +17,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py te
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
-	sync bench bench-data bench-serving bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
+	sync bench bench-data bench-serving bench-app bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
 help: ## List every verb
@@ -131,6 +131,9 @@ serve-demo: $(READY) ## Train the demo's U-Net if there is none, export it, serv
 
 app: $(READY) ## The pages on the demo's model and images, at http://127.0.0.1:8511: train and export it if there is none (ARGS="port=8600")
 	@$(PY) -m benchmarks.app_demo $(ARGS)
+
+bench-app: $(READY) ## Start, first page, switch of images and memory of the pages, in a real Chromium: make bench-app MODEL=dist/roadseg
+	@$(PY) -m benchmarks.app_pages $(MODEL)
 
 bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
 	@$(SEGLAB) bench-lookalikes data=$(or $(DATA),synthetic2d) $(ARGS)

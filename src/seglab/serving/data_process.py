@@ -17,7 +17,7 @@ import numpy as np
 
 from seglab.data.cases import Case, Source
 from seglab.serving.errands import Doing, Errand
-from seglab.serving.previews import preview
+from seglab.serving.previews import preview, viewable
 from seglab.serving.problems import Problem
 
 # By which a stored file is sent as it is.
@@ -60,18 +60,18 @@ class _Showing:
         return {"images": [row | ({"split": splits[row["id"]]} if row["id"] in splits else {}) for row in rows]}
 
     def image(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
-        """The stored file; with `preview` a PNG that every browser shows."""
+        """The stored file; with `preview` a picture that every browser shows, which may be that."""
         case, as_preview = self._case(asked["id"]), asked["preview"]
         etag = _etag(case, case.image, f"image {as_preview}")
         if etag == asked["etag"]:
             return {"etag": etag, "media_type": ""}, b""
-        if as_preview:
-            return {"etag": etag, "media_type": "image/png"}, preview(self._source.read_image(case).image)
         if case.id not in self._shared and len(case.image) == 1:
             content = Path(case.image[0]).read_bytes()
             kind = next((kind for head, kind in _KINDS.items() if content.startswith(head)), "")
-            if kind or self._source.task.rank == 3:
+            if viewable(content) if as_preview else kind or self._source.task.rank == 3:
                 return {"etag": etag, "media_type": kind or _GZIP}, _gzipped(content, self._source.task.rank)
+        if as_preview:
+            return {"etag": etag, "media_type": "image/png"}, preview(self._source.read_image(case).image)
         sample = self._source.read_image(case)
         if self._source.task.rank == 2:
             return {"etag": etag, "media_type": "image/tiff"}, _tiff(sample.image)

@@ -16,6 +16,7 @@ from seglab.app.client import Model
 from seglab.viz import palette
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("viewer", "moving", "painting", "elements")
 _COLORS = {
     "found": palette.TRUE_POSITIVE,
     "added": palette.FALSE_POSITIVE,
@@ -27,7 +28,7 @@ _element = st.components.v2.component(
     "seglab.viewer",
     html='<div class="viewer"></div>',
     css=(_HERE / "viewer.css").read_text(encoding="utf-8"),
-    js="\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("viewer.js", "painting.js", "elements.js")),
+    js="\n".join((_HERE / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
 )
 
 

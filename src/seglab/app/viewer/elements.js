@@ -15,6 +15,8 @@ function text(kind, words, name = "") {
 function canvasOf(data, name) {
   const canvas = element("canvas", name);
   [canvas.height, canvas.width] = data.size;
+  canvas.image = new ImageData(canvas.width, canvas.height); // kept, so that another image takes no new memory
+  canvas.colors = new Uint32Array(canvas.image.data.buffer);
   return canvas;
 }
 

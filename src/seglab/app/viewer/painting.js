@@ -1,20 +1,20 @@
-// Class ids to colours: each function gives a Uint32Array of RGBA for the pixels of a mask, or draws one.
+// Class ids to colours: each function fills a Uint32Array of RGBA for the pixels of a mask, or draws one.
 
-function classesOf(data, ids) {
+function classesOf(data, ids, colors) {
   const table = new Uint32Array(256);
   data.classes.forEach((row, number) => {
     if (number >= data.first) table[number] = rgba(row.color);
   });
   table[data.ignore] = rgba(data.colors.ignored);
-  return Uint32Array.from(ids, (id) => table[id]);
+  for (let at = 0; at < ids.length; at++) colors[at] = table[ids[at]];
 }
 
-function errorsOf(data, truth, predicted, of) {
+function errorsOf(data, truth, predicted, of, colors) {
   const found = rgba(data.colors.found), added = rgba(data.colors.added);
   const missed = rgba(data.colors.missed), confused = rgba(data.colors.confused);
   const ignored = rgba(data.colors.ignored);
   const width = data.size[1];
-  const colors = new Uint32Array(truth.length);
+  colors.fill(0);
   const is = of < 0 ? (id) => id >= data.first : (id) => id === of;
   for (let at = 0; at < truth.length; at++) {
     const t = truth[at], p = predicted[at];
@@ -23,17 +23,15 @@ function errorsOf(data, truth, predicted, of) {
     else if (is(p)) colors[at] = added;
     else if (is(t)) colors[at] = striped(at, width, data) ? missed : dark(missed);
   }
-  return colors;
 }
 
-function disagreementOf(data, all) {
+function disagreementOf(data, all, colors) {
   const confused = rgba(data.colors.confused);
   const width = data.size[1];
-  const colors = new Uint32Array(all[0].length);
+  colors.fill(0);
   for (let at = 0; at < colors.length; at++)
     if (all.some((ids) => ids[at] !== all[0][at]))
       colors[at] = striped(at, width, data) ? confused : dark(confused);
-  return colors;
 }
 
 // The lines of a hatching, so that it is told apart without its colour too; between them it is darker.
@@ -46,12 +44,10 @@ function striped(at, width, data) {
 function lines(context, canvas, ids) {
   const { data } = context;
   const [height, width] = data.size;
-  const drawing = canvas.getContext("2d");
-  drawing.clearRect(0, 0, width, height);
-  if (!context.kept.contour) return;
+  const { colors } = canvas;
+  colors.fill(0);
+  if (!context.kept.contour) return put(canvas);
   const thick = Math.max(1, Math.round(Math.max(width, height) / 500));
-  const image = drawing.createImageData(width, height);
-  const colors = new Uint32Array(image.data.buffer);
   const table = data.classes.map((row, number) => (number >= data.first ? rgba(row.color) : 0));
   const mark = (at, color) => {
     const y = Math.floor(at / width), x = at % width;
@@ -67,13 +63,11 @@ function lines(context, canvas, ids) {
       const other = here === beside ? below : beside;
       mark(at, table[here] || table[other] || 0);
     }
-  drawing.putImageData(image, 0, 0);
+  put(canvas);
 }
 
-function put(data, canvas, colors) {
-  const [height, width] = data.size;
-  const image = new ImageData(new Uint8ClampedArray(colors.buffer), width, height);
-  canvas.getContext("2d").putImageData(image, 0, 0);
+function put(canvas) {
+  canvas.getContext("2d").putImageData(canvas.image, 0, 0);
 }
 
 function dark(color) {

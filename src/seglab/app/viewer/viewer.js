@@ -1,21 +1,24 @@
 // Masks over a picture: panes that zoom and move together, contours, errors, a swipe between two masks. Nothing is asked
 // of the server but the picture. Names of files and classes are only ever text.
-const STEP = 1.25;
-const MOST = 32;
-
 export default function (component) {
   const { data, parentElement } = component;
   const root = parentElement.querySelector(".viewer");
   const turn = (root.turn = (root.turn || 0) + 1); // the newest image wins
-  unpacked(data.layers).then((layers) => {
-    if (root.turn === turn) draw(root, data, layers);
+  delete root.dataset.shown;
+  unpacked(data.layers).then(async (layers) => {
+    if (root.turn !== turn) return;
+    if (!redrawn(root, data, layers)) draw(root, data, layers);
+    await Promise.allSettled([...root.querySelectorAll("img")].map((picture) => picture.decode()));
+    if (root.turn === turn) root.dataset.shown = data.key; // all of it is there
   });
 }
 
 async function unpacked(layers) {
   return Promise.all(
     layers.map(async (layer) => {
-      const bytes = Uint8Array.from(atob(layer.packed), (letter) => letter.charCodeAt(0));
+      const text = atob(layer.packed);
+      const bytes = new Uint8Array(text.length);
+      for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
       return { name: layer.name, ids: new Uint8Array(await new Response(stream).arrayBuffer()) };
     })
@@ -29,13 +32,31 @@ function draw(root, data, layers) {
   const stages = [];
   const panes = element("div", "panes");
   const context = { data, layers, kept, view, stages };
+  root.context = context;
   for (const pane of data.panes) panes.append(paneOf(context, pane));
   const bar = controls(context, panes);
   const parts = data.panes.length ? [bar, panes, readout(context)] : [];
   if (data.table) parts.push(tableOf(data.table));
   root.replaceChildren(...parts);
   apply(context);
-  root.dataset.shown = data.key;
+}
+
+// Another image of the same size in the same panes: what is there is painted over, so that memory stays as it is.
+function redrawn(root, data, layers) {
+  const alike = JSON.stringify([data.size, data.panes, data.classes, layers.map((layer) => layer.name)]);
+  const before = root.alike;
+  root.alike = alike;
+  if (before !== alike) return false;
+  const { context } = root;
+  Object.assign(context, { data, layers });
+  for (const entry of context.stages) {
+    entry.stage.querySelector("img").src = data.picture;
+    entry.repaint();
+  }
+  reset(context);
+  tell(context, null);
+  root.querySelector(".table")?.replaceWith(tableOf(data.table));
+  return true;
 }
 
 // ---- panes
@@ -58,8 +79,8 @@ function paneOf(context, pane) {
   const entry = { pane, stage, window: window_, overlays: [], repaint: null };
   for (const side of sidesOf(pane)) {
     const overlay = canvasOf(context.data, "overlay");
-    const contour = canvasOf(context.data, "contour");
-    stage.append(overlay, contour);
+    const contour = side < 0 ? null : canvasOf(context.data, "contour");
+    stage.append(overlay, ...(contour ? [contour] : []));
     entry.overlays.push({ side, overlay, contour });
   }
   if (pane.kind === "swipe") {
@@ -88,17 +109,17 @@ function paint(context, entry) {
   const { data, layers, kept } = context;
   const { pane } = entry;
   for (const { side, overlay, contour } of entry.overlays) {
-    let colors;
+    const { colors } = overlay;
     if (pane.kind === "errors") {
-      colors = errorsOf(data, layers[pane.truth].ids, layers[pane.predicted].ids, kept.of);
+      errorsOf(data, layers[pane.truth].ids, layers[pane.predicted].ids, kept.of, colors);
       entry.legend.replaceChildren(legendOf(errorLegend(data, kept.of)));
     } else if (pane.kind === "disagreement") {
-      colors = disagreementOf(data, pane.layers.map((number) => layers[number].ids));
+      disagreementOf(data, pane.layers.map((number) => layers[number].ids), colors);
     } else {
-      colors = classesOf(data, layers[side].ids);
+      classesOf(data, layers[side].ids, colors);
       lines(context, contour, layers[side].ids);
     }
-    put(data, overlay, colors);
+    put(overlay);
   }
 }
 
@@ -165,75 +186,6 @@ function apply(context) {
   }
 }
 
-// ---- zoom and move, all panes together
-
-function zoomBy(context, factor, at = [50, 50]) {
-  const { view } = context;
-  const scale = Math.min(MOST, Math.max(1, view.scale * factor));
-  const real = scale / view.scale;
-  view.x = at[0] - (at[0] - view.x) * real;
-  view.y = at[1] - (at[1] - view.y) * real;
-  view.scale = scale;
-  moveBy(context, 0, 0);
-}
-
-// In hundredths of a pane; the image never leaves it.
-function moveBy(context, x, y) {
-  const { view } = context;
-  const least = 100 - 100 * view.scale;
-  view.x = Math.min(0, Math.max(least, view.x + x));
-  view.y = Math.min(0, Math.max(least, view.y + y));
-  apply(context);
-}
-
-function reset(context) {
-  Object.assign(context.view, { scale: 1, x: 0, y: 0 });
-  apply(context);
-}
-
-function moving(context, entry) {
-  const window_ = entry.window;
-  const place = (event) => {
-    const box = window_.getBoundingClientRect();
-    return [((event.clientX - box.left) / box.width) * 100, ((event.clientY - box.top) / box.height) * 100];
-  };
-  window_.addEventListener("keydown", (event) => {
-    const moves = { ArrowLeft: [10, 0], ArrowRight: [-10, 0], ArrowUp: [0, 10], ArrowDown: [0, -10] };
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "+" || event.key === "=") zoomBy(context, STEP);
-    else if (event.key === "-") zoomBy(context, 1 / STEP);
-    else if (event.key === "0") reset(context);
-    else if (moves[event.key]) moveBy(context, ...moves[event.key]);
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  window_.addEventListener(
-    "wheel",
-    (event) => {
-      if (!event.ctrlKey) return; // the wheel alone moves the page
-      event.preventDefault();
-      zoomBy(context, event.deltaY < 0 ? STEP : 1 / STEP, place(event));
-    },
-    { passive: false }
-  );
-  let from = null;
-  window_.addEventListener("pointerdown", (event) => {
-    from = place(event);
-    window_.setPointerCapture(event.pointerId);
-  });
-  window_.addEventListener("pointerup", () => (from = null));
-  window_.addEventListener("pointermove", (event) => {
-    const at = place(event);
-    if (from) {
-      moveBy(context, at[0] - from[0], at[1] - from[1]);
-      from = at;
-    }
-    tell(context, at);
-  });
-  window_.addEventListener("pointerleave", () => tell(context, null));
-}
-
 // What is under the pointer.
 function readout(context) {
   context.told = element("p", "told");
@@ -270,7 +222,7 @@ function save(context, entry) {
     drawing.globalAlpha = context.kept.opacity / 100;
     drawing.drawImage(overlay, left, 0, right - left, height, left, 0, right - left, height);
     drawing.globalAlpha = 1;
-    drawing.drawImage(contour, left, 0, right - left, height, left, 0, right - left, height);
+    if (contour) drawing.drawImage(contour, left, 0, right - left, height, left, 0, right - left, height);
   });
   canvas.toBlob((blob) => {
     const link = element("a");
