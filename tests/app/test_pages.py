@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from seglab.app.navigation import listed
 from seglab.app.setup import Setup
 from seglab.app.words import plain
 from seglab.metric_names import TEST_DICE, VAL_DICE
+from seglab.monitoring.writer import RowWriter
 
 IDS = sorted(NAMES)
 
@@ -37,6 +41,13 @@ def compare() -> None:
 
 def runs() -> None:
     from seglab.app.pages.runs import show
+    from seglab.app.setup import current
+
+    show(current().client)
+
+
+def monitor() -> None:
+    from seglab.app.pages.monitor import show
     from seglab.app.setup import current
 
     show(current().client)
@@ -161,3 +172,20 @@ def test_runs_are_told_with_their_time_left() -> None:
     assert list(table["Time left"]) == ["2 min 05 s", ""]
     assert table["MLflow"][0] == f"http://mlflow.test/#/runs/{'0' * 32}"
     assert at.multiselect(key="runs-chosen").value == ["0" * 32]
+
+
+def test_what_was_answered_is_told_from_the_rows(setup: Setup, tmp_path: Path) -> None:
+    opened = str(tmp_path / "rows.db")
+    writer = RowWriter(opened, lambda count, why: None, lambda count: None)
+    texts = dict.fromkeys(("request", "kind", "model", "version", "digest", "code", "implausible"), "")
+    for number in range(30):
+        when, status = time.time() - 60 + number, 200 if number else 503
+        writer.add("predictions", {**texts, "at": when, "status": status, "seconds": 0.25})
+    writer.close()
+    setups.begin(replace(setup, rows=opened))
+    assert "monitor" in [row.path for row in listed(setups.current())]
+    at = page(monitor, hours="1")
+    assert {one.label: one.value for one in at.metric} == {
+        "Requests": "30", "Failed": "1", "95 of 100 answered within": "0.25 s", "Prompts": "0",
+    }  # fmt: skip
+    assert at.query_params["hours"] == "1"

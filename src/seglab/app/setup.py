@@ -20,6 +20,7 @@ class Setup:
         ui: address of MLflow's own pages, for links; empty for none.
         runs: is asked for runs and sweeps, and answers from a process of its own; None where none are shown.
         interactive: whether there are prompts.
+        rows: where the service keeps what it answered; empty where it keeps nothing.
     """
 
     client: Client
@@ -28,6 +29,7 @@ class Setup:
     ui: str = ""
     runs: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     interactive: bool = False
+    rows: str = ""
 
     def public(self, path: str) -> str:
         """An address as a browser needs it."""

@@ -132,7 +132,9 @@ class Pages:
             others[loading.name] = client.at(prefix)
         runs = ReadingRuns(_OVERVIEW, Path(self.said.runs), self.said.tracking_uri)
         service.ends.callback(runs.close)
-        begin(Setup(client, place.root_path, others, self.said.ui or "", runs.ask, self.said.interactive))
+        begin(
+            Setup(client, place.root_path, others, self.said.ui or "", runs.ask, self.said.interactive, self.said.rows)
+        )
         return Site(pages(service, Keys(place.keys)), apis)
 
     def told(self, place: Place, port: int) -> Sequence[str]:

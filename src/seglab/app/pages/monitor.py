@@ -1,0 +1,99 @@
+"""What the service has answered, how sure it was, and whether its images still look as they did."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from seglab.app.client import Client
+from seglab.app.setup import current
+from seglab.app.words import plain
+from seglab.monitoring.alerts import AlertLimits, alerts
+from seglab.monitoring.report import document_of
+from seglab.monitoring.summary import Span, Summary, summarise
+from seglab.reports.document import PageSection
+from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import shown
+
+_SECONDS = 10  # for which what was read is shown again
+_HOURS = {"1": "the last hour", "24": "the last day", "168": "the last week", "all": "all of it"}
+_ALERTS = "Alerts"
+
+
+def show(client: Client) -> None:
+    """The page."""
+    asked = st.query_params.get("hours", "24")
+    if "monitor-hours" not in st.session_state:
+        st.session_state["monitor-hours"] = asked if asked in _HOURS else "24"
+    hours = st.sidebar.selectbox("Time", list(_HOURS), format_func=_HOURS.__getitem__, key="monitor-hours")
+    st.sidebar.button("Read again", icon=":material/refresh:", on_click=_summary.clear)
+    st.query_params["hours"] = hours
+    place = current().rows
+    with st.spinner("reading what was answered", show_time=True):
+        summary = _summary(place, None if hours == "all" else float(hours))
+    if not summary.requests:
+        st.info("Nothing was asked in this time. Look at an image, and it will stand here.", icon=":material/schedule:")
+        return
+    limits = AlertLimits()
+    document = document_of(summary, alerts(summary, limits), limits, redacted(place))
+    st.caption(plain(document.lead))
+    _numbers(summary)
+    _spans(summary.spans)
+    for section in document.sections:
+        _section(section)
+
+
+@st.cache_resource(ttl=_SECONDS, max_entries=8, show_spinner=False)
+def _summary(place: str, hours: float | None) -> Summary:
+    return summarise(place, hours=hours)
+
+
+def _numbers(summary: Summary) -> None:
+    _, p95, _ = summary.seconds
+    told = (
+        ("Requests", f"{summary.requests:,}"),
+        ("Failed", f"{summary.failures:,}"),
+        ("95 of 100 answered within", "–" if p95 != p95 else f"{p95:.2f} s"),
+        ("Prompts", f"{sum(one.count for one in summary.prompts):,}"),
+    )
+    for place, (name, value) in zip(st.columns(len(told)), told, strict=True):
+        place.metric(name, value)
+
+
+def _spans(spans: tuple[Span, ...]) -> None:
+    """Masks over the time, and their predicted quality where that is known; apart, as they have other units."""
+    rows = [{"at": datetime.fromtimestamp(one.at, UTC), "masks": one.answered, "quality": one.quality} for one in spans]
+    if len(rows) < 2:
+        return
+    table = pd.DataFrame(rows)
+    axis = alt.Axis(format="%H:%M" if spans[-1].at - spans[0].at < 86_400 else "%d %b %H:%M", labelOverlap=True)
+    time = alt.X("at:T", title="Time (UTC)", scale=alt.Scale(type="utc"), axis=axis)
+    masks = alt.Chart(table).mark_bar(color="#0072b2").encode(x=time, y=alt.Y("masks:Q", title="Masks"))
+    st.altair_chart(masks.properties(height=160))
+    if table["quality"].notna().any():
+        known = alt.Chart(table.dropna()).mark_line(point=True, color="#d55e00")
+        y = alt.Y("quality:Q", title="Predicted Dice", scale=alt.Scale(zero=False))
+        st.altair_chart(known.encode(x=time, y=y).properties(height=160))
+
+
+def _section(section: PageSection) -> None:
+    """As the page of `seglab monitor` has it."""
+    st.subheader(plain(section.title), anchor=False)
+    for text in section.text:
+        st.write(plain(text))
+    for note in section.notes:
+        if section.title != _ALERTS:
+            st.write(plain(note))
+        elif note == "No alert.":
+            st.success(note, icon=":material/check:")
+        else:
+            st.error(plain(note), icon=":material/warning:")
+    for grid in section.grids:
+        rows = [[shown(cell.text) for cell in row] for row in grid.rows]
+        if rows:
+            st.dataframe(pd.DataFrame(rows, columns=[shown(name) for name in grid.columns]), hide_index=True)
+        if grid.caption:
+            st.caption(plain(grid.caption))
