@@ -55,8 +55,11 @@ class LiveService:
 
     def rss(self) -> float:
         """Megabytes that its processes hold; what they share is counted for each."""
-        first = psutil.Process(self._process.pid)
-        return sum(one.memory_info().rss for one in (first, *first.children(recursive=True))) / 1e6
+        return sum(one.memory_info().rss for one in self._processes()) / 1e6
+
+    def cpu(self) -> float:
+        """Seconds that its processes have computed so far."""
+        return sum(sum(one.cpu_times()[:2]) for one in self._processes())
 
     def client(self) -> Client:
         """One more client, with a connection of its own."""
@@ -85,6 +88,10 @@ class LiveService:
         if failed:
             raise RuntimeError(f"a request of {clients} clients failed: {failed[0]}")
         return sum(counts) / (time.perf_counter() - began)
+
+    def _processes(self) -> list[psutil.Process]:
+        first = psutil.Process(self._process.pid)
+        return [first, *first.children(recursive=True)]
 
     def _ready(self) -> bool:
         try:
@@ -127,6 +134,13 @@ class Client:
         Raises:
             RuntimeError: another answer than a mask.
         """
+        try:
+            return self._asked(image)
+        except ConnectionError:  # the service has closed what was idle for some seconds
+            self._connection.close()
+            return self._asked(image)
+
+    def _asked(self, image: bytes) -> tuple[float, dict[str, float]]:
         began = time.perf_counter()
         self._connection.request("POST", "/predict", image, {"Content-Type": "image/png", "Accept": "image/png"})
         answer = self._connection.getresponse()

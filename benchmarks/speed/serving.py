@@ -30,6 +30,7 @@ NETWORK = {"openvino-float32": 0.95, "openvino-int8": 0.35}
 # The service: its time against the bare one, its encoding's share, its memory, its start, its throughput.
 API, ENCODE, RSS_MB, READY_SECONDS, CLIENTS, THROUGHPUT = 1.3, 0.15, 350.0, 4.0, 8, 0.95
 _WARM_UP, _LONG = 2, 1.0
+_CPU = "CPU time"  # of all threads: the same row on a machine that is busy with something else
 
 
 @dataclass
@@ -68,11 +69,11 @@ class ServingBench:
     def table(self) -> list[str]:
         """Lines of Markdown."""
         lines = [f"load average {self.load[0]:.1f} before, {self.load[-1]:.1f} after; {own_threads()} threads", ""]
-        names = ("p50 ms", "computes in", "network", f"× {self.baseline}", *STAGES, "load s", "MB")
+        names = ("p50 ms", "computes in", "network", f"× {self.baseline}", _CPU, *STAGES, "load s", "MB")
         lines += [f"| {' | '.join(names)} |"]
-        lines += ["| --- | --- |" + " ---: |" * 9]
+        lines += ["| --- | --- |" + " ---: |" * 10]
         for name, row in self.stages.items():
-            times = [f"{row[stage]['p50']:.2f}" if stage in row else "" for stage in ("network", *STAGES)]
+            times = [f"{row[stage]['p50']:.2f}" if stage in row else "" for stage in ("network", "cpu", *STAGES)]
             times.insert(1, f"{row['network_ratio']:.2f}")
             cells = [name, row["precision"], *times, f"{row['load_seconds']:.2f}", f"{row['rss_mb']:.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
@@ -120,7 +121,7 @@ def _network(found: ServingBench, targets: Mapping[str, Exported], rounds: int, 
         stages = STAGES if next(iter(targets.values())).bundle.task.rank == 2 else STAGES[1:-1]
         for turn in range(_WARM_UP + rounds):
             for name, worker in workers.items():
-                taken = {"network": worker.ask("network"), "all": worker.ask("image")}
+                taken = {"network": worker.ask("network"), "cpu": worker.ask("cpu"), "all": worker.ask("image")}
                 taken |= {stage: worker.ask(stage) for stage in stages}
                 if turn >= _WARM_UP:
                     for stage, seconds in taken.items():
@@ -129,15 +130,16 @@ def _network(found: ServingBench, targets: Mapping[str, Exported], rounds: int, 
         found.baseline = next(one for one in (KERAS, SERVED, *workers) if one in workers)
         for name, worker in workers.items():
             row: dict[str, Any] = {stage: _spread(seconds) for stage, seconds in times[name].items()}
-            mine, theirs = times[name]["network"], times[found.baseline]["network"]
-            row["network_ratio"] = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
+            pairs = {word: (times[name][word], times[found.baseline][word]) for word in ("network", "cpu")}
+            row["network_ratio"] = statistics.median(a / b for a, b in zip(*pairs["network"], strict=True))
             row["load_seconds"], row["rss_mb"] = worker.ask("load"), worker.ask("rss")
             row["precision"] = precisions[name]
             found.stages[name] = row
             if found.baseline == KERAS and name in NETWORK:
-                detail = f"{1000 * statistics.median(mine):.2f} : {1000 * statistics.median(theirs):.2f} ms"
                 what = f"network, {name} : Keras predict_on_batch in float32"
-                found.ratios.append(ratio(what, mine, theirs, NETWORK[name], detail, at_most=True))
+                for of, (mine, theirs) in zip((what, f"{what}, {_CPU}"), pairs.values(), strict=True):
+                    detail = f"{1000 * statistics.median(mine):.2f} : {1000 * statistics.median(theirs):.2f} ms"
+                    found.ratios.append(ratio(of, mine, theirs, NETWORK[name], detail, at_most=True))
     if keras is None:
         found.told.append(f"Without the model itself (keras=…) {found.baseline} is the baseline.")
 
@@ -164,7 +166,8 @@ def _service(
             ratio("start until ready : 4 s", [service.ready_seconds], [READY_SECONDS], 1.0, start, at_most=True)
         )
         for size in sizes:
-            _one_size(found, size, encoded_png(example_image(served.bundle, size)), bare, client, rounds, tell)
+            image = encoded_png(example_image(served.bundle, size))
+            _one_size(found, size, image, bare, service, client, rounds, tell)
         small = encoded_png(example_image(served.bundle, min(sizes, key=lambda one: one[0] * one[1])))
         pairs = []
         for turn in range(max(3, rounds // 3)):
@@ -185,7 +188,14 @@ def _service(
 
 
 def _one_size(
-    found: ServingBench, size: tuple[int, int], image: bytes, bare: BenchWorker, client: Client, rounds: int, tell: Tell
+    found: ServingBench,
+    size: tuple[int, int],
+    image: bytes,
+    bare: BenchWorker,
+    service: LiveService,
+    client: Client,
+    rounds: int,
+    tell: Tell,
 ) -> None:
     name = "×".join(map(str, size))
     least: list[float] = []
@@ -193,22 +203,29 @@ def _one_size(
     shares: list[float] = []
     stages: dict[str, list[float]] = {}
     turns, turn = _WARM_UP + rounds, 0
+    computed, computed_bare = 0.0, 0.0
     while turn < turns:
         began = time.perf_counter()
         one = bare.ask("bare " + " ".join(map(str, size)))
+        before = service.cpu()
         taken, told = client.predict(image)
+        after = service.cpu()
         if turn == 0 and time.perf_counter() - began > _LONG:
             turns = _WARM_UP + max(3, rounds // 3)  # fewer of what takes long
         if turn >= _WARM_UP:
             least.append(one)
             whole.append(taken)
+            computed, computed_bare = computed + after - before, computed_bare + bare.ask("cpu")
             shares.append(told.get("encode", 0.0) / taken)
             for stage, seconds in told.items():
                 stages.setdefault(stage, []).append(seconds)
         turn += 1
         tell(f"{name}, round {turn} of {turns}")
     detail = f"{1000 * statistics.median(whole):.1f} : {1000 * statistics.median(least):.1f} ms"
-    found.ratios.append(ratio(f"{name}, API : decode + bare runtime + encode", whole, least, API, detail, at_most=True))
+    what = f"{name}, API : decode + bare runtime + encode"
+    found.ratios.append(ratio(what, whole, least, API, detail, at_most=True))
+    detail = f"{1000 * computed / len(whole):.1f} : {1000 * computed_bare / len(whole):.1f} ms"
+    found.ratios.append(ratio(f"{what}, {_CPU}", [computed], [computed_bare], API, detail, at_most=True))
     found.ratios.append(
         ratio(f"{name}, share of encoding", shares, [1.0] * len(shares), ENCODE, "of the whole", at_most=True)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from benchmarks.speed.serving import measure
 from benchmarks.speed.workers import BenchWorker
 from seglab.cli.bench import run_serving
 from seglab.errors import ConfigError, DataError
+from seglab.export.folder import read_folder
+from seglab.export.latency import encoded_png
 from seglab.inference.backends.openvino import OpenVinoNetwork
+from seglab.inference.example import example_image
 
 
 @pytest.mark.slow
@@ -75,6 +79,17 @@ def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
         LiveService(tmp_path / "nowhere")
     with pytest.raises(RuntimeError, match="no exported model here"):
         BenchWorker(sys.executable, "serving_worker.py", "target", str(tmp_path))
+
+
+def test_a_client_that_was_idle_for_long_connects_again(tmp_path: Path) -> None:
+    folder = served_folder(tmp_path / "out", ROAD, (32, 40))
+    image = encoded_png(example_image(read_folder(folder).bundle, (32, 40)))
+    with LiveService(folder) as service, service.client() as client:
+        client.predict(image)
+        time.sleep(6)  # uvicorn closes after 5
+        seconds, stages = client.predict(image)
+        assert seconds > 0
+        assert {"decode", "predict", "encode"} <= set(stages)
 
 
 def test_an_answer_that_is_no_mask_is_no_measurement(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_every_target_is_what_it_says(out: Path) -> None:
         assert manifest["input"]["shape"] == [1, 24, 24, 1]
         assert (manifest["calibration"] is None) == (kind == "float32")
     calibration = manifest["calibration"]
+    layers = json.loads((out / "openvino-int8/layers.json").read_text())["layers"]
+    assert [one["kind"] for one in layers] == ["Convolution", "Convolution"]
+    assert all(one["sqnr_db"] > 20 for one in layers)
+    assert "| layers.json |" in (out / "openvino-int8/README.md").read_text()
+    assert not (out / "openvino-float32/layers.json").exists()
+    assert "layers.json" not in (out / "openvino-float32/README.md").read_text()
     assert len(calibration["cases"]) == 14
     assert len(calibration["sha256"]) == 64
     latency = json.loads((out / "openvino-float32/latency.json").read_text())

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from served import Running
+from served import ROAD, Running, served_folder
 
 from seglab.serving.place import Place, bound
 
@@ -188,23 +188,27 @@ def test_what_takes_too_long_is_told(road: Path) -> None:
 
 
 @pytest.mark.slow
-def test_small_images_beside_a_large_one_wait_no_longer_than_thrice(road: Path) -> None:
-    with Running(road) as running, ThreadPoolExecutor(1) as pool:
+def test_small_images_beside_a_large_one_wait_no_longer_than_thrice(tmp_path: Path) -> None:
+    """Of the size of a window, of which two go to the network at a time."""
+    small, folder = png(256, 256), served_folder(tmp_path / "wide", ROAD, (256, 256))
+    with Running(folder) as running, ThreadPoolExecutor(1) as pool:
 
         def took(count: int) -> list[float]:
             found = []
             for _ in range(count):
                 began = time.perf_counter()
-                assert running.predict(SMALL).status_code == 200
+                assert running.predict(small).status_code == 200
                 found.append(time.perf_counter() - began)
             return sorted(found)
 
-        lone = took(40)[20]
+        lone = took(40)[37]  # p95
         big = pool.submit(running.predict, png(3000, 3200))
         until(lambda: running.count("seglab_in_flight") == 1)
-        beside = took(10)
+        took(2)  # these wait until it is decoded
+        beside = took(40)
+        print(f"small beside large: p95 {1000 * beside[37]:.1f} ms, lone {1000 * lone:.1f} ms")
         assert not big.done()
-        assert beside[-1] <= 3 * lone, (lone, beside)
+        assert beside[37] <= 3 * lone, (lone, beside)
         assert big.result().status_code == 200
 
 
@@ -225,7 +229,9 @@ def test_life_is_told_while_two_hundred_wait(road: Path) -> None:
         for _ in range(200):
             stack.enter_context(running.socket()).sendall(head(room.getvalue()))
         until(lambda: running.count("seglab_queue_length") > 150)
-        assert asked(200)[197] < 0.05
+        p99 = asked(200)[197]
+        print(f"live beside 200 that wait: p99 {1000 * p99:.1f} ms")
+        assert p99 < 0.05
         assert running.count("seglab_queue_length") > 50
         running.process.kill()
 

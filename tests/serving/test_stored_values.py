@@ -61,17 +61,21 @@ def test_a_rare_first_class_keeps_its_confidence_in_a_large_image() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.2])
-def test_a_binary_task_is_as_sure_as_of_what_it_chose(threshold: float) -> None:
-    foreground = RNG.random((3, 4, 5)).astype(np.float32)
-    foreground[0, 0, :2] = 0, 1
-    shown: list[np.ndarray] = []
+@pytest.mark.parametrize("shape", [(3, 4, 5), (700, 900), (2, 600, 600)])  # in one block, in three, a plane at a time
+def test_a_binary_task_is_as_sure_as_of_what_it_chose(threshold: float, shape: tuple[int, ...]) -> None:
+    foreground = RNG.random(shape).astype(np.float32)
+    foreground[0, 0, ...] = 0
+    foreground[0, 1, ...] = 1
+    shown: list[tuple[np.ndarray, np.ndarray]] = []
 
     class Noting(MaskFacts):
         def mask(self, ids: np.ndarray, best: np.ndarray) -> None:
-            shown.extend((ids.copy(), best))
+            shown.append((ids.copy(), best))
 
-    task = Task(3, 1, ("a", "b"))
+    task = Task(len(shape), 1, ("a", "b"))
     ids = class_ids(iter([foreground]), task, threshold, Noting(task))
     np.testing.assert_array_equal(ids, foreground > threshold)
-    np.testing.assert_array_equal(shown[0], ids)
-    np.testing.assert_array_equal(shown[1], np.where(foreground > threshold, foreground, 1 - foreground))
+    np.testing.assert_array_equal(np.concatenate([ids for ids, _ in shown]), ids)
+    expected = np.where(foreground > threshold, foreground, 1 - foreground)
+    np.testing.assert_array_equal(np.concatenate([best for _, best in shown]), expected)
+    assert len(shown) == {(3, 4, 5): 1, (700, 900): 3, (2, 600, 600): 2}[shape]

@@ -57,8 +57,8 @@ class BenchDataWords:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchServingWords:
-    """Measure every stage of an exported model with every runtime in its folder, against Keras in a process of its own,
-    and the service that answers with it against the bare runtime; print ratios with their targets."""
+    """Measure every stage of an exported model with every runtime in its folder, each in a process of its own, against
+    Keras in float32, and the service that answers with it against the bare runtime; print ratios with their targets."""
 
     folder: str = setting("the folder that seglab export made", positional=True)
     keras: str | None = setting(
