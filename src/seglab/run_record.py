@@ -173,6 +173,10 @@ class Metric:
     DATA_WAIT_SHARE: Final = "data_wait_share"
     SYSTEM: Final = "system/"
     """Begins what is sampled of the machine."""
+    EXPORT: Final = "export_"
+    """Begins what an export scored: the target's name and one of the next two follow."""
+    EXPORT_DICE: Final = "_dice"
+    EXPORT_DIFFERENCE: Final = "_dice_difference"
 
 
 class WorkFile:

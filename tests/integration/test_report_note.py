@@ -7,55 +7,15 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import toys
-from PIL import Image
+from bundled_study import record
 
-from seglab.data.preprocessing.normalisation import Preprocessing
-from seglab.data.splits import Split
-from seglab.inference.bundle import Bundle, save_bundle
-from seglab.models.unet import unet
 from seglab.reports.study.technical_note import print_page
 from seglab.reports.study.write_report import write_report
-from seglab.runtime.reproducibility import environment
-from seglab.task import Task
-from seglab.tracking.tracker import Tracker
 
-SIZE = (16, 24)
-SPLIT = Split(tuple(f"a{n}" for n in range(5)), ("b0", "b1"), tuple(f"c{n}" for n in range(4)))
-TASK = Task(2, 1, ("background", "cell"), class_frequencies=(0.875, 0.125))
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PANDOC = [shutil.which(program) for program in ("pandoc", "weasyprint")]
-
-
-def record(folder: Path, loss: str, scores: list[float]) -> str:
-    """A finished run with bundle, split, environment and the scores of its test cases."""
-    params: dict[str, object] = {
-        "model": {"name": "UNetMini", "_target_": "seglab.models.unet.unet", "depth": 2, "width": 4}
-    }
-    params |= {"loss": {"name": loss, "_target_": f"seglab.losses.region.{loss}"}, "optimizer": {"name": "Adam"}}
-    params |= {"data": {"name": "Cells", "batch_size": 8}, "trainer": {"epochs": 2}, "seed": 0}
-    tags = {"config_digest": loss, "data_digest": "d", "split_digest": SPLIT.digest(), "seed": "0", "study": "cells"}
-    tags |= {"data_allowed": "group-in-two-splits", "git_dirty": "True", "device": "CPU", "precision": "float32"}
-    name = f"UNetMini_{loss}_Adam"
-    with Tracker(toys.tracking(None), folder / "mlruns", run_name=name, params=params, tags=tags) as tracker:
-        bundle = Bundle(TASK, Preprocessing("scale", 1, 255.0), SIZE, "resize", split_digest=SPLIT.digest())
-        saved = save_bundle(tracker.work_dir / "bundle", unet(TASK, SIZE, depth=2, width=4), bundle)
-        tracker.log_bundle(
-            saved, example=np.zeros((1, *SIZE, 1), np.float32), prediction=np.zeros((1, *SIZE), np.uint8)
-        )
-        tracker.log_text(SPLIT.to_json(), "config/split.json")
-        tracker.log_json(environment(Path(__file__).parent), "config/environment.json")
-        table = pd.DataFrame({"id": SPLIT.test, "group": SPLIT.test, "dice": scores, "dice/cell": scores})
-        tracker.log_table(table, "test_cases.csv")
-        for epoch in (1, 2):
-            tracker.emit({"val_dice": epoch / 4, "epoch_seconds": 1.0}, epoch)
-        picture = tracker.work_dir / "training_samples.png"
-        Image.fromarray(np.full((20, 20), 128, np.uint8)).save(picture)
-        tracker.log_file(picture, "pictures")
-    return tracker.run_id
 
 
 @pytest.fixture(scope="module")

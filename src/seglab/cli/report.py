@@ -15,7 +15,8 @@ from seglab.run_record import RUNS
 
 @dataclass(frozen=True, kw_only=True)
 class ReportWords:
-    """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf."""
+    """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf;
+    with slides=true slides.pptx too, at most 30 slides, each number with its runs."""
 
     study: str = setting("a folder below experiments/ whose sweep has run")
     metric: str = setting("the score that decides", default=TEST_DICE)
@@ -26,6 +27,7 @@ class ReportWords:
     overwrite: bool = setting(
         "replace pages of more of the study's jobs, or with words of yours outside of the conclusion", default=False
     )
+    slides: bool = setting("write slides.pptx too; takes python-pptx, seglab[slides]", default=False)
     out: str | None = setting("folder for README.md, pictures and note; null: the study's own", default=None)
     runs: str = setting("folder of runs", default=str(RUNS))
     tracking_uri: str | None = tracking_uri()
@@ -57,4 +59,5 @@ def run(words: Sequence[str]) -> None:
         out=None if said.out is None else Path(said.out),
         confirmed=said.conclusion == "confirmed",
         overwrite=said.overwrite,
+        slides=said.slides,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seglab.export.folder import ACCURACY, SUMS
 from seglab.export.request import ExportRequest
-from seglab.run_record import RUNS, Artifact
+from seglab.run_record import RUNS, Artifact, Metric
 from seglab.safety.untrusted_files import read_any_json
 
 _DIGITS = 12
@@ -30,8 +30,8 @@ def log_to_run(request: ExportRequest, out: Path, directory: Path = RUNS) -> str
         scores = read_any_json(place / ACCURACY)
         if scores["cases"] and scores["dice"]["mean"]["difference"] is not None:
             name = place.name.replace("-", "_")
-            metrics[f"export_{name}_dice"] = scores["dice"]["mean"]["target"]
-            metrics[f"export_{name}_dice_difference"] = scores["dice"]["mean"]["difference"]
+            metrics[f"{Metric.EXPORT}{name}{Metric.EXPORT_DICE}"] = scores["dice"]["mean"]["target"]
+            metrics[f"{Metric.EXPORT}{name}{Metric.EXPORT_DIFFERENCE}"] = scores["dice"]["mean"]["difference"]
     return add_to_run(found.store, found.run, metrics, out, Artifact.export(digest_of(out)))
 
 

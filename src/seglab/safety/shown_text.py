@@ -7,6 +7,7 @@ import unicodedata
 
 # What a terminal obeys, and marks that turn the direction of what follows.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_NO_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 # A spreadsheet takes what begins so for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -26,6 +27,11 @@ def in_markdown(text: str) -> str:
 def in_table(text: str) -> str:
     """The text as a field of a Markdown table."""
     return in_markdown(text).replace("|", "\\|").replace("\n", " ").replace("\r", " ")
+
+
+def in_xml(text: str) -> str:
+    """The text as an XML file may have it: what no such file can hold is shown as a code."""
+    return _NO_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), shown(text))
 
 
 def in_cell(text: str) -> str:

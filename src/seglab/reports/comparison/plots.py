@@ -98,6 +98,34 @@ def draw_cases(labels: Sequence[str], scores: Sequence[np.ndarray], metric: str)
     return figure
 
 
+def draw_differences(
+    labels: Sequence[str], differences: Sequence[tuple[float, float, float] | None], places: Sequence[str], metric: str
+) -> Figure:
+    """Each variant's difference to the best with its interval; those that are not shown to be worse are filled.
+
+    Args:
+        labels: of the variants, the best first; the first fifteen are drawn.
+        differences: of each the difference and both ends of its interval, NaN where there is none; None of the best.
+        places: of each `best`, `tied`, `worse` or `undecided`.
+        metric: for the axis.
+    """
+    looks = {"best": (COLORS[2], COLORS[2]), "tied": (COLORS[0], COLORS[0]), "worse": (COLORS[1], "white")}
+    labels = labels[:BOXES_DRAWN]
+    figure = _figure(9.5, 1.1 + 0.42 * len(labels))
+    axes = figure.subplots()
+    axes.axvline(0, color=INK, lw=1.2, ls=":")
+    for height, (difference, place) in enumerate(zip(differences[: len(labels)], places, strict=False)):
+        middle, low, high = difference or (0.0, np.nan, np.nan)
+        edge, face = looks.get(place, ("#8395a7", "white"))
+        axes.plot([low, high], [height, height], color=edge, lw=2.4, solid_capstyle="butt")
+        axes.plot([middle], [height], MARKERS[0], color=edge, mfc=face, ms=8, mew=1.8)
+        axes.annotate(place, (1.01, height), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=edge)
+    axes.set_yticks(range(len(labels)), labels, fontsize=8.5)
+    axes.invert_yaxis()
+    _style(axes, f"{named(metric)}: difference to the best, with its 95% interval", "")
+    return figure
+
+
 def draw_costs(
     labels: Sequence[str], scores: np.ndarray, costs: Sequence[tuple[str, np.ndarray]], metric: str, lower: bool
 ) -> Figure:

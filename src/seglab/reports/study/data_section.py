@@ -15,6 +15,7 @@ from seglab.run_record import Artifact, Tag
 from seglab.tracking.bundles import resolve_bundle
 from seglab.tracking.store import Store
 
+DATA, EXAMPLES = "Data", "Cases of the best run"
 _EXAMPLES = {
     "test_cases": "The best, the median and the worst test case by Dice",
     "test_best": "The best test case by Dice, in three planes",
@@ -57,7 +58,7 @@ def data_section(runs: Sequence[Run], store: Store) -> PageSection:
     samples = artifact(store, first.artifacts, Artifact.TRAINING_SAMPLES)
     caption = f"Training samples as a network is given them, augmentation included (run {first.id[:8]})."
     pictures = [] if samples is None else [Picture("training_samples", samples.read_bytes(), caption)]
-    return PageSection("Data", text=text, grids=grids, pictures=pictures)
+    return PageSection(DATA, text=text, grids=grids, pictures=pictures)
 
 
 def examples_section(run: Run, store: Store) -> PageSection | None:
@@ -70,7 +71,7 @@ def examples_section(run: Run, store: Store) -> PageSection | None:
         Picture(f"best_run_{file.stem}", file.read_bytes(), f"{_EXAMPLES.get(file.stem, file.stem)}; run {run.id}")
         for file in files
     ]
-    return PageSection("Cases of the best run", pictures=pictures)
+    return PageSection(EXAMPLES, pictures=pictures)
 
 
 def _bundle(run: Run, store: Store) -> Bundle | None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seglab.errors import ConfigError
-from seglab.reports.study.page_record import BEGIN, END, Former, Record, edited_by_hand
+from seglab.reports.slides.seal import changed_since
+from seglab.reports.study.page_record import BEGIN, END, Former, Record, committed, edited_by_hand
 from seglab.reports.study.readme import PICTURES
 
+SLIDES = "slides.pptx"
 # The pictures that reports make; any other one is somebody's.
 _MADE = re.compile(
     r"(([0-9]+_)?(curves|cases|costs|ranks|pictures)|training_samples|best_run_test_\w+|architecture_\d+)\.png"
@@ -19,18 +21,25 @@ _LINK = re.compile(r"!\[[^\]]*\]\(([^()\s]+)\)")
 
 def check_unedited(pages: Sequence[Path]) -> None:
     """Refuse to write over words of a person outside of the conclusion; raises `ConfigError` with the pages."""
-    edited = [page for page in pages if edited_by_hand(page)]
+    edited = [
+        page for page in pages if (_changed(page) if page.suffix == Path(SLIDES).suffix else edited_by_hand(page))
+    ]
     if edited:
         raise ConfigError(
             "pages with words that are not the report's own",
             code="report-edited",
             where=", ".join(map(str, edited)),
-            found="edited by hand outside of the conclusion, or written before reports kept a record; not in the last "
-            "commit",
+            found="edited by hand outside of the conclusion, saved by another program, or written before reports kept "
+            "a record; not in the last commit",
             expected="your words between the two marks of the conclusion, the rest as it was written",
             remedy="commit the page, or move your words there; overwrite=true gives them up, out=<folder> writes "
             "elsewhere",
         )
+
+
+def _changed(deck: Path) -> bool:
+    """Whether a file of slides holds what writing it again would lose; not so where the last commit has it."""
+    return deck.exists() and changed_since(deck) and committed(deck) != deck.read_bytes()
 
 
 def check_no_less(former: Former, record: Record, page: Path, limits: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from seglab.reports.study.study_plan import StudyPlan
 from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.tracking.store import Store
 
+LIMITS, NEXT = "Limits", "Next steps"
 _FEW_CASES = 30
 
 
@@ -51,7 +52,7 @@ def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
         "variant either: another learning rate or more epochs may change the order. Times are of the machine named "
         "above, and of what else ran on it."
     ]
-    return PageSection("Limits", text=text, notes=notes)
+    return PageSection(LIMITS, text=text, notes=notes)
 
 
 def next_steps_section(comparison: Comparison, study: Study, store: Store) -> PageSection:
@@ -66,7 +67,7 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
     best = best_run(comparison)
     notes.append(f"Hand on the best run: seglab promote run={best.id} name={study.name}")
     notes.append(f"Score it on other data or another split: seglab evaluate run={best.id} split=val")
-    return PageSection("Next steps", notes=notes)
+    return PageSection(NEXT, notes=notes)
 
 
 def best_run(comparison: Comparison) -> Run:

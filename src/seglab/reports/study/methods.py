@@ -15,6 +15,7 @@ from seglab.reports.document import Cell, PageSection, Picture, TableBlock
 from seglab.tracking.bundles import resolve_bundle
 from seglab.tracking.store import Store
 
+APPROACHES, ARCHITECTURES = "Approaches", "Architectures"
 GROUPS = ("model", "loss", "optimizer")
 _FACTS = Path(__file__).with_name("methods.yaml")
 _DRAWN = 8
@@ -38,7 +39,7 @@ def approaches_section(runs: Sequence[Run]) -> PageSection:
             source = f"{fact['source']}, {fact['address']}" if fact else "no source is known to seglab"
             names = ", ".join(name for name, of in used if of == target)
             rows.append([Cell(group), Cell(names), Cell(fact.get("idea", "–")), Cell(source)])
-    return PageSection("Approaches", grids=[TableBlock(["part", "name", "idea", "source"], rows)])
+    return PageSection(APPROACHES, grids=[TableBlock(["part", "name", "idea", "source"], rows)])
 
 
 def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str], None]) -> PageSection:
@@ -49,12 +50,10 @@ def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str]
     from seglab.inference.bundle import load_bundle
     from seglab.reports.study.architecture_drawing import draw_architecture, read_stages
 
-    chosen: dict[tuple[tuple[str, str], ...], Run] = {}
-    for run in runs:
-        chosen[tuple(sorted((k, v) for k, v in run.params.items() if k.startswith("model.")))] = run
-    names = [run.params.get("model.name", run.name) for run in chosen.values()]
+    chosen = list({_network(run): run for run in runs}.values())
+    names = [run.params.get("model.name", run.name) for run in chosen]
     pictures, notes = [], []
-    for number, (run, name) in enumerate(list(zip(chosen.values(), names, strict=True))[:_DRAWN]):
+    for number, (run, name) in enumerate(list(zip(chosen, names, strict=True))[:_DRAWN]):
         title = f"{name} (run {run.id[:8]})" if names.count(name) > 1 else name
         say(f"drawing {title}")
         try:
@@ -66,7 +65,22 @@ def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str]
             f"{title}: each box is what the layers of one resolution give, size × channels; below it how many "
             "convolutions they hold."
         )
-        pictures.append(Picture(f"architecture_{number}", png(draw_architecture(read_stages(model), title)), caption))
+        pictures.append(Picture(_drawing(number), png(draw_architecture(read_stages(model), title)), caption))
     if len(chosen) > _DRAWN:
         notes.append(f"{_DRAWN} of {len(chosen)} networks are drawn.")
-    return PageSection("Architectures", notes=notes, pictures=pictures)
+    return PageSection(ARCHITECTURES, notes=notes, pictures=pictures)
+
+
+def drawing_of(run: Run, runs: Sequence[Run], section: PageSection) -> Picture | None:
+    """The picture of a run's network among those that `architectures_section` has drawn of the runs; None without."""
+    number = list(dict.fromkeys(map(_network, runs))).index(_network(run))
+    return next((picture for picture in section.pictures if picture.name == _drawing(number)), None)
+
+
+def _network(run: Run) -> tuple[tuple[str, str], ...]:
+    """The settings of its network."""
+    return tuple(sorted((key, value) for key, value in run.params.items() if key.startswith("model.")))
+
+
+def _drawing(number: int) -> str:
+    return f"architecture_{number}"

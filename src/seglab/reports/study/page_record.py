@@ -203,11 +203,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
-def _in_git(path: Path, words: str) -> bool:
-    """Whether the last commit has the file with these words outside of the conclusion."""
+def committed(path: Path) -> bytes | None:
+    """What the last commit has of a file; None where there is none."""
     command = ["git", "--no-optional-locks", "-C", str(path.parent), "show", f"HEAD:./{path.name}"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_GIT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and _by_program(done.stdout.decode(errors="replace")) == words
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def _in_git(path: Path, words: str) -> bool:
+    """Whether the last commit has the file with these words outside of the conclusion."""
+    found = committed(path)
+    return found is not None and _by_program(found.decode(errors="replace")) == words

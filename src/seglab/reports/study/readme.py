@@ -78,7 +78,7 @@ def readme_file(report: StudyReport) -> bytes:
 def readme(report: StudyReport) -> Document:
     """The README as a page: question, command, machine and time, results, pictures, conclusion, runs."""
     study, comparison = report.study, report.comparison
-    results = [_result(judgement, comparison) for judgement in comparison.judgements]
+    results = [result_section(judgement, comparison) for judgement in comparison.judgements]
     plots = [
         replace(section, pictures=[p for p in section.pictures if p.name.endswith(_IN_README)])
         for section in report.chapters(PLOTS)
@@ -132,7 +132,7 @@ def _command(report: StudyReport) -> str:
     return f"seglab report study={report.study.name}{more}"
 
 
-def _result(judgement: CohortRanking, comparison: Comparison) -> PageSection:
+def result_section(judgement: CohortRanking, comparison: Comparison) -> PageSection:
     """Each variant with its score, how it stands against the best, its time and its runs."""
     metric, cohort = comparison.settings.metric, judgement.cohort
     frame: pd.DataFrame = comparison.variants

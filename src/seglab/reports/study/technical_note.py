@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from seglab.reports.study.data_section import data_section, examples_section
 from seglab.reports.study.limitations import best_run, limits_section, next_steps_section
 from seglab.reports.study.methods import approaches_section, architectures_section
 from seglab.reports.study.page_record import noting
+from seglab.reports.study.production import production_section
 from seglab.reports.study.readme import (
     CASES,
     EFFECTS,
@@ -37,15 +38,36 @@ from seglab.reports.study.readme import (
 from seglab.reports.study.run_facts import machine_and_time, settings
 from seglab.reports.study.small_images import with_small_pictures
 
+SCORE_MADE, WRITTEN = "How the scores are made", "Conclusion, written by hand"
 NOTE, NOTE_PAGE = "note.md", "note.html"
+_WHY = {
+    "dice": "Dice is the overlap of mask and truth, 2 |A ∩ B| / (|A| + |B|): 1 where they are equal, 0 where they "
+    "share nothing. Where most pixels are background, accuracy rewards calling all of them so; an overlap does not.",
+    "iou": "IoU is what mask and truth share over what either holds, |A ∩ B| / |A ∪ B|: 1 where they are equal, 0 "
+    "where they share nothing. Public benchmarks of scenes use it; it ranks two masks of one case as Dice does.",
+    "hd95": "HD95 is the distance within which 95% of the surfaces of mask and truth lie from each other: it tells "
+    "how far an outline is off, which an overlap does not.",
+    "assd": "ASSD is the mean distance between the surfaces of mask and truth: it tells how far an outline is off, "
+    "which an overlap does not.",
+}
 _STYLE = Path(__file__).with_name("technical_note.css")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _PRINT_SECONDS = 120
 _COLUMNS = 14  # more do not fit on a page
 
 
-def make_note(report: StudyReport, say: Callable[[str], None]) -> Document:
-    """The note as a page: what was asked, on what, how, with what result, how far it holds, and what is next."""
+def make_note(report: StudyReport, chapters: Sequence[PageSection]) -> Document:
+    """The note as a page of these chapters."""
+    question, runs = report.study.question, report.comparison.found.runs
+    numbered = [
+        replace(chapter, title=f"{number}. {chapter.title}") for number, chapter in enumerate(chapters, start=1)
+    ]
+    lead = f"Technical note on {len(runs)} training runs. Every number is read from them, but those of the conclusion."
+    return Document(f"{report.study.name}: {headline(question)}", lead, numbered)
+
+
+def note_chapters(report: StudyReport, say: Callable[[str], None]) -> list[PageSection]:
+    """What was asked, on what, how, with what result, how far it holds, and what is next; with small pictures."""
     comparison, study = report.comparison, report.study
     runs = comparison.found.runs
     metric = comparison.settings.metric
@@ -63,12 +85,12 @@ def make_note(report: StudyReport, say: Callable[[str], None]) -> Document:
     sections = [
         PageSection("Question", text=[study.question], grids=[design(comparison)]),
         PageSection("Answer", text=[summary(judgement, metric) for judgement in comparison.judgements]),
-        PageSection("Conclusion, written by hand", written=concluded),
+        PageSection(WRITTEN, written=concluded),
         data_section(runs, report.store),
         approaches_section(runs),
         architectures_section(runs, report.store, say),
         training,
-        PageSection("How the scores are made", text=[_scores(comparison.settings.metric)]),
+        PageSection(SCORE_MADE, text=about_score(metric)),
         *report.chapters(REMARKS),
         *[_narrow(section, locate(metric).column) for section in report.chapters(VARIANTS)],
         *report.chapters(PAIRS),
@@ -77,16 +99,12 @@ def make_note(report: StudyReport, say: Callable[[str], None]) -> Document:
         *report.chapters(PLOTS),
         *report.chapters(CASES),
         examples_section(best_run(comparison), report.store),
+        production_section(runs, report.store),
         limits_section(comparison, report.plan),
         next_steps_section(comparison, study, report.store),
         *[replace(section, folded=False) for section in report.chapters(RUNS)],
     ]
-    numbered = [
-        with_small_pictures(replace(section, title=f"{number}. {section.title}"))
-        for number, section in enumerate((s for s in sections if s is not None), start=1)
-    ]
-    lead = f"Technical note on {len(runs)} training runs. Every number is read from them, but those of the conclusion."
-    return Document(f"{study.name}: {_headline(study.question)}", lead, numbered)
+    return [with_small_pictures(section) for section in sections if section is not None]
 
 
 def note_files(note: Document, folder: Path) -> dict[Path, bytes]:
@@ -159,7 +177,7 @@ def _narrow(section: PageSection, column: str) -> PageSection:
     return replace(section, grids=grids)
 
 
-def _headline(question: str) -> str:
+def headline(question: str) -> str:
     """The first sentence."""
     end = question.find("?")
     return question[: end + 1] if end > 0 else question
@@ -171,8 +189,10 @@ def _paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in parts if part.strip()]
 
 
-def _scores(metric: str) -> str:
-    return (
+def about_score(metric: str) -> list[str]:
+    """Why one would judge by this score, where that is known, and how it is made."""
+    why = _WHY.get(Column.parse(locate(metric).column).score)
+    how = (
         f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
         "a run's score is the mean over its cases, a variant's the mean over its runs. A class that neither truth "
         "nor prediction holds is left out of a case's mean. Differences are taken on the same cases. Their 95% "
@@ -180,3 +200,4 @@ def _scores(metric: str) -> str:
         "studentized range for its degrees of freedom, added as Banerjee (1960) does; p belongs to the interval, and "
         "both are corrected for all pairs of variants."
     )
+    return [*([why] if why else []), how]

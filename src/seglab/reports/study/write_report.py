@@ -14,13 +14,13 @@ from seglab.config.vocabulary import STUDIES
 from seglab.errors import ConfigError, TrackingError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs
 from seglab.reports.document import Document
-from seglab.reports.study.keep_edits import check_no_less, check_unedited, pictures_linked
+from seglab.reports.study.keep_edits import SLIDES, check_no_less, check_unedited, pictures_linked
 from seglab.reports.study.page_record import Basis, make_record, read_former
 from seglab.reports.study.readme import DECIDES, PICTURES, README, StudyReport, pictures_of, readme, readme_file
 from seglab.reports.study.small_images import with_small_pictures
 from seglab.reports.study.study import load_study
 from seglab.reports.study.study_plan import plan_of
-from seglab.reports.study.technical_note import NOTE, NOTE_PAGE, make_note, note_files, print_page
+from seglab.reports.study.technical_note import NOTE, NOTE_PAGE, make_note, note_chapters, note_files, print_page
 from seglab.run_record import RUNS
 from seglab.runtime.atomic_files import write_files
 from seglab.runtime.terminal import Terminal, tell
@@ -37,6 +37,7 @@ def write_report(
     out: Path | None = None,
     confirmed: bool = False,
     overwrite: bool = False,
+    slides: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Write README, pictures and note of a study into its folder; returns the files.
@@ -53,13 +54,17 @@ def write_report(
         out: another folder for the files.
         confirmed: the conclusion that is there holds for these runs.
         overwrite: replace pages that were edited by hand, or that are of more of the study's jobs.
+        slides: write slides.pptx too.
         say: told of the work that takes long.
 
     Raises:
+        ModuleNotFoundError: slides without python-pptx.
         ConfigError: an unknown study, one without runs, a README that was not written by this function, pages that
             would be replaced by something less, or no conclusion to confirm.
         TrackingError: fewer than two finished runs with scores, or a folder that cannot be written.
     """
+    if slides:  # before the work
+        from seglab.reports.study.slides import slides_file
     study = load_study(name, studies)
     folder = out or study.folder
     former = read_former(folder / README)
@@ -73,7 +78,7 @@ def write_report(
             remedy="leave conclusion=confirmed away, and write one when the report is there",
         )
     if not overwrite:
-        check_unedited([folder / README, folder / NOTE])
+        check_unedited([folder / README, folder / NOTE, *([folder / SLIDES] if slides else [])])
     settings = CompareSettings(study=name, metric=metric, pictures=cases, tracking_uri=uri)
     store = open_runs(settings, directory)
     comparison = _slim(compare(settings, store, say))
@@ -84,10 +89,12 @@ def write_report(
         check_no_less(former, record, folder / README, plan.limits)
     report = StudyReport(study, comparison, store, plan, record, former.conclusion)
     try:
-        note = make_note(report, say)
+        chapters = note_chapters(report, say)
+        note = make_note(report, chapters)
         pictures = _pictures(report, note, folder)
         former_pictures = pictures_linked(folder, [README, NOTE])
-        made = write_files({folder / README: readme_file(report), **pictures, **note_files(note, folder)})
+        deck = {folder / SLIDES: slides_file(report, chapters)} if slides else {}
+        made = write_files({folder / README: readme_file(report), **pictures, **note_files(note, folder), **deck})
         for old in former_pictures - set(pictures):
             old.unlink(missing_ok=True)
         say("printing the note as PDF")
@@ -109,11 +116,14 @@ def run_report(name: str, console: Console | None = None, **options: object) -> 
     console = console or Terminal(highlight=False, soft_wrap=True)
     files = write_report(name, say=tell, **options)  # type: ignore[arg-type]
     for file in files:
-        if file.suffix in (".md", ".html", ".pdf"):
+        if file.suffix in (".md", ".html", ".pptx", ".pdf"):
             console.print(f"{file.stem.lower():<10} {file.resolve()}", markup=False)
     if not any(file.suffix == ".pdf" for file in files):
         missing = "neither Chromium nor pandoc with weasyprint on this machine, so no note.pdf"
         print(f"note       {missing}: print note.html from a browser", file=sys.stderr)
+    kept = (files[0].parent / SLIDES).resolve()
+    if kept.exists() and not options.get("slides"):
+        print(f"slides     {kept} is as it was: slides=true writes it again", file=sys.stderr)
     return files
 
 

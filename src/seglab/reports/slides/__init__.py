@@ -1,0 +1,1 @@
+"""Slides: what stands on one, how it fits, and the file."""
