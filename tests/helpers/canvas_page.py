@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,6 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
-
-_IDLE = "() => document.querySelector('.seglab-canvas .status')?.dataset.waiting === '0'"
 
 
 @dataclass
@@ -70,7 +69,7 @@ class CanvasPage:
 
     def idle(self) -> None:
         """Wait until everything is answered and painted."""
-        self.page.wait_for_function(_IDLE, timeout=120_000)
+        self.page.locator(".seglab-canvas .status[data-waiting='0']").wait_for(state="attached", timeout=120_000)
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 30)))")
 
     def at(self, left: float, top: float) -> tuple[float, float]:
@@ -106,6 +105,29 @@ class CanvasPage:
         """Of the canvas in pixels of the screen."""
         box = self.canvas.bounding_box()
         return box["width"], box["height"]
+
+    def places(self, count: int) -> list[tuple[int, int]]:
+        """Of the canvas, where the image is."""
+        width, height = self.size()
+        off = np.random.default_rng(0).uniform((-0.35, -0.2), (0.35, 0.2), (count, 2)) * min(width, height)
+        return [(int(width / 2 + x), int(height / 2 + y)) for x, y in off]
+
+    def above_the_model(self, count: int) -> np.ndarray:
+        """Milliseconds from a click to its painted mask without those of the model, with 40 images more on the page."""
+        self.page.evaluate(
+            """() => { const empty = new Blob(['<svg xmlns="http://www.w3.org/2000/svg"/>'], {type: 'image/svg+xml'});
+            for (let n = 0; n < 40; n++) { const image = new Image(512, 256);
+            image.src = URL.createObjectURL(empty); document.body.append(image); } }"""
+        )
+        for place in self.places(count):
+            self.click(*place)
+            self.idle()
+        took = [re.search(r"in ([\d,]+) ms \(model ([\d,]+) ms\)", line) for line in self.log()]
+        pairs = [[float(part.replace(",", "")) for part in one.groups()] for one in took if one]
+        assert len(pairs) == count
+        above = np.array([whole - model for whole, model in pairs])
+        print(f"above the model: p50 {np.percentile(above, 50):.0f} ms, p95 {np.percentile(above, 95):.0f} ms")
+        return above
 
     def _requested(self, request: Request) -> None:
         parts = urlsplit(request.url)

@@ -105,11 +105,16 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
 
   /** After an answer was painted. */
   function seen(order, shown) {
+    if (order.kind === "judge" || order.kind === "anew") {
+      const done = order.kind === "anew" ? "" : order.accept ? `Kept as ${order.id}. ` : "Rejected. ";
+      parts.status.textContent = `${done}Click on the next object.`;
+      return;
+    }
     const took = Math.round(performance.now() - order.since);
     const model = shown?.milliseconds ? ` (model ${amount(shown.milliseconds)} ms)` : "";
     const text = `${shown ? `${amount(shown.area)} px` : "no mask"} in ${amount(took)} ms${model}`;
     parts.status.textContent = `${text[0].toUpperCase()}${text.slice(1)}.`;
-    if (order.kind !== "judge") logged(parts, `${orderText(order)}: ${text}`);
+    logged(parts, `${orderText(order)}: ${text}`);
   }
 
   async function open(source, name) {

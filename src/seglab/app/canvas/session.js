@@ -201,7 +201,7 @@ export class Session {
     return this.#ask("POST", `${this.#place}/predict`, { body: JSON.stringify(prompt), kind: "application/json" });
   }
 
-  async #judge({ kind, accept, ...words }) {
+  async #judge({ accept, ...words }) {
     const reply = await this.#ask("POST", `${this.#place}/${accept ? "accept" : "reject"}`, {
       body: JSON.stringify(words.by || words.note ? { by: words.by, note: words.note } : {}),
       kind: "application/json",
@@ -209,7 +209,8 @@ export class Session {
     await reply.arrayBuffer();
     const id = reply.headers.get("X-Mask-Id") ?? "";
     this.#tell("judged", { accept, id, ...this.told, by: words.by, note: words.note });
-    await this.#do({ kind: "anew", number: words.number, since: words.since });
+    this.anew = true;
+    this.#answered({ ...words, accept, id }, this.told, null);
   }
 
   /** A session once more, with every step that there was: the same masks. */
