@@ -102,6 +102,13 @@ def test_each_thing_that_goes_wrong_is_an_alert(tmp_path: Path) -> None:
     assert "brightness, mean" in found[4].told
 
 
+def test_a_model_that_finds_nothing_any_more_is_worse(tmp_path: Path) -> None:
+    rows = [answered(number, soft_dice=None, quality=None, implausible="empty") for number in range(150)]
+    found = summarise(written(tmp_path / "rows.db", rows))
+    assert found.drift.worse
+    assert {"quality", "implausible"} <= {one.rule for one in alerts(found, AlertLimits())}
+
+
 def test_an_image_that_is_sent_again_counts_once(tmp_path: Path) -> None:
     rows = [answered(number % 30) for number in range(300)]
     assert summarise(written(tmp_path / "rows.db", rows)).drift.told == "30 units are too few: 100 are wanted"

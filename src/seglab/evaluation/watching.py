@@ -110,7 +110,7 @@ def watched_with(predictor: Predictor, training_data: TrainingData, reference: d
     quality = fit_quality(validation, test)
     kept = {
         "image": samples(_image_values(training_data)),
-        "mask": samples(by_unit([one.mask for one in validation], [one.unit for one in validation])),
+        "mask": samples(by_unit(list(map(_trusted, validation)), [one.unit for one in validation])),
     }
     return {"reference": {**reference, "samples": kept}, "quality": quality.to_dict() if quality else {}}
 
@@ -126,6 +126,11 @@ def _image_values(training_data: TrainingData) -> dict[str, list[float]]:
         rows.append(image_statistics(training_data.source.read(case).image))
         units.append(case.group)
     return by_unit(rows, units)
+
+
+def _trusted(one: Judged) -> dict[str, float | None]:
+    """Its mask's statistics, where no foreground is no confidence at all."""
+    return {**one.mask, "soft_dice": one.mask["soft_dice"] or 0.0}
 
 
 def _evenly(cases: Sequence[Case], most: int) -> list[Case]:

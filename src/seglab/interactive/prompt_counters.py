@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from seglab.interactive.prompting import RESTARTING
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_FULL = 0.98  # of the area of a box
 _TENTHS = tuple(number / 10 for number in range(1, 11))
 _REASONS = {"image-memory": "memory", "deadline-exceeded": "time", RESTARTING: "process"}
 
@@ -32,6 +33,7 @@ class PromptCounters:
         )
         self.points = Counter("seglab_prompt_points", "Points of all prompts.", registry=registry)
         self.boxes = Counter("seglab_prompt_boxes", "Prompts with a box.", registry=registry)
+        self.full = Counter("seglab_prompt_full_boxes", "Prompts whose mask fills the box.", registry=registry)
         self.empty = Counter("seglab_prompt_empty_masks", "Prompts whose mask is empty.", registry=registry)
         self.outcomes = Counter(
             "seglab_prompt_outcomes", "What became of masks: accepted at once, after corrections, rejected.",
@@ -57,6 +59,7 @@ class PromptCounters:
         self.empty.inc(not told["area"])
         box = told["box"]
         share = None if box is None else round(told["area"] / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9), 4)
+        self.full.inc(share is not None and share >= _FULL)
         return {
             "model": model,
             "score": told["score"],

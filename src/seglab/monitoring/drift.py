@@ -6,7 +6,7 @@ patient where clients name them, or else one image: neighbouring frames are alik
 none. One image stands for each.
 
 Statistics of images tell that the input has changed. A fall of the soft Dice confidence, held apart, tells that masks
-are likely to be worse, whatever the input.
+are likely to be worse, whatever the input; a mask without any foreground counts as one of confidence 0.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ def _newest(
         units.append(named)
         images.append(json.loads(image))
         share = {f"share_{class_id}": value for class_id, value in enumerate(json.loads(shares))}
-        mask = {"confidence": confidence, "entropy": entropy, "soft_dice": soft_dice, "parts": parts}
+        mask = {"confidence": confidence, "entropy": entropy, "soft_dice": soft_dice or 0.0, "parts": parts}
         masks.append({**mask, **share})
     now = {"image": by_unit(images, units), "mask": by_unit(masks, units)}
     return find_drift(now, model.reference.get("samples", {}), len(seen), alpha), implausible
