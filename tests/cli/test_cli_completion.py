@@ -19,7 +19,7 @@ from seglab.config.vocabulary import compose, options_of
 def test_verbs_are_completed() -> None:
     assert completions([""]) == list(VERBS)
     assert completions([]) == list(VERBS)
-    assert completions(["mo"]) == ["model-summary"]
+    assert completions(["mod"]) == ["model-summary"]
     assert completions(["--v"]) == ["--version"]
     assert completions(["--completion", "z"]) == ["zsh"]
     assert completions(["nothing", ""]) == []
