@@ -186,8 +186,9 @@ def test_the_runs_table_and_the_notes_hold_whole_ids(deck: Deck, store: StoreAga
     for row in rows:
         assert row[3] == f"{store.dice(row[0]).mean():.3f}"
     for title in ("Answer", "Result: Cells", "Cost", "Gains of augmentation", "What is told apart, and what is tied"):
-        for run in store.ids(deck.foot(title).removeprefix("Runs ")):
-            assert run in deck.notes(title)
+        told = store.ids(deck.foot(title).removeprefix("Runs "))
+        assert sorted(told) == sorted(store.runs)  # each of these slides is of all of them
+        assert all(run in deck.notes(title) for run in told)
 
 
 def test_data_network_and_pictures_are_those_of_the_runs(deck: Deck, store: StoreAgain) -> None:

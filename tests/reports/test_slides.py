@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import tracemalloc
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -189,4 +190,9 @@ def test_a_zip_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path) -> Non
         with file.open(entry, "w") as part:
             for _ in range(257):
                 part.write(bytes(2**20))
-    assert changed_since(tmp_path / "a.pptx")
+    tracemalloc.start()
+    try:
+        assert changed_since(tmp_path / "a.pptx")
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
