@@ -176,6 +176,7 @@ def test_the_gain_of_augmentation_is_that_of_the_pairs(deck: Deck, store: StoreA
         scores[found.data.params["augment.name"]].append(store.dice(run))
     gain = np.mean(scores["Strong"]) - np.mean(scores["NoAugmentation"])
     assert row[:3] == ["augmentation", "Strong instead of NoAugmentation", f"{gain:+.3f}"]
+    assert "Above 0 is a gain." in deck.words("Gains of augmentation")
     assert {row[0] for row in deck.table("What each other factor is worth")[1:]} == {"loss"}
     assert sorted(store.ids(deck.foot("Gains of augmentation").removeprefix("Runs "))) == sorted(store.runs)
 

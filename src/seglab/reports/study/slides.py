@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from seglab.comparison.case_tables import lower_is_better
 from seglab.comparison.number_format import plain, summary
 from seglab.comparison.ranking import CohortRanking
 from seglab.reports.comparison.plots import BOXES_DRAWN, draw_differences, png
@@ -139,7 +140,10 @@ def _results(report: StudyReport, judgement: CohortRanking, told: _Chapters) -> 
     metric = report.comparison.settings.metric
     found, cohort = result_section(judgement, report.comparison), judgement.cohort
     columns = ("variant", "", metric, "against the best, 95% interval", "p", "runs")
-    about = f"{metric} over {len(cohort.cases)} cases. Tied: not shown to be worse than the best."
+    about = (
+        f"{metric} over {len(cohort.cases)} cases, mean ± standard deviation over the runs. Tied: not shown to be "
+        "worse than the best."
+    )
     yield Slide(f"Result: {cohort.title}", [about], table=chosen(found, columns), runs=ids(judgement))
     if len(cohort.variants) > 1:
         yield Slide("What is told apart, and what is tied", picture=_intervals(judgement, metric), runs=ids(judgement))
@@ -170,7 +174,8 @@ def _intervals(judgement: CohortRanking, metric: str) -> Picture:
 
 def _effects(judgement: CohortRanking, chapter: PageSection, metric: str) -> Iterator[Slide]:
     """What augmentation gains, and what the other factors do."""
-    about = f"Difference of {metric} between variants that differ in this alone, averaged over such pairs."
+    better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
+    about = f"Difference of {metric} between variants that differ in this alone, averaged over such pairs. {better}"
     table, of = effects(judgement, chapter, True)
     nothing = f"Gains of augmentation: {NOT_MEASURED}. No two variants of this study differ in {AUGMENTATION} alone."
     yield Slide("Gains of augmentation", [about if table else nothing], table=table, runs=of)
