@@ -6,6 +6,7 @@ import http.client
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ class LiveService:
     def __init__(self, folder: Path, python: str | None = None):
         began = time.perf_counter()
         words = [python or sys.executable, "-m", "seglab", "serve", str(folder), "port=0", "drain_seconds=0"]
+        self._rows = tempfile.TemporaryDirectory()  # kept as by default, and not in the current folder
+        words.append(f"rows={self._rows.name}/rows.db")
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         said = ""
@@ -44,6 +47,7 @@ class LiveService:
                 break
         else:
             self._process.wait()
+            self._rows.cleanup()
             raise RuntimeError(f"{' '.join(words[1:])} ended: {said}; run it to see why")
         self.port = int(said.rstrip("/").rpartition(":")[2])
         while not self._ready():
@@ -107,6 +111,7 @@ class LiveService:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._rows.cleanup()
 
     def __enter__(self) -> LiveService:
         return self
