@@ -327,7 +327,7 @@ def test_ctrl_c_says_what_was_done_and_the_command_that_goes_on(tmp_path: Path) 
     begun = [line for line in done.stderr.splitlines() if line.startswith("… ")]
     assert [line.split()[1] for line in begun] == [
         *("opening", "reading", "loading", "building", "drawing", "compiling"),  # before the first epoch
-        *("drawing", "scoring", "handing"),
+        *("drawing", "measuring", "scoring", "handing"),
     ]
 
 
