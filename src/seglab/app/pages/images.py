@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -14,6 +13,7 @@ from seglab.app.looking import Looked, look, looked
 from seglab.app.pictures import picture_address, png_of
 from seglab.app.setup import current
 from seglab.app.words import plain
+from seglab.reports.html_document import address
 from seglab.safety.file_names import file_name
 
 
@@ -57,7 +57,7 @@ def _volume(client: Client, model: Model, found: Looked | None, asked: str, name
 def _own(client: Client, model: Model, name: str, content: bytes) -> None:
     with st.spinner("asking the model", show_time=True):
         found = look(client, model, content)
-        picture = "data:image/png;base64," + base64.b64encode(png_of(content)).decode("ascii")
+        picture = address(png_of(content), "png")
     _told(name, model, found)
     _shown(model, found, f"own {hash(content)}", picture, name)
 
