@@ -83,6 +83,32 @@ def test_twenty_steps_back_and_forward_are_the_same_paintings(view: CanvasPage) 
         assert view.painting() == painting
 
 
+def test_the_mask_is_painted_where_it_is(view: CanvasPage, accepted: Path) -> None:
+    view.page.get_by_label("Opacity").fill("100")
+    while float(view.page.locator(".seglab-canvas output").inner_text().split()[0]) > 100:
+        view.press("-")
+    place = view.places(1)[0]
+    view.click(*place)
+    view.idle()
+    seen = np.asarray(Image.open(io.BytesIO(view.painting())).convert("RGB")).astype(int)
+    corner = np.array(view.prompts[-1]["points"][0]) - place
+    view.page.get_by_role("button", name="Accept").click()
+    view.page.locator(".status", has_text="Kept as").wait_for()
+    name = json.loads((accepted / "prompts.jsonl").read_text().splitlines()[-1])["id"]
+    mask = np.asarray(Image.open(accepted / "masks" / f"{name}.png")) > 0
+    columns, rows = (np.floor(corner[axis] + np.arange(seen.shape[1 - axis]) + 1).astype(int) for axis in (0, 1))
+    inside = (columns >= 0) & (columns < 512), (rows >= 0) & (rows < 256)
+    wanted = np.zeros(seen.shape[:2], bool)
+    wanted[np.ix_(inside[1], inside[0])] = mask[np.ix_(rows[inside[1]], columns[inside[0]])]
+    y, x = np.ogrid[: seen.shape[0], : seen.shape[1]]
+    free = np.hypot(x - place[0], y - place[1]) > 10  # of the drawn click
+    tint, white, black = (np.abs(seen - colour).max(axis=2) <= 1 for colour in ((230, 159, 0), (255,) * 3, (0,) * 3))
+    assert (tint & free).sum() > 50
+    assert wanted[tint & free].all()
+    assert (tint | white)[wanted & free].all()
+    assert (black & ~wanted & free).sum() > 50
+
+
 def test_a_mask_by_keys_alone_and_none_goes_to_the_page_around(view: CanvasPage) -> None:
     view.page.evaluate("() => { window.heard = []; document.addEventListener('keydown', (e) => heard.push(e.key)); }")
     for _ in range(30):
