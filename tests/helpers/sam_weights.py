@@ -25,7 +25,9 @@ def random_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return numbers
     if name.endswith(".weight") and len(shape) == 1:
         return 1 + np.float32(0.2) * numbers
-    if len(shape) > 1 and not any(word in name for word in ("token", "embed.weight", "pos_embed", "embeddings.")):
+    if len(shape) > 1 and not any(
+        word in name for word in ("token.", "tokens.", "embed.weight", "pos_embed", "embeddings.")
+    ):
         return np.float32(0.7) * numbers / np.float32(np.sqrt(np.prod(shape[1:])))
     return np.float32(0.3) * numbers
 
