@@ -14,24 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from canvas_page import CanvasPage, opened, png
+from canvas_page import CanvasPage, opened, png, scene
 from PIL import Image
 from playwright.sync_api import Browser, Route
-from prefix_proxy import PrefixProxy
 from served import ROAD, Running, served_folder
-
-from seglab.data.synthetic.road_scenes import make_scene
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
-KEY = "a-key-of-this-test-0123456789"
 FIT = {"width": 1200, "height": 800}
-
-
-def scene(number: int, size: tuple[int, int] = (512, 256)) -> np.ndarray:
-    image, _, _ = make_scene(np.random.default_rng(number))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
 @pytest.fixture(scope="module")
@@ -267,27 +258,6 @@ def test_errors_and_names_are_text(view: CanvasPage) -> None:
     assert view.page.url.endswith("image=one")
 
 
-def test_a_turned_photograph_is_drawn_as_the_model_sees_it(view: CanvasPage) -> None:
-    stored = np.zeros((40, 100, 3), np.uint8)
-    stored[:20, :50] = 255  # upper left; at the upper right once it is turned by a quarter
-    written, photo = io.BytesIO(), Image.fromarray(stored)
-    exif = photo.getexif()
-    exif[0x0112] = 6
-    photo.save(written, "JPEG", exif=exif, quality=95)
-    view.upload("photo.jpg", written.getvalue())
-    width, height = view.size()
-    seen = view.pixels()
-    (left, top), zoom = view.at(width / 2, height / 2), (height - 16) / 100
-    bright = [
-        seen[int(top + y * zoom), int(left + x * zoom)].mean() > 127 for x, y in ((-10, -25), (10, -25), (10, 25))
-    ]
-    assert bright == [False, True, False]
-    view.click(width / 2 + 10 * zoom, height / 2 - 25 * zoom)
-    view.idle()
-    assert view.prompts[-1]["points"][0] == pytest.approx([29.5, 24.5], abs=0.5)
-    assert view.answers[-1][0]["points"] == view.prompts[-1]["points"]
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_is_found_by_axe(view: CanvasPage, scheme: Any) -> None:
     view.page.emulate_media(color_scheme=scheme)
@@ -302,22 +272,6 @@ def test_nothing_serious_is_found_by_axe(view: CanvasPage, scheme: Any) -> None:
         for node in one["nodes"]
     ]
     assert serious == []
-
-
-def test_behind_a_prefix_with_a_key(browser: Browser, road: Path, tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text(KEY)
-    words = (f"keys={tmp_path / 'keys'}", "root_path=/lab", "interactive=true", f"accepted={tmp_path / 'accepted'}")
-    with Running(road, *words) as service:
-        proxy = PrefixProxy(service.port, b"/lab")
-        with opened(browser, f"http://127.0.0.1:{proxy.port}/lab/annotate", viewport=FIT) as view:
-            view.page.get_by_label("Key of the service").fill(KEY)
-            view.page.get_by_role("button", name="Use this key").click()
-            view.upload("one.png", png(scene(0)))
-            view.click(*view.places(1)[0])
-            view.idle()
-            assert view.answers[-1][0]["area"] > 0
-            assert view.hosts == {f"127.0.0.1:{proxy.port}"}
-        proxy.close()
 
 
 def test_from_click_to_paint_with_forty_images_on_the_page(view: CanvasPage) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response
 
+from seglab.data.synthetic.road_scenes import make_scene
+
 
 @dataclass
 class CanvasPage:
@@ -157,3 +159,9 @@ def png(image: np.ndarray) -> bytes:
     written = io.BytesIO()
     Image.fromarray(image).save(written, "PNG", compress_level=1)
     return written.getvalue()
+
+
+def scene(number: int, size: tuple[int, int] = (512, 256)) -> np.ndarray:
+    """A generated road of this size, width first; another for each number."""
+    image, _, _ = make_scene(np.random.default_rng(number))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
