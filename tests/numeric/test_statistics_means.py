@@ -97,7 +97,7 @@ def test_methods_that_scored_the_same_cases_need_no_adjusting() -> None:
     design = np.zeros((known.sum(), 5 + 7))
     for row, (method, case) in enumerate(np.argwhere(known)):
         design[row, method] = design[row, 5 + case] = 1
-    cells = np.nanmean(np.where(np.isfinite(scores[0]), scores[0], np.nan), axis=1)[known]
+    cells = np.nanmean(scores[0].swapaxes(1, 2)[known], axis=1)
     effects = np.linalg.lstsq(design, cells, rcond=None)[0][:5]
     found = adjusted_means(scores)[0]
     np.testing.assert_allclose(found - found.mean(), effects - effects.mean(), atol=1e-10)
