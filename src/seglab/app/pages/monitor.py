@@ -69,7 +69,7 @@ def _spans(spans: tuple[Span, ...]) -> None:
     if len(rows) < 2:
         return
     table = pd.DataFrame(rows)
-    axis = alt.Axis(format="%H:%M" if spans[-1].at - spans[0].at < 86_400 else "%d %b %H:%M", labelOverlap=True)
+    axis = alt.Axis(format=_time_format(spans[-1].at - spans[0].at), labelOverlap=True)
     time = alt.X("at:T", title="Time (UTC)", scale=alt.Scale(type="utc"), axis=axis)
     masks = alt.Chart(table).mark_bar(color="#0072b2").encode(x=time, y=alt.Y("masks:Q", title="Masks"))
     st.altair_chart(masks.properties(height=160))
@@ -97,3 +97,10 @@ def _section(section: PageSection) -> None:
             st.dataframe(pd.DataFrame(rows, columns=[shown(name) for name in grid.columns]), hide_index=True)
         if grid.caption:
             st.caption(plain(grid.caption))
+
+
+def _time_format(seconds: float) -> str:
+    """So that two labels of an axis that is so long differ."""
+    if seconds < 3600:
+        return "%H:%M:%S"
+    return "%H:%M" if seconds < 86_400 else "%d %b %H:%M"
