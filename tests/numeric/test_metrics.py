@@ -124,6 +124,7 @@ def labelled(draw):
 def test_agrees_with_scikit_learn(problem):
     task, truth, prediction = problem
     found = confusion_matrix(truth, prediction, task)
+    np.testing.assert_array_equal(found, confusion_matrix(truth.astype(np.uint8), prediction.astype(np.uint8), task))
     kept = truth != task.ignore_label
     labels = list(range(task.classes))
     if kept.any():
@@ -193,6 +194,12 @@ def test_what_is_refused():
         confusion_matrix([0, 7], [0, 1], BINARY)
     with pytest.raises(ValueError, match=r"prediction holds \[-1\]"):
         confusion_matrix([0, 1], [0, -1], BINARY)
+    seven, one, ignored = (np.array(ids, np.uint8) for ids in ([0, 7], [0, 1], [0, 255]))
+    with pytest.raises(ValueError, match=r"truth holds \[7\]"):
+        confusion_matrix(seven, one, BINARY)
+    with pytest.raises(ValueError, match=r"prediction holds \[7\]"):
+        confusion_matrix(one, seven, BINARY)
+    np.testing.assert_array_equal(confusion_matrix(ignored, seven, BINARY), [[1, 0], [0, 0]])
 
 
 def test_fit_logs_every_score_by_its_name():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
-from seglab.app.client import Client, Model, volume_of
+from seglab.app.client import Client, Model, Prediction, volume_of
 from seglab.app.viewer import packed
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 
@@ -76,7 +77,11 @@ def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client 
         data: asks for the image, where another than `client` does.
     """
     data = data or client
-    found = look(client, model, data.image(id).body, truth_of(data, model, id) if has_truth else None)
+    content = data.image(id).body  # first, since the process of the data does one errand at a time
+    with ThreadPoolExecutor(1) as beside:  # the truth is read while the model computes
+        truth = beside.submit(truth_of, data, model, id) if has_truth else None
+        prediction = client.predict(content)
+    found = _with_scores(model, prediction, truth.result() if truth else None)
     if len(_known) >= _MOST:
         _known.clear()
     _known[model.label, id] = found.scores
@@ -91,9 +96,12 @@ def truth_of(client: Client, model: Model, id: str) -> np.ndarray:
         return model.ids_of(np.asarray(image))
 
 
-def look(client: Client, model: Model, content: bytes, truth: np.ndarray | None = None) -> Looked:
-    """What the model makes of an image file, beside its true class ids. Raises `Problem`."""
-    found = client.predict(content)
+def look(client: Client, model: Model, content: bytes) -> Looked:
+    """What the model makes of an image file that has no truth. Raises `Problem`."""
+    return _with_scores(model, client.predict(content), None)
+
+
+def _with_scores(model: Model, found: Prediction, truth: np.ndarray | None) -> Looked:
     return Looked(
         found.ids.shape,
         packed(found.ids) if found.ids.ndim == 2 else "",
