@@ -105,6 +105,16 @@ def test_an_image_in_numbers(dtype: str) -> None:
     assert found["pixels"] == 1500
 
 
+@pytest.mark.parametrize("shape", [(64, 256, 256, 1), (640, 1024, 1)])
+def test_rows_of_a_large_image_stand_for_all(shape: tuple[int, ...]) -> None:
+    image = np.zeros(shape, np.uint8)
+    image += (np.arange(len(image)) * 64 // len(image)).astype(np.uint8).reshape(-1, *[1] * (len(shape) - 1))
+    found = image_statistics(image)
+    assert found["mean"] == pytest.approx(31.5, abs=0.6)
+    assert found["sd"] == pytest.approx(image.std(), rel=0.02)
+    assert found["p50"] == pytest.approx(31, abs=1)
+
+
 def test_a_flat_image_and_a_blurred_one() -> None:
     flat = image_statistics(np.full((8, 8, 1), 7, np.uint8))
     assert (flat["mean"], flat["sd"], flat["sharpness"], flat["clipped"]) == (7, 0, 0, 1)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 _LOOKED_AT = 1 << 16  # values of an image of other numbers than bytes, evenly drawn
-_BYTES_LOOKED_AT = 1 << 20  # values of an image of bytes, in whole rows, evenly drawn
+_BYTES_LOOKED_AT = 1 << 18  # values of an image of bytes, in whole rows, evenly drawn
+_ROWS = 32  # that are looked at of an image of bytes, or more: a few planes of a volume say little of it
 _PLANE_LOOKED_AT = 1 << 18  # pixels of the middle rows whose sharpness is taken
 _CHANNELS = 4  # whose means stand for themselves
 _PERCENTILES = ((0.05, "p05"), (0.5, "p50"), (0.95, "p95"))
@@ -36,7 +37,8 @@ def image_statistics(image: np.ndarray) -> dict[str, float]:
 
 def _of_bytes(image: np.ndarray) -> dict[str, float]:
     """From how often each value occurs, in every second, third … row of a large image."""
-    flat = np.ascontiguousarray(image[:: max(1, image.size // _BYTES_LOOKED_AT)]).reshape(-1, 1, image.shape[-1])
+    step = max(1, min(image.size // _BYTES_LOOKED_AT, len(image) // _ROWS))
+    flat = np.ascontiguousarray(image[::step]).reshape(-1, 1, image.shape[-1])
     counts = [cv2.calcHist([flat], [k], None, [256], [0, 256]).ravel() for k in range(image.shape[-1])]
     values = np.arange(256.0)
     total = np.sum(counts, axis=0, dtype=float)
