@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
-from test_monitor import monitor
+from test_monitor import answered, monitor, written
 from test_rows import rows, scene
 
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import SeglabError
+from seglab.monitoring.database import opened
 from seglab.monitoring.kept_images import Kept
 from seglab.monitoring.label_queue import Candidate, choose, hand_over
 from seglab.monitoring.truth import true_quality
@@ -68,6 +69,30 @@ def test_what_was_kept_meets_its_truth_and_is_handed_over(tmp_path: Path) -> Non
     again = monitor(*words, "label_next=2", f"out={out}")
     assert again.returncode == 2  # nothing is written over
     assert "out=…" in again.stderr
+
+
+def test_truth_finds_its_image_where_names_hold_points(tmp_path: Path) -> None:
+    """`day.1` and `day.2` are two names, and `drive.2` is a request; a hidden file is nobody's truth."""
+    kept, truth = tmp_path / "kept", tmp_path / "truth"
+    answers = []
+    for folder in (kept / "images", kept / "predicted", truth / "images", truth / "masks"):
+        folder.mkdir(parents=True)
+    for number, name in enumerate(("day.0", "day.1", "drive.2")):
+        content = f"image {number}".encode()
+        answers.append(answered(number, request=f"drive.{number}", input=hashlib.sha256(content).hexdigest()))
+        (kept / "images" / f"{answers[-1]['input'][:32]}.png").write_bytes(content)
+        for file in (kept / "predicted" / f"{answers[-1]['input'][:32]}.png", truth / "masks" / f"{name}.png"):
+            Image.fromarray(np.full((4, 4), number == 1, np.uint8)).save(file)
+        (truth / "images" / f"day.{number}.png").write_bytes(content)
+    (truth / "masks" / ".DS_Store").write_bytes(b"x")
+    place = written(tmp_path / "rows.db", answers)
+    database = opened(place, write=True)
+    told = json.dumps({"class_names": ["ground", "road"], "values": [0, 1], "scored": [0, 1]})
+    database.write([("UPDATE models SET told = :told", [{"told": told}])])
+    database.close()
+    found = true_quality(place, truth, kept)
+    assert {(one.request, one.real) for one in found.cases} == {(f"drive.{number}", 1.0) for number in range(3)}
+    assert found.unmatched == 0
 
 
 def test_the_room_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:

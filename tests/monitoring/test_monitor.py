@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, DataError
 from seglab.monitoring.alerts import Alert, AlertLimits, alerts, check_webhook, tell
 from seglab.monitoring.database import opened
 from seglab.monitoring.schema import TABLES, insertion
@@ -183,6 +185,52 @@ def test_rows_that_are_not_there_are_told_of(tmp_path: Path) -> None:
     done = monitor(f"rows={tmp_path / 'none.db'}")
     assert done.returncode == 2
     assert "no rows of a service here" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"a text, and no database of anybody", b"", "another", "broken"])
+def test_rows_that_cannot_be_read_are_told_of(tmp_path: Path, content: bytes | str) -> None:
+    place = tmp_path / "rows.db"
+    if isinstance(content, bytes):
+        place.write_bytes(content)
+    elif content == "another":
+        with sqlite3.connect(place) as other:
+            other.execute("CREATE TABLE birds (name TEXT)")
+    else:
+        written(place, [answered(0, shares="[0.5,")])
+    with pytest.raises(DataError) as caught:
+        summarise(str(place))
+    assert (caught.value.code, caught.value.where) == ("rows-unreadable", str(place))
+
+
+def test_a_database_that_does_not_answer_is_told_of_without_its_password() -> None:
+    with pytest.raises(DataError) as caught:
+        summarise("sqlite://me:s3cretsecret@/no/such/folder/rows.db")
+    assert caught.value.code == "rows-unreadable"
+    assert "s3cretsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://a:99999/x", "http://a/b c", "http://a/\n", "http://ä/", "http:///x"]
+)
+def test_a_webhook_that_is_no_address_is_refused_before_the_rows_are_read(url: str) -> None:
+    with pytest.raises(ConfigError, match="no address of HTTP"):
+        check_webhook(url)
+
+
+def test_a_webhook_that_speaks_no_http_is_told_of() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def babble() -> None:
+            with server.accept()[0] as line:
+                line.recv(65_536)
+                line.sendall(b"220 mail.example ESMTP\r\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        with pytest.raises(DataError) as caught:
+            tell(f"http://127.0.0.1:{server.getsockname()[1]}/hook", "rows.db", [Alert("drift", "x")])
+        thread.join()
+    assert caught.value.code == "webhook-failed"
 
 
 def test_a_webhook_that_fails_is_told_without_its_secret() -> None:

@@ -6,7 +6,7 @@ import json
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.error import URLError
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from seglab.errors import ConfigError, DataError
@@ -75,7 +75,12 @@ def alerts(summary: Summary, limits: AlertLimits) -> tuple[Alert, ...]:
 
 def check_webhook(url: str) -> None:
     """See that an address can be told; raises `ConfigError`."""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        known = False
+    if not known or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(
             "a webhook that is no address of HTTP",
             code="webhook-address",
@@ -100,7 +105,7 @@ def tell(url: str, place: str, found: Sequence[Alert]) -> None:
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
             answer.read(_ANSWER_BYTES)
-    except (URLError, OSError, ValueError) as error:
+    except (HTTPException, OSError, ValueError) as error:
         raise DataError(
             "a webhook that was not told",
             code="webhook-failed",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -61,6 +63,34 @@ def opened(place: str, *, write: bool = False) -> Database:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def reading(place: str) -> Iterator[Database]:
+    """The database of a place, to be asked.
+
+    Raises:
+        ConfigError: there is none; a driver that is missing.
+        DataError: of a later version, or none that can be read: another file, no table of rows, nobody who answers.
+    """
+    try:
+        with closing(opened(place)) as database:
+            yield database
+    except _families() as error:
+        raise DataError(
+            "rows that cannot be read",
+            code="rows-unreadable",
+            where=redacted(place),
+            found=redacted(f"{type(error).__name__}: {error}".splitlines()[0])[:200],
+            expected="the database that a service writes",
+            remedy="give the one that seglab serve names: rows=…",
+        ) from error
+
+
+def _families() -> tuple[type[Exception], ...]:
+    """What databases raise, and what JSON in a row does; of SQLAlchemy only where it was loaded."""
+    alchemy = sys.modules.get("sqlalchemy.exc")
+    return (sqlite3.Error, JSONDecodeError) + ((alchemy.SQLAlchemyError,) if alchemy else ())
 
 
 def _check_version(database: Database, place: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from seglab.errors import ConfigError
-from seglab.monitoring.database import opened
+from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import Kept, kept_images, kept_name
 from seglab.runtime.atomic_files import folder as new_folder
 from seglab.runtime.atomic_files import telling_unwritable, write_json
@@ -54,15 +54,12 @@ class Candidate:
 def candidates(place: str, kept: Path) -> list[Candidate]:
     """Newest answers whose image was kept, each image once; raises `ConfigError` where there are none."""
     files = kept_images(kept)
-    database = opened(place)
-    try:
+    with reading(place) as database:
         rows = database.ask(
             "SELECT input, request, entropy, soft_dice, image FROM predictions"
             " WHERE status = 200 AND image IS NOT NULL ORDER BY id DESC LIMIT :most",
             most=_LOOKED_AT,
         )
-    finally:
-        database.close()
     found: dict[str, Candidate] = {}
     for digest, request, entropy, soft_dice, image in rows:
         name = kept_name(digest)

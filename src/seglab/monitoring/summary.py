@@ -12,7 +12,7 @@ import numpy as np
 
 from seglab.inference.predicted_quality import PredictedQuality
 from seglab.inference.reference_data import by_unit
-from seglab.monitoring.database import Database, opened
+from seglab.monitoring.database import Database, reading
 from seglab.monitoring.drift import Drift, find_drift
 
 BUCKETS = 48  # of the time that is looked at
@@ -128,13 +128,10 @@ def summarise(place: str, *, hours: float | None = None, alpha: float = 0.01, wi
         window: newest units whose drift is tested. An image that was sent again counts once.
 
     Raises:
-        ConfigError, DataError: no rows, or of a later seglab.
+        ConfigError, DataError: as of `reading`.
     """
-    database = opened(place)
-    try:
+    with reading(place) as database:
         return _summary(database, 0.0 if hours is None else time.time() - hours * 3600, alpha, window)
-    finally:
-        database.close()
 
 
 def _summary(database: Database, since: float, alpha: float, window: int) -> Summary:

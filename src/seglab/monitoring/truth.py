@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from seglab.data.io.folders import by_stem, stem_of
 from seglab.data.io.image_files import read_mask_file
 from seglab.errors import ConfigError, DataError
 from seglab.inference.predicted_quality import Agreement
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
-from seglab.monitoring.database import opened
+from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import kept_images, kept_name
 from seglab.task import Task
 
@@ -61,7 +62,7 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
         ConfigError: no masks, or nothing was kept.
         DataError: a mask that cannot be read, or is not of its image.
     """
-    masks = sorted((folder / "masks").glob("*.*"))[:_CASES]
+    masks = [file for file in sorted((folder / "masks").glob("*.*")) if not file.name.startswith(".")][:_CASES]
     answered = kept_images(kept)
     if not masks or not answered:
         raise ConfigError(
@@ -72,12 +73,11 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
             expected="masks/<request id>.png, and the folder of seglab serve keep_images=…",
             remedy="give truth=<folder> with masks, and kept=<folder> that the service kept images in",
         )
-    images = {file.name.partition(".")[0]: file for file in (folder / "images").glob("*.*")}
-    database = opened(place)
-    try:
+    images = by_stem((folder / "images").glob("*.*"))
+    with reading(place) as database:
         cases, unmatched = [], 0
         for mask in masks:
-            name = mask.name.partition(".")[0]
+            name = stem_of(mask)
             column = "input" if name in images or _DIGEST.fullmatch(name) else "request"
             value = _digest(images[name]) if name in images else name
             rows = database.ask(
@@ -91,8 +91,6 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
                 continue
             request, _, quality, told = rows[0]
             cases.append(TrueCase(request, quality, _dice(mask, found.mask, json.loads(told))))
-    finally:
-        database.close()
     pairs = np.array([(one.predicted, one.real) for one in cases if one.predicted is not None], float).reshape(-1, 2)
     pairs = pairs[~np.isnan(pairs).any(axis=1)]
     agreement = Agreement.of(pairs[:, 0], pairs[:, 1]) if len(pairs) else None
