@@ -181,6 +181,17 @@ def test_a_model_whose_process_dies_begins_anew(versions: tuple[Path, Path]) -> 
         assert running.predict(png()).content == expected
 
 
+def test_a_model_that_dies_while_nobody_asks_becomes_ready_again(versions: tuple[Path, Path]) -> None:
+    """A balancer sends nothing until `/health` is 200."""
+    with Running(versions[0]) as running:
+        (child,) = psutil.Process(running.process.pid).children()
+        child.kill()
+        seen = []
+        until(lambda: seen.append(running.client.get("/health").status_code) or seen[-1] == 503)
+        until(lambda: running.client.get("/health").status_code == 200)
+        assert running.count("seglab_model_restarts_total") == 1
+
+
 def test_a_model_that_stands_still_is_ended(versions: tuple[Path, Path]) -> None:
     with Running(versions[0], "deadline_seconds=3") as running:
         expected = running.predict(png()).content

@@ -16,6 +16,7 @@ from seglab.serving.negotiation import GZIP, PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
 from seglab.task import Task
 
+_AGAIN = "wait some seconds and reload the page; where that does not help, start the service again"
 _SECONDS = 120.0  # longer than any deadline of the service
 _PAGE = 1000  # images that are listed at a time
 
@@ -187,13 +188,13 @@ class Client:
         )
 
     def _get_health(self) -> dict[str, Any]:
-        """Also while the service leaves."""
+        """Also while the service leaves, or its model begins anew."""
         try:
             return self.get("/health").json()  # type: ignore[no-any-return]
         except Problem as problem:
             if problem.code == "service-unreachable":
                 raise
-            raise Problem(503, "service-leaving", "the service is about to leave", remedy="start it again") from problem
+            raise Problem(503, "service-not-ready", "the service is not ready", remedy=_AGAIN) from problem
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, object] | None, body: bytes, headers: Mapping[str, str] | None

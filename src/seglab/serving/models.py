@@ -113,8 +113,7 @@ class Models:
             Problem: what the client is to be told; its process may have ended.
             SeglabError, Abandoned: as `Errands.ask`.
         """
-        if self._current.process.died:
-            self._restart(self._current)
+        self.revive()
         with self._using() as model:
             try:
                 return (*model.process.ask(asked, body, between), model.served)
@@ -122,6 +121,11 @@ class Models:
                 died = error
         self._restart(model)
         raise _restarting(str(died))
+
+    def revive(self) -> None:
+        """Begin the current model anew where its process has ended; raises `Problem` where that fails."""
+        if self._current.process.died:
+            self._restart(self._current)
 
     def load(self, found: Found) -> RunningModel:
         """Another model, beside the current one.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,8 @@ class Service:
         self.draining = False
         self.ends = ExitStack()
         self.followers: list[Callable[[], None]] = []
+        self._revived: Future[Any] = Future()
+        self._revived.set_result(None)
         self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
         models.restarted = self.telemetry.restarts.inc
         self.telemetry.ready.set_function(lambda: self.ready)
@@ -93,7 +96,10 @@ class Service:
         return not self.draining and self.models.alive
 
     def health(self) -> dict[str, Any]:
-        """What it says of itself."""
+        """What it says of itself. A model that has ended begins anew: whoever waits until it is ready sends nothing."""
+        if not self.models.alive and self._revived.done() and not self.draining:
+            with suppress(QueueFull):  # of requests, the first of which does the same
+                self._revived = self.worker.put(Work(lambda _: self.models.revive(), small=False))
         model = self.model
         told = {"ready": self.ready, "live": True, "model": model.name, "bundle": model.label}
         told |= {"version": model.version or None, "draining": self.draining}
