@@ -120,6 +120,14 @@ def test_no_room_is_told_as_such(tmp_path: Path) -> None:
     assert str(tmp_path / "a") in str(caught.value)
 
 
+def test_a_folder_in_the_way_is_named_and_not_the_temporary_file(tmp_path: Path) -> None:
+    (tmp_path / "page.html" / "kept").mkdir(parents=True)
+    with pytest.raises(SeglabError) as caught, telling_unwritable(tmp_path / "page.html"):
+        write_bytes(tmp_path / "page.html", b"x")
+    assert caught.value.where == str(tmp_path / "page.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
 def test_a_killed_process_leaves_the_former_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")

@@ -180,7 +180,7 @@ def unwritable(place: Path, error: OSError, remedy: str) -> SeglabError:
     return TrackingError(
         "no room on the disk" if no_room(error) else "a file that cannot be written",
         code="no-room" if no_room(error) else "file-unwritable",
-        where=str(error.filename or place),
+        where=str(error.filename2 or error.filename or place),  # of a rename the second is its goal
         found=error.strerror or str(error),
         expected="room and permission; nothing half-written is left",
         remedy=remedy,
