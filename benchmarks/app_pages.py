@@ -57,7 +57,12 @@ def write_images(place: Path, folder: Path, count: int) -> list[str]:
 
 
 def shown(page: Any, name: str) -> None:
-    page.locator(f'.viewer[data-shown$=" {name}"]').wait_for(state="attached", timeout=120_000)
+    """Wait for it; Playwright's own waiting looks after 20, 70, 170, 270, 370 and then 870 ms, which would be told."""
+    found, latest = page.locator(f'.viewer[data-shown$=" {name}"]'), time.monotonic() + 120
+    while not found.count():
+        if time.monotonic() > latest:
+            raise TimeoutError(f"{name} is not shown")
+        time.sleep(0.01)
 
 
 def switches(page: Any, names: list[str]) -> list[float]:
@@ -125,7 +130,8 @@ def main(words: list[str]) -> int:
             browser.close()
         own = psutil.Process(process.pid)
         found |= {"new image, p95 ms": p95(new), "of it the model, median ms": statistics.median(model)}
-        found |= {"new image without the model, p95 ms": p95(without), "seen image, p95 ms": p95(seen)}
+        found |= {"new image without the model, p95 ms": p95(without)}
+        found |= {"new image without the model, median ms": statistics.median(without), "seen image, p95 ms": p95(seen)}
         found |= {"seen image, processor ms of all, browser too": spent / len(names) * 1000}
         found |= {"seen image, median ms": statistics.median(seen), "pages MB": own.memory_info().rss / 1e6}
         found["all processes MB"] = sum(one.memory_info().rss for one in (own, *own.children(recursive=True))) / 1e6
