@@ -14,6 +14,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge
 
 from seglab.monitoring.canary import CanaryCase, CanaryScores, canary_cases, has_fallen
+from seglab.serving.problems import Problem
 from seglab.serving.queueing import QueueFull, Work
 from seglab.serving.served import ServedModel
 from seglab.serving.service import Service
@@ -24,6 +25,10 @@ _PATIENCE = 1.0  # seconds until a place in a full queue is asked for again
 
 class ModelChanged(Exception):
     """Another model has taken over in the middle of a run."""
+
+
+class CaseFailed(Exception):
+    """There is no answer for a case: its name, and why."""
 
 
 class Canary:
@@ -97,6 +102,8 @@ class Canary:
                 break
             except QueueFull:  # of clients, who come first
                 time.sleep(_PATIENCE)
+            except Problem as problem:
+                raise CaseFailed(f"{case.name}: {problem.title}; {problem.detail}") from problem
         if answered.digest != model.digest:
             raise ModelChanged
         return np.array(told["confusion"], np.int64)
