@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from seglab.data.io.folders import stem_of
 from seglab.errors import ConfigError
 from seglab.metrics.confusion import dice_iou, macro
 from seglab.task import Task
 
 CASES = 200
-_BOTH_ENDINGS = (".nii.gz",)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,4 @@ def _by_name(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
     files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
-    return {_stem(file): file for file in files}
-
-
-def _stem(file: Path) -> str:
-    ending = next((ending for ending in _BOTH_ENDINGS if file.name.endswith(ending)), file.suffix)
-    return file.name.removesuffix(ending)
+    return {stem_of(file): file for file in files}
