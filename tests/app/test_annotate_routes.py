@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-from served import ROAD
 
 from seglab.app.canvas.routes import FOLDER, add_annotate
 from seglab.serving.app import make_app
@@ -28,11 +27,9 @@ Get = Callable[..., httpx.Response]
 
 @pytest.fixture(scope="module")
 def get() -> Get:
-    about = dict.fromkeys(("label", "name", "version", "digest", "runtime", "precision"), "road")
-    model: Any = SimpleNamespace(**about, task=ROAD)
-    telemetry = Telemetry(model, Worker(1))
+    telemetry = Telemetry(Worker(1))
     rows = Rows("", telemetry)
-    service: Any = SimpleNamespace(model=model, limits=Limits(), telemetry=telemetry, rows=rows)
+    service: Any = SimpleNamespace(bundle="road", limits=Limits(), telemetry=telemetry, rows=rows)
     transport = httpx.ASGITransport(make_app(service, [KEY], [add_annotate]))
 
     def get(address: str, **headers: str) -> httpx.Response:

@@ -29,9 +29,9 @@ def image_rows(_client: Client) -> list[Row]:
     return _client.images()
 
 
-def chosen(client: Client, model: Model, rows: Sequence[Row], place: DeltaGenerator) -> Row | None:
-    """The row of the image that is asked for, with what chooses another at a `place`; None, and a sentence why, where
-    there is none."""
+def chosen(client: Client, model: Model | None, rows: Sequence[Row], place: DeltaGenerator) -> Row | None:
+    """The row of the image that is asked for, with what chooses another at a `place`; by its scores, too, where there
+    is a model. None, and a sentence why, where there is none."""
     if not rows:
         st.info(
             "There are no images of a data set here. Open one of your own at the left, or start the application with "
@@ -46,7 +46,8 @@ def chosen(client: Client, model: Model, rows: Sequence[Row], place: DeltaGenera
         asked = None
     with place:
         found = _listed(model, rows)
-        _scoring(client, model, found)
+        if model is not None:
+            _scoring(client, model, found)
     if not found:
         st.info("No image is like that. Search for something else at the left.", icon=":material/search_off:")
         return None
@@ -57,7 +58,7 @@ def chosen(client: Client, model: Model, rows: Sequence[Row], place: DeltaGenera
     return next(row for row in found if row["id"] == id)
 
 
-def _listed(model: Model, rows: Sequence[Row]) -> list[Row]:
+def _listed(model: Model | None, rows: Sequence[Row]) -> list[Row]:
     """What search, filters and order leave."""
     words = st.text_input("Search", key="image-search", placeholder="part of a name").strip().lower()
     found = [row for row in rows if words in row["id"].lower()]
@@ -65,8 +66,8 @@ def _listed(model: Model, rows: Sequence[Row]) -> list[Row]:
     if splits:
         split = st.selectbox("Split", ["all", *splits], key="image-split")
         found = [row for row in found if split in ("all", row.get("split"))]
-    seen = {row["id"]: scores for row in rows if (scores := known(model, row["id"]))}
-    if not seen:
+    seen = {row["id"]: scores for row in rows if model is not None and (scores := known(model, row["id"]))}
+    if model is None or not seen:
         return found
     names = list(model.task.class_names)
     wanted = st.multiselect("Holds", range(len(names)), format_func=names.__getitem__, key="image-classes")

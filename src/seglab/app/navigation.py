@@ -42,7 +42,13 @@ PAGES = (
 
 def listed(setup: Setup) -> list[Row]:
     """The pages that there is something for."""
-    there = {"prompt": setup.interactive, "runs": setup.runs is not None, "monitor": bool(setup.rows)}
+    there = {
+        "images": setup.serves,
+        "compare": setup.serves,
+        "prompt": setup.interactive,
+        "runs": setup.runs is not None,
+        "monitor": bool(setup.rows),
+    }
     return [row for row in PAGES if there.get(row.path, True) and importlib.util.find_spec(_module(row.path))]
 
 

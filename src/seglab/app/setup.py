@@ -19,6 +19,7 @@ class Setup:
         others: models beside the first, by name: they are asked so.
         ui: address of MLflow's own pages, for links; empty for none.
         runs: is asked for runs and sweeps, and answers from a process of its own; None where none are shown.
+        serves: whether there is a model.
         interactive: whether there are prompts.
         rows: where the service keeps what it answered; empty where it keeps nothing.
     """
@@ -28,6 +29,7 @@ class Setup:
     others: Mapping[str, Client] = field(default_factory=dict)
     ui: str = ""
     runs: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    serves: bool = True
     interactive: bool = False
     rows: str = ""
 

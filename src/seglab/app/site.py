@@ -17,7 +17,6 @@ from seglab.serving.service import Service
 API = "/api"
 OTHERS = "/also"
 """Before the name of a further model, whose API is below."""
-FIRST_PAGE = "/images"
 _SCRIPT = Path(__file__).parent / "entry" / "script.py"
 
 
@@ -27,10 +26,11 @@ class Site:
     Args:
         pages: what answers all other addresses.
         apis: by what their addresses begin with.
+        first: the page that `/` leads to.
     """
 
-    def __init__(self, pages: ASGIApp, apis: Mapping[str, ASGIApp]):
-        self._pages, self._apis = pages, dict(apis)
+    def __init__(self, pages: ASGIApp, apis: Mapping[str, ASGIApp], first: str):
+        self._pages, self._apis, self._first = pages, dict(apis), first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,7 +44,7 @@ class Site:
                 return
         if path in ("", "/"):
             query = scope["query_string"].decode("latin-1")
-            await RedirectResponse(root + FIRST_PAGE + (f"?{query}" if query else ""))(scope, receive, send)
+            await RedirectResponse(f"{root}/{self._first}" + (f"?{query}" if query else ""))(scope, receive, send)
             return
         await self._pages(scope, receive, send)
 
@@ -56,7 +56,7 @@ def pages(service: Service, keys: Keys) -> ASGIApp:
 
     streamlit = App(_SCRIPT)
     telemetry, rows = service.telemetry, service.rows
-    return Guard(streamlit, service.limits, telemetry, lambda: service.model, rows, keys, pages=True)
+    return Guard(streamlit, service.limits, telemetry, lambda: service.bundle, rows, keys, pages=True)
 
 
 def configure(limits: Limits) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from seglab.cli.serve import ServeWords, origin_for, serve_words
+from seglab.cli.serve import origin_for, serve_words
+from seglab.cli.serve_words import ServeWords
 from seglab.cli.words import read, setting
 from seglab.errors import ConfigError
 from seglab.run_record import RUNS
@@ -34,6 +35,7 @@ _EXAMPLES = """examples:
   seglab app dist/roadseg data.root=/data/road
   seglab app models:/roadseg@champion data=cityscapes data.root=… port=8511
   seglab app dist/roadseg compare=[dist/other]
+  seglab app prompt_model=mobile_sam prompt_checkpoint=mobile_sam.pt   clicks and boxes alone, without a model
 then open the address that it prints; API and pages have one port: curl localhost:8511/api/health"""
 
 _OVERVIEW = "seglab.sweeping.overview"
@@ -85,7 +87,7 @@ class Pages:
         from seglab.serving.origin import default_name
         from seglab.serving.served import name_of
 
-        said, names = self.said, {name_of(self.said.name or default_name(self.said.model))}
+        said, names = self.said, {name_of(self.said.name or default_name(self.said.model or ""))}
         for word in said.compare:
             with closing(origin_for(said, word)) as origin, step(f"looking for {word}"):
                 found = origin.newer()
@@ -111,6 +113,7 @@ class Pages:
     def app(self, service: Service, rooms: Sequence[Room], place: Place, port: int) -> ASGIApp:
         """Pages, and the API of each model below them."""
         from seglab.app.client import Client
+        from seglab.app.navigation import listed
         from seglab.app.reading_runs import ReadingRuns
         from seglab.app.setup import Setup, begin
         from seglab.app.site import API, OTHERS, Site, pages
@@ -121,7 +124,7 @@ class Pages:
         from seglab.serving.service import Service
 
         client = Client(_reached(place.host), port, API, self._own)
-        if service.model.task.rank == 3:
+        if service.bundle and service.model.task.rank == 3:
             rooms = [*rooms, add_volume]
         apis, others = {API: make_app(service, place.keys, rooms, self._own)}, {}
         for loading, model in self._others:
@@ -132,10 +135,10 @@ class Pages:
             others[loading.name] = client.at(prefix)
         runs = ReadingRuns(_OVERVIEW, Path(self.said.runs), self.said.tracking_uri)
         service.ends.callback(runs.close)
-        begin(
-            Setup(client, place.root_path, others, self.said.ui or "", runs.ask, self.said.interactive, self.said.rows)
-        )
-        return Site(pages(service, Keys(place.keys)), apis)
+        said, serves = self.said, bool(service.bundle)
+        setup = Setup(client, place.root_path, others, said.ui or "", runs.ask, serves, said.interactive, said.rows)
+        begin(setup)
+        return Site(pages(service, Keys(place.keys)), apis, listed(setup)[0].path)
 
     def told(self, place: Place, port: int) -> Sequence[str]:
         """Where it is, and how to come there from another machine."""

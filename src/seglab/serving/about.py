@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from seglab.serving import protocol
 from seglab.serving.docs_page import docs_page
 from seglab.serving.documented import STANDARD, problems
-from seglab.serving.page import page
+from seglab.serving.page import page, page_without_model
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service
 from seglab.version import version
@@ -24,7 +24,7 @@ def add_about(app: FastAPI, service: Service) -> None:
 
     @app.get("/", response_class=HTMLResponse, operation_id="page", responses=STANDARD)
     async def start() -> HTMLResponse:
-        return HTMLResponse(page(service.model))
+        return HTMLResponse(page(service.model) if service.bundle else page_without_model())
 
     @app.get("/docs", response_class=HTMLResponse, operation_id="docs", responses=STANDARD)
     async def docs() -> HTMLResponse:

@@ -29,7 +29,7 @@ def make_app(service: Service, keys: Sequence[str] = (), rooms: Sequence[Room] =
         own: key of the pages of this process; empty where there are none.
     """
     app = routes(service, rooms)
-    return Guard(app, service.limits, service.telemetry, lambda: service.model, service.rows, Keys(keys, own))
+    return Guard(app, service.limits, service.telemetry, lambda: service.bundle, service.rows, Keys(keys, own))
 
 
 def routes(service: Service, rooms: Sequence[Room] = ()) -> FastAPI:

@@ -19,6 +19,7 @@ from seglab.data.cases import Case, Source
 from seglab.serving.errands import Doing, Errand
 from seglab.serving.previews import preview, viewable
 from seglab.serving.problems import Problem
+from seglab.task import Task
 
 # By which a stored file is sent as it is.
 _KINDS = {
@@ -41,14 +42,21 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.evaluation.subject import source_for
     from seglab.export.folder import read_folder, targets_below
 
-    bundle = read_folder(targets_below(Path(said["folder"]))[0]).bundle
-    showing = _Showing(source_for(bundle, said["words"], Path(said["folder"])))
+    if said["folder"]:
+        bundle = read_folder(targets_below(Path(said["folder"]))[0]).bundle
+        showing = _Showing(source_for(bundle, said["words"], Path(said["folder"])), bundle.task)
+    else:
+        from seglab.command import composed_config
+        from seglab.config.loading import load_data
+
+        source = load_data(composed_config(said["words"])).data.build()
+        showing = _Showing(source, source.task)
     return showing.told(), {"image": showing.image, "truth": showing.truth}
 
 
 class _Showing:
-    def __init__(self, source: Source):
-        self._source = source
+    def __init__(self, source: Source, task: Task):
+        self._source, self._task = source, task  # the latter as masks are told: the model's, where there is one
         self._cases = {case.id: case for case in source.cases}
         uses = Counter(case.image for case in source.cases)
         self._shared = {case.id for case in source.cases if uses[case.image] > 1}  # pages of one file
@@ -89,18 +97,18 @@ class _Showing:
                 remedy="GET /images tells which have one",
             )
         etag = _etag(case, (*case.image, *([case.label] if case.label else [])), "truth")
-        rank, task = self._source.task.rank, self._source.task
+        rank, task, told = self._source.task.rank, self._source.task, self._task
         kind = "image/png" if rank == 2 else _GZIP
         if etag == asked["etag"]:
             return {"etag": etag, "media_type": ""}, b""
         sample = self._source.read(case)
         assert sample.mask is not None
         values = np.arange(256)
-        values[: task.classes] = asked["values"]
+        values[: task.classes] = told.label_values or range(task.classes)
         stored = values.astype(np.min_scalar_type(int(values.max())))[sample.mask]
         if rank == 3:
             return {"etag": etag, "media_type": kind}, _nifti(stored[..., None], sample.affine)
-        return {"etag": etag, "media_type": kind}, _indexed(stored, asked["values"], asked["colors"])
+        return {"etag": etag, "media_type": kind}, _indexed(stored, values[: task.classes], told.class_colors)
 
     def _case(self, word: str) -> Case:
         if word not in self._cases:
@@ -128,13 +136,13 @@ def _gzipped(content: bytes, rank: int) -> bytes:
     return content if rank == 2 or content.startswith(b"\x1f\x8b") else gzip.compress(content, 1, mtime=0)
 
 
-def _indexed(stored: np.ndarray, values: Sequence[int], colors: Sequence[Sequence[int]]) -> bytes:
+def _indexed(stored: np.ndarray, values: np.ndarray, colors: Sequence[Sequence[int]]) -> bytes:
     from PIL import Image
 
     picture = Image.fromarray(stored)
     if stored.dtype == np.uint8:
         table = np.zeros((256, 3), np.uint8)
-        table[list(values)] = colors
+        table[values] = np.asarray(colors, np.uint8)
         picture.putpalette(table.tobytes())
     room = io.BytesIO()
     picture.save(room, "PNG", compress_level=1)

@@ -21,7 +21,6 @@ from seglab.serving.keys import Keys
 from seglab.serving.limits import Limits
 from seglab.serving.problem_response import response
 from seglab.serving.problems import Problem, too_large
-from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry, log_line
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -38,7 +37,7 @@ class Guard:
         app: the application.
         limits: of the service.
         telemetry: that counts.
-        model: tells which one is asked now, for `X-Bundle`; an answer of a model brings its own.
+        bundle: tells which model is asked now, for `X-Bundle`; an answer of a model brings its own. Empty for none.
         rows: that keep what a request told.
         keys: whom it lets in.
         pages: what stands behind it is pages: a browser asks its user for the key, and no request is counted.
@@ -49,13 +48,13 @@ class Guard:
         app: ASGIApp,
         limits: Limits,
         telemetry: Telemetry,
-        model: Callable[[], ServedModel],
+        bundle: Callable[[], str],
         rows: Rows,
         keys: Keys,
         *,
         pages: bool = False,
     ):
-        self.app, self.limits, self.telemetry, self.model, self.rows = app, limits, telemetry, model, rows
+        self.app, self.limits, self.telemetry, self.bundle, self.rows = app, limits, telemetry, bundle, rows
         self._keys, self._pages = keys, pages
         self._held = 0
         self._recent: dict[bytes | str, deque[float]] = {}
@@ -78,8 +77,9 @@ class Guard:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status[0] = message["status"]
-                bundle = scope["state"].get("bundle") or self.model().label
-                more = [(b"x-request-id", request_id.encode()), (b"x-bundle", bundle.encode())]
+                more = [(b"x-request-id", request_id.encode())]
+                if bundle := scope["state"].get("bundle") or self.bundle():
+                    more.append((b"x-bundle", bundle.encode()))
                 message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)
 
@@ -187,14 +187,14 @@ class Guard:
             self.telemetry.refused.labels(told["code"]).inc()
         if status in (0, _GONE):
             self.telemetry.abandoned.inc()
-        self.rows.request(scope["state"], path, status or _GONE, seconds, self.model())
+        self.rows.request(scope["state"], path, status or _GONE, seconds)
         log_line(
             request=scope["state"]["request_id"],
             method=scope["method"],
             path=scope["path"][:200],
             status=status or _GONE,
             seconds=round(seconds, 4),
-            **{"bundle": self.model().label, **told},
+            **{"bundle": self.bundle(), **told},
         )
 
 

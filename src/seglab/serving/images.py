@@ -28,11 +28,11 @@ class Images:
 
     Args:
         words: `data.root=…`, and `data=…` for other data than the model's.
-        folder: exported model, which tells its data.
+        folder: exported model, which tells its data; None where no model is served.
     """
 
-    def __init__(self, words: Sequence[str], folder: Path):
-        self._said = json.dumps({"words": list(words), "folder": str(folder)})
+    def __init__(self, words: Sequence[str], folder: Path | None):
+        self._said = json.dumps({"words": list(words), "folder": str(folder or "")})
         self._process = Errands(_MODULE, [self._said])
         self._worker = Worker(_WAITING)
         self.listed: list[dict[str, Any]] = []
@@ -90,8 +90,7 @@ def add_images(app: FastAPI, service: Service) -> None:
 
     @app.get("/images/{id:path}/truth", operation_id="truth", responses=shown)
     async def truth(id: str, request: Request) -> Response:
-        task = {"values": list(service.model.values), "colors": [list(c) for c in service.model.task.class_colors]}
-        return await _sent(request, {"do": "truth", "id": id, **task})
+        return await _sent(request, {"do": "truth", "id": id})
 
     @app.get("/images/{id:path}", operation_id="image", responses=shown)
     async def image(id: str, request: Request, preview: bool = False) -> Response:

@@ -30,28 +30,29 @@ class Rows:
 
     def __init__(self, place: str, telemetry: Telemetry):
         self._place, self._telemetry = place, telemetry
+        self._model: ServedModel | None = None
         self._said, self._said_at, self._lock = "", 0.0, threading.Lock()
         self._writer = RowWriter(place, self._lost, self._telemetry.rows_written.inc) if place else None
 
     def model(self, served: ServedModel, watched: Mapping[str, Any]) -> None:
         """A model answers from now on."""
+        self._model = served
         row = {"at": round(time.time(), 3), "digest": served.digest, "model": served.label}
         self.add("models", {**row, "told": json.dumps(watched)})
 
-    def request(self, state: Mapping[str, Any], route: str, status: int, seconds: float, model: ServedModel) -> None:
+    def request(self, state: Mapping[str, Any], route: str, status: int, seconds: float) -> None:
         """A request is over.
 
         Args:
             state: of the request: `request_id`, what it `told` the log, and where the model answered `measured`,
-                `model` and `unit`.
+                `model` and `unit`; else the present model counts, and without any there is no row.
             route: whose kinds are in `KINDS`; of others there are no rows here.
             status: of the answer.
             seconds: it took.
-            model: that is asked now; counts where none has answered.
         """
-        if self._writer is None or route not in KINDS:
+        model = state.get("model", self._model)
+        if self._writer is None or route not in KINDS or model is None:
             return
-        model = state.get("model", model)
         names = {"label": model.label, "version": model.version, "digest": model.digest}
         unit = unit_of(state.get("unit", ""))
         told, measured = state["told"], state.get("measured", {})

@@ -95,6 +95,11 @@ class Models:
         return self._current.served
 
     @property
+    def label(self) -> str:
+        """Of the model that is asked now."""
+        return self.served.label
+
+    @property
     def watched(self) -> dict[str, Any]:
         """What its answers are held against, see `seglab.inference.reference_data.watched_facts`."""
         return self._current.watched

@@ -30,6 +30,13 @@ every address, <a href="metrics">metrics</a> what was asked so far.</p>
 <label>$what_one <input type="file" name="image" required></label> <button>predict</button></form>""")
 
 
+_WITHOUT_MODEL = """<h1>Masks from clicks and boxes</h1>
+<p>No model is served here. <a href="annotate">annotate</a> makes masks by hand in a browser; programs begin with
+<code>POST /sessions</code>. <a href="docs">docs</a> tell every address, <a href="metrics">metrics</a> what was asked so
+far.</p>
+<p>With a model, <code>seglab serve &lt;model&gt; interactive=true</code>, images are predicted here, too.</p>"""
+
+
 def page(model: ServedModel) -> str:
     """HTML; whatever comes from the model is escaped."""
     task = model.task
@@ -53,3 +60,8 @@ def page(model: ServedModel) -> str:
         answer="mask.png" if flat else "mask.nii.gz",
     )
     return document(model.name, body, style=_STYLE, script=_SCRIPT)
+
+
+def page_without_model() -> str:
+    """HTML where no model is served."""
+    return document("seglab", _WITHOUT_MODEL, style=_STYLE, script="")

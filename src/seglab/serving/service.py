@@ -15,6 +15,7 @@ from starlette.requests import Request
 from seglab.serving.keeping_rows import Rows
 from seglab.serving.limits import Limits
 from seglab.serving.models import Models
+from seglab.serving.no_model import NoModel
 from seglab.serving.problems import Problem, queue_full
 from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
 from seglab.serving.served import ServedModel
@@ -59,7 +60,7 @@ class Service:
     """What the routes share.
 
     Args:
-        models: that answer.
+        models: that answer; or what stands in their place.
         limits: of requests.
         rows: place of the rows that are kept; empty for none.
 
@@ -68,12 +69,11 @@ class Service:
         followers: called when another model answers.
     """
 
-    def __init__(self, models: Models, limits: Limits, rows: str = ""):
+    def __init__(self, models: Models | NoModel, limits: Limits, rows: str = ""):
         self.models, self.limits = models, limits
         self.worker = Worker(limits.queue)
-        self.telemetry = Telemetry(models.served, self.worker)
+        self.telemetry = Telemetry(self.worker)
         self.rows = Rows(rows, self.telemetry)
-        self.rows.model(models.served, models.watched)
         self.watch: Watch | None = None
         self.images: Images | None = None
         self.draining = False
@@ -81,14 +81,23 @@ class Service:
         self.followers: list[Callable[[], None]] = []
         self._revived: Future[Any] = Future()
         self._revived.set_result(None)
-        self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+        self._small = 0
+        if self.bundle:
+            self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+            self.telemetry.begun(models.served)
+            self.rows.model(models.served, models.watched)
         models.restarted = self.telemetry.restarts.inc
         self.telemetry.ready.set_function(lambda: self.ready)
 
     @property
     def model(self) -> ServedModel:
-        """That is asked now."""
+        """That is asked now; raises `Problem` where none is served."""
         return self.models.served
+
+    @property
+    def bundle(self) -> str:
+        """`X-Bundle`; empty where no model is served."""
+        return self.models.label
 
     @property
     def ready(self) -> bool:
@@ -100,15 +109,15 @@ class Service:
         if not self.models.alive and self._revived.done() and not self.draining:
             with suppress(QueueFull):  # of requests, the first of which does the same
                 self._revived = self.worker.put(Work(lambda _: self.models.revive(), small=False))
-        model = self.model
-        told = {"ready": self.ready, "live": True, "model": model.name, "bundle": model.label}
-        told |= {"version": model.version or None, "draining": self.draining}
+        model = self.model if self.bundle else None
+        told = {"ready": self.ready, "live": True, "model": model and model.name, "bundle": self.bundle or None}
+        told |= {"version": (model and model.version) or None, "draining": self.draining}
         refusal = self.watch.refusal if self.watch else None
         return {**told, "refused": refusal.to_dict() if refusal else None}
 
     def taken_over(self) -> None:
         """Another model answers from now on."""
-        self.rows.model(self.models.served, self.models.watched)
+        self.rows.model(self.model, self.models.watched)
         for told in self.followers:
             told()
 

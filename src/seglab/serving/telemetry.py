@@ -16,6 +16,7 @@ from seglab.serving.queueing import Worker
 from seglab.serving.served import ServedModel
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_INFO = ("name", "version", "digest", "runtime", "precision")
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
 
 
@@ -23,11 +24,10 @@ class Telemetry:
     """Counters of one service.
 
     Args:
-        model: that is served at first.
         worker: whose queue is looked at when somebody asks.
     """
 
-    def __init__(self, model: ServedModel, worker: Worker):
+    def __init__(self, worker: Worker):
         registry = self.registry = CollectorRegistry()
         self.requests = Counter("seglab_requests", "Requests.", ["route", "status"], registry=registry)
         self.seconds = Histogram(
@@ -52,8 +52,7 @@ class Telemetry:
         busy = Gauge("seglab_in_flight", "Requests that are being computed.", registry=registry)
         busy.set_function(lambda: worker.busy)
         self.ready = Gauge("seglab_ready", "1 while new requests are welcome.", registry=registry)
-        self._info = Gauge("seglab_model_info", "The model.", list(_info(model)), registry=registry)
-        self._info.labels(**_info(model)).set(1)
+        self._info = Gauge("seglab_model_info", "The model.", _INFO, registry=registry)
         self.swaps = Counter("seglab_swaps", "Models that were to take over.", ["outcome"], registry=registry)
         self.restarts = Counter(
             "seglab_model_restarts", "Processes of the model that ended and were begun anew.", registry=registry
@@ -77,6 +76,11 @@ class Telemetry:
             self.implausible.labels(rule)
         started = Gauge("seglab_start_time_seconds", "When the service began, since 1970.", registry=registry)
         started.set(time.time())
+        self._pixels: list[Counter] = []
+
+    def begun(self, model: ServedModel) -> None:
+        """A model is served from the beginning."""
+        self._info.labels(*_info(model)).set(1)
         self._pixels = [self.pixels.labels(name) for name in model.task.class_names]
 
     def predicted(self, stages: Mapping[str, float], told: Mapping[str, Any]) -> None:
@@ -101,8 +105,8 @@ class Telemetry:
 
     def swapped(self, model: ServedModel, former: ServedModel) -> None:
         """Another model has taken over."""
-        self._info.remove(*_info(former).values())
-        self._info.labels(**_info(model)).set(1)
+        self._info.remove(*_info(former))
+        self._info.labels(*_info(model)).set(1)
         self.swaps.labels("taken").inc()
 
     def page(self) -> bytes:
@@ -110,14 +114,8 @@ class Telemetry:
         return generate_latest(self.registry)
 
 
-def _info(model: ServedModel) -> dict[str, str]:
-    return {
-        "name": model.name,
-        "version": model.version,
-        "digest": model.digest[:12],
-        "runtime": model.runtime,
-        "precision": model.precision,
-    }
+def _info(model: ServedModel) -> tuple[str, ...]:
+    return model.name, model.version, model.digest[:12], model.runtime, model.precision
 
 
 def log_line(**told: Any) -> None:

@@ -34,7 +34,7 @@ def show(client: Client) -> None:
     place = current().rows
     with st.spinner("reading what was answered", show_time=True):
         summary = _summary(place, None if hours == "all" else float(hours))
-    if not summary.requests:
+    if not (summary.requests or summary.prompts):
         st.info("Nothing was asked in this time. Look at an image, and it will stand here.", icon=":material/schedule:")
         return
     limits = AlertLimits()

@@ -1,0 +1,132 @@
+"""The settings of `seglab serve`, and which of them go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seglab.cli.api_keys import KEYS
+from seglab.cli.words import setting, tracking_uri
+from seglab.config.types import PositiveInt
+from seglab.errors import ConfigError
+
+_Seconds = Annotated[float, Field(gt=0)]
+_AnySeconds = Annotated[float, Field(ge=0)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeWords:
+    """Serve a model: images in, masks out; or, with interactive=true, clicks and boxes. SIGTERM ends it once everything
+    in flight is answered."""
+
+    model: str | None = setting(
+        "an exported folder, the folder of a bundle, a run's id, or models:/<name>@<alias>; null: no model",
+        default=None,
+        positional=True,
+        former=("run", "bundle"),
+    )
+    host: str = setting("address to bind to; others than this machine's need keys", default="127.0.0.1")
+    port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8000)
+    runtime: Literal["openvino", "onnx", "litert"] | None = setting(
+        "that runs it; null: openvino, or what an exported folder has", default=None
+    )
+    precision: Literal["float32", "int8", "int8_dynamic"] = setting("of an exported folder", default="float32")
+    threads: PositiveInt | None = setting("that compute; null: one for each core of this process", default=None)
+    name: str = setting("of the model in addresses; empty: the folder's, or the registered one", default="")
+    watch_seconds: Annotated[float, Field(ge=0)] = setting(
+        "between two looks whether the folder was replaced or the alias moved; 0: never", default=10.0
+    )
+    cache: str = setting("folder of what was exported to be served, and of embeddings", default=".cache/serve")
+    tracking_uri: str | None = tracking_uri()
+    keys: str | None = setting(f"file with an API key on each line; those of {KEYS} count too", default=None)
+    open: bool = setting("let other machines in without a key", default=False)
+    data: tuple[str, ...] = setting(
+        "data.root=…: images to show at /images; data=<name> first, for others than the model's",
+        default=(),
+        prefix=True,
+    )
+    interactive: bool = setting(
+        "masks from clicks and boxes too, at /sessions and on the page /annotate", default=False
+    )
+    prompt_model: str = setting("that answers clicks and boxes, as of seglab segment", default="grabcut")
+    prompt_checkpoint: str | None = setting("file of its weights; null: its own, if it has any", default=None)
+    accepted: str = setting("folder of the masks that users accept, for data=image_folder", default="accepted")
+    rows: str = setting(
+        "place of a row for each answer: a file or postgresql+psycopg://…", default="monitoring/rows.db"
+    )
+    keep_images: str = setting("folder that answered images and masks are kept in; empty: none", default="")
+    keep_bytes: PositiveInt = setting("of those together; the oldest make room", default=2**30)
+    canary: str | None = setting("folder of labelled cases, predicted with every model", default=None)
+    canary_seconds: _AnySeconds = setting("and each so many seconds; 0: with a new model alone", default=3600.0)
+    root_path: str = setting("before every address, behind a proxy", default="")
+    drain_seconds: Annotated[float, Field(ge=0)] = setting(
+        "after SIGTERM, how long requests are still taken", default=5.0
+    )
+    body_bytes: PositiveInt = setting("of one request", default=64 * 2**20)
+    pixels: PositiveInt = setting("of one image", default=64_000_000)
+    voxels: PositiveInt = setting("of one volume, with its channels", default=256_000_000)
+    queue: PositiveInt = setting("requests that wait", default=32)
+    deadline_seconds: _Seconds = setting("until an answer", default=60.0)
+    body_seconds: _Seconds = setting("a client may be silent in the middle of its request", default=30.0)
+    requests_per_minute: Annotated[int, Field(ge=0)] = setting("of one client; 0: any number", default=0)
+
+
+def check_words(said: ServeWords) -> None:
+    """That they go together; raises `ConfigError` before anything is loaded."""
+    if said.interactive:
+        _check_prompts(said)
+    if said.model is None:
+        _check_without_model(said)
+
+
+def _check_prompts(said: ServeWords) -> None:
+    """That the model which is to answer prompts can; raises `ConfigError` before anything is loaded."""
+    from seglab.interactive.model import MODELS, row_of
+
+    row = row_of(said.prompt_model, Path(said.prompt_checkpoint) if said.prompt_checkpoint else None)
+    if row.rank != 2:
+        raise ConfigError(
+            "a model of volumes for sessions of images",
+            code="settings-exclude",
+            where="prompt_model",
+            found=said.prompt_model,
+            expected="one of " + ", ".join(name for name, its in MODELS.items() if its.rank == 2),
+            remedy="seglab segment model=… takes volumes",
+        )
+
+
+def _check_without_model(said: ServeWords) -> None:
+    """That there is something to serve, and nothing said of a model; raises `ConfigError`."""
+    if not said.interactive:
+        raise ConfigError(
+            "nothing to serve",
+            code="missing-setting",
+            where="model",
+            expected="an exported folder, the folder of a bundle, a run's id, or models:/<name>@<alias>",
+            remedy="seglab serve <model>; or interactive=true, for clicks and boxes without one",
+        )
+    of_models = ("runtime", "precision", "threads", "name", "keep_images", "canary", "compare")
+    changed = [
+        one.name for one in fields(said) if one.name in of_models and getattr(said, one.name) not in (one.default, ())
+    ]
+    if changed:
+        raise ConfigError(
+            "settings of a model, without a model",
+            code="settings-exclude",
+            where=", ".join(changed),
+            found="no model",
+            expected="a model, or none of them",
+            remedy="name the model first: seglab serve <model> …",
+        )
+    if said.data and not any(word.startswith("data=") for word in said.data):
+        raise ConfigError(
+            "data without a name, and no model whose data they could be",
+            code="missing-setting",
+            where="data",
+            found=" ".join(said.data),
+            expected="data=<name> first",
+            remedy=f"data=image_folder {' '.join(said.data)}",
+        )
