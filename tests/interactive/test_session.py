@@ -15,7 +15,8 @@ from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.images import read_picture
 from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import Prompt, box_of
-from seglab.interactive.session import HISTORY, Session
+from seglab.interactive.session import Session
+from seglab.interactive.steps import MOST
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +138,9 @@ class Moving(GrabCut):
 def test_the_history_is_bounded_and_small() -> None:
     model = Moving()
     session = Session(model, model.embed(np.zeros((400, 500, 3), np.uint8)), guard=False)
-    for number in range(HISTORY + 3):
+    for number in range(MOST + 3):
         session.predict([[5 * number, 60]], [1])
-    assert session.steps == (HISTORY, 0)
+    assert session.steps == (MOST, 0)
     assert session.bytes < 3 * session.embedding.bytes
 
 

@@ -10,7 +10,10 @@ from seglab.data.io.nifti_files import read_image
 from seglab.errors import DataError
 from seglab.inference.mask_writer import write_mask
 from seglab.interactive.grabcut import GrabCut
-from seglab.interactive.volumes import SlicePrompt, segment_volume
+from seglab.interactive.model import Candidates, Embedding
+from seglab.interactive.prompt import Prompt
+from seglab.interactive.steps import MOST
+from seglab.interactive.volumes import SlicePrompt, VolumeSession, segment_volume
 
 
 def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> np.ndarray:
@@ -66,6 +69,90 @@ def test_a_mask_lies_on_its_volume_in_its_own_geometry(tmp_path_factory: pytest.
     written = nib.load(place / "mask.nii.gz")
     assert np.allclose(written.affine, affine)
     assert iou(np.asarray(written.dataobj) > 0, truth) > 0.85
+
+
+def test_clicks_go_on_from_what_a_slice_shows(volume: tuple[np.ndarray, np.ndarray]) -> None:
+    image, _ = volume
+    session = VolumeSession(GrabCut(), image)
+    session.predict(2, 12, box=[15.5, 20.5, 34.5, 39.5])
+    first = session.mask
+    carried = session.slice_mask(2, 16)
+    assert carried[30, 25]  # rows are y
+    reply = session.predict(2, 16, [[25, 30]], [1])
+    assert reply.state.verdict.action == "kept"
+    assert (reply.mask == carried).all()
+    beside = session.predict(2, 16, [[25, 30], [25, 36]], [1, 0])
+    assert not beside.mask[36, 25]
+    assert not (beside.mask & ~carried).any()  # a click beside the object only takes away
+    assert (session.mask[..., :15] == first[..., :15]).all()
+    assert list(beside.state.prompted) == [12, 16]
+
+
+def test_the_same_prompt_for_another_candidate_begins_where_it_began(volume: tuple[np.ndarray, np.ndarray]) -> None:
+    image, _ = volume
+    session = VolumeSession(GrabCut(), image)
+    session.predict(2, 12, box=[15.5, 20.5, 34.5, 39.5])
+    masks = [session.predict(2, 15, [[25, 44]], [1], candidate=number).mask for number in (0, 1, 2, 0)]
+    assert (masks[0] == masks[3]).all()
+
+
+def test_where_an_object_is_taken_away_it_has_ended(volume: tuple[np.ndarray, np.ndarray]) -> None:
+    image, _ = volume
+    session = VolumeSession(GrabCut(), image)
+    session.predict(2, 12, box=[15.5, 20.5, 34.5, 39.5])
+    before = session.mask
+    inside = np.argwhere(session.slice_mask(2, 17))
+    session.predict(2, 17, inside[:, ::-1].tolist(), [0] * len(inside))
+    assert before[..., 18].any()
+    assert not session.mask[..., 17:].any()
+    assert (session.mask[..., :15] == before[..., :15]).all()
+
+
+def test_every_step_can_be_undone_to_the_bit_in_bounded_memory() -> None:
+    noise = np.random.default_rng(1).normal(0, 1, (60, 50, 8)).astype(np.float32)  # whose masks are hard to pack
+    session = VolumeSession(_Speckled(), noise)
+    masks = []
+    for number in range(MOST + 6):
+        session.predict(2, number % 8, [[number % 50, 7]], [1], anew=number % 8 == 0)
+        masks.append(session.mask)
+    assert session.bytes <= 3 * noise.size
+    undo, redo = session.steps
+    assert (undo >= 6, redo) == (True, 0)
+    for back in range(1, undo):
+        assert session.undo()
+        assert (session.mask == masks[-1 - back]).all()
+    while session.redo():
+        pass
+    assert (session.mask == masks[-1]).all()
+
+
+def test_what_ends_a_prompt_leaves_no_trace(volume: tuple[np.ndarray, np.ndarray]) -> None:
+    image, _ = volume
+    session = VolumeSession(GrabCut(), image)
+    session.predict(2, 12, box=[15.5, 20.5, 34.5, 39.5])
+    before = session.mask
+
+    def end(done: int, total: int) -> None:
+        if done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        session.predict(2, 14, box=[10, 10, 40, 45], told=end)
+    assert (session.mask == before).all()
+    assert session.steps == (1, 0)
+
+
+class _Speckled:
+    """Marks whatever is brighter than the mean."""
+
+    name, digest, rank, device = "speckled", "", 2, "none"
+
+    def embed(self, image: np.ndarray) -> Embedding:
+        return Embedding(image.shape[:2], {"image": image})
+
+    def candidates(self, embedding: Embedding, prompt: Prompt) -> Candidates:
+        grey = embedding.arrays["image"][..., 0].astype(np.float32)
+        return Candidates(np.repeat((grey - grey.mean())[None], 3, 0) / 8, np.ones(3, np.float32))
 
 
 def test_bad_slices(volume: tuple[np.ndarray, np.ndarray]) -> None:

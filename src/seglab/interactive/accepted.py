@@ -1,13 +1,15 @@
-"""Accepted masks as a data set: what `data=image_folder` reads, with the prompts that made each of them.
+"""Accepted masks as a data set: what `data=image_folder` and `data=nifti` read, with the prompts that made each.
 
 <folder>/images/<id>.png     the image, 8 bits
 <folder>/masks/<id>.png      0 and 1
 <folder>/prompts.jsonl       a line for each mask that was accepted or rejected, in several files where there are many
+<folder>/volumes/            the same of volumes: images/<id>.nii.gz as they came, labels/<id>.nii.gz, prompts.jsonl
 """
 
 from __future__ import annotations
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -20,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from seglab.data.io.nifti_files import to_ras
 from seglab.inference.mask_writer import write_mask
 from seglab.interactive.prompt import Bools
 from seglab.runtime.atomic_files import creating, telling_unwritable
@@ -45,10 +48,7 @@ class AcceptedMasks:
         Raises:
             SeglabError: no room, or no permission.
         """
-        total = hashlib.sha256(repr(picture.shape).encode())
-        total.update(picture.tobytes())
-        total.update(np.packbits(mask).tobytes())
-        name = total.hexdigest()[:_DIGITS]
+        name = _name(repr(picture.shape).encode(), picture.tobytes(), np.packbits(mask).tobytes())
         image_file, mask_file = self.folder / "images" / f"{name}.png", self.folder / "masks" / f"{name}.png"
         with telling_unwritable(self.folder), ExitStack() as made:
             image_file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,46 @@ class AcceptedMasks:
             self.tell({"id": name, "outcome": "accepted", **facts})
             made.pop_all()
         return name
+
+    @property
+    def volumes(self) -> AcceptedMasks:
+        """Those of volumes, in a folder of their own."""
+        return AcceptedMasks(self.folder / "volumes", self._log_bytes)
+
+    def add_volume(
+        self, content: bytes, mask: Bools, affine: npt.NDArray[np.float64], facts: dict[str, Any]
+    ) -> tuple[str, bytes]:
+        """Write a volume, its mask and a line, all of them or none.
+
+        Args:
+            content: of the NIfTI file, which is kept as it is; compressed where it was not.
+            mask: `(X, Y, Z)` in the order of the file.
+            affine: of the file.
+            facts: for the line.
+
+        Returns:
+            The id, which volume and mask decide alone, and the file of the mask, compressed.
+
+        Raises:
+            SeglabError: as `add`.
+        """
+        packed = content if content.startswith(b"\x1f\x8b") else gzip.compress(content, 1, mtime=0)
+        name = _name(content, np.packbits(mask).tobytes())
+        image_file, mask_file = self.folder / "images" / f"{name}.nii.gz", self.folder / "labels" / f"{name}.nii.gz"
+        with telling_unwritable(self.folder), ExitStack() as made:
+            image_file.parent.mkdir(parents=True, exist_ok=True)
+            if not image_file.exists():
+                with suppress(FileExistsError):  # another process accepted the same
+                    with creating(image_file, ending=".nii.gz") as part:
+                        part.write_bytes(packed)
+                    made.callback(image_file.unlink, missing_ok=True)
+            if not mask_file.exists():
+                made.callback(mask_file.unlink, missing_ok=True)
+            write_mask(mask_file, to_ras(mask.astype(np.uint8), affine), like=image_file, values=(0, 1))
+            written = mask_file.read_bytes()
+            self.tell({"id": name, "outcome": "accepted", **facts})
+            made.pop_all()
+        return name, written
 
     def tell(self, facts: dict[str, Any]) -> None:
         """Append a line, whole or not at all; lines of several processes do not mix. Raises `SeglabError` as `add`."""
@@ -80,6 +120,13 @@ class AcceptedMasks:
             if full:
                 with suppress(FileNotFoundError):  # another process was there first
                     path.rename(path.with_stem(f"{path.stem}-{time.time_ns()}"))
+
+
+def _name(*parts: bytes) -> str:
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()[:_DIGITS]
 
 
 def _append(file: int, line: bytes) -> None:

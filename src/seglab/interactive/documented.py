@@ -10,21 +10,25 @@ _JSON = {"application/json": {"schema": {"type": "object"}}}
 SESSION: dict[str, Any] = {"description": "The session: its id, size, model and newest prompt.", "content": _JSON}
 MASK: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The mask, with what is told of it in X-Prompt; or both, where JSON is accepted.",
+        "description": "The mask, of a volume that of the slice, with what is told of it in X-Prompt; or both, where "
+        "JSON is accepted.",
         "content": {**binary("image/png"), **_JSON},
     },
     **STANDARD,
-    **problems(404, 422, 503, 504),
+    **problems(404, 409, 422, 503, 504),
 }
 BEGUN: dict[int | str, dict[str, Any]] = {201: SESSION, **STANDARD, **problems(400, 404, 415, 422, 503, 504)}
 DESCRIBED: dict[int | str, dict[str, Any]] = {200: SESSION, **STANDARD, **problems(404, 422, 503, 504)}
 PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The image as the model sees it.", "content": binary("image/png")},
+    200: {"description": "The image, or a slice of the volume; or its mask.", "content": binary("image/png")},
     **STANDARD,
     **problems(404, 422, 503, 504),
 }
 ACCEPTED: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The mask that was kept, in the form that was asked for.", "content": MASK[200]["content"]},
+    200: {
+        "description": "The mask that was kept, in the form that was asked for; of a volume as NIfTI.",
+        "content": {**MASK[200]["content"], **binary("application/gzip")},
+    },
     **STANDARD,
     **problems(404, 409, 422, 503, 504),
 }
@@ -38,10 +42,4 @@ ENDED: dict[int | str, dict[str, Any]] = {
     **STANDARD,
     **problems(404, 422, 503, 504),
 }
-_KINDS = PREDICT_BODY["requestBody"]["content"]
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": False,
-        "content": {kind: told for kind, told in _KINDS.items() if kind != "application/gzip"},
-    }
-}
+BODY: dict[str, Any] = {"requestBody": {"required": False, "content": PREDICT_BODY["requestBody"]["content"]}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,3 +31,14 @@ def picture_of(image: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         scale = np.float32(255 / max(high - low, 1e-12))
         channels = np.clip((channels.astype(np.float32) - np.float32(low)) * scale + 0.5, 0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(channels, (*channels.shape[:2], 3)))
+
+
+def grey_of(volume: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Grey values of 8 bits, of one window for the whole volume."""
+    values = volume.reshape(-1)
+    low, high = np.percentile(values[:: max(values.size // _LOOKED_AT, 1)], (_DARK, _BRIGHT))
+    scale = 255 / max(float(high) - float(low), 1e-12)
+    grey = np.empty(volume.shape, np.uint8)
+    for plane, made in zip(volume, grey, strict=True):  # the room of one plane in floats
+        made[...] = np.clip((plane.astype(np.float32) - float(low)) * scale + 0.5, 0, 255).astype(np.uint8)
+    return grey

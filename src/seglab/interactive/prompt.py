@@ -17,6 +17,7 @@ Bools = npt.NDArray[np.bool_]
 
 FOREGROUND, BACKGROUND = 1, 0
 MAX_POINTS = 1000
+MOST_INDEX = 2**31 - 1  # of a slice
 # What a mask of true and false stands for where logits are asked for: sigmoid(±10) is certain to five digits.
 CERTAIN = 10.0
 

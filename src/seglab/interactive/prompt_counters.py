@@ -57,8 +57,8 @@ class PromptCounters:
         self.points.inc(len(told["points"]))
         self.boxes.inc(told["box"] is not None)
         self.empty.inc(not told["area"])
-        box = told["box"]
-        share = None if box is None else round(told["area"] / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9), 4)
+        box, area = told["box"], told.get("slice_area", told["area"])
+        share = None if box is None else round(area / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9), 4)
         self.full.inc(share is not None and share >= _FULL)
         return {
             "model": model,

@@ -94,7 +94,7 @@ class Prompting:
                 self.begin()
             if not work.wanted:  # any more, for that took its time
                 raise Abandoned
-            return self._process.ask(asked, body)
+            return self._process.ask(asked, body, work.between)
         except ProcessDied as error:
             self._renew()  # and load while the client waits
             raise _restarting(str(error)) from error

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from seglab.interactive.documented import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDED, MASK, PICTURE, REJECTED
-from seglab.interactive.prompt import MAX_POINTS
+from seglab.interactive.prompt import MAX_POINTS, MOST_INDEX
 from seglab.interactive.prompt_counters import PromptCounters
 from seglab.interactive.prompting import Prompting
 from seglab.interactive.small_bodies import SmallBodyRoute
@@ -22,6 +22,9 @@ from seglab.serving.images import data_of
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service
 from seglab.serving.uploads import image_of
+
+Axis = Literal["x", "y", "z"] | None
+Index = Annotated[int | None, Query(ge=0, le=MOST_INDEX)]
 
 
 class PromptBody(BaseModel):
@@ -33,6 +36,13 @@ class PromptBody(BaseModel):
     labels: list[Literal[0, 1]] = Field([], max_length=MAX_POINTS)
     box: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     candidate: Annotated[int, Field(ge=0, le=2)] | None = None
+    axis: Axis = None
+    index: Annotated[int, Field(ge=0, le=MOST_INDEX)] | None = None
+    anew: bool = False
+
+
+_HEADER_BYTES = 4096
+_LONG = ("points", "labels", "notes", "prompted")  # `GET /sessions/{id}` has them
 
 
 class OutcomeBody(BaseModel):
@@ -65,7 +75,9 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
 
     @app.post("/sessions", operation_id="begin_session", status_code=201, responses=BEGUN, openapi_extra=BODY)
     async def begin(request: Request, image: str | None = None) -> JSONResponse:
-        content = await (image_of(request, 2, service.limits) if image is None else _of_data(request, service, image))
+        content = await (
+            image_of(request, None, service.limits) if image is None else _of_data(request, service, image)
+        )
         told, _ = await ask(request, {"do": "begin", "client": _client(request)}, content)
         return JSONResponse(told, 201, headers={"Location": f"/sessions/{told['id']}"})
 
@@ -74,8 +86,14 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         return JSONResponse((await ask(request, {"do": "session", "id": id}))[0])
 
     @router.get("/sessions/{id}/image", operation_id="session_image", responses=PICTURE)
-    async def picture(id: str, request: Request) -> Response:
-        return Response((await ask(request, {"do": "picture", "id": id}))[1], media_type="image/png")
+    async def picture(id: str, request: Request, axis: Axis = None, index: Index = None) -> Response:
+        asked = {"do": "picture", "id": id, "axis": axis, "index": index}
+        return Response((await ask(request, asked))[1], media_type="image/png")
+
+    @router.get("/sessions/{id}/mask", operation_id="session_mask", responses=PICTURE)
+    async def current_mask(id: str, request: Request, axis: Axis = None, index: Index = None) -> Response:
+        asked = {"do": "mask", "id": id, "axis": axis, "index": index}
+        return Response((await ask(request, asked))[1], media_type="image/png")
 
     @router.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
     async def predict(id: str, body: PromptBody, request: Request) -> Response:
@@ -100,7 +118,7 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         headers = {"X-Mask-Id": told["id"]}
         if "answer" in told:
             return JSONResponse({"id": told["id"], **told["answer"]}, headers=headers)
-        return Response(mask, media_type="image/png", headers=headers)
+        return Response(mask, media_type=told["media_type"], headers=headers)
 
     @router.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
     async def reject(id: str, request: Request, body: OutcomeBody | None = None) -> JSONResponse:
@@ -142,4 +160,12 @@ def _mask_answer(request: Request, mask: bytes, told: dict[str, Any]) -> Respons
     """The mask as a PNG with the rest in `X-Prompt`, or all of it in JSON where that is asked for."""
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({**told, "mask": base64.b64encode(mask).decode("ascii")})
-    return Response(mask, media_type="image/png", headers={"X-Prompt": json.dumps(told), "Vary": "Accept"})
+    return Response(mask, media_type="image/png", headers={"X-Prompt": _in_header(told), "Vary": "Accept"})
+
+
+def _in_header(told: dict[str, Any]) -> str:
+    """As much as proxies and clients take: of a long prompt, what the client has said itself is left out."""
+    text = json.dumps(told)
+    if len(text) <= _HEADER_BYTES:
+        return text
+    return json.dumps({key: value for key, value in told.items() if key not in _LONG} | {"left_out": list(_LONG)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Sequence
@@ -15,8 +16,10 @@ from seglab.errors import DataError
 from seglab.interactive.guard import Verdict, best_guarded, guarded
 from seglab.interactive.model import Embedding, PromptModel
 from seglab.interactive.prompt import Bools, Floats, Logits, Prompt
+from seglab.interactive.steps import Steps
 
-HISTORY = 64
+STEPS_SHARE = 2
+"""What the steps of a session may take, in sizes of its embedding or of its picture, whichever is larger."""
 _STEPS = 8  # of a kept logit, which is a whole number of eighths between -127 and 127
 
 Kept = npt.NDArray[np.int8]
@@ -47,11 +50,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class State:
-    """What is kept of a prompt: the prompt without its mask, the result, and what was said of it."""
+    """What is kept of a prompt: the prompt without its mask, the result, and what was said of it; see `Reply`."""
 
     prompt: Prompt
     logits: bytes
     score: float
+    scores: tuple[float, ...]
+    chosen: int
     verdict: Verdict
 
 
@@ -67,8 +72,8 @@ class Session:
     def __init__(self, model: PromptModel, embedding: Embedding, *, guard: bool = True):
         self.model, self.embedding = model, embedding
         self._guard = guard
-        self._states: list[State] = []
-        self._at = 0  # how many of them count; those after were undone
+        most = STEPS_SHARE * max(embedding.bytes, 3 * math.prod(embedding.shape))
+        self._steps: Steps[State] = Steps(lambda state: len(state.logits), most)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,22 +83,22 @@ class Session:
     @property
     def state(self) -> State | None:
         """The newest prompt that was not undone."""
-        return self._states[self._at - 1] if self._at else None
+        return self._steps.newest
 
     @property
     def steps(self) -> tuple[int, int]:
         """How many steps can be undone, and done again."""
-        return self._at, len(self._states) - self._at
+        return self._steps.counts
 
     @property
     def mask(self) -> Bools:
         """The mask as it is now; empty before the first prompt."""
-        return np.zeros(self.shape, bool) if self.state is None else _kept(self.state.logits, self.shape) > 0
+        return np.zeros(self.shape, bool) if self.state is None else kept_logits(self.state.logits, self.shape) > 0
 
     @property
     def bytes(self) -> int:
         """Memory that the session holds."""
-        return self.embedding.bytes + sum(len(state.logits) for state in self._states)
+        return self.embedding.bytes + self._steps.bytes
 
     def predict(
         self,
@@ -131,40 +136,33 @@ class Session:
             chosen, logits, verdict = best_guarded(prompt, prompt.mask, found)
         elif self._guard:
             logits, verdict = guarded(prompt, prompt.mask, logits)
-        kept = _whole(logits)
+        kept = whole_logits(logits)
+        scores = tuple(float(score) for score in found.scores)
         asked = Prompt(prompt.shape, prompt.points, prompt.labels, prompt.box, None, prompt.notes)
-        self._keep(State(asked, zlib.compress(kept.tobytes(), 1), float(found.scores[chosen]), verdict))
+        self._steps.add(State(asked, zlib.compress(kept.tobytes(), 1), scores[chosen], scores, chosen, verdict))
         took = (time.perf_counter() - began) * 1000
         return Reply(found.logits, found.scores, chosen, kept > 0, verdict, prompt.notes, took)
 
     def undo(self) -> bool:
         """One step back; False where there is none."""
-        self._at, moved = max(self._at - 1, 0), self._at > 0
-        return moved
+        return self._steps.undo()
 
     def redo(self) -> bool:
         """One step forward again; False where there is none."""
-        moved = self._at < len(self._states)
-        self._at += moved
-        return moved
-
-    def _keep(self, state: State) -> None:
-        self._states = [*self._states[: self._at], state][-HISTORY:]
-        self._at = len(self._states)
+        return self._steps.redo()
 
     def _before(self, points: Sequence[Sequence[float]], labels: Sequence[int], box: Any) -> Logits | None:
         """Logits of the mask that a prompt goes on from."""
         if self.state is None:
             return None
         new = Prompt.of(self.shape, points, labels, box, np.zeros(self.shape, bool))
-        others = (state for state in reversed(self._states[: self._at]) if not _same(state.prompt, new))
+        others = (state for state in self._steps.backwards() if not same_prompt(state.prompt, new))
         state = next(others, None)
-        if state is None or not _goes_on(new, state.prompt):
-            return None
-        return _kept(state.logits, self.shape).astype(np.float32) / np.float32(_STEPS)
+        return logits_of(state.logits, self.shape) if state is not None and goes_on(new, state.prompt) else None
 
 
-def _same(one: Prompt, other: Prompt) -> bool:
+def same_prompt(one: Prompt, other: Prompt) -> bool:
+    """Whether a user said the same twice."""
     return (
         np.array_equal(one.points, other.points)
         and np.array_equal(one.labels, other.labels)
@@ -176,7 +174,8 @@ def _same_box(one: Floats | None, other: Floats | None) -> bool:
     return np.array_equal(one, other) if one is not None and other is not None else one is other
 
 
-def _goes_on(new: Prompt, old: Prompt) -> bool:
+def goes_on(new: Prompt, old: Prompt) -> bool:
+    """Whether a prompt says what another one said, and more."""
     return _same_box(new.box, old.box) and len(new.points) >= len(old.points) and _holds(new, old)
 
 
@@ -186,16 +185,22 @@ def _holds(new: Prompt, old: Prompt) -> bool:
     return all(tuple(at) in pixels for at in np.stack(old.pixels, -1).tolist())
 
 
-def _whole(logits: Logits) -> Kept:
-    """Logits as they are kept; above 0 exactly where they are."""
+def whole_logits(logits: Logits) -> Kept:
+    """Logits as they are kept, in eighths; above 0 exactly where they are."""
     kept = np.clip(np.rint(logits * _STEPS), -127, 127).astype(np.int8)
     kept[(logits > 0) & (kept <= 0)] = 1
     kept[(logits <= 0) & (kept > 0)] = 0
     return kept
 
 
-def _kept(content: bytes, shape: tuple[int, ...]) -> Kept:
+def kept_logits(content: bytes, shape: tuple[int, ...]) -> Kept:
+    """Logits of a `State` in eighths."""
     return np.frombuffer(zlib.decompress(content), np.int8).reshape(shape)
+
+
+def logits_of(content: bytes, shape: tuple[int, ...]) -> Logits:
+    """Logits of a `State`."""
+    return kept_logits(content, shape).astype(np.float32) / np.float32(_STEPS)
 
 
 def _check_candidate(candidate: int | None) -> None:

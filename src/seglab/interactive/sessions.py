@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from seglab.errors import DataError
 from seglab.interactive.model import PromptModel
-from seglab.interactive.session import Session
+from seglab.interactive.session import STEPS_SHARE, Session
+from seglab.interactive.volumes import VolumeSession
 
 _ID_BYTES = 16
-# What a session may grow by beside its embedding: its steps.
-_GROWTH = 2
+_OF_VOLUME = 2 + STEPS_SHARE  # bytes a voxel: the volume, its steps, and the prompted slices that these share
+Opened = TypeVar("Opened", bound="OpenSession")
 
 
 @dataclass(frozen=True)
@@ -38,27 +41,63 @@ class SessionLimits:
 
 
 @dataclass
-class Open:
-    """A session that is open.
+class OpenSession:
+    """A session that is open, on whatever.
 
     Attributes:
         id: unguessable; whoever has it has the session.
-        session: the prompts.
-        picture: `(H, W, 3)` uint8.
-        used: when it was asked for last.
         client: who began it.
+        used: when it was asked for last.
+        busy: a prompt on it is being answered.
     """
 
     id: str
-    session: Session
-    picture: npt.NDArray[np.uint8]
-    used: float
     client: str
+    used: float = field(default=0.0, init=False)
+    busy: bool = field(default=False, init=False)
 
     @property
     def bytes(self) -> int:
         """What it may grow to."""
-        return (1 + _GROWTH) * max(self.session.embedding.bytes, self.picture.nbytes)
+        raise NotImplementedError
+
+
+@dataclass
+class OpenImage(OpenSession):
+    """One on an image.
+
+    Attributes:
+        session: the prompts.
+        picture: `(H, W, 3)` uint8.
+    """
+
+    session: Session
+    picture: npt.NDArray[np.uint8]
+
+    @property
+    def bytes(self) -> int:
+        """What it may grow to."""
+        return (1 + STEPS_SHARE) * max(self.session.embedding.bytes, self.picture.nbytes)
+
+
+@dataclass
+class OpenVolume(OpenSession):
+    """One on a volume.
+
+    Attributes:
+        session: the prompts.
+        content: of its NIfTI file, as it came.
+        affine: of that file.
+    """
+
+    session: VolumeSession
+    content: bytes
+    affine: npt.NDArray[np.float64]
+
+    @property
+    def bytes(self) -> int:
+        """What it may grow to."""
+        return len(self.content) + _OF_VOLUME * math.prod(self.session.shape)
 
 
 class Sessions:
@@ -77,23 +116,25 @@ class Sessions:
         clock: Callable[[], float] = time.monotonic,
     ):
         self.model, self.limits, self._clock = model, limits, clock
-        self._open: dict[str, Open] = {}
+        self._open: dict[str, OpenSession] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def begin(self, picture: npt.NDArray[np.uint8], client: str = "") -> Open:
+    def begin(self, picture: npt.NDArray[np.uint8], client: str = "") -> OpenImage:
         """A session on an image; raises `DataError` where there is no room for it (and computes nothing then)."""
-        least = (1 + _GROWTH) * picture.nbytes
-        self._check_room(least)
+        self._check_room((1 + STEPS_SHARE) * picture.nbytes)
         session = Session(self.model, self.model.embed(picture))
-        found = Open(secrets.token_urlsafe(_ID_BYTES), session, picture, 0.0, client)
-        self._check_room(found.bytes)
-        found.used = self._clock()
-        self._open[found.id] = found
-        return found
+        return self._added(OpenImage(_new_id(), client, session, picture))
 
-    def find(self, session_id: str) -> Open:
+    def begin_volume(
+        self, volume: npt.NDArray[Any], content: bytes, affine: npt.NDArray[np.float64], client: str = ""
+    ) -> OpenVolume:
+        """A session on a volume `(X, Y, Z)` in the order of its file; raises as `begin`."""
+        self._check_room(len(content) + _OF_VOLUME * volume.size)
+        return self._added(OpenVolume(_new_id(), client, VolumeSession(self.model, volume), content, affine))
+
+    def find(self, session_id: str) -> OpenSession:
         """An open session, which is used thereby; raises `DataError` for one that is not, or not any more."""
         self._forget_idle()
         found = self._open.get(session_id)
@@ -114,6 +155,12 @@ class Sessions:
         self.find(session_id)
         del self._open[session_id]
 
+    def _added(self, found: Opened) -> Opened:
+        self._check_room(found.bytes)
+        found.used = self._clock()
+        self._open[found.id] = found
+        return found
+
     def _forget_idle(self) -> None:
         last = self._clock() - self.limits.idle_seconds
         for one in [one for one in self._open.values() if one.used < last]:
@@ -129,7 +176,7 @@ class Sessions:
             held -= spare.bytes
             del self._open[spare.id]
 
-    def _spare(self) -> Open | None:
+    def _spare(self) -> OpenSession | None:
         """Of the client that has the most sessions, if they are too many, the one that it used longest ago."""
         (client, many), *_ = Counter(one.client for one in self._open.values()).most_common(1) or [("", 0)]
         if many <= self.limits.of_client:
@@ -145,3 +192,7 @@ class Sessions:
             expected=f"at most {self.limits.count}, of {self.limits.bytes / 2**20:.0f} MiB together",
             remedy="end one (DELETE), wait until one is forgotten, or send a smaller image",
         )
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(_ID_BYTES)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seglab.data.io.nifti_files import read_image, restore_orientation, spacing_of, to_ras
 from seglab.errors import ConfigError, DataError
@@ -16,7 +17,7 @@ from seglab.inference.predict_files import plan_files
 from seglab.interactive.measures import measure, warnings
 from seglab.interactive.model import PromptModel
 from seglab.interactive.segment import Segmented, box_text, check_lists, write_lists
-from seglab.interactive.volumes import SlicePrompt, segment_volume
+from seglab.interactive.volumes import AXES, SlicePrompt, segment_volume
 from seglab.task import Task
 
 _TASK = Task(rank=3, channels=1, class_names=("background", "object"))
@@ -63,18 +64,9 @@ def segment_volume_file(
     axis, prompts = slice_prompts(points, box)
     (job,) = plan_files(_TASK, [str(file)], out, existing="replace" if overwrite else "refuse").jobs
     check_lists(out, overwrite)
-    values, _, affine = read_image([str(file)])
-    if values.shape[-1] > 1:
-        raise DataError(
-            "a volume of several channels",
-            code="prompt-form",
-            where=str(file),
-            found=f"{values.shape[-1]} channels",
-            expected="one",
-            remedy="give the file of the channel that shows the object",
-        )
+    volume, affine = read_grey(file)
     began = time.perf_counter()
-    mask = segment_volume(model, restore_orientation(values, affine)[..., 0], prompts, axis, told)
+    mask = segment_volume(model, volume, prompts, axis, told)
     took = (time.perf_counter() - began) * 1000
     write_mask(job.mask, to_ras(mask.astype(np.uint8), affine), like=file, values=(0, 1), replace=overwrite)
     found = measure(mask, spacing_of(affine))
@@ -97,10 +89,29 @@ def segment_volume_file(
         "points": [list(point[:3]) for point in points],
         "labels": [int(point[3]) for point in points],
         "box": None if box is None else list(box),
-        "axis": "xyz"[axis],
+        "axis": AXES[axis],
     }
     write_lists(out, [row], [line])
     return Segmented(file, row)
+
+
+def read_grey(file: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """A volume `(X, Y, Z)` as its file has its axes, and its affine.
+
+    Raises:
+        DataError: no such volume, or one of several channels.
+    """
+    values, _, affine = read_image([str(file)])
+    if values.shape[-1] > 1:
+        raise DataError(
+            "a volume of several channels",
+            code="prompt-form",
+            where=str(file),
+            found=f"{values.shape[-1]} channels",
+            expected="one",
+            remedy="give the file of the channel that shows the object",
+        )
+    return restore_orientation(values, affine)[..., 0], affine
 
 
 def slice_prompts(

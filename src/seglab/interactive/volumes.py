@@ -3,25 +3,24 @@ of the one beside it, and any slice can be corrected by a prompt of its own."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from seglab.errors import DataError
-from seglab.interactive.images import picture_of
+from seglab.interactive.carrying import Looks, carried
+from seglab.interactive.images import grey_of, picture_of
 from seglab.interactive.model import PromptModel
-from seglab.interactive.prompt import Bools, Floats, Prompt, box_of, inside
-from seglab.interactive.session import Session
+from seglab.interactive.prompt import CERTAIN, Bools, Logits, Prompt
+from seglab.interactive.session import STEPS_SHARE, Session, goes_on, logits_of, same_prompt
+from seglab.interactive.steps import Steps
+from seglab.interactive.volume_state import Prompted, VolumeState, packed, packed_logits, unpacked
 
-# How far around the mask of the slice before the object is looked for, as a share of its longer side, and in pixels.
-_MARGIN, _LEAST_MARGIN = 0.1, 2.0
-# A mask that is larger than the one before by more than the inverse is none of the object.
-_LEAST_SHARE = 0.2
-_RING = 3  # pixels around the object that tell how its surroundings look
+AXES = "xyz"
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,178 @@ class SlicePrompt:
     box: Sequence[float] | None = None
 
 
+@dataclass(frozen=True)
+class VolumeReply:
+    """An answer to a prompt on a slice: see `seglab.interactive.session.Reply`; `mask` is of the slice, and is shown as
+    `seglab.interactive.volumes.VolumeSession.picture` is."""
+
+    mask: Bools
+    state: VolumeState
+    notes: tuple[str, ...]
+    milliseconds: float
+
+
+class VolumeSession:
+    """One volume with a model of images.
+
+    Args:
+        model: of rank 2.
+        volume: `(X, Y, Z)`, in whatever order its axes are. Kept in 8 bits, with one window of grey values for all.
+    """
+
+    def __init__(self, model: PromptModel, volume: npt.NDArray[Any]):
+        self.model = model
+        self._grey = grey_of(volume)
+        self._steps: Steps[VolumeState] = Steps(lambda state: state.bytes, STEPS_SHARE * volume.size)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the volume."""
+        return self._grey.shape
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the session holds."""
+        return self._grey.nbytes + self._steps.bytes
+
+    @property
+    def state(self) -> VolumeState | None:
+        """The newest step that was not undone."""
+        return self._steps.newest
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How many steps can be undone, and done again."""
+        return self._steps.counts
+
+    @property
+    def mask(self) -> Bools:
+        """`(X, Y, Z)`, as it is now; empty before the first prompt."""
+        return np.zeros(self.shape, bool) if self.state is None else unpacked(self.state.mask, self.shape)
+
+    def undo(self) -> bool:
+        """One step back; False where there is none."""
+        return self._steps.undo()
+
+    def redo(self) -> bool:
+        """One step forward again; False where there is none."""
+        return self._steps.redo()
+
+    def picture(self, axis: int, index: int) -> npt.NDArray[np.uint8]:
+        """A slice as the model sees it, `(H, W, 3)`: x along the first axis that is left, y along the second. Raises
+        `DataError` for a slice that the volume does not have."""
+        self._check(axis, index)
+        return picture_of(np.moveaxis(self._grey, axis, 0)[index].T[..., None])
+
+    def slice_mask(self, axis: int, index: int) -> Bools:
+        """`(H, W)`, the mask of a slice; raises as `picture`."""
+        self._check(axis, index)
+        return np.moveaxis(self.mask, axis, 0)[index].T
+
+    def predict(
+        self,
+        axis: int,
+        index: int,
+        points: Sequence[Sequence[float]] = (),
+        labels: Sequence[int] = (),
+        box: Sequence[float] | None = None,
+        candidate: int | None = None,
+        *,
+        anew: bool = False,
+        told: Callable[[int, int], None] = lambda done, total: None,
+    ) -> VolumeReply:
+        """The mask of the volume after a whole prompt on one slice: all its points so far.
+
+        Prompts on other slices stay. From the slice the mask is carried to both sides, until nothing of it is left, or
+        to the middle between it and the next slice that was prompted; beyond, it stays as it was. What the slice shows
+        already is gone on from by points alone, and by a prompt that says what the slice's last one said and more; any
+        other box begins the slice anew.
+
+        Args:
+            axis: 0, 1 or 2, that slices are cut across; the same for all prompts on one object.
+            index: of the slice.
+            points, labels, box: in pixels of `picture(axis, index)`.
+            candidate: as of `seglab.interactive.session.Session.predict`.
+            anew: it is another object: what was said on other slices does not count any more.
+            told: how many slices of how many at most are done; what it raises ends the prompt, without a trace.
+
+        Raises:
+            DataError: a slice that is not there or is cut across another axis, or a prompt that cannot be meant.
+        """
+        began_at = time.perf_counter()
+        picture = self.picture(axis, index)
+        former = None if anew else self.state
+        if former is not None and former.axis != axis:
+            raise _other_axis(former.axis, axis)
+        before = self._before(former, index, picture.shape[:2], points, labels, box)
+        session = Session(self.model, self.model.embed(picture))
+        reply = session.predict(points, labels, box, before, candidate)
+        assert session.state is not None
+        prompted = {} if former is None else dict(former.prompted)
+        prompted[index] = Prompted(session.state.prompt, packed_logits(before), session.state.logits)
+        mask = np.zeros(self.shape, bool) if former is None else self.mask
+        self._carry(np.moveaxis(mask, axis, 0), axis, index, sorted(prompted), reply.mask, told)
+        scores = tuple(float(score) for score in reply.scores)
+        state = VolumeState(
+            axis, index, prompted, packed(mask), session.state.score, scores, reply.chosen, reply.verdict
+        )
+        self._steps.add(state)
+        return VolumeReply(reply.mask, state, reply.notes, (time.perf_counter() - began_at) * 1000)
+
+    def _before(
+        self, former: VolumeState | None, index: int, shape: tuple[int, ...], points: Any, labels: Any, box: Any
+    ) -> Logits | None:
+        """Logits of the mask that a prompt on a slice goes on from."""
+        if former is None:
+            return None
+        new = Prompt.of(shape, points, labels, box, np.zeros(shape, bool))
+        last = former.prompted.get(index)
+        if last is not None and same_prompt(last.prompt, new):
+            return None if last.began is None else logits_of(last.began, shape)
+        if last is not None and goes_on(new, last.prompt):
+            return logits_of(last.logits, shape)
+        shown = self.slice_mask(former.axis, index)
+        if box is not None or not shown.any():
+            return None
+        return np.where(shown, CERTAIN, -CERTAIN).astype(np.float32)
+
+    def _carry(
+        self,
+        planes: Bools,
+        axis: int,
+        key: int,
+        keys: Sequence[int],
+        shown: Bools,
+        told: Callable[[int, int], None],
+    ) -> None:
+        """Write the mask of a prompted slice into `planes`, and what is carried from there to both sides."""
+        low = max(((other + key) // 2 + 1 for other in keys if other < key), default=0)
+        high = min(((other + key) // 2 for other in keys if other > key), default=len(planes) - 1)
+        planes[low : high + 1] = False
+        planes[key] = shown.T
+        looks, done = Looks.of(self.picture(axis, key), shown), 0
+        for way in (range(key + 1, high + 1), range(key - 1, low - 1, -1)):
+            before = shown
+            for index in way:
+                done += 1
+                told(done, high - low + 1)
+                before = carried(self.model, self.picture(axis, index), before, looks)
+                if not before.any():
+                    break
+                planes[index] = before.T
+
+    def _check(self, axis: int, index: int) -> None:
+        if not 0 <= index < self.shape[axis]:
+            raise DataError(
+                "a slice that the volume does not have",
+                code="prompt-point-outside",
+                where=f"slice across {AXES[axis]}",
+                found=index,
+                expected=f"0 to {self.shape[axis] - 1}",
+                remedy="give a prompt on a slice that shows the object",
+            )
+
+
 def segment_volume(
     model: PromptModel,
     volume: npt.NDArray[Any],
@@ -41,118 +212,40 @@ def segment_volume(
     axis: int = 2,
     told: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bools:
-    """`(X, Y, Z)` bool: the object that is named on one or more slices.
-
-    From each prompted slice the mask is carried to both sides, until nothing of it is left or the next prompted slice
-    begins; between two prompted slices each is carried to the middle.
+    """`(X, Y, Z)` bool: the object that is named on one or more slices, one prompt after the other in a
+    `VolumeSession`.
 
     Args:
         model: of rank 2.
         volume: `(X, Y, Z)` or `(X, Y, Z, C)`, in whatever order its axes are.
         prompts: by the index of the slice along `axis`.
         axis: that the slices are cut across.
-        told: how many slices of how many at most are done.
+        told: how many slices of how many at most are done, for each prompt.
 
     Raises:
         DataError: no prompt, a slice that the volume does not have, or a prompt that cannot be meant.
     """
-    grey = volume[..., 0] if volume.ndim == 4 else volume
-    count = grey.shape[axis]
-    wrong = [index for index in prompts if not 0 <= index < count]
-    if not prompts or wrong:
+    if not prompts:
         raise DataError(
-            "a slice that the volume does not have" if wrong else "a prompt that names no object",
-            code="prompt-point-outside" if wrong else "prompt-without-object",
+            "a prompt that names no object",
+            code="prompt-without-object",
             where="slice",
-            found=wrong[0] if wrong else "no prompt",
-            expected=f"0 to {count - 1}",
+            found="no prompt",
+            expected="a prompt on a slice",
             remedy="give a prompt on a slice that shows the object",
         )
-    pictures = _Pictures(grey, axis)
-    found = np.zeros(grey.shape, bool)
-    planes = np.moveaxis(found, axis, 0)
-    keys, done = sorted(prompts), 0
-    for number, key in enumerate(keys):
-        low = 0 if number == 0 else (keys[number - 1] + key) // 2 + 1
-        high = count - 1 if number == len(keys) - 1 else (key + keys[number + 1]) // 2
-        one = prompts[key]
-        session = Session(model, model.embed(pictures[key]))
-        shown = session.predict(one.points, one.labels, one.box).mask
-        planes[key] = shown.T
-        looks = _Looks.of(pictures[key], shown)
-        for way in (range(key + 1, high + 1), range(key - 1, low - 1, -1)):
-            before = shown
-            for index in way:
-                done += 1
-                told(done, count)
-                before = _carried(model, pictures[index], before, looks)
-                if not before.any():
-                    break
-                planes[index] = before.T
-    return found
+    session = VolumeSession(model, volume[..., 0] if volume.ndim == 4 else volume)
+    for index, one in prompts.items():
+        session.predict(axis, index, one.points, one.labels, one.box, told=told)
+    return session.mask
 
 
-class _Pictures:
-    """The slices as pictures `(H, W, 3)`: x along the first axis that is left, y along the second, one window of grey
-    values for all."""
-
-    def __init__(self, grey: npt.NDArray[Any], axis: int):
-        low, high = np.percentile(grey, (0.5, 99.5))
-        self._planes = np.moveaxis(grey, axis, 0)
-        self._low, self._scale = float(low), 255 / max(float(high - low), 1e-12)
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        values = (self._planes[index].T.astype(np.float32) - self._low) * self._scale
-        return picture_of(np.clip(values + 0.5, 0, 255).astype(np.uint8)[..., None])
-
-
-def _near(box: Floats, margin: float, shape: tuple[int, ...]) -> Bools:
-    """Pixels in a box with a margin."""
-    found = np.zeros(shape, bool)
-    found[inside(np.clip(box + np.array([-margin, -margin, margin, margin]), -0.5, np.tile(shape[::-1], 2)), shape)] = (
-        True
+def _other_axis(expected: int, found: int) -> DataError:
+    return DataError(
+        "slices across another axis than those before",
+        code="prompt-other-axis",
+        where="axis",
+        found=AXES[found],
+        expected=AXES[expected],
+        remedy="go on along that axis; or begin another object (anew), or undo what was prompted",
     )
-    return found
-
-
-def _overlap(mask: Bools, other: Bools) -> float:
-    return float((mask & other).sum() / max(int((mask | other).sum()), 1))
-
-
-class _Looks(NamedTuple):
-    """Mean grey value of the object and of what surrounds it, on the slice that a user prompted."""
-
-    object: float
-    around: float
-
-    @classmethod
-    def of(cls, picture: npt.NDArray[np.uint8], mask: Bools) -> _Looks:
-        ring = ndimage.binary_dilation(mask, iterations=_RING) & ~mask
-        grey = picture[..., 0]
-        return cls(*(float(grey[where].mean()) if where.any() else 0.0 for where in (mask, ring)))
-
-    def nearer_object(self, grey: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Where grey values are nearer to the object's than to its surroundings'."""
-        return np.asarray(np.abs(grey - self.object) < np.abs(grey - self.around))
-
-
-def _carried(model: PromptModel, picture: npt.NDArray[np.uint8], before: Bools, looks: _Looks) -> Bools:
-    """The mask of a slice from that of the one beside it: asked with its box and the place in it that is innermost and
-    looks like the object. Where nothing does, or the answer does not, the object has ended."""
-    alike = looks.nearer_object(ndimage.uniform_filter(picture[..., 0].astype(np.float32), 3))
-    seen = before & alike
-    if not seen.any():
-        return np.zeros_like(before)
-    tight = box_of(seen)
-    assert tight is not None
-    margin = max(_MARGIN * float((tight[2:] - tight[:2]).max()), _LEAST_MARGIN)
-    depth = ndimage.distance_transform_edt(np.pad(seen, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    prompt = Prompt.of(before.shape, [[column, row]], [1], tight + np.array([-margin, -margin, margin, margin]))
-    found = model.candidates(model.embed(picture), prompt)
-    likeness = [_overlap(logits > 0, alike & _near(tight, margin, before.shape)) for logits in found.logits]
-    mask: Bools = found.logits[int(np.argmax(likeness))] > 0
-    parts, _ = ndimage.label(mask)
-    mask = np.isin(parts, np.setdiff1d(np.unique(parts[seen]), [0]))
-    ended = not mask.any() or alike[mask].mean() < 0.5 or mask.sum() > before.sum() / _LEAST_SHARE
-    return np.zeros_like(before) if ended else mask

@@ -21,10 +21,14 @@ class _InMemory(MultiPartParser):
     spool_max_size = 2**62  # the body is in memory already, and no larger than its limit
 
 
-async def image_of(request: Request, rank: int, limits: Limits) -> bytes:
-    """The bytes of the image; raises `Problem` for another kind of body, a broken form, or an empty one."""
+async def image_of(request: Request, rank: int | None, limits: Limits) -> bytes:
+    """The bytes of the image, or of a volume; of either where no `rank` is asked for.
+
+    Raises:
+        Problem: another kind of body, a broken form, or an empty one.
+    """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    allowed = _FLAT if rank == 2 else _VOLUME
+    allowed = {2: _FLAT, 3: _VOLUME}.get(rank or 0, tuple(dict.fromkeys(_FLAT + _VOLUME)))
     if kind == "multipart/form-data":
         content = await _of_form(request)
     elif kind in allowed:

@@ -7,6 +7,10 @@
 
 const TRIES = 5;
 const LONGEST_WAIT = 5; // seconds, whatever Retry-After asks for
+const VOLUME = {
+  title: "This is a volume, and here one picture is shown at a time",
+  remedy: "prompt it slice by slice with POST /sessions, or with seglab segment image=<volume>",
+};
 const EMPTY = { points: [], labels: [], box: null };
 
 /** An error in the words of the service; `status` is 0 where nothing came back. */
@@ -166,7 +170,7 @@ export class Session {
     }
     if (order.kind === "undo" || order.kind === "redo") {
       const reply = await this.#ask("POST", `${this.#place}/${order.kind}`);
-      const told = promptOf(reply);
+      const told = await this.#promptOf(reply);
       if (told.moved) {
         this.#at += order.kind === "undo" ? -1 : 1;
         this.anew = false;
@@ -178,7 +182,7 @@ export class Session {
     this.#steps = [...this.#steps.slice(0, this.#at), prompt];
     this.#at += 1;
     this.anew = false;
-    return this.#answered(order, promptOf(reply), await reply.blob());
+    return this.#answered(order, await this.#promptOf(reply), await reply.blob());
   }
 
   #answered(order, told, mask) {
@@ -219,7 +223,7 @@ export class Session {
     let reply = null;
     for (const prompt of this.#steps) reply = await this.#predict(prompt);
     for (let back = this.#steps.length; back > this.#at; back--) reply = await this.#ask("POST", `${this.#place}/undo`);
-    if (reply) this.told = promptOf(reply);
+    if (reply) this.told = await this.#promptOf(reply);
   }
 
   async #begin() {
@@ -229,15 +233,22 @@ export class Session {
       : await this.#ask("POST", `sessions?image=${encodeURIComponent(image)}`);
     this.told = await reply.json();
     this.#id = this.told.id;
+    if (this.told.shape) {
+      this.end();
+      throw new Refusal(422, VOLUME);
+    }
     if (this.#ended) this.end(); // while it began
     return this.told;
+  }
+
+  /** What is told of a prompt; of a long one the header has not all. */
+  async #promptOf(reply) {
+    const told = JSON.parse(reply.headers.get("X-Prompt"));
+    if (!told.left_out) return told;
+    return { ...(await (await this.#ask("GET", this.#place)).json()), ...told };
   }
 
   #ask(method, place, given) {
     return this.#service.ask(method, place, given);
   }
-}
-
-function promptOf(reply) {
-  return JSON.parse(reply.headers.get("X-Prompt"));
 }
