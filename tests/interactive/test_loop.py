@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from seglab.interactive.accepted import AcceptedMasks
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.prompt import box_of
 from seglab.interactive.session import Session
+from seglab.interactive.volumes import VolumeSession
 
 GATE = """
 rules:
@@ -70,3 +72,37 @@ def test_corrections_go_into_training_and_the_champion_is_served(tmp_path: Path)
         assert running.client.post(f"{where}/predict", json={"points": [[128, 90]], "labels": [1]}).status_code == 200
         assert running.client.post(f"{where}/accept").status_code == 200
     assert len(list((accepted.folder / "masks").iterdir())) == 9
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_corrected_volumes_go_into_training(tmp_path: Path) -> None:
+    volumes = AcceptedMasks(tmp_path / "accepted").volumes
+    affine = np.diag([-0.8, 1.2, 2.5, 1.0])
+    off = np.ogrid[:24, :28, :12]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        truth = sum((axis - at) ** 2 for axis, at in zip(off, (12 + rng.integers(-3, 4), 14, 6), strict=True)) <= 25
+        values = (100 + 300 * truth + rng.normal(0, 20, truth.shape)).astype(np.int16)
+        session = VolumeSession(GrabCut(), values)
+        session.predict(
+            2, 6, box=[*(np.argwhere(truth[..., 6]).min(0) - 0.5), *(np.argwhere(truth[..., 6]).max(0) + 0.5)]
+        )
+        session.predict(2, 4, [[14, 14]], [1])
+        image = nib.Nifti1Image(values, affine)
+        volumes.add_volume(image.to_bytes(), session.mask, affine, {"model": "grabcut"})
+    data = ("data=nifti", f"data.root={volumes.folder}", "data.size=[16,16,8]", "data.batch_size=2")
+    words = (
+        "model=unet3d",
+        "loss=dice",
+        "trainer.epochs=1",
+        "data.patches_per_case=1",
+        "model.depth=1",
+        "model.filters=4",
+    )
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).parents[2] / "train.py"), *data, *words],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-2000:]
+    assert next((tmp_path / "mlruns").rglob("bundle.json"))

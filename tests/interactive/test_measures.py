@@ -75,6 +75,7 @@ def test_a_volume() -> None:
         (slice(2, 18), slice(2, 18), [1.5, 1.5, 17.5, 17.5], ("fills-box",)),
         (slice(5, 12), slice(2, 18), [1.5, 1.5, 17.5, 17.5], ("touches-box",)),
         (slice(5, 12), slice(2, 28), [2, 2, 18, 18], ("touches-box",)),
+        (slice(5, 12), slice(20, 28), [2, 2, 18, 18], ("outside-box",)),
     ],
 )
 def test_warnings(rows: slice, columns: slice, box: list[float] | None, expected: tuple[str, ...]) -> None:

@@ -119,6 +119,45 @@ def test_undo_and_redo(running: Running, scene: tuple[np.ndarray, np.ndarray]) -
         assert (state["undo"], state["redo"], state["points"]) == (0, 2, [])
 
 
+def test_candidates_are_told_after_a_step_back(running: Running, scene: tuple[np.ndarray, np.ndarray]) -> None:
+    image, car = scene
+    box = box_of(car)
+    assert box is not None
+    with client_of(running) as client:
+        where = f"/sessions/{begin(client, image)}"
+        first = json.loads(client.post(f"{where}/predict", json={"box": box.tolist()}).headers["X-Prompt"])
+        prompt = {"box": box.tolist(), "points": [[5, 5]], "labels": [1], "candidate": 2}
+        second = json.loads(client.post(f"{where}/predict", json=prompt).headers["X-Prompt"])
+        for way, told in (("undo", first), ("redo", second)):
+            step = json.loads(client.post(f"{where}/{way}").headers["X-Prompt"])
+            assert (step["scores"], step["chosen"]) == (told["scores"], told["chosen"])
+            assert len(step["scores"]) == 3
+        assert second["chosen"] == 2
+        client.post(f"{where}/undo")
+        client.post(f"{where}/undo")
+        assert client.get(where).json()["scores"] is None
+
+
+def test_a_long_prompt_leaves_the_header_short(running: Running, scene: tuple[np.ndarray, np.ndarray]) -> None:
+    image, _ = scene
+    points = [[x + 0.123456789, y + 0.987654321] for x in range(0, 100, 2) for y in range(0, 40, 2)]
+    prompt = {"points": points, "labels": [1] * len(points)}
+    with client_of(running) as client:
+        where = f"/sessions/{begin(client, image)}"
+        answer = client.post(f"{where}/predict", json=prompt)
+        assert answer.status_code == 200
+        assert len(answer.headers["X-Prompt"]) < 4096
+        told = json.loads(answer.headers["X-Prompt"])
+        assert "points" in told["left_out"]
+        assert "points" not in told
+        assert len(client.get(where).json()["points"]) == len(points) == 1000
+        whole = client.post(f"{where}/predict", json=prompt, headers={"Accept": "application/json"}).json()
+        assert len(whole["points"]) == 1000
+        assert "left_out" not in json.loads(
+            client.post(f"{where}/predict", json={"box": [9, 9, 40, 40]}).headers["X-Prompt"]
+        )
+
+
 def test_accepted_masks_are_a_data_set(running: Running, scene: tuple[np.ndarray, np.ndarray]) -> None:
     image, car = scene
     box = box_of(car)

@@ -197,16 +197,22 @@ def test_another_axis_is_another_object(running: Running, content: bytes) -> Non
 
 def test_files_that_are_no_volume_for_it(running: Running, content: bytes) -> None:
     channels = nib.Nifti1Image(np.zeros((5, 6, 7, 2), np.int16), np.eye(4))
+    broken = nib.Nifti1Image(np.full((5, 6, 7), np.nan, np.float32), np.eye(4))
+    flat = nib.Nifti1Image(np.zeros((5, 6, 1), np.int16), np.eye(4))
     large = nib.Nifti1Image(np.zeros((50, 50, 50), np.int8), np.eye(4))
     for body, status, code in (
         (b"\x1f\x8b" + b"x" * 100, 400, "file-unreadable"),
         (content[: len(content) // 2], 400, "file-unreadable"),
         (channels.to_bytes(), 422, "prompt-form"),
+        (broken.to_bytes(), 422, "image-not-finite"),
         (large.to_bytes(), 413, "request-too-large"),
     ):
         answer = running.client.post("/sessions", content=body, headers={"Content-Type": "application/octet-stream"})
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
         assert "/shm/" not in answer.text
+    where = begin(running, flat.to_bytes())  # of one slice and one grey value: nothing to find, and nothing breaks
+    answer = running.client.post(f"{where}/predict", json={"axis": "z", "index": 0, "box": [1, 1, 4, 4]})
+    assert answer.status_code == 200
 
 
 def test_two_at_once_beside_an_image(running: Running, content: bytes) -> None:
@@ -234,3 +240,16 @@ def test_two_at_once_beside_an_image(running: Running, content: bytes) -> None:
     assert (whole(running, wheres[0]) == whole(running, wheres[1])).all()
     refused = ask(flat.headers["location"], {**BOX, "box": [20, 6, 40, 24]})
     assert (refused.status_code, refused.json()["code"]) == (422, "prompt-form")
+
+
+def test_a_process_that_is_killed_takes_its_sessions_along_and_nothing_else(running: Running, content: bytes) -> None:
+    where = begin(running, content)
+    running.client.post(f"{where}/predict", json=BOX)
+    kept = sorted(running.accepted.rglob("*.nii.gz"))  # type: ignore[attr-defined]
+    (process,) = [one for one in running.processes() if any("prompt_process" in word for word in one.cmdline())]
+    process.kill()
+    assert running.client.get("/health").status_code == 200
+    assert running.client.post(f"{where}/undo").status_code in (404, 503)
+    again = begin(running, content)
+    assert running.client.post(f"{again}/predict", json=BOX).status_code == 200
+    assert sorted(running.accepted.rglob("*.nii.gz")) == kept  # type: ignore[attr-defined]

@@ -25,9 +25,11 @@ WORK_SIDE = 160
 _ROUNDS = 1
 _FEWEST = 16  # pixels of object and of surroundings that a colour model is made of
 _COMPONENTS = 5
-# How far the three readings of a prompt reach: of clicks alone, as a share of the image's longer side; of a click that
-# contradicts the previous mask, in distances to the border of that mask.
+# How far the three readings of a prompt reach: of clicks alone, as a share of the image's longer side, and of a small
+# image, which most often is cut out around its object, as if it had so many pixels; of a click that contradicts the
+# previous mask, in distances to the border of that mask.
 _REACHES = (1 / 32, 1 / 12, 1 / 5)
+_LEAST_SIDE = 96
 _CHANGES = (1.0, 1.6, 3.0)
 _LIKELY = (1.0, 1.0, 0.5)  # how likely an object of such a reach is, before its colours are looked at
 _SEED = 0.25  # of such a reach: the disk that belongs to a click for certain
@@ -36,7 +38,7 @@ _NEAREST = 5.0  # pixels that a click changes at least
 # the ellipse beyond which it likely is not, for boxes that were drawn with some room.
 _CORES = (0.3, 0.3, 0.7)
 _LOOSE = (np.inf, 0.8, np.inf)
-_VERSION = 2
+_VERSION = 3
 
 
 class GrabCut:
@@ -53,6 +55,7 @@ class GrabCut:
                 WORK_SIDE,
                 _ROUNDS,
                 _REACHES,
+                _LEAST_SIDE,
                 _CHANGES,
                 MARGIN,
                 _CORES,
@@ -146,7 +149,7 @@ def _depth(where: Bools) -> Logits:
 
 
 def _reach(prompt: Prompt, index: int) -> float:
-    return max(_REACHES[index] * max(prompt.shape), _NEAREST)
+    return max(_REACHES[index] * max(*prompt.shape, _LEAST_SIDE), _NEAREST)
 
 
 def _region(prompt: Prompt, changes: _Changes | None, index: int) -> Floats:

@@ -80,7 +80,7 @@ def _areas(mask: Bools) -> list[int]:
 def warnings(mask: Bools, box: Floats | None) -> tuple[str, ...]:
     """What is doubtful about a mask, a sentence each, that begins with the word it can be told by.
 
-    `small-box`, `empty-mask`, `fills-box`, `touches-box`, `two-objects`.
+    `small-box`, `empty-mask`, `outside-box`, `fills-box`, `touches-box`, `two-objects`.
     """
     found = []
     if box is not None and float((box[mask.ndim :] - box[: mask.ndim]).min()) < _SMALL_BOX:
@@ -92,9 +92,11 @@ def warnings(mask: Bools, box: Floats | None) -> tuple[str, ...]:
     if box is not None:
         region = inside(box, mask.shape)
         part = mask[region]
-        if part.mean() >= _FULL:
+        if not part.any():
+            found.append("outside-box: the mask lies beside the box; draw the box anew, or click on the object in it")
+        elif part.mean() >= _FULL:
             found.append("fills-box: the mask is nearly the whole box; click on what does not belong to it")
-        if int(mask.sum()) > int(part.sum()) or (part.mean() < _FULL and _pressed(part)):
+        if part.any() and (int(mask.sum()) > int(part.sum()) or (part.mean() < _FULL and _pressed(part))):
             found.append("touches-box: the mask reaches the border of the box; the object may go on beyond it")
     if len(areas) > 1 and areas[1] >= _SECOND * sum(areas):
         found.append("two-objects: two parts of similar size; likely two objects")
