@@ -1,4 +1,4 @@
-"""Look-alikes are looked for once: the answer is kept by what it is the answer to, and a sample says that it is one."""
+"""Near-duplicates are searched once: the answer is kept under its inputs, and a sample says that it is one."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_sample_says_that_it_is_one_and_the_whole_answer_goes_before_it(
     assert compared == [(4, 16), (4, 16), (4, 10)]
     alike, sampled = rows
     assert "1 of 4 test images look like one of train" in alike.found  # c35 is the last of them
-    assert (sampled.name, sampled.severity) == ("look-alikes-sampled", "note")
+    assert (sampled.name, sampled.severity) == ("near-duplicates-sampled", "note")
     assert sampled.found.startswith("8 of 20 images were compared")
     assert "92.3% of such samples" in sampled.expected
     assert "seglab check-data" in sampled.remedy

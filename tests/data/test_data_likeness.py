@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lookalikes import RELATIONS, chest, mole, organ, retina
 
-from benchmarks.speed.lookalikes import CHANGES, look, noisy
+from benchmarks.speed.near_duplicates import CHANGES, look, noisy
 from seglab.data.check import duplicates
 from seglab.data.check.alignment import Alignment, Details, lay_over, starts, turned, turns, words
 from seglab.data.check.duplicates import LEAST_AGREEMENT, DuplicateSearch

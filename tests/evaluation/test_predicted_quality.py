@@ -1,4 +1,4 @@
-"""The map from confidence to Dice: fitted, judged on what it was not fitted to, stored, and what it is worth."""
+"""The map from confidence to Dice: fitted, tested on what it was not fitted to, stored, and what it is worth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from served import CELLS, served_folder
 
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.evaluation.scoring import score_cases
-from seglab.evaluation.watching import CASES, Judged, fit_quality, judged
+from seglab.evaluation.watching import CASES, ScoredCase, fit_quality, scored_cases
 from seglab.export.folder import read_folder
 from seglab.inference.bundle import CARD_FILE, EXAMPLE_FILE, amend_bundle, read_bundle
 from seglab.inference.predicted_quality import Agreement, PredictedQuality
 from seglab.run_record import RUNS
 
 
-def cases(confidence: list[float], dice: list[float], units: list[str] | None = None) -> list[Judged]:
+def cases(confidence: list[float], dice: list[float], units: list[str] | None = None) -> list[ScoredCase]:
     names = units or [str(number) for number in range(len(dice))]
-    return [Judged(unit, d, {"soft_dice": c}) for unit, c, d in zip(names, confidence, dice, strict=True)]
+    return [ScoredCase(unit, d, {"soft_dice": c}) for unit, c, d in zip(names, confidence, dice, strict=True)]
 
 
 def test_a_growing_map_is_found_again() -> None:
@@ -67,8 +67,8 @@ def test_the_own_error_is_that_of_cases_left_out() -> None:
 
 def test_too_few_cases_and_those_without_a_score_give_none() -> None:
     assert fit_quality(cases([0.9] * 9, [0.8] * 9), []) is None
-    undefined = [Judged(str(k), float("nan"), {"soft_dice": 0.9}) for k in range(20)]
-    nothing = [Judged(str(k), 0.5, {"soft_dice": None}) for k in range(20)]
+    undefined = [ScoredCase(str(k), float("nan"), {"soft_dice": 0.9}) for k in range(20)]
+    nothing = [ScoredCase(str(k), 0.5, {"soft_dice": None}) for k in range(20)]
     assert fit_quality([*undefined, *nothing], []) is None
 
 
@@ -92,11 +92,11 @@ def test_knots_that_are_none_are_refused(change: dict[str, list[float]]) -> None
         PredictedQuality.from_dict({**told, **change})
 
 
-def test_cases_are_judged_as_they_are_scored(tmp_path: Path) -> None:
+def test_statistics_come_with_the_score_of_scoring(tmp_path: Path) -> None:
     predictor = read_folder(served_folder(tmp_path / "cells", CELLS, (32, 32))).predictor(1)
     source = Synthetic2D(count=CASES + 20, image_size=(32, 32))
     predictor.task = source.task
-    found = judged(predictor, source, source.cases)
+    found = scored_cases(predictor, source, source.cases)
     assert len(found) == CASES
     scored = score_cases(predictor, source, source.cases).cases.set_index("id")
     expected = scored.loc[[one.unit for one in found], "dice"].to_numpy()
@@ -128,7 +128,7 @@ def test_a_trained_run_knows_its_worst_cases(tmp_path: Path) -> None:
     from seglab.inference.predictor import Predictor
 
     source = Synthetic2D(count=60, image_size=(64, 64), seed=9)
-    found = judged(Predictor.load(cards[0].parent), source, source.cases)
+    found = scored_cases(Predictor.load(cards[0].parent), source, source.cases)
     dice = np.array([one.dice for one in found])
     trusted = np.array([one.mask["soft_dice"] or 0.0 for one in found])
     kept_mean = dice[np.argsort(trusted)[6:]].mean()

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from lookalikes import organ, retina
 
-from benchmarks.speed.lookalikes import CHANGES
+from benchmarks.speed.near_duplicates import CHANGES
 from seglab.data.cases import Sample
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, examine
 from seglab.data.splits import Split
 from seglab.experiment import seen_images
-from seglab.experiment.seen_images import Seen, add_seen, find_look_alikes, kept_details
+from seglab.experiment.seen_images import Seen, add_seen, find_near_duplicates, kept_details
 from seglab.task import Task
 
 COUNT = 32
@@ -39,10 +39,10 @@ def recorded(images: list[np.ndarray]) -> dict:
     return json.loads(json.dumps(kept))
 
 
-def found(recorded: dict, now: dict[str, np.ndarray], split: Split, **more: object) -> seen_images.LookAlikes:
+def found(recorded: dict, now: dict[str, np.ndarray], split: Split, **more: object) -> seen_images.NearDuplicates:
     seen = Seen()
     add_seen(seen, recorded, 2)
-    return find_look_alikes({i: facts_of(image) for i, image in now.items()}, split, seen, frozenset(), **more)
+    return find_near_duplicates({i: facts_of(image) for i, image in now.items()}, split, seen, frozenset(), **more)
 
 
 def test_copies_however_changed_are_told_and_others_are_not(images: list[np.ndarray], recorded: dict) -> None:
@@ -70,8 +70,8 @@ def test_what_is_known_to_be_equal_is_not_told_twice(images: list[np.ndarray], r
     add_seen(seen, recorded, 2)
     facts = {"a": facts_of(images[0])}
     split = Split((), (), ("a",))
-    assert find_look_alikes(facts, split, seen, frozenset()).rows
-    assert not find_look_alikes(facts, split, seen, {"a"}).rows
+    assert find_near_duplicates(facts, split, seen, frozenset()).rows
+    assert not find_near_duplicates(facts, split, seen, {"a"}).rows
 
 
 def test_of_many_a_sample_is_kept_and_compared_and_the_rest_is_said(
@@ -85,7 +85,7 @@ def test_of_many_a_sample_is_kept_and_compared_and_the_rest_is_said(
     monkeypatch.setattr(seen_images, "MOST_COMPARED", 7 * 2)
     seen = Seen()
     add_seen(seen, kept, 2)
-    alike = find_look_alikes(facts, Split((), (), ids[28:]), seen, frozenset())
+    alike = find_near_duplicates(facts, Split((), (), ids[28:]), seen, frozenset())
     assert alike.missed == pytest.approx(1 - 7 / 28 * 2 / 4)
 
 
@@ -95,7 +95,7 @@ def test_volumes() -> None:
     seen = Seen()
     add_seen(seen, kept_details(facts, Split(tuple(facts)[:10], (), ())), 3)
     now = {"m": facts_of(CHANGES[3]["mirror-x"](volumes[4])), "n": facts["v11"]}
-    [row] = find_look_alikes(now, Split((), (), ("m", "n")), seen, frozenset()).rows
+    [row] = find_near_duplicates(now, Split((), (), ("m", "n")), seen, frozenset()).rows
     assert row.startswith("1 of 2 test cases look like")
     assert "m: mirrored in x, " in row
 

@@ -74,7 +74,7 @@ def organ(rng, size=(34, 46, 38)):
     return (400 + 100 * moved + 60 * own + rng.normal(0, 8, size)).astype(np.float32)[..., None]
 
 
-# How the check calls a copy that was changed so (`benchmarks.speed.lookalikes.CHANGES`), by rank.
+# How the check calls a copy that was changed so (`benchmarks.speed.near_duplicates.CHANGES`), by rank.
 RELATIONS = {
     2: {
         "same": "the same view",

@@ -186,7 +186,7 @@ def test_a_setting_that_a_choice_settles_goes_with_it(recorder: Recorder) -> Non
     assert effects.loc["model with data and trainer", columns].tolist() == ["Small", "Large", 2]
     assert effects.loc["model with data and trainer", "difference"] == pytest.approx(-0.2, abs=0.01)
     assert effects.loc["augmentation", "difference"] == pytest.approx(0.1, abs=0.01)
-    assert not [note for note in found.judgements[0].notes if "partner" in note or "in it alone" in note]
+    assert not [note for note in found.rankings[0].notes if "partner" in note or "in it alone" in note]
     recorder.run(level(0.6), model="Small", params={"trainer.epochs": "10", "data.batch_size": "40"})
     assert "trainer" in compared(recorder).effects["factor"].tolist()
 

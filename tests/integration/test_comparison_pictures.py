@@ -95,8 +95,8 @@ def test_the_most_disputed_cases_are_drawn(made: tuple[Path, Path]) -> None:
     settings = CompareSettings(pictures=2)
     found = compare(settings, open_runs(settings, made[0] / "mlruns"))
     # both find case5; the high threshold misses case3 and case4
-    assert list(pick(found.judgements[0], "test_dice", 3)) == ["case3", "case4"]
-    assert list(pick(found.judgements[0], "test_dice", 1)) == ["case3"]
+    assert list(pick(found.rankings[0], "test_dice", 3)) == ["case3", "case4"]
+    assert list(pick(found.rankings[0], "test_dice", 1)) == ["case3"]
     (section,) = [section for section in found.document.sections if section.title.startswith("Pictures")]
     assert section.notes == []
     assert [picture.name for picture in section.pictures] == ["pictures"]
@@ -108,7 +108,7 @@ def test_of_one_variant_the_best_the_median_and_the_worst_case_are_drawn(made: t
     settings = CompareSettings(filter="params.model.name = 'High'")
     found = compare(settings, open_runs(settings, made[0] / "mlruns"))
     # the high threshold misses case3 and case4 alike
-    assert pick(found.judgements[0], "test_dice", 9) == {
+    assert pick(found.rankings[0], "test_dice", 9) == {
         "case5": "case5 (best)",
         "case3": "case3 (median)",
         "case4": "case4 (worst)",
@@ -118,8 +118,8 @@ def test_of_one_variant_the_best_the_median_and_the_worst_case_are_drawn(made: t
     assert section.pictures[0].caption.startswith("Cases that score best, in the middle and worst:")
 
 
-def judged(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-untyped-def]
-    """A judgement of `(variants, cases)` scores of one run each."""
+def ranked(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-untyped-def]
+    """The ranking of `(variants, cases)` scores of one run each."""
     cases = [f"case{n}" for n in range(values.shape[1])]
     variants = [Variant(f"c{n}", [], {}) for n in range(len(values))]
     none = np.zeros(len(values))
@@ -130,14 +130,14 @@ def judged(values: np.ndarray, metric: str = "test_dice"):  # type: ignore[no-un
 
 
 def test_the_worst_case_of_a_distance_is_the_greatest_and_cases_that_all_score_alike_are_not_disputed() -> None:
-    alone = judged(np.array([[3.0, 9.0, 1.0]]))
+    alone = ranked(np.array([[3.0, 9.0, 1.0]]))
     metric = "eval_test_hd95_nonempty"
     assert pick(alone, metric, 3) == {"case2": "case2 (best)", "case0": "case0 (median)", "case1": "case1 (worst)"}
-    assert pick(judged(np.array([[0.3, 0.7, 0.5], [0.4, 0.7, 0.3]])), "test_dice", 3) == {
+    assert pick(ranked(np.array([[0.3, 0.7, 0.5], [0.4, 0.7, 0.3]])), "test_dice", 3) == {
         "case2": "case2",
         "case0": "case0",
     }
-    assert pick(judged(np.full((2, 3), 0.5)), "test_dice", 3) == {}
+    assert pick(ranked(np.full((2, 3), 0.5)), "test_dice", 3) == {}
 
 
 def test_pictures_are_drawn_of_few_variants_and_of_many_only_when_asked_for(

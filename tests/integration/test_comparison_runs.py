@@ -77,16 +77,16 @@ def test_effects_and_bars_are_corrected_for_all_that_was_compared(recorder: Reco
         for loss, mean in means.items():
             recorder.run(level(mean, noise=0.03), loss=loss, seed=seed)
     found = compared(recorder)
-    (judgement,) = found.judgements
-    values = dict(zip([c.parts["loss"] for c in judgement.cohort.variants], judgement.cohort.values, strict=True))
-    for effect in judgement.effects:
+    (ranking,) = found.rankings
+    values = dict(zip([c.parts["loss"] for c in ranking.cohort.variants], ranking.cohort.values, strict=True))
+    for effect in ranking.effects:
         pair = values[effect.level], values[effect.reference]
         of_three, of_two = compare_pair(*pair, methods=3), compare_pair(*pair)
         assert effect.paired.difference.interval == pytest.approx(of_three.interval)
         assert effect.paired.difference.p == pytest.approx(of_three.p)
         assert of_three.high - of_three.low > of_two.high - of_two.low
     # LovaszLoss is far above; the other two are not told apart, so one bar joins them
-    assert judgement.apart.tolist() == [[False, True, True], [True, False, False], [True, False, False]]
+    assert ranking.apart.tolist() == [[False, True, True], [True, False, False], [True, False, False]]
 
 
 def test_folds_and_seeds_come_together_to_one_score_of_all_cases(recorder: Recorder) -> None:
@@ -118,7 +118,7 @@ def test_alike_scores_are_tied_and_one_seed_is_remarked_on(recorder: Recorder) -
         recorder.run(dict(zip(CASES, 0.7 + rng.normal(0, 0.05, len(CASES)), strict=True)), model=name)
     found = compared(recorder)
     assert found.variants["verdict"].tolist() == ["best", "undecided", "undecided"]
-    notes = " ".join(found.judgements[0].notes)
+    notes = " ".join(found.rankings[0].notes)
     assert "about these trained networks alone" in notes
 
 
@@ -129,7 +129,7 @@ def test_a_grid_with_holes_uses_matched_pairs_alone(recorder: Recorder) -> None:
     found = compared(recorder)
     assert found.effects["factor"].tolist() == ["loss"]
     assert found.effects["difference"].tolist() == pytest.approx([0.1], abs=0.01)
-    notes = found.judgements[0].notes
+    notes = found.rankings[0].notes
     assert any(note.startswith("optimizer: no two variants differ in it alone") for note in notes)
     assert any(note.startswith("loss: 1 of 3 variants have no partner") for note in notes)
 
@@ -142,7 +142,7 @@ def test_runs_of_other_splits_are_refused_by_name(recorder: Recorder) -> None:
     for word in ("split digests differ", first[:8], second[:8], "aaaa1111", "bbbb2222", "data.split_seed=0"):
         assert word in str(error.value)
     found = compared(recorder)  # of a whole store it is a note, and two tables
-    assert len(found.judgements) == 2
+    assert len(found.rankings) == 2
     assert any("Not paired, for their split digests differ" in note for note in found.document.sections[0].notes)
 
 
@@ -161,8 +161,8 @@ def test_seeds_that_draw_their_own_splits_are_paired_within_them(recorder: Recor
         cases = [f"s{seed}case{n}" for n in range(8)]
         for model, mean in (("UNet", 0.6), ("VNet", 0.65)):
             recorder.run(level(mean, cases=cases), model=model, seed=seed, split=f"split{seed}")
-    (judgement,) = compared(recorder).judgements
-    paired = judgement.verdicts[judgement.order[1]].paired
+    (ranking,) = compared(recorder).rankings
+    paired = ranking.verdicts[ranking.order[1]].paired
     assert paired is not None
     assert (paired.units, paired.replicates, paired.losses) == (24, 3, 24)
 
@@ -171,8 +171,8 @@ def test_the_same_split_with_other_seeds_is_paired_too(recorder: Recorder) -> No
     for seed in (0, 1):
         recorder.run(level(0.6), model="UNet", seed=seed)
         recorder.run(level(0.7), model="VNet", seed=seed + 10)
-    (judgement,) = compared(recorder).judgements
-    paired = judgement.verdicts[judgement.order[1]].paired
+    (ranking,) = compared(recorder).rankings
+    paired = ranking.verdicts[ranking.order[1]].paired
     assert paired is not None
     assert (paired.replicates, paired.units) == (2, 12)
     assert paired.difference.difference == pytest.approx(-0.1, abs=0.01)
@@ -183,7 +183,7 @@ def test_other_data_stand_apart_with_a_note(recorder: Recorder) -> None:
         recorder.run(level(mean), model=model)
         recorder.run(level(mean), model=model, data="data-b", split="split-b")
     found = compared(recorder)
-    assert [len(judgement.cohort.variants) for judgement in found.judgements] == [2, 2]
+    assert [len(ranking.cohort.variants) for ranking in found.rankings] == [2, 2]
     assert any("data digests differ" in note for note in found.document.sections[0].notes)
 
 
@@ -214,7 +214,7 @@ def test_no_case_in_common(recorder: Recorder) -> None:
     recorder.run(level(0.7, cases=["c", "d"]), model="VNet")
     found = compared(recorder)
     assert found.variants["verdict"].tolist() == ["best", "undecided"]
-    assert any("No case in common" in note for note in found.judgements[0].notes)
+    assert any("No case in common" in note for note in found.rankings[0].notes)
 
 
 def test_scores_that_are_not_defined(recorder: Recorder) -> None:
@@ -354,7 +354,7 @@ def test_runs_of_other_code_are_no_seeds_without_a_mark(recorder: Recorder) -> N
         recorder.run(level(0.7), model="VNet", seed=seed, tags={"git_commit": "commit0"})
     found = compared(recorder)
     assert found.variants["mixed_code"].tolist() == [False, True]
-    assert any("UNet_DiceLoss_Adam" in note and "different code" in note for note in found.judgements[0].notes)
+    assert any("UNet_DiceLoss_Adam" in note and "different code" in note for note in found.rankings[0].notes)
     assert "UNet_DiceLoss_Adam ‡" in str(found.document)
 
 
@@ -363,13 +363,13 @@ def test_units_are_groups_when_asked(recorder: Recorder) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model, groups=groups)
     assert compared(recorder, unit="group").variants["units"].tolist()[1] == 3
-    assert any("of 3 groups" in note for note in compared(recorder).judgements[0].notes)
+    assert any("of 3 groups" in note for note in compared(recorder).rankings[0].notes)
 
 
 def test_cases_of_one_group_are_said_to_be_no_more(recorder: Recorder) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model, groups=dict.fromkeys(CASES, "block"))
-    assert any("of one group" in note and "little of others" in note for note in compared(recorder).judgements[0].notes)
+    assert any("of one group" in note and "little of others" in note for note in compared(recorder).rankings[0].notes)
 
 
 def test_a_moved_store_is_read(recorder: Recorder, tmp_path: Path) -> None:

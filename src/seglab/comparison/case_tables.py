@@ -66,15 +66,15 @@ def locate(metric: str) -> Score:
     )
 
 
-def judged(metric: str) -> str:
-    """The metric that a comparison judges by: of the volume error, which has a sign, `volume_error_abs`, its size."""
+def ranking_metric(metric: str) -> str:
+    """The metric that a comparison ranks by: of the volume error, which has a sign, `volume_error_abs`, its size."""
     score = locate(metric)
     column = Column.parse(score.column)
     return score.prefix + str(column._replace(score=_SIZE) if column.score == _SIGNED else column)
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether less of this score is better, judged by its name."""
+    """Whether less of this score is better, by its name."""
     return Column.parse(locate(metric).column).score in _LOWER_IS_BETTER
 
 

@@ -23,7 +23,7 @@ def blanks_count(column: str) -> bool:
 def settle(
     column: str, values: np.ndarray, present: np.ndarray, missed: np.ndarray, labels: Sequence[str]
 ) -> tuple[np.ndarray, list[str]]:
-    """Scores of all variants with every blank decided, so that all are judged on the same cases.
+    """Scores of all variants with every blank decided, so that all are ranked on the same cases.
 
     A share (Dice, IoU, surface Dice, precision) has no value where truth and prediction are both empty. Where every run
     left such a case blank it says nothing and is left out for all. Where another run predicted something there, that is

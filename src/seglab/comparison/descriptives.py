@@ -1,4 +1,4 @@
-"""What two variants did on the same cases, described: who won how often, and by how much. Judges nothing."""
+"""What two variants did on the same cases, described: who won how often, and by how much. It decides nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Paired:
 
 
 def describe_pair(first: np.ndarray, second: np.ndarray, difference: Difference, units: Units = None) -> Paired:
-    """Count what `difference` has judged.
+    """Count wins, ties and losses behind a `difference`.
 
     Args:
         first, second: `(replicates, cases)`, NaN where there is no score.

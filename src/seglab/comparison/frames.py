@@ -27,11 +27,11 @@ def watched_curve(runs: list[Run], metric: str) -> str:
     return name if any(name in run.history for run in runs) else VAL_DICE
 
 
-def choose_target(judgement: CohortRanking, metric: str, given: float | None) -> float:
+def choose_target(ranking: CohortRanking, metric: str, given: float | None) -> float:
     """The score on validation whose cost is asked for: what is given, else 95% of what the best reached."""
     if given is not None:
         return given
-    runs = judgement.cohort.variants[judgement.order[0]].runs
+    runs = ranking.cohort.variants[ranking.order[0]].runs
     curve = watched_curve(runs, metric)
     peaks = [np.nanmax(values) for _, values in (run.curve(curve) for run in runs) if np.isfinite(values).any()]
     return float(np.floor(TARGET_SHARE * np.mean(peaks) * 1000) / 1000) if peaks else float("nan")
@@ -63,24 +63,22 @@ def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
     }
 
 
-def variants_frame(
-    judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float
-) -> pd.DataFrame:
+def variants_frame(ranking: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float) -> pd.DataFrame:
     """One row a variant, the best first: score, classes, cost, and how it stands against the best."""
-    cohort = judgement.cohort
+    cohort = ranking.cohort
     score = locate(metric)
     curve = watched_curve([run for c in cohort.variants for run in c.runs], metric)
     rows = []
-    for i in judgement.order:
-        variant, verdict = cohort.variants[i], judgement.verdicts[i]
+    for i in ranking.order:
+        variant, verdict = cohort.variants[i], ranking.verdicts[i]
         facts = [run_facts(run, curve, target) for run in variant.runs]
         row = {
             "data": cohort.title,
             "variant": variant.label,
             "verdict": verdict.place,
             "runs": len(variant.runs),
-            metric: judgement.means[i],
-            f"{metric}_sd": judgement.sds[i],
+            metric: ranking.means[i],
+            f"{metric}_sd": ranking.sds[i],
         }
         row |= class_means([tables[run.id] for run in variant.runs], score)
         row |= {name: _mean([fact[name] for fact in facts]) for name in facts[0]}
@@ -93,16 +91,16 @@ def variants_frame(
     return pd.DataFrame(rows)
 
 
-def scores_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str) -> pd.DataFrame:
+def scores_frame(ranking: CohortRanking, tables: Mapping[str, CaseTable], metric: str) -> pd.DataFrame:
     """One row a variant and score, the best variant first: the score that decides, then that of each class.
 
     Columns: `data`, `variant`, `score`, `cases` (that have it), `mean` over them, each the mean of the runs that
     scored it, and `low` and `high`, the 95% interval over cases or groups and, with several, over the runs.
     """
-    cohort, place = judgement.cohort, {case: i for i, case in enumerate(judgement.cohort.cases)}
+    cohort, place = ranking.cohort, {case: i for i, case in enumerate(ranking.cohort.cases)}
     score = locate(metric)
     rows: list[dict[str, Any]] = []
-    for i in judgement.order:
+    for i in ranking.order:
         found = [tables[run.id] for run in cohort.variants[i].runs]
         for name in dict.fromkeys([score.column, *class_columns(found, score)]):
             scored = np.full((len(found), len(place)), np.nan)
@@ -177,11 +175,11 @@ def effects_frame(title: str, effects: list[Effect]) -> pd.DataFrame:
     )
 
 
-def runs_frame(judgement: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float) -> pd.DataFrame:
+def runs_frame(ranking: CohortRanking, tables: Mapping[str, CaseTable], metric: str, target: float) -> pd.DataFrame:
     """One row a run, in the order of the variants."""
-    cohort, column = judgement.cohort, locate(metric).column
+    cohort, column = ranking.cohort, locate(metric).column
     rows: list[dict[str, Any]] = []
-    for i in judgement.order:
+    for i in ranking.order:
         variant = cohort.variants[i]
         curve = watched_curve(variant.runs, metric)
         rows += [

@@ -13,14 +13,14 @@ from seglab.statistics import Difference
 _DIGITS, _MOST_DIGITS = 3, 15
 
 
-def summary(judgement: CohortRanking, metric: str) -> str:
+def summary(ranking: CohortRanking, metric: str) -> str:
     """The answer in one sentence."""
-    cohort = judgement.cohort
-    best = cohort.variants[judgement.order[0]].label
-    mean = with_sd(judgement.means[judgement.order[0]], judgement.sds[judgement.order[0]])
-    tied = [cohort.variants[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
-    worse = sum(verdict.place == "worse" for verdict in judgement.verdicts)
-    open_ = sum(verdict.place == "undecided" for verdict in judgement.verdicts)
+    cohort = ranking.cohort
+    best = cohort.variants[ranking.order[0]].label
+    mean = with_sd(ranking.means[ranking.order[0]], ranking.sds[ranking.order[0]])
+    tied = [cohort.variants[i].label for i in ranking.order if ranking.verdicts[i].place == "tied"]
+    worse = sum(verdict.place == "worse" for verdict in ranking.verdicts)
+    open_ = sum(verdict.place == "undecided" for verdict in ranking.verdicts)
     if len(cohort.variants) == 1:
         runs = len(cohort.variants[0].runs)
         return f"{best}: {metric} {mean} over {runs} run{'s' * (runs != 1)}."
@@ -35,9 +35,9 @@ def summary(judgement: CohortRanking, metric: str) -> str:
     return said
 
 
-def standing(judgement: CohortRanking, variant: int) -> str:
+def standing(ranking: CohortRanking, variant: int) -> str:
     """The verdict on one of several; one alone has none."""
-    return judgement.verdicts[variant].place if len(judgement.cohort.variants) > 1 else ""
+    return ranking.verdicts[variant].place if len(ranking.cohort.variants) > 1 else ""
 
 
 def score(value: float) -> str:

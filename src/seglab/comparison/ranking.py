@@ -35,7 +35,7 @@ class CohortRanking:
     """A cohort and all that is said of it.
 
     Attributes:
-        cohort: what was judged.
+        cohort: what was ranked.
         order: numbers of the variants, the best first.
         means: for each variant, as if all had scored the same cases.
         sds: standard deviation over the runs; NaN with one run.

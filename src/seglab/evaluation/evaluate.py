@@ -141,7 +141,7 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
         waiting.tell(f"reading the model in {found.folder}")
         predictor = Predictor.load(found.folder)
         city = _CityscapesTruth(subject) if _is_cityscapes(subject.source) else None
-        judgement = score_cases(
+        case_scores = score_cases(
             predictor,
             subject.source,
             subject.cases,
@@ -150,23 +150,23 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
             each=each,
             progress=told("scoring", subject.cases),
         )
-        assert judgement.pixels is not None  # with a tolerance they are drawn
+        assert case_scores.pixels is not None  # with a tolerance they are drawn
         calibration = _calibrate(
             subject,
-            judgement.pixels,
+            case_scores.pixels,
             lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating", cases)),
         )
         if masks:
-            judgement.cases.insert(2, "mask", [masks[case_id].name for case_id in judgement.cases["id"]])
+            case_scores.cases.insert(2, "mask", [masks[case_id].name for case_id in case_scores.cases["id"]])
         waiting.tell("writing tables and pictures")
-        metrics = summary(judgement.cases, judgement.confusion, task)
-        metrics |= shape_summary(judgement.cases, task, request.tolerance_mm)
+        metrics = summary(case_scores.cases, case_scores.confusion, task)
+        metrics |= shape_summary(case_scores.cases, task, request.tolerance_mm)
         official = city.result() if city else {}
         metrics |= calibration.metrics() | official
-        write_results(out / "scores", predictor, subject, judgement, metrics, calibration, request.tolerance_mm)
-    console.print(score_table(judgement.cases, judgement.confusion, task, title=f"{title}: {subject.name}"))
-    console.print(shape_table(judgement.cases, task, request.tolerance_mm))
-    if task.rank == 3 and (note := tolerance_note(request.tolerance_mm, judgement.step)):
+        write_results(out / "scores", predictor, subject, case_scores, metrics, calibration, request.tolerance_mm)
+    console.print(score_table(case_scores.cases, case_scores.confusion, task, title=f"{title}: {subject.name}"))
+    console.print(shape_table(case_scores.cases, task, request.tolerance_mm))
+    if task.rank == 3 and (note := tolerance_note(request.tolerance_mm, case_scores.step)):
         console.print(f"note       {note}", markup=False)
     console.print(calibration.line(), markup=False)
     for name in (name for name in official if "/" not in name):

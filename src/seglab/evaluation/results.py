@@ -108,7 +108,7 @@ def write_results(
     folder: Path,
     predictor: Predictor,
     subject: EvaluationSubject,
-    judgement: CaseScores,
+    case_scores: CaseScores,
     metrics: Mapping[str, float],
     calibration: Calibration,
     tolerance: float,
@@ -118,10 +118,10 @@ def write_results(
     Raises:
         TrackingError: no room or no permission; what was there before is left whole.
     """
-    figures = _figures(predictor, subject, judgement, calibration, tolerance)
+    figures = _figures(predictor, subject, case_scores, calibration, tolerance)
     with _in_whole(folder) as part:
-        judgement.cases.to_parquet(part / EvaluationFile.CASES_PARQUET, index=False)
-        (part / EvaluationFile.CASES).write_text(csv_text(judgement.cases), encoding="utf-8")
+        case_scores.cases.to_parquet(part / EvaluationFile.CASES_PARQUET, index=False)
+        (part / EvaluationFile.CASES).write_text(csv_text(case_scores.cases), encoding="utf-8")
         _write_json(part / EvaluationFile.METRICS, {key: _finite(value) for key, value in metrics.items()})
         _write_json(part / EvaluationFile.CALIBRATION, calibration.to_dict())
         for name, figure in figures.items():
@@ -156,7 +156,11 @@ def check_place(folder: Path, inputs: Iterable[str] = ()) -> None:
 
 
 def _figures(
-    predictor: Predictor, subject: EvaluationSubject, judgement: CaseScores, calibration: Calibration, tolerance: float
+    predictor: Predictor,
+    subject: EvaluationSubject,
+    case_scores: CaseScores,
+    calibration: Calibration,
+    tolerance: float,
 ) -> dict[str, Figure]:
     """The pictures by name."""
     task = subject.bundle.task
@@ -166,10 +170,10 @@ def _figures(
     panels = {"dice": "Dice", nsd: f"Surface Dice at {tolerance:g} {unit}", HD95: f"HD95 in {unit}"}
     pictures: dict[str, Figure] = {
         "reliability": reliability_diagram(calibration.panels(), title),
-        "confusion": confusion_diagram(judgement.confusion, task, title),
-        "spread": spread_diagram(judgement.cases, panels, task, title),
+        "confusion": confusion_diagram(case_scores.confusion, task, title),
+        "spread": spread_diagram(case_scores.cases, panels, task, title),
     }
-    examples = pick_examples(predictor, subject.source, judgement.cases)
+    examples = pick_examples(predictor, subject.source, case_scores.cases)
     return pictures | case_panels(examples, task)
 
 

@@ -229,7 +229,7 @@ def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Sourc
 
     from seglab.command import kept
     from seglab.config.explanation import explain
-    from seglab.config.vocabulary import CONF
+    from seglab.config.places import CONF
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
     words = kept(words, "train")

@@ -33,7 +33,7 @@ _PIXELS = 2_000_000_000  # of all training images together that are read for the
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredCase:
     """A case that was predicted.
 
     Attributes:
@@ -47,7 +47,7 @@ class Judged:
     mask: dict[str, float | None]
 
 
-def judged(predictor: Predictor, source: Source, cases: Sequence[Case]) -> list[Judged]:
+def scored_cases(predictor: Predictor, source: Source, cases: Sequence[Case]) -> list[ScoredCase]:
     """Predict labelled cases, at most a hundred that lie evenly among them; raises as `score_cases`."""
     found = []
     for case in _evenly(cases, CASES):
@@ -56,7 +56,7 @@ def judged(predictor: Predictor, source: Source, cases: Sequence[Case]) -> list[
         with naming(source.describe_files(case)):
             mask = predictor.predict(sample.image, sample.spacing, seen=facts)
         dice = score_case(confusion_matrix(truth, mask, source.task), source.task)["dice"]
-        found.append(Judged(case.group, dice, flat_mask_statistics(mask_statistics(facts, mask))))
+        found.append(ScoredCase(case.group, dice, flat_mask_statistics(mask_statistics(facts, mask))))
     return found
 
 
@@ -66,7 +66,7 @@ def flat_mask_statistics(statistics: dict[str, Any]) -> dict[str, float | None]:
     return {**{name: value for name, value in statistics.items() if name != "shares"}, **shares}
 
 
-def fit_quality(validation: Sequence[Judged], test: Sequence[Judged]) -> PredictedQuality | None:
+def fit_quality(validation: Sequence[ScoredCase], test: Sequence[ScoredCase]) -> PredictedQuality | None:
     """The map from soft Dice confidence to Dice, by isotonic regression on the validation cases.
 
     Its error there is that on a fifth of the units, predicted by a map of the others; that on the test cases is of the
@@ -105,8 +105,8 @@ def watched_with(predictor: Predictor, training_data: TrainingData, reference: d
     if training_data.objects is not None:
         return {"reference": reference, "quality": {}}
     source = training_data.source
-    validation = judged(predictor, source, training_data.cases("val"))
-    test = judged(predictor, source, training_data.cases("test"))
+    validation = scored_cases(predictor, source, training_data.cases("val"))
+    test = scored_cases(predictor, source, training_data.cases("test"))
     quality = fit_quality(validation, test)
     kept = {
         "image": samples(_image_values(training_data)),
@@ -128,7 +128,7 @@ def _image_values(training_data: TrainingData) -> dict[str, list[float]]:
     return by_unit(rows, units)
 
 
-def _trusted(one: Judged) -> dict[str, float | None]:
+def _trusted(one: ScoredCase) -> dict[str, float | None]:
     """Its mask's statistics, where no foreground is no confidence at all."""
     return {**one.mask, "soft_dice": one.mask["soft_dice"] or 0.0}
 
@@ -139,7 +139,7 @@ def _evenly(cases: Sequence[Case], most: int) -> list[Case]:
     return [cases[place] for place in np.linspace(0, len(cases) - 1, min(len(cases), most)).round().astype(int)]
 
 
-def _pairs(found: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _pairs(found: Sequence[ScoredCase]) -> tuple[np.ndarray, np.ndarray, list[str]]:
     known = [one for one in found if one.mask["soft_dice"] is not None and not math.isnan(one.dice)]
     pairs = np.array([(one.mask["soft_dice"], one.dice) for one in known], float).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1], [one.unit for one in known]

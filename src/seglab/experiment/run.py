@@ -111,7 +111,7 @@ def run(
             began(tracker.run_id)
             remember(tracker.work_dir, config, identity)
             record_words(config, training_data, code, tracker)
-            objective = _train_and_judge(config, training_data, parts, tracker, start)
+            objective = _train_and_score(config, training_data, parts, tracker, start)
             tell("handing the last records to the store")
     except KeyboardInterrupt:
         if tracker.run_id and JOB_VARIABLE not in os.environ:  # a job of a sweep goes on with the sweep
@@ -142,7 +142,7 @@ def run(
     return objective
 
 
-def _train_and_judge(
+def _train_and_score(
     config: Config, training_data: TrainingData, parts: RunComponents, tracker: Tracker, start: WarmStart
 ) -> float:
     from seglab.experiment.warm_start import begin_state
@@ -175,11 +175,11 @@ def _train_and_judge(
         schedule=parts.schedule,
         state=load_state(state_file) if state_file.is_file() else None,
     )
-    _judge(config, training_data, tracker, parts.model, history)
+    _score(config, training_data, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best
 
 
-def _judge(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
+def _score(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
     from seglab.evaluation.scoring import score_cases

@@ -42,12 +42,12 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class LookAlikes:
+class NearDuplicates:
     """Cases that are held out and look like images that weights have seen.
 
     Attributes:
         rows: for each split that has some, one phrase.
-        missed: how likely it is that a look-alike was not compared with its other, 0 where all were compared.
+        missed: how likely it is that a near-duplicate was not compared with its other, 0 where all were compared.
     """
 
     rows: tuple[str, ...]
@@ -79,9 +79,9 @@ def add_seen(seen: Seen, recorded: Mapping[str, Any], rank: int) -> None:
     seen.count += max(int(recorded["count"]), len(details))
 
 
-def find_look_alikes(
+def find_near_duplicates(
     facts: Mapping[str, CaseFingerprint], split: Split, seen: Seen, equal: AbstractSet[str]
-) -> LookAlikes:
+) -> NearDuplicates:
     """The held-out cases of a split that look like images which weights have seen.
 
     Args:
@@ -93,7 +93,7 @@ def find_look_alikes(
     known = len(seen.details)
     cases = [i for name in _HELD_OUT for i in getattr(split, name) if i not in equal and _structured(facts.get(i))]
     if not known or not cases:
-        return LookAlikes((), 0.0)
+        return NearDuplicates((), 0.0)
     held = evenly(cases, max(MOST_COMPARED // known, 1))
     with step("looking for images that the first weights have seen"):
         likeness = DuplicateSearch(
@@ -111,7 +111,7 @@ def find_look_alikes(
                 f"{len(of_split)} of {len(getattr(split, name))} {word} cases look like images that helped to train or "
                 f"to choose these weights ({_shown(of_split)})"
             )
-    return LookAlikes(tuple(rows), 1 - known / seen.count * len(held) / len(cases))
+    return NearDuplicates(tuple(rows), 1 - known / seen.count * len(held) / len(cases))
 
 
 def _structured(facts: CaseFingerprint | None) -> bool:

@@ -17,7 +17,7 @@ from seglab.data.splits import Split
 from seglab.errors import ConfigError, TrackingError
 from seglab.experiment.components import RunComponents
 from seglab.experiment.resume import check_same, how_to_keep
-from seglab.experiment.seen_images import Seen, add_seen, find_look_alikes
+from seglab.experiment.seen_images import Seen, add_seen, find_near_duplicates
 from seglab.inference.bundle import load_bundle, logits_model, read_bundle
 from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.untrusted_files import read_json
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LEAK = "weights-saw-these-cases"
 _DIGITS = 16
 _ANCESTORS = 20
-_NONE = "none, as far as equal images and look-alikes tell"
+_NONE = "none, as far as equal images and near-duplicates tell"
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
     if bundle.preprocessing.mode != training_data.preprocessing.mode:
         beware.append(f"its images were brought in by data.normalize={bundle.preprocessing.mode}")
     seen, images, told = _seen(store, run, training_data)
-    alike = find_look_alikes(training_data.facts, training_data.split, images, seen)
+    alike = find_near_duplicates(training_data.facts, training_data.split, images, seen)
     leaks = [
         f"{len(cases)} of {len(getattr(training_data.split, name))} {word} cases "
         "helped to train or to choose these weights"
@@ -158,7 +158,7 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
     ]
     leaks += alike.rows
     if alike.missed > 0:
-        missed = f"of many images a sample was compared: a look-alike is missed with a chance of {alike.missed:.1%}"
+        missed = f"of many images a sample was compared: a near-duplicate is missed with a chance of {alike.missed:.1%}"
         told = missed if told == _NONE else f"{told}; {missed}"
     tags[Tag.INIT_LEAK] = "; ".join(leaks) or told
     if leaks:

@@ -21,7 +21,7 @@ def broken_rules(shares: Sequence[float], task: Task, reference: Mapping[str, An
     Args:
         shares: of each class id, in 0..1.
         task: whose classes these are.
-        reference: of the bundle; without class shares in it the areas are not judged.
+        reference: of the bundle; without class shares in it the areas are not checked.
     """
     held = [share for number, share in enumerate(shares) if number in task.scored]
     found = []

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from pydantic import FiniteFloat, ValidationError, model_validator
 
-from seglab.comparison.case_tables import CaseTable, column_of, judged, locate
+from seglab.comparison.case_tables import CaseTable, column_of, locate, ranking_metric
 from seglab.comparison.definedness import settle
 from seglab.comparison.number_format import digits_of
 from seglab.config.scalars import meant, read_yaml
@@ -45,10 +45,10 @@ class GateRule(Section):
         return self
 
     @property
-    def judged(self) -> str:
+    def metric_used(self) -> str:
         """The metric that counts: of a volume error, which has a sign, its size."""
         with suppress(ConfigError):
-            return judged(self.metric)
+            return ranking_metric(self.metric)
         return self.metric
 
 
@@ -61,7 +61,7 @@ class Gate(Section):
     @property
     def tables(self) -> list[str]:
         """The tables of cases that the champion's and the contender's scores are taken from."""
-        return sorted({locate(rule.judged).file for rule in self.rules if rule.not_worse_than_champion})
+        return sorted({locate(rule.metric_used).file for rule in self.rules if rule.not_worse_than_champion})
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[
     """
     checks = []
     for rule in gate.rules:
-        checks.append(_threshold(rule, contender.metrics.get(metric_name(rule.judged))))
+        checks.append(_threshold(rule, contender.metrics.get(metric_name(rule.metric_used))))
         if rule.not_worse_than_champion and champion is not None:
             checks.append(_against(rule, contender, champion))
     findings = contender.tags.get(Tag.DATA_ALLOWED, "")
@@ -155,7 +155,7 @@ def check(gate: Gate, contender: Contender, champion: Contender | None) -> list[
 
 def _threshold(rule: GateRule, value: float | None) -> RuleResult:
     higher = rule.direction == "higher"
-    words = f"{rule.judged} {'at least' if higher else 'at most'} {rule.threshold:g}"
+    words = f"{rule.metric_used} {'at least' if higher else 'at most'} {rule.threshold:g}"
     if value is None or np.isnan(value):
         return RuleResult(words, "no such metric" if value is None else "not a number", False)
     passed = value >= rule.threshold if higher else value <= rule.threshold
@@ -165,11 +165,11 @@ def _threshold(rule: GateRule, value: float | None) -> RuleResult:
 
 
 def _against(rule: GateRule, contender: Contender, champion: Contender) -> RuleResult:
-    words = f"{rule.judged} not significantly worse than the champion's"
+    words = f"{rule.metric_used} not significantly worse than the champion's"
     for digest, what in _SAME.items():
         if contender.tags.get(digest) != champion.tags.get(digest):
             return RuleResult(words, f"{what} than the champion's: they cannot be paired", False)
-    _, column, file = locate(rule.judged)
+    _, column, file = locate(rule.metric_used)
     lacking = [who for who, run in (("the run", contender), ("the champion", champion)) if file not in run.cases]
     if lacking:
         return RuleResult(words, f"{' and '.join(lacking)} without a table {file}", False)

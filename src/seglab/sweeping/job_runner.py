@@ -32,10 +32,10 @@ _TAIL_BYTES = 4096  # of a log, in which its last line lies
 
 
 class Watcher(Protocol):
-    """Looks on while jobs run.
+    """Is informed while jobs run.
 
     Attributes:
-        monitor: the metric that it judges them by.
+        monitor: the metric that it ranks them by.
     """
 
     monitor: str

@@ -47,7 +47,7 @@ def beat(interval: float) -> dict[str, str]:
 
 
 def alive(tags: Mapping[str, str], sightings: PeerSightings | None = None) -> bool | None:
-    """Whether the process of a run lives, judged by the run's tags; None when they do not tell.
+    """Whether the process of a run lives, by the run's tags; None when they do not say.
 
     On the same machine the process is looked up; a new process that got the same pid has another start. Elsewhere it
     lives as long as its heartbeat moves: it must have been seen to stand still, by the clock of this machine alone.

@@ -103,14 +103,14 @@ class AveragedWeights(keras.callbacks.Callback):
 
 
 class EpochEnd(keras.callbacks.Callback):
-    """Judges a finished epoch, has its state brought to the disk beside the next one, and only then tells about it.
+    """Scores a finished epoch, saves its state while the next one runs, and reports it only then.
 
     Args:
         feed: the training batches, with their counters.
         stopping: early stopping and best epoch.
         plateau: rule for the schedule's scale, None without.
         schedule: learning rate schedule with a variable `scale`, None without.
-        averaged: weights to judge and to keep as the best.
+        averaged: weights to score and to keep as the best.
         progress: what the user sees.
         writer: keeps the state.
         emit: takes the metrics of an epoch and its number, counted from 1.

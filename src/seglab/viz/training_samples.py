@@ -16,7 +16,7 @@ from seglab.viz.planes import Plane, planes
 
 COLUMNS = 4
 PANEL_INCHES, TITLE_INCHES, LEGEND_INCHES, LEGEND_COLUMNS = 2.5, 0.4, 0.3, 6
-SAMPLE_FILL = 0.3  # lighter than where a mask is judged: the image has to be seen
+SAMPLE_FILL = 0.3  # lighter than in pictures of results: here the image has to be seen
 
 
 def augmented_samples(

@@ -40,9 +40,9 @@ def find_undefined_monitor(
     name, (score, a_class), _ = MetricName.parse(monitor)
     if score == "loss" or (a_class and a_class not in task.class_names):  # another class is refused before training
         return
-    judged = [task.class_names.index(a_class)] if a_class else task.scored
+    scored = [task.class_names.index(a_class)] if a_class else task.scored
     ids = [i for i in getattr(split, name) if i in facts]
-    if not ids or any(facts[i].class_pixels[k] for i in ids for k in judged):
+    if not ids or any(facts[i].class_pixels[k] for i in ids for k in scored):
         return
     yield Finding.of(
         "monitor-undefined",

@@ -1,7 +1,7 @@
 """Pairs of images that show the same thing: proposed by coarse detail, confirmed by fine detail laid over each other.
 
 Two steps, as in the search for copies by Douze et al. (Evaluation of GIST descriptors for web-scale image search, CIVR
-2009), with another judge:
+2009), with another rule of confirmation:
 
 1. The details (`image_detail`) of every two images are correlated on a coarse grid, in all ways to mirror and to turn
    them, and for some crops and shifts: products of matrices, in blocks. Each image proposes its three nearest.
@@ -10,9 +10,9 @@ Two steps, as in the search for copies by Douze et al. (Evaluation of GIST descr
    unrelated images of this very set agree decides how much is too much. So a set in which everything looks
    alike, such as retinas, X-rays or the same organ of many people, says nothing.
 
-Measured (`make bench-lookalikes`; false alarms: images that look like one of another eye, person or drive, every image
-against all others; found: copies after a crop of 5%, a mirror, a quarter turn, JPEG, noise, another contrast, half the
-size, and of volumes a slice less or all moved by one; in brackets a 64-bit difference hash with a limit of 4 bits):
+Measured (`make bench-near-duplicates`; false alarms: images that look like one of another eye, person or drive, every
+image against all others; found: copies after a crop of 5%, a mirror, a quarter turn, JPEG, noise, other contrast, half
+the size, and of volumes a slice less or all moved by one; in brackets a 64-bit difference hash with a limit of 4 bits):
 
 ===================== ================ ======================
 set                   false alarms     found

@@ -54,7 +54,7 @@ KINDS: dict[str, FindingKind] = {
     "similar-image-in-two-splits": FindingKind("warning", leak=True),
     "sequence-across-splits": FindingKind("warning", leak=True),
     "sides-in-two-splits": FindingKind("warning", leak=True),
-    "look-alikes-sampled": FindingKind("note"),
+    "near-duplicates-sampled": FindingKind("note"),
     "own-split-unused": FindingKind("note"),
     # Files and masks as they are taken.
     "files-left-out": FindingKind("warning"),

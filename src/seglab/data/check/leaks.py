@@ -1,4 +1,4 @@
-"""What ties two splits together: groups, the same images, look-alikes, slices or frames of one sequence."""
+"""What ties two splits together: groups, the same images, near-duplicates, slices or frames of one sequence."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _similar(
     if out < total:
         findings.append(
             Finding.of(
-                "look-alikes-sampled",
+                "near-duplicates-sampled",
                 "val and test",
                 f"{out:,} of {total:,} images were compared with those of other splits; equal ones were looked for "
                 "among all",

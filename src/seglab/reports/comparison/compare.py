@@ -1,4 +1,4 @@
-"""From settings to the page: find the runs, pair them, judge them, write and print what was found."""
+"""From settings to the page: find the runs, pair them, rank them, write and print what was found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from seglab.comparison.case_tables import CaseTable, column_of, judged, locate, read_tables
+from seglab.comparison.case_tables import CaseTable, column_of, locate, ranking_metric, read_tables
 from seglab.comparison.cohorts import check_chosen, make_cohorts
 from seglab.comparison.frames import (
     choose_target,
@@ -56,14 +56,14 @@ class Comparison:
     Attributes:
         settings: what was asked.
         found: the runs.
-        judgements: one for each set of runs that can be paired, the one with most variants first.
+        rankings: one for each set of runs that can be paired, the one with most variants first.
         variants, scores, effects, runs: the tables as numbers, one row each.
         document: the page.
     """
 
     settings: CompareSettings
     found: FoundRuns
-    judgements: list[CohortRanking]
+    rankings: list[CohortRanking]
     variants: pd.DataFrame
     scores: pd.DataFrame
     effects: pd.DataFrame
@@ -90,7 +90,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         TrackingError: no finished runs, or none with scores of cases.
     """
     say("reading the runs and the scores of their cases")
-    settings = settings.model_copy(update={"metric": judged(settings.metric)})
+    settings = settings.model_copy(update={"metric": ranking_metric(settings.metric)})
     score = locate(settings.metric)
     found = find_runs(store, settings, epoch_metric(settings.metric))
     tables, missing = read_tables(store, found.runs, score.file)
@@ -115,20 +115,20 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     if settings.runs:
         check_chosen(cohorts, notes)
     say(f"comparing {usable} runs")
-    judgements = [rank_variants(cohort, settings.metric) for cohort in cohorts]
-    judgements.sort(key=lambda judgement: -len(judgement.cohort.variants))
-    among = sum(len(judgement.cohort.variants) for judgement in judgements)
+    rankings = [rank_variants(cohort, settings.metric) for cohort in cohorts]
+    rankings.sort(key=lambda ranking: -len(ranking.cohort.variants))
+    among = sum(len(ranking.cohort.variants) for ranking in rankings)
     drawn = settings.pictures if settings.pictures is not None else _DRAWN if among <= _DRAWN_AMONG else 0
     if settings.pictures is None and not drawn:
         notes.append(f"No case is drawn: of more than {_DRAWN_AMONG} variants only when asked for, pictures={_DRAWN}.")
     sections: list[PageSection] = []
     frames: list[list[pd.DataFrame]] = []
-    for number, judgement in enumerate(judgements):
-        prefix = f"{number}_" if len(judgements) > 1 else ""
-        made, tabled = _chapters(judgement, tables, settings, prefix, found.together)
+    for number, ranking in enumerate(rankings):
+        prefix = f"{number}_" if len(rankings) > 1 else ""
+        made, tabled = _chapters(ranking, tables, settings, prefix, found.together)
         sections += made
         if drawn:
-            sections.append(pictures_section(judgement, settings.metric, store, drawn, prefix, say))
+            sections.append(pictures_section(ranking, settings.metric, store, drawn, prefix, say))
         frames.append(tabled)
     variants, scores, effects, runs = (pd.concat(tables, ignore_index=True) for tables in zip(*frames, strict=True))
     overview = _overview(found, notes)
@@ -136,7 +136,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     of = "one variant" if len(variants) == 1 else f"{len(variants)} variants"
     lead = f"{len(runs)} runs in {of}, compared by {settings.metric} over the same cases."
     document = Document(f"Comparison: {settings.name}", lead, [*overview, *sections, closing])
-    return Comparison(settings, found, judgements, variants, scores, effects, runs, document)
+    return Comparison(settings, found, rankings, variants, scores, effects, runs, document)
 
 
 def _remedy(file: str, count: int) -> str:
@@ -199,26 +199,26 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def _chapters(
-    judgement: CohortRanking,
+    ranking: CohortRanking,
     tables: dict[str, CaseTable],
     settings: CompareSettings,
     prefix: str,
     together: int,
 ) -> tuple[list[PageSection], list[pd.DataFrame]]:
     metric = settings.metric
-    curve = watched_curve([run for c in judgement.cohort.variants for run in c.runs], metric)
-    target = choose_target(judgement, metric, settings.target)
-    frame = variants_frame(judgement, tables, metric, target)
-    scores = scores_frame(judgement, tables, metric)
+    curve = watched_curve([run for c in ranking.cohort.variants for run in c.runs], metric)
+    target = choose_target(ranking, metric, settings.target)
+    frame = variants_frame(ranking, tables, metric, target)
+    scores = scores_frame(ranking, tables, metric)
     sections = [
-        variant_section(judgement, frame, metric, curve, target, together),
-        pairs_section(judgement, metric, settings.unit),
-        effects_section(judgement, metric, together),
-        scores_section(judgement, scores, metric, settings.unit),
-        plots_section(judgement, frame, metric, curve, prefix),
+        variant_section(ranking, frame, metric, curve, target, together),
+        pairs_section(ranking, metric, settings.unit),
+        effects_section(ranking, metric, together),
+        scores_section(ranking, scores, metric, settings.unit),
+        plots_section(ranking, frame, metric, curve, prefix),
     ]
-    effects = effects_frame(judgement.cohort.title, judgement.effects)
-    frames = [frame, scores, effects, runs_frame(judgement, tables, metric, target)]
+    effects = effects_frame(ranking.cohort.title, ranking.effects)
+    frames = [frame, scores, effects, runs_frame(ranking, tables, metric, target)]
     return [section for section in sections if section is not None], frames
 
 

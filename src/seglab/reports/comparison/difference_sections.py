@@ -23,17 +23,17 @@ def _paired_cells(paired: Paired) -> list[Cell]:
     ]
 
 
-def pairs_section(judgement: CohortRanking, metric: str, unit: str) -> PageSection | None:
+def pairs_section(ranking: CohortRanking, metric: str, unit: str) -> PageSection | None:
     """Each variant against the best; None when there is only one."""
-    cohort = judgement.cohort
+    cohort = ranking.cohort
     rows = []
-    for i in judgement.order:
-        verdict = judgement.verdicts[i]
+    for i in ranking.order:
+        verdict = ranking.verdicts[i]
         if verdict.paired is not None:
             rows.append([Cell(cohort.variants[i].label), *_paired_cells(verdict.paired)])
     if not rows:
         return None
-    name = cohort.variants[judgement.order[0]].label
+    name = cohort.variants[ranking.order[0]].label
     caption = (
         f"Difference of {metric}: this variant − {name}, with its 95% interval over {cohort.repeated} and "
         f"{unit}s. Interval and p are corrected for all pairs: p < 0.05 exactly where the interval leaves out 0. "
@@ -42,9 +42,9 @@ def pairs_section(judgement: CohortRanking, metric: str, unit: str) -> PageSecti
     return PageSection(f"Against the best: {cohort.title}", grids=[TableBlock(_PAIR_COLUMNS, rows, caption)])
 
 
-def effects_section(judgement: CohortRanking, metric: str, together: int) -> PageSection | None:
+def effects_section(ranking: CohortRanking, metric: str, together: int) -> PageSection | None:
     """What each factor is worth; None when nothing varies in matched pairs."""
-    if not judgement.effects:
+    if not ranking.effects:
         return None
     rows = [
         [
@@ -53,25 +53,23 @@ def effects_section(judgement: CohortRanking, metric: str, together: int) -> Pag
             Cell(str(len(effect.contexts)), len(effect.contexts)),
             *_paired_cells(effect.paired),
         ]
-        for effect in judgement.effects
+        for effect in ranking.effects
     ]
     better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
     caption = (
         f"Difference of {metric} between variants that differ in this factor alone, averaged over such pairs, with "
-        f"its 95% interval over {judgement.cohort.repeated} and cases, corrected with its p for the pairs of "
+        f"its 95% interval over {ranking.cohort.repeated} and cases, corrected with its p for the pairs of "
         f"levels within the factor. {better} Of more than four levels each stands against the best, so a row is what "
         "changing from it costs; augmentations against none."
     )
     columns = ["factor", "change", "matched pairs", *_PAIR_COLUMNS[1:]]
-    if any(effect.speed.pairs for effect in judgement.effects):
+    if any(effect.speed.pairs for effect in ranking.effects):
         place = columns.index("p") + 1
         columns.insert(place, "speed" + (" ⚠" if together > 1 else ""))
-        for row, effect in zip(rows, judgement.effects, strict=True):
+        for row, effect in zip(rows, ranking.effects, strict=True):
             row.insert(place, Cell(times(effect.speed), known(effect.speed.ratio)))
         caption += (
             " Speed: images a second in training, as a ratio: mean over the pairs of runs of one seed, split and "
             f"device, with the least and the greatest. {crowding(together)}"
         ).rstrip()
-    return PageSection(
-        f"What each factor is worth: {judgement.cohort.title}", grids=[TableBlock(columns, rows, caption)]
-    )
+    return PageSection(f"What each factor is worth: {ranking.cohort.title}", grids=[TableBlock(columns, rows, caption)])

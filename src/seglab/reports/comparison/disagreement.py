@@ -47,15 +47,15 @@ class DrawnCase:
     scores: list[float]
 
 
-def pick(judgement: CohortRanking, metric: str, count: int) -> dict[str, str]:
+def pick(ranking: CohortRanking, metric: str, count: int) -> dict[str, str]:
     """Ids of the cases to draw, with what each is called.
 
     Of several variants the `count` cases whose scores spread most over the best `SHOWN`, the most disputed first:
     by the standard deviation over the variants of the mean over the seeds. Cases that one of them has not scored,
     or that all score alike, are left out. Of one variant its best, median and worst case.
     """
-    cohort = judgement.cohort
-    values = cohort.values[judgement.order[:SHOWN]]
+    cohort = ranking.cohort
+    values = cohort.values[ranking.order[:SHOWN]]
     defined = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         means = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
@@ -68,15 +68,15 @@ def pick(judgement: CohortRanking, metric: str, count: int) -> dict[str, str]:
 
 
 def draw_pictures(
-    judgement: CohortRanking, metric: str, store: Store, count: int, say: Callable[[str], None] = lambda _: None
+    ranking: CohortRanking, metric: str, store: Store, count: int, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Figure | None, list[str]]:
     """The cases of `pick` as the best variants segment them, predicted anew from their bundles.
 
     Of each variant its newest run that has the case stands for all; the data are read where its config says.
 
     Args:
-        judgement: of the variants.
-        metric: that they are judged by.
+        ranking: of the variants.
+        metric: that they are ranked by.
         store: has their bundles.
         count: how many cases, where they are the disputed ones.
         say: told what is being predicted.
@@ -84,18 +84,18 @@ def draw_pictures(
     Returns:
         The picture, None where nothing could be drawn, and notes on what could not.
     """
-    wanted = pick(judgement, metric, count)
+    wanted = pick(ranking, metric, count)
     if not wanted:
         return None, ["No case tells the best variants apart, so none is drawn."]
     labels: list[str] = []
     rows: list[list[tuple[Plane, float]]] = [[] for _ in wanted]
     notes: list[str] = []
     task: Task | None = None
-    for number in judgement.order[:SHOWN]:
-        variant = judgement.cohort.variants[number]
+    for number in ranking.order[:SHOWN]:
+        variant = ranking.cohort.variants[number]
         say(f"predicting {len(wanted)} cases with {variant.label}")
         try:
-            found, task = _predicted(variant.runs, list(wanted), judgement, number, store)
+            found, task = _predicted(variant.runs, list(wanted), ranking, number, store)
         except (SeglabError, OSError) as error:
             first = str(error).splitlines()[0]
             notes.append(f"No masks of {variant.label}: {first}. The data and the bundle must be where they were.")
@@ -154,13 +154,13 @@ def _wrapped(label: str) -> str:
 
 
 def _predicted(
-    runs: Sequence[Run], wanted: Sequence[str], judgement: CohortRanking, number: int, store: Store
+    runs: Sequence[Run], wanted: Sequence[str], ranking: CohortRanking, number: int, store: Store
 ) -> tuple[list[tuple[Plane, float]], Task]:
     """The first plane of each case with the mask of the newest run that has tested it, and that run's score."""
     from seglab.evaluation.subject import EvaluationSubject, find_subject
     from seglab.runtime.reproducibility import load_tensorflow
 
-    cohort = judgement.cohort
+    cohort = ranking.cohort
     opened: dict[str, tuple[EvaluationSubject, Predictor]] = {}
     drawn = []
     for case_id in wanted:

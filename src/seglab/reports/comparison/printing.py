@@ -65,36 +65,36 @@ def _print(comparison: Comparison, console: Console) -> None:
         console.print(f"note: {note}", style="yellow", markup=False)
     if crowded := crowding(comparison.found.together):
         console.print(f"note: {crowded}", style="yellow", markup=False)
-    for judgement in comparison.judgements:
-        console.print(f"\n[bold]{escape(judgement.cohort.title)}[/bold]")
-        console.print(_variants(judgement, metric))
-        if judgement.effects:
-            console.print(_effects(judgement, metric))
-        console.print(summary(judgement, metric), markup=False)
+    for ranking in comparison.rankings:
+        console.print(f"\n[bold]{escape(ranking.cohort.title)}[/bold]")
+        console.print(_variants(ranking, metric))
+        if ranking.effects:
+            console.print(_effects(ranking, metric))
+        console.print(summary(ranking, metric), markup=False)
 
 
-def _variants(judgement: CohortRanking, metric: str) -> Table:
+def _variants(ranking: CohortRanking, metric: str) -> Table:
     """Each variant with its score, and how far it is from the best; the page has the rest."""
     table = _empty("variant", "", metric, "runs", "against the best [95% interval]", "p")
-    for i in judgement.order[:_ROWS]:
-        verdict, variant = judgement.verdicts[i], judgement.cohort.variants[i]
+    for i in ranking.order[:_ROWS]:
+        verdict, variant = ranking.verdicts[i], ranking.cohort.variants[i]
         table.add_row(
             escape(with_allowed(mark(variant), variant.allowed)),
-            standing(judgement, i),
-            with_sd(judgement.means[i], judgement.sds[i]),
+            standing(ranking, i),
+            with_sd(ranking.means[i], ranking.sds[i]),
             str(len(variant.runs)),
             *_difference(verdict.paired),
             style=_STYLES[verdict.place],
         )
-    if len(judgement.order) > _ROWS:
-        table.caption = f"{len(judgement.order) - _ROWS} more on the page"
+    if len(ranking.order) > _ROWS:
+        table.caption = f"{len(ranking.order) - _ROWS} more on the page"
     return table
 
 
-def _effects(judgement: CohortRanking, metric: str) -> Table:
+def _effects(ranking: CohortRanking, metric: str) -> Table:
     """What each factor is worth."""
     table = _empty("factor", "change", "pairs", f"{metric} [95% interval]", "p", "speed")
-    for effect in judgement.effects[:_ROWS]:
+    for effect in ranking.effects[:_ROWS]:
         change = escape(f"{effect.level} instead of {effect.reference}")
         pairs = str(len(effect.contexts))
         found = _difference(effect.paired)

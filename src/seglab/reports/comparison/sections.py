@@ -37,10 +37,10 @@ _TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
 def variant_section(
-    judgement: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, target: float, together: int
+    ranking: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, target: float, together: int
 ) -> PageSection:
     """Scores and costs of the variants, and what was found about them; `together`: see `ran_together`."""
-    cohort = judgement.cohort
+    cohort = ranking.cohort
     prefix = locate(metric).prefix
     classes = [
         name for name in frame if "/" in name and name.startswith(prefix) and name not in (metric, f"{metric}_sd")
@@ -108,20 +108,20 @@ def variant_section(
         caption += " ⚠: findings of the data check that were allowed to pass."
     return PageSection(
         f"Variants: {cohort.title}",
-        text=[summary(judgement, metric)],
-        notes=judgement.notes,
+        text=[summary(ranking, metric)],
+        notes=ranking.notes,
         grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "variants.csv")],
     )
 
 
-def scores_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, unit: str) -> PageSection:
+def scores_section(ranking: CohortRanking, frame: pd.DataFrame, metric: str, unit: str) -> PageSection:
     """The score and that of each class with their intervals."""
     prefix = locate(metric).prefix
     names = list(dict.fromkeys(frame["score"]))
     found = {(row["variant"], row["score"]): row for row in frame.to_dict("records")}
     rows = []
-    for i in judgement.order:
-        label = judgement.cohort.variants[i].label
+    for i in ranking.order:
+        label = ranking.cohort.variants[i].label
         cells = [found.get((label, name)) for name in names]
         rows.append(
             [
@@ -136,14 +136,14 @@ def scores_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, u
         + (" For one variant alone: two that overlap may differ (see above)." * (len(rows) > 1))
     )
     columns = ["variant", *[name.removeprefix(prefix) for name in names], "cases"]
-    return PageSection(f"Scores: {judgement.cohort.title}", grids=[_listed(columns, rows, caption, "scores.csv")])
+    return PageSection(f"Scores: {ranking.cohort.title}", grids=[_listed(columns, rows, caption, "scores.csv")])
 
 
-def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> PageSection:
+def plots_section(ranking: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> PageSection:
     """Curves, cases, costs and ranks."""
-    cohort = judgement.cohort
-    labels = [cohort.variants[i].label for i in judgement.order]
-    runs: list[list[Run]] = [cohort.variants[i].runs for i in judgement.order]
+    cohort = ranking.cohort
+    labels = [cohort.variants[i].label for i in ranking.order]
+    runs: list[list[Run]] = [cohort.variants[i].runs for i in ranking.order]
     pictures = []
     logged = {name for members in runs for run in members for name in run.history}
     metrics = [name for name in dict.fromkeys([curve, VAL_DICE, VAL_IOU]) if name in logged]
@@ -152,7 +152,7 @@ def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, cu
         text = f"Validation over the epochs: mean over the {cohort.repeated}, the band from the lowest to the highest."
         text += more
         pictures.append(Picture(f"{prefix}curves", png(draw_curves(labels, runs, metrics)), text))
-    scores = [unit_means(cohort.values[i]) for i in judgement.order]
+    scores = [unit_means(cohort.values[i]) for i in ranking.order]
     text = f"{metric} of every case, averaged over the {cohort.repeated}; the box holds the middle half, the line is "
     text += "the median."
     text += f" The best 15 of {len(labels)} are drawn." if len(labels) > 15 else ""
@@ -164,13 +164,13 @@ def plots_section(judgement: CohortRanking, frame: pd.DataFrame, metric: str, cu
         text = _about_costs(len(labels), [axes.get_xscale() == "log" for axes in figure.axes])
         pictures.append(Picture(f"{prefix}costs", png(figure), text))
     if len(labels) > 2:
-        shown = judgement.order[:RANKED]
+        shown = ranking.order[:RANKED]
         text = (
             f"Mean {metric} of each variant. A bar joins what is not told apart, by the rule of the table above, "
             "corrected for all pairs."
         )
         text += f" The best {RANKED} of {len(labels)} are drawn." if len(labels) > RANKED else ""
-        figure = draw_critical_difference(labels[:RANKED], judgement.means[shown], judgement.apart, metric)
+        figure = draw_critical_difference(labels[:RANKED], ranking.means[shown], ranking.apart, metric)
         pictures.append(Picture(f"{prefix}ranks", png(figure), text))
     return PageSection(f"Plots: {cohort.title}", pictures=pictures)
 
@@ -183,13 +183,13 @@ def _about_costs(count: int, logarithmic: Sequence[bool]) -> str:
 
 
 def pictures_section(
-    judgement: CohortRanking, metric: str, store: Store, count: int, prefix: str, say: Callable[[str], None]
+    ranking: CohortRanking, metric: str, store: Store, count: int, prefix: str, say: Callable[[str], None]
 ) -> PageSection:
     """The cases that the best variants disagree about most, drawn; or why not."""
-    figure, notes = draw_pictures(judgement, metric, store, count, say)
+    figure, notes = draw_pictures(ranking, metric, store, count, say)
     pictures = []
     if figure is not None:
-        among = len(judgement.cohort.variants)
+        among = len(ranking.cohort.variants)
         which = f"on which the {f'best {SHOWN}' if among > SHOWN else among} variants differ most, most disputed first"
         text = (
             f"Cases {which if among > 1 else 'that score best, in the middle and worst'}: image, truth, and the mask "
@@ -198,7 +198,7 @@ def pictures_section(
         if among > SHOWN:
             text += f" The other {among - SHOWN} variants are not drawn."
         pictures.append(Picture(f"{prefix}pictures", png(figure), text))
-    return PageSection(f"Pictures: {judgement.cohort.title}", notes=notes, pictures=pictures)
+    return PageSection(f"Pictures: {ranking.cohort.title}", notes=notes, pictures=pictures)
 
 
 def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) -> PageSection:

@@ -24,9 +24,9 @@ _FEW_CASES = 30
 def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
     """The reservations that come from the number of runs and cases, from the plan, the code and the data."""
     notes = [*plan.limits]
-    for judgement in comparison.judgements:
-        cohort = judgement.cohort
-        notes += [f"{cohort.title}: {note}" for note in judgement.notes]
+    for ranking in comparison.rankings:
+        cohort = ranking.cohort
+        notes += [f"{cohort.title}: {note}" for note in ranking.notes]
         if len(cohort.cases) < _FEW_CASES:
             notes.append(
                 f"{cohort.title}: {len(cohort.cases)} test cases are few; rare failures may not be among them."
@@ -62,8 +62,8 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
     if missing or comparison.found.unfinished:
         told = f"{missing} jobs were never begun" if missing else "Some runs did not finish"
         notes.append(f"{told}: the same command goes on where the sweep stopped.")
-    for judgement in comparison.judgements:
-        notes += _of(judgement, comparison.settings.metric)
+    for ranking in comparison.rankings:
+        notes += _of(ranking, comparison.settings.metric)
     best = best_run(comparison)
     notes.append(f"Hand on the best run: seglab promote run={best.id} name={study.name}")
     notes.append(f"Score it on other data or another split: seglab evaluate run={best.id} split=val")
@@ -72,18 +72,18 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
 
 def best_run(comparison: Comparison) -> Run:
     """The run of the best variant that scores best on validation: the test cases are not to choose by."""
-    judgement = comparison.judgements[0]
-    runs = judgement.cohort.variants[judgement.order[0]].runs
+    ranking = comparison.rankings[0]
+    runs = ranking.cohort.variants[ranking.order[0]].runs
     curve = watched_curve(runs, comparison.settings.metric)
     return max(runs, key=lambda run: np.nanmax(run.curve(curve)[1], initial=-np.inf))
 
 
-def _of(judgement: CohortRanking, metric: str) -> list[str]:
-    cohort = judgement.cohort
-    tied = [cohort.variants[i].label for i in judgement.order if judgement.verdicts[i].place == "tied"]
+def _of(ranking: CohortRanking, metric: str) -> list[str]:
+    cohort = ranking.cohort
+    tied = [cohort.variants[i].label for i in ranking.order if ranking.verdicts[i].place == "tied"]
     notes = []
     if tied:
-        best = cohort.variants[judgement.order[0]].label
+        best = cohort.variants[ranking.order[0]].label
         notes.append(
             f"{best} and {', '.join(tied)} are not told apart: more {cohort.repeated} or more test cases would."
         )

@@ -31,7 +31,7 @@ class Basis:
     Attributes:
         runs: the first letters of their ids, in order.
         metric: the score that decided.
-        found: digest of each run's score and of how its variant was judged; empty where it was not kept.
+        found: digest of each run's score and of the verdict on its variant; empty where it was not kept.
     """
 
     runs: tuple[str, ...]
@@ -43,10 +43,8 @@ class Basis:
         """The runs of a comparison with what was found."""
         metric = comparison.settings.metric
         rows = []
-        for judgement in comparison.judgements:
-            for variant, verdict, mean in zip(
-                judgement.cohort.variants, judgement.verdicts, judgement.means, strict=True
-            ):
+        for ranking in comparison.rankings:
+            for variant, verdict, mean in zip(ranking.cohort.variants, ranking.verdicts, ranking.means, strict=True):
                 rows.append([sorted(run.id for run in variant.runs), verdict.place, f"{mean:.4f}"])
         ids = sorted(run.id[:_SHORT] for run in comparison.found.runs)
         return cls(tuple(ids), metric, _digest(json.dumps(sorted(rows))))

@@ -78,7 +78,7 @@ def readme_file(report: StudyReport) -> bytes:
 def readme(report: StudyReport) -> Document:
     """The README as a page: question, command, machine and time, results, pictures, conclusion, runs."""
     study, comparison = report.study, report.comparison
-    results = [result_section(judgement, comparison) for judgement in comparison.judgements]
+    results = [result_section(ranking, comparison) for ranking in comparison.rankings]
     plots = [
         replace(section, pictures=[p for p in section.pictures if p.name.endswith(_IN_README)])
         for section in report.chapters(PLOTS)
@@ -110,8 +110,8 @@ def readme(report: StudyReport) -> Document:
 def design(comparison: Comparison) -> TableBlock:
     """What differs between the runs: the parts of the variants, and what each is repeated over."""
     varied: dict[str, dict[str, None]] = {}
-    for judgement in comparison.judgements:
-        for variant in judgement.cohort.variants:
+    for ranking in comparison.rankings:
+        for variant in ranking.cohort.variants:
             for factor, level in variant.parts.items():
                 varied.setdefault(factor, {})[level] = None
     for key in REPLICATES:
@@ -132,21 +132,21 @@ def _command(report: StudyReport) -> str:
     return f"seglab report study={report.study.name}{more}"
 
 
-def result_section(judgement: CohortRanking, comparison: Comparison) -> PageSection:
+def result_section(ranking: CohortRanking, comparison: Comparison) -> PageSection:
     """Each variant with its score, how it stands against the best, its time and its runs."""
-    metric, cohort = comparison.settings.metric, judgement.cohort
+    metric, cohort = comparison.settings.metric, ranking.cohort
     frame: pd.DataFrame = comparison.variants
     rows = []
-    for i in judgement.order:
-        variant, verdict = cohort.variants[i], judgement.verdicts[i]
+    for i in ranking.order:
+        variant, verdict = cohort.variants[i], ranking.verdicts[i]
         best = verdict.place == "best"
         row = frame[(frame["data"] == cohort.title) & (frame["variant"] == variant.label)].iloc[0]
         paired = verdict.paired
         rows.append(
             [
                 Cell(mark(variant), strong=best),
-                Cell(standing(judgement, i)),
-                Cell(with_sd(judgement.means[i], judgement.sds[i]), judgement.means[i], strong=best),
+                Cell(standing(ranking, i)),
+                Cell(with_sd(ranking.means[i], ranking.sds[i]), ranking.means[i], strong=best),
                 Cell("" if paired is None else f"{difference(paired.difference)} {interval(paired.difference)}"),
                 Cell("" if paired is None else p_value(paired.difference.p)),
                 Cell(duration(row["train_seconds"])),
@@ -156,7 +156,7 @@ def result_section(judgement: CohortRanking, comparison: Comparison) -> PageSect
     crowded = crowding(comparison.found.together)
     time = "train time of a run" + (" ⚠" if crowded else "")
     columns = ["variant", "", metric, "against the best, 95% interval", "p", time, "runs"]
-    sd = "mean ± standard deviation over the runs" if np.isfinite(judgement.sds).any() else "of one run each"
+    sd = "mean ± standard deviation over the runs" if np.isfinite(ranking.sds).any() else "of one run each"
     caption = (
         f"{metric} over {len(cohort.cases)} cases{_of_cases(metric)}, {sd}. "
         f"Tied: not shown to be worse than the best. Interval and p: over {cohort.repeated} and cases, corrected for "
@@ -164,8 +164,8 @@ def result_section(judgement: CohortRanking, comparison: Comparison) -> PageSect
     ).rstrip()
     return PageSection(
         f"Result: {cohort.title}",
-        text=[summary(judgement, metric)],
-        notes=judgement.notes,
+        text=[summary(ranking, metric)],
+        notes=ranking.notes,
         grids=[TableBlock(columns, rows, caption)],
     )
 

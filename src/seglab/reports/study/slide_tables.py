@@ -26,7 +26,7 @@ def chosen(chapter: PageSection, names: Sequence[str]) -> TableBlock | None:
     return TableBlock([grid.columns[i] for i in places], [[row[i] for i in places] for row in grid.rows], grid.caption)
 
 
-def costs(judgement: CohortRanking, chapter: PageSection) -> TableBlock | None:
+def costs(ranking: CohortRanking, chapter: PageSection) -> TableBlock | None:
     """What each variant cost, and its runs; what was not recorded is said to be so."""
     table = chosen(chapter, ("variant", *_COSTS))
     if table is None:
@@ -36,32 +36,32 @@ def costs(judgement: CohortRanking, chapter: PageSection) -> TableBlock | None:
         [
             *[replace(cell, text=NOT_MEASURED) if cell.text == "–" else cell for cell in row],
             *[Cell(NOT_MEASURED)] * len(missing),
-            Cell(", ".join(run.id[:SHORT] for run in judgement.cohort.variants[i].runs)),
+            Cell(", ".join(run.id[:SHORT] for run in ranking.cohort.variants[i].runs)),
         ]
-        for i, row in zip(judgement.order, table.rows, strict=False)
+        for i, row in zip(ranking.order, table.rows, strict=False)
     ]
     return TableBlock([*table.columns, *missing, "runs"], rows, table.caption)
 
 
-def scores(judgement: CohortRanking, chapter: PageSection) -> tuple[TableBlock | None, list[str]]:
+def scores(ranking: CohortRanking, chapter: PageSection) -> tuple[TableBlock | None, list[str]]:
     """A row for each class and a column for each of the best variants; and the ids of their runs."""
     if not chapter.grids:
         return None, []
     grid = chapter.grids[0]
     shown = grid.rows[:_SCORED]
     rows = [[Cell(name), *[row[i] for row in shown]] for i, name in enumerate(grid.columns) if i]
-    of = [run.id for i in judgement.order[:_SCORED] for run in judgement.cohort.variants[i].runs]
+    of = [run.id for i in ranking.order[:_SCORED] for run in ranking.cohort.variants[i].runs]
     return TableBlock(["score", *[row[0].text for row in shown]], rows, grid.caption), of
 
 
-def effects(judgement: CohortRanking, chapter: PageSection, augmentation: bool) -> tuple[TableBlock | None, list[str]]:
+def effects(ranking: CohortRanking, chapter: PageSection, augmentation: bool) -> tuple[TableBlock | None, list[str]]:
     """What augmentation is worth, or all other factors; and the ids of the runs that were compared."""
     table = chosen(chapter, _EFFECTS)
-    picked = [i for i, one in enumerate(judgement.effects) if (one.factor == AUGMENTATION) is augmentation]
+    picked = [i for i, one in enumerate(ranking.effects) if (one.factor == AUGMENTATION) is augmentation]
     if table is None or not picked:
         return None, []
-    labels = {label for i in picked for pair in judgement.effects[i].contexts for label in pair}
-    of = [run.id for variant in judgement.cohort.variants if variant.label in labels for run in variant.runs]
+    labels = {label for i in picked for pair in ranking.effects[i].contexts for label in pair}
+    of = [run.id for variant in ranking.cohort.variants if variant.label in labels for run in variant.runs]
     return TableBlock(table.columns, [table.rows[i] for i in picked], table.caption), of
 
 

@@ -56,9 +56,9 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
     runs = report.comparison.found.runs
     every = [run.id for run in runs]
     told = _Chapters(chapters)
-    judgement, *others = report.comparison.judgements
+    ranking, *others = report.comparison.rankings
     points = [
-        f"{len(runs)} finished training runs, judged by {metric}",
+        f"{len(runs)} finished training runs, ranked by {metric}",
         "Every number is read from them by seglab report; only the conclusion is written by hand",
     ]
     answers = [f"{other.cohort.title}: {summary(other, metric)}" for other in others]
@@ -66,7 +66,7 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
     return [
         Slide(study.name, [headline(study.question)], points, runs=every),
         Slide("Question", [study.question], table=design(report.comparison), runs=every),
-        Slide("Answer", [summary(judgement, metric)], judgement.notes, runs=ids(judgement)),
+        Slide("Answer", [summary(ranking, metric)], ranking.notes, runs=ids(ranking)),
         *([Slide("Answers on other data", points=answers[:_POINTS], runs=every)] if answers else []),
         _conclusion(report, told.of(WRITTEN), every),
         *_data(every, told.of(DATA)),
@@ -77,10 +77,10 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
             notes=[" – ".join((row[1].text, row[3].text)) for row in told.of(APPROACHES).grids[0].rows],
         ),
         Slide(f"The score, {metric}", told.of(SCORE_MADE).text),
-        *_results(report, judgement, told),
-        *_effects(judgement, told.of(EFFECTS), metric),
-        *_costs(report, judgement, told),
-        _architecture(report, judgement, told.of(ARCHITECTURES)),
+        *_results(report, ranking, told),
+        *_effects(ranking, told.of(EFFECTS), metric),
+        *_costs(report, ranking, told),
+        _architecture(report, ranking, told.of(ARCHITECTURES)),
         *_pictures(report, told),
         Slide(PRODUCTION, table=production(made), runs=[row[2].text for row in made.grids[0].rows if row[2].text]),
         Slide(LIMITS, told.of(LIMITS).text, _least_of_plan(told.of(LIMITS).notes, report.plan.limits), runs=every),
@@ -89,9 +89,9 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
     ]
 
 
-def ids(judgement: CohortRanking) -> list[str]:
+def ids(ranking: CohortRanking) -> list[str]:
     """Of the runs of a ranking, those of the best variant first."""
-    return [run.id for i in judgement.order for run in judgement.cohort.variants[i].runs]
+    return [run.id for i in ranking.order for run in ranking.cohort.variants[i].runs]
 
 
 class _Chapters:
@@ -135,71 +135,71 @@ def _data(every: Sequence[str], chapter: PageSection) -> Iterator[Slide]:
     yield Slide("What a network is shown", [] if shown else [no_samples], picture=shown, runs=first)
 
 
-def _results(report: StudyReport, judgement: CohortRanking, told: _Chapters) -> Iterator[Slide]:
+def _results(report: StudyReport, ranking: CohortRanking, told: _Chapters) -> Iterator[Slide]:
     """The table with ties, the picture of the intervals, the classes, the curves."""
     metric = report.comparison.settings.metric
-    found, cohort = result_section(judgement, report.comparison), judgement.cohort
+    found, cohort = result_section(ranking, report.comparison), ranking.cohort
     columns = ("variant", "", metric, "against the best, 95% interval", "p", "runs")
     about = (
         f"{metric} over {len(cohort.cases)} cases, mean ± standard deviation over the runs. Tied: not shown to be "
         "worse than the best."
     )
-    yield Slide(f"Result: {cohort.title}", [about], table=chosen(found, columns), runs=ids(judgement))
+    yield Slide(f"Result: {cohort.title}", [about], table=chosen(found, columns), runs=ids(ranking))
     if len(cohort.variants) > 1:
-        yield Slide("What is told apart, and what is tied", picture=_intervals(judgement, metric), runs=ids(judgement))
-    table, shown = scores(judgement, told.of(SCORES))
+        yield Slide("What is told apart, and what is tied", picture=_intervals(ranking, metric), runs=ids(ranking))
+    table, shown = scores(ranking, told.of(SCORES))
     yield Slide("Scores of the classes", table=table, runs=shown)
     curves = told.picture(PLOTS, "curves")
     nothing = [] if curves else [f"Learning curves: {NOT_MEASURED}."]
-    yield Slide("Learning", nothing, picture=curves, runs=ids(judgement))
+    yield Slide("Learning", nothing, picture=curves, runs=ids(ranking))
 
 
-def _intervals(judgement: CohortRanking, metric: str) -> Picture:
-    cohort = judgement.cohort
-    verdicts = [judgement.verdicts[i] for i in judgement.order]
+def _intervals(ranking: CohortRanking, metric: str) -> Picture:
+    cohort = ranking.cohort
+    verdicts = [ranking.verdicts[i] for i in ranking.order]
     found = [None if v.paired is None else v.paired.difference for v in verdicts]
     figure = draw_differences(
-        [cohort.variants[i].label for i in judgement.order],
+        [cohort.variants[i].label for i in ranking.order],
         [None if one is None else (one.difference, one.low, one.high) for one in found],
         [verdict.place for verdict in verdicts],
         metric,
     )
     caption = (
-        f"Difference of {metric} to the best variant, {cohort.variants[judgement.order[0]].label}, with its 95% "
+        f"Difference of {metric} to the best variant, {cohort.variants[ranking.order[0]].label}, with its 95% "
         f"interval over {cohort.repeated} and cases, corrected for all pairs. Tied: not shown to be worse."
     )
     more = len(verdicts) - BOXES_DRAWN
     return Picture("differences", small(png(figure)), caption + (f" {more} more are not drawn." if more > 0 else ""))
 
 
-def _effects(judgement: CohortRanking, chapter: PageSection, metric: str) -> Iterator[Slide]:
+def _effects(ranking: CohortRanking, chapter: PageSection, metric: str) -> Iterator[Slide]:
     """What augmentation gains, and what the other factors do."""
     better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
     about = f"Difference of {metric} between variants that differ in this alone, averaged over such pairs. {better}"
-    table, of = effects(judgement, chapter, True)
+    table, of = effects(ranking, chapter, True)
     nothing = f"Gains of augmentation: {NOT_MEASURED}. No two variants of this study differ in {AUGMENTATION} alone."
     yield Slide("Gains of augmentation", [about if table else nothing], table=table, runs=of)
-    table, of = effects(judgement, chapter, False)
+    table, of = effects(ranking, chapter, False)
     if table:
         yield Slide("What each other factor is worth", [about], table=table, runs=of)
 
 
-def _costs(report: StudyReport, judgement: CohortRanking, told: _Chapters) -> Iterator[Slide]:
+def _costs(report: StudyReport, ranking: CohortRanking, told: _Chapters) -> Iterator[Slide]:
     """Time, memory and parameters; the score against them; the machine."""
-    yield Slide("Cost", table=costs(judgement, told.of(VARIANTS)), runs=ids(judgement))
+    yield Slide("Cost", table=costs(ranking, told.of(VARIANTS)), runs=ids(ranking))
     drawn = told.picture(PLOTS, "costs")
     nothing = [] if drawn else [f"Training time and parameters: {NOT_MEASURED}."]
-    yield Slide("Score against cost", nothing, picture=drawn, runs=ids(judgement))
+    yield Slide("Score against cost", nothing, picture=drawn, runs=ids(ranking))
     found = report.comparison.found
     yield Slide("Machine and time", table=machine_and_time(report.store, found), runs=[run.id for run in found.runs])
 
 
-def _architecture(report: StudyReport, judgement: CohortRanking, chapter: PageSection) -> Slide:
+def _architecture(report: StudyReport, ranking: CohortRanking, chapter: PageSection) -> Slide:
     """The network of the variant with the best score, and how many others are not shown to be worse."""
     run, metric = best_run(report.comparison), report.comparison.settings.metric
     drawn = drawing_of(run, report.comparison.found.runs, chapter)
-    tied = sum(verdict.place == "tied" for verdict in judgement.verdicts)
-    label = judgement.cohort.variants[judgement.order[0]].label
+    tied = sum(verdict.place == "tied" for verdict in ranking.verdicts)
+    label = ranking.cohort.variants[ranking.order[0]].label
     weights = plain(RunRecord.of(run).number(Tag.PARAMETERS), "{:,.0f}").replace("–", NOT_MEASURED)
     text = f"{label}: the best {metric}" + (f", tied with {tied} other{'s' * (tied > 1)}" if tied else "")
     text += f". Of its runs {run.id[:SHORT]} is the best on validation. Parameters: {weights}."
@@ -217,4 +217,4 @@ def _pictures(report: StudyReport, told: _Chapters) -> Iterator[Slide]:
         yield Slide(title, [f"Pictures: {NOT_MEASURED}. The best run has drawn no test cases."], runs=[run])
     disputed = told.picture(CASES, "pictures")
     if disputed is not None:
-        yield Slide("Cases on which the variants differ", picture=disputed, runs=ids(report.comparison.judgements[0]))
+        yield Slide("Cases on which the variants differ", picture=disputed, runs=ids(report.comparison.rankings[0]))

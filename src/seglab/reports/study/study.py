@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from seglab.config.vocabulary import STUDIES
+from seglab.config.places import STUDIES
 from seglab.errors import ConfigError, nearest
 from seglab.safety.file_names import file_name
 

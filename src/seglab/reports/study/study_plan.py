@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from seglab.command import kept
 from seglab.comparison.runs import Run
 from seglab.comparison.variants import what_counts
-from seglab.config.vocabulary import CONF
+from seglab.config.places import CONF
 from seglab.reports.study.study import Study
 from seglab.tracking.operations import flat_params
 

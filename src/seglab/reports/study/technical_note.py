@@ -84,7 +84,7 @@ def note_chapters(report: StudyReport, say: Callable[[str], None]) -> list[PageS
     )
     sections = [
         PageSection("Question", text=[study.question], grids=[design(comparison)]),
-        PageSection("Answer", text=[summary(judgement, metric) for judgement in comparison.judgements]),
+        PageSection("Answer", text=[summary(ranking, metric) for ranking in comparison.rankings]),
         PageSection(WRITTEN, written=concluded),
         data_section(runs, report.store),
         approaches_section(runs),
@@ -190,7 +190,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def about_score(metric: str) -> list[str]:
-    """Why one would judge by this score, where that is known, and how it is made."""
+    """Why one would rank by this score, where that is known, and how it is made."""
     why = _WHY.get(Column.parse(locate(metric).column).score)
     how = (
         f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "

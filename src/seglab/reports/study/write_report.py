@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from seglab.comparison.settings import CompareSettings
-from seglab.config.vocabulary import STUDIES
+from seglab.config.places import STUDIES
 from seglab.errors import ConfigError, TrackingError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs
 from seglab.reports.document import Document

@@ -1,4 +1,4 @@
-"""How many false look-alikes the check of the data finds in a data set, and how many copies of its images."""
+"""How many false near-duplicates the check of the data finds in a data set, and how many copies of its images."""
 
 from __future__ import annotations
 

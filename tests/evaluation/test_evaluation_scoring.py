@@ -1,4 +1,4 @@
-"""Judging cases: the same whatever the number of processes, and clear when a process or a model fails."""
+"""Scoring cases: the same whatever the number of processes, and clear when a process or a model fails."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ def given(task: Task, count: int = 3, spacing: tuple[float, ...] = (1.0, 2.0)) -
     return Cases(task, pairs, spacing)
 
 
-def judged(source: Cases, workers: int, **further):  # type: ignore[no-untyped-def]
+def scored(source: Cases, workers: int, **further):  # type: ignore[no-untyped-def]
     return score_cases(Giving(source.task), source, source.cases, tolerance=1.0, workers=workers, **further)  # type: ignore[arg-type]
 
 
 def test_processes_change_nothing_and_progress_is_told() -> None:
     told: list[tuple[int, int]] = []
-    here = judged(given(THREE), 0)
-    there = judged(given(THREE), 2, progress=lambda *now: told.append(now))
+    here = scored(given(THREE), 0)
+    there = scored(given(THREE), 2, progress=lambda *now: told.append(now))
     pd.testing.assert_frame_equal(here.cases.drop(columns="seconds"), there.cases.drop(columns="seconds"))
     np.testing.assert_array_equal(here.confusion, there.confusion)
     np.testing.assert_array_equal(here.pixels.logits, there.pixels.logits)
@@ -103,7 +103,7 @@ def test_the_spacing_of_the_case_counts() -> None:
     truth, prediction = np.zeros((9, 8), np.uint8), np.zeros((9, 8), np.uint8)
     truth[4, 2] = prediction[4, 5] = 1
     source = Cases(BINARY, [(np.eye(2, dtype=np.float32)[prediction], truth)], (1.0, 2.0))
-    assert judged(source, 0).cases["hd95_nonempty/object"].tolist() == [6]
+    assert scored(source, 0).cases["hd95_nonempty/object"].tolist() == [6]
 
 
 @pytest.mark.parametrize("task", [BINARY, THREE])
@@ -129,7 +129,7 @@ def test_probabilities_that_are_no_numbers_are_refused() -> None:
     source = given(BINARY)
     source._pairs[1][0][0, 5] = np.nan
     with pytest.raises(DataError, match="no numbers") as caught:
-        judged(source, 0)
+        scored(source, 0)
     assert "files of case1" in str(caught.value)
     with pytest.raises(DataError, match="no numbers"):
         predicted_pixels(Giving(BINARY), source, source.cases)  # type: ignore[arg-type]
@@ -141,11 +141,11 @@ def test_other_classes_are_refused() -> None:
         score_cases(Giving(BINARY), source, source.cases, tolerance=1.0, workers=0)  # type: ignore[arg-type]
 
 
-def test_pixels_alone_are_those_of_the_judgement() -> None:
+def test_pixels_alone_are_those_of_the_scoring() -> None:
     told: list[tuple[int, int]] = []
     source = given(THREE)
     pixels = predicted_pixels(Giving(THREE), source, source.cases, lambda *now: told.append(now))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(pixels.logits, judged(source, 0).pixels.logits)
+    np.testing.assert_array_equal(pixels.logits, scored(source, 0).pixels.logits)
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -156,20 +156,20 @@ def test_a_killed_process_is_one_message() -> None:
                 child.kill()
 
     with pytest.raises(DataError, match="workers=0"):
-        judged(given(BINARY, count=8), 1, each=kill)
+        scored(given(BINARY, count=8), 1, each=kill)
 
 
 def test_images_do_not_pile_up() -> None:
     source = given(BINARY, count=6)
     most = []
-    judged(source, 0, each=lambda *_: most.append(sum(ref() is not None for ref in source.held)))
+    scored(source, 0, each=lambda *_: most.append(sum(ref() is not None for ref in source.held)))
     assert max(most) <= 2
 
 
 def test_counts_alone_are_the_same_counts() -> None:
     """As a run is scored at its end: without a tolerance nothing but what counts of pixels say."""
     source = given(THREE)
-    whole = judged(source, 0)
+    whole = scored(source, 0)
     counted = score_cases(Counting(THREE), source, source.cases, workers=0)  # type: ignore[arg-type]
     kept = [name for name in counted.cases.columns if name != "seconds"]
     assert any(name.startswith("dice/") for name in kept)
