@@ -106,4 +106,4 @@ def test_a_mask_of_another_size_fails_and_the_service_goes_on(tmp_path: Path) ->
         until(lambda: "canary-failed" in {line.get("event") for line in running.lines()})
         assert running.predict(scene()).status_code == 200
     (said,) = [line for line in running.lines() if line.get("event") == "canary-failed"]
-    assert said["detail"].startswith("CaseFailed: a: a mask of the canary that is not of its image; found: ")
+    assert said["detail"].startswith("CaseFailed: a: a mask of another size than its image; found: ")

@@ -37,7 +37,19 @@ def test_a_log_is_told_less_and_less_often_and_of_what_is_done_now() -> None:
     lines = log.getvalue().splitlines()
     assert lines[0] == "… counting"
     assert 2 <= len(lines) <= 3
-    assert set(lines[1:]) == {"… folding\\x1b[2J"}
+    assert lines[1] == "… folding\\x1b[2J"
+    assert set(lines[2:]) <= {"… folding\\x1b[2J, 0 s later"}
+
+
+def test_a_log_has_no_line_twice() -> None:
+    log = io.StringIO()
+    with Waiting(log, silence=0.05) as waiting:
+        waiting.tell("counting")
+        time.sleep(0.6)  # lines after 0.05, 0.15, 0.35 seconds
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "… counting"
+    assert len(lines) >= 2
+    assert all(line.endswith("s later") for line in lines[1:])
 
 
 def test_a_terminal_has_one_line_that_is_taken_away() -> None:

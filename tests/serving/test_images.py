@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from served import Running
 
 RNG = np.random.default_rng(6)
-IMAGES = {name: RNG.integers(0, 256, (20, 30, 3), np.uint8) for name in ("a", "b c", "ü")}
+IMAGES = {name: RNG.integers(0, 256, (20, 30, 3), np.uint8) for name in ("a", "b c", "l\nb", "ü")}
 DEEP = RNG.integers(0, 65536, (20, 30, 3), np.uint16)
 MASK = RNG.choice(np.array([7, 8, 11], np.uint8), (20, 30))
 WORDS = ("data=image_folder", "data.label_values=[7,8,11]", "data.class_names=[ground,red,green]")
@@ -48,8 +49,8 @@ def opened(content: bytes) -> np.ndarray:
 
 def test_the_list(showing: Running) -> None:
     told = showing.client.get("/images").json()
-    assert told["count"] == 4
-    assert [one["id"] for one in told["images"]] == ["a", "b c", "deep", "ü"]
+    assert told["count"] == 5
+    assert [one["id"] for one in told["images"]] == ["a", "b c", "deep", "l\nb", "ü"]
     assert all(one["truth"] for one in told["images"])
     assert [one["id"] for one in showing.client.get("/images?offset=1&limit=2").json()["images"]] == ["b c", "deep"]
     assert showing.client.get("/images?limit=0").status_code == 422
@@ -57,10 +58,10 @@ def test_the_list(showing: Running) -> None:
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_an_image_and_its_truth(name: str, showing: Running, folder: Path) -> None:
-    image = showing.client.get(f"/images/{name}")
+    image = showing.client.get(f"/images/{quote(name)}")
     assert (image.status_code, image.headers["content-type"]) == (200, "image/png")
     assert image.content == (folder / "images" / f"{name}.png").read_bytes()
-    truth = showing.client.get(f"/images/{name}/truth")
+    truth = showing.client.get(f"/images/{quote(name)}/truth")
     np.testing.assert_array_equal(opened(truth.content), MASK)
     palette = Image.open(io.BytesIO(truth.content)).getpalette() or []
     assert palette[8 * 3 : 8 * 3 + 3] == [200, 10, 20]

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
+from seglab.data.labels.stored_values import class_ids
 from seglab.serving.negotiation import GZIP, PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
 from seglab.task import Task
@@ -64,9 +65,7 @@ class Model:
 
     def ids_of(self, stored: np.ndarray) -> np.ndarray:
         """Class ids uint8 of the values of a mask; what is no class has the task's ignore label."""
-        table = np.full(max(int(stored.max(initial=0)), *self.values) + 1, self.task.ignore_label, np.uint8)
-        table[list(self.values)] = np.arange(len(self.values), dtype=np.uint8)
-        return table[stored]
+        return class_ids(stored, self.values, self.task.ignore_label)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 
 from seglab.data.io.folders import by_stem, stem_of
 from seglab.data.io.image_files import read_mask_file
-from seglab.errors import ConfigError, DataError
+from seglab.data.labels.stored_values import check_mask_size, class_ids
+from seglab.errors import ConfigError
 from seglab.inference.predicted_quality import Agreement
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.monitoring.database import reading
@@ -104,24 +105,9 @@ def _dice(truth: Path, predicted: Path, told: Mapping[str, object]) -> float:
     assert isinstance(scored, list)
     unscored = tuple(number for number in range(len(names)) if number not in scored)
     task = Task(2, 1, tuple(names), unscored=unscored)
-    ids = []
-    for file in (truth, predicted):
-        stored = read_mask_file(file)
-        found = np.full(stored.shape, task.ignore_label, np.int64)
-        for number, value in enumerate(values):
-            found[stored == value] = number
-        ids.append(found)
-    try:
-        return macro(dice_iou(confusion_matrix(ids[0], ids[1], task))[0], task)
-    except ValueError as error:
-        raise DataError(
-            "a true mask that is not of the image that was sent",
-            code="truth-mask",
-            where=str(truth),
-            found=str(error)[:200],
-            expected="one value for each pixel",
-            remedy="take it out of the folder, or put the right one there",
-        ) from error
+    true, answered = (class_ids(read_mask_file(file), values, task.ignore_label) for file in (truth, predicted))
+    check_mask_size(true, answered.shape, str(truth))
+    return macro(dice_iou(confusion_matrix(true, answered, task))[0], task)
 
 
 def _digest(file: Path) -> str:

@@ -52,6 +52,7 @@ class Waiting:
         self._terminal = self._stream.isatty()
         self._silence, self._pause = silence, silence
         self._doing, self._drawn = "", False
+        self._logged = ("", 0.0)  # the last line of a log, and when it was first written
         self._heard = time.monotonic()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -96,7 +97,10 @@ class Waiting:
             self._stream.write(f"{_ERASED}… {text[:width]}")
         else:
             self._pause = min(2 * self._pause, 60.0)
-            self._stream.write(f"… {text}\n")
+            last, began = self._logged
+            again = text == last  # no line twice: how long it takes is news
+            self._logged = (text, began if again else self._heard)
+            self._stream.write(f"… {text}{f', {self._heard - began:.0f} s later' if again else ''}\n")
         self._stream.flush()
 
 

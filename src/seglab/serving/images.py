@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -70,6 +71,21 @@ class Images:
             raise Problem(404, problem.code, problem.title, remedy="seglab check-data tells more") from error
 
 
+class _AnyName(Convertor[str]):
+    """Any text, a line break in it too, at which Starlette's own convertor stops."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("name", _AnyName())
+
+
 def add_images(app: FastAPI, service: Service) -> None:
     """Add them."""
 
@@ -88,11 +104,11 @@ def add_images(app: FastAPI, service: Service) -> None:
         **problems(404, 422, 503),
     }  # fmt: skip
 
-    @app.get("/images/{id:path}/truth", operation_id="truth", responses=shown)
+    @app.get("/images/{id:name}/truth", operation_id="truth", responses=shown)
     async def truth(id: str, request: Request) -> Response:
         return await _sent(request, {"do": "truth", "id": id})
 
-    @app.get("/images/{id:path}", operation_id="image", responses=shown)
+    @app.get("/images/{id:name}", operation_id="image", responses=shown)
     async def image(id: str, request: Request, preview: bool = False) -> Response:
         return await _sent(request, {"do": "image", "id": id, "preview": preview})
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_files import read_image
+from seglab.data.labels.stored_values import check_mask_size, class_ids
 from seglab.errors import SeglabError
 from seglab.metrics.confusion import confusion_matrix
 from seglab.serving.file_in_memory import file_of
@@ -39,31 +40,15 @@ def score_file(
         try:
             image, spacing, _ = read_content(content, file, model, limits)
             ids = predict_array(image, model, Stages(), between, content, spacing).ids
-            confusion = confusion_matrix(_truth(mask, model), ids, model.bundle.task)
-        except (SeglabError, ValueError) as error:
-            if isinstance(error, SeglabError):
-                raise of_error(error, file) from error
-            raise of_error(_other_shape(mask, error), file) from error
+            truth = _truth(mask, model)
+            check_mask_size(truth, ids.shape, str(mask))
+            confusion = confusion_matrix(truth, ids, model.bundle.task)
+        except SeglabError as error:
+            raise of_error(error, file) from error
     return {"confusion": confusion.tolist()}, b""
 
 
 def _truth(mask: Path, model: LoadedModel) -> np.ndarray:
     task = model.bundle.task
-    values = read_mask_file(mask) if task.rank == 2 else read_image([str(mask)])[0][..., 0]
-    ids = np.full(values.shape, task.ignore_label, np.int64)
-    for number, value in enumerate(model.served.values):
-        ids[values == value] = number
-    return ids
-
-
-def _other_shape(mask: Path, error: ValueError) -> SeglabError:
-    from seglab.errors import DataError
-
-    return DataError(
-        "a mask of the canary that is not of its image",
-        code="canary-mask",
-        where=str(mask),
-        found=str(error)[:200],
-        expected="one value for each pixel of the image",
-        remedy="take it out of the folder, or put the right one there",
-    )
+    stored = read_mask_file(mask) if task.rank == 2 else read_image([str(mask)])[0][..., 0]
+    return class_ids(stored, model.served.values, task.ignore_label)
