@@ -17,11 +17,11 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py te
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
-	sync bench bench-data bench-serving bench-app bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
+	sync bench bench-data bench-serving bench-app bench-near-duplicates bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
 help: ## List every verb
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
 
 # It decides by itself, in a fraction of a second, whether anything is to be done. PYTHON=… chooses the Python.
 .PHONY: $(READY)
@@ -135,8 +135,10 @@ app: $(READY) ## The pages on the demo's model and images, at http://127.0.0.1:8
 bench-app: $(READY) ## Start, first page, switch of images and memory of the pages, in a real Chromium: make bench-app MODEL=dist/roadseg
 	@$(PY) -m benchmarks.app_pages $(MODEL)
 
-bench-lookalikes: $(READY) ## Error rates of the search for look-alikes: make bench-lookalikes DATA=camvid ARGS="data.root=…"
-	@$(SEGLAB) bench-lookalikes data=$(or $(DATA),synthetic2d) $(ARGS)
+bench-lookalikes: bench-near-duplicates
+
+bench-near-duplicates: $(READY) ## Error rates of the search for near-duplicates: make bench-near-duplicates DATA=camvid ARGS="data.root=…"
+	@$(SEGLAB) bench-near-duplicates data=$(or $(DATA),synthetic2d) $(ARGS)
 
 model-card: model-summary
 

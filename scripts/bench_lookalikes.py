@@ -1,6 +1,6 @@
-"""The same as `seglab bench-lookalikes`, under the name that it had before."""
+"""The same as `seglab bench-near-duplicates`, under the name that it had before."""
 
 from seglab.cli.main import former_script
 
 if __name__ == "__main__":
-    former_script("bench-lookalikes")
+    former_script("bench-near-duplicates")

@@ -30,7 +30,7 @@ VARIATIONS = {
     "splits": "each seed is scored on its own 30% of the cases",
     "halves": "each seed is scored on its own half of the cases",
     "missing": "a tenth of the scores is missing, at random",
-    "groups": "cases come in twos (both eyes of a patient) that share half of everything, and are told to be groups",
+    "groups": "cases come in twos (both eyes of a patient) that share half of everything, and are declared as groups",
     "blocks": "every second method lacks a third of the cases and, with more than two seeds, its last seed",
 }
 UNEQUAL = ("one large", "two large", "half large", "geometric")

@@ -153,7 +153,8 @@ class StudySearchPath(SearchPathPlugin):
     """Lets every composition look into `experiments/`, and into `conf/` of the current folder before the package's."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        from seglab.config.vocabulary import CONF, STUDIES, conf_here
+        from seglab.config.places import CONF, STUDIES
+        from seglab.config.vocabulary import conf_here
 
         here = conf_here()
         ours = any(one.path in (str(CONF), f"file://{CONF}") for one in search_path.get_path())

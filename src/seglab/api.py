@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from seglab.command import composed_config
+from seglab.extras import check_extras
 from seglab.run_record import RUNS, Artifact, Metric, RunRecord
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seglab.tracking.store import Store
 
 _RUNS_SCHEME = "runs:/"
+_EXTRAS = ("train",)  # of all but predicting from a folder
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,9 @@ def train(*words: str) -> Run:
         TrackingError: the run cannot be recorded.
         TrainingError: the loss is not finite, or the state cannot be written.
     """
+    check_extras(_EXTRAS, "seglab.train")
+    from seglab.command import composed_config
+
     cfg = composed_config(words)
     from seglab.experiment.run import run
 
@@ -160,6 +164,7 @@ def open_run(run_id: str, *, tracking_uri: str | None = None) -> Run:
     Raises:
         TrackingError: no such run, or no such store.
     """
+    check_extras(_EXTRAS, "seglab.open_run")
     from seglab.tracking.store_lookup import open_existing
 
     store = open_existing(tracking_uri, RUNS)
@@ -183,6 +188,7 @@ def load(
         DataError: a bundle that cannot be used.
     """
     folder = Path(reference)
+    check_extras(("keras",) if folder.exists() else _EXTRAS, "seglab.load")
     if not folder.exists():
         from seglab.tracking.bundles import find_bundle  # loads MLflow, which a folder does not need
 
@@ -224,6 +230,7 @@ def evaluate(
     Raises:
         ConfigError, DataError, TrackingError: as the command says them.
     """
+    check_extras(_EXTRAS, "seglab.evaluate")
     from seglab.evaluation.evaluate import EvaluationRequest
     from seglab.evaluation.evaluate import evaluate as score
 
@@ -263,19 +270,21 @@ def compare(
         settings: further settings of `conf/compare.yaml`, such as `metric="test_iou"`, `unit="group"`.
 
     Returns:
-        Tables `variants`, `scores`, `effects` and `runs` as data frames, one row each, and the `judgements`.
+        Tables `variants`, `scores`, `effects` and `runs` as data frames, one row each, and the `rankings`.
 
     Raises:
         ConfigError: settings that no run answers to.
         DataError: runs chosen by id that cannot be paired.
         TrackingError: too few finished runs.
     """
+    check_extras(_EXTRAS, "seglab.compare")
+    from seglab.command import composed_config
     from seglab.comparison.settings import load_settings
-    from seglab.reports.comparison.compare import compare as judged
+    from seglab.reports.comparison.compare import compare as ranked
     from seglab.reports.comparison.compare import open_runs
 
     ids = None if runs is None else [run.id if isinstance(run, Run) else run for run in runs]
     values: dict[str, Any] = {str(key): value for key, value in composed_config((), "compare").items()}
     values |= {"study": study, "runs": ids, "filter": filter, "tracking": {"uri": tracking_uri}, **settings}
     checked = load_settings(values)
-    return judged(checked, open_runs(checked, RUNS))
+    return ranked(checked, open_runs(checked, RUNS))

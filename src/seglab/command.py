@@ -21,8 +21,9 @@ from seglab.config.explanation import explain, refuse_at_once
 from seglab.config.former_names import current_setting
 from seglab.config.loading import DataSettings, load_config, load_data
 from seglab.config.overrides import texts_kept
+from seglab.config.places import CONF
 from seglab.config.sections import Section
-from seglab.config.vocabulary import CONF, HYDRA_GROUPS, compose, groups, overrides_in
+from seglab.config.vocabulary import HYDRA_GROUPS, compose, groups, overrides_in
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, cut
 from seglab.gc_pause import rest_at_exit
 from seglab.safety.shown_text import shown
@@ -38,7 +39,7 @@ class SweepFailed(Exception):
 
 
 def command(
-    config_name: str, about: str | None = None, settings: type[Section] | None = None
+    config_name: str, settings: type[Section] | None = None
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a function of the composed config a command line entry point.
 
@@ -48,7 +49,6 @@ def command(
     Args:
         config_name: which yaml in `conf/` is composed.
         settings: what may stand in the config, where that is not a run's.
-        about: what `--help` says instead of the config's own page, for another verb on the words of `seglab train`.
     """
 
     def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -63,9 +63,6 @@ def command(
 
         @functools.wraps(task)
         def entry() -> None:
-            if about is not None and {"-h", "--help"} & set(sys.argv[1:]):
-                print(f"{about.strip()}\n\nEvery setting is that of a run: seglab train --help, --cfg job")
-                return
             if "--version" in sys.argv[1:]:
                 print(f"seglab {version('seglab')} (Hydra {hydra.__version__})")
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from seglab.command import composed_config, config_of_data
+from seglab.extras import check_extras
 
 if TYPE_CHECKING:
     from seglab.data.check.full_check import FullCheck
@@ -26,6 +26,9 @@ def check(*words: str, progress: Callable[[int, int], None] | None = None) -> Fu
     Raises:
         ConfigError: settings that cannot work.
     """
+    check_extras(("train",), "seglab.datasets.check")
+    from seglab.command import composed_config, config_of_data
+
     config = config_of_data(composed_config(words), words)
     from seglab.data.check.full_check import check_full
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from seglab.errors import SeglabError, TrackingError
+from seglab.extras import explained, extras_missing
 from seglab.run_record import StoreFile, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.runtime.reproducibility import load_tensorflow, machine, package_versions
@@ -20,6 +21,7 @@ from seglab.safety.secrets import redacted
 from seglab.safety.shown_text import shown
 
 _LITTLE_DISK_GB = 2.0
+_CORE = ("numpy", "nibabel", "opencv-python-headless", "scipy")  # the others come with extras
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,13 @@ def _guarded(part: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
     try:
         yield from part()
     except (SeglabError, ImportError) as error:
-        yield Diagnosis("Trouble", str(error), ok=False)
+        missing = explained(error, "seglab doctor") if isinstance(error, ModuleNotFoundError) else error
+        if missing is not error and isinstance(
+            missing, SeglabError
+        ):  # nothing is wrong with an extra that is not there
+            yield Diagnosis("Left out", f"{missing.found}: {missing.remedy}")
+        else:
+            yield Diagnosis("Trouble", str(error), ok=False)
 
 
 def _software() -> Iterator[Diagnosis]:
@@ -64,8 +72,11 @@ def _software() -> Iterator[Diagnosis]:
     yield Diagnosis("Code", commit)
     yield Diagnosis("Python", f"{platform.python_version()} in {sys.prefix}")
     versions = package_versions()
-    absent = [name for name, version in versions.items() if version == "absent"]
-    yield Diagnosis("Packages", ", ".join(f"{name} {version}" for name, version in versions.items()), ok=not absent)
+    broken = [name for name in _CORE if versions[name] == "absent"]
+    yield Diagnosis("Packages", ", ".join(f"{name} {version}" for name, version in versions.items()), ok=not broken)
+    missing = extras_missing()
+    text = f"not installed: {', '.join(missing)}; such as: pip install 'seglab[{missing[0]}]'" if missing else "all"
+    yield Diagnosis("Extras", text)
 
 
 def _machine() -> Iterator[Diagnosis]:
@@ -161,5 +172,5 @@ def report(uri: str | None, directory: Path, *, repair: bool = False) -> int:
     for finding in examine(uri, directory, repair=repair):
         wrong += not finding.ok
         print(f"{'  ' if finding.ok else '! '}{finding.label:<11} {shown(redacted(finding.text))}", flush=True)
-    print("Nothing to mend." if not wrong else f"{wrong} to mend, marked with !")
+    print("Nothing to repair." if not wrong else f"{wrong} to repair, marked with !")
     return 1 if wrong else 0

@@ -8,7 +8,8 @@ import hydra
 import pytest
 
 from seglab.command import composed_config
-from seglab.config.vocabulary import CONF, IN_CHECKOUT, compose, folders, models_of, options_of
+from seglab.config.places import CONF, IN_CHECKOUT
+from seglab.config.vocabulary import compose, folders, models_of, options_of
 from seglab.errors import ConfigError
 from seglab.registry.gate import load_gate
 

@@ -11,8 +11,11 @@ import pytest
 from predicted_files import above_half, pictures
 from served import CELLS, served_folder
 
-from seglab.cli.extras import EXTRA_OF, explained
+import seglab
+from seglab.cli.main import main
+from seglab.cli.verbs import VERBS, Verb
 from seglab.errors import ConfigError
+from seglab.extras import EXTRA_OF, explained
 from seglab.inference.bundle import save_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -81,3 +84,28 @@ def test_an_exported_folder_needs_its_runtime_alone(images: Path, tmp_path: Path
     done = without_extras(*words, cwd=tmp_path, but=("openvino",))
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "masks").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS.values() if verb.extras], ids=lambda verb: verb.name)
+def test_a_verb_refuses_before_it_imports_what_is_not_there(verb: Verb, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in EXTRA_OF:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(Verb, "load", lambda self: pytest.fail("imported"))
+    with pytest.raises(ConfigError, match=rf"pip install 'seglab\[{','.join(verb.extras)}\]'") as refused:
+        main([verb.name])
+    assert refused.value.code == "package-missing"
+    assert refused.value.where == f"seglab {verb.name}"
+
+
+def test_every_extra_of_a_verb_is_one_that_is_declared() -> None:
+    declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    assert {extra for verb in VERBS.values() for extra in verb.extras} <= declared
+    assert set(EXTRA_OF.values()) <= declared
+
+
+def test_python_refuses_with_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in EXTRA_OF:
+        monkeypatch.setitem(sys.modules, module, None)
+    for call in (seglab.train, seglab.evaluate, seglab.open_run, seglab.load, seglab.datasets.check):
+        with pytest.raises(ConfigError, match=r"pip install 'seglab\[(train|keras)\]'"):
+            call(".")

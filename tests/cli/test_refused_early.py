@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.data.io.folders import check_root
 from seglab.errors import DataError
 

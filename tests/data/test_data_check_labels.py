@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from seglab.config.loading import load_config
-from seglab.config.vocabulary import CONF
+from seglab.config.places import CONF
 from seglab.data.check.full_check import check_full
 
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)

@@ -13,7 +13,7 @@ from predicted_files import predict_files
 from volumes import SHAPE, folders
 
 from seglab.config.loading import load_config
-from seglab.config.vocabulary import CONF
+from seglab.config.places import CONF
 from seglab.data.check.full_check import check_full
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.preprocessing.spacing import resample_image, resampled_shape

@@ -12,7 +12,7 @@ import toys
 from old_stores import RUN, digest, make_old_store
 from PIL import Image
 
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.tracking import operations
 from seglab.tracking.outbox import Outbox
 

@@ -11,7 +11,7 @@ from mounts import needs_mounts, read_only, within
 from recorded_runs import Recorder, level
 from test_tracking_faults import LIGHT
 
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.tracking.archive import CARD_FILE
 
 pytestmark = needs_mounts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,12 +20,26 @@ from served import ROAD, served_folder
 from test_wheel import source, wheel  # noqa: F401  fixtures
 
 from benchmarks.speed.live_service import LiveService
+from seglab.cli.verbs import VERBS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PNG = {"Content-Type": "image/png"}
 LARGEST = 700e6  # bytes, without pip and without the bytecode that pip may write (`--no-compile`: it does not)
 # None of these may be there, let alone be loaded.
 NEVER = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "pandas", "sklearn", "matplotlib", "skimage", "torch"}
+
+
+# What each verb is asked that needs no extra as such; the others refuse before they read a word.
+WORDS = {
+    "predict": ("nothere", "a.png", "out=masks"),
+    "verify": ("nothere",),
+    "segment": ("image=a.png", "box=[2,2,30,20]", "out=cut"),
+    "synthetic-dataset": ("kind=image_folder", "out=made"),
+    "serve": ("nothere",),
+    "app": ("nothere",),
+}
+WORKS = {"segment", "synthetic-dataset", "doctor"}  # in every environment
+SOON = 2.0  # seconds of computing until a refusal
 
 
 def call(words: Sequence[object], cwd: Path, code: int = 0) -> str:
@@ -87,6 +102,46 @@ def test_the_environment_of_the_service(wheel: Path, tmp_path: Path) -> None:  #
     predicted = cv2.imread(str(tmp_path / "masks" / "street.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(served, predicted)
     assert "seglab[train]" in call([seglab, "train"], tmp_path, 2)
+
+
+@pytest.fixture(scope="module", params=["", "[serve]", "[app]"], ids=["core", "serve", "app"])
+def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """The command of an environment with one extra or none."""
+    folder = tmp_path_factory.mktemp("environment")
+    return installed(folder / "venv", f"{wheel}{request.param}").with_name("seglab")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_works_or_says_what_to_install(environment: Path, verb: str, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8))
+    assert verb in call([environment, verb, "--help"], tmp_path)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [str(environment), verb, *WORDS.get(verb, ())], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}, timeout=300,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "Traceback" not in done.stderr, done.stderr
+    if verb in WORKS:
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= SOON
+    if "package-missing" in done.stderr:
+        (extra,) = re.findall(r"remedy: +pip install 'seglab\[([\w,]+)\]'\n", done.stderr)
+        assert set(extra.split(",")) <= {"train", "keras", "serve", "app"}
+    assert "remedy:" in done.stderr
+
+
+def test_python_says_the_same(environment: Path, tmp_path: Path) -> None:
+    python = environment.with_name("python")
+    for asked, extra in (
+        ("train('model=unet')", "train"), ("evaluate('x')", "train"), ("compare()", "train"), ("load('.')", "keras"),
+        ("open_run('x')", "train"), ("datasets.check()", "train"),
+    ):  # fmt: skip
+        said = call([python, "-c", f"import seglab; seglab.{asked}"], tmp_path, 1)
+        assert f"pip install 'seglab[{extra}]'" in said
+        assert "ModuleNotFoundError" not in said
 
 
 def test_the_core_alone_says_what_a_runtime_needs(wheel: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 
 TOOLS = ("sh", "make", "cat", "cp", "date", "dirname", "env", "ln", "mkdir", "mv", "rm", "sleep", "touch")
 # A Python that knows its version, makes environments of itself, and notes what pip is told.

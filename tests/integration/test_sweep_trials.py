@@ -17,7 +17,7 @@ from hydra.types import HydraContext
 from pretended import Executor, Job, empty_store, store
 
 from seglab.command import SweepFailed
-from seglab.config.vocabulary import CONF
+from seglab.config.places import CONF
 from seglab.errors import TrackingError
 from seglab.sweeping.search import Search
 from seglab.sweeping.search_settings import SearchSettings

@@ -24,8 +24,8 @@ import numpy as np
 import pytest
 import toys
 
+from seglab.config.places import ROOT
 from seglab.config.sections import TrackingSettings
-from seglab.config.vocabulary import ROOT
 from seglab.tracking import courier as couriers
 from seglab.tracking import outbox, tracker
 from seglab.tracking.client import mlflow

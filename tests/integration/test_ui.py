@@ -19,7 +19,7 @@ import toys
 from old_stores import digest, make_old_store
 from recorded_runs import Recorder, level
 
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.runtime.terminal import seglab_here
 from seglab.tracking.pages import pictures_address, run_address
 from seglab.tracking.store import Store, open_store

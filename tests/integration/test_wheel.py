@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from seglab.config.vocabulary import CONF, ROOT
+from seglab.config.places import CONF, ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -100,4 +100,4 @@ def test_it_runs_from_any_folder_whose_own_conf_comes_first(commands: Path, tmp_
     assert refused.returncode == 2
     assert "benchmarks are not part of an installed seglab" in refused.stderr
     assert "git clone" in refused.stderr
-    assert "Nothing to mend." in call(seglab, "doctor", cwd=tmp_path).stdout
+    assert "Nothing to repair." in call(seglab, "doctor", cwd=tmp_path).stdout

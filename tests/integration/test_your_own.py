@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from seglab.config.loading import Component, load_config
-from seglab.config.vocabulary import ROOT, compose, options_of
+from seglab.config.places import ROOT
+from seglab.config.vocabulary import compose, options_of
 from seglab.data.loading.training_data import gather
 from seglab.errors import ConfigError, DataError
 from seglab.experiment.component_trial import (

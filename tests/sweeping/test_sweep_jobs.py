@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from seglab.command import JOB_VARIABLE, _in_hydra
 from seglab.config.loading import Config, load_config
-from seglab.config.vocabulary import CONF
+from seglab.config.places import CONF
 from seglab.errors import ConfigError
 from seglab.runtime import source_files
 from seglab.runtime.memory import available_bytes

@@ -14,7 +14,7 @@ import pytest
 import toys
 
 from seglab import doctor
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.errors import TrackingError, TrainingError
 from seglab.experiment.resume import _read
 from seglab.run_record import Tag

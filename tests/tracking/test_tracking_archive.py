@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from mounts import needs_mounts, small, within
 
 from seglab import errors
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import TrackingError
 from seglab.inference.bundle import Bundle, read_bundle, save_bundle

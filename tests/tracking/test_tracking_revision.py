@@ -15,7 +15,7 @@ from mounts import needs_mounts, read_only, within
 from old_stores import FIRST, LATE, MIDDLE, RUN, digest, make_old_store
 
 from seglab import doctor
-from seglab.config.vocabulary import ROOT
+from seglab.config.places import ROOT
 from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.outbox import Outbox, deliver_all

@@ -44,12 +44,12 @@ _UI = "http://127.0.0.1:5000"
 
 @dataclass(frozen=True, kw_only=True)
 class AppWords(ServeWords):
-    """Show what a model makes of images, beside other models, and answer prompts, in a browser. The API of
-    `seglab serve` is at /api of the same port. SIGTERM ends it once everything in flight is answered."""
+    """Show images and the masks of a model in a browser, beside other models, and answer prompts. The API of
+    `seglab serve` is at /api of the same port. SIGTERM ends it once all running requests are answered."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8511)
-    interactive: bool = setting("masks from clicks and boxes too", default=True)
-    compare: tuple[str, ...] = setting("exported folders of further models, to stand beside the first", default=())
+    interactive: bool = setting("also masks from clicks and boxes", default=True)
+    compare: tuple[str, ...] = setting("exported folders of further models to compare with the first", default=())
     ui: str | None = setting("address of MLflow's own pages, for links to runs; null: no links", default=_UI)
     runs: str = setting("folder of runs to show", default=str(RUNS))
 

@@ -10,37 +10,41 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from omegaconf import DictConfig
 from pydantic import Field
 
+from seglab.cli.conf_options import page_of
+from seglab.cli.verbs import wants_help
 from seglab.cli.words import read, setting, tracking_uri
-from seglab.command import command, data_settings_of
+from seglab.config.places import CONF, IN_CHECKOUT, ROOT
 from seglab.config.types import PositiveInt
-from seglab.config.vocabulary import CONF, IN_CHECKOUT, ROOT
 from seglab.errors import ConfigError, SeglabError, nearest
+from seglab.extras import check_extras
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import Waiting, step
 from seglab.version import version
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 TORCH = ".venv-bench/bin/python"
 RESULTS = RUNS / "bench"
 _SERVING = """examples:
   seglab bench-serving dist/roadseg
   seglab bench-serving dist/roadseg keras=bundle/ sizes=512x1024   against a bundle, with images of your size"""
-_LOOKALIKES = """Error rates of the search for look-alikes: seglab bench-lookalikes data=camvid data.root=…
+_NEAR_DUPLICATES = """Error rates of the search for near-duplicates: seglab bench-near-duplicates data=camvid …
 
-Takes the same words as seglab train; a model is not needed. Prints how many images of validation and test look like one
-of training (false alarms where the split is right), and of images that were cropped, mirrored … how many are found."""
+Takes the same settings as seglab train; a model is not needed. Prints how many images of validation and test look like
+one of training (false alarms where the split is right), and how many cropped, mirrored … images are found."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchWords:
     """Measure seglab's training against its peers and print ratios with their targets."""
 
-    only: tuple[str, ...] = setting("parts to measure, such as [step2d,step3d]; all when not said", default=())
-    rounds: PositiveInt = setting("pairs for each ratio; the median is reported", default=9)
+    only: tuple[str, ...] = setting("parts to measure, such as [step2d,step3d]; all by default", default=())
+    rounds: PositiveInt = setting("measured pairs for each ratio; the median is reported", default=9)
     torch_python: str = setting("a Python that has PyTorch (see requirements-bench.txt)", default=TORCH)
 
 
@@ -48,8 +52,8 @@ class BenchWords:
 class BenchDataWords:
     """Measure cache, batches and augmentation against their peers and print ratios with their targets."""
 
-    only: tuple[str, ...] = setting("parts to measure, such as [cache,road]; all when not said", default=())
-    rounds: PositiveInt = setting("pairs for each ratio; the median is reported", default=5)
+    only: tuple[str, ...] = setting("parts to measure, such as [cache,road]; all by default", default=())
+    rounds: PositiveInt = setting("measured pairs for each ratio; the median is reported", default=5)
     scenes: PositiveInt | None = setting("PNGs of 1024×2048 that are written; null: as many as usual", default=None)
     volumes: PositiveInt | None = setting("volumes that are written; null: as many as usual", default=None)
     torch_python: str = setting("a Python that has PyTorch and MONAI (see requirements-bench.txt)", default=TORCH)
@@ -144,24 +148,29 @@ def _bundle_of(model: str, tracking_uri: str | None, *, asked: bool) -> Path | N
         return None
 
 
-@command(config_name="train", about=_LOOKALIKES)
-def _lookalikes(cfg: DictConfig) -> None:
+def _near_duplicates(cfg: DictConfig) -> None:
     """Measure on the composed config's data set and print a table."""
-    _find_benchmarks("bench-lookalikes")
     from rich.console import Console
 
-    from benchmarks.speed.lookalikes import measure
+    from benchmarks.speed.near_duplicates import measure
+    from seglab.command import data_settings_of
 
     Console(highlight=False).print(measure(data_settings_of(cfg)))
 
 
-def run_lookalikes(words: Sequence[str]) -> None:
+def run_near_duplicates(words: Sequence[str]) -> None:
     """The verb; its words are read by Hydra."""
-    _lookalikes()
+    if wants_help(words):
+        print(page_of(_NEAR_DUPLICATES))
+        return
+    _find_benchmarks("bench-near-duplicates")
+    from seglab.command import command
+
+    command(config_name="train")(_near_duplicates)()
 
 
 def _find_benchmarks(verb: str) -> None:
-    """Let `benchmarks` of the checkout be imported; raises `ConfigError` where seglab is not run from one."""
+    """Let `benchmarks` of the checkout be imported; raises `ConfigError` outside of one, or without what they need."""
     if not IN_CHECKOUT:
         raise ConfigError(
             "benchmarks are not part of an installed seglab",
@@ -171,6 +180,7 @@ def _find_benchmarks(verb: str) -> None:
             expected="a checkout of seglab's source, installed with: pip install -e .",
             remedy="run it in a checkout: git clone, make setup, make bench",
         )
+    check_extras(("train",), f"seglab {verb}")
     sys.path.insert(0, str(ROOT))
 
 

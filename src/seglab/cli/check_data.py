@@ -1,26 +1,30 @@
 """Read every file of a data set and list what is wrong: seglab check-data data=image_folder data.root=…
 
-Takes the same words as seglab train; a model is not needed. Leaves with 0 when a training may start, with 2 when
-something has to be mended.
+Takes the same settings as seglab train; a model is not needed. Leaves with 0 when a training may start, with 2 when
+something must be corrected.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from seglab.command import command, data_settings_of
-from seglab.config.vocabulary import models_of
+from seglab.cli.conf_options import page_of
+from seglab.cli.verbs import wants_help
 from seglab.errors import EXIT_MISTAKE
-from seglab.runtime.terminal import Terminal
 from seglab.runtime.waiting import step
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
-@command(config_name="train", about=__doc__)
-def main(cfg: DictConfig) -> None:
+
+def _check(cfg: DictConfig) -> None:
     """Check the composed config's data set and print a table of findings."""
+    from seglab.command import data_settings_of
+    from seglab.config.vocabulary import models_of
+    from seglab.runtime.terminal import Terminal
+
     config = data_settings_of(cfg)
     with step("loading what reads the files"):
         from seglab.data.check.full_check import check_shown
@@ -46,4 +50,9 @@ def main(cfg: DictConfig) -> None:
 
 def run(words: Sequence[str]) -> None:
     """The verb; its words are read by Hydra."""
-    main()
+    if wants_help(words):
+        print(page_of(__doc__ or ""))
+        return
+    from seglab.command import command
+
+    command(config_name="train")(_check)()

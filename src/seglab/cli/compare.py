@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from seglab.cli.verbs import wants_help
 from seglab.run_record import RUNS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def run(words: Sequence[str]) -> None:
     """Compare as the words say; they are read by Hydra."""
-    if {"-h", "--help"} & set(words):
+    if wants_help(words):
         from seglab.cli.conf_options import compare_page
 
         print(compare_page())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_PACKAGE_CONF = (Path(__file__).resolve().parents[1] / "conf").resolve()
+from seglab.config.places import CONF
+
 # In the order of the list in `--help`; `hydra`, `gate` and what a run cannot choose are left out.
 GROUPS: tuple[str, ...] = ("data", "model", "loss", "optimizer", "schedule", "augment", "precision")
 GROUPS += ("experiment", "debug", "launcher", "search")
@@ -14,14 +15,14 @@ GROUPS += ("experiment", "debug", "launcher", "search")
 def folders() -> list[Path]:
     """`conf/` of the current folder, if there is one, and the package's own."""
     here = Path.cwd() / "conf"
-    return [here, _PACKAGE_CONF] if here.is_dir() and not here.samefile(_PACKAGE_CONF) else [_PACKAGE_CONF]
+    return [here, CONF] if here.is_dir() and not here.samefile(CONF) else [CONF]
 
 
 def options(group: str) -> list[str]:
     """The names that may stand behind `group=`."""
     names = {file.stem for folder in folders() for file in (folder / group).glob("*.yaml")}
     if group == "experiment":
-        studies = {_PACKAGE_CONF.parent / "experiments", Path.cwd() / "experiments"}
+        studies = {CONF.parent / "experiments", Path.cwd() / "experiments"}
         names |= {file.parent.name for folder in studies for file in folder.glob("*/study.yaml")}
     return sorted(names)
 
@@ -45,6 +46,15 @@ def train_page() -> str:
     width = max(map(len, GROUPS))
     lines = [f"  {group:<{width}}  {', '.join(options(group))}" for group in GROUPS]
     return "\n".join([_TRAIN, *lines, "", _TRAIN_END])
+
+
+def page_of(about: str) -> str:
+    """What `--help` says of another verb on the settings of a run.
+
+    Args:
+        about: what the verb does.
+    """
+    return f"{about.strip()}\n\nEvery setting is that of a run: seglab train --help, --cfg job"
 
 
 def compare_page() -> str:
@@ -75,7 +85,7 @@ Train a segmentation model, record the run in MLflow and score its best epoch on
   seglab train model=conv3d data=synthetic3d                 train in 3D on the built-in volumes
   seglab train -m model=unet,unet_mini loss=dice,combined    every combination, one run each
   seglab train resume=<run id>                               go on with a run that was cut off
-  seglab train debug=overfit                                 can this variant learn four cases by heart?
+  seglab train debug=overfit                                 can this variant memorise four cases?
 
 groups and their options (group=option):"""
 _TRAIN_END = """group=option chooses a file of conf/<group>/, of the current folder or of seglab; key=value changes one
@@ -89,6 +99,6 @@ Compare runs with paired statistics over the same cases: print the answer, write
   seglab compare                                        every run in mlruns/
   seglab compare study=loss_study metric=test_dice      the runs of a study
   seglab compare runs=[<id>,<id>] pictures=4            these runs, with four cases they disagree about
-  seglab compare filter="params.loss.name = 'DiceLoss'" what an MLflow filter lets through
+  seglab compare filter="params.loss.name = 'DiceLoss'" the runs that an MLflow filter selects
 
-settings (key=value), and what they are when nothing is said:"""
+settings (key=value) and their defaults:"""

@@ -13,10 +13,10 @@ from seglab.run_record import RUNS
 @dataclass(frozen=True, kw_only=True)
 class DoctorWords:
     """Versions, devices, CPU flags, chosen precision and why, store health, stale runs. Leaves with 1 when something
-    must be mended."""
+    must be repaired."""
 
     runs: str = setting("folder of runs", default=str(RUNS))
-    repair: bool = setting("let a folder of runs that was moved know where it is", default=False)
+    repair: bool = setting("correct the paths in a folder of runs that was moved", default=False)
     tracking_uri: str | None = tracking_uri()
 
 

@@ -16,7 +16,7 @@ from seglab.tracking.store_place import check_findable
 _EXAMPLES = """examples:
   seglab evaluate run=4f0c…                                        a run, on its own test cases
   seglab evaluate run=models:/roadseg@champion split=val           a registered model, by alias or version
-  seglab evaluate run=4f0c… split=all data.root=/other/place       the same data set, lying elsewhere
+  seglab evaluate run=4f0c… split=all data.root=/other/place       the same data set at another place
   seglab evaluate bundle=model/ split=all data=nifti data.root=…   a copied bundle on another data set"""
 
 
@@ -29,15 +29,15 @@ class EvaluateWords:
     bundle: str | None = setting("folder of a bundle, instead of run", default=None)
     split: Literal["train", "val", "test", "all"] = setting("train, val, test, or all cases", default="test")
     data: tuple[str, ...] = setting(
-        "data=<name> data.root=… …: another data set, said as for seglab train; data.root=… alone: the same data "
-        "elsewhere",
+        "data=<name> data.root=… …: another data set, written as for seglab train; data.root=… alone: the same data "
+        "at another place",
         default=(),
         prefix=True,
     )
     tolerance_mm: NonNegativeFloat = setting(
-        "of the surface Dice: in mm for volumes, in pixels for images; 0 or more", default=1.0
+        "tolerance of the surface Dice: mm for volumes, pixels for images", default=1.0
     )
-    save_masks: bool = setting("also write every mask, PNG or NIfTI in the case's own geometry", default=False)
+    save_masks: bool = setting("also write every mask: PNG, or NIfTI in the geometry of the case", default=False)
     out: str | None = setting("folder to write to; null: mlruns/evaluations/…", default=None)
     workers: NonNegativeInt | None = setting(
         "processes that measure while this one predicts, a whole number; null: one less than cores", default=None

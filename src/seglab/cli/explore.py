@@ -1,24 +1,28 @@
-"""Look at a data set on one HTML page: seglab explore data=image_folder data.root=…
+"""See a data set on one HTML page: seglab explore data=image_folder data.root=…
 
-Takes the same words as seglab train, reads every file, and writes mlruns/explore/<data set>-<folder>-<digest>.html:
+Takes the same settings as seglab train, reads every file, and writes mlruns/explore/<data set>-<folder>-<digest>.html:
 pictures, classes, sizes, intensities and the findings of the data check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
-from seglab.command import command, data_settings_of
+from seglab.cli.conf_options import page_of
+from seglab.cli.verbs import wants_help
 from seglab.run_record import RUNS
-from seglab.runtime.terminal import Terminal
 from seglab.runtime.waiting import step
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
-@command(config_name="train", about=__doc__)
-def main(cfg: DictConfig) -> None:
+
+def _explore(cfg: DictConfig) -> None:
     """Write the page of the composed config's data set."""
+    from seglab.command import data_settings_of
+    from seglab.runtime.terminal import Terminal
+
     config = data_settings_of(cfg)
     with step("loading what reads the files and draws"):
         from seglab.data.check.full_check import check_shown
@@ -45,4 +49,9 @@ def main(cfg: DictConfig) -> None:
 
 def run(words: Sequence[str]) -> None:
     """The verb; its words are read by Hydra."""
-    main()
+    if wants_help(words):
+        print(page_of(__doc__ or ""))
+        return
+    from seglab.command import command
+
+    command(config_name="train")(_explore)()

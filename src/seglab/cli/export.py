@@ -44,16 +44,16 @@ class ExportWords:
         "logits, or end_to_end: raw 8-bit pixels of a fixed size in, class ids out (2D)", default="logits"
     )
     image_size: tuple[PositiveInt, PositiveInt] | None = setting(
-        "height and width that an end-to-end graph takes; null: the network's", default=None
+        "height and width of the input of an end-to-end graph; null: the network's", default=None
     )
     split: Literal["train", "val", "test", "all"] = setting(
-        "cases that every target is held against the model on", default="test"
+        "cases that every target is compared with the model on", default="test"
     )
-    data: tuple[str, ...] = setting("data.root=…: where the data lie now", default=(), prefix=True)
+    data: tuple[str, ...] = setting("data.root=…: where the data are now", default=(), prefix=True)
     accuracy: bool = setting("false: without labelled images, the example alone is compared", default=True)
     calibration: PositiveInt = setting("training cases that int8 is fitted to", default=64)
     allow_drop: Annotated[float, Field(ge=0, le=1)] | None = setting(
-        "let an int8 model through that loses up to this much Dice; it says so everywhere", default=None
+        "accept an int8 model that loses up to this much Dice; it is marked everywhere", default=None
     )
     key: str | None = setting("file of a private Ed25519 key (PEM) to sign with", default=None)
     tracking_uri: str | None = tracking_uri()

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from seglab.cli.verbs import VERBS
+from seglab.cli.verbs import VERBS, wants_help
 from seglab.errors import ConfigError, nearest, run_script
+from seglab.extras import check_extras, explained
 from seglab.version import version
 
 _MORE = """seglab <verb> --help says what the verb takes. What runs record lies in mlruns/ of the current folder.
 Flags without a verb: --version, --completion bash, --completion zsh."""
+
+_FORMER = {"bench-lookalikes": "bench-near-duplicates"}  # verbs that had another name
 
 
 def script() -> NoReturn:
@@ -56,6 +59,7 @@ def main(words: Sequence[str]) -> int | None:
 
         print("\n".join(completions(rest)))
         return 0
+    first = _FORMER.get(first, first)
     if first not in VERBS:
         raise _unknown(first, words)
     sys.argv = [f"seglab {first}", *rest]  # where Hydra looks, and what a run records as its command
@@ -72,12 +76,12 @@ def page() -> str:
 
 
 def _call(verb: str, words: Sequence[str]) -> int | None:
+    if not wants_help(words):
+        check_extras(VERBS[verb].extras, f"seglab {verb}")
     try:
         return VERBS[verb].load()(words)
     except ModuleNotFoundError as error:
-        from seglab.cli.extras import explained
-
-        raise explained(error, verb) from error
+        raise explained(error, f"seglab {verb}") from error
 
 
 def _unknown(word: str, words: Sequence[str]) -> ConfigError:

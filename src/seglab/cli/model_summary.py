@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import hydra
-from omegaconf import DictConfig, OmegaConf
+from seglab.cli.conf_options import page_of
+from seglab.cli.verbs import wants_help
 
-from seglab.command import command, task_overrides
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
-@command(config_name="train", about=__doc__)
-def main(cfg: DictConfig) -> None:
+def _summarise(cfg: DictConfig) -> None:
     """Print the summary of the composed config's model for its data, at its precision and batch size.
 
     Where no data is chosen, it is the built-in one of the model's rank.
     """
+    import hydra
+    from omegaconf import OmegaConf
+
+    from seglab.command import task_overrides
     from seglab.config.loading import load_config
     from seglab.data.prompts.prompted_cases import prompted_task
 
@@ -41,4 +46,9 @@ def main(cfg: DictConfig) -> None:
 def run(words: Sequence[str]) -> None:
     """The verb; its words are read by Hydra."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main()
+    if wants_help(words):
+        print(page_of(__doc__ or ""))
+        return
+    from seglab.command import command
+
+    command(config_name="train")(_summarise)()

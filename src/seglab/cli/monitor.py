@@ -17,30 +17,32 @@ from seglab.safety.secrets import redacted
 _EXAMPLES = """examples:
   seglab monitor                                                 of the service in this folder
   seglab monitor rows=/srv/road/rows.db hours=24 alert=true      exit code 1 where there is an alert
-  seglab monitor webhook=https://chat.example/hook               told of alerts, as JSON"""
+  seglab monitor webhook=https://chat.example/hook               alerts are sent there, as JSON"""
 _Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorWords:
-    """Tell what the rows of a service say: requests, times, failures, drift, predicted quality, prompts, canary."""
+    """Report on a service from its rows: requests, times, failures, drift, predicted quality, prompts, canary."""
 
     rows: str = setting(
-        "that seglab serve writes: a file, or postgresql+psycopg://…", default="monitoring/rows.db", positional=True
+        "the rows that seglab serve writes: a file, or postgresql+psycopg://…",
+        default="monitoring/rows.db",
+        positional=True,
     )
-    hours: PositiveFloat | None = setting("looked back from now; null: all rows", default=None)
+    hours: PositiveFloat | None = setting("the last hours to report on; null: all rows", default=None)
     window: PositiveInt = setting("newest units (images, or X-Unit) whose drift is tested; at least 100", default=200)
-    alpha: _Share = setting("error rate of drift", default=0.01)
-    p95_seconds: PositiveFloat = setting("above which latency is an alert", default=5.0)
-    failures: _Share = setting("share of 5xx above which they are an alert", default=0.01)
-    page: str = setting("HTML file that is written; empty: none", default="monitoring/monitor.html")
+    alpha: _Share = setting("error rate of the test for drift", default=0.01)
+    p95_seconds: PositiveFloat = setting("95th percentile of the latency above which there is an alert", default=5.0)
+    failures: _Share = setting("share of 5xx answers above which there is an alert", default=0.01)
+    page: str = setting("HTML file to write; empty: none", default="monitoring/monitor.html")
     alert: bool = setting("leave with exit code 1 where there is an alert", default=False)
-    webhook: str = setting("address that is told of alerts; empty: none", default="")
+    webhook: str = setting("address that alerts are sent to; empty: none", default="")
     kept: str = setting("folder of the images that the service kept: its keep_images", default="monitoring/images")
     truth: str | None = setting("folder with masks/<request id>.png: real Dice beside the predicted one", default=None)
     label_next: PositiveInt | None = setting("how many kept images to hand over for labelling", default=None)
-    strategy: Literal["random", "entropy", "quality", "diverse"] = setting("by which they are chosen", default="random")
-    out: str = setting("folder that they are handed over in", default="monitoring/to_label")
+    strategy: Literal["random", "entropy", "quality", "diverse"] = setting("how they are chosen", default="random")
+    out: str = setting("folder that they are copied to", default="monitoring/to_label")
 
 
 def run(words: Sequence[str]) -> int:

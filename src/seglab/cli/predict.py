@@ -19,23 +19,23 @@ from seglab.tracking.store_place import check_findable
 _EXAMPLES = """examples:
   seglab predict 4f0c… photo.png out=masks                           the model of a run, by its id (seglab ui shows it)
   seglab predict run=models:/roadseg@champion street/ out=masks overlay=true
-                                                                     every image in a folder, with pictures to look at
+                                                                     every image in a folder, with overlays
   seglab predict dist/roadseg street/ out=masks                      what seglab export made, without TensorFlow
   seglab predict bundle/ 'scans/**/*.nii.gz' out=masks probabilities=true
                                                                      a copied bundle, and files in folders below
 
-what is written to the folder of out=, for an image called x:
+what is written to the folder out=, for an image x:
   x.png or x.nii.gz              the mask; each class as the value that it has in the training masks, or its number
   x_overlay.png                  with overlay=true: the image with the classes in colour, and a legend
   x_probabilities.npz, .nii.gz   with probabilities=true: of every class at every pixel, rounded to float16
-Where images of several folders share a name, masks lie in folders of the same names. An image that cannot be used does
-not stop the others; it is named at the end, and the exit code is 1 then."""
+Where images of several folders share a name, their masks are written to folders of the same names. An image that
+cannot be used does not stop the others: it is named at the end, and the exit code is then 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictWords:
     """Write a mask for each image: a picture or volume of the image's own size that holds the class of every pixel or
-    voxel. The model is one that seglab train made; images are the files that it should look at."""
+    voxel. The model is one that seglab train made."""
 
     run: str = setting(
         "the id of a run, models:/<name>@<alias>, the folder of a bundle, or an exported folder, which needs no "
@@ -47,17 +47,17 @@ class PredictWords:
         "files, folders, and patterns in quotes: PNG, JPEG, TIFF, … for a 2D model, NIfTI for a 3D one",
         positional=True,
     )
-    out: str = setting("folder to write to; not where the images lie")
+    out: str = setting("folder to write to; not the folder of the images")
     overlay: bool = setting("also write a picture of each mask on its image", default=False)
     probabilities: bool = setting("also write the probability of each class", default=False)
     overwrite: bool = setting("replace masks that were predicted before", default=False)
-    skip_existing: bool = setting("leave images out whose mask is there", default=False)
+    skip_existing: bool = setting("skip images whose mask exists", default=False)
     values: tuple[int, ...] | None = setting(
         "the value to store for each class, such as [0,255]; null: as in the training masks", default=None
     )
     overlap: Annotated[float, Field(ge=0, lt=1)] | None = setting(
-        "share that neighbouring windows have in common where an image is larger than the network's input; null: as "
-        "the model has it, 0.5",
+        "share by which neighbouring windows overlap, for images larger than the network's input; null: the model's "
+        "own, 0.5",
         default=None,
     )
     flips: tuple[int, ...] | None = setting(

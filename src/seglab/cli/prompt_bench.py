@@ -37,25 +37,27 @@ what is printed and recorded (over the objects, intervals at 95%):
 
 @dataclass(frozen=True, kw_only=True)
 class PromptBenchWords:
-    """A robot clicks on objects whose mask is known, where the answer is most wrong, until it is right; the clicks that
-    a model needs are counted and recorded as a run. Without data, on generated objects."""
+    """A robot clicks on objects whose mask is known, each time where the answer is most wrong. The clicks that a model
+    needs are counted and recorded as a run. Without data= the objects are generated."""
 
     data: tuple[str, ...] = setting(
-        "data=<name> data.root=… …: labelled images, said as for seglab train", default=(), prefix=True
+        "data=<name> data.root=… …: labelled images, written as for seglab train", default=(), prefix=True
     )
-    split: Literal["train", "val", "test", "all"] = setting("of the data set's own split, or all", default=ALL)
+    split: Literal["train", "val", "test", "all"] = setting("train, val, test, or all cases", default=ALL)
     model: str = setting("grabcut, click_unet, sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam", default="grabcut")
-    checkpoint: str | None = setting("file of the model's weights; null: its own, if it has any", default=None)
+    checkpoint: str | None = setting(
+        "file of the model's weights; null: the shipped ones, if there are any", default=None
+    )
     precision: str = setting(
         "number format of the encoder of SAM: float32, mixed_bfloat16, mixed_float16 or auto", default="float32"
     )
     clicks: Annotated[int, Field(ge=1, le=200)] = setting("interactions with an object at most", default=20)
     box_first: bool = setting("begin with the object's tight box", default=False)
     guard: bool = setting("let the guard keep what was right", default=True)
-    objects: PositiveInt = setting("how many, at most two of an image", default=50)
-    classes: tuple[str, ...] = setting("of these classes alone, such as [car]; all when not said", default=())
-    least_pixels: PositiveInt = setting("pixels that an object has at least", default=64)
-    seed: NonNegativeInt = setting("of the choice of objects", default=0)
+    objects: PositiveInt = setting("number of objects, at most two of an image", default=50)
+    classes: tuple[str, ...] = setting("only these classes, such as [car]; all by default", default=())
+    least_pixels: PositiveInt = setting("least size of an object in pixels", default=64)
+    seed: NonNegativeInt = setting("seed of the choice of objects", default=0)
     study: str = setting("the experiment that the run is recorded in", default="prompts")
     tracking_uri: str | None = tracking_uri()
 

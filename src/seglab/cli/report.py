@@ -16,18 +16,18 @@ from seglab.run_record import RUNS
 @dataclass(frozen=True, kw_only=True)
 class ReportWords:
     """Write experiments/<study>/README.md, its pictures, note.md, note.html and, with Chromium or pandoc, note.pdf;
-    with slides=true slides.pptx too, at most 30 slides, each number with its runs."""
+    with slides=true slides.pptx too: at most 30 slides, which name the runs of each number."""
 
     study: str = setting("a folder below experiments/ whose sweep has run")
-    metric: str = setting("the score that decides", default=TEST_DICE)
+    metric: str = setting("the score that ranks the variants", default=TEST_DICE)
     cases: NonNegativeInt = setting("cases to draw with the best masks", default=4)
     conclusion: Literal["kept", "confirmed"] = setting(
-        "confirmed: the conclusion, written for other runs, holds for these too; its mark goes away", default="kept"
+        "confirmed: the conclusion was written for other runs and holds for these too; removes its mark", default="kept"
     )
     overwrite: bool = setting(
-        "replace pages of more of the study's jobs, or with words of yours outside of the conclusion", default=False
+        "replace pages of more jobs than now, or pages that you have edited outside of the conclusion", default=False
     )
-    slides: bool = setting("write slides.pptx too; takes python-pptx, seglab[slides]", default=False)
+    slides: bool = setting("write slides.pptx too; needs seglab[slides]", default=False)
     out: str | None = setting("folder for README.md, pictures and note; null: the study's own", default=None)
     runs: str = setting("folder of runs", default=str(RUNS))
     tracking_uri: str | None = tracking_uri()

@@ -20,7 +20,7 @@ class ReproduceWords:
     run: str = setting("the run's id", positional=True)
     tolerance: NonNegativeFloat = setting("largest difference that still counts as the same", default=0.005)
     trust_diff: bool = setting(
-        "an imported run: its changes, which are shown without this, may run here", default=False
+        "for an imported run: true lets its changed code run here; without it the changes are only shown", default=False
     )
     tracking_uri: str | None = tracking_uri()
 

@@ -27,7 +27,7 @@ class RunsWords:
     are not moved: promote the imported run."""
 
     action: Literal["export", "import"] = setting("export or import", positional=True)
-    folder: str = setting("to make, such as loss_study.runs; or to import", positional=True)
+    folder: str = setting("the folder to write, such as loss_study.runs, or to import", positional=True)
     study: str | None = setting("export: the runs of a study", default=None)
     run: tuple[str, ...] = setting("export: run ids", default=())
     tracking_uri: str | None = tracking_uri()

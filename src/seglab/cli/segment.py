@@ -29,7 +29,7 @@ _EXAMPLES = """examples:
                                                           a box on the slice z = 12 and a click on another, carried
                                                           through the volume
 
-what is written to the folder of out=, for an image called x:
+what is written to the folder out=, for an image x:
   x.png            the mask, 255 on the object
   x_overlay.png    the image with the mask in colour
   segments.csv     a row for each image: image, tight box, score, area, perimeter, components, milliseconds, what the
@@ -40,8 +40,8 @@ of a volume: x.nii.gz (1 on the object) in the volume's own geometry, and a row 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentWords:
-    """Write a mask of what a box, clicks or both name. Coordinates are pixels of the image itself, x to the right and y
-    down, as it is after its EXIF turn; a whole number is the centre of a pixel. Of a volume: voxels of the file."""
+    """Write a mask of the object that a box, clicks or both show. Coordinates are pixels of the image after its EXIF
+    rotation, x to the right and y down; a whole number is the centre of a pixel. Of a volume: voxels of the file."""
 
     image: str | None = setting("file of one image", default=None)
     images: str | None = setting("a folder or a pattern in quotes, instead of image", default=None)
@@ -56,14 +56,16 @@ class SegmentWords:
     model: str = setting(
         "grabcut (needs no weights), click_unet, sam_vit_b, sam_vit_l, sam_vit_h or mobile_sam", default="grabcut"
     )
-    checkpoint: str | None = setting("file of the model's weights; null: its own, if it has any", default=None)
+    checkpoint: str | None = setting(
+        "file of the model's weights; null: the shipped ones, if there are any", default=None
+    )
     precision: str = setting(
         "number format of the encoder of SAM: float32, mixed_bfloat16, mixed_float16 or auto", default="float32"
     )
     candidate: Annotated[int, Field(ge=0, le=2)] | None = setting(
-        "which of the model's three masks; null: the one of the best score", default=None
+        "which of the model's three masks; null: the one with the best score", default=None
     )
-    out: str = setting("folder to write to; not where the images lie")
+    out: str = setting("folder to write to; not the folder of the images")
     overwrite: bool = setting("replace masks that were written before", default=False)
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """examples:
   seglab serve dist/roadseg
   seglab serve run=<id> port=8080                                     exported first, into .cache/serve
-  seglab serve models:/roadseg@champion                               and whatever becomes the champion later
+  seglab serve models:/roadseg@champion                               also the next champion, once there is one
   seglab serve dist/roadseg host=0.0.0.0 keys=keys.txt                for other machines
   seglab serve interactive=true prompt_model=mobile_sam prompt_checkpoint=mobile_sam.pt
                                                                       clicks and boxes alone, without a model

@@ -19,8 +19,8 @@ _AnySeconds = Annotated[float, Field(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class ServeWords:
-    """Serve a model: images in, masks out; or, with interactive=true, clicks and boxes. SIGTERM ends it once everything
-    in flight is answered."""
+    """Serve a model: images in, masks out; or, with interactive=true, clicks and boxes. SIGTERM ends it once all
+    running requests are answered."""
 
     model: str | None = setting(
         "an exported folder, the folder of a bundle, a run's id, or models:/<name>@<alias>; null: no model",
@@ -29,49 +29,55 @@ class ServeWords:
         former=("run", "bundle"),
     )
     host: str = setting("address to bind to; others than this machine's need keys", default="127.0.0.1")
-    port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8000)
+    port: Annotated[int, Field(ge=0, le=65535)] = setting("port; 0 takes a free one", default=8000)
     runtime: Literal["openvino", "onnx", "litert"] | None = setting(
-        "that runs it; null: openvino, or what an exported folder has", default=None
+        "runtime to use; null: openvino, or the one in an exported folder", default=None
     )
-    precision: Literal["float32", "int8", "int8_dynamic"] = setting("of an exported folder", default="float32")
-    threads: PositiveInt | None = setting("that compute; null: one for each core of this process", default=None)
-    name: str = setting("of the model in addresses; empty: the folder's, or the registered one", default="")
+    precision: Literal["float32", "int8", "int8_dynamic"] = setting(
+        "number format to use, where an exported folder has several", default="float32"
+    )
+    threads: PositiveInt | None = setting("number of threads; null: one for each core of this process", default=None)
+    name: str = setting("name of the model in addresses; empty: that of the folder or the registered model", default="")
     watch_seconds: Annotated[float, Field(ge=0)] = setting(
-        "between two looks whether the folder was replaced or the alias moved; 0: never", default=10.0
+        "seconds between two checks whether the folder was replaced or the alias moved; 0: never", default=10.0
     )
-    cache: str = setting("folder of what was exported to be served, and of embeddings", default=".cache/serve")
+    cache: str = setting("folder for exports that are made to be served, and for embeddings", default=".cache/serve")
     tracking_uri: str | None = tracking_uri()
     keys: str | None = setting(f"file with an API key on each line; those of {KEYS} count too", default=None)
     open: bool = setting("let other machines in without a key", default=False)
     data: tuple[str, ...] = setting(
-        "data.root=…: images to show at /images; data=<name> first, for others than the model's",
+        "data.root=…: images to show at /images; with data=<name>, of another data set than the model's",
         default=(),
         prefix=True,
     )
     interactive: bool = setting(
         "masks from clicks and boxes too, at /sessions and on the page /annotate", default=False
     )
-    prompt_model: str = setting("that answers clicks and boxes, as of seglab segment", default="grabcut")
-    prompt_checkpoint: str | None = setting("file of its weights; null: its own, if it has any", default=None)
+    prompt_model: str = setting("promptable model that answers clicks and boxes, see seglab segment", default="grabcut")
+    prompt_checkpoint: str | None = setting(
+        "file of its weights; null: the shipped ones, if there are any", default=None
+    )
     accepted: str = setting("folder of the masks that users accept, for data=image_folder", default="accepted")
     rows: str = setting(
-        "place of a row for each answer: a file or postgresql+psycopg://…", default="monitoring/rows.db"
+        "where a row for each answer is kept: a file or postgresql+psycopg://…", default="monitoring/rows.db"
     )
-    keep_images: str = setting("folder that answered images and masks are kept in; empty: none", default="")
-    keep_bytes: PositiveInt = setting("of those together; the oldest make room", default=2**30)
-    canary: str | None = setting("folder of labelled cases, predicted with every model", default=None)
-    canary_seconds: _AnySeconds = setting("and each so many seconds; 0: with a new model alone", default=3600.0)
-    root_path: str = setting("before every address, behind a proxy", default="")
+    keep_images: str = setting("folder to keep images and their masks in; empty: keep none", default="")
+    keep_bytes: PositiveInt = setting("most bytes to keep there; the oldest are removed", default=2**30)
+    canary: str | None = setting("folder of labelled cases to predict with every new model", default=None)
+    canary_seconds: _AnySeconds = setting(
+        "seconds until they are predicted again; 0: with a new model only", default=3600.0
+    )
+    root_path: str = setting("path before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
-        "after SIGTERM, how long requests are still taken", default=5.0
+        "seconds after SIGTERM in which requests are still accepted", default=5.0
     )
-    body_bytes: PositiveInt = setting("of one request", default=64 * 2**20)
-    pixels: PositiveInt = setting("of one image", default=64_000_000)
-    voxels: PositiveInt = setting("of one volume, with its channels", default=256_000_000)
-    queue: PositiveInt = setting("requests that wait", default=32)
-    deadline_seconds: _Seconds = setting("until an answer", default=60.0)
-    body_seconds: _Seconds = setting("a client may be silent in the middle of its request", default=30.0)
-    requests_per_minute: Annotated[int, Field(ge=0)] = setting("of one client; 0: any number", default=0)
+    body_bytes: PositiveInt = setting("most bytes of one request", default=64 * 2**20)
+    pixels: PositiveInt = setting("most pixels of one image", default=64_000_000)
+    voxels: PositiveInt = setting("most voxels of one volume, over all channels", default=256_000_000)
+    queue: PositiveInt = setting("most requests that wait", default=32)
+    deadline_seconds: _Seconds = setting("seconds until a request without an answer is given up", default=60.0)
+    body_seconds: _Seconds = setting("seconds that a client may pause within its request", default=30.0)
+    requests_per_minute: Annotated[int, Field(ge=0)] = setting("most requests of one client; 0: any number", default=0)
 
 
 def check_words(said: ServeWords) -> None:

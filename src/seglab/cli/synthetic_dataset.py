@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from seglab.cli.words import read, setting
 from seglab.config.types import PositiveInt, Seed
+from seglab.runtime.waiting import step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +23,10 @@ class SyntheticDatasetWords:
 def run(words: Sequence[str]) -> None:
     """Write it, and say how to train on it."""
     said = read(SyntheticDatasetWords, words, "synthetic-dataset")
-    from rich.progress import Progress
+    with step(f"writing {said.kind}") as done:
+        from seglab.data.synthetic.layouts import write_dataset
 
-    from seglab.data.synthetic.layouts import write_dataset
-
-    with Progress(transient=True) as bar:
-        work = bar.add_task(f"writing {said.kind}", total=None)
-        layout = write_dataset(
-            said.kind,
-            said.out,
-            count=said.count,
-            seed=said.seed,
-            progress=lambda done, total: bar.update(work, completed=done, total=total),
-        )
+        layout = write_dataset(said.kind, said.out, count=said.count, seed=said.seed, progress=done)
     print(f"written    {said.count or layout.count} labelled files below {said.out}")
     print(f"hard cases {', '.join(layout.hard)}")
     print(f"train      {layout.train.format(out=said.out)}")

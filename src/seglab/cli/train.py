@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from seglab.cli.verbs import wants_help
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
 def run(words: Sequence[str]) -> None:
     """Train as the words say; they are read by Hydra."""
-    if {"-h", "--help"} & set(words):
+    if wants_help(words):
         from seglab.cli.conf_options import train_page
 
         print(train_page())

@@ -17,8 +17,8 @@ from seglab.run_record import RUNS
 
 @dataclass(frozen=True, kw_only=True)
 class UiWords:
-    """Show the runs in a browser, with MLflow's own pages. The store is opened as every verb does, which never changes
-    one of another MLflow; then this process becomes MLflow's server."""
+    """Show the runs in a browser, with MLflow's own pages. A store of another version of MLflow is not changed.
+    This process becomes MLflow's server."""
 
     runs: str = setting("folder of runs", default=str(RUNS))
     port: Annotated[int, Field(ge=0, le=65535)] = setting("the port of http://127.0.0.1 to show them at", default=5000)

@@ -16,10 +16,10 @@ from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from seglab.cli.verbs import wants_help
 from seglab.config.scalars import element_of, meant, read_yaml, unquoted
 from seglab.errors import ConfigError, nearest
 
-HELP = ("-h", "--help", "help")
 Words = TypeVar("Words")
 
 
@@ -105,7 +105,7 @@ def read(kind: type[Words], words: Sequence[str], verb: str, more: str = "") -> 
         SystemExit: help was asked for, and is printed.
     """
     settings = settings_of(kind)
-    if any(word in HELP for word in words if word != "help" or len(words) == 1):
+    if wants_help(words):
         print(help_page(kind, verb, more))
         raise SystemExit(0)
     said = _Reader(settings, verb).read(list(words))

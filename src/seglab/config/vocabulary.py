@@ -16,12 +16,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-PACKAGE = Path(__file__).resolve().parents[1]
-# The yamls that come with the package: beside it in a wheel, and in a checkout the folder conf/ at its top.
-CONF = (PACKAGE / "conf").resolve()
-IN_CHECKOUT = CONF.parent == PACKAGE.parents[1]
-ROOT = CONF.parent if IN_CHECKOUT else Path.cwd()
-STUDIES = ROOT / "experiments"
+from seglab.config.places import CONF, STUDIES
+
 # Groups whose settings Hydra keeps under another name.
 HYDRA_GROUPS = {"launcher.": "hydra.launcher.", "search.": "hydra.sweeper."}
 # What `--help` names; of several options that have a setting, these are the usual ones.

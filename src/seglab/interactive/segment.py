@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from seglab.errors import DataError, naming
 from seglab.inference.extra_outputs import write_picture
@@ -24,7 +23,7 @@ from seglab.interactive.model import PromptModel
 from seglab.interactive.prompt import Floats
 from seglab.interactive.session import Session
 from seglab.runtime.atomic_files import write_text
-from seglab.safety.csv_text import csv_text
+from seglab.safety.csv_text import csv_of_rows
 from seglab.task import Task
 
 TASK = Task(rank=2, channels=3, class_names=("background", "object"))
@@ -91,7 +90,7 @@ def segment_files(
 
 def write_lists(out: Path, rows: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> None:
     """Write the table and the prompts; at least one of each."""
-    write_text(out / TABLE, csv_text(pd.DataFrame(list(rows))))
+    write_text(out / TABLE, csv_of_rows(rows))
     write_text(out / PROMPTS, "".join(f"{json.dumps(line)}\n" for line in lines))
 
 

@@ -10,7 +10,7 @@ import yaml
 from mlflow.entities import Run
 
 from seglab.config.former_names import TARGETS
-from seglab.config.vocabulary import CONF
+from seglab.config.places import CONF
 from seglab.errors import ConfigError, TrackingError
 from seglab.safety.untrusted_files import leaving
 from seglab.tracking.imports import former_id
