@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from seglab.extras import check_extras
+from seglab.metric_names import EVAL, TEST, MetricName
 from seglab.run_record import RUNS, Artifact, Metric, RunRecord
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Run:
         """One row an epoch, one column a metric that was measured while training; NaN where one was not."""
         import pandas as pd
 
-        names = [name for name in sorted(self.scores) if not name.startswith(("test_", "eval_", Metric.SYSTEM))]
+        measured = [name for name in sorted(self.scores) if not name.startswith(Metric.SYSTEM)]
+        names = [name for name in measured if MetricName.parse(name).stage not in (TEST, EVAL)]
         columns = {name: self.store.client.get_metric_history(self.id, name) for name in names}
         series = {name: {point.step: point.value for point in points} for name, points in columns.items()}
         return pd.DataFrame(series).sort_index().rename_axis("epoch")

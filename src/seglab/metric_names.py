@@ -140,7 +140,7 @@ def check_class_names(class_names: Sequence[str], where: str = "data") -> None:
                 found=f"'{same}' and '{name}', both kept as '{metric_name(of_class('dice', name))}'",
                 expected="names that differ in a letter, a digit or one of _ - . : / and blank: the store of runs keeps"
                 " no others",
-                remedy=f"call one of them otherwise, such as '{_other(name)}': in the table of labels, dataset.json or"
+                remedy=f"rename one of them, such as '{_other(name)}': in the table of labels, dataset.json or"
                 " data.class_names",
             )
 

@@ -33,7 +33,7 @@ def test_click_accept_and_the_table(page: Any) -> None:
     page.get_by_label("Note").fill("fine")
     page.get_by_role("button", name="Accept").click()
     page.locator(".status", has_text="Kept as").wait_for()
-    page.get_by_text("Judged in this session").wait_for()
+    page.get_by_text("Accepted and rejected in this session").wait_for()
     view.click(width / 2, height / 2)  # the same canvas with the same session
     view.idle()
     assert (len(view.prompts[-1]["points"]), view.answers[-1][0]["undo"]) == (1, 2)

@@ -173,7 +173,7 @@ BAD_WORDS = [
     (["lrr=1"], ["unknown setting 'lrr'", "nothing reads it"]),
     (["optimizer.lr=1"], ["unknown setting 'optimizer.lr'", "did you mean: optimizer.learning_rate=1"]),
     (["model=unett"], ["unknown choice for model", "unett", "attention_unet", "did you mean: model=unet"]),
-    (["model=null"], ["unknown choice for model", "null", "attention_unet", "leave it away for the default"]),
+    (["model=null"], ["unknown choice for model", "null", "attention_unet", "leave it out for the default"]),
     (["-m", "model=unet,unett"], ["unknown choice for model", "unett"]),
     (["modle=unet"], ["modle", "did you mean: model=unet"]),
     (["data.size=[1,"], ["parse error in override", "data.size=[1,"]),

@@ -181,7 +181,7 @@ def test_a_fold_that_there_is_not_is_refused(fold, folds):
 def test_more_folds_than_groups_are_refused_with_the_largest_number_that_works():
     with pytest.raises(DataError, match=r"data\.folds=4"):
         make_split(_cases("abcd" * 3), **SHARES, seed=0, fold=0, folds=5)
-    with pytest.raises(DataError, match="bring more cases"):
+    with pytest.raises(DataError, match="add more cases"):
         make_split(_cases("a"), **SHARES, seed=0, fold=0, folds=2)
 
 

@@ -219,10 +219,10 @@ def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_
     code, said = mounts.within(prepared, [sys.executable, "-c", FILLING, str(directory), "pass"], after=after)
     assert code == 2, said
     assert "Traceback" not in said
-    assert said.count("error: what the run tells cannot be kept on disk") == 1
+    assert said.count("error: records of the run cannot be kept on disk") == 1
     assert "No space left on device" in said
     assert "make room, then go on with: seglab train resume=" in said
-    assert "END FAILED TrackingError: what the run tells cannot be kept on disk" in said
+    assert "END FAILED TrackingError: records of the run cannot be kept on disk" in said
 
 
 def test_a_folder_of_runs_that_is_removed_under_a_run_is_one_sentence(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def chosen(client: Client, model: Model | None, rows: Sequence[Row], place: Delt
         if model is not None:
             _scoring(client, model, found)
     if not found:
-        st.info("No image is like that. Search for something else at the left.", icon=":material/search_off:")
+        st.info("No image matches. Change the search at the left.", icon=":material/search_off:")
         return None
     ids = [row["id"] for row in found]
     with place:
@@ -98,7 +98,7 @@ def _scoring(client: Client, model: Model, rows: Sequence[Row]) -> None:
         return
     if not st.button(
         f"Score {len(left):,} images", icon=":material/leaderboard:", key="image-score",
-        help="The model sees each once; then they can be ordered and filtered. Any other click ends it.",
+        help="The model predicts each image once; then they can be sorted and filtered. Any other click stops it.",
     ):  # fmt: skip
         return
     bar = st.progress(0.0, "asking the model")

@@ -211,7 +211,7 @@ class Client:
                 "service-unreachable",
                 "the service does not answer",
                 str(error),
-                remedy="see whether it still runs",
+                remedy="check whether it still runs",
             ) from error
         finally:
             connection.close()

@@ -135,7 +135,7 @@ def _targets(said: PromptBenchWords) -> Iterator[Target]:
                 where="split",
                 found=said.split,
                 expected="split=all",
-                remedy="leave split away",
+                remedy="remove split=…",
             )
         kept = set(source.split.get(said.split, ()))
         cases = [case for case in cases if case.id in kept]

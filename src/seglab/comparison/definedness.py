@@ -69,7 +69,7 @@ def settle(
     elif disputed.any():
         fewest = min(range(len(labels)), key=lambda i: scored[i].sum() / max(present[i].sum(), 1))
         raise ConfigError(
-            "score defined on other cases in some runs than in others",
+            "a score that is defined on different cases in different runs",
             code="score-undefined",
             where="metric",
             found=f"{column} has no value on {int(disputed.sum())} of {values.shape[2]} cases in some of the runs; "

@@ -97,8 +97,8 @@ def _remarks(cohort: Cohort, verdicts: list[Verdict]) -> list[str]:
     paired = [verdict.paired for verdict in verdicts if verdict.paired is not None]
     if any(found.difference.networks_only for found in paired):
         notes.append(
-            "Some variants have one run. What is said of them is about these trained networks alone: another seed "
-            "may turn it round, so none is called worse. Train each with seed=0,1,2 or more."
+            "Some variants have one run. The result is about these trained networks alone: another seed "
+            "may reverse it, so none is called worse. Train each with seed=0,1,2 or more."
         )
     elif paired and min(found.replicates for found in paired) == 2:
         notes.append(

@@ -150,7 +150,7 @@ def cannot_import(target: str, where: str, error: Exception) -> NoReturn:
         where=where,
         found=place,
         expected=f"that python -c 'import {target.rpartition('.')[0]}' works",
-        remedy="mend that line, or install what it imports into this environment",
+        remedy="correct that line, or install what it imports into this environment",
     ) from error
 
 

@@ -116,7 +116,7 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
         where=f"conf/{config_name}.yaml",
         found=first,
         expected="yaml files and words that Hydra can join",
-        remedy="leave the words of the command away one by one; the whole config is shown by --cfg job",
+        remedy="remove the settings of the command one by one; --cfg job shows the whole config",
     )
 
 

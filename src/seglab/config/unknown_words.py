@@ -27,7 +27,7 @@ def meant_words(words: str) -> str:
 def unknown_option(group: str, value: Any, options: Mapping[str, str]) -> ConfigError:
     """Of a word that is no option of its group."""
     if value is None:
-        remedy = "choose one, or leave it away for the default"
+        remedy = "choose one, or leave it out for the default"
     elif group == "data" and "/" in str(value) and not str(value).endswith(".yaml"):  # the folder of the files
         remedy = f"did you mean: data=image_folder data.root={value}; of volumes: data=nifti data.root={value}"
     else:
@@ -74,7 +74,7 @@ def unknown_key(key: str, text: str, known: Mapping[str, Any], targets: Mapping[
         where=key,
         found=leaf,
         expected=expected + (f"; {leaf} is one of {parent}={', '.join(elsewhere)}" if elsewhere else ""),
-        remedy=instead(key, text, known) or (SEE_ALL if groups_of(known) else "leave it away"),
+        remedy=instead(key, text, known) or (SEE_ALL if groups_of(known) else "leave it out"),
     )
 
 

@@ -211,7 +211,7 @@ def _best(
             where="data.split",
             found=f"{sum(map(len, by_group.values()))} cases in {len(names)} groups",
             expected=f"at least {wanted} groups, one for each split that has a share",
-            remedy="bring more cases, make the groups smaller, or give the share of one split to another",
+            remedy="add more cases, make the groups smaller, or give the share of one split to another",
         )
     if foreground is None:
         return _cut(by_group, names, shares, generator(seed, *stream))
@@ -263,7 +263,7 @@ def _deal(
             expected=f"at least {max(folds, 1 + spare)} groups: one a fold, and one each left to validate and train on",
             remedy=f"data.folds={len(by_group)}" + (" data.fold=0" if fold >= len(by_group) else "")
             if len(by_group) > 1 + spare
-            else "bring more cases or smaller groups",
+            else "add more cases or smaller groups",
         )
     names = sorted(by_group, key=natural_key)
     ids = [case_id for name in names for case_id in sorted(by_group[name], key=natural_key)]

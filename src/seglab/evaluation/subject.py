@@ -135,7 +135,7 @@ def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Sourc
     untold = [key for key, value in arguments.items() if value == WITHHELD]
     if untold:
         raise DataError(
-            "a bundle that does not say where its data lie, as it may have come from elsewhere",
+            "a bundle from elsewhere, which may not name the place of its data",
             code="bundle-data-unknown",
             where=str(found.folder),
             found=f"data.{untold[0]} is not told in it",

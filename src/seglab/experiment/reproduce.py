@@ -188,7 +188,7 @@ def _damaged(file: Path, run: Run, error: UnreadableFile) -> TrackingError:
         where=f"run {run.info.run_id} ({run.info.run_name}), {file}",
         found=str(error),
         expected="the file as the run wrote it",
-        remedy="bring it back from a copy of the folder of runs, or choose another run",
+        remedy="restore it from a copy of the folder of runs, or choose another run",
     )
 
 
@@ -210,7 +210,7 @@ def _train(run: Run, config: Path, code: Path, tags: Mapping[str, str], variable
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=", ".join(f"{key} {value[:16]}…" for key, value in changed.items()),
             expected=", ".join(f"{expected[key][:16]}…" for key in changed),
-            remedy="bring the former data back to where the run's config says",
+            remedy="restore the former data where the run's config says",
         )
     if done.returncode:
         raise TrackingError(

@@ -151,7 +151,7 @@ def check_same(file: Path, identity: Mapping[str, str], where: str) -> None:
                 where=where,
                 found=f"{key} {identity[key][:16]}…",
                 expected=f"{known[:16]}…",
-                remedy=f"bring the former {what} back, or start a new run without resume",
+                remedy=f"restore the former {what} back, or start a new run without resume",
             )
 
 
@@ -187,5 +187,5 @@ def _read(file: Path, run_id: str) -> dict[str, Any]:
             where=str(file),
             found=str(error),
             expected="the file that the run wrote when it began",
-            remedy=f"bring it back from a copy, or start a new run in the place of {run_id}",
+            remedy=f"restore it from a copy, or start a new run in the place of {run_id}",
         ) from error

@@ -181,7 +181,7 @@ def _check_task(before: Task, now: Task, where: str) -> None:
                 where=where,
                 found=f"{one} in that run, with the classes {', '.join(before.class_names)}",
                 expected=f"{other}, as this run's data has, with the classes {', '.join(now.class_names)}",
-                remedy="start from a run of alike data, or leave init_from away",
+                remedy="start from a run of alike data, or remove init_from",
             )
 
 
@@ -192,7 +192,7 @@ def _other_model(config: Config, found: str, expected: str) -> ConfigError:
         where=f"init_from={config.init_from}",
         found=f"{found} in that run",
         expected=f"{expected}, as this run's model={config.model.name} has",
-        remedy="choose that run's model and its settings, or leave init_from away",
+        remedy="choose that run's model and its settings, or remove init_from",
     )
 
 

@@ -26,7 +26,7 @@ class Bundle:
         task: rank, channels, classes with names and colours, ignored label.
         preprocessing: fitted on the training split; from raw intensities to the network's input.
         size: spatial size of the network's input.
-        resize_mode: how an image of another size is brought to it: "resize" it, "letterbox" it (resized with its
+        resize_mode: how an image of another size is fitted to it: "resize" it, "letterbox" it (resized with its
             proportions kept and a border), "pad" it (windows where it is larger), or cover it with windows ("patch").
         threshold: a binary task's foreground is where its probability is above this, in 0..1.
         spacing: mm between voxels along each axis that images are resampled to first; None where they are taken as

@@ -256,7 +256,7 @@ def write_whole(
                     code="mask-read-back",
                     where=str(path),
                     found=found,
-                    remedy="look at the health of that disk; no mask was left there",
+                    remedy="check the health of that disk; no mask was left there",
                 )
     except FileExistsError as error:
         raise DataError(

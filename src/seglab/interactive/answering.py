@@ -72,7 +72,7 @@ class Answering:
                 raise Problem(
                     413,
                     "image-memory",
-                    "an image that the memory does not suffice for",
+                    "an image too large for the memory",
                     remedy="send a smaller one, or end sessions that are done",
                 ) from error
             return {**told, "sessions": len(self._sessions)}, content

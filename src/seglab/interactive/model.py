@@ -130,7 +130,7 @@ def row_of(name: str, checkpoint: Path | None = None, precision: str = "float32"
             where="checkpoint",
             found=str(checkpoint),
             expected=f"no checkpoint with model={name}",
-            remedy="leave checkpoint away, or choose the model that it belongs to",
+            remedy="remove checkpoint=…, or choose the model that it belongs to",
         )
     if precision != "float32" and not row.encodes:
         raise ConfigError(
@@ -139,7 +139,7 @@ def row_of(name: str, checkpoint: Path | None = None, precision: str = "float32"
             where="precision",
             found=precision,
             expected="float32; others for " + ", ".join(other for other, its in MODELS.items() if its.encodes),
-            remedy=f"leave precision away with model={name}",
+            remedy=f"remove precision=… with model={name}",
         )
     return row
 

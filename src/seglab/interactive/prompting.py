@@ -116,6 +116,6 @@ def _restarting(found: str) -> Problem:
         RESTARTING,
         "the process that answers prompts has ended and begins anew, without the sessions that it had",
         found.splitlines()[0][:200],
-        remedy="try again: POST /sessions with the image; if it is this image that ends it, tell us",
+        remedy="try again: POST /sessions with the image; if it happens again with this image, report it",
         headers={"Retry-After": "5"},
     )

@@ -211,5 +211,5 @@ def _check_candidate(candidate: int | None) -> None:
             where="candidate",
             found=candidate,
             expected="0, 1, 2, or none for the best",
-            remedy="leave it away",
+            remedy="leave it out",
         )

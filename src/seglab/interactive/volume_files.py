@@ -54,7 +54,7 @@ def segment_volume_file(
     """
     if model.rank != 2:
         raise ConfigError(
-            "a model that is not carried from slice to slice",
+            "a model that cannot follow an object from slice to slice",
             code="settings-exclude",
             where="model",
             found=model.name,

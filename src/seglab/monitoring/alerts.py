@@ -107,7 +107,7 @@ def tell(url: str, place: str, found: Sequence[Alert]) -> None:
             answer.read(_ANSWER_BYTES)
     except (HTTPException, OSError, ValueError) as error:
         raise DataError(
-            "a webhook that was not told",
+            "a webhook that did not take the alerts",
             code="webhook-failed",
             where=redacted(f"{urlsplit(url).scheme}://{urlsplit(url).hostname}"),
             found=redacted(str(error)).replace(url, "the address")[:200],

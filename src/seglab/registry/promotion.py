@@ -209,8 +209,8 @@ def _check_unchanged(store: Store, name: str, before: str | None) -> None:
             code="promotion-raced",
             where=f"{name}@{CHAMPION} in {store.uri}",
             found="none" if now is None else f"version {now.version}, of run {now.run_id}",
-            expected=f"version {before}, which this run was held against" if before else "none, as before",
-            remedy="promote again: the run is then held against the new champion",
+            expected=f"version {before}, which this run was compared with" if before else "none, as before",
+            remedy="promote again: the run is then compared with the new champion",
         )
 
 
@@ -264,7 +264,7 @@ def _write_card(
             where=f"{Artifact.TEST_CASES} of run {run.info.run_id} ({run.info.run_name})",
             found=f"no {', no '.join(lacking)}",
             expected=f"scores of {', '.join(bundle.task.class_names)}",
-            remedy="bring the run's own table back from a copy, or choose another run",
+            remedy="restore the run's own table from a copy, or choose another run",
         )
     for picture in _PICTURES:
         with suppress(TrackingError):

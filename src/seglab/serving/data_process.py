@@ -94,7 +94,7 @@ class _Showing:
                 "truth-missing",
                 "an image without a truth",
                 f"{case.id[:80]} has no label in this data set",
-                remedy="GET /images tells which have one",
+                remedy="GET /images lists which have one",
             )
         etag = _etag(case, (*case.image, *([case.label] if case.label else [])), "truth")
         rank, task, told = self._source.task.rank, self._source.task, self._task
@@ -113,7 +113,7 @@ class _Showing:
     def _case(self, word: str) -> Case:
         if word not in self._cases:
             raise Problem(
-                404, "image-unknown", "no such image", f"found: {word[:80]}", remedy="GET /images tells their ids"
+                404, "image-unknown", "no such image", f"found: {word[:80]}", remedy="GET /images lists their ids"
             )
         return self._cases[word]
 

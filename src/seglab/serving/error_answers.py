@@ -47,7 +47,8 @@ def add_error_answers(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         print("".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
-        return told(request, Problem(500, "internal", "a mistake of the service", remedy="tell us the request's id"))
+        fault = Problem(500, "internal", "an internal error of the service", remedy="report it with the request's id")
+        return told(request, fault)
 
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(HTTPException, http)

@@ -109,7 +109,7 @@ class Guard:
                 message = await asyncio.wait_for(receive(), limits.body_seconds)
             except TimeoutError as error:
                 raise Problem(
-                    408, "request-slow", "a request that does not go on", f"{limits.body_seconds:g} s of silence",
+                    408, "request-slow", "a request that stopped halfway", f"{limits.body_seconds:g} s of silence",
                     headers=close,
                 ) from error  # fmt: skip
             if message["type"] == "http.disconnect":

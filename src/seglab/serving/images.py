@@ -68,7 +68,7 @@ class Images:
             ) from error
         except SeglabError as error:  # a file of the data set, which the client has not sent
             problem = of_error(error)
-            raise Problem(404, problem.code, problem.title, remedy="seglab check-data tells more") from error
+            raise Problem(404, problem.code, problem.title, remedy="seglab check-data says more") from error
 
 
 class _AnyName(Convertor[str]):
@@ -128,6 +128,6 @@ def data_of(service: Service) -> Images:
             404,
             "data-missing",
             "a service without data to show",
-            remedy="whoever runs it gives it some: seglab serve … data.root=<folder>",
+            remedy="start it with data: seglab serve … data.root=<folder>",
         )
     return service.images

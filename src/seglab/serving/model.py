@@ -152,5 +152,5 @@ def _differs(where: Path, found: str, expected: str) -> DataError:
         where=str(where),
         found=found,
         expected=expected,
-        remedy="seglab verify tells more; export it again on a machine like this one",
+        remedy="seglab verify says more; export it again on a machine like this one",
     )

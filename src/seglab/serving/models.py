@@ -195,7 +195,7 @@ def _restarting(found: str) -> Problem:
         "model-restarting",
         "the process of the model has ended and begins anew",
         found.splitlines()[0][:200],
-        remedy="try again; if it is this image that ends it, tell us",
+        remedy="try again; if it happens again with this image, report it",
         headers={"Retry-After": "5"},
     )
 
@@ -229,5 +229,5 @@ def _other_classes(found: ServedModel, expected: ServedModel) -> DataError:
         where=found.label,
         found=told(found),
         expected=told(expected),
-        remedy="end the service and start it with the new model, and tell those who call it",
+        remedy="end the service and start it with the new model, and inform its users",
     )

@@ -20,7 +20,7 @@ class ServedModel:
         version: in the register; empty for a model that was not named by it.
         task: channels and classes.
         size: spatial size of the network's input.
-        resize_mode: how an image of another size is brought to it.
+        resize_mode: how an image of another size is fitted to it.
         runtime: that runs it.
         precision: that is executed, read back from the runtime.
         threads: it computes with.

@@ -129,5 +129,5 @@ def _malformed(found: str) -> Problem:
         "infer-request",
         "a request that is not of the Open Inference Protocol",
         f"found: {found}",
-        remedy=f"one input named {IMAGE}; GET /v2/models/<name> tells its shape",
+        remedy=f"one input named {IMAGE}; GET /v2/models/<name> has its shape",
     )

@@ -42,7 +42,7 @@ class SearchSpace:
                 where="search",
                 found="no setting with several values",
                 expected="values such as loss=dice,combined or optimizer.learning_rate='interval(1e-4,1e-2)'",
-                remedy="give some, or leave search away for a single run",
+                remedy="give some, or remove search=… for a single run",
             )
         return cls(tuple(fixed), free)
 

@@ -121,7 +121,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
                 where=f"run {former} ({record.name}) into {store.uri}",
                 found=first_line(error),
                 expected="a store that works, with room for all artifacts",
-                remedy=f"mend that and import again: {len(arrived)} runs are there, this one is made anew",
+                remedy=f"correct that and import again: {len(arrived)} runs are there, this one is made anew",
             ) from error
         if progress:
             progress(record.name)
@@ -166,7 +166,7 @@ def _copy(store: Store, address: str, target: Path, run: Run) -> None:
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=str(error).splitlines()[0],
             expected="pictures, tables and model of a finished run",
-            remedy="bring them back from a copy of the folder of runs, or export the other runs",
+            remedy="restore them from a copy of the folder of runs, or export the other runs",
         ) from error
 
 

@@ -110,7 +110,7 @@ def run_file(store: Store, run: Run, path: str) -> Path:
             code="artifact-missing",
             where=f"run {run.info.run_id} ({run.info.run_name})",
             found=f"no {path} in {run.info.artifact_uri}: {first_line(error)}",
-            remedy="bring it back from a copy of the folder of runs, or choose another run",
+            remedy="restore it from a copy of the folder of runs, or choose another run",
         ) from error
     return found
 
@@ -198,5 +198,5 @@ def _gone(store: Store, run: Run, found: str) -> TrackingError:
         where=f"run {run.info.run_id} ({run.info.run_name})",
         found=found.splitlines()[0] if found else "",
         expected=f"the files that the run recorded, below {store.directory / StoreFile.ARTIFACTS} or on the server",
-        remedy="bring them back from a copy of the folder of runs, or train again",
+        remedy="restore them from a copy of the folder of runs, or train again",
     )

@@ -46,7 +46,7 @@ def check_consent(run: Run, diff: str, config: Mapping[str, Any], settings: Mapp
         code="imported-code",
         where=f"run {run.info.run_id} ({run.info.run_name}), imported, formerly {former}",
         found="\n".join(shown),
-        expected="a yes of somebody who has read this and trusts who made it",
+        expected="the consent of somebody who has read it and trusts its author",
         remedy=f"read it; then: seglab reproduce {run.info.run_id} {YES}",
     )
 

@@ -247,5 +247,5 @@ def _refused(path: Path, found: str, expected: str) -> TrackingError:
         where=str(path),
         found=found,
         expected=expected,
-        remedy="nothing was imported; ask who made it to export the runs again, and do not mend it by hand",
+        remedy="nothing was imported; ask who made it to export the runs again, and do not repair it by hand",
     )

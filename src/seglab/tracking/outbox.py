@@ -89,7 +89,7 @@ class Outbox:
     def _unkept(self, error: OSError) -> TrackingError:
         here = self.directory.exists()
         return TrackingError(
-            "what the run tells cannot be kept on disk" if here else "the folder of the run was removed while it ran",
+            "records of the run cannot be kept on disk" if here else "the folder of the run was removed while it ran",
             code="run-folder-unwritable" if here else "run-folder-removed",
             where=str(self.directory),
             found=error.strerror or str(error),

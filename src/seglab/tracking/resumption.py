@@ -70,7 +70,7 @@ def other_config(run: Run, changed: Mapping[str, tuple[object, object]]) -> Conf
         where=f"resume={run.info.run_id} ({run.info.run_name})",
         found="\n            ".join(f"{key}: was {before}, is {now}" for key, (before, now) in changed.items()),
         expected="the settings that the run began with",
-        remedy="leave the changed settings away, or start a new run without resume",
+        remedy="remove the changed settings, or start a new run without resume",
     )
 
 

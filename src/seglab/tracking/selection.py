@@ -29,7 +29,7 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
                 code="store-unreachable",
                 where=store.uri,
                 found=error.message,
-                remedy="seglab doctor looks at the store; see that its server runs",
+                remedy="seglab doctor checks the store; see that its server runs",
             ) from error
         raise ConfigError(
             "a filter that MLflow does not understand",

@@ -225,7 +225,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
             where=str(directory),
             found=os.readlink(directory),
             expected="the folder with the runs; a new one there could hide them",
-            remedy="bring that disk or folder back; or, to begin anew, remove the link",
+            remedy="restore that disk or folder; or, to begin anew, remove the link",
         )
     directory = directory.resolve()
     try:

@@ -32,7 +32,7 @@ def failure(uri: str, error: Exception) -> TrackingError:
             where=f"tracking.uri={redacted(uri)}",
             found=text,
             expected="free space and free inodes" if no_room(error) else "a place that can be read and written",
-            remedy="make room there, then start again" if no_room(error) else "bring the place back, then start again",
+            remedy="make room there, then start again" if no_room(error) else "restore the place, then start again",
         )
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
     if isinstance(error, ModuleNotFoundError):

@@ -139,7 +139,7 @@ def load_state(path: Path) -> TrainingState:
             where=str(path),
             found=str(error),
             expected="the file that training writes after each epoch",
-            remedy="bring the file back from a copy, or start a new run",
+            remedy="restore the file from a copy, or start a new run",
         ) from error
     raise TrainingError(
         "a state of training in an unknown format",
@@ -237,7 +237,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> 
             expected=f"room for {sum(array.nbytes for array in arrays.values()) / 2**20:.0f} MiB",
             remedy="make room, then continue with: seglab train resume=<run id>"
             if path.parent.is_dir()
-            else "the folder was removed; bring it back from a copy, or start a new run",
+            else "the folder was removed; restore it from a copy, or start a new run",
         ) from error
 
 

@@ -226,7 +226,7 @@ class _Steps:
             where=f"epoch {epoch}, {batch} {step + 1}, cases {', '.join(ids)}",
             found=value,
             expected="a finite loss for every batch",
-            remedy=f"look at the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
+            remedy=f"check the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
         )
 
 

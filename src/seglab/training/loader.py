@@ -121,5 +121,5 @@ class TrainingLoader:
             code="sample-not-finite",
             where=f"epoch {self.batches.epoch + 1}, batch {step + 1}, case {case}",
             found="NaN or infinity after normalisation and augmentation",
-            remedy="look at that case's file, and try without augmentation",
+            remedy="check that case's file, and try without augmentation",
         )

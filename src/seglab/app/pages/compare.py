@@ -72,7 +72,7 @@ def _names(known: Sequence[str]) -> list[str]:
     asked = [name for name in st.query_params.get_all("model") if name in known]
     if "compare-models" not in st.session_state:
         st.session_state["compare-models"] = asked or list(known[:2])
-    names = st.sidebar.multiselect("Models; the first two are swiped", known, key="compare-models")
+    names = st.sidebar.multiselect("Models; swipe compares the first two", known, key="compare-models")
     st.query_params["model"] = names
     return list(names)
 

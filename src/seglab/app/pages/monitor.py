@@ -35,7 +35,10 @@ def show(client: Client) -> None:
     with st.spinner("reading what was answered", show_time=True):
         summary = _summary(place, None if hours == "all" else float(hours))
     if not (summary.requests or summary.prompts):
-        st.info("Nothing was asked in this time. Look at an image, and it will stand here.", icon=":material/schedule:")
+        st.info(
+            "There were no requests in this time. Open an image on the page Images to make one.",
+            icon=":material/schedule:",
+        )
         return
     limits = AlertLimits()
     document = document_of(summary, alerts(summary, limits), limits, redacted(place))

@@ -40,7 +40,7 @@ def show(client: Client) -> None:
     if outcome:
         judged.append(outcome)
     if judged:
-        st.subheader("Judged in this session")
+        st.subheader("Accepted and rejected in this session")
         st.dataframe([_line(one) for one in reversed(judged)], hide_index=True)
 
 

@@ -72,6 +72,6 @@ def build_in(pool: WorkerPool, request: tuple[Case, str, bool], source: Source) 
                 found=failure.reason,
                 remedy="the system kills processes when memory runs out (dmesg names them): close other programs"
                 if failure.died
-                else "look at the case's files, or leave the case out",
+                else "check the case's files, or leave the case out",
             ) from failure
         return built

@@ -201,7 +201,7 @@ def check_names(allow: Sequence[str]) -> None:
             where="data.allow",
             found=name,
             expected="one of " + ", ".join(sorted(passing)),
-            remedy="mend or remove the files; what cannot be read cannot be trained on"
+            remedy="repair or remove the files; what cannot be read cannot be trained on"
             if known
             else nearest(name, passing) or "seglab check-data lists the findings of a data set",
         )

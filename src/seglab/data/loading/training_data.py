@@ -162,7 +162,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
             code="no-case",
             where="data.split",
             found={n: len(getattr(split, n)) for n in SPLIT_NAMES},
-            remedy="bring more cases or groups, or give training a larger share of them",
+            remedy="add more cases or groups, or give training a larger share of them",
         )
     if not split.val and MetricName.parse(config.trainer.monitor).stage == VAL:
         raise DataError(
@@ -171,7 +171,7 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
             where="data.split",
             found=f"monitor {config.trainer.monitor} and an empty validation split",
             expected="one case or more to validate on",
-            remedy="bring validation cases, or set trainer.monitor=train_dice",
+            remedy="add validation cases, or set trainer.monitor=train_dice",
         )
     metric, a_class = Column.parse(config.trainer.monitor)
     if a_class and a_class not in task.class_names:

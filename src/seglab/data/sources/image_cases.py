@@ -200,7 +200,7 @@ def _check_size(mask: np.ndarray, image: np.ndarray, case: Case, file: str) -> N
         found="{}×{}".format(*mask.shape),
         expected="{}×{} as {}".format(*image.shape[:2], case.image[0]),
         remedy="one of them is turned: a file is read as a viewer shows it, by the orientation in its EXIF or TIFF,"
-        " so turn the pixels of the other, or take the tag away (exiftool -Orientation= FILE)"
+        " so turn the pixels of the other, or remove the tag (exiftool -Orientation= FILE)"
         if on_its_side
         else "export it at the size of the image, or remove the pair",
     )

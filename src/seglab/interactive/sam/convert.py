@@ -26,7 +26,7 @@ def convert(checkpoint: Path, out: Path) -> str:
     """
     if not out.name.endswith(ENDING):
         raise ConfigError(
-            "a name that the weights would not be known by",
+            "a file name with another ending",
             code="value-not-allowed",
             where="out",
             found=str(out),

@@ -40,13 +40,15 @@ def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
     if len(differing(runs, Tag.GIT_COMMIT)) > 1:
         notes.append(f"The runs are of {len(differing(runs, Tag.GIT_COMMIT))} commits.")
     if len(differing(runs, "device")) > 1:
-        notes.append("The runs are of several devices: their times do not compare.")
+        notes.append("The runs are of several devices: their times cannot be compared.")
     allowed = differing(runs, Tag.DATA_ALLOWED)
     if allowed:
         notes.append(f"Findings of the data check that were allowed to pass: {'; '.join(allowed)}.")
     unfinished = comparison.found.unfinished
     if unfinished:
-        notes.append(f"{len(unfinished)} runs did not finish and are left out; where that has a cause, it biases.")
+        notes.append(
+            f"{len(unfinished)} runs did not finish and are left out; if they share a cause, the comparison is biased."
+        )
     text = [
         "A score holds for this data and for images like it. What was not varied (see Training) was not tuned for any "
         "variant either: another learning rate or more epochs may change the order. Times are of the machine named "

@@ -75,7 +75,7 @@ def write_report(
             where=str(folder / README),
             found="nothing between the two marks",
             expected="a conclusion that holds for the runs of now",
-            remedy="leave conclusion=confirmed away, and write one when the report is there",
+            remedy="remove conclusion=confirmed, and write one when the report is there",
         )
     if not overwrite:
         check_unedited([folder / README, folder / NOTE, *([folder / SLIDES] if slides else [])])
