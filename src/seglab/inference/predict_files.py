@@ -287,7 +287,7 @@ def _check_values(values: Sequence[int], task: Task) -> None:
 
 def _no_memory(job: PredictionJob) -> DataError:
     return DataError(
-        "an image too large for the memory of this machine",
+        "an image that does not fit into the memory of this machine",
         code="image-memory",
         where=str(job.image.file),
         remedy="cut it into smaller files, use a machine with more memory, or close other programs",

@@ -136,7 +136,7 @@ def predict_file(
         except SeglabError as error:
             raise of_error(error, file) from error
         except MemoryError as error:
-            raise Problem(413, "image-memory", "an image too large for the memory of this machine") from error
+            raise Problem(413, "image-memory", "an image that does not fit into the memory of this machine") from error
     headers |= found.headers()
     return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body
 
