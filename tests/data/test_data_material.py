@@ -64,7 +64,7 @@ def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
     return SimpleNamespace(
         data=SimpleNamespace(name="Toy", build=lambda: source),
         data_config=data_config(**given),
-        model_card=SimpleNamespace(prompted=False),
+        model_config=SimpleNamespace(prompted=False),
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
         augment=SimpleNamespace(build=lambda task: None),

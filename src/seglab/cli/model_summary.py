@@ -30,7 +30,7 @@ def _summarise(cfg: DictConfig) -> None:
         cfg = hydra.compose("train", overrides=[*words, f"data=synthetic{rank}d"])
     config = load_config(cfg)
     task = config.data.build().task
-    if config.model_card.prompted:
+    if config.model_config.prompted:
         task = prompted_task(task)
 
     import keras

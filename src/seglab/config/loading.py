@@ -54,7 +54,7 @@ OmegaConf.register_new_resolver(
 
 S = TypeVar("S", bound=Section)
 
-CARDS: Mapping[str, type[Section]] = {
+COMPONENTS: Mapping[str, type[Section]] = {
     "data": DataConfig,
     "model": ModelConfig,
     "loss": ComponentConfig,
@@ -77,7 +77,7 @@ _UNSAID_IS_NO_PART: Mapping[str, Any] = {**STARTS, METRICS: list[Any] | None}
 _ANYWHERE = [
     *ROOT_VALUES,
     *(f"{group}.{name}" for group, names in PASSED_BY_EXPERIMENT.items() for name in names),
-    *(f"{group}.{name}" for group, section in {**CARDS, **SECTIONS}.items() for name in section.model_fields),
+    *(f"{group}.{name}" for group, section in {**COMPONENTS, **SECTIONS}.items() for name in section.model_fields),
 ]
 
 
@@ -114,7 +114,7 @@ class Config(DataSettings):
     init_from: str | None
     continues: str | None
     metrics: tuple[KerasMetric, ...]
-    model_card: ModelConfig
+    model_config: ModelConfig
     model: Component
     loss: Component
     optimizer: Component
@@ -140,7 +140,7 @@ class Config(DataSettings):
 
 def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     """Check a composed config and return it typed; raises `ConfigError` on the first thing that cannot work."""
-    _check_names(cfg, [*ROOT_VALUES, *CARDS, *SECTIONS])
+    _check_names(cfg, [*ROOT_VALUES, *COMPONENTS, *SECTIONS])
     resolved = current_config(as_mapping(plain_values(cfg)))
     for key, kind in _UNSAID_IS_NO_PART.items():
         check_value(resolved.get(key), kind, key)
@@ -149,11 +149,11 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     }
     for key, kind in ROOT_VALUES.items():
         check_value(resolved[key], kind, key)
-    for group in (*CARDS, *SECTIONS):
+    for group in (*COMPONENTS, *SECTIONS):
         check_chosen(group, resolved[group])
-    data_config = _card("data", resolved["data"], DataConfig)
-    model_card = _card("model", resolved["model"], ModelConfig)
-    parts = {group: _component(group, resolved[group], card) for group, card in CARDS.items()}
+    data_config = _validated("data", resolved["data"], DataConfig)
+    model_config = _validated("model", resolved["model"], ModelConfig)
+    parts = {group: _component(group, resolved[group], kind) for group, kind in COMPONENTS.items()}
     config = Config(
         seed=resolved["seed"],
         run_name=resolved["run_name"],
@@ -162,7 +162,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         continues=resolved.get("continues"),
         metrics=check_metrics(resolved.get(METRICS)),
         data_config=data_config,
-        model_card=model_card,
+        model_config=model_config,
         learning_rate=resolved["optimizer"]["learning_rate"],
         precision=_validate("precision", resolved["precision"], PrecisionSettings),
         trainer=_validate("trainer", resolved["trainer"], TrainerSettings),
@@ -172,7 +172,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     )
     check_together(
         data_config,
-        model_card,
+        model_config,
         config.trainer,
         names=(config.data.name, config.model.name),
         warmup_epochs=config.schedule.arguments.get("warmup_epochs", 0),
@@ -204,13 +204,13 @@ def load_data(cfg: DictConfig | Mapping[str, Any]) -> DataSettings:
 
 
 def load_section(group: str, cfg: DictConfig | Mapping[str, Any]) -> tuple[Any, Any]:
-    """One group of a composed config, checked by itself: its card or settings, and the component of one that has a
+    """One group of a composed config, checked by itself: its schema or settings, and the component of one that has a
     `_target_`, None of another; raises `ConfigError` on the first thing that cannot work."""
     section = current_section(group, plain_values(cfg, group))
     check_chosen(group, section)
     if group in SECTIONS:
         return _validate(group, section, SECTIONS[group]), None
-    return _card(group, section, CARDS[group]), _component(group, section, CARDS[group])
+    return _validated(group, section, COMPONENTS[group]), _component(group, section, COMPONENTS[group])
 
 
 def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None:
@@ -225,17 +225,17 @@ def _check_names(cfg: DictConfig | Mapping[str, Any], needed: list[str]) -> None
                 expected=f"a value or a group named {key}",
                 remedy=f"give it: {key}=…, or compose from conf/train.yaml, which names every section",
             )
-    known = [*ROOT_VALUES, *CARDS, *SECTIONS]
+    known = [*ROOT_VALUES, *COMPONENTS, *SECTIONS]
     for key in map(str, cfg):
         if key not in (*known, *_UNSAID_IS_NO_PART):
             raise unknown(key, cfg[key], known, _ANYWHERE)
 
 
-def _card(group: str, section: Mapping[str, Any], card: type[S]) -> S:
-    return _validate(group, {key: value for key, value in section.items() if key in card.model_fields}, card)
+def _validated(group: str, section: Mapping[str, Any], schema: type[S]) -> S:
+    return _validate(group, {key: value for key, value in section.items() if key in schema.model_fields}, schema)
 
 
-def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> Component:
+def _component(group: str, section: Mapping[str, Any], schema: type[Section]) -> Component:
     target = section.get("_target_")
     if not isinstance(target, str):
         raise ConfigError(
@@ -251,7 +251,7 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
         if key not in section:
             raise missing(f"{group}.{key}")
         check_value(section[key], kind, f"{group}.{key}")
-    own = {k: v for k, v in section.items() if k != "_target_" and k not in card.model_fields and k not in passed}
+    own = {k: v for k, v in section.items() if k != "_target_" and k not in schema.model_fields and k not in passed}
     check_given(target, group, [*own])
     parameters = parameters_of(target, f"{group}._target_")
     for key, value in own.items():
@@ -259,14 +259,14 @@ def _component(group: str, section: Mapping[str, Any], card: type[Section]) -> C
             raise unknown(
                 f"{group}.{key}",
                 value,
-                [f"{group}.{name}" for name in (*parameters, *card.model_fields, *passed)],
+                [f"{group}.{name}" for name in (*parameters, *schema.model_fields, *passed)],
                 _ANYWHERE,
             )
         check_value(value, parameters[key].annotation, f"{group}.{key}")
     for key, parameter in parameters.items():
         if parameter.required and key not in own:
             raise missing(f"{group}.{key}")
-    name = _card(group, section, card).model_dump()["name"]
+    name = _validated(group, section, schema).model_dump()["name"]
     return Component(name=name, target=target, arguments=own)
 
 

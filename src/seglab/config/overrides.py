@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from seglab.config.loading import CARDS, PASSED_BY_EXPERIMENT, ROOT_VALUES, SECTIONS
+from seglab.config.loading import COMPONENTS, PASSED_BY_EXPERIMENT, ROOT_VALUES, SECTIONS
 from seglab.config.scalars import NOTHING, element_of, may_be_nothing, takes_text
 from seglab.config.sections import Section
 from seglab.config.targets import parameters_of
@@ -98,10 +98,10 @@ def _wanted(key: str, compose: Callable[[], Mapping[str, Any]]) -> Any:
     group, _, name = key.partition(".")
     if "." in name:  # shares of a split: numbers
         return None
-    card = CARDS.get(group) or SECTIONS.get(group)
-    if card is not None and name in card.model_fields:
-        return card.model_fields[name].annotation
-    if group not in CARDS or name in PASSED_BY_EXPERIMENT.get(group, {}):
+    schema = COMPONENTS.get(group) or SECTIONS.get(group)
+    if schema is not None and name in schema.model_fields:
+        return schema.model_fields[name].annotation
+    if group not in COMPONENTS or name in PASSED_BY_EXPERIMENT.get(group, {}):
         return None
     try:
         target = compose().get(group, {}).get("_target_")

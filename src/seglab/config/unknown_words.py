@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from seglab.config.loading import CARDS
+from seglab.config.loading import COMPONENTS
 from seglab.config.refusals import as_list, written
 from seglab.config.synonyms import closest, group_meant, option_meant, setting_meant
 from seglab.config.targets import parameters_of
@@ -83,7 +83,7 @@ def _further_arguments(group: str, known: Mapping[str, Any], targets: Mapping[st
     section = known.get(group)
     where = f"{group}._target_"
     target = targets.get(where) or (section.get("_target_") if isinstance(section, Mapping) else None)
-    if group not in CARDS or target is None:
+    if group not in COMPONENTS or target is None:
         return {}
     try:
         taken = parameters_of(str(target), where)

@@ -100,7 +100,7 @@ class SlurmProcess:
 
     def code(self) -> int | None:
         if self._code is None:
-            self._look()
+            self._poll()
         return self._code
 
     def reason(self) -> str:
@@ -114,7 +114,7 @@ class SlurmProcess:
         while self.code() is None and time.monotonic() < end:
             time.sleep(_ASK_SECONDS / 4)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         result: Path = self._job.paths.result_pickle
         if result.exists():
             # Written by `NodeProcess` on a node of ours; read without submitit, which asks sacct and waits for ever.

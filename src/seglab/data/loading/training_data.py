@@ -119,7 +119,7 @@ def gather(config: Config) -> TrainingData:
         facts=facts,
         report=report,
     )
-    return prompted(training_data) if config.model_card.prompted else training_data
+    return prompted(training_data) if config.model_config.prompted else training_data
 
 
 def prompted(training_data: TrainingData) -> TrainingData:

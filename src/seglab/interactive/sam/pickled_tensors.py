@@ -79,10 +79,10 @@ def read_tensors(pickle: bytes) -> dict[str, StoredTensor]:
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise ForbiddenPickle(f"a pickle that contradicts itself ({type(error).__name__})") from error
     if not isinstance(found, dict) or not found:
-        raise ForbiddenPickle(f"{_told(found)} in the place of names and tensors")
+        raise ForbiddenPickle(f"{_kind_of(found)} in the place of names and tensors")
     for name, value in found.items():
         if not isinstance(value, StoredTensor):
-            raise ForbiddenPickle(f"'{name[:80]}', which is {_told(value)} and no tensor")
+            raise ForbiddenPickle(f"'{name[:80]}', which is {_kind_of(value)} and no tensor")
     return found
 
 
@@ -162,14 +162,14 @@ class _Machine:
     def _put(self, key: Any, value: Any) -> None:
         into = self._stack[-1]
         if not isinstance(into, dict) or not isinstance(key, str):
-            raise ForbiddenPickle(f"an entry named by {_told(key)}, of {_told(into)}")
+            raise ForbiddenPickle(f"an entry named by {_kind_of(key)}, of {_kind_of(into)}")
         into[key] = value
 
     def _build(self, _: Any) -> None:
         """What `state_dict()` says of versions of modules lies beside the dictionary, and is not needed."""
         self._stack.pop()
         if not isinstance(self._stack[-1], dict):
-            raise ForbiddenPickle(f"a state for {_told(self._stack[-1])}")
+            raise ForbiddenPickle(f"a state for {_kind_of(self._stack[-1])}")
 
     def _binpersid(self, _: Any) -> None:
         word, kind, key, _, count = self._stack.pop()
@@ -182,7 +182,7 @@ class _Machine:
     def _reduce(self, _: Any) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not isinstance(function, _Name) or not isinstance(arguments, tuple):
-            raise ForbiddenPickle(f"a call of {_told(function)}")
+            raise ForbiddenPickle(f"a call of {_kind_of(function)}")
         if function.text == _DICT and not arguments:
             self._stack.append({})
         elif function.text == _TENSOR:
@@ -225,7 +225,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**40
 
 
-def _told(value: Any) -> str:
+def _kind_of(value: Any) -> str:
     """What a value is, without its contents: those may be endless."""
     if isinstance(value, _Name):
         return f"the name {value.text}"

@@ -50,7 +50,7 @@ def _jobs(store: Store, parent: str) -> list[list[str]]:
 def _lines(jobs: Sequence[Sequence[str]], runs: Sequence[Run]) -> list[str]:
     """A grid as one line with every value of what varies; what is no grid as a line for each job."""
     elsewhere = {f"data.{name}" for run in runs for name in places(run.params.get("data._target_", ""))}
-    told = [_told(words, elsewhere) for words in jobs]
+    told = [_settings_of(words, elsewhere) for words in jobs]
     values: dict[str, dict[str, None]] = {}
     for job in told:
         for key, value in job.items():
@@ -62,7 +62,7 @@ def _lines(jobs: Sequence[Sequence[str]], runs: Sequence[Run]) -> list[str]:
     return [*lines, *([f"# and {len(told) - _LINES} more jobs of this search"] if len(told) > _LINES else [])]
 
 
-def _told(words: Sequence[str], elsewhere: set[str]) -> dict[str, str]:
+def _settings_of(words: Sequence[str], elsewhere: set[str]) -> dict[str, str]:
     """The words of a job by their key, the study first."""
     told = {}
     for word in sorted(words, key=lambda word: not word.startswith("experiment=")):
