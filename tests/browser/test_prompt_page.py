@@ -1,4 +1,4 @@
-"""The page of prompts in the application: the canvas asks the API, and Streamlit hears of judgements alone."""
+"""The page of prompts in the application: the canvas asks the API; Streamlit gets accepted and rejected masks."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Masks from clicks and boxes: prompts, the models that answer them, the guard, and the robot user that judges them."""
+"""Masks from clicks and boxes: prompts, the models that answer them, the guard, and the robot user that tests them."""

@@ -1,4 +1,4 @@
-"""The robot user: clicks where the mask is most wrong until it is right, and so judges a promptable model.
+"""The robot user: clicks where the mask is most wrong until it is right, and so measures a promptable model.
 
 The rule is that of Sofiiuk, Petrov and Konushin, "Reviving Iterative Training with Mask Guidance" (RITM, 2021): of the
 missed and of the wrongly taken pixels the one that lies deepest in its region is clicked; the image's edge counts as a

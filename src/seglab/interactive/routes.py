@@ -46,7 +46,7 @@ _LONG = ("points", "labels", "notes", "prompted")  # `GET /sessions/{id}` has th
 
 
 class OutcomeBody(BaseModel):
-    """Who judged, and why, in their own words."""
+    """Who accepted or rejected, and why, in their own words."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -110,8 +110,8 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         form: Literal["png", "rle", "polygons", "overlay"] = "png",
         tolerance_px: Annotated[float, Query(ge=0, le=100)] = 1.0,
     ) -> Response:
-        judged = (body or OutcomeBody()).model_dump()
-        asked = {"do": "accept", "id": id, **judged, "form": form, "tolerance_px": tolerance_px}
+        outcome = (body or OutcomeBody()).model_dump()
+        asked = {"do": "accept", "id": id, **outcome, "form": form, "tolerance_px": tolerance_px}
         told, mask = await ask(request, asked)
         counters.outcomes.labels(told["outcome"]).inc()
         row(request, told["outcome"], {})

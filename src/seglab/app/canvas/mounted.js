@@ -1,4 +1,4 @@
-// The canvas as an element of Streamlit: its files come from the API, and Streamlit hears of judgements alone.
+// The canvas as an element of Streamlit: its files come from the API, and Streamlit gets only accepted and rejected masks.
 
 export default async function (component) {
   const { data, parentElement, setTriggerValue } = component;

@@ -86,7 +86,7 @@ export function build(root) {
       element("div", { className: "row candidates", role: "group", "aria-label": "candidates" }, ...parts.candidates),
       parts.measures, parts.told,
       label("mm per pixel", parts.pixel),
-      element("div", { className: "judge", role: "group", "aria-label": "judgement" }, label("Your name", parts.by),
+      element("div", { className: "judge", role: "group", "aria-label": "accept or reject" }, label("Your name", parts.by),
         label("Note", parts.note), element("div", { className: "row" }, parts.accept, parts.reject)),
       element("details", {}, element("summary", {}, "Keys"), element("table", {}, element("tbody", {}, ...keys))),
       element("details", { open: true }, element("summary", {}, "Log"), parts.log),
