@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from seglab.cli.api_keys import read_keys
 from seglab.cli.serve_words import ServeWords, check_words
 from seglab.cli.words import read
+from seglab.extras import check_extras
 from seglab.runtime.waiting import step
 from seglab.safety.shown_text import shown
 
@@ -109,10 +110,14 @@ def serve_words(said: ServeWords, front: Front | None = None) -> int:
 
 
 def origin_for(said: ServeWords, word: str) -> Origin:
-    """What a word means as a model, exported as the settings say where it has to be."""
-    from seglab.serving.origin import Exporting, origin_of
+    """What a word means as a model, exported as the settings say where it has to be; raises `ConfigError` where what
+    exports it is not installed."""
+    from seglab.serving.origin import ExportedFolder, Exporting, origin_of
 
-    return origin_of(word, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
+    origin = origin_of(word, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
+    if not isinstance(origin, ExportedFolder):
+        check_extras(("train",), f"{word}, which is no exported folder here")
+    return origin
 
 
 @dataclass(frozen=True)
