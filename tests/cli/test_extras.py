@@ -97,6 +97,12 @@ def test_a_verb_refuses_before_it_imports_what_is_not_there(verb: Verb, monkeypa
     assert refused.value.where == f"seglab {verb.name}"
 
 
+def test_what_works_without_an_extra_is_known() -> None:
+    free = {verb.name for verb in VERBS.values() if not verb.extras}
+    benches = {"bench", "bench-data", "bench-serving", "bench-near-duplicates"}  # ask for a checkout first
+    assert free == {"predict", "verify", "monitor", "segment", "doctor", "synthetic-dataset"} | benches
+
+
 def test_every_extra_of_a_verb_is_one_that_is_declared() -> None:
     declared = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     assert {extra for verb in VERBS.values() for extra in verb.extras} <= declared
