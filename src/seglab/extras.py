@@ -15,6 +15,7 @@ EXTRA_OF = {
     **dict.fromkeys(("rich", "skimage", "sklearn", "sqlalchemy"), "train"),
     **dict.fromkeys(("keras", "tensorflow"), "keras"),
     "optuna": "search",
+    "psycopg": "postgres",
     "streamlit": "app",
     "pptx": "slides",
     "submitit": "cluster",

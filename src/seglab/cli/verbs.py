@@ -113,6 +113,8 @@ _ROWS = (
     ),
     Verb("doctor", "is this machine ready, and is the store of runs healthy?", "seglab.cli.doctor:run"),
     Verb("sync", "deliver what runs kept on disk while their server was away", "seglab.cli.sync:run", extras=_TRAIN),
+    Verb("backup", "copy the store of runs with its artifacts, while runs go on", "seglab.cli.backup:run"),
+    Verb("restore", "put a backup in place, every digest checked", "seglab.cli.restore:run", extras=_TRAIN),
     Verb("ui", "show the runs in a browser", "seglab.cli.ui:run", extras=_TRAIN),
     Verb("bench", "measure training speed against peers, as ratios", "seglab.cli.bench:run"),
     Verb("bench-data", "measure reading, caching and augmenting against peers", "seglab.cli.bench:run_data"),
