@@ -16,7 +16,7 @@ JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_laye
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm check format lint types ui doctor \
+.PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm deploy-check check format lint types ui doctor \
 	sync bench bench-data bench-serving bench-app bench-near-duplicates bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report docs clean clean-cache
 
@@ -36,7 +36,7 @@ UV_COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: $(READY) ## Pin what pyproject.toml asks for: requirements.txt to run, requirements-dev.txt to work on it (UPGRADE=1: the newest of all)
 	@test -x $(LOCK)/bin/uv || { $(PY) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
 	@mkdir -p build && cat requirements.txt requirements-dev.txt | grep -v '^-' > build/dev.txt && grep -v '^-' requirements.txt > build/run.txt
-	@$(UV_COMPILE) --extra slides --extra export --extra app --extra dev pyproject.toml -o build/dev.txt
+	@$(UV_COMPILE) --extra slides --extra export --extra app --extra postgres --extra dev pyproject.toml -o build/dev.txt
 	@$(UV_COMPILE) --constraints build/dev.txt pyproject.toml -o build/run.txt
 	@{ echo "-e ."; cat build/run.txt; } > build/requirements.txt && mv build/requirements.txt requirements.txt
 	@{ echo "-r requirements.txt"; grep -vxF -f build/run.txt build/dev.txt; } > build/requirements.txt && mv build/requirements.txt requirements-dev.txt
@@ -87,8 +87,11 @@ endif
 
 test-slurm: $(READY) ## Sweeps through a real SLURM of one node, installed, started and stopped here (Debian, root)
 	@scripts/slurm_node.sh start .slurm
-	@SLURM_CONF=$(CURDIR)/.slurm/slurm.conf $(PY) -m pytest tests/integration/test_sweep_slurm.py $(ARGS); \
+	@SLURM_CONF=$(CURDIR)/.slurm/slurm.conf $(PY) -m pytest tests/integration/test_sweep_slurm.py tests/integration/test_serve_slurm.py $(ARGS); \
 		code=$$?; scripts/slurm_node.sh stop .slurm; exit $$code
+
+deploy-check: $(READY) ## Images, composition, copies, tried in a fresh Debian root without an engine (Debian, root; ARGS="serve work=dir")
+	@$(PY) -m deploy.check $(ARGS)
 
 check: $(READY) ## What CI runs: format, lint, types, tests
 	@$(PY) -m ruff format --check .
