@@ -61,21 +61,32 @@ def test_a_rare_first_class_keeps_its_confidence_in_a_large_image() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.2])
-@pytest.mark.parametrize("shape", [(3, 4, 5), (700, 900), (2, 600, 600)])  # in one block, in three, a plane at a time
+@pytest.mark.parametrize("shape", [(3, 4, 5), (700, 900), (2, 600, 600)])
 def test_a_binary_task_is_as_sure_as_of_what_it_chose(threshold: float, shape: tuple[int, ...]) -> None:
     foreground = RNG.random(shape).astype(np.float32)
     foreground[0, 0, ...] = 0
     foreground[0, 1, ...] = 1
-    shown: list[tuple[np.ndarray, np.ndarray]] = []
+    facts = MaskFacts(Task(len(shape), 1, ("a", "b")))
+    ids = class_ids(iter([foreground]), facts.task, threshold, facts)
+    inside = foreground > threshold
+    np.testing.assert_array_equal(ids, inside)
+    p = foreground.astype(np.float64)
+    assert facts.pixels.tolist() == [(~inside).sum(), inside.sum()]
+    assert facts.probable == pytest.approx([(1 - p).sum(), p.sum()], rel=1e-6)
+    assert facts.chosen == pytest.approx([(1 - p)[~inside].sum(), p[inside].sum()], rel=1e-6)
+    assert facts.confidence == pytest.approx(np.where(inside, p, 1 - p).mean(), rel=1e-7)
 
-    class Noting(MaskFacts):
-        def mask(self, ids: np.ndarray, best: np.ndarray) -> None:
-            shown.append((ids.copy(), best))
 
-    task = Task(len(shape), 1, ("a", "b"))
-    ids = class_ids(iter([foreground]), task, threshold, Noting(task))
-    np.testing.assert_array_equal(ids, foreground > threshold)
-    np.testing.assert_array_equal(np.concatenate([ids for ids, _ in shown]), ids)
-    expected = np.where(foreground > threshold, foreground, 1 - foreground)
-    np.testing.assert_array_equal(np.concatenate([best for _, best in shown]), expected)
-    assert len(shown) == {(3, 4, 5): 1, (700, 900): 3, (2, 600, 600): 2}[shape]
+def test_the_rare_class_of_a_large_binary_mask_keeps_its_confidence() -> None:
+    """What is left of the sums, whichever of the two is rare; and none where there is none."""
+    foreground = RNG.uniform(0.9, 1, (1500, 2000)).astype(np.float32)
+    for rare, chance in ((0, 0.4), (1, 0.6)):
+        shown = foreground.copy() if rare == 0 else 1 - foreground
+        facts = MaskFacts(Task(2, 1, ("a", "b")))
+        class_ids(iter([shown]), facts.task, 0.5, facts)
+        assert facts.confidence_of(rare) is None
+        shown[3, 4] = chance
+        facts = MaskFacts(Task(2, 1, ("a", "b")))
+        class_ids(iter([shown]), facts.task, 0.5, facts)
+        assert facts.confidence_of(rare) == pytest.approx(0.6, abs=1e-6)
+        assert facts.pixels[rare] == 1

@@ -14,13 +14,13 @@ class Seen(Protocol):
     """Is shown a mask, block by block of whole rows, while it is made; see `seglab.inference.mask_facts`."""
 
     def channel(self, number: int, probabilities: np.ndarray) -> None:
-        """Shown the probabilities `(rows, …)` in float32 of each class in turn, of a binary task of class 1 alone."""
+        """Shown the probabilities `(rows, …)` in float32 of each class in turn, where the task is not binary."""
 
     def mask(self, ids: np.ndarray, best: np.ndarray) -> None:
         """Shown then class ids `(rows, …)`, and in float32 the probability of each where it was chosen."""
 
-
-_AT_ONCE = 1 << 18  # pixels that are shown, so that their numbers stay in the processor's cache
+    def binary(self, ids: np.ndarray, foreground: np.ndarray) -> None:
+        """Shown in the place of both, of a binary task, class ids and in float32 the probabilities of class 1."""
 
 
 def class_ids(channels: Iterator[np.ndarray], task: Task, threshold: float, seen: Seen | None = None) -> np.ndarray:
@@ -38,13 +38,7 @@ def class_ids(channels: Iterator[np.ndarray], task: Task, threshold: float, seen
         inside = foreground > threshold
         ids: np.ndarray = inside.view(dtype)
         if seen:
-            seen.channel(1, foreground)
-            rows = max(1, _AT_ONCE // max(1, ids[0].size))
-            for start in range(0, len(ids), rows):
-                part = slice(start, start + rows)
-                chosen = (~inside[part]).astype(np.float32)  # |1 - p| or |0 - p|: in a third of the time of `where`
-                chosen -= foreground[part]
-                seen.mask(ids[part], np.abs(chosen, out=chosen))
+            seen.binary(ids, foreground)
         return ids
     ids, best = _most_probable(channels, dtype, seen)
     if seen:

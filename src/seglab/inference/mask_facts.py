@@ -37,14 +37,10 @@ class MaskFacts:
         self._entropy, self._entropy_pixels = 0.0, 0
 
     def channel(self, number: int, probabilities: np.ndarray) -> None:
-        """Add the probabilities of a class in a block of the mask."""
-        summed = float(probabilities.sum())
-        self.probable[number] += summed
-        some = probabilities.reshape(-1)[:: max(1, probabilities.size // _LOOKED_AT) | 1]
+        """Add the probabilities of a class in a block of the mask; of a binary task `binary` adds all."""
+        self.probable[number] += float(probabilities.sum())
+        some = _some(probabilities)
         self._entropy -= _plogp(some)
-        if self.task.binary:
-            self.probable[0] += probabilities.size - summed
-            self._entropy -= _plogp(1 - some)
         if number == self.task.classes - 1:
             self._entropy_pixels += some.size
 
@@ -59,6 +55,19 @@ class MaskFacts:
             self._add(number, count, mean * count)
             pixels, total = pixels - count, total - mean * count
         self._add(0, pixels, total if pixels else 0.0)  # what is left, which is the most of most images
+
+    def binary(self, ids: np.ndarray, foreground: np.ndarray) -> None:
+        """Add a block of a binary task: the background's sums are what is missing from 1 in each pixel."""
+        ids, foreground = (np.ascontiguousarray(array).reshape(len(array), -1) for array in (ids, foreground))
+        total, count = cv2.sumElems(foreground)[0], cv2.countNonZero(ids)
+        within = cv2.mean(foreground, ids)[0] * count if count else 0.0
+        outside = ids.size - count
+        self.probable += (ids.size - total, total)
+        self._add(1, count, within)
+        self._add(0, outside, outside - (total - within) if outside else 0.0)
+        some = _some(foreground)
+        self._entropy -= _plogp(some) + _plogp(1 - some)
+        self._entropy_pixels += some.size
 
     def _add(self, number: int, pixels: int, total: float) -> None:
         self.pixels[number] += pixels
@@ -90,6 +99,11 @@ class MaskFacts:
         found = [self.soft_dice_of(number) for number in self.task.scored]
         known = [one for one in found if one is not None]
         return float(np.mean(known)) if known else None
+
+
+def _some(probabilities: np.ndarray) -> np.ndarray:
+    """Of a block, evenly drawn."""
+    return probabilities.reshape(-1)[:: max(1, probabilities.size // _LOOKED_AT) | 1]
 
 
 def _plogp(probabilities: np.ndarray) -> float:
