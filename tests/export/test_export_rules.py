@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.intensity_stats import IntensityStats
-from seglab.export.accuracy import accuracy, check, failures, limits_of
+from seglab.export.accuracy import accuracy, check, failures, limits_of, only_rounded
 from seglab.export.calibration import choose
 from seglab.export.examining import Answer, compare_logits
+from seglab.export.folder import ANSWER, GIVEN, IMAGE, MANIFEST, MASK, write_json
 from seglab.export.inventory import bill_of_materials
+from seglab.export.proving import from_exact
 from seglab.export.targets import ExportRefused, Target, targets_of
+from seglab.inference.bundle import Bundle
 from seglab.inference.reference_data import fingerprint
 from seglab.task import Task
 
@@ -83,6 +87,66 @@ def test_float32_is_held_to_its_logits(change: dict, message: str) -> None:
     with pytest.raises(ExportRefused, match=message) as caught:
         check(target, accuracy([answer(GOOD, **change)], [np.array(GOOD)], [None], TASK), limits_of(target), TASK)
     assert "onnx-float32" in str(caught.value)
+
+
+def test_a_logit_that_float32_itself_rounds_by_more_is_held_to_the_exact_one() -> None:
+    target = Target("openvino", "float32")
+    found = accuracy([answer(GOOD, logit=1.5e-4)], [np.array(GOOD)], [None], TASK)
+    assert len(failures(found, limits_of(target), TASK)) == 1
+    near = found | {"exact": {"target": 8e-5, "reference": 9e-5}}
+    assert failures(near, limits_of(target), TASK) == []
+    far = found | {"exact": {"target": 4.1e-5, "reference": 1e-5}}
+    assert failures(far, limits_of(target), TASK) == [
+        "a logit differs by 0.00015, more than 0.0001",
+        "it is 4.1e-05 from the exact one, and the trained model in float32 1e-05",
+    ]
+    for value in (float("nan"), float("inf")):
+        assert len(failures(near | {"exact": {"target": value, "reference": 1e-5}}, limits_of(target), TASK)) == 2
+
+
+class Summing:
+    """Stands for a network whose logits are exactly 1: in float32 the trained one, and a target, are off by so much."""
+
+    def __init__(self, off: float):
+        self.off, self.bundle, self.network = off, Bundle(TASK, None, (2, 2), "patch"), self  # type: ignore[arg-type]
+
+    def exact_logits(self, window: np.ndarray) -> np.ndarray:
+        return np.ones((1, 2, 2, 3))
+
+    def logits(self, window: np.ndarray) -> np.ndarray:
+        return np.full((1, 2, 2, 3), 1 + self.off, np.float32)
+
+    def answer(self, file: Path) -> Answer:
+        with np.load(file) as case:
+            largest = compare_logits(self.logits(case["window"]), case["logits"], TASK)[0]
+        return Answer(GOOD, 0, 1000, largest, 0, 1000, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("trained", "target", "worst", "told"),
+    [
+        (3e-5, -3e-5, 6e-5, None),  # within the rule: nobody computes the exact one
+        (9e-5, -9e-5, 1.8e-4, True),
+        (1e-5, -1.2e-4, 1.3e-4, False),  # the target is what is off
+    ],
+)
+def test_what_is_exact_is_computed_where_the_rule_is_broken(
+    trained: float, target: float, worst: float, told: bool | None, tmp_path: Path
+) -> None:
+    reference, window = Summing(trained), np.zeros((1, 2, 2, 3), np.float32)
+    arrays = {IMAGE: window[0], GIVEN: window, ANSWER: reference.logits(window), MASK: np.zeros((2, 2), np.uint8)}
+    for name, array in arrays.items():
+        np.save(tmp_path / name, array)
+    write_json(tmp_path / MANIFEST, {"target": {"name": "openvino-float32"}})
+    found = from_exact(reference, Summing(target), tmp_path, tmp_path, (worst, window))
+    manifest = json.loads((tmp_path / MANIFEST).read_text())["target"]
+    if told is None:
+        assert found == {}
+        return
+    assert found == {"target": pytest.approx(abs(target), rel=1e-2), "reference": pytest.approx(trained, rel=1e-2)}
+    assert only_rounded(found) is told
+    expected = {"logit": pytest.approx(trained + abs(target), rel=1e-2)} if told else {}
+    assert manifest == {"name": "openvino-float32", **expected}
 
 
 def test_int8_is_held_to_its_dice_unless_somebody_lets_it_through() -> None:

@@ -12,13 +12,14 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from omegaconf import OmegaConf
 
 import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
-from seglab.export.conversion import convert
+from seglab.export.conversion import convert, in_float64
 from seglab.export.examining import compare_logits
 from seglab.export.graphs import graph_of
 from seglab.export.operations import check_operations
 from seglab.export.quantization import last_layer, quantize_litert, quantize_openvino
 from seglab.export.targets import Target
 from seglab.inference.backends import BACKENDS, open_network
+from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.backends.openvino import load_openvino
 from seglab.task import Task
 
@@ -81,6 +82,25 @@ def test_float32_is_the_same_network(path: Path, channels: int, classes: int, tm
         assert largest <= 1e-4, runtime
         assert 1 - other / labels >= 0.9999, runtime
         assert margin < 1e-3, runtime
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_the_exact_logits_are_those_of_every_architecture(path: Path) -> None:
+    """In float64 every layer with weights is computed in it, and what float32 rounds is far below what is tested. Of
+    volumes TensorFlow has no pooling in float64, which is told as a `TypeError`."""
+    model, _ = small(path, 3, 4)
+    images = noise(model, 1)
+    if "3d" in path.stem and path.stem != "conv3d":
+        with pytest.raises(TypeError, match="float64"):
+            KerasNetwork(in_float64(model)).logits(images.astype(np.float64))
+        return
+    exact = in_float64(model)
+    leaves = [one for one in exact._flatten_layers(include_self=False) if not isinstance(one, keras.Model)]
+    assert {layer.compute_dtype for layer in leaves if layer.weights} == {"float64"}
+    found = KerasNetwork(exact).logits(images.astype(np.float64))
+    plain = KerasNetwork(model).logits(images)
+    assert found.dtype == np.float64
+    assert 0 < np.abs(found - plain).max() < 1e-4
 
 
 def kind_of_last_convolution(file: Path) -> str:

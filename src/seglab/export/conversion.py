@@ -26,22 +26,31 @@ SAVED_MODEL = "saved_model"
 
 def in_float32(model: keras.Model) -> keras.Model:
     """The same layers and weights, computed in float32 whatever the model was trained in, without its other outputs."""
-    import keras
-
     network = logits_model(model)
     if all(layer.compute_dtype == "float32" for layer in network.layers):
         return network
-    plain = keras.Model.from_config(_without_mixed(network.get_config()))
-    plain.set_weights(network.get_weights())
-    return plain
+    return _computed_in("float32", network)
 
 
-def _without_mixed(config: Any) -> Any:
+def in_float64(model: keras.Model) -> keras.Model:
+    """The same in float64, whose rounding is nothing beside that of float32."""
+    return _computed_in("float64", logits_model(model))
+
+
+def _computed_in(precision: str, network: keras.Model) -> keras.Model:
+    import keras
+
+    again = keras.Model.from_config(_with(precision, network.get_config()))
+    again.set_weights(network.get_weights())
+    return again
+
+
+def _with(precision: str, config: Any) -> Any:
     if isinstance(config, dict):
-        return {key: _without_mixed(value) for key, value in config.items()}
+        return {key: _with(precision, value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
-        return type(config)(_without_mixed(value) for value in config)
-    return "float32" if config in ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16") else config
+        return type(config)(_with(precision, value) for value in config)
+    return precision if config in ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "float32") else config
 
 
 def convert(model: keras.Model, format: str, folder: Path, output: str = OUTPUT) -> list[Path]:

@@ -6,16 +6,18 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seglab.data.labelled import labelled
-from seglab.export.accuracy import accuracy, check, limits_of
+from seglab.export.accuracy import LOGIT, accuracy, check, limits_of, only_rounded
 from seglab.export.examining import Answer, Examination, Examiner, write_case
 from seglab.export.folder import (
     ACCURACY,
     ANSWER,
+    GIVEN,
+    IMAGE,
     MANIFEST,
     MASK,
     read_folder,
@@ -26,9 +28,6 @@ from seglab.export.sources import Sources
 from seglab.export.targets import ExportRefused, Target
 from seglab.metrics.confusion import confusion_matrix
 from seglab.safety.untrusted_files import read_any_json
-
-if TYPE_CHECKING:
-    pass
 
 Tell = Callable[[str], None]
 
@@ -48,6 +47,8 @@ def prove(
     answers: dict[str, list[Answer]] = {target.name: [] for target in targets}
     truths: list[np.ndarray] = []
     groups: list[object] = []
+    worst: dict[str, tuple[float, np.ndarray]] = {}
+    exact: dict[str, dict[str, float]] = {}
     with ExitStack() as stack, tempfile.TemporaryDirectory(dir=place) as room:
         asked = {target.name: stack.enter_context(_examination(place / target.name)) for target in targets}
         for target in targets:
@@ -70,14 +71,24 @@ def prove(
                 logits=reference.network.logits(window),
             )
             for name, one in asked.items():
-                answers[name].append(one.answer(file))
+                answers[name].append(found := one.answer(file))
+                if name not in worst or found.logit > worst[name][0]:
+                    worst[name] = (found.logit, window)
             truths.append(confusion_matrix(truth, mask, task))
             groups.append(case.group)
+        for target in targets:
+            if not (target.quantised or whole):
+                found_exact = from_exact(
+                    reference, asked[target.name], place / target.name, Path(room), worst.get(target.name)
+                )
+                if found_exact:
+                    exact[target.name] = found_exact
     for target in targets:
         limits = limits_of(target, resizes=size != sources.bundle.size, allow_drop=request.allow_drop)
         scores: dict[str, Any] = {"cases": 0, "why_not": _why_not(request, size)}
         if truths:
             scores = accuracy(answers[target.name], truths, groups, task)
+            scores |= {"exact": exact[target.name]} if target.name in exact else {}
             check(target, scores, limits, task)
         elif target.quantised:
             raise ExportRefused(
@@ -93,6 +104,45 @@ def prove(
             "allowed_drop": request.allow_drop if target.quantised else None,
         }
         write_json(place / target.name / ACCURACY, scores)
+
+
+def from_exact(
+    reference: Any, one: Any, folder: Path, room: Path, worst: tuple[float, np.ndarray] | None
+) -> dict[str, float]:
+    """Where a target differs by more than the rule in its example or in the window that differs most: how far it and
+    the trained model in float32 are from the exact logits, which then is the manifest's rule for the example; see
+    `seglab.export.accuracy.only_rounded`. Empty where nothing differs by more."""
+    image, given, answer, mask = (np.load(folder / name) for name in (IMAGE, GIVEN, ANSWER, MASK))
+
+    def distance(window: np.ndarray, logits: np.ndarray) -> float:
+        file = write_case(
+            room / "exact.npz",
+            image=image,
+            spacing=reference.bundle.spacing,
+            truth=mask,
+            mask=mask,
+            window=window,
+            logits=logits,
+        )
+        return float(one.answer(file).logit)
+
+    windows = [given] if worst is None else [given, worst[1]]
+    if max(distance(given, answer), 0.0 if worst is None else worst[0]) <= LOGIT:
+        return {}
+    found = {"target": 0.0, "reference": 0.0}
+    for window in windows:
+        try:
+            exact = reference.exact_logits(window)
+        except TypeError:  # TensorFlow has no pooling of volumes in float64: the rule stands as it is
+            return {}
+        found["target"] = max(found["target"], distance(window, exact))
+        rounded = float(np.abs(reference.network.logits(window) - exact).max())
+        found["reference"] = max(found["reference"], rounded)
+    if only_rounded(found):
+        manifest = read_any_json(folder / MANIFEST)
+        manifest["target"]["logit"] = found["target"] + found["reference"]
+        write_json(folder / MANIFEST, manifest)
+    return found
 
 
 def _why_not(request: ExportRequest, size: tuple[int, ...]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seglab.export.calibration import Calibration
-from seglab.export.conversion import convert, in_float32
+from seglab.export.conversion import convert, in_float32, in_float64
 from seglab.export.examining import Answer, Examiner
 from seglab.export.quantization import quantize_end_to_end, quantize_litert, quantize_openvino
 from seglab.export.targets import Target
@@ -40,6 +41,14 @@ class Reference:
         self._model = in_float32(model)
         self.network = KerasNetwork(self._model)
         self.predictor = Predictor.of(self.network, self.bundle)
+
+    def exact_logits(self, window: np.ndarray) -> np.ndarray:
+        """Logits of one input of the network, `(1, *size, C)`, computed in float64."""
+        return self._exact.logits(window.astype(np.float64))
+
+    @cached_property
+    def _exact(self) -> KerasNetwork:
+        return KerasNetwork(in_float64(self._model))
 
     def write(self, target: Target, folder: Path, size: tuple[int, ...], calibration: Calibration | None) -> Layers:
         """Write the file or files of a target's model; raises `ExportRefused`.
