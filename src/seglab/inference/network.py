@@ -6,8 +6,10 @@ What logits mean is told once more here, in numpy, for runtimes other than Keras
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -66,7 +68,11 @@ class Network(ABC):
 
 
 class OneByOne(Network):
-    """A network whose file holds one fixed shape: one image at a time, `(1, *size, C)`."""
+    """A network whose file holds one fixed shape: one image at a time, `(1, *size, C)`. Threads ask in turn."""
+
+    @cached_property
+    def _turn(self) -> threading.Lock:
+        return threading.Lock()
 
     @abstractmethod
     def run(self, one: np.ndarray) -> np.ndarray:
@@ -74,8 +80,9 @@ class OneByOne(Network):
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         found = np.empty((len(images), *self.size, self.outputs), np.float32)
-        for image, target in zip(images, found, strict=True):
-            target[...] = self.run(image[None])[0]
+        with self._turn:
+            for image, target in zip(images, found, strict=True):
+                target[...] = self.run(image[None])[0]
         return found
 
 

@@ -6,6 +6,7 @@ starter answers it may ask for another errand, which is done first.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -23,8 +24,13 @@ from seglab.serving.channel import Channel, LineClosed
 from seglab.serving.problems import Problem
 from seglab.serving.queueing import Abandoned
 
-Errand = Callable[[dict[str, Any], bytes, Callable[[], None]], tuple[dict[str, Any], bytes]]
-"""What was asked with its body, and what is called between two steps, to what is told with its body."""
+Later = Callable[[], dict[str, Any]]
+"""What is told once the answer is on its way."""
+Errand = Callable[
+    [dict[str, Any], bytes, Callable[[], None]], tuple[dict[str, Any], bytes] | tuple[dict[str, Any], bytes, Later]
+]
+"""What was asked with its body, and what is called between two steps, to what is told with its body, and later."""
+Answered = Callable[[dict[str, Any], bytes], None]
 _PATIENCE = 5.0  # seconds until a process that was told to end is killed
 
 
@@ -97,6 +103,27 @@ class Errands:
         except LineClosed as error:
             raise ProcessDied(self._how()) from error
         return self._answer(between)
+
+    def ask_twice(
+        self, asked: Mapping[str, Any], body: bytes, between: Callable[[], None], answered: Answered
+    ) -> dict[str, Any]:
+        """As `ask`, of an errand that has something to tell later.
+
+        Args:
+            asked, body, between: as for `ask`; so are the errors, of which `ProcessDied` may come after the answer.
+            answered: called with the answer.
+
+        Returns:
+            What was told later; empty where it could not be.
+        """
+        answered(*self.ask(asked, body, between))
+        try:
+            return self._answer(lambda: None)[0]
+        except ProcessDied:
+            raise
+        except Exception as error:  # a defect, or a memory that is full; it costs nobody an answer
+            sys.stderr.write(f"{error}\n")
+            return {}
 
     def close(self) -> None:
         """End it, at once where it is idle or when its errand is done; nobody waits for that."""
@@ -174,19 +201,27 @@ class Doing:
             except Exception as error:
                 self._channel.send(_failed(error))
                 return
+            keep_for_good()
             self._channel.send({"told": "done", **told})
             while True:
                 self._do(*self._channel.receive())
 
     def _do(self, asked: dict[str, Any], body: bytes) -> None:
         try:
-            told, answer = self._errands[asked.pop("do")](asked, body, self._between)
+            told, answer, *later = self._errands[asked.pop("do")](asked, body, self._between)
         except LineClosed:
             raise
         except Exception as error:
             self._channel.send(_failed(error))
-        else:
-            self._channel.send({"told": "done", **told}, answer)
+            return
+        self._channel.send({"told": "done", **told}, answer)
+        for telling in later:
+            try:
+                self._channel.send({"told": "done", **telling()})
+            except LineClosed:
+                raise
+            except Exception as error:
+                self._channel.send(_failed(error))
 
     def _between(self) -> None:
         self._channel.send({"told": "between"})
@@ -197,6 +232,13 @@ class Doing:
             if asked["do"] == "stop":
                 raise Abandoned
             self._do(asked, body)
+
+
+def keep_for_good() -> None:
+    """Python looks no more for what it can throw away among all that is loaded by now, which takes as long as the
+    answer to a small image, and would come in the middle of one."""
+    gc.collect()
+    gc.freeze()
 
 
 def _failed(error: Exception) -> dict[str, Any]:

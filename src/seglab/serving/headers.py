@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +12,12 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from seglab.data.io.nifti_headers import read_header
-from seglab.data.io.tiff_files import is_tiff
+from seglab.serving.claimed_size import BMP, JPEG, PNG, TIFF, FileHeader, tiff_header
 from seglab.serving.limits import Limits
 from seglab.serving.problems import Problem, too_large
 
-_PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
-_ORIENTATION, _WIDTH, _HEIGHT = 274, 256, 257
+_ORIENTATION = 274  # of EXIF
 _TURNING = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
-_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-
-
-@dataclass(frozen=True)
-class FileHeader:
-    """Of a 2D image file.
-
-    Attributes:
-        kind: `png`, `jpeg`, `bmp` or `tiff`, by its contents.
-        height, width: of the largest picture in it, as stored.
-        frames: how many there are.
-        orientation: of EXIF and TIFF, 1 to 8.
-    """
-
-    kind: str
-    height: int
-    width: int
-    frames: int = 1
-    orientation: int = 1
 
 
 def check_image(content: bytes, limits: Limits) -> FileHeader:
@@ -76,7 +55,7 @@ def check_volume(file: Path, limits: Limits) -> tuple[int, ...]:
 
 
 def _header(content: bytes, limits: Limits) -> FileHeader:
-    if content.startswith(_PNG):
+    if content.startswith(PNG):
         width, height = struct.unpack(">II", content[16:24])
         if height * width > limits.pixels:  # before anything else of it is looked at
             return FileHeader("png", height, width)
@@ -84,14 +63,14 @@ def _header(content: bytes, limits: Limits) -> FileHeader:
             return FileHeader(
                 "png", height, width, int(getattr(image, "n_frames", 1)), _exif(image) if _may_be_turned(content) else 1
             )
-    if content.startswith(_JPEG):
+    if content.startswith(JPEG):
         with JpegImageFile(io.BytesIO(content)) as image:
             return FileHeader("jpeg", image.height, image.width, 1, _exif(image))
-    if content.startswith(_BMP):
+    if content.startswith(BMP):
         with BmpImageFile(io.BytesIO(content)) as image:
             return FileHeader("bmp", image.height, image.width)
-    if is_tiff(content):
-        return _tiff(content, limits.frames)
+    if content.startswith(TIFF):
+        return tiff_header(content, limits.frames)
     raise Problem(
         415,
         "image-format",
@@ -104,7 +83,7 @@ def _header(content: bytes, limits: Limits) -> FileHeader:
 def _may_be_turned(content: bytes) -> bool:
     """Whether a PNG has a chunk that may hold an orientation, before its pixels or after them: to ask Pillow for it is
     to decode the image."""
-    at = len(_PNG)
+    at = len(PNG)
     while at + 8 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
         if content[at + 4 : at + 8] in _TURNING:
@@ -116,33 +95,6 @@ def _may_be_turned(content: bytes) -> bool:
 def _exif(image: Any) -> int:
     found = image.getexif().get(_ORIENTATION, 1)
     return found if found in range(1, 9) else 1
-
-
-def _tiff(content: bytes, most: int) -> FileHeader:
-    """Walks the chain of directories as far as `most` and one more, so that neither a ring nor a crowd holds it up."""
-    order = "<" if content[:2] == b"II" else ">"
-    big = struct.unpack_from(order + "H", content, 2)[0] == 43
-    count_form, entry, offset_form = ("Q", 20, "Q") if big else ("H", 12, "I")
-    (at,) = struct.unpack_from(order + offset_form, content, 8 if big else 4)
-    found, seen = FileHeader("tiff", 0, 0, 0), set[int]()
-    while at:
-        if at in seen:
-            raise ValueError("directories that go round in a ring")
-        seen.add(at)
-        if len(seen) > most + 16:  # thumbnails and masks may stand beside the image
-            return FileHeader("tiff", found.height, found.width, len(seen))
-        (entries,) = struct.unpack_from(order + count_form, content, at)
-        first = at + struct.calcsize(order + count_form)
-        tags = {}
-        for place in range(first, first + min(entries, 4096) * entry, entry):
-            tag, kind = struct.unpack_from(order + "HH", content, place)
-            if tag in (_WIDTH, _HEIGHT, _ORIENTATION) and kind in _INTEGERS:
-                (tags[tag],) = struct.unpack_from(order + _INTEGERS[kind], content, place + (12 if big else 8))
-        height, width = tags.get(_HEIGHT, 0), tags.get(_WIDTH, 0)
-        if height * width >= found.height * found.width:
-            found = FileHeader("tiff", height, width, 1, tags.get(_ORIENTATION, 1))
-        (at,) = struct.unpack_from(order + offset_form, content, first + entries * entry)
-    return found  # whether several pictures are one image, the reader says
 
 
 def _broken(found: str) -> Problem:

@@ -44,8 +44,9 @@ class Rows:
         """A request is over.
 
         Args:
-            state: of the request: `request_id`, what it `told` the log, and where the model answered `measured`,
-                `model` and `unit`; else the present model counts, and without any there is no row.
+            state: of the request: `request_id`, `unit`, what it `told` the log, and where a model answered that
+                `model` and what is `measured`, a future of what is told later; else the present model counts, and
+                without any there is no row.
             route: whose kinds are in `KINDS`; of others there are no rows here.
             status: of the answer.
             seconds: it took.
@@ -54,10 +55,21 @@ class Rows:
         if self._writer is None or route not in KINDS or model is None:
             return
         names = {"label": model.label, "version": model.version, "digest": model.digest}
-        unit = unit_of(state.get("unit", ""))
-        told, measured = state["told"], state.get("measured", {})
-        row = prediction_row(KINDS[route], state["request_id"], unit, names, status, seconds, told, measured)
-        self.add("predictions", row)
+        unit, request_id, told = unit_of(state.get("unit", "")), state["request_id"], state["told"]
+
+        def keep(later: Mapping[str, Any]) -> None:
+            noted = dict(told)
+            if later:
+                noted["stages_ms"] = {**told["stages_ms"], "measure": round(later["seconds"] * 1000, 2)}
+            measured = later.get("measured", {})
+            self.add(
+                "predictions", prediction_row(KINDS[route], request_id, unit, names, status, seconds, noted, measured)
+            )
+
+        if "measured" in state:
+            state["measured"].add_done_callback(lambda one: keep(one.result()))
+        else:
+            keep({})
 
     def prompt(self, event: str, request_id: str, model: str, seconds: float, told: Mapping[str, Any]) -> None:
         """Something happened in a session; see `prompt_row`."""

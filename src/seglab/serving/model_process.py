@@ -1,4 +1,4 @@
-"""The process that holds the model: decodes, predicts and encodes, one errand at a time.
+"""The process that holds the model: decodes, predicts and encodes, one errand at a time and small ones beside a large.
 
 It is thrown away with its model, so that no runtime's memory outlives a model, and a decoder that dies takes no
 connection along.
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from seglab.serving.errands import Doing, Errand
+from seglab.serving.errands import Doing, Errand, Later
 
 
 def main(line: int, words: Sequence[str]) -> None:
@@ -23,6 +23,7 @@ def main(line: int, words: Sequence[str]) -> None:
 
 def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.inference.reference_data import watched_facts
+    from seglab.serving.beside import Beside
     from seglab.serving.keeping_images import KeptImages
     from seglab.serving.limits import Limits
     from seglab.serving.model import load_model
@@ -32,13 +33,21 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
 
     limits = Limits(**said.pop("limits"))
     keep_images, keep_bytes = said.pop("keep_images"), said.pop("keep_bytes")
-    model = load_model(Path(said.pop("folder")), **said)
+    model, beside = load_model(Path(said.pop("folder")), **said), Beside()
 
-    def predict(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
-        return predict_file(body, model, limits, Wanted(**asked), between)
+    def predict(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes, Later]:
+        long = asked.pop("long")
 
-    def tensor(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
-        return infer(body, asked["header_length"], model, limits, between)
+        def call(pause: Callable[[], None]) -> tuple[dict[str, Any], bytes, Later]:
+            return predict_file(body, model, limits, Wanted(**asked), pause)
+
+        return beside.run(call, between) if long else call(between)
+
+    def tensor(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes, Later]:
+        def call(pause: Callable[[], None]) -> tuple[dict[str, Any], bytes, Later]:
+            return infer(body, asked["header_length"], model, limits, pause)
+
+        return beside.run(call, between) if asked["long"] else call(between)
 
     def score(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         return score_file(body, Path(asked["mask"]), model, limits, between)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -20,6 +20,7 @@ from seglab.serving.problems import Problem
 from seglab.serving.served import ServedModel
 
 MODULE = "seglab.serving.model_process"
+_Told = TypeVar("_Told")
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,27 @@ class Models:
             Problem: what the client is to be told; its process may have ended.
             SeglabError, Abandoned: as `Errands.ask`.
         """
+        return self._asked(lambda model: (*model.process.ask(asked, body, between), model.served))
+
+    def ask_twice(
+        self,
+        asked: Mapping[str, Any],
+        body: bytes,
+        between: Callable[[], None],
+        answered: Callable[[tuple[dict[str, Any], bytes, ServedModel]], None],
+    ) -> dict[str, Any]:
+        """As `ask`, of an errand that has something to tell later: returns that, once `answered` was called."""
+        return self._asked(
+            lambda model: model.process.ask_twice(
+                asked, body, between, lambda told, content: answered((told, content, model.served))
+            )
+        )
+
+    def _asked(self, call: Callable[[RunningModel], _Told]) -> _Told:
         self.revive()
         with self._using() as model:
             try:
-                return (*model.process.ask(asked, body, between), model.served)
+                return call(model)
             except ProcessDied as error:
                 died = error
         self._restart(model)

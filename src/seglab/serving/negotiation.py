@@ -24,7 +24,7 @@ def negotiated(accept: str, rank: int) -> str:
             share = float(weight)
         except ValueError:
             share = 0.0
-        if share > 0:
+        if 0 < share <= 1:
             wanted.append((-share, place, kind))
     for _, _, kind in sorted(wanted):
         found = [one for one in kinds if kind in (one, "*/*", one.split("/")[0] + "/*")]

@@ -38,6 +38,16 @@ class NoModel:
         """Nobody to ask."""
         self._refuse()
 
+    def ask_twice(
+        self,
+        asked: Mapping[str, Any],
+        body: bytes,
+        between: Callable[[], None],
+        answered: Callable[[tuple[dict[str, Any], bytes, ServedModel]], None],
+    ) -> dict[str, Any]:
+        """Nobody to ask."""
+        self._refuse()
+
     def revive(self) -> None:
         """Nothing has ended."""
 

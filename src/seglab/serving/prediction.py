@@ -20,6 +20,7 @@ from seglab.errors import SeglabError
 from seglab.inference.example import example_image
 from seglab.inference.mask_facts import MaskFacts
 from seglab.serving import encoding
+from seglab.serving.errands import Later
 from seglab.serving.file_in_memory import file_of
 from seglab.serving.headers import check_image, check_volume
 from seglab.serving.limits import Limits
@@ -70,18 +71,18 @@ class Predicted:
     """A mask with what was noticed on the way.
 
     Attributes:
+        image: `(*spatial, C)` as it was read.
         ids: of classes, `(*spatial)`.
         facts: of the mask.
         stages: what each took.
         quality: predicted Dice; None where the model has no map that is usable, or the mask no foreground.
-        measured: for its row; empty where none is kept.
     """
 
+    image: np.ndarray
     ids: np.ndarray
     facts: MaskFacts
     stages: Stages
     quality: float | None
-    measured: dict[str, Any]
 
     def headers(self) -> dict[str, str]:
         """Of every answer."""
@@ -96,14 +97,21 @@ class Predicted:
             "pixels": self.facts.pixels.tolist(),
             "confidence": self.facts.confidence,
             "quality": self.quality,
-            "measured": self.measured,
         }
+
+    def later(self, model: LoadedModel, body: bytes) -> dict[str, Any]:
+        """For its row, `measured` and the `seconds` that it took; empty where none is kept."""
+        if not model.measures:
+            return {}
+        began = time.perf_counter()
+        numbers = measured(self.image, self.ids, self.facts, model, body)
+        return {"measured": numbers, "seconds": time.perf_counter() - began}
 
 
 def predict_file(
     content: bytes, model: LoadedModel, limits: Limits, wanted: Wanted, between: Callable[[], None]
-) -> tuple[dict[str, Any], bytes]:
-    """Decode, predict, encode.
+) -> tuple[dict[str, Any], bytes, Later]:
+    """Decode, predict, encode; what is measured and kept comes later.
 
     Args:
         content: of an image file.
@@ -113,32 +121,37 @@ def predict_file(
         between: called between windows; raises `Abandoned` where it is not wanted any more.
 
     Returns:
-        What is told of it, with the headers of the answer, and its body.
+        What is told of it, with the headers of the answer, its body, and what tells the rest.
 
     Raises:
         Problem: what the client is to be told.
         Abandoned: it is not wanted any more.
     """
-    stages = Stages()
+    stages, mask = Stages(), b""
     with file_of(content) as file:
         try:
             with stages.of("decode"):
                 image, spacing, headers = read_content(content, file, model, limits)
-            found = predict_array(image, model, stages, between, content, spacing)
+            found = predict_array(image, model, stages, between, spacing)
             del image
             with stages.of("encode"):
                 body = _encoded(found, model, wanted, headers, spacing, file)
-            if model.kept and found.measured:
-                with stages.of("keep"):
-                    flat = found.ids.ndim == 2
-                    mask = encoding.png(found.ids, model) if flat else encoding.nifti(found.ids, model, file)
-                    model.kept.keep(found.measured["input"], content, mask, ".png" if flat else ".nii.gz")
+            if model.kept and model.measures:
+                kept_as = Wanted(PNG if found.ids.ndim == 2 else GZIP)
+                mask = body if wanted == kept_as else _encoded(found, model, kept_as, headers, spacing, file)
         except SeglabError as error:
             raise of_error(error, file) from error
         except MemoryError as error:
             raise Problem(413, "image-memory", "an image that does not fit into the memory of this machine") from error
     headers |= found.headers()
-    return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body
+
+    def later() -> dict[str, Any]:
+        told = found.later(model, content)
+        if model.kept and told:
+            model.kept.keep(told["measured"]["input"], content, mask, ".png" if found.ids.ndim == 2 else ".nii.gz")
+        return told
+
+    return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body, later
 
 
 def predict_array(
@@ -146,10 +159,9 @@ def predict_array(
     model: LoadedModel,
     stages: Stages,
     between: Callable[[], None],
-    body: bytes,
     spacing: tuple[float, ...] | None = None,
 ) -> Predicted:
-    """The mask of an image `(*spatial, C)`, which came in `body`; raises `SeglabError`, or `Abandoned`."""
+    """The mask of an image `(*spatial, C)`; raises `SeglabError`, or `Abandoned`."""
     facts = MaskFacts(model.bundle.task)
 
     def told(done: int, count: int) -> None:
@@ -160,11 +172,7 @@ def predict_array(
     with stages.of("predict"):
         ids = model.predictor.predict(image, spacing, told, facts)
     quality = model.quality.of(facts.soft_dice) if model.quality and model.quality.usable else None
-    numbers: dict[str, Any] = {}
-    if model.measures:
-        with stages.of("measure"):
-            numbers = measured(image, ids, facts, model, body)
-    return Predicted(ids, facts, stages, quality, numbers)
+    return Predicted(image, ids, facts, stages, quality)
 
 
 def warm_up(model: LoadedModel, limits: Limits) -> None:
@@ -176,7 +184,8 @@ def warm_up(model: LoadedModel, limits: Limits) -> None:
         return
     room = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(room, "PNG")
-    predict_file(room.getvalue(), model, limits, Wanted(PNG), lambda: None)
+    *_, later = predict_file(room.getvalue(), model, limits, Wanted(PNG), lambda: None)
+    later()
 
 
 def read_content(

@@ -28,7 +28,7 @@ class Work:
     """What is to be computed.
 
     Attributes:
-        call: given this, computes; calls `between` where it can be interrupted.
+        call: given this, computes; calls `between` where it can be interrupted, and may set the answer before its end.
         small: may be served in the middle of a large one.
         answer: what comes of it.
         wanted: False once nobody waits for it.
@@ -121,9 +121,11 @@ class Worker:
                 raise Abandoned
             answer = work.call(work)
         except BaseException as error:
-            work.answer.set_exception(error)
+            if not work.answer.done():
+                work.answer.set_exception(error)
         else:
-            work.answer.set_result(answer)
+            if not work.answer.done():
+                work.answer.set_result(answer)
         finally:
             self._busy -= 1
         taken = time.perf_counter() - work.began

@@ -39,7 +39,7 @@ def score_file(
     with file_of(content) as file:
         try:
             image, spacing, _ = read_content(content, file, model, limits)
-            ids = predict_array(image, model, Stages(), between, content, spacing).ids
+            ids = predict_array(image, model, Stages(), between, spacing).ids
             truth = _truth(mask, model)
             check_mask_size(truth, ids.shape, str(mask))
             confusion = confusion_matrix(truth, ids, model.bundle.task)

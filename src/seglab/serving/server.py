@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from seglab.serving.errands import keep_for_good
 from seglab.serving.place import Place
 from seglab.serving.service import Service
 
@@ -50,6 +51,7 @@ def serve(
         backlog=_BACKLOG,
         timeout_graceful_shutdown=int(place.limits.deadline_seconds) + 1,
     )
+    keep_for_good()
     try:
         _Server(config, service, place.drain_seconds, begun).run(sockets=[port])
     finally:

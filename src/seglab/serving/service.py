@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
+from seglab.serving.claimed_size import claimed_pixels
 from seglab.serving.keeping_rows import Rows
 from seglab.serving.limits import Limits
 from seglab.serving.models import Models
@@ -25,9 +26,11 @@ from seglab.serving.watching import Watch
 if TYPE_CHECKING:
     from seglab.serving.images import Images
 
-# Windows of the network that an image may take and still be served in the middle of a larger one.
-_SMALL_WINDOWS = 4
-_SMALL_BYTES_PER_PIXEL = 4
+# An image may take so many windows of the network, or where it is resized have so many pixels, and still be served in
+# the middle of a larger one; of more pixels than the last it is decoded beside them.
+_SMALL_WINDOWS, _SMALL_PIXELS, _LONG_PIXELS = 4, 1 << 18, 1 << 22
+_BYTES_PER_PIXEL = 4
+_PATIENCE = 5.0  # seconds for what is measured of the last answers
 
 
 class ClientLeft(Exception):
@@ -79,11 +82,14 @@ class Service:
         self.draining = False
         self.ends = ExitStack()
         self.followers: list[Callable[[], None]] = []
+        self._owed: set[Future[dict[str, Any]]] = set()  # of what is measured of answers that were given
         self._revived: Future[Any] = Future()
         self._revived.set_result(None)
         self._small = 0
         if self.bundle:
-            self._small = math.prod(models.served.size) * _SMALL_WINDOWS * _SMALL_BYTES_PER_PIXEL
+            self._small = math.prod(models.served.size) * _SMALL_WINDOWS
+            if models.served.resize_mode in ("resize", "letterbox"):
+                self._small = max(self._small, _SMALL_PIXELS)
             self.telemetry.begun(models.served)
             self.rows.model(models.served, models.watched)
         models.restarted = self.telemetry.restarts.inc
@@ -128,6 +134,7 @@ class Service:
     def close(self) -> None:
         """End what it started."""
         self.worker.close()
+        wait(self._owed, _PATIENCE)
         if self.watch:
             self.watch.close()
         if self.images:
@@ -142,13 +149,16 @@ class Service:
         Args:
             request: whose client may leave.
             asked: of the process of the model.
-            body: the image; its size tells a small one.
+            body: the image; its size tells a small one, and one that takes long.
 
         Raises:
             Problem: no place in the queue, too late, or what the model says.
             ClientLeft: it has.
         """
-        work = Work(lambda one: self.models.ask(asked, body, one.between), small=len(body) <= self._small)
+        measured: Future[dict[str, Any]] = Future()
+        pixels = max(claimed_pixels(body), len(body) // _BYTES_PER_PIXEL)
+        asked = {**asked, "long": pixels > max(self._small, _LONG_PIXELS)}
+        work = Work(lambda one: self._ask(asked, body, one, measured), small=pixels <= self._small)
         noted = request.state.told
         try:
             answer = asyncio.wrap_future(self.worker.put(work))
@@ -162,7 +172,9 @@ class Service:
             if answer.done():
                 told, content, model = await answer
                 request.state.bundle = noted["bundle"] = model.label
-                request.state.model, request.state.measured = model, told["measured"]
+                request.state.model, request.state.measured = model, measured
+                self._owed.add(measured)
+                measured.add_done_callback(self._owed.discard)
                 stages = {"queue": work.began - work.put, **told["stages"]}
                 noted["stages_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.items()}
                 self.telemetry.predicted(stages, told)
@@ -183,6 +195,15 @@ class Service:
             raise ClientLeft from error
         finally:
             leaving.cancel()
+
+    def _ask(self, asked: Mapping[str, Any], body: bytes, work: Work, measured: Future[dict[str, Any]]) -> None:
+        """Sets the answer of the work, and then what is told later, empty where it could not be."""
+        later: dict[str, Any] = {}
+        try:
+            later = self.models.ask_twice(asked, body, work.between, work.answer.set_result)
+            self.telemetry.measured(later)
+        finally:
+            measured.set_result(later)
 
     def _end_standstill(self, work: Work) -> None:
         """What nobody waits for ends between two windows; where it still goes on, its process stands still."""

@@ -100,7 +100,13 @@ class Telemetry:
         self.confidence.observe(told["confidence"])
         if told["quality"] is not None:
             self.quality.observe(told["quality"])
-        for rule in told["measured"].get("implausible", ()):
+
+    def measured(self, later: Mapping[str, Any]) -> None:
+        """Count what the process of the model told after an answer; empty where it measures nothing."""
+        if not later:
+            return
+        self.stages.labels("measure").observe(later["seconds"])
+        for rule in later["measured"]["implausible"]:
             self.implausible.labels(rule).inc()
 
     def swapped(self, model: ServedModel, former: ServedModel) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from seglab.errors import SeglabError
 from seglab.safety.untrusted_files import UnreadableFile, check_depth
+from seglab.serving.errands import Later
 from seglab.serving.limits import Limits
 from seglab.serving.model import LoadedModel
 from seglab.serving.prediction import Stages, predict_array
@@ -38,7 +39,7 @@ def read_tensor(body: bytes, header_length: str | None, limits: Limits, rank: in
         parameters = given.get("parameters") or {}
         if name != IMAGE or kind not in TYPES:
             raise _malformed(f"input {str(name)[:40]} of {str(kind)[:40]}; expected {IMAGE} of {', '.join(TYPES)}")
-        if any(not isinstance(side, int) or side < 1 for side in given["shape"]):
+        if any(type(side) is not int or side < 1 for side in given["shape"]):  # true is an int of Python's
             raise _malformed(f"shape {str(given['shape'])[:100]}")
         if len(shape) == rank + 2 and shape[0] == 1:
             shape = shape[1:]
@@ -72,8 +73,9 @@ def _of_json(data: Any, kind: str, shape: list[int]) -> np.ndarray:
 
 def infer(
     body: bytes, header_length: str | None, model: LoadedModel, limits: Limits, between: Callable[[], None]
-) -> tuple[dict[str, Any], bytes]:
-    """What is told of it, with the headers of the answer, and its body; raises `Problem`, `Abandoned`."""
+) -> tuple[dict[str, Any], bytes, Later]:
+    """What is told of it, with the headers of the answer, its body, and what tells the rest; raises `Problem`,
+    `Abandoned`."""
     stages = Stages()
     with stages.of("decode"):
         image, request = read_tensor(body, header_length, limits, model.bundle.task.rank)
@@ -87,13 +89,13 @@ def infer(
         except ValueError as error:
             raise _malformed(f"spacing {given[:40]}") from error
     try:
-        found = predict_array(image, model, stages, between, body, spacing)
+        found = predict_array(image, model, stages, between, spacing)
     except SeglabError as error:
         raise of_error(error) from error
     with stages.of("encode"):
         stored = np.ascontiguousarray(model.stored(found.ids))
         content, headers = _answered(stored, request, model.served, parameters)
-    return {**found.told(), "headers": {**headers, **found.headers()}}, content
+    return {**found.told(), "headers": {**headers, **found.headers()}}, content, lambda: found.later(model, body)
 
 
 def _answered(
