@@ -29,6 +29,7 @@ STAGES = ("decode", "pre", "between", "post", "encode")
 NETWORK = {"openvino-float32": 0.95, "openvino-int8": 0.35}
 # The service: its time against the bare one, its encoding's share, its memory, its start, its throughput.
 API, ENCODE, RSS_MB, READY_SECONDS, CLIENTS, THROUGHPUT = 1.3, 0.15, 350.0, 4.0, 8, 0.95
+TAIL, _TAIL_RUNS = 1.5, 30  # p99 against p50, of so many runs a round
 _WARM_UP, _LONG = 2, 1.0
 _CPU = "CPU time"  # of all threads: the same row on a machine that is busy with something else
 
@@ -169,6 +170,7 @@ def _service(
             image = encoded_png(example_image(served.bundle, size))
             _one_size(found, size, image, bare, service, client, rounds, tell)
         small = encoded_png(example_image(served.bundle, min(sizes, key=lambda one: one[0] * one[1])))
+        _tails(found, bare, client, small, max(100, _TAIL_RUNS * rounds), tell)
         pairs = []
         for turn in range(max(3, rounds // 3)):
             pairs.append([service.throughput(small, count, 3.0) for count in (1, CLIENTS)])
@@ -234,6 +236,20 @@ def _one_size(
         "bare": _spread(least),
         "stages": {stage: _spread(seconds) for stage, seconds in stages.items()},
     }
+
+
+def _tails(found: ServingBench, bare: BenchWorker, client: Client, image: bytes, runs: int, tell: Tell) -> None:
+    """How far the slowest are from the rest: of the bare network, and of answers to one client."""
+    tell(f"tails, {runs} runs of the network and as many answers")
+    sides = {
+        "network, openvino-float32": [bare.ask("network") for _ in range(runs)],
+        "answers to one client, smallest size": [client.predict(image)[0] for _ in range(runs)],
+    }
+    for what, seconds in sides.items():
+        p50, p99 = np.percentile(seconds, [50, 99]).tolist()
+        detail = f"{1000 * p99:.2f} : {1000 * p50:.2f} ms, {runs} runs"
+        found.ratios.append(ratio(f"{what}, p99 : p50", [p99], [p50], TAIL, detail, at_most=True))
+        found.service.setdefault("tails", {})[what] = {**_spread(seconds), "p99": round(1000 * p99, 3), "runs": runs}
 
 
 def _why_not(bundle: Bundle) -> str:

@@ -43,6 +43,10 @@ def test_the_stages_of_every_target_and_the_service(
     assert 0.3 < parts / row["all"]["p50"] < 3
     names = {one["what"] for one in found["ratios"]}
     assert {"64×80, API : decode + bare runtime + encode", "32×40, share of encoding"} <= names
+    tails = {one["what"]: one for one in found["ratios"] if one["what"].endswith("p99 : p50")}
+    assert set(tails) == {"network, openvino-float32, p99 : p50", "answers to one client, smallest size, p99 : p50"}
+    assert all(one["value"] >= 1 and one["target"] == 1.5 and one["at_most"] for one in tails.values())
+    assert {one["runs"] for one in found["service"]["tails"].values()} == {100}
     assert {"throughput, 8 clients : 1", "start until ready : 4 s", "memory of the service : 350 MB"} <= names
     assert 50 < found["service"]["rss_mb"] < 350
     assert set(found["service"]["64×80"]["stages"]) >= {"queue", "decode", "predict", "encode"}

@@ -56,7 +56,7 @@ class Answering:
         predict = self._done(lambda asked, body, between: self._predict(between, **asked))
         return {"begin": begin, "predict": predict, **{name: self._done(_plain(call)) for name, call in calls.items()}}
 
-    def _done(self, call: Errand) -> Errand:
+    def _done(self, call: Callable[..., Told]) -> Errand:
         def errand(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> Told:
             try:
                 told, content = call(asked, body, between)
