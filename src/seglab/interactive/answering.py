@@ -160,7 +160,7 @@ class Answering:
         return {**self._of(found).facts(), **told}
 
 
-def _plain(call: Callable[..., Told]) -> Errand:
+def _plain(call: Callable[..., Told]) -> Callable[..., Told]:
     """An errand without a body."""
     return lambda asked, body, between: call(**asked)
 
