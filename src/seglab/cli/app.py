@@ -47,7 +47,7 @@ class AppWords(ServeWords):
     """Show images and the masks of a model in a browser, beside other models, and answer prompts. The API of
     `seglab serve` is at /api of the same port. SIGTERM ends it once all running requests are answered."""
 
-    port: Annotated[int, Field(ge=0, le=65535)] = setting("0 takes a free one", default=8511)
+    port: Annotated[int, Field(ge=0, le=65535)] = setting("port; 0 takes a free one", default=8511)
     interactive: bool = setting("also masks from clicks and boxes", default=True)
     compare: tuple[str, ...] = setting("exported folders of further models to compare with the first", default=())
     ui: str | None = setting("address of MLflow's own pages, for links to runs; null: no links", default=_UI)
@@ -62,8 +62,6 @@ def read_words(words: Sequence[str]) -> AppWords:
 def run(words: Sequence[str]) -> int:
     """Serve until a signal."""
     said = read_words(words)
-    import streamlit  # before anything is loaded: is it installed?  # noqa: F401
-
     return serve_words(said, Pages(said))
 
 
