@@ -100,7 +100,7 @@ def test_a_verb_refuses_before_it_imports_what_is_not_there(verb: Verb, monkeypa
 def test_what_works_without_an_extra_is_known() -> None:
     free = {verb.name for verb in VERBS.values() if not verb.extras}
     benches = {"bench", "bench-data", "bench-serving", "bench-near-duplicates"}  # ask for a checkout first
-    assert free == {"predict", "verify", "monitor", "segment", "doctor", "synthetic-dataset"} | benches
+    assert free == {"predict", "verify", "monitor", "segment", "doctor", "synthetic-dataset", "backup"} | benches
 
 
 def test_every_extra_of_a_verb_is_one_that_is_declared() -> None:
