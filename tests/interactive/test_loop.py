@@ -98,7 +98,7 @@ def test_corrected_volumes_go_into_training(tmp_path: Path) -> None:
         "trainer.epochs=1",
         "data.patches_per_case=1",
         "model.depth=1",
-        "model.filters=4",
+        "model.width=4",
     )
     done = subprocess.run(
         [sys.executable, str(Path(__file__).parents[2] / "train.py"), *data, *words],

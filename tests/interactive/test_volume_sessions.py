@@ -253,3 +253,29 @@ def test_a_process_that_is_killed_takes_its_sessions_along_and_nothing_else(runn
     again = begin(running, content)
     assert running.client.post(f"{again}/predict", json=BOX).status_code == 200
     assert sorted(running.accepted.rglob("*.nii.gz")) == kept  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_answer_that_takes_too_long_ends_between_two_slices(tmp_path: Path) -> None:
+    """And leaves session and process as they were."""
+    tube = np.full((48, 48, 1500), 100, np.int16)
+    tube[18:30, 18:30] = 400
+    tube += np.random.default_rng(0).integers(-20, 20, tube.shape, np.int16)
+    with Running("interactive=true", "deadline_seconds=8", cwd=tmp_path) as running:
+
+        def prompting() -> list[int]:
+            found = running.processes()
+            return [one.pid for one in found if any("prompt_process" in word for word in one.cmdline())]
+
+        before = prompting()
+        content = gzip.compress(nib.Nifti1Image(tube, np.eye(4)).to_bytes(), 1)
+        where = begin(running, content)
+        body = {"axis": "z", "index": 700, "box": [17.5, 17.5, 29.5, 29.5]}
+        answer = running.client.post(f"{where}/predict", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline-exceeded")
+        told = running.client.get(where).json()
+        assert (told["undo"], told["area"]) == (0, 0)
+        flat = {"axis": "x", "index": 23, "box": [17.5, 650, 29.5, 750]}
+        assert running.client.post(f"{where}/predict", json=flat).status_code == 200
+        assert prompting() == before

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from app_data import image_of, write_data
 from PIL import Image
-from served import Running
+from served import ORGAN, Running, served_folder
+from torch_files import write_torch
 
 from seglab.app.client import Client
 from seglab.app.setup import Setup, begin
@@ -124,6 +125,26 @@ def test_an_application_of_prompts_alone(tmp_path: Path) -> None:
         ]
 
 
+def test_the_page_of_prompts_says_why_volumes_are_not_on_it(tmp_path: Path) -> None:
+    from streamlit.testing.v1 import AppTest
+
+    folder = served_folder(tmp_path / "organ", ORGAN, (16, 16, 16))
+    with Running(folder, "interactive=true", cwd=tmp_path) as running:
+        begin(Setup(Client("127.0.0.1", running.port, prefix=""), interactive=True))
+
+        def page() -> None:
+            from seglab.app.pages.prompt import show
+            from seglab.app.setup import current
+
+            show(current().client)
+
+        shown = AppTest.from_function(page).run(timeout=60)
+        assert not shown.exception
+        (told,) = shown.info
+        assert "are volumes" in told.value
+        assert "POST /api/sessions" in told.value
+
+
 @pytest.mark.parametrize(
     ("words", "code", "where"),
     [
@@ -145,3 +166,14 @@ def test_a_log_line_holds_json(alone: Running) -> None:
             break
     assert json.dumps(lines[-1])
     assert lines[-1]["code"] == "model-missing"
+
+
+def test_a_checkpoint_that_was_cut_off_ends_the_start(tmp_path: Path) -> None:
+    file = write_torch(tmp_path / "sam.pth", {"image_encoder.pos_embed": np.ones((1, 64, 64, 8), np.float32)})
+    file.write_bytes(file.read_bytes()[:50_000])
+    with pytest.raises(AssertionError) as caught:
+        Running("interactive=true", "prompt_model=sam_vit_b", f"prompt_checkpoint={file}", cwd=tmp_path)
+    said = str(caught.value)
+    assert "sam.pth" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "accepted").exists()

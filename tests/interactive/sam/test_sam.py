@@ -274,3 +274,22 @@ def test_two_threads_and_two_images(model: PromptModel) -> None:
     with ThreadPoolExecutor(4) as pool:
         for index, found in zip([0, 1] * 8, pool.map(ask, [0, 1] * 8), strict=True):
             np.testing.assert_allclose(found, alone[index], rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("name", "parameters", "millions"),
+    [("sam_vit_b", 93_735_472, 93.7), ("sam_vit_l", 312_342_832, 312), ("sam_vit_h", 641_090_608, 641)],
+)
+def test_the_large_networks_have_as_many_numbers_as_the_published_ones(
+    name: str, parameters: int, millions: float
+) -> None:
+    """And the 2 × 128 of the matrix that positions are made with, which is no parameter there."""
+    code = (
+        f"from seglab.interactive.sam.network import SamNetwork\nfrom seglab.interactive.sam.variants import VARIANTS\n"
+    )
+    code += f"print(sum(one.shape.num_elements() for one in SamNetwork(VARIANTS[{name!r}]).variables))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == parameters + 256
+    assert parameters / 1e6 == pytest.approx(millions, rel=2e-3)
