@@ -287,9 +287,10 @@ def test_the_large_networks_have_as_many_numbers_as_the_published_ones(
 ) -> None:
     """And the 2 × 128 of the matrix that positions are made with, which is no parameter there."""
     code = (
-        f"from seglab.interactive.sam.network import SamNetwork\nfrom seglab.interactive.sam.variants import VARIANTS\n"
+        "import math; from seglab.interactive.sam.network import SamNetwork; "
+        "from seglab.interactive.sam.variants import VARIANTS; "
+        f"print(sum(math.prod(one.shape) for one in SamNetwork(VARIANTS[{name!r}]).variables))"
     )
-    code += f"print(sum(one.shape.num_elements() for one in SamNetwork(VARIANTS[{name!r}]).variables))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == parameters + 256
     assert parameters / 1e6 == pytest.approx(millions, rel=2e-3)
