@@ -108,6 +108,11 @@ class CanvasPage:
         box = self.canvas.bounding_box()
         return box["width"], box["height"]
 
+    def zoom(self) -> float:
+        """Pixels of the screen a pixel of the image."""
+        text = self.page.locator(".seglab-canvas output[aria-label='zoom']").inner_text()
+        return float(text.split()[0].replace(",", "")) / 100
+
     def places(self, count: int) -> list[tuple[int, int]]:
         """Of the canvas, where the image is."""
         width, height = self.size()

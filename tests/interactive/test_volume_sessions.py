@@ -120,11 +120,16 @@ def test_a_prompt_on_one_slice_finds_the_object_and_the_way_back_is_exact(runnin
     assert (second[..., :9] == first[..., :9]).all()  # what lies beyond the slice of the box stays
     undone = running.client.post(f"{where}/undo")
     assert (plane(undone) == first[..., held[-1]]).all()  # of the slice that the step was made on
+    back = json.loads(undone.headers["X-Prompt"])
+    assert (back["index"], back["points"], back["prompted"]) == (held[-1], [], [8])
     assert (whole(running, where) == first).all()
     redone = running.client.post(f"{where}/redo")
     assert (plane(redone) == plane(second_answer)).all()
     assert (whole(running, where) == second).all()
     assert json.loads(redone.headers["X-Prompt"])["prompted"] == [8, int(held[-1])]
+    prompts = running.client.get(where).json()["prompts"]
+    assert prompts["8"] == {"points": [], "labels": [], "box": BOX["box"]}
+    assert prompts[str(held[-1])] == {"points": [[15, 30]], "labels": [0], "box": None}
 
 
 def test_what_is_accepted_has_the_geometry_of_the_volume_and_is_read_as_data(running: Running, content: bytes) -> None:
@@ -150,7 +155,7 @@ def test_what_is_accepted_has_the_geometry_of_the_volume_and_is_read_as_data(run
     assert (restore_orientation(sample.mask, sample.file_affine) == mask).all()
     (line,) = [json.loads(text) for text in (place / "prompts.jsonl").read_text().splitlines()]
     assert (line["outcome"], line["by"], line["size"], line["axis"]) == ("accepted", "Ada", list(SHAPE), "z")
-    assert line["slices"]["8"]["box"] == BOX["box"]
+    assert line["prompts"]["8"]["box"] == BOX["box"]
     again = running.client.post(f"{where}/accept")
     assert (again.headers["X-Mask-Id"], again.content) == (name, answer.content)
     refused = running.client.post(f"{where}/accept", params={"form": "rle"})

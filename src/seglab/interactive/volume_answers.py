@@ -38,7 +38,7 @@ class VolumeAnswers:
     def described(self) -> dict[str, Any]:
         """Its size, and the newest prompt."""
         told = {"shape": list(self._session.shape), "spacing_mm": [round(step, 6) for step in self._spacing]}
-        return {**told, **self._told(self._session.mask)}
+        return {**told, **self._told(self._session.mask), "prompts": self._prompts()}
 
     def picture(self, axis: str | None, index: int | None) -> bytes:
         """A slice as the model sees it."""
@@ -81,7 +81,8 @@ class VolumeAnswers:
         moved = self._session.undo() if way == "undo" else self._session.redo()
         if way == "redo":
             where = self._slice(None, None)
-        told = {**self._told(self._session.mask), "axis": AXES[where[0]], "index": where[1], "moved": moved}
+        of_slice = self._prompts().get(str(where[1]), {"points": [], "labels": [], "box": None})
+        told = {**self._told(self._session.mask), **of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
         return with_mask(told, self._session.slice_mask(*where))
 
     def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Told:
@@ -104,22 +105,22 @@ class VolumeAnswers:
 
     def facts(self) -> dict[str, Any]:
         """What is written beside the mask: the newest prompt, and that of every slice."""
-        told, state = self._told(self._session.mask), self._session.state
-        slices = (
-            {}
-            if state is None
-            else {
-                str(index): {
-                    "points": one.prompt.points.tolist(),
-                    "labels": one.prompt.labels.tolist(),
-                    "box": None if one.prompt.box is None else one.prompt.box.tolist(),
-                }
-                for index, one in sorted(state.prompted.items())
-            }
-        )
-        spacing = [round(step, 6) for step in self._spacing]
+        told, spacing = self._told(self._session.mask), [round(step, 6) for step in self._spacing]
         kept = {key: told[key] for key in _FACTS}
-        return {"size": list(self._session.shape), "spacing_mm": spacing, **kept, "slices": slices}
+        return {"size": list(self._session.shape), "spacing_mm": spacing, **kept, "prompts": self._prompts()}
+
+    def _prompts(self) -> dict[str, Any]:
+        """What was said of each slice that counts, by its index."""
+        state = self._session.state
+        prompted = {} if state is None else state.prompted
+        return {
+            str(index): {
+                "points": one.prompt.points.tolist(),
+                "labels": one.prompt.labels.tolist(),
+                "box": None if one.prompt.box is None else one.prompt.box.tolist(),
+            }
+            for index, one in sorted(prompted.items())
+        }
 
     def _slice(self, axis: str | None, index: int | None) -> tuple[int, int]:
         """The slice that is named; without a name that of the newest prompt, or the middle one along z."""

@@ -1,10 +1,11 @@
 // The component: clicks and boxes on an image, answered with masks by the service at an address.
 
-import { amount, build, describe, element, logged, orderText } from "./panel.js";
+import { amount, build, describe, element, logged, orderText, showSlice } from "./panel.js";
 import { maskOf, overlayOf, pictureOf } from "./painting.js";
 import { Service, Session } from "./session.js";
 import { Stage } from "./stage.js";
 
+const whole = ({ width, height }) => [-0.5, -0.5, width - 0.5, height - 0.5];
 const NO_PROMPT = { points: [], labels: [], box: null };
 
 /**
@@ -68,14 +69,18 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       const found = await pictureOf(picture);
       if (own !== session) return found.close();
       stage.open(found);
-      const size = `${amount(first.width)} × ${amount(first.height)} pixels`;
+      showSlice(parts, own.shape, own.slice);
+      const size = own.shape ? `${own.shape.join(" × ")} voxels` : `${amount(first.width)} × ${amount(first.height)} pixels`;
       parts.status.textContent = `${size}, ${first.model}. Click on an object, or draw a box around it.`;
       return show();
     },
-    async answer({ order, told: next, mask: content, anew }, own) {
-      const found = content ? await maskOf(content, next.mask_box) : mask;
-      if (own !== session || order.number < painted) return; // late: a newer one is seen already
+    async answer({ order, told: next, mask: content, picture, anew }, own) {
+      const other = picture && (await pictureOf(picture));
+      const found = content ? await maskOf(content, own.shape ? whole(other ?? stage.picture) : next.mask_box) : mask;
+      if (own !== session || order.number < painted) return other?.close(); // late: a newer one is seen already
       painted = order.number;
+      if (other) stage.open(other);
+      showSlice(parts, own.shape, own.slice);
       mask = found;
       told = anew || next.undo === 0 ? null : next;
       well();
@@ -105,6 +110,10 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
 
   /** After an answer was painted. */
   function seen(order, shown) {
+    if (order.kind === "slice") {
+      parts.status.textContent = `Slice ${order.index} across ${order.axis}.`;
+      return;
+    }
     if (order.kind === "judge" || order.kind === "anew") {
       const done = order.kind === "anew" ? "" : order.accept ? `Kept as ${order.id}. ` : "Rejected. ";
       parts.status.textContent = `${done}Click on the next object.`;
@@ -112,7 +121,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
     }
     const took = Math.round(performance.now() - order.since);
     const model = shown?.milliseconds ? ` (model ${amount(shown.milliseconds)} ms)` : "";
-    const text = `${shown ? `${amount(shown.area)} px` : "no mask"} in ${amount(took)} ms${model}`;
+    const text = `${shown ? `${amount(shown.area)} ${shown.slices === undefined ? "px" : "voxels"}` : "no mask"} in ${amount(took)} ms${model}`;
     parts.status.textContent = `${text[0].toUpperCase()}${text.slice(1)}.`;
     logged(parts, `${orderText(order)}: ${text}`);
   }
@@ -120,6 +129,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   async function open(source, name) {
     session?.end();
     stage.open(null);
+    showSlice(parts, null, null);
     [opened, mask, told, painted, waiting] = [{ source, name }, null, null, 0, []];
     parts.name.textContent = name;
     parts.status.textContent = "Opening: the model looks at the image…";
@@ -153,10 +163,19 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
 
   const put = (order) => session.put(order);
   const candidate = (number) => (told || waiting.length) && put({ kind: "candidate", candidate: number });
+  const slice = (by) => {
+    if (!session?.shape) return;
+    const [axis, asked] = [parts.axis.value, Number(parts.index.value) + by];
+    const index = Math.min(Math.max(asked, 0), session.shape["xyz".indexOf(axis)] - 1);
+    parts.index.value = index;
+    put({ kind: "slice", axis, index });
+  };
   const judge = (accept) => put({ kind: "judge", accept, by: parts.by.value, note: parts.note.value });
   const commands = {
     z: (event) => put({ kind: event.shiftKey ? "redo" : "undo" }),
     n: () => put({ kind: "anew" }),
+    pageup: () => slice(1),
+    pagedown: () => slice(-1),
     b: () => stage.boxKey(),
     escape: () => stage.escape(),
     0: () => stage.fit(),
@@ -190,6 +209,11 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   parts.undo.onclick = () => put({ kind: "undo" });
   parts.redo.onclick = () => put({ kind: "redo" });
   parts.next.onclick = commands.n;
+  parts.index.onchange = () => slice(0);
+  parts.axis.onchange = () => {
+    parts.index.value = Math.floor(session.shape["xyz".indexOf(parts.axis.value)] / 2);
+    slice(0);
+  };
   parts.candidates.forEach((one, number) => (one.onclick = () => candidate(number)));
   parts.opacity.oninput = parts.pixel.oninput = show;
   parts.save.onclick = save;

@@ -11,6 +11,7 @@ const KEYS = [
   ["1, 2, 3", "take that candidate"],
   ["Z, Shift + Z", "undo, redo"],
   ["N", "next object: what follows is about another one"],
+  ["Page up, Page down", "the next slice of a volume, the one before"],
   ["Wheel, +, −", "zoom"],
   ["0", "fit the whole image"],
   ["Space + drag, middle drag, Ctrl or Alt + arrows", "move the image"],
@@ -38,7 +39,10 @@ export function element(name, properties = {}, ...children) {
 export function build(root) {
   const button = (text, title, className = "") => element("button", { type: "button", title, className }, text);
   const parts = {
-    file: element("input", { type: "file", accept: "image/*,.tif,.tiff", className: "file" }),
+    file: element("input", { type: "file", accept: "image/*,.tif,.tiff,.nii,.gz", className: "file" }),
+    axis: element("select", {}, ...["x", "y", "z"].map((axis) => new Option(axis, axis))),
+    index: element("input", { type: "number", min: 0, step: 1, className: "number" }),
+    count: element("output", { "aria-label": "slices" }),
     fit: button("Fit", "fit the whole image (0)"),
     out: button("−", "zoom out (−)"),
     zoom: element("output", { "aria-label": "zoom" }, "100 %"),
@@ -70,6 +74,8 @@ export function build(root) {
   const label = (text, field) => element("label", {}, text, field);
   parts.stuck = element("p", { className: "row", hidden: true }, parts.again, parts.forget);
   parts.keyForm = element("form", { className: "row", hidden: true }, label("Key of the service", parts.key), parts.useKey);
+  parts.slices = element("span", { className: "row", hidden: true, role: "group", "aria-label": "slice" },
+    label("Across", parts.axis), label("Slice", parts.index), parts.count);
   const keys = KEYS.map(([press, does]) => element("tr", {}, element("th", { scope: "row" }, press), element("td", {}, does)));
   root.append(
     element(
@@ -77,6 +83,7 @@ export function build(root) {
       element("label", { className: "open" }, "Open a file", parts.file),
       element("span", { className: "row" }, parts.fit, parts.out, parts.zoom, parts.in),
       element("span", { className: "row" }, parts.undo, parts.redo, parts.next),
+      parts.slices,
       label("Opacity", parts.opacity), parts.save,
     ),
     element("div", { className: "stage" }, parts.canvas, parts.place),
@@ -108,6 +115,15 @@ export function describe(parts, told, mmPerPixel) {
   parts.told.replaceChildren(...said.map((text) => element("li", {}, sentence(text))));
 }
 
+/** Which slice of a volume is looked at; null where it is none. */
+export function showSlice(parts, shape, slice) {
+  parts.slices.hidden = !shape;
+  if (!shape) return;
+  const last = shape["xyz".indexOf(slice.axis)] - 1;
+  [parts.axis.value, parts.index.value, parts.index.max] = [slice.axis, slice.index, last];
+  parts.count.textContent = `of 0 to ${last}`;
+}
+
 /** A line of the log. */
 export function logged(parts, text) {
   parts.log.prepend(element("li", {}, text));
@@ -136,6 +152,7 @@ function sentence(text) {
 }
 
 function measuresOf(told, mm) {
+  if (told.spacing_mm || told.slices !== undefined) return volumeMeasures(told);
   const both = (pixels, power, unit) =>
     `${amount(pixels, power === 1 ? 1 : 0)} px` +
     (mm > 0 ? ` = ${amount(pixels * mm ** power, 3)} ${unit}` : "");
@@ -148,5 +165,16 @@ function measuresOf(told, mm) {
     ["Score", told.score.toFixed(2)],
   ];
   if (mm > 0 && told.mask_box) rows[2][1] += ` = ${amount((x1 - x0) * mm, 3)} × ${amount((y1 - y0) * mm, 3)} mm`;
+  return rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
+}
+
+function volumeMeasures(told) {
+  const rows = [
+    ["Volume", `${amount(told.area)} voxels = ${amount(told.volume_mm3, 1)} mm³`],
+    ["Slices", told.slices ? `${told.slices.join(" to ")} across ${told.axis}` : "none"],
+    ["Prompted", told.prompted?.join(", ") ?? ""],
+    ["Parts", amount(told.components)],
+    ["Score", told.score.toFixed(2)],
+  ];
   return rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 }

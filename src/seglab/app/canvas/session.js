@@ -2,15 +2,12 @@
 // back is the service's own.
 //
 // What is in line is an order: `{kind: "click", x, y, label}`, `{kind: "box", box}`, `{kind: "candidate", candidate}`,
-// `{kind: "undo"}`, `{kind: "redo"}`, `{kind: "anew"}` (the next prompt is about another object), or
-// `{kind: "judge", accept, by, note}`. A prompt is made of what the service told last and the order, when its turn comes.
+// `{kind: "undo"}`, `{kind: "redo"}`, `{kind: "anew"}` (the next prompt is about another object), `{kind: "slice", axis,
+// index}` (look at another slice of a volume), or `{kind: "judge", accept, by, note}`. A prompt is made of what the service
+// told last and the order, when its turn comes. Of a volume, what is told is made to be about the slice that is looked at.
 
 const TRIES = 5;
 const LONGEST_WAIT = 5; // seconds, whatever Retry-After asks for
-const VOLUME = {
-  title: "This is a volume, and here one picture is shown at a time",
-  remedy: "prompt it slice by slice with POST /sessions, or with seglab segment image=<volume>",
-};
 const EMPTY = { points: [], labels: [], box: null };
 
 /** An error in the words of the service; `status` is 0 where nothing came back. */
@@ -84,12 +81,14 @@ export class Session {
     [this.#service, this.#source, this.#tell] = [service, source, tell];
     this.told = null;
     this.anew = false;
+    this.shape = null; // of a volume
+    this.slice = null; // of it, that is looked at: `{axis, index}`
   }
 
   /** Begin: the service computes what it needs of the image. Tells `opened` with its picture. */
   async open() {
     await this.#patiently(async () => {
-      const picture = await (await this.#ask("GET", `${this.#place}/image`)).blob();
+      const picture = await this.#seen("image");
       if (!this.#ended) this.#tell("opened", { told: this.told, picture });
     });
   }
@@ -168,6 +167,7 @@ export class Session {
       this.anew = false; // back to the object before
       return this.#answered(order, this.told, null);
     }
+    if (order.kind === "slice") return this.#look(order);
     if (order.kind === "undo" || order.kind === "redo") {
       const reply = await this.#ask("POST", `${this.#place}/${order.kind}`);
       const told = await this.#promptOf(reply);
@@ -175,7 +175,8 @@ export class Session {
         this.#at += order.kind === "undo" ? -1 : 1;
         this.anew = false;
       }
-      return this.#answered(order, told, await reply.blob());
+      const mask = await reply.blob();
+      return this.#answered(order, told, mask, await this.#follow(told));
     }
     const prompt = this.#prompt(order);
     const reply = await this.#predict(prompt);
@@ -185,20 +186,47 @@ export class Session {
     return this.#answered(order, await this.#promptOf(reply), await reply.blob());
   }
 
-  #answered(order, told, mask) {
+  #answered(order, told, mask, picture = null) {
     this.told = told;
-    if (!this.#ended) this.#tell("answer", { order, told, mask, anew: this.anew });
+    if (!this.#ended) this.#tell("answer", { order, told, mask, picture, anew: this.anew });
+  }
+
+  /** Another slice: what was said of it, its mask and its picture. */
+  async #look({ axis, index, ...order }) {
+    this.slice = { axis, index };
+    const told = this.#here(await (await this.#ask("GET", this.#place)).json());
+    this.#answered({ ...order, axis, index }, told, await this.#seen("mask"), await this.#seen("image"));
+  }
+
+  /** The picture of the slice that a step back or forward was made on; null where it is looked at already. */
+  async #follow({ axis, index }) {
+    if (!this.slice || (axis === this.slice.axis && index === this.slice.index)) return null;
+    this.slice = { axis, index };
+    return this.#seen("image");
+  }
+
+  /** What is told of a session, about the slice that is looked at. */
+  #here(told) {
+    if (!this.slice || (told.axis === this.slice.axis && told.index === this.slice.index)) return told;
+    const said = (told.axis === this.slice.axis && told.prompts[this.slice.index]) || EMPTY;
+    return { ...told, ...said, scores: null, verdict: null, warnings: [] };
+  }
+
+  async #seen(what) {
+    const query = this.slice ? `?axis=${this.slice.axis}&index=${this.slice.index}` : "";
+    return (await this.#ask("GET", `${this.#place}/${what}${query}`)).blob();
   }
 
   #prompt(order) {
     const { points, labels, box } = this.anew || !this.told ? EMPTY : this.told;
+    const more = this.slice ? { ...this.slice, anew: this.anew } : {};
     if (order.kind === "click") {
-      return { points: [...points, [order.x, order.y]], labels: [...labels, order.label], box };
+      return { points: [...points, [order.x, order.y]], labels: [...labels, order.label], box, ...more };
     }
-    if (order.kind === "candidate") return { points, labels, box, candidate: order.candidate };
+    if (order.kind === "candidate") return { points, labels, box, candidate: order.candidate, ...more };
     const [x0, y0, x1, y1] = order.box; // clicks outside of a new box were about something else
     const kept = points.map(([x, y]) => x >= x0 && x <= x1 && y >= y0 && y <= y1);
-    return { points: points.filter((_, n) => kept[n]), labels: labels.filter((_, n) => kept[n]), box: order.box };
+    return { points: points.filter((_, n) => kept[n]), labels: labels.filter((_, n) => kept[n]), box: order.box, ...more };
   }
 
   #predict(prompt) {
@@ -224,6 +252,7 @@ export class Session {
     for (const prompt of this.#steps) reply = await this.#predict(prompt);
     for (let back = this.#steps.length; back > this.#at; back--) reply = await this.#ask("POST", `${this.#place}/undo`);
     if (reply) this.told = await this.#promptOf(reply);
+    if (reply && this.slice) this.told = this.#here(await (await this.#ask("GET", this.#place)).json());
   }
 
   async #begin() {
@@ -233,10 +262,8 @@ export class Session {
       : await this.#ask("POST", `sessions?image=${encodeURIComponent(image)}`);
     this.told = await reply.json();
     this.#id = this.told.id;
-    if (this.told.shape) {
-      this.end();
-      throw new Refusal(422, VOLUME);
-    }
+    this.shape = this.told.shape ?? null;
+    if (this.shape) this.slice ??= { axis: "z", index: Math.floor(this.shape[2] / 2) };
     if (this.#ended) this.end(); // while it began
     return this.told;
   }

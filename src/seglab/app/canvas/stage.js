@@ -47,12 +47,13 @@ export class Stage {
     this.#observer.observe(canvas, exact ? { box: "device-pixel-content-box" } : {});
   }
 
-  /** Another picture of `pictureOf`, or none; the one before is let go. */
+  /** Another picture of `pictureOf`, or none; the one before is let go. One of the same size is seen where that was. */
   open(picture) {
+    const alike = picture && this.picture?.width === picture.width && this.picture.height === picture.height;
     this.picture?.close();
     this.picture = picture;
     [this.#cursor, this.#cursorSeen, this.#corner, this.#hand, this.#scene] = [null, false, null, null, NOTHING];
-    if (picture) this.fit();
+    if (picture && !alike) this.fit();
     else this.#redraw();
   }
 

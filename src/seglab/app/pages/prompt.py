@@ -12,10 +12,6 @@ from seglab.app.client import Client
 from seglab.app.setup import current
 
 _JUDGED = "prompt-judged"  # in the session
-_VOLUMES = (
-    "The images of these data are volumes, and this page shows one picture at a time. Prompt them slice by slice with "
-    "`POST /api/sessions` or `seglab segment image=<volume>`; below, any picture of your own can be opened."
-)
 _element = st.components.v2.component(
     "seglab.canvas",
     html='<div class="canvas"></div>',
@@ -27,13 +23,10 @@ _element = st.components.v2.component(
 def show(client: Client) -> None:
     """The page."""
     model = client.model() if current().serves else None
-    volumes = model is not None and model.task.rank == 3
-    rows = [] if volumes else image_rows(client)
+    rows = image_rows(client)
     row = chosen(client, model, rows, st.sidebar.container()) if rows else None
-    if volumes:
-        st.info(_VOLUMES, icon=":material/layers:")
-    elif row is None:
-        st.caption("Open a file of your own below: any image, whatever the model was trained on.")
+    if row is None:
+        st.caption("Open a file of your own below: any image or volume, whatever the model was trained on.")
     told = {"api": current().public(f"{client.prefix}/"), "image": row["id"] if row else ""}
     outcome = _element(data=told, key="prompt-canvas", on_judged_change=lambda: None).judged
     judged: list[dict[str, Any]] = st.session_state.setdefault(_JUDGED, [])
