@@ -122,6 +122,7 @@ def test_a_prompt_on_one_slice_finds_the_object_and_the_way_back_is_exact(runnin
     assert (plane(undone) == first[..., held[-1]]).all()  # of the slice that the step was made on
     back = json.loads(undone.headers["X-Prompt"])
     assert (back["index"], back["points"], back["prompted"]) == (held[-1], [], [8])
+    assert (back["scores"], back["verdict"]) == (None, None)  # nothing was asked about this slice any more
     assert (whole(running, where) == first).all()
     redone = running.client.post(f"{where}/redo")
     assert (plane(redone) == plane(second_answer)).all()

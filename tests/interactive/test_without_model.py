@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from served import ORGAN, Running, served_folder
 from torch_files import write_torch
 
+from seglab.app.choosing import image_rows
 from seglab.app.client import Client
 from seglab.app.setup import Setup, begin
 from seglab.cli.serve import run
@@ -30,6 +32,15 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with Running("accepted=accepted", *words, cwd=place) as running:
         running.place = place  # type: ignore[attr-defined]
         yield running
+
+
+def logged(running: Running, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The newest line of the log that is wanted, once it was read."""
+    for _ in range(300):
+        if lines := [line for line in running.lines() if wanted(line)]:
+            return lines[-1]
+        time.sleep(0.1)
+    raise AssertionError(running.log)
 
 
 def test_prompts_are_answered(alone: Running) -> None:
@@ -85,14 +96,14 @@ def test_images_and_truths_of_data_are_shown(alone: Running) -> None:
 def test_rows_of_prompts_are_kept_and_none_of_predictions(alone: Running) -> None:
     where = alone.client.post("/sessions?image=ü").headers["location"]
     alone.client.post(f"{where}/predict", json={"box": [8, 8, 40, 40]})
-    lines = [line for line in alone.lines() if "prompt" in line]
-    assert lines[-1]["bundle"] == ""
+    assert logged(alone, lambda line: "prompt" in line)["bundle"] == ""
     alone.client.post("/predict", content=b"x", headers={"Content-Type": "image/png"})
     place = str(alone.place / "rows.db")  # type: ignore[attr-defined]
     for _ in range(100):
         summary = summarise(place)
         if sum(one.count for one in summary.prompts):
             break
+        time.sleep(0.1)
     assert sum(one.count for one in summary.prompts) >= 1
     assert (summary.requests, summary.failures) == (0, 0)
     document = document_of(summary, alerts(summary, AlertLimits()), AlertLimits(), place)
@@ -105,6 +116,7 @@ def test_an_application_of_prompts_alone(tmp_path: Path) -> None:
         assert running.client.get("/").headers["location"] == "/prompt"
         assert running.client.get("/prompt").status_code == 200
         assert running.client.get("/api/health").json()["model"] is None
+        image_rows.clear()
         client = Client("127.0.0.1", running.port)
         begin(Setup(client, serves=False, interactive=True))
         from streamlit.testing.v1 import AppTest
@@ -128,6 +140,7 @@ def test_an_application_of_prompts_alone(tmp_path: Path) -> None:
 def test_the_page_of_prompts_takes_volumes(tmp_path: Path) -> None:
     from streamlit.testing.v1 import AppTest
 
+    image_rows.clear()  # of the test before
     folder = served_folder(tmp_path / "organ", ORGAN, (16, 16, 16))
     with Running(folder, "interactive=true", cwd=tmp_path) as running:
         begin(Setup(Client("127.0.0.1", running.port, prefix=""), interactive=True))
@@ -159,11 +172,7 @@ def test_what_cannot_be_served_is_refused(words: tuple[str, ...], code: str, whe
 
 def test_a_log_line_holds_json(alone: Running) -> None:
     alone.client.get("/classes")
-    for _ in range(100):
-        if lines := [line for line in alone.lines() if line.get("path") == "/classes"]:
-            break
-    assert json.dumps(lines[-1])
-    assert lines[-1]["code"] == "model-missing"
+    assert logged(alone, lambda line: line.get("path") == "/classes")["code"] == "model-missing"
 
 
 def test_a_checkpoint_that_was_cut_off_ends_the_start(tmp_path: Path) -> None:

@@ -82,7 +82,10 @@ class VolumeAnswers:
         if way == "redo":
             where = self._slice(None, None)
         of_slice = self._prompts().get(str(where[1]), {"points": [], "labels": [], "box": None})
-        told = {**self._told(self._session.mask), **of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
+        state, told = self._session.state, self._told(self._session.mask)
+        if state is None or (state.axis, state.index) != where:  # the newest prompt is about another slice
+            told |= {"scores": None, "chosen": None, "verdict": None, "warnings": []}
+        told |= {**of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
         return with_mask(told, self._session.slice_mask(*where))
 
     def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Told:
