@@ -109,7 +109,7 @@ def test_search_and_scores_choose_among_the_images() -> None:
     at.text_input(key="image-search").set_value("B C").run()
     assert at.subheader[0].value == plain("b c")
     at.text_input(key="image-search").set_value("nowhere").run()
-    assert "No image is like that" in at.info[0].value
+    assert "No image matches" in at.info[0].value
     at.text_input(key="image-search").set_value("").run()
     at.button(key="image-score").click().run()
     at.selectbox(key="image-order").select("lowest Dice first").run()

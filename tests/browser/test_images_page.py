@@ -172,7 +172,7 @@ def test_two_sessions_do_not_see_each_other(page: Any, browser: Any, app: Runnin
     wait_for_viewer(other, " b c")
     other.get_by_label("Search").fill("zzz")
     other.keyboard.press("Enter")
-    other.get_by_text("No image is like that").wait_for()
+    other.get_by_text("No image matches").wait_for()
     assert page.locator("h3").inner_text() == "a"
     page.keyboard.press("n")
     wait_for_viewer(page, " b c")

@@ -71,6 +71,14 @@ def test_a_mask_lies_on_its_volume_in_its_own_geometry(tmp_path_factory: pytest.
     assert iou(np.asarray(written.dataobj) > 0, truth) > 0.85
 
 
+def test_a_click_alone_finds_an_object_that_fills_much_of_a_small_volume() -> None:
+    truth = ball((60, 50, 24), (25, 30, 12), 16)
+    image = 100 + 400 * truth + np.random.default_rng(0).normal(0, 40, truth.shape)
+    found = segment_volume(GrabCut(), image.astype(np.float32), {12: SlicePrompt(points=[[25, 30]], labels=[1])})
+    assert iou(found[..., 12], truth[..., 12]) > 0.9
+    assert iou(found, truth) > 0.8
+
+
 def test_clicks_go_on_from_what_a_slice_shows(volume: tuple[np.ndarray, np.ndarray]) -> None:
     image, _ = volume
     session = VolumeSession(GrabCut(), image)

@@ -19,7 +19,16 @@ import numpy.typing as npt
 
 from seglab.interactive.model import CANDIDATES, Candidates, Embedding
 from seglab.interactive.prompt import CERTAIN, FOREGROUND, Bools, Floats, Ints, Logits, Prompt, box_of
-from seglab.interactive.window import MARGIN, Image, Window, enlarged, reduced, signed_distance, window_around
+from seglab.interactive.window import (
+    MARGIN,
+    Image,
+    Window,
+    border_contrast,
+    enlarged,
+    reduced,
+    signed_distance,
+    window_around,
+)
 
 WORK_SIDE = 160
 _ROUNDS = 1
@@ -29,7 +38,7 @@ _COMPONENTS = 5
 # image, which most often is cut out around its object, as if it had so many pixels; of a click that contradicts the
 # previous mask, in distances to the border of that mask.
 _REACHES = (1 / 32, 1 / 12, 1 / 5)
-_LEAST_SIDE = 96
+_LEAST_SIDE = 112
 _CHANGES = (1.0, 1.6, 3.0)
 _LIKELY = (1.0, 1.0, 0.5)  # how likely an object of such a reach is, before its colours are looked at
 _SEED = 0.25  # of such a reach: the disk that belongs to a click for certain
@@ -38,7 +47,14 @@ _NEAREST = 5.0  # pixels that a click changes at least
 # the ellipse beyond which it likely is not, for boxes that were drawn with some room.
 _CORES = (0.3, 0.3, 0.7)
 _LOOSE = (np.inf, 0.8, np.inf)
-_VERSION = 3
+# How much it counts, of clicks alone, that the mask's border is one in the image: of a mask that lies within an object,
+# or over its border, colours and reach tell as much good as of the right one.
+_BORDER = 4
+_VERSION = 4
+_SETTINGS = (
+    *(_VERSION, cv2.__version__, WORK_SIDE, _ROUNDS, _REACHES, _LEAST_SIDE, _BORDER, _CHANGES),
+    *(MARGIN, _CORES, _SEED, _NEAREST, _LIKELY),
+)
 
 
 class GrabCut:
@@ -47,24 +63,7 @@ class GrabCut:
     name = "grabcut"
     rank = 2
     device = "CPU (OpenCV)"
-    digest = hashlib.sha256(
-        repr(
-            (
-                _VERSION,
-                cv2.__version__,
-                WORK_SIDE,
-                _ROUNDS,
-                _REACHES,
-                _LEAST_SIDE,
-                _CHANGES,
-                MARGIN,
-                _CORES,
-                _SEED,
-                _NEAREST,
-                _LIKELY,
-            )
-        ).encode()
-    ).hexdigest()
+    digest = hashlib.sha256(repr(_SETTINGS).encode()).hexdigest()
 
     def embed(self, image: npt.NDArray[Any]) -> Embedding:
         """The image itself."""
@@ -102,12 +101,16 @@ def _anew(image: Image, prompt: Prompt, index: int, logits: Logits) -> float:
     window = window_around(prompt.shape, region, WORK_SIDE)
     start = _start(prompt, window, region, index)
     _mark_clicks(start, prompt, window)
-    mask, score = _cut(reduced(image[window.rows, window.columns], window.shape), start)
+    work = reduced(image[window.rows, window.columns], window.shape)
+    mask, score = _cut(work, start)
+    found = _at_clicks(mask, prompt, window)
     logits[:] = -CERTAIN
-    logits[window.rows, window.columns] = signed_distance(_at_clicks(mask, prompt, window), window)
+    logits[window.rows, window.columns] = signed_distance(found, window)
     own = 1.0 - float((mask & (start == cv2.GC_FGD)).sum()) / max(int(mask.sum()), 1)
-    fit = _freedom(mask, start) * _LIKELY[index] if prompt.box is None else _fit(mask, window, prompt.box)
-    return score * own * fit
+    if prompt.box is not None:
+        return score * own * _fit(mask, window, prompt.box)
+    contrast = border_contrast(work, found)
+    return score * own * _freedom(mask, start) * _LIKELY[index] * (contrast / (1 + contrast)) ** _BORDER
 
 
 def _changed(image: Image, prompt: Prompt, before: Logits, index: int, logits: Logits) -> float:

@@ -13,6 +13,8 @@ from seglab.interactive.prompt import CERTAIN, Bools, Floats, Logits, inside
 
 Image = npt.NDArray[np.uint8]
 MARGIN = 0.5  # of surroundings, by the longer side of what is looked at
+_SIDE = 2  # pixels on each side of a border that are looked at
+_FEWEST_BESIDE = 4  # of them in all
 FEWEST = 6.0  # pixels of surroundings
 
 
@@ -69,6 +71,19 @@ def reduced(part: Image, shape: tuple[int, int]) -> Image:
             -1,
         )
     return np.ascontiguousarray(work, np.uint8)
+
+
+def border_contrast(work: Image, mask: Bools) -> float:
+    """How far the mean colours on the two sides of a mask's border are apart, in standard deviations of the sides; of
+    the channel that tells most. 0 where a side has no room."""
+    filled, disk = mask.astype(np.uint8), np.ones((2 * _SIDE + 1, 2 * _SIDE + 1), np.uint8)
+    within = mask & (cv2.erode(filled, disk, borderValue=1) == 0)
+    beside = (cv2.dilate(filled, disk) > 0) & ~mask
+    if min(int(within.sum()), int(beside.sum())) < _FEWEST_BESIDE:
+        return 0.0
+    one, other = work[within].astype(np.float64), work[beside].astype(np.float64)
+    spread = np.sqrt((one.var(0) + other.var(0)) / 2 + 1.0)  # grey values are whole numbers: none is surer than by one
+    return float((np.abs(one.mean(0) - other.mean(0)) / spread).max())
 
 
 def enlarged(where: Bools, window: Window) -> Bools:
