@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
+from test_monitor import monitor
 from test_rows import rows, scene
 
 from seglab.errors import ConfigError
@@ -94,6 +95,22 @@ def test_a_worse_model_is_told_of(tmp_path: Path) -> None:
     assert len(rows(place, "models", 2)) == 2
 
 
+def test_a_worse_model_is_told_of_after_a_restart(tmp_path: Path) -> None:
+    """What the former model made of the set is in the rows; the one that begins after it is held against that."""
+    words = [f"canary={tmp_path / 'canary'}", "canary_seconds=0", f"rows={tmp_path / 'rows.db'}", "name=road"]
+    good = served_folder(tmp_path / "good" / "road", ROAD, (32, 40))
+    for part in ("images", "masks"):
+        (tmp_path / "canary" / part).mkdir(parents=True)
+    (tmp_path / "canary" / "images" / "a.png").write_bytes(scene())
+    with Running(good) as running:
+        (tmp_path / "canary" / "masks" / "a.png").write_bytes(running.predict(scene()).content)
+    for folder, fallen in ((good, 0), (served_folder(tmp_path / "worse" / "road", ROAD, (32, 40), turned=1), 1)):
+        for _ in range(2):  # whoever begins once more with it is told once more
+            with Running(folder, *words) as running:
+                until(lambda: running.count("seglab_canary_runs_total") == 1)
+                assert running.count("seglab_canary_fallen") == fallen
+
+
 def test_a_mask_of_another_size_fails_and_the_service_goes_on(tmp_path: Path) -> None:
     good = served_folder(tmp_path / "road", ROAD, (32, 40))
     for part in ("images", "masks"):
@@ -102,8 +119,14 @@ def test_a_mask_of_another_size_fails_and_the_service_goes_on(tmp_path: Path) ->
     room = io.BytesIO()
     Image.fromarray(np.full((8, 8), 7, np.uint8)).save(room, "PNG")
     (tmp_path / "canary" / "masks" / "a.png").write_bytes(room.getvalue())
-    with Running(good, f"canary={tmp_path / 'canary'}") as running:
+    with Running(good, f"canary={tmp_path / 'canary'}", f"rows={tmp_path / 'rows.db'}") as running:
         until(lambda: "canary-failed" in {line.get("event") for line in running.lines()})
         assert running.predict(scene()).status_code == 200
     (said,) = [line for line in running.lines() if line.get("event") == "canary-failed"]
     assert said["detail"].startswith("CaseFailed: a: a mask of another size than its image; found: ")
+    done = monitor(f"rows={tmp_path / 'rows.db'}", "page=", "alert=true")
+    assert done.returncode == 1
+    assert (
+        "The canary could not be predicted the last time: CaseFailed: a: a mask of another size than its image"
+        in done.stdout
+    )

@@ -6,19 +6,23 @@ import hashlib
 import io
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
 from test_monitor import answered, monitor, written
+from test_pre_annotations import from_runs, painted
 from test_rows import rows, scene
+from volumes import IMAGE, LABEL, save
 
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import SeglabError
 from seglab.monitoring.database import opened
 from seglab.monitoring.kept_images import Kept
 from seglab.monitoring.label_queue import Candidate, choose, hand_over
+from seglab.monitoring.summary import Watched
 from seglab.monitoring.truth import true_quality
 from seglab.serving.keeping_images import KeptImages
 
@@ -62,6 +66,15 @@ def test_what_was_kept_meets_its_truth_and_is_handed_over(tmp_path: Path) -> Non
     assert [one["name"] for one in coco["categories"]] == list(ROAD.class_names)
     tasks = json.loads((out / "label_studio.json").read_text())
     assert all((out / one["data"]["image"]).is_file() for one in tasks)
+    for number, task in enumerate(tasks, start=1):
+        stored = np.asarray(Image.open(out / "predicted" / Path(task["data"]["image"]).name))
+        assert stored.shape == (40, 40)
+        regions = {one["value"]["brushlabels"][0]: one["value"]["rle"] for one in task["predictions"][0]["result"]}
+        runs = {one["category_id"]: one for one in coco["annotations"] if one["image_id"] == number}
+        assert set(regions) == {"red", "green"}  # of scored classes alone
+        for class_id, (name, value) in {1: ("red", 8), 2: ("green", 11)}.items():
+            assert np.array_equal(painted(regions[name], 40, 40), stored == value)
+            assert np.array_equal(from_runs(runs[class_id]["segmentation"]), stored == value)
     (out / "masks").mkdir()
     for file in (out / "predicted").iterdir():
         (out / "masks" / file.name).write_bytes(file.read_bytes())
@@ -87,7 +100,7 @@ def test_truth_finds_its_image_where_names_hold_points(tmp_path: Path) -> None:
     (truth / "masks" / ".DS_Store").write_bytes(b"x")
     place = written(tmp_path / "rows.db", answers)
     database = opened(place, write=True)
-    told = json.dumps({"class_names": ["ground", "road"], "values": [0, 1], "scored": [0, 1]})
+    told = json.dumps({"class_names": ["ground", "road"], "values": [0, 1], "scored": [0, 1], "rank": 2})
     database.write([("UPDATE models SET told = :told", [{"told": told}])])
     database.close()
     found = true_quality(place, truth, kept)
@@ -141,8 +154,23 @@ def test_diversity_takes_both_ends_before_neighbours() -> None:
     assert len(choose(AMONG, 9, "diverse")) == 4
 
 
+def watched(*names: str) -> Watched:
+    return Watched("d", "m+d", names, tuple(range(len(names))), tuple(range(1, len(names))), {}, None)
+
+
 def test_names_of_hostile_classes_are_text(tmp_path: Path) -> None:
-    hand_over([], tmp_path / "out", ["</script>", "=1+1"])
+    names = ("</script>", "=1+1", '"/><Text name="x"/>')
+    hand_over([], tmp_path / "out", watched(*names))
     assert json.loads((tmp_path / "out" / "coco.json").read_text())["categories"][0]["name"] == "</script>"
+    labels = ElementTree.parse(tmp_path / "out" / "label_studio.xml").getroot().findall("BrushLabels/Label")
+    assert [one.get("value") for one in labels] == list(names[1:])
     with pytest.raises(SeglabError):
-        hand_over([], tmp_path / "out", ["a"])
+        hand_over([], tmp_path / "out", watched("a"))
+
+
+def test_volumes_are_handed_over_as_files_alone(tmp_path: Path) -> None:
+    kept = Kept(save(tmp_path / "a.nii.gz", IMAGE), save(tmp_path / "m" / "a.nii.gz", LABEL))
+    hand_over([Candidate("a", "r", kept, 0.1, 0.9, (0.0,))], tmp_path / "out", watched("ground", "organ"))
+    assert json.loads((tmp_path / "out" / "label_studio.json").read_text()) == []
+    assert json.loads((tmp_path / "out" / "coco.json").read_text())["images"] == []
+    assert (tmp_path / "out" / "predicted" / "a.nii.gz").read_bytes() == kept.mask.read_bytes()

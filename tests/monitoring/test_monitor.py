@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import socket
+import math
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from webhooks import listening
 
-from seglab.errors import ConfigError, DataError
-from seglab.monitoring.alerts import Alert, AlertLimits, alerts, check_webhook, tell
+from seglab.errors import DataError
+from seglab.monitoring.alerts import AlertLimits, alerts
+from seglab.monitoring.canary_history import former_scores
 from seglab.monitoring.database import opened
-from seglab.monitoring.schema import TABLES, insertion
+from seglab.monitoring.schema import BROUGHT, TABLES, VERSION_TABLE, insertion
 from seglab.monitoring.summary import summarise
 
 DIGEST = "d" * 64
@@ -57,7 +55,7 @@ def answered(number: int, **change: Any) -> dict[str, Any]:
 
 def written(place: Path, rows: list[dict[str, Any]], **tables: list[dict[str, Any]]) -> str:
     database = opened(str(place), write=True)
-    told = {"class_names": ["ground", "<b>road</b>"], "scored": [1], "rank": 2}
+    told = {"class_names": ["ground", "<b>road</b>"], "values": [0, 1], "scored": [1], "rank": 2}
     model = {"at": 1.0, "digest": DIGEST, "model": "road+dddd"}
     model["told"] = json.dumps({**told, "reference": REFERENCE, "quality": QUALITY})
     database.write([(insertion("models"), [model]), (insertion("predictions"), rows)])
@@ -86,22 +84,62 @@ def test_each_thing_that_goes_wrong_is_an_alert(tmp_path: Path) -> None:
     ]
     unsure = [{**row, "soft_dice": 0.5, "implausible": "empty,area"} for row in dark]
     failed = [answered(number, status=503, code="service-busy", image=None) for number in range(150, 160)]
-    canary = {
-        "at": 1.8e9,
-        "model": "road+dddd",
-        "digest": DIGEST,
-        "cases": 4,
-        "dice": "{}",
-        "iou": "{}",
-        "case_dice": "[]",
-    }
-    place = written(tmp_path / "rows.db", [*unsure, *failed], canary=[{**canary, "fallen": 1}])
+    runs = [canary_row(fallen=1), canary_row(failed="no such file"), canary_row(failed="no such file")]
+    place = written(tmp_path / "rows.db", [*unsure, *failed], canary=runs)
     found = alerts(summarise(place), AlertLimits())
     assert [one.rule for one in found] == [
-        *("failures", "latency", "canary", "quality", "drift"),
+        *("failures", "latency", "canary", "canary-failed", "quality", "drift"),
         *("implausible", "implausible"),
     ]
-    assert "brightness, mean" in found[4].told
+    assert found[3].told == "The canary could not be predicted the last 2 times: no such file"
+    assert "brightness, mean" in found[5].told
+
+
+def canary_row(**change: Any) -> dict[str, Any]:
+    row = {"at": 1.8e9, "model": "road+dddd", "digest": DIGEST, "cases": 4, "dice": "{}", "iou": "{}"}
+    return {**row, "case_dice": "[]", "fallen": 0, "subject": "s", "failed": "", **change}
+
+
+def test_a_canary_that_works_again_is_no_alert(tmp_path: Path) -> None:
+    runs = [canary_row(failed="killed"), canary_row()]
+    found = summarise(written(tmp_path / "rows.db", [answered(1)], canary=runs))
+    assert [one.failed for one in found.canary] == ["killed", ""]
+    assert alerts(found, AlertLimits()) == ()
+
+
+def test_rows_of_a_former_version_are_read_and_brought_up_when_they_are_written(tmp_path: Path) -> None:
+    place = Path(written(tmp_path / "rows.db", [answered(1)], canary=[canary_row(fallen=1)]))
+    with sqlite3.connect(place) as former:
+        for table, column in BROUGHT[2]:
+            former.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        former.execute(f"UPDATE {VERSION_TABLE} SET version = 1")
+    former.close()
+    before = place.read_bytes()
+    found = summarise(str(place))
+    assert [one.fallen for one in found.canary] == [True]
+    assert former_scores(str(place), "s", DIGEST) is None
+    assert place.read_bytes() == before  # whoever reads changes nothing
+    database = opened(str(place), write=True)
+    database.write([(insertion("predictions"), [answered(2, agreement=0.9)])])
+    assert database.ask("SELECT agreement FROM predictions ORDER BY id") == [(None,), (0.9,)]
+    database.close()
+    assert summarise(str(place)).requests == 2
+
+
+def test_a_canary_is_held_against_the_model_before_it(tmp_path: Path) -> None:
+    """A, A, B, and one time that failed: B answers for A's last, A again for B's, and a model alone for its first."""
+    runs = [
+        canary_row(digest="a", case_dice="[0.8, null]"),
+        canary_row(digest="a", case_dice="[0.7, null]"),
+        canary_row(digest="x", case_dice="[]", failed="killed"),
+        canary_row(digest="b", case_dice="[0.6, 0.5]"),
+        canary_row(digest="b", case_dice="[0.1, 0.1]", subject="another set"),
+    ]
+    place = written(tmp_path / "rows.db", [], canary=runs)
+    assert former_scores(place, "s", "b") == pytest.approx((0.7, math.nan), nan_ok=True)
+    assert former_scores(place, "s", "a") == former_scores(place, "s", "c") == (0.6, 0.5)
+    assert former_scores(place, "another set", "b") == (0.1, 0.1)
+    assert former_scores(place, "a third", "b") is None
 
 
 def test_a_model_that_finds_nothing_any_more_is_worse(tmp_path: Path) -> None:
@@ -128,30 +166,6 @@ def test_a_time_is_looked_back_from_now(tmp_path: Path) -> None:
     place = written(tmp_path / "rows.db", rows)
     assert summarise(place, hours=12.5).requests == 13
     assert summarise(place).requests == 48
-
-
-@contextmanager
-def listening(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    took: list[dict[str, Any]] = []
-
-    class Taking(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            took.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *said: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Taking)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook?token=s3cretsecret", took
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def monitor(*words: str) -> subprocess.CompletedProcess[str]:
@@ -207,40 +221,6 @@ def test_a_database_that_does_not_answer_is_told_of_without_its_password() -> No
         summarise("sqlite://me:s3cretsecret@/no/such/folder/rows.db")
     assert caught.value.code == "rows-unreadable"
     assert "s3cretsecret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "url", ["http://[::1", "http://a:99999/x", "http://a/b c", "http://a/\n", "http://ä/", "http:///x"]
-)
-def test_a_webhook_that_is_no_address_is_refused_before_the_rows_are_read(url: str) -> None:
-    with pytest.raises(ConfigError, match="no address of HTTP"):
-        check_webhook(url)
-
-
-def test_a_webhook_that_speaks_no_http_is_told_of() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def babble() -> None:
-            with server.accept()[0] as line:
-                line.recv(65_536)
-                line.sendall(b"220 mail.example ESMTP\r\n")
-
-        thread = threading.Thread(target=babble)
-        thread.start()
-        with pytest.raises(DataError) as caught:
-            tell(f"http://127.0.0.1:{server.getsockname()[1]}/hook", "rows.db", [Alert("drift", "x")])
-        thread.join()
-    assert caught.value.code == "webhook-failed"
-
-
-def test_a_webhook_that_fails_is_told_without_its_secret() -> None:
-    with listening(500) as (url, took):
-        with pytest.raises(Exception, match="webhook") as caught:
-            tell(url, "rows.db", [Alert("drift", "x")])
-        assert "s3cretsecret" not in str(caught.value)
-        assert len(took) == 1
-    with pytest.raises(ConfigError, match="no address of HTTP"):
-        check_webhook("file:///etc/passwd")
 
 
 @pytest.mark.slow

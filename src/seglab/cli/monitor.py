@@ -48,9 +48,10 @@ class MonitorWords:
 def run(words: Sequence[str]) -> int:
     """Print, write and tell."""
     said = read(MonitorWords, words, "monitor", _EXAMPLES)
-    from seglab.monitoring.alerts import AlertLimits, alerts, check_webhook, tell
+    from seglab.monitoring.alerts import AlertLimits, alerts
     from seglab.monitoring.report import as_text, document_of, truth_section
     from seglab.monitoring.summary import summarise
+    from seglab.monitoring.webhook import check_webhook, tell
     from seglab.reports.html_page import to_html
     from seglab.runtime.atomic_files import telling_unwritable, write_text
 
@@ -73,10 +74,12 @@ def run(words: Sequence[str]) -> int:
             write_text(page, to_html(document))
         print(f"\npage       {page.resolve()}", flush=True)
     if said.label_next:
-        from seglab.monitoring.label_queue import candidates, choose, hand_over
+        from seglab.monitoring.label_queue import candidates, choose, hand_over, no_candidates
 
-        chosen = choose(candidates(said.rows, Path(said.kept)), said.label_next, said.strategy)
-        hand_over(chosen, Path(said.out), summary.model.class_names if summary.model else ())
+        if summary.model is None:
+            raise no_candidates(said.kept, "no row of a model")
+        chosen = choose(candidates(said.rows, Path(said.kept), summary.model), said.label_next, said.strategy)
+        hand_over(chosen, Path(said.out), summary.model)
         print(f"to label   {len(chosen)} images in {Path(said.out).resolve()}", flush=True)
     if found and said.webhook:
         tell(said.webhook, said.rows, found)

@@ -14,11 +14,15 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from seglab.data.io.image_files import read_mask_file
+from seglab.data.io.nifti_headers import is_nifti
 from seglab.errors import ConfigError
 from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import Kept, kept_images, kept_name
+from seglab.monitoring.pre_annotations import coco_annotation, label_studio_result, label_studio_setup
+from seglab.monitoring.summary import Watched
 from seglab.runtime.atomic_files import folder as new_folder
-from seglab.runtime.atomic_files import telling_unwritable, write_json
+from seglab.runtime.atomic_files import telling_unwritable, write_json, write_text
 
 Strategy = Literal["random", "entropy", "quality", "diverse"]
 STRATEGIES = get_args(Strategy)
@@ -51,31 +55,42 @@ class Candidate:
         return self.soft_dice is not None
 
 
-def candidates(place: str, kept: Path) -> list[Candidate]:
-    """Newest answers whose image was kept, each image once; raises `ConfigError` where there are none."""
+def candidates(place: str, kept: Path, model: Watched) -> list[Candidate]:
+    """Newest answers whose image was kept, each image once, of models with the classes of `model`, whose masks say the
+    same; raises `ConfigError` where there are none."""
     files = kept_images(kept)
     with reading(place) as database:
+        alike = set()
+        for digest, told in database.ask("SELECT digest, told FROM models"):
+            known = json.loads(told)
+            if (tuple(known["class_names"]), tuple(known["values"])) == (model.class_names, model.values):
+                alike.add(digest)
         rows = database.ask(
-            "SELECT input, request, entropy, soft_dice, image FROM predictions"
+            "SELECT input, request, entropy, soft_dice, image, digest FROM predictions"
             " WHERE status = 200 AND image IS NOT NULL ORDER BY id DESC LIMIT :most",
             most=_LOOKED_AT,
         )
     found: dict[str, Candidate] = {}
-    for digest, request, entropy, soft_dice, image in rows:
-        name = kept_name(digest)
-        if name in files and name not in found:
+    for sent, request, entropy, soft_dice, image, digest in rows:
+        name = kept_name(sent)
+        if name in files and name not in found and digest in alike:
             look = tuple(value for _, value in sorted(json.loads(image).items()))
             found[name] = Candidate(name, request, files[name], entropy, soft_dice, look)
     if not found:
-        raise ConfigError(
-            "no kept images to choose from",
-            code="no-kept-images",
-            where=str(kept),
-            found=f"{len(files)} images, none of a row",
-            expected="the folder that a service keeps images in, and its rows",
-            remedy="seglab serve … keep_images=<folder>",
-        )
+        raise no_candidates(str(kept), f"{len(files)} images, none of a row of {model.label}")
     return list(found.values())
+
+
+def no_candidates(where: str, found: str) -> ConfigError:
+    """Of a folder and rows that have no image in common."""
+    return ConfigError(
+        "no kept images to choose from",
+        code="no-kept-images",
+        where=where,
+        found=found,
+        expected="the folder that a service keeps images in, and its rows",
+        remedy="seglab serve … keep_images=<folder>",
+    )
 
 
 def choose(among: Sequence[Candidate], count: int, strategy: Strategy, seed: int = 0) -> list[Candidate]:
@@ -115,15 +130,17 @@ def _unlike(among: list[Candidate], count: int) -> list[Candidate]:
     return [among[place] for place in chosen]
 
 
-def hand_over(chosen: Sequence[Candidate], out: Path, class_names: Sequence[str]) -> None:
-    """Write a folder: `images/` for `data=image_folder`, `predicted/` with what the model said, `coco.json` with images
-    and categories and no annotation yet, `label_studio.json` with a task for each image.
+def hand_over(chosen: Sequence[Candidate], out: Path, model: Watched) -> None:
+    """Write a folder: `images/` for `data=image_folder`, `predicted/` with what the model said; `coco.json` and
+    `label_studio.json` with the same masks to be corrected, and `label_studio.xml`, the labelling interface. Volumes,
+    which these tools do not read, stand in the folders alone.
 
     Raises:
-        SeglabError: something is there, or cannot be written.
+        SeglabError: something is there, or cannot be written; a mask that cannot be read.
     """
-    coco: dict[str, Any] = {"images": [], "annotations": []}
-    coco["categories"] = [{"id": number, "name": name} for number, name in enumerate(class_names)]
+    told = f"masks of {model.label}, which nobody has checked"
+    coco: dict[str, Any] = {"info": {"description": told}, "images": [], "annotations": []}
+    coco["categories"] = [{"id": number, "name": name} for number, name in enumerate(model.class_names)]
     tasks = []
     with telling_unwritable(out, "choose another folder: out=…"), new_folder(out, replace=False) as place:
         for part in ("images", "predicted"):
@@ -132,18 +149,19 @@ def hand_over(chosen: Sequence[Candidate], out: Path, class_names: Sequence[str]
             name = one.kept.image.name
             shutil.copyfile(one.kept.image, place / "images" / name)
             shutil.copyfile(one.kept.mask, place / "predicted" / one.kept.mask.name)
-            coco["images"].append({"id": number, "file_name": f"images/{name}"} | _size(one.kept.image))
+            if is_nifti(one.kept.mask):
+                continue
+            mask = read_mask_file(one.kept.mask)
+            held = {k: inside for k in model.scored if (inside := mask == model.values[k]).any()}
+            height, width = mask.shape
+            coco["images"].append({"id": number, "file_name": f"images/{name}", "width": width, "height": height})
+            for k, inside in held.items():
+                known = {"id": len(coco["annotations"]) + 1, "image_id": number, "category_id": k}
+                coco["annotations"].append({**known, **coco_annotation(inside), "score": one.soft_dice})
+            regions = [label_studio_result(f"{number}-{k}", model.class_names[k], x) for k, x in held.items()]
             facts = {"request": one.request, "entropy": one.entropy, "soft_dice": one.soft_dice}
-            tasks.append({"data": {"image": f"images/{name}"}, "meta": facts})
+            prediction = {"model_version": model.label, "score": one.soft_dice or 0.0, "result": regions}
+            tasks.append({"data": {"image": f"images/{name}"}, "meta": facts, "predictions": [prediction]})
         write_json(place / "coco.json", coco, indent=1)
-        write_json(place / "label_studio.json", tasks, indent=1)
-
-
-def _size(file: Path) -> dict[str, int]:
-    """Of a picture, from its header; nothing of a volume."""
-    if file.name.endswith(".nii.gz"):
-        return {}
-    from PIL import Image
-
-    with Image.open(file) as picture:
-        return {"width": picture.width, "height": picture.height}
+        write_json(place / "label_studio.json", tasks)
+        write_text(place / "label_studio.xml", label_studio_setup([model.class_names[k] for k in model.scored]))

@@ -138,7 +138,7 @@ def _canary(runs: Sequence[CanaryRun], model: Watched | None) -> PageSection:
             _whole(one.cases),
             Cell(shown(one.dice)),
             Cell(shown(one.iou)),
-            Cell("fallen" if one.fallen else "", strong=one.fallen),
+            Cell(one.failed or ("fallen" if one.fallen else ""), strong=bool(one.failed) or one.fallen),
         )
         for one in runs[::-1][:_SPANS_SHOWN]
     ]
@@ -151,6 +151,9 @@ def truth_section(found: TrueQuality) -> PageSection:
     shown = found.cases[:_SPANS_SHOWN]
     rows = [(Cell(one.request), _number(one.predicted, 3), _number(one.real, 3)) for one in shown]
     text = [f"{len(found.cases)} answers have a truth now, {found.unmatched} masks belong to none; the worst first."]
+    if found.ignored:
+        alone = f"; {found.nothing_else} masks hold nothing else but background" if found.nothing_else else ""
+        text.append(f"255 is no class here: {found.ignored:.1%} of the true pixels are ignored{alone}.")
     if found.agreement:
         r = "none" if found.agreement.r is None else f"{found.agreement.r:.2f}"
         text.append(f"Predicted and real Dice of {found.agreement.n}: r {r}, mean error {found.agreement.mae:.3f}.")

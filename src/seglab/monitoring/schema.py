@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 VERSION_TABLE = "monitoring_schema"
 _REAL, _WHOLE, _TEXT = "DOUBLE PRECISION", "INTEGER", "TEXT"
 
@@ -34,6 +34,7 @@ TABLES: dict[str, dict[str, str]] = {
         "image": _TEXT,  # JSON: `image_statistics`
         "shares": _TEXT,  # JSON: of each class
         "stages": _TEXT,  # JSON: milliseconds
+        "agreement": _REAL,  # mean Dice of the masks of the flipped image, two at a time
     },
     "prompts": {
         "at": f"{_REAL} NOT NULL",
@@ -58,6 +59,8 @@ TABLES: dict[str, dict[str, str]] = {
         "iou": f"{_TEXT} NOT NULL",  # JSON: of each class, over the counts of all cases
         "case_dice": f"{_TEXT} NOT NULL",  # JSON: of each case
         "fallen": f"{_WHOLE} NOT NULL",  # 1 where it is below the former model's, beyond the interval
+        "subject": _TEXT,  # digest of the model's name and the labelled set: scores of one are comparable
+        "failed": _TEXT,  # why it could not be predicted; empty where it was
     },
     "models": {
         "at": f"{_REAL} NOT NULL",
@@ -65,6 +68,10 @@ TABLES: dict[str, dict[str, str]] = {
         "model": f"{_TEXT} NOT NULL",
         "told": f"{_TEXT} NOT NULL",  # JSON: class names, reference, quality
     },
+}
+# Columns that a version has brought; tables of before get them when they are next written to.
+BROUGHT: dict[int, tuple[tuple[str, str], ...]] = {
+    2: (("predictions", "agreement"), ("canary", "subject"), ("canary", "failed"))
 }
 # What a summary of a million rows reads in place of the rows.
 INDEXES = {
@@ -84,6 +91,16 @@ def statements(identity: str) -> list[str]:
         listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
         made.append(f"CREATE TABLE IF NOT EXISTS {name} (id {identity}, {listed})")
     return made + [f"CREATE INDEX IF NOT EXISTS {name} ON {where}" for name, where in INDEXES.items()]
+
+
+def additions(found: int) -> list[str]:
+    """What brings tables of a former version to this one."""
+    return [
+        f"ALTER TABLE {table} ADD COLUMN {column} {TABLES[table][column]}"
+        for version, columns in BROUGHT.items()
+        if version > found
+        for table, column in columns
+    ]
 
 
 def insertion(table: str) -> str:

@@ -60,7 +60,7 @@ class PromptUse:
 
 @dataclass(frozen=True)
 class CanaryRun:
-    """A small labelled set, predicted: Dice and IoU by class id, and whether it fell."""
+    """A small labelled set, predicted: Dice and IoU by class id, and whether it fell; or why it could not be."""
 
     at: float
     model: str
@@ -68,15 +68,19 @@ class CanaryRun:
     dice: dict[str, float | None]
     iou: dict[str, float | None]
     fallen: bool
+    failed: str = ""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A model, and what its answers are held against."""
+    """A model, the values of its classes in masks and which of them are scored, and what its answers are held
+    against."""
 
     digest: str
     label: str
     class_names: tuple[str, ...]
+    values: tuple[int, ...]
+    scored: tuple[int, ...]
     reference: dict[str, Any]
     quality: PredictedQuality | None
 
@@ -173,12 +177,15 @@ def _spans(database: Database, first: float | None, last: float | None) -> tuple
 
 def _newest_model(database: Database) -> Watched | None:
     rows = database.ask("SELECT digest, model, told FROM models ORDER BY id DESC LIMIT 1")
-    if not rows:
-        return None
-    digest, label, told = rows[0]
+    return _watched(*rows[0]) if rows else None
+
+
+def _watched(digest: str, label: str, told: str) -> Watched:
     known = json.loads(told)
-    names, quality = tuple(known["class_names"]), PredictedQuality.from_dict(known["quality"])
-    return Watched(digest, label, names, known["reference"], quality)
+    names, values, scored = (tuple(known[key]) for key in ("class_names", "values", "scored"))
+    return Watched(
+        digest, label, names, values, scored, known["reference"], PredictedQuality.from_dict(known["quality"])
+    )
 
 
 def _newest(
@@ -225,11 +232,13 @@ def _prompts(database: Database, since: float) -> tuple[PromptUse, ...]:
 
 
 def _canary(database: Database, since: float) -> tuple[CanaryRun, ...]:
+    failed = "failed" if database.version >= 2 else "''"
     rows: Sequence[Sequence[Any]] = database.ask(
-        "SELECT at, model, cases, dice, iou, fallen FROM canary WHERE at >= :since ORDER BY id DESC LIMIT 100",
+        f"SELECT at, model, cases, dice, iou, fallen, {failed} FROM canary"
+        " WHERE at >= :since ORDER BY id DESC LIMIT 100",
         since=since,
     )
     return tuple(
-        CanaryRun(at, model, cases, json.loads(dice), json.loads(iou), bool(fallen))
-        for at, model, cases, dice, iou, fallen in reversed(rows)
+        CanaryRun(at, model, cases, json.loads(dice), json.loads(iou), bool(fallen), why or "")
+        for at, model, cases, dice, iou, fallen, why in reversed(rows)
     )

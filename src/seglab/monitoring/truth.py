@@ -13,16 +13,19 @@ import numpy as np
 
 from seglab.data.io.folders import by_stem, stem_of
 from seglab.data.io.image_files import read_mask_file
+from seglab.data.io.nifti_headers import is_nifti
 from seglab.data.labels.stored_values import check_mask_size, class_ids
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, DataError
 from seglab.inference.predicted_quality import Agreement
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.monitoring.database import reading
-from seglab.monitoring.kept_images import kept_images, kept_name
+from seglab.monitoring.kept_images import Kept, kept_images, kept_name
 from seglab.task import Task
 
 _DIGEST = re.compile(r"[0-9a-f]{32,64}")
 _CASES = 10_000
+_IGNORED = 255  # of a truth, unless it is a class
+_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,26 @@ class TrueQuality:
         cases: the worst first.
         agreement: of predicted and real Dice; None where there are none of both.
         unmatched: masks of the truth that no row, or no kept mask, belongs to.
+        ignored: share of the pixels of true masks, of those that belong to a row, that are 255 where that is no class;
+            nobody counts them.
+        nothing_else: true masks that hold 255 and no scored class.
     """
 
     cases: tuple[TrueCase, ...]
     agreement: Agreement | None
     unmatched: int
+    ignored: float = 0.0
+    nothing_else: int = 0
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """A true mask against what was answered: Dice, pixels, how many are ignored, whether it holds a scored class."""
+
+    dice: float
+    pixels: int
+    ignored: int
+    held: bool
 
 
 def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
@@ -55,13 +73,15 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
 
     Args:
         place: of the rows.
-        folder: with `masks/<name>.*`: the name is a request's id, the digest of what was sent, or that of the file
-            `images/<name>.*` beside it.
+        folder: with `masks/<name>.*`, pictures or NIfTI: the name is a request's id, the digest of what was sent, or
+            that of the file `images/<name>.*` beside it. They hold the values of the classes, and 255 where nobody
+            knows.
         kept: folder of the images that the service kept, for the masks that it answered.
 
     Raises:
         ConfigError: no masks, or nothing was kept.
-        DataError: a mask that cannot be read, or is not of its image.
+        DataError: a mask that cannot be read, is not of its image, or holds other values; 255 in all of them and a
+            scored class in none.
     """
     masks = [file for file in sorted((folder / "masks").glob("*.*")) if not file.name.startswith(".")][:_CASES]
     answered = kept_images(kept)
@@ -76,7 +96,7 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
         )
     images = by_stem((folder / "images").glob("*.*"))
     with reading(place) as database:
-        cases, unmatched = [], 0
+        cases, unmatched, all_counted = [], 0, []
         for mask in masks:
             name = stem_of(mask)
             column = "input" if name in images or _DIGEST.fullmatch(name) else "request"
@@ -91,23 +111,58 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
                 unmatched += 1
                 continue
             request, _, quality, told = rows[0]
-            cases.append(TrueCase(request, quality, _dice(mask, found.mask, json.loads(told))))
+            counted = _counted(mask, found, json.loads(told))
+            all_counted.append(counted)
+            cases.append(TrueCase(request, quality, counted.dice))
+    nothing_else = sum(one.ignored > 0 and not one.held for one in all_counted)
+    if nothing_else and not any(one.held for one in all_counted):
+        raise _other_values(folder / "masks", f"{_IGNORED}, and no scored class in any of {len(all_counted)} masks", "")
+    ignored = sum(one.ignored for one in all_counted) / max(1, sum(one.pixels for one in all_counted))
     pairs = np.array([(one.predicted, one.real) for one in cases if one.predicted is not None], float).reshape(-1, 2)
     pairs = pairs[~np.isnan(pairs).any(axis=1)]
     agreement = Agreement.of(pairs[:, 0], pairs[:, 1]) if len(pairs) else None
-    return TrueQuality(tuple(sorted(cases, key=lambda one: one.real)), agreement, unmatched)
+    by_dice = tuple(sorted(cases, key=lambda one: one.real))
+    return TrueQuality(by_dice, agreement, unmatched, ignored, nothing_else)
 
 
-def _dice(truth: Path, predicted: Path, told: Mapping[str, object]) -> float:
+def _counted(truth: Path, kept: Kept, told: Mapping[str, object]) -> _Counted:
     names, values, scored = told["class_names"], told["values"], told["scored"]
     assert isinstance(names, list)
     assert isinstance(values, list)
     assert isinstance(scored, list)
     unscored = tuple(number for number in range(len(names)) if number not in scored)
-    task = Task(2, 1, tuple(names), unscored=unscored)
-    true, answered = (class_ids(read_mask_file(file), values, task.ignore_label) for file in (truth, predicted))
-    check_mask_size(true, answered.shape, str(truth))
-    return macro(dice_iou(confusion_matrix(true, answered, task))[0], task)
+    task = Task(3 if told.get("rank") == 3 else 2, 1, tuple(names), unscored=unscored)
+    stored, answered = (_stored(file, kept, task.rank) for file in (truth, kept.mask))
+    true, predicted = (class_ids(one, values, task.ignore_label) for one in (stored, answered))
+    check_mask_size(true, predicted.shape, str(truth))
+    dice = macro(dice_iou(confusion_matrix(true, predicted, task))[0], task)
+    unknown = sorted(set(np.unique(stored[true == task.ignore_label]).tolist()) - {_IGNORED})
+    if unknown:
+        listed = ", ".join(f"{value:g}" for value in unknown[:_LISTED]) + (" …" if len(unknown) > _LISTED else "")
+        classes = ", ".join(f"{value} {name}" for value, name in zip(values, names, strict=True))
+        raise _other_values(truth, listed, classes)
+    held = bool(np.isin(true, task.scored).any())
+    return _Counted(dice, true.size, int((true == task.ignore_label).sum()), held)
+
+
+def _stored(file: Path, kept: Kept, rank: int) -> np.ndarray:
+    """Values of a mask; of a volume in RAS order, where it lies as the image that was sent."""
+    if rank == 2 or not is_nifti(file):
+        return read_mask_file(file)
+    from seglab.data.sources.nifti_labels import read_label
+
+    return read_label(str(file), str(kept.image))[0]
+
+
+def _other_values(where: Path, found: str, classes: str) -> DataError:
+    return DataError(
+        "a truth of other values than the classes of the model",
+        code="truth-values",
+        where=str(where),
+        found=found,
+        expected=f"{classes or 'the values that /classes tells'}; {_IGNORED} is what nobody knows, and is ignored",
+        remedy="write the value of its class into each pixel, such as 1 in place of 255",
+    )
 
 
 def _digest(file: Path) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 from prometheus_client import Counter, Gauge
 
+from seglab.errors import SeglabError
 from seglab.monitoring.canary import CanaryCase, CanaryScores, canary_cases, has_fallen
+from seglab.monitoring.canary_history import former_scores, subject_of
 from seglab.serving.problems import Problem
 from seglab.serving.queueing import QueueFull, Work
 from seglab.serving.served import ServedModel
@@ -51,8 +53,9 @@ class Canary:
         self._runs = Counter("seglab_canary_runs", "Times that it was predicted.", ["outcome"], registry=registry)
         for outcome in ("done", "failed"):
             self._runs.labels(outcome)
-        self._last: tuple[str, CanaryScores] | None = None
-        self._baseline: CanaryScores | None = None
+        self._last: tuple[str, Sequence[float]] | None = None  # digest of a model, and Dice of each case
+        self._baseline: Sequence[float] | None = None
+        self._subject = ""
         self._wanted, self._over = threading.Event(), False
         service.ends.callback(self.close)
         service.followers.append(self._wanted.set)
@@ -77,19 +80,36 @@ class Canary:
                 self._wanted.set()
             except Exception as error:  # the service goes on without it
                 if not self._over:
-                    self._runs.labels("failed").inc()
-                    log_line(event="canary-failed", detail=f"{type(error).__name__}: {error}"[:300])
+                    self._fail(f"{type(error).__name__}: {error}"[:300])
 
     def _run(self) -> None:
         model = self._service.model
+        subject = subject_of(model.name, self._cases)
+        if subject != self._subject:  # the first time, or somebody has changed a file: scores of before are of others
+            self._subject, self._last = subject, None
+            self._baseline = self._remembered(model)
         scores = CanaryScores.of([self._confusion(case, model) for case in self._cases], model.task)
         if self._last and self._last[0] != model.digest:
             self._baseline = self._last[1]  # what the former model made of it
         elif self._baseline is None:
-            self._baseline = scores
-        self._last = (model.digest, scores)
-        fallen = has_fallen(scores.cases, self._baseline.cases)
+            self._baseline = scores.cases
+        self._last = (model.digest, scores.cases)
+        fallen = has_fallen(scores.cases, self._baseline)
         self._tell(scores, model, fallen)
+
+    def _remembered(self, model: ServedModel) -> Sequence[float] | None:
+        """What rows of before this service began tell; without them it is held against itself."""
+        place = self._service.rows.place
+        try:
+            return former_scores(place, self._subject, model.digest) if place else None
+        except SeglabError as error:
+            log_line(event="canary-forgotten", detail=str(error).splitlines()[0][:300])
+            return None
+
+    def _fail(self, why: str) -> None:
+        self._runs.labels("failed").inc()
+        log_line(event="canary-failed", detail=why)
+        self._keep(self._service.model, failed=why, cases=len(self._cases), fallen=0, case_dice=[], dice={}, iou={})
 
     def _confusion(self, case: CanaryCase, model: ServedModel) -> np.ndarray:
         body, asked = case.image.read_bytes(), {"do": "score", "mask": str(case.mask)}
@@ -116,10 +136,15 @@ class Canary:
         self._runs.labels("done").inc()
         mean = float(np.nanmean(scores.cases)) if not all(map(math.isnan, scores.cases)) else None
         log_line(event="canary", bundle=model.label, cases=len(scores.cases), dice=mean, fallen=fallen)
+        each = {key: dict(enumerate(_known(getattr(scores, key)))) for key in ("dice", "iou")}
+        self._keep(
+            model, failed="", cases=len(scores.cases), fallen=int(fallen), case_dice=_known(scores.cases), **each
+        )
+
+    def _keep(self, model: ServedModel, **told: Any) -> None:
         row: dict[str, Any] = {"at": round(time.time(), 3), "model": model.label, "digest": model.digest}
-        row |= {"cases": len(scores.cases), "fallen": int(fallen), "case_dice": json.dumps(_known(scores.cases))}
-        row |= {key: json.dumps(dict(enumerate(_known(getattr(scores, key))))) for key in ("dice", "iou")}
-        self._service.rows.add("canary", row)
+        listed = {key: json.dumps(told.pop(key)) for key in ("dice", "iou", "case_dice")}
+        self._service.rows.add("canary", {**row, "subject": self._subject, **told, **listed})
 
 
 def _known(values: Sequence[float]) -> list[float | None]:

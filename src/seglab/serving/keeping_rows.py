@@ -24,12 +24,15 @@ class Rows:
         place: of the database; empty where none are kept.
         telemetry: that counts what was kept and what was lost.
 
+    Attributes:
+        place: as it was given.
+
     Raises:
         DataError: rows of a later seglab are there.
     """
 
     def __init__(self, place: str, telemetry: Telemetry):
-        self._place, self._telemetry = place, telemetry
+        self.place, self._telemetry = place, telemetry
         self._model: ServedModel | None = None
         self._said, self._said_at, self._lock = "", 0.0, threading.Lock()
         self._writer = RowWriter(place, self._lost, self._telemetry.rows_written.inc) if place else None
@@ -93,4 +96,4 @@ class Rows:
             if not said:
                 self._said, self._said_at = why, now
         if not said:
-            log_line(event="rows-unwritten", place=redacted(self._place), detail=redacted(why))
+            log_line(event="rows-unwritten", place=redacted(self.place), detail=redacted(why))
