@@ -32,10 +32,16 @@ ORGAN = Task(3, 1, ("background", "organ"))
 
 
 def served_folder(
-    folder: Path, task: Task, size: tuple[int, ...], fit: str = "patch", scale: str = "bytes", turned: int = 0
+    folder: Path,
+    task: Task,
+    size: tuple[int, ...],
+    fit: str = "patch",
+    scale: str = "bytes",
+    turned: int = 0,
+    reference: dict[str, Any] | None = None,
 ) -> Path:
     """An exported folder whose network gives a class to whatever is brightest, after a mean over 3 pixels an axis;
-    `turned` by so many channels, to another class."""
+    `turned` by so many channels, to another class. `reference` is what its answers are held against."""
     openvino = load_openvino()
     ops = openvino.opset13
     rank, channels, outputs = task.rank, task.channels, task.logit_channels
@@ -51,7 +57,8 @@ def served_folder(
     folder.mkdir(parents=True)
     openvino.save_model(openvino.Model([last], [image]), folder / "model.xml", compress_to_fp16=False)
     unit = {"bytes": 255.0, "words": 65535.0}[scale]
-    bundle = Bundle(task, Preprocessing("scale", channels, unit, scale=scale), size, fit)  # type: ignore[arg-type]
+    preprocessing = Preprocessing("scale", channels, unit, scale=scale)  # type: ignore[arg-type]
+    bundle = Bundle(task, preprocessing, size, fit, reference=reference or {})  # type: ignore[arg-type]
     given = example_image(bundle)
     predictor = Predictor.of(OpenVinoNetwork(folder / "model.xml"), bundle)
     np.save(folder / IMAGE, given)

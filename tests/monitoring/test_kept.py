@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
-from test_monitor import answered, monitor, written
+from test_monitor import monitor
 from test_pre_annotations import from_runs, painted
 from test_rows import rows, scene
 from volumes import IMAGE, LABEL, save
+from watched_rows import answered, written
 
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import SeglabError
 from seglab.monitoring.database import opened
 from seglab.monitoring.kept_images import Kept
 from seglab.monitoring.label_queue import Candidate, choose, hand_over
-from seglab.monitoring.summary import Watched
 from seglab.monitoring.truth import true_quality
+from seglab.monitoring.watched import Watched
 from seglab.serving.keeping_images import KeptImages
 
 

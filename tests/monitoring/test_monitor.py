@@ -9,59 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from watched_rows import DIGEST, answered, canary_row, written
 from webhooks import listening
 
 from seglab.errors import DataError
 from seglab.monitoring.alerts import AlertLimits, alerts
 from seglab.monitoring.canary_history import former_scores
 from seglab.monitoring.database import opened
+from seglab.monitoring.report import as_text, document_of
 from seglab.monitoring.schema import BROUGHT, TABLES, VERSION_TABLE, insertion
 from seglab.monitoring.summary import summarise
-
-DIGEST = "d" * 64
-QUALITY = {
-    "confidence": [0.0, 1.0],
-    "dice": [0.0, 1.0],
-    "validation": {"n": 40, "r": 0.9, "mae": 0.02},
-    "test": {"n": 40, "r": 0.5, "mae": 0.02},
-}
-RNG = np.random.default_rng(0)
-REFERENCE = {
-    "samples": {
-        "image": {
-            "mean": sorted(RNG.normal(100, 10, 300).tolist()),
-            "sharpness": sorted(RNG.normal(50, 5, 300).tolist()),
-        },
-        "mask": {"soft_dice": sorted(RNG.beta(40, 2, 60).tolist()), "share_1": sorted(RNG.beta(2, 8, 60).tolist())},
-    }
-}
-
-
-def answered(number: int, **change: Any) -> dict[str, Any]:
-    """A row of an answer like those of the reference."""
-    row = dict.fromkeys(TABLES["predictions"])
-    share = float(RNG.beta(2, 8))
-    row |= {"at": 1.8e9 + number, "request": f"r{number}", "kind": "predict", "model": "road+dddd", "version": ""}
-    row |= {"digest": DIGEST, "status": 200, "code": "", "seconds": 0.1, "input": f"{number:064x}", "implausible": ""}
-    row |= {"confidence": 0.9, "entropy": 0.2, "soft_dice": float(RNG.beta(40, 2)), "quality": 0.8, "parts": 2}
-    image = {"mean": float(RNG.normal(100, 10)), "sharpness": float(RNG.normal(50, 5))}
-    row |= {"image": json.dumps(image), "shares": json.dumps([1 - share, share]), "stages": "{}"}
-    return {**row, **change}
-
-
-def written(place: Path, rows: list[dict[str, Any]], **tables: list[dict[str, Any]]) -> str:
-    database = opened(str(place), write=True)
-    told = {"class_names": ["ground", "<b>road</b>"], "values": [0, 1], "scored": [1], "rank": 2}
-    model = {"at": 1.0, "digest": DIGEST, "model": "road+dddd"}
-    model["told"] = json.dumps({**told, "reference": REFERENCE, "quality": QUALITY})
-    database.write([(insertion("models"), [model]), (insertion("predictions"), rows)])
-    database.write([(insertion(table), more) for table, more in tables.items()])
-    database.close()
-    return str(place)
 
 
 def test_a_quiet_service_has_no_alert(tmp_path: Path) -> None:
@@ -93,11 +53,6 @@ def test_each_thing_that_goes_wrong_is_an_alert(tmp_path: Path) -> None:
     ]
     assert found[3].told == "The canary could not be predicted the last 2 times: no such file"
     assert "brightness, mean" in found[5].told
-
-
-def canary_row(**change: Any) -> dict[str, Any]:
-    row = {"at": 1.8e9, "model": "road+dddd", "digest": DIGEST, "cases": 4, "dice": "{}", "iou": "{}"}
-    return {**row, "case_dice": "[]", "fallen": 0, "subject": "s", "failed": "", **change}
 
 
 def test_a_canary_that_works_again_is_no_alert(tmp_path: Path) -> None:
@@ -140,6 +95,18 @@ def test_a_canary_is_held_against_the_model_before_it(tmp_path: Path) -> None:
     assert former_scores(place, "s", "a") == former_scores(place, "s", "c") == (0.6, 0.5)
     assert former_scores(place, "another set", "b") == (0.1, 0.1)
     assert former_scores(place, "a third", "b") is None
+
+
+def test_agreement_over_flips_is_told_where_it_was_asked_for(tmp_path: Path) -> None:
+    rows = [answered(number, agreement=None if number < 100 else number / 200) for number in range(200)]
+    place = written(tmp_path / "rows.db", rows)
+    found = summarise(place, window=51)
+    assert found.agreements == tuple(number / 200 for number in range(199, 148, -1))
+    said = as_text(document_of(found, [], AlertLimits(), place))
+    assert "Agreement over flips of the newest 51 masks: mean 0.870, a tenth is at most 0.770." in said
+    (tmp_path / "other").mkdir()
+    none = summarise(written(tmp_path / "other" / "rows.db", [answered(1)]))
+    assert "Agreement" not in as_text(document_of(none, [], AlertLimits(), place))
 
 
 def test_a_model_that_finds_nothing_any_more_is_worse(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from test_monitor import answered, monitor, written
+from test_monitor import monitor
 from volumes import AFFINE, SHAPE, save
+from watched_rows import answered, written
 
 from seglab.errors import DataError
 from seglab.monitoring.database import opened

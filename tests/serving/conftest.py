@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import CELLS, ORGAN, ROAD, Running, served_folder
+from watched_rows import REFERENCE, answered, written
 
-from seglab.export.folder import IMAGE, MASK
+from seglab.export.folder import IMAGE, MASK, SUMS, sha256
 
 
 @pytest.fixture(scope="session")
 def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return served_folder(tmp_path_factory.mktemp("road") / "road", ROAD, (32, 40))
+    return served_folder(tmp_path_factory.mktemp("road") / "road", ROAD, (32, 40), reference=REFERENCE)
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +37,11 @@ def road_service(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     for part, array in (("images", np.load(road / IMAGE)), ("masks", values[np.load(road / MASK)])):
         (place / "canary" / part).mkdir(parents=True)
         Image.fromarray(array).save(place / "canary" / part / "example.png")
-    words = [f"rows={place / 'rows.db'}", f"canary={place / 'canary'}", "canary_seconds=0"]
+    words = [f"rows={place / 'rows.db'}", f"canary={place / 'canary'}", "canary_seconds=0", "drift_seconds=0.2"]
+    digest = sha256(road / SUMS)
+    written(place / "rows.db", [answered(number, digest=digest) for number in range(120)], digest)  # of a day before
     with Running(road, "pixels=400000", "body_bytes=2000000", *words) as running:
-        while not running.count("seglab_canary_runs_total"):
+        while not (running.count("seglab_canary_runs_total") and running.count("seglab_drift_statistic")):
             time.sleep(0.02)
         yield running
 

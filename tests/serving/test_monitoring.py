@@ -21,6 +21,7 @@ EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in pan
 # What else may stand in an expression: functions, words, labels of Prometheus's own.
 LANGUAGE = {
     *("sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "max_over_time", "scalar", "time"),
+    *("count", "max"),
     *("le", "up", "job", "m", "h"),
 }
 

@@ -135,7 +135,8 @@ def _first(said: ServeWords, word: str, origin: Origin, limits: Limits) -> _Firs
     from seglab.serving.served import name_of
 
     name, measures = name_of(said.name or default_name(word)), bool(said.rows)
-    how = (said.runtime, said.precision, said.threads, measures, said.keep_images, said.keep_bytes)
+    flips = said.flips and measures
+    how = (said.runtime, said.precision, said.threads, measures, flips, said.keep_images, said.keep_bytes)
     loading = Loading(limits, name, *how)
     with step(f"looking for {word}"):
         found = origin.newer()
@@ -191,6 +192,10 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin |
         print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))
         if said.watch_seconds:
             service.watch = Watch(origin, models, said.watch_seconds, service.telemetry, service.taken_over)
+        if said.rows and said.drift_seconds:
+            from seglab.serving.drifting import Drifting
+
+            Drifting(service, said.drift_seconds)
     if said.canary:
         from seglab.serving.canary import Canary
 

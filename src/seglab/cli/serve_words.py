@@ -61,11 +61,17 @@ class ServeWords:
     rows: str = setting(
         "where a row for each answer is kept: a file or postgresql+psycopg://…", default="monitoring/rows.db"
     )
+    flips: bool = setting(
+        "also keep how far masks of mirror images agree, at the price of three more predictions", default=False
+    )
     keep_images: str = setting("folder to keep images and their masks in; empty: keep none", default="")
     keep_bytes: PositiveInt = setting("most bytes to keep there; the oldest are removed", default=2**30)
     canary: str | None = setting("folder of labelled cases to predict with every new model", default=None)
     canary_seconds: _AnySeconds = setting(
         "seconds until they are predicted again; 0: with a new model only", default=3600.0
+    )
+    drift_seconds: _AnySeconds = setting(
+        "seconds until answers are tested for drift again, told in /metrics; 0: never", default=60.0
     )
     root_path: str = setting("path before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(
@@ -114,7 +120,7 @@ def _check_without_model(said: ServeWords) -> None:
             expected="an exported folder, the folder of a bundle, a run's id, or models:/<name>@<alias>",
             remedy="seglab serve <model>; or interactive=true, for clicks and boxes without one",
         )
-    of_models = ("runtime", "precision", "threads", "name", "keep_images", "canary", "compare")
+    of_models = ("runtime", "precision", "threads", "name", "flips", "keep_images", "canary", "compare")
     changed = [
         one.name for one in fields(said) if one.name in of_models and getattr(said, one.name) not in (one.default, ())
     ]

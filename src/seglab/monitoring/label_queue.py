@@ -20,7 +20,7 @@ from seglab.errors import ConfigError
 from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import Kept, kept_images, kept_name
 from seglab.monitoring.pre_annotations import coco_annotation, label_studio_result, label_studio_setup
-from seglab.monitoring.summary import Watched
+from seglab.monitoring.watched import Watched
 from seglab.runtime.atomic_files import folder as new_folder
 from seglab.runtime.atomic_files import telling_unwritable, write_json, write_text
 

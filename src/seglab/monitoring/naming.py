@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seglab.monitoring.summary import Watched
+    from seglab.monitoring.watched import Watched
 
 _WORDS = {
     "mean": "brightness, mean",

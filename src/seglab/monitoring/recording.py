@@ -52,7 +52,9 @@ def prediction_row(
         "code": told.get("code", ""),
         "seconds": round(seconds, 5),
         "input": measured.get("input"),
-        **{name: measured.get(name) for name in ("confidence", "entropy", "soft_dice", "quality", "parts")},
+        **{
+            name: measured.get(name) for name in ("confidence", "entropy", "soft_dice", "quality", "parts", "agreement")
+        },
         "implausible": ",".join(measured.get("implausible", ())),
         **{name: _short(measured.get(name)) for name in ("image", "shares")},
         "stages": _short(told.get("stages_ms")),

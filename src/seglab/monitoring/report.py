@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from seglab.monitoring.alerts import Alert, AlertLimits
 from seglab.monitoring.drift import Drift, Feature
 from seglab.monitoring.naming import named
-from seglab.monitoring.summary import CanaryRun, Summary, Watched
+from seglab.monitoring.summary import CanaryRun, Summary
 from seglab.monitoring.truth import TrueQuality
+from seglab.monitoring.watched import Watched
 from seglab.reports.document import Cell, Document, PageSection, TableBlock
 from seglab.safety.shown_text import shown
 
@@ -95,11 +96,19 @@ def _feature(one: Feature, alpha: float, model: Watched | None) -> Sequence[Cell
 
 def _quality(summary: Summary) -> PageSection:
     quality = summary.model.quality if summary.model else None
+    text = []
+    if summary.agreements:
+        worst = sorted(summary.agreements)[(len(summary.agreements) - 1) // 10]
+        mean = sum(summary.agreements) / len(summary.agreements)
+        text.append(
+            f"Agreement over flips of the newest {len(summary.agreements)} masks: mean {mean:.3f}, a tenth is at most "
+            f"{worst:.3f}."
+        )
     if quality is None:
-        return PageSection("Predicted quality", text=["The model has no map from confidence to Dice."])
+        return PageSection("Predicted quality", text=[*text, "The model has no map from confidence to Dice."])
     spans = summary.spans[-_SPANS_SHOWN:]
     rows = [(Cell(_when(one.at), one.at), _whole(one.answered), _number(one.quality, 3)) for one in spans]
-    text = [f"Predicted Dice of a mask without its truth: {quality.told()}."]
+    text.append(f"Predicted Dice of a mask without its truth: {quality.told()}.")
     return PageSection("Predicted quality", text=text, grids=[TableBlock(("from, UTC", "masks", "mean"), rows)])
 
 

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from seglab.inference.predicted_quality import PredictedQuality
-from seglab.inference.reference_data import by_unit
 from seglab.monitoring.database import Database, reading
-from seglab.monitoring.drift import Drift, find_drift
+from seglab.monitoring.drift import Drift
+from seglab.monitoring.newest_answers import OK, newest_agreements, newest_answers
+from seglab.monitoring.watched import Watched, newest_model
 
 BUCKETS = 48  # of the time that is looked at
-LOOKED_AT = 5_000  # newest answers, at most, that a window is taken from
-OK = 200
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,6 @@ class CanaryRun:
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A model, the values of its classes in masks and which of them are scored, and what its answers are held
-    against."""
-
-    digest: str
-    label: str
-    class_names: tuple[str, ...]
-    values: tuple[int, ...]
-    scored: tuple[int, ...]
-    reference: dict[str, Any]
-    quality: PredictedQuality | None
-
-
-@dataclass(frozen=True)
 class Summary:
     """All of it.
 
@@ -98,6 +82,7 @@ class Summary:
         drift: of its newest answers.
         implausible: of those, how many break each rule, and how many there are in all under "answers".
         prompts, canary: the newest canary run last.
+        agreements: over flips, of the newest masks where that was asked for.
     """
 
     since: float
@@ -110,6 +95,7 @@ class Summary:
     implausible: dict[str, int]
     prompts: tuple[PromptUse, ...]
     canary: tuple[CanaryRun, ...]
+    agreements: tuple[float, ...] = ()
 
     @property
     def requests(self) -> int:
@@ -144,8 +130,8 @@ def _summary(database: Database, since: float, alpha: float, window: int) -> Sum
         "SELECT status, code, count(*) FROM predictions WHERE at >= :since GROUP BY status, code", since=since
     )
     taken = database.ask("SELECT seconds FROM predictions WHERE at >= :since AND status = :ok", since=since, ok=OK)
-    model = _newest_model(database)
-    drift, implausible = _newest(database, model, since, alpha, window)
+    model = newest_model(database)
+    drift, implausible = newest_answers(database, model, since, alpha, window)
     seconds = np.quantile([row[0] for row in taken], (0.5, 0.95, 0.99)) if taken else np.full(3, np.nan)
     return Summary(
         first or 0.0,
@@ -158,6 +144,7 @@ def _summary(database: Database, since: float, alpha: float, window: int) -> Sum
         implausible,
         _prompts(database, since),
         _canary(database, since),
+        newest_agreements(database, model, since, window),
     )
 
 
@@ -166,60 +153,13 @@ def _spans(database: Database, first: float | None, last: float | None) -> tuple
         return ()
     width = max((last - first) / BUCKETS, 1e-3)
     rows = database.ask(
-        "SELECT CAST((at - :first) / :width AS INTEGER), count(*), avg(quality) FROM predictions"
+        f"SELECT {database.whole.format('(at - :first) / :width')}, count(*), avg(quality) FROM predictions"
         " WHERE at >= :first AND status = :ok GROUP BY 1 ORDER BY 1",
         first=first,
         width=width,
         ok=OK,
     )
     return tuple(Span(first + place * width, count, quality) for place, count, quality in rows)
-
-
-def _newest_model(database: Database) -> Watched | None:
-    rows = database.ask("SELECT digest, model, told FROM models ORDER BY id DESC LIMIT 1")
-    return _watched(*rows[0]) if rows else None
-
-
-def _watched(digest: str, label: str, told: str) -> Watched:
-    known = json.loads(told)
-    names, values, scored = (tuple(known[key]) for key in ("class_names", "values", "scored"))
-    return Watched(
-        digest, label, names, values, scored, known["reference"], PredictedQuality.from_dict(known["quality"])
-    )
-
-
-def _newest(
-    database: Database, model: Watched | None, since: float, alpha: float, window: int
-) -> tuple[Drift, dict[str, int]]:
-    if model is None:
-        return find_drift({}, {}, 0, alpha), {"answers": 0}
-    rows = database.ask(
-        "SELECT input, unit, confidence, entropy, soft_dice, parts, implausible, image, shares FROM predictions"
-        " WHERE at >= :since AND status = :ok AND digest = :digest AND image IS NOT NULL ORDER BY id DESC LIMIT :most",
-        since=since,
-        ok=OK,
-        digest=model.digest,
-        most=LOOKED_AT,
-    )
-    images: list[dict[str, float | None]] = []
-    masks: list[dict[str, float | None]] = []
-    units: list[str] = []
-    seen: set[str] = set()
-    implausible: dict[str, int] = {"answers": len(rows)}
-    for digest, unit, confidence, entropy, soft_dice, parts, rules, image, shares in rows:
-        for rule in filter(None, rules.split(",")):
-            implausible[rule] = implausible.get(rule, 0) + 1
-        named = f"unit {unit}" if unit else f"input {digest}"
-        if named not in seen and len(seen) >= window:
-            continue
-        seen.add(named)
-        units.append(named)
-        images.append(json.loads(image))
-        share = {f"share_{class_id}": value for class_id, value in enumerate(json.loads(shares))}
-        mask = {"confidence": confidence, "entropy": entropy, "soft_dice": soft_dice or 0.0, "parts": parts}
-        masks.append({**mask, **share})
-    now = {"image": by_unit(images, units), "mask": by_unit(masks, units)}
-    return find_drift(now, model.reference.get("samples", {}), len(seen), alpha), implausible
 
 
 def _prompts(database: Database, since: float) -> tuple[PromptUse, ...]:

@@ -14,6 +14,7 @@ from seglab.monitoring.schema import TABLES, insertion
 _HELD = 10_000  # rows that wait at most; what comes then is lost, and counted
 _GATHERED_SECONDS = 0.5
 _AGAIN_SECONDS = 30.0  # after a failure
+_NEEDED = "models"  # rows that others are read by: they wait until there is a database
 
 
 class RowWriter:
@@ -86,16 +87,23 @@ class RowWriter:
             except DataError as error:
                 self._failed(error)
         if self._database is None:
-            self._lost(len(rows), "")
+            self._give_up(rows)
             return
         tables = dict.fromkeys(table for table, _ in rows)
         try:
             self._database.write([(insertion(table), [row for its, row in rows if its == table]) for table in tables])
         except Exception as error:
             self._failed(error)
-            self._lost(len(rows), "")
+            self._give_up(rows)
         else:
             self._written(len(rows))
+
+    def _give_up(self, rows: list[tuple[str, dict[str, Any]]]) -> None:
+        """Of rows that could not be written, forget those that nothing else depends on."""
+        needed = [] if self._closed.is_set() else [row for row in rows if row[0] == _NEEDED]
+        with self._changed:
+            self._waiting = needed + self._waiting
+        self._lost(len(rows) - len(needed), "")
 
     def _open(self) -> None:
         try:

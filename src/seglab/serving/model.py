@@ -36,6 +36,7 @@ class LoadedModel:
         bundle: what goes with the network.
         predictor: that answers.
         measures: whether each answer is measured for its row.
+        flips: and how far the masks of its mirror images agree.
         kept: where images and their masks are kept; None where they are not.
     """
 
@@ -43,6 +44,7 @@ class LoadedModel:
     bundle: Bundle
     predictor: Predictor
     measures: bool = False
+    flips: bool = False
     kept: KeptImages | None = None
 
     @cached_property
@@ -76,6 +78,7 @@ def load_model(
     run: str = "",
     version: str = "",
     measures: bool = False,
+    flips: bool = False,
 ) -> LoadedModel:
     """Load, and try on its example.
 
@@ -87,7 +90,7 @@ def load_model(
         threads: to compute with; as many as this process has cores when None.
         run: that trained it, where the folder does not tell.
         version: in the register, where it came from there.
-        measures: see `LoadedModel`.
+        measures, flips: see `LoadedModel`.
 
     Raises:
         SeglabError: nothing there that can be served, or it does not answer as it was exported.
@@ -118,7 +121,7 @@ def load_model(
         precision=network.precision,
         threads=threads,
     )
-    return LoadedModel(served, bundle, predictor, measures)
+    return LoadedModel(served, bundle, predictor, measures, flips)
 
 
 def _chosen(path: Path, runtime: str | None, precision: str) -> Exported:

@@ -34,6 +34,7 @@ class Loading:
         precision: likewise.
         threads: to compute with; as many as this process has cores when None.
         measures: whether each answer is measured for its row.
+        flips: and how far the masks of its mirror images agree.
         keep_images: folder that images and masks are kept in; empty where none are.
         keep_bytes: of all together.
     """
@@ -44,6 +45,7 @@ class Loading:
     precision: str = "float32"
     threads: int | None = None
     measures: bool = False
+    flips: bool = False
     keep_images: str = ""
     keep_bytes: int = 0
 
@@ -51,7 +53,8 @@ class Loading:
         """A process that loads an exported model from now on."""
         said: dict[str, Any] = {"folder": str(found.folder), "run": found.run, "version": found.version}
         said |= {"name": self.name, "runtime": self.runtime, "precision": self.precision, "threads": self.threads}
-        said |= {"measures": self.measures, "keep_images": self.keep_images, "keep_bytes": self.keep_bytes}
+        said |= {"measures": self.measures, "flips": self.flips}
+        said |= {"keep_images": self.keep_images, "keep_bytes": self.keep_bytes}
         return Errands(MODULE, [json.dumps({**said, "limits": self.limits.shown()})])
 
 

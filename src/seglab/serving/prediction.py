@@ -72,6 +72,7 @@ class Predicted:
 
     Attributes:
         image: `(*spatial, C)` as it was read.
+        spacing: mm between its pixels or voxels, if it came with any.
         ids: of classes, `(*spatial)`.
         facts: of the mask.
         stages: what each took.
@@ -79,6 +80,7 @@ class Predicted:
     """
 
     image: np.ndarray
+    spacing: tuple[float, ...] | None
     ids: np.ndarray
     facts: MaskFacts
     stages: Stages
@@ -104,7 +106,7 @@ class Predicted:
         if not model.measures:
             return {}
         began = time.perf_counter()
-        numbers = measured(self.image, self.ids, self.facts, model, body)
+        numbers = measured(self.image, self.ids, self.facts, model, body, self.spacing)
         return {"measured": numbers, "seconds": time.perf_counter() - began}
 
 
@@ -172,7 +174,7 @@ def predict_array(
     with stages.of("predict"):
         ids = model.predictor.predict(image, spacing, told, facts)
     quality = model.quality.of(facts.soft_dice) if model.quality and model.quality.usable else None
-    return Predicted(image, ids, facts, stages, quality)
+    return Predicted(image, spacing, ids, facts, stages, quality)
 
 
 def warm_up(model: LoadedModel, limits: Limits) -> None:
