@@ -50,7 +50,7 @@ def untrained(folder: Path, size: tuple[int, int], channels: int) -> Path:
     model = config.model.build(task, size)
     import keras
 
-    model.export(folder / "model.xml", format="openvino", verbose=False,
+    model.export(str(folder / "model.xml"), format="openvino", verbose=False,
                  input_signature=[keras.InputSpec(shape=(1, *size, channels), dtype="float32")])  # fmt: skip
     bundle = Bundle(task, Preprocessing("scale", channels, 255.0, scale="bytes"), size, "patch")
     given = example_image(bundle)
