@@ -93,7 +93,9 @@ def test_what_the_data_itself_needs_is_checked_all_the_same(words, said):
 
 
 def test_models_are_named_by_what_they_take():
-    assert models_of(3) == ["click_unet3d", "conv3d", "unet3d", "unet3d_res", "vnet"]
+    assert models_of(3) == [
+        *("click_unet3d", "conv3d", "dynunet", "segresnet", "swin_unetr", "unet3d", "unet3d_res", "unetr", "vnet"),
+    ]
     assert {"unet", "pspnet"} < set(models_of(2))
     assert not set(models_of(2)) & set(models_of(3))
 
@@ -108,7 +110,7 @@ def test_the_verb_asks_for_a_model_only_when_one_was_asked_of_it(tmp_path):
     looked = ask(*words, cwd=tmp_path)
     assert looked.returncode == 0, looked.stdout + looked.stderr
     assert "Synthetic3D, 6 cases" in looked.stdout
-    assert "models that fit, as it is 3D: click_unet3d, conv3d, unet3d, unet3d_res, vnet" in looked.stdout
+    assert f"models that fit, as it is 3D: {', '.join(models_of(3))}" in " ".join(looked.stdout.split())
     for model, said in (("model=unet", "a 2D model on 3D data"), ("model=unet3d", "UNet3D cannot halve")):
         refused = ask(*words, model, cwd=tmp_path)
         assert refused.returncode == 2, refused.stdout

@@ -21,11 +21,23 @@ OTHER_DEFAULTS = {
     "click_unet": {"width"},
     "click_unet3d": {"width"},
 }
+VOLUMETRIC = {"vnet", "segresnet", "dynunet", "unetr", "swin_unetr"}
 NAMES = {
     "unet": "UNet",
     "unet_mini": "UNetMini",
     "attention_unet": "AttentionUNet",
     "unet_encoder": "VGG16UNet",
+    "unetplusplus": "UNetPlusPlus",
+    "linknet": "LinkNet",
+    "fpn": "FPN",
+    "segformer": "SegFormerB0",
+    "segresnet": "SegResNet",
+    "segresnet2d": "SegResNet2D",
+    "dynunet": "DynUNet",
+    "dynunet2d": "DynUNet2D",
+    "upernet": "UPerNet",
+    "unetr": "UNETR",
+    "swin_unetr": "SwinUNETR",
     "deeplabv3plus": "DeepLabV3Plus",
     "pspnet": "PSPNet",
     "conv3d": "Conv3D",
@@ -68,14 +80,15 @@ def test_values_are_the_defaults(path):
     given = OmegaConf.to_container(composed(path).model, resolve=True)
     for parameter in inspect.signature(target(path)).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in OTHER_DEFAULTS.get(path.stem, ()):
-            assert given[parameter.name] == parameter.default, parameter.name
+            default = parameter.default
+            assert given[parameter.name] == (list(default) if isinstance(default, tuple) else default), parameter.name
 
 
 @every_file
 def test_name_rank_and_opening_comment(path):
     model = composed(path).model
     assert model.name == NAMES[path.stem]
-    assert model.rank == (3 if "3d" in path.stem or path.stem == "vnet" else 2)
+    assert model.rank == (3 if "3d" in path.stem or path.stem in VOLUMETRIC else 2)
     text = path.read_text().splitlines()
     opening = [line for line in text if line.startswith("# ")]
     assert text[0] == opening[0]
@@ -96,6 +109,10 @@ def test_encoder_is_in_the_name(encoder, name):
     assert composed(CONF / "unet_encoder.yaml", encoder=encoder).model.name == name
 
 
+def test_variant_is_in_the_name():
+    assert composed(CONF / "segformer.yaml", variant="b5").model.name == "SegFormerB5"
+
+
 @pytest.mark.parametrize(
     ("file", "changes", "multiple"),
     [
@@ -105,6 +122,16 @@ def test_encoder_is_in_the_name(encoder, name):
         ("vnet", {}, 16),
         ("conv3d", {}, 1),
         ("unet_encoder", {}, 32),
+        ("unetplusplus", {}, 16),
+        ("fpn", {}, 32),
+        ("linknet", {}, 32),
+        ("segformer", {"variant": "b5"}, 32),
+        ("segresnet", {}, 8),
+        ("dynunet", {}, 32),
+        ("upernet", {}, 32),
+        ("unetr", {}, 16),
+        ("swin_unetr", {}, 32),
+        ("dynunet", {"strides": [1, [1, 2, 2], 2, [2, 1, 2]]}, [4, 4, 8]),
         ("deeplabv3plus", {}, 16),
         ("deeplabv3plus", {"output_stride": 8}, 8),
         ("pspnet", {}, 8),
@@ -123,7 +150,10 @@ def test_size_multiple_is_what_the_model_accepts():
         model = OmegaConf.to_container(composed(path).model, resolve=True)
         rank, multiple = model["rank"], model["size_multiple"]
         options = {key: value for key, value in model.items() if key not in CARD}
-        options |= {"width": 2} | ({"weights": None, "encoder": "vgg16"} if "weights" in options else {})
+        small = {"width": 2, "weights": None, "encoder": "vgg16", "hidden": 12, "depth": 2}
+        small |= {"heads": [1, 1, 1, 1] if "depths" in options else 12, "depths": [1, 1, 1, 1], "window": 2}
+        small["depth"] = options.get("depth", 2) if "hidden" not in options else 2
+        options |= {key: value for key, value in small.items() if key in options}
         task = Task(rank=rank, channels=1, class_names=("background", "a"))
         assert target(path)(task, (multiple,) * rank, **options).inputs[0].shape[1:-1] == (multiple,) * rank
         if multiple > 1:

@@ -25,6 +25,16 @@ from seglab.task import Task
 
 MODELS = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
 SMALL = {"width": 4, "depth": 2, "weights": None, "encoder": "mobilenetv3", "dropout": 0.0}
+# Where a model has others: few stages, blocks and channels.
+_STAGES = {"widths": [4, 8], "strides": [1, 2], "kernels": [3, 3], "encoder_blocks": [1, 1], "decoder_blocks": 1}
+FEW = {
+    "dynunet": _STAGES,
+    "dynunet2d": {**_STAGES, "block": "residual"},
+    "segresnet": {"encoder_blocks": [1, 2]},
+    "segresnet2d": {"encoder_blocks": [1, 2]},
+    "unetr": {"hidden": 24, "heads": 3, "depth": 4},
+    "swin_unetr": {"width": 6, "depths": [2, 1, 1, 1], "heads": [1, 2, 3, 4], "window": 3},
+}
 pytestmark = pytest.mark.slow
 
 
@@ -33,11 +43,12 @@ def small(path: Path, channels: int, classes: int) -> tuple[keras.Model, Task]:
     settings = OmegaConf.merge(OmegaConf.load(path))
     OmegaConf.set_struct(settings, False)
     card = OmegaConf.create({"model": settings, "data": {"normalize": "standard"}})
-    for key, value in SMALL.items():
+    for key, value in {**SMALL, **FEW.get(path.stem, {})}.items():
         if key in card.model:
             card.model[key] = value
     values = OmegaConf.to_container(card, resolve=True)["model"]  # type: ignore[index, call-overload]
-    rank, multiple = values["rank"], max(values["size_multiple"], 3)  # where any size will do: still more than a voxel
+    rank, coarsest = values["rank"], np.max(values["size_multiple"])
+    multiple = max(int(coarsest), 3)  # where any size will do: still more than a voxel
     task = Task(rank, channels, ("background", "a", "b", "c")[:classes])
     module, _, name = values["_target_"].rpartition(".")
     arguments = {k: v for k, v in values.items() if k not in ("name", "_target_", "rank", "size_multiple", "prompted")}

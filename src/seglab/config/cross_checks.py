@@ -8,6 +8,7 @@ from typing import Any
 
 from seglab.config.loss_checks import check_class_weights, check_prices, check_terms
 from seglab.config.sections import DataConfig, ModelConfig, TrainerSettings
+from seglab.config.stages import PerAxis, check_layers, per_axis
 from seglab.config.synonyms import closest
 from seglab.errors import ConfigError
 from seglab.metric_names import TRAIN, VAL, VAL_DICE, VAL_IOU, Column, MetricName
@@ -38,7 +39,7 @@ def check_together(
     """
     data_name, model_name = names
     if model.rank != data.rank:
-        fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, conv3d, vnet"
+        fitting = "unet, unet_mini, attention_unet" if data.rank == 2 else "unet3d, dynunet, segresnet"
         raise ConfigError(
             f"a {model.rank}D model on {data.rank}D data",
             code="rank-mismatch",
@@ -48,6 +49,7 @@ def check_together(
             remedy=f"choose a {data.rank}D model (such as {fitting}) or {model.rank}D data (synthetic{model.rank}d)",
         )
     check_data(data)
+    check_layers(arguments["model"], data.rank)
     check_input_size(data.size, data.rank, model.size_multiple, model_name)
     check_monitor_name(trainer.monitor)
     _check_validation(trainer.monitor, data)
@@ -60,22 +62,26 @@ def check_together(
             expected=f"fewer than trainer.epochs={trainer.epochs}",
             remedy="shorten the warm-up or train longer",
         )
-    check_encoder_weights(arguments["model"].get("weights"), arguments["model"].get("freeze_epochs", 0))
+    of_model = arguments["model"]
+    published = "encoder" in of_model  # one of keras.applications, and not the model's own
+    check_encoder_weights(of_model.get("weights"), of_model.get("freeze_epochs", 0), published=published)
     _check_loss(arguments["loss"], _known_classes(arguments["data"]))
 
 
-def check_input_size(size: Sequence[int], rank: int, multiple: int = 1, model: str = "the model") -> None:
+def check_input_size(size: Sequence[int], rank: int, multiple: PerAxis = 1, model: str = "the model") -> None:
     """Refuse an input size of another rank than the data, or with a side that a network cannot halve often enough.
 
     Args:
         size: of each axis, in pixels or voxels.
         rank: of the data.
-        multiple: what each side is to be a multiple of: how much coarser the network's coarsest features are.
+        multiple: what each side is to be a multiple of: how much coarser the network's coarsest features are; one
+            number, or one for each axis.
         model: its name, for the message.
 
     Raises:
         ConfigError: names the next valid size.
     """
+    multiples = per_axis(multiple, rank)
     if len(size) != rank:
         raise ConfigError(
             "an input size of the wrong rank",
@@ -83,16 +89,17 @@ def check_input_size(size: Sequence[int], rank: int, multiple: int = 1, model: s
             where="data.size",
             found=list(size),
             expected=f"{rank} numbers, one for each axis of {rank}D data",
-            remedy=f"data.size=[{','.join([str(-(-128 // multiple) * multiple)] * rank)}]",
+            remedy=f"data.size=[{','.join(str(-(-128 // each) * each) for each in multiples)}]",
         )
-    valid = [max(-(-side // multiple), 1) * multiple for side in size]
+    valid = [max(-(-side // each), 1) * each for side, each in zip(size, multiples, strict=True)]
     if valid != list(size):
+        said = " x ".join(map(str, multiples)) if len(set(multiples)) > 1 else multiples[0]
         raise ConfigError(
             f"an input size that {model} cannot halve",
             code="input-size-not-divisible",
             where="data.size",
             found=list(size),
-            expected=f"multiples of {multiple} (model.size_multiple)",
+            expected=f"multiples of {said} (model.size_multiple)",
             remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
         )
 
@@ -160,20 +167,26 @@ def check_data(data: DataConfig) -> None:
     _check_spacing_and_folds(data)
 
 
-def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
+def check_encoder_weights(weights: str | None, freeze_epochs: int = 0, *, published: bool = True) -> None:
     """Refuse a file that does not exist, and random weights that are to be frozen: they would learn nothing meanwhile.
+
+    Args:
+        weights, freeze_epochs: of the model.
+        published: whether keras.applications has weights of this encoder, which `imagenet` stands for.
 
     Raises:
         ConfigError: see above.
     """
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
+    fetched = published and weights == "imagenet"
+    if weights is not None and not fetched and not Path(weights).is_file():
         raise ConfigError(
             "a file of encoder weights that does not exist",
             code="encoder-weights-missing",
             where="model.weights",
             found=weights,
-            expected="imagenet, the path of a .h5 or .weights.h5 file, or null",
-            remedy="check the path, which starts in the folder of the command; or model.weights=imagenet",
+            expected=f"{'imagenet, ' if published else ''}the path of a .h5 or .weights.h5 file, or null",
+            remedy="check the path, which starts in the folder of the command; or "
+            f"model.weights={'imagenet' if published else 'null'}",
         )
     if freeze_epochs and weights is None:
         raise ConfigError(
@@ -182,7 +195,7 @@ def check_encoder_weights(weights: str | None, freeze_epochs: int = 0) -> None:
             where="model.freeze_epochs, model.weights",
             found=f"freeze_epochs={freeze_epochs} with weights=null",
             expected="pre-trained weights, or freeze_epochs=0",
-            remedy="model.weights=imagenet, model.weights=<file> or model.freeze_epochs=0",
+            remedy=f"{'model.weights=imagenet, ' if published else ''}model.weights=<file> or model.freeze_epochs=0",
         )
 
 

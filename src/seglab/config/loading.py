@@ -32,6 +32,7 @@ from seglab.config.sections import (
     TrackingSettings,
     TrainerSettings,
 )
+from seglab.config.stages import coarsest
 from seglab.config.targets import check_given, construct, parameters_of
 from seglab.config.transforms import check_transforms
 from seglab.config.types import PositiveFloat, Seed, Title
@@ -43,8 +44,11 @@ _DISPLAY_NAMES = {
     "resnet50": "ResNet50",
     "mobilenetv3": "MobileNetV3",
     "efficientnetv2b0": "EfficientNetV2B0",
+    **{f"b{i}": f"B{i}" for i in range(6)},
 }
 OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)
+OmegaConf.register_new_resolver("halvings", lambda levels: 2 ** (len(levels) - 1), replace=True)
+OmegaConf.register_new_resolver("coarsest", lambda strides: coarsest(plain_values(strides)), replace=True)
 OmegaConf.register_new_resolver("class_of", lambda target: str(target).rpartition(".")[2], replace=True)
 OmegaConf.register_new_resolver("display", lambda word: _DISPLAY_NAMES.get(word, str(word)), replace=True)
 OmegaConf.register_new_resolver(

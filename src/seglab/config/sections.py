@@ -65,7 +65,7 @@ class ModelConfig(Section):
 
     name: str
     rank: Literal[2, 3]
-    size_multiple: PositiveInt
+    size_multiple: PositiveInt | list[PositiveInt]
     prompted: bool = False  # asked for one object at a time, by clicks and boxes; models that are not need not say so
 
 

@@ -31,13 +31,21 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
         "model=unet3d_res": "resunet residualunet unetres",
         "there is no SegNet; the nearest: model=unet": "segnet",
         "there is no FCN; the nearest: model=unet": "fcn fcn8s fcn32s",
-        "there is no LinkNet; the nearest: model=unet_encoder model.encoder=resnet50": "linknet",
-        "there is no FPN; the nearest: model=pspnet": "fpn",
+        "model=linknet": "linknetresnet",
+        "model=fpn": "semanticfpn panopticfpn featurepyramid featurepyramidnetwork",
+        "model=unetplusplus": "unet++ unetpp nestedunet nestednet",
+        "model=upernet": "uper uperhead unifiedperceptualparsing",
+        "model=segformer": "mit segformermit segformerb0 mitb0",
+        **{f"model=segformer model.variant=b{i}": f"segformerb{i} mitb{i}" for i in range(1, 6)},
+        "model=segresnet": "segresnetvae resnet3d",
+        "model=dynunet": "nnunet nnunetv2 nnunet3d dynamicunet plainconvunet",
+        "model=dynunet model.block=residual model.encoder_blocks=[1,3,4,6,6,6] model.decoder_blocks=1": "resenc "
+        "nnunetresenc resencunet resencl nnunetresencl residualencoderunet",
+        "model=dynunet2d": "nnunet2d",
+        "model=unetr": "vit unetr3d",
+        "model=swin_unetr": "swin swinunet swinunetr3d",
         "there is no HRNet; the nearest: model=deeplabv3plus": "hrnet",
-        "there is no nnU-Net; the nearest: model=unet loss=combined, in 3D model=unet3d": "nnunet nnunetv2",
-        "there is no U-Net++; the nearest: model=attention_unet": "unet++ unetplusplus unetpp nestedunet",
-        "there is no transformer; the nearest: model=attention_unet, in 3D model=unet3d": "unetr swinunetr swinunet "
-        "transunet segformer vit",
+        "there is no TransUNet; the nearest: model=segformer, in 3D model=unetr": "transunet transbts",
     },
     "loss": {
         "loss=cross_entropy": "ce bce xent nll logloss softmax binarycrossentropy bceloss celoss "

@@ -6,7 +6,7 @@ TensorFlow), and checks the given values with pydantic before anything is alloca
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -28,3 +28,5 @@ Processes = Annotated[int, Field(ge=0, le=256)]
 Strength = Annotated[float, Field(ge=0, le=100)]
 # A file or folder. What lies there can change a result, and not where: identities leave it out.
 Place = Annotated[str, "place"]
+# Image classifiers that networks take as their encoder; `seglab.models.encoders` says what they are.
+EncoderName = Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from keras import initializers, layers
 
+from seglab.config.stages import PerAxis
 from seglab.models.dilation import DilatedConv2D, DilatedConv3D
 from seglab.models.layers import BatchNormalization, MaxPooling, UpConcatConv
-from seglab.models.resampling import LinearUpsampling
+from seglab.models.resampling import LinearUpsampling, Resampling
 
 # Share of the old moving statistics that each step keeps. Keras's 0.99 averages over hundreds of steps: small sets have
 # a dozen an epoch, and would be validated for many epochs with statistics of weights long gone.
@@ -37,7 +40,14 @@ class Style:
 
 
 def plain(
-    x: Any, filters: int, name: str, *, kernel: int = 3, strides: int = 1, dilation: int = 1, bias: bool = True
+    x: Any,
+    filters: int,
+    name: str,
+    *,
+    kernel: PerAxis = 3,
+    strides: PerAxis = 1,
+    dilation: int = 1,
+    bias: bool = True,
 ) -> Any:
     """A convolution that keeps the size (but for its stride), and nothing after it."""
     kinds: dict[int, Any] = (
@@ -56,7 +66,7 @@ def plain(
 
 
 def convolution(
-    x: Any, filters: int, style: Style, name: str, *, kernel: int = 3, strides: int = 1, dilation: int = 1
+    x: Any, filters: int, style: Style, name: str, *, kernel: PerAxis = 3, strides: PerAxis = 1, dilation: int = 1
 ) -> Any:
     """Convolution, normalisation, activation."""
     bias = style.norm == "none"
@@ -76,6 +86,22 @@ def residual_convolution(x: Any, filters: int, style: Style, name: str) -> Any:
     """
     shortcut = x if x.shape[-1] == filters else plain(x, filters, f"{name}_shortcut", kernel=1, bias=False)
     return _residual_end(convolution(x, filters, style, f"{name}_1"), shortcut, filters, style, name)
+
+
+def basic_block(
+    x: Any, filters: int, style: Style, name: str, *, kernel: PerAxis = 3, strides: Sequence[int] = ()
+) -> Any:
+    """`residual_convolution` whose shortcut is normalised where it has a convolution, and averaged where there is a
+    stride (He et al. 2019, variant D, https://arxiv.org/abs/1812.01187); `strides` are for each axis, or none."""
+    strided = math.prod(strides) > 1
+    y = convolution(x, filters, style, f"{name}_1", kernel=kernel, strides=tuple(strides) if strided else 1)
+    y = normalise(plain(y, filters, f"{name}_2", kernel=kernel, bias=style.norm == "none"), style, f"{name}_2")
+    if strided:
+        coarse = [side // step for side, step in zip(x.shape[1:-1], strides, strict=True)]
+        x = Resampling(coarse, "average", name=f"{name}_average")(x)
+    if x.shape[-1] != filters:
+        x = normalise(plain(x, filters, f"{name}_shortcut", kernel=1, bias=False), style, f"{name}_shortcut")
+    return activate(layers.Add(name=f"{name}_add")([y, x]), style, name)
 
 
 def up_double_convolution(low: Any, skip: Any | None, filters: int, style: Style, name: str) -> Any:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from keras import layers
 
 from seglab.config.cross_checks import check_encoder_weights
-from seglab.config.types import DecayRate, NonNegativeInt, Place, PositiveInt
+from seglab.config.types import DecayRate, EncoderName, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import encode
-from seglab.models.network import Network, logits, model_input
+from seglab.models.network import Network, full_size_logits, logits, model_input
 from seglab.models.resampling import LinearUpsampling, Resampling
 from seglab.task import Task
 
@@ -20,7 +21,7 @@ def deeplabv3plus(
     task: Task,
     size: tuple[int, ...],
     *,
-    encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
+    encoder: EncoderName = "resnet50",
     weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
@@ -64,7 +65,7 @@ def deeplabv3plus(
     x = blocks.convolution(x, width, style, "decoder_2")
     return Network(
         image,
-        _full_size_logits(x, 4, task, "logits"),
+        full_size_logits(x, 4, task, "logits"),
         name="deeplabv3plus",
         freeze_epochs=freeze_epochs,
         encoder_layers=("encoder",),
@@ -75,7 +76,7 @@ def pspnet(
     task: Task,
     size: tuple[int, ...],
     *,
-    encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "resnet50",
+    encoder: EncoderName = "resnet50",
     weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",
@@ -115,17 +116,11 @@ def pspnet(
     image = model_input(task, size, output_stride)
     features = encode(image, encoder, (16, 32), weights, normalized, output_stride)
     x = features[32]
-    grid = x.shape[1:-1]
-    branches = [x]
     levels = (1, 2, 3, 6)
-    for cells in levels:
-        name = f"pyramid{cells}"
-        pooled = Resampling((cells, cells), "average", name=f"{name}_pool")(x)
-        pooled = _pooled_convolution(pooled, max(x.shape[-1] // len(levels), 1), style, name)
-        branches.append(Resampling(grid, "linear", name=f"{name}_up")(pooled))
+    branches = [x, *pooled_regions(x, levels, max(x.shape[-1] // len(levels), 1), style)]
     x = layers.Concatenate(name="pyramid_join")(branches)
     x = blocks.dropout(blocks.convolution(x, width, style, "pyramid"), style, "pyramid")
-    result = _full_size_logits(x, output_stride, task, "logits")
+    result = full_size_logits(x, output_stride, task, "logits")
     if deep_supervision:
         auxiliary = blocks.convolution(features[16], max(width // 2, 1), style, "auxiliary")
         result = [result, logits(auxiliary, task, "logits_auxiliary")]
@@ -139,25 +134,31 @@ def pspnet(
     )
 
 
+def pooled_regions(x: Any, levels: Sequence[int], filters: int, style: Style) -> list[Any]:
+    """For each count of cells a side: features averaged over them, a 1-wide convolution, interpolated back."""
+    branches = []
+    for cells in levels:
+        name = f"pyramid{cells}"
+        pooled = Resampling((cells, cells), "average", name=f"{name}_pool")(x)
+        pooled = pooled_convolution(pooled, filters, style, name)
+        branches.append(Resampling(x.shape[1:-1], "linear", name=f"{name}_up")(pooled))
+    return branches
+
+
 def _atrous_pyramid(x: Any, rates: list[int], width: int, style: Style) -> Any:
     branches = [blocks.convolution(x, width, style, "aspp_1", kernel=1)]
     branches += [blocks.convolution(x, width, style, f"aspp_{rate}", dilation=rate) for rate in rates]
     mean = Resampling((1, 1), "average", name="aspp_mean_pool")(x)
-    mean = _pooled_convolution(mean, width, style, "aspp_mean")
+    mean = pooled_convolution(mean, width, style, "aspp_mean")
     branches.append(Resampling(x.shape[1:-1], "linear", name="aspp_mean_up")(mean))
     x = layers.Concatenate(name="aspp_join")(branches)
     return blocks.dropout(blocks.convolution(x, width, style, "aspp", kernel=1), style, "aspp")
 
 
-def _pooled_convolution(x: Any, filters: int, style: Style, name: str) -> Any:
+def pooled_convolution(x: Any, filters: int, style: Style, name: str) -> Any:
     """A 1-wide convolution and activation without normalisation.
 
     A grid of one cell has as many values per channel as the batch has images: with one image, a batch norm would
     return its offset and nothing else, and an instance norm always would.
     """
     return blocks.activate(blocks.plain(x, filters, name, kernel=1), style, name)
-
-
-def _full_size_logits(x: Any, factor: int, task: Task, name: str) -> Any:
-    coarse = logits(x, task, f"{name}_coarse")
-    return LinearUpsampling(factor, dtype="float32", name=name)(coarse)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from seglab.config.cross_checks import check_encoder_weights
-from seglab.config.types import DecayRate, NonNegativeInt, Place, PositiveInt
+from seglab.config.types import DecayRate, EncoderName, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
 from seglab.models.blocks import Style
 from seglab.models.encoders import ENCODERS, encode
@@ -18,7 +18,7 @@ def encoder_unet(
     task: Task,
     size: tuple[int, ...],
     *,
-    encoder: Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"] = "vgg16",
+    encoder: EncoderName = "vgg16",
     weights: Place | None = "imagenet",
     freeze_epochs: NonNegativeInt = 0,
     normalized: Literal["scale", "standard", "zscore", "window"] = "standard",

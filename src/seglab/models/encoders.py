@@ -41,16 +41,13 @@ class Encoder:
     stages: dict[int, str]
 
 
-def _v3(include_top: bool, weights: str | None, input_shape: Any) -> keras.Model:
-    return keras.applications.MobileNetV3Large(
-        include_top=include_top, weights=weights, input_shape=input_shape, include_preprocessing=False
-    )
+def _bare(build: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    """A constructor whose model does not scale its input: `EncoderInput` does."""
 
+    def built(include_top: bool, weights: str | None, input_shape: Any) -> keras.Model:
+        return build(include_top=include_top, weights=weights, input_shape=input_shape, include_preprocessing=False)
 
-def _v2b0(include_top: bool, weights: str | None, input_shape: Any) -> keras.Model:
-    return keras.applications.EfficientNetV2B0(
-        include_top=include_top, weights=weights, input_shape=input_shape, include_preprocessing=False
-    )
+    return built
 
 
 ENCODERS = {
@@ -74,7 +71,7 @@ ENCODERS = {
         {16: r"conv4_.*", 32: r"conv5_.*"},
     ),
     "mobilenetv3": Encoder(
-        _v3,
+        _bare(keras.applications.MobileNetV3Large),
         "symmetric",
         {
             2: "expanded_conv_add",
@@ -86,7 +83,7 @@ ENCODERS = {
         {16: r"expanded_conv_([6-9]|10|11)_.*", 32: r"expanded_conv_1[2-4]_.*"},
     ),
     "efficientnetv2b0": Encoder(
-        _v2b0,
+        _bare(keras.applications.EfficientNetV2B0),
         "standard",
         {2: "block1a_project_activation", 4: "block2b_add", 8: "block3b_add", 16: "block5e_add", 32: "block6h_add"},
         {16: r"block[45]\w_.*", 32: r"block6\w_.*"},

@@ -11,11 +11,13 @@ import numpy as np
 from keras import layers, ops
 
 from seglab.config.cross_checks import check_input_size
+from seglab.config.stages import PerAxis
+from seglab.models.resampling import LinearUpsampling
 from seglab.task import Task
 
 
-def model_input(task: Task, size: Sequence[int], multiple: int) -> Any:
-    """Input `(B, *size, C)` float32 of a model that needs every side to be a multiple of `multiple`.
+def model_input(task: Task, size: Sequence[int], multiple: PerAxis) -> Any:
+    """Input `(B, *size, C)` float32 of a model that needs every side to be a multiple of `multiple`, or of its own.
 
     Raises:
         ConfigError: the size has another rank than the task, or a side that the model cannot halve often enough;
@@ -29,6 +31,12 @@ def logits(x: Any, task: Task, name: str = "logits") -> Any:
     """Logits `(B, ..., task.logit_channels)` from features by a 1-wide convolution, in float32 whatever the policy."""
     convolution = getattr(layers, f"Conv{task.rank}D")
     return convolution(task.logit_channels, 1, dtype="float32", name=name)(x)
+
+
+def full_size_logits(x: Any, factor: int, task: Task, name: str = "logits") -> Any:
+    """Logits of features that are `factor` times coarser than the image, interpolated linearly to its size."""
+    coarse = logits(x, task, f"{name}_coarse")
+    return LinearUpsampling(factor, dtype="float32", name=name)(coarse)
 
 
 def supervision_weights(outputs: int) -> list[float]:

@@ -36,7 +36,7 @@ def model_summary(model: keras.Model, batch_size: int) -> str:
         "input": size,
         "precision": model.dtype_policy.name,
         "parameters": f"{total:,} ({trainable:,} trainable)",
-        "forward pass": f"{flops / GIGA:,.3f} GFLOP an input (convolutions and dense layers, a multiply-add is 2)",
+        "forward pass": f"{flops / GIGA:,.3f} GFLOP an input (kernels and attention, a multiply-add is 2)",
         "training step": f"about {3 * flops / GIGA:,.3f} GFLOP an input (the backward pass costs twice the forward)",
         "memory, estimated": f"{estimated / MEBI:,.0f} MiB for a training step with Adam and batch size {batch_size}",
         "memory, measured": f"{measured / MEBI:,.0f} MiB ({where})",
@@ -67,8 +67,8 @@ def forward_flops(model: keras.Model) -> int:
     """Floating-point operations of a forward pass for one input: 2 for each multiply-add of a layer with a kernel.
 
     A convolution does, at each output position, kernel volume x input channels (of the group) x filters; a transposed
-    one the same at each input position. Biases, normalisations, activations, pooling and interpolation are left out:
-    they are memory traffic more than arithmetic.
+    one the same at each input position; attention does two products for each pair of positions and channel. Biases,
+    normalisations, activations, pooling and interpolation are left out: they are memory traffic more than arithmetic.
     """
     return sum(2 * _multiply_adds(layer) for layer in leaf_layers(model))
 
@@ -84,6 +84,8 @@ def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 def _multiply_adds(layer: keras.layers.Layer) -> int:
     """Multiply-adds of one layer for one input, from the shapes of its kernel and of its symbolic tensors."""
+    if hasattr(layer, "multiply_adds"):  # attention: products of positions with one another, and no kernel
+        return int(layer.multiply_adds())
     kernel = getattr(layer, "kernel", None)
     if kernel is None:
         return 0
@@ -92,7 +94,8 @@ def _multiply_adds(layer: keras.layers.Layer) -> int:
 
 
 def estimated_training_bytes(model: keras.Model, batch_size: int) -> int:
-    """Bytes of a training step with Adam: weights, gradients, two slots each, and every layer's output kept.
+    """Bytes of a training step with Adam: weights, gradients, two slots each, every layer's output and the weights of
+    attention kept.
 
     An estimate from shapes: what a framework fuses, frees early or keeps besides is not known to it.
     """
@@ -103,6 +106,7 @@ def estimated_training_bytes(model: keras.Model, batch_size: int) -> int:
         for layer in leaf_layers(model)
         for tensor in keras.tree.flatten(layer.output)
     )
+    activations += sum(int(layer.inner_bytes()) for layer in leaf_layers(model) if hasattr(layer, "inner_bytes"))
     return 4 * trainable + fixed + batch_size * activations
 
 
