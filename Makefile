@@ -18,7 +18,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py te
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm deploy-check check format lint types ui doctor \
 	sync bench bench-data bench-serving bench-app bench-near-duplicates bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
-	sweep-status report docs clean clean-cache
+	sweep-status report notebooks docs clean clean-cache
 
 help: ## List every verb
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -168,6 +168,9 @@ sweep-status: $(READY) ## Done, failed, running, left: make sweep-status STUDY=l
 
 report: $(READY) ## A study's page and its technical note: make report STUDY=loss_study
 	@$(SEGLAB) report study=$(STUDY) $(ARGS)
+
+notebooks: $(READY) ## Build the five notebooks, run each in a kernel of its own, say where the pages are (ARGS="only=[03_train]")
+	@$(PY) -m benchmarks.notebooks $(ARGS)
 
 docs: $(READY) ## The documentation as a site in build/docs, without a network; whatever is amiss stops it
 	@test -x $(DOCS)/bin/python || $(PY) -m venv $(DOCS)

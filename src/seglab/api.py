@@ -133,12 +133,14 @@ class Run:
         return any(one.path == path for one in self.store.client.list_artifacts(self.id))
 
 
-def train(*words: str) -> Run:
+def train(*words: str, once: bool = False) -> Run:
     """Train a model and record the run, as `seglab train` does; shows its progress as that does.
 
     Args:
         words: settings, such as `"model=unet"`, `"data=nifti"`, `"data.root=/scans"`, `"trainer.epochs=20"`. The run
             is recorded in `mlruns/` of the current folder unless `"tracking.uri=…"` says otherwise.
+        once: train only where no run of these settings, data and code, of `once` or of a sweep, is finished; else give
+            that one. Says which of both.
 
     Returns:
         The finished run.
@@ -152,10 +154,18 @@ def train(*words: str) -> Run:
     from seglab.command import composed_config
 
     cfg = composed_config(words)
+    tags: dict[str, str] = {}
+    if once:
+        from seglab.config.loading import load_config
+        from seglab.sweeping.done_before import done_before
+
+        tags, former = done_before(load_config(cfg), RUNS)
+        if former is not None:
+            return open_run(former, tracking_uri=cfg.tracking.uri)
     from seglab.experiment.run import run
 
     ids: list[str] = []
-    run(cfg, words, began=ids.append)
+    run(cfg, words, tags, began=ids.append)
     uri = cfg.tracking.uri
     return open_run(ids[0], tracking_uri=uri)
 

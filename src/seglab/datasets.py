@@ -1,14 +1,17 @@
-"""Data sets from Python: `seglab.datasets.check("data=image_folder", "data.root=scans")`."""
+"""Data sets from Python, before anything is trained: what is wrong, what is there, what a network is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.extras import check_extras
+from seglab.run_record import RUNS
 
 if TYPE_CHECKING:
     from seglab.data.check.full_check import FullCheck
+    from seglab.reports.document import Picture
 
 
 def check(*words: str, progress: Callable[[int, int], None] | None = None) -> FullCheck:
@@ -33,3 +36,58 @@ def check(*words: str, progress: Callable[[int, int], None] | None = None) -> Fu
     from seglab.data.check.full_check import check_full
 
     return check_full(config, progress)
+
+
+def explore(*words: str) -> Path:
+    """Write one page of a data set, as `seglab explore` does: pictures, classes, sizes, intensities, findings.
+
+    Args:
+        words: as of `check`.
+
+    Returns:
+        The page, an HTML file that needs no other, in `mlruns/explore/`.
+
+    Raises:
+        ConfigError: settings that cannot work.
+        DataError: no case can be read, or they cannot be split.
+    """
+    check_extras(("train",), "seglab.datasets.explore")
+    from seglab.command import composed_config, config_of_data
+    from seglab.reports.data.explore import write_explored
+
+    config = config_of_data(composed_config(words), words)
+    return write_explored(config, RUNS)[0]
+
+
+def samples(*words: str) -> Picture:
+    """The first training samples as a network is given them: brought to one size, normalised, augmented.
+
+    Args:
+        words: settings of a run, such as `"data.size=[64,64]"`, `"augment=strong"`. Nothing is recorded.
+
+    Returns:
+        A picture that a notebook shows; `picture.png` are its bytes.
+
+    Raises:
+        ConfigError, DataError: what cannot work.
+    """
+    check_extras(("train",), "seglab.datasets.samples")
+    from seglab.command import composed_config
+    from seglab.config.loading import load_config
+
+    config = load_config(composed_config(words))
+    from seglab.data.loading.training_data import gather
+    from seglab.experiment.components import make_augmentation
+    from seglab.experiment.record import draw_samples
+    from seglab.runtime.reproducibility import load_tensorflow
+
+    training_data = gather(config)
+    augmentation = make_augmentation(config, training_data.task)
+    load_tensorflow()
+    from seglab.data.loading.batches import Batches
+    from seglab.reports.comparison.plots import png
+    from seglab.reports.document import Picture
+
+    batches = Batches(training_data, "train", config.data_config, seed=config.seed, augmentation=augmentation)
+    caption = f"Training samples of {config.data.name} as a network is given them, augmentation {config.augment.name}."
+    return Picture("training_samples", png(draw_samples(training_data, batches)), caption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -10,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import seglab
+from seglab.command import composed_config
+from seglab.config.loading import load_config
 
 SMALL = (
     "model=unet_mini",
@@ -72,12 +76,52 @@ def test_a_model_is_loaded_by_run_and_by_folder(trained: Any) -> None:
 def test_runs_are_compared(trained: Any) -> None:
     _, runs = trained
     found = seglab.compare(runs=runs, pictures=0)
+    assert found.answers[0].startswith("UNetMini_")
+    assert "has the best test_dice, 0." in found.answers[0]
+    assert {"curves", "cases", "costs"} <= set(found.pictures)
+    data, words = found.pictures["cases"]._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert words["image/png"]["alt"].startswith("test_dice of every case")
     assert len(found.runs) == 2, "a run and its repetition count once"
     assert sorted(found.variants["variant"]) == ["UNetMini_DiceLoss_Adam", "UNetMini_FocalLoss_Adam"]
     with pytest.raises(seglab.SeglabError, match="one run is nothing to compare"):
         seglab.compare(runs=runs[:1])
     with pytest.raises(seglab.SeglabError, match="did you mean 'metric'"):
         seglab.compare(metrc="test_iou")
+
+
+def test_what_was_trained_once_is_not_trained_again(trained: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    words = [*SMALL, "loss=dice", "trainer.epochs=1"]
+    first = seglab.train(*words, once=True)
+    assert "no finished run of these settings is there: UNetMini_DiceLoss_Adam is trained" in capfd.readouterr().err
+    again = seglab.train(*words, "run_name=another", once=True)
+    assert again.id == first.id
+    assert f"UNetMini_DiceLoss_Adam is there, run {first.id}: nothing is trained" in capfd.readouterr().err
+    assert again.metrics.equals(first.metrics)
+    from seglab.sweeping.done_before import done_before
+
+    config = load_config(composed_config([*words, "seed=7"]))
+    assert done_before(config, Path("mlruns"))[1] is None, "another seed is another run"
+    with pytest.raises(seglab.SeglabError, match="leave once=True away"):
+        seglab.train(*words, f"resume={first.id}", once=True)
+
+
+def test_samples_are_those_that_a_run_draws(trained: Any) -> None:
+    _, (run, *_) = trained
+    picture = seglab.datasets.samples(*SMALL, "loss=dice")
+    pixels = np.asarray(Image.open(io.BytesIO(picture.png)))
+    assert (pixels == np.asarray(Image.open(run.pictures["training_samples"]))).all()
+    assert picture.caption.endswith("augmentation Light.")
+    other = np.asarray(Image.open(io.BytesIO(seglab.datasets.samples(*SMALL, "augment=none").png)))
+    assert pixels.shape != other.shape or (pixels != other).any()
+
+
+def test_a_data_set_becomes_a_page(trained: Any) -> None:
+    page = seglab.datasets.explore("data.count=12", "data.size=[32,32]")
+    assert page == Path("mlruns/explore/Synthetic2D.html")
+    assert page.read_text().count("<figure>") >= 6
+    with pytest.raises(seglab.SeglabError, match="nowhere"):
+        seglab.datasets.explore("data=image_folder", "data.root=nowhere")
 
 
 def test_a_run_is_evaluated(trained: Any) -> None:

@@ -181,6 +181,28 @@ def test_the_gain_of_augmentation_is_that_of_the_pairs(deck: Deck, store: StoreA
     assert sorted(store.ids(deck.foot("Gains of augmentation").removeprefix("Runs "))) == sorted(store.runs)
 
 
+def test_the_note_has_the_chapters_of_the_slides_with_the_same_digits(folder: Path, deck: Deck) -> None:
+    note = (folder / "experiments" / "cells" / "note.md").read_text()
+    titles = [title.partition(": ")[0] for title in re.findall(r"^## \d+\. (.*)$", note, re.MULTILINE)]
+    wanted = ["Question", "Answer", "Data", "Approaches", "How the scores are made", "Variants", "Against the best"]
+    wanted += ["Scores", "Gains of augmentation", "What each factor is worth", "Cost", "The chosen architecture"]
+    wanted += ["Cases of the best run", "Production", "Limits", "Next steps", "Runs"]
+    assert [title for title in titles if title in wanted] == wanted
+    assert len(titles) == len(set(titles))
+    chapters = dict(re.findall(r"^## \d+\. ([^:\n]*).*?\n(.*?)(?=^## |\Z)", note, re.MULTILINE | re.DOTALL))
+    for slide, chapter in (("Cost", "Cost"), ("Gains of augmentation",) * 2):
+        for row in deck.table(slide)[1:]:
+            (line,) = [one for one in chapters[chapter].splitlines() if f"| {row[0]} |" in one.replace("**", "")]
+            assert all(f"| {cell} |" in line.replace("**", "") for cell in row), (row, line)
+    assert "augmentation" not in chapters["What each factor is worth"].partition("\n\n")[0].partition("| ---")[2]
+    assert "train time" not in chapters["Variants"]
+    assert "Train time" not in chapters["Variants"]
+    assert "Train time: the epochs with their validation" in chapters["Cost"]
+    assert deck.words("The chosen architecture") in chapters["The chosen architecture"].replace("\\", "")
+    assert "(pictures/costs" in chapters["Cost"]
+    assert "(pictures/architecture_0" in chapters["The chosen architecture"]
+
+
 def test_the_runs_table_and_the_notes_hold_whole_ids(deck: Deck, store: StoreAgain) -> None:
     rows = deck.table("Runs")[1:]
     assert {row[0] for row in rows} == set(store.runs)
@@ -216,6 +238,7 @@ def test_production_is_what_store_and_register_know(deck: Deck, store: StoreAgai
     assert rows["registered"] == ["cells version 1, champion", short]
     assert store.client.get_model_version_by_alias("cells", "champion").run_id == run
     assert rows["served"][0].startswith("not measured")
+    assert deck.foot("Production") == f"Run {short}", "a run is named once, whatever became of it"
 
 
 def test_thirty_slides_at_most_none_overflows_and_each_picture_has_words(deck: Deck) -> None:
@@ -262,7 +285,12 @@ def test_what_was_not_measured_is_said_to_be_so(bench: Bench) -> None:
     head, *rows = deck.table("Cost")
     assert [row[head.index("peak memory")] for row in rows] == ["not measured"] * 2
     assert all(row[1].startswith(("not measured", "no run")) for row in deck.table("Production")[1:])
-    assert "| exported | not measured" in (bench.folder / "note.md").read_text()
+    note = (bench.folder / "note.md").read_text()
+    assert "| exported | not measured" in note
+    assert "Gains of augmentation: not measured. No two variants of this study differ in augmentation alone." in note
+    assert "Its network is not drawn. UNet is not drawn: the run has no model bundle." in note
+    cost = note.partition(". Cost: ")[2].partition("\n## ")[0]
+    assert cost.count("| not measured |") == 2
     assert not list(deck.pictures())[3:]  # intervals, curves, costs
 
 

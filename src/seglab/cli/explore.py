@@ -25,25 +25,11 @@ def _explore(cfg: DictConfig) -> None:
 
     config = data_settings_of(cfg)
     with step("loading what reads the files and draws"):
-        from seglab.data.check.full_check import check_shown
-        from seglab.reports.data.data_page import build_page, page_name
+        from seglab.reports.data.explore import write_explored
 
+    page, report = write_explored(config, RUNS)
     console = Terminal(highlight=False, soft_wrap=True)
-    checked = check_shown(config)
-    if checked.source is None or checked.split is None:
-        checked.report.raise_unless_allowed()
-        return
-    page = RUNS / "explore" / page_name(config.data.name, config.data.arguments.get("root"))
-    build_page(
-        checked.source,
-        checked.split,
-        checked.facts,
-        page,
-        report=checked.report,
-        title=config.data.name,
-        seed=config.seed,
-    )
-    console.print(f"data check {checked.report.summary()}", markup=False)
+    console.print(f"data check {report.summary()}", markup=False)
     console.print(f"page       {page.resolve().as_uri()}", markup=False)
 
 

@@ -19,6 +19,7 @@ from seglab.safety.secrets import redacted
 
 if TYPE_CHECKING:
     import keras
+    from matplotlib.figure import Figure
 
     from seglab.data.loading.training_data import TrainingData
     from seglab.runtime.precision import Device
@@ -113,19 +114,24 @@ def record_inputs(config: Config, training_data: TrainingData, tracker: Tracker,
         tracker.log_text("\n".join(lines), Artifact.MODEL_SUMMARY)
 
 
+def draw_samples(training_data: TrainingData, batches: Any) -> Figure:
+    """The first training samples as a network is given them."""
+    from seglab.viz.training_samples import augmented_samples
+
+    samples: list[tuple[Any, Any]] = []
+    for step in range(len(batches)):
+        if len(samples) < SAMPLES_SHOWN:
+            samples += zip(*batches[step], strict=True)
+    spacing = next(iter(training_data.arrays.outlines.values())).spacing
+    return augmented_samples(samples[:SAMPLES_SHOWN], training_data.task, spacing=spacing)
+
+
 def record_pictures(training_data: TrainingData, tracker: Tracker, batches: Any) -> None:
     """What the network is about to see, and the page of the data set, unless the run has them."""
     from seglab.reports.data.data_page import build_page
-    from seglab.viz.training_samples import augmented_samples
 
     if Artifact.TRAINING_SAMPLES not in tracker.recorded:
-        samples: list[tuple[Any, Any]] = []
-        for step in range(len(batches)):
-            if len(samples) < SAMPLES_SHOWN:
-                samples += zip(*batches[step], strict=True)
-        spacing = next(iter(training_data.arrays.outlines.values())).spacing
-        figure = augmented_samples(samples[:SAMPLES_SHOWN], training_data.task, spacing=spacing)
-        tracker.log_figure(figure, Artifact.TRAINING_SAMPLES)
+        tracker.log_figure(draw_samples(training_data, batches), Artifact.TRAINING_SAMPLES)
     page = tracker.work_dir / Artifact.DATA_PAGE
     if page.name in tracker.recorded:
         return

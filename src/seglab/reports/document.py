@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from seglab.safety.shown_text import in_markdown, in_table, shown
 
@@ -47,6 +47,10 @@ class Picture:
     def kind(self) -> Literal["png", "jpeg"]:
         """What the bytes are, and the suffix of a file of them."""
         return "jpeg" if self.png.startswith(b"\xff\xd8") else "png"
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, bytes], dict[str, dict[str, str]]]:
+        """What a notebook shows: the picture, with its words."""
+        return {f"image/{self.kind}": self.png}, {f"image/{self.kind}": {"alt": self.caption}}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ from seglab.safety.shown_text import shown
 
 
 class Terminal(Console):
-    """rich's console; control characters in what is printed are shown as their codes, passwords as stars."""
+    """rich's console; control characters in what is printed are shown as their codes, passwords as stars. A notebook is
+    shown what a file would be: rich's own form for it, a piece of HTML a line, wants widgets for its bars."""
+
+    def __init__(self, **settings: Any):
+        if "ipykernel" in sys.modules:  # which says of itself that it is a terminal
+            settings = {"force_terminal": False, **settings}
+        super().__init__(force_jupyter=False, **settings)
 
     def print(self, *objects: Any, **style: Any) -> None:
         """As rich's."""

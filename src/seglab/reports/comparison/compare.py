@@ -19,6 +19,7 @@ from seglab.comparison.frames import (
     variants_frame,
     watched_curve,
 )
+from seglab.comparison.number_format import summary
 from seglab.comparison.ranking import CohortRanking, rank_variants
 from seglab.comparison.runs import FoundRuns, find_runs
 from seglab.comparison.settings import CompareSettings
@@ -32,7 +33,7 @@ from seglab.reports.comparison.sections import (
     scores_section,
     variant_section,
 )
-from seglab.reports.document import Document, PageSection, to_markdown
+from seglab.reports.document import Document, PageSection, Picture, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.run_record import Tag
 from seglab.runtime.atomic_files import write_files
@@ -69,6 +70,17 @@ class Comparison:
     effects: pd.DataFrame
     runs: pd.DataFrame
     document: Document
+
+    @property
+    def answers(self) -> list[str]:
+        """The best variant, and what is tied with it or worse, in a sentence for each of the `rankings`."""
+        return [summary(ranking, self.settings.metric) for ranking in self.rankings]
+
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """Those of the page by name: `curves`, `cases`, `costs` and so on, with a number before it where there are
+        several sets of runs that cannot be paired. A notebook shows one that is the last word of a cell."""
+        return {picture.name: picture for section in self.document.sections for picture in section.pictures}
 
 
 def open_runs(settings: CompareSettings, directory: Path) -> Store:

@@ -33,6 +33,7 @@ from seglab.tracking.store import Store
 
 LISTED = 1000  # rows of a table
 _VERDICTS = "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
+MEMORY_TOLD = "Peak memory: the most that the run's own process held."
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
@@ -91,8 +92,8 @@ def variant_section(
     caption = (
         f"{metric}: mean ± standard deviation over the runs of each run's mean over {len(cohort.cases)} cases. "
         f"{_VERDICTS if several else ''}"
-        f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}"
-    ).rstrip()
+        f"{times_told(together)}"
+    )
     if classes:
         caption += " A class: mean over the cases in which a run has a score of it."
     if keep["missed"] or keep["false alarms"]:
@@ -101,7 +102,7 @@ def variant_section(
             "something where nothing is; mean over its runs."
         )
     if keep["peak memory"]:
-        caption += " Peak memory: the most that the run's own process held."
+        caption += f" {MEMORY_TOLD}"
     if "volume_error_abs" in metric:
         caption += " Of a volume error its size counts, whether too much or too little."
     if allowed:
@@ -112,6 +113,11 @@ def variant_section(
         notes=ranking.notes,
         grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "variants.csv")],
     )
+
+
+def times_told(together: int) -> str:
+    """What the times of a table are; `together`: see `ran_together`."""
+    return f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}".rstrip()
 
 
 def scores_section(ranking: CohortRanking, frame: pd.DataFrame, metric: str, unit: str) -> PageSection:

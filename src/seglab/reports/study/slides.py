@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from seglab.comparison.case_tables import lower_is_better
-from seglab.comparison.number_format import plain, summary
+from seglab.comparison.number_format import summary
 from seglab.comparison.ranking import CohortRanking
 from seglab.reports.comparison.plots import BOXES_DRAWN, draw_differences, png
 from seglab.reports.document import PageSection, Picture
-from seglab.reports.slides.deck import NOT_MEASURED, SHORT, Slide
+from seglab.reports.slides.deck import NOT_MEASURED, Slide
 from seglab.reports.slides.pptx_file import deck_bytes
 from seglab.reports.study.data_section import DATA, EXAMPLES
+from seglab.reports.study.findings import CHOSEN, COST, GAINS, about_effects, runs_of_effects
 from seglab.reports.study.limitations import LIMITS, NEXT, best_run
-from seglab.reports.study.methods import APPROACHES, ARCHITECTURES, drawing_of
+from seglab.reports.study.methods import APPROACHES
 from seglab.reports.study.production import PRODUCTION
 from seglab.reports.study.readme import (
     CASES,
@@ -22,16 +22,14 @@ from seglab.reports.study.readme import (
     PLOTS,
     RUNS,
     SCORES,
-    VARIANTS,
     StudyReport,
     design,
     result_section,
 )
 from seglab.reports.study.run_facts import machine_and_time
-from seglab.reports.study.slide_tables import AUGMENTATION, chosen, costs, effects, production, scores
+from seglab.reports.study.slide_tables import COST_SHOWN, EFFECT, chosen, production, scores
 from seglab.reports.study.small_images import small
 from seglab.reports.study.technical_note import SCORE_MADE, WRITTEN, headline
-from seglab.run_record import RunRecord, Tag
 
 _EXAMPLES, _POINTS = 3, 6  # slides of cases, points of a list
 
@@ -62,7 +60,7 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
         "Every number is read from them by seglab report; only the conclusion is written by hand",
     ]
     answers = [f"{other.cohort.title}: {summary(other, metric)}" for other in others]
-    made = told.of(PRODUCTION)
+    made, network = told.of(PRODUCTION), told.of(CHOSEN)
     return [
         Slide(study.name, [headline(study.question)], points, runs=every),
         Slide("Question", [study.question], table=design(report.comparison), runs=every),
@@ -78,11 +76,15 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
         ),
         Slide(f"The score, {metric}", told.of(SCORE_MADE).text),
         *_results(report, ranking, told),
-        *_effects(ranking, told.of(EFFECTS), metric),
+        *_effects(ranking, told, metric),
         *_costs(report, ranking, told),
-        _architecture(report, ranking, told.of(ARCHITECTURES)),
+        Slide(CHOSEN, network.text, picture=next(iter(network.pictures), None), runs=[best_run(report.comparison).id]),
         *_pictures(report, told),
-        Slide(PRODUCTION, table=production(made), runs=[row[2].text for row in made.grids[0].rows if row[2].text]),
+        Slide(
+            PRODUCTION,
+            table=production(made),
+            runs=list(dict.fromkeys(row[2].text for row in made.grids[0].rows if row[2].text)),
+        ),
         Slide(LIMITS, told.of(LIMITS).text, _least_of_plan(told.of(LIMITS).notes, report.plan.limits), runs=every),
         Slide(NEXT, points=told.of(NEXT).notes, runs=every),
         Slide(RUNS, table=chosen(told.of(RUNS), ("run id", "name", "seed", metric, "train time")), runs=every),
@@ -172,39 +174,22 @@ def _intervals(ranking: CohortRanking, metric: str) -> Picture:
     return Picture("differences", small(png(figure)), caption + (f" {more} more are not drawn." if more > 0 else ""))
 
 
-def _effects(ranking: CohortRanking, chapter: PageSection, metric: str) -> Iterator[Slide]:
+def _effects(ranking: CohortRanking, told: _Chapters, metric: str) -> Iterator[Slide]:
     """What augmentation gains, and what the other factors do."""
-    better = "Less is better." if lower_is_better(metric) else "Above 0 is a gain."
-    about = f"Difference of {metric} between variants that differ in this alone, averaged over such pairs. {better}"
-    table, of = effects(ranking, chapter, True)
-    nothing = f"Gains of augmentation: {NOT_MEASURED}. No two variants of this study differ in {AUGMENTATION} alone."
-    yield Slide("Gains of augmentation", [about if table else nothing], table=table, runs=of)
-    table, of = effects(ranking, chapter, False)
-    if table:
-        yield Slide("What each other factor is worth", [about], table=table, runs=of)
+    gains, others = told.of(GAINS), told.of(EFFECTS)
+    yield Slide(GAINS, gains.text, table=chosen(gains, EFFECT), runs=runs_of_effects(ranking, True))
+    if others.grids:
+        of = runs_of_effects(ranking, False)
+        yield Slide("What each other factor is worth", [about_effects(metric)], table=chosen(others, EFFECT), runs=of)
 
 
 def _costs(report: StudyReport, ranking: CohortRanking, told: _Chapters) -> Iterator[Slide]:
     """Time, memory and parameters; the score against them; the machine."""
-    yield Slide("Cost", table=costs(ranking, told.of(VARIANTS)), runs=ids(ranking))
-    drawn = told.picture(PLOTS, "costs")
-    nothing = [] if drawn else [f"Training time and parameters: {NOT_MEASURED}."]
-    yield Slide("Score against cost", nothing, picture=drawn, runs=ids(ranking))
+    cost = told.of(COST)
+    yield Slide(COST, table=chosen(cost, COST_SHOWN), runs=ids(ranking))
+    yield Slide("Score against cost", cost.text, picture=next(iter(cost.pictures), None), runs=ids(ranking))
     found = report.comparison.found
     yield Slide("Machine and time", table=machine_and_time(report.store, found), runs=[run.id for run in found.runs])
-
-
-def _architecture(report: StudyReport, ranking: CohortRanking, chapter: PageSection) -> Slide:
-    """The network of the variant with the best score, and how many others are not shown to be worse."""
-    run, metric = best_run(report.comparison), report.comparison.settings.metric
-    drawn = drawing_of(run, report.comparison.found.runs, chapter)
-    tied = sum(verdict.place == "tied" for verdict in ranking.verdicts)
-    label = ranking.cohort.variants[ranking.order[0]].label
-    weights = plain(RunRecord.of(run).number(Tag.PARAMETERS), "{:,.0f}").replace("–", NOT_MEASURED)
-    text = f"{label}: the best {metric}" + (f", tied with {tied} other{'s' * (tied > 1)}" if tied else "")
-    text += f". Of its runs {run.id[:SHORT]} is the best on validation. Parameters: {weights}."
-    nothing = [] if drawn else [f"Its network is not drawn. {' '.join(chapter.notes[:1])}"]
-    return Slide("The chosen architecture", [text, *nothing], picture=drawn, runs=[run.id])
 
 
 def _pictures(report: StudyReport, told: _Chapters) -> Iterator[Slide]:

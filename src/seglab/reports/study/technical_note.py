@@ -17,6 +17,13 @@ from seglab.metric_names import Column
 from seglab.reports.document import Document, PageSection, TableBlock, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.reports.study.data_section import data_section, examples_section
+from seglab.reports.study.findings import (
+    chosen_section,
+    cost_section,
+    gains_section,
+    other_effects_section,
+    without_costs,
+)
 from seglab.reports.study.limitations import best_run, limits_section, next_steps_section
 from seglab.reports.study.methods import approaches_section, architectures_section
 from seglab.reports.study.page_record import noting
@@ -82,21 +89,26 @@ def note_chapters(report: StudyReport, say: Callable[[str], None]) -> list[PageS
         code=commands(report),
         grids=[settings(runs), machine_and_time(report.store, comparison.found)],
     )
+    networks = architectures_section(runs, report.store, say)
+    effects, costs = _of_each_set(report)
+    together = comparison.found.together
     sections = [
         PageSection("Question", text=[study.question], grids=[design(comparison)]),
         PageSection("Answer", text=[summary(ranking, metric) for ranking in comparison.rankings]),
         PageSection(WRITTEN, written=concluded),
         data_section(runs, report.store),
         approaches_section(runs),
-        architectures_section(runs, report.store, say),
+        networks,
         training,
         PageSection(SCORE_MADE, text=about_score(metric)),
         *report.chapters(REMARKS),
-        *[_narrow(section, locate(metric).column) for section in report.chapters(VARIANTS)],
+        *[_narrow(without_costs(section, together), locate(metric).column) for section in report.chapters(VARIANTS)],
         *report.chapters(PAIRS),
         *report.chapters(SCORES),
-        *report.chapters(EFFECTS),
-        *report.chapters(PLOTS),
+        *effects,
+        *[without_costs(section, together) for section in report.chapters(PLOTS)],
+        *costs,
+        chosen_section(comparison, networks),
         *report.chapters(CASES),
         examples_section(best_run(comparison), report.store),
         production_section(runs, report.store),
@@ -105,6 +117,22 @@ def note_chapters(report: StudyReport, say: Callable[[str], None]) -> list[PageS
         *[replace(section, folded=False) for section in report.chapters(RUNS)],
     ]
     return [with_small_pictures(section) for section in sections if section is not None]
+
+
+def _of_each_set(report: StudyReport) -> tuple[list[PageSection | None], list[PageSection]]:
+    """Gains and other effects, and costs, of each set of runs that can be paired."""
+    effects: list[PageSection | None] = []
+    costs = []
+    metric = report.comparison.settings.metric
+    for ranking in report.comparison.rankings:
+        of = {
+            name: next((one for one in report.chapters(name) if one.title == f"{name}: {ranking.cohort.title}"), None)
+            for name in (VARIANTS, EFFECTS, PLOTS)
+        }
+        effects += [gains_section(ranking, of[EFFECTS], metric), other_effects_section(ranking, of[EFFECTS])]
+        if (variants := of[VARIANTS]) is not None:
+            costs.append(cost_section(ranking, variants, of[PLOTS], report.comparison.found.together))
+    return effects, costs
 
 
 def note_files(note: Document, folder: Path) -> dict[Path, bytes]:
