@@ -153,21 +153,19 @@ def train(*words: str, once: bool = False) -> Run:
     check_extras(_EXTRAS, "seglab.train")
     from seglab.command import composed_config
 
-    cfg = composed_config(words)
-    tags: dict[str, str] = {}
+    cfg, tags = composed_config(words), dict[str, str]()
     if once:
         from seglab.config.loading import load_config
         from seglab.sweeping.done_before import done_before
 
         tags, former = done_before(load_config(cfg), RUNS)
-        if former is not None:
+        if former:
             return open_run(former, tracking_uri=cfg.tracking.uri)
     from seglab.experiment.run import run
 
     ids: list[str] = []
     run(cfg, words, tags, began=ids.append)
-    uri = cfg.tracking.uri
-    return open_run(ids[0], tracking_uri=uri)
+    return open_run(ids[0], tracking_uri=cfg.tracking.uri)
 
 
 def open_run(run_id: str, *, tracking_uri: str | None = None) -> Run:

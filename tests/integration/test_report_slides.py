@@ -294,6 +294,25 @@ def test_what_was_not_measured_is_said_to_be_so(bench: Bench) -> None:
     assert not list(deck.pictures())[3:]  # intervals, curves, costs
 
 
+def test_a_picture_that_is_damaged_is_left_out_and_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    toys.fresh_store(tmp_path / "mlruns")
+    runs = [
+        record(tmp_path, loss, [0.5, 0.6, 0.7, level], with_bundle=False, pictures=("training_samples", "test_cases"))
+        for loss, level in (("DiceLoss", 0.5), ("TverskyLoss", 0.8))
+    ]
+    for name in ("training_samples", "test_cases"):
+        for file in tmp_path.rglob(f"artifacts/**/{name}.png"):
+            file.write_bytes(file.read_bytes()[:40])
+    (tmp_path / "experiments" / "cells").mkdir(parents=True)
+    (tmp_path / "experiments" / "cells" / "study.yaml").write_text(STUDY)
+    deck = Deck(report(tmp_path))
+    told = f"training_samples.png of run {runs[0][:8]} is left out: it is damaged, or no picture."
+    assert deck.words("What a network is shown") == told
+    assert "test_cases.png of run" in deck.words("Best, median and worst case")
+    assert told in (tmp_path / "experiments" / "cells" / "note.md").read_text().replace("\\", "")
+
+
 def test_a_conclusion_that_was_written_for_other_runs_is_left_out(bench: Bench) -> None:
     bench.report()
     text = bench.readme.replace(TO_BE_WRITTEN, "The focal loss wins by 0.123.")

@@ -16,8 +16,8 @@ from seglab.tracking.store_lookup import check_beforehand
 
 
 def done_before(config: Config, directory: Path) -> tuple[dict[str, str], str | None]:
-    """The tags of a run that is to be found again, by the identity that a sweep would give its job, and the id of the one
-    that is finished; None where there is none. Says which of both.
+    """The tags by which a run will be found again, of the identity that a sweep would give its job, and the id of the
+    one that is finished; None where there is none. Says which of both.
 
     Args:
         config: of the run.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from seglab.comparison.runs import Run
 from seglab.errors import SeglabError
@@ -57,8 +60,8 @@ def data_section(runs: Sequence[Run], store: Store) -> PageSection:
         text[0] = text[0].replace(": no group is in two parts", ", but for the findings that were allowed")
     samples = artifact(store, first.artifacts, Artifact.TRAINING_SAMPLES)
     caption = f"Training samples as a network is given them, augmentation included (run {first.id[:8]})."
-    pictures = [] if samples is None else [Picture("training_samples", samples.read_bytes(), caption)]
-    return PageSection(DATA, text=text, grids=grids, pictures=pictures)
+    pictures, notes = _pictures({} if samples is None else {samples: ("training_samples", caption)}, first)
+    return PageSection(DATA, text=text, notes=notes, grids=grids, pictures=pictures)
 
 
 def examples_section(run: Run, store: Store) -> PageSection | None:
@@ -67,11 +70,23 @@ def examples_section(run: Run, store: Store) -> PageSection | None:
     files: list[Path] = [] if folder is None else sorted(folder.glob("test_*.png"))
     if not files:
         return None
-    pictures = [
-        Picture(f"best_run_{file.stem}", file.read_bytes(), f"{_EXAMPLES.get(file.stem, file.stem)}; run {run.id}")
-        for file in files
-    ]
-    return PageSection(EXAMPLES, pictures=pictures)
+    named = {file: (f"best_run_{file.stem}", f"{_EXAMPLES.get(file.stem, file.stem)}; run {run.id}") for file in files}
+    pictures, notes = _pictures(named, run)
+    return PageSection(EXAMPLES, notes=notes, pictures=pictures)
+
+
+def _pictures(files: Mapping[Path, tuple[str, str]], run: Run) -> tuple[list[Picture], list[str]]:
+    """Those of these files that are pictures, by their names and captions; and what is to be said of the others."""
+    pictures, notes = [], []
+    for file, (name, caption) in files.items():
+        content = file.read_bytes()
+        try:
+            Image.open(io.BytesIO(content)).load()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            notes.append(f"{file.name} of run {run.id[:8]} is left out: it is damaged, or no picture.")
+        else:
+            pictures.append(Picture(name, content, caption))
+    return pictures, notes
 
 
 def _bundle(run: Run, store: Store) -> Bundle | None:

@@ -132,7 +132,7 @@ def _data(every: Sequence[str], chapter: PageSection) -> Iterator[Slide]:
     yield Slide(DATA, chapter.text, table=facts, runs=every)
     no_bundle = f"Classes and their shares: {NOT_MEASURED}. The run keeps no model, which would hold them."
     yield Slide("Classes and their shares", [] if classes else [no_bundle], table=next(iter(classes), None), runs=first)
-    no_samples = f"Cases: {NOT_MEASURED}. The run has drawn no training samples."
+    no_samples = " ".join(chapter.notes) or f"Cases: {NOT_MEASURED}. The run has drawn no training samples."
     shown = next(iter(chapter.pictures), None)
     yield Slide("What a network is shown", [] if shown else [no_samples], picture=shown, runs=first)
 
@@ -199,7 +199,8 @@ def _pictures(report: StudyReport, told: _Chapters) -> Iterator[Slide]:
     for picture in told.of(EXAMPLES).pictures[:_EXAMPLES]:
         yield Slide(title, picture=picture, runs=[run])
     if not told.of(EXAMPLES).pictures:
-        yield Slide(title, [f"Pictures: {NOT_MEASURED}. The best run has drawn no test cases."], runs=[run])
+        nothing = f"Pictures: {NOT_MEASURED}. The best run has drawn no test cases."
+        yield Slide(title, [" ".join(told.of(EXAMPLES).notes) or nothing], runs=[run])
     disputed = told.picture(CASES, "pictures")
     if disputed is not None:
         yield Slide("Cases on which the variants differ", picture=disputed, runs=ids(report.comparison.rankings[0]))
