@@ -10,12 +10,10 @@ import asyncio
 import importlib.util
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -139,16 +137,8 @@ async def _executed(client: Progress, minutes: float, environment: Mapping[str, 
     except RuntimeError as error:  # the kernel did not start
         return f"its kernel did not start: {error}"
     finally:
-        await _ended(client.manager)
+        await client.manager.shutdown_kernel(now=True)  # with the processes that it started
     return ""
-
-
-async def _ended(manager: AsyncKernelManager) -> None:
-    """Stop a kernel, also one that hangs, with the processes that it started."""
-    if manager.has_kernel:
-        with suppress(ProcessLookupError):
-            await manager.signal_kernel(signal.SIGKILL)
-    await manager.shutdown_kernel(now=True)
 
 
 def run_notebook(file: Path, folder: Path, minutes: float = 10.0) -> Outcome:
