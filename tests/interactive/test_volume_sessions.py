@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,12 @@ from served import Running
 
 from seglab.data.io.nifti_files import restore_orientation
 from seglab.data.sources.nifti import Nifti
+from seglab.interactive.accepted import AcceptedMasks
+from seglab.interactive.answering import Answering
+from seglab.interactive.grabcut import GrabCut
+from seglab.interactive.sessions import Sessions
+from seglab.serving.limits import Limits
+from seglab.serving.problems import Problem
 
 SHAPE, CENTRE, RADII = (44, 50, 18), (15, 30, 8), (8, 9, 5)
 SPACING = (0.7, 1.1, 3.0)
@@ -64,7 +70,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield service
 
 
-BOX = {"axis": "z", "index": 8, "box": [6.5, 20.5, 23.5, 39.5]}
+OUTCOME = {"by": "", "note": "", "form": "png", "tolerance_px": 1.0}
+BOX: dict[str, Any] = {"axis": "z", "index": 8, "box": [6.5, 20.5, 23.5, 39.5]}
 
 
 def begin(running: Running, content: bytes) -> str:
@@ -246,6 +253,42 @@ def test_two_at_once_beside_an_image(running: Running, content: bytes) -> None:
     assert (whole(running, wheres[0]) == whole(running, wheres[1])).all()
     refused = ask(flat.headers["location"], {**BOX, "box": [20, 6, 40, 24]})
     assert (refused.status_code, refused.json()["code"]) == (422, "prompt-form")
+
+
+def test_in_the_middle_of_an_answer_others_are_answered_and_its_own_session_waits(
+    content: bytes, tmp_path: Path
+) -> None:
+    errands = Answering(Sessions(GrabCut()), AcceptedMasks(tmp_path), Limits()).errands()
+
+    def ask(what: str, between: Callable[[], None] = lambda: None, body: bytes = b"", **asked: Any) -> dict[str, Any]:
+        return errands[what](asked, body, between)[0]
+
+    prompt = {"labels": [], "points": [], "candidate": None, "anew": False, **BOX}
+    mine, other = (ask("begin", body=content, client="")["id"] for _ in range(2))
+    seen: list[Any] = []
+
+    def between() -> None:
+        if seen:
+            return
+        seen.append(None)
+        for what, more in (("predict", prompt), ("step", {"way": "undo"}), ("accept", OUTCOME)):
+            with pytest.raises(Problem) as caught:
+                ask(what, id=mine, **more)
+            seen.append((caught.value.status, caught.value.code))
+        seen.append(ask("predict", id=other, **prompt)["area"])
+
+    told = ask("predict", between, id=mine, **prompt)
+    assert seen[1:4] == [(409, "session-busy")] * 3
+    assert seen[4] == told["area"] > 0
+    assert ask("step", id=mine, way="undo")["moved"] is True
+    with pytest.raises(InterruptedError):
+        ask("predict", _interrupted, id=mine, **prompt)
+    assert ask("session", id=mine)["undo"] == 0  # and is free again
+    assert ask("step", id=mine, way="redo")["moved"] is True
+
+
+def _interrupted() -> None:
+    raise InterruptedError
 
 
 def test_a_process_that_is_killed_takes_its_sessions_along_and_nothing_else(running: Running, content: bytes) -> None:

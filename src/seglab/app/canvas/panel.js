@@ -42,7 +42,7 @@ export function build(root) {
     file: element("input", { type: "file", accept: "image/*,.tif,.tiff,.nii,.gz", className: "file" }),
     axis: element("select", {}, ...["x", "y", "z"].map((axis) => new Option(axis, axis))),
     index: element("input", { type: "number", min: 0, step: 1, className: "number" }),
-    count: element("output", { "aria-label": "slices" }),
+    count: element("span"),
     fit: button("Fit", "fit the whole image (0)"),
     out: button("−", "zoom out (−)"),
     zoom: element("output", { "aria-label": "zoom" }, "100 %"),
