@@ -28,6 +28,8 @@ OPEN = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health
 _OPEN_BELOW = "/annotate/"  # the parts of that page, which tell nothing of data
 _CLIENTS = 10_000  # whose requests are remembered for a minute
 _GONE = 499
+UNWATCHED = "off"
+"""Of `X-Monitoring`: the request is in the log, but in no row and no number of the monitoring."""
 
 
 class Guard:
@@ -72,6 +74,7 @@ class Guard:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})
         scope["state"] |= {"request_id": request_id, "told": {}, "unit": headers.get("x-unit", "")}
+        scope["state"]["watched"] = headers.get("x-monitoring", "").strip().lower() != UNWATCHED
         status, held = [0], [0]
 
         async def sending(message: Message) -> None:
@@ -181,13 +184,14 @@ class Guard:
         route: Any = scope.get("route")
         path = getattr(route, "path", "unknown")
         told = scope["state"]["told"]
-        self.telemetry.requests.labels(path, str(status or _GONE)).inc()
-        self.telemetry.seconds.labels(path).observe(seconds)
-        if "code" in told:
-            self.telemetry.refused.labels(told["code"]).inc()
-        if status in (0, _GONE):
-            self.telemetry.abandoned.inc()
-        self.rows.request(scope["state"], path, status or _GONE, seconds)
+        if scope["state"]["watched"]:
+            self.telemetry.requests.labels(path, str(status or _GONE)).inc()
+            self.telemetry.seconds.labels(path).observe(seconds)
+            if "code" in told:
+                self.telemetry.refused.labels(told["code"]).inc()
+            if status in (0, _GONE):
+                self.telemetry.abandoned.inc()
+            self.rows.request(scope["state"], path, status or _GONE, seconds)
         log_line(
             request=scope["state"]["request_id"],
             method=scope["method"],

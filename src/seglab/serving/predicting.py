@@ -30,6 +30,7 @@ def add_predicting(app: FastAPI, service: Service) -> None:
         rank = service.model.task.rank
         asked = {"media_type": negotiated(request.headers.get("accept", ""), rank), "palette": palette}
         asked |= {"rle": rle, "polygons": polygons, "tolerance_px": tolerance_px}
+        asked["watched"] = request.state.watched
         content = await image_of(request, rank, service.limits)
         return _sent(await service.computed(request, {"do": "predict", **asked}, content))
 

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ class Wanted:
         palette: in a PNG.
         rle, polygons: in JSON.
         tolerance_px: how far a polygon may run beside the edge of its pixels.
+        watched: whether it is measured for a row, and may be kept.
     """
 
     media_type: str
@@ -64,6 +65,7 @@ class Wanted:
     rle: bool = False
     polygons: bool = False
     tolerance_px: float = 1.0
+    watched: bool = True
 
 
 @dataclass
@@ -130,6 +132,8 @@ def predict_file(
         Abandoned: it is not wanted any more.
     """
     stages, mask = Stages(), b""
+    if not wanted.watched:
+        model = replace(model, measures=False, kept=None)
     with file_of(content) as file:
         try:
             with stages.of("decode"):

@@ -177,7 +177,8 @@ class Service:
                 measured.add_done_callback(self._owed.discard)
                 stages = {"queue": work.began - work.put, **told["stages"]}
                 noted["stages_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.items()}
-                self.telemetry.predicted(stages, told)
+                if request.state.watched:
+                    self.telemetry.predicted(stages, told)
                 return Computed(content, told["headers"], model, stages)
             self.worker.leave(work)
             answer.add_done_callback(_looked_at)
