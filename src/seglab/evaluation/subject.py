@@ -16,7 +16,7 @@ from seglab.config.sections import DataConfig
 from seglab.config.targets import Parameter, parameters_of
 from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
-from seglab.errors import ConfigError, DataError, TrackingError, nearest
+from seglab.errors import ConfigError, DataError, SeglabError, TrackingError, nearest
 from seglab.evaluation.cases import check_same_classes
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.inference.public_config import WITHHELD
@@ -112,6 +112,15 @@ def source_for(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
     return source
 
 
+def split_made_again(bundle: Bundle, source: Source) -> Split | None:
+    """The split that a model was trained with, made again without its run; None where its digest is not the stored one:
+    other data, some of them gone, or a split that was stratified."""
+    try:
+        return _made_again(bundle, source)[0]
+    except (SeglabError, KeyError):  # of a bundle that tells nothing of its data, or data that cannot be split so
+        return None
+
+
 def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Source:
     """The source that the model was trained on, with what the words say otherwise.
 
@@ -201,16 +210,9 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
         return Split.from_json(run_file(found.store, found.run, Artifact.SPLIT).read_text(encoding="utf-8"))
     if wanted == ALL:
         return None
-    try:
-        section = current_section("data", bundle.config["data"])
-        card = DataConfig.model_validate({k: v for k, v in section.items() if k in DataConfig.model_fields})
-        plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
-        split = split_for(source, plain, bundle.config.get("seed", 0))
-        if split.digest() == bundle.split_digest:
-            return split
-        made = f"split digest {split.digest()[:16]}…"
-    except ValidationError as error:
-        made = f"a config of another version: {error.error_count()} settings of its data differ"
+    split, made = _made_again(bundle, source)
+    if split is not None:
+        return split
     raise DataError(
         "the split that the model was trained with cannot be made again from its bundle alone",
         code="split-not-recoverable",
@@ -219,6 +221,18 @@ def _own_split(found: FoundBundle, bundle: Bundle, source: Source, wanted: str) 
         expected=f"split digest {bundle.split_digest[:16]}…",
         remedy="name its run, which recorded the split: run=<id>; or score every case: split=all",
     )
+
+
+def _made_again(bundle: Bundle, source: Source) -> tuple[Split | None, str]:
+    """The split of a bundle's config where its digest is the stored one, else None, and what was found."""
+    try:
+        section = current_section("data", bundle.config["data"])
+        card = DataConfig.model_validate({k: v for k, v in section.items() if k in DataConfig.model_fields})
+        plain = card.model_copy(update={"stratify": False})  # to stratify, all cases would have to be read
+        split = split_for(source, plain, bundle.config.get("seed", 0))
+        return (split if split.digest() == bundle.split_digest else None), f"split digest {split.digest()[:16]}…"
+    except ValidationError as error:
+        return None, f"a config of another version: {error.error_count()} settings of its data differ"
 
 
 def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Source, str, Split | None]:

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from seglab.data.cases import Case, Source
+from seglab.data.cases import SPLIT_NAMES, Case, Source
+from seglab.data.splits import Split
 from seglab.serving.errands import Doing, Errand
 from seglab.serving.previews import preview, viewable
 from seglab.serving.problems import Problem
@@ -39,19 +40,40 @@ def main(line: int, words: Sequence[str]) -> None:
 
 
 def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
-    from seglab.evaluation.subject import source_for
+    from seglab.evaluation.subject import source_for, split_made_again
     from seglab.export.folder import read_folder, targets_below
 
     if said["folder"]:
         bundle = read_folder(targets_below(Path(said["folder"]))[0]).bundle
-        showing = _Showing(source_for(bundle, said["words"], Path(said["folder"])), bundle.task)
+        source = source_for(bundle, said["words"], Path(said["folder"]))
+        showing, split = _Showing(source, bundle.task), split_made_again(bundle, source)
+        own = not any(word.startswith("data=") for word in said["words"])
+        stored = own and bool((bundle.config.get("data") or {}).get("stratify"))
     else:
         from seglab.command import composed_config
         from seglab.config.loading import load_data
 
         source = load_data(composed_config(said["words"])).data.build()
-        showing = _Showing(source, source.task)
-    return showing.told(), {"image": showing.image, "truth": showing.truth}
+        showing, split, stored = _Showing(source, source.task), None, False
+    return showing.told(split, stored), {"image": _reading(showing.image), "truth": _reading(showing.truth)}
+
+
+def _reading(errand: Errand) -> Errand:
+    """The errand, which tells of a file that went away since the data were found."""
+
+    def read(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        try:
+            return errand(asked, body, between)
+        except OSError as error:
+            raise Problem(
+                404,
+                "image-gone",
+                "a file of the data set that cannot be read any more",
+                f"{asked['id'][:80]}: {error.strerror or type(error).__name__}",
+                remedy="whoever runs the service puts the data back, or starts it again with others",
+            ) from error
+
+    return read
 
 
 class _Showing:
@@ -61,11 +83,21 @@ class _Showing:
         uses = Counter(case.image for case in source.cases)
         self._shared = {case.id for case in source.cases if uses[case.image] > 1}  # pages of one file
 
-    def told(self) -> dict[str, Any]:
-        """Ids, whether each has a truth, and its split where the data set brings one."""
-        splits = {id: name for name, ids in (self._source.split or {}).items() for id in ids}
-        rows = [{"id": case.id, "truth": _has_truth(case)} for case in self._source.cases]
-        return {"images": [row | ({"split": splits[row["id"]]} if row["id"] in splits else {}) for row in rows]}
+    def told(self, trained: Split | None, stored: bool) -> dict[str, Any]:
+        """Ids, whether each has a truth, and its split: of the training of the model, where that is known, else of the
+        data set, where it brings one; `split_of` says which. A `stored` one only the run of the model knows."""
+        if trained is None and stored:
+            return {"images": [self._row(case) for case in self._source.cases], "split_of": "stored"}
+        parts = (
+            {name: getattr(trained, name) for name in reversed(SPLIT_NAMES)} if trained else self._source.split or {}
+        )
+        splits = {id: name for name, ids in parts.items() for id in ids}
+        rows = [self._row(case) for case in self._source.cases]
+        rows = [row | ({"split": splits[row["id"]]} if row["id"] in splits else {}) for row in rows]
+        return {"images": rows, "split_of": "training" if trained else "data" if splits else ""}
+
+    def _row(self, case: Case) -> dict[str, Any]:
+        return {"id": case.id, "truth": _has_truth(case)}
 
     def image(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         """The stored file; with `preview` a picture that every browser shows, which may be that."""

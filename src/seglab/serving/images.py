@@ -37,10 +37,12 @@ class Images:
         self._process = Errands(_MODULE, [self._said])
         self._worker = Worker(_WAITING)
         self.listed: list[dict[str, Any]] = []
+        self.split_of = ""
 
     def begin(self) -> None:
         """Wait until the data were found; raises `SeglabError` where they were not."""
-        self.listed = self._process.begun()["images"]
+        told = self._process.begun()
+        self.listed, self.split_of = told["images"], told["split_of"]
 
     async def ask(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """What the process tells; raises `Problem`."""
@@ -93,8 +95,9 @@ def add_images(app: FastAPI, service: Service) -> None:
     async def images(
         offset: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 100
     ) -> JSONResponse:
-        listed = data_of(service).listed
-        return JSONResponse({"count": len(listed), "offset": offset, "images": listed[offset : offset + limit]})
+        data = data_of(service)
+        part = data.listed[offset : offset + limit]
+        return JSONResponse({"count": len(data.listed), "offset": offset, "split_of": data.split_of, "images": part})
 
     shown: dict[int | str, dict[str, Any]] = {
         200: {"description": "The image.", "content": binary("image/png", "image/jpeg", "image/tiff", "image/bmp",
