@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from seglab.safety.shown_text import in_markdown, in_table, shown
@@ -77,6 +78,29 @@ class Document:
     title: str
     lead: str
     sections: Sequence[PageSection] = field(default_factory=tuple)
+
+
+def to_dict(document: Document) -> dict[str, Any]:
+    """In JSON's own types; pictures as base64."""
+    told = asdict(document)
+    for section in told["sections"]:
+        for picture in section["pictures"]:
+            picture["png"] = base64.b64encode(picture["png"]).decode("ascii")
+    return told
+
+
+def from_dict(told: Mapping[str, Any]) -> Document:
+    """The inverse of `to_dict`."""
+    return Document(told["title"], told["lead"], tuple(_section_from(one) for one in told["sections"]))
+
+
+def _section_from(told: Mapping[str, Any]) -> PageSection:
+    grids = [
+        TableBlock(grid["columns"], [[Cell(**cell) for cell in row] for row in grid["rows"]], grid["caption"])
+        for grid in told["grids"]
+    ]
+    pictures = [Picture(one["name"], base64.b64decode(one["png"]), one["caption"]) for one in told["pictures"]]
+    return PageSection(**{**told, "grids": grids, "pictures": pictures})
 
 
 def to_markdown(document: Document, folder: str = "plots") -> str:

@@ -19,6 +19,14 @@ def shown(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def shortened(text: str, most: int = 48) -> str:
+    """The text with an ellipsis in its middle where it is longer: long names of runs differ at both ends."""
+    if len(text) <= most:
+        return text
+    head = (most - 1) * 2 // 3
+    return f"{text[:head]}…{text[head + 1 - most :]}"
+
+
 def in_markdown(text: str) -> str:
     """The text as Markdown may have it: a tag of HTML is read and not obeyed, and no link or picture is made."""
     return _LINK.sub(r"]\\", _TAG.sub("&lt;", shown(text)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.metric_names import TEST_DICE, VAL_DICE
-from seglab.run_record import Metric, RunRecord, Tag
+from seglab.run_record import Artifact, Metric, RunRecord, Tag
 from seglab.serving.errands import Doing, Errand
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ def _begin(directory: Path, uri: str | None) -> tuple[dict[str, Any], dict[str, 
     from seglab.tracking.store_lookup import open_existing
 
     overview = _Overview(open_existing(uri, directory), uri)
-    return {}, {"runs": overview.runs, "curves": overview.curves}
+    return {}, {
+        "runs": overview.runs,
+        "curves": overview.curves,
+        "split": overview.split,
+        "compared": overview.compared,
+    }
 
 
 class _Overview:
@@ -56,6 +61,23 @@ class _Overview:
         """For each of the `runs` the epochs and values of each of the `metrics`."""
         runs, metrics = asked["runs"], asked["metrics"]
         return {"curves": {run: {name: self._history(run, name) for name in metrics} for run in runs}}, b""
+
+    def split(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        """Ids by the names of the splits, as the `run` recorded them."""
+        from seglab.data.splits import Split
+        from seglab.tracking.bundles import run_file
+
+        file = run_file(self._store, self._store.run(asked["run"]), Artifact.SPLIT)
+        return {"split": asdict(Split.from_json(file.read_text(encoding="utf-8")))}, b""
+
+    def compared(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        """The `document` of `seglab compare` for the runs of a `study`, or all, by a `metric`; no case is drawn."""
+        from seglab.comparison.settings import load_settings
+        from seglab.reports.comparison.compare import compare
+        from seglab.reports.document import to_dict
+
+        settings = load_settings({"study": asked["study"] or None, "metric": asked["metric"], "pictures": 0})
+        return {"document": to_dict(compare(settings, self._store).document)}, b""
 
     def _told(self, run: Run) -> dict[str, Any]:
         tags, ended = run.data.tags, run.info.end_time

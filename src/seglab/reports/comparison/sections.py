@@ -29,6 +29,7 @@ from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
 from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
 from seglab.reports.document import Cell, PageSection, Picture, TableBlock
 from seglab.run_record import Metric, RunRecord, Tag
+from seglab.safety.shown_text import shortened
 from seglab.tracking.store import Store
 
 LISTED = 1000  # rows of a table
@@ -148,7 +149,7 @@ def scores_section(ranking: CohortRanking, frame: pd.DataFrame, metric: str, uni
 def plots_section(ranking: CohortRanking, frame: pd.DataFrame, metric: str, curve: str, prefix: str) -> PageSection:
     """Curves, cases, costs and ranks."""
     cohort = ranking.cohort
-    labels = [cohort.variants[i].label for i in ranking.order]
+    labels = [shortened(cohort.variants[i].label) for i in ranking.order]  # whole ones stand in the tables
     runs: list[list[Run]] = [cohort.variants[i].runs for i in ranking.order]
     pictures = []
     logged = {name for members in runs for run in members for name in run.history}
