@@ -62,6 +62,9 @@ def read_words(words: Sequence[str]) -> AppWords:
 def run(words: Sequence[str]) -> int:
     """Serve until a signal."""
     said = read_words(words)
+    from seglab.runtime.memory import give_back_freed_memory
+
+    give_back_freed_memory()
     return serve_words(said, Pages(said))
 
 
