@@ -10,7 +10,7 @@ from app_data import HOSTILE, NAMES, SIZE, VALUES, image_of
 from PIL import Image
 from served import Running
 
-from seglab.app.client import Client
+from seglab.app.client import Client, Listing
 from seglab.app.looking import known, looked
 from seglab.app.setup import Setup
 from seglab.app.viewer import unpacked
@@ -23,8 +23,8 @@ def test_the_model_and_the_images(setup: Setup) -> None:
     assert model.task.class_names == ("ground", "red", "green")
     assert model.label.startswith("road+")
     assert setup.others["other"].model().name == "other"
-    assert [row["id"] for row in setup.client.images()] == sorted(NAMES)
-    assert setup.others["other"].images() == []
+    assert [row["id"] for row in setup.client.images().rows] == sorted(NAMES)
+    assert setup.others["other"].images() == Listing([], "")
 
 
 def test_a_prediction_is_the_mask_of_the_api(app: Running, setup: Setup) -> None:

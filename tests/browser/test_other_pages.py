@@ -8,6 +8,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from served import ORGAN, Running, served_folder
 from viewing import pixels, wait_for_viewer
 
@@ -39,10 +40,10 @@ def test_two_models_are_swiped(page: Any) -> None:
 
 def test_without_a_store_the_page_of_runs_says_what_to_do(page: Any) -> None:
     page.goto("/runs")
-    alert = page.get_by_role("alert")
-    alert.wait_for(timeout=60_000)
-    assert "No store of runs" in alert.inner_text()
-    assert "seglab train" in alert.inner_text()
+    page.get_by_text("There is no store of runs yet").wait_for(timeout=120_000)
+    told = page.locator("[data-testid=stAlert]").inner_text()
+    assert "seglab train" in told
+    assert page.locator("[data-testid=stAlertContentError]").count() == 0
 
 
 def test_pages_are_chosen_above(page: Any) -> None:
@@ -64,7 +65,10 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     for part, values in (("images", image), ("labels", label)):
         nib.save(nib.Nifti1Image(values, np.diag([-1.0, 1.0, 2.0, 1.0])), place / "data" / part / "scan.nii.gz")
     words = ("data=nifti", f"data.root={place / 'data'}", "data.class_names=[background,organ]", "interactive=false")
-    with Running(served_folder(place / "organ", ORGAN, (16, 16, 16)), *words, verb="app", cwd=place) as running:
+    other = served_folder(place / "other", ORGAN, (16, 16, 16), bias=-3.0)
+    with Running(
+        served_folder(place / "organ", ORGAN, (16, 16, 16)), *words, f"compare=[{other}]", verb="app", cwd=place
+    ) as running:
         yield running
 
 
@@ -79,8 +83,8 @@ def test_a_volume_is_seen_in_three_planes_with_its_mask(page: Any, volumes: Runn
     inside.get_by_label("Opacity").fill("0")
     page.wait_for_timeout(300)
     assert page.frame(url=lambda url: "/api/volume" in url).evaluate(REDDISH) == 0
-    inside.locator("#which").select_option("true")
-    inside.locator("body[data-shown=true]").wait_for()
+    inside.get_by_role("combobox", name="Mask").select_option(label="true")
+    inside.locator("body[data-shown=':true']").wait_for()
     inside.get_by_label("View").select_option(label="axial")
     wait_for_viewer(page, "scan")
     assert page.get_by_role("row").filter(has_text="organ").count() == 1
@@ -90,6 +94,7 @@ def test_a_volume_is_seen_in_three_planes_with_its_mask(page: Any, volumes: Runn
 
 
 REDDISH = """() => {
+  const { nv } = views[0];
   nv.drawScene();
   const gl = nv.gl;
   const seen = new Uint8Array(gl.drawingBufferWidth * gl.drawingBufferHeight * 4);
@@ -98,3 +103,33 @@ REDDISH = """() => {
   for (let at = 0; at < seen.length; at += 4) count += seen[at] > seen[at + 2] + 40;
   return count;
 }"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_is_found_by_axe_in_a_volume(
+    page: Any, volumes: Running, scheme: str, elsewhere: list[str]
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{volumes.address}api/volume?id=scan&truth=true")
+    page.locator("body[data-shown=predicted]").wait_for(timeout=60_000)
+    found = Axe().run(page).response["violations"]
+    assert not [(one["id"], one["nodes"]) for one in found if one["impact"] in ("serious", "critical")]
+    elsewhere.clear()
+
+
+def test_two_models_of_volumes_stand_side_by_side(page: Any, volumes: Running, elsewhere: list[str]) -> None:
+    page.goto(f"{volumes.address}compare?image=scan")
+    frame = page.frame_locator("iframe[src*='/api/volume']")
+    frame.locator("body[data-shown='organ other']").wait_for(timeout=60_000)
+    inside = page.frame(url=lambda url: "/api/volume" in url)
+    counts = inside.evaluate("views.map((view) => view.nv.volumes[1].img.reduce((sum, value) => sum + (value > 0), 0))")
+    assert counts[0] != counts[1]
+    frame.get_by_role("combobox", name="Mask").nth(1).select_option(label="where organ and other differ")
+    frame.locator("body[data-shown='organ :differ']").wait_for()
+    differ = inside.evaluate("views[1].nv.volumes[1].img.reduce((sum, value) => sum + (value > 0), 0)")
+    voxels = 30 * 34 * 20
+    told = page.get_by_text("All agree on").inner_text()
+    assert f"{1 - differ / voxels:.2%} of the voxels" in told
+    wait_for_viewer(page, "scan")
+    assert page.get_by_role("rowheader", name="organ").count() == 1
+    elsewhere.clear()

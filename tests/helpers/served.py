@@ -39,9 +39,11 @@ def served_folder(
     scale: str = "bytes",
     turned: int = 0,
     reference: dict[str, Any] | None = None,
+    bias: float = -4.6,
 ) -> Path:
     """An exported folder whose network gives a class to whatever is brightest, after a mean over 3 pixels an axis;
-    `turned` by so many channels, to another class. `reference` is what its answers are held against."""
+    `turned` by so many channels, to another class. `reference` is what its answers are held against, `bias` what a
+    single logit begins at."""
     openvino = load_openvino()
     ops = openvino.opset13
     rank, channels, outputs = task.rank, task.channels, task.logit_channels
@@ -52,7 +54,7 @@ def served_folder(
         kernel[output, (output + turned) % channels] = (10 + output) / 3**rank
     ones, none = [1] * rank, [1] * rank
     blurred = ops.convolution(first, kernel, ones, none, none, ones)
-    moved = ops.add(blurred, np.full((1, outputs, *(1,) * rank), -4.6, np.float32))
+    moved = ops.add(blurred, np.full((1, outputs, *(1,) * rank), bias, np.float32))
     last = ops.transpose(moved, [0, *range(2, rank + 2), 1])
     folder.mkdir(parents=True)
     openvino.save_model(openvino.Model([last], [image]), folder / "model.xml", compress_to_fp16=False)

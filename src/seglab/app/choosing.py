@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from seglab.app.client import Client, Model
-from seglab.app.looking import Scores, known, looked
+from seglab.app.client import Client, Listing, Model
+from seglab.app.looking import compared, differing, known
+from seglab.app.ordering import Row, listed
+from seglab.app.setup import current
 from seglab.app.words import plain
+from seglab.errors import SeglabError
+from seglab.serving.problems import Problem
 
-Row = dict[str, Any]
 _ADDRESS = "image"  # in the query of the page's address, and the session
 _WIDGET = "image-list"
-_AS_IT_IS = "as in the data"
-_ORDERS: dict[str, Callable[[Scores], float]] = {
-    "lowest Dice first": lambda scores: scores.mean_dice,
-    "lowest confidence first": lambda scores: scores.confidence,
-}
+_UNSEEN = "image-unseen"  # names of images that no model could be asked about, in the session
+_NAMED = 3  # of these, in a sentence
+Asked = Sequence[tuple[Client, Model]]
+"""The models that a page asks; the first one's data are shown."""
 
 
-@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
-def image_rows(_client: Client) -> list[Row]:
-    """A row for each image of the data; see `Client.images`."""
-    return _client.images()
+@st.cache_data(ttl=60, max_entries=4, show_spinner="reading the list of images")
+def image_rows(_client: Client) -> Listing:
+    """The images of the data, with their splits."""
+    found, runs = _client.images(), current().runs
+    if found.split_of != "stored" or runs is None or not (run := _client.model().run):
+        return found
+    try:
+        parts = runs({"do": "split", "run": run})["split"]
+    except (Problem, SeglabError):  # a store that is not there, or has other runs
+        return Listing(found.rows, "")
+    of = {id: name for name, ids in parts.items() for id in ids}
+    return Listing([row | ({"split": of[row["id"]]} if row["id"] in of else {}) for row in found.rows], "training")
 
 
-def chosen(client: Client, model: Model | None, rows: Sequence[Row], place: DeltaGenerator) -> Row | None:
-    """The row of the image that is asked for, with what chooses another at a `place`; by its scores, too, where there
-    is a model. None, and a sentence why, where there is none."""
+def chosen(asked: Asked, images: Listing, place: DeltaGenerator) -> Row | None:
+    """The row of the image that is asked for, with what chooses another at a `place`; None, and a sentence why, where
+    there is none."""
+    rows = images.rows
     if not rows:
         st.info(
             "There are no images of a data set here. Open one of your own at the left, or start the application with "
@@ -39,76 +49,61 @@ def chosen(client: Client, model: Model | None, rows: Sequence[Row], place: Delt
             icon=":material/folder_open:",
         )
         return None
-    asked = st.query_params.get(_ADDRESS) or st.session_state.get(_ADDRESS)
-    if asked is not None and all(row["id"] != asked for row in rows):
-        st.warning(f"There is no image {plain(asked)} in these data; the first is shown.", icon=":material/search_off:")
+    wanted = st.query_params.get(_ADDRESS) or st.session_state.get(_ADDRESS)
+    if wanted is not None and all(row["id"] != wanted for row in rows):
+        st.warning(
+            f"There is no image {plain(wanted)} in these data; the first is shown.", icon=":material/search_off:"
+        )
         st.query_params.pop(_ADDRESS, None)
-        asked = None
+        wanted = None
     with place:
-        found = _listed(model, rows)
-        if model is not None:
-            _scoring(client, model, found)
+        found, named = listed([model for _, model in asked], rows, images.split_of)
+        if asked:
+            _scoring(asked, found)
     if not found:
         st.info("No image matches. Change the search at the left.", icon=":material/search_off:")
         return None
     ids = [row["id"] for row in found]
     with place:
-        id = _picked(ids, asked)
+        id = _picked(ids, wanted, named)
     st.query_params[_ADDRESS] = st.session_state[_ADDRESS] = id
     return next(row for row in found if row["id"] == id)
 
 
-def _listed(model: Model | None, rows: Sequence[Row]) -> list[Row]:
-    """What search, filters and order leave."""
-    words = st.text_input("Search", key="image-search", placeholder="part of a name").strip().lower()
-    found = [row for row in rows if words in row["id"].lower()]
-    splits = sorted({row["split"] for row in rows if row.get("split")})
-    if splits:
-        split = st.selectbox("Split", ["all", *splits], key="image-split")
-        found = [row for row in found if split in ("all", row.get("split"))]
-    seen = {row["id"]: scores for row in rows if model is not None and (scores := known(model, row["id"]))}
-    if model is None or not seen:
-        return found
-    names = list(model.task.class_names)
-    wanted = st.multiselect("Holds", range(len(names)), format_func=names.__getitem__, key="image-classes")
-    if wanted:
-        found = [row for row in found if row["id"] in seen and _holds(seen[row["id"]], wanted)]
-    order = st.selectbox("Order", [_AS_IT_IS, *_ORDERS], key="image-order")
-    return found if order == _AS_IT_IS else sorted(found, key=lambda row: _rank(seen.get(row["id"]), _ORDERS[order]))
-
-
-def _rank(scores: Scores | None, of: Callable[[Scores], float]) -> float:
-    """What has no such score comes last."""
-    found = float("inf") if scores is None else of(scores)
-    return float("inf") if math.isnan(found) else found
-
-
-def _holds(scores: Scores, wanted: Sequence[int]) -> bool:
-    """Whether prediction or truth has all these classes."""
-    held = scores.shares > 0
-    if scores.true_shares is not None:
-        held |= scores.true_shares > 0
-    return bool(held[list(wanted)].all())
-
-
-def _scoring(client: Client, model: Model, rows: Sequence[Row]) -> None:
-    """Let the model see all that are listed, so that they can be ordered."""
-    left = [row for row in rows if known(model, row["id"]) is None]
+def _scoring(asked: Asked, rows: Sequence[Row]) -> None:
+    """Let the models see all that are listed, so that they can be ordered."""
+    models = [model for _, model in asked]
+    left = [row for row in rows if known(models[0], row["id"]) is None or _uncompared(models, row["id"])]
     if not left:
         return
+    if unseen := [row["id"] for row in left if row["id"] in st.session_state.get(_UNSEEN, ())]:
+        names = ", ".join(plain(id) for id in unseen[:_NAMED]) + (" and more" if len(unseen) > _NAMED else "")
+        st.warning(f"{len(unseen):,} could not be scored: {names}. Choose one to see why.", icon=":material/warning:")
+    those = "The model sees" if len(asked) == 1 else f"The {len(asked)} models see"
     if not st.button(
         f"Score {len(left):,} images", icon=":material/leaderboard:", key="image-score",
-        help="The model predicts each image once; then they can be sorted and filtered. Any other click stops it.",
+        help=f"{those} each image once; then they can be sorted and filtered. Any other click stops it.",
     ):  # fmt: skip
         return
     bar = st.progress(0.0, "asking the model")
+    failed: set[str] = set()
     for done, row in enumerate(left):
-        looked(client, model, row["id"], row["truth"])
+        try:
+            compared(asked, current().client, row["id"], row["truth"])
+        except Problem as problem:
+            if problem.status >= 500:  # the service is to blame, so that others would fail too
+                raise
+            failed.add(row["id"])
         bar.progress((done + 1) / len(left), f"{done + 1:,} of {len(left):,}")
+    st.session_state[_UNSEEN] = failed
     st.rerun()
 
 
-def _picked(ids: Sequence[str], asked: str | None) -> str:
+def _uncompared(models: Sequence[Model], id: str) -> bool:
+    return len({model.label for model in models}) > 1 and math.isnan(differing(models, id))
+
+
+def _picked(ids: Sequence[str], asked: str | None, named: Callable[[str], str]) -> str:
     """The list, with a way to the one before and the one behind."""
     if asked in ids:
         st.session_state[_WIDGET] = asked
@@ -122,7 +117,8 @@ def _picked(ids: Sequence[str], asked: str | None) -> str:
     def picked() -> None:
         st.session_state[_ADDRESS] = st.query_params[_ADDRESS] = st.session_state[_WIDGET]
 
-    id: str = st.selectbox(f"Image ({len(ids):,})", ids, key=_WIDGET, on_change=picked)
+    label = f"Image ({len(ids):,})"
+    id: str = st.selectbox(label, ids, key=_WIDGET, on_change=picked, format_func=named)
     before, behind = st.columns(2)
     before.button("Previous", shortcut="P", on_click=step, args=(-1,), width="stretch", key="image-before")
     behind.button("Next", shortcut="N", on_click=step, args=(1,), width="stretch", key="image-behind")

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from seglab.data.labels.stored_values import class_ids
+from seglab.serving.guard import UNWATCHED
 from seglab.serving.negotiation import GZIP, PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
 from seglab.task import Task
@@ -69,6 +70,20 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Images of the data.
+
+    Attributes:
+        rows: of each its `id`, whether it has a `truth`, and its `split` where that is known.
+        split_of: the `training` of the model; `stored`, where only its run knows that and the rows hold none; the
+            `data` set; empty for none.
+    """
+
+    rows: list[dict[str, Any]]
+    split_of: str
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What the model makes of an image.
 
@@ -77,12 +92,14 @@ class Prediction:
         confidence: mean probability that classes were chosen with, 0..1.
         milliseconds: of each stage, as the service tells them.
         label: of the model that told it.
+        quality: predicted Dice, 0..1; None where the model does not tell it.
     """
 
     ids: np.ndarray
     confidence: float
     milliseconds: Mapping[str, float]
     label: str
+    quality: float | None = None
 
 
 class Client:
@@ -140,18 +157,18 @@ class Client:
         self._model = Model(told["name"], health["bundle"], told["run"], task, values, runtime, formats)
         return self._model
 
-    def images(self) -> list[dict[str, Any]]:
-        """A row for each image of the data: `id`, and whether it has a `truth`; none where there are no data."""
+    def images(self) -> Listing:
+        """The images of the data; none where there are no data."""
         found: list[dict[str, Any]] = []
         try:
             while True:
                 told = self.get("/images", {"offset": len(found), "limit": _PAGE}).json()
                 found += told["images"]
                 if not told["images"] or len(found) >= told["count"]:
-                    return found
+                    return Listing(found, told["split_of"])
         except Problem as problem:
             if problem.code == "data-missing":
-                return []
+                return Listing([], "")
             raise
 
     def image(self, id: str, *, preview: bool = False) -> Answer:
@@ -184,6 +201,7 @@ class Client:
             float(answer.headers["x-mean-confidence"]),
             {name: float(took) for name, took in stages.items()},
             answer.headers["x-bundle"],
+            float(answer.headers["x-predicted-dice"]) if "x-predicted-dice" in answer.headers else None,
         )
 
     def _get_health(self) -> dict[str, Any]:
@@ -199,7 +217,7 @@ class Client:
         self, method: str, path: str, query: Mapping[str, object] | None, body: bytes, headers: Mapping[str, str] | None
     ) -> Answer:
         address = self.prefix + path + (f"?{urlencode(query)}" if query else "")
-        given = {**({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
+        given = {"X-Monitoring": UNWATCHED, **({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
         connection = http.client.HTTPConnection(self.host, self.port, timeout=_SECONDS)
         try:
             connection.request(method, address, body, given)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
 from seglab.app.client import Client, Model, Prediction, volume_of
-from seglab.app.viewer import packed
+from seglab.app.keeping import Kept
+from seglab.app.viewer import packed, unpacked
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+from seglab.safety.untrusted_files import MEBI
 
-_MASKS = 256  # images whose masks are kept, compressed to some ten thousand bytes each
+_MASKS = 64 * MEBI  # of masks that are kept, compressed
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Scores:
         true_shares: of each class in what the truth labels, 0..1; None without a truth.
         shares: of each class in the prediction, 0..1.
         confidence: mean probability of the classes that were chosen, 0..1.
+        quality: predicted Dice, 0..1; NaN where the model does not tell it.
+        wrong: share of the labelled pixels that got another class than the true one; NaN without a truth.
     """
 
     dice: np.ndarray | None
@@ -35,6 +39,8 @@ class Scores:
     true_shares: np.ndarray | None
     shares: np.ndarray
     confidence: float
+    quality: float
+    wrong: float
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Looked:
 
     Attributes:
         size: height and width, or the sides of a volume.
-        predicted: class ids, packed for the viewer; empty for a volume, which has another one.
+        predicted: class ids, packed.
         truth: likewise; None without a truth.
         scores: of it.
         milliseconds: that the network and all around it took.
@@ -56,8 +62,10 @@ class Looked:
     milliseconds: float
 
 
-_known: dict[tuple[str, str], Scores] = {}
-_MOST = 200_000  # images whose scores are known
+_MOST = 50_000  # images whose scores are known, about a thousand bytes each
+_known: Kept[tuple[str, str], Scores] = Kept(_MOST)
+_differing: Kept[tuple[frozenset[str], str], float] = Kept(_MOST)
+_looked: Kept[tuple[str, str], Looked] = Kept(_MASKS, lambda one: len(one.predicted) + len(one.truth or ""))
 
 
 def known(model: Model, id: str) -> Scores | None:
@@ -65,7 +73,31 @@ def known(model: Model, id: str) -> Scores | None:
     return _known.get((model.label, id))
 
 
-@lru_cache(maxsize=_MASKS)
+def differing(models: Sequence[Model], id: str) -> float:
+    """The share of an image's pixels on which models that have seen it do not all agree; NaN where they have not."""
+    found = _differing.get((frozenset(model.label for model in models), id))
+    return float("nan") if found is None else found
+
+
+def compared(asked: Sequence[tuple[Client, Model]], data: Client, id: str, has_truth: bool) -> list[Looked]:
+    """What each model makes of an image of the `data`; from then on `differing` knows how far they
+    agree. Raises `Problem`."""
+    found = [looked(client, model, id, has_truth, data) for client, model in asked]
+    labels = frozenset(model.label for _, model in asked)
+    if len(labels) > 1 and _differing.get((labels, id)) is None:
+        _differing.put((labels, id), 1 - agreeing(found))
+    return found
+
+
+def agreeing(found: Sequence[Looked]) -> float:
+    """The share of the pixels that all masks of an image give the same class, 0..1."""
+    first, *rest = (unpacked(one.predicted, one.size) for one in found)
+    same = np.ones(first.shape, bool)
+    for mask in rest:
+        same &= mask == first
+    return float(same.mean())
+
+
 def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client | None = None) -> Looked:
     """What a model makes of an image of the data; asks it where that is not known yet. Raises `Problem`.
 
@@ -76,16 +108,24 @@ def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client 
         has_truth: whether there is one.
         data: asks for the image, where another than `client` does.
     """
+    kept = _looked.get((model.label, id))
+    if kept is not None:
+        return kept
     data = data or client
     content = data.image(id).body  # first, since the process of the data does one errand at a time
     with ThreadPoolExecutor(1) as beside:  # the truth is read while the model computes
         truth = beside.submit(truth_of, data, model, id) if has_truth else None
         prediction = client.predict(content)
     found = _with_scores(model, prediction, truth.result() if truth else None)
-    if len(_known) >= _MOST:
-        _known.clear()
-    _known[model.label, id] = found.scores
+    _known.put((model.label, id), found.scores)
+    _looked.put((model.label, id), found)
     return found
+
+
+def forget() -> None:
+    """All that was looked at."""
+    for kept in (_known, _differing, _looked):
+        kept.clear()
 
 
 def truth_of(client: Client, model: Model, id: str) -> np.ndarray:
@@ -104,19 +144,23 @@ def look(client: Client, model: Model, content: bytes) -> Looked:
 def _with_scores(model: Model, found: Prediction, truth: np.ndarray | None) -> Looked:
     return Looked(
         found.ids.shape,
-        packed(found.ids) if found.ids.ndim == 2 else "",
-        None if truth is None else packed(truth) if truth.ndim == 2 else "",
-        scores(model, found.ids, found.confidence, truth),
+        packed(found.ids),
+        None if truth is None else packed(truth),
+        scores(model, found, truth),
         sum(found.milliseconds.values()),
     )
 
 
-def scores(model: Model, ids: np.ndarray, confidence: float, truth: np.ndarray | None) -> Scores:
+def scores(model: Model, found: Prediction, truth: np.ndarray | None) -> Scores:
     """Of a prediction, and of how right it is where there is a truth."""
-    classes = model.task.classes
+    classes, ids, none = model.task.classes, found.ids, float("nan")
+    quality = none if found.quality is None else found.quality
     shares = np.bincount(ids.ravel(), minlength=classes)[:classes] / ids.size
     if truth is None:
-        return Scores(None, None, float("nan"), None, shares, confidence)
+        return Scores(None, None, none, None, shares, found.confidence, quality, none)
     counts = confusion_matrix(truth, ids, model.task)
     dice, iou = dice_iou(counts)
-    return Scores(dice, iou, macro(dice, model.task), counts.sum(axis=1) / max(1, counts.sum()), shares, confidence)
+    labelled = counts.sum()
+    wrong = float(1 - np.trace(counts) / labelled) if labelled else none
+    true_shares = counts.sum(axis=1) / max(1, labelled)
+    return Scores(dice, iou, macro(dice, model.task), true_shares, shares, found.confidence, quality, wrong)

@@ -15,7 +15,9 @@ from seglab.app.words import sentence
 from seglab.errors import SeglabError
 from seglab.serving.problems import Problem
 
-_STYLE = ".stMainBlockContainer { padding-top: 3.8rem; padding-bottom: 2rem; }"
+# Captions are darker than Streamlit's own, whose contrast of 3.9 is too little for text of their size.
+_STYLE = """.stMainBlockContainer { padding-top: 3.8rem; padding-bottom: 2rem; }
+.stApp [data-testid=stCaptionContainer] { opacity: 0.8; }"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ PAGES = (
     Row("compare", "Compare"),
     Row("prompt", "Prompt"),
     Row("runs", "Runs"),
+    Row("study", "Study"),
     Row("monitor", "Monitor"),
 )
 
@@ -47,6 +50,7 @@ def listed(setup: Setup) -> list[Row]:
         "compare": setup.serves,
         "prompt": setup.interactive,
         "runs": setup.runs is not None,
+        "study": setup.runs is not None,
         "monitor": bool(setup.rows),
     }
     return [row for row in PAGES if there.get(row.path, True) and importlib.util.find_spec(_module(row.path))]

@@ -31,6 +31,7 @@ _KINDS = {
     b"MM\0*": "image/tiff",
 }
 _GZIP = "application/gzip"
+_Reading = Callable[[dict[str, Any], bytes, Callable[[], None]], tuple[dict[str, Any], bytes]]
 
 
 def main(line: int, words: Sequence[str]) -> None:
@@ -58,7 +59,7 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     return showing.told(split, stored), {"image": _reading(showing.image), "truth": _reading(showing.truth)}
 
 
-def _reading(errand: Errand) -> Errand:
+def _reading(errand: _Reading) -> _Reading:
     """The errand, which tells of a file that went away since the data were found."""
 
     def read(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:

@@ -38,6 +38,7 @@ def add_predicting(app: FastAPI, service: Service) -> None:
     async def infer(name: str, request: Request) -> Response:
         check_name(name, service)
         asked = {"do": "infer", "header_length": request.headers.get(protocol.HEADER_LENGTH)}
+        asked["watched"] = request.state.watched
         return _sent(await service.computed(request, asked, await request.body()))
 
 

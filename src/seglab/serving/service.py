@@ -202,7 +202,8 @@ class Service:
         later: dict[str, Any] = {}
         try:
             later = self.models.ask_twice(asked, body, work.between, work.answer.set_result)
-            self.telemetry.measured(later)
+            if asked["watched"]:
+                self.telemetry.measured(later)
         finally:
             measured.set_result(later)
 

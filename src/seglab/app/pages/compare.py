@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import numpy as np
 import streamlit as st
@@ -12,7 +12,7 @@ import streamlit as st
 from seglab.app import viewer
 from seglab.app.choosing import chosen, image_rows
 from seglab.app.client import Client, Model
-from seglab.app.looking import Looked, looked
+from seglab.app.looking import Looked, agreeing, compared
 from seglab.app.pictures import picture_address
 from seglab.app.setup import current
 from seglab.app.words import plain
@@ -34,14 +34,26 @@ def show(client: Client) -> None:
         st.info("Choose two models at the left, or more.", icon=":material/compare:")
         return
     models = [clients[name].model() for name in names]
-    row = chosen(client, client.model(), image_rows(client), st.sidebar)
+    asked = list(zip((clients[name] for name in names), models, strict=True))
+    row = chosen(asked, image_rows(client), st.sidebar)
     if row is None:
         return
     with st.spinner("asking the models", show_time=True):
-        asked = zip((clients[name] for name in names), models, strict=True)
-        found = [looked(one, model, row["id"], row["truth"], client) for one, model in asked]
+        found = compared(asked, client, row["id"], row["truth"])
     st.subheader(plain(row["id"]), anchor=False)
     _told(models, found)
+    if models[0].task.rank == 3:
+        query = urlencode(
+            [("id", row["id"]), ("truth", str(row["truth"]).lower()), *(("model", name) for name in names)]
+        )
+        st.iframe(
+            current().public(f"{client.prefix}/volume?{query}"),
+            height=620,
+            alt="The volume in three planes with the masks of two models side by side",
+        )
+        key, file = " ".join([row["id"], *(model.label for model in models)]), file_name(row["id"])
+        viewer.show(key, "", found[0].size, models[0], [], [], _table(models[0], names, found), file)
+        return
     layers = [viewer.Layer(name, one.predicted) for name, one in zip(names, found, strict=True)]
     numbers = list(range(len(names)))
     panes: list[dict[str, object]] = [
@@ -86,9 +98,8 @@ def _told(models: Sequence[Model], found: Sequence[Looked]) -> None:
             facts.append(f"mean Dice {one.scores.mean_dice:.3f}")
         link = f" · [run in MLflow]({ui}/#/runs/{quote(model.run, safe='')})" if model.run and ui else ""
         st.caption(plain(" · ".join(facts)) + link)
-    masks = [viewer.unpacked(one.predicted, one.size) for one in found]
-    same = np.logical_and.reduce([masks[0] == mask for mask in masks[1:]]).mean()
-    st.caption(f"All agree on {same:.2%} of the pixels.")
+    parts = "voxels" if models[0].task.rank == 3 else "pixels"
+    st.caption(f"All agree on {agreeing(found):.2%} of the {parts}.")
 
 
 def _table(model: Model, names: Sequence[str], found: Sequence[Looked]) -> viewer.Table:

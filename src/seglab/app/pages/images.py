@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -31,15 +32,16 @@ def show(client: Client) -> None:
     if given is not None:
         _own(client, model, given.name, given.getvalue())
         return
-    row = chosen(client, model, image_rows(client), choosing)
+    asked = [(one, one.model()) for one in (client, *current().others.values())]
+    row = chosen(asked, image_rows(client), choosing)
     if row is None:
         return
     with st.spinner("asking the model", show_time=True):
         found = looked(client, model, row["id"], row["truth"])
-    _told(row["id"], model, found)
+    _told(row["id"], model, found, row.get("split", ""))
     if model.task.rank == 3:
-        asked = urlencode({"id": row["id"], "truth": str(row["truth"]).lower()})
-        _volume(client, model, found, asked, row["id"])
+        query = urlencode({"id": row["id"], "truth": str(row["truth"]).lower()})
+        _volume(client, model, found, query, row["id"])
         return
     _shown(model, found, row["id"], picture_address(current(), client, row["id"]), row["id"])
     _downloads(client, model, row["id"])
@@ -62,12 +64,17 @@ def _own(client: Client, model: Model, name: str, content: bytes) -> None:
     _shown(model, found, f"own {hash(content)}", picture, name)
 
 
-def _told(name: str, model: Model, found: Looked) -> None:
+def _told(name: str, model: Model, found: Looked, split: str = "") -> None:
     st.subheader(plain(name), anchor=False)
+    scores = found.scores
     facts = [model.label, model.runtime, f"predicted in {found.milliseconds:.0f} ms"]
-    facts.append(f"mean confidence {found.scores.confidence:.3f}")
-    if found.scores.dice is not None:
-        facts.append(f"mean Dice {found.scores.mean_dice:.3f}")
+    if split:
+        facts.insert(0, f"split {split}")
+    facts.append(f"mean confidence {scores.confidence:.3f}")
+    if not math.isnan(scores.quality):
+        facts.append(f"predicted Dice {scores.quality:.3f}")
+    if scores.dice is not None:
+        facts += [f"mean Dice {scores.mean_dice:.3f}", f"{scores.wrong:.2%} of the labelled pixels wrong"]
     st.caption(plain(" · ".join(facts)))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from seglab.app.client import Client
+from seglab.app.sections import show_section, show_tables
 from seglab.app.setup import current
 from seglab.app.words import plain
 from seglab.monitoring.alerts import AlertLimits, alerts
@@ -16,7 +17,6 @@ from seglab.monitoring.report import document_of
 from seglab.monitoring.summary import Span, Summary, summarise
 from seglab.reports.document import PageSection
 from seglab.safety.secrets import redacted
-from seglab.safety.shown_text import shown
 
 _SECONDS = 10  # for which what was read is shown again
 _HOURS = {"1": "the last hour", "24": "the last day", "168": "the last week", "all": "all of it"}
@@ -36,7 +36,7 @@ def show(client: Client) -> None:
         summary = _summary(place, None if hours == "all" else float(hours))
     if not (summary.requests or summary.prompts):
         st.info(
-            "There were no requests in this time. Open an image on the page Images to make one.",
+            "There were no requests in this time. What these pages ask the API themselves is not counted.",
             icon=":material/schedule:",
         )
         return
@@ -59,7 +59,7 @@ def _numbers(summary: Summary) -> None:
     told = (
         ("Requests", f"{summary.requests:,}"),
         ("Failed", f"{summary.failures:,}"),
-        ("95 of 100 answered within", "–" if p95 != p95 else f"{p95:.2f} s"),
+        ("95% within", "–" if p95 != p95 else f"{p95:.2f} s"),
         ("Prompts", f"{sum(one.count for one in summary.prompts):,}"),
     )
     for place, (name, value) in zip(st.columns(len(told)), told, strict=True):
@@ -74,7 +74,8 @@ def _spans(spans: tuple[Span, ...]) -> None:
     table = pd.DataFrame(rows)
     axis = alt.Axis(format=_time_format(spans[-1].at - spans[0].at), labelOverlap=True)
     time = alt.X("at:T", title="Time (UTC)", scale=alt.Scale(type="utc"), axis=axis)
-    masks = alt.Chart(table).mark_bar(color="#0072b2").encode(x=time, y=alt.Y("masks:Q", title="Masks"))
+    whole = alt.Axis(tickMinStep=1, format="d")
+    masks = alt.Chart(table).mark_bar(color="#0072b2").encode(x=time, y=alt.Y("masks:Q", title="Masks", axis=whole))
     st.altair_chart(masks.properties(height=160))
     if table["quality"].notna().any():
         known = alt.Chart(table.dropna()).mark_line(point=True, color="#d55e00")
@@ -83,23 +84,19 @@ def _spans(spans: tuple[Span, ...]) -> None:
 
 
 def _section(section: PageSection) -> None:
-    """As the page of `seglab monitor` has it."""
+    """As the page of `seglab monitor` has it, with alerts in their colours."""
+    if section.title != _ALERTS:
+        show_section(section)
+        return
     st.subheader(plain(section.title), anchor=False)
     for text in section.text:
         st.write(plain(text))
     for note in section.notes:
-        if section.title != _ALERTS:
-            st.write(plain(note))
-        elif note == "No alert.":
+        if note == "No alert.":
             st.success(note, icon=":material/check:")
         else:
             st.error(plain(note), icon=":material/warning:")
-    for grid in section.grids:
-        rows = [[shown(cell.text) for cell in row] for row in grid.rows]
-        if rows:
-            st.dataframe(pd.DataFrame(rows, columns=[shown(name) for name in grid.columns]), hide_index=True)
-        if grid.caption:
-            st.caption(plain(grid.caption))
+    show_tables(section)
 
 
 def _time_format(seconds: float) -> str:

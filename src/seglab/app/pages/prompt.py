@@ -23,8 +23,9 @@ _element = st.components.v2.component(
 def show(client: Client) -> None:
     """The page."""
     model = client.model() if current().serves else None
-    rows = image_rows(client)
-    row = chosen(client, model, rows, st.sidebar.container()) if rows else None
+    images = image_rows(client)
+    asked = [] if model is None else [(client, model)]
+    row = chosen(asked, images, st.sidebar.container()) if images.rows else None
     if row is None:
         st.caption("Open a file of your own below: any image or volume, whatever the model was trained on.")
     told = {"api": current().public(f"{client.prefix}/"), "image": row["id"] if row else ""}

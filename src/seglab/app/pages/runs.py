@@ -12,10 +12,10 @@ import streamlit as st
 
 from seglab.app.client import Client
 from seglab.app.setup import current
+from seglab.app.stored_runs import SECONDS, read, told_of_runs
 from seglab.metric_names import TEST_DICE, TRAIN, VAL, VAL_DICE, Column, MetricName
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import shortened, shown
 
-_SECONDS = 10  # for which what was read is shown again
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _SCORE = st.column_config.NumberColumn(format="%.4f")
 _LOSSES = [str(MetricName(stage, Column("loss"))) for stage in (TRAIN, VAL)]
@@ -25,26 +25,15 @@ _STATES = {"finished": "✓ finished", "running": "▶ running", "failed": "✗ 
 
 def show(client: Client) -> None:
     """The page."""
-    with st.spinner("reading the runs", show_time=True):
-        told = _read(("runs",))
-    if not told["runs"] and not told["sweeps"]:
-        st.info("No run yet. The first is made by: `seglab train`.", icon=":material/experiment:")
+    told = told_of_runs()
+    if told is None:
         return
     if told["sweeps"]:
         st.subheader("Sweeps", anchor=False)
         st.dataframe(_sweeps(told["sweeps"]), hide_index=True)
     st.subheader("Runs", anchor=False)
     _runs(told)
-    st.button("Read again", icon=":material/refresh:", on_click=_read.clear, help=f"They are read every {_SECONDS} s.")
-
-
-@st.cache_data(ttl=_SECONDS, max_entries=32, show_spinner=False)
-def _read(asked: tuple[str, ...]) -> dict[str, Any]:
-    """What is told of `runs`, or of the `curves` of some."""
-    reading = current().runs
-    assert reading is not None  # else there is no such page
-    what, *runs = asked
-    return reading({"do": what, "runs": runs, "metrics": [*_LOSSES, VAL_DICE]})
+    st.button("Read again", icon=":material/refresh:", on_click=read.clear, help=f"They are read every {SECONDS} s.")
 
 
 def _sweeps(told: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -78,15 +67,18 @@ def _runs(told: dict[str, Any]) -> None:
     if "runs-chosen" not in st.session_state:
         st.session_state["runs-chosen"] = [run["id"] for run in runs if run["id"] in asked]
     columns = {
+        "Run": st.column_config.TextColumn(width=260),
+        "Study": st.column_config.TextColumn(width=120),
         "MLflow": st.column_config.LinkColumn(display_text="open", width="small"),
         "Started (UTC)": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
         "Validation Dice": _SCORE,
         "Test Dice": _SCORE,
     }
-    st.dataframe(_table(found, ui), hide_index=True, column_config=columns)
+    st.dataframe(_table(found, ui), hide_index=True, column_config=columns, placeholder="–")
     if told["left_out"]:
         st.caption(f"{told['left_out']:,} older runs are left out; MLflow's own pages have them: `seglab ui`.")
-    names = {run["id"]: f"{run['name']}, seed {run['seed']}, {run['id'][:8]}" for run in runs}
+    named = {run["id"]: shown(str(run["name"])) for run in runs}
+    names = {run["id"]: f"{shortened(named[run['id']])}, seed {shown(run['seed'])}, {run['id'][:8]}" for run in runs}
     chosen = st.multiselect(
         "Curves of", list(names), format_func=names.__getitem__, max_selections=len(_COLORS), key="runs-chosen",
         placeholder="choose runs",
@@ -96,8 +88,8 @@ def _runs(told: dict[str, Any]) -> None:
         st.caption("Choose runs to see how their losses and scores went.")
         return
     with st.spinner("reading their curves"):
-        curves = _read(("curves", *chosen))["curves"]
-    _curves(curves, names)
+        curves = read("curves", runs=chosen, metrics=[*_LOSSES, VAL_DICE])["curves"]
+    _curves(curves, names, named)
 
 
 def _table(runs: Sequence[dict[str, Any]], ui: str) -> pd.DataFrame:
@@ -105,14 +97,14 @@ def _table(runs: Sequence[dict[str, Any]], ui: str) -> pd.DataFrame:
         {
             "Run": shown(str(run["name"])),
             "State": _STATES.get(run["state"], run["state"]),
+            "Time left": duration(run["seconds_left"]) if run["state"] == "running" else "",
+            "Test Dice": run[TEST_DICE],
+            "Validation Dice": run[VAL_DICE],
             "Study": shown(run["study"]),
             "Data": shown(run["data"]),
             "Seed": shown(run["seed"]),
-            "Validation Dice": run[VAL_DICE],
-            "Test Dice": run[TEST_DICE],
             "Started (UTC)": pd.Timestamp(run["started"], unit="ms"),
             "Took": "" if run["seconds"] is None else duration(run["seconds"]),
-            "Time left": duration(run["seconds_left"]) if run["state"] == "running" else "",
             **({"MLflow": f"{ui}/#/runs/{quote(run['id'], safe='')}"} if ui else {}),
             "Why it ended": shown(run["reason"].partition("\n")[0][:200]),
         }
@@ -123,10 +115,18 @@ def _table(runs: Sequence[dict[str, Any]], ui: str) -> pd.DataFrame:
     return table.drop(columns=empty)
 
 
-def _curves(curves: dict[str, dict[str, Any]], names: dict[str, str]) -> None:
-    """One chart for losses, one for the score; a run keeps its colour in both."""
+def _curves(curves: dict[str, dict[str, Any]], names: dict[str, str], whole: dict[str, str]) -> None:
+    """One chart for losses, one for the score; a run keeps its colour in both. A long name is whole in what a point
+    says."""
     rows = [
-        {"run": names[run], "metric": metric, "of": _OF.get(metric, ""), "epoch": epoch, "value": value}
+        {
+            "run": names[run],
+            "name": whole[run],
+            "metric": metric,
+            "of": _OF.get(metric, ""),
+            "epoch": epoch,
+            "value": value,
+        }
         for run, metrics in curves.items()
         for metric, points in metrics.items()
         for epoch, value in points
@@ -141,14 +141,15 @@ def _curves(curves: dict[str, dict[str, Any]], names: dict[str, str]) -> None:
         if part.empty:
             continue
         dash = alt.StrokeDash(
-            "of:N", title=None, sort=list(_OF.values()), legend=alt.Legend() if part["of"].any() else None
+            "of:N", title=None, sort=list(_OF.values()), legend=alt.Legend(orient="top") if part["of"].any() else None
         )
+        legend = alt.Legend(orient="bottom", columns=1, labelLimit=700)
         chart = alt.Chart(part).mark_line(point=len(part) < 40).encode(
-            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1)),
+            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
             y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
-            color=alt.Color("run:N", title=None, scale=scale, legend=alt.Legend(labelLimit=400)),
+            color=alt.Color("run:N", title=None, scale=scale, legend=legend),
             strokeDash=dash,
-            tooltip=["run", "metric", "epoch", alt.Tooltip("value", format=".4f")],
+            tooltip=["name", "run", "metric", "epoch", alt.Tooltip("value", format=".4f")],
         )  # fmt: skip
         st.altair_chart(chart.properties(height=280))
 

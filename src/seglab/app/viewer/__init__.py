@@ -16,6 +16,7 @@ from seglab.app.client import Model
 from seglab.viz import palette
 
 _HERE = Path(__file__).parent
+_MOST = 2048  # pixels of a side that are drawn: a browser keeps some ten bytes of each in each pane
 _SCRIPTS = ("viewer", "moving", "painting", "elements")
 _COLORS = {
     "found": palette.TRUE_POSITIVE,
@@ -69,13 +70,24 @@ def number(value: float) -> float | None:
 
 
 def packed(ids: np.ndarray) -> str:
-    """Class ids uint8 `(H, W)`, compressed, as text."""
+    """Class ids uint8 of any shape, compressed, as text."""
     return base64.b64encode(gzip.compress(np.ascontiguousarray(ids).tobytes(), 1, mtime=0)).decode("ascii")
 
 
 def unpacked(text: str, size: tuple[int, ...]) -> np.ndarray:
     """The inverse of `packed`."""
     return np.frombuffer(gzip.decompress(base64.b64decode(text)), np.uint8).reshape(size)
+
+
+def step_of(size: tuple[int, ...]) -> int:
+    """Every so many pixels one is drawn, in both directions; 1 draws all of them."""
+    return max(1, -(-max(size[:2]) // _MOST))
+
+
+def drawn(text: str, size: tuple[int, ...]) -> str:
+    """Packed class ids with the pixels alone that are drawn."""
+    step = step_of(size)
+    return text if step == 1 else packed(unpacked(text, size)[::step, ::step])
 
 
 def show(
@@ -101,17 +113,20 @@ def show(
         table: beneath.
         file: what the names of pictures that are saved begin with.
     """
+    step = step_of(size) if panes else 1
     told = {
         "key": key,
         "picture": picture,
-        "size": list(size),
+        "size": [-(-side // step) for side in size],
+        "whole": list(size),
+        "step": step,
         "classes": [
             {"name": name, "color": color} for name, color in zip(model.task.class_names, colors(model), strict=True)
         ],
         "first": palette.first_drawn(model.task),
         "ignore": model.task.ignore_label,
         "colors": _COLORS,
-        "layers": [{"name": layer.name, "packed": layer.packed} for layer in layers],
+        "layers": [{"name": layer.name, "packed": drawn(layer.packed, size)} for layer in layers],
         "panes": list(panes),
         "table": {
             "columns": [{"title": title, "kind": kind} for title, kind in table.columns],

@@ -196,7 +196,8 @@ function readout(context) {
 function tell(context, at) {
   const { data, layers, view } = context;
   const [height, width] = data.size;
-  const hint = `${width} × ${height} pixels. Ctrl and wheel, or + and −, zoom; drag or arrows move.`;
+  const part = data.step > 1 ? `, of which every ${data.step}th of a row and of a column is drawn` : "";
+  const hint = `${data.whole[1]} × ${data.whole[0]} pixels${part}. Ctrl and wheel, or + and −, zoom; drag or arrows move.`;
   if (!at) return void (context.told.textContent = hint);
   const x = Math.floor((((at[0] - view.x) / view.scale) * width) / 100);
   const y = Math.floor((((at[1] - view.y) / view.scale) * height) / 100);
@@ -205,7 +206,7 @@ function tell(context, at) {
     const id = layer.ids[y * width + x];
     return `${layer.name}: ${id === data.ignore ? "not labelled" : data.classes[id]?.name ?? id}`;
   });
-  context.told.textContent = [`column ${x}, row ${y}`, ...names].join("   ");
+  context.told.textContent = [`column ${x * data.step}, row ${y * data.step}`, ...names].join("   ");
 }
 
 // A pane as it looks, in the pixels of the image.

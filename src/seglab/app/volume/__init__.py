@@ -1,4 +1,5 @@
-"""The page at `/volume` of the API: a volume and its mask in three planes, drawn in the browser by NiiVue."""
+"""The page at `/volume` of the API: a volume and its mask in three planes, or masks of several models side by side;
+drawn in the browser by NiiVue."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from seglab.reports.html_document import document
 from seglab.serving.service import Service
-from seglab.viz.palette import drawn_colors, first_drawn
+from seglab.viz.palette import CONFUSED, drawn_colors, first_drawn
 
 NIIVUE = Path(__file__).parents[1] / "vendor" / "niivue-0.69.0.umd.js"
 _HERE = Path(__file__).parent
@@ -42,6 +43,8 @@ def _page(service: Service) -> str:
     told = {
         "classes": [{"value": value, "name": name, "color": color} for value, name, color in rows],
         "first": first_drawn(task),
+        "differ": CONFUSED,
+        "name": service.model.name,
     }
     safe = json.dumps(told).replace("<", "\\u003c")
     body = (_HERE / "volume.html").read_text(encoding="utf-8").replace("TOLD", safe)
