@@ -70,6 +70,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 ENV NO_ALBUMENTATIONS_UPDATE=1 MLFLOW_DISABLE_TELEMETRY=true TF_CPP_MIN_LOG_LEVEL=2
 COPY --from=build-lab /opt/seglab /opt/seglab
+COPY deploy/known_store.py /usr/local/bin/known-store
 USER seglab
 WORKDIR /srv/seglab
 ENTRYPOINT ["start"]

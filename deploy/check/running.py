@@ -21,7 +21,7 @@ _REMEDIES = (
         "in the database: ALTER USER seglab PASSWORD '…'",
     ),
     (
-        "out-of-date database schema",
+        "[store-older]",
         "keep a copy first (seglab backup), then: docker compose run --rm lab mlflow db upgrade "
         "postgresql+psycopg://seglab@postgres/seglab",
     ),

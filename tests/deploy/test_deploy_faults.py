@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mounts import needs_mounts, small, within
-from old_stores import make_old_store
+from old_stores import FIRST, LATE, make_old_store
 from postgres_server import needs_postgres, postgres
 
 from deploy.check import dockerfile, running
@@ -36,7 +36,7 @@ def begun(folder: Path, script: str) -> running.Running:
     ("said", "remedy"),
     [
         ('FATAL: password authentication failed for user "seglab"', "POSTGRES_PASSWORD that the volume was made with"),
-        ("Detected out-of-date database schema (found version a, but expected b)", "mlflow db upgrade"),
+        ("error: a store of runs that an older MLflow made [store-older]", "mlflow db upgrade"),
         ("[Errno 98] Address already in use", "end what listens at that port"),
         ("OSError: [Errno 28] No space left on device", "make room on the disk"),
         ("PermissionError: [Errno 13] Permission denied: '/artifacts'", "chown -R 10001"),
@@ -171,16 +171,20 @@ def test_the_dockerfile_is_read_with_its_lines(tmp_path: Path) -> None:
         dockerfile.read(file)
 
 
-@pytest.mark.slow
-def test_mlflows_server_on_an_old_database_is_named_with_the_remedy(tmp_path: Path) -> None:
-    file = make_old_store(tmp_path)
-    words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{file}", "--port", "8811"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    service = running.start("mlflow", [*words, "--workers", "1"], tmp_path / "log", environment)
+@pytest.mark.parametrize("revision", [FIRST, LATE])
+def test_an_old_database_stops_mlflows_server_before_it_changes_it(revision: str, tmp_path: Path) -> None:
+    file = make_old_store(tmp_path, revision)
+    before = file.read_bytes()
+    script = f"{sys.executable} {ROOT / 'deploy/known_store.py'} && echo it would have started"
+    environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{file}"}
+    service = running.start("mlflow", ["sh", "-c", script], tmp_path / "log", environment)
     with pytest.raises(Failed) as caught:
         running.wait(service, never, 300)
-    assert "service mlflow did not start" in caught.value.what
+    assert caught.value.what == "service mlflow did not start: it left with 2"
     assert "mlflow db upgrade" in caught.value.remedy
+    assert "a store of runs that an older MLflow made" in caught.value.log
+    assert "it would have started" not in caught.value.log
+    assert file.read_bytes() == before
 
 
 @needs_postgres
