@@ -66,7 +66,8 @@ def tried(parts: list[str], kept: str) -> int:
     """Try the parts: first what needs the network, then what must not have it."""
     work = Path(kept).absolute() if kept else Path(tempfile.mkdtemp(prefix="seglab-deploy-"))
     check = Check(work)
-    lock = os.open(work, os.O_RDONLY)
+    work.mkdir(parents=True, exist_ok=True)
+    lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT)  # not the folder, which seglab export locks
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -127,7 +127,7 @@ def copied_and_restored(lab: Containers) -> None:
     lab.run("lab", ["sh", "-c", "cd /backup/tried && sha256sum --check --quiet SHA256SUMS"])
     lab.run("lab", ["createdb", "--host=postgres", "--username=seglab", "restored"])
     began = time.monotonic()
-    words = ["seglab", "restore", "/backup/tried", store.format("restored"), "artifacts=/srv/seglab/restored"]
+    words = ["seglab", "restore", "/backup/tried", store.format("restored"), "artifacts=restored", "runs=other"]
     said = lab.run("lab", words)
     tell(f"restored in {time.monotonic() - began:.1f} s: {said.strip()}")
     lab.run("lab", ["diff", "--recursive", "/artifacts", "/srv/seglab/restored"])
