@@ -53,6 +53,17 @@ class ScaledAttention(keras.layers.Layer):
         return {**super().get_config(), "heads": self.heads}
 
 
+@keras.saving.register_keras_serializable(package="seglab")
+class Gelu(keras.layers.Layer):
+    """`x` times the normal distribution function of `x`, by `erf`: ONNX lacks the `erfc` of Keras."""
+
+    def call(self, inputs: Any) -> Any:
+        return 0.5 * inputs * (1 + ops.erf(inputs * 2**-0.5))
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
+
+
 def attend(queries: Any, keys: Any, values: Any, bias: Any | None = None) -> Any:
     """`softmax(q k' + bias) v` over the last two axes of `(..., positions, d)`; the softmax in float32."""
     scores = ops.cast(ops.matmul(queries, ops.swapaxes(keys, -1, -2)), "float32")
@@ -85,7 +96,7 @@ def layer_norm(x: Any, name: str) -> Any:
 def mlp(x: Any, factor: int, name: str) -> Any:
     """Two linear maps with a GELU between, which has `factor` times the channels."""
     channels = x.shape[-1]
-    x = layers.Activation("gelu", name=f"{name}_gelu")(linear(x, factor * channels, f"{name}_1"))
+    x = Gelu(name=f"{name}_gelu")(linear(x, factor * channels, f"{name}_1"))
     return linear(x, channels, f"{name}_2")
 
 

@@ -10,7 +10,7 @@ from keras import layers
 from seglab.config.cross_checks import check_encoder_weights
 from seglab.config.types import DecayRate, NonNegativeInt, Place
 from seglab.models import blocks
-from seglab.models.attention import ScaledAttention, add_residual, layer_norm, linear
+from seglab.models.attention import Gelu, ScaledAttention, add_residual, layer_norm, linear
 from seglab.models.blocks import Style
 from seglab.models.network import Network, full_size_logits, model_input
 from seglab.models.own_encoder import encoded
@@ -127,5 +127,5 @@ def _block(x: Any, heads: int, reduction: int, drop_path: float, name: str) -> A
     x = add_residual(x, linear(y, channels, f"{name}_attention_out"), drop_path, f"{name}_attention_add")
     y = linear(layer_norm(x, f"{name}_mlp_norm"), 4 * channels, f"{name}_mlp_1")
     y = layers.DepthwiseConv2D(3, padding="same", depthwise_initializer="he_normal", name=f"{name}_mlp_conv")(y)
-    y = linear(layers.Activation("gelu", name=f"{name}_mlp_gelu")(y), channels, f"{name}_mlp_2")
+    y = linear(Gelu(name=f"{name}_mlp_gelu")(y), channels, f"{name}_mlp_2")
     return add_residual(x, y, drop_path, f"{name}_mlp_add")
