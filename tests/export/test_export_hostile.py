@@ -41,9 +41,17 @@ def elsewhere(folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest | {"file": "../../secret"}), encoding="utf-8")
 
 
+def lenient(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["target"]["logit"] = 1e9
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    np.save(folder / ANSWER, np.load(folder / ANSWER) + np.float32(0.01))
+
+
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
+        (lenient, "logits that are not those of the example"),
         (pickled, "ValueError: Object arrays cannot be loaded"),
         (endless, "MemoryError"),
         (lambda folder: (folder / GIVEN).write_bytes(b"xx"), "cannot be run on"),

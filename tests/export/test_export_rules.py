@@ -100,6 +100,8 @@ def test_a_logit_that_float32_itself_rounds_by_more_is_held_to_the_exact_one() -
         "a logit differs by 0.00015, more than 0.0001",
         "it is 4.1e-05 from the exact one, and the trained model in float32 1e-05",
     ]
+    for value in (float("nan"), float("inf"), 9e-4):
+        assert len(failures(near | {"exact": {"target": value, "reference": value / 3}}, limits_of(target), TASK)) == 2
     for value in (float("nan"), float("inf")):
         assert len(failures(near | {"exact": {"target": value, "reference": 1e-5}}, limits_of(target), TASK)) == 2
 
