@@ -56,7 +56,7 @@ class Check:
 
     def export(self) -> None:
         """A model to serve, from the environment that this runs in."""
-        if (self.work / "model" / "manifest.json").exists():
+        if (self.work / "model").is_dir():
             return
         tell("training and exporting a small model")
         said = _seglab(["train", "debug=fast", "model=unet_mini", "data=synthetic2d"], self.work)
@@ -95,7 +95,7 @@ class Check:
             command = roots.inside(root, image, [*image.entrypoint, *image.command], words)
             service = running.start("serve", command, self.work / "serve.log")
             assert self._health is not None
-            looks = roots.inside(root, image, self._health.words[1:], words)
+            looks = roots.inside(root, image, self._health.words, words)
             running.wait(service, lambda: subprocess.run(looks, capture_output=True, check=False).returncode == 0, 120)
             mask, _ = journey.ask("http://127.0.0.1:8000", journey.picture(), key)
             took = self._built + time.monotonic() - began

@@ -38,6 +38,7 @@ class Instruction:
         rest = self.rest
         while rest.startswith("--"):
             rest = rest.partition(" ")[2].lstrip()
+        rest = rest.removeprefix("CMD ") if self.word == "HEALTHCHECK" else rest
         return list(json.loads(rest)) if rest.startswith("[") else shlex.split(rest)
 
     def variables(self) -> dict[str, str]:
