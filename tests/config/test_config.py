@@ -88,6 +88,10 @@ BAD = [
     (["model=unet3d"], ["3D model on 2D data", "model.rank", "model=UNet3D is 3D", "choose a 2D model"]),
     (["data=synthetic3d"], ["2D model on 3D data", "choose a 3D model"]),
     (["data.size=[130,128]"], ["UNet cannot halve", "[130, 128]", "multiples of 8", "data.size=[136,128]"]),
+    (
+        ["model.norm=instance", "data.size=[8,8]"],
+        ["single position", "[8, 8]", "data.size=[16,16]", "model.norm=group"],
+    ),
     (["data.size=[128]"], ["wrong rank", "2 numbers"]),
     (["data.spacing=[1,1,1]"], ["data.spacing", "2D data", "data.spacing=null"]),
     (["data=synthetic3d", "model=unet3d", "data.spacing=[1,1]"], ["data.spacing", "three lengths"]),

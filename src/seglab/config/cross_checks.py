@@ -51,6 +51,8 @@ def check_together(
     check_data(data)
     check_layers(arguments["model"], data.rank)
     check_input_size(data.size, data.rank, model.size_multiple, model_name)
+    if arguments["model"].get("norm") == "instance":
+        _check_positions(data.size, model.size_multiple)
     check_monitor_name(trainer.monitor)
     _check_validation(trainer.monitor, data)
     if warmup_epochs and warmup_epochs >= trainer.epochs:
@@ -101,6 +103,20 @@ def check_input_size(size: Sequence[int], rank: int, multiple: PerAxis = 1, mode
             found=list(size),
             expected=f"multiples of {said} (model.size_multiple)",
             remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
+        )
+
+
+def _check_positions(size: Sequence[int], multiple: PerAxis) -> None:
+    """Refuse an input whose coarsest features are one position: an instance norm makes it 0, whatever it was."""
+    multiples = per_axis(multiple, len(size))
+    if list(size) == list(multiples):
+        raise ConfigError(
+            "an input size whose coarsest features are a single position, which an instance norm makes 0",
+            code="input-size-one-position",
+            where="data.size",
+            found=list(size),
+            expected="at least twice model.size_multiple along one axis, or another norm",
+            remedy=f"data.size=[{','.join(str(2 * side) for side in size)}], or model.norm=group",
         )
 
 
