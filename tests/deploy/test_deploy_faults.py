@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,19 +95,26 @@ def started(folder: Path, *words: str, user: int | None = None) -> tuple[int, st
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that any user can reach: those of pytest are its own user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_a_volume_without_rights_is_named_before_anything_starts(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(0o755)
-    code, said = started(tmp_path, "echo", "ran", user=NOBODY)
+def test_a_volume_without_rights_is_named_before_anything_starts(public_folder: Path) -> None:
+    volume = public_folder
+    code, said = started(volume, "echo", "ran", user=NOBODY)
     assert code == 2
     assert f"user {NOBODY} of this container cannot write to" in said
-    assert str(tmp_path) in said
+    assert str(volume) in said
     assert f"chown -R {NOBODY}" in said
     assert "ran" not in said
-    os.chown(tmp_path, NOBODY, NOBODY)
-    assert started(tmp_path, "echo", "ran", user=NOBODY) == (0, "ran\n")
-    assert list(tmp_path.iterdir()) == []
+    os.chown(volume, NOBODY, NOBODY)
+    assert started(volume, "echo", "ran", user=NOBODY) == (0, "ran\n")
+    assert list(volume.iterdir()) == []
 
 
 def test_a_volume_that_is_not_mounted_is_named(tmp_path: Path) -> None:

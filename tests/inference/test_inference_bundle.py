@@ -403,9 +403,9 @@ def test_as_an_mlflow_model(path: Path, tmp_path: Path) -> None:
 
 def test_layers_in_folders_of_models_are_registered_too(tmp_path: Path) -> None:
     package = shutil.copytree(Path(module.__file__).parents[1], tmp_path / "seglab")
-    (package / "models" / "attention").mkdir()
-    (package / "models" / "attention" / "__init__.py").touch()
-    (package / "models" / "attention" / "gates.py").write_text(
+    (package / "models" / "folder").mkdir()
+    (package / "models" / "folder" / "__init__.py").touch()
+    (package / "models" / "folder" / "gates.py").write_text(
         "import keras\n"
         "@keras.saving.register_keras_serializable(package='seglab')\n"
         "class Gate(keras.layers.Layer): ...\n"
@@ -416,7 +416,7 @@ def test_layers_in_folders_of_models_are_registered_too(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert "seglab.models.attention.gates.Gate" in done.stdout, done.stderr
+    assert "seglab.models.folder.gates.Gate" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("name", ["model.keras", "example.npz", "bundle.json"])

@@ -321,7 +321,7 @@ def test_who_misses_the_hardest_cases_does_not_win_by_a_distance(recorder: Recor
         evaluated(recorder, recorder.run(level(0.7), model="Finds", seed=seed), hd95_nonempty=distances)
         misses = np.where(distances > 20, np.nan, distances)
         evaluated(recorder, recorder.run(level(0.5), model="Misses", seed=seed), hd95_nonempty=misses)
-    with pytest.raises(ConfigError, match="defined on other cases") as caught:
+    with pytest.raises(ConfigError, match="defined on different cases") as caught:
         compared(recorder, metric="eval_test_hd95_nonempty")
     assert "Misses" in str(caught.value)
     assert "no value on 4 of 12 cases" in str(caught.value)

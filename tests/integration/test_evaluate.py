@@ -671,8 +671,8 @@ def _evaluate_on(server: Server, tmp_path: Path) -> None:
         (["somewhere"], "not a setting"),
         (["run=a", "split=tset"], "did you mean 'test'"),
         (["run=a", "save_masks=2"], "true or false"),
-        (["run=a", "tolerance_mm=-1"], "0 or more"),
-        (["run=a", "tolerance_mm=x"], "0 or more"),
+        (["run=a", "tolerance_mm=-1"], "greater than or equal to 0"),
+        (["run=a", "tolerance_mm=x"], "a number"),
         (["run=a", "workers=1.5"], "whole number"),
     ],
 )

@@ -86,7 +86,7 @@ def test_a_distance_must_be_defined_on_the_same_cases() -> None:
     decided, notes = settled("hd95_nonempty", [3.0, NAN, 4.0], [5.0, NAN, 6.0])
     np.testing.assert_array_equal(decided, [[3.0, NAN, 4.0], [5.0, NAN, 6.0]])
     assert notes == []
-    with pytest.raises(ConfigError, match="defined on other cases") as caught:
+    with pytest.raises(ConfigError, match="defined on different cases") as caught:
         settled("hd95_nonempty/cell", [3.0, 9.0, 4.0], [5.0, NAN, 6.0])
     assert "no value on 1 of 3 cases" in str(caught.value)
     assert "second has the fewest" in str(caught.value)

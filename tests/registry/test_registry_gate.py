@@ -91,7 +91,7 @@ def test_a_distance_that_misses_cases_is_no_criterion() -> None:
     run = contender({rule.metric: 5.0}, table(3.0, 5.0, 4.0, np.nan, column="hd95_nonempty"), file)
     found = check(gate, run, champion)[1]
     assert not found.passed
-    assert "defined on other cases" in found.found
+    assert "defined on different cases" in found.found
 
 
 def test_of_a_distance_less_is_better() -> None:

@@ -70,14 +70,14 @@ def request() -> Request:
         await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
-    state = {"request_id": "a", "told": {}, "unit": ""}
+    state = {"request_id": "a", "told": {}, "unit": "", "watched": True}
     return Request({"type": "http", "headers": [], "state": state}, receive)
 
 
 def answered(service: Service) -> Computed:
     """Of a request, with its row, as `Guard` does."""
     one = request()
-    found = asyncio.run(service.computed(one, {"do": "predict"}, b"image"))
+    found = asyncio.run(service.computed(one, {"do": "predict", "watched": True}, b"image"))
     service.rows.request(one.scope["state"], "/predict", 200, 0.02)
     return found
 
