@@ -24,9 +24,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_global_is_left_behind() -> Iterator[None]:
-    """What MLflow writes into the environment, and Keras's number format: the next file in this process begins anew."""
-    address = os.environ.get("MLFLOW_TRACKING_URI")
+    """What MLflow writes into the environment, Keras's number format, and the main module, in whose place Streamlit's
+    tests put their script, which processes started later would run: the next file in this process begins anew."""
+    address, main = os.environ.get("MLFLOW_TRACKING_URI"), sys.modules["__main__"]
     yield
+    sys.modules["__main__"] = main
     if address is None:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
     else:
