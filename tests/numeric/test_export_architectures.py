@@ -48,7 +48,7 @@ def small(path: Path, channels: int, classes: int) -> tuple[keras.Model, Task]:
             card.model[key] = value
     values = OmegaConf.to_container(card, resolve=True)["model"]  # type: ignore[index, call-overload]
     rank, coarsest = values["rank"], np.max(values["size_multiple"])
-    multiple = max(int(coarsest), 3)  # where any size will do: still more than a voxel
+    multiple = int(coarsest) if coarsest > 1 else 3  # where any size will do: still more than a voxel
     task = Task(rank, channels, ("background", "a", "b", "c")[:classes])
     module, _, name = values["_target_"].rpartition(".")
     arguments = {k: v for k, v in values.items() if k not in ("name", "_target_", "rank", "size_multiple", "prompted")}
