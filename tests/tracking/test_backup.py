@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from seglab.cli import backup
 from seglab.cli import restore as restoring
 from seglab.errors import TrackingError
 from seglab.tracking.backup import make_backup
-from seglab.tracking.backup_files import SUMS, read_sums, sums_text
+from seglab.tracking.backup_files import SUMS, read_sums, sums_content
 from seglab.tracking.restore import restore
 from seglab.tracking.store import open_store
 
@@ -128,7 +129,7 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(part: str, tmp_path: Pat
     elif part == "outside":
         (tmp_path / "outside").write_text("x")
         sums = read_sums(kept)
-        (kept / SUMS).write_text(sums_text({**sums, "../outside": "0" * 64}))
+        (kept / SUMS).write_bytes(sums_content({**sums, "../outside": "0" * 64}))
     else:
         artifact.rename(tmp_path / "elsewhere")
         artifact.symlink_to(tmp_path / "elsewhere")
@@ -141,10 +142,12 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(part: str, tmp_path: Pat
 def test_names_with_a_line_break_are_listed_as_sha256sum_does(tmp_path: Path) -> None:
     (tmp_path / "a\nb").write_text("1")
     (tmp_path / "c\\nd").write_text("2")
+    for name in ("e\rf", "g\u2028h", "i\x85j", "k\x0bl", os.fsdecode(b"m\xe9n")):  # the last is not UTF-8
+        (tmp_path / name).write_text(name[0])
     from seglab.tracking.backup_files import digest_of
 
     sums = {path.name: digest_of(path) for path in tmp_path.iterdir()}
-    (tmp_path / SUMS).write_text(sums_text(sums))
+    (tmp_path / SUMS).write_bytes(sums_content(sums))
     assert read_sums(tmp_path) == sums
     assert subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=tmp_path, check=False).returncode == 0
 

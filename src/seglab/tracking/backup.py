@@ -20,9 +20,9 @@ from pathlib import Path
 
 from seglab.errors import TrackingError
 from seglab.run_record import StoreFile
-from seglab.runtime.atomic_files import folder, telling_unwritable, write_json, write_text
+from seglab.runtime.atomic_files import folder, telling_unwritable, write_bytes, write_json
 from seglab.safety.secrets import redacted
-from seglab.tracking.backup_files import CARD, DUMP, SUMS, Told, copied, digest_of, files_below, sums_text
+from seglab.tracking.backup_files import CARD, DUMP, SUMS, Told, copied, digest_of, files_below, sums_content
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 FORMAT = 1
@@ -99,7 +99,7 @@ def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | N
         backup = Backup(FORMAT, kind, revision, runs, len(sums), size, made, version("seglab"))
         write_json(part / CARD, asdict(backup), indent=1)
         sums[CARD] = digest_of(part / CARD)
-        write_text(part / SUMS, sums_text(sums))
+        write_bytes(part / SUMS, sums_content(sums))
     return backup
 
 

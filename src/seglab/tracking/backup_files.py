@@ -55,13 +55,14 @@ def digest_of(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def sums_text(sums: dict[str, str]) -> str:
-    """The lines of SHA256SUMS for digests by name; a name with a line break is written as `sha256sum` does."""
+def sums_content(sums: dict[str, str]) -> bytes:
+    """SHA256SUMS for digests by name, names as the disk has them, be they UTF-8 or not; a name with a line break is
+    written as `sha256sum` does."""
     lines = []
     for name, digest in sorted(sums.items()):
         written = name.replace("\\", "\\\\").replace("\n", "\\n")
         lines.append(f"{'' if written == name else chr(92)}{digest}  {written}\n")
-    return "".join(lines)
+    return os.fsencode("".join(lines))
 
 
 def read_sums(folder: Path) -> dict[str, str]:
@@ -72,10 +73,10 @@ def read_sums(folder: Path) -> dict[str, str]:
     """
     file, found = folder / SUMS, dict[str, str]()
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        text = os.fsdecode(file.read_bytes())
+    except OSError as error:
         raise damaged(file, str(error), "the list of files and digests of a backup") from error
-    for line in lines:
+    for line in text.removesuffix("\n").split("\n"):  # a name may hold what else ends lines: \r, \x85, U+2028
         digest, _, name = line.removeprefix("\\").partition("  ")
         if line.startswith("\\"):
             name = re.sub(r"\\(n|\\)", lambda found: "\n" if found[1] == "n" else "\\", name)
