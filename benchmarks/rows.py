@@ -127,8 +127,8 @@ def cost(name: str, blocks: int, requests: int, words: list[str]) -> None:
 def shown(count: int) -> None:
     """Print how long a summary, and the whole command, take."""
     from seglab.monitoring.database import opened
+    from seglab.monitoring.row_summary import summarise
     from seglab.monitoring.schema import TABLES, insertion
-    from seglab.monitoring.summary import summarise
 
     rng = np.random.default_rng(0)
 

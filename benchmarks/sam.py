@@ -26,7 +26,7 @@ from sam_weights import picture
 
 from seglab.interactive.prompt import Prompt
 from seglab.interactive.sam.frame import Frame
-from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.sam_network import SamNetwork
 from seglab.interactive.sam.tokens import tokens
 from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
 

@@ -19,7 +19,7 @@ from seglab.data.synthetic.shapes import Synthetic3D
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.prompt import Bools, box_of
 from seglab.interactive.robot import iou
-from seglab.interactive.volumes import VolumeSession
+from seglab.interactive.volume_prompts import VolumeSession
 
 _ALONG_Z = 2
 

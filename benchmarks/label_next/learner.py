@@ -16,13 +16,13 @@ from seglab.data.loading.training_data import TrainingData, gather
 from seglab.data.preprocessing.case_fingerprint import class_frequencies
 from seglab.data.preprocessing.normalisation import fit_preprocessing
 from seglab.data.splits import Split
-from seglab.evaluation.cases import score_case
-from seglab.experiment.components import assemble, make_augmentation
+from seglab.evaluation.case_scores import score_case
+from seglab.experiment.run_parts import assemble, make_augmentation
 from seglab.inference.image_statistics import image_statistics
 from seglab.inference.mask_facts import MaskFacts
 from seglab.inference.predictor import Predictor
 from seglab.metrics.confusion import confusion_matrix
-from seglab.monitoring.kept_images import Kept
+from seglab.monitoring.kept_images import KeptImage
 from seglab.monitoring.label_queue import Candidate
 
 POOL, TEST = 300, 60
@@ -112,7 +112,7 @@ class Pool:
     def _candidate(self, case_id: str, predictor: Predictor) -> Candidate:
         facts = MaskFacts(predictor.task)
         predictor.predict(self._images[case_id], seen=facts)
-        nowhere = Kept(Path(case_id), Path(case_id))
+        nowhere = KeptImage(Path(case_id), Path(case_id))
         return Candidate(case_id, case_id, nowhere, facts.entropy, facts.soft_dice, self._looks[case_id])
 
 

@@ -20,7 +20,7 @@ from seglab.export.folder import Exported, read_folder, targets_below
 from seglab.export.latency import cpu_name, encoded_png
 from seglab.inference.bundle import Bundle
 from seglab.inference.example import example_image
-from seglab.inference.network import own_threads
+from seglab.inference.loaded_network import own_threads
 
 Tell = Callable[[str], None]
 KERAS, SERVED = "keras-float32", "openvino-float32"

@@ -26,7 +26,7 @@ import psutil
 from seglab.export.folder import GIVEN, IMAGE, read_folder
 from seglab.export.latency import StagedImage, decoded_png, encoded_png
 from seglab.inference.example import example_image
-from seglab.inference.network import OneByOne
+from seglab.inference.loaded_network import OneByOne
 from seglab.inference.predictor import Predictor
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.statistics.designs import Design, Draws, batches
 from seglab.statistics import power
-from seglab.statistics.components import estimate, units_of
 from seglab.statistics.differences import adjusted_means, against
+from seglab.statistics.variance_components import estimate, units_of
 
 DESIGNS = tuple(
     Design(methods, seeds, cases, seed, residual)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from benchmarks.statistics.designs import Design, batches, groups
-from seglab.statistics.components import VarianceComponents, estimate, units_of
 from seglab.statistics.differences import DifferencesFromReference, adjusted_means, against
 from seglab.statistics.studentized_range import critical
+from seglab.statistics.variance_components import VarianceComponents, estimate, units_of
 
 EFFECTS = (0.0, 0.01, 0.02, 0.05)  # by how much every second method is worse
 

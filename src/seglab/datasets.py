@@ -77,8 +77,8 @@ def samples(*words: str) -> Picture:
 
     config = load_config(composed_config(words))
     from seglab.data.loading.training_data import gather
-    from seglab.experiment.components import make_augmentation
     from seglab.experiment.record import draw_samples
+    from seglab.experiment.run_parts import make_augmentation
     from seglab.runtime.reproducibility import load_tensorflow
 
     training_data = gather(config)

@@ -18,7 +18,7 @@ from seglab.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Plateau:
+class PlateauSettings:
     """When a callback lowers `Schedule.scale`: by `factor` after `patience_epochs` without gain, to `min_scale`."""
 
     factor: float
@@ -56,7 +56,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         warmup_epochs: float = 0.0,
         min_factor: float = 0.0,
         power: float = 1.0,
-        plateau: Plateau | dict[str, Any] | None = None,
+        plateau: PlateauSettings | dict[str, Any] | None = None,
     ):
         if warmup_epochs and warmup_epochs >= epochs:
             raise ConfigError(
@@ -69,7 +69,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             )
         self.learning_rate, self.epochs, self.steps_per_epoch = float(learning_rate), epochs, steps_per_epoch
         self.decay, self.warmup_epochs, self.min_factor, self.power = decay, warmup_epochs, min_factor, power
-        self.plateau = Plateau(**plateau) if isinstance(plateau, dict) else plateau
+        self.plateau = PlateauSettings(**plateau) if isinstance(plateau, dict) else plateau
         self.scale = keras.Variable(1.0, dtype="float32", trainable=False, name="learning_rate_scale")
         self._warmup_steps = round(warmup_epochs * steps_per_epoch)
         self._decay_steps = max(epochs * steps_per_epoch - self._warmup_steps, 1)
@@ -148,5 +148,5 @@ def plateau(
 ) -> Schedule:
     """The same learning rate until the monitored metric stalls for `patience_epochs`, then `factor` times it, and on
     down to `min_factor` of the peak."""
-    settings = Plateau(factor=factor, patience_epochs=patience_epochs, min_scale=min_factor)
+    settings = PlateauSettings(factor=factor, patience_epochs=patience_epochs, min_scale=min_factor)
     return Schedule(learning_rate, epochs, steps_per_epoch, warmup_epochs=warmup_epochs, plateau=settings)

@@ -9,7 +9,7 @@ import pytest
 from app_data import write_data
 from served import ROAD, Running, served_folder
 
-from seglab.app.client import Client
+from seglab.app.api_client import Client
 from seglab.app.setup import Setup, begin
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from seglab.app.canvas.routes import FOLDER, add_annotate
-from seglab.serving.app import make_app
+from seglab.app.canvas.canvas_routes import FOLDER, add_annotate
+from seglab.serving.asgi import make_app
 from seglab.serving.keeping_rows import Rows
 from seglab.serving.limits import Limits
-from seglab.serving.queueing import Worker
+from seglab.serving.queueing import InferenceThread
 from seglab.serving.telemetry import Telemetry
 
 KEY = "a key of sixteen or more"
@@ -27,7 +27,7 @@ Get = Callable[..., httpx.Response]
 
 @pytest.fixture(scope="module")
 def get() -> Get:
-    telemetry = Telemetry(Worker(1))
+    telemetry = Telemetry(InferenceThread(1))
     rows = Rows("", telemetry)
     service: Any = SimpleNamespace(bundle="road", limits=Limits(), telemetry=telemetry, rows=rows)
     transport = httpx.ASGITransport(make_app(service, [KEY], [add_annotate]))

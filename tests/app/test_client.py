@@ -10,7 +10,7 @@ from app_data import HOSTILE, NAMES, SIZE, VALUES, image_of
 from PIL import Image
 from served import Running
 
-from seglab.app.client import Client, Listing
+from seglab.app.api_client import Client, Listing
 from seglab.app.looking import known, looked
 from seglab.app.setup import Setup
 from seglab.app.viewer import unpacked

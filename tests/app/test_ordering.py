@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from seglab.app import choosing, looking, viewer
 from seglab.app import setup as setups
-from seglab.app.client import Client, Listing
-from seglab.app.keeping import Kept
+from seglab.app.api_client import Client, Listing
+from seglab.app.keeping import LruCache
 from seglab.app.viewer import unpacked
 from seglab.safety.shown_text import shortened
 
@@ -124,7 +124,7 @@ def test_a_large_image_is_drawn_in_every_fourth_pixel() -> None:
 
 
 def test_what_is_kept_stays_within_its_bound() -> None:
-    kept: Kept[int, bytes] = Kept(100, len)
+    kept: LruCache[int, bytes] = LruCache(100, len)
     for number in range(50):
         kept.put(number, bytes(30))
         assert kept.get(0) is not None or number >= 1  # asked for each time, so it stays

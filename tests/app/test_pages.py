@@ -15,10 +15,10 @@ from streamlit.testing.v1 import AppTest
 
 from seglab.app import choosing, looking, stored_runs
 from seglab.app import setup as setups
-from seglab.app.client import Client
+from seglab.app.api_client import Client
 from seglab.app.navigation import listed
+from seglab.app.plain_text import plain
 from seglab.app.setup import Setup
-from seglab.app.words import plain
 from seglab.metric_names import TEST_DICE, VAL_DICE
 from seglab.monitoring.writer import RowWriter
 

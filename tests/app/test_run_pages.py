@@ -13,9 +13,9 @@ from shown_runs import LONG, RUNNING, STUDY, write_runs
 
 from seglab.app import stored_runs
 from seglab.app.pages import study as study_page
+from seglab.app.plain_text import plain
 from seglab.app.reading_runs import ReadingRuns
 from seglab.app.setup import Setup, begin
-from seglab.app.words import plain
 from seglab.run_record import RUNS
 
 OVERVIEW = "seglab.sweeping.overview"

@@ -9,11 +9,11 @@ import pytest
 
 from seglab.comparison.case_tables import CaseTable
 from seglab.comparison.cohorts import make_cohorts
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.comparison.variants import levels
 
 
-def recorded(count: int) -> tuple[list[Run], dict[str, CaseTable]]:
+def recorded(count: int) -> tuple[list[StoredRun], dict[str, CaseTable]]:
     """Runs of one split, each with a learning rate of its own."""
     cases, rng = ["a", "b"], np.random.default_rng(0)
     runs, tables = [], {}
@@ -21,7 +21,7 @@ def recorded(count: int) -> tuple[list[Run], dict[str, CaseTable]]:
         params = {"data.name": "D", "seed": "0", "optimizer.name": "Adam", "optimizer.learning_rate": f"{number}e-6"}
         params |= {f"{group}.name": group for group in ("model", "loss")}
         tags = {"data_digest": "d", "split_digest": "s"}
-        runs.append(Run(f"{number:032x}", "Run", "FINISHED", params, tags, {}, "", number, 1.0))
+        runs.append(StoredRun(f"{number:032x}", "Run", "FINISHED", params, tags, {}, "", number, 1.0))
         tables[runs[-1].id] = CaseTable(cases, cases, {"dice": rng.random(2)})
     return runs, tables
 

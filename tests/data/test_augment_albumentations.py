@@ -19,7 +19,7 @@ from seglab.data.loading.batches import Batches
 from seglab.data.loading.training_data import gather
 from seglab.data.randomness import generator
 from seglab.errors import ConfigError
-from seglab.experiment.components import make_augmentation
+from seglab.experiment.run_parts import make_augmentation
 from seglab.task import Task
 
 TASK = Task(2, 3, ("background", "cell", "edge"))
@@ -153,7 +153,7 @@ def test_the_page_of_conf_is_read_without_tensorflow() -> None:
         "import sys\n"
         "from seglab.config.loading import load_config\n"
         "from seglab.config.vocabulary import compose\n"
-        "from seglab.experiment.components import make_augmentation\n"
+        "from seglab.experiment.run_parts import make_augmentation\n"
         "from seglab.task import Task\n"
         "config = load_config(compose('train', ['augment=albumentations']))\n"
         "augment = make_augmentation(config, Task(2, 1, ('a', 'b')))\n"

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from seglab.data.augment import Augment
 from seglab.data.augment.splines import spline_basis
-from seglab.data.augment.volumes import Sheet, VolumeWarp, resample, rotation
+from seglab.data.augment.volume_warps import Sheet, VolumeWarp, resample, rotation
 from seglab.data.randomness import generator
 from seglab.task import Task
 

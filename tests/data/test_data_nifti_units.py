@@ -19,7 +19,7 @@ from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.preprocessing.spacing import resample_image, resampled_shape
 from seglab.data.sources.nifti import Nifti
 from seglab.errors import DataError
-from seglab.metrics.shapes import tolerance_note
+from seglab.metrics.shape_scores import tolerance_note
 from seglab.metrics.surface import surface_scores
 from seglab.task import Task
 

@@ -26,7 +26,7 @@ from seglab.data.sources.paired_files import pair_files
 from seglab.data.sources.pairing_rules import find_rules
 from seglab.data.splits import Split
 from seglab.errors import ConfigError, DataError
-from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.job_identity import JobIdentity
 
 MOST_SETTINGS = 3
 IGNORED = 255

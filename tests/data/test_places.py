@@ -16,7 +16,7 @@ from seglab.comparison.settings import CompareSettings
 from seglab.comparison.variants import variants_of
 from seglab.config.loading import Config, load_config
 from seglab.config.targets import places_of
-from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.job_identity import JobIdentity
 
 ROOT = Path(__file__).parents[2]
 

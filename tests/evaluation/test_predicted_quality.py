@@ -13,8 +13,8 @@ import pytest
 from served import CELLS, served_folder
 
 from seglab.data.synthetic.shapes import Synthetic2D
+from seglab.evaluation.monitoring_reference import CASES, ScoredCase, fit_quality, scored_cases
 from seglab.evaluation.scoring import score_cases
-from seglab.evaluation.watching import CASES, ScoredCase, fit_quality, scored_cases
 from seglab.export.folder import read_folder
 from seglab.inference.bundle import CARD_FILE, EXAMPLE_FILE, amend_bundle, read_bundle
 from seglab.inference.predicted_quality import Agreement, PredictedQuality

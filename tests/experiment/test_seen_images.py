@@ -14,7 +14,7 @@ from seglab.data.cases import Sample
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, examine
 from seglab.data.splits import Split
 from seglab.experiment import seen_images
-from seglab.experiment.seen_images import Seen, add_seen, find_near_duplicates, kept_details
+from seglab.experiment.seen_images import SeenImages, add_seen, find_near_duplicates, kept_details
 from seglab.task import Task
 
 COUNT = 32
@@ -40,7 +40,7 @@ def recorded(images: list[np.ndarray]) -> dict:
 
 
 def found(recorded: dict, now: dict[str, np.ndarray], split: Split, **more: object) -> seen_images.NearDuplicates:
-    seen = Seen()
+    seen = SeenImages()
     add_seen(seen, recorded, 2)
     return find_near_duplicates({i: facts_of(image) for i, image in now.items()}, split, seen, frozenset(), **more)
 
@@ -66,7 +66,7 @@ def test_copies_however_changed_are_told_and_others_are_not(images: list[np.ndar
 
 
 def test_what_is_known_to_be_equal_is_not_told_twice(images: list[np.ndarray], recorded: dict) -> None:
-    seen = Seen()
+    seen = SeenImages()
     add_seen(seen, recorded, 2)
     facts = {"a": facts_of(images[0])}
     split = Split((), (), ("a",))
@@ -83,7 +83,7 @@ def test_of_many_a_sample_is_kept_and_compared_and_the_rest_is_said(
     kept = kept_details(facts, Split(ids[:28], (), ids[28:]))
     assert (kept["count"], len(kept["images"])) == (28, 7)
     monkeypatch.setattr(seen_images, "MOST_COMPARED", 7 * 2)
-    seen = Seen()
+    seen = SeenImages()
     add_seen(seen, kept, 2)
     alike = find_near_duplicates(facts, Split((), (), ids[28:]), seen, frozenset())
     assert alike.missed == pytest.approx(1 - 7 / 28 * 2 / 4)
@@ -92,7 +92,7 @@ def test_of_many_a_sample_is_kept_and_compared_and_the_rest_is_said(
 def test_volumes() -> None:
     volumes = [organ(np.random.default_rng(seed)) for seed in range(12)]
     facts = {f"v{n}": facts_of(volume) for n, volume in enumerate(volumes)}
-    seen = Seen()
+    seen = SeenImages()
     add_seen(seen, kept_details(facts, Split(tuple(facts)[:10], (), ())), 3)
     now = {"m": facts_of(CHANGES[3]["mirror-x"](volumes[4])), "n": facts["v11"]}
     [row] = find_near_duplicates(now, Split((), (), ("m", "n")), seen, frozenset()).rows
@@ -118,4 +118,4 @@ def test_what_a_run_from_elsewhere_holds_in_its_place_is_no_detail(recorded: dic
     else:
         bad["images"] = "abc"
     with pytest.raises((ValueError, KeyError, TypeError)):
-        add_seen(Seen(), bad, 2)
+        add_seen(SeenImages(), bad, 2)

@@ -14,12 +14,12 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import ConfigError
 from seglab.export.conversion import convert
 from seglab.export.end_to_end import around, end_to_end
+from seglab.export.export_targets import ExportRefused, Target, targets_of
 from seglab.export.exporting import export
+from seglab.export.graph_operations import LIST, check_operations
 from seglab.export.graphs import graph_of
-from seglab.export.operations import LIST, check_operations
 from seglab.export.quantization import quantize_end_to_end, quantize_litert, quantize_openvino
 from seglab.export.request import ExportRequest
-from seglab.export.targets import ExportRefused, Target, targets_of
 from seglab.inference.backends import open_network
 from seglab.inference.bundle import Bundle
 from seglab.inference.example import example_image

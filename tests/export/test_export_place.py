@@ -16,8 +16,8 @@ from exportable import exportable
 
 from seglab.errors import DataError
 from seglab.export.conversion import quietly
-from seglab.export.place import MARK, making
-from seglab.export.targets import ExportRefused
+from seglab.export.export_targets import ExportRefused
+from seglab.export.output_place import MARK, making
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -49,7 +49,7 @@ def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Pa
 
 def test_a_second_export_to_the_same_place_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     begin = (
-        "import sys; from pathlib import Path; from seglab.export.place import making\n"
+        "import sys; from pathlib import Path; from seglab.export.output_place import making\n"
         "with making(Path(sys.argv[1]), print) as partial:\n"
         "    (partial / 'model').write_text('first'); print('begun', flush=True); sys.stdin.read()"
     )
@@ -80,7 +80,7 @@ TOLD_TO_STOP = """
 import os, signal, sys
 from pathlib import Path
 from seglab.export.conversion import quietly
-from seglab.export.place import making
+from seglab.export.output_place import making
 from seglab.tracking.interruption import Terminated, sigterm_raises
 place = Path(sys.argv[1])
 try:

@@ -12,12 +12,12 @@ import pytest
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.intensity_stats import IntensityStats
 from seglab.export.accuracy import accuracy, check, failures, limits_of, only_rounded
-from seglab.export.calibration import choose
-from seglab.export.examining import Answer, compare_logits
+from seglab.export.calibration_inputs import choose
+from seglab.export.examining import CaseComparison, compare_logits
+from seglab.export.export_targets import ExportRefused, Target, targets_of
 from seglab.export.folder import ANSWER, GIVEN, IMAGE, MANIFEST, MASK, write_json
 from seglab.export.inventory import bill_of_materials
 from seglab.export.proving import from_exact
-from seglab.export.targets import ExportRefused, Target, targets_of
 from seglab.inference.bundle import Bundle
 from seglab.inference.reference_data import fingerprint
 from seglab.task import Task
@@ -36,9 +36,9 @@ def test_every_class_has_its_turn_in_the_calibration_the_rarest_first() -> None:
     assert choose(classes, 99) == list(range(35))
 
 
-def answer(confusion: list[list[int]], **change: float) -> Answer:
+def answer(confusion: list[list[int]], **change: float) -> CaseComparison:
     pixels = int(np.sum(confusion))
-    return replace(Answer(confusion, 0, pixels, 1e-6, 0, pixels, 0.0), **change)
+    return replace(CaseComparison(confusion, 0, pixels, 1e-6, 0, pixels, 0.0), **change)
 
 
 GOOD = [[900, 0, 0], [0, 60, 0], [0, 0, 40]]
@@ -118,10 +118,10 @@ class Summing:
     def logits(self, window: np.ndarray) -> np.ndarray:
         return np.full((1, 2, 2, 3), 1 + self.off, np.float32)
 
-    def answer(self, file: Path) -> Answer:
+    def answer(self, file: Path) -> CaseComparison:
         with np.load(file) as case:
             largest = compare_logits(self.logits(case["window"]), case["logits"], TASK)[0]
-        return Answer(GOOD, 0, 1000, largest, 0, 1000, 0.0)
+        return CaseComparison(GOOD, 0, 1000, largest, 0, 1000, 0.0)
 
 
 @pytest.mark.parametrize(

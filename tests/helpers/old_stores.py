@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from mlflow.store.tracking.dbmodels.initial_models import Base as FirstTables
 
-from seglab.tracking.client import mlflow
+from seglab.tracking.mlflow_client import mlflow
 
 SCRIPTS = Path(mlflow.__file__).parent / "store" / "db_migrations"
 # Of MLflow 1.0, of the first 2.x, and of the last 2.x, before models had tables of their own.

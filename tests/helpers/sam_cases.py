@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.interactive.sam.variants import Variant
+from seglab.interactive.sam.sam_variants import SamVariant
 
 EXPECTED = Path(__file__).parents[1] / "interactive" / "sam"
 
@@ -23,7 +23,7 @@ class Case:
     box: tuple[float, ...] = ()
     mask: bool = False
 
-    def low(self, variant: Variant) -> np.ndarray:
+    def low(self, variant: SamVariant) -> np.ndarray:
         """Logits of a previous mask as the decoder takes them: patches of noise, `(1, side / 4, side / 4)`."""
         cells = np.random.default_rng(3).normal(0, 3, (1, 8, 8)).astype(np.float32)
         return cells.repeat(variant.mask_side // 8, 1).repeat(variant.mask_side // 8, 2)

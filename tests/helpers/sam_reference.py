@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from sam_weights import SMALL, SMALL_MOBILE, random_tensors
 
-from seglab.interactive.sam.variants import VARIANTS, TinyViT, Variant
+from seglab.interactive.sam.sam_variants import VARIANTS, SamVariant, TinyViT
 
 ALL = {
     "small": SMALL,
@@ -36,7 +36,7 @@ def segment_anything() -> Any:
     return importlib.import_module("segment_anything")
 
 
-def parts_of(variant: Variant) -> tuple[Any, Any]:
+def parts_of(variant: SamVariant) -> tuple[Any, Any]:
     """The reference's modules, and an encoder of this size."""
     sizes, package = variant.encoder, segment_anything()
     if isinstance(sizes, TinyViT):

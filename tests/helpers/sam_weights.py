@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seglab.interactive.sam.variants import TinyViT, Variant, ViT
+from seglab.interactive.sam.sam_variants import SamVariant, TinyViT, ViT
 
 # Windows that do not divide the grid, one block with windows and one without.
-SMALL = Variant(ViT(width=32, depth=2, heads=2, whole=(1,), window=3), side=128, channels=32, heads=2, hidden=64)
+SMALL = SamVariant(ViT(width=32, depth=2, heads=2, whole=(1,), window=3), side=128, channels=32, heads=2, hidden=64)
 # The reference knows no other grid than 64 × 64, and steps over pixels by whether 320 channels come next.
-SMALL_MOBILE = Variant(TinyViT((8, 16, 16, 320), (1, 2, 1, 1), (1, 2, 2, 4)), heads=4, hidden=64)
+SMALL_MOBILE = SamVariant(TinyViT((8, 16, 16, 320), (1, 2, 1, 1), (1, 2, 2, 4)), heads=4, hidden=64)
 
 
 def random_tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:

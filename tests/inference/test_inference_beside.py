@@ -144,7 +144,7 @@ def test_the_command_names_what_failed_and_goes_on_with_the_rest(
     assert predict(["bundle", "in", "--out", "masks", "--skip-existing"]) == 1
     assert "3 masks were there already" in capsys.readouterr().err
     Path("in/cut.png").unlink()
-    monkeypatch.setattr("seglab.inference.command.load_tensorflow", lambda: pytest.fail("for nothing"))
+    monkeypatch.setattr("seglab.inference.predict_command.load_tensorflow", lambda: pytest.fail("for nothing"))
     assert predict(["bundle", "in", "--out", "masks", "--skip-existing"]) == 0
 
 

@@ -22,7 +22,7 @@ from seglab.errors import DataError, TrackingError
 from seglab.inference.bundle import save_bundle
 from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
-from seglab.metrics.cityscapes import label_ids_of
+from seglab.metrics.cityscapes_scores import label_ids_of
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"
 

@@ -15,7 +15,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import ConfigError, DataError
 from seglab.inference.backends import known_backend
 from seglab.inference.backends.keras import KerasNetwork
-from seglab.inference.network import Answer, Network
+from seglab.inference.loaded_network import Answer, LoadedNetwork
 from seglab.inference.predictor import Predictor
 from seglab.models import heads
 from seglab.models.unet import unet
@@ -24,7 +24,7 @@ from seglab.task import Task
 TASKS = [Task(2, 1, ("background", "object")), Task(2, 3, ("background", "a", "b", "c"))]
 
 
-class Recorded(Network):
+class Recorded(LoadedNetwork):
     """Logits that are there already."""
 
     name, size, precision = "recorded", (8, 8), "float32"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from seglab.errors import SeglabError
-from seglab.interactive.model import load_model
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import load_model
 
 ROOT = Path(__file__).parents[2]
 SMALL = [

@@ -237,13 +237,13 @@ def test_what_was_allowed_is_in_the_terminal_too(recorder: Recorder, tmp_path: P
 
 
 def test_the_curves_of_a_class_stand_beside_dice_and_iou(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from seglab.reports.comparison import sections
+    from seglab.reports.comparison import comparison_sections
 
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         run = recorder.run(level(mean), model=model)
         recorder.store.client.log_metric(run, "val_dice/object", mean, step=1)
     drawn: list[list[str]] = []
-    kept = sections.draw_curves
-    monkeypatch.setattr(sections, "draw_curves", lambda *words: drawn.append(words[2]) or kept(*words))
+    kept = comparison_sections.draw_curves
+    monkeypatch.setattr(comparison_sections, "draw_curves", lambda *words: drawn.append(words[2]) or kept(*words))
     compared(recorder, metric="test_dice/object")
     assert drawn == [["val_dice/object", "val_dice", "val_iou"]]

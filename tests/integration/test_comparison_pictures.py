@@ -14,8 +14,8 @@ import toys
 from omegaconf import OmegaConf
 from PIL import Image
 
+from seglab.comparison.cohort_ranking import rank_variants
 from seglab.comparison.cohorts import Cohort
-from seglab.comparison.ranking import rank_variants
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.variants import Variant
 from seglab.config.loading import load_config

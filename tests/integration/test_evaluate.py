@@ -34,7 +34,7 @@ from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.evaluation.evaluate import EvaluationRequest, evaluate
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
-from seglab.metrics.cityscapes import CityscapesScores
+from seglab.metrics.cityscapes_scores import CityscapesScores
 from seglab.task import Task
 from seglab.tracking.append import add_to_run
 from seglab.tracking.bundles import find_bundle, local_path, resolve_bundle

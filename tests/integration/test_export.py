@@ -23,10 +23,10 @@ from seglab.cli.verify import run as verify_words
 from seglab.errors import ConfigError, DataError, SeglabError
 from seglab.export import conversion, finishing, proving
 from seglab.export.examining import Examination
+from seglab.export.export_targets import ExportRefused, Target
 from seglab.export.exporting import export
 from seglab.export.folder import check_sums, read_folder, write_sums
 from seglab.export.request import ExportRequest
-from seglab.export.targets import ExportRefused, Target
 from seglab.export.verification import verify, verify_apart
 from seglab.inference.backends import open_network
 from seglab.inference.backends.openvino import load_openvino
@@ -219,9 +219,9 @@ def test_an_int8_model_that_loses_too_much_leaves_nothing(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(proving, "limits_of", lambda *_, **__: strict)
-    from seglab.export.accuracy import Limits
+    from seglab.export.accuracy import AccuracyLimits
 
-    strict = Limits(None, None, None, None, -1.0, -1.0)
+    strict = AccuracyLimits(None, None, None, None, -1.0, -1.0)
     words = [f"bundle={bundle}", f"out={tmp_path / 'out'}", "format=openvino", "precision=int8", "calibration=4"]
     assert export_words(words) == 1
     assert "the mean Dice falls from" in capsys.readouterr().err

@@ -25,8 +25,8 @@ from seglab.inference.pyfunc import input_example
 from seglab.models.unet import unet
 from seglab.task import Task
 from seglab.tracking.carried_code import PACKAGE, carried_files, imported
-from seglab.tracking.client import mlflow
 from seglab.tracking.imports import check_model
+from seglab.tracking.mlflow_client import mlflow
 from seglab.tracking.model_folder import REQUIREMENTS, write_model_folder
 
 TASK = Task(rank=2, channels=3, class_names=("background", "road", "car"))

@@ -16,7 +16,7 @@ from seglab.inference.bundle import Bundle, save_bundle
 from seglab.inference.predictor import Predictor
 from seglab.inference.pyfunc import input_example
 from seglab.task import Task
-from seglab.tracking.client import mlflow
+from seglab.tracking.mlflow_client import mlflow
 from seglab.tracking.tracker import Tracker
 
 TASK = Task(rank=3, channels=1, class_names=("background", "object"))

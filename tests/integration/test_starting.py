@@ -108,7 +108,7 @@ def test_a_run_starts_from_the_weights_of_another_and_says_what_they_had_seen(fi
 def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_case(first: Any) -> None:
     from seglab.data.loading.training_data import gather
     from seglab.data.preprocessing.case_fingerprint import examine
-    from seglab.experiment.components import assemble, make_augmentation
+    from seglab.experiment.run_parts import assemble, make_augmentation
     from seglab.experiment.warm_start import put_weights, start_of
     from seglab.inference.bundle import load_bundle
 

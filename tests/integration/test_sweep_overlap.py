@@ -13,7 +13,7 @@ from seglab.config.sections import TrackingSettings
 from seglab.errors import TrackingError
 from seglab.sweeping import job_runner
 from seglab.sweeping.job_runner import JobRunner
-from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.jobs import Job, JobOutcome
 from seglab.sweeping.ledger import Ledger
 from seglab.sweeping.parent import ParentRun
 from seglab.sweeping.status import sweep_statuses
@@ -28,7 +28,7 @@ def parent(store: Store, digest: str = "d" * 64) -> ParentRun:
     return ParentRun(store, TRACKING, digest, "study")
 
 
-def sweep(store: Store, executor: Executor, jobs: list[Job] = JOBS, digest: str = "d" * 64) -> list[Outcome]:
+def sweep(store: Store, executor: Executor, jobs: list[Job] = JOBS, digest: str = "d" * 64) -> list[JobOutcome]:
     with parent(store, digest) as one:
         one.announce(jobs, len(jobs))
         runner = JobRunner(Ledger(store), one, executor, len(jobs))

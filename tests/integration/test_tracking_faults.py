@@ -28,8 +28,8 @@ from seglab.config.places import ROOT
 from seglab.config.sections import TrackingSettings
 from seglab.tracking import courier as couriers
 from seglab.tracking import outbox, tracker
-from seglab.tracking.client import mlflow
 from seglab.tracking.heartbeat import mark_stale_runs
+from seglab.tracking.mlflow_client import mlflow
 from seglab.tracking.store import open_store
 from seglab.tracking.tracker import Tracker
 

@@ -23,7 +23,7 @@ from seglab.experiment.component_trial import (
     prove_optimizer,
     prove_schedule,
 )
-from seglab.experiment.components import assemble, make_augmentation
+from seglab.experiment.run_parts import assemble, make_augmentation
 from seglab.task import Task
 
 PAGE = (ROOT / "docs" / "your_own.md").read_text(encoding="utf-8")

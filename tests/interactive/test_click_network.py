@@ -9,14 +9,14 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.prompts.channels import RADIUS
 from seglab.errors import SeglabError
 from seglab.inference.bundle import Bundle
-from seglab.inference.network import Network
+from seglab.inference.loaded_network import LoadedNetwork
 from seglab.interactive.click_network import ClickNetwork, expected_iou
-from seglab.interactive.model import load_model
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import load_model
 from seglab.task import Task
 
 
-class Rule(Network):
+class Rule(LoadedNetwork):
     """Answers 4 where a channel of its input is above a half, else -4."""
 
     name, outputs, precision = "rule", 1, "float32"

@@ -10,10 +10,10 @@ import pytest
 
 from seglab.data.synthetic.road_scenes import make_scene
 from seglab.interactive.grabcut import GrabCut
-from seglab.interactive.model import Candidates, load_model
-from seglab.interactive.objects import built_in
 from seglab.interactive.prompt import Prompt, box_of
+from seglab.interactive.prompt_models import Candidates, load_model
 from seglab.interactive.robot import next_click
+from seglab.interactive.target_objects import built_in
 from seglab.interactive.window import border_contrast, reduced
 
 Scene = tuple[np.ndarray, np.ndarray]

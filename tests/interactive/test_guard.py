@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglab.interactive.guard import best_guarded, guarded
-from seglab.interactive.model import Candidates
+from seglab.interactive.click_guard import best_guarded, guarded
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import Candidates
 
 SHAPE = (40, 60)
 

@@ -11,7 +11,7 @@ import pytest
 
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.kept_embeddings import KeptEmbeddings
-from seglab.interactive.model import Embedding
+from seglab.interactive.prompt_models import Embedding
 
 
 class Counting(GrabCut):

@@ -19,7 +19,7 @@ from seglab.interactive.accepted import AcceptedMasks
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.prompt import box_of
 from seglab.interactive.session import Session
-from seglab.interactive.volumes import VolumeSession
+from seglab.interactive.volume_prompts import VolumeSession
 
 GATE = """
 rules:

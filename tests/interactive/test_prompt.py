@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from seglab.errors import ConfigError, DataError
-from seglab.interactive.model import MODELS, load_model
 from seglab.interactive.prompt import MAX_POINTS, Prompt, box_of, inside
+from seglab.interactive.prompt_models import MODELS, load_model
 
 SHAPE = (20, 30)
 

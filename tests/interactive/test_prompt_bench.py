@@ -9,11 +9,11 @@ import pytest
 
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.errors import DataError
-from seglab.interactive.bench import BenchSettings, record, run_robot, summary
 from seglab.interactive.grabcut import GrabCut
-from seglab.interactive.model import Candidates, Embedding
-from seglab.interactive.objects import Target, built_in, objects_of
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_bench import BenchSettings, record, run_robot, summary
+from seglab.interactive.prompt_models import Candidates, Embedding
+from seglab.interactive.target_objects import TargetObject, built_in, objects_of
 
 
 class Growing(GrabCut):
@@ -27,11 +27,11 @@ class Growing(GrabCut):
         return Candidates(logits, np.array([0.1, 0.9, 0.2], np.float32))
 
 
-def targets() -> list[Target]:
+def targets() -> list[TargetObject]:
     truth = np.zeros((100, 10), bool)
     truth[:40] = True
     image = np.zeros((100, 10, 3), np.uint8)
-    return [Target("a", "i", "g", image, truth), Target("b", "j", "g", image, ~truth)]
+    return [TargetObject("a", "i", "g", image, truth), TargetObject("b", "j", "g", image, ~truth)]
 
 
 def test_what_is_counted() -> None:

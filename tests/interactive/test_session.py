@@ -11,10 +11,10 @@ from PIL import Image
 
 from seglab.data.synthetic.road_scenes import make_scene
 from seglab.errors import DataError
+from seglab.interactive.display_image import read_picture
 from seglab.interactive.grabcut import GrabCut
-from seglab.interactive.images import read_picture
-from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import Prompt, box_of
+from seglab.interactive.prompt_models import Candidates, Embedding
 from seglab.interactive.session import Session
 from seglab.interactive.steps import MOST
 

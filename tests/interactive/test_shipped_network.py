@@ -12,8 +12,8 @@ from seglab.data.prompts.objects import objects_of
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.inference.bundle import read_bundle
 from seglab.interactive.click_network import SHIPPED, load
-from seglab.interactive.model import load_model
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import load_model
 from seglab.interactive.robot import next_click
 
 
@@ -61,7 +61,7 @@ def test_it_finds_objects_that_it_has_not_seen_and_grabcut_does_not() -> None:
 def test_it_runs_without_tensorflow() -> None:
     pytest.importorskip("openvino")
     words = (
-        "import sys, numpy as np; from seglab.interactive.model import load_model;"
+        "import sys, numpy as np; from seglab.interactive.prompt_models import load_model;"
         "from seglab.interactive.prompt import Prompt; m = load_model('click_unet');"
         "m.candidates(m.embed(np.zeros((40, 50, 3), np.uint8)), Prompt.of((40, 50), [[9, 9]], [1]));"
         "assert not {'tensorflow', 'keras', 'mlflow'} & set(sys.modules)"

@@ -10,10 +10,10 @@ from seglab.data.io.nifti_files import read_image
 from seglab.errors import DataError
 from seglab.inference.mask_writer import write_mask
 from seglab.interactive.grabcut import GrabCut
-from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import Candidates, Embedding
 from seglab.interactive.steps import MOST
-from seglab.interactive.volumes import SlicePrompt, VolumeSession, segment_volume
+from seglab.interactive.volume_prompts import SlicePrompt, VolumeSession, segment_volume
 
 
 def ball(shape: tuple[int, int, int], centre: tuple[int, int, int], radius: float) -> np.ndarray:

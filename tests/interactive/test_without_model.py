@@ -15,14 +15,14 @@ from PIL import Image
 from served import ORGAN, Running, served_folder
 from torch_files import write_torch
 
+from seglab.app.api_client import Client
 from seglab.app.choosing import image_rows
-from seglab.app.client import Client
 from seglab.app.setup import Setup, begin
 from seglab.cli.serve import run
 from seglab.errors import ConfigError
 from seglab.monitoring.alerts import AlertLimits, alerts
-from seglab.monitoring.report import document_of
-from seglab.monitoring.summary import summarise
+from seglab.monitoring.row_summary import summarise
+from seglab.monitoring.summary_page import document_of
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy.special import log_expit, log_softmax, softmax
 
-from seglab.evaluation.results import Calibration, ScoreIntervals
+from seglab.evaluation.results import CalibrationScores, ScoreIntervals
 from seglab.metrics import calibration
 from seglab.metrics.calibration import (
     Pixels,
@@ -107,7 +107,7 @@ def test_a_temperature_at_its_bound_is_told() -> None:
     assert bound_reached(fit_temperature(mixed)) == bound_reached(1.0) == ""
     bins = reliability(right)
     for pixels_, told in ((right, True), (mixed, False)):
-        result = Calibration(ScoreIntervals(bins, 0.1), ScoreIntervals(bins, 0.1, fit_temperature(pixels_)))
+        result = CalibrationScores(ScoreIntervals(bins, 0.1), ScoreIntervals(bins, 0.1, fit_temperature(pixels_)))
         assert result.metrics()["temperature_at_bound"] == told
         assert ("note" in result.to_dict()) is ("note " in result.line()) is told
 

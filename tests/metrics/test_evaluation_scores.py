@@ -19,7 +19,7 @@ from scipy import stats
 from seglab.data.cases import Case, Sample
 from seglab.errors import DataError
 from seglab.evaluation.aggregate import aggregate, case_intervals, score_table, unlike_scores
-from seglab.evaluation.cases import score_case
+from seglab.evaluation.case_scores import score_case
 from seglab.evaluation.scoring import score_cases
 from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task

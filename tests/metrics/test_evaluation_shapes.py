@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from seglab.evaluation.aggregate import shape_summary, shape_table
-from seglab.evaluation.cases import score_case
+from seglab.evaluation.case_scores import score_case
 from seglab.metrics.confusion import confusion_matrix
-from seglab.metrics.shapes import distance_names, score_shapes, surface_dice_name
+from seglab.metrics.shape_scores import distance_names, score_shapes, surface_dice_name
 from seglab.task import Task
 
 THREE = Task(rank=2, channels=1, class_names=("background", "a", "b"))

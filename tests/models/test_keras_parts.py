@@ -16,7 +16,7 @@ from seglab.config.targets import check_given, construct, parameters_of
 from seglab.config.vocabulary import compose
 from seglab.data.loading.training_data import gather
 from seglab.errors import ConfigError
-from seglab.experiment.components import assemble, make_augmentation
+from seglab.experiment.run_parts import assemble, make_augmentation
 from seglab.losses.distribution import CrossEntropyLoss
 from seglab.task import Task
 

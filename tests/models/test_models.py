@@ -20,7 +20,7 @@ from seglab.models.linknet import linknet
 from seglab.models.nested_unet import unetplusplus
 from seglab.models.network import Network
 from seglab.models.pyramid import fpn, upernet
-from seglab.models.segformer import VARIANTS, Variant, segformer
+from seglab.models.segformer import VARIANTS, SegFormerSizes, segformer
 from seglab.models.segresnet import segresnet
 from seglab.models.summary import estimated_training_bytes, forward_flops, leaf_layers
 from seglab.models.transformers import swin_unetr, unetr
@@ -125,7 +125,7 @@ TINY = encoders.Encoder(
 @pytest.fixture(autouse=True)
 def _tiny_encoder_and_clean_state(monkeypatch):
     monkeypatch.setitem(encoders.ENCODERS, "mobilenetv3", TINY)
-    monkeypatch.setitem(VARIANTS, "b0", Variant((4, 8, 10, 16), (1, 1, 1, 2), 8))
+    monkeypatch.setitem(VARIANTS, "b0", SegFormerSizes((4, 8, 10, 16), (1, 1, 1, 2), 8))
     keras.utils.set_random_seed(1)
     yield
     keras.config.set_dtype_policy("float32")

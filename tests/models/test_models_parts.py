@@ -15,7 +15,7 @@ from seglab.models import segformer as segformers
 from seglab.models.attention import ScaledAttention
 from seglab.models.dynunet import dynunet
 from seglab.models.nested_unet import unetplusplus
-from seglab.models.segformer import Variant, segformer
+from seglab.models.segformer import SegFormerSizes, segformer
 from seglab.models.segresnet import segresnet
 from seglab.models.summary import forward_flops
 from seglab.models.swin import SpaceToDepth, WindowAttention
@@ -27,7 +27,7 @@ TASK = Task(2, 1, ("background", "a"))
 
 @pytest.fixture
 def _tiny(monkeypatch):
-    monkeypatch.setitem(segformers.VARIANTS, "b0", Variant((4, 8, 10, 16), (1, 1, 1, 1), 8))
+    monkeypatch.setitem(segformers.VARIANTS, "b0", SegFormerSizes((4, 8, 10, 16), (1, 1, 1, 1), 8))
 
 
 def by_hand(q: np.ndarray, k: np.ndarray, v: np.ndarray, heads: int) -> np.ndarray:

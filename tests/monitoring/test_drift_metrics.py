@@ -16,7 +16,7 @@ from watched_rows import REFERENCE, answered, written
 
 from seglab.export.folder import SUMS, sha256
 from seglab.monitoring.newest_answers import look
-from seglab.monitoring.summary import summarise
+from seglab.monitoring.row_summary import summarise
 
 
 def until(seen: Callable[[], bool], seconds: float = 60) -> None:

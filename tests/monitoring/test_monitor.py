@@ -19,9 +19,9 @@ from seglab.errors import DataError
 from seglab.monitoring.alerts import AlertLimits, alerts
 from seglab.monitoring.canary_history import former_scores
 from seglab.monitoring.database import opened
-from seglab.monitoring.report import as_text, document_of
+from seglab.monitoring.row_summary import summarise
 from seglab.monitoring.schema import BROUGHT, TABLES, VERSION_TABLE, insertion
-from seglab.monitoring.summary import summarise
+from seglab.monitoring.summary_page import as_text, document_of
 
 
 def test_a_quiet_service_has_no_alert(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from test_rows import scene
 from watched_rows import answered, written
 
 from seglab.monitoring.database import opened
-from seglab.monitoring.summary import summarise
+from seglab.monitoring.row_summary import summarise
 
 pytestmark = [pytest.mark.slow, needs_postgres]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from seglab.data.labels.label_schema import built_in_schema
 from seglab.errors import DataError
-from seglab.metrics.cityscapes import AVERAGE_SIZE, CityscapesScores, label_ids_of
+from seglab.metrics.cityscapes_scores import AVERAGE_SIZE, CityscapesScores, label_ids_of
 
 LABELS = built_in_schema("cityscapes").labels
 ROAD, SKY, PERSON, CAR, TRUCK, TRAILER = 7, 23, 24, 26, 27, 30

@@ -14,10 +14,10 @@ from omegaconf import OmegaConf
 import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
 from seglab.export.conversion import convert, in_float64
 from seglab.export.examining import compare_logits
+from seglab.export.export_targets import Target
+from seglab.export.graph_operations import check_operations
 from seglab.export.graphs import graph_of
-from seglab.export.operations import check_operations
 from seglab.export.quantization import last_layer, quantize_litert, quantize_openvino
-from seglab.export.targets import Target
 from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.backends.openvino import load_openvino

@@ -21,7 +21,7 @@ from torch_files import write_torch
 
 from seglab.interactive.prompt import Prompt
 from seglab.interactive.sam.frame import Frame
-from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.sam_network import SamNetwork
 from seglab.interactive.sam.tokens import tokens
 from seglab.interactive.sam.torch_file import TorchFile
 from seglab.interactive.sam.weights import check_fit, fill, slots

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seglab.statistics import LEVEL, Ranking, compare_pair, power, rank_methods, told_apart
-from seglab.statistics.components import estimate, units_of
 from seglab.statistics.studentized_range import critical
+from seglab.statistics.variance_components import estimate, units_of
 
 
 def study(seed: int, methods: int = 4, seeds: int = 3, cases: int = 12, effect: float = 0.0) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from seglab.statistics import Ranking, mean_interval, rank_methods
-from seglab.statistics.components import units_of
 from seglab.statistics.differences import adjusted_means
+from seglab.statistics.variance_components import units_of
 
 
 def study(seed: int, seeds: int) -> np.ndarray:

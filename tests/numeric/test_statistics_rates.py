@@ -15,8 +15,8 @@ from benchmarks.statistics.mean_rates import SHAPES, held
 from benchmarks.statistics.power_rates import foreseen
 from benchmarks.statistics.rates import EFFECTS, Rates, rates, true_means
 from seglab.statistics import rank_methods
-from seglab.statistics.components import estimate, units_of
 from seglab.statistics.differences import adjusted_means, against
+from seglab.statistics.variance_components import estimate, units_of
 
 ERROR, COVERAGE = 0.07, 0.93
 STUDIES = 300

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from seglab.metrics import surface
-from seglab.metrics.components import ComponentMatches, Ignored, match_components
+from seglab.metrics.connected_components import ComponentMatches, Ignored, match_components
 from seglab.metrics.surface import bounding_box, element_sizes, surface_scores
 
 NAN = math.nan

@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
 
-from seglab.serving.place import Place, bound
+from seglab.serving.address import Place, bound
 
 RNG = np.random.default_rng(3)
 HEAVY = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from seglab.app.canvas.routes import add_annotate
-from seglab.interactive.routes import add_sessions
-from seglab.serving.app import routes
+from seglab.app.canvas.canvas_routes import add_annotate
+from seglab.interactive.session_routes import add_sessions
+from seglab.serving.asgi import routes
 from seglab.serving.limits import Limits
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.json"

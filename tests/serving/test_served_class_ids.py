@@ -9,7 +9,7 @@ import pytest
 
 from seglab.inference.decision import class_ids
 from seglab.inference.mask_facts import MaskFacts
-from seglab.serving.model import LoadedModel
+from seglab.serving.exported_model import LoadedModel
 from seglab.serving.served import ServedModel
 from seglab.task import Task
 

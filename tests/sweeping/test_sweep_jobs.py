@@ -25,9 +25,9 @@ from seglab.runtime import source_files
 from seglab.runtime.memory import available_bytes
 from seglab.runtime.reproducibility import threads_environment
 from seglab.sweeping import executor as executors
-from seglab.sweeping import identity as identities
+from seglab.sweeping import job_identity as identities
 from seglab.sweeping.executor import Command, LocalExecutor
-from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.job_identity import JobIdentity
 from seglab.sweeping.job_runner import last_step, last_words
 from seglab.sweeping.parent import locked
 from seglab.sweeping.space import SearchSpace
@@ -99,7 +99,7 @@ def test_other_contents_of_the_same_files_are_another_job(tmp_path: Path) -> Non
         ("models/volumetric.py", False),
         ("reports/study/write_report.py", False),
         ("reports/comparison/plots.py", False),
-        ("sweeping/identity.py", False),
+        ("sweeping/job_identity.py", False),
     ],
 )
 def test_only_code_that_the_job_can_reach_makes_it_another(

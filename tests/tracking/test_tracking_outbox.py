@@ -23,8 +23,8 @@ from sqlalchemy.exc import DatabaseError, DataError
 
 from seglab.tracking import courier as couriers
 from seglab.tracking import operations, outbox
-from seglab.tracking.client import refused
 from seglab.tracking.courier import Courier
+from seglab.tracking.mlflow_client import refused
 from seglab.tracking.outbox import REFUSED, Outbox, deliver_all, lock_of
 from seglab.tracking.store import open_store
 

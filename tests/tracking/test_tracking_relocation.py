@@ -23,7 +23,7 @@ from seglab.run_record import Artifact, Tag
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking import operations
 from seglab.tracking.bundles import find_bundle
-from seglab.tracking.client import mlflow
+from seglab.tracking.mlflow_client import mlflow
 from seglab.tracking.outbox import Outbox
 from seglab.tracking.repair_paths import former_places, relocate
 from seglab.tracking.store import Store, open_store

@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from seglab.errors import ConfigError, TrackingError
 from seglab.run_record import WorkFile
 from seglab.tracking import model_folder, operations, tracker
-from seglab.tracking.client import mlflow
 from seglab.tracking.interruption import Terminated
+from seglab.tracking.mlflow_client import mlflow
 from seglab.tracking.tracker import Tracker
 
 

@@ -362,7 +362,7 @@ def test_scale_lowers_every_schedule_in_a_compiled_step():
     """The step is traced once; the variable must not be frozen into it."""
     assert schedules.constant(0.1, 2, 2).plateau is None
     schedule = schedules.plateau(0.5, 5, 1, factor=0.2, patience_epochs=3, min_factor=0.05)
-    assert schedule.plateau == schedules.Plateau(factor=0.2, patience_epochs=3, min_scale=0.05)
+    assert schedule.plateau == schedules.PlateauSettings(factor=0.2, patience_epochs=3, min_scale=0.05)
     image = keras.Input((1,))
     model = keras.Model(image, keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(image))
     # The gradient of the mean of x w with x = 1 is 1: each step is the learning rate.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seglab.errors import TrainingError
-from seglab.schedules import Plateau as PlateauSettings
+from seglab.schedules import PlateauSettings
 from seglab.training.stopping import EarlyStopping, Improvement, Plateau, check_monitor, lower_is_better
 
 NAN = math.nan

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from seglab.app.client import Client, Listing, Model
+from seglab.app.api_client import Client, Listing, Model
 from seglab.app.looking import compared, differing, known
 from seglab.app.ordering import Row, listed
+from seglab.app.plain_text import plain
 from seglab.app.setup import current
-from seglab.app.words import plain
 from seglab.errors import SeglabError
 from seglab.serving.problems import Problem
 

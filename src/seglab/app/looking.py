@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from seglab.app.client import Client, Model, Prediction, volume_of
-from seglab.app.keeping import Kept
+from seglab.app.api_client import Client, Model, Prediction, volume_of
+from seglab.app.keeping import LruCache
 from seglab.app.viewer import packed, unpacked
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.safety.untrusted_files import MEBI
@@ -20,7 +20,7 @@ _MASKS = 64 * MEBI  # of masks that are kept, compressed
 
 
 @dataclass(frozen=True)
-class Scores:
+class ImageScores:
     """Of an image.
 
     Attributes:
@@ -58,17 +58,17 @@ class Looked:
     size: tuple[int, ...]
     predicted: str
     truth: str | None
-    scores: Scores
+    scores: ImageScores
     milliseconds: float
 
 
 _MOST = 50_000  # images whose scores are known, about a thousand bytes each
-_known: Kept[tuple[str, str], Scores] = Kept(_MOST)
-_differing: Kept[tuple[frozenset[str], str], float] = Kept(_MOST)
-_looked: Kept[tuple[str, str], Looked] = Kept(_MASKS, lambda one: len(one.predicted) + len(one.truth or ""))
+_known: LruCache[tuple[str, str], ImageScores] = LruCache(_MOST)
+_differing: LruCache[tuple[frozenset[str], str], float] = LruCache(_MOST)
+_looked: LruCache[tuple[str, str], Looked] = LruCache(_MASKS, lambda one: len(one.predicted) + len(one.truth or ""))
 
 
-def known(model: Model, id: str) -> Scores | None:
+def known(model: Model, id: str) -> ImageScores | None:
     """The scores of an image that this model has seen; None where it has not."""
     return _known.get((model.label, id))
 
@@ -151,16 +151,16 @@ def _with_scores(model: Model, found: Prediction, truth: np.ndarray | None) -> L
     )
 
 
-def scores(model: Model, found: Prediction, truth: np.ndarray | None) -> Scores:
+def scores(model: Model, found: Prediction, truth: np.ndarray | None) -> ImageScores:
     """Of a prediction, and of how right it is where there is a truth."""
     classes, ids, none = model.task.classes, found.ids, float("nan")
     quality = none if found.quality is None else found.quality
     shares = np.bincount(ids.ravel(), minlength=classes)[:classes] / ids.size
     if truth is None:
-        return Scores(None, None, none, None, shares, found.confidence, quality, none)
+        return ImageScores(None, None, none, None, shares, found.confidence, quality, none)
     counts = confusion_matrix(truth, ids, model.task)
     dice, iou = dice_iou(counts)
     labelled = counts.sum()
     wrong = float(1 - np.trace(counts) / labelled) if labelled else none
     true_shares = counts.sum(axis=1) / max(1, labelled)
-    return Scores(dice, iou, macro(dice, model.task), true_shares, shares, found.confidence, quality, wrong)
+    return ImageScores(dice, iou, macro(dice, model.task), true_shares, shares, found.confidence, quality, wrong)

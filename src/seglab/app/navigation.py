@@ -10,8 +10,8 @@ from functools import partial
 
 import streamlit as st
 
+from seglab.app.plain_text import sentence
 from seglab.app.setup import Setup, current
-from seglab.app.words import sentence
 from seglab.errors import SeglabError
 from seglab.serving.problems import Problem
 
@@ -21,7 +21,7 @@ _STYLE = """.stMainBlockContainer { padding-top: 3.8rem; padding-bottom: 2rem; }
 
 
 @dataclass(frozen=True)
-class Row:
+class PageEntry:
     """A page.
 
     Attributes:
@@ -34,16 +34,16 @@ class Row:
 
 
 PAGES = (
-    Row("images", "Images"),
-    Row("compare", "Compare"),
-    Row("prompt", "Prompt"),
-    Row("runs", "Runs"),
-    Row("study", "Study"),
-    Row("monitor", "Monitor"),
+    PageEntry("images", "Images"),
+    PageEntry("compare", "Compare"),
+    PageEntry("prompt", "Prompt"),
+    PageEntry("runs", "Runs"),
+    PageEntry("study", "Study"),
+    PageEntry("monitor", "Monitor"),
 )
 
 
-def listed(setup: Setup) -> list[Row]:
+def listed(setup: Setup) -> list[PageEntry]:
     """The pages that there is something for."""
     there = {
         "images": setup.serves,
@@ -67,7 +67,7 @@ def show() -> None:
     st.navigation([start, *rows], position="top").run()
 
 
-def _page(row: Row, setup: Setup) -> None:
+def _page(row: PageEntry, setup: Setup) -> None:
     try:
         importlib.import_module(_module(row.path)).show(setup.client)
     except (Problem, SeglabError) as error:

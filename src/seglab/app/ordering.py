@@ -9,8 +9,8 @@ from typing import Any
 
 import streamlit as st
 
-from seglab.app.client import Model
-from seglab.app.looking import Scores, differing, known
+from seglab.app.api_client import Model
+from seglab.app.looking import ImageScores, differing, known
 
 Row = dict[str, Any]
 _AS_IT_IS = "as in the data"
@@ -29,7 +29,7 @@ class Measure:
 
     name: str
     order: str
-    of: Callable[[Sequence[Model], str, Scores], float]
+    of: Callable[[Sequence[Model], str, ImageScores], float]
     highest_first: bool = False
 
 
@@ -82,7 +82,7 @@ def listed(models: Sequence[Model], rows: Sequence[Row], split_of: str) -> tuple
     return found, lambda id: f"{id} · {values[id]:.3f}" if id in values else id
 
 
-def _measure(models: Sequence[Model], seen: Mapping[str, Scores]) -> Measure | None:
+def _measure(models: Sequence[Model], seen: Mapping[str, ImageScores]) -> Measure | None:
     """That images are to be ordered by; only such as some image has."""
     there = {
         measure.order: measure
@@ -94,7 +94,7 @@ def _measure(models: Sequence[Model], seen: Mapping[str, Scores]) -> Measure | N
     return there.get(st.selectbox("Order", [_AS_IT_IS, *there], key="image-order"))
 
 
-def _holds(scores: Scores, wanted: Sequence[int]) -> bool:
+def _holds(scores: ImageScores, wanted: Sequence[int]) -> bool:
     """Whether prediction or truth has all these classes."""
     held = scores.shares > 0
     if scores.true_shares is not None:

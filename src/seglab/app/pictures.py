@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from seglab.app.client import Client
+from seglab.app.api_client import Client
 from seglab.app.setup import Setup
 from seglab.data.io.image_files import read_image_file
 from seglab.serving.file_in_memory import file_of

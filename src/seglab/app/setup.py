@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seglab.app.client import Client
+from seglab.app.api_client import Client
 
 
 @dataclass(frozen=True)

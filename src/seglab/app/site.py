@@ -9,9 +9,9 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from seglab.safety.untrusted_files import MEBI
-from seglab.serving.guard import Guard
 from seglab.serving.keys import Keys
 from seglab.serving.limits import Limits
+from seglab.serving.request_guard import Guard
 from seglab.serving.service import Service
 
 API = "/api"

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
+from seglab.app.plain_text import plain
 from seglab.app.setup import current
-from seglab.app.words import plain
 from seglab.errors import SeglabError
 
 SECONDS = 10  # for which what was read is shown again

@@ -23,11 +23,11 @@ from seglab.runtime.waiting import step
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from seglab.serving.app import Room
+    from seglab.serving.address import Place
+    from seglab.serving.asgi import Room
     from seglab.serving.errands import Errands
     from seglab.serving.models import Loading, RunningModel
     from seglab.serving.origin import Found
-    from seglab.serving.place import Place
     from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
@@ -113,13 +113,13 @@ class Pages:
 
     def app(self, service: Service, rooms: Sequence[Room], place: Place, port: int) -> ASGIApp:
         """Pages, and the API of each model below them."""
-        from seglab.app.client import Client
+        from seglab.app.api_client import Client
         from seglab.app.navigation import listed
         from seglab.app.reading_runs import ReadingRuns
         from seglab.app.setup import Setup, begin
         from seglab.app.site import API, OTHERS, Site, pages
         from seglab.app.volume import add_volume
-        from seglab.serving.app import make_app
+        from seglab.serving.asgi import make_app
         from seglab.serving.keys import Keys
         from seglab.serving.models import Models
         from seglab.serving.service import Service

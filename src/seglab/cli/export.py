@@ -70,10 +70,10 @@ def run(words: Sequence[str]) -> int:
     request = ExportRequest(**asdict(read_words(words)))
     _ = request.reference, request.place  # what cannot be is refused before anything is loaded
     with step("loading what converts models"):
+        from seglab.export.export_targets import ExportRefused
         from seglab.export.exporting import export
         from seglab.export.recording import log_to_run
-        from seglab.export.summary import summary
-        from seglab.export.targets import ExportRefused
+        from seglab.export.target_summary import summary
         from seglab.tracking.interruption import sigterm_raises
 
     with sigterm_raises(), Waiting() as waiting:

@@ -49,8 +49,8 @@ def run(words: Sequence[str]) -> int:
     """Print, write and tell."""
     said = read(MonitorWords, words, "monitor", _EXAMPLES)
     from seglab.monitoring.alerts import AlertLimits, alerts
-    from seglab.monitoring.report import as_text, document_of, truth_section
-    from seglab.monitoring.summary import summarise
+    from seglab.monitoring.row_summary import summarise
+    from seglab.monitoring.summary_page import as_text, document_of, truth_section
     from seglab.monitoring.webhook import check_webhook, tell
     from seglab.reports.html_page import to_html
     from seglab.runtime.atomic_files import telling_unwritable, write_text

@@ -93,7 +93,7 @@ def run(words: Sequence[str]) -> int:
     check_findable(said.run, said.tracking_uri, RUNS)
     with step("loading what reads the images"):
         from seglab.export.folder import SUMS
-        from seglab.inference.command import predict
+        from seglab.inference.predict_command import predict
         from seglab.inference.predictor import Predictor
         from seglab.run_record import BundleFile
 
@@ -101,7 +101,7 @@ def run(words: Sequence[str]) -> int:
     exported = [*folder.glob(SUMS), *folder.glob(f"*/{SUMS}")]
     if exported and not (folder / BundleFile.CARD).is_file():
         with step(f"loading {said.run}"):
-            from seglab.serving.model import load_model
+            from seglab.serving.exported_model import load_model
 
             found = load_model(folder, name=folder.name)
             predictor = Predictor.of(found.predictor.network, found.bundle, overlap=said.overlap, flips=said.flips)

@@ -17,8 +17,8 @@ from seglab.runtime.waiting import Waiting, step
 from seglab.safety.shown_text import shown
 
 if TYPE_CHECKING:
-    from seglab.interactive.bench import BenchSettings
-    from seglab.interactive.objects import Target
+    from seglab.interactive.prompt_bench import BenchSettings
+    from seglab.interactive.target_objects import TargetObject
 
 _EXAMPLES = """examples:
   seglab prompt-bench                                             GrabCut on 50 generated objects
@@ -67,8 +67,8 @@ def run(words: Sequence[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read(PromptBenchWords, words, "prompt-bench", _EXAMPLES)
     with step("loading what clicks and measures"):
-        from seglab.interactive.bench import BenchSettings, record, run_robot, summary
-        from seglab.interactive.model import load_model
+        from seglab.interactive.prompt_bench import BenchSettings, record, run_robot, summary
+        from seglab.interactive.prompt_models import load_model
 
     name = next((word.partition("=")[2] for word in said.data if word.startswith("data=")), "built-in objects")
     targets = _targets(said)
@@ -106,9 +106,9 @@ def _what(settings: BenchSettings) -> str:
     return f"{first}, {settings.clicks} at most, on {settings.data}{guard}"
 
 
-def _targets(said: PromptBenchWords) -> Iterator[Target]:
+def _targets(said: PromptBenchWords) -> Iterator[TargetObject]:
     """The objects; what cannot be read is refused before the model is loaded."""
-    from seglab.interactive.objects import built_in, objects_of
+    from seglab.interactive.target_objects import built_in, objects_of
 
     if not said.data:
         return built_in(said.objects, said.least_pixels, said.seed)

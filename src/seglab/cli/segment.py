@@ -17,7 +17,7 @@ from seglab.runtime.waiting import Waiting, step
 from seglab.safety.shown_text import shown
 
 if TYPE_CHECKING:
-    from seglab.interactive.model import PromptModel
+    from seglab.interactive.prompt_models import PromptModel
 
 _EXAMPLES = """examples:
   seglab segment image=photo.jpg box=[256,192,768,576] points=[[512,384,1],[307,230,0]] out=outputs/
@@ -143,7 +143,7 @@ def run(words: Sequence[str]) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     said = read_words(words)
     with step("loading what reads the images"):
-        from seglab.interactive.model import load_model
+        from seglab.interactive.prompt_models import load_model
         from seglab.interactive.segment import segment_files
 
     failed = done = 0

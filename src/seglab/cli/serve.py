@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from seglab.interactive.prompting import Prompting
-    from seglab.serving.app import Room
+    from seglab.serving.address import Place
+    from seglab.serving.asgi import Room
     from seglab.serving.errands import Errands
     from seglab.serving.limits import Limits
     from seglab.serving.models import Loading
     from seglab.serving.origin import Found, Origin
-    from seglab.serving.place import Place
     from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
@@ -87,8 +87,8 @@ def serve_words(said: ServeWords, front: Front | None = None) -> int:
         from seglab.monitoring.canary import canary_cases
 
         canary_cases(Path(said.canary))  # refused before anything is loaded
+    from seglab.serving.address import Place, bound
     from seglab.serving.limits import Limits
-    from seglab.serving.place import Place, bound
 
     limits = Limits(
         body_bytes=said.body_bytes,
@@ -150,13 +150,13 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin |
         if first:
             started.callback(first.process.kill)
         with step("loading what serves"):
-            from seglab.serving.app import make_app  # while the process loads the model
-            from seglab.serving.images import Images
+            from seglab.serving.asgi import make_app  # while the process loads the model
+            from seglab.serving.champion_watch import Watch
+            from seglab.serving.dataset_routes import Images
             from seglab.serving.models import Models, RunningModel
             from seglab.serving.no_model import NoModel
             from seglab.serving.server import serve
             from seglab.serving.service import Service
-            from seglab.serving.watching import Watch
 
             if front:
                 front.begin(started)
@@ -175,8 +175,8 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin |
                 images.begin()
         rooms: list[Room] = []
         if prompting:
-            from seglab.app.canvas.routes import add_annotate
-            from seglab.interactive.routes import add_sessions
+            from seglab.app.canvas.canvas_routes import add_annotate
+            from seglab.interactive.session_routes import add_sessions
 
             with step(f"loading {said.prompt_model}"):
                 prompting.begin()
@@ -197,7 +197,7 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin |
 
             Drifting(service, said.drift_seconds)
     if said.canary:
-        from seglab.serving.canary import Canary
+        from seglab.serving.canary_schedule import Canary
 
         Canary(Path(said.canary), service, said.canary_seconds)
     where = f"http://{said.host}:{number}/"

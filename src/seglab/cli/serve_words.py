@@ -96,7 +96,7 @@ def check_words(said: ServeWords) -> None:
 
 def _check_prompts(said: ServeWords) -> None:
     """That the model which is to answer prompts can; raises `ConfigError` before anything is loaded."""
-    from seglab.interactive.model import MODELS, row_of
+    from seglab.interactive.prompt_models import MODELS, row_of
 
     row = row_of(said.prompt_model, Path(said.prompt_checkpoint) if said.prompt_checkpoint else None)
     if row.rank != 2:

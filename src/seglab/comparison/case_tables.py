@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.errors import ConfigError
 from seglab.metric_names import EVAL, TEST, Column, MetricName, metric_name
-from seglab.metrics.shapes import ASSD, HD95, LESION_COUNTS
+from seglab.metrics.shape_scores import ASSD, HD95, LESION_COUNTS
 from seglab.run_record import Artifact
 from seglab.safety.shown_text import from_cell
 from seglab.tracking.bundles import local_path
-from seglab.tracking.client import MlflowException
+from seglab.tracking.mlflow_client import MlflowException
 from seglab.tracking.store import Store
 
 # A volume error has a sign, for too much and too little; how wrong a volume is, is its size.
@@ -126,13 +126,13 @@ def column_of(table: CaseTable, column: str) -> str:
     return column if column in table.scores else stored.get(metric_name(column), column)
 
 
-def read_tables(store: Store, runs: Sequence[Run], file: str) -> tuple[dict[str, CaseTable], dict[str, str]]:
+def read_tables(store: Store, runs: Sequence[StoredRun], file: str) -> tuple[dict[str, CaseTable], dict[str, str]]:
     """Tables by run id, and for each run without one the reason.
 
     Files of an embedded store are read where they lie, also when the folder was moved; a server is asked for them.
     """
 
-    def read(run: Run) -> CaseTable | str:
+    def read(run: StoredRun) -> CaseTable | str:
         try:
             folder = local_path(store, run.artifacts)
             if folder is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from seglab.comparison.case_tables import CaseTable, locate
 from seglab.comparison.definedness import blanks_count, settle
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.comparison.variants import Variant, runs_by_variant, variants_of
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.run_record import RunRecord
@@ -54,7 +54,7 @@ class Cohort:
 
 
 def make_cohorts(
-    runs: Sequence[Run], tables: Mapping[str, CaseTable], metric: str, unit: str
+    runs: Sequence[StoredRun], tables: Mapping[str, CaseTable], metric: str, unit: str
 ) -> tuple[list[Cohort], list[str]]:
     """Group runs by data and by splits that link them; returns the cohorts and what a reader must know of them.
 
@@ -85,7 +85,7 @@ def make_cohorts(
         else:
             usable.append(run)
     cohorts = []
-    by_data: dict[str, list[Run]] = {}
+    by_data: dict[str, list[StoredRun]] = {}
     for run in usable:
         by_data.setdefault(_data(run), []).append(run)
     for digest, members in by_data.items():
@@ -103,7 +103,7 @@ def make_cohorts(
     return cohorts, notes
 
 
-def refusal(families: Sequence[Sequence[Run]], what: str) -> str:
+def refusal(families: Sequence[Sequence[StoredRun]], what: str) -> str:
     """Which runs are not paired with which, for their data or splits differ."""
     said = []
     for number, family in enumerate(families, start=1):
@@ -139,7 +139,7 @@ def check_chosen(cohorts: Sequence[Cohort], notes: Sequence[str]) -> None:
 
 
 def _make_cohort(
-    title: str, runs: Sequence[Run], tables: Mapping[str, CaseTable], column: str, unit: str
+    title: str, runs: Sequence[StoredRun], tables: Mapping[str, CaseTable], column: str, unit: str
 ) -> tuple[Cohort, list[str]]:
     variants = variants_of(runs)
     replicates = sorted({(_split(run), run.seed) for run in runs}, key=lambda key: (key[0], key[1].zfill(12)))
@@ -153,7 +153,7 @@ def _make_cohort(
     alarms = np.zeros(values.shape, int)
     notes = []
     for g, variant in enumerate(variants):
-        newest: dict[int, Run] = {place[_split(run), run.seed]: run for run in variant.runs}
+        newest: dict[int, StoredRun] = {place[_split(run), run.seed]: run for run in variant.runs}
         if len(newest) < len(variant.runs):
             repeats = len(variant.runs) - len(newest)
             notes.append(f"{variant.label}: {repeats} older run(s) of a seed that ran again are left out.")
@@ -176,7 +176,7 @@ def _make_cohort(
     return Cohort(title, kept, values, replicates, cases, units, len(groups), *failures), notes
 
 
-def _families(runs: Sequence[Run]) -> list[list[Run]]:
+def _families(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
     """Runs of one data set, those together whose variants are linked by a common split."""
     parent: dict[str, str] = {}
 
@@ -189,15 +189,15 @@ def _families(runs: Sequence[Run]) -> list[list[Run]]:
     for number, members in enumerate(variants):
         for run in members:
             parent[root(f"split {_split(run)}")] = root(f"variant {number}")
-    families: dict[str, list[Run]] = {}
+    families: dict[str, list[StoredRun]] = {}
     for number, members in enumerate(variants):
         families.setdefault(root(f"variant {number}"), []).extend(members)
     return [sorted(family, key=lambda run: run.started) for family in families.values()]
 
 
-def _data(run: Run) -> str:
+def _data(run: StoredRun) -> str:
     return RunRecord.of(run).data_digest or f"unknown, of {run.params.get('data.name', 'no name')}"
 
 
-def _split(run: Run) -> str:
+def _split(run: StoredRun) -> str:
     return RunRecord.of(run).split_digest or f"unknown, of run {run.id}"

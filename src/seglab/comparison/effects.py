@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.comparison.cohorts import Cohort
 from seglab.comparison.descriptives import Paired, case_means, describe_pair
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.run_record import Metric, RunRecord
 from seglab.statistics import compare_pair
 
@@ -152,7 +152,7 @@ def _speed(pairs: Sequence[tuple[Rates, Rates]]) -> Speed:
     return Speed(float(np.exp(np.mean(np.log(ratios)))), min(ratios), max(ratios), len(ratios))
 
 
-def _rates(runs: Sequence[Run]) -> Rates:
+def _rates(runs: Sequence[StoredRun]) -> Rates:
     """Images a second of each run by split, seed and device: the median over the epochs, where it was recorded."""
     found = {}
     for run in runs:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from seglab.comparison.case_tables import CaseTable, Score, locate, unit_range
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.descriptives import Paired
 from seglab.comparison.effects import Effect
-from seglab.comparison.ranking import CohortRanking
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.metric_names import VAL_DICE, Column, epoch_metric
 from seglab.run_record import Metric, RunRecord, Tag
 from seglab.statistics import mean_interval
@@ -21,7 +21,7 @@ _FACTS = (Tag.PEAK_MEMORY_MB, Tag.PEAK_GPU_MEMORY_MB, Tag.PARAMETERS, Tag.FLOPS)
 TARGET_SHARE = 0.95  # of the best's score on validation, where no target is given
 
 
-def watched_curve(runs: list[Run], metric: str) -> str:
+def watched_curve(runs: list[StoredRun], metric: str) -> str:
     """The metric of the epochs that stands for a score: `val_<score>` where it was logged, else `val_dice`."""
     name = epoch_metric(metric)
     return name if any(name in run.history for run in runs) else VAL_DICE
@@ -37,7 +37,7 @@ def choose_target(ranking: CohortRanking, metric: str, given: float | None) -> f
     return float(np.floor(TARGET_SHARE * np.mean(peaks) * 1000) / 1000) if peaks else float("nan")
 
 
-def run_facts(run: Run, curve: str, target: float) -> dict[str, float]:
+def run_facts(run: StoredRun, curve: str, target: float) -> dict[str, float]:
     """What a run cost.
 
     Keys: `epochs`, `wall_seconds` (start to end), `train_seconds` (its epochs with their validation),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.effects import Speed
-from seglab.comparison.ranking import CohortRanking
 from seglab.statistics import Difference
 
 _DIGITS, _MOST_DIGITS = 3, 15

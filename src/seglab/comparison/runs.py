@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import Run as StoredRun
+from mlflow.entities import Run as MlflowRun
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from sqlalchemy import select
 
@@ -29,7 +29,7 @@ _THREADS = 8
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """One training run as the store holds it.
 
     Attributes:
@@ -79,8 +79,8 @@ class FoundRuns:
         foreign: how many runs were not made by seglab's training.
     """
 
-    runs: list[Run]
-    unfinished: list[Run]
+    runs: list[StoredRun]
+    unfinished: list[StoredRun]
     parents: list[str]
     foreign: int
 
@@ -163,13 +163,13 @@ def histories(
     return curves
 
 
-def ran_together(runs: Iterable[Run]) -> int:
+def ran_together(runs: Iterable[StoredRun]) -> int:
     """The most of these runs that went on at one time on one machine, as their tag `host` names it.
 
     Of a run that was resumed it is not known when it stood still, and one without an end is not counted.
     """
     most = 0
-    by_host: dict[str, list[Run]] = {}
+    by_host: dict[str, list[StoredRun]] = {}
     for run in runs:
         if run.seconds is not None and not RunRecord.of(run).resumed:
             by_host.setdefault(run.tags.get(Tag.HOST, ""), []).append(run)
@@ -180,7 +180,7 @@ def ran_together(runs: Iterable[Run]) -> int:
     return most
 
 
-def _chosen(store: Store, settings: CompareSettings) -> list[StoredRun]:
+def _chosen(store: Store, settings: CompareSettings) -> list[MlflowRun]:
     if settings.runs:
         listed = ", ".join(f"'{plain(run, 'runs')}'" for run in settings.runs)
         by_id = {run.info.run_id: run for run in search(store, f"attributes.run_id IN ({listed})")}
@@ -199,9 +199,9 @@ def _parts(run_ids: Sequence[str]) -> list[list[str]]:
     return [list(run_ids[start : start + AT_ONCE]) for start in range(0, len(run_ids), AT_ONCE)]
 
 
-def _run(run: StoredRun, history: dict[str, tuple[np.ndarray, np.ndarray]]) -> Run:
+def _run(run: MlflowRun, history: dict[str, tuple[np.ndarray, np.ndarray]]) -> StoredRun:
     info = run.info
-    return Run(
+    return StoredRun(
         info.run_id,
         info.run_name,
         info.status,

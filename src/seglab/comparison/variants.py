@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.config.targets import places_of
 from seglab.errors import ConfigError
 from seglab.run_record import RunRecord, Tag
@@ -44,7 +44,7 @@ class Variant:
     """
 
     label: str
-    runs: list[Run]
+    runs: list[StoredRun]
     parts: Mapping[str, str]
 
     @property
@@ -58,7 +58,7 @@ class Variant:
         return any(len({run.tags.get(tag) for run in self.runs}) > 1 for tag in _SAME_CODE)
 
 
-def settings_of(run: Run) -> dict[str, str]:
+def settings_of(run: StoredRun) -> dict[str, str]:
     """The params that make a run's variant; where its data lay is none, their digest stands for them."""
     digest = run.tags.get(Tag.DATA_DIGEST)
     kept = {
@@ -92,15 +92,15 @@ def _one_spelling(value: str) -> str:
     return value[:-2] if value.endswith(".0") and _WHOLE.fullmatch(value) else value
 
 
-def runs_by_variant(runs: Sequence[Run]) -> list[list[Run]]:
+def runs_by_variant(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:
     """Runs of one variant together, in the order in which the first of each began."""
-    gathered: dict[frozenset[tuple[str, str]], list[Run]] = {}
+    gathered: dict[frozenset[tuple[str, str]], list[StoredRun]] = {}
     for run in runs:
         gathered.setdefault(frozenset(settings_of(run).items()), []).append(run)
     return list(gathered.values())
 
 
-def variants_of(runs: Sequence[Run]) -> list[Variant]:
+def variants_of(runs: Sequence[StoredRun]) -> list[Variant]:
     """Variants in the order in which their first run began."""
     gathered = runs_by_variant(runs)
     settings = [settings_of(members[0]) for members in gathered]

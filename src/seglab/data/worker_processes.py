@@ -51,7 +51,7 @@ class WorkerFailure(Exception):
         self.died, self.reason = died, reason
 
 
-class Worker:
+class WorkerProcess:
     """One process. It ends with its starter, however that ends, and leaves Ctrl-C and SIGTERM to it.
 
     Args:
@@ -138,14 +138,14 @@ class WorkerPool:
     """Workers that are borrowed, each by one thread at a time. Ends them when it is collected or the program ends."""
 
     def __init__(self, task: Task, count: int, shared_bytes: int = 0):
-        self.workers = [Worker(task, shared_bytes) for _ in range(count)]
-        self._idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self.workers = [WorkerProcess(task, shared_bytes) for _ in range(count)]
+        self._idle: queue.SimpleQueue[WorkerProcess] = queue.SimpleQueue()
         for worker in self.workers:
             self._idle.put(worker)
         self.close = weakref.finalize(self, _close, self.workers)
 
     @contextmanager
-    def borrow(self) -> Iterator[Worker]:
+    def borrow(self) -> Iterator[WorkerProcess]:
         """An idle worker, waited for. One that has died comes back too, and fails whoever asks it next."""
         worker = self._idle.get()
         try:
@@ -154,7 +154,7 @@ class WorkerPool:
             self._idle.put(worker)
 
 
-def _close(workers: list[Worker]) -> None:
+def _close(workers: list[WorkerProcess]) -> None:
     for worker in workers:
         worker.close()
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from seglab.metric_names import TEST, of_class
 from seglab.metrics.confusion import dice_iou, macro
-from seglab.metrics.shapes import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
+from seglab.metrics.shape_scores import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
 from seglab.statistics import mean_interval
 from seglab.task import Task
 
@@ -53,7 +53,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
     no background (id 0), such as void, counted as one more class.
 
     Args:
-        cases: one row a case with the columns of `seglab.evaluation.cases.score_case`.
+        cases: one row a case with the columns of `seglab.evaluation.case_scores.score_case`.
         confusion: `(K, K)` counts of all cases.
         task: names of the classes, and which are scored.
     """
@@ -85,7 +85,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
 
 
 def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str, float]:
-    """What is made of the columns of `seglab.metrics.shapes.score_shapes`, for the scored classes.
+    """What is made of the columns of `seglab.metrics.shape_scores.score_shapes`, for the scored classes.
 
     `hd95_nonempty`, `assd_nonempty`, `nsd_<tolerance><unit>`: means over the cases that have them, also `/<class>`.
     `one_empty/<class>`: cases in which only truth or only prediction holds the class, so that no distance tells of it.

@@ -19,15 +19,15 @@ from seglab.data.labels.label_schema import built_in_schema
 from seglab.data.sources.image_cases import ImageCases
 from seglab.errors import ConfigError, nearest
 from seglab.evaluation.aggregate import score_table, shape_summary, shape_table, summary
-from seglab.evaluation.results import Calibration, ScoreIntervals, check_place, write_results
+from seglab.evaluation.results import CalibrationScores, ScoreIntervals, check_place, write_results
 from seglab.evaluation.scoring import predicted_pixels, score_cases
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.inference.bundle import CARD_FILE
 from seglab.inference.mask_writer import check_targets, write_mask
 from seglab.metric_names import evaluated_metric
 from seglab.metrics.calibration import Pixels, fit_temperature, negative_log_likelihood, reliability, scaled
-from seglab.metrics.cityscapes import CityscapesScores, label_ids_of
-from seglab.metrics.shapes import tolerance_note
+from seglab.metrics.cityscapes_scores import CityscapesScores, label_ids_of
+from seglab.metrics.shape_scores import tolerance_note
 from seglab.run_record import RUNS, Artifact
 from seglab.runtime.terminal import Terminal
 from seglab.runtime.waiting import Waiting
@@ -204,17 +204,21 @@ def _add(subject: EvaluationSubject, metrics: Mapping[str, float], files: Path) 
     return f"run        {run.info.run_id}: {evaluated_metric(subject.name, '…')}, pictures and tables in {where}"
 
 
-def _calibrate(subject: EvaluationSubject, pixels: Pixels, predicted: Callable[[list[Case]], Pixels]) -> Calibration:
+def _calibrate(
+    subject: EvaluationSubject, pixels: Pixels, predicted: Callable[[list[Case]], Pixels]
+) -> CalibrationScores:
     """Reliability as trained, and with the temperature of the validation cases, which must not be those scored."""
     as_trained = ScoreIntervals(reliability(pixels), negative_log_likelihood(pixels))
     scored = {case.id for case in subject.cases}
     apart = [case for case in subject.validation if case.id not in scored]
     if not apart:
-        return Calibration(as_trained)
+        return CalibrationScores(as_trained)
     step = -(-len(apart) // CALIBRATION_CASES)
     temperature = fit_temperature(predicted(apart[::step]))
     after = scaled(pixels, temperature)
-    return Calibration(as_trained, ScoreIntervals(reliability(after), negative_log_likelihood(after), temperature))
+    return CalibrationScores(
+        as_trained, ScoreIntervals(reliability(after), negative_log_likelihood(after), temperature)
+    )
 
 
 def _mask_files(subject: EvaluationSubject, folder: Path) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from seglab.errors import TrackingError
 from seglab.evaluation.scoring import CaseScores
 from seglab.evaluation.subject import EvaluationSubject
 from seglab.metrics.calibration import Reliability, bound_reached
-from seglab.metrics.shapes import HD95, distance_unit, surface_dice_name
+from seglab.metrics.shape_scores import HD95, distance_unit, surface_dice_name
 from seglab.run_record import EvaluationFile
 from seglab.runtime import atomic_files
 from seglab.safety.csv_text import csv_text
@@ -50,7 +50,7 @@ class ScoreIntervals:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationScores:
     """A model's certainty, as trained and mended.
 
     Attributes:
@@ -110,7 +110,7 @@ def write_results(
     subject: EvaluationSubject,
     case_scores: CaseScores,
     metrics: Mapping[str, float],
-    calibration: Calibration,
+    calibration: CalibrationScores,
     tolerance: float,
 ) -> None:
     """Writes the tables, metrics and pictures of an evaluation into `folder`, which is made anew.
@@ -159,7 +159,7 @@ def _figures(
     predictor: Predictor,
     subject: EvaluationSubject,
     case_scores: CaseScores,
-    calibration: Calibration,
+    calibration: CalibrationScores,
     tolerance: float,
 ) -> dict[str, Figure]:
     """The pictures by name."""

@@ -19,10 +19,10 @@ import pandas as pd
 from seglab.data.cases import Case, Sample, Source
 from seglab.data.labelled import labelled
 from seglab.errors import DataError, naming
-from seglab.evaluation.cases import check_same_classes, score_case
+from seglab.evaluation.case_scores import check_same_classes, score_case
 from seglab.metrics.calibration import Pixels, draw_places, joined
 from seglab.metrics.confusion import confusion_matrix
-from seglab.metrics.shapes import score_shapes
+from seglab.metrics.shape_scores import score_shapes
 from seglab.task import Task
 
 if TYPE_CHECKING:

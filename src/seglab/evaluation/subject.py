@@ -17,7 +17,7 @@ from seglab.config.targets import Parameter, parameters_of
 from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, SeglabError, TrackingError, nearest
-from seglab.evaluation.cases import check_same_classes
+from seglab.evaluation.case_scores import check_same_classes
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.inference.public_config import WITHHELD
 from seglab.metric_names import check_class_names

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from seglab.config.loading import Config
-from seglab.experiment.components import RunComponents
+from seglab.experiment.run_parts import RunComponents
 from seglab.run_record import Artifact, Tag
 from seglab.runtime.code_version import CodeVersion
 from seglab.runtime.reproducibility import environment

@@ -20,8 +20,8 @@ from seglab.command import JOB_VARIABLE
 from seglab.config.loading import Config, load_config
 from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
-from seglab.experiment.components import RunComponents, assemble, make_augmentation
 from seglab.experiment.record import announce, record_inputs, record_pictures, record_words, without_secrets
+from seglab.experiment.run_parts import RunComponents, assemble, make_augmentation
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.runtime.reproducibility import load_tensorflow
@@ -182,8 +182,8 @@ def _train_and_score(
 def _score(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
     """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
+    from seglab.evaluation.monitoring_reference import watched_with
     from seglab.evaluation.scoring import score_cases
-    from seglab.evaluation.watching import watched_with
     from seglab.inference.bundle import Bundle, amend_bundle, save_bundle
     from seglab.inference.model_usage import readme, usage
     from seglab.inference.predicted_quality import PredictedQuality
@@ -192,7 +192,7 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
     from seglab.inference.pyfunc import input_example
     from seglab.inference.reference_data import fingerprint
     from seglab.runtime.memory import peak_memory
-    from seglab.tracking.client import MlflowException
+    from seglab.tracking.mlflow_client import MlflowException
     from seglab.tracking.pages import pictures_address, run_address
     from seglab.viz.figures import case_panels, curves, pick_examples
 

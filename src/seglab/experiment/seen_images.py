@@ -28,7 +28,7 @@ _SHOWN = 3
 
 
 @dataclass
-class Seen:
+class SeenImages:
     """Images that weights have seen.
 
     Attributes:
@@ -62,7 +62,7 @@ def kept_details(facts: Mapping[str, CaseFingerprint], split: Split) -> dict[str
     return {"count": len(ids), "images": kept}
 
 
-def add_seen(seen: Seen, recorded: Mapping[str, Any], rank: int) -> None:
+def add_seen(seen: SeenImages, recorded: Mapping[str, Any], rank: int) -> None:
     """Add what a run has recorded, which may be one from elsewhere.
 
     Raises:
@@ -80,7 +80,7 @@ def add_seen(seen: Seen, recorded: Mapping[str, Any], rank: int) -> None:
 
 
 def find_near_duplicates(
-    facts: Mapping[str, CaseFingerprint], split: Split, seen: Seen, equal: AbstractSet[str]
+    facts: Mapping[str, CaseFingerprint], split: Split, seen: SeenImages, equal: AbstractSet[str]
 ) -> NearDuplicates:
     """The held-out cases of a split that look like images which weights have seen.
 

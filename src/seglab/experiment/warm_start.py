@@ -15,9 +15,9 @@ from seglab.config.loading import Config
 from seglab.data.loading.training_data import TrainingData
 from seglab.data.splits import Split
 from seglab.errors import ConfigError, TrackingError
-from seglab.experiment.components import RunComponents
 from seglab.experiment.resume import check_same, how_to_keep
-from seglab.experiment.seen_images import Seen, add_seen, find_near_duplicates
+from seglab.experiment.run_parts import RunComponents
+from seglab.experiment.seen_images import SeenImages, add_seen, find_near_duplicates
 from seglab.inference.bundle import load_bundle, logits_model, read_bundle
 from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.untrusted_files import read_json
@@ -196,7 +196,7 @@ def _other_model(config: Config, found: str, expected: str) -> ConfigError:
     )
 
 
-def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str], Seen, str]:
+def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str], SeenImages, str]:
     """Cases of this data that the weights of a run have seen, those of the runs before it too; the images that they
     have seen, for what looks like them; and what is not known.
 
@@ -205,7 +205,7 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
     """
     mine = image_digests(training_data)
     seen: set[str] = set()
-    images = Seen()
+    images = SeenImages()
     told = _NONE
     for _ in range(_ANCESTORS):
         try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seglab.export.examining import Answer
-from seglab.export.targets import ExportRefused, Target
+from seglab.export.examining import CaseComparison
+from seglab.export.export_targets import ExportRefused, Target
 from seglab.metrics.confusion import dice_iou
 from seglab.statistics.intervals import mean_interval
 from seglab.task import Task
@@ -25,7 +25,7 @@ RESIZED_AGREEMENT = 0.999
 
 
 @dataclass(frozen=True)
-class Limits:
+class AccuracyLimits:
     """What a target may differ by.
 
     Attributes:
@@ -44,18 +44,18 @@ class Limits:
     allowed: bool = False
 
 
-def limits_of(target: Target, *, resizes: bool = False, allow_drop: float | None = None) -> Limits:
+def limits_of(target: Target, *, resizes: bool = False, allow_drop: float | None = None) -> AccuracyLimits:
     """The rule for a target; `allow_drop` is the Dice that a user lets go, of all classes and of one."""
     if target.quantised:
         drop, class_drop = (DROP, CLASS_DROP) if allow_drop is None else (allow_drop, allow_drop)
-        return Limits(None, None, None, None, drop, class_drop, allow_drop is not None)
+        return AccuracyLimits(None, None, None, None, drop, class_drop, allow_drop is not None)
     if target.graph == "end_to_end":
-        return Limits(None, None, None, RESIZED_AGREEMENT if resizes else AGREEMENT, CLASS_DROP, CLASS_DROP)
-    return Limits(LOGIT, AGREEMENT, MARGIN, AGREEMENT, DICE, DICE)
+        return AccuracyLimits(None, None, None, RESIZED_AGREEMENT if resizes else AGREEMENT, CLASS_DROP, CLASS_DROP)
+    return AccuracyLimits(LOGIT, AGREEMENT, MARGIN, AGREEMENT, DICE, DICE)
 
 
 def accuracy(
-    answers: Sequence[Answer], reference: Sequence[np.ndarray], groups: Sequence[object], task: Task
+    answers: Sequence[CaseComparison], reference: Sequence[np.ndarray], groups: Sequence[object], task: Task
 ) -> dict[str, Any]:
     """What is written to `accuracy.json`, without names of cases.
 
@@ -118,7 +118,7 @@ def only_rounded(exact: dict[str, float] | None) -> bool:
     return exact["target"] <= ROUNDING * exact["reference"]
 
 
-def failures(found: dict[str, Any], limits: Limits, task: Task) -> list[str]:
+def failures(found: dict[str, Any], limits: AccuracyLimits, task: Task) -> list[str]:
     """In what a target differs more than it may, in words; empty where it is what it was trained to be."""
     told = []
     logits, masks = found.get("logits"), found["masks"]
@@ -144,7 +144,7 @@ def failures(found: dict[str, Any], limits: Limits, task: Task) -> list[str]:
     return told
 
 
-def check(target: Target, found: dict[str, Any], limits: Limits, task: Task) -> None:
+def check(target: Target, found: dict[str, Any], limits: AccuracyLimits, task: Task) -> None:
     """Refuse a target that differs more than it may; raises `ExportRefused`."""
     told = failures(found, limits, task)
     if told:

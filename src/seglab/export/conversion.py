@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from seglab.export.export_targets import ExportRefused
 from seglab.export.room import no_room_left
-from seglab.export.targets import ExportRefused
 from seglab.inference.backends.openvino import load_openvino
 from seglab.inference.bundle import logits_model
 
@@ -58,7 +58,7 @@ def convert(model: keras.Model, format: str, folder: Path, output: str = OUTPUT)
 
     Args:
         model: in float32, of one input and one output.
-        format: of `seglab.export.targets.FORMATS`.
+        format: of `seglab.export.export_targets.FORMATS`.
         folder: that is there.
         output: what its answer is called in the file.
 

@@ -1,7 +1,7 @@
 """A target set beside the reference, case by case, in a process without TensorFlow.
 
 python -m seglab.export.examining <folder>; for each line on standard input, the path of a case as `write_case` makes
-it, it answers with a line of JSON, the fields of `Answer`. The first line that it prints says what it runs in.
+it, it answers with a line of JSON, the fields of `CaseComparison`. The first line that it prints says what it runs in.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from seglab.export.export_targets import ExportRefused
 from seglab.export.folder import GIVEN, IMAGE, Exported, read_folder
-from seglab.export.targets import ExportRefused
-from seglab.inference.network import OneByOne
+from seglab.inference.loaded_network import OneByOne
 from seglab.inference.predictor import Predictor
 from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task
@@ -29,7 +29,7 @@ EXAMPLE = "example:"  # before the file to write to
 
 
 @dataclass(frozen=True)
-class Answer:
+class CaseComparison:
     """What came of one case.
 
     Attributes:
@@ -93,8 +93,8 @@ class Examiner:
         image = self._exported.array(IMAGE)
         return {"answer": answer, "mask": self._predictor.predict(image, self._exported.bundle.spacing)}
 
-    def answer(self, file: Path) -> Answer:
-        """See `Answer`; raises `DataError` as `Predictor.predict` does."""
+    def answer(self, file: Path) -> CaseComparison:
+        """See `CaseComparison`; raises `DataError` as `Predictor.predict` does."""
         with np.load(file, allow_pickle=False) as case:
             image, truth, reference = case["image"], case["truth"], case["mask"]
             spacing = tuple(case["spacing"]) or None
@@ -105,7 +105,7 @@ class Examiner:
                 mask = self._predictor.predict(image, spacing)
                 found = self._network.logits(case["window"])
                 differences = compare_logits(found, case["logits"], self.task, self._exported.bundle.threshold)
-        return Answer(
+        return CaseComparison(
             confusion_matrix(truth, mask, self.task).tolist(),
             int((mask != reference).sum()),
             int(reference.size),
@@ -134,9 +134,9 @@ class Examination:
         )
         self.told = self._line()
 
-    def answer(self, file: Path) -> Answer:
+    def answer(self, file: Path) -> CaseComparison:
         """What came of a case."""
-        return Answer(**self._ask(str(file)))
+        return CaseComparison(**self._ask(str(file)))
 
     def example(self, file: Path) -> dict[str, np.ndarray]:
         """What the target answers to its own example, by way of a file: `answer`, and the `mask`."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.export.calibration import Calibration, calibrate
+from seglab.export.calibration_inputs import CalibrationInputs, calibrate
 from seglab.export.end_to_end import check_size
+from seglab.export.export_targets import Target, check_targets, targets_of
 from seglab.export.finishing import finish
 from seglab.export.folder import (
     ANSWER,
@@ -26,14 +27,13 @@ from seglab.export.folder import (
     write_json,
     write_sums,
 )
+from seglab.export.graph_operations import check_operations
 from seglab.export.graphs import graph_of
 from seglab.export.manifest import make_manifest
-from seglab.export.operations import check_operations
-from seglab.export.place import making
+from seglab.export.output_place import making
 from seglab.export.proving import prove
 from seglab.export.request import ExportRequest
 from seglab.export.sources import Sources, find_sources
-from seglab.export.targets import Target, check_targets, targets_of
 from seglab.inference.bundle import MODEL_FILE
 from seglab.inference.example import example_image
 from seglab.run_record import RUNS
@@ -94,7 +94,7 @@ def _convert(
     reference: Any,
     target: Target,
     folder: Path,
-    calibration: Calibration | None,
+    calibration: CalibrationInputs | None,
     size: tuple[int, ...],
     sources: Sources,
     request: ExportRequest,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seglab.export.export_targets import ExportRefused, Target
 from seglab.export.folder import (
     ACCURACY,
     LATENCY,
@@ -23,7 +24,6 @@ from seglab.export.latency import RUNS as LATENCY_RUNS
 from seglab.export.manual import manual
 from seglab.export.request import ExportRequest
 from seglab.export.signing import sign
-from seglab.export.targets import ExportRefused, Target
 from seglab.export.verification import verify_apart
 from seglab.inference.bundle import Bundle
 from seglab.safety.untrusted_files import read_any_json

@@ -14,7 +14,7 @@ import numpy as np
 from seglab.errors import DataError
 from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.bundle import Bundle
-from seglab.inference.network import OneByOne
+from seglab.inference.loaded_network import OneByOne
 from seglab.inference.predictor import Predictor
 from seglab.safety.untrusted_files import read_json
 

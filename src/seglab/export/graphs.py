@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.export.conversion import SAVED_MODEL
-from seglab.export.targets import ExportRefused
+from seglab.export.export_targets import ExportRefused
 from seglab.inference.backends.openvino import load_openvino
 
 

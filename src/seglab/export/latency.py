@@ -21,7 +21,7 @@ from PIL import Image
 
 from seglab.export.folder import GIVEN, IMAGE, read_folder
 from seglab.inference.bundle import Bundle
-from seglab.inference.network import OneByOne, own_threads
+from seglab.inference.loaded_network import OneByOne, own_threads
 from seglab.inference.predictor import Predictor
 
 RUNS, WARM_UP = 30, 3

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from seglab.export.calibration import Calibration
+from seglab.export.calibration_inputs import CalibrationInputs
 from seglab.export.conversion import SAVED_MODEL
+from seglab.export.export_targets import Target
 from seglab.export.folder import FORMAT
 from seglab.export.inventory import MADE_WITH, RUNS_WITH, versions_of
-from seglab.export.targets import Target
 from seglab.inference.backends import BACKENDS
 from seglab.inference.bundle import Bundle
 from seglab.inference.model_usage import axes, values_wanted
@@ -29,7 +29,7 @@ def make_manifest(
     trained_in: str,
     run: dict[str, str],
     digest: str,
-    calibration: Calibration | None,
+    calibration: CalibrationInputs | None,
     image_size: Sequence[int],
     c_program: bool,
 ) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from seglab.data.labelled import labelled
 from seglab.export.accuracy import LOGIT, accuracy, check, limits_of, only_rounded
-from seglab.export.examining import Answer, Examination, Examiner, write_case
+from seglab.export.examining import CaseComparison, Examination, Examiner, write_case
+from seglab.export.export_targets import ExportRefused, Target
 from seglab.export.folder import (
     ACCURACY,
     ANSWER,
@@ -25,7 +26,6 @@ from seglab.export.folder import (
 )
 from seglab.export.request import ExportRequest
 from seglab.export.sources import Sources
-from seglab.export.targets import ExportRefused, Target
 from seglab.metrics.confusion import confusion_matrix
 from seglab.safety.untrusted_files import read_any_json
 
@@ -44,7 +44,7 @@ def prove(
     """Set every target beside the reference, each in a process of its own; write what came out, or refuse."""
     task = sources.bundle.task
     cases, whole = sources.scored.cases if sources.scored else [], request.graph == "end_to_end"
-    answers: dict[str, list[Answer]] = {target.name: [] for target in targets}
+    answers: dict[str, list[CaseComparison]] = {target.name: [] for target in targets}
     truths: list[np.ndarray] = []
     groups: list[object] = []
     worst: dict[str, tuple[float, np.ndarray]] = {}

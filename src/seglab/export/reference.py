@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from seglab.export.calibration import Calibration
+from seglab.export.calibration_inputs import CalibrationInputs
 from seglab.export.conversion import convert, in_float32, in_float64
-from seglab.export.examining import Answer, Examiner
+from seglab.export.examining import CaseComparison, Examiner
+from seglab.export.export_targets import Target
 from seglab.export.quantization import quantize_end_to_end, quantize_litert, quantize_openvino
-from seglab.export.targets import Target
 from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.bundle import load_bundle
 from seglab.inference.predictor import Predictor
@@ -50,7 +50,9 @@ class Reference:
     def _exact(self) -> KerasNetwork:
         return KerasNetwork(in_float64(self._model))
 
-    def write(self, target: Target, folder: Path, size: tuple[int, ...], calibration: Calibration | None) -> Layers:
+    def write(
+        self, target: Target, folder: Path, size: tuple[int, ...], calibration: CalibrationInputs | None
+    ) -> Layers:
         """Write the file or files of a target's model; raises `ExportRefused`.
 
         Returns:
@@ -80,7 +82,7 @@ class InThisProcess:
         self._examiner = examiner
         self.told = {"precision": "float32"}
 
-    def answer(self, file: Path) -> Answer:
+    def answer(self, file: Path) -> CaseComparison:
         """See `Examiner`."""
         return self._examiner.answer(file)
 

@@ -16,8 +16,8 @@ class ExportRequest:
     Attributes:
         out: folder to make, with one folder a target.
         run, model, bundle: one of them: id of a run; `models:/<name>@<alias>`; folder of a bundle.
-        format: of `seglab.export.targets.FORMATS`.
-        precision: of `seglab.export.targets.PRECISIONS`.
+        format: of `seglab.export.export_targets.FORMATS`.
+        precision: of `seglab.export.export_targets.PRECISIONS`.
         graph: `logits`, or `end_to_end` for raw pixels in and class ids out.
         image_size: of the image that an end-to-end graph takes; the network's when None.
         split: that accuracy is measured on.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from seglab.errors import ConfigError
 from seglab.evaluation.subject import EvaluationSubject, find_subject
+from seglab.export.export_targets import Target
 from seglab.export.request import ExportRequest
-from seglab.export.targets import Target
 from seglab.inference.bundle import Bundle, read_bundle
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from seglab.task import Task
 if TYPE_CHECKING:
     import keras
 
-    from seglab.inference.network import Network
+    from seglab.inference.loaded_network import LoadedNetwork
 
 
 def check_weights(model: keras.Model) -> None:
@@ -74,7 +74,7 @@ def check_probabilities(probabilities: np.ndarray) -> None:
         )
 
 
-def check_network(network: Network, task: Task, size: tuple[int, ...]) -> None:
+def check_network(network: LoadedNetwork, task: Task, size: tuple[int, ...]) -> None:
     """See that a network takes and gives what a model of this task and size does; raises `DataError`."""
     found, wanted = (network.size, network.channels), (size, task.channels)
     if found == wanted and network.outputs == task.logit_channels:

@@ -10,7 +10,7 @@ import numpy as np
 from seglab.task import Task
 
 
-class Seen(Protocol):
+class MaskObserver(Protocol):
     """Is shown a mask, block by block of whole rows, while it is made; see `seglab.inference.mask_facts`."""
 
     def channel(self, number: int, probabilities: np.ndarray) -> None:
@@ -23,7 +23,9 @@ class Seen(Protocol):
         """Shown in the place of both, of a binary task, class ids and in float32 the probabilities of class 1."""
 
 
-def class_ids(channels: Iterator[np.ndarray], task: Task, threshold: float, seen: Seen | None = None) -> np.ndarray:
+def class_ids(
+    channels: Iterator[np.ndarray], task: Task, threshold: float, seen: MaskObserver | None = None
+) -> np.ndarray:
     """Class ids, of the smallest type that holds them, from the channels that decide.
 
     Args:
@@ -46,7 +48,9 @@ def class_ids(channels: Iterator[np.ndarray], task: Task, threshold: float, seen
     return ids
 
 
-def _most_probable(channels: Iterator[np.ndarray], dtype: np.dtype, seen: Seen | None) -> tuple[np.ndarray, np.ndarray]:
+def _most_probable(
+    channels: Iterator[np.ndarray], dtype: np.dtype, seen: MaskObserver | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Index of the largest of the arrays, the first on a tie, and the largest itself, with one array at a time in
     memory."""
     best, ids = np.empty(0, np.float32), np.empty(0, dtype)

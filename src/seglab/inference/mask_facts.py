@@ -19,7 +19,7 @@ _PARTS_OF = 1 << 18  # pixels of a mask in which connected parts are counted; of
 
 
 class MaskFacts:
-    """Sums over a mask; it is a `seglab.inference.decision.Seen`.
+    """Sums over a mask; it is a `seglab.inference.decision.MaskObserver`.
 
     Args:
         task: whose classes the mask holds.

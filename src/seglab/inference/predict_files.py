@@ -48,7 +48,7 @@ class PredictionJob:
 
 
 @dataclass
-class Predicted:
+class PredictedFiles:
     """What came of it.
 
     Attributes:
@@ -122,7 +122,7 @@ def predict_plan(
     written: Callable[[Path], None] | None = None,
     doing: Callable[[str], None] | None = None,
     failed: Callable[[Path, DataError], None] | None = None,
-) -> Predicted:
+) -> PredictedFiles:
     """Writes what is planned, one image in memory at a time. Files are whole or not there, whenever this is stopped.
 
     Args:
@@ -136,7 +136,7 @@ def predict_plan(
         DataError: a mask cannot be written, or another process has written it meanwhile, unless such are to be skipped
             or replaced; without `failed`, an image cannot be used.
     """
-    result = Predicted()
+    result = PredictedFiles()
     replace = plan.existing != "refuse"
     began = time.monotonic()
     for number, job in enumerate(plan.jobs):

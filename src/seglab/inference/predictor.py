@@ -17,9 +17,9 @@ from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import DataError, naming
 from seglab.inference.bundle import Bundle, ResizeMode, load_bundle
 from seglab.inference.checks import check_image, check_network, check_probabilities
-from seglab.inference.decision import Seen, class_ids
+from seglab.inference.decision import MaskObserver, class_ids
+from seglab.inference.loaded_network import Forward, LoadedNetwork
 from seglab.inference.memory_forecast import check_room, prediction_bytes
-from seglab.inference.network import Forward, Network
 from seglab.inference.restore_grid import GridRestorer
 from seglab.inference.sliding_window import Prepare, Progress, SlidingWindow
 from seglab.inference.spatial import SpatialTransform
@@ -60,7 +60,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Network | keras.Model,
+        model: LoadedNetwork | keras.Model,
         task: Task,
         preprocessing: Preprocessing,
         size: tuple[int, ...],
@@ -99,7 +99,7 @@ class Predictor:
     @classmethod
     def of(
         cls,
-        model: Network | keras.Model,
+        model: LoadedNetwork | keras.Model,
         bundle: Bundle,
         *,
         overlap: float | None = None,
@@ -125,7 +125,7 @@ class Predictor:
         image: np.ndarray,
         spacing: Sequence[float] | None = None,
         progress: Progress | None = None,
-        seen: Seen | None = None,
+        seen: MaskObserver | None = None,
     ) -> np.ndarray:
         """The mask of one image.
 
@@ -212,10 +212,12 @@ class Predictor:
         """The network with what decides, and after it the logarithms of all classes' probabilities."""
         return self.network.answering("drawing", self.task, self.temperature)
 
-    def _mask(self, channels: Iterator[np.ndarray], seen: Seen | None = None) -> np.ndarray:
+    def _mask(self, channels: Iterator[np.ndarray], seen: MaskObserver | None = None) -> np.ndarray:
         return class_ids(channels, self.task, self.threshold, seen)
 
-    def _restored_mask(self, predicted: np.ndarray, restoring: GridRestorer, seen: Seen | None = None) -> np.ndarray:
+    def _restored_mask(
+        self, predicted: np.ndarray, restoring: GridRestorer, seen: MaskObserver | None = None
+    ) -> np.ndarray:
         """Class ids at the image's own size, with one channel of it at a time in memory."""
         check_probabilities(predicted)
         return self._mask((restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1])), seen)
@@ -276,8 +278,8 @@ class Predictor:
         return prepared
 
 
-def _running(model: Network | keras.Model) -> Network:
-    if isinstance(model, Network):
+def _running(model: LoadedNetwork | keras.Model) -> LoadedNetwork:
+    if isinstance(model, LoadedNetwork):
         return model
     from seglab.inference.backends.keras import KerasNetwork
 

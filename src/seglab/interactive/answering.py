@@ -10,8 +10,8 @@ import cv2
 
 from seglab.errors import DataError, SeglabError
 from seglab.interactive.accepted import AcceptedMasks
+from seglab.interactive.display_image import read_picture
 from seglab.interactive.image_answers import ImageAnswers
-from seglab.interactive.images import read_picture
 from seglab.interactive.sessions import OpenImage, OpenSession, OpenVolume, Sessions
 from seglab.interactive.volume_answers import VolumeAnswers, is_volume
 from seglab.interactive.volume_files import read_grey

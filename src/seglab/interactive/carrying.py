@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from seglab.interactive.model import PromptModel
 from seglab.interactive.prompt import Bools, Floats, Prompt, box_of, inside
+from seglab.interactive.prompt_models import PromptModel
 
 # How far around the mask of the slice before the object is looked for, as a share of its longer side, and in pixels.
 _MARGIN, _LEAST_MARGIN = 0.1, 2.0

@@ -26,10 +26,10 @@ from seglab.errors import ConfigError, DataError
 from seglab.export.folder import SUMS, read_folder
 from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle
-from seglab.inference.network import Network
+from seglab.inference.loaded_network import LoadedNetwork
 from seglab.inference.spatial import SpatialTransform
-from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import CERTAIN, FOREGROUND, Bools, Logits, Prompt, inside
+from seglab.interactive.prompt_models import Candidates, Embedding
 from seglab.run_record import BundleFile
 from seglab.runtime.reproducibility import load_tensorflow
 
@@ -55,7 +55,7 @@ class ClickNetwork:
         weights: digest of its weights.
     """
 
-    def __init__(self, name: str, network: Network, bundle: Bundle, weights: str):
+    def __init__(self, name: str, network: LoadedNetwork, bundle: Bundle, weights: str):
         self.name, self.rank = name, bundle.task.rank
         self._network, self._bundle, self._size = network, bundle, bundle.size
         self._channels = bundle.task.channels - PROMPT_CHANNELS
@@ -207,7 +207,7 @@ def load(name: str, checkpoint: Path | None = None) -> ClickNetwork:
             expected=f"a {rank}D network with prompts that returns logits, for model={name}",
             remedy="train one: seglab train model=click_unet data=…; or model=click_unet3d for volumes",
         )
-    network: Network
+    network: LoadedNetwork
     if exported:
         network, file = exported.open(), folder / BACKENDS[exported.runtime].file
     elif (folder / GRAPH).is_file() and importlib.util.find_spec("openvino") is not None:

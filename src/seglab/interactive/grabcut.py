@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seglab.interactive.model import CANDIDATES, Candidates, Embedding
 from seglab.interactive.prompt import CERTAIN, FOREGROUND, Bools, Floats, Ints, Logits, Prompt, box_of
+from seglab.interactive.prompt_models import CANDIDATES, Candidates, Embedding
 from seglab.interactive.window import (
     MARGIN,
     Image,

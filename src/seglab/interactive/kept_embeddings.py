@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seglab.interactive.model import Candidates, Embedding, PromptModel
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import Candidates, Embedding, PromptModel
 from seglab.runtime.atomic_files import write_bytes
 
 _NAME = re.compile(r"[0-9a-f]{64}\.npz(\.[0-9a-f]{8}\.part)?")

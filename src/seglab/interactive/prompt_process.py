@@ -21,7 +21,7 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Errand]]:
     from seglab.interactive.accepted import AcceptedMasks
     from seglab.interactive.answering import Answering
     from seglab.interactive.kept_embeddings import KeptEmbeddings
-    from seglab.interactive.model import MODELS, load_model
+    from seglab.interactive.prompt_models import MODELS, load_model
     from seglab.interactive.sessions import Sessions
     from seglab.serving.limits import Limits
 

@@ -12,7 +12,7 @@ from seglab.errors import SeglabError
 from seglab.serving.errands import Errands, ProcessDied
 from seglab.serving.limits import Limits
 from seglab.serving.problems import Problem, queue_full
-from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
+from seglab.serving.queueing import Abandoned, InferenceThread, QueueFull, Work
 
 MODULE = "seglab.interactive.prompt_process"
 RESTARTING = "prompts-restarting"
@@ -23,7 +23,7 @@ class PromptsSaid:
     """What the process is told when it begins.
 
     Attributes:
-        model: a row of `seglab.interactive.model.MODELS`.
+        model: a row of `seglab.interactive.prompt_models.MODELS`.
         checkpoint: file of its weights; None for its own.
         embeddings: folder of those that are kept.
         accepted: folder of the masks that users accept.
@@ -46,7 +46,7 @@ class Prompting:
     def __init__(self, said: PromptsSaid, limits: Limits):
         self._word = json.dumps({**asdict(said), "limits": limits.shown()})
         self._process = Errands(MODULE, [self._word])
-        self._worker = Worker(limits.queue)
+        self._worker = InferenceThread(limits.queue)
         self._begun = False
         self.model = said.model
         self.sessions = 0  # that were open when it told last

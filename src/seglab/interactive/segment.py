@@ -17,10 +17,10 @@ from seglab.inference.extra_outputs import write_picture
 from seglab.inference.mask_writer import write_mask
 from seglab.inference.overlay_picture import overlay
 from seglab.inference.predict_files import PredictionJob, plan_files
-from seglab.interactive.images import read_picture
+from seglab.interactive.display_image import read_picture
 from seglab.interactive.measures import measure, warnings
-from seglab.interactive.model import PromptModel
 from seglab.interactive.prompt import Floats
+from seglab.interactive.prompt_models import PromptModel
 from seglab.interactive.session import Session
 from seglab.runtime.atomic_files import write_text
 from seglab.safety.csv_text import csv_of_rows

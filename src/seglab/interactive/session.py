@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.errors import DataError
-from seglab.interactive.guard import Verdict, best_guarded, guarded
-from seglab.interactive.model import Embedding, PromptModel
+from seglab.interactive.click_guard import Verdict, best_guarded, guarded
 from seglab.interactive.prompt import Bools, Floats, Logits, Prompt
+from seglab.interactive.prompt_models import Embedding, PromptModel
 from seglab.interactive.steps import Steps
 
 STEPS_SHARE = 2
@@ -120,7 +120,7 @@ class Session:
             box: `x0, y0, x1, y1` or None.
             mask: logits or true and false, in the place of the previous mask.
             candidate: which of the three is wanted; None for the one of the highest score, unless it makes the mask
-                several times as large as it was (`seglab.interactive.guard.best_guarded`).
+                several times as large as it was (`seglab.interactive.click_guard.best_guarded`).
 
         Raises:
             DataError: a prompt that cannot be meant.

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.errors import DataError
-from seglab.interactive.model import PromptModel
+from seglab.interactive.prompt_models import PromptModel
 from seglab.interactive.session import STEPS_SHARE, Session
-from seglab.interactive.volumes import VolumeSession
+from seglab.interactive.volume_prompts import VolumeSession
 
 _ID_BYTES = 16
 _OF_VOLUME = 2 + STEPS_SHARE  # bytes a voxel: the volume, its steps, and the prompted slices that these share

@@ -13,7 +13,7 @@ from seglab.interactive.image_answers import Told, newest, png, with_mask
 from seglab.interactive.measures import measure, warnings
 from seglab.interactive.prompt import Bools
 from seglab.interactive.sessions import OpenVolume
-from seglab.interactive.volumes import AXES
+from seglab.interactive.volume_prompts import AXES
 from seglab.serving.problems import Problem
 
 _GZIP = b"\x1f\x8b"

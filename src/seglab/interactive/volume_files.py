@@ -15,9 +15,9 @@ from seglab.errors import ConfigError, DataError
 from seglab.inference.mask_writer import write_mask
 from seglab.inference.predict_files import plan_files
 from seglab.interactive.measures import measure, warnings
-from seglab.interactive.model import PromptModel
+from seglab.interactive.prompt_models import PromptModel
 from seglab.interactive.segment import Segmented, box_text, check_lists, write_lists
-from seglab.interactive.volumes import AXES, SlicePrompt, segment_volume
+from seglab.interactive.volume_prompts import AXES, SlicePrompt, segment_volume
 from seglab.task import Task
 
 _TASK = Task(rank=3, channels=1, class_names=("background", "object"))

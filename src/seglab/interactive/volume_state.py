@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.interactive.guard import Verdict
+from seglab.interactive.click_guard import Verdict
 from seglab.interactive.prompt import Bools, Logits, Prompt
 from seglab.interactive.session import whole_logits
 

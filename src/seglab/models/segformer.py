@@ -19,7 +19,7 @@ from seglab.task import Task
 
 
 @dataclass(frozen=True)
-class Variant:
+class SegFormerSizes:
     """Sizes of a SegFormer: channels and blocks of each stage, channels of the head."""
 
     widths: tuple[int, ...]
@@ -29,12 +29,12 @@ class Variant:
 
 _WIDE = (64, 128, 320, 512)
 VARIANTS = {
-    "b0": Variant((32, 64, 160, 256), (2, 2, 2, 2), 256),
-    "b1": Variant(_WIDE, (2, 2, 2, 2), 256),
-    "b2": Variant(_WIDE, (3, 4, 6, 3), 768),
-    "b3": Variant(_WIDE, (3, 4, 18, 3), 768),
-    "b4": Variant(_WIDE, (3, 8, 27, 3), 768),
-    "b5": Variant(_WIDE, (3, 6, 40, 3), 768),
+    "b0": SegFormerSizes((32, 64, 160, 256), (2, 2, 2, 2), 256),
+    "b1": SegFormerSizes(_WIDE, (2, 2, 2, 2), 256),
+    "b2": SegFormerSizes(_WIDE, (3, 4, 6, 3), 768),
+    "b3": SegFormerSizes(_WIDE, (3, 4, 18, 3), 768),
+    "b4": SegFormerSizes(_WIDE, (3, 8, 27, 3), 768),
+    "b5": SegFormerSizes(_WIDE, (3, 6, 40, 3), 768),
 }
 # Of each stage: what its patches are apart, how much coarser keys and values are than queries, heads.
 STRIDES, REDUCTIONS, HEADS = (4, 2, 2, 2), (8, 4, 2, 1), (1, 2, 5, 8)
@@ -95,7 +95,7 @@ def segformer(
     )
 
 
-def _mix_transformer(x: Any, sizes: Variant, drop_path: float) -> list[Any]:
+def _mix_transformer(x: Any, sizes: SegFormerSizes, drop_path: float) -> list[Any]:
     features, done, last = [], 0, max(sum(sizes.depths) - 1, 1)
     for stage, (width, depth) in enumerate(zip(sizes.widths, sizes.depths, strict=True)):
         kernel = 7 if stage == 0 else 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seglab.monitoring.naming import named
-from seglab.monitoring.summary import Summary
+from seglab.monitoring.row_summary import Summary
 
 _LISTED = 5
 _IMPLAUSIBLE = 0.2  # of the answers

@@ -10,7 +10,7 @@ _DIGITS = 32
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptImage:
     """An image, and the mask that was answered."""
 
     image: Path
@@ -22,7 +22,7 @@ def kept_name(digest: str) -> str:
     return digest[:_DIGITS]
 
 
-def kept_images(folder: Path) -> dict[str, Kept]:
+def kept_images(folder: Path) -> dict[str, KeptImage]:
     """All pairs of a folder, by their name; empty where there is no folder."""
 
     def named(part: str) -> dict[str, Path]:
@@ -30,4 +30,4 @@ def kept_images(folder: Path) -> dict[str, Kept]:
         return {file.name.partition(".")[0]: file for file in place.iterdir()} if place.is_dir() else {}
 
     images, masks = named(IMAGES), named(PREDICTED)
-    return {name: Kept(images[name], masks[name]) for name in sorted(images.keys() & masks.keys())}
+    return {name: KeptImage(images[name], masks[name]) for name in sorted(images.keys() & masks.keys())}

@@ -18,7 +18,7 @@ from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_headers import is_nifti
 from seglab.errors import ConfigError
 from seglab.monitoring.database import reading
-from seglab.monitoring.kept_images import Kept, kept_images, kept_name
+from seglab.monitoring.kept_images import KeptImage, kept_images, kept_name
 from seglab.monitoring.pre_annotations import coco_annotation, label_studio_result, label_studio_setup
 from seglab.monitoring.watched import Watched
 from seglab.runtime.atomic_files import folder as new_folder
@@ -44,7 +44,7 @@ class Candidate:
 
     name: str
     request: str
-    kept: Kept
+    kept: KeptImage
     entropy: float
     soft_dice: float | None
     look: tuple[float, ...]

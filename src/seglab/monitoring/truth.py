@@ -19,7 +19,7 @@ from seglab.errors import ConfigError, DataError
 from seglab.inference.predicted_quality import Agreement
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.monitoring.database import reading
-from seglab.monitoring.kept_images import Kept, kept_images, kept_name
+from seglab.monitoring.kept_images import KeptImage, kept_images, kept_name
 from seglab.task import Task
 
 _DIGEST = re.compile(r"[0-9a-f]{32,64}")
@@ -125,7 +125,7 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
     return TrueQuality(by_dice, agreement, unmatched, ignored, nothing_else)
 
 
-def _counted(truth: Path, kept: Kept, told: Mapping[str, object]) -> _Counted:
+def _counted(truth: Path, kept: KeptImage, told: Mapping[str, object]) -> _Counted:
     names, values, scored = told["class_names"], told["values"], told["scored"]
     assert isinstance(names, list)
     assert isinstance(values, list)
@@ -145,7 +145,7 @@ def _counted(truth: Path, kept: Kept, told: Mapping[str, object]) -> _Counted:
     return _Counted(dice, true.size, int((true == task.ignore_label).sum()), held)
 
 
-def _stored(file: Path, kept: Kept, rank: int) -> np.ndarray:
+def _stored(file: Path, kept: KeptImage, rank: int) -> np.ndarray:
     """Values of a mask; of a volume in RAS order, where it lies as the image that was sent."""
     if rank == 2 or not is_nifti(file):
         return read_mask_file(file)

@@ -25,9 +25,9 @@ from seglab.safety.file_names import file_name
 from seglab.safety.shown_text import from_cell
 from seglab.tracking import operations
 from seglab.tracking.bundles import latest_model, resolve_bundle, run_file
-from seglab.tracking.client import MlflowException, first_line
 from seglab.tracking.imports import former_id
 from seglab.tracking.locks import waited_for
+from seglab.tracking.mlflow_client import MlflowException, first_line
 from seglab.tracking.store import Store
 
 CHAMPION, PREVIOUS = "champion", "previous"

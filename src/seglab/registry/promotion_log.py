@@ -18,7 +18,7 @@ from typing import Any
 from seglab.errors import TrackingError
 from seglab.run_record import StoreFile
 from seglab.safety.shown_text import shown
-from seglab.tracking.client import MlflowException, first_line
+from seglab.tracking.mlflow_client import MlflowException, first_line
 from seglab.tracking.store import Store
 
 LOG_FILE = StoreFile.PROMOTIONS

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from seglab.serving import protocol
 from seglab.serving.docs_page import docs_page
-from seglab.serving.documented import STANDARD, problems
+from seglab.serving.openapi_bodies import STANDARD, problems
 from seglab.serving.page import page, page_without_model
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service

@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.data.io.png_encoding import plane_as_png
 from seglab.inference.mask_writer import nifti_like
-from seglab.serving.model import LoadedModel
+from seglab.serving.exported_model import LoadedModel
 
 if TYPE_CHECKING:
     from seglab.inference.mask_facts import MaskFacts

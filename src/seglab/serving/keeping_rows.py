@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from seglab.monitoring.recording import KINDS, prediction_row, prompt_row, unit_of
+from seglab.monitoring.row_recording import KINDS, prediction_row, prompt_row, unit_of
 from seglab.monitoring.writer import RowWriter
 from seglab.safety.secrets import redacted
 from seglab.serving.served import ServedModel

@@ -12,7 +12,7 @@ from seglab.inference.flip_agreement import flip_agreement
 from seglab.inference.image_statistics import image_statistics
 from seglab.inference.mask_facts import MaskFacts, mask_statistics, short
 from seglab.inference.plausibility import broken_rules
-from seglab.serving.model import LoadedModel
+from seglab.serving.exported_model import LoadedModel
 
 
 def measured(

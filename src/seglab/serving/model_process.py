@@ -24,12 +24,12 @@ def main(line: int, words: Sequence[str]) -> None:
 def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.inference.reference_data import watched_facts
     from seglab.serving.beside import Beside
+    from seglab.serving.exported_model import load_model
     from seglab.serving.keeping_images import KeptImages
     from seglab.serving.limits import Limits
-    from seglab.serving.model import load_model
     from seglab.serving.prediction import Wanted, predict_file, warm_up
-    from seglab.serving.scoring import score_file
     from seglab.serving.tensors import infer
+    from seglab.serving.truth_scoring import score_file
 
     limits = Limits(**said.pop("limits"))
     keep_images, keep_bytes = said.pop("keep_images"), said.pop("keep_bytes")

@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from seglab.serving import protocol
 from seglab.serving.about import check_name
-from seglab.serving.documented import INFER_ANSWERS, INFER_BODY, PREDICT_BODY, predict_answers
 from seglab.serving.negotiation import negotiated
+from seglab.serving.openapi_bodies import INFER_ANSWERS, INFER_BODY, PREDICT_BODY, predict_answers
 from seglab.serving.service import Computed, Service
 from seglab.serving.uploads import image_of
 

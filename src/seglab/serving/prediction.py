@@ -21,11 +21,11 @@ from seglab.inference.example import example_image
 from seglab.inference.mask_facts import MaskFacts
 from seglab.serving import encoding
 from seglab.serving.errands import Later
+from seglab.serving.exported_model import LoadedModel
 from seglab.serving.file_in_memory import file_of
 from seglab.serving.headers import check_image, check_volume
 from seglab.serving.limits import Limits
 from seglab.serving.measuring import measured
-from seglab.serving.model import LoadedModel
 from seglab.serving.negotiation import GEOJSON, GZIP, PNG, RAW
 from seglab.serving.polygons import add_polygons, feature_collection
 from seglab.serving.problems import Problem, of_error

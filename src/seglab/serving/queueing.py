@@ -44,7 +44,7 @@ class Work:
     between: Callable[[], None] = lambda: None
 
 
-class Worker:
+class InferenceThread:
     """The thread and its queue.
 
     Args:

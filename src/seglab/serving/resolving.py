@@ -11,7 +11,7 @@ from typing import Any
 
 from seglab.serving.errands import Doing, Errand, Errands
 
-_EXPORTING = "seglab.serving.exporting"
+_EXPORTING = "seglab.serving.export_process"
 
 
 def main(line: int, words: Sequence[str]) -> None:

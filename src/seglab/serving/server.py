@@ -11,8 +11,8 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from seglab.serving.address import Place
 from seglab.serving.errands import keep_for_good
-from seglab.serving.place import Place
 from seglab.serving.service import Service
 
 _BACKLOG = 128

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
+from seglab.serving.champion_watch import Watch
 from seglab.serving.claimed_size import claimed_pixels
 from seglab.serving.keeping_rows import Rows
 from seglab.serving.limits import Limits
 from seglab.serving.models import Models
 from seglab.serving.no_model import NoModel
 from seglab.serving.problems import Problem, queue_full
-from seglab.serving.queueing import Abandoned, QueueFull, Work, Worker
+from seglab.serving.queueing import Abandoned, InferenceThread, QueueFull, Work
 from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry
-from seglab.serving.watching import Watch
 
 if TYPE_CHECKING:
-    from seglab.serving.images import Images
+    from seglab.serving.dataset_routes import Images
 
 # An image may take so many windows of the network, or where it is resized have so many pixels, and still be served in
 # the middle of a larger one; of more pixels than the last it is decoded beside them.
@@ -74,7 +74,7 @@ class Service:
 
     def __init__(self, models: Models | NoModel, limits: Limits, rows: str = ""):
         self.models, self.limits = models, limits
-        self.worker = Worker(limits.queue)
+        self.worker = InferenceThread(limits.queue)
         self.telemetry = Telemetry(self.worker)
         self.rows = Rows(rows, self.telemetry)
         self.watch: Watch | None = None

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from seglab.inference.plausibility import RULES
 from seglab.safety.shown_text import shown
-from seglab.serving.queueing import Worker
+from seglab.serving.queueing import InferenceThread
 from seglab.serving.served import ServedModel
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -27,7 +27,7 @@ class Telemetry:
         worker: whose queue is looked at when somebody asks.
     """
 
-    def __init__(self, worker: Worker):
+    def __init__(self, worker: InferenceThread):
         registry = self.registry = CollectorRegistry()
         self.requests = Counter("seglab_requests", "Requests.", ["route", "status"], registry=registry)
         self.seconds = Histogram(

@@ -12,8 +12,8 @@ import numpy as np
 from seglab.errors import SeglabError
 from seglab.safety.untrusted_files import UnreadableFile, check_depth
 from seglab.serving.errands import Later
+from seglab.serving.exported_model import LoadedModel
 from seglab.serving.limits import Limits
-from seglab.serving.model import LoadedModel
 from seglab.serving.prediction import Stages, predict_array
 from seglab.serving.problems import Problem, of_error, too_large
 from seglab.serving.protocol import IMAGE, MASK, mask_type

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.statistics.components import VarianceComponents, effective_freedom, has_own_cases
 from seglab.statistics.studentized_range import critical
+from seglab.statistics.variance_components import VarianceComponents, effective_freedom, has_own_cases
 
 LEVEL = 0.05
 # Shares of the level at which the tables are entered, by simulation: what estimated degrees of freedom cost, and what

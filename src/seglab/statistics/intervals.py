@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from seglab.statistics.components import units_of
+from seglab.statistics.variance_components import units_of
 
 LEVEL = 0.05
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from seglab.statistics.components import VarianceComponents, cautious
 from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO
 from seglab.statistics.studentized_range import critical
+from seglab.statistics.variance_components import VarianceComponents, cautious
 
 ODDS = 0.8
 _SEEDS_AT_MOST, _CASES_AT_MOST = 200, 100_000

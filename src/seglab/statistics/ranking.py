@@ -10,9 +10,9 @@ from typing import Literal, overload
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from seglab.statistics.components import VarianceComponents, estimate, units_of
 from seglab.statistics.differences import ENTERED, LEVEL, OF_TWO, DifferencesFromReference, adjusted_means, against
 from seglab.statistics.studentized_range import critical
+from seglab.statistics.variance_components import VarianceComponents, estimate, units_of
 
 Verdict = Literal["best", "tied", "worse", "undecided"]
 _LEVELS = np.unique(np.append(np.geomspace(1e-5, 1.0, 18), LEVEL))

@@ -9,7 +9,7 @@ from seglab.data.io.folders import check_root
 from seglab.errors import ConfigError
 from seglab.run_record import Tag
 from seglab.runtime.terminal import tell
-from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.job_identity import JobIdentity
 from seglab.sweeping.ledger import Ledger
 from seglab.tracking.store import open_store
 from seglab.tracking.store_lookup import check_beforehand

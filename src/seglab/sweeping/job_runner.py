@@ -16,7 +16,7 @@ from seglab.command import JOB_VARIABLE
 from seglab.run_record import Tag
 from seglab.runtime.waiting import Waiting
 from seglab.sweeping.executor import Command, Executor, RunningJob
-from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.jobs import Job, JobOutcome
 from seglab.sweeping.ledger import JobState, Ledger, objective_of, reason_of
 from seglab.sweeping.parent import ParentRun, locked
 from seglab.sweeping.progress_table import console
@@ -44,7 +44,7 @@ class Watcher(Protocol):
         """Decide from the (epoch, value) pairs of the metric whether a job is told to stop."""
         ...
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: JobOutcome) -> None:
         """Learn what became of a job. Not called for one that is stopped with the sweep."""
         ...
 
@@ -81,7 +81,7 @@ class JobRunner:
         self._active: list[_Active] = []
         self._elsewhere: list[Job] = []
         self._twins: list[Job] = []
-        self._done: dict[int, Outcome] = {}
+        self._done: dict[int, JobOutcome] = {}
         self._said: set[int] = set()
 
     def run(self, jobs: Iterable[Job]) -> None:
@@ -123,14 +123,14 @@ class JobRunner:
             return "waiting for the jobs that other processes work on"
         return f"{', '.join(jobs)}: {where or 'at work'}"
 
-    def outcomes(self, jobs: Sequence[Job]) -> list[Outcome]:
+    def outcomes(self, jobs: Sequence[Job]) -> list[JobOutcome]:
         """What became of the jobs so far."""
-        return [self._done.get(job.number) or Outcome(job, "stopped", reason="not started") for job in jobs]
+        return [self._done.get(job.number) or JobOutcome(job, "stopped", reason="not started") for job in jobs]
 
     def _take(self, job: Job) -> None:
         same = [outcome for outcome in self._done.values() if outcome.job.identity == job.identity]
         if job.identity is None:
-            self._end(Outcome(job, "failed", reason=job.problem))
+            self._end(JobOutcome(job, "failed", reason=job.problem))
         elif same:
             self._end(replace(same[0], job=job))
         elif job.identity in {other.identity for other in [*self._elsewhere, *(one.job for one in self._active)]}:
@@ -203,7 +203,7 @@ class JobRunner:
                 active.pruned = True
                 active.process.interrupt()
 
-    def _outcome(self, active: _Active) -> Outcome:
+    def _outcome(self, active: _Active) -> JobOutcome:
         job, seconds = active.job, time.monotonic() - active.began
         assert job.identity is not None
         standing = self.ledger.standing(job.identity)
@@ -212,13 +212,13 @@ class JobRunner:
             return replace(_of_run(job, "finished", standing.run), seconds=seconds)
         reason = last_words(active.log, active.log_start) or active.process.reason()
         if standing.run is None:
-            return Outcome(job, "failed", reason=reason, seconds=seconds)
+            return JobOutcome(job, "failed", reason=reason, seconds=seconds)
         if active.pruned:
             self.ledger.store.client.set_tag(standing.run.info.run_id, Tag.PRUNED, "true")
-            return Outcome(job, "pruned", standing.run.info.run_id, reason="below the median", seconds=seconds)
+            return JobOutcome(job, "pruned", standing.run.info.run_id, reason="below the median", seconds=seconds)
         if standing.run.info.status == "FAILED":
             reason = reason_of(standing.run)
-        return Outcome(job, "failed", standing.run.info.run_id, reason=reason, seconds=seconds)
+        return JobOutcome(job, "failed", standing.run.info.run_id, reason=reason, seconds=seconds)
 
     def _stop(self) -> None:
         if self._active:
@@ -230,12 +230,12 @@ class JobRunner:
             active.process.stop()
             assert active.job.identity is not None
             run = self.ledger.standing(active.job.identity).run
-            self._done[active.job.number] = Outcome(
+            self._done[active.job.number] = JobOutcome(
                 active.job, "stopped", run.info.run_id if run else None, reason="stopped with the sweep"
             )
         self._active.clear()
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: JobOutcome) -> None:
         self._done[outcome.job.number] = outcome
         said = {
             "finished": f"finished in {outcome.seconds:.0f} s, objective {outcome.objective:.4f}  {outcome.run_id}",
@@ -263,8 +263,8 @@ def _importable() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
-def _of_run(job: Job, status: str, run: Run) -> Outcome:
-    return Outcome(job, status, run.info.run_id, objective_of(run))  # type: ignore[arg-type]
+def _of_run(job: Job, status: str, run: Run) -> JobOutcome:
+    return JobOutcome(job, status, run.info.run_id, objective_of(run))  # type: ignore[arg-type]
 
 
 def last_words(log: Path, start: int = 0) -> str:

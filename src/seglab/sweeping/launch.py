@@ -12,7 +12,7 @@ from seglab.command import SweepFailed
 from seglab.run_record import RUNS
 from seglab.runtime.terminal import tell
 from seglab.sweeping.executor import Executor
-from seglab.sweeping.jobs import Outcome
+from seglab.sweeping.jobs import JobOutcome
 from seglab.sweeping.prepare import SweepPreparation, sweep_digest
 from seglab.sweeping.progress_table import console, table
 
@@ -33,7 +33,7 @@ def launch(
     jobs = preparation.jobs(all_overrides)
     usable = next((job.config for job in jobs if job.config is not None), None)
     if usable is None:
-        outcomes = [Outcome(job, "failed", reason=job.problem) for job in jobs]
+        outcomes = [JobOutcome(job, "failed", reason=job.problem) for job in jobs]
     else:
         from seglab.sweeping.job_runner import JobRunner
         from seglab.sweeping.ledger import Ledger
@@ -65,7 +65,7 @@ def finish(returns: Sequence[JobReturn]) -> list[float]:
     return [result.return_value for result in returns]
 
 
-def _returned(outcome: Outcome) -> JobReturn:
+def _returned(outcome: JobOutcome) -> JobReturn:
     result = JobReturn(overrides=list(outcome.job.overrides), status=JobStatus.COMPLETED)
     result.return_value = outcome.objective
     if not outcome.good:

@@ -14,7 +14,7 @@ from seglab.config.sections import TrackingSettings
 from seglab.errors import TrackingError
 from seglab.run_record import Artifact, Tag
 from seglab.sweeping.executor import Executor
-from seglab.sweeping.jobs import Job, Outcome
+from seglab.sweeping.jobs import Job, JobOutcome
 from seglab.tracking import operations
 from seglab.tracking.heartbeat import Heartbeat, beat, identity
 from seglab.tracking.store import Store
@@ -44,7 +44,7 @@ class ParentRun:
         self.study = study or f"sweep-{self.sweep_id}"
         self.directory = store.directory / "sweeps" / self.sweep_id
         self.run_id = ""
-        self._outcomes: Sequence[Outcome] = ()
+        self._outcomes: Sequence[JobOutcome] = ()
         self._launcher: dict[str, str] = {}
 
     def __enter__(self) -> ParentRun:
@@ -75,14 +75,14 @@ class ParentRun:
         self._heartbeat.start()
         return self
 
-    def announce(self, jobs: Sequence[Job | Outcome], total: int) -> None:
+    def announce(self, jobs: Sequence[Job | JobOutcome], total: int) -> None:
         """Keep the list of jobs known so far and their number in all with the run, so that others see what is left."""
         self.store.client.set_tag(self.run_id, Tag.SWEEP_JOBS, str(total))
         self._write([_entry(one) for one in jobs])
 
-    def record(self, jobs: Sequence[Job | Outcome]) -> None:
+    def record(self, jobs: Sequence[Job | JobOutcome]) -> None:
         """Keep what became of the jobs; a sweep with a failed job is a failed run."""
-        self._outcomes = [one for one in jobs if isinstance(one, Outcome)]
+        self._outcomes = [one for one in jobs if isinstance(one, JobOutcome)]
         self._write([_entry(one) for one in jobs])
 
     def tell_launcher(self, executor: Executor, total: int) -> None:
@@ -123,10 +123,10 @@ class ParentRun:
         self.store.client.log_text(self.run_id, json.dumps(list(jobs), indent=1), Artifact.SWEEP_JOBS)
 
 
-def _entry(one: Job | Outcome) -> dict[str, Any]:
-    job = one.job if isinstance(one, Outcome) else one
+def _entry(one: Job | JobOutcome) -> dict[str, Any]:
+    job = one.job if isinstance(one, JobOutcome) else one
     entry = {"job": job.number, "overrides": list(job.overrides), "identity": job.identity}
-    if isinstance(one, Outcome):
+    if isinstance(one, JobOutcome):
         entry |= {"status": one.status, "run_id": one.run_id, "objective": repr(one.objective)}
         entry |= {"reason": one.reason, "seconds": round(one.seconds, 1)}
     return entry

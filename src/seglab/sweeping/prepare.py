@@ -13,7 +13,7 @@ from seglab.config.loading import Config, load_config
 from seglab.config.vocabulary import own_folder
 from seglab.data.digest import digest_values
 from seglab.errors import SeglabError
-from seglab.sweeping.identity import JobIdentity
+from seglab.sweeping.job_identity import JobIdentity
 from seglab.sweeping.jobs import Job
 
 # Settings of the launcher; a job does not know who starts it.

@@ -9,13 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from seglab.runtime.terminal import Terminal
-from seglab.sweeping.jobs import Outcome
+from seglab.sweeping.jobs import JobOutcome
 
 _STYLES = {"finished": "green", "skipped": "dim", "pruned": "dim", "failed": "red", "stopped": "yellow"}
 console = Terminal(highlight=False, soft_wrap=True)
 
 
-def table(outcomes: Sequence[Outcome], title: str) -> Table:
+def table(outcomes: Sequence[JobOutcome], title: str) -> Table:
     """Job, what it is, what became of it."""
     drawn = Table(title=title, title_justify="left")
     for column in ("job", "overrides", "status", "objective", "run", "reason"):

@@ -19,7 +19,7 @@ from seglab.errors import ConfigError, TrackingError
 from seglab.run_record import RUNS
 from seglab.safety.secrets import redacted
 from seglab.sweeping.executor import Executor, check_positive
-from seglab.sweeping.jobs import Job, Outcome, Status
+from seglab.sweeping.jobs import Job, JobOutcome, Status
 from seglab.sweeping.launchers import LauncherPresence, held, living
 from seglab.sweeping.prepare import SweepPreparation
 from seglab.sweeping.progress_table import console, table
@@ -127,7 +127,7 @@ class Search:
                 trial.report(value, epoch)
         return bool(values) and trial.should_prune()
 
-    def ended(self, outcome: Outcome) -> None:
+    def ended(self, outcome: JobOutcome) -> None:
         """Tell Optuna what became of a trial."""
         if outcome.status in ("finished", "skipped"):  # its last epochs, for the median of those to come
             self.hopeless(outcome.job, self._runner.ledger.values(str(outcome.run_id), self.monitor))
@@ -200,10 +200,10 @@ class Search:
         known = self._known()
         self._parent.announce(known, max(self.settings.trials, len(known)))
 
-    def _known(self) -> list[Job | Outcome]:
+    def _known(self) -> list[Job | JobOutcome]:
         """Every trial so far: of this launch, of former ones and of others."""
         mine = {outcome.job.number: outcome for outcome in self._runner.outcomes(self._jobs)}
-        known: list[Job | Outcome] = []
+        known: list[Job | JobOutcome] = []
         for trial in [*self._counted(), *self._running()]:
             outcome = mine.get(trial.number)
             if outcome is not None:
@@ -213,7 +213,7 @@ class Search:
             job = Job(trial.number, words, trial.user_attrs.get(_IDENTITY), None, label=self._label(words))
             status = _STATUS.get(trial.state)
             value = float("nan") if trial.value is None else trial.value
-            known.append(Outcome(job, status, objective=value) if status else job)
+            known.append(JobOutcome(job, status, objective=value) if status else job)
         return known
 
     def _label(self, words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from seglab.errors import TrackingError
 from seglab.tracking import operations
 from seglab.tracking.bundles import local_path
-from seglab.tracking.client import MlflowException, first_line
+from seglab.tracking.mlflow_client import MlflowException, first_line
 from seglab.tracking.store import Store
 
 

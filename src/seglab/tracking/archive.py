@@ -25,8 +25,8 @@ from seglab.run_record import Tag
 from seglab.runtime import atomic_files
 from seglab.tracking import operations
 from seglab.tracking.bundles import download_artifact, latest_model
-from seglab.tracking.client import MlflowClient, MlflowException, first_line
 from seglab.tracking.imports import CARD_FILE, RUN_FILE, ExportedRun, read_export
+from seglab.tracking.mlflow_client import MlflowClient, MlflowException, first_line
 from seglab.tracking.selection import search
 from seglab.tracking.store import Store
 

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from seglab.errors import TrackingError, nearest
 from seglab.run_record import RUNS, BundleFile, StoreFile
-from seglab.tracking.client import MlflowException, first_line, mlflow
+from seglab.tracking.mlflow_client import MlflowException, first_line, mlflow
 from seglab.tracking.store import Store
 from seglab.tracking.store_lookup import open_existing
 

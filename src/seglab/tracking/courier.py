@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from seglab.tracking.client import (
+from seglab.tracking.mlflow_client import (
     CREDENTIALS,
     MlflowClient,
     MlflowException,

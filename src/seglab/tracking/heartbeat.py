@@ -15,8 +15,8 @@ from mlflow.entities import Run
 
 from seglab.run_record import Tag, WorkFile
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowClient, MlflowException, first_line, say
 from seglab.tracking.clockless_heartbeat import PeerSightings, machine
+from seglab.tracking.mlflow_client import MlflowClient, MlflowException, first_line, say
 from seglab.tracking.outbox import Outbox, lock_of
 from seglab.tracking.store import Store
 

@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from seglab.tracking.carried_code import LOADER, write_code
-from seglab.tracking.client import mlflow
+from seglab.tracking.mlflow_client import mlflow
 
 README_FILE = "README.md"
 # What the code in the folder imports, beside MLflow, which adds itself.

@@ -18,7 +18,7 @@ from seglab.metric_names import metric_name
 from seglab.run_record import Tag
 from seglab.safety.secrets import STARS, is_secret_name, redacted
 from seglab.tracking.carried_code import CODE_FOLDER, write_code
-from seglab.tracking.client import MlflowClient
+from seglab.tracking.mlflow_client import MlflowClient
 
 MODEL_NAME = "model"
 # Limits of MLflow.

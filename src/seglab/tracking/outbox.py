@@ -23,7 +23,7 @@ from seglab.run_record import WorkFile
 from seglab.runtime.atomic_files import write_json
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking import operations
-from seglab.tracking.client import (
+from seglab.tracking.mlflow_client import (
     CREDENTIALS,
     MlflowClient,
     MlflowException,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from seglab.gc_pause import collector_at_rest
 from seglab.run_record import Tag
-from seglab.tracking.client import MlflowClient
+from seglab.tracking.mlflow_client import MlflowClient
 
 AT_ONCE = 1000
 _ACTIVE = "active"

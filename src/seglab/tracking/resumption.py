@@ -9,9 +9,9 @@ from mlflow.entities import Run
 from seglab.config.former_names import current_params
 from seglab.errors import ConfigError, TrackingError
 from seglab.run_record import Metric, Tag
-from seglab.tracking.client import MlflowClient
 from seglab.tracking.clockless_heartbeat import PeerSightings
 from seglab.tracking.heartbeat import alive, patience
+from seglab.tracking.mlflow_client import MlflowClient
 from seglab.tracking.store import Store
 
 NOT_SET = "not set"

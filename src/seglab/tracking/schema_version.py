@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect
 
 from seglab.errors import TrackingError
 from seglab.safety.secrets import redacted
-from seglab.tracking.client import mlflow
+from seglab.tracking.mlflow_client import mlflow
 from seglab.tracking.sqlite_address import sqlite_file
 
 _RUNS_TABLE = "runs"  # MLflow has had it since its first database

@@ -8,7 +8,7 @@ from mlflow.entities import Run
 
 from seglab.errors import ConfigError, TrackingError, nearest
 from seglab.run_record import Tag
-from seglab.tracking.client import MlflowException
+from seglab.tracking.mlflow_client import MlflowException
 from seglab.tracking.reading import experiments_of, read_runs
 from seglab.tracking.store import Store
 

@@ -16,14 +16,14 @@ from seglab.errors import TrackingError, nearest
 from seglab.run_record import StoreFile
 from seglab.safety.file_names import file_name
 from seglab.safety.secrets import redacted
-from seglab.tracking.client import (
+from seglab.tracking.databases import alone_with_database
+from seglab.tracking.mlflow_client import (
     MlflowClient,
     MlflowException,
     client_of,
     mlflow,
     served,
 )
-from seglab.tracking.databases import alone_with_database
 from seglab.tracking.reading import count_by_status, read_runs
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 from seglab.tracking.store_failure import failure

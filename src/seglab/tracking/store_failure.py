@@ -6,15 +6,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from seglab.errors import TrackingError, no_room
 from seglab.safety.secrets import redacted
-from seglab.tracking.client import (
+from seglab.tracking.databases import database_remedy
+from seglab.tracking.drivers import driver_remedy
+from seglab.tracking.mlflow_client import (
     CREDENTIALS,
     MlflowException,
     first_line,
     locked_out,
     served,
 )
-from seglab.tracking.databases import database_remedy
-from seglab.tracking.drivers import driver_remedy
 from seglab.tracking.sqlite_address import sqlite_file
 
 

@@ -14,13 +14,13 @@ from seglab.errors import TrackingError
 from seglab.run_record import StoreFile
 from seglab.runtime.atomic_files import replacing
 from seglab.safety.secrets import redacted
-from seglab.tracking.client import (
+from seglab.tracking.health import runs_with_artifacts
+from seglab.tracking.locks import waited_for
+from seglab.tracking.mlflow_client import (
     MlflowException,
     first_line,
     say,
 )
-from seglab.tracking.health import runs_with_artifacts
-from seglab.tracking.locks import waited_for
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 _CONNECT_SECONDS = 4.0

@@ -23,10 +23,10 @@ from seglab.metric_names import metric_name
 from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.safety.csv_text import csv_text
 from seglab.tracking import operations
-from seglab.tracking.client import MlflowException, say
 from seglab.tracking.courier import Courier
 from seglab.tracking.heartbeat import Heartbeat, beat, identity, mark_stale_runs
 from seglab.tracking.interruption import sigterm_raises
+from seglab.tracking.mlflow_client import MlflowException, say
 from seglab.tracking.model_folder import write_model_folder
 from seglab.tracking.outbox import Outbox, lock_of
 from seglab.tracking.resumption import check_resumable, known_steps, recorded

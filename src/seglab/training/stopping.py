@@ -112,7 +112,7 @@ class Plateau:
     score is NaN.
     """
 
-    def __init__(self, monitor: str, settings: schedules.Plateau, min_delta: float):
+    def __init__(self, monitor: str, settings: schedules.PlateauSettings, min_delta: float):
         self.settings = settings
         self._patience = Improvement(lower_is_better(monitor), min_delta)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from seglab.metric_names import of_class
 from seglab.metrics.calibration import BINS, Reliability
-from seglab.metrics.shapes import HD95
+from seglab.metrics.shape_scores import HD95
 from seglab.task import Task
 from seglab.viz.figures import INK, TRAIN_COLOR, VAL_COLOR, blank_figure, quiet
 

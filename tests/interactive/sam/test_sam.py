@@ -23,13 +23,13 @@ from torch_files import dictionary, name, write_archive, write_torch
 
 from seglab.cli import convert_sam
 from seglab.errors import ConfigError, DataError
-from seglab.interactive.model import MODELS, PromptModel, load_model
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import MODELS, PromptModel, load_model
 from seglab.interactive.sam.frame import Frame
-from seglab.interactive.sam.model import load
-from seglab.interactive.sam.network import SamNetwork
+from seglab.interactive.sam.sam_model import load
+from seglab.interactive.sam.sam_network import SamNetwork
+from seglab.interactive.sam.sam_variants import VARIANTS
 from seglab.interactive.sam.tokens import tokens
-from seglab.interactive.sam.variants import VARIANTS
 from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
 
 SHAPE = picture().shape[:2]
@@ -220,7 +220,7 @@ def test_what_cannot_be_loaded_is_said_before_tensorflow_is(tmp_path: Path) -> N
     hostile = write_archive(tmp_path / "a.pth", dictionary({"a": name("os", "system")}), {})
     code = (
         "import sys; from pathlib import Path; from seglab.errors import SeglabError\n"
-        "from seglab.interactive.model import load_model\n"
+        "from seglab.interactive.prompt_models import load_model\n"
         f"for path in (None, Path('nowhere.pth'), Path({str(hostile)!r})):\n"
         "    try: load_model('mobile_sam', path)\n"
         "    except SeglabError as error: print(error.code)\n"
@@ -287,8 +287,8 @@ def test_the_large_networks_have_as_many_numbers_as_the_published_ones(
 ) -> None:
     """And the 2 × 128 of the matrix that positions are made with, which is no parameter there."""
     code = (
-        "import math; from seglab.interactive.sam.network import SamNetwork; "
-        "from seglab.interactive.sam.variants import VARIANTS; "
+        "import math; from seglab.interactive.sam.sam_network import SamNetwork; "
+        "from seglab.interactive.sam.sam_variants import VARIANTS; "
         f"print(sum(math.prod(one.shape) for one in SamNetwork(VARIANTS[{name!r}]).variables))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,12 +10,12 @@ import numpy as np
 import streamlit as st
 
 from seglab.app import viewer
+from seglab.app.api_client import Client, Model
 from seglab.app.choosing import chosen, image_rows
-from seglab.app.client import Client, Model
 from seglab.app.looking import Looked, agreeing, compared
 from seglab.app.pictures import picture_address
+from seglab.app.plain_text import plain
 from seglab.app.setup import current
-from seglab.app.words import plain
 from seglab.metrics.confusion import confusion_matrix, dice_iou
 from seglab.safety.file_names import file_name
 

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from seglab.app import viewer
+from seglab.app.api_client import Client, Model
 from seglab.app.choosing import chosen, image_rows
-from seglab.app.client import Client, Model
 from seglab.app.looking import Looked, look, looked
 from seglab.app.pictures import picture_address, png_of
+from seglab.app.plain_text import plain
 from seglab.app.setup import current
-from seglab.app.words import plain
 from seglab.reports.html_document import address
 from seglab.safety.file_names import file_name
 

@@ -8,13 +8,13 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from seglab.app.client import Client
-from seglab.app.sections import show_section, show_tables
+from seglab.app.api_client import Client
+from seglab.app.document_sections import show_section, show_tables
+from seglab.app.plain_text import plain
 from seglab.app.setup import current
-from seglab.app.words import plain
 from seglab.monitoring.alerts import AlertLimits, alerts
-from seglab.monitoring.report import document_of
-from seglab.monitoring.summary import Span, Summary, summarise
+from seglab.monitoring.row_summary import Span, Summary, summarise
+from seglab.monitoring.summary_page import document_of
 from seglab.reports.document import PageSection
 from seglab.safety.secrets import redacted
 

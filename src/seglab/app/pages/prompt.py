@@ -6,9 +6,9 @@ from typing import Any
 
 import streamlit as st
 
-from seglab.app.canvas.routes import FOLDER
+from seglab.app.api_client import Client
+from seglab.app.canvas.canvas_routes import FOLDER
 from seglab.app.choosing import chosen, image_rows
-from seglab.app.client import Client
 from seglab.app.setup import current
 
 _JUDGED = "prompt-judged"  # in the session

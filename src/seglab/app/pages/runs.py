@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from seglab.app.client import Client
+from seglab.app.api_client import Client
 from seglab.app.setup import current
 from seglab.app.stored_runs import SECONDS, read, told_of_runs
 from seglab.metric_names import TEST_DICE, TRAIN, VAL, VAL_DICE, Column, MetricName

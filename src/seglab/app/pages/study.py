@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from seglab.app.client import Client
-from seglab.app.sections import show_section
+from seglab.app.api_client import Client
+from seglab.app.document_sections import show_section
+from seglab.app.plain_text import plain, sentence
 from seglab.app.stored_runs import read, told_of_runs
-from seglab.app.words import plain, sentence
 from seglab.errors import SeglabError
 from seglab.metric_names import TEST, TEST_DICE, Column, MetricName
 from seglab.reports.document import from_dict

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from seglab.app.client import Model
+from seglab.app.api_client import Model
 from seglab.viz import palette
 
 _HERE = Path(__file__).parent

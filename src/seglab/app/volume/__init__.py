@@ -20,7 +20,7 @@ _CACHED = {"Cache-Control": "private, max-age=86400", "Content-Type": "text/java
 
 
 def add_volume(app: FastAPI, service: Service) -> None:
-    """Add it; a room of `seglab.serving.app`."""
+    """Add it; a room of `seglab.serving.asgi`."""
 
     @app.get("/volume", include_in_schema=False)
     async def volume() -> HTMLResponse:

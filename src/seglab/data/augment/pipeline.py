@@ -10,9 +10,9 @@ import numpy as np
 
 from seglab.config.types import Fraction, NonNegativeFloat, Strength
 from seglab.data.augment.boxes import drop, paste
-from seglab.data.augment.images import ImageWarp
+from seglab.data.augment.image_warps import ImageWarp
 from seglab.data.augment.intensity import Intensity
-from seglab.data.augment.volumes import VolumeWarp
+from seglab.data.augment.volume_warps import VolumeWarp
 from seglab.errors import ConfigError
 from seglab.task import Task
 

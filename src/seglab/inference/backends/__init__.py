@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.errors import ConfigError, DataError, nearest
-from seglab.inference.network import Network
+from seglab.inference.loaded_network import LoadedNetwork
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def check_installed(module: str, package: str, needed_for: str) -> None:
         )
 
 
-def open_network(name: str, file: Path, *, threads: int | None = None, precision: str = "float32") -> Network:
+def open_network(name: str, file: Path, *, threads: int | None = None, precision: str = "float32") -> LoadedNetwork:
     """The network in a file.
 
     Args:
@@ -88,7 +88,7 @@ def open_network(name: str, file: Path, *, threads: int | None = None, precision
     backend = known_backend(name)
     check_installed(backend.module, backend.package, f"runtime {name}")
     module, made = backend.target
-    opened: Callable[..., Network] = getattr(importlib.import_module(module), made)
+    opened: Callable[..., LoadedNetwork] = getattr(importlib.import_module(module), made)
     try:
         return opened(file, threads, precision)
     except (RuntimeError, ValueError, OSError, IndexError, TypeError) as error:

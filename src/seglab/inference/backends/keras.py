@@ -9,14 +9,14 @@ import numpy as np
 
 from seglab.inference.bundle import logits_model
 from seglab.inference.checks import check_weights
-from seglab.inference.network import Answer, Forward, Network
+from seglab.inference.loaded_network import Answer, Forward, LoadedNetwork
 from seglab.task import Task
 
 if TYPE_CHECKING:
     import keras
 
 
-class KerasNetwork(Network):
+class KerasNetwork(LoadedNetwork):
     """A Keras model.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seglab.inference.network import OneByOne, own_threads
+from seglab.inference.loaded_network import OneByOne, own_threads
 
 
 class LiteRtNetwork(OneByOne):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.inference.network import OneByOne, own_threads
+from seglab.inference.loaded_network import OneByOne, own_threads
 
 
 class OnnxNetwork(OneByOne):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seglab.inference.network import OneByOne, own_threads
+from seglab.inference.loaded_network import OneByOne, own_threads
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 # Of the graph as it is executed: operations that hold a network's work, and what stands for each precision.

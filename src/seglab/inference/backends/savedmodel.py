@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.inference.network import OneByOne
+from seglab.inference.loaded_network import OneByOne
 
 
 class SavedModelNetwork(OneByOne):

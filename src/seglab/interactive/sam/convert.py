@@ -7,9 +7,9 @@ from pathlib import Path
 
 from seglab.errors import ConfigError
 from seglab.interactive.sam.hdf5_file import ENDING, write_hdf5
-from seglab.interactive.sam.network import SamNetwork
-from seglab.interactive.sam.refusals import of_another_model
-from seglab.interactive.sam.variants import VARIANTS
+from seglab.interactive.sam.sam_network import SamNetwork
+from seglab.interactive.sam.sam_variants import VARIANTS
+from seglab.interactive.sam.weight_refusals import of_another_model
 from seglab.interactive.sam.weights import check_fit, open_tensors, slots, variant_of
 from seglab.runtime.atomic_files import telling_unwritable
 

@@ -7,7 +7,7 @@ from typing import Any
 from keras import layers, ops
 
 from seglab.interactive.sam.parts import MLP, Part, dense, gelu, layer_norm
-from seglab.interactive.sam.variants import Variant
+from seglab.interactive.sam.sam_variants import SamVariant
 
 # One mask for a prompt that leaves no doubt, and three for one that does.
 _MASKS = 4
@@ -17,7 +17,7 @@ _EPSILON = 1e-5
 class MaskDecoder(Part):
     """Embedding and prompt to the logits of four masks and how good each is (its IoU with the truth, estimated)."""
 
-    def __init__(self, variant: Variant, name: str = "mask_decoder"):
+    def __init__(self, variant: SamVariant, name: str = "mask_decoder"):
         super().__init__(name=name, dtype="float32")
         self.channels = variant.channels
         self.transformer = _TwoWayTransformer(variant)
@@ -82,7 +82,7 @@ class _Head(Part):
 
 
 class _TwoWayTransformer(Part):
-    def __init__(self, variant: Variant):
+    def __init__(self, variant: SamVariant):
         super().__init__(name="transformer")
         self.blocks = [_TwoWayBlock(variant, index) for index in range(variant.depth)]
         self.final_attn_token_to_image = _Attention(variant.channels, variant.heads, 2, "final_attn_token_to_image")
@@ -99,7 +99,7 @@ class _TwoWayTransformer(Part):
 class _TwoWayBlock(Part):
     """Tokens look at each other, then at the image, then think; then the image looks at the tokens."""
 
-    def __init__(self, variant: Variant, index: int):
+    def __init__(self, variant: SamVariant, index: int):
         super().__init__(name=f"layers.{index}")
         self.begins = index == 0
 

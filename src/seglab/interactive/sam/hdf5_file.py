@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from seglab.interactive.sam.refusals import damaged, refused
+from seglab.interactive.sam.weight_refusals import damaged, refused
 from seglab.runtime.atomic_files import creating
 
 ENDING = ".weights.h5"

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from seglab.interactive.sam.parts import Part, conv, gelu, layer_norm
+from seglab.interactive.sam.sam_variants import SamVariant
 from seglab.interactive.sam.tokens import NOTHING
-from seglab.interactive.sam.variants import Variant
 
 # Background and foreground points and two corners; what is nothing has a row of its own.
 _KINDS = 4
@@ -19,7 +19,7 @@ _KINDS = 4
 class PromptEncoder(Part):
     """Places and kinds of tokens to embeddings. It computes in float32: places need all their digits."""
 
-    def __init__(self, variant: Variant, name: str = "prompt_encoder"):
+    def __init__(self, variant: SamVariant, name: str = "prompt_encoder"):
         super().__init__(name=name, dtype="float32")
         self.side, self.grid, self.channels = variant.side, variant.grid, variant.channels
         few, many = variant.mask_channels // 4, variant.mask_channels

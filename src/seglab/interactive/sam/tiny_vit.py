@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers, ops
 
 from seglab.interactive.sam.parts import MLP, Neck, Part, dense, from_windows, gelu, layer_norm, windows
-from seglab.interactive.sam.variants import TinyViT
+from seglab.interactive.sam.sam_variants import TinyViT
 
 _EPSILON = 1e-5
 

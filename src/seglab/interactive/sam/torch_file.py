@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.interactive.sam.pickled_tensors import ForbiddenPickle, StoredTensor, read_tensors
-from seglab.interactive.sam.refusals import damaged, refused
+from seglab.interactive.sam.weight_refusals import damaged, refused
 
 # Of the largest checkpoint there are some 600 tensors in 0.1 MB of each table.
 _PICKLE_BYTES, _DIRECTORY_BYTES = 2**20, 2**22

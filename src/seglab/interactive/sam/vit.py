@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from seglab.interactive.sam.parts import MLP, Neck, Part, conv, dense, from_windows, gelu, layer_norm, windows
-from seglab.interactive.sam.variants import ViT
+from seglab.interactive.sam.sam_variants import ViT
 
 
 class ViTEncoder(Part):

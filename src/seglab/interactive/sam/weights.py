@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from seglab.errors import DataError
 from seglab.interactive.sam.hdf5_file import Hdf5File
-from seglab.interactive.sam.refusals import of_another_model
+from seglab.interactive.sam.sam_variants import VARIANTS, ViT
 from seglab.interactive.sam.torch_file import TorchFile
-from seglab.interactive.sam.variants import VARIANTS, ViT
+from seglab.interactive.sam.weight_refusals import of_another_model
 
 # The published files' word for each of Keras's.
 _WORDS = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from seglab.comparison.case_tables import CaseTable, column_of, locate, ranking_metric, read_tables
+from seglab.comparison.cohort_ranking import CohortRanking, rank_variants
 from seglab.comparison.cohorts import check_chosen, make_cohorts
 from seglab.comparison.frames import (
     choose_target,
@@ -20,19 +21,18 @@ from seglab.comparison.frames import (
     watched_curve,
 )
 from seglab.comparison.number_format import summary
-from seglab.comparison.ranking import CohortRanking, rank_variants
 from seglab.comparison.runs import FoundRuns, find_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.metric_names import epoch_metric
-from seglab.reports.comparison.difference_sections import effects_section, pairs_section
-from seglab.reports.comparison.sections import (
+from seglab.reports.comparison.comparison_sections import (
     pictures_section,
     plots_section,
     runs_section,
     scores_section,
     variant_section,
 )
+from seglab.reports.comparison.difference_sections import effects_section, pairs_section
 from seglab.reports.document import Document, PageSection, Picture, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.run_record import Tag

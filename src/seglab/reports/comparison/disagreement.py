@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from seglab.comparison.case_tables import lower_is_better
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.descriptives import SAME
-from seglab.comparison.ranking import CohortRanking
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.data.labelled import labelled
 from seglab.errors import SeglabError
 from seglab.inference.predictor import Predictor
@@ -154,7 +154,7 @@ def _wrapped(label: str) -> str:
 
 
 def _predicted(
-    runs: Sequence[Run], wanted: Sequence[str], ranking: CohortRanking, number: int, store: Store
+    runs: Sequence[StoredRun], wanted: Sequence[str], ranking: CohortRanking, number: int, store: Store
 ) -> tuple[list[tuple[Plane, float]], Task]:
     """The first plane of each case with the mask of the newest run that has tested it, and that run's score."""
     from seglab.evaluation.subject import EvaluationSubject, find_subject

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.metric_names import TRAIN, VAL, MetricName
 from seglab.viz.figures import FAINT, INK, epochs_along
 
@@ -30,7 +30,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def draw_curves(labels: Sequence[str], runs: Sequence[Sequence[Run]], metrics: Sequence[str]) -> Figure:
+def draw_curves(labels: Sequence[str], runs: Sequence[Sequence[StoredRun]], metrics: Sequence[str]) -> Figure:
     """A panel for each metric over the epochs: mean over the seeds, and a band from the lowest to the highest seed.
 
     Args:

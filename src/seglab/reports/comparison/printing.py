@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seglab.comparison.cohort_ranking import CohortRanking, mark
 from seglab.comparison.descriptives import Paired
 from seglab.comparison.number_format import (
     crowding,
@@ -22,14 +23,13 @@ from seglab.comparison.number_format import (
     with_allowed,
     with_sd,
 )
-from seglab.comparison.ranking import CohortRanking, mark
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs, write
 from seglab.run_record import Artifact
 from seglab.runtime.terminal import Terminal, tell
 from seglab.tracking.append import add_files
-from seglab.tracking.client import MlflowException
+from seglab.tracking.mlflow_client import MlflowException
 from seglab.tracking.store import Store
 
 _ROWS = 25

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from seglab.comparison.runs import FoundRuns, Run
+from seglab.comparison.runs import FoundRuns, StoredRun
 from seglab.comparison.variants import NO_PART, places
 from seglab.reports.study.run_facts import read_json
 from seglab.run_record import Artifact, RunRecord
@@ -24,7 +24,7 @@ def commands_made(store: Store, found: FoundRuns) -> list[str]:
     Words that set no result (where runs are recorded, how they are named, who caches what) are left away, and where
     data lay on the machine is `<folder>`.
     """
-    by_parent: dict[str, list[Run]] = {}
+    by_parent: dict[str, list[StoredRun]] = {}
     for run in found.runs:
         by_parent.setdefault(RunRecord.of(run).parent_run_id, []).append(run)
     lines: list[str] = []
@@ -47,7 +47,7 @@ def _jobs(store: Store, parent: str) -> list[list[str]]:
     return [[str(word) for word in job["overrides"]] for job in listed or []]
 
 
-def _lines(jobs: Sequence[Sequence[str]], runs: Sequence[Run]) -> list[str]:
+def _lines(jobs: Sequence[Sequence[str]], runs: Sequence[StoredRun]) -> list[str]:
     """A grid as one line with every value of what varies; what is no grid as a line for each job."""
     elsewhere = {f"data.{name}" for run in runs for name in places(run.params.get("data._target_", ""))}
     told = [_settings_of(words, elsewhere) for words in jobs]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.errors import SeglabError
 from seglab.inference.bundle import Bundle, read_bundle
 from seglab.reports.document import Cell, PageSection, Picture, TableBlock
@@ -28,7 +28,7 @@ _EXAMPLES = {
 _PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def data_section(runs: Sequence[Run], store: Store) -> PageSection:
+def data_section(runs: Sequence[StoredRun], store: Store) -> PageSection:
     """Cases, classes and their shares, what the check let pass, the split, and what a network is shown.
 
     Args:
@@ -64,7 +64,7 @@ def data_section(runs: Sequence[Run], store: Store) -> PageSection:
     return PageSection(DATA, text=text, notes=notes, grids=grids, pictures=pictures)
 
 
-def examples_section(run: Run, store: Store) -> PageSection | None:
+def examples_section(run: StoredRun, store: Store) -> PageSection | None:
     """The best, the median and the worst test case of a run, as it has drawn them itself."""
     folder = artifact(store, run.artifacts, Artifact.PICTURES)
     files: list[Path] = [] if folder is None else sorted(folder.glob("test_*.png"))
@@ -75,7 +75,7 @@ def examples_section(run: Run, store: Store) -> PageSection | None:
     return PageSection(EXAMPLES, notes=notes, pictures=pictures)
 
 
-def _pictures(files: Mapping[Path, tuple[str, str]], run: Run) -> tuple[list[Picture], list[str]]:
+def _pictures(files: Mapping[Path, tuple[str, str]], run: StoredRun) -> tuple[list[Picture], list[str]]:
     """Those of these files that are pictures, by their names and captions; and what is to be said of the others."""
     pictures, notes = [], []
     for file, (name, caption) in files.items():
@@ -89,14 +89,14 @@ def _pictures(files: Mapping[Path, tuple[str, str]], run: Run) -> tuple[list[Pic
     return pictures, notes
 
 
-def _bundle(run: Run, store: Store) -> Bundle | None:
+def _bundle(run: StoredRun, store: Store) -> Bundle | None:
     try:
         return read_bundle(resolve_bundle(run.id, uri=store.uri, directory=store.directory).folder)
     except SeglabError:
         return None
 
 
-def _counts(store: Store, run: Run) -> str:
+def _counts(store: Store, run: StoredRun) -> str:
     path = artifact(store, run.artifacts, Artifact.SPLIT)
     if path is None:
         return "not recorded"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.frames import watched_curve
-from seglab.comparison.ranking import CohortRanking
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.reports.comparison.compare import Comparison
 from seglab.reports.document import PageSection
 from seglab.reports.study.run_facts import differing, read_json
@@ -72,7 +72,7 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
     return PageSection(NEXT, notes=notes)
 
 
-def best_run(comparison: Comparison) -> Run:
+def best_run(comparison: Comparison) -> StoredRun:
     """The run of the best variant that scores best on validation: the test cases are not to choose by."""
     ranking = comparison.rankings[0]
     runs = ranking.cohort.variants[ranking.order[0]].runs
@@ -95,7 +95,7 @@ def _of(ranking: CohortRanking, metric: str) -> list[str]:
     return notes
 
 
-def _still_rising(runs: Sequence[Run], metric: str) -> str:
+def _still_rising(runs: Sequence[StoredRun], metric: str) -> str:
     """How many runs were best in their last epoch; nothing when few were."""
     curve = watched_curve(list(runs), metric)
     curves = [values for _, values in (run.curve(curve) for run in runs) if np.isfinite(values).any()]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.errors import SeglabError
 from seglab.reports.comparison.plots import png
 from seglab.reports.document import Cell, PageSection, Picture, TableBlock
@@ -27,7 +27,7 @@ def known_approaches() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
     return yaml.safe_load(_FACTS.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
-def approaches_section(runs: Sequence[Run]) -> PageSection:
+def approaches_section(runs: Sequence[StoredRun]) -> PageSection:
     """Every model, loss and optimizer of the runs with its source."""
     rows = []
     for group in GROUPS:
@@ -42,7 +42,7 @@ def approaches_section(runs: Sequence[Run]) -> PageSection:
     return PageSection(APPROACHES, grids=[TableBlock(["part", "name", "idea", "source"], rows)])
 
 
-def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str], None]) -> PageSection:
+def architectures_section(runs: Sequence[StoredRun], store: Store, say: Callable[[str], None]) -> PageSection:
     """A drawing of each network, read off the model that one of its runs has recorded."""
     from seglab.runtime.reproducibility import load_tensorflow
 
@@ -71,13 +71,13 @@ def architectures_section(runs: Sequence[Run], store: Store, say: Callable[[str]
     return PageSection(ARCHITECTURES, notes=notes, pictures=pictures)
 
 
-def drawing_of(run: Run, runs: Sequence[Run], section: PageSection) -> Picture | None:
+def drawing_of(run: StoredRun, runs: Sequence[StoredRun], section: PageSection) -> Picture | None:
     """The picture of a run's network among those that `architectures_section` has drawn of the runs; None without."""
     number = list(dict.fromkeys(map(_network, runs))).index(_network(run))
     return next((picture for picture in section.pictures if picture.name == _drawing(number)), None)
 
 
-def _network(run: Run) -> tuple[tuple[str, str], ...]:
+def _network(run: StoredRun) -> tuple[tuple[str, str], ...]:
     """The settings of its network."""
     return tuple(sorted((key, value) for key, value in run.params.items() if key.startswith("model.")))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from seglab.comparison.number_format import score, signed
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.reports.document import Cell, PageSection, TableBlock
 from seglab.run_record import Metric, Tag
-from seglab.tracking.client import MlflowException, first_line
+from seglab.tracking.mlflow_client import MlflowException, first_line
 from seglab.tracking.store import Store
 
 PRODUCTION = "Production"
@@ -16,7 +16,7 @@ _MOST = 12  # rows of each kind
 _DIGITS = 4  # of a difference that is to be none
 
 
-def production_section(runs: Sequence[Run], store: Store) -> PageSection:
+def production_section(runs: Sequence[StoredRun], store: Store) -> PageSection:
     """Exports with the scores that they were measured to have, versions in the register, and verdicts of the gate.
 
     Args:
@@ -41,7 +41,7 @@ def _or(rows: list[tuple[str, str, str]], what: str, nothing: str) -> list[tuple
     return [*rows[:_MOST], *([(what, f"and {more} more", "")] if more > 0 else [])]
 
 
-def _exports(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+def _exports(runs: Sequence[StoredRun]) -> list[tuple[str, str, str]]:
     """Each target with its Dice, and what that is more than the trained model's on the same cases."""
     rows = []
     for run in runs:
@@ -54,7 +54,7 @@ def _exports(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _verdicts(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
+def _verdicts(runs: Sequence[StoredRun]) -> list[tuple[str, str, str]]:
     return [
         (
             "promotion gate",
@@ -66,7 +66,7 @@ def _verdicts(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _versions(runs: Sequence[Run], store: Store) -> list[tuple[str, str, str]]:
+def _versions(runs: Sequence[StoredRun], store: Store) -> list[tuple[str, str, str]]:
     """Only of runs that passed a gate: each of the others would be a question to the store."""
     rows = []
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from seglab.comparison.cohort_ranking import CohortRanking, mark
 from seglab.comparison.number_format import (
     crowding,
     difference,
@@ -18,7 +19,6 @@ from seglab.comparison.number_format import (
     summary,
     with_sd,
 )
-from seglab.comparison.ranking import CohortRanking, mark
 from seglab.comparison.variants import REPLICATES
 from seglab.metric_names import TEST_DICE, MetricName
 from seglab.reports.comparison.compare import Comparison

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from seglab.comparison.number_format import duration
-from seglab.comparison.runs import FoundRuns, Run
+from seglab.comparison.runs import FoundRuns, StoredRun
 from seglab.reports.document import Cell, TableBlock
 from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.tracking.bundles import download_artifact
-from seglab.tracking.client import MlflowException
+from seglab.tracking.mlflow_client import MlflowException
 from seglab.tracking.store import Store
 
 _UNKNOWN = "not recorded"
@@ -77,7 +77,7 @@ def machine_and_time(store: Store, study: FoundRuns) -> TableBlock:
     return TableBlock(["what", "of these runs"], [[Cell(name), Cell(value)] for name, value in rows])
 
 
-def settings(runs: Sequence[Run]) -> TableBlock:
+def settings(runs: Sequence[StoredRun]) -> TableBlock:
     """How the runs were trained: each setting with every value that it had."""
     rows = []
     for name, key in _SETTINGS.items():
@@ -89,12 +89,12 @@ def settings(runs: Sequence[Run]) -> TableBlock:
     return TableBlock(["setting", "key", "value"], rows, caption)
 
 
-def differing(runs: Sequence[Run], tag: str) -> list[str]:
+def differing(runs: Sequence[StoredRun], tag: str) -> list[str]:
     """The values of a tag over the runs, each once."""
     return sorted({run.tags.get(tag, "") for run in runs} - {""})
 
 
-def _environment(store: Store, run: Run) -> dict[str, Any]:
+def _environment(store: Store, run: StoredRun) -> dict[str, Any]:
     return read_json(store, run.artifacts, Artifact.ENVIRONMENT) or {}
 
 
@@ -116,7 +116,7 @@ def _launcher(tags: Mapping[str, str]) -> str:
     return ", ".join(said)
 
 
-def _computed(run: Run) -> str:
+def _computed(run: StoredRun) -> str:
     record = RunRecord.of(run)
     return f"{record.device or 'device ' + _UNKNOWN}, {record.precision or _UNKNOWN}"
 
@@ -128,13 +128,13 @@ def _software(environment: dict[str, Any]) -> str:
     return f"Python {environment['python']}, TensorFlow {packages['tensorflow']}, Keras {packages['keras']}"
 
 
-def _code(run: Run) -> str:
+def _code(run: StoredRun) -> str:
     record = RunRecord.of(run)
     commit = record.git_commit[:12] or "commit " + _UNKNOWN
     return commit + (" with uncommitted changes" if record.git_dirty else "")
 
 
-def _processor(runs: Sequence[Run]) -> str:
+def _processor(runs: Sequence[StoredRun]) -> str:
     known = [float(run.tags[Tag.PROCESSOR_SECONDS]) for run in runs if Tag.PROCESSOR_SECONDS in run.tags]
     if not known:
         return _UNKNOWN

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from seglab.comparison.ranking import CohortRanking
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.reports.document import Cell, PageSection, TableBlock
 from seglab.reports.slides.deck import SHORT
-from seglab.reports.study.findings import unmarked
+from seglab.reports.study.study_findings import unmarked
 
 EFFECT = ("factor", "change", "difference", "95% interval", "p")
 COST_SHOWN = ("variant", "train time", "images/s", "peak memory", "peak GPU memory", "parameters", "FLOPs", "runs")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.number_format import summary
-from seglab.comparison.ranking import CohortRanking
 from seglab.reports.comparison.plots import BOXES_DRAWN, draw_differences, png
 from seglab.reports.document import PageSection, Picture
 from seglab.reports.slides.deck import NOT_MEASURED, Slide
 from seglab.reports.slides.pptx_file import deck_bytes
 from seglab.reports.study.data_section import DATA, EXAMPLES
-from seglab.reports.study.findings import CHOSEN, COST, GAINS, about_effects, runs_of_effects
 from seglab.reports.study.limitations import LIMITS, NEXT, best_run
 from seglab.reports.study.methods import APPROACHES
 from seglab.reports.study.production import PRODUCTION
@@ -29,6 +28,7 @@ from seglab.reports.study.readme import (
 from seglab.reports.study.run_facts import machine_and_time
 from seglab.reports.study.slide_tables import COST_SHOWN, EFFECT, chosen, production, scores
 from seglab.reports.study.small_images import small
+from seglab.reports.study.study_findings import CHOSEN, COST, GAINS, about_effects, runs_of_effects
 from seglab.reports.study.technical_note import SCORE_MADE, WRITTEN, headline
 
 _EXAMPLES, _POINTS = 3, 6  # slides of cases, points of a list

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.command import kept
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.comparison.variants import what_counts
 from seglab.config.places import CONF
 from seglab.reports.study.study import Study
@@ -52,7 +52,7 @@ class StudyPlan:
 
     jobs: Sequence[PlannedJob]
     missing: Sequence[PlannedJob]
-    others: Mapping[str, Sequence[Run]]
+    others: Mapping[str, Sequence[StoredRun]]
     problem: str = ""
 
     @property
@@ -76,7 +76,7 @@ class StudyPlan:
         return notes
 
 
-def plan_of(study: Study, runs: Sequence[Run]) -> StudyPlan:
+def plan_of(study: Study, runs: Sequence[StoredRun]) -> StudyPlan:
     """Hold finished runs against the jobs of the study's command lines, composed anew from today's files."""
     try:
         jobs = _jobs(study)
@@ -86,7 +86,7 @@ def plan_of(study: Study, runs: Sequence[Run]) -> StudyPlan:
     if not jobs:
         return StudyPlan([], [], {}, "its command lists no jobs")
     found: set[int] = set()
-    others: dict[str, list[Run]] = {}
+    others: dict[str, list[StoredRun]] = {}
     for run in runs:
         settings = what_counts(run.params)
         differences = [_differences(settings, job.settings) for job in jobs]

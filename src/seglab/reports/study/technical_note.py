@@ -17,13 +17,6 @@ from seglab.metric_names import Column
 from seglab.reports.document import Document, PageSection, TableBlock, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.reports.study.data_section import data_section, examples_section
-from seglab.reports.study.findings import (
-    chosen_section,
-    cost_section,
-    gains_section,
-    other_effects_section,
-    without_costs,
-)
 from seglab.reports.study.limitations import best_run, limits_section, next_steps_section
 from seglab.reports.study.methods import approaches_section, architectures_section
 from seglab.reports.study.page_record import noting
@@ -44,6 +37,13 @@ from seglab.reports.study.readme import (
 )
 from seglab.reports.study.run_facts import machine_and_time, settings
 from seglab.reports.study.small_images import with_small_pictures
+from seglab.reports.study.study_findings import (
+    chosen_section,
+    cost_section,
+    gains_section,
+    other_effects_section,
+    without_costs,
+)
 
 SCORE_MADE, WRITTEN = "How the scores are made", "Conclusion, written by hand"
 NOTE, NOTE_PAGE = "note.md", "note.html"

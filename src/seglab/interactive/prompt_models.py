@@ -78,7 +78,7 @@ class PromptModel(Protocol):
 
 
 @dataclass(frozen=True)
-class Row:
+class ModelEntry:
     """A model of the table.
 
     Attributes:
@@ -98,20 +98,22 @@ class Row:
     encodes: bool = False
 
 
-MODELS: Mapping[str, Row] = {
-    "grabcut": Row("seglab.interactive.grabcut:load", "colour models and a graph cut, no weights", checkpoint="none"),
-    "click_unet": Row(
+MODELS: Mapping[str, ModelEntry] = {
+    "grabcut": ModelEntry(
+        "seglab.interactive.grabcut:load", "colour models and a graph cut, no weights", checkpoint="none"
+    ),
+    "click_unet": ModelEntry(
         "seglab.interactive.click_network:load", "a small network trained by seglab", checkpoint="shipped"
     ),
-    "click_unet3d": Row("seglab.interactive.click_network:load", "the same for volumes", rank=3),
-    "sam_vit_b": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-B (375 MB)", encodes=True),
-    "sam_vit_l": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-L (1.2 GB)", encodes=True),
-    "sam_vit_h": Row("seglab.interactive.sam.model:load", "Segment Anything, ViT-H (2.6 GB)", encodes=True),
-    "mobile_sam": Row("seglab.interactive.sam.model:load", "MobileSAM, TinyViT (41 MB)", encodes=True),
+    "click_unet3d": ModelEntry("seglab.interactive.click_network:load", "the same for volumes", rank=3),
+    "sam_vit_b": ModelEntry("seglab.interactive.sam.sam_model:load", "Segment Anything, ViT-B (375 MB)", encodes=True),
+    "sam_vit_l": ModelEntry("seglab.interactive.sam.sam_model:load", "Segment Anything, ViT-L (1.2 GB)", encodes=True),
+    "sam_vit_h": ModelEntry("seglab.interactive.sam.sam_model:load", "Segment Anything, ViT-H (2.6 GB)", encodes=True),
+    "mobile_sam": ModelEntry("seglab.interactive.sam.sam_model:load", "MobileSAM, TinyViT (41 MB)", encodes=True),
 }
 
 
-def row_of(name: str, checkpoint: Path | None = None, precision: str = "float32") -> Row:
+def row_of(name: str, checkpoint: Path | None = None, precision: str = "float32") -> ModelEntry:
     """The row of a model that can be asked for in this way; arguments and errors as of `load_model`. Loads nothing."""
     if name not in MODELS:
         raise ConfigError(

@@ -1,6 +1,6 @@
 """The scores that are read off the counts of one case.
 
-What a class's scores are in a case where it is not there, for this module and `seglab.metrics.shapes`; what is
+What a class's scores are in a case where it is not there, for this module and `seglab.metrics.shape_scores`; what is
 ignored is taken away first:
 
 | score                          | neither holds it | only the prediction | only the truth |

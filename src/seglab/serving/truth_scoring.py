@@ -13,9 +13,9 @@ from seglab.data.io.nifti_files import read_image
 from seglab.data.labels.stored_values import check_mask_size, class_ids
 from seglab.errors import SeglabError
 from seglab.metrics.confusion import confusion_matrix
+from seglab.serving.exported_model import LoadedModel
 from seglab.serving.file_in_memory import file_of
 from seglab.serving.limits import Limits
-from seglab.serving.model import LoadedModel
 from seglab.serving.prediction import Stages, predict_array, read_content
 from seglab.serving.problems import of_error
 

@@ -16,7 +16,7 @@ from seglab.data.cases import Case, Source
 from seglab.data.labelled import labelled
 from seglab.data.loading.training_data import TrainingData
 from seglab.errors import naming
-from seglab.evaluation.cases import score_case
+from seglab.evaluation.case_scores import score_case
 from seglab.inference.image_statistics import image_statistics
 from seglab.inference.mask_facts import MaskFacts, mask_statistics
 from seglab.inference.predicted_quality import Agreement, PredictedQuality

@@ -12,13 +12,13 @@ from seglab.comparison.descriptives import Paired, describe_pair
 from seglab.comparison.effects import Effect, marginal_effects
 from seglab.comparison.variants import Variant
 from seglab.statistics import Power, power, rank_methods, told_apart
-from seglab.statistics.ranking import Verdict as Place
+from seglab.statistics.ranking import Verdict
 
 RANKED = 20  # more names than this no diagram can hold
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RankedVariant:
     """One variant against the best.
 
     Attributes:
@@ -26,7 +26,7 @@ class Verdict:
         paired: this one's score less the best's; None for the best itself and without a case in common.
     """
 
-    place: Place
+    place: Verdict
     paired: Paired | None
 
 
@@ -50,7 +50,7 @@ class CohortRanking:
     order: list[int]
     means: np.ndarray
     sds: np.ndarray
-    verdicts: list[Verdict]
+    verdicts: list[RankedVariant]
     effects: list[Effect]
     apart: np.ndarray
     power: Power
@@ -65,7 +65,7 @@ def rank_variants(cohort: Cohort, metric: str) -> CohortRanking:
     sds = np.array([scores.std(ddof=1) if len(scores) > 1 else np.nan for scores in runs])
     best = cohort.values[ranking.best]
     verdicts = [
-        Verdict(
+        RankedVariant(
             standing.verdict,
             describe_pair(values, best, standing, cohort.units)
             if standing.verdict != "best" and standing.cases
@@ -90,7 +90,7 @@ def rank_variants(cohort: Cohort, metric: str) -> CohortRanking:
     )
 
 
-def _remarks(cohort: Cohort, verdicts: list[Verdict]) -> list[str]:
+def _remarks(cohort: Cohort, verdicts: list[RankedVariant]) -> list[str]:
     notes = []
     if len(cohort.variants) == 1:
         notes.append("One variant: there is nothing to compare it with.")

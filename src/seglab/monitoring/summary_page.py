@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from seglab.monitoring.alerts import Alert, AlertLimits
 from seglab.monitoring.drift import Drift, Feature
 from seglab.monitoring.naming import named
-from seglab.monitoring.summary import CanaryRun, Summary
+from seglab.monitoring.row_summary import CanaryRun, Summary
 from seglab.monitoring.truth import TrueQuality
 from seglab.monitoring.watched import Watched
 from seglab.reports.document import Cell, Document, PageSection, TableBlock

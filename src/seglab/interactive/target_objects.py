@@ -16,14 +16,14 @@ from seglab.data.randomness import generator
 from seglab.data.synthetic.road_scenes import INSTANCE_FACTOR, make_scene
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.errors import DataError, nearest
-from seglab.interactive.images import picture_of
+from seglab.interactive.display_image import picture_of
 from seglab.interactive.prompt import Bools
 
 PER_IMAGE = 2
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetObject:
     """One object of one image.
 
     Attributes:
@@ -42,7 +42,7 @@ class Target:
     ignored: Bools | None = None
 
 
-def built_in(count: int, least: int, seed: int) -> Iterator[Target]:
+def built_in(count: int, least: int, seed: int) -> Iterator[TargetObject]:
     """Generated objects without end of data: from grey textured shapes and from road scenes in turn."""
     found = 0
     for index in range(10 * count + 10):
@@ -56,7 +56,7 @@ def built_in(count: int, least: int, seed: int) -> Iterator[Target]:
             image, _, ids = make_scene(generator(seed, "prompt-bench", index))
             ids = np.where(ids >= INSTANCE_FACTOR, ids, 0)
         for number in _drawn(ids, least, generator(seed, name)):
-            yield Target(f"{name}/{number}", name, name, image, ids == number)
+            yield TargetObject(f"{name}/{number}", name, name, image, ids == number)
             found += 1
             if found == count:
                 return
@@ -64,7 +64,7 @@ def built_in(count: int, least: int, seed: int) -> Iterator[Target]:
 
 def objects_of(
     source: Source, cases: Sequence[Case], count: int, least: int, seed: int, classes: Sequence[str] = ()
-) -> Iterator[Target]:
+) -> Iterator[TargetObject]:
     """Objects of labelled images, in an order drawn by `seed`, at most `PER_IMAGE` of an image.
 
     Instances are those of the data set where it has a file of them, else the components of each class but the unscored.
@@ -111,7 +111,7 @@ def objects_of(
         for index in generator(seed, case.id).permutation(len(targets))[:PER_IMAGE]:
             name, ids, number = targets[index]
             unknown = ignored if ignored.any() else None
-            yield Target(f"{case.id}/{name}/{number}", case.id, case.group, image, ids == number, unknown)
+            yield TargetObject(f"{case.id}/{name}/{number}", case.id, case.group, image, ids == number, unknown)
             found += 1
             if found == count:
                 return

@@ -19,7 +19,7 @@ BUCKETS = 48  # of the time that is looked at
 
 
 @dataclass(frozen=True)
-class Outcome:
+class OutcomeCount:
     """How many requests ended so: status of HTTP, code of the problem (empty for none), their number."""
 
     status: int
@@ -87,7 +87,7 @@ class Summary:
 
     since: float
     until: float
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[OutcomeCount, ...]
     seconds: tuple[float, float, float]
     spans: tuple[Span, ...]
     model: Watched | None
@@ -136,7 +136,7 @@ def _summary(database: Database, since: float, alpha: float, window: int) -> Sum
     return Summary(
         first or 0.0,
         last or 0.0,
-        tuple(sorted((Outcome(*row) for row in outcomes), key=lambda one: -one.count)),
+        tuple(sorted((OutcomeCount(*row) for row in outcomes), key=lambda one: -one.count)),
         (float(seconds[0]), float(seconds[1]), float(seconds[2])),
         _spans(database, first, last),
         model,

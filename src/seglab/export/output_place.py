@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seglab.errors import DataError
+from seglab.export.export_targets import ExportRefused
 from seglab.export.room import no_room_left
-from seglab.export.targets import ExportRefused
 from seglab.tracking.interruption import Terminated, told_to_stop
 
 MARK = ".seglab-export"

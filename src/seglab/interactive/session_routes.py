@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from seglab.interactive.documented import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDED, MASK, PICTURE, REJECTED
+from seglab.interactive.openapi_sessions import ACCEPTED, BEGUN, BODY, DESCRIBED, ENDED, MASK, PICTURE, REJECTED
 from seglab.interactive.prompt import MAX_POINTS, MOST_INDEX
 from seglab.interactive.prompt_counters import PromptCounters
 from seglab.interactive.prompting import Prompting
 from seglab.interactive.small_bodies import SmallBodyRoute
-from seglab.serving.images import data_of
+from seglab.serving.dataset_routes import data_of
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service
 from seglab.serving.uploads import image_of

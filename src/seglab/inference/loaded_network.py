@@ -24,7 +24,7 @@ Answer = Literal["deciding", "probabilities", "drawing"]
 binary task); the probabilities of all classes; or the former and, after them, the logarithms of the latter."""
 
 
-class Network(ABC):
+class LoadedNetwork(ABC):
     """A network that is loaded and runs.
 
     Attributes:
@@ -67,7 +67,7 @@ class Network(ABC):
         return forward
 
 
-class OneByOne(Network):
+class OneByOne(LoadedNetwork):
     """A network whose file holds one fixed shape: one image at a time, `(1, *size, C)`. Threads ask in turn."""
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seglab.serving.documented import PREDICT_BODY, STANDARD, binary, problems
+from seglab.serving.openapi_bodies import PREDICT_BODY, STANDARD, binary, problems
 
 _JSON = {"application/json": {"schema": {"type": "object"}}}
 SESSION: dict[str, Any] = {"description": "The session: its id, size, model and newest prompt.", "content": _JSON}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from seglab.metric_names import of_class
-from seglab.metrics.components import Ignored, match_components
 from seglab.metrics.confusion import macro
+from seglab.metrics.connected_components import Ignored, match_components
 from seglab.metrics.surface import surface_scores
 from seglab.task import Task
 
@@ -55,7 +55,7 @@ def score_shapes(
 
     Keys: `hd95_nonempty`, `assd_nonempty` and `nsd_<tolerance><unit>`, each also with `/<class>`, as
     `seglab.metrics.surface` defines them; `lesion_recall/<class>`, `lesion_precision/<class>` and the counts
-    `lesions_true|predicted|found|right/<class>` of `seglab.metrics.components`.
+    `lesions_true|predicted|found|right/<class>` of `seglab.metrics.connected_components`.
 
     The rule for what is not there: a distance is NaN unless truth and prediction both hold the class, which its name
     says; the surface Dice is NaN where neither holds it and 0 where one does; a share of no component is NaN. Where the

@@ -13,7 +13,7 @@ import numpy as np
 from seglab.errors import ConfigError, DataError
 from seglab.export.folder import IMAGE, MASK, SUMS, Exported, read_folder, sha256, targets_below
 from seglab.inference.bundle import Bundle
-from seglab.inference.network import own_threads
+from seglab.inference.loaded_network import own_threads
 from seglab.inference.predicted_quality import PredictedQuality
 from seglab.inference.predictor import Predictor
 from seglab.serving.keeping_images import KeptImages

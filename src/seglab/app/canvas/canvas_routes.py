@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from seglab.serving.documented import STANDARD
+from seglab.serving.openapi_bodies import STANDARD
 from seglab.serving.problems import Problem
 from seglab.serving.service import Service
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from seglab.comparison.case_tables import locate, lower_is_better
+from seglab.comparison.cohort_ranking import RANKED, CohortRanking
 from seglab.comparison.descriptives import unit_means
 from seglab.comparison.number_format import (
     crowding,
@@ -22,8 +23,7 @@ from seglab.comparison.number_format import (
     with_interval,
     with_sd,
 )
-from seglab.comparison.ranking import RANKED, CohortRanking
-from seglab.comparison.runs import Run
+from seglab.comparison.runs import StoredRun
 from seglab.metric_names import VAL_DICE, VAL_IOU
 from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
 from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
@@ -150,7 +150,7 @@ def plots_section(ranking: CohortRanking, frame: pd.DataFrame, metric: str, curv
     """Curves, cases, costs and ranks."""
     cohort = ranking.cohort
     labels = [shortened(cohort.variants[i].label) for i in ranking.order]  # whole ones stand in the tables
-    runs: list[list[Run]] = [cohort.variants[i].runs for i in ranking.order]
+    runs: list[list[StoredRun]] = [cohort.variants[i].runs for i in ranking.order]
     pictures = []
     logged = {name for members in runs for run in members for name in run.history}
     metrics = [name for name in dict.fromkeys([curve, VAL_DICE, VAL_IOU]) if name in logged]
@@ -208,7 +208,7 @@ def pictures_section(
     return PageSection(f"Pictures: {ranking.cohort.title}", notes=notes, pictures=pictures)
 
 
-def runs_section(frame: pd.DataFrame, unfinished: Sequence[Run], metric: str) -> PageSection:
+def runs_section(frame: pd.DataFrame, unfinished: Sequence[StoredRun], metric: str) -> PageSection:
     """Every run with its id, and the unfinished ones apart."""
     columns = [
         "run id",

@@ -12,8 +12,8 @@ from keras import ops
 
 from seglab.interactive.sam.decoder import MaskDecoder
 from seglab.interactive.sam.prompts import PromptEncoder
+from seglab.interactive.sam.sam_variants import SamVariant, TinyViT
 from seglab.interactive.sam.tiny_vit import TinyViTEncoder
-from seglab.interactive.sam.variants import TinyViT, Variant
 from seglab.interactive.sam.vit import ViTEncoder
 
 Floats = npt.NDArray[np.float32]
@@ -27,7 +27,7 @@ class SamNetwork:
         policy: Keras's dtype policy of the encoder.
     """
 
-    def __init__(self, variant: Variant, policy: str = "float32"):
+    def __init__(self, variant: SamVariant, policy: str = "float32"):
         self.variant = variant
         self._encoder = _encoder(variant, policy)
         before = keras.config.dtype_policy()
@@ -91,7 +91,7 @@ class SamNetwork:
         return self._decoder(embedding, self._prompts.grid_places(), tokens, picture)
 
 
-def _encoder(variant: Variant, policy: str) -> Any:
+def _encoder(variant: SamVariant, policy: str) -> Any:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

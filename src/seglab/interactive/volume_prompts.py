@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from seglab.errors import DataError
 from seglab.interactive.carrying import Looks, carried
-from seglab.interactive.images import grey_of, picture_of
-from seglab.interactive.model import PromptModel
+from seglab.interactive.display_image import grey_of, picture_of
 from seglab.interactive.prompt import CERTAIN, Bools, Logits, Prompt
+from seglab.interactive.prompt_models import PromptModel
 from seglab.interactive.session import STEPS_SHARE, Session, goes_on, logits_of, same_prompt
 from seglab.interactive.steps import Steps
 from seglab.interactive.volume_state import Prompted, VolumeState, packed, packed_logits, unpacked
@@ -36,7 +36,7 @@ class SlicePrompt:
 @dataclass(frozen=True)
 class VolumeReply:
     """An answer to a prompt on a slice: see `seglab.interactive.session.Reply`; `mask` is of the slice, and is shown as
-    `seglab.interactive.volumes.VolumeSession.picture` is."""
+    `seglab.interactive.volume_prompts.VolumeSession.picture` is."""
 
     mask: Bools
     state: VolumeState

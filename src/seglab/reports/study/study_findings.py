@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from seglab.comparison.case_tables import lower_is_better
+from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.number_format import plain
-from seglab.comparison.ranking import CohortRanking
 from seglab.reports.comparison.compare import Comparison
-from seglab.reports.comparison.sections import MEMORY_TOLD, times_told
+from seglab.reports.comparison.comparison_sections import MEMORY_TOLD, times_told
 from seglab.reports.document import Cell, PageSection, TableBlock
 from seglab.reports.slides.deck import NOT_MEASURED, SHORT
 from seglab.reports.study.limitations import best_run

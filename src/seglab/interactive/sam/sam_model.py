@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.errors import ConfigError
-from seglab.interactive.model import Candidates, Embedding
 from seglab.interactive.prompt import Prompt
+from seglab.interactive.prompt_models import Candidates, Embedding
 from seglab.interactive.sam.frame import Frame
+from seglab.interactive.sam.sam_variants import VARIANTS, SamVariant
 from seglab.interactive.sam.tokens import tokens
-from seglab.interactive.sam.variants import VARIANTS, Variant
 from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
 from seglab.runtime.precision import choose_policy, find_device
 from seglab.runtime.reproducibility import load_tensorflow
 
 if TYPE_CHECKING:
-    from seglab.interactive.sam.network import SamNetwork
+    from seglab.interactive.sam.sam_network import SamNetwork
 
 # Of everything here that can change an answer: a new number for a change, so that no former embedding is taken.
 _REVISION = 1
@@ -28,7 +28,7 @@ _IMAGE = "image"
 
 
 class SamModel:
-    """A network with its weights, as `seglab.interactive.model.PromptModel` says.
+    """A network with its weights, as `seglab.interactive.prompt_models.PromptModel` says.
 
     Args:
         name: a row of the table of models.
@@ -81,7 +81,7 @@ def load(name: str, checkpoint: Path | None, precision: str = "float32") -> SamM
         raise missing(name, variant)
     tensors = open_tensors(checkpoint)
     load_tensorflow()
-    from seglab.interactive.sam.network import SamNetwork
+    from seglab.interactive.sam.sam_network import SamNetwork
 
     device = find_device()
     policy = choose_policy(precision, device).policy
@@ -92,7 +92,7 @@ def load(name: str, checkpoint: Path | None, precision: str = "float32") -> SamM
     return SamModel(name, network, digest, device.name, policy)
 
 
-def missing(name: str, variant: Variant) -> ConfigError:
+def missing(name: str, variant: SamVariant) -> ConfigError:
     """What to say where a model is asked for without its weights."""
     return ConfigError(
         "a model whose weights are not given",

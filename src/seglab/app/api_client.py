@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from seglab.data.labels.stored_values import class_ids
-from seglab.serving.guard import UNWATCHED
 from seglab.serving.negotiation import GZIP, PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
+from seglab.serving.request_guard import UNWATCHED
 from seglab.task import Task
 
 _AGAIN = "wait some seconds and reload the page; where that does not help, start the service again"
@@ -24,7 +24,7 @@ _PAGE = 1000  # images that are listed at a time
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """Of the API.
 
     Attributes:
@@ -121,7 +121,7 @@ class Client:
 
     def get(
         self, path: str, query: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> ApiResponse:
         """The answer of a GET; raises `Problem` for one that is an error, or for none."""
         return self._asked("GET", path, query, b"", headers)
 
@@ -131,7 +131,7 @@ class Client:
         body: bytes,
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """The answer of a POST; raises `Problem` as `get`."""
         return self._asked("POST", path, query, body, headers)
 
@@ -171,11 +171,11 @@ class Client:
                 return Listing([], "")
             raise
 
-    def image(self, id: str, *, preview: bool = False) -> Answer:
+    def image(self, id: str, *, preview: bool = False) -> ApiResponse:
         """The stored file of an image, or a PNG of 8 bits of it."""
         return self.get(f"/images/{quote(id)}", {"preview": "true"} if preview else None)
 
-    def truth(self, id: str) -> Answer:
+    def truth(self, id: str) -> ApiResponse:
         """The labels of an image as masks of the model are stored."""
         return self.get(f"/images/{quote(id)}/truth")
 
@@ -215,7 +215,7 @@ class Client:
 
     def _asked(
         self, method: str, path: str, query: Mapping[str, object] | None, body: bytes, headers: Mapping[str, str] | None
-    ) -> Answer:
+    ) -> ApiResponse:
         address = self.prefix + path + (f"?{urlencode(query)}" if query else "")
         given = {"X-Monitoring": UNWATCHED, **({"X-API-Key": self._key} if self._key else {}), **(headers or {})}
         connection = http.client.HTTPConnection(self.host, self.port, timeout=_SECONDS)
@@ -236,7 +236,7 @@ class Client:
         found = {name.lower(): value for name, value in answer.getheaders()}
         if answer.status >= 400:
             raise _problem(answer.status, found, content)
-        return Answer(answer.status, found, content)
+        return ApiResponse(answer.status, found, content)
 
 
 def volume_of(content: bytes) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from seglab.export.targets import ExportRefused, Target
+from seglab.export.export_targets import ExportRefused, Target
 
 LIST = Path(__file__).with_name("operations.yaml")
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from seglab.data.digest import digest_values
-from seglab.interactive.model import PromptModel
-from seglab.interactive.objects import Target
+from seglab.interactive.prompt_models import PromptModel
 from seglab.interactive.robot import CLICKS, TARGETS, Trial, try_object
 from seglab.interactive.session import Session
+from seglab.interactive.target_objects import TargetObject
 from seglab.run_record import Artifact, Metric, Tag
 from seglab.statistics.intervals import mean_interval
 
@@ -49,7 +49,7 @@ class BenchSettings:
 
 def run_robot(
     model: PromptModel,
-    targets: Iterable[Target],
+    targets: Iterable[TargetObject],
     settings: BenchSettings,
     told: Callable[[int, Trial], None] | None = None,
 ) -> pd.DataFrame:
@@ -75,7 +75,7 @@ def run_robot(
     return pd.DataFrame(rows)
 
 
-def _row(target: Target, trial: Trial, clicks: int) -> dict[str, object]:
+def _row(target: TargetObject, trial: Trial, clicks: int) -> dict[str, object]:
     later = len(trial.ious) - 1
     return {
         "id": target.id,

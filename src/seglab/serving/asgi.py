@@ -8,11 +8,11 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from seglab.serving.about import add_about
+from seglab.serving.dataset_routes import add_images
 from seglab.serving.error_answers import add_error_answers
-from seglab.serving.guard import Guard
-from seglab.serving.images import add_images
 from seglab.serving.keys import Keys
 from seglab.serving.predicting import add_predicting
+from seglab.serving.request_guard import Guard
 from seglab.serving.service import Service
 from seglab.version import version
 

@@ -45,7 +45,7 @@ class TinyViT:
 
 
 @dataclass(frozen=True)
-class Variant:
+class SamVariant:
     """One network: its encoder, the sizes of what follows, and where its weights are published.
 
     Attributes:
@@ -81,9 +81,9 @@ class Variant:
 
 _SAM = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
 _MOBILE = "https://github.com/ChaoningZhang/MobileSAM/tree/master/weights"
-VARIANTS: Mapping[str, Variant] = {
-    "sam_vit_b": Variant(ViT(768, 12, 12, (2, 5, 8, 11)), "sam_vit_b_01ec64.pth", 375, _SAM),
-    "sam_vit_l": Variant(ViT(1024, 24, 16, (5, 11, 17, 23)), "sam_vit_l_0b3195.pth", 1250, _SAM),
-    "sam_vit_h": Variant(ViT(1280, 32, 16, (7, 15, 23, 31)), "sam_vit_h_4b8939.pth", 2565, _SAM),
-    "mobile_sam": Variant(TinyViT(), "mobile_sam.pt", 40.7, _MOBILE),
+VARIANTS: Mapping[str, SamVariant] = {
+    "sam_vit_b": SamVariant(ViT(768, 12, 12, (2, 5, 8, 11)), "sam_vit_b_01ec64.pth", 375, _SAM),
+    "sam_vit_l": SamVariant(ViT(1024, 24, 16, (5, 11, 17, 23)), "sam_vit_l_0b3195.pth", 1250, _SAM),
+    "sam_vit_h": SamVariant(ViT(1280, 32, 16, (7, 15, 23, 31)), "sam_vit_h_4b8939.pth", 2565, _SAM),
+    "mobile_sam": SamVariant(TinyViT(), "mobile_sam.pt", 40.7, _MOBILE),
 }

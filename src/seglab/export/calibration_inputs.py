@@ -17,7 +17,7 @@ WINDOWS_PER_CASE = 2
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationInputs:
     """Inputs of the network, and where they come from.
 
     Attributes:
@@ -37,7 +37,7 @@ def calibrate(
     cases: Sequence[Case],
     count: int,
     progress: Callable[[int, int], None] | None = None,
-) -> Calibration:
+) -> CalibrationInputs:
     """Choose `count` of the training cases and take inputs of each.
 
     Cases are taken in turn for each class, the class that the fewest cases hold first, so that a rare one is not left
@@ -72,7 +72,7 @@ def calibrate(
             progress(done, len(chosen))
     together = np.concatenate(inputs)
     ids = tuple(looked_at[number].id for number in chosen)
-    return Calibration(together, ids, hashlib.sha256(together.tobytes()).hexdigest())
+    return CalibrationInputs(together, ids, hashlib.sha256(together.tobytes()).hexdigest())
 
 
 def choose(classes: Sequence[frozenset[int]], count: int) -> list[int]:

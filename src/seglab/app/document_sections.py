@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from seglab.app.words import plain
+from seglab.app.plain_text import plain
 from seglab.reports.document import PageSection
 from seglab.safety.shown_text import shown
 

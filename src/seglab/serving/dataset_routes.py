@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from seglab.errors import SeglabError
-from seglab.serving.documented import IMAGES, STANDARD, binary, problems
 from seglab.serving.errands import Errands, ProcessDied
+from seglab.serving.openapi_bodies import IMAGES, STANDARD, binary, problems
 from seglab.serving.problems import Problem, of_error
-from seglab.serving.queueing import QueueFull, Work, Worker
+from seglab.serving.queueing import InferenceThread, QueueFull, Work
 from seglab.serving.service import Service
 
 _MODULE = "seglab.serving.data_process"
@@ -35,7 +35,7 @@ class Images:
     def __init__(self, words: Sequence[str], folder: Path | None):
         self._said = json.dumps({"words": list(words), "folder": str(folder or "")})
         self._process = Errands(_MODULE, [self._said])
-        self._worker = Worker(_WAITING)
+        self._worker = InferenceThread(_WAITING)
         self.listed: list[dict[str, Any]] = []
         self.split_of = ""
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from seglab.interactive.model import Candidates
 from seglab.interactive.prompt import BACKGROUND, FOREGROUND, Bools, Logits, Prompt
+from seglab.interactive.prompt_models import Candidates
 
 # How far from the click its change may go, in distances from there to the border of the previous mask: the region that
 # was clicked on in its middle is no deeper than that border is far. Beside the object it is less: a click there is most
