@@ -11,7 +11,7 @@ from PIL import Image
 from served import Running
 
 from seglab.app.api_client import Client, Listing
-from seglab.app.looking import known, looked
+from seglab.app.image_results import known, result_of_case
 from seglab.app.setup import Setup
 from seglab.app.viewer import unpacked
 from seglab.serving.problems import Problem
@@ -46,7 +46,7 @@ def test_values_that_are_no_class_are_not_labelled(setup: Setup) -> None:
 
 def test_scores_are_those_of_the_masks(setup: Setup) -> None:
     client, model = setup.client, setup.client.model()
-    found = looked(client, model, "a", True)
+    found = result_of_case(client, model, "a", True)
     predicted, truth = (unpacked(text, SIZE) for text in (found.predicted, found.truth or ""))
     for number in range(3):
         both = np.sum((predicted == number) & (truth == number))

@@ -12,7 +12,7 @@ from seglab.config import synonyms
 from seglab.config.loading import load_config
 from seglab.config.synonyms import option_meant, value_meant
 from seglab.config.unknown_words import instead
-from seglab.config.vocabulary import GROUPS_SAID, composed, groups, holders, options_of
+from seglab.config.vocabulary import GROUPS_SAID, composed, groups, options_of, options_with_setting
 
 # group, what is said for each of its options, what to write
 OPTIONS = [
@@ -254,11 +254,11 @@ def test_every_line_that_a_hint_gives_is_one_that_there_is() -> None:
     for table in synonyms._OPTIONS.values():
         for line in table:
             for key, value in re.findall(r"([\w.]+)=([\w.]+)", line):
-                assert value in options_of(key) if key in groups() else key in holders(), line
+                assert value in options_of(key) if key in groups() else key in options_with_setting(), line
     fixed = _known("")
     for keys in synonyms._SETTINGS:
         for key in keys.split() if " a run" not in f" {keys}" else ():
-            assert key in fixed or key in holders(), key
+            assert key in fixed or key in options_with_setting(), key
     assert set(synonyms._GROUPS) <= GROUPS_SAID
 
 

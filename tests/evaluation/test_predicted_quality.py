@@ -50,7 +50,7 @@ def test_confidence_that_says_nothing_is_not_usable() -> None:
     )
     assert quality is not None
     assert not quality.usable
-    assert quality.told().startswith("not usable here: on 40 test cases r ")
+    assert quality.sentence().startswith("not usable here: on 40 test cases r ")
 
 
 def test_the_own_error_is_that_of_cases_left_out() -> None:
@@ -62,7 +62,7 @@ def test_the_own_error_is_that_of_cases_left_out() -> None:
     fitted = Agreement.of(np.interp(confidence, own.confidence, own.dice), np.array(dice))
     assert own.validation.mae > fitted.mae
     assert own.test is None
-    assert "no test cases" in own.told()
+    assert "no test cases" in own.sentence()
 
 
 def test_too_few_cases_and_those_without_a_score_give_none() -> None:

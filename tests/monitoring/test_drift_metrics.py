@@ -15,7 +15,7 @@ from test_rows import scene
 from watched_rows import REFERENCE, answered, written
 
 from seglab.export.folder import SUMS, sha256
-from seglab.monitoring.newest_answers import look
+from seglab.monitoring.newest_answers import newest_drift
 from seglab.monitoring.row_summary import summarise
 
 
@@ -66,17 +66,17 @@ def test_drift_is_told_and_forgotten_with_its_model(tmp_path: Path) -> None:
 
 def test_it_looks_again_once_there_is_news(tmp_path: Path) -> None:
     place = written(tmp_path / "rows.db", [answered(number) for number in range(150)])
-    newest, drift = look(place, "d" * 64, 0, 20, 0.01, 200)
+    newest, drift = newest_drift(place, "d" * 64, 0, 20, 0.01, 200)
     assert newest == 150
     assert drift is not None
     assert drift.units == 150
     written(place, [answered(number) for number in range(150, 169)])
-    assert look(place, "d" * 64, newest, 20, 0.01, 200) == (150, None)
+    assert newest_drift(place, "d" * 64, newest, 20, 0.01, 200) == (150, None)
     written(place, [answered(169)])
-    newest, drift = look(place, "d" * 64, newest, 20, 0.01, 200)
+    newest, drift = newest_drift(place, "d" * 64, newest, 20, 0.01, 200)
     assert drift is not None
     assert (newest, drift.units) == (170, 170)
-    newest, drift = look(place, "another model", 0, 20, 0.01, 200)
+    newest, drift = newest_drift(place, "another model", 0, 20, 0.01, 200)
     assert drift is not None
     assert drift.units == 0
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from seglab.statistics import LEVEL, Ranking, compare_pair, power, rank_methods, told_apart
+from seglab.statistics import LEVEL, Ranking, compare_pair, pairwise_differences, power, rank_methods
 from seglab.statistics.studentized_range import critical
 from seglab.statistics.variance_components import estimate, units_of
 
@@ -108,7 +108,7 @@ def test_one_seed_says_nothing_of_methods(effect: float) -> None:
     assert [each.verdict for each in ranking].count("best") == 1
     assert {each.verdict for each in ranking} == {"best", "undecided"}
     assert all(each.networks_only for each in ranking if each.verdict != "best")
-    assert not told_apart(study(1, seeds=1, effect=effect), [0, 1, 2, 3]).any()
+    assert not pairwise_differences(study(1, seeds=1, effect=effect), [0, 1, 2, 3]).any()
     assert np.isnan(power(ranking.parts, 4, 4).detectable)
 
 
@@ -214,7 +214,7 @@ def test_pairs_and_best_are_held_against_each_other_by_one_rule() -> None:
     assert wider.low < pair.low
     assert wider.high > pair.high
     scores = study(7, effect=0.04, seeds=5, cases=40)
-    apart, ranking = told_apart(scores, [0, 1, 2, 3]), rank_methods(scores)
+    apart, ranking = pairwise_differences(scores, [0, 1, 2, 3]), rank_methods(scores)
     assert (apart == apart.T).all()
     assert [bool(each) for each in apart[ranking.best]] == [each.verdict == "worse" for each in ranking]
 

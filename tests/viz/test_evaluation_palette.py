@@ -11,7 +11,7 @@ from seglab.data.labels.label_schema import Level, Void, built_in_schema
 from seglab.reports.comparison.plots import COLORS
 from seglab.task import DEFAULT_COLORS, Task
 from seglab.viz import overlay
-from seglab.viz.palette import _EYES, WANTED, Color, _distances, _seen, drawn_colors, first_drawn, told_apart
+from seglab.viz.palette import _EYES, WANTED, Color, _distances, _seen, distinguishable, drawn_colors, first_drawn
 
 CAMVID_PURPLES = ((128, 64, 128), (64, 64, 128))  # road and fence
 
@@ -38,11 +38,11 @@ def test_distances_are_those_of_the_eye() -> None:
 
 def test_colours_that_are_apart_stay_as_they_are() -> None:
     colors = ((230, 75, 53), (77, 187, 213), (0, 90, 60))
-    assert told_apart(colors) == colors
-    road, fence = told_apart(CAMVID_PURPLES)
+    assert distinguishable(colors) == colors
+    road, fence = distinguishable(CAMVID_PURPLES)
     assert road == CAMVID_PURPLES[0]
     assert min(nearest_pair([road, fence]).values()) >= WANTED
-    assert told_apart(((250, 0, 0),)) == ((250, 0, 0),)
+    assert distinguishable(((250, 0, 0),)) == ((250, 0, 0),)
 
 
 @pytest.mark.parametrize("void", ["ignored", "class"])

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from seglab.app.api_client import Client, Listing, Model
-from seglab.app.looking import compared, differing, known
+from seglab.app.image_results import compared, differing, known
 from seglab.app.ordering import Row, listed
 from seglab.app.plain_text import plain
 from seglab.app.setup import current

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from seglab.app.api_client import Model
-from seglab.app.looking import ImageScores, differing, known
+from seglab.app.image_results import ImageScores, differing, known
 
 Row = dict[str, Any]
 _AS_IT_IS = "as in the data"

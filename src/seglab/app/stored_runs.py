@@ -21,7 +21,7 @@ def read(do: str, **asked: Any) -> dict[str, Any]:
     return reading({"do": do, **asked})
 
 
-def told_of_runs() -> dict[str, Any] | None:
+def runs_overview() -> dict[str, Any] | None:
     """All runs and sweeps; None, and a sentence on how a first run is made, where there is none."""
     try:
         with st.spinner("reading the runs", show_time=True):

@@ -61,11 +61,11 @@ def read_words(words: Sequence[str]) -> AppWords:
 
 def run(words: Sequence[str]) -> int:
     """Serve until a signal."""
-    said = read_words(words)
+    settings = read_words(words)
     from seglab.runtime.memory import give_back_freed_memory
 
     give_back_freed_memory()
-    return serve_words(said, Pages(said))
+    return serve_words(settings, Pages(settings))
 
 
 @dataclass
@@ -73,10 +73,10 @@ class Pages:
     """The pages before the service; see `seglab.cli.serve.Front`.
 
     Attributes:
-        said: the words.
+        settings: of the verb.
     """
 
-    said: AppWords
+    settings: AppWords
     _own: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     _begun: list[tuple[Loading, Found, Errands]] = field(default_factory=list)
     _others: list[tuple[Loading, RunningModel]] = field(default_factory=list)
@@ -88,13 +88,15 @@ class Pages:
         from seglab.serving.origin import default_name
         from seglab.serving.served import name_of
 
-        said, names = self.said, {name_of(self.said.name or default_name(self.said.model or ""))}
-        for word in said.compare:
-            with closing(origin_for(said, word)) as origin, step(f"looking for {word}"):
+        settings, names = self.settings, {name_of(self.settings.name or default_name(self.settings.model or ""))}
+        for word in settings.compare:
+            with closing(origin_for(settings, word)) as origin, step(f"looking for {word}"):
                 found = origin.newer()
                 assert found is not None  # the first time
             name = _free(name_of(default_name(word)), names)
-            loading = Loading(Limits(pixels=said.pixels), name, said.runtime, said.precision, said.threads)
+            loading = Loading(
+                Limits(pixels=settings.pixels), name, settings.runtime, settings.precision, settings.threads
+            )
             process = loading.start(found)
             started.callback(process.kill)
             self._begun.append((loading, found, process))
@@ -104,7 +106,7 @@ class Pages:
         """Wait for further models; raises `ConfigError` for one of other images or classes than the first."""
         from seglab.serving.models import RunningModel
 
-        for word, (loading, found, process) in zip(self.said.compare, self._begun, strict=True):
+        for word, (loading, found, process) in zip(self.settings.compare, self._begun, strict=True):
             with step(f"loading {word}"):
                 model = RunningModel(process, found)
             if not model.served.same_answers(served):
@@ -134,14 +136,16 @@ class Pages:
             prefix = f"{OTHERS}/{loading.name}"
             apis[prefix] = make_app(other, place.keys, (), self._own)
             others[loading.name] = client.at(prefix)
-        runs = ReadingRuns(_OVERVIEW, Path(self.said.runs), self.said.tracking_uri)
+        runs = ReadingRuns(_OVERVIEW, Path(self.settings.runs), self.settings.tracking_uri)
         service.ends.callback(runs.close)
-        said, serves = self.said, bool(service.bundle)
-        setup = Setup(client, place.root_path, others, said.ui or "", runs.ask, serves, said.interactive, said.rows)
+        settings, serves = self.settings, bool(service.bundle)
+        setup = Setup(
+            client, place.root_path, others, settings.ui or "", runs.ask, serves, settings.interactive, settings.rows
+        )
         begin(setup)
         return Site(pages(service, Keys(place.keys)), apis, listed(setup)[0].path)
 
-    def told(self, place: Place, port: int) -> Sequence[str]:
+    def addresses(self, place: Place, port: int) -> Sequence[str]:
         """Where it is, and how to come there from another machine."""
         shown_host = "127.0.0.1" if _any(place.host) else place.host
         here = f"{_user()}@{socket.gethostname()}"
@@ -160,15 +164,15 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _other_classes(word: str, found: ServedModel, expected: ServedModel) -> ConfigError:
-    def told(model: ServedModel) -> str:
+    def facts(model: ServedModel) -> str:
         return f"{model.task.rank}D, {model.task.channels} channels, {', '.join(model.task.class_names)}"
 
     return ConfigError(
         "a model of other images or classes, to stand beside the first",
         code="compare-classes",
         where=f"compare: {word}",
-        found=told(found),
-        expected=told(expected),
+        found=facts(found),
+        expected=facts(expected),
         remedy="compare models that were trained on the same classes",
     )
 

@@ -35,11 +35,15 @@ def read_words(words: Sequence[str]) -> BackupWords:
 
 def run(words: Sequence[str]) -> None:
     """Back up, and say what the backup holds."""
-    said = read_words(words)
+    settings = read_words(words)
     from seglab.tracking.backup import make_backup
 
     with step("copying") as told:
         made = make_backup(
-            Path(said.out), Path(said.runs), said.tracking_uri, Path(said.artifacts) if said.artifacts else None, told
+            Path(settings.out),
+            Path(settings.runs),
+            settings.tracking_uri,
+            Path(settings.artifacts) if settings.artifacts else None,
+            told,
         )
-    print(shown(f"{made.runs} runs, {made.files} files, {made.bytes / 1e6:.1f} MB: {said.out}"))
+    print(shown(f"{made.runs} runs, {made.files} files, {made.bytes / 1e6:.1f} MB: {settings.out}"))

@@ -79,58 +79,58 @@ class BenchServingWords:
 
 def run(words: Sequence[str]) -> None:
     """Measure the parts that are asked for, print a table, and keep it."""
-    said = read(BenchWords, words, "bench")
+    settings = read(BenchWords, words, "bench")
     _find_benchmarks("bench")
     from benchmarks.speed.measure import PARTS
     from benchmarks.speed.workers import keep
 
-    parts = _chosen(said.only, PARTS)
-    torch = said.torch_python if Path(said.torch_python).exists() else None
+    parts = _chosen(settings.only, PARTS)
+    torch = settings.torch_python if Path(settings.torch_python).exists() else None
     if torch is None:
         place = Path(TORCH).parents[1]
-        print(f"no PyTorch at {said.torch_python}: measuring without it. To have it:")
+        print(f"no PyTorch at {settings.torch_python}: measuring without it. To have it:")
         print(f"  python3.11 -m venv {place} && {place}/bin/pip install -r requirements-bench.txt")
     found = []
     for number, part in enumerate(parts, start=1):
         print(f"[{number}/{len(parts)}] {part}", flush=True)
-        found += PARTS[part](said.rounds, torch)
+        found += PARTS[part](settings.rounds, torch)
     keep(found, RESULTS, "bench")
 
 
 def run_data(words: Sequence[str]) -> None:
     """Measure the parts of the data's way that are asked for, print a table, and keep it."""
-    said = read(BenchDataWords, words, "bench-data")
+    settings = read(BenchDataWords, words, "bench-data")
     _find_benchmarks("bench-data")
     from benchmarks.speed.data import PARTS, SCENES, VOLUMES, measure
     from benchmarks.speed.workers import keep
 
-    parts = _chosen(said.only, PARTS)
-    torch = said.torch_python if Path(said.torch_python).exists() else None
+    parts = _chosen(settings.only, PARTS)
+    torch = settings.torch_python if Path(settings.torch_python).exists() else None
     if torch is None:
-        print(f"no PyTorch at {said.torch_python}: road, mri and windows are left out (see requirements-bench.txt)")
-    found = measure(parts, said.rounds, torch, said.scenes or SCENES, said.volumes or VOLUMES)
+        print(f"no PyTorch at {settings.torch_python}: road, mri and windows are left out (see requirements-bench.txt)")
+    found = measure(parts, settings.rounds, torch, settings.scenes or SCENES, settings.volumes or VOLUMES)
     keep(found, RESULTS, "bench_data")
 
 
 def run_serving(words: Sequence[str]) -> None:
     """Measure an exported folder, print tables, and keep them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read(BenchServingWords, words, "bench-serving", _SERVING)
+    settings = read(BenchServingWords, words, "bench-serving", _SERVING)
     _find_benchmarks("bench-serving")
     with step("loading what reads exported models"):
         from benchmarks.speed.serving import measure
         from benchmarks.speed.workers import keep
         from seglab.export.folder import read_folder, targets_below
 
-    targets = [read_folder(place) for place in targets_below(said.folder)]
-    model = said.keras or next((str(one.manifest["run"]["id"]) for one in targets if one.manifest.get("run")), None)
+    targets = [read_folder(place) for place in targets_below(settings.folder)]
+    model = settings.keras or next((str(one.manifest["run"]["id"]) for one in targets if one.manifest.get("run")), None)
     keras = None
     if model is not None:
         with step(f"looking for {model}"):
-            keras = _bundle_of(model, said.tracking_uri, asked=said.keras is not None)
-    sizes = [(int(height), int(width)) for height, _, width in (one.partition("x") for one in said.sizes)]
+            keras = _bundle_of(model, settings.tracking_uri, asked=settings.keras is not None)
+    sizes = [(int(height), int(width)) for height, _, width in (one.partition("x") for one in settings.sizes)]
     with Waiting() as waiting:
-        found = measure(Path(said.folder), said.rounds, keras, sizes, waiting.tell)
+        found = measure(Path(settings.folder), settings.rounds, keras, sizes, waiting.tell)
     keep(found.ratios, RESULTS, "bench_serving", found.table(), found.record())
 
 

@@ -32,8 +32,8 @@ def read_words(words: Sequence[str]) -> ConvertSamWords:
 
 def run(words: Sequence[str]) -> int:
     """Convert, and say what was written."""
-    said = read_words(words)
-    checkpoint, out = Path(said.checkpoint), Path(said.out)
+    settings = read_words(words)
+    checkpoint, out = Path(settings.checkpoint), Path(settings.out)
     with step(f"converting {checkpoint.name}"):
         load_tensorflow()
         from seglab.interactive.sam.convert import convert

@@ -22,7 +22,7 @@ class DoctorWords:
 
 def run(words: Sequence[str]) -> int:
     """Print the page."""
-    said = read(DoctorWords, words, "doctor")
+    settings = read(DoctorWords, words, "doctor")
     from seglab.doctor import report
 
-    return report(said.tracking_uri, Path(said.runs).absolute(), repair=said.repair)
+    return report(settings.tracking_uri, Path(settings.runs).absolute(), repair=settings.repair)

@@ -53,9 +53,9 @@ def read_words(words: Sequence[str]) -> EvaluateWords:
 def run(words: Sequence[str]) -> None:
     """Score the model and say so."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
-    check_findable(said.run, said.tracking_uri, RUNS)
+    settings = read_words(words)
+    check_findable(settings.run, settings.tracking_uri, RUNS)
     with step("loading what scores and draws"):
         from seglab.evaluation.evaluate import EvaluationRequest, evaluate
 
-    evaluate(EvaluationRequest(**asdict(said)))
+    evaluate(EvaluationRequest(**asdict(settings)))

@@ -47,7 +47,7 @@ class MonitorWords:
 
 def run(words: Sequence[str]) -> int:
     """Print, write and tell."""
-    said = read(MonitorWords, words, "monitor", _EXAMPLES)
+    settings = read(MonitorWords, words, "monitor", _EXAMPLES)
     from seglab.monitoring.alerts import AlertLimits, alerts
     from seglab.monitoring.row_summary import summarise
     from seglab.monitoring.summary_page import as_text, document_of, truth_section
@@ -55,33 +55,35 @@ def run(words: Sequence[str]) -> int:
     from seglab.reports.html_page import to_html
     from seglab.runtime.atomic_files import telling_unwritable, write_text
 
-    if said.webhook:
-        check_webhook(said.webhook)
-    limits = AlertLimits(said.p95_seconds, said.failures)
-    summary = summarise(said.rows, hours=said.hours, alpha=said.alpha, window=said.window)
+    if settings.webhook:
+        check_webhook(settings.webhook)
+    limits = AlertLimits(settings.p95_seconds, settings.failures)
+    summary = summarise(settings.rows, hours=settings.hours, alpha=settings.alpha, window=settings.window)
     found = alerts(summary, limits)
     more = []
-    if said.truth:
+    if settings.truth:
         from seglab.monitoring.truth import true_quality
 
-        more.append(truth_section(true_quality(said.rows, Path(said.truth), Path(said.kept))))
-    document = document_of(summary, found, limits, redacted(said.rows), more)
+        more.append(truth_section(true_quality(settings.rows, Path(settings.truth), Path(settings.kept))))
+    document = document_of(summary, found, limits, redacted(settings.rows), more)
     print(as_text(document))
-    if said.page:
-        page = Path(said.page)
+    if settings.page:
+        page = Path(settings.page)
         with telling_unwritable(page):
             page.parent.mkdir(parents=True, exist_ok=True)
             write_text(page, to_html(document))
         print(f"\npage       {page.resolve()}", flush=True)
-    if said.label_next:
+    if settings.label_next:
         from seglab.monitoring.label_queue import candidates, choose, hand_over, no_candidates
 
         if summary.model is None:
-            raise no_candidates(said.kept, "no row of a model")
-        chosen = choose(candidates(said.rows, Path(said.kept), summary.model), said.label_next, said.strategy)
-        hand_over(chosen, Path(said.out), summary.model)
-        print(f"to label   {len(chosen)} images in {Path(said.out).resolve()}", flush=True)
-    if found and said.webhook:
-        tell(said.webhook, said.rows, found)
+            raise no_candidates(settings.kept, "no row of a model")
+        chosen = choose(
+            candidates(settings.rows, Path(settings.kept), summary.model), settings.label_next, settings.strategy
+        )
+        hand_over(chosen, Path(settings.out), summary.model)
+        print(f"to label   {len(chosen)} images in {Path(settings.out).resolve()}", flush=True)
+    if found and settings.webhook:
+        tell(settings.webhook, settings.rows, found)
         print(f"told       {len(found)} to the webhook", file=sys.stderr)
-    return int(bool(found) and said.alert)
+    return int(bool(found) and settings.alert)

@@ -73,8 +73,8 @@ def read_words(words: Sequence[str]) -> PredictWords:
     Raises:
         ConfigError: they say nothing, or two things at once.
     """
-    said = read(PredictWords, words, "predict", _EXAMPLES)
-    if said.overwrite and said.skip_existing:
+    settings = read(PredictWords, words, "predict", _EXAMPLES)
+    if settings.overwrite and settings.skip_existing:
         raise ConfigError(
             "settings that exclude each other",
             code="settings-exclude",
@@ -83,38 +83,40 @@ def read_words(words: Sequence[str]) -> PredictWords:
             expected="one of them",
             remedy="overwrite=true predicts all anew, skip_existing=true only what is missing",
         )
-    return said
+    return settings
 
 
 def run(words: Sequence[str]) -> int:
     """Predict; 1 where an image could not be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
-    check_findable(said.run, said.tracking_uri, RUNS)
+    settings = read_words(words)
+    check_findable(settings.run, settings.tracking_uri, RUNS)
     with step("loading what reads the images"):
         from seglab.export.folder import SUMS
         from seglab.inference.predict_command import predict
         from seglab.inference.predictor import Predictor
         from seglab.run_record import BundleFile
 
-    folder, predictor = Path(said.run), None
+    folder, predictor = Path(settings.run), None
     exported = [*folder.glob(SUMS), *folder.glob(f"*/{SUMS}")]
     if exported and not (folder / BundleFile.CARD).is_file():
-        with step(f"loading {said.run}"):
+        with step(f"loading {settings.run}"):
             from seglab.serving.exported_model import load_model
 
             found = load_model(folder, name=folder.name)
-            predictor = Predictor.of(found.predictor.network, found.bundle, overlap=said.overlap, flips=said.flips)
+            predictor = Predictor.of(
+                found.predictor.network, found.bundle, overlap=settings.overlap, flips=settings.flips
+            )
     return predict(
-        said.run,
-        said.images,
-        said.out,
-        overlay=said.overlay,
-        probabilities=said.probabilities,
-        existing="replace" if said.overwrite else "skip" if said.skip_existing else "refuse",
-        values=said.values,
-        overlap=said.overlap,
-        flips=said.flips,
-        tracking_uri=said.tracking_uri,
+        settings.run,
+        settings.images,
+        settings.out,
+        overlay=settings.overlay,
+        probabilities=settings.probabilities,
+        existing="replace" if settings.overwrite else "skip" if settings.skip_existing else "refuse",
+        values=settings.values,
+        overlap=settings.overlap,
+        flips=settings.flips,
+        tracking_uri=settings.tracking_uri,
         predictor=predictor,
     )

@@ -36,38 +36,40 @@ class PromoteWords:
 
 def read_words(words: Sequence[str]) -> PromoteWords:
     """What the words of the command line say."""
-    said = read(PromoteWords, words, "promote", _EXAMPLES)
-    for key in ("name",) if said.action != "promote" else ("run", "name"):
-        if not getattr(said, key):
+    settings = read(PromoteWords, words, "promote", _EXAMPLES)
+    for key in ("name",) if settings.action != "promote" else ("run", "name"):
+        if not getattr(settings, key):
             raise ConfigError("a missing setting", code="missing-setting", where=key, remedy=f"give it: {key}=…")
-    return said
+    return settings
 
 
 def run(words: Sequence[str]) -> int:
     """Do it; 1 when the gate rejects the run."""
-    said = read_words(words)
-    check_there(said.tracking_uri, RUNS)
+    settings = read_words(words)
+    check_there(settings.tracking_uri, RUNS)
     with step("loading MLflow"):
         from seglab.registry.gate import load_gate
         from seglab.registry.promotion import promote, rollback
         from seglab.registry.promotion_log import LOG_FILE, entries, in_words
         from seglab.tracking.store_lookup import open_existing
 
-    gate = load_gate(said.gate)
-    store = open_existing(said.tracking_uri, RUNS)
-    if said.action == "log":
-        print(*map(in_words, entries(store, said.name)), sep="\n")
+    gate = load_gate(settings.gate)
+    store = open_existing(settings.tracking_uri, RUNS)
+    if settings.action == "log":
+        print(*map(in_words, entries(store, settings.name)), sep="\n")
         return 0
-    if said.action == "rollback":
-        now, before = rollback(store, said.name, reason=said.reason)
+    if settings.action == "rollback":
+        now, before = rollback(store, settings.name, reason=settings.reason)
         log = store.directory / LOG_FILE
-        print(f"{said.name}: version {now} is champion, version {before} is previous; log: {log}")
+        print(f"{settings.name}: version {now} is champion, version {before} is previous; log: {log}")
         return 0
-    done = promote(store, store.run(said.run), said.name, gate, reason=said.reason, licence=said.licence)
+    done = promote(
+        store, store.run(settings.run), settings.name, gate, reason=settings.reason, licence=settings.licence
+    )
     print(*(f"  {each}" for each in done.checks), sep="\n")
     if not done.passed:
-        print(f"REJECTED: run {said.run} is not promoted; log: {store.directory / LOG_FILE}")
+        print(f"REJECTED: run {settings.run} is not promoted; log: {store.directory / LOG_FILE}")
         return 1
-    version = f"version {done.version} is models:/{said.name}@champion with its card"
+    version = f"version {done.version} is models:/{settings.name}@champion with its card"
     print(f"VALIDATED: {version} (before: {done.former or 'none'})")
     return 0

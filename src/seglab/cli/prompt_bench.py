@@ -65,39 +65,39 @@ class PromptBenchWords:
 def run(words: Sequence[str]) -> None:
     """Measure, print and record."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read(PromptBenchWords, words, "prompt-bench", _EXAMPLES)
+    given = read(PromptBenchWords, words, "prompt-bench", _EXAMPLES)
     with step("loading what clicks and measures"):
         from seglab.interactive.prompt_bench import BenchSettings, record, run_robot, summary
         from seglab.interactive.prompt_models import load_model
 
-    name = next((word.partition("=")[2] for word in said.data if word.startswith("data=")), "built-in objects")
-    targets = _targets(said)
-    model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None, said.precision)
+    name = next((word.partition("=")[2] for word in given.data if word.startswith("data=")), "built-in objects")
+    targets = _targets(given)
+    model = load_model(given.model, Path(given.checkpoint) if given.checkpoint else None, given.precision)
     settings = BenchSettings(
         model=model.name,
         weights=model.digest,
         data=name,
-        clicks=said.clicks,
-        box_first=said.box_first,
-        guard=said.guard,
-        objects=said.objects,
-        seed=said.seed,
-        least_pixels=said.least_pixels,
-        classes=said.classes,
+        clicks=given.clicks,
+        box_first=given.box_first,
+        guard=given.guard,
+        objects=given.objects,
+        seed=given.seed,
+        least_pixels=given.least_pixels,
+        classes=given.classes,
     )
     print(shown(f"{model.name} on {model.device}; {_what(settings)}"), flush=True)
     with Waiting() as waiting:
-        waiting.tell(f"clicking on the first of {said.objects} objects")
+        waiting.tell(f"clicking on the first of {given.objects} objects")
         table = run_robot(
-            model, targets, settings, lambda done, _: waiting.tell(f"clicking: {done} of {said.objects} objects")
+            model, targets, settings, lambda done, _: waiting.tell(f"clicking: {done} of {given.objects} objects")
         )
         waiting.clear()
     for score, (mean, low, high) in summary(table, settings.clicks).items():
         interval = f"   {low:.3f} to {high:.3f}" if low == low else ""
         print(f"  {score:<11} {mean:8.3f}{interval}")
     with step("recording the run"):
-        run_id = record(table, settings, said.tracking_uri, said.study, RUNS)
-    print(f"{len(table)} objects of {table['image'].nunique()} images; run {run_id} in {said.study}")
+        run_id = record(table, settings, given.tracking_uri, given.study, RUNS)
+    print(f"{len(table)} objects of {table['image'].nunique()} images; run {run_id} in {given.study}")
 
 
 def _what(settings: BenchSettings) -> str:
@@ -106,17 +106,17 @@ def _what(settings: BenchSettings) -> str:
     return f"{first}, {settings.clicks} at most, on {settings.data}{guard}"
 
 
-def _targets(said: PromptBenchWords) -> Iterator[TargetObject]:
+def _targets(given: PromptBenchWords) -> Iterator[TargetObject]:
     """The objects; what cannot be read is refused before the model is loaded."""
     from seglab.interactive.target_objects import built_in, objects_of
 
-    if not said.data:
-        return built_in(said.objects, said.least_pixels, said.seed)
+    if not given.data:
+        return built_in(given.objects, given.least_pixels, given.seed)
     from seglab.command import composed_config
     from seglab.config.loading import load_data
     from seglab.errors import ConfigError
 
-    source = load_data(composed_config(said.data)).data.build()
+    source = load_data(composed_config(given.data)).data.build()
     if source.task.rank != 2:
         raise ConfigError(
             "clicks on volumes are not measured",
@@ -127,16 +127,16 @@ def _targets(said: PromptBenchWords) -> Iterator[TargetObject]:
             remedy="choose one of rank 2",
         )
     cases = [case for case in source.cases if case.label is not None or not case.image]
-    if said.split != ALL:
+    if given.split != ALL:
         if source.split is None:
             raise ConfigError(
                 "a data set without a split of its own",
                 code="split-missing",
                 where="split",
-                found=said.split,
+                found=given.split,
                 expected="split=all",
                 remedy="remove split=…",
             )
-        kept = set(source.split.get(said.split, ()))
+        kept = set(source.split.get(given.split, ()))
         cases = [case for case in cases if case.id in kept]
-    return objects_of(source, cases, said.objects, said.least_pixels, said.seed, said.classes)
+    return objects_of(source, cases, given.objects, given.least_pixels, given.seed, given.classes)

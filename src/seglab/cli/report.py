@@ -37,27 +37,27 @@ def read_words(words: Sequence[str]) -> ReportWords:
     """What the words of the command line say; the study is one that there is."""
     from seglab.reports.study.study import load_study
 
-    said = read(ReportWords, words, "report")
-    load_study(said.study)
-    return said
+    settings = read(ReportWords, words, "report")
+    load_study(settings.study)
+    return settings
 
 
 def run(words: Sequence[str]) -> None:
     """Write it."""
-    said = read_words(words)  # what is wrong is told before anything heavy is loaded
+    settings = read_words(words)  # what is wrong is told before anything heavy is loaded
     from seglab.runtime.terminal import tell
 
     tell("loading MLflow and the statistics")
     from seglab.reports.study.write_report import run_report
 
     run_report(
-        said.study,
-        metric=said.metric,
-        cases=said.cases,
-        directory=Path(said.runs).absolute(),
-        uri=said.tracking_uri,
-        out=None if said.out is None else Path(said.out),
-        confirmed=said.conclusion == "confirmed",
-        overwrite=said.overwrite,
-        slides=said.slides,
+        settings.study,
+        metric=settings.metric,
+        cases=settings.cases,
+        directory=Path(settings.runs).absolute(),
+        uri=settings.tracking_uri,
+        out=None if settings.out is None else Path(settings.out),
+        confirmed=settings.conclusion == "confirmed",
+        overwrite=settings.overwrite,
+        slides=settings.slides,
     )

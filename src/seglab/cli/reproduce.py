@@ -28,17 +28,17 @@ class ReproduceWords:
 def run(words: Sequence[str]) -> int:
     """Do it and print a table, a row a metric."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read(ReproduceWords, words, "reproduce")
+    settings = read(ReproduceWords, words, "reproduce")
     from rich.table import Table
 
-    check_there(said.tracking_uri, RUNS)
+    check_there(settings.tracking_uri, RUNS)
     with step("loading MLflow"):
         from seglab.experiment.reproduce import reproduce
         from seglab.runtime.terminal import Terminal
         from seglab.tracking.store_lookup import open_existing
 
-    store = open_existing(said.tracking_uri, RUNS)
-    done = reproduce(store, store.run(said.run), tolerance=said.tolerance, trust_diff=said.trust_diff)
+    store = open_existing(settings.tracking_uri, RUNS)
+    done = reproduce(store, store.run(settings.run), tolerance=settings.tolerance, trust_diff=settings.trust_diff)
     table = Table(box=None)
     for column in ("metric", "verdict", "difference", "from epoch", "was", "is"):
         table.add_column(column, no_wrap=True)
@@ -51,5 +51,5 @@ def run(words: Sequence[str]) -> int:
     console.print(table)
     for note in done.notes:
         console.print(f"note       {note}", markup=False)
-    console.print(f"[bold]{done.verdict}[/bold]: run {done.run_id} repeats {said.run}")
+    console.print(f"[bold]{done.verdict}[/bold]: run {done.run_id} repeats {settings.run}")
     return 1 if done.verdict == "different" else 0

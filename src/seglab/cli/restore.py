@@ -34,16 +34,16 @@ def read_words(words: Sequence[str]) -> RestoreWords:
 
 def run(words: Sequence[str]) -> None:
     """Restore, and say what is there now."""
-    said = read_words(words)
+    settings = read_words(words)
     from seglab.tracking.restore import restore
 
     with step("checking and copying") as told:
         card = restore(
-            Path(said.source),
-            Path(said.runs),
-            said.tracking_uri,
-            Path(said.artifacts) if said.artifacts else None,
+            Path(settings.source),
+            Path(settings.runs),
+            settings.tracking_uri,
+            Path(settings.artifacts) if settings.artifacts else None,
             told,
         )
-    where = said.runs if said.tracking_uri is None else "that database"
+    where = settings.runs if settings.tracking_uri is None else "that database"
     print(shown(f"{card.runs} runs of {card.made}, {card.files} files, every digest as it was: now in {where}"))

@@ -35,33 +35,33 @@ class RunsWords:
 
 def run(words: Sequence[str]) -> None:
     """Export or import, a line a run."""
-    said = read(RunsWords, words, "runs", _EXAMPLES)
-    if said.action == "export" and bool(said.study) == bool(said.run):
+    settings = read(RunsWords, words, "runs", _EXAMPLES)
+    if settings.action == "export" and bool(settings.study) == bool(settings.run):
         raise ConfigError(
             "which runs to export",
             code="missing-setting",
             where="study, run",
-            found="both" if said.study else "neither",
+            found="both" if settings.study else "neither",
             expected="one of study=<name> and run=[<id>,<id>]",
             remedy="seglab runs export <folder> study=<name>; seglab ui shows what there is",
         )
-    if said.action == "export":
-        check_there(said.tracking_uri, RUNS)
+    if settings.action == "export":
+        check_there(settings.tracking_uri, RUNS)
     with step("loading MLflow"):
         from seglab.tracking.archive import export_runs, import_runs
         from seglab.tracking.selection import runs_of_study
         from seglab.tracking.store import open_store
 
-    store = open_store(said.tracking_uri, RUNS)
+    store = open_store(settings.tracking_uri, RUNS)
 
     def told(name: str) -> None:
         print(f"  {shown(name)}", flush=True)
 
-    folder = Path(said.folder)
-    if said.action == "import":
+    folder = Path(settings.folder)
+    if settings.action == "import":
         arrived = import_runs(store, folder, told)
         print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; look at them with seglab ui")
         return
-    chosen = runs_of_study(store, said.study) if said.study else [store.run(run_id) for run_id in said.run]
+    chosen = runs_of_study(store, settings.study) if settings.study else [store.run(run_id) for run_id in settings.run]
     made = export_runs(store, chosen, folder, told)
     print(f"{len(chosen)} runs are in {made}; copy it, and there: seglab runs import {made.name}")

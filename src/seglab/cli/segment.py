@@ -71,36 +71,36 @@ class SegmentWords:
 
 def read_words(words: Sequence[str]) -> SegmentWords:
     """What the words of the command line say; raises `ConfigError` for words that do not fit together."""
-    said = read(SegmentWords, words, "segment", _EXAMPLES)
-    if (said.image is None) == (said.images is None):
+    settings = read(SegmentWords, words, "segment", _EXAMPLES)
+    if (settings.image is None) == (settings.images is None):
         raise ConfigError(
             "one image or a folder of them",
             code="settings-exclude",
             where="image, images",
-            found="neither" if said.image is None else "both",
+            found="neither" if settings.image is None else "both",
             expected="one of them",
             remedy="image=photo.jpg, or images=folder",
         )
-    wrong = [list(point) for point in said.points if len(point) != (4 if _of_volume(said) else 3)]
+    wrong = [list(point) for point in settings.points if len(point) != (4 if _of_volume(settings) else 3)]
     if wrong:
         raise ConfigError(
             "a point that is not its coordinates and a label",
             code="prompt-form",
             where="points",
             found=wrong[0],
-            expected=f"x, y, {'z, ' * _of_volume(said)}and 1 on the object or 0 beside it",
-            remedy=f"points={'[[30,40,12,1]]' if _of_volume(said) else '[[512,384,1],[307,230,0]]'}",
+            expected=f"x, y, {'z, ' * _of_volume(settings)}and 1 on the object or 0 beside it",
+            remedy=f"points={'[[30,40,12,1]]' if _of_volume(settings) else '[[512,384,1],[307,230,0]]'}",
         )
-    if _of_volume(said) and (said.candidate is not None or "center" in (said.box or ())):
+    if _of_volume(settings) and (settings.candidate is not None or "center" in (settings.box or ())):
         raise ConfigError(
             "a setting that is of images alone",
             code="settings-exclude",
             where="image",
-            found="candidate" if said.candidate is not None else "box=center",
+            found="candidate" if settings.candidate is not None else "box=center",
             expected="points and a box on a slice of a volume",
             remedy="box=[20,30,12,44,52,12] lies on the slice z = 12",
         )
-    if said.box is None and not said.points:
+    if settings.box is None and not settings.points:
         raise ConfigError(
             "a prompt that names no object",
             code="prompt-without-object",
@@ -108,30 +108,30 @@ def read_words(words: Sequence[str]) -> SegmentWords:
             expected="a box, points or both",
             remedy="box=[x0,y0,x1,y1], box=center, or points=[[x,y,1]]",
         )
-    return said
+    return settings
 
 
-def _of_volume(said: SegmentWords) -> bool:
-    return said.image is not None and said.image.lower().endswith((".nii", ".nii.gz"))
+def _of_volume(settings: SegmentWords) -> bool:
+    return settings.image is not None and settings.image.lower().endswith((".nii", ".nii.gz"))
 
 
-def _box(said: SegmentWords) -> Sequence[float] | str | None:
-    if said.box is None:
+def _box(settings: SegmentWords) -> Sequence[float] | str | None:
+    if settings.box is None:
         return None
-    return "center" if "center" in said.box else [float(value) for value in said.box]
+    return "center" if "center" in settings.box else [float(value) for value in settings.box]
 
 
-def _volume(said: SegmentWords, model: PromptModel, waiting: Waiting) -> dict[str, Any]:
+def _volume(settings: SegmentWords, model: PromptModel, waiting: Waiting) -> dict[str, Any]:
     """The row of a volume, whose mask is written."""
     from seglab.interactive.volume_files import segment_volume_file
 
     one = segment_volume_file(
         model,
-        Path(said.image or ""),
-        Path(said.out),
-        points=said.points,
-        box=None if said.box is None else [float(value) for value in said.box],
-        overwrite=said.overwrite,
+        Path(settings.image or ""),
+        Path(settings.out),
+        points=settings.points,
+        box=None if settings.box is None else [float(value) for value in settings.box],
+        overwrite=settings.overwrite,
         told=lambda done, total: waiting.tell(f"slice {done} of {total}"),
     )
     assert one.row is not None
@@ -141,30 +141,32 @@ def _volume(said: SegmentWords, model: PromptModel, waiting: Waiting) -> dict[st
 def run(words: Sequence[str]) -> int:
     """Segment; 1 where an image could not be used."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
+    settings = read_words(words)
     with step("loading what reads the images"):
         from seglab.interactive.prompt_models import load_model
         from seglab.interactive.segment import segment_files
 
     failed = done = 0
     with Waiting() as waiting:
-        waiting.tell(f"loading {said.model}")
-        model = load_model(said.model, Path(said.checkpoint) if said.checkpoint else None, said.precision)
-        if _of_volume(said):
-            row = _volume(said, model, waiting)
+        waiting.tell(f"loading {settings.model}")
+        model = load_model(
+            settings.model, Path(settings.checkpoint) if settings.checkpoint else None, settings.precision
+        )
+        if _of_volume(settings):
+            row = _volume(settings, model, waiting)
             waiting.clear()
             doubts = f"  {row['warnings']}" if row["warnings"] else ""
             told = f"{row['voxels']} voxels, {row['volume_mm3']:g} mm³, on {row['slices']} slices, {row['ms']:.0f} ms"
-            print(shown(f"{row['image']}: {told}{doubts}\n1 mask and segments.csv in {said.out}"))
+            print(shown(f"{row['image']}: {told}{doubts}\n1 mask and segments.csv in {settings.out}"))
             return 0
         found = segment_files(
             model,
-            [said.image or said.images or ""],
-            Path(said.out),
-            points=said.points,
-            box=_box(said),
-            candidate=said.candidate,
-            overwrite=said.overwrite,
+            [settings.image or settings.images or ""],
+            Path(settings.out),
+            points=settings.points,
+            box=_box(settings),
+            candidate=settings.candidate,
+            overwrite=settings.overwrite,
             told=lambda number, total: waiting.tell(f"image {number + 1} of {total}"),
         )
         for one in found:
@@ -179,5 +181,5 @@ def run(words: Sequence[str]) -> int:
             told = f"{row['image']}: area {row['area']}, score {row['score']:.3f}, {row['ms']:.0f} ms{doubts}"
             print(shown(told), flush=True)
     masks = "1 mask" if done == 1 else f"{done} masks"
-    print(shown(f"{masks} and segments.csv in {Path(said.out)}" if done else "no mask was written"))
+    print(shown(f"{masks} and segments.csv in {Path(settings.out)}" if done else "no mask was written"))
     return 1 if failed else 0

@@ -63,7 +63,7 @@ class Front(Protocol):
         """Everything that is served at a port; what it began ends with the service."""
         ...
 
-    def told(self, place: Place, port: int) -> Sequence[str]:
+    def addresses(self, place: Place, port: int) -> Sequence[str]:
         """Lines for whoever started it, once clients can come."""
         ...
 
@@ -73,48 +73,48 @@ def run(words: Sequence[str]) -> int:
     return serve_words(read_words(words))
 
 
-def serve_words(said: ServeWords, front: Front | None = None) -> int:
+def serve_words(settings: ServeWords, front: Front | None = None) -> int:
     """Serve what the words say until a signal.
 
     Args:
-        said: the words.
+        settings: of the verb.
         front: what stands before the API; None for the API alone.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    keys = read_keys(said.keys)
-    check_words(said)
-    if said.canary:
+    keys = read_keys(settings.keys)
+    check_words(settings)
+    if settings.canary:
         from seglab.monitoring.canary import canary_cases
 
-        canary_cases(Path(said.canary))  # refused before anything is loaded
+        canary_cases(Path(settings.canary))  # refused before anything is loaded
     from seglab.serving.address import Place, bound
     from seglab.serving.limits import Limits
 
     limits = Limits(
-        body_bytes=said.body_bytes,
-        pixels=said.pixels,
-        voxels=said.voxels,
-        queue=said.queue,
-        deadline_seconds=said.deadline_seconds,
-        body_seconds=said.body_seconds,
-        requests_per_minute=said.requests_per_minute,
+        body_bytes=settings.body_bytes,
+        pixels=settings.pixels,
+        voxels=settings.voxels,
+        queue=settings.queue,
+        deadline_seconds=settings.deadline_seconds,
+        body_seconds=settings.body_seconds,
+        requests_per_minute=settings.requests_per_minute,
     )
-    place = Place(said.host, said.port, keys, said.drain_seconds, said.root_path, limits)
-    port = bound(place, without_keys=said.open)
+    place = Place(settings.host, settings.port, keys, settings.drain_seconds, settings.root_path, limits)
+    port = bound(place, without_keys=settings.open)
     signal.signal(signal.SIGTERM, _ended)  # until the service has its own way to end
     with ExitStack() as open_origin:
-        origin = open_origin.enter_context(closing(origin_for(said, said.model))) if said.model else None
-        _serve(said, place, port, origin, front)
+        origin = open_origin.enter_context(closing(origin_for(settings, settings.model))) if settings.model else None
+        _serve(settings, place, port, origin, front)
     print("ended", file=sys.stderr)
     return 0
 
 
-def origin_for(said: ServeWords, word: str) -> Origin:
+def origin_for(settings: ServeWords, word: str) -> Origin:
     """What a word means as a model, exported as the settings say where it has to be; raises `ConfigError` where what
     exports it is not installed."""
     from seglab.serving.origin import ExportedFolder, Exporting, origin_of
 
-    origin = origin_of(word, Exporting(said.cache, said.tracking_uri, said.runtime or "openvino"))
+    origin = origin_of(word, Exporting(settings.cache, settings.tracking_uri, settings.runtime or "openvino"))
     if not isinstance(origin, ExportedFolder):
         check_extras(("train",), f"{word}, which is no exported folder here")
     return origin
@@ -129,14 +129,22 @@ class _First:
     process: Errands
 
 
-def _first(said: ServeWords, word: str, origin: Origin, limits: Limits) -> _First:
+def _first(settings: ServeWords, word: str, origin: Origin, limits: Limits) -> _First:
     from seglab.serving.models import Loading
     from seglab.serving.origin import default_name
     from seglab.serving.served import name_of
 
-    name, measures = name_of(said.name or default_name(word)), bool(said.rows)
-    flips = said.flips and measures
-    how = (said.runtime, said.precision, said.threads, measures, flips, said.keep_images, said.keep_bytes)
+    name, measures = name_of(settings.name or default_name(word)), bool(settings.rows)
+    flips = settings.flips and measures
+    how = (
+        settings.runtime,
+        settings.precision,
+        settings.threads,
+        measures,
+        flips,
+        settings.keep_images,
+        settings.keep_bytes,
+    )
     loading = Loading(limits, name, *how)
     with step(f"looking for {word}"):
         found = origin.newer()
@@ -144,9 +152,9 @@ def _first(said: ServeWords, word: str, origin: Origin, limits: Limits) -> _Firs
     return _First(loading, found, loading.start(found))
 
 
-def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin | None, front: Front | None) -> None:
+def _serve(settings: ServeWords, place: Place, port: socket.socket, origin: Origin | None, front: Front | None) -> None:
     with ExitStack() as started:
-        first = _first(said, said.model, origin, place.limits) if said.model and origin else None
+        first = _first(settings, settings.model, origin, place.limits) if settings.model and origin else None
         if first:
             started.callback(first.process.kill)
         with step("loading what serves"):
@@ -160,49 +168,49 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin |
 
             if front:
                 front.begin(started)
-        images = Images(said.data, first.found.folder if first else None) if said.data else None
+        images = Images(settings.data, first.found.folder if first else None) if settings.data else None
         if images:
             started.callback(images.close)
-        prompting = _prompting(said, place.limits)
+        prompting = _prompting(settings, place.limits)
         if prompting:
             started.callback(prompting.close)
         models: Models | NoModel = NoModel()
         if first:
-            with step(f"loading {said.model}"):
+            with step(f"loading {settings.model}"):
                 models = Models(RunningModel(first.process, first.found), first.loading)
         if images:
-            with step(f"looking for {' '.join(said.data)}"):
+            with step(f"looking for {' '.join(settings.data)}"):
                 images.begin()
         rooms: list[Room] = []
         if prompting:
             from seglab.app.canvas.canvas_routes import add_annotate
             from seglab.interactive.session_routes import add_sessions
 
-            with step(f"loading {said.prompt_model}"):
+            with step(f"loading {settings.prompt_model}"):
                 prompting.begin()
             rooms += [partial(add_sessions, prompting=prompting), add_annotate]
         if front and isinstance(models, Models):
             front.ready(models.served)
         started.pop_all()
     number = port.getsockname()[1]
-    service = Service(models, place.limits, said.rows)
+    service = Service(models, place.limits, settings.rows)
     service.images = images
     if origin and isinstance(models, Models):
         served = models.served
         print(shown(f"{served.label}, {served.runtime} in {served.precision}, {served.threads} threads"))
-        if said.watch_seconds:
-            service.watch = Watch(origin, models, said.watch_seconds, service.telemetry, service.taken_over)
-        if said.rows and said.drift_seconds:
+        if settings.watch_seconds:
+            service.watch = Watch(origin, models, settings.watch_seconds, service.telemetry, service.taken_over)
+        if settings.rows and settings.drift_seconds:
             from seglab.serving.drifting import Drifting
 
-            Drifting(service, said.drift_seconds)
-    if said.canary:
+            Drifting(service, settings.drift_seconds)
+    if settings.canary:
         from seglab.serving.canary_schedule import Canary
 
-        Canary(Path(said.canary), service, said.canary_seconds)
-    where = f"http://{said.host}:{number}/"
+        Canary(Path(settings.canary), service, settings.canary_seconds)
+    where = f"http://{settings.host}:{number}/"
     clicks = [f"clicks and boxes at {where}annotate"] if prompting else []
-    lines = front.told(place, number) if front else [*clicks, f"serving at {where}"]
+    lines = front.addresses(place, number) if front else [*clicks, f"serving at {where}"]
     serve(
         service,
         front.app(service, rooms, place, number) if front else make_app(service, place.keys, rooms),
@@ -213,14 +221,16 @@ def _serve(said: ServeWords, place: Place, port: socket.socket, origin: Origin |
     )
 
 
-def _prompting(said: ServeWords, limits: Limits) -> Prompting | None:
+def _prompting(settings: ServeWords, limits: Limits) -> Prompting | None:
     """What answers prompts, where that was asked for; it loads from now on."""
-    if not said.interactive:
+    if not settings.interactive:
         return None
     from seglab.interactive.prompting import Prompting, PromptsSaid
 
-    embeddings = str(Path(said.cache) / "embeddings")
-    return Prompting(PromptsSaid(said.prompt_model, said.prompt_checkpoint, embeddings, said.accepted), limits)
+    embeddings = str(Path(settings.cache) / "embeddings")
+    return Prompting(
+        PromptsSaid(settings.prompt_model, settings.prompt_checkpoint, embeddings, settings.accepted), limits
+    )
 
 
 def _ended(number: int, frame: object) -> None:

@@ -86,33 +86,33 @@ class ServeWords:
     requests_per_minute: Annotated[int, Field(ge=0)] = setting("most requests of one client; 0: any number", default=0)
 
 
-def check_words(said: ServeWords) -> None:
+def check_words(settings: ServeWords) -> None:
     """That they go together; raises `ConfigError` before anything is loaded."""
-    if said.interactive:
-        _check_prompts(said)
-    if said.model is None:
-        _check_without_model(said)
+    if settings.interactive:
+        _check_prompts(settings)
+    if settings.model is None:
+        _check_without_model(settings)
 
 
-def _check_prompts(said: ServeWords) -> None:
+def _check_prompts(settings: ServeWords) -> None:
     """That the model which is to answer prompts can; raises `ConfigError` before anything is loaded."""
     from seglab.interactive.prompt_models import MODELS, row_of
 
-    row = row_of(said.prompt_model, Path(said.prompt_checkpoint) if said.prompt_checkpoint else None)
+    row = row_of(settings.prompt_model, Path(settings.prompt_checkpoint) if settings.prompt_checkpoint else None)
     if row.rank != 2:
         raise ConfigError(
             "a model of volumes for sessions of images",
             code="settings-exclude",
             where="prompt_model",
-            found=said.prompt_model,
+            found=settings.prompt_model,
             expected="one of " + ", ".join(name for name, its in MODELS.items() if its.rank == 2),
             remedy="seglab segment model=… takes volumes",
         )
 
 
-def _check_without_model(said: ServeWords) -> None:
+def _check_without_model(settings: ServeWords) -> None:
     """That there is something to serve, and nothing said of a model; raises `ConfigError`."""
-    if not said.interactive:
+    if not settings.interactive:
         raise ConfigError(
             "nothing to serve",
             code="missing-setting",
@@ -122,7 +122,9 @@ def _check_without_model(said: ServeWords) -> None:
         )
     of_models = ("runtime", "precision", "threads", "name", "flips", "keep_images", "canary", "compare")
     changed = [
-        one.name for one in fields(said) if one.name in of_models and getattr(said, one.name) not in (one.default, ())
+        one.name
+        for one in fields(settings)
+        if one.name in of_models and getattr(settings, one.name) not in (one.default, ())
     ]
     if changed:
         raise ConfigError(
@@ -133,12 +135,12 @@ def _check_without_model(said: ServeWords) -> None:
             expected="a model, or none of them",
             remedy="name the model first: seglab serve <model> …",
         )
-    if said.data and not any(word.startswith("data=") for word in said.data):
+    if settings.data and not any(word.startswith("data=") for word in settings.data):
         raise ConfigError(
             "data without a name, and no model whose data they could be",
             code="missing-setting",
             where="data",
-            found=" ".join(said.data),
+            found=" ".join(settings.data),
             expected="data=<name> first",
-            remedy=f"data=image_folder {' '.join(said.data)}",
+            remedy=f"data=image_folder {' '.join(settings.data)}",
         )

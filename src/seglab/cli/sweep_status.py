@@ -23,15 +23,15 @@ class SweepStatusWords:
 
 def run(words: Sequence[str]) -> int:
     """Print it."""
-    said = read(SweepStatusWords, words, "sweep-status")
-    check_there(said.tracking_uri, Path(said.runs))
+    settings = read(SweepStatusWords, words, "sweep-status")
+    check_there(settings.tracking_uri, Path(settings.runs))
     with step("loading MLflow"):
         from seglab.runtime.terminal import Terminal
         from seglab.sweeping.status import status_table, sweep_statuses
 
     console = Terminal(highlight=False, soft_wrap=True)
     with step("reading the sweeps' runs"):
-        statuses = sweep_statuses(Path(said.runs).absolute(), said.study, said.tracking_uri)
+        statuses = sweep_statuses(Path(settings.runs).absolute(), settings.study, settings.tracking_uri)
     console.print(status_table(statuses))
     for one in statuses:
         for job, run_id, reason in one.failures:

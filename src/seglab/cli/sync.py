@@ -21,14 +21,14 @@ class SyncWords:
 
 def run(words: Sequence[str]) -> int:
     """Deliver, a line a run."""
-    said = read(SyncWords, words, "sync")
+    settings = read(SyncWords, words, "sync")
     from seglab.tracking.outbox import deliver_all
 
-    deliveries = deliver_all(Path(said.runs).absolute(), refused_too=said.refused)
+    deliveries = deliver_all(Path(settings.runs).absolute(), refused_too=settings.refused)
     for one in deliveries:
         rest = f", {one.left} left: {one.reason}" if one.left else ""
         if one.refused:
-            again = "" if said.refused else "; try them again: seglab sync refused=true"
+            again = "" if settings.refused else "; try them again: seglab sync refused=true"
             rest += f", {one.refused} refused by the store, with the reasons in {one.kept_in}{again}"
         print(f"run {one.run_id}: {one.records} records delivered{rest}")
     if not deliveries:

@@ -22,11 +22,11 @@ class SyntheticDatasetWords:
 
 def run(words: Sequence[str]) -> None:
     """Write it, and say how to train on it."""
-    said = read(SyntheticDatasetWords, words, "synthetic-dataset")
-    with step(f"writing {said.kind}") as done:
+    settings = read(SyntheticDatasetWords, words, "synthetic-dataset")
+    with step(f"writing {settings.kind}") as done:
         from seglab.data.synthetic.layouts import write_dataset
 
-        layout = write_dataset(said.kind, said.out, count=said.count, seed=said.seed, progress=done)
-    print(f"written    {said.count or layout.count} labelled files below {said.out}")
+        layout = write_dataset(settings.kind, settings.out, count=settings.count, seed=settings.seed, progress=done)
+    print(f"written    {settings.count or layout.count} labelled files below {settings.out}")
     print(f"hard cases {', '.join(layout.hard)}")
-    print(f"train      {layout.train.format(out=said.out)}")
+    print(f"train      {layout.train.format(out=settings.out)}")

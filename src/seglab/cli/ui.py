@@ -27,14 +27,14 @@ class UiWords:
 
 def run(words: Sequence[str]) -> None:
     """Become the server."""
-    said = read(UiWords, words, "ui")
+    settings = read(UiWords, words, "ui")
     from seglab.tracking.port import check_free
     from seglab.tracking.store import open_store
 
-    store = open_store(said.tracking_uri, Path(said.runs))
-    check_free(said.port)
-    server = ["--workers", "1", "--host", "127.0.0.1", "--port", str(said.port), "--backend-store-uri", store.uri]
+    store = open_store(settings.tracking_uri, Path(settings.runs))
+    check_free(settings.port)
+    server = ["--workers", "1", "--host", "127.0.0.1", "--port", str(settings.port), "--backend-store-uri", store.uri]
     server += ["--default-artifact-root", (store.directory / "artifacts").as_uri()]
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    print(f"http://127.0.0.1:{said.port}", flush=True)
+    print(f"http://127.0.0.1:{settings.port}", flush=True)
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *server])

@@ -31,18 +31,18 @@ def read_words(words: Sequence[str]) -> VerifyWords:
 
 def run(words: Sequence[str]) -> int:
     """Verify, and say what was found; 1 when something is not what it says."""
-    said = read_words(words)
-    if not said.folder or not Path(said.folder).is_dir():
+    settings = read_words(words)
+    if not settings.folder or not Path(settings.folder).is_dir():
         raise ConfigError(
             "no exported model here",
             code="exported-model-missing",
-            where=said.folder,
-            found="a file" if Path(said.folder).is_file() else "no such folder",
+            where=settings.folder,
+            found="a file" if Path(settings.folder).is_file() else "no such folder",
             expected="a folder that seglab export made",
             remedy="check the path; it is taken from the folder that the command was started in",
         )
     from seglab.export.verification import verify_apart
 
-    code, told = verify_apart(said.folder, None if said.public_key is None else Path(said.public_key))
+    code, told = verify_apart(settings.folder, None if settings.public_key is None else Path(settings.public_key))
     print(shown(told))
     return 1 if code else 0

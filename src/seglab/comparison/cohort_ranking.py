@@ -11,7 +11,7 @@ from seglab.comparison.cohorts import Cohort
 from seglab.comparison.descriptives import Paired, describe_pair
 from seglab.comparison.effects import Effect, marginal_effects
 from seglab.comparison.variants import Variant
-from seglab.statistics import Power, power, rank_methods, told_apart
+from seglab.statistics import Power, pairwise_differences, power, rank_methods
 from seglab.statistics.ranking import Verdict
 
 RANKED = 20  # more names than this no diagram can hold
@@ -84,7 +84,7 @@ def rank_variants(cohort: Cohort, metric: str) -> CohortRanking:
         sds,
         verdicts,
         effects,
-        told_apart(cohort.values, ranking.order[:RANKED], groups=cohort.units),
+        pairwise_differences(cohort.values, ranking.order[:RANKED], groups=cohort.units),
         found,
         [*_remarks(cohort, verdicts), *_reach(cohort, found, tied), *notes],
     )

@@ -11,7 +11,7 @@ from seglab.config.loading import COMPONENTS
 from seglab.config.refusals import as_list, written
 from seglab.config.synonyms import closest, group_meant, option_meant, setting_meant
 from seglab.config.targets import parameters_of
-from seglab.config.vocabulary import GROUPS_SAID, holders, options_of
+from seglab.config.vocabulary import GROUPS_SAID, options_of, options_with_setting
 from seglab.errors import ConfigError
 
 # Settings that are lists, also where they are null or of a group that was not chosen.
@@ -54,7 +54,7 @@ def unknown_key(key: str, text: str, known: Mapping[str, Any], targets: Mapping[
     allowed = {name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == parent}
     allowed |= set() if parent else groups_of(known)
     expected = "one of " + ", ".join(sorted(allowed or {name.partition(".")[0] for name in known}))
-    elsewhere = holders().get(key, ())
+    elsewhere = options_with_setting().get(key, ())
     further = _further_arguments(parent, known, targets)
     if meant := leaf if leaf in further else closest(leaf, further, 0.8):
         return ConfigError(
@@ -95,7 +95,7 @@ def _further_arguments(group: str, known: Mapping[str, Any], targets: Mapping[st
 def instead(key: str, text: str, known: Mapping[str, Any]) -> str:
     """The words to write for a key and its value; empty if nobody knows."""
     top = groups_of(known)
-    others = {name: options for name, options in holders().items() if name.partition(".")[0] in top}
+    others = {name: options for name, options in options_with_setting().items() if name.partition(".")[0] in top}
     group = key if key in top else group_meant(key)
     found = None if group in top else setting_meant(key, [*known, *top], others)
     if found in top:

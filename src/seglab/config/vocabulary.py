@@ -137,7 +137,7 @@ def _quoted(folder: Path) -> str:
 
 
 @cache
-def holders() -> dict[str, list[str]]:
+def options_with_setting() -> dict[str, list[str]]:
     """By full key, the options in `conf/` of its group that have such a setting, the usual one first."""
     found: dict[str, list[str]] = {}
     for group in GROUPS_SAID - {"debug", "experiment"}:

@@ -154,10 +154,10 @@ def _train_and_score(
     tracker.set_tags({Tag.DEVICE: parts.device.name, Tag.PRECISION: choice.policy, Tag.PRECISION_REASON: choice.reason})
     announce(config, training_data, tracker, parts, console)
     goes_on = begin_state(start, tracker, config, parts)
-    for line in filter(None, (start.told, *start.beware, goes_on)):
+    for line in filter(None, (start.origin_phrase, *start.beware, goes_on)):
         console.print(f"starts     {line}", markup=False)
     tell("drawing training samples and the page of the data")
-    record_inputs(config, training_data, tracker, parts.model, start.told)
+    record_inputs(config, training_data, tracker, parts.model, start.origin_phrase)
     record_pictures(training_data, tracker, parts.batches["train"])
 
     tell("compiling the training step, then the first epoch")
@@ -254,7 +254,7 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
     console.print(f"trained    {epochs} epoch{'s' * (epochs != 1)}, {history.verdict}", markup=False)
     console.print(f"scores     {unlike_scores(training_data.task)}", markup=False)
     if quality := PredictedQuality.from_dict(bundle.quality):
-        console.print(f"quality    predicted without truth: {quality.told()}", markup=False)
+        console.print(f"quality    predicted without truth: {quality.sentence()}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
     console.print(f"pictures   {pictures_address(tracker.store, tracker.artifact_uri)}", markup=False)
     with suppress(MlflowException, OSError):  # a store that is away is told of by others

@@ -56,7 +56,7 @@ class WarmStart:
     state: Path | None = None
 
     @property
-    def told(self) -> str:
+    def origin_phrase(self) -> str:
         """Where it began, in one phrase; empty for nothing."""
         return self.tags.get(Tag.STARTED_FROM, "")
 

@@ -168,7 +168,7 @@ _WRITERS: dict[str, Callable[[Any, Path, str], None]] = {
 }
 
 
-def _last_said(said: IO[bytes]) -> str:
+def _last_error_line(said: IO[bytes]) -> str:
     """The last line with an error that a converter wrote, for those whose exceptions are empty."""
     sys.stderr.flush()
     said.seek(0)
@@ -202,7 +202,9 @@ def quietly(what: str, folder: Path) -> Iterator[None]:
             raise ExportRefused(
                 f"a model that cannot be converted to {what}",
                 where=f"format={what}",
-                found=" ".join(f"{type(error).__name__}: {error if str(error) else _last_said(said)}".split())[:300],
+                found=" ".join(f"{type(error).__name__}: {error if str(error) else _last_error_line(said)}".split())[
+                    :300
+                ],
                 expected="layers that the converter knows",
                 remedy="choose another format; openvino and onnx know the most",
             ) from error

@@ -18,7 +18,7 @@ from pathlib import Path
 from seglab.errors import DataError
 from seglab.export.export_targets import ExportRefused
 from seglab.export.room import no_room_left
-from seglab.tracking.interruption import Terminated, told_to_stop
+from seglab.tracking.interruption import Terminated, stop_requested
 
 MARK = ".seglab-export"
 
@@ -47,7 +47,7 @@ def making(out: Path, tell: Callable[[str], None]) -> Iterator[Path]:
             out.rmdir()  # an empty one, unless somebody has written to it meanwhile
         partial.rename(out)
     except (OSError, ExportRefused) as error:
-        if told_to_stop():
+        if stop_requested():
             raise Terminated from error
         if full := no_room_left(error, out.parent):
             raise DataError(

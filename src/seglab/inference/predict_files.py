@@ -175,15 +175,15 @@ def _predict(predictor: Predictor, job: PredictionJob, tell: Callable[[str], Non
     check_room(writing_bytes(image, predictor.task.classes), image.shape[:-1])
     tell("predicting")
 
-    def told(done: int, count: int) -> None:
+    def show_progress(done: int, count: int) -> None:
         tell(f"{done} of {count} windows")
 
     made = {}
     if job.probabilities:
-        made["probabilities"] = predictor.predict_probabilities(image, spacing, told)
+        made["probabilities"] = predictor.predict_probabilities(image, spacing, show_progress)
         made["mask"] = predictor.mask_of(made["probabilities"])
     else:
-        made["mask"] = predictor.predict(image, spacing, told)
+        made["mask"] = predictor.predict(image, spacing, show_progress)
     if job.overlay:
         tell("drawing")
         made["overlay"] = overlay(image, made["mask"], predictor.task)

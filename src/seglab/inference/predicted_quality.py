@@ -63,7 +63,7 @@ class PredictedQuality:
         """Whether the test cases show a correlation of at least 0.6 and an error of at most 0.05."""
         return self.test is not None and (self.test.r or 0.0) >= LEAST_R and self.test.mae <= MOST_MAE
 
-    def told(self) -> str:
+    def sentence(self) -> str:
         """In a sentence."""
         if self.test is None:
             return f"{NOT_USABLE}: there were no test cases to try it on"

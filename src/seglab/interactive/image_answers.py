@@ -34,7 +34,7 @@ class ImageAnswers:
     def described(self) -> dict[str, Any]:
         """Its size, and the newest prompt."""
         height, width = self._session.shape
-        return {"width": width, "height": height, **self._told(self._session.mask)}
+        return {"width": width, "height": height, **self._facts(self._session.mask)}
 
     def picture(self, axis: str | None, index: int | None) -> bytes:
         """The image as the model sees it."""
@@ -60,13 +60,13 @@ class ImageAnswers:
         """An answer to a prompt; a new object needs no word for it here, as its prompt does not go on from the last."""
         _no_slice(axis, index)
         reply = self._session.predict(points, labels, box, None, candidate)
-        told = {**self._told(reply.mask), "notes": list(reply.notes), "milliseconds": round(reply.milliseconds, 1)}
+        told = {**self._facts(reply.mask), "notes": list(reply.notes), "milliseconds": round(reply.milliseconds, 1)}
         return with_mask(told, reply.mask)
 
     def step(self, way: Literal["undo", "redo"]) -> Told:
         """One step back or forward."""
         moved = self._session.undo() if way == "undo" else self._session.redo()
-        return with_mask({**self._told(self._session.mask), "moved": moved}, self._session.mask)
+        return with_mask({**self._facts(self._session.mask), "moved": moved}, self._session.mask)
 
     def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Told:
         """Keep the mask, and give it in the form that is asked for: `answer`, or a PNG."""
@@ -81,10 +81,10 @@ class ImageAnswers:
     def facts(self) -> dict[str, Any]:
         """What is written beside the mask."""
         height, width = self._session.shape
-        told = self._told(self._session.mask)
+        told = self._facts(self._session.mask)
         return {"size": [width, height], **{key: told[key] for key in _FACTS}}
 
-    def _told(self, mask: Bools) -> dict[str, Any]:
+    def _facts(self, mask: Bools) -> dict[str, Any]:
         """Of the newest prompt that was not undone."""
         size, box = measure(mask), None if self._session.state is None else self._session.state.prompt.box
         return {

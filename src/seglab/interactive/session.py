@@ -176,10 +176,10 @@ def _same_box(one: Floats | None, other: Floats | None) -> bool:
 
 def goes_on(new: Prompt, old: Prompt) -> bool:
     """Whether a prompt says what another one said, and more."""
-    return _same_box(new.box, old.box) and len(new.points) >= len(old.points) and _holds(new, old)
+    return _same_box(new.box, old.box) and len(new.points) >= len(old.points) and _has_every_click(new, old)
 
 
-def _holds(new: Prompt, old: Prompt) -> bool:
+def _has_every_click(new: Prompt, old: Prompt) -> bool:
     """Whether a prompt has every click of another; one in the same pixel may have replaced it."""
     pixels = {tuple(at) for at in np.stack(new.pixels, -1).tolist()}
     return all(tuple(at) in pixels for at in np.stack(old.pixels, -1).tolist())

@@ -38,7 +38,7 @@ class VolumeAnswers:
     def described(self) -> dict[str, Any]:
         """Its size, and the newest prompt."""
         told = {"shape": list(self._session.shape), "spacing_mm": [round(step, 6) for step in self._spacing]}
-        return {**told, **self._told(self._session.mask), "prompts": self._prompts()}
+        return {**told, **self._facts(self._session.mask), "prompts": self._prompts()}
 
     def picture(self, axis: str | None, index: int | None) -> bytes:
         """A slice as the model sees it."""
@@ -72,7 +72,7 @@ class VolumeAnswers:
         reply = self._session.predict(
             *where, points, labels, box, candidate, anew=anew, told=lambda done, total: between()
         )
-        told = {**self._told(self._session.mask), "notes": list(reply.notes)}
+        told = {**self._facts(self._session.mask), "notes": list(reply.notes)}
         return with_mask({**told, "milliseconds": round(reply.milliseconds, 1)}, reply.mask)
 
     def step(self, way: Literal["undo", "redo"]) -> Told:
@@ -82,7 +82,7 @@ class VolumeAnswers:
         if way == "redo":
             where = self._slice(None, None)
         of_slice = self._prompts().get(str(where[1]), {"points": [], "labels": [], "box": None})
-        state, told = self._session.state, self._told(self._session.mask)
+        state, told = self._session.state, self._facts(self._session.mask)
         if state is None or (state.axis, state.index) != where:  # the newest prompt is about another slice
             told |= {"scores": None, "chosen": None, "verdict": None, "warnings": []}
         told |= {**of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
@@ -108,7 +108,7 @@ class VolumeAnswers:
 
     def facts(self) -> dict[str, Any]:
         """What is written beside the mask: the newest prompt, and that of every slice."""
-        told, spacing = self._told(self._session.mask), [round(step, 6) for step in self._spacing]
+        told, spacing = self._facts(self._session.mask), [round(step, 6) for step in self._spacing]
         kept = {key: told[key] for key in _FACTS}
         return {"size": list(self._session.shape), "spacing_mm": spacing, **kept, "prompts": self._prompts()}
 
@@ -134,7 +134,7 @@ class VolumeAnswers:
             index = self._session.shape[along] // 2 if state is None or state.axis != along else state.index
         return along, index
 
-    def _told(self, mask: Bools) -> dict[str, Any]:
+    def _facts(self, mask: Bools) -> dict[str, Any]:
         """Of the newest step that was not undone; `area` are voxels."""
         state = self._session.state
         size = measure(mask, self._spacing)

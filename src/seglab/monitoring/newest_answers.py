@@ -72,7 +72,7 @@ def newest_agreements(database: Database, model: Watched | None, since: float, w
     return tuple(row[0] for row in rows if row[0] is not None)
 
 
-def look(place: str, digest: str, after: int, news: int, alpha: float, window: int) -> tuple[int, Drift | None]:
+def newest_drift(place: str, digest: str, after: int, news: int, alpha: float, window: int) -> tuple[int, Drift | None]:
     """Look at the newest answers of a model, where there is news of it.
 
     Args:

@@ -108,7 +108,7 @@ def _quality(summary: Summary) -> PageSection:
         return PageSection("Predicted quality", text=[*text, "The model has no map from confidence to Dice."])
     spans = summary.spans[-_SPANS_SHOWN:]
     rows = [(Cell(_when(one.at), one.at), _whole(one.answered), _number(one.quality, 3)) for one in spans]
-    text.append(f"Predicted Dice of a mask without its truth: {quality.told()}.")
+    text.append(f"Predicted Dice of a mask without its truth: {quality.sentence()}.")
     return PageSection("Predicted quality", text=text, grids=[TableBlock(("from, UTC", "masks", "mean"), rows)])
 
 

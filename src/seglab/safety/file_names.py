@@ -23,12 +23,12 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in names:
         file = _readable(name)
-        found[name] = file if file == name else _told_apart(name, _DIGITS[0])
+        found[name] = file if file == name else _with_digest(name, _DIGITS[0])
     for digits in _DIGITS:
         alike: dict[str, list[str]] = {}
         for name, file in found.items():
             alike.setdefault(unicodedata.normalize("NFKC", file).casefold(), []).append(name)
-        found |= {name: _told_apart(name, digits) for group in alike.values() if len(group) > 1 for name in group}
+        found |= {name: _with_digest(name, digits) for group in alike.values() if len(group) > 1 for name in group}
     return found
 
 
@@ -37,7 +37,7 @@ def file_name(name: str) -> str:
     return file_names([name])[name]
 
 
-def _told_apart(name: str, digits: int) -> str:
+def _with_digest(name: str, digits: int) -> str:
     return f"{_readable(name)}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:digits]}"
 
 

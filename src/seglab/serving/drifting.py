@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 
 from seglab.errors import SeglabError
 from seglab.monitoring.drift import Drift, Feature
-from seglab.monitoring.newest_answers import look
+from seglab.monitoring.newest_answers import newest_drift
 from seglab.serving.service import Service
 from seglab.serving.telemetry import log_line
 
@@ -50,7 +50,7 @@ class Drifting:
             if digest != self._of:
                 self._forget(digest)
             try:
-                self._after, drift = look(self._service.rows.place, digest, self._after, NEWS, ALPHA, WINDOW)
+                self._after, drift = newest_drift(self._service.rows.place, digest, self._after, NEWS, ALPHA, WINDOW)
             except SeglabError as error:  # what keeps rows from being written is told of where they are
                 why = f"{error.what}; {error.found}"[:300]
                 if self._said != why:

@@ -24,23 +24,25 @@ _WORDS = {
 def add_error_answers(app: FastAPI) -> None:
     """Teach the application."""
 
-    def told(request: Request, problem: Problem) -> Response:
+    def answer_problem(request: Request, problem: Problem) -> Response:
         request.state.told["code"] = problem.code
         return response(problem, request.state.request_id)
 
     async def problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
-        return told(request, error)
+        return answer_problem(request, error)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code, title = _WORDS.get(error.status_code, ("request-malformed", str(error.detail)))
-        return told(request, Problem(error.status_code, code, title, headers=error.headers))
+        return answer_problem(request, Problem(error.status_code, code, title, headers=error.headers))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        return told(request, Problem(422, "parameter-invalid", "a parameter that is not allowed", found[:500]))
+        return answer_problem(
+            request, Problem(422, "parameter-invalid", "a parameter that is not allowed", found[:500])
+        )
 
     async def left(request: Request, error: Exception) -> Response:
         return Response(status_code=499)
@@ -48,7 +50,7 @@ def add_error_answers(app: FastAPI) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         print("".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
         fault = Problem(500, "internal", "an internal error of the service", remedy="report it with the request's id")
-        return told(request, fault)
+        return answer_problem(request, fault)
 
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(HTTPException, http)

@@ -86,7 +86,7 @@ class ExportedFolder:
 
     def newer(self) -> Found | None:
         """See `Origin`; half a copy is told too, and again when more of it is there."""
-        looks = _looks(self._folder)
+        looks = _stamp(self._folder)
         if looks == self._seen:
             return None
         self._seen = looks
@@ -126,7 +126,7 @@ class Recorded:
             self._process.kill()
 
 
-def _looks(folder: Path) -> object:
+def _stamp(folder: Path) -> object:
     """What changes whenever a file of an exported folder does."""
     found = []
     for place, _, names in os.walk(folder):

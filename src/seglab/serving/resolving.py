@@ -23,10 +23,10 @@ def main(line: int, words: Sequence[str]) -> None:
 def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     looking = _Looking(**said)
 
-    def look(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
-        return looking.look(), b""
+    def newest(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
+        return looking.newest(), b""
 
-    return {}, {"look": look}
+    return {}, {"look": newest}
 
 
 class _Looking:
@@ -35,7 +35,7 @@ class _Looking:
         self._seen: object = None
         self._failure: Exception | None = None
 
-    def look(self) -> dict[str, str]:
+    def newest(self) -> dict[str, str]:
         """Folder, run and version of the model, with no folder where nothing is new; raises `SeglabError`."""
         from seglab.run_record import RUNS
         from seglab.tracking.bundles import REGISTERED, registered_version, resolve_bundle

@@ -181,7 +181,7 @@ class Service:
                     self.telemetry.predicted(stages, told)
                 return Computed(content, told["headers"], model, stages)
             self.worker.leave(work)
-            answer.add_done_callback(_looked_at)
+            answer.add_done_callback(_retrieve_exception)
             asyncio.get_running_loop().call_later(self.limits.deadline_seconds, self._end_standstill, work)
             if leaving.done():
                 raise ClientLeft
@@ -219,7 +219,7 @@ async def _left(request: Request) -> None:
         pass
 
 
-def _looked_at(answer: asyncio.Future[object]) -> None:
+def _retrieve_exception(answer: asyncio.Future[object]) -> None:
     """So that nobody is told of an exception that nobody waits for."""
     if not answer.cancelled():
         answer.exception()

@@ -3,7 +3,7 @@
 from seglab.statistics.differences import LEVEL
 from seglab.statistics.intervals import mean_interval
 from seglab.statistics.power import Power, expected_maximum, power
-from seglab.statistics.ranking import Difference, Ranking, Standing, compare_pair, rank_methods, told_apart
+from seglab.statistics.ranking import Difference, Ranking, Standing, compare_pair, pairwise_differences, rank_methods
 
 __all__ = [
     "LEVEL",
@@ -14,7 +14,7 @@ __all__ = [
     "compare_pair",
     "expected_maximum",
     "mean_interval",
+    "pairwise_differences",
     "power",
     "rank_methods",
-    "told_apart",
 ]

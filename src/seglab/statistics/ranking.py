@@ -171,7 +171,7 @@ def compare_pair(
     return _differences(against(study, np.array([1]), parts), methods, 1)[0]
 
 
-def told_apart(
+def pairwise_differences(
     scores: np.ndarray, chosen: Sequence[int], *, groups: Sequence[object] | np.ndarray | None = None
 ) -> np.ndarray:
     """Which two of the chosen methods differ, `(chosen, chosen)`, by the rule and the correction of `rank_methods`.

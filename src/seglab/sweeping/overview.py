@@ -54,7 +54,7 @@ class _Overview:
             {**asdict(one), "sweep": one.sweep_id, "left": one.left, "seconds_left": one.seconds_left}
             for one in statuses
         ]
-        told = {"runs": [self._told(run) for run in found[:_MOST]], "left_out": max(0, len(found) - _MOST)}
+        told = {"runs": [self._facts(run) for run in found[:_MOST]], "left_out": max(0, len(found) - _MOST)}
         return {**told, "sweeps": sweeps}, b""
 
     def curves(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
@@ -79,7 +79,7 @@ class _Overview:
         settings = load_settings({"study": asked["study"] or None, "metric": asked["metric"], "pictures": 0})
         return {"document": to_dict(compare(settings, self._store).document)}, b""
 
-    def _told(self, run: Run) -> dict[str, Any]:
+    def _facts(self, run: Run) -> dict[str, Any]:
         tags, ended = run.data.tags, run.info.end_time
         state = self._state(run)
         return {

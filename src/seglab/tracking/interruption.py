@@ -15,12 +15,12 @@ class Terminated(KeyboardInterrupt):
     exit_code = 128 + signal.SIGTERM
 
 
-_told = threading.Event()
+_requested = threading.Event()
 
 
-def told_to_stop() -> bool:
+def stop_requested() -> bool:
     """Whether `Terminated` was raised; libraries in C++ that call Python make another error of it."""
-    return _told.is_set()
+    return _requested.is_set()
 
 
 @contextmanager
@@ -34,10 +34,10 @@ def sigterm_raises() -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        _told.set()
+        _requested.set()
         raise Terminated
 
-    _told.clear()
+    _requested.clear()
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield

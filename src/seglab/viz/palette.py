@@ -38,7 +38,7 @@ def drawn_colors(task: Task) -> tuple[Color, ...]:
     Class 0 keeps its own where it is the background, which is left clear.
     """
     first = first_drawn(task)
-    return (*task.class_colors[:first], *told_apart(tuple(task.class_colors[first:])))
+    return (*task.class_colors[:first], *distinguishable(tuple(task.class_colors[first:])))
 
 
 def first_drawn(task: Task) -> int:
@@ -47,7 +47,7 @@ def first_drawn(task: Task) -> int:
 
 
 @cache
-def told_apart(colors: tuple[Color, ...]) -> tuple[Color, ...]:
+def distinguishable(colors: tuple[Color, ...]) -> tuple[Color, ...]:
     """The colours, those changed that are nearer than `WANTED` to one before them for any of the eyes."""
     limit = WANTED
     while True:

@@ -12,7 +12,7 @@ import streamlit as st
 from seglab.app import viewer
 from seglab.app.api_client import Client, Model
 from seglab.app.choosing import chosen, image_rows
-from seglab.app.looking import Looked, agreeing, compared
+from seglab.app.image_results import ImageResult, agreeing, compared
 from seglab.app.pictures import picture_address
 from seglab.app.plain_text import plain
 from seglab.app.setup import current
@@ -41,7 +41,7 @@ def show(client: Client) -> None:
     with st.spinner("asking the models", show_time=True):
         found = compared(asked, client, row["id"], row["truth"])
     st.subheader(plain(row["id"]), anchor=False)
-    _told(models, found)
+    _show_facts(models, found)
     if models[0].task.rank == 3:
         query = urlencode(
             [("id", row["id"]), ("truth", str(row["truth"]).lower()), *(("model", name) for name in names)]
@@ -89,7 +89,7 @@ def _names(known: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _told(models: Sequence[Model], found: Sequence[Looked]) -> None:
+def _show_facts(models: Sequence[Model], found: Sequence[ImageResult]) -> None:
     """A line for each model, with its run where that is known, and how far they agree."""
     ui = current().ui
     for model, one in zip(models, found, strict=True):
@@ -102,7 +102,7 @@ def _told(models: Sequence[Model], found: Sequence[Looked]) -> None:
     st.caption(f"All agree on {agreeing(found):.2%} of the {parts}.")
 
 
-def _table(model: Model, names: Sequence[str], found: Sequence[Looked]) -> viewer.Table:
+def _table(model: Model, names: Sequence[str], found: Sequence[ImageResult]) -> viewer.Table:
     """Shares and scores of each model, and how alike their masks are."""
     masks = [viewer.unpacked(one.predicted, one.size) for one in found]
     pairs = [dice_iou(confusion_matrix(one, other, model.task))[0] for one, other in combinations(masks, 2)]

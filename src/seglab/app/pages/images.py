@@ -10,7 +10,7 @@ import streamlit as st
 from seglab.app import viewer
 from seglab.app.api_client import Client, Model
 from seglab.app.choosing import chosen, image_rows
-from seglab.app.looking import Looked, look, looked
+from seglab.app.image_results import ImageResult, result_of_case, result_of_upload
 from seglab.app.pictures import picture_address, png_of
 from seglab.app.plain_text import plain
 from seglab.app.setup import current
@@ -37,8 +37,8 @@ def show(client: Client) -> None:
     if row is None:
         return
     with st.spinner("asking the model", show_time=True):
-        found = looked(client, model, row["id"], row["truth"])
-    _told(row["id"], model, found, row.get("split", ""))
+        found = result_of_case(client, model, row["id"], row["truth"])
+    _show_facts(row["id"], model, found, row.get("split", ""))
     if model.task.rank == 3:
         query = urlencode({"id": row["id"], "truth": str(row["truth"]).lower()})
         _volume(client, model, found, query, row["id"])
@@ -47,7 +47,7 @@ def show(client: Client) -> None:
     _downloads(client, model, row["id"])
 
 
-def _volume(client: Client, model: Model, found: Looked | None, asked: str, name: str) -> None:
+def _volume(client: Client, model: Model, found: ImageResult | None, asked: str, name: str) -> None:
     """The page of a volume, and its scores."""
     st.iframe(
         current().public(f"{client.prefix}/volume?{asked}"), height=620, alt="The volume with its mask in three planes"
@@ -58,13 +58,13 @@ def _volume(client: Client, model: Model, found: Looked | None, asked: str, name
 
 def _own(client: Client, model: Model, name: str, content: bytes) -> None:
     with st.spinner("asking the model", show_time=True):
-        found = look(client, model, content)
+        found = result_of_upload(client, model, content)
         picture = address(png_of(content), "png")
-    _told(name, model, found)
+    _show_facts(name, model, found)
     _shown(model, found, f"own {hash(content)}", picture, name)
 
 
-def _told(name: str, model: Model, found: Looked, split: str = "") -> None:
+def _show_facts(name: str, model: Model, found: ImageResult, split: str = "") -> None:
     st.subheader(plain(name), anchor=False)
     scores = found.scores
     facts = [model.label, model.runtime, f"predicted in {found.milliseconds:.0f} ms"]
@@ -78,7 +78,7 @@ def _told(name: str, model: Model, found: Looked, split: str = "") -> None:
     st.caption(plain(" · ".join(facts)))
 
 
-def _shown(model: Model, found: Looked, key: str, picture: str, name: str) -> None:
+def _shown(model: Model, found: ImageResult, key: str, picture: str, name: str) -> None:
     """Picture, masks, errors and scores."""
     layers = [viewer.Layer("predicted", found.predicted)]
     panes: list[dict[str, object]] = [{"kind": "picture", "title": "Picture"}]
@@ -91,7 +91,7 @@ def _shown(model: Model, found: Looked, key: str, picture: str, name: str) -> No
     viewer.show(f"{model.label} {key}", picture, found.size, model, layers, panes, _table(model, found), file)
 
 
-def _table(model: Model, found: Looked) -> viewer.Table:
+def _table(model: Model, found: ImageResult) -> viewer.Table:
     scores = found.scores
     columns = [("Class", "text"), ("Share predicted", "share")]
     if scores.dice is not None:

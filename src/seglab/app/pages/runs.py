@@ -12,7 +12,7 @@ import streamlit as st
 
 from seglab.app.api_client import Client
 from seglab.app.setup import current
-from seglab.app.stored_runs import SECONDS, read, told_of_runs
+from seglab.app.stored_runs import SECONDS, read, runs_overview
 from seglab.metric_names import TEST_DICE, TRAIN, VAL, VAL_DICE, Column, MetricName
 from seglab.safety.shown_text import shortened, shown
 
@@ -25,7 +25,7 @@ _STATES = {"finished": "✓ finished", "running": "▶ running", "failed": "✗ 
 
 def show(client: Client) -> None:
     """The page."""
-    told = told_of_runs()
+    told = runs_overview()
     if told is None:
         return
     if told["sweeps"]:

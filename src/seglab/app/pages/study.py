@@ -10,7 +10,7 @@ import streamlit as st
 from seglab.app.api_client import Client
 from seglab.app.document_sections import show_section
 from seglab.app.plain_text import plain, sentence
-from seglab.app.stored_runs import read, told_of_runs
+from seglab.app.stored_runs import read, runs_overview
 from seglab.errors import SeglabError
 from seglab.metric_names import TEST, TEST_DICE, Column, MetricName
 from seglab.reports.document import from_dict
@@ -23,7 +23,7 @@ _TOO_FEW = ("too-few-runs", "score-not-per-case")
 
 def show(client: Client) -> None:
     """The page."""
-    told = told_of_runs()
+    told = runs_overview()
     if told is None:
         return
     studies = sorted({run["study"] for run in told["runs"]} - {_ALL})

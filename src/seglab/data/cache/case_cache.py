@@ -39,7 +39,7 @@ from seglab.runtime.waiting import step
 # Below so many cases for each, processes take longer to start than they save.
 CASES_A_PROCESS = 16
 _THREADS = 4
-_CASES_A_LOOK = 64  # whose files are checked by a thread at a time
+_CASES_A_CHECK = 64  # whose files are checked by a thread at a time
 _NAMED = 3  # damaged cases that are named
 # What turns files into arrays, beside OpenCV, which is distributed under several names.
 _DECODERS = ("pillow", "tifffile", "imagecodecs", "nibabel")
@@ -106,7 +106,7 @@ class Cache:
         facts: dict[str, CaseFingerprint] = {}
         outlines: dict[str, CaseMetadata] = {}
         missing, damaged = [], []
-        for case, (found, outline, damage) in zip(cases, self._look(cases, ids), strict=True):
+        for case, (found, outline, damage) in zip(cases, self._check_cases(cases, ids), strict=True):
             if found is not None:
                 facts[case.id] = found
             if outline is not None:
@@ -128,9 +128,9 @@ class Cache:
         ordered = {case.id: facts[case.id] for case in cases}
         return ordered, DiskCaseStore(self._folder, {i: self._keys[i] for i in ids}, outlines, claim)
 
-    def _look(self, cases: list[Case], whole: Collection[str]) -> Iterator[FoundCase]:
+    def _check_cases(self, cases: list[Case], whole: Collection[str]) -> Iterator[FoundCase]:
         """What is there of each case, in order, with every file checked."""
-        tasks = [cases[start : start + _CASES_A_LOOK] for start in range(0, len(cases), _CASES_A_LOOK)]
+        tasks = [cases[start : start + _CASES_A_CHECK] for start in range(0, len(cases), _CASES_A_CHECK)]
         done = 0
         with step("checking cached cases") as count, ThreadPoolExecutor(_THREADS) as pool:
             for found in pool.map(lambda some: [self._found(case, case.id in whole) for case in some], tasks):

@@ -33,7 +33,7 @@ def find_absent_classes(
         card: how it was split; where only some cases of each split are taken, for a trial, nothing is an error.
     """
     task, limited = source.task, card.limit_cases is not None
-    holders = {name: n for name, n in _holders(split, facts, task.classes).items() if n is not None}
+    holders = {name: n for name, n in _masks_with_class(split, facts, task.classes).items() if n is not None}
     for k in task.scored:
         there = {name: int(n[k]) for name, n in holders.items() if n[k]}
         lacking = [name for name, n in holders.items() if not n[k]]
@@ -73,7 +73,7 @@ def find_absent_classes(
 _MORE = "data.limit_cases=null takes all cases"
 
 
-def _holders(split: Split, facts: Mapping[str, CaseFingerprint], classes: int) -> dict[str, np.ndarray | None]:
+def _masks_with_class(split: Split, facts: Mapping[str, CaseFingerprint], classes: int) -> dict[str, np.ndarray | None]:
     """How many masks of each split hold each class; None for a split whose masks hold none at all."""
     found: dict[str, np.ndarray | None] = {}
     for name in SPLIT_NAMES:
@@ -99,7 +99,7 @@ def _another_split(source: Source, facts: Mapping[str, CaseFingerprint], card: D
             split = split_for(source, card.model_copy(update=tried), seed)
         except SeglabError:  # too few groups for folds
             break
-        holders = [n for n in _holders(split, facts, source.task.classes).values() if n is not None]
+        holders = [n for n in _masks_with_class(split, facts, source.task.classes).values() if n is not None]
         if all(n[k] for n in holders for k in wanted):
             return " ".join(f"data.{key}={str(value).lower()}" for key, value in tried.items())
     return f"more cases with it: {held[lacking]} are too few for every split, or lie in too few groups"

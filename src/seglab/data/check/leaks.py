@@ -50,7 +50,7 @@ def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:
 def find_same_images(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[Finding]:
     """A row for each two splits that hold equal images, by the hash of their decoded values."""
     holders: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for name, case_id in _told_apart(split, facts):
+    for name, case_id in _not_flat(split, facts):
         holders[facts[case_id].image_hash][name].append(case_id)
     for one, other in combinations(SPLIT_NAMES, 2):
         pairs = [(parts[one][0], parts[other][0]) for parts in holders.values() if one in parts and other in parts]
@@ -77,7 +77,7 @@ def find_similar_images(
             row says; unless the whole answer is known.
     """
     ids: dict[str, list[str]] = {name: [] for name in SPLIT_NAMES}
-    for name, case_id in _told_apart(split, facts):
+    for name, case_id in _not_flat(split, facts):
         ids[name].append(case_id)
     if sum(map(bool, ids.values())) < 2:
         return []
@@ -155,7 +155,7 @@ def find_torn_sequences(split: Split, facts: Mapping[str, CaseFingerprint]) -> I
     not so much as `find_similar_images` asks for. Of cases that are merely sorted by kind, 25 or more of each, those a
     few places apart are as alike as neighbours.
     """
-    split_of = {case_id: name for name, case_id in _with_a_look(split, facts)}
+    split_of = {case_id: name for name, case_id in _with_usable_hash(split, facts)}
     ids = sorted(split_of, key=natural_key)
     looks = np.array([facts[case_id].look for case_id in ids], np.uint64)
     parts = np.array([SPLIT_NAMES.index(split_of[case_id]) for case_id in ids])
@@ -184,14 +184,14 @@ def find_torn_sequences(split: Split, facts: Mapping[str, CaseFingerprint]) -> I
     )
 
 
-def _with_a_look(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[tuple[str, str]]:
+def _with_usable_hash(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[tuple[str, str]]:
     """Split and id of every case whose hash says something."""
-    for name, case_id in _told_apart(split, facts):
+    for name, case_id in _not_flat(split, facts):
         if _FEWEST_SET_BITS <= facts[case_id].look.bit_count() <= 64 - _FEWEST_SET_BITS:
             yield name, case_id
 
 
-def _told_apart(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[tuple[str, str]]:
+def _not_flat(split: Split, facts: Mapping[str, CaseFingerprint]) -> Iterator[tuple[str, str]]:
     """Split and id of every case whose image holds more than one value: any two black images are equal."""
     for name in SPLIT_NAMES:
         for case_id in getattr(split, name):

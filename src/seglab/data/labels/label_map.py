@@ -102,7 +102,7 @@ class LabelMap:
         """
         mask, _ = whole_numbers(mask, where)
         ignored = [] if self.ignore_value is None else [self.ignore_value]
-        ids, known = _look_up(mask, np.array([*self.values, *ignored]), self._becomes())
+        ids, known = _map_values(mask, np.array([*self.values, *ignored]), self._becomes())
         if not known:
             raise self._undeclared(mask, where)
         return ids
@@ -145,7 +145,7 @@ class LabelMap:
         """Class ids (uint8) of a mask `(H, W, 3)` uint8 that is read by `colors`; errors as `ids`."""
         declared, becomes = np.array([_packed(np.array(color)) for color in self.colors]), self._becomes()
         packed = _packed(shown)
-        ids, known = _look_up(packed, declared, becomes)
+        ids, known = _map_values(packed, declared, becomes)
         if known:
             return ids
         held = [(int(c) >> 16, int(c) >> 8 & 255, int(c) & 255) for c in np.unique(packed)]
@@ -184,7 +184,7 @@ def class_names_for(values: Sequence[int], names: Sequence[str] | None) -> list[
     return list(names)
 
 
-def _look_up(mask: np.ndarray, declared: np.ndarray, becomes: np.ndarray) -> tuple[np.ndarray, bool]:
+def _map_values(mask: np.ndarray, declared: np.ndarray, becomes: np.ndarray) -> tuple[np.ndarray, bool]:
     """What each value of `mask` becomes, and whether all of them are declared."""
     if mask.dtype == np.uint8 and mask.size:
         # A table of all 256 values is some ten times faster than a search.

@@ -197,14 +197,14 @@ class Normalization:
             if table is None:
                 table = np.empty((256, image.shape[-1]), np.float32)
                 _zscore(np.arange(256, dtype=np.float32)[:, None].repeat(image.shape[-1], axis=1), intensity, table)
-            _look_up(table, image, out)
+            _map_values(table, image, out)
         elif self._preprocessing.mode == "zscore":
             _zscore(image, intensity, out)
         else:
             out[...] = self._preprocessing.apply(image)
 
 
-def _look_up(table: np.ndarray, image: np.ndarray, out: np.ndarray) -> None:
+def _map_values(table: np.ndarray, image: np.ndarray, out: np.ndarray) -> None:
     for first in range(0, image.shape[-1], CHANNELS_AT_ONCE):
         some = slice(first, first + CHANNELS_AT_ONCE)
         part = np.ascontiguousarray(image[..., some])

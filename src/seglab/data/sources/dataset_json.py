@@ -123,11 +123,11 @@ def _section(described: Mapping[str, Any], key: str, root: Path, kind: type = di
             "channel_names": '{"0": "CT"}',
             "dataset": '{"case": {"images": ["…"], "label": "…"}}',
         }
-        raise _malformed(root, f'"{key}": {_told(section)}', f'"{key}": {wanted.get(key, "a list of pairs")}')
+        raise _malformed(root, f'"{key}": {_excerpt(section)}', f'"{key}": {wanted.get(key, "a list of pairs")}')
     return section
 
 
-def _told(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) < 200 else f"{text[:200]}…"
 
@@ -137,7 +137,7 @@ def _channels(described: Mapping[str, Any], root: Path, of_nnunet: bool) -> tupl
     names = _section(described, key, root)
     if of_nnunet and set(names) != set(map(str, range(len(names)))):
         counted = ", ".join(f'"{n}"' for n in range(len(names)))
-        raise _malformed(root, f'"{key}": {_told(names)}', f"the keys {counted}, as the files are numbered")
+        raise _malformed(root, f'"{key}": {_excerpt(names)}', f"the keys {counted}, as the files are numbered")
     return tuple(str(names[n]) for n in (sorted(names, key=int) if of_nnunet else names))
 
 
@@ -147,7 +147,7 @@ def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes, cha
     if ending is None:
         return None
     if not isinstance(ending, str) or not ending.strip("."):
-        raise _malformed(root, f'"file_ending": {_told(ending)}', '"file_ending": ".nii.gz"')
+        raise _malformed(root, f'"file_ending": {_excerpt(ending)}', '"file_ending": ".nii.gz"')
     ending = f".{ending.lstrip('.')}".lower()
     if ending in NIFTI_ENDINGS:
         return ending
@@ -213,7 +213,7 @@ def _check_count(described: Mapping[str, Any], entries: Mapping[str, VolumeFiles
             "number of training cases differs from dataset.json",
             code="dataset-json-count",
             where=str(root / FILE),
-            found=f'"numTraining": {_told(said)}, and {len(entries)} cases with image and label',
+            found=f'"numTraining": {_excerpt(said)}, and {len(entries)} cases with image and label',
             expected="all cases that it counts",
             remedy=f'restore the missing files, or "numTraining": {len(entries)}',
         )
@@ -247,7 +247,7 @@ def _listed_cases(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
         named = isinstance(images, list) and all(isinstance(name, str) for name in [*images, files.get("label")])
         if not isinstance(images, list) or not images or not named or not case_id:
             wanted = '"images": a list of paths, "label": a path'
-            raise _malformed(root, f'"dataset": {_told({case_id: files})}', wanted)
+            raise _malformed(root, f'"dataset": {_excerpt({case_id: files})}', wanted)
         found[case_id] = VolumeFiles(
             tuple(existing_file(named_file(root, image, "dataset"), root, "dataset") for image in images),
             existing_file(named_file(root, files["label"], "dataset"), root, "dataset"),
@@ -260,7 +260,7 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
     files: dict[str, VolumeFiles] = {}
     for pair in _section(described, "training", root, kind=list):
         if not isinstance(pair, Mapping) or not all(isinstance(pair.get(k), str) for k in ("image", "label")):
-            raise _malformed(root, f"training entry {_told(pair)}", 'an object with "image" and "label"')
+            raise _malformed(root, f"training entry {_excerpt(pair)}", 'an object with "image" and "label"')
         image, label = (named_file(root, pair[key], "training") for key in ("image", "label"))
         stem = stem_of(image)
         images: tuple[Path, ...] = (image,)

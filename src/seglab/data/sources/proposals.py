@@ -77,7 +77,7 @@ def _of_one_folder(
         words = (
             f"if the {len(rule.pairs)} files {rule.masks} show where there is anything to see, add this, and nothing"
         )
-        settings = _said(replace(rule.masks, key="data.roi"), given)
+        settings = _as_override(replace(rule.masks, key="data.roi"), given)
         found.append((f"{words} outside of their white is trained on or scored", settings))
     return found
 
@@ -97,14 +97,14 @@ def _counted(rule: PairingRule, root: Path) -> tuple[str, int]:
 def _settings(rule: PairingRule, given: Mapping[str, str | None], labels: LabelMap) -> str:
     as_declared = set(rule.looks.values) <= {*labels.values, labels.ignore_value} and not rule.looks.lossy
     how = "" if as_declared or labels.threshold is not None or labels.colors else rule.looks.settings()
-    return " ".join(word for word in (_said(rule.images, given), _said(rule.masks, given), how) if word)
+    return " ".join(word for word in (_as_override(rule.images, given), _as_override(rule.masks, given), how) if word)
 
 
 def _text(pattern: NamePattern) -> str:
     return (pattern.folder or ".") if pattern.is_plain else str(pattern)
 
 
-def _said(pattern: NamePattern, given: Mapping[str, str | None]) -> str:
+def _as_override(pattern: NamePattern, given: Mapping[str, str | None]) -> str:
     """The setting for a command line, quoted for the shell; empty if it is so already."""
     text, key = _text(pattern), pattern.key
     return "" if given.get(key.removeprefix("data.")) == text else f"{key}={shlex.quote(text)}"

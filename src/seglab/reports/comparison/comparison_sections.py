@@ -93,7 +93,7 @@ def variant_section(
     caption = (
         f"{metric}: mean ± standard deviation over the runs of each run's mean over {len(cohort.cases)} cases. "
         f"{_VERDICTS if several else ''}"
-        f"{times_told(together)}"
+        f"{times_caption(together)}"
     )
     if classes:
         caption += " A class: mean over the cases in which a run has a score of it."
@@ -116,7 +116,7 @@ def variant_section(
     )
 
 
-def times_told(together: int) -> str:
+def times_caption(together: int) -> str:
     """What the times of a table are; `together`: see `ran_together`."""
     return f"Train time: the epochs with their validation; wall time: from start to end. {crowding(together)}".rstrip()
 

@@ -44,7 +44,7 @@ class ImageScores:
 
 
 @dataclass(frozen=True)
-class Looked:
+class ImageResult:
     """An image with its masks.
 
     Attributes:
@@ -65,7 +65,9 @@ class Looked:
 _MOST = 50_000  # images whose scores are known, about a thousand bytes each
 _known: LruCache[tuple[str, str], ImageScores] = LruCache(_MOST)
 _differing: LruCache[tuple[frozenset[str], str], float] = LruCache(_MOST)
-_looked: LruCache[tuple[str, str], Looked] = LruCache(_MASKS, lambda one: len(one.predicted) + len(one.truth or ""))
+_looked: LruCache[tuple[str, str], ImageResult] = LruCache(
+    _MASKS, lambda one: len(one.predicted) + len(one.truth or "")
+)
 
 
 def known(model: Model, id: str) -> ImageScores | None:
@@ -79,17 +81,17 @@ def differing(models: Sequence[Model], id: str) -> float:
     return float("nan") if found is None else found
 
 
-def compared(asked: Sequence[tuple[Client, Model]], data: Client, id: str, has_truth: bool) -> list[Looked]:
+def compared(asked: Sequence[tuple[Client, Model]], data: Client, id: str, has_truth: bool) -> list[ImageResult]:
     """What each model makes of an image of the `data`; from then on `differing` knows how far they
     agree. Raises `Problem`."""
-    found = [looked(client, model, id, has_truth, data) for client, model in asked]
+    found = [result_of_case(client, model, id, has_truth, data) for client, model in asked]
     labels = frozenset(model.label for _, model in asked)
     if len(labels) > 1 and _differing.get((labels, id)) is None:
         _differing.put((labels, id), 1 - agreeing(found))
     return found
 
 
-def agreeing(found: Sequence[Looked]) -> float:
+def agreeing(found: Sequence[ImageResult]) -> float:
     """The share of the pixels that all masks of an image give the same class, 0..1."""
     first, *rest = (unpacked(one.predicted, one.size) for one in found)
     same = np.ones(first.shape, bool)
@@ -98,7 +100,7 @@ def agreeing(found: Sequence[Looked]) -> float:
     return float(same.mean())
 
 
-def looked(client: Client, model: Model, id: str, has_truth: bool, data: Client | None = None) -> Looked:
+def result_of_case(client: Client, model: Model, id: str, has_truth: bool, data: Client | None = None) -> ImageResult:
     """What a model makes of an image of the data; asks it where that is not known yet. Raises `Problem`.
 
     Args:
@@ -136,13 +138,13 @@ def truth_of(client: Client, model: Model, id: str) -> np.ndarray:
         return model.ids_of(np.asarray(image))
 
 
-def look(client: Client, model: Model, content: bytes) -> Looked:
+def result_of_upload(client: Client, model: Model, content: bytes) -> ImageResult:
     """What the model makes of an image file that has no truth. Raises `Problem`."""
     return _with_scores(model, client.predict(content), None)
 
 
-def _with_scores(model: Model, found: Prediction, truth: np.ndarray | None) -> Looked:
-    return Looked(
+def _with_scores(model: Model, found: Prediction, truth: np.ndarray | None) -> ImageResult:
+    return ImageResult(
         found.ids.shape,
         packed(found.ids),
         None if truth is None else packed(truth),
