@@ -66,8 +66,8 @@ def test_a_volume_is_clicked_on_slice_by_slice(running: Running, view: CanvasPag
     assert (axis.input_value(), index.input_value()) == ("z", "9")
     width, height = view.size()
     middle, zoom = (width / 2, height / 2), view.zoom()
-    side = 7.5 * zoom
-    view.drag((middle[0] - side, middle[1] - side), (middle[0] + side, middle[1] + side))
+    across, down = 7.5 * zoom, 7.5 * zoom * 0.9 / 0.7  # voxels are drawn as long as they are
+    view.drag((middle[0] - across, middle[1] - down), (middle[0] + across, middle[1] + down))
     view.idle()
     asked = view.prompts[-1]
     assert (asked["axis"], asked["index"]) == ("z", 9)

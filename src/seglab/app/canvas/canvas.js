@@ -66,7 +66,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   /** What a session tells; one that was left tells nothing. */
   const heard = {
     async opened({ told: first, picture }, own) {
-      const found = await pictureOf(picture);
+      const found = await pictureOf(picture, own.stretch);
       if (own !== session) return found.close();
       stage.open(found);
       showSlice(parts, own.shape, own.slice);
@@ -75,7 +75,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       return show();
     },
     async answer({ order, told: next, mask: content, picture, anew }, own) {
-      const other = picture && (await pictureOf(picture));
+      const other = picture && (await pictureOf(picture, own.stretch));
       const found = content ? await maskOf(content, own.shape ? whole(other ?? stage.picture) : next.mask_box) : mask;
       if (own !== session || order.number < painted) return other?.close(); // late: a newer one is seen already
       painted = order.number;

@@ -7,15 +7,15 @@ const OBJECT = "#0072b2";
 const BESIDE = "#d55e00";
 const LEVELS = 3; // halvings of the picture, so that a large one is drawn fast when it is small
 
-/** The picture of a Blob, with smaller copies. */
-export async function pictureOf(blob) {
+/** The picture of a Blob, with smaller copies; `stretch` as of an image in view.js. */
+export async function pictureOf(blob, stretch) {
   const levels = [await createImageBitmap(blob, { colorSpaceConversion: "none" })];
   for (let n = 0; n < LEVELS && Math.min(levels[n].width, levels[n].height) > 256; n++) {
     const [resizeWidth, resizeHeight] = [Math.ceil(levels[n].width / 2), Math.ceil(levels[n].height / 2)];
     levels.push(await createImageBitmap(levels[n], { resizeWidth, resizeHeight, resizeQuality: "medium" }));
   }
   const [{ width, height }] = levels;
-  return { width, height, levels, close: () => levels.forEach((level) => level.close()) };
+  return { width, height, stretch, levels, close: () => levels.forEach((level) => level.close()) };
 }
 
 /**
@@ -67,24 +67,24 @@ export function draw(context, ratio, scene) {
 /** The whole picture with its mask at its own size, as a PNG. */
 export async function overlayOf(picture, mask, opacity) {
   const canvas = new OffscreenCanvas(picture.width, picture.height);
-  const view = { zoom: 1, x: -0.5, y: -0.5, width: picture.width, height: picture.height };
+  const view = { zoom: 1, across: 1, down: 1, x: -0.5, y: -0.5, width: picture.width, height: picture.height };
   draw(canvas.getContext("2d"), 1, { view, picture, mask, opacity, points: [], labels: [], waiting: [] });
   return canvas.convertToBlob({ type: "image/png" });
 }
 
 function drawPicture(context, view, ratio, picture) {
-  const scale = view.zoom * ratio;
-  const level = Math.min(Math.max(Math.floor(-Math.log2(scale)), 0), picture.levels.length - 1);
+  const [across, down] = [view.zoom * view.across * ratio, view.zoom * view.down * ratio];
+  const level = Math.min(Math.max(Math.floor(-Math.log2(Math.max(across, down))), 0), picture.levels.length - 1);
   const { left, top } = toScreen(view, -0.5, -0.5);
-  context.imageSmoothingEnabled = scale < 1;
-  context.drawImage(picture.levels[level], left * ratio, top * ratio, picture.width * scale, picture.height * scale);
+  context.imageSmoothingEnabled = Math.min(across, down) < 1;
+  context.drawImage(picture.levels[level], left * ratio, top * ratio, picture.width * across, picture.height * down);
 }
 
 /** The tint, and a contour that is white inside and black outside, so that it is seen on any ground without colour. */
 function drawMask(context, view, ratio, mask, opacity) {
   const rim = Math.max(1, Math.round(ratio * 1.2)); // how wide each half of the contour is
-  const columns = pixelsAlong(view.x, view.zoom * ratio, context.canvas.width, mask.x, mask.width, rim);
-  const rows = pixelsAlong(view.y, view.zoom * ratio, context.canvas.height, mask.y, mask.height, rim);
+  const columns = pixelsAlong(view.x, view.zoom * view.across * ratio, context.canvas.width, mask.x, mask.width, rim);
+  const rows = pixelsAlong(view.y, view.zoom * view.down * ratio, context.canvas.height, mask.y, mask.height, rim);
   if (!columns || !rows) return;
   const [across, down] = [columns.of.length - 2 * rim, rows.of.length - 2 * rim];
   const layer = new ImageData(across, down);

@@ -82,6 +82,7 @@ export class Session {
     this.told = null;
     this.anew = false;
     this.shape = null; // of a volume
+    this.spacing = null; // of it
     this.slice = null; // of it, that is looked at: `{axis, index}`
   }
 
@@ -91,6 +92,14 @@ export class Session {
       const picture = await this.#seen("image");
       if (!this.#ended) this.#tell("opened", { told: this.told, picture });
     });
+  }
+
+  /** How many times as long a pixel is along rows and columns as along the shorter of them. */
+  get stretch() {
+    if (!this.slice) return [1, 1];
+    const left = this.spacing.filter((_, axis) => "xyz"[axis] !== this.slice.axis);
+    const least = Math.min(...left);
+    return least > 0 ? left.map((length) => length / least) : [1, 1];
   }
 
   /** Put an order in line. */
@@ -263,6 +272,7 @@ export class Session {
     this.told = await reply.json();
     this.#id = this.told.id;
     this.shape = this.told.shape ?? null;
+    this.spacing = this.told.spacing_mm ?? null;
     if (this.shape) this.slice ??= { axis: "z", index: Math.floor(this.shape[2] / 2) };
     if (this.#ended) this.end(); // while it began
     return this.told;

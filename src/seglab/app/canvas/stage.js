@@ -13,7 +13,7 @@ export class Stage {
   #context;
   #tell;
   #observer;
-  #view = { zoom: 1, x: 0, y: 0, width: 1, height: 1 };
+  #view = { zoom: 1, across: 1, down: 1, x: 0, y: 0, width: 1, height: 1 };
   #whole = true; // the whole picture is seen, and is kept so when the canvas changes its size
   #ratio = 1;
   #scene = NOTHING;
@@ -49,7 +49,8 @@ export class Stage {
 
   /** Another picture of `pictureOf`, or none; the one before is let go. One of the same size is seen where that was. */
   open(picture) {
-    const alike = picture && this.picture?.width === picture.width && this.picture.height === picture.height;
+    const form = (one) => one && String([one.width, one.height, ...one.stretch]);
+    const alike = picture && form(picture) === form(this.picture);
     this.picture?.close();
     this.picture = picture;
     [this.#cursor, this.#cursorSeen, this.#corner, this.#hand, this.#scene] = [null, false, null, null, NOTHING];
