@@ -36,7 +36,7 @@ UV_COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: $(READY) ## Pin what pyproject.toml asks for: requirements.txt to run, requirements-dev.txt to work on it (UPGRADE=1: the newest of all)
 	@test -x $(LOCK)/bin/uv || { $(PY) -m venv $(LOCK) && $(LOCK)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.9; }
 	@mkdir -p build && cat requirements.txt requirements-dev.txt | grep -v '^-' > build/dev.txt && grep -v '^-' requirements.txt > build/run.txt
-	@$(UV_COMPILE) --extra slides --extra export --extra app --extra postgres --extra dev pyproject.toml -o build/dev.txt
+	@$(UV_COMPILE) --extra formats --extra slides --extra export --extra app --extra postgres --extra dev pyproject.toml -o build/dev.txt
 	@$(UV_COMPILE) --constraints build/dev.txt pyproject.toml -o build/run.txt
 	@{ echo "-e ."; cat build/run.txt; } > build/requirements.txt && mv build/requirements.txt requirements.txt
 	@{ echo "-r requirements.txt"; grep -vxF -f build/run.txt build/dev.txt; } > build/requirements.txt && mv build/requirements.txt requirements-dev.txt

@@ -44,9 +44,10 @@ STATIONS = [
 # Rooms of a station that hand on from one to the next in the same way.
 ROOMS = {
     "data": [
-        {"randomness", "digest", "worker_processes"},
+        {"randomness", "worker_processes"},
         {"cases"},
         {"io"},
+        {"digest"},
         {"labels"},
         {"sources", "splits"},
         {"synthetic"},

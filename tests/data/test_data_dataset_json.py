@@ -184,7 +184,7 @@ MISTAKES = [
     ({"channel_names": {"0": "T2", "1": "ADC", "2": "DWI"}}, ["a_0002 (DWI)", "add the missing file"]),
     ({"numTraining": 3}, ['"numTraining": 3, and 2 cases', 'or "numTraining": 2']),
     ({"numTraining": "2"}, ['"numTraining": "2"']),
-    ({"file_ending": ".nrrd"}, ["files that are not read", '".nrrd"', "SimpleITK"]),
+    ({"file_ending": ".mnc"}, ["files that are not read", '".mnc"', "convert images and labels"]),
     ({"file_ending": ".nii"}, ["no file ending in .nii"]),
     ({"file_ending": 7}, ['"file_ending": 7']),
     ({"dataset": {"a": ["x"]}}, ['"dataset"', '"images": a list of paths']),

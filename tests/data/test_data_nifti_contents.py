@@ -221,10 +221,10 @@ def test_volumes_in_two_files_are_refused_and_the_remedy_joins_them(tmp_path, mo
 def test_a_table_that_lists_other_files_says_what_they_are(tmp_path):
     folders(tmp_path, ("a",))
     nib.save(nib.Nifti1Pair(IMAGE, AFFINE), tmp_path / "images" / "b.img")
-    (tmp_path / "images" / "b.nrrd").write_text("NRRD")
+    (tmp_path / "images" / "b.mnc").write_text("MINC")
     for name, says in (
         ("b.hdr", "two files"),
-        ("b.nrrd", "no volume in NIfTI"),
+        ("b.mnc", "no volume"),
         ("c.nii", "file of a table row not found"),
     ):
         (tmp_path / "cases.csv").write_text(f"image,label\nimages/{name},labels/a.nii.gz\n")

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from seglab.data.io.volume_files import parts_of
 from seglab.errors import DataError
 from seglab.runtime.atomic_files import write_json
 
@@ -59,7 +60,14 @@ class FileDigests:
             pass  # none yet, or damaged: hashed anew
 
     def of(self, path: str | Path) -> str:
-        """The hex digest of a file's bytes; raises `DataError` when it cannot be read."""
+        """The hex digest of a file's bytes, of a volume in several files those of all; raises `DataError` when one
+        cannot be read."""
+        parts = parts_of(path)
+        if len(parts) == 1 and parts[0] == os.fspath(path):
+            return self._of_file(path)
+        return digest_values([[os.path.basename(part), self._of_file(part)] for part in parts])
+
+    def _of_file(self, path: str | Path) -> str:
         try:
             status = os.stat(path)
             stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

@@ -12,7 +12,7 @@ from seglab.data.cases import natural_key
 from seglab.data.io.folders import by_stem
 from seglab.data.io.image_files import IMAGE_ENDINGS
 from seglab.data.io.nifti_files import channels_of
-from seglab.data.io.nifti_headers import NIFTI_ENDINGS
+from seglab.data.io.volume_files import VOLUME_ENDINGS, is_volume, series_in
 from seglab.data.sources.nifti_layouts import modalities
 from seglab.errors import DataError
 from seglab.task import Task
@@ -38,15 +38,16 @@ class Input:
 
 def endings_of(task: Task) -> tuple[str, ...]:
     """Of the files that a model of this task reads, in lower case."""
-    return IMAGE_ENDINGS if task.rank == 2 else NIFTI_ENDINGS
+    return IMAGE_ENDINGS if task.rank == 2 else VOLUME_ENDINGS
 
 
 def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
     """The files that words mean, each once.
 
     Args:
-        words: a file; a folder, for the images that lie in it; a pattern such as `scans/*.png`, or `scans/**/*.png` for
-            folders within folders too. Of folders and patterns, files of other kinds and hidden ones are left out.
+        words: a file, or a folder of DICOM slices; another folder, for the images that lie in it; a pattern such as
+            `scans/*.png`, or `scans/**/*.png` for folders within folders too. Of folders and patterns, files of other
+            kinds and hidden ones are left out.
         task: says which files are images.
 
     Raises:
@@ -55,14 +56,16 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
     endings, found = endings_of(task), dict[str, Path]()
     for word in words:
         path = Path(word)
-        many = path.is_dir() or (glob.has_magic(str(word)) and not os.path.lexists(path))
-        if path.is_dir():
+        series = task.rank == 3 and path.is_dir() and is_volume(path)
+        many = (path.is_dir() and not series) or (glob.has_magic(str(word)) and not os.path.lexists(path))
+        if many and path.is_dir():
             there = [entry for entry in path.iterdir() if entry.is_file()]
+            there += series_in(path) if task.rank == 3 else []
         elif many:
-            there = [Path(name) for name in glob.glob(str(word), recursive=True) if Path(name).is_file()]
+            there = [Path(name) for name in glob.glob(str(word), recursive=True) if _readable(Path(name), task)]
         else:
             there = [path]
-        images = [file for file in there if file.name.lower().endswith(endings)]
+        images = [file for file in there if file.is_dir() or file.name.lower().endswith(endings)]
         if many:
             images = sorted(
                 (file for file in images if not file.name.startswith(".")), key=lambda file: natural_key(str(file))
@@ -89,6 +92,10 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
         for file in images:
             found.setdefault(os.path.realpath(file), file)
     return list(found.values())
+
+
+def _readable(path: Path, task: Task) -> bool:
+    return path.is_file() or (task.rank == 3 and path.is_dir() and is_volume(path))
 
 
 def _nothing(path: Path) -> str:
@@ -136,4 +143,6 @@ def _single_channel(files: Sequence[Path]) -> bool:
 
 
 def _stem(file: Path, endings: Sequence[str]) -> str:
+    if file.is_dir():
+        return file.name
     return file.name[: -len(next(end for end in endings if file.name.lower().endswith(end)))]

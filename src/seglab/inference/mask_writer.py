@@ -21,7 +21,8 @@ from PIL import Image, PngImagePlugin
 
 from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_files import restore_orientation
-from seglab.data.io.nifti_headers import NIFTI_ENDINGS, Header, read_header
+from seglab.data.io.nifti_headers import NIFTI_ENDINGS, Header
+from seglab.data.io.volume_files import read_header
 from seglab.errors import DataError
 from seglab.runtime.atomic_files import creating, replacing
 
@@ -120,7 +121,7 @@ def write_mask(
     Args:
         path: `.png`, `.nii` or `.nii.gz`; its folder is made.
         mask: `(H, W)` class ids for a PNG; `(X, Y, Z)` in RAS order for NIfTI.
-        like: the NIfTI file that the mask belongs to: its axis order, affine, codes and units are taken over.
+        like: the volume that the mask belongs to: its axis order, affine, codes and units are taken over.
         values: the value to store for each class id, such as the data set's own labels; the ids themselves when None.
         replace: a mask that was written here before; else one that is there by then is refused.
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from seglab.data.cases import SPLIT_NAMES, Case, Source
+from seglab.data.io.nifti_headers import is_nifti
 from seglab.data.splits import Split
 from seglab.serving.errands import Doing, Errand
 from seglab.serving.previews import preview, viewable
@@ -106,7 +107,8 @@ class _Showing:
         etag = _etag(case, case.image, f"image {as_preview}")
         if etag == asked["etag"]:
             return {"etag": etag, "media_type": ""}, b""
-        if case.id not in self._shared and len(case.image) == 1:
+        stored = len(case.image) == 1 and (self._source.task.rank == 2 or is_nifti(Path(case.image[0])))
+        if stored and case.id not in self._shared:
             content = Path(case.image[0]).read_bytes()
             kind = next((kind for head, kind in _KINDS.items() if content.startswith(head)), "")
             if viewable(content) if as_preview else kind or self._source.task.rank == 3:

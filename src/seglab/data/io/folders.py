@@ -130,7 +130,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
     """Files by their name without ending; raises `DataError` for two of one name, such as `.nii` and `.nii.gz`."""
     found: dict[str, Path] = {}
     for file in files:
-        other = found.setdefault(stem_of(file), file)
+        other = found.setdefault(file.name if file.is_dir() else stem_of(file), file)
         if other is not file:
             raise DataError(
                 "two files of one name",

@@ -1,4 +1,4 @@
-"""One NIfTI file to an array in RAS order and back, or why not."""
+"""One file of a volume to an array in RAS order and back, or why not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 from nibabel import orientations
 
-from seglab.data.io.nifti_headers import MILLIMETRES, Header, read_header
+from seglab.data.io.nifti_headers import MILLIMETRES, Header
+from seglab.data.io.volume_files import read_header
 from seglab.errors import DataError
 
 # Grids that belong together may differ by rounding in their headers: this share of a voxel.

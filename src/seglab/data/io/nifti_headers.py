@@ -121,6 +121,9 @@ class Header:
                 expected=f"up to {available_bytes() // _MB:,} MB, twice over",
                 remedy="cut or resample it to fewer voxels, or close other programs",
             )
+        return self._read().reshape(self.shape)
+
+    def _read(self) -> np.ndarray:
         try:
             with open_by_content(self.path) as stream:
                 values = np.asanyarray(self.fields.data_from_fileobj(stream))
@@ -129,7 +132,7 @@ class Header:
                         break
         except UNREADABLE as error:
             raise unreadable(self.path, f"{type(error).__name__}: {error}") from error
-        return values.reshape(self.shape)
+        return values
 
 
 def is_nifti(path: Path) -> bool:
@@ -169,16 +172,28 @@ def read_header(path: str) -> Header:
     return header
 
 
-def unreadable(path: str, found: str, remedy: str = COPY_AGAIN) -> DataError:
-    """Of a file that is no whole NIfTI file."""
+def unreadable(path: str, found: str, remedy: str = COPY_AGAIN, kind: str = "NIfTI file (.nii, .nii.gz)") -> DataError:
+    """Of a file that is no whole one of its `kind`."""
     return DataError(
         "a file that cannot be read",
         code="file-unreadable",
         finding="unreadable-file",
         where=path,
         found=found,
-        expected="a whole NIfTI file (.nii, .nii.gz)",
+        expected=f"a whole {kind}",
         remedy=remedy,
+    )
+
+
+def flat(path: str, found: str) -> DataError:
+    """Of an image that has no depth."""
+    return DataError(
+        "an image that is no volume",
+        code="not-a-volume",
+        where=path,
+        found=found,
+        expected="three spatial axes",
+        remedy="save 2D images as PNG or TIFF, for data=image_folder, or stack the slices of a volume in one file",
     )
 
 
@@ -235,14 +250,7 @@ def _check_size(fields: Any, path: str, packed: bool) -> None:
     shape = tuple(int(n) for n in fields.get_data_shape())
     told = f"{'×'.join(map(str, shape)) or 'no'} voxels"
     if len(shape) < 3:
-        raise DataError(
-            "an image that is no volume",
-            code="not-a-volume",
-            where=path,
-            found=f"shape {shape}",
-            expected="three spatial axes",
-            remedy="save 2D images as PNG or TIFF, for data=image_folder, or stack the slices of a volume in one file",
-        )
+        raise flat(path, f"shape {shape}")
     if min(shape) < 1:
         raise DataError(
             "a volume without voxels",

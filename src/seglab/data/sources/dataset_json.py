@@ -8,20 +8,18 @@ names the labels the other way round, and finds the files in `imagesTr` and `lab
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from seglab.data.io.folders import stem_of
-from seglab.data.io.image_files import IMAGE_ENDINGS
-from seglab.data.io.nifti_headers import NIFTI_ENDINGS
+from seglab.data.io.volume_files import VOLUME_ENDINGS
 from seglab.data.labels.description_labels import declared_labels
 from seglab.data.labels.label_schema import Classes
-from seglab.data.sources.description_files import FILE, existing_file, is_file, named_file
+from seglab.data.sources.description_endings import NUMBERED, file_ending
+from seglab.data.sources.description_files import FILE, excerpt, existing_file, is_file, malformed, named_file
 from seglab.data.sources.nifti_layouts import VolumeFiles, in_folders
 from seglab.errors import DataError
 
@@ -32,7 +30,6 @@ _MODALITIES = {
 }
 # The keys that only version 2 of nnU-Net has.
 _OF_NNUNET = ("channel_names", "file_ending")
-_NUMBERED = re.compile(r".+_(\d{4})")
 _MOST_BYTES = 64 * 2**20
 
 
@@ -61,14 +58,14 @@ def in_description(root: Path) -> Description:
     name = str(described.get("name") or root.name)
     if not of_nnunet:
         return Description(name, _listed_pairs(described, root), classes, channels)
-    ending = _file_ending(described, root, classes, channels)
-    endings = NIFTI_ENDINGS if ending is None else (ending,)
+    ending = file_ending(described.get("file_ending"), root, classes, channels)
+    endings = VOLUME_ENDINGS if ending is None else (ending,)
     entries = _listed_cases(described, root) if "dataset" in described else _in_folders_of(root, "Tr", endings)
     _check_count(described, entries, root)
     tested = {} if not _has_files(root / "labelsTs", endings) else _in_folders_of(root, "Ts", endings)
     both = sorted(set(entries) & set(tested))
     if both:
-        raise _malformed(root, f"a case of imagesTr and of imagesTs named {both[0]}", "each name once")
+        raise malformed(root, f"a case of imagesTr and of imagesTs named {both[0]}", "each name once")
     _check_channels(entries, channels, root, listed="dataset" in described)
     _check_channels(tested, channels, root, listed=False)
     return Description(name, {**entries, **tested}, classes, channels, tuple(tested))
@@ -101,7 +98,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             remedy="correct the file; a JSON checker shows the place",
         )
     if not isinstance(described, Mapping):
-        raise _malformed(path.parent, type(described).__name__, "an object")
+        raise malformed(path.parent, type(described).__name__, "an object")
     return described
 
 
@@ -123,13 +120,8 @@ def _section(described: Mapping[str, Any], key: str, root: Path, kind: type = di
             "channel_names": '{"0": "CT"}',
             "dataset": '{"case": {"images": ["…"], "label": "…"}}',
         }
-        raise _malformed(root, f'"{key}": {_excerpt(section)}', f'"{key}": {wanted.get(key, "a list of pairs")}')
+        raise malformed(root, f'"{key}": {excerpt(section)}', f'"{key}": {wanted.get(key, "a list of pairs")}')
     return section
-
-
-def _excerpt(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) < 200 else f"{text[:200]}…"
 
 
 def _channels(described: Mapping[str, Any], root: Path, of_nnunet: bool) -> tuple[str, ...]:
@@ -137,53 +129,8 @@ def _channels(described: Mapping[str, Any], root: Path, of_nnunet: bool) -> tupl
     names = _section(described, key, root)
     if of_nnunet and set(names) != set(map(str, range(len(names)))):
         counted = ", ".join(f'"{n}"' for n in range(len(names)))
-        raise _malformed(root, f'"{key}": {_excerpt(names)}', f"the keys {counted}, as the files are numbered")
+        raise malformed(root, f'"{key}": {excerpt(names)}', f"the keys {counted}, as the files are numbered")
     return tuple(str(names[n]) for n in (sorted(names, key=int) if of_nnunet else names))
-
-
-def _file_ending(described: Mapping[str, Any], root: Path, classes: Classes, channels: Sequence[str]) -> str | None:
-    """The ending of all files, None where it is not said; refuses what is no NIfTI."""
-    ending = described.get("file_ending")
-    if ending is None:
-        return None
-    if not isinstance(ending, str) or not ending.strip("."):
-        raise _malformed(root, f'"file_ending": {_excerpt(ending)}', '"file_ending": ".nii.gz"')
-    ending = f".{ending.lstrip('.')}".lower()
-    if ending in NIFTI_ENDINGS:
-        return ending
-    of_images = ending in IMAGE_ENDINGS
-    raise DataError(
-        "a data set of images, and not of volumes" if of_images else "a data set in files that are not read",
-        code="data-set-of-images" if of_images else "data-set-format",
-        where=str(root / FILE),
-        found=f'"file_ending": "{ending}"',
-        expected=" or ".join(NIFTI_ENDINGS),
-        remedy=_as_images(root, ending, classes, channels)
-        if of_images
-        else f"convert images and labels: with SimpleITK, WriteImage(ReadImage(file), file.replace('{ending}', "
-        "'.nii.gz')); and correct \"file_ending\"",
-    )
-
-
-def _as_images(root: Path, ending: str, classes: Classes, channels: Sequence[str]) -> str:
-    """What to say for a set of 2D images, whose masks have the names of the images or lack their number."""
-    declared = f"data.label_values=[{','.join(map(str, classes.label_map.values))}]"
-    if not classes.label_map.class_ids:
-        names = ",".join(name if name.isidentifier() else f'"{name}"' for name in classes.names)
-        declared += f" 'data.class_names=[{names}]'"
-    if classes.label_map.ignore_value is not None:
-        declared += f" data.ignore_value={classes.label_map.ignore_value}"
-    found = {number[1] for file in (root / "imagesTr").glob(f"*{ending}") if (number := _NUMBERED.fullmatch(file.stem))}
-    images = "'imagesTr/{id}_0000'" if found else "imagesTr"
-    several = (
-        f"an image is one file there, and not {len(found)}: join them into one of {len(found)} channels (with "
-        f"tifffile, imwrite('case.tif', numpy.stack(files, axis=-1))); or, of {', '.join(channels)}, the first alone: "
-        if len(found) > 1
-        else ""
-    )
-    return (
-        f"{several}data=image_folder data.root={quote(str(root))} data.images={images} data.masks=labelsTr {declared}"
-    )
 
 
 def _has_files(folder: Path, endings: Sequence[str]) -> bool:
@@ -213,7 +160,7 @@ def _check_count(described: Mapping[str, Any], entries: Mapping[str, VolumeFiles
             "number of training cases differs from dataset.json",
             code="dataset-json-count",
             where=str(root / FILE),
-            found=f'"numTraining": {_excerpt(said)}, and {len(entries)} cases with image and label',
+            found=f'"numTraining": {excerpt(said)}, and {len(entries)} cases with image and label',
             expected="all cases that it counts",
             remedy=f'restore the missing files, or "numTraining": {len(entries)}',
         )
@@ -224,7 +171,7 @@ def _check_channels(entries: Mapping[str, VolumeFiles], channels: Sequence[str],
     a number may hold them all."""
     wanted = [f"{n:04d}" for n in range(len(channels))]
     for case_id, entry in entries.items():
-        numbers = [found[1] if (found := _NUMBERED.fullmatch(stem_of(file))) else "" for file in entry.images]
+        numbers = [found[1] if (found := NUMBERED.fullmatch(stem_of(file))) else "" for file in entry.images]
         whole = numbers == [""] or (len(numbers) == 1 and stem_of(entry.images[0]) == case_id)
         if numbers == wanted or whole or (listed and len(numbers) == len(wanted)):
             continue
@@ -247,7 +194,7 @@ def _listed_cases(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
         named = isinstance(images, list) and all(isinstance(name, str) for name in [*images, files.get("label")])
         if not isinstance(images, list) or not images or not named or not case_id:
             wanted = '"images": a list of paths, "label": a path'
-            raise _malformed(root, f'"dataset": {_excerpt({case_id: files})}', wanted)
+            raise malformed(root, f'"dataset": {excerpt({case_id: files})}', wanted)
         found[case_id] = VolumeFiles(
             tuple(existing_file(named_file(root, image, "dataset"), root, "dataset") for image in images),
             existing_file(named_file(root, files["label"], "dataset"), root, "dataset"),
@@ -260,27 +207,16 @@ def _listed_pairs(described: Mapping[str, Any], root: Path) -> dict[str, VolumeF
     files: dict[str, VolumeFiles] = {}
     for pair in _section(described, "training", root, kind=list):
         if not isinstance(pair, Mapping) or not all(isinstance(pair.get(k), str) for k in ("image", "label")):
-            raise _malformed(root, f"training entry {_excerpt(pair)}", 'an object with "image" and "label"')
+            raise malformed(root, f"training entry {excerpt(pair)}", 'an object with "image" and "label"')
         image, label = (named_file(root, pair[key], "training") for key in ("image", "label"))
         stem = stem_of(image)
         images: tuple[Path, ...] = (image,)
         if not is_file(image):
             ending = image.name[len(image.name) - len(".nii.gz") :] if image.name.endswith(".nii.gz") else image.suffix
             numbered = sorted(image.parent.glob(f"{escape(image.name.removesuffix(ending))}_????{escape(ending)}"))
-            images = tuple(file for file in numbered if _NUMBERED.fullmatch(stem_of(file))) or images
+            images = tuple(file for file in numbered if NUMBERED.fullmatch(stem_of(file))) or images
         images = tuple(existing_file(file, root, "training") for file in images)
         if stem in files:
-            raise _malformed(root, f"two training images named {stem}", "each name once")
+            raise malformed(root, f"two training images named {stem}", "each name once")
         files[stem] = VolumeFiles(images, existing_file(label, root, "training"))
     return files
-
-
-def _malformed(root: Path, found: str, expected: str) -> DataError:
-    return DataError(
-        "a dataset.json that cannot be used",
-        code="dataset-json-invalid",
-        where=str(root / FILE),
-        found=found,
-        expected=expected,
-        remedy="write it as the Medical Segmentation Decathlon or nnU-Net does",
-    )

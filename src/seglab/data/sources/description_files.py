@@ -52,3 +52,21 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name that is too long for any file
         return False
+
+
+def excerpt(value: object) -> str:
+    """A value of a description as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def malformed(root: Path, found: str, expected: str) -> DataError:
+    """Of a description that is JSON, and not what it should be."""
+    return DataError(
+        "a dataset.json that cannot be used",
+        code="dataset-json-invalid",
+        where=str(root / FILE),
+        found=found,
+        expected=expected,
+        remedy="write it as the Medical Segmentation Decathlon or nnU-Net does",
+    )

@@ -1,4 +1,4 @@
-"""Volumes in NIfTI files: a `dataset.json`, two folders, or a table."""
+"""Volumes in files: a `dataset.json`, two folders, or a table."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from seglab.errors import ConfigError, DataError
 
 
 class Nifti:
-    """3D cases with labels. Volumes are turned to the closest RAS orientation and keep their spacing, which is in mm
-    whatever unit a header names; both affines go with them, and `nifti_files.restore_orientation` turns a result back.
+    """3D cases with labels, in NIfTI or another kind of `seglab.data.io.volume_files`. Volumes are turned to the
+    closest RAS orientation and keep their spacing, which is in mm whatever unit a header names; both affines go with
+    them, and `nifti_files.restore_orientation` turns a result back.
 
     Which layout it is shows in what is there: a `table`; else `dataset.json` in `root`, as the Medical Segmentation
     Decathlon or nnU-Net has it (labels in `labelsTs` make its `imagesTs` the test split); else two folders of files

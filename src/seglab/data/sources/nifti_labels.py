@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from seglab.data.io.nifti_files import check_grid
-from seglab.data.io.nifti_headers import Header, read_header
+from seglab.data.io.nifti_headers import Header
+from seglab.data.io.volume_files import read_header
 from seglab.data.labels.label_map import MAX_CLASSES, NEARLY_WHOLE, whole_numbers
 from seglab.errors import DataError
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from seglab.data.cases import SPLIT_NAMES, natural_key
 from seglab.data.io.csv_files import read_csv
-from seglab.data.io.folders import check_partners, files_in, root_as_given, stem_of
-from seglab.data.io.nifti_headers import NIFTI_ENDINGS, is_nifti
+from seglab.data.io.folders import check_partners, files_in, root_as_given, stem_of, visible
+from seglab.data.io.nifti_headers import NIFTI_ENDINGS
+from seglab.data.io.volume_files import VOLUME_ENDINGS, is_volume, series_in
 from seglab.errors import DataError, nearest
 
 _MOST_SETS = 8  # that are named in a message
@@ -61,9 +62,11 @@ def in_folders(
     labels: str,
     *,
     keys: tuple[str, str] = ("data.images", "data.labels"),
-    endings: Sequence[str] = NIFTI_ENDINGS,
+    endings: Sequence[str] = VOLUME_ENDINGS,
 ) -> dict[str, VolumeFiles]:
     """`root/images/<id>.nii.gz`, or `<id>_0000.nii.gz`, … for several modalities, with `root/labels/<id>.nii.gz`.
+
+    Any kind of volume will do, and a folder of DICOM slices is one.
 
     Args:
         root: `data.root`.
@@ -99,7 +102,23 @@ def _volumes(root: Path, folder: str, key: str, endings: Sequence[str]) -> dict[
             remedy=f"choose one: {root_as_given(sets[0])}{others}" if others else root_as_given(sets[0]),
         )
     instead = "dataset.json in data.root, data.table=<file.csv>, or "
-    return files_in(root, folder, key, endings, what="volumes", instead=instead)
+    series = {one.name: one for one in series_in(path)}
+    files = (
+        {}
+        if series and not visible(path, endings)
+        else files_in(root, folder, key, endings, what="volumes", instead=instead)
+    )
+    both = next((name for name in series if name in files), None)
+    if both is not None:
+        raise DataError(
+            "two files of one name",
+            code="file-names-collide",
+            where=str(path),
+            found=f"the series in {both} and {files[both].name}",
+            expected="one file for each name, since image and mask are matched by it",
+            remedy="move one of them elsewhere, or give it a name of its own",
+        )
+    return dict(sorted({**files, **series}.items()))
 
 
 def _in_two_files(path: Path) -> bool:
@@ -152,7 +171,7 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
         where = f"{path}, line {number}"
         images = tuple(_existing(root / row[name], where, name) for name in image_columns)
         label = _existing(root / row["label"], where, "label") if row["label"] else None
-        case_id = row.get("id") or stem_of(images[0])
+        case_id = row.get("id") or (images[0].name if images[0].is_dir() else stem_of(images[0]))
         if case_id in found:
             raise DataError(
                 "two cases of one name",
@@ -179,17 +198,17 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
 def _existing(path: Path, where: str, column: str) -> Path:
     if _in_two_files(path):
         raise _refuse_pair(path, f"{where}, {column}")
-    if path.is_file() and not is_nifti(path):
+    if path.exists() and not is_volume(path):
         raise DataError(
-            "a row whose file is no volume in NIfTI",
+            "a row whose file is no volume",
             code="not-a-volume",
             finding="unreadable-file",
             where=where,
             found=f"{column}: {path}",
-            expected=f"a file ending in {' or '.join(NIFTI_ENDINGS)}",
+            expected=f"a file ending in {', '.join(VOLUME_ENDINGS)}, or a folder of DICOM slices",
             remedy="convert it and list the new file, or remove the row",
         )
-    if not path.is_file():
+    if not path.exists():
         raise DataError(
             "file of a table row not found",
             code="file-missing",

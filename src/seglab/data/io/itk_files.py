@@ -1,0 +1,181 @@
+"""NRRD and MetaImage files, by SimpleITK.
+
+ITK counts millimetres to left, posterior and superior; NIfTI to right, anterior and superior.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seglab.data.io.foreign_header import ForeignHeader, fields_of
+from seglab.data.io.nifti_headers import Header, flat, unreadable
+from seglab.errors import DataError
+from seglab.extras import check_extras
+
+ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
+TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_KIND = "NRRD, MetaImage or DICOM file"
+_MOST_UNPACKED = 1032  # of deflate, as for NIfTI
+_HEADER_BYTES = 2**20
+# The file of the voxels that a header without them names, in MetaImage and in NRRD.
+_NAMED = {
+    ".mhd": re.compile(rb"^ElementDataFile\s*=\s*(.*?)\s*$", re.M),
+    ".nhdr": re.compile(rb"^data ?file:\s*(.*?)\s*$", re.M),
+}
+_SPACE_UNITS = re.compile(rb"^space units:\s*(.*?)\s*$", re.M)
+_UNITS = {"mm": 1.0, "millimeter": 1.0, "m": 1000.0, "meter": 1000.0, "um": 0.001, "µm": 0.001, "micron": 0.001}
+_UNITS |= {"microns": 0.001, "micrometer": 0.001, "cm": 10.0, "nm": 1e-6, "": 1.0}
+
+
+def voxel_file(path: str) -> Path | None:
+    """The file of the voxels, where a header (`.mhd`, `.nhdr`) names one beside it; None where they are within.
+
+    Raises:
+        DataError: a header that names none, several, or one of another folder.
+    """
+    pattern = _NAMED.get(Path(path).suffix.lower())
+    if pattern is None:
+        return None
+    with open(path, "rb") as file:
+        named = pattern.search(file.read(_HEADER_BYTES))
+    name = os.fsdecode(named[1]) if named else ""
+    if name.upper() == "LOCAL" or (not name and path.lower().endswith(".nhdr")):
+        return None
+    beside = Path(path).with_name(name) if name and "/" not in name and "\\" not in name and "\0" not in name else None
+    if beside is None or name in (".", "..") or "%" in name or name.upper().startswith("LIST") or not beside.is_file():
+        raise unreadable(
+            path,
+            f"a header that names its voxels {name[:200]!r}",
+            "put the one file of its voxels beside it, or join the two: with SimpleITK, WriteImage(ReadImage(file), "
+            "'case.nrrd')",
+            "header with the file of its voxels in the same folder",
+        )
+    return beside
+
+
+def read_itk(path: str) -> Header:
+    """The header of a NRRD or MetaImage file.
+
+    Raises:
+        ConfigError: SimpleITK is not installed.
+        DataError: a damaged file or one that declares more than it holds, fewer than three axes, voxels that are no
+            real numbers, a header that does not say where they lie.
+    """
+    held = Path(path).stat().st_size
+    voxels = voxel_file(path)
+    if voxels is not None:
+        held += voxels.stat().st_size
+    reader = opened(path, path)
+    unit = _space_unit(path)
+    shape, dtype, affine = geometry(reader, path, unit)
+    declared = math.prod(shape) * np.dtype(dtype).itemsize
+    if declared > held * _MOST_UNPACKED:
+        raise unreadable(path, f"a header that declares {declared:,} bytes, in {held:,}", kind=_KIND)
+    fields = fields_of(path, shape, dtype, affine)
+    return ForeignHeader(path, fields, "mm", load=lambda: values_of(lambda: reader.Execute(), path))
+
+
+def opened(path: str, where: str) -> Any:
+    """A reader that has read the header."""
+    check_extras(("formats",), where)
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(path)
+    try:
+        reader.LoadPrivateTagsOff()
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise unreadable(path, _last_line(error), kind=_KIND) from error
+    return reader
+
+
+def _last_line(error: Exception) -> str:
+    return " ".join(str(error).strip().splitlines()[-1].split())[:300]
+
+
+def geometry(reader: Any, path: str, unit: float = 1.0) -> tuple[tuple[int, ...], Any, np.ndarray]:
+    """Shape `(X, Y, Z)` or `(X, Y, Z, C)`, dtype and affine to mm in RAS of what a reader has open."""
+    size, channels, axes = reader.GetSize(), reader.GetNumberOfComponents(), reader.GetDimension()
+    if axes not in (3, 4) or (axes == 4 and channels > 1):
+        if axes < 3:
+            raise flat(path, f"shape {tuple(size)}")
+        raise DataError(
+            "an image with more axes than space and channels",
+            code="image-channels",
+            finding="channel-mismatch",
+            where=path,
+            found=f"shape {tuple(size)}, {channels} numbers a voxel",
+            expected="(X, Y, Z) or (X, Y, Z, C)",
+            remedy="save each of its volumes as a file of its own",
+        )
+    direction = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3]
+    affine = np.eye(4)
+    affine[:3, :3] = direction * np.asarray(reader.GetSpacing()[:3]) * unit
+    affine[:3, 3] = np.asarray(reader.GetOrigin()[:3]) * unit
+    count = channels if axes == 3 else size[3]
+    return (*size[:3], *((count,) if count > 1 else ())), _dtype(reader, path), TO_RAS @ affine
+
+
+def _dtype(reader: Any, path: str) -> Any:
+    import SimpleITK as sitk
+
+    names = {
+        getattr(sitk, f"sitk{vector}{kind}"): kind.lower()
+        for vector in ("", "Vector")
+        for kind in ("UInt8", "Int8", "UInt16", "Int16", "UInt32", "Int32", "UInt64", "Int64", "Float32", "Float64")
+    }
+    found = names.get(reader.GetPixelID())
+    if found is None:
+        raise DataError(
+            "a volume whose voxels are no real numbers",
+            code="volume-not-real",
+            finding="voxel-datatype",
+            where=path,
+            found=sitk.GetPixelIDValueAsString(reader.GetPixelID()),
+            expected="one whole or floating point number a voxel, up to 64 bits",
+            remedy="save it anew as float32",
+        )
+    return np.dtype(found)
+
+
+def _space_unit(path: str) -> float:
+    """Millimetres in the unit that the header of a NRRD file names, which ITK passes over."""
+    if not path.lower().endswith((".nrrd", ".nhdr")):
+        return 1.0
+    with open(path, "rb") as file:
+        named = _SPACE_UNITS.search(file.read(_HEADER_BYTES).split(b"\n\n")[0])
+    units = set(re.findall(r'"([^"]*)"', named[1].decode(errors="replace"))) if named else {"mm"}
+    if len(units) != 1 or next(iter(units)).strip() not in _UNITS:
+        raise DataError(
+            "a volume whose header does not say where its voxels lie",
+            code="volume-position-unknown",
+            finding="grid-mismatch",
+            where=path,
+            found=f"space units: {', '.join(sorted(units)) or 'none'}",
+            expected=f"one of {', '.join(one for one in _UNITS if one)} for all three axes",
+            remedy="write the unit into its header, or export it again in mm",
+        )
+    return _UNITS[units.pop().strip()]
+
+
+def values_of(read: Callable[[], Any], path: str) -> np.ndarray:
+    """The voxels of what is read: `(X, Y, Z)` or `(X, Y, Z, C)`."""
+    import SimpleITK as sitk
+
+    try:
+        image = read()
+    except RuntimeError as error:
+        raise unreadable(path, _last_line(error), kind=_KIND) from error
+    values = sitk.GetArrayViewFromImage(image)
+    channels = image.GetNumberOfComponentsPerPixel() > 1
+    spatial = tuple(range(values.ndim - channels))[::-1]
+    return np.ascontiguousarray(values.transpose(*spatial, *((values.ndim - 1,) if channels else ())))

@@ -1,0 +1,160 @@
+"""A volume in one TIFF file: a stack of slices, as ImageJ, OME-TIFF and plain writers of pages have it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from seglab.data.io.foreign_header import ForeignHeader, fields_of
+from seglab.data.io.nifti_headers import Header, flat, unreadable
+from seglab.errors import DataError
+
+TIFF_ENDINGS = (".tif", ".tiff")
+# Axes of tifffile that are the depth of a stack; pages that nothing is said of are Q or I.
+_DEPTH, _CHANNELS = "ZQI", "CS"
+_MILLIMETRES = {"nm": 1e-6, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3}
+_MILLIMETRES |= {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "\\u00B5m": 1e-3}
+_SIZE = re.compile(r'PhysicalSize([XYZ])(Unit)?="([^"]*)"')
+_NUMBERED = re.compile(r"(.+)_\d{4}")
+_MOST_BYTES = 2**16
+_X_RESOLUTION, _Y_RESOLUTION = "XResolution", "YResolution"
+
+
+def read_stack(path: str) -> Header:
+    """The header of a stack; columns, rows and slices are its first, second and third axis.
+
+    Sizes of voxels are those of a `<case>.json` beside it, as nnU-Net has it, or those that OME or ImageJ wrote;
+    without them a voxel is a cube of 1 of an unknown unit.
+
+    Raises:
+        DataError: a damaged file, one page, several series, an axis of time, numbers that are not real.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series
+            if len(series) != 1:
+                raise _refused(path, f"{len(series)} series", "save the one that is the volume as a file of its own")
+            axes, sizes, dtype = series[0].axes, series[0].shape, series[0].dtype
+            spacing, unit = _spacing_beside(path) or _spacing(file)
+            ends = [
+                offset + count
+                for page in series[0].pages
+                if page is not None
+                for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+            ]
+            held = file.filehandle.size
+    except DataError:
+        raise
+    except Exception as error:  # whatever a parser makes of a broken file
+        raise unreadable(path, f"{type(error).__name__}: {error}"[:300], kind="TIFF file") from error
+    if max(ends, default=0) > held:
+        raise unreadable(path, f"{held} bytes, with data up to byte {max(ends)}", kind="TIFF file")
+    kept = [(axis, size) for axis, size in zip(axes, sizes, strict=True) if size > 1 or axis in "YX"]
+    named = "".join(axis for axis, _ in kept)
+    depth, channels = (sum(axis in group for axis in named) for group in (_DEPTH, _CHANNELS))
+    if depth == 0 and channels < 2 and not set(named) - set(_CHANNELS) - {"Y", "X"}:
+        raise flat(path, f"axes {axes}, shape {sizes}")
+    if depth != 1 or channels > 1 or len(named) != 3 + channels:
+        raise _refused(path, f"axes {axes}, shape {sizes}", "save one volume of one time, slices behind one another")
+    if dtype is None or dtype.kind not in "buif" or dtype == np.float16:
+        raise _refused(path, f"numbers of type {dtype}", "save whole numbers, or float32")
+    order = [next(k for k, axis in enumerate(named) if axis in group) for group in ("X", "Y", _DEPTH)]
+    order += [k for k, axis in enumerate(named) if axis in _CHANNELS]
+    shape = tuple(kept[k][1] for k in order)
+    dtype = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+    affine = np.diag([*spacing, 1.0])
+
+    def load() -> np.ndarray:
+        try:
+            values = tifffile.imread(path)
+        except Exception as error:
+            raise unreadable(path, f"{type(error).__name__}: {error}"[:300], kind="TIFF file") from error
+        values = values.reshape([size for _, size in kept]).transpose(order)
+        return np.ascontiguousarray(values, dtype)
+
+    return ForeignHeader(path, fields_of(path, shape, dtype, affine, unit), unit, load=load)
+
+
+def is_stack(path: Path) -> bool:
+    """By its ending, in upper or lower case."""
+    return path.name.lower().endswith(TIFF_ENDINGS)
+
+
+def sizes_file(path: str) -> Path | None:
+    """The file that nnU-Net keeps the sizes of voxels in, where there is one: `<case>.json` beside `<case>_0000.tif` or
+    `<case>.tif`, with `{"spacing": [z, y, x]}` in mm."""
+    file = Path(path)
+    stem = file.name[: file.name.lower().rindex(".tif")]
+    names = [stem, *([numbered[1]] if (numbered := _NUMBERED.fullmatch(stem)) else [])]
+    return next((one for name in names if (one := file.with_name(f"{name}.json")).is_file()), None)
+
+
+def _spacing_beside(path: str) -> tuple[tuple[float, float, float], str] | None:
+    file = sizes_file(path)
+    if file is None:
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))["spacing"] if file.stat().st_size < _MOST_BYTES else None
+        sizes = [float(size) for size in found or ()]
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        sizes = []
+    if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise DataError(
+            "sizes of voxels that cannot be read",
+            code="volume-position-unknown",
+            finding="unreadable-file",
+            where=str(file),
+            expected='{"spacing": [z, y, x]} in mm',
+            remedy="correct the file, or remove it for the sizes that the TIFF itself names",
+        )
+    return (sizes[2], sizes[1], sizes[0]), "mm"
+
+
+def _spacing(file: Any) -> tuple[tuple[float, float, float], str]:
+    """Along columns, rows and slices, and its unit."""
+    first = file.pages[0]
+    if file.is_ome:
+        found = {axis + unit: value for axis, unit, value in _SIZE.findall(file.ome_metadata or "")}
+        sizes = [_millimetres(found.get(axis), found.get(f"{axis}Unit", "µm")) for axis in "XYZ"]
+    elif file.is_imagej:
+        told = file.imagej_metadata or {}
+        unit = str(told.get("unit", ""))
+        sizes = [_millimetres(_pixel(first, tag), unit) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+        sizes.append(_millimetres(told.get("spacing"), unit))
+    else:
+        sizes = [None, None, None]
+    known = [size for size in sizes if size is not None]
+    if len(known) < 3:
+        return (1.0, 1.0, 1.0), "unknown"
+    return (known[0], known[1], known[2]), "mm"
+
+
+def _pixel(page: Any, tag: str) -> float | None:
+    value = page.tags.valueof(tag)
+    return value[1] / value[0] if value and value[0] else None
+
+
+def _millimetres(size: Any, unit: str) -> float | None:
+    try:
+        found = float(size) * _MILLIMETRES[unit.strip()]
+    except (TypeError, ValueError, KeyError):
+        return None
+    return found if math.isfinite(found) and found > 0 else None
+
+
+def _refused(path: str, found: str, remedy: str) -> DataError:
+    return DataError(
+        "a TIFF that is no one volume",
+        code="not-a-volume",
+        finding="unreadable-file",
+        where=path,
+        found=found,
+        expected="one stack of slices (Z, Y, X), perhaps with channels",
+        remedy=remedy,
+    )
