@@ -171,7 +171,9 @@ def residual(fan_in: int, filters: int) -> int:
 
 def without_norms(model: keras.Model) -> int:
     """MONAI's instance norms have no weights; those here have two for each channel."""
-    return trained(model) - sum(x.count_params() for x in leaf_layers(model) if type(x) is layers.GroupNormalization)
+    return trained(model) - sum(
+        x.count_params() for x in leaf_layers(model) if isinstance(x, layers.GroupNormalization)
+    )
 
 
 def unetr_weights(width: int, h: int, depth: int, patches: int, classes: int) -> int:

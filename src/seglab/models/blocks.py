@@ -11,7 +11,7 @@ from keras import initializers, layers
 
 from seglab.config.stages import PerAxis
 from seglab.models.dilation import DilatedConv2D, DilatedConv3D
-from seglab.models.layers import BatchNormalization, MaxPooling, UpConcatConv
+from seglab.models.layers import BatchNormalization, GroupNormalization, MaxPooling, UpConcatConv
 from seglab.models.resampling import LinearUpsampling, Resampling
 
 # Share of the old moving statistics that each step keeps. Keras's 0.99 averages over hundreds of steps: small sets have
@@ -156,7 +156,7 @@ def normalise(x: Any, style: Style, name: str) -> Any:
         return BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_norm")(x)
     channels = x.shape[-1]
     groups = channels if style.norm == "instance" else max(g for g in range(1, 9) if channels % g == 0)
-    return layers.GroupNormalization(groups, epsilon=1e-5, name=f"{name}_norm")(x)
+    return GroupNormalization(groups, epsilon=1e-5, name=f"{name}_norm")(x)
 
 
 def activate(x: Any, style: Style, name: str) -> Any:

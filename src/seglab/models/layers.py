@@ -92,6 +92,38 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable(package="seglab")
+class GroupNormalization(keras.layers.GroupNormalization):
+    """Keras's group normalisation (Wu & He 2018, https://arxiv.org/abs/1803.08494) with means taken axis by axis.
+
+    Of each case and group of channels `y = gamma * (x - mean) / sqrt(variance + epsilon) + beta`, in float32 or better.
+
+    TensorFlow adds all values of a group in one row. Of a volume of 96³ voxels the sum then has an error that moves
+    features by 1e-4; sums along one axis after another are as good as those of other runtimes, and as fast.
+
+    Input and output `(B, *size, C)` of any rank; of another axis, or without gamma or beta, Keras's path is taken.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        rank = len(inputs.shape)
+        if self.axis not in (-1, rank - 1) or self.gamma is None or self.beta is None:
+            return super().call(inputs)
+        x = ops.cast(inputs, keras.backend.result_type(inputs.dtype, "float32"))
+        x = ops.reshape(x, (*ops.shape(x)[:-1], self.groups, x.shape[-1] // self.groups))
+        axes = [*range(1, rank - 1), rank]
+        x = x - _mean(x, axes)
+        own = x.shape[-2:]
+        scale = ops.rsqrt(_mean(ops.square(x), axes) + self.epsilon) * ops.reshape(ops.cast(self.gamma, x.dtype), own)
+        y = x * scale + ops.reshape(ops.cast(self.beta, x.dtype), own)
+        return ops.cast(ops.reshape(y, ops.shape(inputs)), self.compute_dtype)
+
+
+def _mean(x: Any, axes: Sequence[int]) -> Any:
+    for axis in axes:
+        x = ops.mean(x, axis=axis, keepdims=True)
+    return x
+
+
+@keras.saving.register_keras_serializable(package="seglab")
 class MaxPooling(keras.layers.Layer):
     """The maximum of each cell of 2 values along every spatial axis; an odd last row is dropped.
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from seglab.serving.problems import Problem
 
@@ -15,28 +16,29 @@ _MEMORY = "/dev/shm"
 
 @contextmanager
 def file_of(content: bytes) -> Iterator[Path]:
-    """A path that holds the content until the end; raises `Problem` where there is no room for it."""
-    path = _written(content)
-    try:
-        yield path
-    finally:
-        path.unlink()
+    """A path that holds the content until the end; raises `Problem` where there is no room for it.
+
+    The file has no name in any folder, so nothing of it stays where the process is killed. The path is one of this
+    process alone.
+    """
+    with _written(content) as file:
+        yield Path(f"/dev/fd/{file.fileno()}")
 
 
-def _written(content: bytes) -> Path:
+def _written(content: bytes) -> IO[bytes]:
     error: OSError | None = None
     for place in (_MEMORY, None):
         if place is not None and not os.access(place, os.W_OK):
             continue
         try:
-            with tempfile.NamedTemporaryFile(prefix="seglab-serve-", dir=place, delete=False) as file:
-                try:
-                    file.write(content)
-                    file.flush()
-                except OSError:
-                    os.unlink(file.name)
-                    raise
-            return Path(file.name)
+            file = tempfile.TemporaryFile(dir=place)  # noqa: SIM115
+            try:
+                file.write(content)
+                file.seek(0)
+            except OSError:
+                file.close()
+                raise
+            return file
         except OSError as failure:
             error = failure
     raise Problem(

@@ -30,7 +30,7 @@ def is_tiff(head: bytes) -> bool:
 
 def count_tiff_pages(path: Path) -> int:
     """1 for one image, of however many channels; else the pages, without thumbnails and transparency masks."""
-    with tifffile.TiffFile(path) as file:
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as file:  # the body of a request has no other name
         return 1 if _single(file) is not None else len(_pages(file))
 
 
@@ -44,7 +44,7 @@ def read_tiff(path: Path, page: int | None) -> StoredPixels:
             file is too short for, an image too large for the memory.
         OSError, ValueError, RuntimeError, …: what tifffile and imagecodecs raise on damaged files.
     """
-    with tifffile.TiffFile(path) as file:
+    with path.open("rb") as stream, tifffile.TiffFile(stream) as file:  # the body of a request has no other name
         part = _single(file) if page is None else _pages(file)[page]
         if part is None:
             raise DataError(
