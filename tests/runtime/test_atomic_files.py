@@ -33,7 +33,6 @@ ALONE = {
     "tracking/outbox.py": "moves records that are whole already; the end takes the room that was reserved for it",
     "inference/bundle.py": "swaps two folders, and back where that fails",
     "export/output_place.py": "a name for each, so that two exports into one place do not take each other's files",
-    "serving/file_in_memory.py": "what a client sent, for readers that want a path; gone when it is answered",
     "registry/promotion_log.py": "adds a line to a file that others add to",
     "interactive/accepted.py": "gives a log that is full a name of its own; its lines are whole already",
 }
