@@ -53,7 +53,7 @@ ROOMS = {
         {"synthetic"},
         {"preprocessing"},
         {"augment", "labelled"},
-        {"prompts"},
+        {"prompts", "nnunet"},
         {"cache"},
         {"check"},
         {"loading"},

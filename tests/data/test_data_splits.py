@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seglab.data.cases import SPLIT_NAMES, Case, assign_groups, natural_key
-from seglab.data.splits import Split, check_split, make_split, torn_groups
+from seglab.data.check.leaks import torn_groups
+from seglab.data.splits import Split, check_split, make_split
 from seglab.errors import ConfigError, DataError
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}

@@ -127,6 +127,12 @@ _ROWS = (
         "seglab.cli.bench:run_near_duplicates",
         composes=True,
     ),
+    Verb(
+        "nnunet-dataset",
+        "write a data set as nnU-Net reads it",
+        "seglab.cli.nnunet_dataset:run",
+        extras=_TRAIN,
+    ),
     Verb("synthetic-dataset", "write a generated data set in a real layout", "seglab.cli.synthetic_dataset:run"),
 )
 VERBS = {verb.name: verb for verb in _ROWS}

@@ -154,6 +154,19 @@ def check_fold(fold: int, folds: int) -> None:
         )
 
 
+def check_parts(fold: int | None, folds: int, parts: int) -> None:
+    """Refuse folds of a file of which none is chosen, or another number of them; raises `ConfigError`."""
+    if fold is None or folds != parts:
+        raise ConfigError(
+            "folds of a file, and none is chosen" if fold is None else "another number of folds than the file has",
+            code="fold-out-of-range",
+            where="data.fold" if fold is None else "data.folds",
+            found=f"{'null' if fold is None else folds}, and data.folds_file has {parts}",
+            expected=f"data.fold=0 to {parts - 1}, data.folds={parts}",
+            remedy=f"data.folds={parts} data.fold={fold or 0}, or data.folds_file=null",
+        )
+
+
 def check_data(data: DataConfig) -> None:
     """Refuse settings of the data that cannot go together, whatever is made of it.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from seglab.config.cross_checks import check_fold, check_shares
+from seglab.config.cross_checks import check_fold, check_parts, check_shares
 from seglab.config.sections import DataConfig
 from seglab.data.cases import SPLIT_NAMES, Case, Source, natural_key
 from seglab.data.randomness import generator
@@ -70,6 +70,7 @@ def split_for(source: Source, card: DataConfig, seed: int, foreground: Mapping[s
         predefined=source.split,
         fold=card.fold,
         folds=card.folds,
+        parts=getattr(source, "folds", None),
         foreground=foreground if card.stratify else None,
     )
     if card.limit_cases is not None:
@@ -87,6 +88,7 @@ def make_split(
     predefined: Mapping[str, Sequence[str]] | None = None,
     fold: int | None = None,
     folds: int = 5,
+    parts: Sequence[Sequence[str]] | None = None,
     foreground: Mapping[str, float] | None = None,
 ) -> Split:
     """Split cases by group: one of `folds` parts, the data set's own lists, or shares met as whole groups allow.
@@ -96,8 +98,8 @@ def make_split(
     - Shares: the test split is cut off first and the validation split next: another share of validation leaves the
       test split as it was.
     - `predefined` (lists of ids by split name): taken as it is; shares and seed are unused. A group that it tears
-      apart is for the data check to report (`torn_groups`). One that names the test split alone leaves the rest to
-      the shares of training and validation.
+      apart is for the data check to report (`seglab.data.check.leaks.torn_groups`). One that names the test split
+      alone leaves the rest to the shares of training and validation.
     - `fold`: cross-validation over all cases, in place of `predefined` too. Part number `fold` is the test split, so
       that over all folds each case is tested once; the validation split is cut from the rest, `val` of all cases.
 
@@ -108,6 +110,7 @@ def make_split(
         predefined: the data set's own split.
         fold: which part is tested, from 0 to `folds` - 1; None: no cross-validation.
         folds: number of parts.
+        parts: the cases of each, where the data set brings them; others lie in no split then.
         foreground: share of foreground of each case id, in 0..1 (NaN: unknown, as 0): parts are dealt with
             scikit-learn's `StratifiedGroupKFold` over strata of it; of several random splits by shares the one is
             taken whose parts are the nearest to the whole in their distribution of it (Wasserstein distance).
@@ -116,6 +119,9 @@ def make_split(
         DataError: too few groups, an unknown or doubled case id.
         ConfigError: shares that are negative or do not sum to 1, a fold that there is not.
     """
+    if parts is not None:
+        check_parts(fold, folds, len(parts))
+        cases, predefined = [case for case in cases if any(case.id in part for part in parts)], None
     own = predefined if fold is None else None
     if own is not None and list(own) != ["test"]:
         split = Split(*(tuple(own.get(name, ())) for name in SPLIT_NAMES))
@@ -138,8 +144,8 @@ def make_split(
     elif fold is None:
         split = _best(by_group, {"train": train, "val": val, "test": test}, seed, ("split",), shares)
     else:
-        tested = _deal(by_group, seed, fold, folds, spare=1 + (val > 0), foreground=shares)
-        rest = {name: ids for name, ids in by_group.items() if name not in tested}
+        held = parts[fold] if parts else _deal(by_group, seed, fold, folds, spare=1 + (val > 0), foreground=shares)
+        rest = {name: left for name, ids in by_group.items() if (left := [i for i in ids if i not in set(held)])}
         part = val * len(cases) / sum(map(len, rest.values()))
         if part >= 1:
             raise ConfigError(
@@ -151,7 +157,7 @@ def make_split(
                 remedy="a smaller data.split.val with as much more of data.split.train, or more data.folds",
             )
         split = _best(rest, {"train": 1 - part, "val": part, "test": 0.0}, seed, ("folds", fold), shares)
-        split = replace(split, test=tuple(case_id for name in tested for case_id in by_group[name]))
+        split = replace(split, test=tuple(held))
     check_split(split, cases)
     return split
 
@@ -181,17 +187,6 @@ def check_split(split: Split, cases: Sequence[Case]) -> None:
                     remedy="list it once",
                 )
             seen[case_id] = name
-
-
-def torn_groups(split: Split, cases: Sequence[Case]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Of each group that lies in several splits, its cases in each of them; empty for a split without a leak."""
-    group_of = {case.id: case.group for case in cases}
-    parts: dict[str, dict[str, tuple[str, ...]]] = {}
-    for name in SPLIT_NAMES:
-        for case_id in getattr(split, name):
-            inside = parts.setdefault(group_of[case_id], {})
-            inside[name] = (*inside.get(name, ()), case_id)
-    return {group: inside for group, inside in sorted(parts.items()) if len(inside) > 1}
 
 
 def _best(
@@ -252,7 +247,7 @@ def _deal(
     spare: int,
     foreground: Mapping[str, float] | None,
 ) -> list[str]:
-    """The groups of one test fold, in folds of about the same number of cases."""
+    """The cases of one test fold, whole groups, in folds of about the same number of cases."""
     check_fold(fold, folds)
     if len(by_group) < max(folds, 1 + spare):
         raise DataError(
@@ -287,7 +282,7 @@ def _deal(
             expected=f"at least {spare}, to train and to validate on",
             remedy=f"data.folds={folds + 1}, or smaller groups",
         )
-    return [names[group] for group in dealt[fold]]
+    return [case_id for group in dealt[fold] for case_id in by_group[names[group]]]
 
 
 def _groups_for(share: float, sizes: np.ndarray, *, spare: int, of: int | None = None) -> int:

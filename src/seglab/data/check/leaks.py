@@ -15,7 +15,7 @@ from seglab.data.check.findings import Finding
 from seglab.data.check.kept_results import KeptResults
 from seglab.data.check.shrinking import evenly
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
-from seglab.data.splits import Split, torn_groups
+from seglab.data.splits import Split
 from seglab.runtime.waiting import step
 
 # A flat picture sets hardly any bit, or all: its hash says nothing.
@@ -32,6 +32,17 @@ _TORN_PAIRS = 0.5
 _SHOWN = 3  # images named in a row
 # Pairs that are compared before a training, some 12 s of one core; `seglab check-data` compares all.
 MOST_COMPARED = 10_000_000
+
+
+def torn_groups(split: Split, cases: Sequence[Case]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Of each group that lies in several splits, its cases in each of them; empty for a split without a leak."""
+    group_of = {case.id: case.group for case in cases}
+    parts: dict[str, dict[str, tuple[str, ...]]] = {}
+    for name in SPLIT_NAMES:
+        for case_id in getattr(split, name):
+            inside = parts.setdefault(group_of[case_id], {})
+            inside[name] = (*inside.get(name, ()), case_id)
+    return {group: inside for group, inside in sorted(parts.items()) if len(inside) > 1}
 
 
 def find_torn_groups(split: Split, cases: Sequence[Case]) -> Iterator[Finding]:

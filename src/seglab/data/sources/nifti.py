@@ -12,6 +12,7 @@ from seglab.data.io.csv_files import check_grouping
 from seglab.data.io.nifti_files import channels_of, read_image, spacing_of
 from seglab.data.labels.label_schema import declared_classes
 from seglab.data.sources.dataset_json import in_description, modality_of
+from seglab.data.sources.fold_file import read_folds
 from seglab.data.sources.nifti_labels import read_label
 from seglab.data.sources.nifti_layouts import VolumeFiles, in_folders, in_table, split_of
 from seglab.errors import ConfigError, DataError
@@ -41,6 +42,7 @@ class Nifti:
         group_column: of the table; cases with equal cells stay in one split. None: `group`, where there is one.
         group_pattern: which cases must stay in one split, where the table does not say; see
             `seglab.data.cases.assign_groups`.
+        folds_file: nnU-Net's `splits_final.json` below `root`: `data.fold` tests what its fold holds out.
 
     Raises:
         ConfigError: labels declared here and in `dataset.json`, a group column without a table or beside a pattern.
@@ -61,6 +63,7 @@ class Nifti:
         label_schema: Place | None = None,
         group_column: str | None = None,
         group_pattern: str | None = None,
+        folds_file: Place | None = None,
     ):
         check_grouping(group_column, group_pattern)
         if group_column is not None and table is None:
@@ -97,6 +100,7 @@ class Nifti:
             channels = _channels(entries)
             self.split = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
+        self.folds = None if folds_file is None else read_folds(folder / folds_file, list(entries))
         self.task = classes.task(rank=3, channels=channels)
         self.label_map = classes.label_map
         self._unlabelled = {case_id: entry.row for case_id, entry in entries.items() if entry.label is None}
