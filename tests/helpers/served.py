@@ -40,10 +40,32 @@ def served_folder(
     turned: int = 0,
     reference: dict[str, Any] | None = None,
     bias: float = -4.6,
+    network: Any = None,
 ) -> Path:
     """An exported folder whose network gives a class to whatever is brightest, after a mean over 3 pixels an axis;
     `turned` by so many channels, to another class. `reference` is what its answers are held against, `bias` what a
-    single logit begins at."""
+    single logit begins at. `network`, of OpenVINO, is served in its place."""
+    folder.mkdir(parents=True)
+    load_openvino().save_model(
+        network or _brightest(task, size, turned, bias), folder / "model.xml", compress_to_fp16=False
+    )
+    unit = {"bytes": 255.0, "words": 65535.0}[scale]
+    preprocessing = Preprocessing("scale", task.channels, unit, scale=scale)  # type: ignore[arg-type]
+    bundle = Bundle(task, preprocessing, size, fit, reference=reference or {})  # type: ignore[arg-type]
+    given = example_image(bundle)
+    predictor = Predictor.of(OpenVinoNetwork(folder / "model.xml"), bundle)
+    np.save(folder / IMAGE, given)
+    np.save(folder / GIVEN, predictor.inputs(given, bundle.spacing)[:1])
+    np.save(folder / MASK, predictor.predict(given, bundle.spacing))
+    target = {"name": folder.name, "format": "openvino", "precision": "float32", "executed": "float32"}
+    manifest = {"format": 1, "target": {**target, "graph": "logits"}, "file": "model.xml", "bundle": bundle.to_dict()}
+    write_json(folder / MANIFEST, manifest)
+    write_sums(folder)
+    return folder
+
+
+def _brightest(task: Task, size: tuple[int, ...], turned: int, bias: float) -> Any:
+    """See `served_folder`."""
     openvino = load_openvino()
     ops = openvino.opset13
     rank, channels, outputs = task.rank, task.channels, task.logit_channels
@@ -56,21 +78,7 @@ def served_folder(
     blurred = ops.convolution(first, kernel, ones, none, none, ones)
     moved = ops.add(blurred, np.full((1, outputs, *(1,) * rank), bias, np.float32))
     last = ops.transpose(moved, [0, *range(2, rank + 2), 1])
-    folder.mkdir(parents=True)
-    openvino.save_model(openvino.Model([last], [image]), folder / "model.xml", compress_to_fp16=False)
-    unit = {"bytes": 255.0, "words": 65535.0}[scale]
-    preprocessing = Preprocessing("scale", channels, unit, scale=scale)  # type: ignore[arg-type]
-    bundle = Bundle(task, preprocessing, size, fit, reference=reference or {})  # type: ignore[arg-type]
-    given = example_image(bundle)
-    predictor = Predictor.of(OpenVinoNetwork(folder / "model.xml"), bundle)
-    np.save(folder / IMAGE, given)
-    np.save(folder / GIVEN, predictor.inputs(given, bundle.spacing)[:1])
-    np.save(folder / MASK, predictor.predict(given, bundle.spacing))
-    target = {"name": folder.name, "format": "openvino", "precision": "float32", "executed": "float32"}
-    manifest = {"format": 1, "target": {**target, "graph": "logits"}, "file": "model.xml", "bundle": bundle.to_dict()}
-    write_json(folder / MANIFEST, manifest)
-    write_sums(folder)
-    return folder
+    return openvino.Model([last], [image])
 
 
 _BEGUN = {"serve": "serving at ", "app": "the pages are at "}

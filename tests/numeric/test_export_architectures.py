@@ -21,6 +21,7 @@ from seglab.export.quantization import last_layer, quantize_litert, quantize_ope
 from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.backends.openvino import load_openvino
+from seglab.models.unet import unet
 from seglab.task import Task
 
 MODELS = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
@@ -35,6 +36,7 @@ FEW = {
     "unetr": {"hidden": 24, "heads": 3, "depth": 4},
     "swin_unetr": {"width": 6, "depths": [2, 1, 1, 1], "heads": [1, 2, 3, 4], "window": 3},
 }
+TWO = Task(2, 3, ("background", "a"))
 pytestmark = pytest.mark.slow
 
 
@@ -112,6 +114,18 @@ def test_the_exact_logits_are_those_of_every_architecture(path: Path) -> None:
     plain = KerasNetwork(model).logits(images)
     assert found.dtype == np.float64
     assert 0 < np.abs(found - plain).max() < 1e-4
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_gelu_goes_to_every_format(norm: str, tmp_path: Path) -> None:
+    """Keras's own becomes `Erfc`, which ONNX does not have."""
+    model = lively(unet(TWO, (24, 40), width=4, depth=2, activation="gelu", norm=norm))  # type: ignore[arg-type]
+    images = noise(model, 1)
+    for runtime, row in BACKENDS.items():
+        convert(model, runtime, tmp_path)
+        check_operations(Target(runtime, "float32"), graph_of(runtime, tmp_path)["operations"])
+        found = open_network(runtime, tmp_path / row.file).logits(images)
+        assert np.abs(found - model.predict_on_batch(images)).max() < 5e-5, runtime
 
 
 def check_many(logits: np.ndarray) -> None:

@@ -66,7 +66,8 @@ def loaded(place: Path) -> dict[int, set[str]]:
 def test_no_process_loads_the_heavy_ones_and_only_one_the_runtime(road: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(_TELLING)
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    with Running(road, PYTHONPATH=paths) as running:
+    rows = f"rows={tmp_path / 'rows.db'}"  # as by default, with which drift is looked for
+    with Running(road, rows, PYTHONPATH=paths) as running:
         assert running.predict(SMALL).status_code == 200
         own, *others = [one.pid for one in running.processes()]
         running.process.send_signal(signal.SIGTERM)

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from seglab.inference.reference_data import short
 from seglab.task import Task
 
 _LOOKED_AT = 1 << 14  # pixels of a block whose entropy is taken, or up to twice as many
@@ -139,8 +140,3 @@ def mask_statistics(facts: MaskFacts, ids: np.ndarray) -> dict[str, Any]:
         "parts": parts_of(ids, facts.task),
         "shares": [short(count / ids.size) for count in facts.pixels.tolist()],
     }
-
-
-def short(value: float) -> float:
-    """With six digits, which is what a statistic is worth."""
-    return float(f"{value:.6g}")

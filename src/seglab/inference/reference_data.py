@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
-from seglab.inference.mask_facts import short
-
 if TYPE_CHECKING:
+    from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
     from seglab.inference.description import Bundle
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -73,3 +71,8 @@ def watched_facts(bundle: Bundle) -> dict[str, Any]:
     told = {"class_names": list(task.class_names), "scored": list(task.scored), "rank": task.rank}
     told["values"] = list(task.label_values or range(task.classes))
     return {**told, "reference": bundle.reference, "quality": bundle.quality}
+
+
+def short(value: float) -> float:
+    """With six digits, which is what a statistic is worth."""
+    return float(f"{value:.6g}")

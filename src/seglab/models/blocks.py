@@ -10,6 +10,7 @@ from typing import Any, Literal
 from keras import initializers, layers
 
 from seglab.config.stages import PerAxis
+from seglab.models.attention import Gelu
 from seglab.models.dilation import DilatedConv2D, DilatedConv3D
 from seglab.models.layers import BatchNormalization, GroupNormalization, MaxPooling, UpConcatConv
 from seglab.models.resampling import LinearUpsampling, Resampling
@@ -168,6 +169,8 @@ def activate(x: Any, style: Style, name: str) -> Any:
         return layers.PReLU(initializers.Constant(0.25), shared_axes=axes, name=name)(x)
     if style.activation == "leaky_relu":
         return layers.LeakyReLU(0.01, name=name)(x)
+    if style.activation == "gelu":
+        return Gelu(name=name)(x)
     return layers.Activation(style.activation, name=name)(x)
 
 
@@ -180,7 +183,7 @@ def dropout(x: Any, style: Style, name: str) -> Any:
 
 def finish(x: Any, style: Style, name: str) -> Any:
     """Normalisation and activation; one layer where the batch norm takes the activation along, which is faster."""
-    if style.norm == "batch" and style.activation in ("relu", "elu", "gelu", "silu"):
+    if style.norm == "batch" and style.activation in ("relu", "elu", "silu"):
         return BatchNormalization(
             momentum=BATCH_NORM_MOMENTUM, activation=style.activation, name=f"{name}_norm_{style.activation}"
         )(x)

@@ -10,8 +10,9 @@ import numpy as np
 
 from seglab.inference.flip_agreement import flip_agreement
 from seglab.inference.image_statistics import image_statistics
-from seglab.inference.mask_facts import MaskFacts, mask_statistics, short
+from seglab.inference.mask_facts import MaskFacts, mask_statistics
 from seglab.inference.plausibility import broken_rules
+from seglab.inference.reference_data import short
 from seglab.serving.exported_model import LoadedModel
 
 
