@@ -36,6 +36,7 @@ STATIONS = [
     {"app"},
     {"experiment"},
     {"sweeping"},
+    {"planning"},
     {"doctor"},
     {"api", "datasets"},
     {"cli"},

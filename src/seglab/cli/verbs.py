@@ -51,6 +51,12 @@ _ROWS = (
         extras=_TRAIN,
     ),
     Verb(
+        "plan",
+        "from a data set and a budget to a study, with reasons and a forecast",
+        "seglab.cli.plan:run",
+        extras=_TRAIN,
+    ),
+    Verb(
         "evaluate",
         "score a run, a registered model or a bundle on whole cases",
         "seglab.cli.evaluate:run",

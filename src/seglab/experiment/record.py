@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from seglab.config.loading import Config
-from seglab.experiment.run_parts import RunComponents
 from seglab.run_record import Artifact, Tag
 from seglab.runtime.code_version import CodeVersion
 from seglab.runtime.reproducibility import environment
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from seglab.data.loading.training_data import TrainingData
+    from seglab.experiment.run_parts import RunComponents
     from seglab.runtime.precision import Device
     from seglab.tracking.tracker import Tracker
 

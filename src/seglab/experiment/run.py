@@ -20,8 +20,8 @@ from seglab.command import JOB_VARIABLE
 from seglab.config.loading import Config, load_config
 from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
-from seglab.experiment.record import announce, record_inputs, record_pictures, record_words, without_secrets
-from seglab.experiment.run_parts import RunComponents, assemble, make_augmentation
+from seglab.experiment.record import announce, record_inputs, record_pictures, record_words
+from seglab.experiment.run_parts import RunComponents, assemble, bundle_of, make_augmentation
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.runtime.reproducibility import load_tensorflow
@@ -184,13 +184,11 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
     from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
     from seglab.evaluation.monitoring_reference import watched_with
     from seglab.evaluation.scoring import score_cases
-    from seglab.inference.bundle import Bundle, amend_bundle, save_bundle
+    from seglab.inference.bundle import amend_bundle, save_bundle
     from seglab.inference.model_usage import readme, usage
     from seglab.inference.predicted_quality import PredictedQuality
     from seglab.inference.predictor import Predictor
-    from seglab.inference.public_config import public_config
     from seglab.inference.pyfunc import input_example
-    from seglab.inference.reference_data import fingerprint
     from seglab.runtime.memory import peak_memory
     from seglab.tracking.mlflow_client import MlflowException
     from seglab.tracking.pages import pictures_address, run_address
@@ -198,17 +196,7 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
 
     tell("drawing the curves and saving the model of the best epoch")
     card = config.data_config
-    bundle = Bundle(
-        task=training_data.task,
-        preprocessing=training_data.preprocessing,
-        size=tuple(card.size),
-        resize_mode=card.resize_mode if training_data.objects is None else "resize",
-        spacing=None if card.spacing is None or training_data.objects is not None else tuple(card.spacing),
-        interpolation=card.interpolation,
-        split_digest=training_data.split.digest(),
-        config=public_config(without_secrets(config)),
-        reference=fingerprint(training_data.facts[case_id] for case_id in training_data.split.train),
-    )
+    bundle = bundle_of(config, training_data)
     tracker.log_figure(curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), Artifact.CURVES)
     profile = tracker.work_dir / Artifact.PROFILE
     if profile.is_file():

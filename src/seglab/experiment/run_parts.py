@@ -13,6 +13,7 @@ from seglab.experiment.component_trial import (
     prove_optimizer,
     prove_schedule,
 )
+from seglab.experiment.record import without_secrets
 from seglab.runtime.reproducibility import seed_everything
 from seglab.task import Task
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from seglab.data.loading.training_data import TrainingData
+    from seglab.inference.bundle import Bundle
     from seglab.runtime.precision import Device, PrecisionChoice
 
 
@@ -89,3 +91,23 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
     prove_loss(loss, config.loss, task, size)
     metrics = [metric.build(task) for metric in config.metrics]
     return RunComponents(batches, model, loss, optimizer, schedule, device, choice, metrics)
+
+
+def bundle_of(config: Config, training_data: TrainingData) -> Bundle:
+    """What travels with the weights, as far as it is known before they are trained."""
+    from seglab.inference.bundle import Bundle
+    from seglab.inference.public_config import public_config
+    from seglab.inference.reference_data import fingerprint
+
+    card, prompted = config.data_config, training_data.objects is not None
+    return Bundle(
+        task=training_data.task,
+        preprocessing=training_data.preprocessing,
+        size=tuple(card.size),
+        resize_mode="resize" if prompted else card.resize_mode,
+        spacing=None if card.spacing is None or prompted else tuple(card.spacing),
+        interpolation=card.interpolation,
+        split_digest=training_data.split.digest(),
+        config=public_config(without_secrets(config)),
+        reference=fingerprint(training_data.facts[case_id] for case_id in training_data.split.train),
+    )

@@ -35,10 +35,12 @@ class VolumeWarp(Warp):
         origin = centre
         if moved:
             angles = np.radians(rng.uniform(-1, 1, 3) * self.rotate_degrees)
+            if 1 in mask.shape:  # a slice: what turns it out of its plane would show nothing
+                angles *= [all(n > 1 for i, n in enumerate(mask.shape) if i != axis) for axis in range(3)]
             size = 1 + rng.uniform(-1, 1) * self.scale
             # From voxels to mm, turned and scaled there, and back to voxels.
             matrix = rotation(angles) / size * spacing / spacing[:, None]
-            origin = centre + rng.uniform(-1, 1, 3) * self.shift * mask.shape
+            origin = centre + rng.uniform(-1, 1, 3) * self.shift * mask.shape * np.not_equal(mask.shape, 1)
         places = [self._stretched(n, rng) if stretched else np.arange(n) for n in mask.shape]
         lines = [np.outer(matrix[:, axis], places[axis] - centre[axis]) for axis in range(3)]
         lines[0] += origin[:, None]
@@ -74,6 +76,7 @@ class VolumeWarp(Warp):
         strength = self.elastic_pixels * unit / SPLINE_DEVIATION**3
         field = rng.standard_normal((3, first.shape[1], *(basis.shape[1] for basis in bases)), dtype=np.float32)
         to_voxels = (matrix / spacing * strength).astype(np.float32)
+        to_voxels[np.equal(shape, 1)] = 0  # nor is a slice bent out of its plane
         return np.einsum("ij,xk,jkyz->ixyz", to_voxels, first, field, optimize=True), bases
 
 

@@ -122,6 +122,18 @@ def gather(config: Config) -> TrainingData:
     return prompted(training_data) if config.model_config.prompted else training_data
 
 
+def examined(source: Source, card: DataConfig, cases: Sequence[Case]) -> tuple[str, dict[str, CaseFingerprint]]:
+    """The digest of a source, and the facts of some of its cases, from the cache or read into it.
+
+    Raises:
+        DataError: a case that cannot be read.
+    """
+    files = any(case.image for case in source.cases)
+    with step("taking the digest of the data"), remembered(Path(card.cache_dir)) if files else nullcontext():
+        digest = source.digest()
+    return digest, _Collector(source, digest, card, files).collect([], cases)[0]
+
+
 def prompted(training_data: TrainingData) -> TrainingData:
     """The same data for a promptable network: with the objects of each case, one object at a time as the task.
 

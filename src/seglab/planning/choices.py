@@ -1,0 +1,73 @@
+"""Settings with their reasons: what a rule chose, or what the user said in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+SAID = "as you said"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting of a study.
+
+    Attributes:
+        key: dotted, or the name of a group: `data.size`, `model`.
+        value: plain: a number, a text, a list of them, or None.
+        reason: why, in a sentence.
+    """
+
+    key: str
+    value: Any
+    reason: str
+
+    @property
+    def shown(self) -> str:
+        """The value as yaml and the command line have it."""
+        return shown(self.value)
+
+    @property
+    def word(self) -> str:
+        """As it is said on the command line."""
+        return f"{self.key}={self.shown}"
+
+
+class Choices:
+    """The choices of a plan in the making; what the user said goes before every rule.
+
+    Args:
+        said: values by their dotted keys.
+        begun: what was chosen before, such as what several configurations share.
+    """
+
+    def __init__(self, said: Mapping[str, Any], begun: Mapping[str, Choice] | None = None):
+        self.said = said
+        self.made: dict[str, Choice] = dict(begun or {})
+
+    def choose(self, key: str, value: Any, reason: str) -> Any:
+        """Note a setting and return what it is: later rules go by that."""
+        if key in self.said:
+            own = "" if self.said[key] == value else f"; the plan's own would be {shown(value)}: {reason}"
+            value, reason = self.said[key], SAID + own
+        self.made[key] = Choice(key, value, reason)
+        return value
+
+
+def shown(value: Any) -> str:
+    """A value in one line of yaml."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    if isinstance(value, str):
+        text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
+        return text.removesuffix("\n").removesuffix("\n...")
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {shown(one)}" for key, one in value.items()) + "}"
+    return str(value)

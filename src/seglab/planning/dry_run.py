@@ -1,0 +1,193 @@
+"""A few steps of a run, for their time and memory: in a process of its own, which nothing else has used before.
+
+`measured` starts it; `python -m seglab.planning.dry_run` is what runs there. It goes the way of a run, from the files
+to scored cases, and records nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglab.errors import TrainingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from seglab.training.loader import BatchSource
+
+# Of an epoch, so that steps are measured while the next batches are made.
+STEPS = 3
+EPOCHS = 3  # the first one compiles
+CASES_SCORED = 2
+_MARK = "measured: "
+_TOLD = 2000  # last characters of what a process said before it died
+_KILLED = -9
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a configuration took.
+
+    Attributes:
+        memory_mb: the most that the process held.
+        begin_seconds: from its start to the first step, with the cases prepared already.
+        compile_seconds: what the first steps took more than later ones.
+        step_seconds: of a training step with its batch.
+        val_seconds: of a validation step.
+        case_seconds: of predicting and scoring a case.
+        steps, val_steps: of an epoch of the run.
+        test_cases: that the run scores, and `val_cases` that it is watched with.
+        parameters: weights of the network.
+        device: what it ran on.
+    """
+
+    memory_mb: int
+    begin_seconds: float
+    compile_seconds: float
+    step_seconds: float
+    val_seconds: float
+    case_seconds: float
+    steps: int
+    val_steps: int
+    test_cases: int
+    val_cases: int
+    parameters: int
+    device: str
+
+    def run_seconds(self, epochs: int) -> float:
+        """A whole run of so many epochs."""
+        scored = self.case_seconds * (2 * self.test_cases + self.val_cases)  # once for quality, once for the score
+        return self.begin_seconds + self.compile_seconds + epochs * self.epoch_seconds + scored
+
+    @property
+    def epoch_seconds(self) -> float:
+        """An epoch with its validation."""
+        return self.steps * self.step_seconds + self.val_steps * self.val_seconds
+
+
+def measured(words: Sequence[str]) -> Measured:
+    """Run a few steps of the config that some words make.
+
+    Raises:
+        TrainingError: the process did not come to its end, with what it said last.
+    """
+    command = [sys.executable, "-m", "seglab.planning.dry_run"]
+    told = json.dumps({"words": list(words), "began": time.time()})
+    done = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
+    found = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
+    if done.returncode == 0 and found:
+        return Measured(**json.loads(found[-1].removeprefix(_MARK)))
+    killed = done.returncode == _KILLED
+    raise TrainingError(
+        "a dry run that did not come to its end",
+        code="plan-dry-run",
+        where=" ".join(words),
+        found="killed, as happens where the memory is used up" if killed else done.stderr.strip()[-_TOLD:],
+        expected=f"{STEPS} steps and a scored case",
+        remedy="a smaller budget.memory_gb makes a smaller plan" if killed else "mend what it says; or measure=never",
+    )
+
+
+class _FirstBatches:
+    """The first batches of a split, as if there were no more."""
+
+    def __init__(self, batches: Any):
+        self._batches, self.workers, self.epoch = batches, batches.workers, 0
+
+    def __len__(self) -> int:
+        return min(STEPS, len(self._batches))
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        self._batches.epoch = self.epoch
+        found: tuple[np.ndarray, np.ndarray] = self._batches[step]
+        return found
+
+    def case_ids(self, step: int) -> list[str]:
+        found: list[str] = self._batches.case_ids(step)
+        return found
+
+
+def _measure(words: Sequence[str], began: float) -> Measured:
+    from seglab.command import composed_config
+    from seglab.config.loading import load_config
+    from seglab.data.loading.training_data import gather
+    from seglab.experiment.run_parts import assemble, bundle_of, make_augmentation
+    from seglab.run_record import Metric, Tag
+    from seglab.runtime.reproducibility import load_tensorflow
+
+    config = load_config(composed_config(words))
+    training_data = gather(config)
+    augmentation = make_augmentation(config, training_data.task)
+    load_tensorflow()
+    from seglab.evaluation.scoring import score_cases
+    from seglab.inference.bundle import save_bundle
+    from seglab.inference.predictor import Predictor
+    from seglab.metrics.keras_scores import SegmentationScores
+    from seglab.runtime.memory import peak_memory
+    from seglab.training.fit import train
+
+    parts = assemble(config, training_data, augmentation)
+    first: dict[str, BatchSource] = {name: _FirstBatches(batches) for name, batches in parts.batches.items()}
+    told: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        ready = time.time()
+        train(
+            parts.model,
+            parts.loss,
+            parts.optimizer,
+            [SegmentationScores(training_data.task), *parts.metrics],
+            first["train"],
+            first.get("val"),
+            config.trainer.model_copy(update={"epochs": EPOCHS, "patience_epochs": None}),
+            Path(folder),
+            lambda values, _: told.append(dict(values)),
+            schedule=parts.schedule,
+            stream=None,
+        )
+        saved = save_bundle(Path(folder) / "bundle", parts.model, bundle_of(config, training_data))
+        name = next(name for name in ("test", "val", "train") if getattr(training_data.split, name))
+        source, cases = training_data.scored(name, config.data_config, config.seed)
+        predictor = Predictor.load(saved)
+        score_cases(predictor, source, cases[:1])  # compiles
+        start = time.time()
+        score_cases(predictor, source, cases[:CASES_SCORED])
+        case_seconds = (time.time() - start) / min(CASES_SCORED, len(cases))
+    batch = config.data_config.batch_size
+    later = told[1:]
+    step = min(batch / values[Metric.IMAGES_PER_SECOND] for values in later)
+    whole = min(values[Metric.EPOCH_SECONDS] for values in later)
+    val_steps = len(first["val"]) if "val" in first else 0
+    memory = peak_memory()
+    return Measured(
+        memory_mb=int(memory.get(Tag.PEAK_GPU_MEMORY_MB, memory[Tag.PEAK_MEMORY_MB])),
+        begin_seconds=round(ready - began, 2),
+        compile_seconds=round(max(told[0][Metric.EPOCH_SECONDS] - whole, 0.0), 2),
+        step_seconds=round(step, 4),
+        val_seconds=round(max(whole - len(first["train"]) * step, 0.0) / val_steps, 4) if val_steps else 0.0,
+        case_seconds=round(case_seconds, 3),
+        steps=len(parts.batches["train"]),
+        val_steps=len(parts.batches["val"]) if "val" in parts.batches else 0,
+        test_cases=len(cases),
+        val_cases=len(training_data.split.val),
+        parameters=parts.model.count_params(),
+        device=parts.device.name,
+    )
+
+
+def _main() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    asked = json.loads(sys.stdin.read())
+    print(_MARK + json.dumps(asdict(_measure(asked["words"], asked["began"]))))
+
+
+if __name__ == "__main__":
+    _main()

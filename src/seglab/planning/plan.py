@@ -1,0 +1,290 @@
+"""The plan of a study: every rule in its order, from a fingerprint and a budget to settings with reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from seglab.errors import ConfigError, DataError
+from seglab.planning.budget import Budget, epochs_within
+from seglab.planning.choices import Choice, Choices
+from seglab.planning.cost import THROUGHPUT
+from seglab.planning.fingerprint import Fingerprint
+from seglab.planning.notes import notes_of
+from seglab.planning.shape_rules import (
+    WHOLE_IMAGE,
+    Network,
+    coverage,
+    fitted,
+    largest_fitting,
+    network_for,
+    shapes_at,
+    steps_at,
+    target_spacing,
+)
+from seglab.planning.training_rules import (
+    choose_augmentation,
+    choose_folds,
+    choose_foreground,
+    choose_loss,
+    choose_normalisation,
+)
+
+# Channels of the first stage, widest first, and the epochs that a wider one must leave time for.
+WIDTHS = {2: (32, 16, 8), 3: (32, 16, 8)}
+EPOCHS_WANTED = 20
+# More samples than these in a batch gain little.
+BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
+_SMALL_VOLUME = 32**3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study before it is written.
+
+    Attributes:
+        choices: every setting, groups first.
+        sweep: key, values and reason of what is swept.
+        notes: what the reader must know: shortfalls, and what the data are like.
+        batches: training steps of an epoch, by the fingerprint.
+    """
+
+    choices: tuple[Choice, ...]
+    sweep: tuple[str, tuple[int, ...], str]
+    notes: tuple[str, ...]
+    batches: int
+
+    def value(self, key: str) -> Any:
+        """What a setting is."""
+        return next(one.value for one in self.choices if one.key == key)
+
+    @property
+    def jobs(self) -> int:
+        """Runs of the study."""
+        return len(self.sweep[1])
+
+
+def make_plan(
+    fingerprint: Fingerprint,
+    budget: Budget,
+    said: Mapping[str, Any] | None = None,
+    configuration: str | None = None,
+    epochs: int | None = None,
+) -> Plan:
+    """Plan a study.
+
+    Args:
+        fingerprint: of the training cases.
+        budget: of the whole study.
+        said: settings that the user gave, by key; they go before every rule.
+        configuration: `volumes` or `slices` of volumes, `images`; None: as the data are.
+        epochs: that a measured step leaves time for; None: by an estimate.
+
+    Raises:
+        DataError: nothing can be learnt from these cases.
+        ConfigError: a configuration of other data, or a plan that the budget has no room for.
+    """
+    kind = _kind(fingerprint, configuration)
+    _check_learnable(fingerprint)
+    choices = Choices(said or {})
+    spacing = choices.choose("data.spacing", *target_spacing(fingerprint))
+    shapes = shapes_at(fingerprint, spacing)
+    if kind == "slices":
+        shapes = np.concatenate([shapes[:, :2], np.ones((len(shapes), 1))], axis=1)
+    steps = steps_at(fingerprint, spacing)
+    sweep = choose_folds(choices, fingerprint)
+    network, covered = _choose_input(choices, fingerprint, budget, kind, shapes, steps, len(sweep[1]))
+    modality = choose_normalisation(choices, fingerprint)
+    choose_foreground(choices, fingerprint, covered)
+    choose_augmentation(choices, fingerprint, modality)
+    choose_loss(choices, fingerprint)
+    samples = len(fingerprint.shapes) * choices.made["data.patches_per_case"].value
+    batches = -(-samples // choices.made["data.batch_size"].value)
+    _choose_epochs(choices, budget, network, fingerprint, batches, len(sweep[1]), epochs)
+    ordered = sorted(choices.made.values(), key=lambda one: "." in one.key)
+    return Plan(tuple(ordered), sweep, tuple(notes_of(fingerprint, kind, covered, steps)), batches)
+
+
+def _kind(fingerprint: Fingerprint, configuration: str | None) -> str:
+    fitting = ("images",) if fingerprint.rank == 2 else ("volumes", "slices")
+    if configuration is not None and configuration not in fitting:
+        raise ConfigError(
+            "a configuration of other data",
+            code="plan-configuration",
+            where="configuration",
+            found=f"{configuration}, and {fingerprint.rank}D data",
+            expected=" or ".join(fitting),
+            remedy=f"configuration={fitting[0]}",
+        )
+    return configuration or fitting[0]
+
+
+def _check_learnable(fingerprint: Fingerprint) -> None:
+    if not any(one.cases for one in fingerprint.classes):
+        raise DataError(
+            "nothing to learn: no training mask holds a class that is scored",
+            code="plan-nothing-to-learn",
+            where="the masks of the training split",
+            found=f"{len(fingerprint.shapes)} masks without {', '.join(one.name for one in fingerprint.classes)}",
+            expected="one case or more that holds one",
+            remedy="check the labels: seglab check-data with the same words",
+        )
+
+
+def _choose_input(
+    choices: Choices,
+    fingerprint: Fingerprint,
+    budget: Budget,
+    kind: str,
+    shapes: np.ndarray,
+    steps: Sequence[float],
+    jobs: int,
+) -> tuple[Network, float]:
+    """Input size, batch, and network; returns its stages and how much of the median case it covers."""
+    channels = fingerprint.channels
+    fewest, most = BATCHES[kind]
+    median, largest = np.median(shapes, axis=0), shapes.max(axis=0)
+    wanted = [float(n) for n in largest]
+    if kind == "images" and max(largest) > WHOLE_IMAGE:
+        wanted = [min(float(n), float(WHOLE_IMAGE)) for n in median]
+    width, network, size = _widest(choices, fingerprint, budget, wanted, steps, fewest, jobs)
+    given = choices.said.get("data.size")
+    whole = all(n >= full for n, full in zip(size, wanted, strict=True)) and kind != "slices"
+    whole = whole and all(n >= full for n, full in zip(size, largest, strict=True))
+    if not whole:  # a patch is cut from the middle of the sizes, not from the largest
+        smaller = [min(a, b) for a, b in zip(wanted, median, strict=True)]
+        size = largest_fitting(smaller, steps, width, fewest, channels, budget.room)
+    shape_reason = "×".join(f"{int(n)}" for n in (largest if whole else median))
+    what = "slice" if kind == "slices" else "case"
+    if whole:
+        why = f"the largest training {what} ({shape_reason}), rounded up to what the network halves"
+    else:
+        why = f"as much of the median {what} ({shape_reason}) as budget.memory_gb={budget.memory_gb:g} holds"
+    size = list(choices.choose("data.size", size, why))
+    covered = coverage(size, median)
+    if given is not None:
+        whole = all(n >= full for n, full in zip(size, largest, strict=True)) and kind != "slices"
+        network = network_for(size, steps, width)
+    elif not whole:
+        network = network_for(size, steps, width)
+    if whole:
+        choices.choose("data.resize_mode", "pad", "whole cases, with a border where one is smaller")
+    else:
+        choices.choose("data.resize_mode", "patch", f"{covered:.0%} of the median {what} is seen at once")
+    batch = _batch(kind, size, fingerprint, network, budget, fewest, most)
+    choices.choose("data.batch_size", *batch)
+    _choose_network(choices, kind, network, width)
+    _refuse_too_large(choices, network, budget, steps, width, channels, median)
+    return network, covered
+
+
+def _widest(
+    choices: Choices,
+    fingerprint: Fingerprint,
+    budget: Budget,
+    wanted: Sequence[float],
+    steps: Sequence[float],
+    batch: int,
+    jobs: int,
+) -> tuple[int, Network, list[int]]:
+    """The widest network that the time lets learn for `EPOCHS_WANTED`, and the input that it then has room for."""
+    seconds = budget.hours * 3600 / jobs
+    given = choices.said.get("model.width")
+    for width in (given,) if given else WIDTHS[fingerprint.rank]:
+        size = largest_fitting(wanted, steps, width, batch, fingerprint.channels, budget.room)
+        network = network_for(size, steps, width)
+        size = fitted(size, network.multiple)
+        samples = len(fingerprint.shapes) * max(1, min(8, round(1 / max(coverage(size, wanted), 1e-6))))
+        operations = network.stages.step_operations(size, 1, fingerprint.channels) * samples
+        if operations * EPOCHS_WANTED / THROUGHPUT <= seconds:
+            break
+    return width, network, size
+
+
+def _batch(
+    kind: str, size: Sequence[int], fingerprint: Fingerprint, network: Network, budget: Budget, fewest: int, most: int
+) -> tuple[int, str]:
+    if kind == "volumes" and np.prod(size) > _SMALL_VOLUME:
+        most = fewest
+    cases = len(fingerprint.shapes)
+    fitting = [
+        n
+        for n in range(fewest, most + 1, 2)
+        if network.stages.step_bytes(size, n, fingerprint.channels) <= budget.room and n <= max(cases, fewest)
+    ]
+    batch = min(max(fitting, default=fewest), max(cases, 1))
+    if batch < most:
+        limit = f"{cases} training cases" if batch >= cases else f"budget.memory_gb={budget.memory_gb:g}"
+        return batch, f"as many as {limit} allow"
+    return batch, "more steps teach more than larger batches" if kind == "volumes" else "more in a batch gain little"
+
+
+def _choose_network(choices: Choices, kind: str, network: Network, width: int) -> None:
+    stages = network.stages
+    depth = len(stages.widths) - 1
+    said = choices.said.get("model")
+    if network.isotropic and kind != "slices" and depth and not str(said or "").startswith("dynunet"):
+        model = choices.choose("model", "unet" if kind == "images" else "unet3d", "axes are alike: the plain U-Net")
+        if model in ("unet", "unet3d"):
+            choices.choose("model.depth", depth, f"halved {depth} times, no axis has fewer than 4 positions left")
+            choices.choose("model.width", width, f"the widest of {WIDTHS[3]} that the hours let learn")
+        return
+    why = "slices: kernels and strides of 1 across them, which is a 2D network" if kind == "slices" else "axes differ"
+    model = choices.choose("model", "dynunet2d" if kind == "images" else "dynunet", why)
+    if said is None or model.startswith("dynunet"):
+        count = len(stages.widths)
+        choices.choose("model.widths", list(stages.widths), f"twice as many each time, from {width}")
+        choices.choose("model.strides", [_plain(one) for one in stages.strides], "coarse axes wait for the fine ones")
+        choices.choose("model.kernels", [_plain(one) for one in stages.kernels], "1 where the next voxel is far away")
+        choices.choose("model.encoder_blocks", [2] * count, "as nnU-Net has it")
+
+
+def _plain(one: Any) -> Any:
+    return list(one) if isinstance(one, tuple) else one
+
+
+def _refuse_too_large(
+    choices: Choices,
+    network: Network,
+    budget: Budget,
+    steps: Sequence[float],
+    width: int,
+    channels: int,
+    median: np.ndarray,
+) -> None:
+    size, batch = choices.made["data.size"].value, choices.made["data.batch_size"].value
+    needed = network.stages.step_bytes(size, batch, channels)
+    if needed <= budget.room:
+        return
+    smaller = largest_fitting(np.minimum(median, size).tolist(), steps, width, batch, channels, budget.room)
+    fits = network_for(smaller, steps, width).stages.step_bytes(smaller, batch, channels) <= budget.room
+    nearest = f"data.size=[{','.join(map(str, smaller))}], or " if fits else ""
+    raise ConfigError(
+        "a plan that the memory has no room for",
+        code="plan-does-not-fit",
+        where="budget.memory_gb",
+        found=f"{needed / 1e9:.1f} GB for batches of {batch} of {'×'.join(map(str, size))}, about",
+        expected=f"at most {budget.room / 1e9:.1f} of the {budget.memory_gb:g} GB",
+        remedy=f"the nearest that fits: {nearest}budget.memory_gb={-(-needed // 0.85e9):.0f}",
+    )
+
+
+def _choose_epochs(
+    choices: Choices,
+    budget: Budget,
+    network: Network,
+    fingerprint: Fingerprint,
+    batches: int,
+    jobs: int,
+    epochs: int | None,
+) -> None:
+    why = f"as many as budget.hours={budget.hours:g} leave to {jobs} runs, by the measured steps of forecast.md"
+    if epochs is None:
+        batch, size = choices.made["data.batch_size"].value, choices.made["data.size"].value
+        operations = network.stages.step_operations(size, batch, fingerprint.channels) * batches
+        epochs = epochs_within(budget.hours * 3600 / jobs / (operations / THROUGHPUT)) or 5
+        why = f"about as many as budget.hours={budget.hours:g} leave to {jobs} runs; nothing was measured"
+    choices.choose("trainer.epochs", epochs, why)

@@ -1,0 +1,168 @@
+"""The way of `seglab plan`: read the data, plan, measure, write the study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from seglab.command import composed_config, config_of_data
+from seglab.config.loading import load_config
+from seglab.config.places import STUDIES
+from seglab.config.scalars import meant, read_yaml
+from seglab.config.sections import DataConfig, SplitSettings
+from seglab.data.cases import Source, check_source
+from seglab.data.digest import digest_values
+from seglab.data.loading.training_data import examined
+from seglab.data.splits import Split, split_for
+from seglab.planning.budget import Budget
+from seglab.planning.choices import SAID, Choice
+from seglab.planning.dry_run import Measured, measured
+from seglab.planning.fingerprint import Fingerprint, fingerprint_of
+from seglab.planning.forecast import Forecast, check_memory, epochs_for
+from seglab.planning.plan import Plan, make_plan
+from seglab.planning.study_files import (
+    FORECAST,
+    MEASURED,
+    PLAN,
+    STUDY,
+    forecast_page,
+    measured_before,
+    measured_file,
+    plan_page,
+    study_yaml,
+    words_of,
+    write_study,
+)
+from seglab.planning.training_rules import FOLDS
+from seglab.runtime.waiting import step
+from seglab.safety.file_names import file_name
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What `seglab plan` is asked.
+
+    Attributes:
+        words: settings of the data, and any that are to stand in the place of the plan's own.
+        budget: of the study.
+        name: of the study; None: after the data.
+        configuration: as of `make_plan`.
+        measure: `once`: unless this very plan was measured; `again`; `never`.
+        overwrite: whether another study of the name may be replaced.
+    """
+
+    words: tuple[str, ...]
+    budget: Budget
+    name: str | None = None
+    configuration: str | None = None
+    measure: Literal["once", "again", "never"] = "once"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A study that was written, or was there as it would be written.
+
+    Attributes:
+        folder: of the study.
+        plan: its settings.
+        forecast: what it takes; None where nothing was measured.
+        written: False where it was there already.
+    """
+
+    folder: Path
+    plan: Plan
+    forecast: Forecast | None
+    written: bool
+
+
+def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
+    """Plan a study and write it.
+
+    Raises:
+        ConfigError: settings that cannot work, a budget without room, another study of the name.
+        DataError: data that cannot be used or learnt from.
+        TrainingError: the dry run did not come to its end.
+    """
+    said = said_in(request.words)
+    config = config_of_data(composed_config(request.words), request.words)
+    with step("finding the files"):
+        source: Source = config.data.build()
+    check_source(source)
+    split = planning_split(source, config.data_config, config.seed, said)
+    by_id = {case.id: case for case in source.cases}
+    digest, facts = examined(source, config.data_config, [by_id[case_id] for case_id in split.train])
+    with step("looking for objects in the masks"):
+        fingerprint = fingerprint_of(source, split, facts)
+    plan = _plan(fingerprint, request, said)
+    name = request.name or file_name(re.sub(r"\W+", "_", f"{source.name}_plan".lower()))
+    folder = studies / name
+    load_config(composed_config(_job_words(plan)))  # what cannot work is told now, and not by the study
+    forecast, files = None, {}
+    if request.measure != "never":
+        of = digest_values([digest, [word for word in _job_words(plan) if not word.startswith("trainer.epochs")]])
+        took = None if request.measure == "again" else measured_before(folder, of)
+        if took is None:
+            with step("measuring a dry run of three steps"):
+                took = measured(_job_words(plan))
+            files[MEASURED] = measured_file(of, took)
+        check_memory(took, request.budget, _smaller(fingerprint, request, said, took))
+        epochs = said.get("trainer.epochs") or epochs_for(took, request.budget, plan.jobs)
+        plan = _plan(fingerprint, request, said, epochs)
+        forecast = Forecast(took, plan.value("trainer.epochs"), plan.jobs)
+        files[FORECAST] = forecast_page(name, forecast)
+    files |= {
+        STUDY: study_yaml(name, plan, fingerprint, source.name),
+        PLAN: plan_page(name, plan, fingerprint, source.name),
+    }
+    return Planned(folder, plan, forecast, write_study(folder, files, request.overwrite))
+
+
+def said_in(words: Sequence[str]) -> dict[str, Any]:
+    """Values by their keys, in the types that they look like; a folder becomes a whole path."""
+    pairs = (word.partition("=")[::2] for word in words)
+    said = {key: meant(read_yaml(text), Any) for key, text in pairs}
+    if "data.root" in said:
+        said["data.root"] = str(Path(str(said["data.root"])).absolute())
+    return said
+
+
+def planning_split(source: Source, card: DataConfig, seed: int, said: Mapping[str, Any]) -> Split:
+    """Whose training part a plan is made from: of the data set's own split, or of the first fold of the plan."""
+    groups = len({case.group for case in source.cases})
+    if source.split is not None and "data.folds" not in said:
+        return split_for(source, card, seed)
+    if groups < 2:
+        return Split(tuple(case.id for case in source.cases), (), ())
+    told: dict[str, Any] = {"fold": 0, "folds": said.get("data.folds", min(FOLDS, groups)), "stratify": False}
+    told["split_seed"] = card.split_seed or 0
+    if groups == 2:
+        told["split"] = SplitSettings(train=1.0, val=0.0, test=0.0)
+    return split_for(source, card.model_copy(update=told), seed)
+
+
+def _plan(fingerprint: Fingerprint, request: PlanRequest, said: Mapping[str, Any], epochs: int | None = None) -> Plan:
+    """`make_plan`, and what was said that no rule is about."""
+    plan = make_plan(fingerprint, request.budget, said, request.configuration, epochs)
+    chosen = {one.key for one in plan.choices}
+    more = [Choice(key, value, SAID) for key, value in said.items() if key not in chosen and key != plan.sweep[0]]
+    ordered = sorted([*more, *plan.choices], key=lambda one: "." in one.key)
+    return replace(plan, choices=tuple(ordered))
+
+
+def _job_words(plan: Plan) -> list[str]:
+    """The first job of a plan, as `seglab train` is told it."""
+    key, values, _ = plan.sweep
+    return [*words_of(plan.choices), f"{key}={values[0]}"]
+
+
+def _smaller(fingerprint: Fingerprint, request: PlanRequest, said: Mapping[str, Any], took: Measured) -> str:
+    """The input of the plan that would have been made, had the rules known what was measured."""
+    budget = request.budget
+    less = replace(budget, memory_gb=budget.memory_gb**2 / max(took.memory_mb / 1000, 1e-3))
+    free = {key: value for key, value in said.items() if key not in ("data.size", "data.batch_size")}
+    size = make_plan(fingerprint, less, free, request.configuration).value("data.size")
+    return f"data.size=[{','.join(map(str, size))}]"

@@ -1,0 +1,35 @@
+"""A plan on the terminal: the table of settings, what to know, and what comes next."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from seglab.planning.planning import Planned
+from seglab.runtime.terminal import Terminal
+
+
+def print_planned(planned: Planned) -> None:
+    """Print it."""
+    console = Terminal(highlight=False, soft_wrap=True)
+    table = Table(show_header=True, title=f"{planned.folder.name}")
+    for column in ("setting", "value", "why"):
+        table.add_column(column, overflow="fold")
+    key, values, reason = planned.plan.sweep
+    for one in planned.plan.choices:
+        table.add_row(one.key, one.shown.replace("[", "\\["), one.reason.replace("[", "\\["))
+    table.add_row(key, ",".join(map(str, values)), reason)
+    console.print(table)
+    for note in planned.plan.notes:
+        console.print(f"beware     {note}", markup=False)
+    if planned.forecast is not None:
+        told = planned.forecast
+        console.print(
+            f"forecast   {told.study_hours:.2f} hours in {told.jobs} runs of {told.run_minutes:.1f} minutes, "
+            f"{told.measured.memory_mb / 1000:.2f} GB each",
+            markup=False,
+        )
+    console.print(f"{'study      ' if planned.written else 'unchanged  '}{planned.folder}", markup=False)
+    words = f" {planned.forecast.slurm}" if planned.forecast is not None else ""
+    console.print(f"next       python train.py -m experiment={planned.folder.name}", markup=False)
+    if words:
+        console.print(f"on SLURM   python train.py -m experiment={planned.folder.name}{words}", markup=False)

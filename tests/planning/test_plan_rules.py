@@ -1,0 +1,193 @@
+"""Ten data sets that nobody has, and the plans that are right for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from seglab.errors import ConfigError, DataError
+from seglab.planning.budget import Budget, epochs_within
+from seglab.planning.fingerprint import ClassFacts, Fingerprint
+from seglab.planning.plan import Plan, make_plan
+from seglab.planning.shape_rules import network_for, target_spacing
+
+BUDGET = Budget(hours=2, memory_gb=16)
+
+
+def data(
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...] | None = None,
+    *,
+    cases: int = 40,
+    share: float = 0.1,
+    names: tuple[str, ...] = ("background", "organ"),
+    **more: Any,
+) -> Fingerprint:
+    """A data set of equal cases."""
+    train = max(cases * 7 // 10, 1)
+    facts = tuple(ClassFacts(name, share / (len(names) - 1), train if share else 0) for name in names[1:])
+    known: dict[str, Any] = {
+        "rank": len(shape),
+        "channels": 1,
+        "class_names": names,
+        "shapes": (shape,) * train,
+        "spacings": (spacing or (1.0,) * len(shape),) * train,
+        "foreground": (share,) * train,
+        "classes": facts,
+        "cases": cases,
+        "groups": cases,
+        "intensity": ((0.0, 1.0, 200.0, 255.0),) * more.get("channels", 1),
+    }
+    return Fingerprint(**{**known, **more})
+
+
+def values(plan: Plan) -> dict[str, Any]:
+    return {one.key: one.value for one in plan.choices}
+
+
+def test_thin_slices_keep_their_axis_until_the_others_are_as_coarse() -> None:
+    plan = values(make_plan(data((320, 320, 20), (0.7, 0.7, 5.0), modality="mri"), BUDGET))
+    assert plan["model"] == "dynunet"
+    assert plan["model.kernels"][:3] == [[3, 3, 1], [3, 3, 1], 3]  # at 2.8 × 2.8 × 5 mm all axes are alike
+    assert plan["model.strides"][:4] == [1, [2, 2, 1], [2, 2, 1], 2]
+    assert plan["data.size"][2] % 2 == 0
+    assert plan["data.spacing"] is None
+
+
+def test_huge_images_are_seen_in_patches() -> None:
+    plan = values(make_plan(data((3000, 4000), channels=3, cases=200), BUDGET))
+    assert (plan["data.size"], plan["data.resize_mode"]) == ([512, 512], "patch")
+    assert plan["data.patches_per_case"] == 8
+    assert plan["augment.axes"] == [1], "a colour image has an up and a down"
+    assert (plan["model"], plan["augment"]) == ("unet", "light")
+
+
+def test_tiny_objects_are_drawn_around_and_counted_over_the_batch() -> None:
+    plan = values(make_plan(data((256, 256, 256), share=1e-4), BUDGET))
+    assert plan["data.resize_mode"] == "patch"
+    assert plan["data.foreground_share"] == 0.5
+    assert plan["loss.batch_dice"] is True
+
+
+def test_one_case_is_memorised_and_said_to_be() -> None:
+    plan = make_plan(data((64, 64, 64), cases=1), BUDGET)
+    assert values(plan)["data.validate_on_train"] is True
+    assert plan.sweep[:2] == ("seed", (0,))
+    assert any("memorised" in note for note in plan.notes)
+    assert values(plan)["data.batch_size"] == 1
+
+
+def test_many_modalities_share_one_normalisation() -> None:
+    known = data((240, 240, 155), channels=4, modality="mri")
+    plan = values(make_plan(known, BUDGET))
+    assert plan["data.normalize"] == "zscore"
+    mixed = replace(known, modality=None, intensity=((-1000.0, -900.0, 1.0, 2.0), *known.intensity[1:]))
+    chosen = next(one for one in make_plan(mixed, BUDGET).choices if one.key == "data.modality")
+    assert (chosen.value, "CT beside others" in chosen.reason) == ("mri", True)
+
+
+def test_empty_masks_are_refused() -> None:
+    with pytest.raises(DataError, match="nothing to learn"):
+        make_plan(data((64, 64, 64), share=0.0), BUDGET)
+
+
+def test_left_and_right_are_not_mirrored() -> None:
+    sides = data((64, 64, 64), names=("background", "left_lung", "right_lung"))
+    assert values(make_plan(sides, BUDGET))["augment.flip"] == 0.0
+    assert values(make_plan(data((64, 64, 64)), BUDGET))["augment.flip"] == 0.5
+    flat = values(make_plan(data((64, 64), names=("background", "left eye", "right eye")), BUDGET))
+    assert (flat["augment.flip"], flat["augment.rotate90"]) == (0.0, 0.0)
+
+
+def test_folds_are_no_more_than_groups() -> None:
+    plan = make_plan(data((64, 64, 64), groups=4), BUDGET)
+    assert values(plan)["data.folds"] == 4
+    assert plan.sweep[:2] == ("data.fold", (0, 1, 2, 3))
+    two = values(make_plan(data((64, 64, 64), groups=2), BUDGET))
+    assert (two["data.folds"], two["trainer.monitor"], two["data.split"]["val"]) == (2, "train_dice", 0.0)
+    own = make_plan(data((64, 64, 64), own_split=True), BUDGET)
+    assert own.sweep[:2] == ("seed", (0, 1, 2))
+
+
+def test_small_volumes_are_taken_whole() -> None:
+    plan = values(make_plan(data((43, 59, 47), cases=200, modality="mri"), BUDGET))
+    assert (plan["data.size"], plan["data.resize_mode"]) == ([48, 64, 48], "pad")
+    assert (plan["model"], plan["model.depth"], plan["model.width"]) == ("unet3d", 3, 16)
+    assert (plan["data.batch_size"], plan["data.foreground_share"]) == (2, 0.0)
+
+
+def test_spacings_that_differ_meet_at_the_median_but_for_thick_slices() -> None:
+    steps = tuple((0.8, 0.8, thick) for thick in (3.0, 3.0, 4.0, 5.0, 5.0, 6.0, 6.0))
+    known = data((320, 320, 24), cases=10, spacings=steps)
+    target, why = target_spacing(known)
+    assert target == [0.8, 0.8, 3.0]
+    assert "thick slices" in why
+    alike = replace(known, spacings=tuple((0.8, 0.8, z / 5) for _, _, z in steps))
+    assert target_spacing(alike)[0] == [0.8, 0.8, 1.0]
+
+
+def test_ct_is_known_by_its_values() -> None:
+    plan = values(make_plan(data((64, 64, 64), intensity=((-1024.0, -1000.0, 800.0, 3000.0),)), BUDGET))
+    assert (plan["data.modality"], plan["data.normalize"], plan["augment.bias"]) == ("ct", "window", 0.0)
+
+
+def test_slices_are_a_network_without_a_third_axis() -> None:
+    known = data((128, 128, 20), (0.7, 0.7, 5.0))
+    plan = values(make_plan(known, BUDGET, configuration="slices"))
+    assert plan["data.size"] == [128, 128, 1]
+    assert all(stride[2] == 1 for stride in plan["model.strides"][1:])
+    assert all(kernel[2] == 1 for kernel in plan["model.kernels"])
+    assert any("configuration=slices" in note for note in make_plan(known, BUDGET).notes)
+    with pytest.raises(ConfigError, match="a configuration of other data"):
+        make_plan(data((64, 64)), BUDGET, configuration="slices")
+
+
+def test_a_patch_that_covers_little_is_said_to() -> None:
+    plan = make_plan(data((512, 512, 512)), Budget(2, 4))
+    assert any("cascade" in note.lower() and "not available" in note for note in plan.notes)
+
+
+def test_what_is_said_goes_before_the_rules_and_the_rest_follows() -> None:
+    said = {"data.size": [32, 32, 32], "trainer.epochs": 7}
+    plan = make_plan(data((64, 64, 64)), BUDGET, said)
+    found = values(plan)
+    assert (found["data.size"], found["data.resize_mode"], found["trainer.epochs"]) == ([32, 32, 32], "patch", 7)
+    assert found["model.depth"] == 3
+    reason = next(one.reason for one in plan.choices if one.key == "data.size")
+    assert reason.startswith("as you said; the plan's own would be [64, 64, 64]")
+
+
+def test_what_does_not_fit_is_refused_with_the_nearest_that_does() -> None:
+    with pytest.raises(ConfigError) as refused:
+        make_plan(data((256, 256, 256)), Budget(2, 4), {"data.size": [256, 256, 256]})
+    nearest = [int(n) for n in refused.value.remedy.split("data.size=[")[1].split("]")[0].split(",")]
+    make_plan(data((256, 256, 256)), Budget(2, 4), {"data.size": nearest})
+    more = float(refused.value.remedy.split("budget.memory_gb=")[1])
+    make_plan(data((256, 256, 256)), Budget(2, more), {"data.size": [256, 256, 256]})
+
+
+def test_a_plan_is_the_same_each_time_and_every_value_has_a_reason() -> None:
+    known = data((120, 130, 60), (1.0, 1.0, 2.5))
+    assert make_plan(known, BUDGET) == make_plan(known, BUDGET)
+    assert all(one.reason for one in make_plan(known, BUDGET).choices)
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "multiple"),
+    [
+        ((48, 64, 48), (1, 1, 1), (8, 8, 8)),
+        ((256, 256, 1), (1, 1, 1), (32, 32, 1)),  # one slice: nnU-Net #2809, #1587
+        ((360, 480), (1, 1), (64, 64)),
+        ((7, 7, 7), (1, 1, 1), (1, 1, 1)),  # too small to halve: nnU-Net #1583
+        ((16, 512, 512), (1, 1, 1), (4, 32, 32)),
+        ((200, 20, 200), (0.5, 4.0, 0.5), (32, 4, 32)),  # thick along the second axis
+    ],
+)
+def test_an_axis_is_halved_while_it_has_positions_left(size: Any, steps: Any, multiple: Any) -> None:
+    assert network_for(size, steps, 16).multiple == multiple
+
+
+def test_epochs_step_down_to_one_of_a_ladder() -> None:
+    assert [epochs_within(n) for n in (4.9, 5, 27.5, 29, 5000)] == [None, 5, 25, 25, 1000]

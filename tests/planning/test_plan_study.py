@@ -1,0 +1,193 @@
+"""From files on a disk to a study that Hydra composes: written once, the same each time, and over nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from volumes import save
+
+from seglab.cli.plan import read_words
+from seglab.config.loading import load_config
+from seglab.config.places import CONF
+from seglab.data.augment import Augment
+from seglab.errors import ConfigError, DataError
+from seglab.planning import planning
+from seglab.planning.budget import Budget
+from seglab.planning.dry_run import Measured
+from seglab.planning.forecast import Forecast, check_memory, epochs_for
+from seglab.planning.planning import Planned, PlanRequest, plan_study
+from seglab.reports.study.study import load_study
+from seglab.task import Task
+
+TOOK = Measured(
+    memory_mb=1500,
+    begin_seconds=10.0,
+    compile_seconds=5.0,
+    step_seconds=0.5,
+    val_seconds=0.25,
+    case_seconds=0.1,
+    steps=20,
+    val_steps=4,
+    test_cases=10,
+    val_cases=5,
+    parameters=1000,
+    device="CPU",
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve volumes of two scanners, each with two balls: 20 to 24 voxels a side, slices of 3 and of 4 mm."""
+    folder = tmp_path_factory.mktemp("scans")
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        shape = (24, 24, 20 + number % 3)
+        label = np.zeros(shape, np.uint8)
+        label[3:8, 3:8, 3:8] = 1
+        label[12:17, 12:17, 10:15] = 1
+        image = (rng.normal(100, 10, shape) + 80 * label).astype(np.int16)
+        affine = np.diag([1.0, 1.0, 3.0 + number % 2, 1])
+        save(folder / "images" / f"p{number // 2}_{number}.nii.gz", image, affine)
+        save(folder / "labels" / f"p{number // 2}_{number}.nii.gz", label, affine)
+    return folder
+
+
+def planned(root: Path, studies: Path, *words: str, **changes: object) -> Planned:
+    asked = PlanRequest(
+        words=("data=nifti", f"data.root={root}", f"data.cache_dir={studies / 'cache'}", *words),
+        budget=Budget(2.0, 8.0),
+        name="scans",
+        measure="never",
+    )
+    return plan_study(replace(asked, **changes), studies)  # type: ignore[arg-type]
+
+
+def texts(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_same_data_are_planned_alike_and_nothing_is_written_over(root: Path, tmp_path: Path) -> None:
+    first = planned(root, tmp_path)
+    before = texts(first.folder)
+    assert set(before) == {"study.yaml", "plan.md"}
+    assert first.written
+    again = planned(root, tmp_path)
+    assert not again.written
+    assert texts(again.folder) == before
+    with pytest.raises(ConfigError, match=r"study\.yaml.*with other contents"):
+        planned(root, tmp_path, "data.batch_size=3")
+    assert texts(first.folder) == before
+    assert planned(root, tmp_path, "data.batch_size=3", overwrite=True).plan.value("data.batch_size") == 3
+
+
+def test_groups_and_patterns_that_were_said_are_those_of_the_study(root: Path, tmp_path: Path) -> None:
+    plan = planned(root, tmp_path, r"data.group_pattern=^(p\d)_").plan
+    assert plan.value("data.group_pattern") == r"^(p\d)_"
+    assert plan.value("data.folds") == 5
+    reason = next(one.reason for one in plan.choices if one.key == "data.folds")
+    assert reason.startswith("12 cases in 6 groups")
+    assert plan.value("data.spacing") == [1.0, 1.0, 3.0], "the 10% percentile along thick slices"
+
+
+def test_hydra_composes_every_job_and_the_report_finds_the_question(root: Path, tmp_path: Path) -> None:
+    folder = planned(root, tmp_path, r"data.group_pattern=^(p\d)_").folder
+    study = load_study("scans", tmp_path)
+    assert study.command == "seglab train -m experiment=scans"
+    assert "segment label_1 in" in study.question
+    words = ["experiment=scans", f"hydra.searchpath=[studies://{tmp_path}]"]
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        whole = hydra.compose("train", overrides=words, return_hydra_config=True)
+        assert whole.hydra.sweeper.params == {"data.fold": "0,1,2,3,4"}
+        parsed = OverridesParser.create().parse_override("data.fold=0,1,2,3,4")
+        assert list(parsed.sweep_string_iterator()) == ["0", "1", "2", "3", "4"]
+        config = load_config(hydra.compose("train", overrides=[*words, "data.fold=4"]))
+    assert config.data.arguments["group_pattern"] == r"^(p\d)_"
+    assert config.data_config.spacing == [1.0, 1.0, 3.0]
+    comments = (folder / "study.yaml").read_text().splitlines()
+    settings = [number for number, line in enumerate(comments) if line.startswith("  ") and ": " in line.lstrip("# ")]
+    keys = [n for n in settings if not comments[n].lstrip().startswith("#")]
+    assert all(comments[n - 1].lstrip().startswith("#") for n in keys), "each value below its reason"
+    assert len((folder / "plan.md").read_text().split("\n| ")) > 25
+
+
+def test_training_cases_alone_are_looked_at(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = planning.fingerprint_of
+
+    def spy(source: object, split: object, facts: dict[str, object]) -> object:
+        found = real(source, split, facts)  # type: ignore[arg-type]
+        seen.append((found, split, facts))
+        return found
+
+    monkeypatch.setattr(planning, "fingerprint_of", spy)
+    planned(root, tmp_path)
+    (found, split, facts) = seen[0]
+    assert set(facts) == set(split.train)
+    assert len(split.train) == len(found.shapes) < found.cases == 12
+    assert (found.classes[0].objects, found.classes[0].extent) == (2.0, (5.0, 5.0, 5.0))
+    assert found.classes[0].share == pytest.approx(250 / (24 * 24 * 21), rel=0.1)
+
+
+def test_a_measured_plan_has_the_epochs_that_the_hours_leave_and_is_measured_once(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+    monkeypatch.setattr(planning, "measured", lambda words: runs.append(words) or TOOK)
+    first = planned(root, tmp_path, measure="once")
+    assert first.forecast is not None
+    # (7200 / 5 − 10 − 5 − 0.1 × 25) s for epochs of 11 s: 129, and the ladder has 120 below it.
+    assert first.plan.value("trainer.epochs") == first.forecast.epochs == 120
+    assert first.forecast.study_hours == pytest.approx(5 * (120 * 11 + 17.5) / 3600)
+    before = texts(first.folder)
+    assert set(before) == {"study.yaml", "plan.md", "forecast.md", "forecast.json"}
+    assert not planned(root, tmp_path, measure="once").written
+    assert (len(runs), texts(first.folder)) == (1, before)
+    planned(root, tmp_path, measure="again")
+    assert len(runs) == 2
+    assert "data.fold=0" in runs[0]
+
+
+def test_what_the_dry_run_shows_to_be_too_much_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError) as hours:
+        epochs_for(TOOK, Budget(0.05, 8), 5)
+    enough = float(hours.value.remedy.split("budget.hours=")[1].split(";")[0])
+    assert epochs_for(TOOK, Budget(enough, 8), 5) == 5
+    with pytest.raises(ConfigError, match=r"1\.5 GB in the dry run") as memory:
+        check_memory(TOOK, Budget(2, 1.2), "data.size=[16,16,16]")
+    assert "data.size=[16,16,16], or budget.memory_gb=2" in memory.value.remedy
+    assert Forecast(TOOK, 100, 5).slurm == "launcher=slurm launcher.time_minutes=25 launcher.memory_gb=2"
+
+
+def test_empty_masks_and_missing_data_are_told(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / "images" / f"{number}.nii.gz", np.full((8, 8, 8), number, np.int16))
+        save(tmp_path / "labels" / f"{number}.nii.gz", np.zeros((8, 8, 8), np.uint8))
+    with pytest.raises(DataError, match="nothing to learn"):
+        planned(tmp_path, tmp_path / "studies")
+    with pytest.raises(ConfigError, match="a plan without a data set"):
+        read_words(["data.root=scans"])
+    said = read_words(["data=nifti", "data.root=a", "budget.hours=3", "model.width=24"])
+    assert (said.budget_hours, said.budget_memory_gb, said.model) == (3.0, 8.0, ("model.width=24",))
+
+
+def test_a_slice_is_turned_and_bent_in_its_plane_alone() -> None:
+    task = Task(3, 1, ("background", "organ"))
+    change = Augment(task, flip=0, rotate90=0, affine=1, rotate_degrees=30, shift=0.3, elastic=1, intensity=0)
+    mask = np.ones((32, 32, 1), np.uint8)
+    for seed in range(20):
+        _, turned = change(np.ones((32, 32, 1, 1), np.float32), mask, np.random.default_rng(seed), (1, 1, 5))
+        assert turned[16 - 4 : 16 + 4, 16 - 4 : 16 + 4].mean() == 1, "the middle stays in the plane"
+
+
+@pytest.mark.slow
+def test_a_dry_run_measures_what_a_run_takes(root: Path, tmp_path: Path) -> None:
+    done = planned(root, tmp_path, "data.workers=0", measure="once")
+    took = done.forecast.measured  # type: ignore[union-attr]
+    assert took.memory_mb > 300
+    assert min(took.step_seconds, took.begin_seconds, took.case_seconds, took.parameters) > 0
+    assert (took.steps, took.test_cases) == (4, 3)
