@@ -1,5 +1,6 @@
 """Shared by all tests: quiet TensorFlow, no network look-ups, signals as in a terminal."""
 
+import gc
 import os
 import signal
 import sys
@@ -35,3 +36,5 @@ def nothing_global_is_left_behind() -> Iterator[None]:
         os.environ["MLFLOW_TRACKING_URI"] = address
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
+        sys.modules["keras"].backend.clear_session()  # a worker has held 5 GB in the end
+        gc.collect()

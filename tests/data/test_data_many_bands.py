@@ -17,7 +17,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.task import Task
 
-BANDS = [5, 12, CHANNELS_AT_ONCE + 1, 129, 150, 600]
+BANDS = [5, CHANNELS_AT_ONCE + 1, 150, *(pytest.param(n, marks=pytest.mark.slow) for n in (12, 129, 600))]
 RNG = np.random.default_rng(0)
 
 

@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
+# Half a second each for the layers of a classifier; one of them stands for all.
+OF_ENCODERS = {"deeplabv3plus", "pspnet", "fpn", "linknet", "unetplusplus", "upernet", "segformer"}
 FILES = sorted(CONF.glob("*.yaml"))
 CARD = {"name", "_target_", "rank", "size_multiple", "prompted"}
 # Variants of a function that stands in its own right in another file.
@@ -141,21 +143,24 @@ def test_size_multiple_follows_the_settings(file, changes, multiple):
     assert composed(CONF / f"{file}.yaml", **changes).model.size_multiple == multiple
 
 
-def test_size_multiple_is_what_the_model_accepts():
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in OF_ENCODERS else []) for p in FILES],
+)
+def test_size_multiple_is_what_the_model_accepts(path):
     """A size of one multiple along each axis builds; half of it, where there is a half, does not."""
     from seglab.errors import ConfigError
     from seglab.task import Task
 
-    for path in FILES:
-        model = OmegaConf.to_container(composed(path).model, resolve=True)
-        rank, multiple = model["rank"], model["size_multiple"]
-        options = {key: value for key, value in model.items() if key not in CARD}
-        small = {"width": 2, "weights": None, "encoder": "vgg16", "hidden": 12, "depth": 2}
-        small |= {"heads": [1, 1, 1, 1] if "depths" in options else 12, "depths": [1, 1, 1, 1], "window": 2}
-        small["depth"] = options.get("depth", 2) if "hidden" not in options else 2
-        options |= {key: value for key, value in small.items() if key in options}
-        task = Task(rank=rank, channels=1, class_names=("background", "a"))
-        assert target(path)(task, (multiple,) * rank, **options).inputs[0].shape[1:-1] == (multiple,) * rank
-        if multiple > 1:
-            with pytest.raises(ConfigError, match=f"multiples of {multiple}"):
-                target(path)(task, (multiple // 2,) * rank, **options)
+    model = OmegaConf.to_container(composed(path).model, resolve=True)
+    rank, multiple = model["rank"], model["size_multiple"]
+    options = {key: value for key, value in model.items() if key not in CARD}
+    small = {"width": 2, "weights": None, "encoder": "vgg16", "hidden": 12, "depth": 2}
+    small |= {"heads": [1, 1, 1, 1] if "depths" in options else 12, "depths": [1, 1, 1, 1], "window": 2}
+    small["depth"] = options.get("depth", 2) if "hidden" not in options else 2
+    options |= {key: value for key, value in small.items() if key in options}
+    task = Task(rank=rank, channels=1, class_names=("background", "a"))
+    assert target(path)(task, (multiple,) * rank, **options).inputs[0].shape[1:-1] == (multiple,) * rank
+    if multiple > 1:
+        with pytest.raises(ConfigError, match=f"multiples of {multiple}"):
+            target(path)(task, (multiple // 2,) * rank, **options)

@@ -69,7 +69,7 @@ def small() -> Iterator[None]:
     real = VARIANTS["sam_vit_l"]
     shrunk = replace(SMALL, file=real.file, megabytes=real.megabytes, page=real.page)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("model", "weights", "convert"):
+        for module in ("sam_model", "weights", "convert"):
             patch.setattr(f"seglab.interactive.sam.{module}.VARIANTS", {**VARIANTS, "sam_vit_l": shrunk})
         yield
 
