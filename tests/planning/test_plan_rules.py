@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from seglab.command import composed_config
+from seglab.config.loading import load_config
 from seglab.errors import ConfigError, DataError
 from seglab.planning.budget import Budget, epochs_within
 from seglab.planning.fingerprint import ClassFacts, Fingerprint
 from seglab.planning.plan import Plan, make_plan
 from seglab.planning.shape_rules import network_for, target_spacing
+from seglab.planning.study_files import words_of
 
 BUDGET = Budget(hours=2, memory_gb=16)
 
@@ -59,7 +62,8 @@ def test_thin_slices_keep_their_axis_until_the_others_are_as_coarse() -> None:
 def test_huge_images_are_seen_in_patches() -> None:
     plan = values(make_plan(data((3000, 4000), channels=3, cases=200), BUDGET))
     assert (plan["data.size"], plan["data.resize_mode"]) == ([512, 512], "patch")
-    assert plan["data.patches_per_case"] == 8
+    assert plan["data.patches_per_case"] == 2, "as many as leave time to see each image twenty times"
+    assert values(make_plan(data((3000, 4000), channels=3, cases=200), Budget(400, 16)))["data.patches_per_case"] == 8
     assert plan["augment.axes"] == [1], "a colour image has an up and a down"
     assert (plan["model"], plan["augment"]) == ("unet", "light")
 
@@ -144,6 +148,14 @@ def test_slices_are_a_network_without_a_third_axis() -> None:
         make_plan(data((64, 64)), BUDGET, configuration="slices")
 
 
+def test_hours_that_are_few_make_patches_smaller() -> None:
+    known = data((512, 512, 450), (0.8, 0.8, 1.0), cases=130, modality="ct")
+    sizes = [values(make_plan(known, Budget(hours, 16)))["data.size"] for hours in (2, 8, 400)]
+    assert sizes[0] == [64, 64, 64]
+    assert sizes[0] < sizes[1] < sizes[2]
+    assert sizes[2][0] > 128
+
+
 def test_a_patch_that_covers_little_is_said_to() -> None:
     plan = make_plan(data((512, 512, 512)), Budget(2, 4))
     assert any("cascade" in note.lower() and "not available" in note for note in plan.notes)
@@ -179,7 +191,7 @@ def test_a_plan_is_the_same_each_time_and_every_value_has_a_reason() -> None:
     [
         ((48, 64, 48), (1, 1, 1), (8, 8, 8)),
         ((256, 256, 1), (1, 1, 1), (32, 32, 1)),  # one slice: nnU-Net #2809, #1587
-        ((360, 480), (1, 1), (64, 64)),
+        ((360, 480), (1, 1), (32, 32)),  # 512 channels are the most
         ((7, 7, 7), (1, 1, 1), (1, 1, 1)),  # too small to halve: nnU-Net #1583
         ((16, 512, 512), (1, 1, 1), (4, 32, 32)),
         ((200, 20, 200), (0.5, 4.0, 0.5), (32, 4, 32)),  # thick along the second axis
@@ -187,6 +199,34 @@ def test_a_plan_is_the_same_each_time_and_every_value_has_a_reason() -> None:
 )
 def test_an_axis_is_halved_while_it_has_positions_left(size: Any, steps: Any, multiple: Any) -> None:
     assert network_for(size, steps, 16).multiple == multiple
+
+
+# What planners of nnU-Net have failed on: MIC-DKFZ/nnUNet by number.
+TRIPPED = {
+    "#2809, volumes of one slice": data((1500, 1960, 1), (1.0, 1.0, 999.0)),
+    "#1587, images as volumes of one slice": data((256, 256, 1)),
+    "#1583, nothing that can be halved": data((7, 7, 7), cases=5),
+    "#538, two coarse axes": data((200, 30, 30), (0.5, 4.0, 4.0)),
+    "#2092, images of an odd size": data((575, 575), channels=3, cases=1145),
+    "#986, images of a large camera": data((2464, 3280), channels=3, cases=130),
+    "#297, long and thin": data((40, 1999, 1026), (1.0, 1.0, 1.0)),
+}
+
+
+@pytest.mark.parametrize("known", TRIPPED.values(), ids=list(TRIPPED))
+def test_what_has_tripped_others_gives_a_config_that_can_be_trained(known: Fingerprint) -> None:
+    plan = make_plan(known, BUDGET)
+    source = ["data=nifti"] if known.rank == 3 else ["data=image_folder"]
+    config = load_config(composed_config([*source, "data.root=somewhere", *words_of(plan.choices)]))
+    card = config.data_config
+    assert all(0 < side <= max(known.largest_shape) + 64 for side in card.size)
+    assert make_plan(known, BUDGET).choices == plan.choices
+
+
+def test_folds_that_the_data_bring_or_somebody_says_are_those_of_the_sweep() -> None:
+    own = make_plan(data((64, 64, 64), own_folds=3, own_split=True), BUDGET)
+    assert (own.sweep[:2], values(own)["data.folds"]) == (("data.fold", (0, 1, 2)), 3)
+    assert make_plan(data((64, 64, 64)), BUDGET, {"data.fold": 2}).sweep[:2] == ("data.fold", (2,))
 
 
 def test_epochs_step_down_to_one_of_a_ladder() -> None:

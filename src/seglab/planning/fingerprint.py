@@ -51,6 +51,7 @@ class Fingerprint:
         classes: the scored classes.
         cases, groups: of the whole data set, without those that it brings as its own test split.
         own_split: whether the data set says itself which cases are for what.
+        own_folds: how many folds the data set brings, 0 where it brings none.
         modality: `ct`, `mri`, or None where nothing says so.
         mixed_scale: whether the numbers of the images count in no common unit.
         intensity: lowest, 0.5%, 99.5% and highest value of each channel, medians over the cases.
@@ -66,6 +67,7 @@ class Fingerprint:
     cases: int
     groups: int
     own_split: bool = False
+    own_folds: int = 0
     modality: str | None = None
     mixed_scale: bool = False
     intensity: tuple[tuple[float, float, float, float], ...] = ()
@@ -118,6 +120,7 @@ def fingerprint_of(source: Source, split: Split, facts: Mapping[str, CaseFingerp
         cases=len(open_to_training),
         groups=len({case.group for case in open_to_training}),
         own_split=source.split is not None,
+        own_folds=len(getattr(source, "folds", None) or ()),
         modality=getattr(source, "modality", None),
         mixed_scale=common_scale(known)[0] == "mixed",
         intensity=_intensity(known),

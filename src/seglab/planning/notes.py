@@ -23,8 +23,8 @@ def notes_of(fingerprint: Fingerprint, kind: str, covered: float, steps: Sequenc
     notes = []
     if kind == "volumes" and covered < CASCADE_BELOW:
         notes.append(
-            f"A patch covers only {covered:.0%} of the median volume. A cascade, a coarse network for the whole and a "
-            "fine one for the detail, would help here and is not available: more budget.memory_gb or a coarser "
+            f"A patch covers only {100 * covered:.2g}% of the median volume. A cascade, a coarse network for the whole "
+            "and a fine one for the detail, would help here and is not available: a larger budget or a coarser "
             "data.spacing shows the network more."
         )
     if kind == "volumes" and max(steps) >= ANISOTROPIC * min(steps):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seglab.errors import ConfigError, DataError
-from seglab.planning.budget import Budget, epochs_within
+from seglab.planning.budget import EPOCHS, Budget, epochs_within
 from seglab.planning.choices import Choice, Choices
 from seglab.planning.cost import THROUGHPUT
 from seglab.planning.fingerprint import Fingerprint
@@ -33,9 +34,11 @@ from seglab.planning.training_rules import (
     choose_normalisation,
 )
 
-# Channels of the first stage, widest first, and the epochs that a wider one must leave time for.
-WIDTHS = {2: (32, 16, 8), 3: (32, 16, 8)}
-EPOCHS_WANTED = 20
+# Channels of the first stage, and the largest input in pixels or voxels: the first pair is taken that leaves time to
+# see each case so often.
+WIDTHS = (32, 16, 8)
+INPUTS = {2: ((WIDTHS, math.inf),), 3: (((32, 16), math.inf), ((16,), 128**3), ((16,), 96**3), ((16, 8), 64**3))}
+TIMES_SEEN = 20
 # More samples than these in a batch gain little.
 BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
 _SMALL_VOLUME = 32**3
@@ -49,13 +52,11 @@ class Plan:
         choices: every setting, groups first.
         sweep: key, values and reason of what is swept.
         notes: what the reader must know: shortfalls, and what the data are like.
-        batches: training steps of an epoch, by the fingerprint.
     """
 
     choices: tuple[Choice, ...]
     sweep: tuple[str, tuple[int, ...], str]
     notes: tuple[str, ...]
-    batches: int
 
     def value(self, key: str) -> Any:
         """What a setting is."""
@@ -98,14 +99,13 @@ def make_plan(
     sweep = choose_folds(choices, fingerprint)
     network, covered = _choose_input(choices, fingerprint, budget, kind, shapes, steps, len(sweep[1]))
     modality = choose_normalisation(choices, fingerprint)
-    choose_foreground(choices, fingerprint, covered)
+    seen = budget.hours * 3600 / len(sweep[1]) * THROUGHPUT / _operations(choices, network, fingerprint)
+    choose_foreground(choices, fingerprint, covered, int(seen / TIMES_SEEN))
     choose_augmentation(choices, fingerprint, modality)
     choose_loss(choices, fingerprint)
-    samples = len(fingerprint.shapes) * choices.made["data.patches_per_case"].value
-    batches = -(-samples // choices.made["data.batch_size"].value)
-    _choose_epochs(choices, budget, network, fingerprint, batches, len(sweep[1]), epochs)
+    _choose_epochs(choices, budget, network, fingerprint, len(sweep[1]), epochs)
     ordered = sorted(choices.made.values(), key=lambda one: "." in one.key)
-    return Plan(tuple(ordered), sweep, tuple(notes_of(fingerprint, kind, covered, steps)), batches)
+    return Plan(tuple(ordered), sweep, tuple(notes_of(fingerprint, kind, covered, steps)))
 
 
 def _kind(fingerprint: Fingerprint, configuration: str | None) -> str:
@@ -119,6 +119,8 @@ def _kind(fingerprint: Fingerprint, configuration: str | None) -> str:
             expected=" or ".join(fitting),
             remedy=f"configuration={fitting[0]}",
         )
+    if configuration is None and fingerprint.rank == 3 and fingerprint.median_shape[2] == 1:
+        return "slices"
     return configuration or fitting[0]
 
 
@@ -148,21 +150,22 @@ def _choose_input(
     fewest, most = BATCHES[kind]
     median, largest = np.median(shapes, axis=0), shapes.max(axis=0)
     wanted = [float(n) for n in largest]
-    if kind == "images" and max(largest) > WHOLE_IMAGE:
+    if kind != "volumes" and max(largest) > WHOLE_IMAGE:
         wanted = [min(float(n), float(WHOLE_IMAGE)) for n in median]
-    width, network, size = _widest(choices, fingerprint, budget, wanted, steps, fewest, jobs)
+    width, network, size, most_seen = _widest(choices, fingerprint, budget, wanted, steps, fewest, jobs)
     given = choices.said.get("data.size")
     whole = all(n >= full for n, full in zip(size, wanted, strict=True)) and kind != "slices"
     whole = whole and all(n >= full for n, full in zip(size, largest, strict=True))
     if not whole:  # a patch is cut from the middle of the sizes, not from the largest
         smaller = [min(a, b) for a, b in zip(wanted, median, strict=True)]
-        size = largest_fitting(smaller, steps, width, fewest, channels, budget.room)
+        size = largest_fitting(smaller, steps, width, fewest, channels, budget.room, most_seen)
     shape_reason = "×".join(f"{int(n)}" for n in (largest if whole else median))
     what = "slice" if kind == "slices" else "case"
     if whole:
         why = f"the largest training {what} ({shape_reason}), rounded up to what the network halves"
     else:
-        why = f"as much of the median {what} ({shape_reason}) as budget.memory_gb={budget.memory_gb:g} holds"
+        limits = "memory and hours allow" if kind == "volumes" else "memory allows, at most 512 a side"
+        why = f"as much of the median {what} ({shape_reason}) as {limits}"
     size = list(choices.choose("data.size", size, why))
     covered = coverage(size, median)
     if given is not None:
@@ -173,7 +176,7 @@ def _choose_input(
     if whole:
         choices.choose("data.resize_mode", "pad", "whole cases, with a border where one is smaller")
     else:
-        choices.choose("data.resize_mode", "patch", f"{covered:.0%} of the median {what} is seen at once")
+        choices.choose("data.resize_mode", "patch", f"{100 * covered:.2g}% of the median {what} is seen at once")
     batch = _batch(kind, size, fingerprint, network, budget, fewest, most)
     choices.choose("data.batch_size", *batch)
     _choose_network(choices, kind, network, width)
@@ -189,19 +192,24 @@ def _widest(
     steps: Sequence[float],
     batch: int,
     jobs: int,
-) -> tuple[int, Network, list[int]]:
-    """The widest network that the time lets learn for `EPOCHS_WANTED`, and the input that it then has room for."""
-    seconds = budget.hours * 3600 / jobs
-    given = choices.said.get("model.width")
-    for width in (given,) if given else WIDTHS[fingerprint.rank]:
-        size = largest_fitting(wanted, steps, width, batch, fingerprint.channels, budget.room)
-        network = network_for(size, steps, width)
-        size = fitted(size, network.multiple)
-        samples = len(fingerprint.shapes) * max(1, min(8, round(1 / max(coverage(size, wanted), 1e-6))))
-        operations = network.stages.step_operations(size, 1, fingerprint.channels) * samples
-        if operations * EPOCHS_WANTED / THROUGHPUT <= seconds:
-            break
-    return width, network, size
+) -> tuple[int, Network, list[int], float]:
+    """Width, stages, input, and the most pixels or voxels of it, of the first of `INPUTS` that there is time for."""
+    seconds, given = budget.hours * 3600 / jobs, choices.said.get("model.width")
+    for widths, most in INPUTS[fingerprint.rank]:
+        for width in (given,) if given else widths:
+            size = largest_fitting(wanted, steps, width, batch, fingerprint.channels, budget.room, most)
+            network = network_for(size, steps, width)
+            size = fitted(size, network.multiple)
+            operations = network.stages.step_operations(size, len(fingerprint.shapes), fingerprint.channels)
+            if operations * TIMES_SEEN / THROUGHPUT <= seconds:
+                return width, network, size, most
+    return width, network, size, most
+
+
+def _operations(choices: Choices, network: Network, fingerprint: Fingerprint) -> float:
+    """Of a training step for each training case once."""
+    size = choices.made["data.size"].value
+    return network.stages.step_operations(size, len(fingerprint.shapes), fingerprint.channels)
 
 
 def _batch(
@@ -230,7 +238,7 @@ def _choose_network(choices: Choices, kind: str, network: Network, width: int) -
         model = choices.choose("model", "unet" if kind == "images" else "unet3d", "axes are alike: the plain U-Net")
         if model in ("unet", "unet3d"):
             choices.choose("model.depth", depth, f"halved {depth} times, no axis has fewer than 4 positions left")
-            choices.choose("model.width", width, f"the widest of {WIDTHS[3]} that the hours let learn")
+            choices.choose("model.width", width, f"the widest of {WIDTHS} that the hours let learn")
         return
     why = "slices: kernels and strides of 1 across them, which is a 2D network" if kind == "slices" else "axes differ"
     model = choices.choose("model", "dynunet2d" if kind == "images" else "dynunet", why)
@@ -277,14 +285,12 @@ def _choose_epochs(
     budget: Budget,
     network: Network,
     fingerprint: Fingerprint,
-    batches: int,
     jobs: int,
     epochs: int | None,
 ) -> None:
     why = f"as many as budget.hours={budget.hours:g} leave to {jobs} runs, by the measured steps of forecast.md"
     if epochs is None:
-        batch, size = choices.made["data.batch_size"].value, choices.made["data.size"].value
-        operations = network.stages.step_operations(size, batch, fingerprint.channels) * batches
-        epochs = epochs_within(budget.hours * 3600 / jobs / (operations / THROUGHPUT)) or 5
+        operations = _operations(choices, network, fingerprint) * choices.made["data.patches_per_case"].value
+        epochs = epochs_within(budget.hours * 3600 / jobs / (operations / THROUGHPUT)) or EPOCHS[0]
         why = f"about as many as budget.hours={budget.hours:g} leave to {jobs} runs; nothing was measured"
     choices.choose("trainer.epochs", epochs, why)

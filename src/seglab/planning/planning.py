@@ -132,12 +132,13 @@ def said_in(words: Sequence[str]) -> dict[str, Any]:
 
 def planning_split(source: Source, card: DataConfig, seed: int, said: Mapping[str, Any]) -> Split:
     """Whose training part a plan is made from: of the data set's own split, or of the first fold of the plan."""
-    groups = len({case.group for case in source.cases})
-    if source.split is not None and "data.folds" not in said:
+    groups, own_folds = len({case.group for case in source.cases}), getattr(source, "folds", None)
+    if source.split is not None and not own_folds and "data.folds" not in said:
         return split_for(source, card, seed)
     if groups < 2:
         return Split(tuple(case.id for case in source.cases), (), ())
-    told: dict[str, Any] = {"fold": 0, "folds": said.get("data.folds", min(FOLDS, groups)), "stratify": False}
+    told: dict[str, Any] = {"fold": 0, "folds": len(own_folds) if own_folds else min(FOLDS, groups)}
+    told |= {key: said[f"data.{key}"] for key in ("fold", "folds") if f"data.{key}" in said} | {"stratify": False}
     told["split_seed"] = card.split_seed or 0
     if groups == 2:
         told["split"] = SplitSettings(train=1.0, val=0.0, test=0.0)

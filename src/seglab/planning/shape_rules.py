@@ -93,7 +93,7 @@ def network_for(size: Sequence[int], steps: Sequence[float], width: int) -> Netw
     kernels: list[Any] = [[3 if one else 1 for one in joined]]
     for _ in range(DEEPEST[rank]):
         halved = [axis for axis in range(rank) if sides[axis] >= 2 * FEWEST_POSITIONS]
-        if not halved or (together and len(halved) < rank):
+        if not halved or (together and (len(halved) < rank or width * 2 ** len(strides) > WIDEST[rank])):
             break
         finest = min(now[axis] for axis in halved)
         stride = [2 if axis in halved and now[axis] < STEPS_APART * finest else 1 for axis in range(rank)]
@@ -127,7 +127,13 @@ def fitted(sides: Sequence[float], multiple: Sequence[int]) -> list[int]:
 
 
 def largest_fitting(
-    whole: Sequence[float], steps: Sequence[float], width: int, batch: int, channels: int, room: float
+    whole: Sequence[float],
+    steps: Sequence[float],
+    width: int,
+    batch: int,
+    channels: int,
+    room: float,
+    most: float = math.inf,
 ) -> list[int]:
     """The largest input that a training step has room for: `whole`, and while that is too much, smaller along the axis
     that covers the most of it.
@@ -137,12 +143,13 @@ def largest_fitting(
         steps: of a voxel.
         width, batch, channels: of the network and its batches.
         room: bytes.
+        most: pixels or voxels.
     """
     sides = [float(n) for n in whole]
     while True:
         network = network_for([int(n) for n in sides], steps, width)
         size = fitted(sides, network.multiple)
-        if network.stages.step_bytes(size, batch, channels) <= room:
+        if network.stages.step_bytes(size, batch, channels) <= room and math.prod(size) <= most:
             return size
         covered = [side / full if side > 2 * FEWEST_POSITIONS else 0.0 for side, full in zip(sides, whole, strict=True)]
         axis = max(range(len(sides)), key=lambda at: (covered[at], sides[at] * steps[at]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seglab.data.check.sides import named_sides
-from seglab.planning.choices import Choices
+from seglab.planning.choices import SAID, Choices
 from seglab.planning.fingerprint import Fingerprint
 
 FOLDS = 5
@@ -66,8 +66,8 @@ def choose_augmentation(choices: Choices, fingerprint: Fingerprint, modality: st
         choices.choose("augment.flip", 0.5, "no class is named after a side, and images of one channel have no up")
 
 
-def choose_foreground(choices: Choices, fingerprint: Fingerprint, covered: float) -> None:
-    """Share of boxes around the foreground, and how many boxes of a case make an epoch."""
+def choose_foreground(choices: Choices, fingerprint: Fingerprint, covered: float, most: int) -> None:
+    """Share of boxes around the foreground, and how many boxes of a case make an epoch: `most` where hours are few."""
     if choices.made["data.resize_mode"].value != "patch":
         choices.choose("data.foreground_share", 0.0, "every sample is a whole case")
         choices.choose("data.patches_per_case", 1, "a whole case is seen once in an epoch")
@@ -78,7 +78,10 @@ def choose_foreground(choices: Choices, fingerprint: Fingerprint, covered: float
     else:
         choices.choose("data.foreground_share", 0.33, f"the rarest class covers {rarest:.1%}: a third is enough")
     patches = int(np.clip(round(1 / max(covered, 1e-6)), 1, MOST_PATCHES))
-    choices.choose("data.patches_per_case", patches, f"a patch covers {covered:.0%} of the median case")
+    few = max(most, 1) < patches
+    why = f"a patch covers {100 * covered:.2g}% of the median case"
+    why += ", and with more the hours would leave few epochs" if few else ""
+    choices.choose("data.patches_per_case", min(patches, max(most, 1)), why)
 
 
 def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
@@ -105,6 +108,11 @@ def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple
     """Splits and the sweep over them: its key, its values, why."""
     groups = fingerprint.groups
     choices.choose("data.split_seed", 0, "the folds of every run and of every later study are the same")
+    if "data.fold" in choices.said:
+        return "data.fold", (choices.said["data.fold"],), SAID
+    if fingerprint.own_folds:
+        choices.choose("data.folds", fingerprint.own_folds, "as many as data.folds_file has")
+        return "data.fold", tuple(range(fingerprint.own_folds)), "each fold that the data set brings is tested once"
     if fingerprint.own_split and "data.folds" not in choices.said:
         return "seed", (0, 1, 2), "the data set brings its own split, which stays: three seeds in the place of folds"
     if groups < 2:
