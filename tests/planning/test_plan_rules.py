@@ -140,7 +140,7 @@ def test_ct_is_known_by_its_values() -> None:
 def test_slices_are_a_network_without_a_third_axis() -> None:
     known = data((128, 128, 20), (0.7, 0.7, 5.0))
     plan = values(make_plan(known, BUDGET, configuration="slices"))
-    assert plan["data.size"] == [128, 128, 1]
+    assert (plan["data.size"], plan["data.patches_per_case"]) == ([128, 128, 1], 8)
     assert all(stride[2] == 1 for stride in plan["model.strides"][1:])
     assert all(kernel[2] == 1 for kernel in plan["model.kernels"])
     assert any("configuration=slices" in note for note in make_plan(known, BUDGET).notes)

@@ -100,7 +100,8 @@ def make_plan(
     network, covered = _choose_input(choices, fingerprint, budget, kind, shapes, steps, len(sweep[1]))
     modality = choose_normalisation(choices, fingerprint)
     seen = budget.hours * 3600 / len(sweep[1]) * THROUGHPUT / _operations(choices, network, fingerprint)
-    choose_foreground(choices, fingerprint, covered, int(seen / TIMES_SEEN))
+    of_case = covered / fingerprint.median_shape[2] if kind == "slices" else covered
+    choose_foreground(choices, fingerprint, of_case, int(seen / TIMES_SEEN))
     choose_augmentation(choices, fingerprint, modality)
     choose_loss(choices, fingerprint)
     _choose_epochs(choices, budget, network, fingerprint, len(sweep[1]), epochs)
