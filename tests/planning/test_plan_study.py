@@ -21,6 +21,7 @@ from seglab.planning.budget import Budget
 from seglab.planning.dry_run import Measured
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
 from seglab.planning.planning import Planned, PlanRequest, plan_study
+from seglab.planning.study_files import check_name
 from seglab.reports.study.study import load_study
 from seglab.task import Task
 
@@ -149,6 +150,9 @@ def test_a_measured_plan_has_the_epochs_that_the_hours_leave_and_is_measured_onc
     assert (len(runs), texts(first.folder)) == (1, before)
     planned(root, tmp_path, measure="again")
     assert len(runs) == 2
+    with pytest.raises(ConfigError, match="another one"):
+        planned(root, tmp_path, "data.batch_size=3", measure="once")
+    assert len(runs) == 2, "told before it is measured"
     assert "data.fold=0" in runs[0]
 
 
@@ -161,6 +165,13 @@ def test_what_the_dry_run_shows_to_be_too_much_is_refused_with_the_nearest() -> 
         check_memory(TOOK, Budget(2, 1.2), "data.size=[16,16,16]")
     assert "data.size=[16,16,16], or budget.memory_gb=2" in memory.value.remedy
     assert Forecast(TOOK, 100, 5).slurm == "launcher=slurm launcher.time_minutes=25 launcher.memory_gb=2"
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "a b", ".hidden"])
+def test_a_name_is_that_of_a_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match="a name that no study can have"):
+        check_name(name)
+    assert check_name("scans_2-d") == "scans_2-d"
 
 
 def test_empty_masks_and_missing_data_are_told(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ from seglab.planning.study_files import (
     MEASURED,
     PLAN,
     STUDY,
+    another_study,
+    check_name,
     forecast_page,
     measured_before,
     measured_file,
@@ -38,7 +40,6 @@ from seglab.planning.study_files import (
 )
 from seglab.planning.training_rules import FOLDS
 from seglab.runtime.waiting import step
-from seglab.safety.file_names import file_name
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,15 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
     with step("looking for objects in the masks"):
         fingerprint = fingerprint_of(source, split, facts)
     plan = _plan(fingerprint, request, said)
-    name = request.name or file_name(re.sub(r"\W+", "_", f"{source.name}_plan".lower()))
+    name = check_name(request.name or re.sub(r"\W+", "_", f"{source.name}_plan".lower()).strip("_"))
     folder = studies / name
     load_config(composed_config(_job_words(plan)))  # what cannot work is told now, and not by the study
     forecast, files = None, {}
     if request.measure != "never":
         of = digest_values([digest, [word for word in _job_words(plan) if not word.startswith("trainer.epochs")]])
         took = None if request.measure == "again" else measured_before(folder, of)
+        if took is None and request.measure == "once" and (folder / STUDY).exists() and not request.overwrite:
+            raise another_study(folder, STUDY)  # before minutes are spent on it
         if took is None:
             with step("measuring a dry run of three steps"):
                 took = measured(_job_words(plan))

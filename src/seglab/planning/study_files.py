@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -25,7 +26,7 @@ def study_yaml(name: str, plan: Plan, fingerprint: Fingerprint, data_name: str) 
     classes = ", ".join(one.name for one in fingerprint.classes)
     opening = (
         f"How well does a network that is planned and not tuned by hand segment {classes} in {data_name}? "
-        f"Planned by seglab plan from {len(fingerprint.shapes)} cases: {PLAN} says why, {FORECAST} what it takes."
+        f"Planned from {len(fingerprint.shapes)} training cases: {PLAN} says why, {FORECAST} what it takes."
     )
     lines = ["# @package _global_", f"# seglab train -m experiment={name}", *_comment(opening, "")]
     groups = [one for one in plan.choices if "." not in one.key]
@@ -119,17 +120,40 @@ def write_study(folder: Path, files: Mapping[str, str], overwrite: bool) -> bool
     if not other and len(there) == len(files):
         return False
     if other and not overwrite:
-        raise ConfigError(
-            "a study of this name that is another one",
-            code="study-exists",
-            where=str(folder),
-            found=f"{', '.join(other)} with other contents",
-            expected="no such folder, or the same plan",
-            remedy="choose another with name=…, or replace it with overwrite=true",
-        )
+        raise another_study(folder, ", ".join(other))
     with telling_unwritable(folder):
         write_files({folder / name: text.encode() for name, text in files.items()})
     return True
+
+
+def another_study(folder: Path, files: str) -> ConfigError:
+    """What to tell of a study that would be written over."""
+    return ConfigError(
+        "a study of this name that is another one",
+        code="study-exists",
+        where=str(folder),
+        found=f"{files} with other contents",
+        expected="no such folder, or the same plan",
+        remedy="choose another with name=…, or replace it with overwrite=true",
+    )
+
+
+def check_name(name: str) -> str:
+    """The name of a study, which `experiment=<name>` can say.
+
+    Raises:
+        ConfigError: one of other signs.
+    """
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ConfigError(
+            "a name that no study can have",
+            code="study-name",
+            where="name",
+            found=name,
+            expected="letters, digits, _ and -",
+            remedy="name=" + (re.sub(r"[^\w-]+", "_", name).strip("_-") or "my_study"),
+        )
+    return name
 
 
 def _comment(text: str, indent: str) -> list[str]:
