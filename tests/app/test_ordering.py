@@ -10,7 +10,7 @@ from app_data import NAMES, SIZE
 from page_script import page
 from streamlit.testing.v1 import AppTest
 
-from seglab.app import choosing, looking, viewer
+from seglab.app import choosing, image_results, viewer
 from seglab.app import setup as setups
 from seglab.app.api_client import Client, Listing
 from seglab.app.keeping import LruCache
@@ -23,7 +23,7 @@ IDS = sorted(NAMES)
 @pytest.fixture(autouse=True)
 def _of_the_application(setup: setups.Setup) -> None:
     choosing.image_rows.clear()
-    looking.forget()
+    image_results.forget()
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def masks(id: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the first model, the other and the truth say."""
     client = setups.current().client
     other = setups.current().others["other"]
-    first = looking.looked(client, client.model(), id, True)
-    second = looking.looked(other, other.model(), id, True, client)
+    first = image_results.result_of_case(client, client.model(), id, True)
+    second = image_results.result_of_case(other, other.model(), id, True, client)
     return tuple(unpacked(text, SIZE) for text in (first.predicted, second.predicted, first.truth or ""))  # type: ignore[return-value]
 
 

@@ -13,7 +13,7 @@ import pytest
 from app_data import HOSTILE, NAMES
 from streamlit.testing.v1 import AppTest
 
-from seglab.app import choosing, looking, stored_runs
+from seglab.app import choosing, image_results, stored_runs
 from seglab.app import setup as setups
 from seglab.app.api_client import Client
 from seglab.app.navigation import listed
@@ -70,7 +70,7 @@ def viewed(at: AppTest) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def _of_the_application(setup: Setup) -> None:
     choosing.image_rows.clear()
-    looking.forget()
+    image_results.forget()
 
 
 def test_the_first_image_is_shown_with_its_masks_and_scores() -> None:
@@ -113,7 +113,7 @@ def test_search_and_scores_choose_among_the_images() -> None:
     at.button(key="image-score").click().run()
     at.selectbox(key="image-order").select("lowest Dice first").run()
     model = setups.current().client.model()
-    dice = {id: looking.known(model, id).mean_dice for id in IDS}
+    dice = {id: image_results.known(model, id).mean_dice for id in IDS}
     by_dice = [f"{id} · {dice[id]:.3f}" for id in sorted(IDS, key=dice.__getitem__)]
     assert at.selectbox(key="image-list").options == by_dice
 

@@ -12,6 +12,7 @@ import pytest
 from seglab.errors import SeglabError
 from seglab.interactive.prompt import Prompt
 from seglab.interactive.prompt_models import load_model
+from seglab.interactive.whole_volume import WholeVolumeSession
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -84,6 +85,12 @@ def test_a_network_for_volumes_trains_and_answers(tmp_path: Path) -> None:
     answer = model.candidates(model.embed(volume), Prompt.of((20, 18, 14), [[9, 8, 7]], [1]))
     assert answer.logits.shape == (3, 20, 18, 14)
     assert np.isfinite(answer.logits).all()
+    session = WholeVolumeSession(model, volume[..., 0], np.diag([-1.0, 1, 2, 1]))
+    session.predict(2, 7, [[9, 8]], [1])
+    assert session.mask[9, 8, 7]
+    session.predict(2, 4, [[3, 3]], [0])
+    assert session.mask[9, 8, 7]
+    assert not session.mask[3, 3, 4]
     with pytest.raises(SeglabError) as refused:
         load_model("click_unet", bundle)
     assert refused.value.code == "checkpoint-of-other-model"

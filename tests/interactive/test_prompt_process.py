@@ -74,7 +74,6 @@ def failures(running: Running, reason: str) -> float:
     ("words", "code"),
     [
         (["prompt_model=sam_vit_x"], "unknown-prompt-model"),
-        (["prompt_model=click_unet3d"], "settings-exclude"),
         (["prompt_checkpoint=x.h5"], "settings-exclude"),
     ],
 )

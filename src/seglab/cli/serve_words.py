@@ -96,18 +96,9 @@ def check_words(settings: ServeWords) -> None:
 
 def _check_prompts(settings: ServeWords) -> None:
     """That the model which is to answer prompts can; raises `ConfigError` before anything is loaded."""
-    from seglab.interactive.prompt_models import MODELS, row_of
+    from seglab.interactive.prompt_models import row_of
 
-    row = row_of(settings.prompt_model, Path(settings.prompt_checkpoint) if settings.prompt_checkpoint else None)
-    if row.rank != 2:
-        raise ConfigError(
-            "a model of volumes for sessions of images",
-            code="settings-exclude",
-            where="prompt_model",
-            found=settings.prompt_model,
-            expected="one of " + ", ".join(name for name, its in MODELS.items() if its.rank == 2),
-            remedy="seglab segment model=… takes volumes",
-        )
+    row_of(settings.prompt_model, Path(settings.prompt_checkpoint) if settings.prompt_checkpoint else None)
 
 
 def _check_without_model(settings: ServeWords) -> None:

@@ -17,9 +17,11 @@ from seglab.errors import DataError
 from seglab.interactive.prompt_models import PromptModel
 from seglab.interactive.session import STEPS_SHARE, Session
 from seglab.interactive.volume_prompts import VolumeSession
+from seglab.interactive.whole_volume import WholeVolumeSession
 
 _ID_BYTES = 16
-_OF_VOLUME = 2 + STEPS_SHARE  # bytes a voxel: the volume, its steps, and the prompted slices that these share
+# Bytes a voxel by the rank of the model: the volume, its steps, the prompted slices that these share; an embedding.
+_OF_VOLUME = {2: 2 + STEPS_SHARE, 3: 6 + STEPS_SHARE}
 Opened = TypeVar("Opened", bound="OpenSession")
 
 
@@ -97,7 +99,7 @@ class OpenVolume(OpenSession):
     @property
     def bytes(self) -> int:
         """What it may grow to."""
-        return len(self.content) + _OF_VOLUME * math.prod(self.session.shape)
+        return len(self.content) + _OF_VOLUME[self.session.model.rank] * math.prod(self.session.shape)
 
 
 class Sessions:
@@ -123,6 +125,15 @@ class Sessions:
 
     def begin(self, picture: npt.NDArray[np.uint8], client: str = "") -> OpenImage:
         """A session on an image; raises `DataError` where there is no room for it (and computes nothing then)."""
+        if self.model.rank != 2:
+            raise DataError(
+                "an image for a model of volumes",
+                code="image-rank",
+                where="image",
+                found="an image",
+                expected=f"a volume (NIfTI), for {self.model.name}",
+                remedy="send a volume, or serve with prompt_model=grabcut",
+            )
         self._check_room((1 + STEPS_SHARE) * picture.nbytes)
         session = Session(self.model, self.model.embed(picture))
         return self._added(OpenImage(_new_id(), client, session, picture))
@@ -131,8 +142,10 @@ class Sessions:
         self, volume: npt.NDArray[Any], content: bytes, affine: npt.NDArray[np.float64], client: str = ""
     ) -> OpenVolume:
         """A session on a volume `(X, Y, Z)` in the order of its file; raises as `begin`."""
-        self._check_room(len(content) + _OF_VOLUME * volume.size)
-        return self._added(OpenVolume(_new_id(), client, VolumeSession(self.model, volume), content, affine))
+        self._check_room(len(content) + _OF_VOLUME[self.model.rank] * volume.size)
+        whole = self.model.rank == 3
+        session = WholeVolumeSession(self.model, volume, affine) if whole else VolumeSession(self.model, volume)
+        return self._added(OpenVolume(_new_id(), client, session, content, affine))
 
     def find(self, session_id: str) -> OpenSession:
         """An open session, which is used thereby; raises `DataError` for one that is not, or not any more."""

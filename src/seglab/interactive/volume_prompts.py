@@ -135,7 +135,7 @@ class VolumeSession:
         picture = self.picture(axis, index)
         former = None if anew else self.state
         if former is not None and former.axis != axis:
-            raise _other_axis(former.axis, axis)
+            raise other_axis(former.axis, axis)
         before = self._before(former, index, picture.shape[:2], points, labels, box)
         session = Session(self.model, self.model.embed(picture))
         reply = session.predict(points, labels, box, before, candidate)
@@ -240,7 +240,8 @@ def segment_volume(
     return session.mask
 
 
-def _other_axis(expected: int, found: int) -> DataError:
+def other_axis(expected: int, found: int) -> DataError:
+    """A prompt on a slice across another axis than those of the object so far."""
     return DataError(
         "slices across another axis than those before",
         code="prompt-other-axis",

@@ -170,7 +170,7 @@ def truth_section(found: TrueQuality) -> PageSection:
 
 
 def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M") if at else "–"
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S") if at else "–"
 
 
 def _number(value: float | None, digits: int) -> Cell:

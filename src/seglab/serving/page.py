@@ -9,10 +9,11 @@ from seglab.reports.html_document import document
 from seglab.serving.served import ServedModel
 
 _STYLE = """
+:root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
 td,th{padding:.2rem .8rem .2rem 0;text-align:left}
 i{display:inline-block;width:1.4rem;height:1.4rem;border:1px solid #888;vertical-align:middle}
-pre{background:#f2f2f2;padding:.8rem;overflow:auto}
+pre{background:light-dark(#f2f2f2,#26292f);padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}
 img{max-width:100%;image-rendering:pixelated}
 """
 _SCRIPT = 'document.getElementById("here").textContent = location.href.replace(/[?#].*/, "")'

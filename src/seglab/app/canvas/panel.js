@@ -76,6 +76,7 @@ export function build(root) {
   parts.keyForm = element("form", { className: "row", hidden: true }, label("Key of the service", parts.key), parts.useKey);
   parts.slices = element("span", { className: "row", hidden: true, role: "group", "aria-label": "slice" },
     label("Across", parts.axis), label("Slice", parts.index), parts.count);
+  parts.size = label("mm per pixel", parts.pixel);
   const keys = KEYS.map(([press, does]) => element("tr", {}, element("th", { scope: "row" }, press), element("td", {}, does)));
   root.append(
     element(
@@ -92,7 +93,7 @@ export function build(root) {
       parts.name, parts.status, parts.error, parts.stuck, parts.keyForm,
       element("div", { className: "row candidates", role: "group", "aria-label": "candidates" }, ...parts.candidates),
       parts.measures, parts.told,
-      label("mm per pixel", parts.pixel),
+      parts.size,
       element("div", { className: "judge", role: "group", "aria-label": "accept or reject" }, label("Your name", parts.by),
         label("Note", parts.note), element("div", { className: "row" }, parts.accept, parts.reject)),
       element("details", {}, element("summary", {}, "Keys"), element("table", {}, element("tbody", {}, ...keys))),
@@ -118,6 +119,7 @@ export function describe(parts, told, mmPerPixel) {
 /** Which slice of a volume is looked at; null where it is none. */
 export function showSlice(parts, shape, slice) {
   parts.slices.hidden = !shape;
+  parts.size.hidden = Boolean(shape); // a volume tells its own
   if (!shape) return;
   const last = shape["xyz".indexOf(slice.axis)] - 1;
   [parts.axis.value, parts.index.value, parts.index.max] = [slice.axis, slice.index, last];

@@ -74,7 +74,8 @@ def _show_facts(name: str, model: Model, found: ImageResult, split: str = "") ->
     if not math.isnan(scores.quality):
         facts.append(f"predicted Dice {scores.quality:.3f}")
     if scores.dice is not None:
-        facts += [f"mean Dice {scores.mean_dice:.3f}", f"{scores.wrong:.2%} of the labelled pixels wrong"]
+        element = "pixels" if model.task.rank == 2 else "voxels"
+        facts += [f"mean Dice {scores.mean_dice:.3f}", f"{scores.wrong:.2%} of the labelled {element} wrong"]
     st.caption(plain(" · ".join(facts)))
 
 

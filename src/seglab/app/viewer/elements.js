@@ -120,6 +120,9 @@ function tableOf(told) {
     });
   }
   const frame = element("div", "table");
+  frame.tabIndex = 0; // it scrolls where it is wider than the page
+  frame.setAttribute("role", "region");
+  frame.setAttribute("aria-label", "Scores of each class");
   frame.append(table);
   return frame;
 }

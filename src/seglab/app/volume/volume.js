@@ -94,6 +94,7 @@ async function show(image) {
     color(view);
   }
   sliced();
+  told.textContent = "A click moves the crosshair, the wheel the slice.";
   document.body.dataset.shown = views.map((view) => view.which).join(" ");
 }
 
