@@ -105,6 +105,8 @@ def test_name_rank_and_opening_comment(path):
         ("resnet50", "ResNet50UNet"),
         ("mobilenetv3", "MobileNetV3UNet"),
         ("efficientnetv2b0", "EfficientNetV2B0UNet"),
+        ("efficientnetv2m", "EfficientNetV2MUNet"),
+        ("convnext_base", "ConvNeXtBaseUNet"),
     ],
 )
 def test_encoder_is_in_the_name(encoder, name):

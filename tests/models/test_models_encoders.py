@@ -25,8 +25,11 @@ APPLICATIONS = {
     "vgg16": keras.applications.vgg16,
     "resnet50": keras.applications.resnet50,
     "mobilenetv3": keras.applications.mobilenet_v3,
-    "efficientnetv2b0": keras.applications.efficientnet_v2,
+    **dict.fromkeys((f"efficientnetv2{size}" for size in ("b0", "s", "m")), keras.applications.efficientnet_v2),
+    **dict.fromkeys((f"convnext_{size}" for size in ("tiny", "small", "base")), keras.applications.convnext),
 }
+LARGE = ("efficientnetv2s", "efficientnetv2m", "convnext_small", "convnext_base")
+CONVNEXT = tuple(name for name in ENCODERS if name.startswith("convnext"))  # more in test_convnext.py
 
 every_encoder = pytest.mark.parametrize("name", ENCODERS)
 slow = pytest.mark.slow
@@ -56,7 +59,9 @@ def as_published(name: str, x: np.ndarray) -> np.ndarray:
     x = APPLICATIONS[name].preprocess_input(x * 255)
     if name == "mobilenetv3":
         return x / 127.5 - 1
-    if name == "efficientnetv2b0":
+    if name in ("efficientnetv2s", "efficientnetv2m"):
+        return x / 128 - 1
+    if name == "efficientnetv2b0" or name in CONVNEXT:
         return (x / 255 - encoders.IMAGENET_MEAN) / encoders.IMAGENET_STD
     return x
 
@@ -79,13 +84,18 @@ def test_standardised_images_get_the_statistics_of_imagenet(name, normalized):
 
 @slow
 def test_published_preprocessing_includes_the_models_own():
-    # `as_published` repeats the layers with which these two begin; they must be the ones that are left out here.
+    # `as_published` repeats the layers with which these begin; they must be the ones that are left out here.
     for build, name in [
         (keras.applications.MobileNetV3Small, "mobilenetv3"),
         (keras.applications.EfficientNetV2B0, "efficientnetv2b0"),
+        (keras.applications.EfficientNetV2S, "efficientnetv2s"),
+        (keras.applications.EfficientNetV2M, "efficientnetv2m"),
+        (keras.applications.ConvNeXtTiny, "convnext_tiny"),
     ]:
         model = build(include_top=False, weights=None, input_shape=(32, 32, 3))
-        first = next(i for i, layer in enumerate(model.layers) if isinstance(layer, keras.layers.Conv2D))
+        first = next(
+            i for i, layer in enumerate(model.layers) if isinstance(layer, (keras.layers.Conv2D, keras.Sequential))
+        )
         before = keras.Model(model.input, model.layers[first - 1].output)
         x = rgb(32, 32)
         np.testing.assert_allclose(run(before, x * 255), as_published(name, x), rtol=1e-4, atol=1e-4)
@@ -108,7 +118,13 @@ def test_other_channels_pass_a_learnt_convolution(channels, learnt):
 
 
 @pytest.mark.parametrize(
-    "name", ["vgg16", "mobilenetv3", *(pytest.param(name, marks=slow) for name in ("resnet50", "efficientnetv2b0"))]
+    "name",
+    [
+        "vgg16",
+        "mobilenetv3",
+        *(pytest.param(f"efficientnetv2{size}", marks=slow) for size in ("b0", "s", "m")),
+        pytest.param("resnet50", marks=slow),
+    ],
 )
 def test_features_are_those_of_the_whole_classifier(name):
     image = keras.Input((64, 96, 3))
@@ -176,7 +192,7 @@ def test_dilation_computes_the_same_features_on_a_finer_grid(name, stride, outpu
     assert np.abs(fine[:, phase - 1 :: step, phase - 1 :: step] - coarse).max() > 0.1 * np.abs(coarse).max()
 
 
-@every_encoder
+@pytest.mark.parametrize("name", [pytest.param(name, marks=slow) if name in LARGE else name for name in ENCODERS])
 def test_dilation_keeps_the_resolution(name):
     output_stride = 8
     image = keras.Input((48, 32, 3))
@@ -191,6 +207,7 @@ def test_dilation_keeps_the_resolution(name):
     assert most == (2 if name == "vgg16" else 4)
     pools = [layer for layer in nested.layers if isinstance(layer, DilatedMaxPooling2D)]
     assert [(pool.name, pool.dilation) for pool in pools] == [("block5_pool", (2, 2))] * (name == "vgg16")
+    efficient = {"block4a_dwconv2": 1, "block4b_dwconv2": 2, "block6a_dwconv2": 2, "block6b_dwconv2": 4}
     # What had the stride sees the finer grid still; what comes after it is spread over the grid it did not coarsen.
     entries = {
         "vgg16": {"block4_conv3": 1, "block5_conv1": 2},
@@ -201,7 +218,17 @@ def test_dilation_keeps_the_resolution(name):
             "expanded_conv_12_depthwise": 2,
             "expanded_conv_13_depthwise": 4,
         },
-        "efficientnetv2b0": {"block4a_dwconv2": 1, "block4b_dwconv2": 2, "block6a_dwconv2": 2, "block6b_dwconv2": 4},
+        **dict.fromkeys(("efficientnetv2b0", "efficientnetv2s", "efficientnetv2m"), efficient),
+        "efficientnetv2m": {**efficient, "block7a_dwconv2": 4},
+        **{
+            one: {
+                f"{one}_downsampling_conv_1": 1,
+                f"{one}_stage_2_block_0_depthwise_conv": 2,
+                f"{one}_downsampling_conv_2": 2,
+                f"{one}_stage_3_block_0_depthwise_conv": 4,
+            }
+            for one in CONVNEXT
+        },
     }[name]
     assert {layer: nested.get_layer(layer).dilation_rate[0] for layer in entries} == entries
     assert all(nested.get_layer(layer).strides == (1, 1) for layer in entries)
@@ -234,7 +261,7 @@ def test_every_real_encoder_trains_and_is_saved(name, tmp_path):
     assert np.isfinite(moved).all()
     assert np.mean(np.array(moved) > 0) > 0.99
     norms = [layer for layer in model.get_layer("encoder").layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert {layer.momentum for layer in norms} == (set() if name == "vgg16" else {0.9})
+    assert {layer.momentum for layer in norms} == (set() if name == "vgg16" or name in CONVNEXT else {0.9})
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(run(keras.saving.load_model(tmp_path / "model.keras"), x), run(model, x))
 

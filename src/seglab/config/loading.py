@@ -44,6 +44,11 @@ _DISPLAY_NAMES = {
     "resnet50": "ResNet50",
     "mobilenetv3": "MobileNetV3",
     "efficientnetv2b0": "EfficientNetV2B0",
+    "efficientnetv2s": "EfficientNetV2S",
+    "efficientnetv2m": "EfficientNetV2M",
+    "convnext_tiny": "ConvNeXtTiny",
+    "convnext_small": "ConvNeXtSmall",
+    "convnext_base": "ConvNeXtBase",
     **{f"b{i}": f"B{i}" for i in range(6)},
 }
 OmegaConf.register_new_resolver("pow2", lambda exponent: 2 ** int(exponent), replace=True)

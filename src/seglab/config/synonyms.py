@@ -18,6 +18,7 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
         "unetmobilenet unetmobilenetv3",
         "model=unet_encoder model.encoder=efficientnetv2b0": "efficientnet efficientnetv2 efficientnetv2b0 "
         "efficientnetunet efficientnetv2b0unet unetefficientnet unetefficientnetv2b0",
+        "model=unet_encoder model.encoder=convnext_tiny": "convnext convnexttiny convnextt convnextunet unetconvnext",
         "model=unet": "unet2d 2dunet classicunet",
         "model=unet3d": "3dunet unet3 volumetricunet",
         "model=unet_mini": "smallunet unetsmall miniunet tinyunet unettiny",

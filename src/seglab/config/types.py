@@ -29,4 +29,14 @@ Strength = Annotated[float, Field(ge=0, le=100)]
 # A file or folder. What lies there can change a result, and not where: identities leave it out.
 Place = Annotated[str, "place"]
 # Image classifiers that networks take as their encoder; `seglab.models.encoders` says what they are.
-EncoderName = Literal["vgg16", "resnet50", "mobilenetv3", "efficientnetv2b0"]
+EncoderName = Literal[
+    "vgg16",
+    "resnet50",
+    "mobilenetv3",
+    "efficientnetv2b0",
+    "efficientnetv2s",
+    "efficientnetv2m",
+    "convnext_tiny",
+    "convnext_small",
+    "convnext_base",
+]

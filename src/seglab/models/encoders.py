@@ -14,6 +14,7 @@ from keras import layers, ops
 
 from seglab.errors import ConfigError
 from seglab.models.blocks import BATCH_NORM_MOMENTUM
+from seglab.models.convnext import BLOCKS, STRIDES, convnext, take_weights
 from seglab.models.dilation import DilatedConv2D, DilatedMaxPooling2D
 from seglab.models.layers import BatchNormalization
 
@@ -29,16 +30,18 @@ class Encoder:
 
     Attributes:
         build: the constructor in keras.applications.
-        scaling: what its weights were trained with: `caffe` (BGR in 0..255 less the mean), `symmetric` (-1..1) or
-            `standard` (ImageNet's mean and standard deviation removed from 0..1).
+        scaling: what its weights were trained with: `caffe` (BGR in 0..255 less the mean), `symmetric` (-1..1),
+            `signed` (bytes by 128, less 1) or `standard` (ImageNet's mean and standard deviation removed from 0..1).
         taps: name of the last layer at each stride; the stride is the key.
         stages: pattern of the names of the layers that bring the features to that stride.
+        convnext: variant of `seglab.models.convnext`, whose layers stand in the place of the classifier's.
     """
 
     build: Callable[..., keras.Model]
-    scaling: Literal["caffe", "symmetric", "standard"]
+    scaling: Literal["caffe", "symmetric", "signed", "standard"]
     taps: dict[int, str]
     stages: dict[int, str]
+    convnext: str = ""
 
 
 def _bare(build: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
@@ -48,6 +51,11 @@ def _bare(build: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
         return build(include_top=include_top, weights=weights, input_shape=input_shape, include_preprocessing=False)
 
     return built
+
+
+def _convnext(variant: str, build: Callable[..., keras.Model]) -> Encoder:
+    last = [f"convnext_{variant}_stage_{stage}_block_{count - 1}_add" for stage, count in enumerate(BLOCKS[variant])]
+    return Encoder(_bare(build), "standard", dict(zip(STRIDES, last, strict=True)), {}, variant)
 
 
 ENCODERS = {
@@ -88,6 +96,21 @@ ENCODERS = {
         {2: "block1a_project_activation", 4: "block2b_add", 8: "block3b_add", 16: "block5e_add", 32: "block6h_add"},
         {16: r"block[45]\w_.*", 32: r"block6\w_.*"},
     ),
+    "efficientnetv2s": Encoder(
+        _bare(keras.applications.EfficientNetV2S),
+        "signed",
+        {2: "block1b_add", 4: "block2d_add", 8: "block3d_add", 16: "block5i_add", 32: "block6o_add"},
+        {16: r"block[45]\w_.*", 32: r"block6\w_.*"},
+    ),
+    "efficientnetv2m": Encoder(
+        _bare(keras.applications.EfficientNetV2M),
+        "signed",
+        {2: "block1c_add", 4: "block2e_add", 8: "block3e_add", 16: "block5n_add", 32: "block7e_add"},
+        {16: r"block[45]\w_.*", 32: r"block[67]\w_.*"},
+    ),
+    "convnext_tiny": _convnext("tiny", keras.applications.ConvNeXtTiny),
+    "convnext_small": _convnext("small", keras.applications.ConvNeXtSmall),
+    "convnext_base": _convnext("base", keras.applications.ConvNeXtBase),
 }
 
 
@@ -119,6 +142,8 @@ class EncoderInput(layers.Layer):
             scale, offset = scale[::-1] * 255, offset[::-1] * 255 - CAFFE_MEAN
         elif self.scaling == "symmetric":
             scale, offset = scale * 2, offset * 2 - 1
+        elif self.scaling == "signed":
+            scale, offset = scale * (255 / 128), offset * (255 / 128) - 1
         else:
             scale, offset = scale / IMAGENET_STD, (offset - IMAGENET_MEAN) / IMAGENET_STD
         return x * scale.astype("float32") + offset.astype("float32")
@@ -203,6 +228,10 @@ def _tapped(
 
     Its batch norms get the momentum of the decoder's; published ones go up to 0.999, made for millions of steps.
     """
+    if encoder.convnext:
+        drawn = convnext(encoder.convnext, size, output_stride)
+        take_weights(drawn, whole)
+        return keras.Model(drawn.inputs, [drawn.get_layer(tap).output for tap in taps], name="encoder")
     config = whole.get_config()
     config["name"] = "encoder"
     config["layers"][0]["config"]["batch_shape"] = (None, *size, 3)
