@@ -122,7 +122,7 @@ def test_other_channels_pass_a_learnt_convolution(channels, learnt):
     [
         "vgg16",
         "mobilenetv3",
-        *(pytest.param(f"efficientnetv2{size}", marks=slow) for size in ("b0", "s", "m")),
+        *(pytest.param(f"efficientnetv2{size}", marks=slow) for size in ("b0", "s")),
         pytest.param("resnet50", marks=slow),
     ],
 )
@@ -246,7 +246,9 @@ def test_deeper_features_still_depend_on_the_image_after_dilation():
         assert found.std(axis=(1, 2)).mean() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["vgg16", *(pytest.param(name, marks=slow) for name in list(ENCODERS)[1:])])
+@pytest.mark.parametrize(
+    "name", ["vgg16", *(pytest.param(name, marks=slow) for name in list(ENCODERS)[1:] if name not in CONVNEXT)]
+)
 def test_every_real_encoder_trains_and_is_saved(name, tmp_path):
     model = encoder_unet(TASK, (32, 64), encoder=name, weights=None, width=2)
     assert model.name == f"{name}_unet"
@@ -261,7 +263,7 @@ def test_every_real_encoder_trains_and_is_saved(name, tmp_path):
     assert np.isfinite(moved).all()
     assert np.mean(np.array(moved) > 0) > 0.99
     norms = [layer for layer in model.get_layer("encoder").layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert {layer.momentum for layer in norms} == (set() if name == "vgg16" or name in CONVNEXT else {0.9})
+    assert {layer.momentum for layer in norms} == (set() if name == "vgg16" else {0.9})
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(run(keras.saving.load_model(tmp_path / "model.keras"), x), run(model, x))
 
