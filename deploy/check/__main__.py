@@ -1,4 +1,4 @@
-"""python -m deploy.check [files] [serve] [composition] [work=<folder>]: all parts where none is named.
+"""python -m deploy.check [files] [serve] [app] [composition] [work=<folder>]: all parts where none is named.
 
 Without a container engine the steps of the Dockerfile run in a fresh Debian root, and the services of compose.yaml as
 processes in such roots, on the loopback of a network of their own. Needs Debian, root and debootstrap. `work=` keeps
@@ -19,7 +19,7 @@ from deploy.check import roots
 from deploy.check.checking import Check
 from deploy.check.telling import Failed, tell
 
-PARTS = ("files", "serve", "composition")
+PARTS = ("files", "serve", "app", "composition")
 _INSIDE = "SEGLAB_DEPLOY_CHECK"
 _ROOM = 12e9  # bytes
 
@@ -75,19 +75,20 @@ def tried(parts: list[str], kept: str) -> int:
     try:
         if "files" in parts:
             check.files()
-        if "serve" in parts:
+        alone = [name for name in ("serve", "app") if name in parts]
+        if alone:
             check.export()
-        if {"serve", "composition"} & set(parts):
-            check.build([name for name, part in (("serve", "serve"), ("lab", "composition")) if part in parts])
+        if alone or "composition" in parts:
+            check.build([*alone, *(["lab"] if "composition" in parts else [])])
             check.leave_the_network()
-        if "serve" in parts:
-            check.first_mask()
+        for name in alone:
+            check.answers(name)
         if "composition" in parts:
             check.composition()
     finally:
         tell("clearing away")
         roots.unmount(work)
-        for folder in (work / "volumes", work / "containers", *([] if kept else [work])):
+        for folder in (*(work / name for name in ("volumes", "containers", "masks")), *([] if kept else [work])):
             shutil.rmtree(folder, ignore_errors=True)
     print("\n" + "\n".join(check.summary()))
     return 1 if check.missed else 0

@@ -42,10 +42,10 @@ class Check:
         others = dockerfile.read(ROOT / "deploy/check/stand_ins.Dockerfile")
         rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
         self.base, layers = work / "debian", work / "layers"
-        self._health = stages["serve"].last("HEALTHCHECK")
+        self._stages = stages
         self.images = Images(stages, self.base, ROOT, layers, rules)
         self.stand_ins = Images(others, self.base, ROOT, layers, ())
-        self._built = 0.0
+        self._built: dict[str, float] = {}
 
     def files(self) -> None:
         """What other programs will read, against what they publish."""
@@ -71,8 +71,8 @@ class Check:
             layers = self.images.image(target).layers
             took, size = time.monotonic() - began, roots.size_of(layers, self.work)
             self.tried.append(f"the image {target}, built in {took:.0f} s; {size:.0f} MB of files")
+            self._built[target] = took
             if target == "serve":
-                self._built = took
                 self._figure("files of the serving root", size, SERVE_MEGABYTES, "MB")
         if "lab" in targets:
             for name in ("postgres", "prometheus"):
@@ -84,29 +84,38 @@ class Check:
             raise Failed(f"no network of its own: {os.strerror(ctypes.get_errno())}")
         roots.run(["ip", "link", "set", "lo", "up"])
 
-    def first_mask(self) -> None:
-        """The serving image answers with the mask that `seglab predict` writes."""
-        began, image = time.monotonic(), self.images.image("serve")
-        key = secrets.token_urlsafe(24)
-        with roots.mounted(image.layers, self.work / "containers" / "serve") as root:
+    def answers(self, target: str) -> None:
+        """The image of a stage answers with the mask that `seglab predict` writes, and ends when it is told to."""
+        began, image, key = time.monotonic(), self.images.image(target), secrets.token_urlsafe(24)
+        health = self._stages[target].last("HEALTHCHECK")
+        assert health is not None
+        _, port, path = health.words
+        with roots.mounted(image.layers, self.work / "containers" / target) as root:
             roots.furnish(root)
             shutil.copytree(self.work / "model", root / "model", dirs_exist_ok=True)
             words = {**image.environment, "SEGLAB_API_KEYS": key}
             command = roots.inside(root, image, [*image.entrypoint, *image.command], words)
-            service = running.start("serve", command, self.work / "serve.log")
-            assert self._health is not None
-            looks = roots.inside(root, image, self._health.words, words)
+            service = running.start(target, command, self.work / f"{target}.log")
+            looks = roots.inside(root, image, health.words, words)
             running.wait(service, lambda: subprocess.run(looks, capture_output=True, check=False).returncode == 0, 120)
-            mask, _ = journey.ask("http://127.0.0.1:8000", journey.picture(), key)
-            took = self._built + time.monotonic() - began
+            address = f"http://127.0.0.1:{port}{path.removesuffix('/health')}"
+            journey.refused_without_key(address, journey.picture())
+            mask, _ = journey.ask(address, journey.picture(), key)
+            took = self._built.get(target, 0.0) + time.monotonic() - began
             code = running.stop(service, 70)
-        inputs = self.work / "in"
-        inputs.mkdir(exist_ok=True)
-        (inputs / "a.png").write_bytes(journey.picture())
-        _seglab(["predict", str(self.work / "model"), str(inputs), f"out={self.work / 'masks'}"], self.work)
-        journey.same_mask(mask, self.work / "masks" / "a.png")
-        self._figure("from an empty Debian root to the first served mask", took, SERVE_SECONDS, "s")
-        self.tried.append(f"the image serve: its mask is that of seglab predict; SIGTERM ends it with {code}")
+        journey.same_mask(mask, self._predicted())
+        if target == "serve":
+            self._figure("from an empty Debian root to the first served mask", took, SERVE_SECONDS, "s")
+        self.tried.append(f"the image {target}: its mask is that of seglab predict; SIGTERM ends it with {code}")
+
+    def _predicted(self) -> Path:
+        """The mask that `seglab predict` writes of the picture that services are sent."""
+        mask, inputs = self.work / "masks" / "a.png", self.work / "in"
+        if not mask.is_file():
+            inputs.mkdir(exist_ok=True)
+            (inputs / "a.png").write_bytes(journey.picture())
+            _seglab(["predict", str(self.work / "model"), str(inputs), f"out={mask.parent}"], self.work)
+        return mask
 
     def composition(self) -> None:
         """Every service of compose.yaml but Grafana; a model's way through them; copies; the end."""

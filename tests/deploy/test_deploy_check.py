@@ -25,7 +25,7 @@ able = pytest.mark.skipif(
 def test_words_that_it_does_not_know_are_answered_with_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["srve"]) == 2
     assert main(["wrk=a"]) == 2
-    assert "[files] [serve] [composition]" in capsys.readouterr().out
+    assert "[files] [serve] [app] [composition]" in capsys.readouterr().out
 
 
 def test_a_machine_that_cannot_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
