@@ -31,6 +31,7 @@ from seglab.interactive.sam.sam_network import SamNetwork
 from seglab.interactive.sam.sam_variants import VARIANTS
 from seglab.interactive.sam.tokens import tokens
 from seglab.interactive.sam.weights import check_fit, fill, open_tensors, slots
+from seglab.interactive.volume_prompts import VolumeSession
 
 SHAPE = picture().shape[:2]
 SIZES = {"small": SMALL, "small_mobile": SMALL_MOBILE}
@@ -294,3 +295,18 @@ def test_the_large_networks_have_as_many_numbers_as_the_published_ones(
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == parameters + 256
     assert parameters / 1e6 == pytest.approx(millions, rel=2e-3)
+
+
+def test_slices_of_a_volume_are_clicked_on(checkpoint: Path) -> None:
+    volume = np.random.default_rng(0).normal(100, 20, (40, 30, 5)).astype(np.float32)
+    session = VolumeSession(load("sam_vit_l", checkpoint), volume)
+    session.predict(2, 2, [[20, 10]], [1])
+    first = session.mask
+    assert first[20, 10, 2]
+    shown = bool(first[8, 8, 3])
+    session.predict(2, 3, [[8, 8], [20, 10]], [int(not shown), 1])  # another slice, of which one click changes the mask
+    assert session.mask[20, 10, 2]
+    assert session.mask[20, 10, 3]
+    assert session.mask[8, 8, 3] != shown
+    assert session.undo()
+    assert (session.mask == first).all()
