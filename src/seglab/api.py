@@ -137,10 +137,8 @@ def train(*words: str, once: bool = False) -> Run:
     """Train a model and record the run, as `seglab train` does; shows its progress as that does.
 
     Args:
-        words: settings, such as `"model=unet"`, `"data=nifti"`, `"data.root=/scans"`, `"trainer.epochs=20"`. The run
-            is recorded in `mlruns/` of the current folder unless `"tracking.uri=…"` says otherwise.
-        once: train only where no run of these settings, data and code, of `once` or of a sweep, is finished; else give
-            that one. Says which of both.
+        words: settings, such as `"model=unet"`, `"data.root=/scans"`; recorded in `mlruns/` without `"tracking.uri=…"`.
+        once: give the finished run of these settings, data and code where there is one. Says which of both.
 
     Returns:
         The finished run.
@@ -182,20 +180,24 @@ def open_run(run_id: str, *, tracking_uri: str | None = None) -> Run:
 
 
 def load(
-    reference: str | Path, *, tracking_uri: str | None = None, overlap: float = 0.5, flips: Sequence[int] = ()
+    reference: str | Path,
+    *,
+    tracking_uri: str | None = None,
+    overlap: float | None = None,
+    flips: Sequence[int] | None = None,
+    postprocessing: bool = True,
 ) -> Predictor:
     """A trained model, ready to predict images of any size: `seglab.load("runs:/4f0c…").predict(image)`.
 
     Args:
-        reference: `runs:/<id>` or a run's id, `models:/<name>@<alias>`, `models:/<name>/<version>`, or a bundle's
-            folder, which needs no store.
+        reference: a run's id, `runs:/<id>`, `models:/<name>@<alias>` or `/<version>`, or a bundle's folder (no store).
         tracking_uri: where the run is recorded; None for `mlruns/` of the current folder.
-        overlap: share that neighbouring windows have in common where an image is larger than the network's input.
-        flips: axes that images are also flipped along, for the mean of the predictions.
+        overlap: share that neighbouring windows have in common; as the model has it when None.
+        flips: axes that images are also flipped along; as the model has them when None.
+        postprocessing: whether masks are finished as the model says.
 
     Raises:
-        TrackingError: no such run, model or folder.
-        DataError: a bundle that cannot be used.
+        TrackingError, DataError: no such run, model or folder; or a bundle that cannot be used.
     """
     folder = Path(reference)
     check_extras(("keras",) if folder.exists() else _EXTRAS, "seglab.load")
@@ -208,7 +210,7 @@ def load(
     load_tensorflow()
     from seglab.inference.predictor import Predictor
 
-    return Predictor.load(folder, overlap=overlap, flips=tuple(flips))
+    return Predictor.load(folder, overlap=overlap, flips=flips, postprocessing=postprocessing)
 
 
 def evaluate(
@@ -235,10 +237,7 @@ def evaluate(
         tracking_uri: where the run is recorded; None for `mlruns/` of the current folder, or the store of a `Run`.
 
     Returns:
-        The metrics by name; a score that is not defined is NaN.
-
-    Raises:
-        ConfigError, DataError, TrackingError: as the command says them.
+        The metrics by name; a score that is not defined is NaN. Raises what the command says.
     """
     check_extras(_EXTRAS, "seglab.evaluate")
     from seglab.evaluation.evaluate import EvaluationRequest

@@ -195,6 +195,7 @@ class BundleFile:
     CARD: Final = "bundle.json"
     MODEL: Final = "model.keras"
     EXAMPLE: Final = "example.npz"
+    MEMBERS: Final = "members"
 
 
 _TRUE = "True"

@@ -53,7 +53,7 @@ CASES = {
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes that are asked room for."""
     found: list[int] = []
-    monkeypatch.setattr("seglab.inference.predictor.check_room", lambda needed, spatial: found.append(needed))
+    monkeypatch.setattr("seglab.inference.preparing.check_room", lambda needed, spatial: found.append(needed))
     return found
 
 

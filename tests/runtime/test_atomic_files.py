@@ -31,7 +31,7 @@ SOURCE = Path(atomic_files.__file__).parents[1]
 ALONE = {
     "runtime/atomic_files.py": "the owner",
     "tracking/outbox.py": "moves records that are whole already; the end takes the room that was reserved for it",
-    "inference/bundle.py": "swaps two folders, and back where that fails",
+    "inference/placing.py": "swaps two folders, and back where that fails",
     "export/output_place.py": "a name for each, so that two exports into one place do not take each other's files",
     "registry/promotion_log.py": "adds a line to a file that others add to",
     "interactive/accepted.py": "gives a log that is full a name of its own; its lines are whole already",

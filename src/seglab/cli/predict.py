@@ -64,6 +64,10 @@ class PredictWords:
         "also predict the image flipped along these axes, such as [0,1], and take the mean: slower, often better",
         default=None,
     )
+    postprocessing: bool = setting(
+        "do to each mask what the model says, where it says anything (seglab ensemble); false: as the network has it",
+        default=True,
+    )
     tracking_uri: str | None = tracking_uri()
 
 
@@ -105,7 +109,11 @@ def run(words: Sequence[str]) -> int:
 
             found = load_model(folder, name=folder.name)
             predictor = Predictor.of(
-                found.predictor.network, found.bundle, overlap=settings.overlap, flips=settings.flips
+                found.predictor.network,
+                found.bundle,
+                overlap=settings.overlap,
+                flips=settings.flips,
+                postprocessing=settings.postprocessing,
             )
     return predict(
         settings.run,
@@ -117,6 +125,7 @@ def run(words: Sequence[str]) -> int:
         values=settings.values,
         overlap=settings.overlap,
         flips=settings.flips,
+        postprocessing=settings.postprocessing,
         tracking_uri=settings.tracking_uri,
         predictor=predictor,
     )

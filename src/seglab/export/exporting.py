@@ -33,8 +33,8 @@ from seglab.export.manifest import make_manifest
 from seglab.export.output_place import making
 from seglab.export.proving import prove
 from seglab.export.request import ExportRequest
-from seglab.export.sources import Sources, find_sources
-from seglab.inference.bundle import MODEL_FILE
+from seglab.export.sources import Sources, check_bundle, find_sources
+from seglab.inference.bundle import CARD_FILE, MODEL_FILE
 from seglab.inference.example import example_image
 from seglab.run_record import RUNS
 
@@ -65,6 +65,7 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
     sources = find_sources(request, targets, directory)
     check_targets(targets, sources.bundle)
     size = tuple(request.image_size or sources.bundle.size)
+    check_bundle(sources, request.graph)
     if request.graph == "end_to_end":
         check_size(sources.bundle, size)
     with making(out, tell) as partial:
@@ -116,7 +117,7 @@ def _convert(
         sources.bundle,
         trained_in=reference.trained_in,
         run=_run_of(sources.found),
-        digest=sha256(sources.found.folder / MODEL_FILE),
+        digest=sha256(sources.found.folder / (CARD_FILE if sources.bundle.members else MODEL_FILE)),
         calibration=used,
         image_size=size,
         c_program=program,

@@ -108,6 +108,11 @@ def _answered(bundle: Bundle, whole: bool) -> str:
     task = bundle.task
     if whole:
         return "The class id of every pixel, at the size of the image that went in."
+    return _of_logits(bundle) + "".join(f" Then: {step.sentence(task)}." for step in bundle.postprocessing)
+
+
+def _of_logits(bundle: Bundle) -> str:
+    task = bundle.task
     if task.binary:
         return (
             f"One logit a pixel, no probability: p = 1 / (1 + exp(-logit)) is that of {task.class_names[1]}, and the "

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, DataError
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.export.export_targets import Target
 from seglab.export.request import ExportRequest
 from seglab.inference.bundle import Bundle, read_bundle
+from seglab.inference.ensembles import no_single_network
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -25,6 +26,26 @@ class Sources:
     bundle: Bundle
     scored: EvaluationSubject | None
     training: EvaluationSubject | None
+
+
+def check_bundle(sources: Sources, graph: str) -> None:
+    """See that one graph can hold what a bundle does.
+
+    Raises:
+        DataError: an ensemble of several plans of windows; or steps after the network, which no graph has.
+    """
+    bundle = sources.bundle
+    if bundle.mixed:
+        raise no_single_network(sources.found.folder, bundle)
+    if bundle.postprocessing and graph == "end_to_end":
+        raise DataError(
+            "a graph that is to give masks, of a bundle whose masks are postprocessed",
+            code="export-postprocessing",
+            where="graph=end_to_end",
+            found="; ".join(step.sentence(bundle.task) for step in bundle.postprocessing),
+            expected="graph=logits, behind which seglab does these steps; or a bundle without them",
+            remedy="graph=logits; or make the ensemble anew with postprocessing=false",
+        )
 
 
 def find_sources(request: ExportRequest, targets: Sequence[Target], directory: Path) -> Sources:

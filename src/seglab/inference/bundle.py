@@ -2,28 +2,27 @@
 
 A folder of three files: `model.keras`, Keras's own archive (a JSON architecture and HDF5 weights), `example.npz`, an
 image with what the model answers to it, and `bundle.json`, with the digests of these and its own. Bundles of format 1,
-which had no example, are read too.
+which had no example, are read too. An ensemble has a folder for each member in the place of the model, each a bundle.
 Loading one runs no code that the bundle brings along: nothing is unpickled, Lambda layers are refused, and classes are
 looked up by name among Keras's and seglab's own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import pkgutil
-import shutil
-import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglab.errors import ConfigError, DataError
 from seglab.inference.description import Bundle, ResizeMode
 from seglab.inference.keras_file import check_model_file
+from seglab.inference.placing import digest_of, placing
 from seglab.inference.sealing import check_seal, sealed
 from seglab.run_record import BundleFile
-from seglab.runtime.atomic_files import sync, write_text
+from seglab.runtime.atomic_files import write_text
 from seglab.safety.untrusted_files import MEBI, read_json
 
 if TYPE_CHECKING:
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "ResizeMode", "amend_bundle", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
 
-FORMAT = 2
-FORMATS = (1, FORMAT)
+FORMAT, FORMAT_OF_MANY = 2, 3
+FORMATS = (1, FORMAT, FORMAT_OF_MANY)
+MEMBERS_FOLDER = BundleFile.MEMBERS
 MODEL_FILE, EXAMPLE_FILE, CARD_FILE = BundleFile.MODEL, BundleFile.EXAMPLE, BundleFile.CARD
 _CARD_BYTES = 16 * MEBI
 
@@ -52,33 +52,17 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
         DataError: `path` holds something that is not a bundle.
     """
     path = Path(path)
-    if path.exists() and not (path / CARD_FILE).is_file():
-        raise DataError(
-            "cannot write a bundle over something else",
-            code="bundle-place-taken",
-            where=str(path),
-            expected="no such folder, or an older bundle",
-            remedy="choose another folder",
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    former = partial.with_name(f"{partial.name}.former")
-    try:
+    with placing(path) as partial:
         logits_model(model).save(partial / MODEL_FILE)
         _write_example(partial / EXAMPLE_FILE, model, bundle)
-        files = [name for name in (MODEL_FILE, EXAMPLE_FILE) if (partial / name).is_file()]
-        digests = {name: _sha256(partial / name) for name in files}
-        card = sealed({"format": FORMAT, "artefacts": digests, **bundle.to_dict()})
-        (partial / CARD_FILE).write_text(card, encoding="utf-8")
-        for name in (*files, CARD_FILE):
-            sync(partial / name)
-        partial.chmod(0o755)
-        _put_in_place(partial, path, former)
-    finally:
-        for leftover in (partial, former):
-            shutil.rmtree(leftover, ignore_errors=True)
-    sync(path.parent)
+        write_card(partial, bundle, [name for name in (MODEL_FILE, EXAMPLE_FILE) if (partial / name).is_file()])
     return path
+
+
+def write_card(folder: Path, bundle: Bundle, files: Sequence[str]) -> None:
+    """Write the description of a bundle whose other files are there."""
+    digests = {name: digest_of(folder / name) for name in files}
+    (folder / CARD_FILE).write_text(_card(bundle, digests), encoding="utf-8")
 
 
 def amend_bundle(path: Path, bundle: Bundle) -> None:
@@ -88,8 +72,13 @@ def amend_bundle(path: Path, bundle: Bundle) -> None:
         DataError: as `read_bundle`.
     """
     _, digests = _read(path)
-    card = sealed({"format": FORMAT, "artefacts": digests, **bundle.to_dict()})
-    write_text(path / CARD_FILE, card, durable=True)
+    write_text(path / CARD_FILE, _card(bundle, digests), durable=True)
+
+
+def _card(bundle: Bundle, digests: Mapping[str, str]) -> str:
+    """What an older seglab would leave out without a word has a format that it refuses."""
+    number = FORMAT_OF_MANY if bundle.members or bundle.postprocessing else FORMAT
+    return sealed({"format": number, "artefacts": dict(digests), **bundle.to_dict()})
 
 
 def _write_example(file: Path, model: keras.Model, bundle: Bundle) -> None:
@@ -102,19 +91,6 @@ def _write_example(file: Path, model: keras.Model, bundle: Bundle) -> None:
     except DataError:
         return
     write_expected(file, expected)
-
-
-def _put_in_place(partial: Path, path: Path, former: Path) -> None:
-    """Renames `partial` to `path`; what was there goes to `former`, and back if that fails."""
-    replaces = path.exists()
-    if replaces:
-        path.rename(former)
-    try:
-        partial.rename(path)
-    except OSError:
-        if replaces:
-            former.rename(path)
-        raise
 
 
 def logits_model(model: keras.Model) -> keras.Model:
@@ -134,16 +110,19 @@ def read_bundle(path: Path | str) -> Bundle:
 
 
 def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
-    """The model, not compiled, and what goes with it.
+    """The model, not compiled, and what goes with it; of an ensemble one network that averages its members.
 
     Raises:
-        DataError: no bundle at `path`, one of a later format, a damaged one, or one that needs code to be run.
+        DataError: no bundle at `path`, one of a later format, a damaged one, one that needs code to be run, or an
+            ensemble whose members have several plans of windows.
     """
     path = Path(path)
-    bundle, digests = _read(path)
+    bundle = check_files(path)
+    if bundle.members:
+        from seglab.inference.ensembles import one_network
+
+        return one_network(path, bundle), bundle
     file = path / MODEL_FILE
-    for name, digest in digests.items():
-        _check_digest(path / name, digest)
     check_model_file(file)
     import keras
 
@@ -174,24 +153,37 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     return model, bundle
 
 
-def _check_digest(file: Path, digest: str) -> None:
-    found = _sha256(file) if file.is_file() else "none: no such file"
-    if found != digest:
-        what = "model" if file.name == MODEL_FILE else "example"
+def check_files(path: Path) -> Bundle:
+    """What goes with the model, once every file of the bundle was found to be the one that was saved.
+
+    Raises:
+        DataError: as `load_bundle`; of an ensemble the member is named.
+    """
+    bundle, digests = _read(path)
+    members = {member.folder: member.label for member in bundle.members}
+    for name, digest in digests.items():
+        file = path / name
+        found = digest_of(file) if file.is_file() else "none: no such file"
+        if found == digest:
+            continue
+        what = {MODEL_FILE: "model", EXAMPLE_FILE: "example", CARD_FILE: "description"}[file.name]
+        of = members.get(name.rpartition("/")[0])
         raise DataError(
             f"the bundle's {what} is not the one that was saved",
             code="bundle-damaged",
-            where=str(file),
+            where=f"{file}, of {of}" if of else str(file),
             found=f"sha256 {found[:18]}…",
             expected=f"sha256 {digest[:18]}…",
             remedy="copy the bundle again from where it was saved",
         )
+    return bundle
 
 
 def _read(path: Path) -> tuple[Bundle, dict[str, str]]:
     """The bundle and the digests that its other files must have, by their names."""
     card = path / CARD_FILE
-    missing = [name for name in (CARD_FILE, MODEL_FILE) if not (path / name).is_file()]
+    needed = (CARD_FILE,) if (path / MEMBERS_FOLDER).is_dir() else (CARD_FILE, MODEL_FILE)
+    missing = [name for name in needed if not (path / name).is_file()]
     if missing:
         raise DataError(
             "no model bundle here",
@@ -216,7 +208,9 @@ def _read(path: Path) -> tuple[Bundle, dict[str, str]]:
         if values["format"] == 1:
             return bundle, {MODEL_FILE: str(values["sha256"])}
         digests = {str(name): str(digest) for name, digest in values["artefacts"].items()}
-        if not {MODEL_FILE} <= set(digests) <= {MODEL_FILE, EXAMPLE_FILE}:
+        own = {f"{one.folder}/{name}" for one in bundle.members for name in (CARD_FILE, MODEL_FILE)} or {MODEL_FILE}
+        examples = {f"{one.folder}/{EXAMPLE_FILE}" for one in bundle.members} | {EXAMPLE_FILE}
+        if not own <= set(digests) <= own | examples:
             raise ValueError(f"artefacts are {', '.join(digests)}")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ConfigError) as error:
         raise DataError(
@@ -235,11 +229,6 @@ def _register_layers() -> None:
     package = importlib.import_module("seglab.models")
     for module in pkgutil.walk_packages(package.__path__, "seglab.models."):
         importlib.import_module(module.name)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _listed(versions: dict[str, str]) -> str:

@@ -38,6 +38,19 @@ def check_weights(model: keras.Model) -> None:
         )
 
 
+def check_rank(image: np.ndarray, task: Task) -> None:
+    """See that an image has the axes that a task's images have; raises `DataError`."""
+    if image.ndim != task.rank + 1 or not image.size:
+        raise DataError(
+            "an image that is not of the model's rank",
+            code="image-rank",
+            where="image",
+            found=f"shape {image.shape}",
+            expected=f"{task.rank} spatial axes and one of channels",
+            remedy="add the axis of channels: image[..., None]" if image.ndim == task.rank else "",
+        )
+
+
 def check_image(image: np.ndarray, what: str = "values") -> None:
     """See that an image holds numbers, all of them finite; raises `DataError`, which calls them `what`."""
     if image.dtype.kind not in "buif":

@@ -9,13 +9,54 @@ from typing import Any, Literal, get_args
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
+from seglab.inference.postprocessing import Step
 from seglab.inference.predicted_quality import PredictedQuality
-from seglab.run_record import Tag
+from seglab.run_record import BundleFile, Tag
 from seglab.task import Task
 
 VERSIONED = ("seglab", "keras", "tensorflow")
 
 ResizeMode = Literal["resize", "letterbox", "pad", "patch"]
+
+
+def versions_now() -> dict[str, str]:
+    """Of what a bundle is saved with."""
+    return {name: version(name) for name in VERSIONED}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of an ensemble.
+
+    Attributes:
+        folder: of its own bundle, within that of the ensemble.
+        run: that trained it, where that is known.
+        name: of that run.
+        part: members of one part have the same windows and are averaged in each; parts on the image's own grid.
+        axis: of a volume, across which a 2D member takes it slice by slice; None for one of the task's rank.
+    """
+
+    folder: str
+    run: str = ""
+    name: str = ""
+    part: int = 0
+    axis: int | None = None
+
+    @property
+    def label(self) -> str:
+        """How it is called in a message."""
+        return f"{self.folder} ({self.name or 'a bundle'}{f', run {self.run[:8]}' if self.run else ''})"
+
+    @classmethod
+    def from_dict(cls, number: int, values: dict[str, Any], rank: int) -> Member:
+        """The member of this number; raises KeyError, TypeError or ValueError for what is none."""
+        member = cls(**values)
+        if member.folder != f"{BundleFile.MEMBERS}/{number}":
+            raise ValueError(f"member {number} lies in {str(member.folder)[:80]!r}")
+        flat = member.axis is not None
+        if (flat and (rank != 3 or member.axis not in range(3))) or type(member.part) is not int or member.part < 0:
+            raise ValueError(f"member {number} has axis {member.axis!r}, part {member.part!r}")
+        return cls(member.folder, str(member.run), str(member.name), member.part, member.axis)
 
 
 @dataclass(frozen=True)
@@ -40,6 +81,8 @@ class Bundle:
         flips: spatial axes for test-time flips.
         reference: what the training images looked like, as `seglab.inference.reference_data` has it.
         quality: from confidence to Dice, as `PredictedQuality.to_dict` has it; empty where it was not fitted.
+        members: networks whose probabilities are averaged; empty where there is one alone.
+        postprocessing: what is done to each mask in the end.
     """
 
     task: Task
@@ -51,15 +94,25 @@ class Bundle:
     interpolation: Interpolation = "linear"
     split_digest: str = ""
     config: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=lambda: {name: version(name) for name in VERSIONED})
+    versions: dict[str, str] = field(default_factory=versions_now)
     temperature: float = 1.0
     overlap: float = 0.5
     flips: tuple[int, ...] = ()
     reference: dict[str, Any] = field(default_factory=dict)
     quality: dict[str, Any] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+    postprocessing: tuple[Step, ...] = ()
+
+    @property
+    def mixed(self) -> bool:
+        """Whether its members have several plans of windows, so that no one network is all of it."""
+        return any(member.part for member in self.members)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything in JSON's own types."""
+        more: dict[str, Any] = {"members": [asdict(member) for member in self.members]} if self.members else {}
+        if self.postprocessing:
+            more["postprocessing"] = [step.to_dict() for step in self.postprocessing]
         return {
             "task": asdict(self.task),
             "preprocessing": self.preprocessing.to_dict(),
@@ -76,6 +129,7 @@ class Bundle:
             "flips": list(self.flips),
             "reference": self.reference,
             "quality": self.quality,
+            **more,
         }
 
     @classmethod
@@ -101,8 +155,9 @@ class Bundle:
             numbers = value if isinstance(value, list) else [value] if isinstance(value, float) else []
             if not all(math.isfinite(number) for number in numbers):
                 raise ValueError(f"{key} is {value}")
+        task = _task(values["task"])
         return cls(
-            task=_task(values["task"]),
+            task=task,
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             size=tuple(int(side) for side in values["size"]),
             resize_mode=resize_mode,
@@ -117,6 +172,8 @@ class Bundle:
             flips=tuple(int(axis) for axis in values.get("flips", ())),
             reference=dict(values.get("reference", {})),
             quality={} if quality is None else quality.to_dict(),
+            members=tuple(Member.from_dict(i, one, task.rank) for i, one in enumerate(values.get("members", ()))),
+            postprocessing=tuple(Step.from_dict(one, task) for one in values.get("postprocessing", ())),
         )
 
 

@@ -53,6 +53,10 @@ def usage(bundle: Bundle) -> dict[str, str]:
         "output": f"class ids ({axes(task)}) of an image, (N, {axes(task)}) of a batch; uint8 up to 256 classes",
         "classes": ", ".join(f"{number} {name}" for number, name in enumerate(task.class_names)),
     }
+    if bundle.members:
+        told["members"] = f"the mean of the probabilities of {len(bundle.members)} networks"
+    if bundle.postprocessing:
+        told["postprocessing"] = "; ".join(step.sentence(task) for step in bundle.postprocessing)
     if task.rank == 3:
         told["axes"] = "in RAS order, as nibabel.as_closest_canonical gives them"
     if bundle.spacing is not None:

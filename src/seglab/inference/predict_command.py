@@ -28,6 +28,7 @@ def predict(
     values: Sequence[int] | None = None,
     overlap: float | None = None,
     flips: Sequence[int] | None = None,
+    postprocessing: bool = True,
     tracking_uri: str | None = None,
     predictor: Predictor | None = None,
 ) -> int:
@@ -43,6 +44,7 @@ def predict(
         values: what is stored for each class; None for the training masks' own.
         overlap: share that neighbouring windows have in common, in [0, 1); as the model has it when None.
         flips: axes that the image is also flipped along; as the model has it when None.
+        postprocessing: whether masks are finished as the model says; false for masks as the network has them.
         tracking_uri: where the run is recorded; None for the store in `mlruns/`.
         predictor: of `model`, where that is loaded already; it has its own windows and flips.
 
@@ -91,7 +93,7 @@ def predict(
                 waiting.tell("loading TensorFlow")
                 load_tensorflow()
                 waiting.tell(f"reading the model in {bundle}")
-                predictor = Predictor.load(bundle, overlap=overlap, flips=None if flips is None else tuple(flips))
+                predictor = Predictor.load(bundle, overlap=overlap, flips=flips, postprocessing=postprocessing)
             result = predict_plan(predictor, plan, written=tell_written, doing=waiting.tell, failed=tell_failed)
         except KeyboardInterrupt:
             waiting.clear()

@@ -14,15 +14,15 @@ import numpy as np
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
-from seglab.errors import DataError, naming
-from seglab.inference.bundle import Bundle, ResizeMode, load_bundle
-from seglab.inference.checks import check_image, check_network, check_probabilities
+from seglab.errors import naming
+from seglab.inference.bundle import Bundle, ResizeMode, check_files, load_bundle, read_bundle
+from seglab.inference.checks import check_network, check_probabilities
 from seglab.inference.decision import MaskObserver, class_ids
 from seglab.inference.loaded_network import Forward, LoadedNetwork
-from seglab.inference.memory_forecast import check_room, prediction_bytes
+from seglab.inference.postprocessing import Step, postprocessed
+from seglab.inference.preparing import Preparing
 from seglab.inference.restore_grid import GridRestorer
-from seglab.inference.sliding_window import Prepare, Progress, SlidingWindow
-from seglab.inference.spatial import SpatialTransform
+from seglab.inference.sliding_window import Progress, SlidingWindow
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Predictor:
         overlap: of neighbouring windows, in [0, 1).
         flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
         temperature: logits are divided by it.
+        postprocessing: of each mask; what is noticed of a mask (`seen`) is noticed before it.
 
     Raises:
         DataError: weights that hold NaN or infinite values; a network of another input or other classes.
@@ -72,6 +73,7 @@ class Predictor:
         overlap: float = 0.5,
         flips: tuple[int, ...] = (),
         temperature: float = 1.0,
+        postprocessing: tuple[Step, ...] = (),
     ):
         self.task = task
         self.preprocessing = preprocessing
@@ -79,22 +81,39 @@ class Predictor:
         self.resize_mode = resize_mode
         self.threshold = threshold
         self.spacing, self.interpolation = spacing, interpolation
-        self.temperature = temperature
+        self.temperature, self.postprocessing = temperature, postprocessing
         self.network = _running(model)
         check_network(self.network, task, self.size)
         self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
+        self._preparing = Preparing(
+            task, preprocessing, self.size, resize_mode, self.spacing, interpolation, self._windows
+        )
         self._network = self.network.answering("deciding", task, temperature)
 
     @classmethod
-    def load(cls, path: Path | str, *, overlap: float | None = None, flips: tuple[int, ...] | None = None) -> Predictor:
+    def load(
+        cls,
+        path: Path | str,
+        *,
+        overlap: float | None = None,
+        flips: Sequence[int] | None = None,
+        postprocessing: bool = True,
+    ) -> Predictor:
         """The predictor of a saved bundle, with its plan of windows where no other is given.
 
         Raises:
             DataError: no bundle at `path`, or one that cannot be used.
         """
+        if read_bundle(path).mixed:
+            from seglab.inference.ensembles import predictor_of
+
+            with naming(str(path)):
+                return predictor_of(
+                    Path(path), check_files(Path(path)), overlap=overlap, flips=flips, postprocessing=postprocessing
+                )
         model, bundle = load_bundle(path)
         with naming(str(path)):
-            return cls.of(model, bundle, overlap=overlap, flips=flips)
+            return cls.of(model, bundle, overlap=overlap, flips=flips, postprocessing=postprocessing)
 
     @classmethod
     def of(
@@ -103,7 +122,8 @@ class Predictor:
         bundle: Bundle,
         *,
         overlap: float | None = None,
-        flips: tuple[int, ...] | None = None,
+        flips: Sequence[int] | None = None,
+        postprocessing: bool = True,
     ) -> Predictor:
         """The predictor of a network, or of a Keras model in memory, and its bundle."""
         return cls(
@@ -116,8 +136,9 @@ class Predictor:
             spacing=bundle.spacing,
             interpolation=bundle.interpolation,
             overlap=bundle.overlap if overlap is None else overlap,
-            flips=bundle.flips if flips is None else flips,
+            flips=bundle.flips if flips is None else tuple(flips),
             temperature=bundle.temperature,
+            postprocessing=bundle.postprocessing if postprocessing else (),
         )
 
     def predict(
@@ -143,16 +164,16 @@ class Predictor:
                 on another scale than the training images, or no spacing where one is needed; too little memory; or the
                 network answers with NaN.
         """
-        prepared, prepare, restoring = self._prepared(image, spacing)
+        prepared, prepare, restoring = self._preparing(image, spacing)
         if not restoring.same:
             predicted = self._windows(prepared, self._network, prepare=prepare, progress=progress)
             del prepared
-            return self._restored_mask(predicted, restoring, seen)
+            return self._finished(self._restored_mask(predicted, restoring, seen))
         mask = np.empty(restoring.original, np.min_scalar_type(self.task.classes - 1))
         for rows, block in self._windows.blocks(prepared, self._network, prepare=prepare, progress=progress):
             check_probabilities(block)
             mask[rows] = self._mask((block[..., k] for k in range(block.shape[-1])), seen)
-        return mask
+        return self._finished(mask)
 
     def predict_probabilities(
         self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
@@ -161,7 +182,7 @@ class Predictor:
 
         Args and errors as for `predict`.
         """
-        prepared, prepare, restoring = self._prepared(image, spacing, self.task.classes, self.task.classes)
+        prepared, prepare, restoring = self._preparing(image, spacing, self.task.classes, self.task.classes)
         predicted = self._windows(prepared, self._probable, prepare=prepare, progress=progress)
         del prepared
         check_probabilities(predicted)
@@ -172,9 +193,30 @@ class Predictor:
             probabilities[..., class_id] = restoring.channel(predicted[..., class_id])
         return probabilities
 
+    def add_probabilities(
+        self,
+        total: np.ndarray,
+        share: np.float32,
+        image: np.ndarray,
+        spacing: Sequence[float] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Add a share of what `predict_probabilities` gives to `total`, without a second such array."""
+        prepared, prepare, restoring = self._preparing(image, spacing)
+        if restoring.same:
+            for rows, block in self._windows.blocks(prepared, self._probable, prepare=prepare, progress=progress):
+                check_probabilities(block)
+                total[rows] += share * block
+            return
+        predicted = self._windows(prepared, self._probable, prepare=prepare, progress=progress)
+        del prepared
+        check_probabilities(predicted)
+        for class_id in range(self.task.classes):
+            total[..., class_id] += share * restoring.channel(predicted[..., class_id])
+
     def mask_of(self, probabilities: np.ndarray) -> np.ndarray:
         """The mask `(*spatial)` that `predict` makes of the probabilities `(*spatial, K)` of the same image."""
-        return self._mask(probabilities[..., k] for k in range(self.task.binary, self.task.classes))
+        return self._finished(self._mask(probabilities[..., k] for k in range(self.task.binary, self.task.classes)))
 
     def predict_drawn(
         self, image: np.ndarray, spacing: Sequence[float] | None, places: np.ndarray
@@ -190,16 +232,16 @@ class Predictor:
         Returns:
             The mask `(*spatial)`, and `(N, K)` float32.
         """
-        prepared, prepare, restoring = self._prepared(image, spacing, self.task.logit_channels + self.task.classes)
+        prepared, prepare, restoring = self._preparing(image, spacing, self.task.logit_channels + self.task.classes)
         predicted = self._windows(prepared, self._drawing, logs=self.task.classes, prepare=prepare)
         del prepared
         probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
-        return self._restored_mask(probabilities, restoring), restoring.logs_at(logs, places)
+        return self._finished(self._restored_mask(probabilities, restoring)), restoring.logs_at(logs, places)
 
     def inputs(self, image: np.ndarray, spacing: Sequence[float] | None = None, at_most: int = 1) -> np.ndarray:
         """What the network is given of one image: `(N, *size, C)` float32, N windows spread evenly over it, at most so
         many and no fewer than one; of one, that in the middle. Args and errors as for `predict`."""
-        prepared, prepare, _ = self._prepared(image, spacing)
+        prepared, prepare, _ = self._preparing(image, spacing)
         return self._windows.some(prepared, at_most, prepare)
 
     @cached_property
@@ -212,6 +254,9 @@ class Predictor:
         """The network with what decides, and after it the logarithms of all classes' probabilities."""
         return self.network.answering("drawing", self.task, self.temperature)
 
+    def _finished(self, mask: np.ndarray) -> np.ndarray:
+        return postprocessed(mask, self.postprocessing)
+
     def _mask(self, channels: Iterator[np.ndarray], seen: MaskObserver | None = None) -> np.ndarray:
         return class_ids(channels, self.task, self.threshold, seen)
 
@@ -221,61 +266,6 @@ class Predictor:
         """Class ids at the image's own size, with one channel of it at a time in memory."""
         check_probabilities(predicted)
         return self._mask((restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1])), seen)
-
-    def _prepared(
-        self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
-    ) -> tuple[np.ndarray, Prepare | None, GridRestorer]:
-        """What the windows go over, `(*grid, C)`, what is still to be done to each, and what brings channels `(*grid)`
-        back to the image.
-
-        Of the network's channels, `answer` are going to be held on the grid, where they are not the image's own, and
-        `kept` at its size; for a mask, none.
-        """
-        if image.ndim != self.task.rank + 1 or not image.size:
-            raise DataError(
-                "an image that is not of the model's rank",
-                code="image-rank",
-                where="image",
-                found=f"shape {image.shape}",
-                expected=f"{self.task.rank} spatial axes and one of channels",
-                remedy="add the axis of channels: image[..., None]" if image.ndim == self.task.rank else "",
-            )
-        spatial = SpatialTransform.of(
-            image.shape[:-1],
-            self.size,
-            self.resize_mode,
-            spacing=spacing,
-            target=self.spacing,
-            interpolation=self.interpolation,
-        )
-        restoring, zscore = spatial.restoring, self.preprocessing.mode == "zscore"
-        needed = prediction_bytes(
-            spatial.original,
-            spatial.spatial,
-            self._windows,
-            channels=image.shape[-1],
-            itemsize=image.dtype.itemsize,
-            classes=self.task.classes,
-            resized=spatial.resized,
-            zscore=zscore,
-            answer=answer or (0 if restoring.same else self.task.logit_channels),
-            kept=0 if restoring.same else kept,
-        )
-        check_room(needed, spatial.original)
-        check_image(image, "values")  # clipping to a window would hide them
-        if image.dtype == bool:
-            image = self.preprocessing.of_binary(image)
-        self.preprocessing.check_scale(image)
-        image = spatial.resampled(image)
-        if not spatial.resized and not zscore and image.shape[-1] == self.preprocessing.channels:
-            return image, self._normalised, restoring  # a number for itself, so that it can be done by windows
-        image = spatial.brought_to_size(image)
-        return spatial.framed(self._normalised(image)), None, restoring
-
-    def _normalised(self, image: np.ndarray) -> np.ndarray:
-        prepared = self.preprocessing.apply(image)
-        check_image(prepared, "values after normalisation")
-        return prepared
 
 
 def _running(model: LoadedNetwork | keras.Model) -> LoadedNetwork:

@@ -61,6 +61,8 @@ def add_about(app: FastAPI, service: Service) -> None:
             **protocol.metadata(model),
             "precision": model.precision,
             "threads": model.threads,
+            "members": model.members,
+            "postprocessing": list(model.postprocessing),
             "run": model.run,
             "registered_version": model.version or None,
             "size": list(model.size),

@@ -120,6 +120,8 @@ def load_model(
         runtime=exported.runtime,
         precision=network.precision,
         threads=threads,
+        members=max(1, len(bundle.members)),
+        postprocessing=tuple(step.sentence(bundle.task) for step in bundle.postprocessing),
     )
     return LoadedModel(served, bundle, predictor, measures, flips)
 

@@ -19,7 +19,7 @@ img{max-width:100%;image-rendering:pixelated}
 _SCRIPT = 'document.getElementById("here").textContent = location.href.replace(/[?#].*/, "")'
 _BODY = Template("""<h1>$name</h1>
 <p>A model that says of every $element of $what what it shows. It runs on $runtime in $precision, as
-<code>$label</code>.</p>
+<code>$label</code>.$made_of</p>
 <h2>Classes</h2>
 <table><tr><th></th><th>class</th><th>value in the mask</th></tr>$rows</table>
 <h2>Calling it</h2>
@@ -56,11 +56,19 @@ def page(model: ServedModel) -> str:
         precision=escape(model.precision),
         label=escape(model.label),
         rows=rows,
+        made_of=escape(_made_of(model)),
         file="street.png" if flat else "scan.nii.gz",
         type="image/png" if flat else "application/gzip",
         answer="mask.png" if flat else "mask.nii.gz",
     )
     return document(model.name, body, style=_STYLE, script=_SCRIPT)
+
+
+def _made_of(model: ServedModel) -> str:
+    """What stands between the network and the mask, where there is more than one network alone."""
+    told = f" It is the mean of {model.members} networks." if model.members > 1 else ""
+    steps = f" Of each mask: {'; '.join(model.postprocessing)}." if model.postprocessing else ""
+    return told + steps
 
 
 def page_without_model() -> str:

@@ -67,8 +67,9 @@ class _Looking:
         from seglab.version import version
 
         contents = hashlib.sha256(f"{version()} {self._runtime}".encode())
-        for name in (BundleFile.CARD, BundleFile.MODEL):
-            contents.update((bundle / name).read_bytes())
+        for name in (BundleFile.CARD, BundleFile.MODEL):  # an ensemble's card has the digests of its members
+            if (bundle / name).is_file():
+                contents.update((bundle / name).read_bytes())
         place = self._cache.absolute() / contents.hexdigest()[:24]
         if not (place.is_dir() and targets_below(place)):
             print(f"exporting {self._word} to {place}", file=sys.stderr, flush=True)

@@ -24,6 +24,8 @@ class ServedModel:
         runtime: that runs it.
         precision: that is executed, read back from the runtime.
         threads: it computes with.
+        members: networks that are averaged; 1 where there is one alone.
+        postprocessing: what is done to each mask, in words.
     """
 
     name: str
@@ -36,6 +38,8 @@ class ServedModel:
     runtime: str
     precision: str
     threads: int
+    members: int = 1
+    postprocessing: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -81,7 +85,14 @@ class ServedModel:
         task: dict[str, Any] = dict(told["task"])
         task |= {key: tuple(value) for key, value in task.items() if isinstance(value, list)}
         task["class_colors"] = tuple(tuple(color) for color in task["class_colors"])
-        return cls(**{**told, "task": Task(**task), "size": tuple(told["size"])})
+        return cls(
+            **{
+                **told,
+                "task": Task(**task),
+                "size": tuple(told["size"]),
+                "postprocessing": tuple(told["postprocessing"]),
+            }
+        )
 
 
 def name_of(word: str) -> str:

@@ -79,7 +79,8 @@ def resolve_bundle(reference: str | Path, uri: str | None = None, directory: Pat
         folder = download_artifact(store, location or latest_model(store, run).artifact_location)
     except (MlflowException, OSError) as error:
         raise _gone(store, run, str(error)) from error
-    card = next(folder.rglob(BundleFile.CARD), None)
+    cards = sorted(folder.rglob(BundleFile.CARD), key=lambda card: len(card.parts))  # those of members lie deeper
+    card = cards[0] if cards else None
     if card is None:
         raise _gone(store, run, f"no {BundleFile.CARD} in {folder}")
     return FoundBundle(card.parent, run, store)

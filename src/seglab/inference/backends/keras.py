@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class KerasNetwork(LoadedNetwork):
         *size, self.channels = model.inputs[0].shape[1:]
         self.size = tuple(size)
         self.outputs = int(model.outputs[0].shape[-1])
-        computed = {layer.compute_dtype for layer in model.layers if layer.weights}
+        computed = {layer.compute_dtype for layer in _layers(model) if layer.weights}
         self.precision = next((kind for kind in ("bfloat16", "float16") if kind in computed), "float32")
         self._bare: Forward | None = None
 
@@ -48,6 +48,15 @@ class KerasNetwork(LoadedNetwork):
         if temperature == 1:
             return _compiled(self._model, lambda logits: activation(logits, task))
         return _compiled(self._model, lambda logits: activation(logits / temperature, task))
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """Those of members too, which are models within the model."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _layers(layer)
+        else:
+            yield layer
 
 
 def _compiled(model: keras.Model, activation: Callable[[Any], Any]) -> Forward:

@@ -1,0 +1,78 @@
+"""From a raw image to what the windows of a network go over, and what brings their answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.data.preprocessing.spacing import Interpolation
+from seglab.inference.bundle import ResizeMode
+from seglab.inference.checks import check_image, check_rank
+from seglab.inference.memory_forecast import check_room, prediction_bytes
+from seglab.inference.restore_grid import GridRestorer
+from seglab.inference.sliding_window import Prepare, SlidingWindow
+from seglab.inference.spatial import SpatialTransform
+from seglab.task import Task
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """How the images of a predictor are brought in; the attributes are those of `Predictor`, and its windows."""
+
+    task: Task
+    preprocessing: Preprocessing
+    size: tuple[int, ...]
+    resize_mode: ResizeMode
+    spacing: tuple[float, ...] | None
+    interpolation: Interpolation
+    windows: SlidingWindow
+
+    def __call__(
+        self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
+    ) -> tuple[np.ndarray, Prepare | None, GridRestorer]:
+        """What the windows go over, `(*grid, C)`, what is still to be done to each, and what brings channels `(*grid)`
+        back to the image.
+
+        Of the network's channels, `answer` are going to be held on the grid, where they are not the image's own, and
+        `kept` at its size; for a mask, none.
+        """
+        check_rank(image, self.task)
+        spatial = SpatialTransform.of(
+            image.shape[:-1],
+            self.size,
+            self.resize_mode,
+            spacing=spacing,
+            target=self.spacing,
+            interpolation=self.interpolation,
+        )
+        restoring, zscore = spatial.restoring, self.preprocessing.mode == "zscore"
+        needed = prediction_bytes(
+            spatial.original,
+            spatial.spatial,
+            self.windows,
+            channels=image.shape[-1],
+            itemsize=image.dtype.itemsize,
+            classes=self.task.classes,
+            resized=spatial.resized,
+            zscore=zscore,
+            answer=answer or (0 if restoring.same else self.task.logit_channels),
+            kept=0 if restoring.same else kept,
+        )
+        check_room(needed, spatial.original)
+        check_image(image, "values")  # clipping to a window would hide them
+        if image.dtype == bool:
+            image = self.preprocessing.of_binary(image)
+        self.preprocessing.check_scale(image)
+        image = spatial.resampled(image)
+        if not spatial.resized and not zscore and image.shape[-1] == self.preprocessing.channels:
+            return image, self._normalised, restoring  # a number for itself, so that it can be done by windows
+        image = spatial.brought_to_size(image)
+        return spatial.framed(self._normalised(image)), None, restoring
+
+    def _normalised(self, image: np.ndarray) -> np.ndarray:
+        prepared = self.preprocessing.apply(image)
+        check_image(prepared, "values after normalisation")
+        return prepared
