@@ -55,30 +55,34 @@ class LocalLauncher(JobLauncher):
 
 
 class SlurmLauncher(JobLauncher):
-    """On a cluster, each job with so many GPUs and cores, so much memory and time."""
+    """On a cluster, each job with so many nodes and so much time, and on each node GPUs, cores and memory."""
 
     def __init__(
         self,
         jobs: int,
         partition: str | None,
         account: str | None,
+        nodes: int,
         gpus: int,
         cpus: int,
-        memory_gb: float,
-        time_minutes: int,
+        memory_gb: float | None,
+        time_minutes: int | None,
     ):
-        self.jobs = jobs
-        self.parameters: dict[str, Any] = {"cpus_per_task": cpus, "mem_gb": memory_gb, "timeout_min": time_minutes}
+        self.jobs, self.memory_gb, self.time_minutes = jobs, memory_gb, time_minutes
+        self.parameters: dict[str, Any] = {"nodes": nodes, "tasks_per_node": 1, "cpus_per_task": cpus}
         self.parameters |= {"slurm_signal_delay_s": 120}
         self.parameters |= {"gpus_per_node": gpus} if gpus else {}
         self.parameters |= {"slurm_partition": partition} if partition else {}
         self.parameters |= {"slurm_account": account} if account else {}
 
     def executor(self) -> Executor:
+        from seglab.planning.cluster_request import request_of
         from seglab.run_record import RUNS
         from seglab.sweeping.cluster import SlurmExecutor
 
-        return SlurmExecutor(RUNS / "sweeps", self.jobs, self.parameters)
+        request = request_of(self.config, self.memory_gb, self.time_minutes)
+        asked = {"mem_gb": request.memory_gb, "timeout_min": request.minutes}
+        return SlurmExecutor(RUNS / "sweeps", self.jobs, {**self.parameters, **asked})
 
 
 class GridSweeper(BasicSweeper):

@@ -21,7 +21,7 @@ from seglab.tracking.store import Store
 
 __all__ = ["empty_store", "store"]
 TRACKING = TrackingSettings(uri=None, experiment="seglab", system_metrics=False, heartbeat_seconds=5.0)
-JOBS = [Job(number, (f"seed={number}",), f"identity-{number}", None, label=f"seed={number}") for number in range(3)]
+JOBS = [Job(number, (f"seed={number}",), f"identity-{number}", label=f"seed={number}") for number in range(3)]
 
 
 def parent(store: Store, digest: str = "d" * 64) -> ParentRun:
@@ -121,7 +121,7 @@ def test_the_parent_says_how_its_jobs_ran(store: Store) -> None:
 
 
 def test_a_job_that_failed_without_a_run_counts_as_failed(store: Store) -> None:
-    unusable = Job(3, ("seed=-1",), None, None, problem="a value that is not allowed\n  where: seed")
+    unusable = Job(3, ("seed=-1",), None, problem="a value that is not allowed\n  where: seed")
     outcomes = sweep(store, Executor(store, play=ends()), [*JOBS, unusable])
     assert [outcome.status for outcome in outcomes] == ["finished"] * 3 + ["failed"]
     (status,) = sweep_statuses(store.directory, "study")
@@ -130,7 +130,7 @@ def test_a_job_that_failed_without_a_run_counts_as_failed(store: Store) -> None:
 
 
 def test_equal_jobs_share_a_run(store: Store) -> None:
-    twin = Job(3, ("seed=0", "loss=dice"), "identity-0", None)
+    twin = Job(3, ("seed=0", "loss=dice"), "identity-0")
     executor = Executor(store, jobs=4, play=ends())
     outcomes = sweep(store, executor, [*JOBS, twin])
     assert [outcome.status for outcome in outcomes] == ["finished"] * 4

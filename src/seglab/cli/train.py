@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,4 +29,12 @@ def _train(cfg: DictConfig) -> float:
     from seglab.command import sweep_tags, task_overrides
     from seglab.experiment.run import run as train
 
-    return train(cfg, task_overrides(), sweep_tags())
+    tags = sweep_tags()
+    if tags and "SLURM_RESTART_COUNT" in os.environ:
+        from seglab.sweeping.restart import own_earlier_run
+
+        earlier = own_earlier_run(cfg, tags)
+        if earlier.finished:
+            return earlier.objective
+        cfg.resume = earlier.resume
+    return train(cfg, task_overrides(), tags)

@@ -38,11 +38,19 @@ class Forecast:
         return self.jobs * self.run_minutes / 60
 
     @property
+    def minutes(self) -> int:
+        """What a cluster is asked for, for a run: with a reserve."""
+        return max(math.ceil(TIME_RESERVE * self.run_minutes), LEAST_MINUTES)
+
+    @property
+    def gigabytes(self) -> int:
+        """What a cluster is asked for, for a run: with a reserve."""
+        return math.ceil(MEMORY_RESERVE * self.measured.memory_mb / 1000)
+
+    @property
     def slurm(self) -> str:
-        """The settings that ask a cluster for enough."""
-        minutes = max(math.ceil(TIME_RESERVE * self.run_minutes), LEAST_MINUTES)
-        gigabytes = math.ceil(MEMORY_RESERVE * self.measured.memory_mb / 1000)
-        return f"launcher=slurm launcher.time_minutes={minutes} launcher.memory_gb={gigabytes}"
+        """The settings that ask a cluster for enough, which `launcher=slurm` alone fills in."""
+        return f"launcher=slurm launcher.time_minutes={self.minutes} launcher.memory_gb={self.gigabytes}"
 
 
 def epochs_for(measured: Measured, budget: Budget, jobs: int) -> int:

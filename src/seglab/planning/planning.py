@@ -31,8 +31,8 @@ from seglab.planning.study_files import (
     another_study,
     check_name,
     forecast_page,
-    measured_before,
     measured_file,
+    measured_in,
     plan_page,
     study_yaml,
     words_of,
@@ -105,7 +105,7 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
     forecast, files = None, {}
     if request.measure != "never":
         of = digest_values([digest, [word for word in _job_words(plan) if not word.startswith("trainer.epochs")]])
-        took = None if request.measure == "again" else measured_before(folder, of)
+        took = None if request.measure == "again" else measured_in(folder, of)
         if took is None and request.measure == "once" and (folder / STUDY).exists() and not request.overwrite:
             raise another_study(folder, STUDY)  # before minutes are spent on it
         if took is None:

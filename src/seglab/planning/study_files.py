@@ -94,17 +94,17 @@ def forecast_page(name: str, forecast: Forecast) -> str:
     return "\n".join([f"# Forecast of {name}", "", *textwrap.wrap(told, _LINE), "", words, "", *table, ""])
 
 
-def measured_before(folder: Path, digest: str) -> Measured | None:
-    """The dry run of the same plan, where it was measured already."""
+def measured_in(folder: Path, digest: str | None = None) -> Measured | None:
+    """The dry run that lies in the folder of a study, of a certain plan or of any; None where there is none."""
     try:
         found = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
-        return Measured(**found["measured"]) if found["plan"] == digest else None
+        return Measured(**found["measured"]) if digest in (None, found["plan"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def measured_file(digest: str, measured: Measured) -> str:
-    """`forecast.json`, which `measured_before` reads."""
+    """`forecast.json`, which `measured_in` reads."""
     return json.dumps({"plan": digest, "measured": asdict(measured)}, indent=1) + "\n"
 
 

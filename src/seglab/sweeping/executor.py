@@ -26,6 +26,10 @@ _SETTLED_GROWTH = 1.05
 _SPARE_SHARE = 1.1
 
 
+class NoRoomNow(Exception):
+    """A queue takes no more jobs for now; the job is started later."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A process to start.
@@ -97,7 +101,7 @@ class Executor(Protocol):
         ...
 
     def start(self, command: Command) -> RunningJob:
-        """Start one."""
+        """Start one; raises `NoRoomNow` where it has to wait after all, until `room` says otherwise."""
         ...
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from seglab.command import JOB_VARIABLE
 from seglab.run_record import Tag
 from seglab.runtime.waiting import Waiting
-from seglab.sweeping.executor import Command, Executor, RunningJob
+from seglab.sweeping.executor import Command, Executor, NoRoomNow, RunningJob
 from seglab.sweeping.jobs import Job, JobOutcome
 from seglab.sweeping.ledger import JobState, Ledger, objective_of, reason_of
 from seglab.sweeping.parent import ParentRun, locked
@@ -79,7 +79,9 @@ class JobRunner:
         self.ledger, self.parent, self.executor, self.total = ledger, parent, executor, total
         self._watcher = watcher
         self._active: list[_Active] = []
+        self._put_back: list[Job] = []
         self._elsewhere: list[Job] = []
+        self._first: dict[str, Job] = {}  # of those that have one identity
         self._twins: list[Job] = []
         self._done: dict[int, JobOutcome] = {}
         self._said: set[int] = set()
@@ -98,11 +100,11 @@ class JobRunner:
             while True:
                 self._collect()
                 while self.executor.room([active.process for active in self._active]):
-                    job = next(source, None)
+                    job = self._put_back.pop() if self._put_back else next(source, None)
                     if job is None:
                         break
                     self._take(job)
-                if self._active:
+                if self._active or self._put_back:
                     time.sleep(_POLL_SECONDS)
                 elif self._elsewhere:
                     time.sleep(_POLL_OTHERS_SECONDS)
@@ -128,15 +130,16 @@ class JobRunner:
         return [self._done.get(job.number) or JobOutcome(job, "stopped", reason="not started") for job in jobs]
 
     def _take(self, job: Job) -> None:
-        same = [outcome for outcome in self._done.values() if outcome.job.identity == job.identity]
         if job.identity is None:
             self._end(JobOutcome(job, "failed", reason=job.problem))
-        elif same:
-            self._end(replace(same[0], job=job))
-        elif job.identity in {other.identity for other in [*self._elsewhere, *(one.job for one in self._active)]}:
-            self._twins.append(job)
-        else:
+            return
+        first = self._first.setdefault(job.identity, job)
+        if first is job:
             self._begin(job)
+        elif first.number in self._done:
+            self._end(replace(self._done[first.number], job=job))
+        else:
+            self._twins.append(job)
 
     def _begin(self, job: Job) -> None:
         assert job.identity is not None
@@ -165,7 +168,11 @@ class JobRunner:
         start = log.stat().st_size if log.exists() else 0
         environment = {JOB_VARIABLE: json.dumps(said), **_importable()}
         name = f"{self.parent.study}-{job.number}"
-        process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
+        try:
+            process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
+        except NoRoomNow:
+            self._put_back.append(job)
+            return
         self.parent.tell_launcher(self.executor, self.total)
         self._active.append(_Active(job, process, log, start, lock, time.monotonic()))
         how = f"resumed  {resumed}" if resumed else "started"

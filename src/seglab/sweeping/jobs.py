@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from seglab.config.loading import Config
-
 Status = Literal["finished", "skipped", "pruned", "failed", "stopped"]
 
 
@@ -18,7 +16,6 @@ class Job:
         number: its place in the sweep, from 0.
         overrides: what is said on its command line.
         identity: SHA-256 that says which job it is; None when its settings or data cannot be used.
-        config: its checked settings; None like the identity.
         problem: why it has no identity.
         label: what distinguishes it from the others of its sweep.
     """
@@ -26,7 +23,6 @@ class Job:
     number: int
     overrides: tuple[str, ...]
     identity: str | None
-    config: Config | None
     problem: str = ""
     label: str = ""
 

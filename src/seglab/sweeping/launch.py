@@ -31,8 +31,8 @@ def launch(
     preparation = SweepPreparation(config, context)
     tell(f"checking settings and data of {len(all_overrides)} jobs")
     jobs = preparation.jobs(all_overrides)
-    usable = next((job.config for job in jobs if job.config is not None), None)
-    if usable is None:
+    tracking = preparation.tracking
+    if tracking is None:
         outcomes = [JobOutcome(job, "failed", reason=job.problem) for job in jobs]
     else:
         from seglab.sweeping.job_runner import JobRunner
@@ -42,8 +42,8 @@ def launch(
         from seglab.tracking.store import open_store
 
         tell("opening the store of runs")
-        store = open_store(usable.tracking.uri, RUNS)
-        with sigterm_raises(), ParentRun(store, usable.tracking, sweep_digest(jobs), preparation.study) as parent:
+        store = open_store(tracking.uri, RUNS)
+        with sigterm_raises(), ParentRun(store, tracking, sweep_digest(jobs), preparation.study) as parent:
             console.print(f"sweep      {parent.study}, {len(jobs)} jobs, parent run {parent.run_id}", markup=False)
             parent.announce(jobs, len(jobs))
             runner = JobRunner(Ledger(store), parent, executor, len(jobs))

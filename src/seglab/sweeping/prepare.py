@@ -6,11 +6,14 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from seglab.config.loading import Config, load_config
-from seglab.config.vocabulary import own_folder
+from seglab.config.sections import TrackingSettings
+from seglab.config.vocabulary import groups, own_folder
 from seglab.data.digest import digest_values
 from seglab.errors import SeglabError
 from seglab.sweeping.job_identity import JobIdentity
@@ -27,11 +30,16 @@ class SweepPreparation:
     Args:
         config: the composed config of the sweep.
         context: Hydra's, which knows where the yaml files lie.
+
+    Attributes:
+        tracking: where the first job that can be used is recorded; None while there is none.
     """
 
     def __init__(self, config: DictConfig, context: HydraContext):
         self._config, self._context = config, context
         self._identity = JobIdentity()
+        self._composed_choices: dict[tuple[str, ...], DictConfig] = {}
+        self.tracking: TrackingSettings | None = None
         said = config.hydra.overrides.hydra
         self._hydra_words = [word for word in said if not word.lstrip("+~").startswith(_NOT_HANDED_ON)]
         if (folder := own_folder()) is not None:
@@ -42,13 +50,14 @@ class SweepPreparation:
         return self._job(number, overrides, label, self._checked(overrides))
 
     def jobs(self, all_overrides: Sequence[Sequence[str]]) -> list[Job]:
-        """The jobs of a grid. All are composed before the data and the code of the first are read, since a word that
-        Hydra does not know stops them all."""
+        """The jobs of a grid. Each of its choices is composed before the data and the code of the first job are read,
+        since a word that Hydra does not know stops them all; the jobs of a grid differ in no other key."""
         common = set.intersection(*(set(overrides) for overrides in all_overrides)) if len(all_overrides) > 1 else set()
-        checked = [self._checked(overrides) for overrides in all_overrides]
+        for overrides in {_parted(overrides)[0]: overrides for overrides in all_overrides}.values():
+            self._composed(overrides)
         return [
-            self._job(number, overrides, " ".join(word for word in overrides if word not in common), config)
-            for number, (overrides, config) in enumerate(zip(all_overrides, checked, strict=True))
+            self.job(number, overrides, " ".join(word for word in overrides if word not in common))
+            for number, overrides in enumerate(all_overrides)
         ]
 
     def plain(self, section: str) -> dict[str, Any]:
@@ -66,25 +75,43 @@ class SweepPreparation:
     def _checked(self, overrides: Sequence[str]) -> Config | SeglabError:
         """The config of a job, or what is wrong with it."""
         try:
-            return load_config(self._composed(overrides))
+            config = load_config(self._composed(overrides))
         except SeglabError as error:
             return error
+        self.tracking = self.tracking or config.tracking
+        return config
 
     def _job(self, number: int, overrides: Sequence[str], label: str, config: Config | SeglabError) -> Job:
         own = tuple(word for word in overrides if word.partition("=")[0] not in _NOT_OF_A_JOB)
         words = (*own, *self._hydra_words)
         if isinstance(config, SeglabError):
-            return Job(number, words, None, None, problem=str(config), label=label)
+            return Job(number, words, None, problem=str(config), label=label)
         try:
-            return Job(number, words, self._identity.of(config), config, label=label)
+            return Job(number, words, self._identity.of(config), label=label)
         except SeglabError as error:
-            return Job(number, words, None, config, problem=str(error), label=label)
+            return Job(number, words, None, problem=str(error), label=label)
 
     def _composed(self, overrides: Sequence[str]) -> DictConfig:
-        composed = copy.deepcopy(self._context.config_loader.load_sweep_config(self._config, list(overrides)))
-        with read_write(composed), open_dict(composed):
-            del composed["hydra"]
-        return composed
+        """What Hydra composes of these words: its files once for each set of choices, then the values of each job."""
+        choices, values = _parted(overrides)
+        if choices not in self._composed_choices:
+            composed = copy.deepcopy(self._context.config_loader.load_sweep_config(self._config, list(choices)))
+            with read_write(composed), open_dict(composed):
+                del composed["hydra"]
+            self._composed_choices[choices] = composed
+        config = copy.deepcopy(self._composed_choices[choices])
+        ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides(values), config)
+        return config
+
+
+def _parted(overrides: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Choices, which say what files are read, and values, which are put into what the files say."""
+    chosen = tuple(word for word in overrides if _is_choice(word.lstrip("+~").partition("=")[0]))
+    return chosen, [word for word in overrides if word not in chosen]
+
+
+def _is_choice(key: str) -> bool:
+    return key.partition("@")[0] in groups() or key.startswith(("hydra.", "hydra/"))
 
 
 def sweep_digest(jobs: Sequence[Job]) -> str:

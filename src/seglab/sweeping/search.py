@@ -210,7 +210,7 @@ class Search:
                 known.append(outcome.job if trial.number in self._under_way else outcome)
                 continue
             words = self.space.words(trial.params) if self._drawn(trial) else ()
-            job = Job(trial.number, words, trial.user_attrs.get(_IDENTITY), None, label=self._label(words))
+            job = Job(trial.number, words, trial.user_attrs.get(_IDENTITY), label=self._label(words))
             status = _STATUS.get(trial.state)
             value = float("nan") if trial.value is None else trial.value
             known.append(JobOutcome(job, status, objective=value) if status else job)

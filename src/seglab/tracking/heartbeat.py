@@ -36,9 +36,14 @@ def identity() -> dict[str, str]:
         Tag.PROCESS_STARTED: f"{psutil.Process().create_time():.2f}",
         Tag.MACHINE: machine(),
     }
+    return tags | identity_of_slurm_job()
+
+
+def identity_of_slurm_job() -> dict[str, str]:
+    """Tags that name the SLURM job that this process belongs to, and how often it was started again; else none."""
     slurm = {Tag.SLURM_JOB_ID: "SLURM_JOB_ID", Tag.SLURM_ARRAY_JOB_ID: "SLURM_ARRAY_JOB_ID"}
     slurm |= {Tag.SLURM_ARRAY_TASK_ID: "SLURM_ARRAY_TASK_ID", Tag.SLURM_RESTART_COUNT: "SLURM_RESTART_COUNT"}
-    return tags | {tag: os.environ[name] for tag, name in slurm.items() if name in os.environ}
+    return {tag: os.environ[name] for tag, name in slurm.items() if name in os.environ}
 
 
 def beat(interval: float) -> dict[str, str]:
@@ -49,7 +54,8 @@ def beat(interval: float) -> dict[str, str]:
 def alive(tags: Mapping[str, str], sightings: PeerSightings | None = None) -> bool | None:
     """Whether the process of a run lives, by the run's tags; None when they do not say.
 
-    On the same machine the process is looked up; a new process that got the same pid has another start. Elsewhere it
+    On the same machine the process is looked up; a new process that got the same pid has another start. What an earlier
+    start of this very SLURM job was has ended with it, or SLURM would not have started the job again. Elsewhere it
     lives as long as its heartbeat moves: it must have been seen to stand still, by the clock of this machine alone.
 
     Args:
@@ -58,6 +64,8 @@ def alive(tags: Mapping[str, str], sightings: PeerSightings | None = None) -> bo
     """
     if Tag.HEARTBEAT not in tags:
         return None
+    if _earlier_start(tags):
+        return False
     if not _elsewhere(tags):
         try:
             process = psutil.Process(int(tags[Tag.PID]))
@@ -77,6 +85,12 @@ def patience(tags: Mapping[str, str]) -> float:
 
 def _elsewhere(tags: Mapping[str, str]) -> bool:
     return tags.get(Tag.MACHINE) != machine() or tags.get(Tag.HOST) != socket.gethostname()
+
+
+def _earlier_start(tags: Mapping[str, str]) -> bool:
+    own = identity_of_slurm_job()
+    same = Tag.SLURM_JOB_ID in own and tags.get(Tag.SLURM_JOB_ID) == own[Tag.SLURM_JOB_ID]
+    return same and int(tags.get(Tag.SLURM_RESTART_COUNT, 0)) < int(own.get(Tag.SLURM_RESTART_COUNT, 0))
 
 
 def mark_stale_runs(store: Store) -> list[Run]:
