@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -36,5 +37,8 @@ def nothing_global_is_left_behind() -> Iterator[None]:
         os.environ["MLFLOW_TRACKING_URI"] = address
     if "keras" in sys.modules:
         sys.modules["keras"].config.set_dtype_policy("float32")
-        sys.modules["keras"].backend.clear_session()  # a worker has held 5 GB in the end
-        gc.collect()
+        if (
+            psutil.Process().memory_info().rss > 1.5e9
+        ):  # a worker has held 5 GB in the end; going over all that it holds takes half a second
+            sys.modules["keras"].backend.clear_session()
+            gc.collect()

@@ -91,7 +91,8 @@ let seed = 1;
 const random = () => (seed = (seed * 16807) % 2147483647) / 2147483647;
 const say = [];
 for (let n = 0; n < 2000; n++) {
-  const image = { width: 1 + Math.floor(random() * 5000), height: 1 + Math.floor(random() * 4000) };
+  const image = { width: 1 + Math.floor(random() * 5000), height: 1 + Math.floor(random() * 4000),
+    stretch: n % 2 ? [1, 1] : [1 + 5 * random(), 1 + 5 * random()] };
   let view = v.fitted(image, { width: 50 + random() * 2000, height: 50 + random() * 1500 });
   for (let k = 0; k < 6; k++) {
     const [left, top] = [random() * view.width, random() * view.height];
@@ -113,11 +114,12 @@ for (let n = 0; n < 2000; n++) {
     }
   }
 }
-const view = { zoom: 4, x: 10, y: 20, width: 100, height: 60 };
-const under = v.toImage(v.zoomed({ width: 900, height: 900 }, view, 8, 30, 10), 30, 10);
+const view = { zoom: 4, across: 1, down: 1, x: 10, y: 20, width: 100, height: 60 };
+const under = v.toImage(v.zoomed({ width: 900, height: 900, stretch: [1, 1] }, view, 8, 30, 10), 30, 10);
 console.log(JSON.stringify({
   worst: Math.max(...say), at: v.toImage(view, 8, 4), under,
-  fitted: v.fitted({ width: 400, height: 100 }, { width: 216, height: 116 }),
+  fitted: v.fitted({ width: 400, height: 100, stretch: [1, 1] }, { width: 216, height: 116 }),
+  stretched: v.fitted({ width: 100, height: 100, stretch: [4, 1] }, { width: 216, height: 116 }),
   zooms: [0.25, 0.3, 1, 1.42, 31].map((zoom) => [v.nextZoom(zoom, false), v.nextZoom(zoom, true)]),
   edge: v.onImage({ width: 10, height: 10 }, { x: 99, y: -99 }),
   box: v.boxBetween({ width: 10, height: 10 }, { x: 99, y: 3 }, { x: 4, y: -9 }),
@@ -133,7 +135,10 @@ console.log(JSON.stringify({
     assert told["worst"] < 1e-6
     assert told["at"] == {"x": 12, "y": 21}
     assert told["under"] == pytest.approx({"x": 17.5, "y": 22.5})  # stays below the hand
-    assert told["fitted"] == pytest.approx({"zoom": 0.5, "width": 216, "height": 116, "x": -16.5, "y": -66.5})
+    size, square = {"width": 216, "height": 116}, {"across": 1, "down": 1}
+    assert told["fitted"] == pytest.approx({"zoom": 0.5, **square, **size, "x": -16.5, "y": -66.5})
+    # a slice whose voxels are four times as wide as they are high fills the canvas's width
+    assert told["stretched"] == pytest.approx({"zoom": 0.5, "across": 4, "down": 1, **size, "x": -4.5, "y": -66.5})
     root = 2**0.5
     zooms = [[0.25 / root, 0.25 * root], [0.25, root / 4], [1 / root, root], [root, 2], [16 * root, 32]]
     for found, wanted in zip(told["zooms"], zooms, strict=True):

@@ -84,7 +84,8 @@ def test_of_a_file_of_weights_the_contents_count(data: Path) -> None:
 
 
 def test_settings_that_name_places_say_so() -> None:
-    assert places_of("seglab.data.sources.nifti.Nifti", "") == {"root", "table", "images", "labels", "label_schema"}
+    places = {"root", "table", "images", "labels", "label_schema", "folds_file"}
+    assert places_of("seglab.data.sources.nifti.Nifti", "") == places
     assert places_of("seglab.data.sources.cityscapes.Cityscapes", "") == {"root"}
     assert places_of("seglab.models.unet.unet", "") == set()
 

@@ -76,6 +76,7 @@ def test_its_bundle_answers_prompts_on_images_of_any_size(flat) -> None:
         assert not np.array_equal(model.candidates(embedding, clicked).logits, first.logits)
 
 
+@pytest.mark.slow
 def test_a_network_for_volumes_trains_and_answers(tmp_path: Path) -> None:
     words = [*SOLID, *SMALL, "data.batch_size=1", "trainer.epochs=1", "data.normalize=zscore"]
     record, bundle, _ = trained(tmp_path, *words)

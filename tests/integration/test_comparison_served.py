@@ -19,6 +19,7 @@ def compared(recorder: Recorder, uri: str | None) -> Comparison:
     return compare(settings, open_runs(settings, recorder.store.directory))
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_a_server_gives_the_same_tables(tmp_path: Path) -> None:
     server = Server(toys.fresh_store(tmp_path / "server"))

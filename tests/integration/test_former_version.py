@@ -89,6 +89,7 @@ def test_configs_and_params_get_the_names_of_today_and_what_is_said_twice_stays(
     assert SETTINGS["data"]["fit"] == "resize_mode"
 
 
+@pytest.mark.slow
 def test_runs_of_both_versions_pair_and_are_marked(home: Path, store: Store) -> None:
     trained = train(
         home, *WORDS, "loss=dice", "seed=3", "trainer.epochs=2", "data.fit=resize", "tracking.system_metrics=false"

@@ -51,6 +51,7 @@ def test_comparing_works_and_says_where_it_cannot_write(place: tuple[Path, list[
     assert "out=…" in said
 
 
+@pytest.mark.slow
 def test_exporting_works(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, ids = place
     code, said = command(folder, "scripts/runs.py", "export", str(tmp_path / "runs"), "--study", "pair")
@@ -59,6 +60,7 @@ def test_exporting_works(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()} == set(ids)
 
 
+@pytest.mark.slow
 def test_doctor_says_so(place: tuple[Path, list[str]]) -> None:
     code, said = command(place[0], "scripts/doctor.py")
     assert code == 1

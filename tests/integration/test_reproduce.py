@@ -64,6 +64,7 @@ def test_a_run_is_had_again_to_the_same_bits(checkout: Path, run_id: str) -> Non
     assert again.data.metrics["test_dice"] == store.run(run_id).data.metrics["test_dice"]
 
 
+@pytest.mark.slow
 def test_another_split_is_refused_before_training(checkout: Path, run_id: str) -> None:
     store = open_store(None, checkout / "mlruns")
     before = store.run(run_id).data.tags["split_digest"]

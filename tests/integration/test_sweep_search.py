@@ -50,6 +50,7 @@ def test_hopeless_trials_end_early_and_a_killed_search_goes_on(tmp_path) -> None
     assert len(study.get_trials()) == 4
 
 
+@pytest.mark.slow
 def test_a_search_that_was_begun_otherwise_is_refused(tmp_path) -> None:
     checkout = Checkout(tmp_path / "checkout")
     (checkout.folder / "mlruns").mkdir()

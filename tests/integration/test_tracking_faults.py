@@ -115,6 +115,7 @@ def test_a_killed_run_is_marked_by_the_next_start_and_a_live_one_is_left_alone(t
     assert store.run(alive).info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_a_machine_whose_clock_is_six_minutes_off_loses_no_run(tmp_path: Path) -> None:
     directory = toys.fresh_store(tmp_path / "mlruns")
     store = open_store(None, directory)
@@ -204,7 +205,7 @@ def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Pa
 
 
 @mounts.needs_mounts
-@pytest.mark.parametrize("what", ["blocks", "inodes"])
+@pytest.mark.parametrize("what", ["blocks", pytest.param("inodes", marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_path: Path, what: str) -> None:
     template, directory = toys.fresh_store(tmp_path / "template"), tmp_path / "mlruns"
     directory.mkdir()

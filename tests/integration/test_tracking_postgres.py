@@ -36,6 +36,7 @@ def address() -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 def test_first_runs_in_an_empty_database_all_succeed_from_folders_of_their_own(address: str, tmp_path: Path) -> None:
     started = [
         subprocess.Popen(

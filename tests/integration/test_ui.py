@@ -73,6 +73,7 @@ def test_two_that_start_at_once_take_two_ports(tmp_path: Path, monkeypatch: pyte
         third.kill()
 
 
+@pytest.mark.slow
 def test_a_variable_that_nothing_follows_is_told_once(tmp_path: Path) -> None:
     toys.fresh_store(tmp_path / "mlruns")
     code = "from pathlib import Path; from seglab.tracking.store import open_store\n"

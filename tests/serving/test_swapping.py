@@ -181,6 +181,7 @@ def test_a_model_whose_process_dies_begins_anew(versions: tuple[Path, Path]) -> 
         assert running.predict(png()).content == expected
 
 
+@pytest.mark.slow
 def test_a_model_that_dies_while_nobody_asks_becomes_ready_again(versions: tuple[Path, Path]) -> None:
     """A balancer sends nothing until `/health` is 200."""
     with Running(versions[0]) as running:
