@@ -37,6 +37,7 @@ STATIONS = [
     {"experiment"},
     {"sweeping"},
     {"planning"},
+    {"ensembling"},
     {"doctor"},
     {"api", "datasets"},
     {"cli"},

@@ -92,6 +92,7 @@ class Tag:
     REPRODUCES: Final = "reproduces"
     REPRODUCTION: Final = "reproduction"
     REPRODUCTION_TOKEN: Final = "reproduction_token"
+    ENSEMBLE_OF: Final = "ensemble_of"
     # MLflow's own.
     PARENT_RUN_ID: Final = "mlflow.parentRunId"
     USER: Final = "mlflow.user"
@@ -127,6 +128,7 @@ class Artifact:
     REPRODUCTION: Final = "reproduction.csv"
     SWEEP_JOBS: Final = "sweep/jobs.json"
     COMPARISON: Final = "comparison"
+    ENSEMBLE: Final = "ensemble"
     MODEL_CARD: Final = "MODEL_CARD.md"  # beside the weights of a promoted model
 
     @staticmethod

@@ -57,6 +57,12 @@ _ROWS = (
         extras=_TRAIN,
     ),
     Verb(
+        "ensemble",
+        "from the folds of a study to one bundle, chosen by cross-validation",
+        "seglab.cli.ensemble:run",
+        extras=_TRAIN,
+    ),
+    Verb(
         "evaluate",
         "score a run, a registered model or a bundle on whole cases",
         "seglab.cli.evaluate:run",

@@ -88,7 +88,7 @@ def save_ensemble(
         raise _refused("an ensemble of no member, or of too many", "members", f"{len(sources)}", f"1 to {MOST_MEMBERS}")
     bundles = [check_files(source.folder) for source in sources]
     lead = _leading(sources, bundles)
-    parts = _parts(sources, bundles)
+    parts = parts_of(sources, bundles)
     members = tuple(
         Member(f"{MEMBERS_FOLDER}/{number}", source.run, source.name, part, source.axis)
         for number, (source, part) in enumerate(zip(sources, parts, strict=True))
@@ -122,6 +122,18 @@ def save_ensemble(
         _write_example(partial, bundle)
         write_card(partial, bundle, [*files, *([EXAMPLE_FILE] if (partial / EXAMPLE_FILE).is_file() else [])])
     return Path(path)
+
+
+def check_members(sources: Sequence[MemberSource]) -> int:
+    """See that members can be averaged, by what their bundles say; returns how many parts with windows of their own
+    they would make.
+
+    Raises:
+        DataError: as `save_ensemble`, but for damage of the files.
+    """
+    bundles = [read_bundle(source.folder) for source in sources]
+    _leading(sources, bundles)
+    return len(set(parts_of(sources, bundles)))
 
 
 def one_network(path: Path, bundle: Bundle) -> keras.Model:
@@ -222,7 +234,7 @@ def _check_classes(mine: Task, wanted: Task, name: str) -> None:
         )
 
 
-def _parts(sources: Sequence[MemberSource], bundles: Sequence[Bundle]) -> list[int]:
+def parts_of(sources: Sequence[MemberSource], bundles: Sequence[Bundle]) -> list[int]:
     """The number of each one's part, counted as they come; that of the leading one is 0."""
     rank = max(bundle.task.rank for bundle in bundles)
     plans = [_plan(source, bundle) for source, bundle in zip(sources, bundles, strict=True)]

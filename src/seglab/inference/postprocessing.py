@@ -82,6 +82,18 @@ def postprocessed(ids: np.ndarray, steps: Iterable[Step]) -> np.ndarray:
     return ids
 
 
+def part_sizes(inside: np.ndarray) -> list[int]:
+    """How many pixels or voxels each part has that hangs together across faces, edges and corners."""
+    from scipy import ndimage
+
+    box = _box(inside)
+    if box is None:
+        return []
+    parts, _ = ndimage.label(inside[box], np.ones((3,) * inside.ndim))
+    found: list[int] = np.bincount(parts.ravel())[1:].tolist()
+    return found
+
+
 def _do(step: Step, ids: np.ndarray, inside: np.ndarray) -> None:
     from scipy import ndimage
 

@@ -55,6 +55,7 @@ def model_card(
         ),
         ("code", f"commit `{tags.get(Tag.GIT_COMMIT, 'unknown')}`{' with changes' if _dirty(tags) else ''}"),
         ("input", f"{' × '.join(map(str, bundle.size))} {unit}, {task.channels} channel(s), `{bundle.resize_mode}`"),
+        *([("networks", f"the mean of {len(bundle.members)}")] if bundle.members else []),
         ("classes", ", ".join(task.class_names)),
         (
             "trained with",
@@ -87,8 +88,8 @@ def model_card(
         else "**Nobody has stated the licence of the data.** The model may be used only as they may: ask their owner, "
         "then promote again with `licence=…`.",
         "## Scores",
-        f"On {len(cases)} test cases that played no part in training, whole and at their original size; mean with 95% "
-        "interval over cases. A class that neither truth nor prediction holds is left out.",
+        f"On {len(cases)} test cases that {_unseen(bundle)}, whole and at their original size; mean with 95% interval "
+        "over cases. A class that neither truth nor prediction holds is left out.",
         _table(("class", "Dice", "IoU"), _scores(cases, list(task.class_names))),
         "## Gate",
         "\n".join(f"- {in_markdown(str(each))}" for each in checks),
@@ -98,6 +99,15 @@ def model_card(
         "\n\n".join(f"![{picture}]({picture})" for picture in pictures) or "The run has no pictures of its cases.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _unseen(bundle: Bundle) -> str:
+    if not bundle.members:
+        return "played no part in training"
+    return (
+        f"are each scored by the networks that they played no part in training of, not by all {len(bundle.members)} "
+        "together"
+    )
 
 
 def _dirty(tags: dict[str, str]) -> bool:
