@@ -54,29 +54,43 @@ def test_a_cancelled_job_ends_the_sweep_with_its_name_and_is_resumed(tmp_path: P
     assert in_order.scores("seed") == checkout.scores("seed")
 
 
-def test_a_job_whose_time_is_up_saves_and_is_resumed(tmp_path: Path) -> None:
-    """Of three minutes two are kept for saving, so it may train for one."""
+def test_a_job_whose_time_is_up_saves_queues_again_and_goes_on(tmp_path: Path) -> None:
+    """Of three minutes two are kept for saving, so it may train for one; SLURM keeps it waiting for two more."""
     checkout = Checkout(tmp_path / "checkout")
-    words = ["trainer.epochs=100000", *SLURM, "launcher.time_minutes=3"]
-    done = checkout.sweep(*words)
-    assert done.returncode == 1, done.stdout + done.stderr
+    launcher = checkout.start("-m", *SMALL, "trainer.epochs=100000", *SLURM, "launcher.time_minutes=3")
+    wait_for(lambda: checkout.jobs("KILLED"), launcher)
     (run,) = checkout.jobs()
-    assert run.info.status == "KILLED"
-    assert f"SLURM job {run.data.tags['slurm_job_id']}: its time was up" in done.stderr
-    reached = len(checkout.store.client.get_metric_history(run.info.run_id, "val_dice"))
+    client = checkout.store.client
+    reached = len(client.get_metric_history(run.info.run_id, "val_dice"))
     assert reached > 1
-    launcher = checkout.start("-m", *SMALL, *words)
-    wait_for(lambda: len(checkout.store.client.get_metric_history(run.info.run_id, "val_dice")) > reached, launcher)
-    subprocess.check_call(["scancel", *[job for (job,) in queue("%i")]])
-    again = checkout.finish(launcher)
-    assert f"resumed  {run.info.run_id}" in again.stdout
-    history = checkout.store.client.get_metric_history(run.info.run_id, "val_dice")
+    wait_for(lambda: len(client.get_metric_history(run.info.run_id, "val_dice")) > reached, launcher)
+    tags = client.get_run(run.info.run_id).data.tags
+    assert (tags["slurm_job_id"], tags["slurm_restart_count"]) == (run.data.tags["slurm_job_id"], "1")
+    subprocess.check_call(["scancel", tags["slurm_job_id"]])
+    checkout.finish(launcher)
+    assert len(checkout.jobs()) == 1
+    history = client.get_metric_history(run.info.run_id, "val_dice")
     assert [point.step for point in history] == list(range(1, len(history) + 1))
+
+
+def test_a_job_whose_node_dies_is_queued_again_and_goes_on(tmp_path: Path) -> None:
+    """Requeued from outside while it trains, as SLURM does it when a node does not answer."""
+    checkout = Checkout(tmp_path / "checkout")
+    launcher = checkout.start("-m", *SMALL, "trainer.epochs=40", *SLURM)
+    wait_for(checkout.states, launcher)
+    (run,) = checkout.jobs()
+    subprocess.check_call(["scontrol", "requeue", run.data.tags["slurm_job_id"]])
+    done = checkout.finish(launcher)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = checkout.jobs("FINISHED")
+    assert run.data.tags["slurm_restart_count"] == "1"
+    history = checkout.store.client.get_metric_history(run.info.run_id, "val_dice")
+    assert [point.step for point in history] == list(range(1, 41))
 
 
 def test_jobs_that_still_wait_in_the_queue_are_left_alone_by_another_launch(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "checkout")
-    words = ["seed=0,1,2", "trainer.epochs=2", *SLURM]
+    words = ["seed=0,1,2", "trainer.epochs=60", *SLURM]
     launcher = checkout.start("-m", *SMALL, *words)
     wait_for(lambda: len(queue("%i")) == 3, launcher)
     launcher.kill()

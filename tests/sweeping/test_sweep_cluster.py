@@ -23,6 +23,7 @@ from seglab.errors import ConfigError
 from seglab.planning.cluster_request import ClusterRequest, request_of
 from seglab.planning.dry_run import Measured
 from seglab.planning.study_files import MEASURED, measured_file
+from seglab.sweeping import cluster
 from seglab.sweeping.cluster import NodeProcess, SlurmExecutor
 from seglab.sweeping.executor import Command, NoRoomNow
 from seglab.sweeping.prepare import SweepPreparation
@@ -148,6 +149,23 @@ def test_what_is_in_the_queue_is_found_by_the_identity_of_its_job(slurm: FakeSlu
     assert not executor.room([])
     (slurm.folder / "squeue").write_text("#!/bin/sh\nexit 1\n")
     assert "SLURM, which does not answer" in SlurmExecutor(tmp_path, 9, PARAMETERS).busy("c" * 64)
+
+
+def test_a_job_that_was_stopped_and_queued_again_has_not_ended(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_ASK_SECONDS", 0.0)
+    process = SlurmExecutor(tmp_path, 9, PARAMETERS).start(command("a" * 64, tmp_path / "log"))
+    result = tmp_path / "submitit" / "1_0_result.pkl"
+    result.write_bytes(pickle.dumps(("success", 143)))
+    assert process.code() is None
+    result.write_bytes(pickle.dumps(("success", 0)))
+    assert process.code() == 0
+    cancelled = SlurmExecutor(tmp_path, 9, PARAMETERS).start(command("b" * 64, tmp_path / "log"))
+    (tmp_path / "submitit" / "2_0_result.pkl").write_bytes(pickle.dumps(("success", 143)))
+    assert cancelled.code() is None
+    (slurm.folder / "queue" / "2").unlink()
+    assert cancelled.code() == 143
 
 
 def test_a_limit_that_never_gives_way_is_a_refusal(slurm: FakeSlurm, tmp_path: Path) -> None:

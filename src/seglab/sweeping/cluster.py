@@ -150,19 +150,24 @@ class SlurmProcess:
         if result.exists():
             # Written by `NodeProcess` on a node of ours; read without submitit, which asks sacct and waits for ever.
             outcome, value = pickle.loads(result.read_bytes())
+            if (outcome, value) != ("success", 0) and self._state() in (*_UNDER_WAY, "UNKNOWN"):
+                return  # told to stop, and then put back into the queue: a node or a more urgent job wanted it so
             self._code = value if outcome == "success" else 1
             self._reason = f"exit code {value}" if outcome == "success" else str(value).strip().splitlines()[-1]
             if _TIMES_UP_WORDS in self._reason:
                 times = f"its time was up {_TIMES_UP + 1} times (launcher.time_minutes)"
                 self._reason = f"{times}; launched again it goes on where it has saved"
             return
-        state = self._queue.state(self._job.job_id)
+        state = self._state()
         if state in _UNDER_WAY or state == "UNKNOWN":
             self._gone_since = None
             return
         self._gone_since = self._gone_since or time.monotonic()
         if time.monotonic() - self._gone_since > _RESULT_SECONDS:
             self._code, self._reason = 1, f"ended from outside ({state})"
+
+    def _state(self) -> str:
+        return self._queue.state(self._job.job_id)
 
 
 class SlurmExecutor:

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from typing import Any
+from urllib.parse import urlsplit
 
 # MLflow reads these when it is imported. By default it reports its use over the network, prints an address at the end
 # of every run, and tries a server that is gone for several minutes.
@@ -45,6 +46,7 @@ _REFUSALS = frozenset(
 )
 # Of an upload, whose answers have no code of MLflow's: too large, or of a kind that is not taken.
 _UPLOAD_REFUSALS = frozenset({411, 413, 414, 415, 422, 431})
+_DATABASES = frozenset({"", "file", "mssql", "mysql", "postgresql", "sqlite"})
 _LOCKED_OUT = frozenset({"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"})
 _LOCKED_OUT_STATUS = frozenset({401, 403, 407})
 CREDENTIALS = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
@@ -74,8 +76,9 @@ def first_line(error: BaseException) -> str:
 
 
 def served(uri: str) -> bool:
-    """True for the address of a server of MLflow's, False for that of a database."""
-    return uri.startswith(("http://", "https://", "databricks"))
+    """True for the address of a server or plug-in of MLflow's (`azureml://…`, `databricks`), which keeps the artifacts
+    too and knows its own tables; False for that of a database."""
+    return uri == "databricks" or urlsplit(uri).scheme.partition("+")[0] not in _DATABASES
 
 
 def refused(error: BaseException) -> bool:

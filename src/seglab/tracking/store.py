@@ -211,8 +211,8 @@ def open_store(uri: str | None, directory: Path) -> Store:
     """Find the store, make it if it is a SQLite file that does not exist yet, and see that it answers.
 
     Args:
-        uri: an MLflow address (`http://host:5000`, `sqlite:///…`, `postgresql://…`); None for the embedded store,
-            `mlflow.db` in `directory`.
+        uri: an MLflow address (`http://host:5000`, `sqlite:///…`, `postgresql://…`, or one of a plug-in of MLflow's,
+            such as `azureml://…`); None for the embedded store, `mlflow.db` in `directory`.
         directory: the local folder of runs, normally `mlruns/`; made when missing.
 
     Raises:
@@ -242,7 +242,7 @@ def open_store(uri: str | None, directory: Path) -> Store:
         uri = embedded_uri(directory)
         say_unread(uri)
     parts = urlsplit(uri)
-    if parts.scheme in ("", "file"):
+    if parts.scheme in ("", "file") and not served(uri):
         raise TrackingError(
             "a folder as tracking store, which MLflow no longer writes to",
             code="store-as-folder",

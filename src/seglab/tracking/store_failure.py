@@ -37,6 +37,9 @@ def failure(uri: str, error: Exception) -> TrackingError:
     remedy = "start the server, set tracking.uri to one that runs, or tracking.uri=null for the store in mlruns/"
     if isinstance(error, ModuleNotFoundError):
         remedy = driver_remedy(error)
+    elif "unsupported URI" in text:
+        remedy = "install MLflow's plug-in for such addresses (azureml://…: pip install azureml-mlflow), or "
+        remedy += "say one of http://…, sqlite:///…, postgresql://…, mysql://…, or null for the store in mlruns/"
     elif "load plugin: sqlalchemy" in text:
         remedy = "say one of http://…, sqlite:///…, postgresql://…, mysql://…, or null for the store in mlruns/"
     elif "readonly database" in text:
