@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from seglab.export.export_targets import ExportRefused
 from seglab.export.room import no_room_left
+from seglab.inference.backends.keras import every_layer
 from seglab.inference.backends.openvino import load_openvino
 from seglab.inference.bundle import logits_model
 
@@ -27,7 +28,7 @@ SAVED_MODEL = "saved_model"
 def in_float32(model: keras.Model) -> keras.Model:
     """The same layers and weights, computed in float32 whatever the model was trained in, without its other outputs."""
     network = logits_model(model)
-    if all(layer.compute_dtype == "float32" for layer in network.layers):
+    if all(layer.compute_dtype == "float32" for layer in every_layer(network)):
         return network
     return _computed_in("float32", network)
 

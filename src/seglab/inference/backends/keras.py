@@ -34,7 +34,7 @@ class KerasNetwork(LoadedNetwork):
         *size, self.channels = model.inputs[0].shape[1:]
         self.size = tuple(size)
         self.outputs = int(model.outputs[0].shape[-1])
-        computed = {layer.compute_dtype for layer in _layers(model) if layer.weights}
+        computed = {layer.compute_dtype for layer in every_layer(model) if layer.weights}
         self.precision = next((kind for kind in ("bfloat16", "float16") if kind in computed), "float32")
         self._bare: Forward | None = None
 
@@ -50,11 +50,11 @@ class KerasNetwork(LoadedNetwork):
         return _compiled(self._model, lambda logits: activation(logits / temperature, task))
 
 
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+def every_layer(model: keras.Model) -> Iterator[keras.Layer]:
     """Those of members too, which are models within the model."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
-            yield from _layers(layer)
+            yield from every_layer(layer)
         else:
             yield layer
 
