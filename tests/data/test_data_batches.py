@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_cards import data_config
+from toy_batches import CaseStore, _batches, _epoch, _same, material
 
 from seglab.data.augment import Augment
-from seglab.data.cache.in_memory import store_in_memory
-from seglab.data.cases import Case, Sample
-from seglab.data.check.findings import DataReport
-from seglab.data.loading.batches import Batches
-from seglab.data.loading.training_data import TrainingData
-from seglab.data.preprocessing.case_preprocessing import MOST_PLACES, CasePreprocessing
+from seglab.data.cases import Sample
 from seglab.data.preprocessing.geometry import resize_image, resize_mask
-from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.randomness import generator
-from seglab.data.splits import Split
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.errors import DataError
-from seglab.task import Task
-
-
-class CaseStore:
-    """Cases of given masks; every pixel of an image is its mask value plus 1, so that padding shows."""
-
-    def __init__(self, masks, classes=3):
-        self.name, self.split = "arrays", None
-        self.task = Task(masks[0].ndim, 1, tuple(f"c{i}" for i in range(classes)))
-        self.cases = [Case(f"case{n}", (), None, str(n)) for n in range(len(masks))]
-        self._masks = dict(zip([case.id for case in self.cases], masks, strict=True))
-
-    def read(self, case):
-        mask = self._masks[case.id]
-        image = np.where(mask == 255, 0, mask).astype(np.float32)[..., None] + 1
-        return Sample(image, mask, (1.0,) * mask.ndim)
-
-    def read_image(self, case):
-        return self.read(case)
-
-    def describe_files(self, case):
-        return case.id
-
-    def digest(self):
-        return "0"
-
-
-def _material(source, train=None, val=()):
-    train = [case.id for case in source.cases] if train is None else train
-    split = Split(tuple(train), tuple(val), ())
-    return TrainingData(
-        source, split, source.task, Preprocessing("scale", source.task.channels), "0", None, {}, DataReport(())
-    )
-
-
-def _batches(training_data, split, card, **settings):
-    """Batches over cases that are prepared for this card and held in memory."""
-    named = training_data.cases("train") + training_data.cases("val")
-    facts, arrays = store_in_memory(
-        training_data.source, CasePreprocessing.of(card), list({case.id: case for case in named}.values())
-    )
-    return Batches(replace(training_data, arrays=arrays, facts=facts), split, card, **settings)
 
 
 def _masks(shapes, seed=0):
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 3, shape).astype(np.uint8) for shape in shapes]
-
-
-def _epoch(batches, epoch, threads=1):
-    batches.epoch = epoch
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(batches.__getitem__, range(len(batches))))
-
-
-def _same(one, other):
-    return all(
-        x.tobytes() == a.tobytes() and y.tobytes() == b.tobytes() for (x, y), (a, b) in zip(one, other, strict=True)
-    )
 
 
 STRONG = {"rotate90": 0.5, "affine": 0.7, "elastic": 0.3, "intensity": 0.5}
@@ -91,7 +29,7 @@ def _toy(fit="patch", **changes):
     source = Synthetic2D(count=11, image_size=(32, 24))
     card = data_config(resize_mode=fit, foreground_share=0.5, patches_per_case=2, **changes)
     augmentation = Augment(source.task, **STRONG)
-    return lambda: _batches(_material(source), "train", card, seed=7, augmentation=augmentation)
+    return lambda: _batches(material(source), "train", card, seed=7, augmentation=augmentation)
 
 
 @pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
@@ -111,7 +49,7 @@ def test_worker_count_and_resume_never_change_a_batch(fit):
 
 def test_another_seed_is_another_order_and_another_draw():
     source = Synthetic2D(count=8, image_size=(24, 24))
-    one, other = (_batches(_material(source), "train", data_config(), seed=seed) for seed in (1, 2))
+    one, other = (_batches(material(source), "train", data_config(), seed=seed) for seed in (1, 2))
     assert [one.case_ids(step) for step in range(2)] != [other.case_ids(step) for step in range(2)]
     assert not _same([one[0]], [other[0]])
 
@@ -120,8 +58,8 @@ def test_a_case_keeps_its_draw_when_other_cases_leave():
     """Randomness hangs on the case's id, not on its position."""
     source = Synthetic2D(count=6, image_size=(24, 24))
     ids = [case.id for case in source.cases]
-    all_of_them = _batches(_material(source), "train", data_config(batch_size=1), seed=3)
-    few = _batches(_material(source, train=ids[3:]), "train", data_config(batch_size=1), seed=3)
+    all_of_them = _batches(material(source), "train", data_config(batch_size=1), seed=3)
+    few = _batches(material(source, train=ids[3:]), "train", data_config(batch_size=1), seed=3)
     drawn = {all_of_them.case_ids(step)[0]: all_of_them[step][0].tobytes() for step in range(6)}
     for step in range(3):
         assert few[step][0].tobytes() == drawn[few.case_ids(step)[0]]
@@ -130,7 +68,7 @@ def test_a_case_keeps_its_draw_when_other_cases_leave():
 @pytest.mark.parametrize("fit", ["resize", "pad", "patch"])
 def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
     batches = _batches(
-        _material(CaseStore(_masks([(16, 16)] * 7))), "train", data_config(resize_mode=fit, patches_per_case=3), seed=0
+        material(CaseStore(_masks([(16, 16)] * 7))), "train", data_config(resize_mode=fit, patches_per_case=3), seed=0
     )
     assert len(batches) == 6  # 7 cases × 3 samples in batches of 4: five full ones and one of 1
     assert [len(x) for x, _ in _epoch(batches, 0)] == [4, 4, 4, 4, 4, 1]
@@ -144,7 +82,7 @@ def test_every_case_as_often_as_asked_and_the_last_batch_is_kept(fit):
 
 def test_shapes_types_and_case_ids():
     masks = _masks([(16, 16)] * 3)
-    batches = _batches(_material(CaseStore(masks)), "train", data_config(resize_mode="resize"), seed=0)
+    batches = _batches(material(CaseStore(masks)), "train", data_config(resize_mode="resize"), seed=0)
     x, y = batches[0]
     assert (x.shape, x.dtype, y.shape, y.dtype) == ((3, 16, 16, 1), np.float32, (3, 16, 16), np.int32)
     for row, case_id in enumerate(batches.case_ids(0)):
@@ -156,7 +94,7 @@ def test_shapes_types_and_case_ids():
 def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
     mask = _masks([shape])[0]
     for fit in ("pad", "patch"):
-        x, y = _batches(_material(CaseStore([mask])), "train", data_config(resize_mode=fit, size=size), seed=0)[0]
+        x, y = _batches(material(CaseStore([mask])), "train", data_config(resize_mode=fit, size=size), seed=0)[0]
         inside = y[0] != 255
         assert inside.sum() == np.prod([min(a, b) for a, b in zip(shape, size, strict=True)])
         assert (x[0, ..., 0][~inside] == 0).all()
@@ -169,7 +107,7 @@ def test_small_images_lie_in_the_middle_of_an_ignored_border(shape, size):
 
 def test_whole_small_volumes_come_back_whole():
     mask = _masks([(5, 16, 7)])[0]
-    _, y = _batches(_material(CaseStore([mask])), "train", data_config(resize_mode="pad", size=[8, 16, 8]), seed=0)[0]
+    _, y = _batches(material(CaseStore([mask])), "train", data_config(resize_mode="pad", size=[8, 16, 8]), seed=0)[0]
     assert np.array_equal(y[0][y[0] != 255].reshape(mask.shape), mask)
 
 
@@ -179,7 +117,7 @@ def test_validation_covers_every_pixel_once_and_never_changes(shapes):
     source = CaseStore(masks)
     ids = [case.id for case in source.cases]
     card = data_config(size=[16] * masks[0].ndim, foreground_share=1.0, patches_per_case=5)
-    batches = _batches(_material(source, val=ids, train=()), "val", card, seed=0)
+    batches = _batches(material(source, val=ids, train=()), "val", card, seed=0)
     first = _epoch(batches, 0)
     assert _same(first, _epoch(batches, 9))
     counts = np.bincount(np.concatenate([y.ravel() for _, y in first]), minlength=256)
@@ -201,7 +139,7 @@ def test_validation_counts_no_pixel_twice(fit, shape, size):
     numbers = {f"case{n}": np.arange(pixels, dtype=np.float32).reshape(*shape, 1) + n * pixels for n in range(2)}
     source.read = lambda case: Sample(numbers[case.id], np.ones(shape, np.uint8), (1.0,) * len(shape))
     batches = _batches(
-        _material(source, val=list(numbers), train=()), "val", data_config(resize_mode=fit, size=size), seed=0
+        material(source, val=list(numbers), train=()), "val", data_config(resize_mode=fit, size=size), seed=0
     )
     counted = np.concatenate([x[..., 0][y == 1] for x, y in _epoch(batches, 0)])
     assert np.array_equal(np.sort(counted), np.arange(2 * pixels))
@@ -211,7 +149,7 @@ def test_validation_counts_no_pixel_twice(fit, shape, size):
 def test_resizing_takes_each_case_whole(split):
     source = CaseStore(_masks([(40, 24), (9, 50)]))
     parts = {"train": (), "val": (), split: ("case0", "case1")}
-    batches = _batches(_material(source, **parts), split, data_config(resize_mode="resize"), seed=0)
+    batches = _batches(material(source, **parts), split, data_config(resize_mode="resize"), seed=0)
     x, y = batches[0]
     if split == "val":
         assert batches.case_ids(0) == ["case0", "case1"]
@@ -221,75 +159,10 @@ def test_resizing_takes_each_case_whole(split):
         assert np.array_equal(y[row], resize_mask(sample.mask, (16, 16), 255))
 
 
-def _speck(shape, *places):
-    mask = np.zeros(shape, np.uint8)
-    for class_id, place in places:
-        mask[place] = class_id
-    return mask
-
-
-@pytest.mark.parametrize(("shape", "size"), [((200, 200), [16, 16]), ((40, 200, 6), [16, 16, 8])])
-def test_foreground_share_of_boxes_hold_a_rare_class(shape, size):
-    mask = _speck(shape, (1, (30, 150, 5)[: len(shape)]))
-    rates = []
-    for share in (0.0, 0.5, 1.0):
-        card = data_config(size=size, foreground_share=share, patches_per_case=200, batch_size=200)
-        _, y = _batches(_material(CaseStore([mask])), "train", card, seed=0)[0]
-        rates.append((y == 1).reshape(200, -1).any(axis=1).mean())
-    # At random a box of 16² of 200² holds the speck in 16² / 185² = 0.7% of the draws, one of 40 × 200 in
-    # 10 / 25 × 16 / 185 = 3.5%.
-    assert rates[0] < 0.1
-    assert rates[1] == pytest.approx(0.5, abs=0.12)
-    assert rates[2] == 1.0
-
-
-def test_the_speck_lies_anywhere_in_the_box_and_classes_take_turns():
-    mask = _speck((100, 100), (1, (50, 50)), (2, (slice(0, 20), slice(0, 20))))
-    card = data_config(foreground_share=1.0, patches_per_case=400, batch_size=400)
-    _, y = _batches(_material(CaseStore([mask])), "train", card, seed=0)[0]
-    with_speck = (y == 1).any(axis=(1, 2))
-    # One pixel of class 1 against 400 of class 2, and still every second box.
-    assert with_speck.mean() == pytest.approx(0.5, abs=0.1)
-    rows = np.argwhere(y == 1)[:, 1]
-    assert rows.min() == 0
-    assert rows.max() == 15
-    assert abs(rows.mean() - 7.5) < 1
-
-
-def test_places_to_draw_around_are_bounded_and_without_foreground_any_box_will_do():
-    masks = [np.ones((150, 150), np.uint8), np.zeros((30, 30), np.uint8), np.full((30, 30), 255, np.uint8)]
-    batches = _batches(_material(CaseStore(masks)), "train", data_config(foreground_share=1.0), seed=0)
-    _, y = batches[0]
-    assert y.shape == (3, 16, 16)
-    assert batches.sampler.arrays.outlines["case0"].places == (0, 7500, 0)  # every third of 22,500
-    places = batches.sampler.arrays.places("case0", 1)
-    assert np.array_equal(places, np.arange(0, 22_500, 3))
-    assert len(places) <= MOST_PLACES
-
-
-def test_every_start_of_a_box_is_drawn():
-    mask = np.arange(18 * 18, dtype=np.int64).reshape(18, 18) % 3
-    card = data_config(patches_per_case=300, batch_size=300)
-    source = CaseStore([mask.astype(np.uint8)])
-    source._masks["case0"] = _speck((18, 18), (1, (8, 9)))
-    _, y = _batches(_material(source), "train", card, seed=0)[0]
-    # The speck at (8, 9) shows where each box started: 0, 1 and 2 along both axes.
-    starts = {(8 - row, 9 - column) for _, row, column in np.argwhere(y == 1)}
-    assert starts == {(a, b) for a in range(3) for b in range(3)}
-
-
-def test_cases_epochs_and_draws_each_have_their_own_box():
-    masks = [np.arange(90 * 90, dtype=np.int64).reshape(90, 90) % 251 % 3 for _ in range(2)]
-    source = CaseStore([mask.astype(np.uint8) for mask in masks])
-    batches = _batches(_material(source), "train", data_config(patches_per_case=2), seed=0)
-    boxes = {y.tobytes() for epoch in range(2) for y in _epoch(batches, epoch)[0][1]}
-    assert len(boxes) == 2 * 2 * 2
-
-
 def test_augmentation_changes_training_alone():
     source = CaseStore(_masks([(16, 16)] * 4))
     ids = [case.id for case in source.cases]
-    training_data = _material(source, ids, ids)
+    training_data = material(source, ids, ids)
     flip = Augment(source.task, flip=1.0, rotate90=0.0, intensity=0.0)
     train = _batches(training_data, "train", data_config(), seed=0, augmentation=flip)
     val = _batches(training_data, "val", data_config(), seed=0, augmentation=flip)
@@ -308,7 +181,7 @@ def test_a_case_is_read_once():
             return super().read(case)
 
     source = Counting(_masks([(20, 20)] * 5))
-    batches = _batches(_material(source), "train", data_config(), seed=0)
+    batches = _batches(material(source), "train", data_config(), seed=0)
     for epoch in range(3):
         _epoch(batches, epoch)
     assert Counting.reads == 5
@@ -316,7 +189,7 @@ def test_a_case_is_read_once():
 
 def test_nobody_can_spoil_the_cases_through_a_batch():
     source = CaseStore(_masks([(16, 16)] * 2))
-    batches = _batches(_material(source), "train", data_config(resize_mode="resize"), seed=0)
+    batches = _batches(material(source), "train", data_config(resize_mode="resize"), seed=0)
     x, y = batches[0]
     before = x.copy(), y.copy()
     x += 1
@@ -326,12 +199,12 @@ def test_nobody_can_spoil_the_cases_through_a_batch():
 
 def test_workers_come_from_the_card_and_a_missing_mask_is_named():
     source = CaseStore(_masks([(16, 16)]))
-    assert _batches(_material(source), "train", data_config(workers=3), seed=0).workers == 3
-    assert _batches(_material(source), "train", data_config(workers=0), seed=0).workers == 1
+    assert _batches(material(source), "train", data_config(workers=3), seed=0).workers == 3
+    assert _batches(material(source), "train", data_config(workers=0), seed=0).workers == 1
     source.read = lambda case: Sample(np.ones((16, 16, 1), np.float32), None, (1.0, 1.0))
     source.describe_files = lambda case: f"files of {case.id}"
     with pytest.raises(DataError, match=r"an image without a mask\s+where: +files of case0"):
-        _batches(_material(source), "train", data_config(), seed=0)[0]
+        _batches(material(source), "train", data_config(), seed=0)[0]
 
 
 def test_streams_have_their_own_numbers():

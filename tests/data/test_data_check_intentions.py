@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from test_data_check import masks_of
+from checked_sets import masks_of
 
 from seglab.data.augment import Augment, none
 from seglab.data.check.config_conflicts import find_mirrored_sides, find_undefined_monitor

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from data_cards import data_config
-from test_data_batches import _material, _same
+from toy_batches import _same, material
 from worker_tasks import Answer, Poisoned
 
 from seglab.data.augment import Augment
@@ -32,7 +32,7 @@ MIXED = {"affine": 0.5, "elastic": 0.3, "intensity": 0.5, "mix": 0.5}
 
 
 def training_data(source):
-    made = _material(source)
+    made = material(source)
     facts, arrays = store_in_memory(source, CasePreprocessing.of(data_config()), source.cases)
     return replace(made, arrays=arrays, facts=facts)
 
@@ -251,7 +251,7 @@ def test_the_pool_ends_with_the_batches():
 
 def test_only_training_samples_come_from_processes():
     source = Synthetic2D(count=4, image_size=(16, 16))
-    made = replace(training_data(source), split=replace(_material(source).split, val=("synthetic2d_0",)))
+    made = replace(training_data(source), split=replace(material(source).split, val=("synthetic2d_0",)))
     batches = Batches(made, "val", data_config(workers=3), seed=0)
     batches[0]
     assert batches._pool is None

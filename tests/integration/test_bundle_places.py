@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import toys
+from evaluated_runs import SPLIT, composed, pictures, record
 from omegaconf import OmegaConf
-from test_evaluate import SPLIT, composed, pictures, record
 
 from seglab.errors import DataError
 from seglab.evaluation.subject import find_subject

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import toys
+from faulty_stores import Server
 from recorded_runs import Recorder, level
-from test_tracking_faults import Server
 
 from seglab.comparison.settings import CompareSettings
 from seglab.reports.comparison.compare import Comparison, compare, open_runs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import toys
+from faulty_stores import Server
 from promotable import GATE, made_bundle, trained
-from test_tracking_faults import Server
 
 from seglab.errors import TrackingError
 from seglab.inference.bundle import read_bundle

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import toys
+from faulty_stores import LIGHT
 from mounts import needs_mounts, read_only, within
 from recorded_runs import Recorder, level
-from test_tracking_faults import LIGHT
 
 from seglab.config.places import ROOT
 from seglab.tracking.archive import CARD_FILE

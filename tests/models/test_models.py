@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
+from architectures import forward, task, tiny_encoder_and_clean_state
+from keras import ops
 
 from seglab.errors import ConfigError
-from seglab.models import encoders
 from seglab.models.context import deeplabv3plus, pspnet
 from seglab.models.dynunet import dynunet
 from seglab.models.encoder_unet import encoder_unet
@@ -20,19 +20,14 @@ from seglab.models.linknet import linknet
 from seglab.models.nested_unet import unetplusplus
 from seglab.models.network import Network
 from seglab.models.pyramid import fpn, upernet
-from seglab.models.segformer import VARIANTS, SegFormerSizes, segformer
+from seglab.models.segformer import segformer
 from seglab.models.segresnet import segresnet
 from seglab.models.summary import estimated_training_bytes, forward_flops, leaf_layers
 from seglab.models.transformers import swin_unetr, unetr
 from seglab.models.unet import attention_unet, residual_unet, unet
 from seglab.models.volumetric import conv3d, vnet
-from seglab.task import Task
 
-NAMES = ("background", "a", "b", "c", "d")
-
-
-def task(rank: int, channels: int = 1, classes: int = 2) -> Task:
-    return Task(rank=rank, channels=channels, class_names=NAMES[:classes])
+__all__ = ["tiny_encoder_and_clean_state"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,11 @@ class Architecture:
 
 
 SMALL = {"depth": 2, "width": 4}
+
+
 PRETRAINED = {"encoder": "mobilenetv3", "weights": None, "width": 8}
+
+
 STAGES = {
     "widths": (4, 6, 8),
     "strides": (1, 2, 2),
@@ -60,8 +59,14 @@ STAGES = {
     "decoder_blocks": 1,
     "deep_supervision": False,
 }
+
+
 VIT = {"width": 2, "hidden": 8, "depth": 4, "heads": 2}
+
+
 SWIN = {"width": 4, "depths": (2, 1, 1, 1), "heads": (1, 2, 2, 2), "window": 3}
+
+
 ARCHITECTURES = {
     "unet": Architecture(unet, (16, 24), 4, SMALL, (1, 2)),
     "unet3d": Architecture(unet, (8, 12, 16), 4, SMALL, (1, 2)),
@@ -89,11 +94,18 @@ ARCHITECTURES = {
     "swin_unetr3d": Architecture(swin_unetr, (32, 32, 64), 32, SWIN, (1, 2, 4, 8, 16)),
     "segformer": Architecture(segformer, (32, 96), 32, {"variant": "b0", "drop_path": 0.0}),
 }
+
+
 SUPERVISED = [name for name, row in ARCHITECTURES.items() if row.supervised]
+
+
 POLICIES = {"float32": "float32", "mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
+
 
 # The first pass `test_in_one_go` in every run, and all others among the slow ones; those in 2D and 3D in one of them.
 LATER = ("unetplusplus", "linknet", "fpn", "upernet", "segformer", "segresnet3d", "dynunet3d", "unetr3d", "swin_unetr")
+
+
 OTHER_RANK = ("unetplusplus3d", "segresnet", "dynunet", "unetr", "swin_unetr3d")
 
 
@@ -104,42 +116,8 @@ def _marked(name: str, *values: Any) -> Any:
 every_architecture = pytest.mark.parametrize("architecture", [_marked(n, row) for n, row in ARCHITECTURES.items()])
 
 
-def tiny_classifier(include_top: bool, weights: str | None, input_shape: tuple) -> keras.Model:
-    """A stand-in for keras.applications: five strided stages. The real ones take seconds and have their own tests."""
-    x = image = keras.Input(input_shape)
-    for stage in range(1, 6):
-        x = layers.Conv2D(4, 3, strides=2, padding="same", name=f"stage{stage}_down")(x)
-        x = layers.BatchNormalization(name=f"stage{stage}_norm")(x)
-        x = layers.Conv2D(4 + stage, 3, padding="same", activation="elu", name=f"stage{stage}_out")(x)
-    return keras.Model(image, x)
-
-
-TINY = encoders.Encoder(
-    tiny_classifier,
-    "symmetric",
-    {2**stage: f"stage{stage}_out" for stage in range(1, 6)},
-    {16: "stage4_.*", 32: "stage5_.*"},
-)
-
-
-@pytest.fixture(autouse=True)
-def _tiny_encoder_and_clean_state(monkeypatch):
-    monkeypatch.setitem(encoders.ENCODERS, "mobilenetv3", TINY)
-    monkeypatch.setitem(VARIANTS, "b0", SegFormerSizes((4, 8, 10, 16), (1, 1, 1, 2), 8))
-    keras.utils.set_random_seed(1)
-    yield
-    keras.config.set_dtype_policy("float32")
-
-
 def images(model: keras.Model, batch: int = 2) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(batch, *model.inputs[0].shape[1:])).astype("float32")
-
-
-def forward(model: keras.Model, x: np.ndarray) -> Any:
-    """Inference; compiled on JAX, where single operations take longer, and not on TensorFlow, where tracing does."""
-    if keras.backend.backend() == "jax":
-        return model.predict_on_batch(x)
-    return keras.tree.map_structure(ops.convert_to_numpy, model(x, training=False))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -268,57 +246,3 @@ def test_deep_supervision_returns_a_list_finest_first(name, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for mine, theirs in zip(all_of_them, forward(loaded, x), strict=True):
         np.testing.assert_array_equal(mine, theirs)
-
-
-def test_rank_of_size_and_task_must_agree():
-    with pytest.raises(ConfigError, match=r"wrong rank(.|\n)*data.size(.|\n)*\[32, 32\](.|\n)*3 numbers"):
-        unet(task(3), (32, 32))
-
-
-def test_classic_unet_has_the_weights_counted_by_hand():
-    # 3x3 kernels without bias, in -> out channels, 9 * in * out each:
-    #   1->32 288, 32->32 9216, 32->64 18432, 64->64 36864, 64->128 73728, 128->128 147456,
-    #   128->256 294912, 256->256 589824                                      encoder and bottleneck: 1170720
-    #   (256+128)->128 442368, 128->128 147456, (128+64)->64 110592, 64->64 36864,
-    #   (64+32)->32 27648, 32->32 9216                                        decoder: 774144
-    # Batch norms have 4 numbers for each channel (2 of them trained):
-    #   4 * 2 * (32+64+128 + 256 + 128+64+32) = 5632. The logits: 32 + 1 = 33.
-    model = unet(task(2), (128, 128))
-    assert model.count_params() == 1170720 + 774144 + 5632 + 33
-    assert sum(int(np.prod(w.shape)) for w in model.trainable_variables) == 1170720 + 774144 + 5632 // 2 + 33
-
-
-def test_attention_unet_adds_its_gates_only():
-    # A gate on C channels, gated by 2C: inner C/2. theta 2*2*C*C/2 = 2C^2, phi 2C*C/2 + C/2, psi C/2 + 1.
-    # For C = 32, 64, 128: 3C^2 + C + 1 = 3105, 12353, 49281.
-    plain = unet(task(2), (128, 128)).count_params()
-    assert attention_unet(task(2), (128, 128)).count_params() == plain + 3105 + 12353 + 49281
-
-
-def test_vnet_is_as_large_as_published():
-    # Kernels 5^3 = 125 * in * out. Stages of the encoder (16, 32, 64, 128 channels; 1, 2, 3, 3 convolutions):
-    #   1->16 2000, 2 * 32^2 * 125 = 256000, 3 * 64^2 * 125 = 1536000, 3 * 128^2 * 125 = 6144000   sum 7938000
-    # bottleneck 3 * 256^2 * 125 = 24576000; decoder (256, 128, 64, 32 channels; 3, 3, 2, 1 convolutions):
-    #   24576000 + 6144000 + 2 * 64^2 * 125 = 1024000 + 32^2 * 125 = 128000                          sum 31872000
-    # Halving 8 * C * 2C for C = 16..128: 16 * (256 + 1024 + 4096 + 16384) = 348160
-    # Doubling 8 * in * out: 256->128, 256->64, 128->32, 64->16: 262144 + 131072 + 32768 + 8192 = 434176
-    # First shortcut 1 * 16, logits 32 + 1. Without normalisation each of these has a bias and a slope per channel
-    # (but the shortcut, which is only added):
-    #   encoder 16 + 2*32 + 3*64 + 3*128 = 656, bottleneck 768, decoder 768 + 384 + 128 + 32 = 1312,
-    #   halving 32 + 64 + 128 + 256 = 480, doubling 128 + 64 + 32 + 16 = 240                        sum 3456
-    model = vnet(task(3), (16, 16, 16), norm="none")
-    kernels = 7938000 + 24576000 + 31872000 + 348160 + 434176
-    assert model.count_params() == kernels + 16 + 33 + 2 * 3456
-
-
-def test_conv3d_sees_as_far_as_it_says():
-    # Depth 2: dilations 1 and 2, 2^3 - 1 = 7 voxels along each axis, 3 to each side.
-    model = conv3d(task(3), (11, 11, 11), depth=2, width=2, norm="none", activation="elu")
-    for weight in model.trainable_variables:
-        weight.assign(np.full(weight.shape, 0.1))
-    x = np.zeros((1, 11, 11, 11, 1), "float32")
-    quiet = forward(model, x)
-    x[0, 5, 5, 5] = 1
-    seen = np.argwhere(forward(model, x)[0, ..., 0] != quiet[0, ..., 0])
-    assert seen.min(0).tolist() == [2, 2, 2]
-    assert seen.max(0).tolist() == [8, 8, 8]

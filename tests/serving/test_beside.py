@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
-from test_lifecycle import head, png, until
+from service_processes import head, png, until
 
 from seglab.export.folder import read_folder
 from seglab.serving.beside import Beside

@@ -10,21 +10,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
+from service_processes import SLOW, SMALL, head, png, until
 
 from seglab.serving.address import Place, bound
 
-RNG = np.random.default_rng(3)
 HEAVY = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}
+
+
 # In every process of the service: tells at its end what it had loaded, in a file of its own.
 _TELLING = """
 import atexit, os, pathlib, sys
@@ -33,29 +33,6 @@ def tell():
     (pathlib.Path(__file__).parent / f"{os.getpid()}.txt").write_text(" ".join(names))
 atexit.register(tell)
 """
-
-
-def png(height: int, width: int, channels: int = 3) -> bytes:
-    room = io.BytesIO()
-    shape = (height, width, channels)[: 2 + (channels > 1)]
-    Image.fromarray(RNG.integers(0, 256, shape, np.uint8)).save(room, "PNG", compress_level=1)
-    return room.getvalue()
-
-
-SMALL, SLOW = png(30, 40), png(900, 1000)
-
-
-def until(seen: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def head(content: bytes) -> bytes:
-    return (
-        b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(content)
-    ) + content
 
 
 def loaded(place: Path) -> dict[int, set[str]]:
@@ -235,73 +212,6 @@ def test_life_is_told_while_two_hundred_wait(road: Path) -> None:
         assert p99 < 0.05
         assert running.count("seglab_queue_length") > 50
         running.process.kill()
-
-
-def test_keys(road: Path, tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    file.write_text("first-key-of-two-00\nsecond-key-of-two-0\n")
-    with Running(
-        road, f"keys={file}", "requests_per_minute=3", SEGLAB_API_KEYS="third-key-in-the-environment"
-    ) as running:
-        client = running.client
-        for path in ("/", "/health", "/v2/health/ready", "/docs"):
-            assert client.get(path).status_code == 200
-        for headers in ({}, {"X-API-Key": "first"}, {"Authorization": "Bearer"}, {"Authorization": "Basic Zmlyc3Q="}):
-            refused = client.get("/classes", headers=headers)
-            assert (refused.status_code, refused.json()["code"]) == (401, "key-missing")
-            assert refused.headers["www-authenticate"] == "Bearer"
-        assert client.get("/classes", headers={"X-API-Key": "third-key-in-the-environment"}).status_code == 200
-        bearer = {"Authorization": "Bearer second-key-of-two-0"}
-        assert [client.get("/classes", headers=bearer).status_code for _ in range(4)] == [200, 200, 200, 429]
-        assert client.get("/classes", headers={"X-API-Key": "first-key-of-two-00"}).status_code == 200
-        assert int(client.get("/classes", headers=bearer).headers["retry-after"]) > 50
-
-
-def refused(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "seglab", "serve", *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "SEGLAB_API_KEYS": ""},
-    )
-    assert done.returncode == 2, done.stderr
-    return done.stderr
-
-
-@pytest.mark.slow
-def test_what_cannot_be_served_is_told_before_it_begins(road: Path, tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        assert "[serve-address]" in refused(str(road), f"port={taken.getsockname()[1]}")
-    assert "[serve-without-key]" in refused(str(road), "host=0.0.0.0", "port=0")
-    (tmp_path / "weak").write_text("abc\n")
-    assert "[serve-keys]" in refused(str(road), f"keys={tmp_path / 'weak'}", "port=0")
-    (tmp_path / "empty").mkdir()
-    assert "[exported-model-altered]" in refused(str(tmp_path / "empty"), "port=0")
-    assert "[serve-target]" in refused(str(road), "runtime=onnx", "port=0")
-
-
-def test_an_altered_folder_is_not_served(road: Path, tmp_path: Path) -> None:
-    import shutil
-
-    copy = shutil.copytree(road, tmp_path / "copy")
-    weights = bytearray((copy / "model.bin").read_bytes())
-    weights[5] ^= 1
-    (copy / "model.bin").write_bytes(weights)
-    told = refused(str(copy), "port=0")
-    assert "[exported-model-altered]" in told
-    assert "model.bin" in told
-
-
-@pytest.mark.slow
-def test_requests_leave_no_files(road: Path, tmp_path: Path) -> None:
-    with Running(road, TMPDIR=str(tmp_path)) as running, ThreadPoolExecutor(4) as pool:
-        list(pool.map(running.predict, [SMALL, SMALL[:100], SMALL]))
-        running.client.post("/predict", files={"image": ("a.png", SLOW, "image/png")})
-        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -7,28 +7,9 @@ import math
 import keras
 import numpy as np
 import pytest
+from each_optimizer import each, named, numpy, variables
 
 from seglab import optimizers, schedules
-from seglab.errors import ConfigError
-
-ALL = ["adam", "adamw", "sgd", "rmsprop", "lion", "muon"]
-each = pytest.mark.parametrize("name", ALL)
-
-
-def variables(*shapes: tuple[int, ...], start: float | None = None) -> list[keras.Variable]:
-    rng = np.random.default_rng(0)
-    return [
-        keras.Variable(np.full(s, start, "float32") if start is not None else rng.normal(size=s).astype("float32"))
-        for s in shapes
-    ]
-
-
-def named(value: float, name: str, shape: tuple[int, ...] = (2, 2)) -> keras.Variable:
-    return keras.Variable(np.full(shape, value, "float32"), name=name)
-
-
-def numpy(variable: keras.Variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 @each
@@ -163,112 +144,6 @@ def test_clipping_by_hand():
 
 
 @each
-def test_accumulated_batches_make_one_update_by_their_mean(name):
-    rng = np.random.default_rng(2)
-    batches = [rng.normal(size=(6, 4)).astype("float32") for _ in range(6)]
-    accumulated = getattr(optimizers, name)(0.1, accumulate_steps=3)
-    plain = getattr(optimizers, name)(0.1)
-    one, other = variables((6, 4)), variables((6, 4))
-    start = numpy(one[0])
-    for i, gradient in enumerate(batches):
-        accumulated.apply([keras.ops.convert_to_tensor(gradient)], one)
-        if i == 1:
-            np.testing.assert_array_equal(numpy(one[0]), start)
-    for part in (batches[:3], batches[3:]):
-        plain.apply([keras.ops.convert_to_tensor(np.mean(part, axis=0))], other)
-    np.testing.assert_allclose(numpy(one[0]), numpy(other[0]), rtol=1e-4, atol=1e-6)
-
-
-def test_moving_average_of_the_weights_by_hand():
-    # SGD without momentum from 1 with gradient 1, rate 0.1: weights 0.9, 0.8, 0.7.
-    # The average starts at the first: 0.9, then 0.5 · 0.9 + 0.5 · 0.8 = 0.85, then 0.775.
-    weight = named(1.0, "kernel")
-    optimizer = optimizers.sgd(0.1, momentum=0.0, nesterov=False, ema_momentum=0.5)
-    for _ in range(3):
-        optimizer.apply([np.ones((2, 2), "float32")], [weight])
-    np.testing.assert_allclose(numpy(weight), 0.7, rtol=1e-6)
-    optimizer.finalize_variable_values([weight])
-    np.testing.assert_allclose(numpy(weight), 0.775, rtol=1e-6)
-    assert not optimizers.sgd(0.1).use_ema
-
-
-def test_the_average_moves_once_with_each_update_by_hand():
-    # Two batches an update, gradient 1, rate 0.1: weights 1, 0.9, 0.9, 0.8, 0.8, 0.7 after the batches.
-    # Average: 1 while there is no update, then 0.9, stays, 0.25 · 0.9 + 0.75 · 0.8 = 0.825, stays, 0.73125.
-    weight = named(1.0, "kernel")
-    optimizer = optimizers.sgd(0.1, momentum=0.0, nesterov=False, ema_momentum=0.25, accumulate_steps=2)
-    for expected in (1.0, 0.9, 0.9, 0.825, 0.825, 0.73125):
-        optimizer.apply([np.ones((2, 2), "float32")], [weight])
-        (average,) = optimizer._model_variables_moving_average
-        np.testing.assert_allclose(numpy(average), expected, rtol=1e-6)
-
-
-@each
-@pytest.mark.parametrize("every", [1, 2, 4, 5])
-@pytest.mark.parametrize("scaled", [False, True])
-def test_the_average_is_that_of_the_weights_after_each_update(name, every, scaled):
-    """Against NumPy, which sees the weights only, to the last bit."""
-    rng = np.random.default_rng(every)
-    inner = optimizer = getattr(optimizers, name)(0.05, ema_momentum=0.9, accumulate_steps=every)
-    if scaled:
-        optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0)
-    weights = variables((3, 3, 2, 4), (4,))
-    momentum = np.float32(0.9)
-    expected: list[np.ndarray] = []
-    for batch in range(1, 4 * every + 2):
-        optimizer.apply(
-            [keras.ops.convert_to_tensor(rng.normal(size=w.shape).astype("float32")) for w in weights], weights
-        )
-        now = [numpy(w) for w in weights]
-        if batch <= every:
-            expected = now
-        elif batch % every == 0:
-            expected = [momentum * a + (1 - momentum) * w for a, w in zip(expected, now, strict=True)]
-        for average, reference in zip(inner._model_variables_moving_average, expected, strict=True):
-            np.testing.assert_array_equal(numpy(average), reference)
-
-
-@each
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="training is TensorFlow's")
-def test_the_average_in_a_compiled_step_goes_on_after_a_stop_between_two_updates(name):
-    def model_and_data():
-        keras.utils.set_random_seed(0)
-        image = keras.Input((4,))
-        model = keras.Model(image, keras.layers.Dense(3)(image))
-        model.compile(getattr(optimizers, name)(0.05, ema_momentum=0.8, accumulate_steps=4), "mse")
-        model.optimizer.build(model.trainable_variables)
-        rng = np.random.default_rng(0)
-        return model, rng.random((10, 4)).astype("float32"), rng.random((10, 3)).astype("float32")
-
-    def averages(model):
-        return [numpy(average) for average in model.optimizer._model_variables_moving_average]
-
-    # Five batches an epoch, an update every four: the epochs end within an update.
-    unbroken, x, y = model_and_data()
-    momentum, expected = np.float32(0.8), None
-    for batch in range(1, 21):
-        part = slice(2 * ((batch - 1) % 5), 2 * ((batch - 1) % 5) + 2)
-        unbroken.train_on_batch(x[part], y[part])
-        now = [numpy(w) for w in unbroken.trainable_variables]
-        if expected is None or batch <= 4:
-            expected = now
-        elif batch % 4 == 0:
-            expected = [momentum * a + (1 - momentum) * w for a, w in zip(expected, now, strict=True)]
-        if batch == 10:
-            stopped = unbroken.get_weights(), [numpy(v) for v in unbroken.optimizer.variables]
-    for found, reference in zip(averages(unbroken), expected, strict=True):
-        np.testing.assert_allclose(found, reference, rtol=0, atol=1e-7)
-    again, x, y = model_and_data()
-    again.set_weights(stopped[0])
-    again.optimizer.set_weights(stopped[1])
-    for batch in range(11, 21):
-        part = slice(2 * ((batch - 1) % 5), 2 * ((batch - 1) % 5) + 2)
-        again.train_on_batch(x[part], y[part])
-    for found, reference in zip(averages(again), averages(unbroken), strict=True):
-        np.testing.assert_array_equal(found, reference)
-
-
-@each
 def test_settings_reach_the_optimizer(name):
     optimizer = getattr(optimizers, name)(0.1, clip_norm=2.0, ema_momentum=0.9, accumulate_steps=4)
     assert optimizer.global_clipnorm == 2.0
@@ -317,89 +192,6 @@ def test_muon_heeds_its_options(options):
         first.apply([keras.ops.convert_to_tensor(gradient)], [one])
         second.apply([keras.ops.convert_to_tensor(gradient)], [other])
     assert np.abs(numpy(one) - numpy(other)).max() > 1e-4
-
-
-def rates(schedule: schedules.Schedule, steps: list[int]) -> list[float]:
-    return [float(schedule(step)) for step in steps]
-
-
-def test_schedules_by_hand():
-    # 4 epochs of 10 steps. Half a cosine: 1, cos at a quarter (1 + √½)/2, middle 1/2, end 0; stays there.
-    found = rates(schedules.cosine(2.0, 4, 10), [0, 10, 20, 40, 50])
-    np.testing.assert_allclose(found, [2.0, 1 + math.sqrt(0.5), 1.0, 0.0, 0.0], atol=1e-6)
-    np.testing.assert_allclose(
-        rates(schedules.cosine(2.0, 4, 10, min_factor=0.1), [0, 20, 40]), [2, 1.1, 0.2], rtol=1e-6
-    )
-    # (1 - 1/4)^2 = 9/16; 0.1 + 0.9 · 9/16
-    found = rates(schedules.polynomial(2.0, 4, 10, power=2.0), [0, 10, 20, 40])
-    np.testing.assert_allclose(found, [2.0, 2 * 9 / 16, 0.5, 0.0], atol=1e-6)
-    found = rates(schedules.polynomial(2.0, 4, 10, power=2.0, min_factor=0.1), [10, 99])
-    np.testing.assert_allclose(found, [2 * (0.1 + 0.9 * 9 / 16), 0.2], rtol=1e-6)
-    assert rates(schedules.constant(2.0, 4, 10), [0, 39, 1000]) == [2.0, 2.0, 2.0]
-
-
-def test_warm_up_by_hand():
-    # Half an epoch of 8 steps: 1/4, 2/4, 3/4, 4/4 of the peak, and then the decay from its start.
-    found = rates(schedules.constant(2.0, 4, 8, warmup_epochs=0.5), [0, 1, 2, 3, 4, 5])
-    np.testing.assert_allclose(found, [0.5, 1.0, 1.5, 2.0, 2.0, 2.0])
-    # 1 epoch of 8 steps, 2 more to decay over: progress at step 8 is 0, at 16 one half.
-    cosine = schedules.cosine(2.0, 3, 8, warmup_epochs=1)
-    np.testing.assert_allclose(rates(cosine, [0, 7, 8, 16, 24]), [0.25, 2.0, 2.0, 1.0, 0.0], atol=1e-6)
-    polynomial = schedules.polynomial(2.0, 3, 8, power=1.0, warmup_epochs=1)
-    np.testing.assert_allclose(rates(polynomial, [3, 8, 16]), [1.0, 2.0, 1.0], rtol=1e-6)
-    plateau = schedules.plateau(2.0, 3, 8, warmup_epochs=1)
-    np.testing.assert_allclose(rates(plateau, [3, 8]), [1.0, 2.0], rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["constant", "cosine", "polynomial", "plateau"])
-def test_a_warm_up_of_all_epochs_is_refused(name):
-    with pytest.raises(ConfigError, match=r"(?s)schedule\.warmup_epochs.*trainer\.epochs=3"):
-        getattr(schedules, name)(0.1, 3, 10, warmup_epochs=3.0)
-
-
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="training is TensorFlow's")
-def test_scale_lowers_every_schedule_in_a_compiled_step():
-    """The step is traced once; the variable must not be frozen into it."""
-    assert schedules.constant(0.1, 2, 2).plateau is None
-    schedule = schedules.plateau(0.5, 5, 1, factor=0.2, patience_epochs=3, min_factor=0.05)
-    assert schedule.plateau == schedules.PlateauSettings(factor=0.2, patience_epochs=3, min_scale=0.05)
-    image = keras.Input((1,))
-    model = keras.Model(image, keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(image))
-    # The gradient of the mean of x w with x = 1 is 1: each step is the learning rate.
-    model.compile(optimizers.sgd(schedule, momentum=0.0, nesterov=False), lambda y, p: p)
-    ones = np.ones((1, 1), "float32")
-    model.fit(ones, ones, epochs=1, verbose=0)
-    np.testing.assert_allclose(model.get_weights()[0], -0.5, rtol=1e-6)
-    schedule.scale.assign(0.2)
-    model.fit(ones, ones, epochs=1, verbose=0)
-    np.testing.assert_allclose(model.get_weights()[0], -0.6, rtol=1e-6)
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
-
-
-def test_schedules_count_batches_with_accumulation_too():
-    schedule = schedules.polynomial(1.0, 2, 4, power=1.0)
-    optimizer = optimizers.sgd(schedule, accumulate_steps=2)
-    weight = named(1.0, "kernel")
-    for _ in range(4):
-        optimizer.apply([keras.ops.zeros((2, 2))], [weight])
-    # one of two epochs is over: half of the way down
-    assert float(optimizer.learning_rate) == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        schedules.constant(0.3, 4, 10, warmup_epochs=1.5),
-        schedules.cosine(0.3, 4, 10, min_factor=0.1),
-        schedules.polynomial(0.3, 4, 10, power=2.0),
-        schedules.plateau(0.3, 4, 10, factor=0.2),
-    ],
-    ids=["constant", "cosine", "polynomial", "plateau"],
-)
-def test_schedules_come_back_from_their_config(schedule):
-    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(schedule))
-    assert rates(again, [0, 7, 25]) == rates(schedule, [0, 7, 25])
-    assert again.plateau == schedule.plateau
 
 
 @each
