@@ -69,7 +69,7 @@ def test_it_is_verified_in_a_process_without_tensorflow(out: Path, capfd: pytest
     assert "openvino-float32: float32; logits of the example within" in told
     assert "openvino-int8: int8; logits of the example within" in told
     with Examination(out / "openvino-float32") as process:
-        assert process.told == {"precision": "float32", "tensorflow": False}
+        assert process.reply == {"precision": "float32", "tensorflow": False}
 
 
 def test_nothing_of_the_machine_travels(out: Path, bundle: Path) -> None:

@@ -145,7 +145,7 @@ def test_what_ends_a_prompt_leaves_no_trace(volume: tuple[np.ndarray, np.ndarray
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        session.predict(2, 14, box=[10, 10, 40, 45], told=end)
+        session.predict(2, 14, box=[10, 10, 40, 45], progress=end)
     assert (session.mask == before).all()
     assert session.steps == (1, 0)
 

@@ -106,7 +106,7 @@ def test_nothing_is_found_where_nothing_changed(pool: list[Row], reference: dict
     found = find_drift(values(pool[400:600]), reference, 200, 0.01)
     assert found.changed == ()
     assert not found.worse
-    assert found.told == ""
+    assert found.reason == ""
 
 
 def test_frames_of_few_scenes_count_as_scenes(pool: list[Row]) -> None:
@@ -115,7 +115,7 @@ def test_frames_of_few_scenes_count_as_scenes(pool: list[Row]) -> None:
     units = [f"scene {number // 20}" for number in range(len(rows))]
     assert len(values(rows, units)["image"]["mean"]) == 15
     reference = values(pool[:400])
-    assert find_drift(values(rows, units), reference, 15, 0.01).told == "15 units are too few: 100 are wanted"
+    assert find_drift(values(rows, units), reference, 15, 0.01).reason == "15 units are too few: 100 are wanted"
 
 
 def test_a_fall_of_confidence_is_told_apart() -> None:
@@ -141,7 +141,7 @@ def test_the_step_up_procedure_by_hand() -> None:
 
 
 def test_a_model_without_a_reference_says_so() -> None:
-    assert "before there was one" in find_drift({}, {}, 500).told
+    assert "before there was one" in find_drift({}, {}, 500).reason
 
 
 def test_samples_are_bounded_and_in_order() -> None:

@@ -51,8 +51,8 @@ def test_each_thing_that_goes_wrong_is_an_alert(tmp_path: Path) -> None:
         *("failures", "latency", "canary", "canary-failed", "quality", "drift"),
         *("implausible", "implausible"),
     ]
-    assert found[3].told == "The canary could not be predicted the last 2 times: no such file"
-    assert "brightness, mean" in found[5].told
+    assert found[3].message == "The canary could not be predicted the last 2 times: no such file"
+    assert "brightness, mean" in found[5].message
 
 
 def test_a_canary_that_works_again_is_no_alert(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_model_that_finds_nothing_any_more_is_worse(tmp_path: Path) -> None:
 
 def test_an_image_that_is_sent_again_counts_once(tmp_path: Path) -> None:
     rows = [answered(number % 30) for number in range(300)]
-    assert summarise(written(tmp_path / "rows.db", rows)).drift.told == "30 units are too few: 100 are wanted"
+    assert summarise(written(tmp_path / "rows.db", rows)).drift.reason == "30 units are too few: 100 are wanted"
 
 
 def test_units_are_counted_where_clients_name_them(tmp_path: Path) -> None:

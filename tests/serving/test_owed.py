@@ -70,7 +70,7 @@ def request() -> Request:
         await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
-    state = {"request_id": "a", "told": {}, "unit": "", "watched": True}
+    state = {"request_id": "a", "log_fields": {}, "unit": "", "watched": True}
     return Request({"type": "http", "headers": [], "state": state}, receive)
 
 

@@ -54,14 +54,14 @@ def run(words: Sequence[str]) -> None:
 
     store = open_store(settings.tracking_uri, RUNS)
 
-    def told(name: str) -> None:
+    def print_name(name: str) -> None:
         print(f"  {shown(name)}", flush=True)
 
     folder = Path(settings.folder)
     if settings.action == "import":
-        arrived = import_runs(store, folder, told)
+        arrived = import_runs(store, folder, print_name)
         print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; look at them with seglab ui")
         return
     chosen = runs_of_study(store, settings.study) if settings.study else [store.run(run_id) for run_id in settings.run]
-    made = export_runs(store, chosen, folder, told)
+    made = export_runs(store, chosen, folder, print_name)
     print(f"{len(chosen)} runs are in {made}; copy it, and there: seglab runs import {made.name}")

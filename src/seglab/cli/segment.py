@@ -132,7 +132,7 @@ def _volume(settings: SegmentWords, model: PromptModel, waiting: Waiting) -> dic
         points=settings.points,
         box=None if settings.box is None else [float(value) for value in settings.box],
         overwrite=settings.overwrite,
-        told=lambda done, total: waiting.tell(f"slice {done} of {total}"),
+        progress=lambda done, total: waiting.tell(f"slice {done} of {total}"),
     )
     assert one.row is not None
     return one.row
@@ -167,7 +167,7 @@ def run(words: Sequence[str]) -> int:
             box=_box(settings),
             candidate=settings.candidate,
             overwrite=settings.overwrite,
-            told=lambda number, total: waiting.tell(f"image {number + 1} of {total}"),
+            progress=lambda number, total: waiting.tell(f"image {number + 1} of {total}"),
         )
         for one in found:
             waiting.clear()

@@ -130,7 +130,7 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
 
     with Waiting() as waiting:
 
-        def told(what: str, cases: Sequence[Case]) -> Callable[[int, int], None]:
+        def counting(what: str, cases: Sequence[Case]) -> Callable[[int, int], None]:
             waiting.tell(f"{what}: the first of {len(cases)} cases")
             return lambda done, _: waiting.tell(f"{what}: {done} of {len(cases)} cases")
 
@@ -148,13 +148,13 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
             tolerance=request.tolerance_mm,
             workers=workers,
             each=each,
-            progress=told("scoring", subject.cases),
+            progress=counting("scoring", subject.cases),
         )
         assert case_scores.pixels is not None  # with a tolerance they are drawn
         calibration = _calibrate(
             subject,
             case_scores.pixels,
-            lambda cases: predicted_pixels(predictor, subject.source, cases, told("calibrating", cases)),
+            lambda cases: predicted_pixels(predictor, subject.source, cases, counting("calibrating", cases)),
         )
         if masks:
             case_scores.cases.insert(2, "mask", [masks[case_id].name for case_id in case_scores.cases["id"]])

@@ -132,7 +132,7 @@ class Examination:
             stderr=self._said,
             text=True,
         )
-        self.told = self._line()
+        self.reply = self._line()
 
     def answer(self, file: Path) -> CaseComparison:
         """What came of a case."""

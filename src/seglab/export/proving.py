@@ -166,15 +166,15 @@ def _examination(folder: Path) -> Any:
 def _read_back(target: Target, folder: Path, asked: Any, room: Path) -> None:
     """Write into the manifest what the target is really executed in, and of int8 what it answers to the example."""
     manifest = read_any_json(folder / MANIFEST)
-    if asked.told["precision"] != target.precision:
+    if asked.reply["precision"] != target.precision:
         raise ExportRefused(
             "a model that is not executed in the precision that was asked for",
             where=target.name,
-            found=asked.told["precision"],
+            found=asked.reply["precision"],
             expected=target.precision,
             remedy="choose another format or precision",
         )
-    manifest["target"]["executed"] = asked.told["precision"]
+    manifest["target"]["executed"] = asked.reply["precision"]
     write_json(folder / MANIFEST, manifest)
     if target.quantised:
         found = asked.example(room / "example.npz")

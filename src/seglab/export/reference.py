@@ -80,7 +80,7 @@ class InThisProcess:
 
     def __init__(self, examiner: Examiner):
         self._examiner = examiner
-        self.told = {"precision": "float32"}
+        self.reply = {"precision": "float32"}
 
     def answer(self, file: Path) -> CaseComparison:
         """See `Examiner`."""

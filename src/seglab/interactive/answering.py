@@ -11,7 +11,7 @@ import cv2
 from seglab.errors import DataError, SeglabError
 from seglab.interactive.accepted import AcceptedMasks
 from seglab.interactive.display_image import read_picture
-from seglab.interactive.image_answers import ImageAnswers
+from seglab.interactive.image_answers import ImageAnswers, Reply
 from seglab.interactive.sessions import OpenImage, OpenSession, OpenVolume, Sessions
 from seglab.interactive.volume_answers import VolumeAnswers, is_volume
 from seglab.interactive.volume_files import read_grey
@@ -25,8 +25,6 @@ _STATUS = {"session-missing": 404} | dict.fromkeys(
     ("sessions-full", "no-room", "file-unwritable", "mask-unwritable"), 503
 )
 _LATER = "10"  # seconds until there may be room for a session
-
-Told = tuple[dict[str, Any], bytes]
 
 
 class Answering:
@@ -43,7 +41,7 @@ class Answering:
 
     def errands(self) -> Mapping[str, Errand]:
         """Each by its name; each tells how many sessions are open, and raises `Problem`."""
-        calls: dict[str, Callable[..., Told]] = {
+        calls: dict[str, Callable[..., Reply]] = {
             "session": self._session,
             "picture": self._picture,
             "mask": self._mask,
@@ -56,8 +54,8 @@ class Answering:
         predict = self._done(lambda asked, body, between: self._predict(between, **asked))
         return {"begin": begin, "predict": predict, **{name: self._done(_plain(call)) for name, call in calls.items()}}
 
-    def _done(self, call: Callable[..., Told]) -> Errand:
-        def errand(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> Told:
+    def _done(self, call: Callable[..., Reply]) -> Errand:
+        def errand(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> Reply:
             try:
                 told, content = call(asked, body, between)
             except SeglabError as error:
@@ -79,7 +77,7 @@ class Answering:
 
         return errand
 
-    def _begin(self, content: bytes, client: str) -> Told:
+    def _begin(self, content: bytes, client: str) -> Reply:
         found: OpenSession
         if is_volume(content):
             with _reading(content) as file:
@@ -93,16 +91,16 @@ class Answering:
             found = self._sessions.begin(picture, client)
         return self._described(found), b""
 
-    def _session(self, id: str) -> Told:
+    def _session(self, id: str) -> Reply:
         return self._described(self._sessions.find(id)), b""
 
-    def _picture(self, id: str, axis: str | None, index: int | None) -> Told:
+    def _picture(self, id: str, axis: str | None, index: int | None) -> Reply:
         return {}, self._of(self._sessions.find(id)).picture(axis, index)
 
-    def _mask(self, id: str, axis: str | None, index: int | None) -> Told:
+    def _mask(self, id: str, axis: str | None, index: int | None) -> Reply:
         return {}, self._of(self._sessions.find(id)).slice_mask(axis, index)
 
-    def _predict(self, between: Callable[[], None], id: str, **prompt: Any) -> Told:
+    def _predict(self, between: Callable[[], None], id: str, **prompt: Any) -> Reply:
         found = self._idle(id)
         found.busy = True  # between two slices of a volume, prompts of others are answered
         try:
@@ -110,20 +108,20 @@ class Answering:
         finally:
             found.busy = False
 
-    def _step(self, id: str, way: Literal["undo", "redo"]) -> Told:
+    def _step(self, id: str, way: Literal["undo", "redo"]) -> Reply:
         return self._of(self._idle(id)).step(way)
 
-    def _accept(self, id: str, by: str, note: str, form: str, tolerance_px: float) -> Told:
+    def _accept(self, id: str, by: str, note: str, form: str, tolerance_px: float) -> Reply:
         found = self._with_prompt(id)
         told, content = self._of(found).kept(self._accepted, self._facts(found, by, note), form, tolerance_px)
         return {"outcome": "accepted" if found.session.steps[0] <= 1 else "corrected", **told}, content
 
-    def _reject(self, id: str, by: str, note: str) -> Told:
+    def _reject(self, id: str, by: str, note: str) -> Reply:
         found = self._with_prompt(id)
         self._of(found).log(self._accepted).tell({"outcome": "rejected", **self._facts(found, by, note)})
         return {}, b""
 
-    def _end(self, id: str) -> Told:
+    def _end(self, id: str) -> Reply:
         self._sessions.end(id)
         return {}, b""
 
@@ -160,7 +158,7 @@ class Answering:
         return {**self._of(found).facts(), **told}
 
 
-def _plain(call: Callable[..., Told]) -> Callable[..., Told]:
+def _plain(call: Callable[..., Reply]) -> Callable[..., Reply]:
     """An errand without a body."""
     return lambda asked, body, between: call(**asked)
 

@@ -21,7 +21,7 @@ from seglab.serving.encoding import coco_counts
 from seglab.serving.polygons import polygons_of
 from seglab.serving.problems import Problem
 
-Told = tuple[dict[str, Any], bytes]
+Reply = tuple[dict[str, Any], bytes]
 _FACTS = ("points", "labels", "box", "score", "verdict", "area", "undo")
 
 
@@ -56,19 +56,19 @@ class ImageAnswers:
         axis: str | None,
         index: int | None,
         anew: bool,
-    ) -> Told:
+    ) -> Reply:
         """An answer to a prompt; a new object needs no word for it here, as its prompt does not go on from the last."""
         _no_slice(axis, index)
         reply = self._session.predict(points, labels, box, None, candidate)
         told = {**self._facts(reply.mask), "notes": list(reply.notes), "milliseconds": round(reply.milliseconds, 1)}
         return with_mask(told, reply.mask)
 
-    def step(self, way: Literal["undo", "redo"]) -> Told:
+    def step(self, way: Literal["undo", "redo"]) -> Reply:
         """One step back or forward."""
         moved = self._session.undo() if way == "undo" else self._session.redo()
         return with_mask({**self._facts(self._session.mask), "moved": moved}, self._session.mask)
 
-    def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Told:
+    def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Reply:
         """Keep the mask, and give it in the form that is asked for: `answer`, or a PNG."""
         mask = self._session.mask
         shaped, content = self._shaped(form, mask, tolerance_px)  # first: what cannot be told is not kept
@@ -96,7 +96,7 @@ class ImageAnswers:
             "warnings": [] if self._session.state is None else list(warnings(mask, box)),
         }
 
-    def _shaped(self, form: str, mask: Bools, tolerance_px: float) -> Told:
+    def _shaped(self, form: str, mask: Bools, tolerance_px: float) -> Reply:
         if form == "rle":
             return {"answer": {"segmentation": {"size": list(mask.shape), "counts": coco_counts(mask)}}}, b""
         if form == "polygons":
@@ -124,7 +124,7 @@ def newest(session: Any) -> dict[str, Any]:
     }
 
 
-def with_mask(told: dict[str, Any], mask: Bools) -> Told:
+def with_mask(told: dict[str, Any], mask: Bools) -> Reply:
     """What is told, and a mask as PNG."""
     began = time.perf_counter()
     content = png(mask)

@@ -51,7 +51,7 @@ def run_robot(
     model: PromptModel,
     targets: Iterable[TargetObject],
     settings: BenchSettings,
-    told: Callable[[int, Trial], None] | None = None,
+    progress: Callable[[int, Trial], None] | None = None,
 ) -> pd.DataFrame:
     """One row an object: `id`, `group`, `noc_80|85|90|95`, `reached_80…`, `iou_1|2|3|5|10|20`, `seconds` an answer,
     `clicks`, `falls` and `fall_share` (clicks after which the IoU was lower by more than 0.01), `pixels`."""
@@ -70,8 +70,8 @@ def run_robot(
             ignored=target.ignored,
         )
         rows.append(_row(target, trial, settings.clicks))
-        if told:
-            told(len(rows), trial)
+        if progress:
+            progress(len(rows), trial)
     return pd.DataFrame(rows)
 
 

@@ -50,7 +50,7 @@ def segment_files(
     box: Sequence[float] | str | None = None,
     candidate: int | None = None,
     overwrite: bool = False,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Segmented]:
     """A mask for each image: `<name>.png` (0 and 255), `<name>_overlay.png`, a line of `prompts.jsonl`, a row of
     `segments.csv`, which is written at the end.
@@ -63,7 +63,7 @@ def segment_files(
         box: `x0, y0, x1, y1`; `center` for the middle half of each image; None for none.
         candidate: which of the three; None for the best.
         overwrite: masks that were written here before.
-        told: how many images of how many are done.
+        progress: how many images of how many are done.
 
     Raises:
         DataError: no image, or a file that would be lost. What is wrong with one image of several is in its result.
@@ -72,7 +72,7 @@ def segment_files(
     check_lists(out, overwrite)
     rows, lines = [], []
     for number, job in enumerate(plan.jobs):
-        told(number, len(plan.jobs))
+        progress(number, len(plan.jobs))
         try:
             with naming(str(job.image.file)):
                 row, line = _segment(model, job, points, box, candidate, overwrite)

@@ -98,8 +98,8 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     @router.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
     async def predict(id: str, body: PromptBody, request: Request) -> Response:
         told, mask = await ask(request, {"do": "predict", "id": id, **body.model_dump()})
-        request.state.told["prompt"] = counters.answered(told, prompting.model)
-        row(request, "prompt", request.state.told["prompt"])
+        request.state.log_fields["prompt"] = counters.answered(told, prompting.model)
+        row(request, "prompt", request.state.log_fields["prompt"])
         return _mask_answer(request, mask, told)
 
     @router.post("/sessions/{id}/accept", operation_id="accept", responses=ACCEPTED)

@@ -9,7 +9,7 @@ import numpy as np
 
 from seglab.data.io.nifti_files import spacing_of
 from seglab.interactive.accepted import AcceptedMasks
-from seglab.interactive.image_answers import Told, newest, png, with_mask
+from seglab.interactive.image_answers import Reply, newest, png, with_mask
 from seglab.interactive.measures import measure, warnings
 from seglab.interactive.prompt import Bools
 from seglab.interactive.sessions import OpenVolume
@@ -58,7 +58,7 @@ class VolumeAnswers:
         axis: str | None,
         index: int | None,
         anew: bool,
-    ) -> Told:
+    ) -> Reply:
         """An answer to a prompt on a slice, with the mask of that slice; `between` is called between two slices."""
         if index is None:
             raise Problem(
@@ -70,12 +70,12 @@ class VolumeAnswers:
             )
         where = self._slice(axis, index)
         reply = self._session.predict(
-            *where, points, labels, box, candidate, anew=anew, told=lambda done, total: between()
+            *where, points, labels, box, candidate, anew=anew, progress=lambda done, total: between()
         )
         told = {**self._facts(self._session.mask), "notes": list(reply.notes)}
         return with_mask({**told, "milliseconds": round(reply.milliseconds, 1)}, reply.mask)
 
-    def step(self, way: Literal["undo", "redo"]) -> Told:
+    def step(self, way: Literal["undo", "redo"]) -> Reply:
         """One step back or forward, with the mask of the slice that it was made on."""
         where = self._slice(None, None)
         moved = self._session.undo() if way == "undo" else self._session.redo()
@@ -88,7 +88,7 @@ class VolumeAnswers:
         told |= {**of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
         return with_mask(told, self._session.slice_mask(*where))
 
-    def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Told:
+    def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Reply:
         """Keep the mask, and give it as NIfTI."""
         if form != "png":
             raise Problem(

@@ -32,7 +32,7 @@ def segment_volume_file(
     points: Sequence[Sequence[float]] = (),
     box: Sequence[float] | None = None,
     overwrite: bool = False,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Segmented:
     """`<name>.nii.gz` (0 and 1), `prompts.jsonl` and `segments.csv` of one volume.
 
@@ -46,7 +46,7 @@ def segment_volume_file(
         box: `x0, y0, z0, x1, y1, z1`, flat along the axis that the slices are cut across; None for none, then they are
             cut across z.
         overwrite: a mask that was written here before.
-        told: how many slices of how many are done.
+        progress: how many slices of how many are done.
 
     Raises:
         ConfigError: a model of volumes.
@@ -66,7 +66,7 @@ def segment_volume_file(
     check_lists(out, overwrite)
     volume, affine = read_grey(file)
     began = time.perf_counter()
-    mask = segment_volume(model, volume, prompts, axis, told)
+    mask = segment_volume(model, volume, prompts, axis, progress)
     took = (time.perf_counter() - began) * 1000
     write_mask(job.mask, to_ras(mask.astype(np.uint8), affine), like=file, values=(0, 1), replace=overwrite)
     found = measure(mask, spacing_of(affine))

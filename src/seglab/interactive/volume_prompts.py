@@ -111,7 +111,7 @@ class VolumeSession:
         candidate: int | None = None,
         *,
         anew: bool = False,
-        told: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> VolumeReply:
         """The mask of the volume after a whole prompt on one slice: all its points so far.
 
@@ -126,7 +126,7 @@ class VolumeSession:
             points, labels, box: in pixels of `picture(axis, index)`.
             candidate: as of `seglab.interactive.session.Session.predict`.
             anew: it is another object: what was said on other slices does not count any more.
-            told: how many slices of how many at most are done; what it raises ends the prompt, without a trace.
+            progress: how many slices of how many at most are done; what it raises ends the prompt, without a trace.
 
         Raises:
             DataError: a slice that is not there or is cut across another axis, or a prompt that cannot be meant.
@@ -143,7 +143,7 @@ class VolumeSession:
         prompted = {} if former is None else dict(former.prompted)
         prompted[index] = Prompted(session.state.prompt, packed_logits(before), session.state.logits)
         mask = np.zeros(self.shape, bool) if former is None else self.mask
-        self._carry(np.moveaxis(mask, axis, 0), axis, index, sorted(prompted), reply.mask, told)
+        self._carry(np.moveaxis(mask, axis, 0), axis, index, sorted(prompted), reply.mask, progress)
         scores = tuple(float(score) for score in reply.scores)
         state = VolumeState(
             axis, index, prompted, packed(mask), session.state.score, scores, reply.chosen, reply.verdict
@@ -175,7 +175,7 @@ class VolumeSession:
         key: int,
         keys: Sequence[int],
         shown: Bools,
-        told: Callable[[int, int], None],
+        progress: Callable[[int, int], None],
     ) -> None:
         """Write the mask of a prompted slice into `planes`, and what is carried from there to both sides."""
         low = max(((other + key) // 2 + 1 for other in keys if other < key), default=0)
@@ -187,7 +187,7 @@ class VolumeSession:
             before = shown
             for index in way:
                 done += 1
-                told(done, high - low + 1)
+                progress(done, high - low + 1)
                 before = carried(self.model, self.picture(axis, index), before, looks)
                 if not before.any():
                     break
@@ -210,7 +210,7 @@ def segment_volume(
     volume: npt.NDArray[Any],
     prompts: Mapping[int, SlicePrompt],
     axis: int = 2,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bools:
     """`(X, Y, Z)` bool: the object that is named on one or more slices, one prompt after the other in a
     `VolumeSession`.
@@ -220,7 +220,7 @@ def segment_volume(
         volume: `(X, Y, Z)` or `(X, Y, Z, C)`, in whatever order its axes are.
         prompts: by the index of the slice along `axis`.
         axis: that the slices are cut across.
-        told: how many slices of how many at most are done, for each prompt.
+        progress: how many slices of how many at most are done, for each prompt.
 
     Raises:
         DataError: no prompt, a slice that the volume does not have, or a prompt that cannot be meant.
@@ -236,7 +236,7 @@ def segment_volume(
         )
     session = VolumeSession(model, volume[..., 0] if volume.ndim == 4 else volume)
     for index, one in prompts.items():
-        session.predict(axis, index, one.points, one.labels, one.box, told=told)
+        session.predict(axis, index, one.points, one.labels, one.box, progress=progress)
     return session.mask
 
 

@@ -48,7 +48,7 @@ class WholeVolumeSession(VolumeSession):
         candidate: int | None = None,
         *,
         anew: bool = False,
-        told: Callable[[int, int], None] = lambda done, total: None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> VolumeReply:
         """As of `VolumeSession`, but for what follows: a click on any slice is about the whole object. Clicks go on
         from the mask before; a box that is another than before, or a click that was taken away, begins it anew. As

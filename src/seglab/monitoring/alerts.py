@@ -29,7 +29,7 @@ class Alert:
     """One of them: a word that stays, and a sentence."""
 
     rule: str
-    told: str
+    message: str
 
 
 def alerts(summary: Summary, limits: AlertLimits) -> tuple[Alert, ...]:

@@ -54,14 +54,14 @@ class Drift:
         quality: whether masks are likely to be worse; None where that is not known.
         units: in the window.
         alpha: error rate that changes are called at.
-        told: why nothing is said; empty where something is.
+        reason: why nothing is said; empty where something is.
     """
 
     features: tuple[Feature, ...]
     quality: Feature | None
     units: int
     alpha: float
-    told: str = ""
+    reason: str = ""
 
     @property
     def changed(self) -> tuple[Feature, ...]:

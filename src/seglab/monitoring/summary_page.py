@@ -33,7 +33,7 @@ def document_of(
     model = summary.model
     label = model.label if model else "no model yet"
     lead = f"{summary.requests:,} requests from {_when(summary.since)} to {_when(summary.until)} UTC; {label}; {place}."
-    notes = [alert.told for alert in found] or ["No alert."]
+    notes = [alert.message for alert in found] or ["No alert."]
     sections = [
         PageSection("Alerts", notes=notes),
         _requests(summary, limits),
@@ -62,8 +62,8 @@ def _requests(summary: Summary, limits: AlertLimits) -> PageSection:
 
 
 def _drift(drift: Drift, model: Watched | None) -> PageSection:
-    if drift.told:
-        return PageSection("Drift", text=[f"Nothing is said: {drift.told}."])
+    if drift.reason:
+        return PageSection("Drift", text=[f"Nothing is said: {drift.reason}."])
     changed = f"{len(drift.changed)} of {len(drift.features)} statistics have changed"
     text = [
         f"{drift.units} units against the training images and the masks of the validation cases: {changed}, at a false "

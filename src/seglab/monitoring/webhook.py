@@ -49,7 +49,7 @@ def tell(url: str, place: str, found: Sequence[Alert], seconds: float = SECONDS)
     Raises:
         DataError: no answer of 2xx by then.
     """
-    text = "; ".join(alert.told for alert in found)
+    text = "; ".join(alert.message for alert in found)
     told = {"source": "seglab monitor", "rows": redacted(place), "text": text, "alerts": [vars(one) for one in found]}
     request = urllib.request.Request(
         url, json.dumps(told).encode(), {"Content-Type": "application/json", "User-Agent": "seglab"}, method="POST"

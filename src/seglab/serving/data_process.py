@@ -57,7 +57,7 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
 
         source = load_data(composed_config(said["words"])).data.build()
         showing, split, stored = _Showing(source, source.task), None, False
-    return showing.told(split, stored), {"image": _reading(showing.image), "truth": _reading(showing.truth)}
+    return showing.described(split, stored), {"image": _reading(showing.image), "truth": _reading(showing.truth)}
 
 
 def _reading(errand: _Reading) -> _Reading:
@@ -85,7 +85,7 @@ class _Showing:
         uses = Counter(case.image for case in source.cases)
         self._shared = {case.id for case in source.cases if uses[case.image] > 1}  # pages of one file
 
-    def told(self, trained: Split | None, stored: bool) -> dict[str, Any]:
+    def described(self, trained: Split | None, stored: bool) -> dict[str, Any]:
         """Ids, whether each has a truth, and its split: of the training of the model, where that is known, else of the
         data set, where it brings one; `split_of` says which. A `stored` one only the run of the model knows."""
         if trained is None and stored:

@@ -25,7 +25,7 @@ def add_error_answers(app: FastAPI) -> None:
     """Teach the application."""
 
     def answer_problem(request: Request, problem: Problem) -> Response:
-        request.state.told["code"] = problem.code
+        request.state.log_fields["code"] = problem.code
         return response(problem, request.state.request_id)
 
     async def problem(request: Request, error: Exception) -> Response:

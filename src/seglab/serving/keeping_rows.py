@@ -47,7 +47,7 @@ class Rows:
         """A request is over.
 
         Args:
-            state: of the request: `request_id`, `unit`, what it `told` the log, and where a model answered that
+            state: of the request: `request_id`, `unit`, the `log_fields`, and where a model answered that
                 `model` and what is `measured`, a future of what is told later; else the present model counts, and
                 without any there is no row.
             route: whose kinds are in `KINDS`; of others there are no rows here.
@@ -58,7 +58,7 @@ class Rows:
         if self._writer is None or route not in KINDS or model is None:
             return
         names = {"label": model.label, "version": model.version, "digest": model.digest}
-        unit, request_id, told = unit_of(state.get("unit", "")), state["request_id"], state["told"]
+        unit, request_id, told = unit_of(state.get("unit", "")), state["request_id"], state["log_fields"]
 
         def keep(later: Mapping[str, Any]) -> None:
             noted = dict(told)

@@ -20,7 +20,7 @@ from seglab.serving.problems import Problem
 from seglab.serving.served import ServedModel
 
 MODULE = "seglab.serving.model_process"
-_Told = TypeVar("_Told")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Models:
             )
         )
 
-    def _asked(self, call: Callable[[RunningModel], _Told]) -> _Told:
+    def _asked(self, call: Callable[[RunningModel], _Answer]) -> _Answer:
         self.revive()
         with self._using() as model:
             try:
@@ -240,7 +240,7 @@ def _check_memory(current: RunningModel) -> None:
 
 
 def _other_classes(found: ServedModel, expected: ServedModel) -> DataError:
-    def told(model: ServedModel) -> str:
+    def classes_of(model: ServedModel) -> str:
         task = model.task
         return f"{task.rank}D, {task.channels} channels, {', '.join(task.class_names)}, values {model.values}"
 
@@ -248,7 +248,7 @@ def _other_classes(found: ServedModel, expected: ServedModel) -> DataError:
         "a model of other images or classes, in the place of the one that is served",
         code="serve-swap-classes",
         where=found.label,
-        found=told(found),
-        expected=told(expected),
+        found=classes_of(found),
+        expected=classes_of(expected),
         remedy="end the service and start it with the new model, and inform its users",
     )

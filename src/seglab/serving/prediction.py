@@ -93,7 +93,7 @@ class Predicted:
         told = {"X-Mean-Confidence": f"{self.facts.confidence:.6f}"}
         return told if self.quality is None else {**told, "X-Predicted-Dice": f"{self.quality:.4f}"}
 
-    def told(self) -> dict[str, Any]:
+    def reported(self) -> dict[str, Any]:
         """For the metrics and headers of the service."""
         return {
             "stages": self.stages.seconds,
@@ -157,7 +157,7 @@ def predict_file(
             model.kept.keep(told["measured"]["input"], content, mask, ".png" if found.ids.ndim == 2 else ".nii.gz")
         return told
 
-    return {**found.told(), "headers": {"Content-Type": wanted.media_type, **headers}}, body, later
+    return {**found.reported(), "headers": {"Content-Type": wanted.media_type, **headers}}, body, later
 
 
 def predict_array(
@@ -170,13 +170,13 @@ def predict_array(
     """The mask of an image `(*spatial, C)`; raises `SeglabError`, or `Abandoned`."""
     facts = MaskFacts(model.bundle.task)
 
-    def told(done: int, count: int) -> None:
+    def window_done(done: int, count: int) -> None:
         stages.windows = done
         if done < count:
             between()
 
     with stages.of("predict"):
-        ids = model.predictor.predict(image, spacing, told, facts)
+        ids = model.predictor.predict(image, spacing, window_done, facts)
     quality = model.quality.of(facts.soft_dice) if model.quality and model.quality.usable else None
     return Predicted(image, spacing, ids, facts, stages, quality)
 

@@ -55,12 +55,14 @@ class Problem(Exception):
 def of_error(error: SeglabError, file: Path | None = None) -> Problem:
     """What a client is told of an image that cannot be used; the name of our copy of it is left out."""
 
-    def told(text: object) -> str:
+    def without_file(text: object) -> str:
         return "" if text is None else str(text).replace(str(file), "the image") if file else str(text)
 
-    found = [f"{name}: {told(text)}" for name, text in (("found", error.found), ("expected", error.expected)) if text]
+    found = [
+        f"{name}: {without_file(text)}" for name, text in (("found", error.found), ("expected", error.expected)) if text
+    ]
     return Problem(
-        _OURS.get(error.code, _UNUSABLE), error.code, error.what, "; ".join(found), remedy=told(error.remedy)
+        _OURS.get(error.code, _UNUSABLE), error.code, error.what, "; ".join(found), remedy=without_file(error.remedy)
     )
 
 

@@ -73,7 +73,7 @@ class Guard:
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})
-        scope["state"] |= {"request_id": request_id, "told": {}, "unit": headers.get("x-unit", "")}
+        scope["state"] |= {"request_id": request_id, "log_fields": {}, "unit": headers.get("x-unit", "")}
         scope["state"]["watched"] = headers.get("x-monitoring", "").strip().lower() != UNWATCHED
         status, held = [0], [0]
 
@@ -91,7 +91,7 @@ class Guard:
             body = await self._body(receive, headers, held)
             await self.app(scope, _replayed(body, receive), sending)
         except Problem as problem:
-            scope["state"]["told"]["code"] = problem.code
+            scope["state"]["log_fields"]["code"] = problem.code
             await response(problem, request_id)(scope, receive, sending)
         except _Left:
             status[0] = _GONE
@@ -183,7 +183,7 @@ class Guard:
             return
         route: Any = scope.get("route")
         path = getattr(route, "path", "unknown")
-        told = scope["state"]["told"]
+        told = scope["state"]["log_fields"]
         if scope["state"]["watched"]:
             self.telemetry.requests.labels(path, str(status or _GONE)).inc()
             self.telemetry.seconds.labels(path).observe(seconds)

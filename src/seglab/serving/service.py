@@ -159,7 +159,7 @@ class Service:
         pixels = max(claimed_pixels(body), len(body) // _BYTES_PER_PIXEL)
         asked = {**asked, "long": pixels > max(self._small, _LONG_PIXELS)}
         work = Work(lambda one: self._ask(asked, body, one, measured), small=pixels <= self._small)
-        noted = request.state.told
+        noted = request.state.log_fields
         try:
             answer = asyncio.wrap_future(self.worker.put(work))
         except QueueFull as error:

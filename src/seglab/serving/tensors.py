@@ -95,7 +95,7 @@ def infer(
     with stages.of("encode"):
         stored = np.ascontiguousarray(model.stored(found.ids))
         content, headers = _answered(stored, request, model.served, parameters)
-    return {**found.told(), "headers": {**headers, **found.headers()}}, content, lambda: found.later(model, body)
+    return {**found.reported(), "headers": {**headers, **found.headers()}}, content, lambda: found.later(model, body)
 
 
 def _answered(

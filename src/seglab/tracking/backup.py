@@ -22,7 +22,7 @@ from seglab.errors import TrackingError
 from seglab.run_record import StoreFile
 from seglab.runtime.atomic_files import folder, telling_unwritable, write_bytes, write_json
 from seglab.safety.secrets import redacted
-from seglab.tracking.backup_files import CARD, DUMP, SUMS, Told, copied, digest_of, files_below, sums_content
+from seglab.tracking.backup_files import CARD, DUMP, SUMS, Progress, copied, digest_of, files_below, sums_content
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 FORMAT = 1
@@ -56,7 +56,7 @@ class Backup:
     seglab: str
 
 
-def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | None, told: Told) -> Backup:
+def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | None, progress: Progress) -> Backup:
     """Copy a store.
 
     Args:
@@ -64,7 +64,7 @@ def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | N
         directory: the local folder of runs, normally `mlruns/`.
         uri: the address of the database; None for the embedded one, `mlflow.db` in `directory`.
         artifacts: folder that the artifacts lie in; None for the one in `directory`.
-        told: is told how many files of how many are copied.
+        progress: called with how many files of how many are copied.
 
     Raises:
         TrackingError: `out` is not empty, there is no such store, it cannot be read, or the disk is full; nothing
@@ -93,7 +93,7 @@ def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | N
             with contextlib.suppress(FileNotFoundError):  # removed while this went on
                 sums[named] = copied(place / file, part / named)
                 size += (part / named).stat().st_size
-            told(number, len(waiting))
+            progress(number, len(waiting))
         kind = "sqlite" if name == StoreFile.DATABASE else "postgresql"
         made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         backup = Backup(FORMAT, kind, revision, runs, len(sums), size, made, version("seglab"))

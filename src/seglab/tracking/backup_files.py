@@ -19,7 +19,7 @@ DUMP = "mlflow.dump"
 """A database of PostgreSQL, as pg_dump writes it; one of SQLite keeps its name."""
 _CHUNK = 2**20
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
 def files_below(folder: Path, skipped: Callable[[str], bool] = lambda name: False) -> Iterator[PurePosixPath]:

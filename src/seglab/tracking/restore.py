@@ -13,14 +13,14 @@ from seglab.runtime.atomic_files import put, telling_unwritable
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.backup import FORMAT, WORK, Backup
-from seglab.tracking.backup_files import CARD, DUMP, Told, damaged, digest_of, read_sums, take
+from seglab.tracking.backup_files import CARD, DUMP, Progress, damaged, digest_of, read_sums, take
 
 # The database last: a store is seen when it is whole.
 _FILES = (StoreFile.PROMOTIONS, StoreFile.DATABASE)
 _STAGE = ".restored.part"
 
 
-def restore(backup: Path, directory: Path, uri: str | None, artifacts: Path | None, told: Told) -> Backup:
+def restore(backup: Path, directory: Path, uri: str | None, artifacts: Path | None, progress: Progress) -> Backup:
     """Put a backup in place, every digest checked before; addresses in an embedded store are made to fit its new place.
 
     Args:
@@ -28,7 +28,7 @@ def restore(backup: Path, directory: Path, uri: str | None, artifacts: Path | No
         directory: the folder of runs to fill; made when missing.
         uri: of the empty database of PostgreSQL, for a backup of one; None for one of SQLite.
         artifacts: the folder for artifacts; None for the one in `directory`.
-        told: is told how many files of how many are checked and copied.
+        progress: called with how many files of how many are checked and copied.
 
     Raises:
         TrackingError: no backup or a damaged one, a target that holds something, no room; then nothing is put in place.
@@ -52,7 +52,7 @@ def restore(backup: Path, directory: Path, uri: str | None, artifacts: Path | No
                 top, _, rest = name.partition("/")
                 if name != CARD:
                     take(backup, name, digest, for_artifacts / rest if top == StoreFile.ARTIFACTS else others / name)
-                told(number, len(sums))
+                progress(number, len(sums))
             if uri is not None:
                 from seglab.tracking.postgres_dump import load
 
