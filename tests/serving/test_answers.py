@@ -163,6 +163,7 @@ def test_the_pages_fetch_nothing(road_service: Running) -> None:
         assert answer.headers["content-type"].startswith("text/html")
         assert not re.findall(r"""(?:src|href|url|import|fetch)\s*[=(]\s*["']?(?:https?:)?//""", answer.text)
     docs = road_service.client.get("/docs").text
+    assert "color-scheme:light dark" in docs
     for path, methods in road_service.client.get("/openapi.json").json()["paths"].items():
         assert f"<code>{path}</code>" in docs
         assert all(f'id="{operation["operationId"]}"' in docs for operation in methods.values())

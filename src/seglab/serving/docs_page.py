@@ -8,6 +8,7 @@ from typing import Any
 from seglab.reports.html_document import document
 
 _STYLE = """
+:root{color-scheme:light dark}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
 section{border-top:1px solid #bbb;margin-top:1.5rem}
 td,th{padding:.15rem .8rem .15rem 0;text-align:left;vertical-align:top}

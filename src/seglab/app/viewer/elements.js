@@ -114,7 +114,7 @@ function tableOf(told) {
         const bar = track.appendChild(element("span"));
         bar.style.width = `${value * 100}%`;
         if (row.color) bar.style.setProperty("--color", `rgb(${row.color.map(Number).join(",")})`);
-        cell.append(track, text("span", `${(value * 100).toFixed(1)} %`));
+        cell.append(track, text("span", `${(value * 100).toFixed(1)}%`));
       } else cell.textContent = kind === "score" ? value.toFixed(3) : String(value);
       line.append(cell);
     });
