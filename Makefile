@@ -12,7 +12,8 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 
 # What is promised on JAX too; what is TensorFlow's own is skipped there.
 JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_layers.py test_losses.py test_losses_golden.py \
-	test_losses_reference.py test_metrics.py) tests/models/test_models.py tests/models/test_models_options.py tests/models/test_models_network.py
+	test_losses_reference.py test_metrics.py test_golden_training.py) tests/training/test_jax_training.py \
+	tests/integration/test_resume.py tests/models/test_models.py tests/models/test_models_options.py tests/models/test_models_network.py
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
 .DEFAULT_GOAL := help
@@ -60,7 +61,7 @@ test-all: test test-slow ## The test suite with every slow check
 test-browser: $(READY) ## Journeys through the pages in a real Chromium (Debian: apt install chromium fonts-dejavu-core)
 	@$(PY) -m pytest -n 0 -m browser $(ARGS)
 
-test-jax: $(READY) ## Model and loss tests on the JAX backend
+test-jax: $(READY) ## Models, losses and training on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
 	@KERAS_BACKEND=jax $(PY) -m pytest -n 2 -m "not slow" $(JAX_TESTS) $(ARGS)
 

@@ -14,6 +14,7 @@ EXTRA_OF = {
     ),
     **dict.fromkeys(("rich", "skimage", "sklearn", "sqlalchemy"), "train"),
     **dict.fromkeys(("keras", "tensorflow"), "keras"),
+    "jax": "jax",
     "SimpleITK": "formats",
     "optuna": "search",
     "psycopg": "postgres",

@@ -48,6 +48,7 @@ class Tag:
     CONTINUES_FROM_EPOCH: Final = "continues_from_epoch"
     # What it ran on.
     DEVICE: Final = "device"
+    BACKEND: Final = "backend"
     PRECISION: Final = "precision"
     PRECISION_REASON: Final = "precision_reason"
     PARAMETERS: Final = "parameters"

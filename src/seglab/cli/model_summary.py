@@ -33,6 +33,10 @@ def _summarise(cfg: DictConfig) -> None:
     if config.model_config.prompted:
         task = prompted_task(task)
 
+    from seglab.runtime.backend import check_backend, load_backend
+
+    check_backend(config.backend)
+    load_backend(config.backend, config.trainer.deterministic)
     import keras
 
     from seglab.models.summary import model_summary

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
@@ -79,9 +79,13 @@ SECTIONS: Mapping[str, type[Section]] = {
     "tracking": TrackingSettings,
 }
 ROOT_VALUES: Mapping[str, Any] = {"seed": Seed, "run_name": Title, "resume": str | None}
-# Where a run starts that does not start from nothing; what is not said is no part of a config.
+# Where a run starts that does not start from nothing.
 STARTS: Mapping[str, Any] = {"init_from": str | None, "continues": str | None}
-_UNSAID_IS_NO_PART: Mapping[str, Any] = {**STARTS, METRICS: list[Any] | None}
+Backend: TypeAlias = Literal["tensorflow", "jax"]
+_BACKEND = "tensorflow"
+# What is not said, or says what goes without saying, is no part of a config: such configs have their digest of before.
+_UNSAID_IS_NO_PART: Mapping[str, Any] = {**STARTS, METRICS: list[Any] | None, "backend": Backend | None}
+_WITHOUT_SAYING: tuple[Any, ...] = (None, [], _BACKEND)
 # What every run has, whatever its groups.
 _ANYWHERE = [
     *ROOT_VALUES,
@@ -122,6 +126,7 @@ class Config(DataSettings):
     resume: str | None
     init_from: str | None
     continues: str | None
+    backend: Backend
     metrics: tuple[KerasMetric, ...]
     model_config: ModelConfig
     model: Component
@@ -154,7 +159,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
     for key, kind in _UNSAID_IS_NO_PART.items():
         check_value(resolved.get(key), kind, key)
     resolved = {
-        key: value for key, value in resolved.items() if key not in _UNSAID_IS_NO_PART or value not in (None, [])
+        key: value for key, value in resolved.items() if key not in _UNSAID_IS_NO_PART or value not in _WITHOUT_SAYING
     }
     for key, kind in ROOT_VALUES.items():
         check_value(resolved[key], kind, key)
@@ -169,6 +174,7 @@ def load_config(cfg: DictConfig | Mapping[str, Any]) -> Config:
         resume=resolved["resume"],
         init_from=resolved.get("init_from"),
         continues=resolved.get("continues"),
+        backend=cast(Backend, resolved.get("backend", _BACKEND)),
         metrics=check_metrics(resolved.get(METRICS)),
         data_config=data_config,
         model_config=model_config,

@@ -82,23 +82,15 @@ def prove_loss(loss: Any, component: Component, task: Task, size: Sequence[int])
     """
     if _ours(component):
         return
-    import tensorflow as tf
+    import keras
 
     if not callable(loss):
         raise _refused("loss", component, _kind(loss), "a keras.losses.Loss, or a function of (y_true, y_pred)")
-    ids = np.arange(2 * int(np.prod(size))).reshape(2, *size) % task.classes
-    logits = tf.constant(np.random.default_rng(0).normal(size=(2, *size, task.logit_channels)), "float32")
-
-    def tried(truth: Any, prediction: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            tape.watch(prediction)
-            value = loss(truth, prediction)
-        return value, None if value is None else tape.gradient(value, prediction)
-
-    # As in training: within a graph.
-    step = tf.function(tried, autograph=False)
+    ids = (np.arange(2 * int(np.prod(size))).reshape(2, *size) % task.classes).astype("int32")
+    logits = np.random.default_rng(0).normal(size=(2, *size, task.logit_channels)).astype("float32")
+    differentiated = _with_jax if keras.backend.backend() == "jax" else _with_tensorflow
     wanted = "one number for the batch, of shape ()"
-    value, gradient = _tried("loss", component, lambda: step(tf.constant(ids, "int32"), logits), wanted)
+    value, gradient = _tried("loss", component, lambda: differentiated(loss, ids, logits), wanted)
     given = "y_true (2, {0}) class ids and y_pred (2, {0}, {1}) logits".format(_sides(size), task.logit_channels)
     if value is None or not hasattr(value, "shape") or len(value.shape):
         found = _kind(value) if value is None or not hasattr(value, "shape") else f"shape {tuple(value.shape)}"
@@ -109,6 +101,30 @@ def prove_loss(loss: Any, component: Component, task: Task, size: Sequence[int])
             "a number that is computed from y_pred by keras.ops alone: NumPy, argmax and casts to integers end it"
         )
         raise _refused("loss", component, found, expected)
+
+
+def _with_tensorflow(loss: Any, ids: np.ndarray, logits: np.ndarray) -> tuple[Any, Any]:
+    """The value of a loss and its gradient, None without one; within a graph, as in training."""
+    import tensorflow as tf
+
+    def tried(truth: Any, prediction: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(prediction)
+            value = loss(truth, prediction)
+        return value, None if value is None else tape.gradient(value, prediction)
+
+    return tf.function(tried, autograph=False)(tf.constant(ids), tf.constant(logits))
+
+
+def _with_jax(loss: Any, ids: np.ndarray, logits: np.ndarray) -> tuple[Any, Any]:
+    """The same; what does not depend on the logits has a gradient of zeros there."""
+    import jax
+
+    value = jax.jit(loss)(ids, logits)
+    if value is None or not hasattr(value, "shape") or value.shape:
+        return value, None
+    gradient = jax.grad(loss, argnums=1)(ids, logits)
+    return value, gradient if np.any(gradient) else None
 
 
 def prove_schedule(schedule: Any, component: Component) -> None:

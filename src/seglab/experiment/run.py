@@ -23,8 +23,8 @@ from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.experiment.record import announce, record_inputs, record_pictures, record_words
 from seglab.experiment.run_parts import RunComponents, assemble, bundle_of, make_augmentation
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
+from seglab.runtime.backend import TITLES, check_backend, load_backend
 from seglab.runtime.code_version import code_version
-from seglab.runtime.reproducibility import load_tensorflow
 from seglab.runtime.terminal import Terminal, tell
 
 if TYPE_CHECKING:
@@ -56,18 +56,20 @@ def run(
         The objective: the best value of `trainer.monitor`, NaN when it was never defined.
 
     Raises:
-        ConfigError, DataError: before TensorFlow is loaded.
+        ConfigError, DataError: before TensorFlow or JAX is loaded.
         TrackingError: the run cannot be recorded (before the data is read), or not be resumed.
         TrainingError: the loss is not finite, or the state cannot be written.
     """
     config = load_config(cfg)
     if not config.resume:  # such a run has its own
         check_root(config.data.target, config.data.arguments)
+    check_backend(config.backend)
     tell("opening the store of runs")
     if config.resume:
         from seglab.experiment.resume import stored_config
 
         config = stored_config(config, overrides, RUNS)
+        check_backend(config.backend)
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.loading.training_data import gather
     from seglab.tracking.store_lookup import check_beforehand
@@ -89,8 +91,8 @@ def run(
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
 
     augmentation = make_augmentation(config, training_data.task)
-    tell("loading TensorFlow")
-    load_tensorflow()
+    tell(f"loading {TITLES[config.backend]}")
+    load_backend(config.backend, config.trainer.deterministic)
     from seglab.experiment.resume import how_to_go_on, remember
     from seglab.experiment.warm_start import put_weights, start_of
     from seglab.tracking.tracker import Tracker
@@ -151,7 +153,8 @@ def _train_and_score(
     from seglab.training.fit import train
 
     choice = parts.precision
-    tracker.set_tags({Tag.DEVICE: parts.device.name, Tag.PRECISION: choice.policy, Tag.PRECISION_REASON: choice.reason})
+    tracker.set_tags({Tag.BACKEND: config.backend, Tag.DEVICE: parts.device.name})
+    tracker.set_tags({Tag.PRECISION: choice.policy, Tag.PRECISION_REASON: choice.reason})
     announce(config, training_data, tracker, parts, console)
     goes_on = begin_state(start, tracker, config, parts)
     for line in filter(None, (start.origin_phrase, *start.beware, goes_on)):

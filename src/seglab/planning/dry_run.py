@@ -125,12 +125,13 @@ def _measure(words: Sequence[str], began: float) -> Measured:
     from seglab.data.loading.training_data import gather
     from seglab.experiment.run_parts import assemble, bundle_of, make_augmentation
     from seglab.run_record import Metric, Tag
-    from seglab.runtime.reproducibility import load_tensorflow
+    from seglab.runtime.backend import check_backend, load_backend
 
     config = load_config(composed_config(words))
+    check_backend(config.backend)
     training_data = gather(config)
     augmentation = make_augmentation(config, training_data.task)
-    load_tensorflow()
+    load_backend(config.backend, config.trainer.deterministic)
     from seglab.evaluation.scoring import score_cases
     from seglab.inference.bundle import save_bundle
     from seglab.inference.predictor import Predictor

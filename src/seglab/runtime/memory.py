@@ -40,11 +40,19 @@ def give_back_freed_memory() -> None:
 
 
 def peak_memory() -> dict[str, int]:
-    """Tags of a run: `peak_memory_mb`, and `peak_gpu_memory_mb` with a GPU that TensorFlow sees. Loads TensorFlow."""
-    import tensorflow as tf
+    """Tags of a run: `peak_memory_mb`, and `peak_gpu_memory_mb` with a GPU that the backend sees. Loads that."""
+    import keras
 
     unit = 1 if sys.platform == "darwin" else 1024  # bytes of what the system counts in
     tags = {Tag.PEAK_MEMORY_MB: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // _MB}
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if (told := jax.devices()[0].memory_stats()) is not None:  # a CPU keeps no account
+            tags[Tag.PEAK_GPU_MEMORY_MB] = told["peak_bytes_in_use"] // _MB
+        return tags
+    import tensorflow as tf
+
     if tf.config.list_physical_devices("GPU"):
         tags[Tag.PEAK_GPU_MEMORY_MB] = tf.config.experimental.get_memory_info("GPU:0")["peak"] // _MB
     return tags

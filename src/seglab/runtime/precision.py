@@ -23,13 +23,13 @@ class Device:
         kind: `gpu` or `cpu`.
         name: as the device calls itself.
         compute_capability: (major, minor) of a CUDA GPU, None for anything else.
-        cpu_flags: instruction sets in Linux' spelling.
+        cpu_flags: instruction sets in Linux' spelling; None where the backend makes no use of any.
     """
 
     kind: Literal["cpu", "gpu"]
     name: str
     compute_capability: tuple[int, int] | None = None
-    cpu_flags: Set[str] = frozenset()
+    cpu_flags: Set[str] | None = frozenset()
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,18 @@ class PrecisionChoice:
 
 
 def find_device() -> Device:
-    """The first GPU that TensorFlow sees, or the CPU. Loads TensorFlow."""
+    """The first GPU that the backend sees, or the CPU. Loads it."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        if first.platform == "cpu":
+            return Device("cpu", "CPU", cpu_flags=None)
+        capability = getattr(first, "compute_capability", None)
+        version = tuple(int(part) for part in str(capability).split(".")) if capability else None
+        return Device("gpu", first.device_kind, (version[0], version[1]) if version else None)
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -93,6 +104,8 @@ def _best(device: Device) -> tuple[str, str]:
         if capability >= (8, 0):
             return "mixed_bfloat16", text
         return ("mixed_float16", text) if capability >= (7, 0) else ("float32", f"{text}, below 7.0")
+    if device.cpu_flags is None:
+        return "float32", "on a CPU, JAX computes other formats by way of it"
     for flag, name in _CPU_BFLOAT16.items():
         if flag in device.cpu_flags:
             return "mixed_bfloat16", f"{device.name} has {name}"

@@ -21,6 +21,7 @@ from seglab.safety.secrets import redacted
 
 PACKAGES = (
     "tensorflow",
+    "jax",
     "keras",
     "numpy",
     "mlflow",
@@ -48,22 +49,27 @@ NOTABLE_CPU_FLAGS = (
     "bf16",
 )
 # Variables that change what is computed, or into how many parts a sum is split. The others are of one machine.
-_COMPUTING_PREFIXES = ("TF_", "KERAS_", "OMP_", "OPENBLAS_", "MKL_", "XLA_")
+_COMPUTING_PREFIXES = ("TF_", "KERAS_", "OMP_", "OPENBLAS_", "MKL_", "XLA_", "JAX_", "PJRT_")
 _SETTINGS_PREFIXES = (*_COMPUTING_PREFIXES, "CUDA_VISIBLE", "SLURM_JOB", "SLURM_ARRAY")
 # From malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
-    """Seed Python, NumPy and TensorFlow through Keras, and make TensorFlow choose repeatable kernels if asked.
+    """Seed Python, NumPy and the backend through Keras, and make TensorFlow choose repeatable kernels if asked.
+
+    JAX is told when it is loaded, see `seglab.runtime.backend`.
 
     Data order and augmentation do not depend on these global streams: they have their own, see
     `seglab.data.randomness`. Weights and the seeds of dropout layers do. Must be called before the model is built.
     """
     import keras
-    from tensorflow.python.framework import config  # the public name can switch on, and not off again
 
     keras.utils.set_random_seed(seed)
+    if keras.backend.backend() != "tensorflow":
+        return
+    from tensorflow.python.framework import config  # the public name can switch on, and not off again
+
     if deterministic:
         config.enable_op_determinism()
     else:
@@ -166,7 +172,14 @@ def package_versions() -> dict[str, str]:
 
 
 def devices() -> list[str]:
-    """Names of the devices that TensorFlow computes on, GPUs first. Loads TensorFlow."""
+    """Names of the devices that the backend computes on, GPUs first. Loads it."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        names = [device.device_kind for device in jax.devices() if device.platform != "cpu"]
+        return [*names, _cpuinfo("model name") or platform.machine()]
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -176,7 +189,7 @@ def devices() -> list[str]:
 
 def threads_environment(threads: int | None) -> dict[str, str]:
     """Variables that keep a process to so many threads; none for None."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "PJRT_NPROC")
     return {} if threads is None else {**dict.fromkeys(names, str(threads)), "TF_NUM_INTEROP_THREADS": str(threads)}
 
 
@@ -193,13 +206,12 @@ def variables_of(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def environment(root: Path) -> dict[str, Any]:
-    """The full record of where and with what a run happened, ready for JSON. Loads TensorFlow.
+    """The full record of where and with what a run happened, ready for JSON. Loads the backend.
 
     Keys: `python`, `command`, `code` (commit and dirty flag; the diff is in `code_version`), `packages`, `machine`,
-    `devices`, `threads` and `settings` (environment variables that change what TensorFlow computes).
+    `devices`, `threads` (0 where the backend chooses) and `settings` (environment variables that change what is
+    computed).
     """
-    import tensorflow as tf
-
     code = code_version(root)
     return {
         "python": platform.python_version(),
@@ -208,9 +220,19 @@ def environment(root: Path) -> dict[str, Any]:
         "packages": package_versions(),
         "machine": asdict(machine()),
         "devices": devices(),
-        "threads": {
-            "within_operation": tf.config.threading.get_intra_op_parallelism_threads(),
-            "between_operations": tf.config.threading.get_inter_op_parallelism_threads(),
-        },
+        "threads": _threads(),
         "settings": {key: os.environ[key] for key in sorted(os.environ) if key.startswith(_SETTINGS_PREFIXES)},
+    }
+
+
+def _threads() -> dict[str, int]:
+    import keras
+
+    if keras.backend.backend() == "jax":
+        return {"within_operation": int(os.environ.get("PJRT_NPROC", 0)), "between_operations": 0}
+    import tensorflow as tf
+
+    return {
+        "within_operation": tf.config.threading.get_intra_op_parallelism_threads(),
+        "between_operations": tf.config.threading.get_inter_op_parallelism_threads(),
     }

@@ -90,7 +90,7 @@ class AveragedWeights(keras.callbacks.Callback):
     def assign(self) -> None:
         """Give the model the averaged weights."""
         for variable, average in self._pairs:
-            variable.assign(average)
+            variable.assign(keras.ops.copy(average))  # JAX would share the memory, and lose both to its next step
 
     @contextmanager
     def applied(self) -> Iterator[None]:

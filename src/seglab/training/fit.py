@@ -14,7 +14,6 @@ from typing import Any, TextIO
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from seglab.config.sections import TrainerSettings
 from seglab.errors import TrainingError
@@ -76,9 +75,12 @@ def train(
             not fit the model.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    # XLA made a step on a CPU slower, in 3D ten times.
-    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=False)
+    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=False)  # steps are compiled here
     model.optimizer.build(model.trainable_variables)
+    if keras.backend.backend() == "jax":
+        from seglab.training.jax_steps import keep_with_optimizer
+
+        keep_with_optimizer(model.optimizer, schedule)
     shape = model.inputs[0].shape[1:]
     train_feed = TrainingLoader(train, shape)
     val_feed = TrainingLoader(val, shape) if val is not None else None
@@ -155,18 +157,18 @@ class _Steps:
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
         self._after_step = after_step
         # What `_check` looks at next: the feed, the index of the batch, the loss so far, the batch.
-        self._unchecked: tuple[TrainingLoader, int, tf.Tensor, tuple[tf.Tensor, tf.Tensor]] | None = None
+        self._unchecked: tuple[TrainingLoader, int, Any, tuple[Any, Any]] | None = None
 
     def fit(self, callbacks: list[keras.callbacks.Callback], begun: int, epochs: int) -> None:
         """Train from the epoch with index `begun` on."""
         self.make_train_function()
         if self.val is not None:
-            self.model.test_function = self._guarded(self.model.test_step, self.val)
+            self.model.test_function = self._guarded(self.val)
         steps = len(self.train.batches)
         listed = EpochCallbacks(callbacks, add_history=True, model=self.model, epochs=epochs, steps=steps)
         self.model.fit(
-            self.train.dataset,
-            validation_data=self.val.dataset if self.val is not None else None,
+            self.train,
+            validation_data=self.val,
             initial_epoch=begun,
             epochs=epochs,
             callbacks=listed,
@@ -176,33 +178,33 @@ class _Steps:
 
     def make_train_function(self) -> None:
         """Trace the training step anew at its next call."""
-        step = self._guarded(self.model.train_step, self.train)
+        step = self._guarded(self.train)
 
-        def train_on_next(iterator: Iterator[Any]) -> dict[str, tf.Tensor]:
-            logs = step(iterator)
+        def train_on_next(*given: Any) -> Any:
+            told = step(*given)
             self.progress.step(self.train.step, self.train.images)
             self._after_step()
-            return logs
+            return told
 
         self.model.train_function = train_on_next
 
-    def _guarded(
-        self, step: Callable[..., Any], feed: TrainingLoader
-    ) -> Callable[[Iterator[Any]], dict[str, tf.Tensor]]:
+    def _guarded(self, feed: TrainingLoader) -> Callable[..., Any]:
         """A step of Keras, compiled, that takes the next batch of a feed and stops at a loss that is not finite."""
-        # One trace for whole and for shorter last batches.
-        compiled = tf.function(step, input_signature=[feed.signature], autograph=False, jit_compile=False)
+        compiled = _compiled_step(self.model, training=feed is self.train)
         last = len(feed.batches) - 1
 
-        def on_next(iterator: Iterator[Any]) -> dict[str, tf.Tensor]:
+        def on_next(*given: Any) -> Any:
+            # Keras hands over the iterator, on JAX behind the state, and takes back the logs, there with the new one.
+            *state, iterator = given
             batch = feed.fetch(iterator)
-            logs: dict[str, tf.Tensor] = compiled(batch)
+            told = compiled(*state, batch)
+            logs = told[0] if state else told
             # The loss of the step before: asking for this one's would leave a GPU idle between the steps.
             self._check()
             self._unchecked = feed, feed.step, logs["loss"], batch
             if feed.step == last:
                 self._check()
-            return logs
+            return told
 
         return on_next
 
@@ -219,7 +221,7 @@ class _Steps:
         ids = list(feed.batches.case_ids(step))
         batch = "batch" if feed is self.train else "validation batch"
         path = self.work_dir / f"not_finite_epoch{epoch}_{batch.replace(' ', '_')}{step + 1}.npz"
-        np.savez(path, x=x.numpy(), y=y.numpy(), case_ids=np.array(ids))
+        np.savez(path, x=np.asarray(x), y=np.asarray(y), case_ids=np.array(ids))
         raise TrainingError(
             "the loss is not finite",
             code="loss-not-finite",
@@ -228,6 +230,16 @@ class _Steps:
             expected="a finite loss for every batch",
             remedy=f"check the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
         )
+
+
+def _compiled_step(model: keras.Model, training: bool) -> Callable[..., Any]:
+    if keras.backend.backend() == "jax":
+        from seglab.training import jax_steps
+
+        return jax_steps.compiled_step(model, training)
+    from seglab.training import tensorflow_steps
+
+    return tensorflow_steps.compiled_step(model, training)
 
 
 def _restore(

@@ -7,10 +7,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter  # what `fit` takes as it is
 
 from seglab.errors import DataError
 
@@ -33,8 +34,10 @@ class BatchSource(Protocol):
         ...
 
 
-class TrainingLoader:
-    """One split as a `tf.data.Dataset` that starts anew for each epoch, made by worker threads, always in order.
+class TrainingLoader(DataAdapter):
+    """One split, which starts anew for each epoch, made by worker threads, always in order.
+
+    `fit` takes it as a `tf.data.Dataset` on TensorFlow, and on JAX as an iterator of NumPy arrays.
 
     Keras has its own way to read a `PyDataset`. It computes the first two batches twice, sleeps for 0.1 s after every
     epoch and every validation when there are several workers, and turns an error of the data into a text. With one
@@ -54,32 +57,45 @@ class TrainingLoader:
     def __init__(self, batches: BatchSource, shape: Sequence[int]):
         self.batches = batches
         self.workers = max(int(getattr(batches, "workers", 1)), 1)
-        self.signature = (
-            tf.TensorSpec((None, *shape), tf.float32),
-            tf.TensorSpec((None, *shape[:-1]), tf.int32),
-        )
+        self._shape = tuple(shape)
+        self._error: Exception | None = None
+        self.restart(0)
+
+    @cached_property
+    def dataset(self) -> Any:
+        import tensorflow as tf
+
         options = tf.data.Options()
         # There is nothing to tune, and the thread that would do it lets the end of an epoch wait for it, up to 5 s.
         options.autotune.enabled = False
-        self.dataset = (
-            tf.data.Dataset.from_generator(self._generate, output_signature=self.signature)
-            .apply(tf.data.experimental.assert_cardinality(len(batches)))
+        batch = (tf.TensorSpec((None, *self._shape), tf.float32), tf.TensorSpec((None, *self._shape[:-1]), tf.int32))
+        return (
+            tf.data.Dataset.from_generator(self._generate, output_signature=batch)
+            .apply(tf.data.experimental.assert_cardinality(len(self.batches)))
             .with_options(options)
         )
-        self._error: Exception | None = None
-        self.restart(0)
+
+    def get_tf_dataset(self) -> Any:
+        return self.dataset
+
+    def get_jax_iterator(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        return self._generate()
+
+    @property
+    def num_batches(self) -> int:
+        return len(self.batches)
 
     def restart(self, epoch: int) -> None:
         """Choose the epoch that the next iterator yields and set the counters to zero."""
         self.batches.epoch = epoch
         self.waited, self.step, self.images = 0.0, -1, 0
 
-    def fetch(self, iterator: Iterator[Any]) -> tuple[tf.Tensor, tf.Tensor]:
+    def fetch(self, iterator: Iterator[Any]) -> tuple[Any, Any]:
         """The next batch; raises what the data raised, not what tf.data makes of it."""
         start = time.perf_counter()
         try:
             batch = next(iterator)
-        except tf.errors.OpError:
+        except Exception:
             if self._error is not None:
                 raise self._error from None
             raise

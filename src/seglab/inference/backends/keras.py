@@ -66,7 +66,8 @@ def _compiled(model: keras.Model, activation: Callable[[Any], Any]) -> Forward:
 
     network = logits_model(model)
     activated = keras.Model(network.inputs, activation(network.outputs[0]))
-    activated.jit_compile = False  # XLA gains nothing here and costs a compilation for every batch size
+    # XLA gains TensorFlow nothing here and costs a compilation for every batch size; JAX has nothing else.
+    activated.jit_compile = keras.backend.backend() == "jax"
     return activated.predict_on_batch
 
 
