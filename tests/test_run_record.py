@@ -21,7 +21,7 @@ OWNERS = {"run_record.py", "metric_names.py"}
 # Words that are names of a run's and also words of their own: stray only where they are the key of a tag.
 PLAIN_WORDS = {"seed", "device", "precision", "parameters", "flops", "host", "pid", "machine", "heartbeat", "study"} | {
     "launcher", "pruned", "promotion", "reproduction", "objective", "best_epoch", "init_from", "pictures", "comparison"
-} | {"learning_rate", "outbox", "bundle", "config.json", "artifacts", "ensemble"}  # fmt: skip
+} | {"backend", "learning_rate", "outbox", "bundle", "config.json", "artifacts", "ensemble"}  # fmt: skip
 # (file, name): why the word is another contract's.
 ELSEWHERE = {
     ("inference/bundle.py", "split_digest"): "a field of bundle.json",

@@ -33,7 +33,7 @@ def _summarise(cfg: DictConfig) -> None:
     if config.model_config.prompted:
         task = prompted_task(task)
 
-    from seglab.runtime.backend import check_backend, load_backend
+    from seglab.experiment.backend import check_backend, load_backend
 
     check_backend(config.backend)
     load_backend(config.backend, config.trainer.deterministic)

@@ -17,12 +17,14 @@ _PARTS = ("model", "loss", "optimizer", "schedule", "augment")
 
 
 def identity_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole config less names, store, resume, cache, workers and places.
+    """The whole config less names, store, resume, cache, workers, devices and places.
 
     What lies in the places of the data is not in here; of a model's file it is the contents that count.
     """
     kept = {key: value for key, value in resolved.items() if key not in _NOT_IDENTITY}
     elsewhere = {*_NOT_DATA_IDENTITY, *places_of(str(kept["data"]["_target_"]), "data._target_")}
+    # The same batches and sums on any number of devices.
+    kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "devices"}
     kept["data"] = {key: value for key, value in kept["data"].items() if key not in elsewhere}
     for group in _PARTS:
         for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):

@@ -90,6 +90,7 @@ class TrainerSettings(Section):
     min_delta: NonNegativeFloat
     deterministic: bool
     profile: bool
+    devices: PositiveInt | Literal["auto"] = 1  # configs of runs before it was to choose lack it
 
 
 class TrackingSettings(Section):

@@ -129,7 +129,8 @@ _OPTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _GPU = (
-    "a run takes the first GPU that it sees: CUDA_VISIBLE_DEVICES=0 seglab train …; jobs on SLURM ask for theirs: "
+    "a run takes the first GPU that it sees: CUDA_VISIBLE_DEVICES=0 seglab train …; several with backend=jax "
+    "trainer.devices=auto; jobs on SLURM ask for theirs: "
     "seglab train -m launcher=slurm launcher.gpus=1 …"
 )
 # The keys, of which the first that the config has is meant, or a sentence; and what the field calls it.

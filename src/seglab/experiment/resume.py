@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from seglab.tracking.tracker import Tracker
 
 NOT_COMPARED = ("resume", "tracking", "hydra")
+DEVICES = "trainer.devices"
 PRESETS = ("experiment", "debug")
 # What may be another for a new run that goes on from the end of a finished one.
 _MORE = ("trainer.epochs", "trainer.patience_epochs")
@@ -64,7 +65,10 @@ def stored_config(given: Config, overrides: Sequence[str], directory: Path) -> C
         raise other_config(run, changed)
     if run.info.status == "FINISHED":
         return _going_on(stored, given, run, further, store.work_dir(run_id) / WorkFile.STATE)
-    return load_config({**stored, "resume": run_id, "tracking": given.resolved["tracking"]})
+    trainer = dict(stored["trainer"])
+    if any(word.startswith(f"{DEVICES}=") for word in overrides):  # the same bits up to the order of sums
+        trainer["devices"] = given.trainer.devices
+    return load_config({**stored, "trainer": trainer, "resume": run_id, "tracking": given.resolved["tracking"]})
 
 
 def _going_on(stored: dict[str, Any], given: Config, run: Run, further: Mapping[str, Any], state: Path) -> Config:
@@ -112,7 +116,7 @@ def _changed(stored: Any, given: Config, overrides: Sequence[str]) -> dict[str, 
             continue
         before, now = _leaves(_at(stored, key), key), _leaves(_at(given.resolved, key), key)
         for leaf in sorted({*before, *now}):
-            if before.get(leaf) != now.get(leaf):
+            if leaf != DEVICES and before.get(leaf) != now.get(leaf):
                 changed[leaf] = before.get(leaf, NOT_SET), now.get(leaf, NOT_SET)
     return changed
 

@@ -20,11 +20,12 @@ from seglab.command import JOB_VARIABLE
 from seglab.config.loading import Config, load_config
 from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
+from seglab.experiment.backend import TITLES, check_backend, load_backend
 from seglab.experiment.record import announce, record_inputs, record_pictures, record_words
 from seglab.experiment.run_parts import RunComponents, assemble, bundle_of, make_augmentation
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
-from seglab.runtime.backend import TITLES, check_backend, load_backend
 from seglab.runtime.code_version import code_version
+from seglab.runtime.several_devices import check_devices
 from seglab.runtime.terminal import Terminal, tell
 
 if TYPE_CHECKING:
@@ -64,12 +65,14 @@ def run(
     if not config.resume:  # such a run has its own
         check_root(config.data.target, config.data.arguments)
     check_backend(config.backend)
+    check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
     tell("opening the store of runs")
     if config.resume:
         from seglab.experiment.resume import stored_config
 
         config = stored_config(config, overrides, RUNS)
         check_backend(config.backend)
+        check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.loading.training_data import gather
     from seglab.tracking.store_lookup import check_beforehand

@@ -65,11 +65,14 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
 
     from seglab.data.loading.batches import Batches
     from seglab.runtime.precision import choose_policy, find_device
+    from seglab.runtime.several_devices import chosen_devices
 
     card, task = config.data_config, training_data.task
     size = tuple(card.size)
     seed_everything(config.seed, config.trainer.deterministic)
     device = find_device()
+    if config.backend == "jax":
+        chosen_devices(config.trainer.devices, card.batch_size)  # before anything of the run is made
     choice = choose_policy(config.precision.policy, device)
     keras.config.set_dtype_policy(choice.policy)
     batches = {

@@ -123,9 +123,9 @@ def _measure(words: Sequence[str], began: float) -> Measured:
     from seglab.command import composed_config
     from seglab.config.loading import load_config
     from seglab.data.loading.training_data import gather
+    from seglab.experiment.backend import check_backend, load_backend
     from seglab.experiment.run_parts import assemble, bundle_of, make_augmentation
     from seglab.run_record import Metric, Tag
-    from seglab.runtime.backend import check_backend, load_backend
 
     config = load_config(composed_config(words))
     check_backend(config.backend)

@@ -58,7 +58,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 def seed_everything(seed: int, deterministic: bool) -> None:
     """Seed Python, NumPy and the backend through Keras, and make TensorFlow choose repeatable kernels if asked.
 
-    JAX is told when it is loaded, see `seglab.runtime.backend`.
+    JAX is told when it is loaded, see `seglab.experiment.backend`.
 
     Data order and augmentation do not depend on these global streams: they have their own, see
     `seglab.data.randomness`. Weights and the seeds of dropout layers do. Must be called before the model is built.

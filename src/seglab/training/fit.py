@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import keras
 import numpy as np
@@ -113,7 +113,7 @@ def train(
         best_weights=state.best if state is not None else [],
         epochs=settings.epochs,
     )
-    steps = _Steps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written)
+    steps = _Steps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written, settings.devices)
     callbacks: list[keras.callbacks.Callback] = [averaged, end]
     if getattr(model, "freeze_epochs", 0):
         callbacks.append(EncoderFreezing(model, steps.make_train_function))
@@ -153,9 +153,10 @@ class _Steps:
         progress: Progress,
         work_dir: Path,
         after_step: Callable[[], None],
+        devices: int | Literal["auto"],
     ):
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
-        self._after_step = after_step
+        self._after_step, self._devices = after_step, devices
         # What `_check` looks at next: the feed, the index of the batch, the loss so far, the batch.
         self._unchecked: tuple[TrainingLoader, int, Any, tuple[Any, Any]] | None = None
 
@@ -190,7 +191,7 @@ class _Steps:
 
     def _guarded(self, feed: TrainingLoader) -> Callable[..., Any]:
         """A step of Keras, compiled, that takes the next batch of a feed and stops at a loss that is not finite."""
-        compiled = _compiled_step(self.model, training=feed is self.train)
+        compiled = _compiled_step(self.model, feed is self.train, self._devices)
         last = len(feed.batches) - 1
 
         def on_next(*given: Any) -> Any:
@@ -232,11 +233,11 @@ class _Steps:
         )
 
 
-def _compiled_step(model: keras.Model, training: bool) -> Callable[..., Any]:
+def _compiled_step(model: keras.Model, training: bool, devices: int | Literal["auto"]) -> Callable[..., Any]:
     if keras.backend.backend() == "jax":
         from seglab.training import jax_steps
 
-        return jax_steps.compiled_step(model, training)
+        return jax_steps.compiled_step(model, training, devices)
     from seglab.training import tensorflow_steps
 
     return tensorflow_steps.compiled_step(model, training)

@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import keras
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from seglab.runtime.several_devices import chosen_devices
 from seglab.schedules import Schedule
 
 State = tuple[list[Any], ...]
 
 
-def compiled_step(model: keras.Model, training: bool) -> Callable[..., Any]:
+def compiled_step(model: keras.Model, training: bool, devices: int | Literal["auto"] = 1) -> Callable[..., Any]:
     """From the state and a batch to the logs and the state; a shorter last batch is compiled apart.
 
     The state is what Keras's own step on JAX takes: values of the variables that train, of the model's others, of the
     optimizer when `training`, and of the metrics.
+
+    Several devices hold the same state, and each a share of the batch. It is one program of the whole batch: JAX makes
+    sums over all devices of those in the loss, the batch statistics and the metrics. A last batch that cannot be shared
+    alike is computed whole by each.
     """
-    if not training:
-        return jax.jit(model.test_step, donate_argnums=0)
-    return jax.jit(lambda state, batch: _learn(model, state, batch), donate_argnums=0)
+    step: Callable[..., Any] = (lambda state, batch: _learn(model, state, batch)) if training else model.test_step
+    chosen = [] if devices == 1 else chosen_devices(devices, 0)
+    if len(chosen) < 2:
+        return jax.jit(step, donate_argnums=0)
+    mesh = Mesh(np.array(chosen), ("batch",))
+    everywhere, shared = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("batch"))
+    compiled = jax.jit(step, donate_argnums=0, out_shardings=everywhere)
+
+    def on_all(state: State, batch: tuple[Any, Any]) -> Any:
+        return compiled(state, jax.device_put(batch, shared if len(batch[0]) % len(chosen) == 0 else everywhere))
+
+    return on_all
 
 
 def keep_with_optimizer(optimizer: keras.optimizers.Optimizer, schedule: Schedule | None) -> None:

@@ -13,7 +13,7 @@ from seglab.config.loading import load_config
 from seglab.config.places import ROOT
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError
-from seglab.runtime.backend import check_backend
+from seglab.experiment.backend import check_backend
 
 
 def test_it_is_part_of_what_makes_a_run_and_unsaid_none(monkeypatch: pytest.MonkeyPatch) -> None:
