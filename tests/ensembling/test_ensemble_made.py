@@ -19,6 +19,7 @@ from seglab.ensembling.ensembling import Chosen, EnsembleRequest, choose_ensembl
 from seglab.ensembling.recording import Recorded, record
 from seglab.errors import DataError, TrackingError
 from seglab.evaluation.subject import find_subject
+from seglab.experiment.reproduce import reproduce
 from seglab.inference.bundle import read_bundle
 from seglab.inference.postprocessing import Step, postprocessed
 from seglab.inference.predictor import Predictor
@@ -116,6 +117,8 @@ def test_the_run_is_predicted_with_as_the_mean_of_its_members(
     assert candidates["chosen"].sum() == 1
     with pytest.raises(DataError, match="no case to score"):
         find_subject(recorded.run_id, "test", directory=store.directory)
+    with pytest.raises(TrackingError, match="an ensemble, which was not trained"):
+        reproduce(store, run)
     assert len(find_subject(recorded.run_id, "train", directory=store.directory).cases) == COUNT
 
 

@@ -103,6 +103,15 @@ def reproduce(store: Store, run: Run, *, tolerance: float = TOLERANCE, trust_dif
         TrackingError: the code, the config, the data or the split of the run cannot be had again, an imported run
             that nobody trusts, or training fails.
     """
+    if study := run.data.tags.get(Tag.ENSEMBLE_OF):
+        raise TrackingError(
+            "an ensemble, which was not trained",
+            code="reproduce-ensemble",
+            where=f"run {run.info.run_id} ({run.info.run_name})",
+            found=f"the mean of the folds of {study}",
+            expected="a run of seglab train",
+            remedy=f"reproduce its members, which are in {Artifact.ENSEMBLE}/members.csv of the run",
+        )
     if run.info.status != "FINISHED":
         raise TrackingError(
             "a run that did not finish has no result to compare with",
