@@ -17,7 +17,7 @@ JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_laye
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm deploy-check check format lint types ui doctor \
+.PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm cluster-demo deploy-check check format lint types ui doctor \
 	sync bench bench-data bench-serving bench-app bench-near-duplicates bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report notebooks docs clean clean-cache
 
@@ -90,6 +90,9 @@ test-slurm: $(READY) ## Sweeps through a real SLURM of one node, installed, star
 	@scripts/slurm_node.sh start .slurm
 	@SLURM_CONF=$(CURDIR)/.slurm/slurm.conf $(PY) -m pytest tests/integration/test_sweep_slurm.py tests/integration/test_serve_slurm.py $(ARGS); \
 		code=$$?; scripts/slurm_node.sh stop .slurm; exit $$code
+
+cluster-demo: $(READY) ## SLURM of one node, PostgreSQL, MLflow's server: sweep, kill the launcher, launch again, compare (Debian, root)
+	@$(PY) -m benchmarks.cluster_demo
 
 deploy-check: $(READY) ## Images, composition, copies, tried in a fresh Debian root without an engine (Debian, root; ARGS="serve work=dir")
 	@$(PY) -m deploy.check $(ARGS)

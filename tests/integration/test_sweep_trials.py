@@ -19,6 +19,7 @@ from pretended import Executor, Job, empty_store, store
 from seglab.command import SweepFailed
 from seglab.config.places import CONF
 from seglab.errors import TrackingError
+from seglab.sweeping import search as searches
 from seglab.sweeping.search import Search
 from seglab.sweeping.search_settings import SearchSettings
 from seglab.sweeping.status import SweepStatus, sweep_statuses
@@ -93,7 +94,10 @@ def test_trials_that_died_or_failed_are_tried_again_with_their_values(store: Sto
     assert states() == ["FAIL", "FAIL", "COMPLETE", "COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
 
 
-def test_a_trial_whose_launcher_was_killed_before_it_had_its_values_is_not_counted(store: Store) -> None:
+def test_a_trial_whose_launcher_was_killed_before_it_had_its_values_is_not_counted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "_CLAIM_SECONDS", 0.0)
     study = search(Executor(store), FREE, "model.width=8,16").study
     study.ask().suggest_float(RATE, 0.001, 0.1)
     executor = Executor(store, play=lambda job: job.finish(0.5))
@@ -207,3 +211,30 @@ def test_a_damaged_storage_is_told_with_what_helps(store: Store) -> None:
         search(Executor(store))
     assert "restore the database from a copy" in error.value.remedy
     assert file.read_text() == "no database" * 1000
+
+
+def test_the_last_trial_that_two_launchers_ask_for_at_once_is_the_firsts(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other launcher has asked a moment before, says then that the trial is its own, and does it."""
+    executor = Executor(store, play=lambda job: job.finish(0.5))
+    one = search(executor, trials=1)
+    ask, others = one.study.ask, []
+
+    def after_another() -> optuna.trial.Trial:
+        if not others:
+            others.append(ask())
+        return ask()
+
+    def other_ends(_: float) -> None:
+        others[0].suggest_float(RATE, 0.001, 0.1)
+        optuna.load_study(study_name="s", storage="sqlite:///mlruns/search.db").tell(others[0].number, 0.25)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.study, "ask", after_another)
+        patched.setattr(searches.time, "sleep", other_ends)
+        assert one.run() == 0.25
+    assert executor.started == []
+    assert states() == ["COMPLETE", "FAIL"]
+    assert search(executor, trials=2).run() == 0.5
+    assert states() == ["COMPLETE", "FAIL", "COMPLETE"]

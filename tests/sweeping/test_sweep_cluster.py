@@ -176,10 +176,12 @@ def test_a_limit_that_never_gives_way_is_a_refusal(slurm: FakeSlurm, tmp_path: P
 
 
 def test_nodes_gpus_time_and_requeue_are_asked_for(slurm: FakeSlurm, tmp_path: Path) -> None:
-    asked = {**PARAMETERS, "nodes": 2, "gpus_per_node": 4}
+    asked = {**PARAMETERS, "gpus_per_node": 4}
+    with pytest.raises(ConfigError, match="cannot be spread"):
+        SlurmExecutor(tmp_path, 9, {**asked, "nodes": 2})
     SlurmExecutor(tmp_path, 9, asked).start(command("a" * 64, tmp_path / "log"))
     said = (tmp_path / "submitit" / "1_submission.sh").read_text()
-    for words in ("--nodes=2", "--gpus-per-node=4", "--ntasks-per-node=1", "--mem=1GB", "--time=10", "--requeue"):
+    for words in ("--nodes=1", "--gpus-per-node=4", "--ntasks-per-node=1", "--mem=1GB", "--time=10", "--requeue"):
         assert f"#SBATCH {words}\n" in said
 
 

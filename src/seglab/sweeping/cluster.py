@@ -193,6 +193,15 @@ class SlurmExecutor:
 
         asked = {name: parameters[name] for name in ("mem_gb", "timeout_min", "cpus_per_task", "nodes")}
         check_positive("launcher", jobs=jobs, **asked)
+        if parameters["nodes"] > 1:
+            raise ConfigError(
+                "a job of several nodes, over which a run cannot be spread yet",
+                code="value-not-allowed",
+                where="launcher.nodes",
+                found=str(parameters["nodes"]),
+                expected="1: each node would train the run again",
+                remedy=f"launcher.nodes=1 launcher.gpus={parameters.get('gpus_per_node', 0)}",
+            )
         self.jobs, self.threads = jobs, int(parameters["cpus_per_task"])
         self._queue, self._again, self._told = SlurmQueue(), float("-inf"), False
         try:

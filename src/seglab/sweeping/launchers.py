@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 
 import optuna
@@ -59,7 +60,17 @@ def living(study: optuna.Study) -> list[str]:
     return [name for name, signs in known if name.startswith(f"{_LAUNCHER} ") and alive(signs)]
 
 
-def held(study: optuna.Study, running: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Those of the running trials that a living launcher works on."""
-    names = living(study)
-    return [trial for trial in running if trial.user_attrs.get(_LAUNCHER) in names]
+def held(study: optuna.Study, running: list[FrozenTrial], claim_seconds: float) -> list[FrozenTrial]:
+    """Those of the running trials that a living launcher works on, or has not had `claim_seconds` to claim."""
+    names, now = living(study), datetime.now()
+    return [
+        trial
+        for trial in running
+        if trial.user_attrs.get(_LAUNCHER) in names
+        or (_LAUNCHER not in trial.user_attrs and _seconds(trial, now) < claim_seconds)
+    ]
+
+
+def _seconds(trial: FrozenTrial, now: datetime) -> float:
+    begun = trial.datetime_start
+    return float("inf") if begun is None else abs((now - begun).total_seconds())

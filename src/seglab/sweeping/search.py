@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from seglab.tracking.store import Store
 
 # Attributes of a trial: which one it tries again, and the identity of its job.
-_AGAIN = "cut_off"
-_IDENTITY = "identity"
+_AGAIN, _IDENTITY = "cut_off", "identity"
+# Of a trial that was asked for when another launcher had just taken the last one: it is none.
+_SURPLUS = "surplus"
+_CLAIM_SECONDS, _AGAIN_SECONDS = 10.0, 1.0  # until a launcher has said that a trial is its own; until the next look
 _STATUS: dict[TrialState, Status] = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "pruned",
@@ -151,6 +154,11 @@ class Search:
         while self._left() > 0 and len(self._under_way) < self.executor.jobs:
             trial = self.study.ask()
             self._presence.claim(trial)
+            if self._too_many(trial):
+                trial.set_user_attr(_SURPLUS, value=True)
+                self.study.tell(trial, state=TrialState.FAIL)
+                time.sleep(_AGAIN_SECONDS)
+                return
             words = self.space.draw(trial)
             job = self._preparation.job(trial.number, words, self._label(words))
             trial.set_user_attr(_IDENTITY, job.identity)
@@ -164,14 +172,15 @@ class Search:
 
         The values make the job's identity, so its run goes on.
         """
-        running = [trial.number for trial in self._running()]
-        for trial in self._last_attempts():
+        attempts = self._last_attempts()  # before it is asked who runs: one that begins meanwhile is not taken for dead
+        running = [trial.number for trial in self._running(_CLAIM_SECONDS)]
+        for trial in attempts:
             if trial.number in running:
                 console.print(f"trial {trial.number + 1}    left alone: another launcher works on it", markup=False)
                 continue
             if trial.state == TrialState.RUNNING:
-                self.study.tell(trial.number, state=TrialState.FAIL)
-            elif trial.state != TrialState.FAIL:
+                trial = self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            if trial.state != TrialState.FAIL:
                 continue
             if self._drawn(trial):
                 self.study.enqueue_trial(trial.params, user_attrs={_AGAIN: trial.number})
@@ -179,16 +188,21 @@ class Search:
     def _left(self) -> int:
         return self.settings.trials - len(self._counted()) - len(self._running())
 
-    def _running(self) -> list[FrozenTrial]:
-        """Trials that this launcher or another one works on."""
-        return held(self.study, self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
+    def _too_many(self, trial: Trial) -> bool:
+        """Whether others have taken the last trials at the same moment: of all, those of the lowest numbers count."""
+        taken = {one.number for one in [*self._running(_CLAIM_SECONDS), *self._counted()]}  # one may end in between
+        return trial.number not in sorted(taken)[: self.settings.trials]
+
+    def _running(self, unclaimed_seconds: float = 0.0) -> list[FrozenTrial]:
+        """Trials that this launcher or another one works on, or has asked for so many seconds ago."""
+        return held(self.study, self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING]), unclaimed_seconds)
 
     def _counted(self) -> list[FrozenTrial]:
         """Trials that have come to an end; one that is tried again is counted when that attempt has."""
         return [trial for trial in self._last_attempts() if trial.state.is_finished() and self._drawn(trial)]
 
     def _last_attempts(self) -> list[FrozenTrial]:
-        trials = self.study.get_trials(deepcopy=False)
+        trials = [one for one in self.study.get_trials(deepcopy=False) if _SURPLUS not in one.user_attrs]
         again = {trial.user_attrs.get(_AGAIN) for trial in trials}
         return [trial for trial in trials if trial.number not in again]
 
