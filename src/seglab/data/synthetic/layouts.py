@@ -158,7 +158,7 @@ def _write_nifti(out: Path, count: int, seed: int) -> Iterator[None]:
         (out / folder).mkdir(parents=True, exist_ok=True)
     names = [f"synthetic_{n:03d}.nii.gz" for n in range(count)]
     for n, name in enumerate(names):
-        image, label, affine = _make_volume(generator(seed, "nifti", n), n, classes=3 if n == 2 else 2)
+        image, label, affine = _make_volume(generator(seed, "nifti", n), n, classes=3 if n % 3 == 2 else 2)
         if n == 1:
             label[:] = 0
         _save_volume(out / "imagesTr" / name, image, affine)
@@ -220,7 +220,7 @@ LAYOUTS: dict[str, Layout] = {
         train="seglab train data=nifti data.root={out} model=unet3d",
         hard=(
             "an empty mask",
-            "a class in one case only",
+            "a class in few cases only",
             "five orientations, one of them oblique",
             "spacing of 0.8×0.8×3 mm beside 1 mm",
         ),
