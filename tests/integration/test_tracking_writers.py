@@ -135,3 +135,4 @@ def test_32_launchers_on_one_search_keep_its_budget(tmp_path: Path) -> None:
         study = optuna.load_study(study_name="many", storage=address)
         kept = [trial for trial in study.get_trials() if "surplus" not in trial.user_attrs]
     assert [trial.state.name for trial in kept] == ["COMPLETE"] * trials
+    assert len({trial.params["optimizer.learning_rate"] for trial in kept}) == trials

@@ -21,7 +21,7 @@ from seglab.run_record import RUNS
 from seglab.safety.secrets import redacted
 from seglab.sweeping.executor import Executor, check_positive
 from seglab.sweeping.jobs import Job, JobOutcome, Status
-from seglab.sweeping.launchers import LauncherPresence, held, living
+from seglab.sweeping.launchers import LauncherPresence, held
 from seglab.sweeping.prepare import SweepPreparation
 from seglab.sweeping.progress_table import console, table
 from seglab.sweeping.search_settings import SearchSettings
@@ -159,6 +159,7 @@ class Search:
                 self.study.tell(trial, state=TrialState.FAIL)
                 time.sleep(_AGAIN_SECONDS)
                 return
+            self.study.sampler = self.settings.sampler(trial.number)
             words = self.space.draw(trial)
             job = self._preparation.job(trial.number, words, self._label(words))
             trial.set_user_attr(_IDENTITY, job.identity)
@@ -291,10 +292,4 @@ class Search:
                 expected=f"{direction} over {', '.join(sorted(self.space.free))}, with the same values",
                 remedy="give the new search a name: search.study_name=…",
             )
-        # A sampler that begins anew, or beside another, with the same seed would draw the same again.
-        seed = int(digest_values([settings.seed, len(before), len(living(study))])[:8], 16)
-        # The constant liar takes trials under way for bad ones, so that those drawn meanwhile lie elsewhere.
-        study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=settings.startup_trials, seed=seed, constant_liar=True
-        )
         return study

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seglab.data.digest import digest_values
+
 if TYPE_CHECKING:
-    pass
+    import optuna
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,14 @@ class SearchSettings:
     seed: int
     startup_trials: int
     warmup_epochs: int
+
+    def sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """Of the values of one trial, from the seed and its number: launchers that share a search draw other values
+        each, and one that begins anew goes on with new ones.
+
+        The constant liar takes trials under way for bad ones, so that those drawn meanwhile lie elsewhere.
+        """
+        import optuna
+
+        seed = int(digest_values([self.seed, number])[:8], 16)
+        return optuna.samplers.TPESampler(n_startup_trials=self.startup_trials, seed=seed, constant_liar=True)
