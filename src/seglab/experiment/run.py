@@ -64,8 +64,8 @@ def run(
     config = load_config(cfg)
     if not config.resume:  # such a run has its own
         check_root(config.data.target, config.data.arguments)
-    check_backend(config.backend)
-    check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
+        check_backend(config.backend)
+        check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
     tell("opening the store of runs")
     if config.resume:
         from seglab.experiment.resume import stored_config
@@ -92,6 +92,8 @@ def run(
     if code.commit:
         facts[Tag.GIT_COMMIT] = code.commit
     params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
+    # May be another when the run goes on, which its params may not.
+    params["trainer"] = {key: value for key, value in params["trainer"].items() if key != "devices"}
 
     augmentation = make_augmentation(config, training_data.task)
     tell(f"loading {TITLES[config.backend]}")
