@@ -15,6 +15,7 @@ from pathlib import Path
 from deploy.check import composition, dockerfile, files, journey, roots, running
 from deploy.check.composition import Service
 from deploy.check.containers import Containers
+from deploy.check.debian_root import debian
 from deploy.check.roots import Image, Images
 from deploy.check.telling import Failed, tell
 
@@ -65,7 +66,7 @@ class Check:
 
     def build(self, targets: Sequence[str]) -> None:
         """Stages of the Dockerfile in an empty Debian root, and what stands for the images of others."""
-        roots.debian(self.base)
+        debian(self.base)
         for target in targets:
             began = time.monotonic()
             layers = self.images.image(target).layers
