@@ -49,6 +49,7 @@ def ordered(at: AppTest, order: str) -> list[str]:
     return list(at.selectbox(key="image-list").options)
 
 
+@pytest.mark.slow
 def test_images_on_which_models_differ_come_first(scored: AppTest) -> None:
     differ = {id: float((masks(id)[0] != masks(id)[1]).mean()) for id in IDS}
     expected = sorted(IDS, key=differ.__getitem__, reverse=True)
@@ -65,12 +66,14 @@ def test_images_with_most_wrong_pixels_come_first_and_a_range_filters(scored: Ap
     assert len(scored.selectbox(key="image-list").options) == sum(value >= low for value in wrong.values())
 
 
+@pytest.mark.slow
 def test_an_order_that_no_image_has_is_not_offered(scored: AppTest) -> None:
     orders = scored.selectbox(key="image-order").options
     assert "lowest predicted Dice first" not in orders  # the model of these tests tells none
     assert orders[0] == "as in the data"
 
 
+@pytest.mark.slow
 def test_predicted_dice_is_that_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Client.predict
     found = iter((0.9, 0.25, 0.5, 0.75))

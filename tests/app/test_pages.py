@@ -103,6 +103,7 @@ def test_an_unknown_image_is_told_as_text() -> None:
     assert at.query_params["image"] == IDS[0]
 
 
+@pytest.mark.slow
 def test_search_and_scores_choose_among_the_images() -> None:
     at = page(images)
     at.text_input(key="image-search").set_value("B C").run()

@@ -42,6 +42,7 @@ def shown(setup: Setup, reading: ReadingRuns) -> Callable[..., Setup]:
     return begin
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_told_in_a_sentence(setup: Setup, tmp_path: Path) -> None:
     stored_runs.read.clear()
     none = ReadingRuns(OVERVIEW, tmp_path / "nowhere", None)

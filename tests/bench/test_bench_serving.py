@@ -85,6 +85,7 @@ def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
         BenchWorker(sys.executable, "serving_worker.py", "target", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_client_that_was_idle_for_long_connects_again(tmp_path: Path) -> None:
     folder = served_folder(tmp_path / "out", ROAD, (32, 40))
     image = encoded_png(example_image(read_folder(folder).bundle, (32, 40)))
@@ -96,6 +97,7 @@ def test_a_client_that_was_idle_for_long_connects_again(tmp_path: Path) -> None:
         assert {"decode", "predict", "encode"} <= set(stages)
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_no_mask_is_no_measurement(tmp_path: Path) -> None:
     folder = served_folder(tmp_path / "out", ROAD, (32, 40))
     with LiveService(folder) as service, service.client() as client:

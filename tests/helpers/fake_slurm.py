@@ -96,7 +96,9 @@ class FakeSlurm:
                 words = pickle.loads(task.read_bytes()).function
                 tags = json.loads(words.environment[JOB_VARIABLE])["tags"]
                 finish(store, begin(store, tags, state=False), float(re.findall(r"seed=(\d+)", str(words.words))[0]))
-                (submitit / f"{job_id}_0_result.pkl").write_bytes(pickle.dumps(("success", 0)))
+                result = submitit / f"{job_id}_0_result.pkl"
+                result.with_suffix(".tmp").write_bytes(pickle.dumps(("success", 0)))
+                result.with_suffix(".tmp").replace(result)  # in one go, as submitit does it
             elif job_id != (self.folder / "kills").read_text():
                 continue
             (self.folder / "queue" / job_id).unlink()

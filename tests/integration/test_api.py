@@ -36,6 +36,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield folder, [seglab.train(*SMALL, f"loss={loss}") for loss in ("dice", "focal", "dice")]
 
 
+@pytest.mark.slow
 def test_a_run_says_what_became_of_it(trained: Any) -> None:
     folder, (run, *_) = trained
     assert (run.name, run.status) == ("UNetMini_DiceLoss_Adam", "FINISHED")

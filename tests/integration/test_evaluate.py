@@ -218,6 +218,7 @@ def test_words_make_a_request() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_command(made) -> None:
     folder, run_id = made
     script = str(ROOT / "scripts" / "evaluate.py")

@@ -85,6 +85,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
     assert only_run(folder).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_was_done_and_the_command_that_goes_on(tmp_path: Path) -> None:
     words = [*SMALL, "trainer.epochs=4", "data.count=24", f"tracking.uri=sqlite:///{tmp_path}/my store.db"]
     command = [sys.executable, str(ROOT / "train.py"), *words]
@@ -213,6 +214,7 @@ def test_a_monitor_that_no_validation_mask_defines_ends_nothing_and_chooses_noth
         assert "test_dice is the mean of the whole test cases' own" in text
 
 
+@pytest.mark.slow
 def test_the_remedy_for_an_undefined_monitor_chooses_an_epoch(
     absent: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

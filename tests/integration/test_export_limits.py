@@ -132,6 +132,7 @@ def test_a_layer_that_the_converter_does_not_know_is_refused(tmp_path: Path, cap
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_and_a_second_export_to_the_same_folder_leave_nothing(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_its_requirements_name_what_its_code_imports_and_no_seglab(folder: Path)
     required = {name.split("==")[0] for name in (folder / "copy" / "requirements.txt").read_text().split()}
     assert required == {*REQUIREMENTS, "mlflow"}
     modules = {name.split(".")[0] for file in carried_files() for name in imported(file)} - {"seglab", "__future__"}
+    modules -= {"jax"}  # is asked where Keras computes with it, which this folder's requirements do not bring
     for module in modules - set(sys.stdlib_module_names):
         assert of[module] & required, f"{module} is imported by the carried code, and required by nothing"
     lines = (folder / "copy" / "requirements.txt").read_text().split()

@@ -169,6 +169,7 @@ def works(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_a_kernel_that_hangs_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
     code = (
         "import os, signal, subprocess, pathlib\nprint('waiting', flush=True)\n"

@@ -177,6 +177,7 @@ def test_a_trial_does_not_replace_the_pages_of_a_whole_study(grid: Grid) -> None
     assert "other runs (4 runs" in marks(grid.readme)[0]
 
 
+@pytest.mark.slow
 def test_words_and_pictures_of_a_person_are_not_lost(grid: Grid) -> None:
     grid.train()
     grid.report()

@@ -99,6 +99,7 @@ def test_the_browser_prints_it(made: tuple[Path, dict[str, str], list[Path]]) ->
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 12
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not all(PANDOC), reason="no pandoc with weasyprint on this machine")
 def test_without_a_browser_pandoc_prints_it(
     made: tuple[Path, dict[str, str], list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
+@pytest.mark.slow
 def test_a_failing_job_is_named_and_stops_no_other(checkout: Checkout) -> None:
     words = ["data.size=[32,32],[33,33]", "optimizer.learning_rate=0.001,1e30", "trainer.epochs=1"]
     first = checkout.sweep(*words)
@@ -114,6 +115,7 @@ def test_kill_9_of_launcher_and_job_gives_six_finished_runs_and_no_seventh(tmp_p
     assert len(broken.parents()) == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_stops_its_job_which_saves(checkout: Checkout) -> None:
     launcher = checkout.start("-m", *SMALL, "seed=0,1", "trainer.epochs=2000")
     wait_for(checkout.states, launcher)

@@ -65,6 +65,7 @@ def test_a_search_that_was_begun_otherwise_is_refused(tmp_path) -> None:
     assert "the storage of the search does not work" in broken.stderr
 
 
+@pytest.mark.slow
 def test_a_storage_without_its_driver_says_what_to_install(tmp_path) -> None:
     checkout = Checkout(tmp_path / "checkout")
     done = checkout.sweep(*SEARCH, "search.storage=mysql://me:secret@127.0.0.1:1/x")

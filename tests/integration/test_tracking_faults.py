@@ -44,6 +44,7 @@ run_script(main)
 """
 
 
+@pytest.mark.slow
 def test_first_runs_that_start_at_once_all_succeed(tmp_path: Path) -> None:
     directory = tmp_path / "mlruns"
     started = [light(directory, "end") for _ in range(3)]
@@ -188,6 +189,7 @@ def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_
     assert "END FAILED TrackingError: records of the run cannot be kept on disk" in said
 
 
+@pytest.mark.slow
 def test_a_folder_of_runs_that_is_removed_under_a_run_is_one_sentence(tmp_path: Path) -> None:
     directory = toys.fresh_store(tmp_path / "mlruns")
     command = [sys.executable, "-c", FILLING, str(directory), "import shutil; shutil.rmtree(sys.argv[1])"]

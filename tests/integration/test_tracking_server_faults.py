@@ -148,6 +148,7 @@ LOCKED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_what_a_server_answers_that_lets_nobody_in_costs_no_record(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -136,6 +136,7 @@ def test_one_that_dies_while_nobody_asks_is_not_noticed(running: Running) -> Non
     assert process_of(running).pid != former.pid
 
 
+@pytest.mark.slow
 def test_one_that_stands_still_is_ended(running: Running) -> None:
     until(lambda: begin(running, png(IMAGE)).status_code == 201)
     former, before = process_of(running), failures(running, "time")

@@ -86,6 +86,7 @@ def test_it_trains_and_is_saved(few: None, tmp_path, monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), model(x))
 
 
+@pytest.mark.slow
 def test_there_is_no_feature_at_half_the_size() -> None:
     assert sorted(ENCODERS["convnext_tiny"].taps) == [4, 8, 16, 32]
     features = encode(keras.Input((64, 32, 3)), "convnext_tiny", [4, 32], None, "scale", 16)

@@ -159,6 +159,7 @@ def test_pspnet_has_the_weights_of_its_paper(name, features, classifier):
     assert narrow.get_layer("pyramid6_conv").kernel.shape == (1, 1, features, features // 4)
 
 
+@pytest.mark.slow
 def test_a_dilated_network_is_made_of_the_fast_layers():
     """Their results are those of Keras's own, so nothing else would tell if they were not used."""
     model = deeplabv3plus(TASK, (32, 32), encoder="vgg16", weights=None, width=4, output_stride=8)

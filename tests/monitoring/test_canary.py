@@ -110,6 +110,7 @@ def test_a_worse_model_is_told_of_after_a_restart(tmp_path: Path) -> None:
             assert running.count("seglab_canary_fallen") == fallen
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_size_fails_and_the_service_goes_on(tmp_path: Path) -> None:
     good = served_folder(tmp_path / "road", ROAD, (32, 40))
     for part in ("images", "masks"):

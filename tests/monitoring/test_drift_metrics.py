@@ -81,6 +81,7 @@ def test_it_looks_again_once_there_is_news(tmp_path: Path) -> None:
     assert drift.units == 0
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told_once_and_costs_nothing(tmp_path: Path) -> None:
     place = tmp_path / "rows.db"
     place.write_bytes(b"no database" * 100)

@@ -115,6 +115,7 @@ def test_a_moved_store_is_not_promoted_in(store: Store, bundle: Path, tmp_path: 
     assert not store.directory.exists()
 
 
+@pytest.mark.slow
 def test_two_promotions_at_once_both_count(store: Store, bundle: Path) -> None:
     runs = [trained(store, bundle, 0.8, 0.9, value) for value in (0.85, 0.86)]
     command = [sys.executable, str(ROOT / "scripts" / "promote.py"), "name=cells"]
@@ -139,6 +140,7 @@ def test_two_promotions_at_once_both_count(store: Store, bundle: Path) -> None:
     assert [f"version {number} of run" in line for number, line in enumerate(told.splitlines(), 1)] == [True, True]
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
     def call(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(ROOT / "scripts" / "promote.py"), *words]

@@ -194,6 +194,7 @@ def test_sets_of_one_kind_have_pages_of_their_own(tmp_path):
     assert page_name("Synthetic2D", None) == "Synthetic2D.html"
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page_that_a_browser_shows(tmp_path):
     words = ["data=synthetic2d", "data.count=12", "data.name=ExploreTest", "hydra.run.dir=" + str(tmp_path)]
     page = tmp_path / "mlruns/explore/ExploreTest.html"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from app_data import write_data
 from served import ROAD, Running, served_folder
 
 
+@pytest.mark.slow
 def test_files_that_are_gone_are_told_and_found_again(tmp_path: Path) -> None:
     words = write_data(tmp_path / "data")
     with Running(served_folder(tmp_path / "road", ROAD, (32, 40)), *words, cwd=tmp_path) as service:

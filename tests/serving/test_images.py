@@ -129,6 +129,7 @@ def test_a_service_without_data_says_so(road_service: Running) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "data-missing")
 
 
+@pytest.mark.slow
 def test_volumes_without_a_truth(organ: Path, tmp_path: Path) -> None:
     (tmp_path / "imagesTs").mkdir()
     volume = RNG.integers(0, 256, (8, 9, 10)).astype(np.uint8)

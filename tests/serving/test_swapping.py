@@ -193,6 +193,7 @@ def test_a_model_that_dies_while_nobody_asks_becomes_ready_again(versions: tuple
         assert running.count("seglab_model_restarts_total") == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_stands_still_is_ended(versions: tuple[Path, Path]) -> None:
     with Running(versions[0], "deadline_seconds=3") as running:
         expected = running.predict(png()).content

@@ -23,6 +23,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
+@pytest.mark.slow
 def test_it_leaves_a_line_in_the_log_and_nothing_else(service: Running) -> None:
     place: Path = service.place  # type: ignore[attr-defined]
     quiet = service.client.post("/predict", content=png(), headers=OFF)

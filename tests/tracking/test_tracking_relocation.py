@@ -170,6 +170,7 @@ def test_a_run_of_a_moved_store_is_not_resumed_into_its_former_place(tmp_path: P
     assert not store.directory.exists()
 
 
+@pytest.mark.slow
 def test_the_page_of_a_moved_sweep_and_its_status_stay_in_its_folder(tmp_path: Path) -> None:
     recorder = Recorder(toys.fresh_store(tmp_path / "before"))
     store = recorder.store

@@ -135,6 +135,7 @@ def slow_step(model: keras.Model, seconds: float) -> None:
     model.train_step = slow
 
 
+@pytest.mark.slow
 def test_the_share_of_waiting_tells_slow_data_from_a_slow_step(tmp_path: Path) -> None:
     # Data 2 s a batch and a step of a few ms, or some tenths on a busy machine: the loop mostly waits.
     slow_data = fit(tmp_path / "data", epochs=2, train=toys.Squares(2, delay=2.0)).epochs[-1]
