@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from seglab.data.cases import Source
-from seglab.data.check.shrinking import evenly
+from seglab.data.check.shrinking import SMALLEST_PART, evenly
 from seglab.data.labelled import labelled
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.value_scale import common_scale
@@ -28,7 +28,7 @@ class ClassFacts:
         name: of the class.
         share: of all labelled pixels or voxels.
         cases: that hold it.
-        objects: connected parts in a case that holds it, the median; 0 where none was looked at.
+        objects: connected parts in a case that holds it, but for crumbs, the median; 0 where none was looked at.
         extent: sides of the box around an object, in pixels or voxels, the median over the objects; empty without one.
     """
 
@@ -147,9 +147,12 @@ def _objects(source: Source, ids: Sequence[str]) -> dict[int, tuple[float, tuple
             where = mask == k
             if not where.any():
                 continue
-            parts, count = ndimage.label(where[bounding_box(where)], touching)
-            counts[k].append(count)
-            boxes[k] += [[side.stop - side.start for side in box] for box in ndimage.find_objects(parts) if box]
+            parts, _ = ndimage.label(where[bounding_box(where)], touching)
+            sizes = np.bincount(parts.ravel())[1:]
+            whole = sizes >= min(SMALLEST_PART, sizes.max())
+            counts[k].append(int(whole.sum()))
+            found = [box for box, one in zip(ndimage.find_objects(parts), whole, strict=True) if one and box]
+            boxes[k] += [[side.stop - side.start for side in box] for box in found]
     return {
         k: (float(np.median(counts[k])), tuple(float(n) for n in np.median(boxes[k], axis=0)))
         if counts[k]
