@@ -21,7 +21,7 @@ from seglab.data.loading.training_data import gather
 
 CONF = Path(__file__).parents[2] / "conf"
 COMMON = ["model.depth=2", "model.width=4", "data.count=10", "data.batch_size=2", "augment=light", "loss=combined"]
-COMMON += ["optimizer.learning_rate=0.03"]  # at which 20 steps bring the loss down by a fifth or more
+COMMON += ["optimizer.learning_rate=0.03"]  # a quick descent: see LEARNT
 TWO_D = ["data=synthetic2d", "model=unet", "data.size=[32,32]"]
 THREE_D = ["data=synthetic3d", "model=unet3d", "data.size=[16,16,16]"]
 GOLDEN_TENSORFLOW = {
@@ -44,7 +44,7 @@ GOLDEN_JAX = {
         *(1.187273, 1.195539, 1.111149, 1.139664, 1.208951, 1.194534, 1.159311, 1.131726, 1.250190, 1.105263),
     ],
 }
-GOLDEN = GOLDEN_JAX if keras.backend.backend() == "jax" else GOLDEN_TENSORFLOW
+GOLDEN, LEARNT = (GOLDEN_JAX, 0.83) if keras.backend.backend() == "jax" else (GOLDEN_TENSORFLOW, 0.8)
 # Steps up to which a relative tolerance holds: about three times the spread above, or more where it is tiny.
 TOLERANCE = {2: 1e-5, 5: 1e-3, 20: 2e-2}
 
@@ -80,4 +80,4 @@ def test_twenty_seeded_steps_have_the_golden_losses(rank: str, overrides: list[s
     for last, tolerance in TOLERANCE.items():
         np.testing.assert_allclose(found[done:last], GOLDEN[rank][done:last], rtol=tolerance)
         done = last
-    assert np.mean(found[-5:]) < 0.83 * found[0]
+    assert np.mean(found[-5:]) < LEARNT * found[0]

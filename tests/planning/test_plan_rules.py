@@ -120,6 +120,8 @@ def test_small_volumes_are_taken_whole() -> None:
     assert (plan["data.size"], plan["data.resize_mode"]) == ([48, 64, 48], "pad")
     assert (plan["model"], plan["model.depth"], plan["model.width"]) == ("unet3d", 3, 16)
     assert (plan["data.batch_size"], plan["data.foreground_share"]) == (2, 0.0)
+    hurried = values(make_plan(data((43, 59, 47), cases=200, modality="mri"), replace(BUDGET, hours=0.2)))
+    assert (hurried["data.size"], hurried["model.width"]) == ([48, 64, 48], 16)
 
 
 def test_spacings_that_differ_meet_at_the_median_but_for_thick_slices() -> None:

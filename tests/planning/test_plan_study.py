@@ -97,6 +97,11 @@ def test_groups_and_patterns_that_were_said_are_those_of_the_study(root: Path, t
     assert plan.value("data.spacing") == [1.0, 1.0, 3.0], "the 10% percentile along thick slices"
 
 
+def test_a_setting_of_the_model_may_be_said_without_the_model(root: Path, tmp_path: Path) -> None:
+    plan = planned(root, tmp_path, "model.dropout=0.1").plan
+    assert (plan.value("model"), plan.value("model.dropout")) == ("dynunet", 0.1)
+
+
 def test_hydra_composes_every_job_and_the_report_finds_the_question(root: Path, tmp_path: Path) -> None:
     folder = planned(root, tmp_path, r"data.group_pattern=^(p\d)_").folder
     study = load_study("scans", tmp_path)

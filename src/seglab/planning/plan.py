@@ -35,9 +35,9 @@ from seglab.planning.training_rules import (
 )
 
 # Channels of the first stage, and the largest input in pixels or voxels: the first pair is taken that leaves time to
-# see each case so often.
-WIDTHS = (32, 16, 8)
-INPUTS = {2: ((WIDTHS, math.inf),), 3: (((32, 16), math.inf), ((16,), 128**3), ((16,), 96**3), ((16, 8), 64**3))}
+# see each case so often. Of volumes none is below 16: with 8 channels, which fill no vector unit, a step took as long.
+WIDTHS = {2: (32, 16, 8), 3: (32, 16)}
+INPUTS = {2: ((WIDTHS[2], math.inf),), 3: ((WIDTHS[3], math.inf), *(((16,), side**3) for side in (128, 96, 64)))}
 TIMES_SEEN = 20
 # More samples than these in a batch gain little.
 BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
@@ -239,7 +239,8 @@ def _choose_network(choices: Choices, kind: str, network: Network, width: int) -
         model = choices.choose("model", "unet" if kind == "images" else "unet3d", "axes are alike: the plain U-Net")
         if model in ("unet", "unet3d"):
             choices.choose("model.depth", depth, f"halved {depth} times, no axis has fewer than 4 positions left")
-            choices.choose("model.width", width, f"the widest of {WIDTHS} that the hours let learn")
+            widths = WIDTHS[2 if kind == "images" else 3]
+            choices.choose("model.width", width, f"the widest of {widths} that the hours let learn, else the last")
         return
     why = "slices: kernels and strides of 1 across them, which is a 2D network" if kind == "slices" else "axes differ"
     model = choices.choose("model", "dynunet2d" if kind == "images" else "dynunet", why)

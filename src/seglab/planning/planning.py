@@ -89,7 +89,9 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
         TrainingError: the dry run did not come to its end.
     """
     said = said_in(request.words)
-    config = config_of_data(composed_config(request.words), request.words)
+    # Settings of a model that the plan has yet to choose are checked with it.
+    words = [word for word in request.words if "model" in said or not word.startswith("model.")]
+    config = config_of_data(composed_config(words), words)
     with step("finding the files"):
         source: Source = config.data.build()
     check_source(source)
