@@ -211,7 +211,14 @@ def test_seed_decides_the_weights(architecture):
     first, again, other = weights(5), weights(5), weights(6)
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert any((a != c).any() for a, c in zip(first, other, strict=True))
+    drawn = [(a, c) for a, c in zip(first, other, strict=True) if a.std() > 0]
+    assert drawn
+    assert all((a != c).any() for a, c in drawn)
+    shapes = [a.shape for a, _ in drawn]
+    alike = [
+        shape for shape in set(shapes) if len({a.tobytes() for a, _ in drawn if a.shape == shape}) < shapes.count(shape)
+    ]
+    assert not alike, "weights that begin as others do"
 
 
 @every_architecture

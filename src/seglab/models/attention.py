@@ -9,7 +9,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-LINEAR_INIT = keras.initializers.TruncatedNormal(stddev=0.02)
+
+def linear_init() -> keras.initializers.Initializer:
+    """A new one for each kernel: an initializer draws its seed when it is made, and gives what has one shape alike."""
+    return keras.initializers.TruncatedNormal(stddev=0.02)
 
 
 @keras.saving.register_keras_serializable(package="seglab")
@@ -85,7 +88,7 @@ def _in_heads(x: Any, heads: int) -> Any:
 
 def linear(x: Any, filters: int, name: str, *, bias: bool = True) -> Any:
     """The same linear map of the channels at every position."""
-    return layers.Dense(filters, use_bias=bias, kernel_initializer=LINEAR_INIT, name=name)(x)
+    return layers.Dense(filters, use_bias=bias, kernel_initializer=linear_init(), name=name)(x)
 
 
 def layer_norm(x: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from seglab.models.attention import LINEAR_INIT, add_residual, attend, attention_bytes, layer_norm, linear, mlp
+from seglab.models.attention import add_residual, attend, attention_bytes, layer_norm, linear, linear_init, mlp
 
 # What is added to the score of two positions that may not see one another, for each reason: its softmax is 0.
 APART = 100.0
@@ -52,7 +52,7 @@ class WindowAttention(keras.layers.Layer):
             own // 2 if self.shifted and side > own else 0 for side, own in zip(grid, self._sides, strict=True)
         ]
         self.offsets = self.add_weight(
-            shape=((2 * self.window - 1) ** len(grid), self.heads), initializer=LINEAR_INIT, name="offsets"
+            shape=((2 * self.window - 1) ** len(grid), self.heads), initializer=linear_init(), name="offsets"
         )
         self._index = offset_index(self._sides, self.window)
         self._strangers = self._marks() if any(self._shift) or self._filled != grid else None
@@ -183,7 +183,7 @@ def swin_features(
     """
     rank = len(x.shape) - 2
     patches = getattr(layers, f"Conv{rank}D")
-    x = patches(width, 2, strides=2, kernel_initializer=LINEAR_INIT, name="patches_conv")(x)
+    x = patches(width, 2, strides=2, kernel_initializer=linear_init(), name="patches_conv")(x)
     features, done, last = [_standardised(x, "features0")], 0, max(sum(depths) - 1, 1)
     for stage, (depth, shared) in enumerate(zip(depths, heads, strict=True)):
         for i in range(depth):

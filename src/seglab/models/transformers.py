@@ -12,7 +12,7 @@ from seglab.config.cross_checks import check_encoder_weights
 from seglab.config.stages import check_heads, check_swin
 from seglab.config.types import DecayRate, NonNegativeInt, Place, PositiveInt
 from seglab.models import blocks
-from seglab.models.attention import LINEAR_INIT, ScaledAttention, add_residual, layer_norm, linear, mlp
+from seglab.models.attention import ScaledAttention, add_residual, layer_norm, linear, linear_init, mlp
 from seglab.models.blocks import Style
 from seglab.models.network import Network, model_input
 from seglab.models.own_encoder import encoded
@@ -149,7 +149,7 @@ class PlaceEmbedding(keras.layers.Layer):
     """Adds to each position of a grid `(B, *grid, C)` what was learnt of its place."""
 
     def build(self, input_shape: Sequence[Any]) -> None:
-        self.places = self.add_weight(shape=(1, *input_shape[1:]), initializer=LINEAR_INIT, name="places")
+        self.places = self.add_weight(shape=(1, *input_shape[1:]), initializer=linear_init(), name="places")
 
     def call(self, inputs: Any) -> Any:
         return inputs + self.places
@@ -158,7 +158,7 @@ class PlaceEmbedding(keras.layers.Layer):
 def _vision_transformer(x: Any, hidden: int, depth: int, heads: int, drop_path: float) -> list[Any]:
     """Features at stride 16 after a quarter, a half, three quarters and all of the blocks."""
     patches = getattr(layers, f"Conv{len(x.shape) - 2}D")
-    x = patches(hidden, 16, strides=16, kernel_initializer=LINEAR_INIT, name="patches_conv")(x)
+    x = patches(hidden, 16, strides=16, kernel_initializer=linear_init(), name="patches_conv")(x)
     x = PlaceEmbedding(name="places")(x)
     taken = {}
     for i in range(depth):
