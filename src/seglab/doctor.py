@@ -48,7 +48,7 @@ def examine(uri: str | None, directory: Path, *, repair: bool = False) -> Iterat
         )
         yield Diagnosis("Variable", text)
     store = partial(_store, uri, directory, repair)
-    for part in (_software, _machine, _arithmetic, store, partial(_disk, directory)):
+    for part in (_software, _machine, _arithmetic, _jax, store, partial(_disk, directory)):
         yield from _guarded(part)
 
 
@@ -92,13 +92,35 @@ def _arithmetic() -> Iterator[Diagnosis]:
     load_tensorflow()
     import tensorflow as tf
 
+    from seglab.runtime.gpu_use import gpu_given, gpu_there, why_unused
     from seglab.runtime.precision import choose_policy, find_device
 
     gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
     built = "with" if tf.test.is_built_with_cuda() else "without"
-    yield Diagnosis("GPUs", ", ".join(gpus) or f"none (TensorFlow {tf.__version__} is built {built} CUDA)")
+    wanted = gpu_given() or gpu_there()
+    if wanted and not gpus:
+        reason = why_unused("tensorflow")
+        yield Diagnosis("GPUs", f"{wanted}, but {reason.found}: {reason.remedy}", ok=not gpu_given())
+    else:
+        yield Diagnosis("GPUs", ", ".join(gpus) or f"none (TensorFlow {tf.__version__} is built {built} CUDA)")
     choice = choose_policy("auto", find_device())
     yield Diagnosis("Precision", f"auto is {choice.policy}: {choice.reason}")
+
+
+def _jax() -> Iterator[Diagnosis]:
+    from seglab.runtime.gpu_use import gpu_given, gpu_there, look, why_unused
+
+    version = package_versions()["jax"]
+    if version == "absent":
+        yield Diagnosis("JAX", "not installed; for backend=jax: pip install 'seglab[jax]'")
+        return
+    devices = look("jax").strip().rpartition("\n")[2]
+    text = f"{version} on {devices}"
+    wanted = gpu_given() or gpu_there()
+    if wanted and "cuda" not in devices.lower():
+        reason = why_unused("jax")
+        text += f"; {wanted}, but {reason.found}: {reason.remedy}"
+    yield Diagnosis("JAX", text)
 
 
 def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("SLURM_CONF" not in os.environ or shutil.which("sbatch") is None, reason="make test-slurm"),
 ]
-SLURM = ["launcher=slurm", "launcher.partition=main", "launcher.gpus=1", "launcher.cpus=1", "launcher.memory_gb=2"]
+SLURM = ["launcher=slurm", "launcher.partition=main", "launcher.cpus=1", "launcher.memory_gb=2"]
 
 
 def queue(*columns: str) -> list[list[str]]:
@@ -28,7 +28,7 @@ def test_a_cancelled_job_ends_the_sweep_with_its_name_and_is_resumed(tmp_path: P
     words = ["seed=0,1,2", "trainer.epochs=25", *SLURM]
     launcher = checkout.start("-m", *SMALL, *words)
     wait_for(checkout.states, launcher)
-    # Two fake GPUs: never more than two jobs at once.
+    # Two cores: never more than two jobs at once.
     running = [name for name, state in queue("%j", "%T") if state == "RUNNING"]
     assert 1 <= len(running) <= 2
     run_id = checkout.states()[0].parent.name
@@ -46,12 +46,21 @@ def test_a_cancelled_job_ends_the_sweep_with_its_name_and_is_resumed(tmp_path: P
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"resumed  {run_id}" in again.stdout
     assert len(checkout.jobs()) == len(checkout.jobs("FINISHED")) == 3
-    client = checkout.store.client
-    told = json.loads(Path(client.download_artifacts(run_id, "config/environment.json")).read_text())
-    assert told["settings"]["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     in_order = Checkout(tmp_path / "in_order")
     assert in_order.sweep(*words[:2]).returncode == 0
     assert in_order.scores("seed") == checkout.scores("seed")
+
+
+def test_a_gpu_that_slurm_gave_and_that_cannot_compute_is_an_error_of_the_job(tmp_path: Path) -> None:
+    checkout = Checkout(tmp_path / "checkout")
+    done = checkout.sweep("seed=0", *SLURM, "launcher.gpus=1")
+    assert done.returncode == 1, done.stdout + done.stderr
+    (log,) = (tmp_path / "checkout").rglob("job-0.log")
+    told = log.read_text()
+    assert "a GPU was asked for and is not used [gpu-not-used]" in told
+    assert re.search(r"where:    CUDA_VISIBLE_DEVICES=[01]\n", told)
+    assert "libcuda.so.1" in told
+    assert not checkout.jobs()
 
 
 def test_a_job_whose_time_is_up_saves_queues_again_and_goes_on(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from seglab.config.loading import Config
 from seglab.run_record import Artifact, Tag
 from seglab.runtime.code_version import CodeVersion
+from seglab.runtime.gpu_use import gpu_there
 from seglab.runtime.reproducibility import environment
 from seglab.safety.secrets import redacted
 
@@ -69,6 +70,8 @@ def announce(
         "precision": f"{parts.precision.policy}: {parts.precision.reason}",
         "memory": _memory_needed(parts.model, config.data_config.batch_size, parts.device),
     }
+    if parts.device.kind == "cpu" and (gpu := gpu_there()):
+        rows["beware"] = f"{gpu}, a GPU, is not used: seglab doctor says why"
     for key, value in rows.items():
         console.print(f"{key:<10} {value}", markup=False)
     console.print(class_table([training_data.facts[case_id] for case_id in split.train], training_data.source.task))

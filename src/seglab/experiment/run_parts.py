@@ -64,6 +64,7 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
     import keras
 
     from seglab.data.loading.batches import Batches
+    from seglab.runtime.gpu_use import check_gpu_used
     from seglab.runtime.precision import choose_policy, find_device
     from seglab.runtime.several_devices import chosen_devices
 
@@ -71,6 +72,7 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
     size = tuple(card.size)
     seed_everything(config.seed, config.trainer.deterministic)
     device = find_device()
+    check_gpu_used(device, config.backend)
     if config.backend == "jax":
         chosen_devices(config.trainer.devices, card.batch_size)  # before anything of the run is made
     choice = choose_policy(config.precision.policy, device)
