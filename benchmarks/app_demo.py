@@ -14,8 +14,8 @@ from benchmarks.demo_model import DATA, exported
 def main(words: list[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     folder = exported([])
-    said = [str(folder), DATA, f"compare=[{folder / 'openvino-int8'}]", *words]
-    os.execv(sys.executable, [sys.executable, "-m", "seglab", "app", *said])
+    arguments = [str(folder), DATA, f"compare=[{folder / 'openvino-int8'}]", *words]
+    os.execv(sys.executable, [sys.executable, "-m", "seglab", "app", *arguments])
 
 
 if __name__ == "__main__":

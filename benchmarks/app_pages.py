@@ -52,8 +52,8 @@ def write_images(place: Path, folder: Path, count: int) -> list[str]:
         Image.fromarray(stored).save(place / "images" / f"image{number:02}.png", compress_level=1)
         ids = np.minimum(np.asarray(small)[..., 0] // (256 // task.classes + 1), task.classes - 1)
         Image.fromarray(values[ids]).save(place / "masks" / f"image{number:02}.png")
-    told = [f"data.label_values=[{','.join(map(str, values))}]", f"data.class_names=[{','.join(task.class_names)}]"]
-    return ["data=image_folder", f"data.root={place}", *told]
+    labels = [f"data.label_values=[{','.join(map(str, values))}]", f"data.class_names=[{','.join(task.class_names)}]"]
+    return ["data=image_folder", f"data.root={place}", *labels]
 
 
 def shown(page: Any, name: str) -> None:
@@ -92,9 +92,9 @@ def main(words: list[str]) -> int:
     folder = Path(words[0]) if words else exported([])
     count = int(words[1]) if len(words) > 1 else 24
     with tempfile.TemporaryDirectory() as place:
-        said = [*write_images(Path(place) / "data", folder, count), "port=0", "drain_seconds=0", "rows="]
+        arguments = [*write_images(Path(place) / "data", folder, count), "port=0", "drain_seconds=0", "rows="]
         began = time.perf_counter()
-        command = [sys.executable, "-m", "seglab", "app", str(folder), *said]
+        command = [sys.executable, "-m", "seglab", "app", str(folder), *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stderr is not None

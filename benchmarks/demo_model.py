@@ -34,6 +34,6 @@ def seglab(*words: str) -> None:
 
 def latest() -> str | None:
     """The id of the last whole run of the demo's model on the demo's images."""
-    told = f"attributes.status = 'FINISHED' AND attributes.run_name = '{NAME}' AND params.`data.name` = 'Synthetic2D'"
-    runs = open_store(None, RUNS).all_runs(told)
+    wanted = f"attributes.status = 'FINISHED' AND attributes.run_name = '{NAME}' AND params.`data.name` = 'Synthetic2D'"
+    runs = open_store(None, RUNS).all_runs(wanted)
     return max(runs, key=lambda run: run.info.end_time).info.run_id if runs else None

@@ -93,8 +93,8 @@ class Progress(NotebookClient):
         cell = self.codes[self.current]
         texts = [output.get("text") or "\n".join(output.get("traceback", ())) for output in cell.outputs]
         lines = "\n".join(COLORS.sub("", text) for text in texts if text).strip().splitlines()[-OUTPUT_LINES:]
-        said = "".join(f"\n    | {shown(line)}" for line in lines) or "\n    (it printed nothing)"
-        return f"in cell {self.current + 1} of {len(self.codes)}: {first_line(cell)}{said}"
+        printed = "".join(f"\n    | {shown(line)}" for line in lines) or "\n    (it printed nothing)"
+        return f"in cell {self.current + 1} of {len(self.codes)}: {first_line(cell)}{printed}"
 
 
 def first_line(cell: nbformat.NotebookNode) -> str:
@@ -208,12 +208,12 @@ def new_folder(out: Path) -> Path:
 
 def main(words: Sequence[str]) -> int:
     """Build and run; 1 when a notebook did not run to its end."""
-    said = read(NotebookWords, words, "notebooks")
-    files = chosen(said.only)
-    folder = new_folder(Path(said.out))
+    settings = read(NotebookWords, words, "notebooks")
+    files = chosen(settings.only)
+    folder = new_folder(Path(settings.out))
     outcomes = []
     for file in files:
-        outcomes.append(run_notebook(file, folder, said.minutes))
+        outcomes.append(run_notebook(file, folder, settings.minutes))
         one = outcomes[-1]
         minutes, seconds = divmod(round(one.seconds), 60)
         pages = ", ".join(str(page) for page in one.pages)

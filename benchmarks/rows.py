@@ -135,11 +135,24 @@ def shown(count: int) -> None:
     def row(number: int) -> dict[str, object]:
         share = float(rng.beta(2, 8))
         image = {"mean": float(rng.normal(100, 10)), "sharpness": float(rng.normal(50, 5))}
-        told = {"request": f"r{number}", "kind": "predict", "model": "m+d", "version": "", "digest": "d", "status": 200}
-        told |= {"code": "", "seconds": float(rng.gamma(2, 0.05)), "implausible": "", "confidence": 0.9, "entropy": 0.2}
-        told |= {"soft_dice": float(rng.beta(40, 2)), "quality": 0.8, "parts": 2, "stages": "{}"}
-        told |= {"image": json.dumps(image), "shares": json.dumps([1 - share, share])}
-        return {**dict.fromkeys(TABLES["predictions"]), **told}
+        fields = {
+            "request": f"r{number}",
+            "kind": "predict",
+            "model": "m+d",
+            "version": "",
+            "digest": "d",
+            "status": 200,
+        }
+        fields |= {
+            "code": "",
+            "seconds": float(rng.gamma(2, 0.05)),
+            "implausible": "",
+            "confidence": 0.9,
+            "entropy": 0.2,
+        }
+        fields |= {"soft_dice": float(rng.beta(40, 2)), "quality": 0.8, "parts": 2, "stages": "{}"}
+        fields |= {"image": json.dumps(image), "shares": json.dumps([1 - share, share])}
+        return {**dict.fromkeys(TABLES["predictions"]), **fields}
 
     few = [row(number) for number in range(FEW)]
     samples = {"image": {"mean": sorted(rng.normal(100, 10, 500).tolist())},
@@ -148,8 +161,10 @@ def shown(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = f"{folder}/rows.db"
         database = opened(place, write=True)
-        told = json.dumps({**known, "reference": {"samples": samples}})
-        database.write([(insertion("models"), [{"at": 1.0, "digest": "d", "model": "m+d", "told": told}])])
+        description = json.dumps({**known, "reference": {"samples": samples}})
+        database.write(
+            [(insertion("models"), [{"at": 1.0, "digest": "d", "model": "m+d", "description": description}])]
+        )
         for begin in range(0, count, 50_000):
             rows = [
                 {**few[number % FEW], "at": 1.7e9 + number, "input": f"{number:064x}"}

@@ -46,7 +46,7 @@ def alternately(times: int, **calls: Callable[[], Any]) -> dict[str, list[Second
     return seconds
 
 
-def told(what: str, seconds: dict[str, list[Seconds]]) -> None:
+def report(what: str, seconds: dict[str, list[Seconds]]) -> None:
     for index, kind in enumerate(("clock", "processor")):
         by_name = {name: [each[index] for each in found] for name, found in seconds.items()}
         words = [f"{name} {min(each):.3f} s (middle {statistics.median(each):.3f})" for name, each in by_name.items()]
@@ -91,9 +91,11 @@ def measure(name: str) -> None:
             return theirs.mask_decoder(embedding, theirs.prompt_encoder.get_dense_pe(), sparse, dense, True)
 
         ours = np.ascontiguousarray(embedding.numpy().transpose(0, 2, 3, 1))
-        told("decoder, a click", alternately(CLICKS, ours=lambda: network.decode(ours, *prompt, None), reference=click))
+        report(
+            "decoder, a click", alternately(CLICKS, ours=lambda: network.decode(ours, *prompt, None), reference=click)
+        )
         encoders = {"ours": lambda: network.encode(square), "reference": lambda: theirs.image_encoder(planes)}
-        told("embedding, an image", alternately(ENCODINGS, **encoders))
+        report("embedding, an image", alternately(ENCODINGS, **encoders))
     memory("after both")
 
 

@@ -59,10 +59,10 @@ def _ask(service: LiveService, name: str, image: bytes, truth: np.ndarray) -> No
     file.write_bytes(answers["image/png"])
     mask = np.asarray(Image.open(file))
     dice = 2 * ((mask == 1) & (truth == 1)).sum() / max(1, (mask == 1).sum() + (truth == 1).sum())
-    told = json.loads(answers["application/json"])
-    shares = ", ".join(f"{one['name']} {one['share']:.1%}" for one in told["classes"])
+    body = json.loads(answers["application/json"])
+    shares = ", ".join(f"{one['name']} {one['share']:.1%}" for one in body["classes"])
     print(
-        f"{file}  {' × '.join(map(str, told['shape']))}  {shares}; Dice {dice:.3f}; {answer.getheader('Server-Timing')}"
+        f"{file}  {' × '.join(map(str, body['shape']))}  {shares}; Dice {dice:.3f}; {answer.getheader('Server-Timing')}"
     )
     connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ STATIONS = [
     {"safety", "gc_pause", "version"},
     {"error_codes"},
     {"errors", "statistics", "run_record"},
-    {"task", "metric_names", "extras", "runtime"},
+    {"task", "metric_names", "number_format", "extras", "runtime"},
     {"config"},
     {"command"},
     {"data"},
@@ -147,6 +148,24 @@ def test_training_knows_neither_tracker_nor_composer(forbidden: str) -> None:
         assert not any(name.split(".")[0] == forbidden for name in imports(ast.parse(path.read_text()))), path
 
 
+def test_comparison_makes_neither_sentences_nor_pictures() -> None:
+    """Those belong to reports: a sentence is text with a full stop, in no docstring and no error."""
+    for path in (SOURCE / "comparison").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        drawing = {name for name in imports(tree) if name.split(".")[0] in {"matplotlib", "PIL"} or ".viz" in name}
+        assert not drawing, f"{path.name} draws with {drawing}"
+        apart = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Raise, ast.Expr))
+            for inner in ast.walk(node)
+            if isinstance(node, ast.Raise) or inner is node.value
+        }
+        for node in ast.walk(tree):
+            if node not in apart and isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"\w \w.*\.$", node.value), f"{path.name}, line {node.lineno}: {node.value}"
+
+
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_file_fits_in_one_reading(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
@@ -165,6 +184,6 @@ def test_every_error_says_where_and_what_to_do(path: Path) -> None:
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
-            said = {keyword.arg for keyword in node.keywords}
-            missing = {"where", "remedy"} - said
-            assert None in said or not missing, f"{path.name}, line {node.lineno}: an error without {sorted(missing)}"
+            given = {keyword.arg for keyword in node.keywords}
+            missing = {"where", "remedy"} - given
+            assert None in given or not missing, f"{path.name}, line {node.lineno}: an error without {sorted(missing)}"

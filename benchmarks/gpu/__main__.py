@@ -77,19 +77,19 @@ class GpuCheck:
         for line in process.stdout:
             if not line.startswith("{"):
                 continue
-            told = json.loads(line)
-            if told["kind"] == "matmul":
-                self.found["matmul"][told["format"]] = told["rate"]
+            row = json.loads(line)
+            if row["kind"] == "matmul":
+                self.found["matmul"][row["format"]] = row["rate"]
                 continue
-            self.found["steps"].append(told)
-            took = f"{told['seconds'] * 1000:.2f} ms" if "seconds" in told else f"failed: {told['failed']}"
-            print(f"  {told['who']:<7} {told['case']:<32} {told['format']:<15} {told['how']:<24} {took}", flush=True)
+            self.found["steps"].append(row)
+            took = f"{row['seconds'] * 1000:.2f} ms" if "seconds" in row else f"failed: {row['failed']}"
+            print(f"  {row['who']:<7} {row['case']:<32} {row['format']:<15} {row['how']:<24} {took}", flush=True)
         code = process.wait()
         watch.cancel()
         if code:
             assert process.stderr is not None
-            said = process.stderr.read().strip().splitlines()
-            raise RuntimeError("its time was over" if code < 0 else (said or [f"exit code {code}"])[-1])
+            errors = process.stderr.read().strip().splitlines()
+            raise RuntimeError("its time was over" if code < 0 else (errors or [f"exit code {code}"])[-1])
 
     def run(self, hippocampus: str | None, torch_python: str | None) -> None:
         """All parts."""
@@ -146,9 +146,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--torch-python", help="a Python that has PyTorch with CUDA; without it PyTorch is left out")
     parser.add_argument("--out", type=Path, default=RESULTS, help="file of the results, which the README's table reads")
     parser.add_argument("--tiny", action="store_true", help="sizes for a CPU, to see that it works; give --out too")
-    said = parser.parse_args(arguments)
-    check = GpuCheck(said.out, tiny=said.tiny, minutes=MINUTES)
-    if not check.found["device"] and not said.tiny:
+    options = parser.parse_args(arguments)
+    check = GpuCheck(options.out, tiny=options.tiny, minutes=MINUTES)
+    if not check.found["device"] and not options.tiny:
         backend = check.backend
         library = "jax[cuda12]" if backend == "jax" else "-r requirements-gpu.txt"
         print(f"error: no GPU that {backend} uses", file=sys.stderr)
@@ -157,8 +157,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"  remedy:   pip install {library}; KERAS_BACKEND chooses tensorflow or jax", file=sys.stderr)
         return 2
     check.found["device"] = check.found["device"] or "a CPU, tiny sizes"
-    check.run(said.hippocampus, said.torch_python)
-    if said.out == RESULTS:
+    check.run(options.hippocampus, options.torch_python)
+    if options.out == RESULTS:
         README.write_text(readme_with(gpu_table(check.found), README.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 

@@ -96,8 +96,8 @@ def main(*, tiny: bool) -> None:
                             model.train_on_batch(x, y)
                         took = seconds_each(lambda model=model, x=x, y=y: model.train_on_batch(x, y), seconds)
                     except Exception as error:  # out of memory, or a kernel that this device has not got
-                        said = (str(error).splitlines() or [""])[0][:200]
-                        tell(kind="step", who=who, case=case.name, format=policy, how=how, failed=said)
+                        reason = (str(error).splitlines() or [""])[0][:200]
+                        tell(kind="step", who=who, case=case.name, format=policy, how=how, failed=reason)
                         continue
                     flops = PASSES * forward_flops(model) * case.batch
                     tell(kind="step", who=who, case=case.name, format=policy, how=how, seconds=took, flops=flops)

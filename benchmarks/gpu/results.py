@@ -64,17 +64,19 @@ def gpu_table(found: Mapping[str, Any] | None) -> str:
         peers = [f"{row[peer]:.2f} ×" if peer in row else "–" for peer in ("stock", "torch")]
         share = f"{row['share']:.0%}" if "share" in row else "–"
         lines.append(f"| {row['case']} | {row['format']} | {' | '.join(peers)} | {share} |")
-    said = []
+    notes = []
     if found.get("curves"):
         losses = ", ".join(f"{policy} {curve[-1]:.4f}" for policy, curve in found["curves"].items())
-        said.append(f"Loss after {len(next(iter(found['curves'].values())))} epochs: {losses}.")
+        notes.append(f"Loss after {len(next(iter(found['curves'].values())))} epochs: {losses}.")
     if found.get("hippocampus"):
         run = found["hippocampus"]
         reached = f"{run['seconds']:.0f} s" if run["seconds"] is not None else f"not reached, best {run['best']:.3f}"
-        said.append(f"Hippocampus to a Dice of {run['goal']:.2f}: {reached}.")
+        notes.append(f"Hippocampus to a Dice of {run['goal']:.2f}: {reached}.")
     if found.get("served"):
-        told = found["served"]
-        said.append(f"A served image of {told['size']}: {told['p50_ms']:.1f} ms, 95% within {told['p95_ms']:.1f} ms.")
+        latency = found["served"]
+        notes.append(
+            f"A served image of {latency['size']}: {latency['p50_ms']:.1f} ms, 95% within {latency['p95_ms']:.1f} ms."
+        )
     if found.get("left_out"):
-        said.append(f"Not measured for want of time or data: {', '.join(found['left_out'])}.")
-    return "\n".join([*lines, "", " ".join(said)]).rstrip()
+        notes.append(f"Not measured for want of time or data: {', '.join(found['left_out'])}.")
+    return "\n".join([*lines, "", " ".join(notes)]).rstrip()

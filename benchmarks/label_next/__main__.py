@@ -52,13 +52,13 @@ class Study:
         chosen = {way: [one.name for one in choose(learnt.candidates, len(ids), way, seed)] for way in ways}
         ended = os.times()
         took = round(ended.user + ended.system - began.user - began.system, 1)
-        told = Round(seed, strategy, ids, learnt.dice, chosen, took)
+        finished = Round(seed, strategy, ids, learnt.dice, chosen, took)
         with self._place.open("a") as file:
-            file.write(json.dumps(vars(told)) + "\n")
-        self.rounds.append(told)
-        print(f"seed {seed}, {strategy}, {len(ids)} labelled: Dice {told.mean:.3f}, {took} CPU s, "
+            file.write(json.dumps(vars(finished)) + "\n")
+        self.rounds.append(finished)
+        print(f"seed {seed}, {strategy}, {len(ids)} labelled: Dice {finished.mean:.3f}, {took} CPU s, "
               f"{time.perf_counter() - clock:.0f} s", flush=True)  # fmt: skip
-        return told
+        return finished
 
 
 def main() -> None:

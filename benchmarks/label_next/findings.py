@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.statistics.tables import made_by, put, table
-from seglab.comparison.number_format import difference, interval, p_value
 from seglab.monitoring.label_queue import STRATEGIES
+from seglab.number_format import difference, interval, p_value
 from seglab.statistics.ranking import compare_pair
 
 ALL = "all"

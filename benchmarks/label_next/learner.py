@@ -62,7 +62,7 @@ class Pool:
         self.ids = self._all.split.train
         self.test = self._all.split.test
         self._images = {case.id: self._all.source.read(case).image for case in self._all.cases("train")}
-        self._looks = {
+        self._statistics = {
             case_id: tuple(value for _, value in sorted(image_statistics(image).items()))
             for case_id, image in self._images.items()
         }
@@ -113,7 +113,7 @@ class Pool:
         facts = MaskFacts(predictor.task)
         predictor.predict(self._images[case_id], seen=facts)
         nowhere = KeptImage(Path(case_id), Path(case_id))
-        return Candidate(case_id, case_id, nowhere, facts.entropy, facts.soft_dice, self._looks[case_id])
+        return Candidate(case_id, case_id, nowhere, facts.entropy, facts.soft_dice, self._statistics[case_id])
 
 
 def first_labelled(ids: Sequence[str], count: int, seed: int) -> list[str]:

@@ -40,16 +40,16 @@ class LiveService:
         words.append(f"rows={self._rows.name}/rows.db")
         self._process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
-        said = ""
+        last = ""
         for line in self._process.stdout:
-            said = line.strip()
-            if said.startswith("serving at "):
+            last = line.strip()
+            if last.startswith("serving at "):
                 break
         else:
             self._process.wait()
             self._rows.cleanup()
-            raise RuntimeError(f"{' '.join(words[1:])} ended: {said}; run it to see why")
-        self.port = int(said.rstrip("/").rpartition(":")[2])
+            raise RuntimeError(f"{' '.join(words[1:])} ended: {last}; run it to see why")
+        self.port = int(last.rstrip("/").rpartition(":")[2])
         while not self._ready():
             if time.perf_counter() - began > _STARTS_IN:
                 self._end()
@@ -153,8 +153,8 @@ class Client:
         taken = time.perf_counter() - began
         if answer.status != 200:
             raise RuntimeError(f"status {answer.status}: {body[:300].decode('utf-8', 'replace')}")
-        told = answer.headers.get("Server-Timing", "")
-        return taken, {stage: float(ms) / 1000 for stage, ms in _TIMING.findall(told)}
+        timing = answer.headers.get("Server-Timing", "")
+        return taken, {stage: float(ms) / 1000 for stage, ms in _TIMING.findall(timing)}
 
     def __enter__(self) -> Client:
         return self

@@ -95,7 +95,7 @@ CHANGES: dict[int, dict[str, Change]] = {
 }
 
 
-def look(image: np.ndarray) -> Look:
+def look_of(image: np.ndarray) -> Look:
     """Detail and shape of an image, which is all that is compared."""
     return detail_of(np.ascontiguousarray(image)), tuple(image.shape[:-1])
 
@@ -129,7 +129,7 @@ def measure(config: DataSettings, cases: int = CASES, copies: int = COPIES) -> T
     by_id = {case.id: case for case in source.cases}
     train = [by_id[i] for i in _some(split.train, cases)]
     held = [by_id[i] for i in _some((*split.val, *split.test), cases)]
-    known, rest = ([look(_image(source, case)) for case in part] for part in (train, held))
+    known, rest = ([look_of(_image(source, case)) for case in part] for part in (train, held))
     table = Table("what", "found", "of", "agreement from", "seconds")
 
     def add(what: str, looks: list[Look]) -> None:
@@ -143,7 +143,7 @@ def measure(config: DataSettings, cases: int = CASES, copies: int = COPIES) -> T
         add(f"alarms: validation and test against {len(known)} of training", rest)
     chosen = _some(range(len(train)), copies)
     for name, change in CHANGES[source.task.rank].items():
-        add(f"copies: {name}", [look(change(_image(source, train[n]))) for n in chosen])
+        add(f"copies: {name}", [look_of(change(_image(source, train[n]))) for n in chosen])
     return table
 
 

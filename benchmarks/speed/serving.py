@@ -44,7 +44,7 @@ class ServingBench:
         stages: of each runtime the precision that it computes in, the milliseconds of every stage, p50 and p95, its
             network's ratio to the baseline's, the seconds of loading and the megabytes held.
         service: numbers of the service; empty where it was not measured.
-        told: what could not be measured, in sentences.
+        not_measured: in sentences, what could not be measured.
         load: load average of the machine before and after.
     """
 
@@ -52,7 +52,7 @@ class ServingBench:
     baseline: str = ""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     service: dict[str, Any] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    not_measured: list[str] = field(default_factory=list)
     load: list[float] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class ServingBench:
             "baseline": self.baseline,
             "stages": self.stages,
             "service": self.service,
-            "not_measured": self.told,
+            "not_measured": self.not_measured,
             "load_average": self.load,
             "cpu": cpu_name(),
             "threads": own_threads(),
@@ -78,7 +78,7 @@ class ServingBench:
             times.insert(1, f"{row['network_ratio']:.2f}")
             cells = [name, row["precision"], *times, f"{row['load_seconds']:.2f}", f"{row['rss_mb']:.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
-        return [*lines, "", *self.told] if self.told else lines
+        return [*lines, "", *self.not_measured] if self.not_measured else lines
 
 
 def measure(
@@ -97,7 +97,7 @@ def measure(
     targets = {place.name: read_folder(place) for place in targets_below(folder)}
     runnable = {name: one for name, one in targets.items() if one.runtime != "savedmodel"}
     for name in targets.keys() - runnable.keys():
-        found.told.append(f"{name} needs TensorFlow to run and was left out.")
+        found.not_measured.append(f"{name} needs TensorFlow to run and was left out.")
     _network(found, runnable, rounds, keras, tell)
     _service(found, folder, runnable, rounds, sizes, tell)
     found.load.append(os.getloadavg()[0])
@@ -142,7 +142,7 @@ def _network(found: ServingBench, targets: Mapping[str, Exported], rounds: int, 
                     detail = f"{1000 * statistics.median(mine):.2f} : {1000 * statistics.median(theirs):.2f} ms"
                     found.ratios.append(ratio(of, mine, theirs, NETWORK[name], detail, at_most=True))
     if keras is None:
-        found.told.append(f"Without the model itself (keras=…) {found.baseline} is the baseline.")
+        found.not_measured.append(f"Without the model itself (keras=…) {found.baseline} is the baseline.")
 
 
 def _service(
@@ -156,7 +156,7 @@ def _service(
     served = next((one for name, one in targets.items() if name == SERVED), None)
     why = f"no {SERVED} in the folder" if served is None else _why_not(served.bundle)
     if served is None or why:
-        found.told.append(f"The service was not measured: {why}.")
+        found.not_measured.append(f"The service was not measured: {why}.")
         return
     with ExitStack() as stack:
         bare = _worker(stack, "target", served.folder)
@@ -210,7 +210,7 @@ def _one_size(
         began = time.perf_counter()
         one = bare.ask("bare " + " ".join(map(str, size)))
         before = service.cpu()
-        taken, told = client.predict(image)
+        taken, stage_seconds = client.predict(image)
         after = service.cpu()
         if turn == 0 and time.perf_counter() - began > _LONG:
             turns = _WARM_UP + max(3, rounds // 3)  # fewer of what takes long
@@ -218,8 +218,8 @@ def _one_size(
             least.append(one)
             whole.append(taken)
             computed, computed_bare = computed + after - before, computed_bare + bare.ask("cpu")
-            shares.append(told.get("encode", 0.0) / taken)
-            for stage, seconds in told.items():
+            shares.append(stage_seconds.get("encode", 0.0) / taken)
+            for stage, seconds in stage_seconds.items():
                 stages.setdefault(stage, []).append(seconds)
         turn += 1
         tell(f"{name}, round {turn} of {turns}")

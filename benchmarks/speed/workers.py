@@ -95,12 +95,12 @@ class BenchWorker:
     def __init__(self, python: str, script: str, *arguments: str):
         command = [python, str(HERE / script), *arguments]
         # A pipe that nobody reads would fill up and stop the process; closed with the worker.
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(_PATH)},
         )
@@ -117,7 +117,7 @@ class BenchWorker:
         """End the process."""
         self.process.kill()
         self.process.wait()
-        self._said.close()
+        self._stderr.close()
 
     def _answer(self) -> str:
         assert self.process.stdout is not None
@@ -125,9 +125,9 @@ class BenchWorker:
             if line.startswith("=> "):
                 return line[3:].strip()
         self.process.wait()
-        self._said.seek(0)
-        said = self._said.read()
-        raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended:\n{said[-2000:]}")  # type: ignore[arg-type]
+        self._stderr.seek(0)
+        errors = self._stderr.read()
+        raise RuntimeError(f"{' '.join(map(str, self.process.args))} ended:\n{errors[-2000:]}")  # type: ignore[arg-type]
 
 
 def interleaved(workers: Mapping[str, BenchWorker], rounds: int, warm_up: int = 2) -> dict[str, list[float]]:

@@ -36,8 +36,8 @@ def main() -> int:
     fewer = max(asked.studies // 3, 1)
     means = _each(partial(_held, studies=asked.studies, seed=asked.seed), _MEANS, asked.processes, "means")
     tables.put(PAGE, "means", tables.mean_section(means, asked.studies, command))
-    told = _each(partial(foreseen, studies=fewer, seed=asked.seed), DESIGNS, asked.processes, "power")
-    tables.put(PAGE, "power", tables.power_section(cells, told, command))
+    predictions = _each(partial(foreseen, studies=fewer, seed=asked.seed), DESIGNS, asked.processes, "power")
+    tables.put(PAGE, "power", tables.power_section(cells, predictions, command))
     broken = grid.broken(cells)
     for cell in broken:
         print(f"does not hold: error {cell.error:.3f}, coverage {cell.coverage:.3f}: {cell.design}, {cell.effect:g}")

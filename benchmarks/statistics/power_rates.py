@@ -45,17 +45,17 @@ class Foreseen:
 
 def foreseen(design: Design, studies: int, seed: int = 0) -> Foreseen:
     """Ask `power` in `studies` studies of equal methods, and then run studies with the difference that it names."""
-    said, bias = [], []
+    powers, bias = [], []
     for scores in _scores(design, studies, seed):
         parts = estimate(scores, units_of(None, design.cases))
         means = adjusted_means(scores)
         bias += list(means.max(axis=1) - means.mean(axis=1))
         for number in range(len(scores)):
             each = estimate(scores[number : number + 1], parts.units)
-            said.append(power(each, design.methods, design.methods))
-    detectable = float(np.median([each.detectable for each in said]))
-    seeds = _middle([each.seeds for each in said])
-    cases = _middle([each.cases for each in said])
+            powers.append(power(each, design.methods, design.methods))
+    detectable = float(np.median([each.detectable for each in powers]))
+    seeds = _middle([each.seeds for each in powers])
+    cases = _middle([each.cases for each in powers])
     size, level = design.size, (design.seed, design.residual)
     return Foreseen(
         design,
@@ -69,7 +69,7 @@ def foreseen(design: Design, studies: int, seed: int = 0) -> Foreseen:
         _found(Design(size[0], size[1], int(cases), *level), detectable / 2, studies, seed + 3)
         if cases > 0
         else np.nan,
-        float(np.mean([each.luck for each in said])),
+        float(np.mean([each.luck for each in powers])),
         float(np.mean(bias)),
     )
 

@@ -60,8 +60,8 @@ class Check:
         if (self.work / "model").is_dir():
             return
         tell("training and exporting a small model")
-        said = _seglab(["train", "debug=fast", "model=unet_mini", "data=synthetic2d"], self.work)
-        run_id = next(word for word in said.split() if len(word) == 32 and word.isalnum())
+        output = _seglab(["train", "debug=fast", "model=unet_mini", "data=synthetic2d"], self.work)
+        run_id = next(word for word in output.split() if len(word) == 32 and word.isalnum())
         _seglab(["export", f"run={run_id}", f"out={self.work / 'model'}"], self.work)
 
     def build(self, targets: Sequence[str]) -> None:
@@ -97,8 +97,8 @@ class Check:
             words = {**image.environment, "SEGLAB_API_KEYS": key}
             command = roots.inside(root, image, [*image.entrypoint, *image.command], words)
             service = running.start(target, command, self.work / f"{target}.log")
-            looks = roots.inside(root, image, health.words, words)
-            running.wait(service, lambda: subprocess.run(looks, capture_output=True, check=False).returncode == 0, 120)
+            probe = roots.inside(root, image, health.words, words)
+            running.wait(service, lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0, 120)
             address = f"http://127.0.0.1:{port}{path.removesuffix('/health')}"
             journey.refused_without_key(address, journey.picture())
             mask, _ = journey.ask(address, journey.picture(), key)

@@ -71,9 +71,9 @@ def read(file: Path, environment: Mapping[str, str]) -> dict[str, Service]:
             f"{file.name} needs {', '.join(missing)}, which the environment does not have",
             "set each, or write them to deploy/.env (docs/deploy.md)",
         )
-    said = yaml.safe_load(text)
-    secrets = {name: environment.get(one["environment"], "") for name, one in said.get("secrets", {}).items()}
-    services = {name: _service(name, _filled(one, environment), secrets) for name, one in said["services"].items()}
+    content = yaml.safe_load(text)
+    secrets = {name: environment.get(one["environment"], "") for name, one in content.get("secrets", {}).items()}
+    services = {name: _service(name, _filled(one, environment), secrets) for name, one in content["services"].items()}
     return {name: services[name] for name in _in_order(services)}
 
 
@@ -103,23 +103,23 @@ def _filled(value: Any, environment: Mapping[str, str]) -> Any:
     return _VARIABLE.sub(one, value)
 
 
-def _service(name: str, said: dict[str, Any], secrets: Mapping[str, str]) -> Service:
-    health = said.get("healthcheck", {})
-    depends = said.get("depends_on", [])
+def _service(name: str, entry: dict[str, Any], secrets: Mapping[str, str]) -> Service:
+    health = entry.get("healthcheck", {})
+    depends = entry.get("depends_on", [])
     return Service(
         name=name,
-        image=said["image"],
-        target=said.get("build", {}).get("target"),
-        command=_words(said.get("command", [])),
-        environment={key: str(value) for key, value in said.get("environment", {}).items()},
-        volumes=[_volume(one) for one in said.get("volumes", [])],
-        secrets={one: secrets[one] for one in said.get("secrets", [])},
+        image=entry["image"],
+        target=entry.get("build", {}).get("target"),
+        command=_words(entry.get("command", [])),
+        environment={key: str(value) for key, value in entry.get("environment", {}).items()},
+        volumes=[_volume(one) for one in entry.get("volumes", [])],
+        secrets={one: secrets[one] for one in entry.get("secrets", [])},
         health=_words(health["test"][1:]) if health.get("test") else None,
         patience=_seconds(health.get("start_period", "60s")) + _MORE_PATIENCE,
         after=list(depends),
-        ports=dict(_port(str(one)) for one in said.get("ports", [])),
-        grace=_seconds(said.get("stop_grace_period", "10s")),
-        profiles=said.get("profiles", []),
+        ports=dict(_port(str(one)) for one in entry.get("ports", [])),
+        grace=_seconds(entry.get("stop_grace_period", "10s")),
+        profiles=entry.get("profiles", []),
     )
 
 

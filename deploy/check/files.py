@@ -23,19 +23,19 @@ def schemas(work: Path) -> None:
     if not (place / "bin" / "check-jsonschema").exists():
         venv.create(place, with_pip=False)
         words = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet", CHECKER]
-        said = subprocess.run(words, capture_output=True, text=True, check=False)
-        if said.returncode:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
             raise Failed(
-                f"{CHECKER} cannot be installed", "see that a package index can be reached", said.stderr[-500:]
+                f"{CHECKER} cannot be installed", "see that a package index can be reached", done.stderr[-500:]
             )
     for schema, files in (
         ("vendor.github-workflows", sorted(WORKFLOWS.glob("*.yml"))),
         ("vendor.compose-spec", [COMPOSE]),
     ):
         words = [str(place / "bin" / "check-jsonschema"), "--builtin-schema", schema, *map(str, files)]
-        said = subprocess.run(words, capture_output=True, text=True, check=False)
-        if said.returncode:
-            raise Failed(f"{schema} refuses a file", "", (said.stdout + said.stderr)[-2000:])
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Failed(f"{schema} refuses a file", "", (done.stdout + done.stderr)[-2000:])
         tell(f"{', '.join(map(str, files))}: valid against {schema}")
 
 
@@ -46,14 +46,14 @@ def unit(work: Path) -> str:
     copy = work / UNIT.name
     # It looks whether the program is there; what it says of this machine's own units is not about ours.
     copy.write_text(UNIT.read_text().replace("/opt/seglab/bin/seglab", shutil.which("true") or "/bin/true"))
-    said = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
-    amiss = [line for line in said.stderr.splitlines() if UNIT.name in line]
+    done = subprocess.run(["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False)
+    amiss = [line for line in done.stderr.splitlines() if UNIT.name in line]
     if amiss:
         raise Failed(f"systemd-analyze verify: {amiss[0]}")
     words = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE * 10:.0f}", str(copy)]
-    said = subprocess.run(words, capture_output=True, text=True, check=False)
-    overall = next((line for line in said.stdout.splitlines() if "Overall exposure" in line), "").strip()
-    if said.returncode:
-        raise Failed(f"systemd-analyze security: {overall or said.stderr[-300:]}")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    overall = next((line for line in done.stdout.splitlines() if "Overall exposure" in line), "").strip()
+    if done.returncode:
+        raise Failed(f"systemd-analyze security: {overall or done.stderr[-300:]}")
     tell(f"{UNIT}: verified; {overall.lstrip('→ ')}")
     return ""

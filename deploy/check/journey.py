@@ -63,16 +63,16 @@ def same_mask(served: bytes, file: Path) -> int:
 def trained_and_promoted(lab: Containers, seed: int) -> str:
     """Train a run through the server and make it the champion; its id."""
     began = time.monotonic()
-    said = lab.run("lab", [*TRAIN, f"seed={seed}"])
-    found = re.search(r"\b[0-9a-f]{32}\b", said)
+    output = lab.run("lab", [*TRAIN, f"seed={seed}"])
+    found = re.search(r"\b[0-9a-f]{32}\b", output)
     if not found:
-        raise Failed("seglab train does not say which run it was", "", said[-2000:])
+        raise Failed("seglab train does not say which run it was", "", output[-2000:])
     tell(f"run {found[0]} was trained through the server in {time.monotonic() - began:.0f} s")
     gate = lab.volume("work") / "conf" / "gate" / "tried.yaml"
     gate.parent.mkdir(parents=True, exist_ok=True)
     gate.write_text(GATE)
-    said = lab.run("lab", ["seglab", "promote", f"run={found[0]}", "name=roadseg", "gate=tried", TRACKING])
-    tell(f"promoted: {said.strip().splitlines()[-1]}")
+    output = lab.run("lab", ["seglab", "promote", f"run={found[0]}", "name=roadseg", "gate=tried", TRACKING])
+    tell(f"promoted: {output.strip().splitlines()[-1]}")
     return found[0]
 
 
@@ -90,8 +90,8 @@ def served_as_predicted(lab: Containers, key: str) -> str:
     out = f"out-{time.monotonic_ns()}"
     lab.run("service", ["seglab", "predict", f"/kept/{export.relative_to(kept)}", "/kept/in", f"out=/kept/{out}"])
     for name, answer in (("service", mask), ("application", pages)):
-        told = same_mask(answer, kept / out / "a.png")
-        tell(f"the {name}'s mask is that of seglab predict, pixel for pixel ({told} pixels of another class)")
+        differing = same_mask(answer, kept / out / "a.png")
+        tell(f"the {name}'s mask is that of seglab predict, pixel for pixel ({differing} pixels of another class)")
     if model != other:
         raise Failed(f"service and application answer with two models: {model}, {other}")
     tell(f"answered by {model}")
@@ -122,14 +122,14 @@ def copied_and_restored(lab: Containers) -> None:
     """Back the composition up, restore it into an empty database and folder, and hold the two against one another."""
     store = "tracking.uri=postgresql+psycopg://seglab@postgres/{}"
     began = time.monotonic()
-    said = lab.run("lab", ["seglab", "backup", "/backup/tried", store.format("seglab"), "artifacts=/artifacts"])
-    tell(f"backed up in {time.monotonic() - began:.1f} s: {said.strip()}")
+    output = lab.run("lab", ["seglab", "backup", "/backup/tried", store.format("seglab"), "artifacts=/artifacts"])
+    tell(f"backed up in {time.monotonic() - began:.1f} s: {output.strip()}")
     lab.run("lab", ["sh", "-c", "cd /backup/tried && sha256sum --check --quiet SHA256SUMS"])
     lab.run("lab", ["createdb", "--host=postgres", "--username=seglab", "restored"])
     began = time.monotonic()
     words = ["seglab", "restore", "/backup/tried", store.format("restored"), "artifacts=restored", "runs=other"]
-    said = lab.run("lab", words)
-    tell(f"restored in {time.monotonic() - began:.1f} s: {said.strip()}")
+    output = lab.run("lab", words)
+    tell(f"restored in {time.monotonic() - began:.1f} s: {output.strip()}")
     lab.run("lab", ["diff", "--recursive", "/artifacts", "/srv/seglab/restored"])
     dump = "pg_dump --host=postgres --username=seglab --data-only"  # less the words of a session, which differ
     rows = f"for name in seglab restored; do {dump} $name | grep -v '^.restrict\\|^.unrestrict' | sha256sum; done"

@@ -249,10 +249,10 @@ def unmount(folder: Path) -> None:
 def size_of(layers: Sequence[Path], work: Path) -> float:
     """Megabytes (1e6 bytes) of all files of an image."""
     with mounted(layers, work / "measured") as root:
-        said = subprocess.run(
+        done = subprocess.run(
             ["du", "--summarize", "--bytes", "--one-file-system", str(root)], capture_output=True, text=True, check=True
         )
-    return int(said.stdout.split()[0]) / 1e6
+    return int(done.stdout.split()[0]) / 1e6
 
 
 def run(words: Sequence[str], what: str = "") -> None:
@@ -267,8 +267,8 @@ def run(words: Sequence[str], what: str = "") -> None:
 
 def _network() -> dict[str, str]:
     """What this machine's network asks of pip; no image keeps it."""
-    said = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-    return {**said, "PIP_CERT": f"/{_CERTIFICATES}", "SSL_CERT_FILE": f"/{_CERTIFICATES}"}
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    return {**proxies, "PIP_CERT": f"/{_CERTIFICATES}", "SSL_CERT_FILE": f"/{_CERTIFICATES}"}
 
 
 def _words(stage: Stage, word: str) -> list[str]:

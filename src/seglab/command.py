@@ -131,11 +131,11 @@ def composed_config(
             remedy="call it once for each combination; sweeps and --cfg are for the command line: seglab train --help",
         )
     refuse_at_once(words, config_name)
-    said = kept([_in_hydra(word) for word in words], config_name, settings)
+    overrides = kept([_in_hydra(word) for word in words], config_name, settings)
     try:
-        return compose(config_name, said)
+        return compose(config_name, overrides)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise explain(error, config_name, said) from error
+        raise explain(error, config_name, overrides) from error
 
 
 def kept(words: Sequence[str], config_name: str, settings: type[Section] | None = None) -> list[str]:
@@ -157,7 +157,7 @@ def _leave(error: SeglabError) -> None:
 
 
 def task_overrides() -> list[str]:
-    """What the user said on the command line of the running command, without Hydra's own settings."""
+    """The words on the command line of the running command, without Hydra's own settings."""
     from hydra.core.hydra_config import HydraConfig
 
     return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
@@ -174,9 +174,9 @@ def data_settings_of(cfg: DictConfig) -> DataSettings:
 
 
 def config_of_data(cfg: DictConfig, words: Sequence[str]) -> DataSettings:
-    """`data_settings_of`, for words that were not said on the command line."""
-    said = {word.lstrip("+~").partition("=")[0] for word in words}
-    asked = any(key in ("model", "experiment") or key.startswith("model.") for key in said)
+    """`data_settings_of`, for words that do not come from the command line."""
+    keys = {word.lstrip("+~").partition("=")[0] for word in words}
+    asked = any(key in ("model", "experiment") or key.startswith("model.") for key in keys)
     return load_config(cfg) if asked else load_data(cfg)
 
 
@@ -187,12 +187,12 @@ def sweep_tags() -> dict[str, str]:
 
 def _say_repeated(words: Sequence[str]) -> None:
     """Say which of two values of one key counts: the last, as Hydra has it."""
-    said: dict[str, str] = {}
+    values: dict[str, str] = {}
     for word in overrides_in(words):
         key, _, value = word.partition("=")
-        if key in said and said[key] != value:
+        if key in values and values[key] != value:
             print(f"note: {shown(key)} is said twice, and the last counts: {shown(cut(word))}", file=sys.stderr)
-        said[key] = value
+        values[key] = value
 
 
 def _in_hydra(word: str) -> str:
@@ -208,7 +208,7 @@ def _in_hydra(word: str) -> str:
 
 
 def _end_with_launcher() -> None:
-    """A job is told to stop (SIGTERM) when the launcher that started it dies, however that happens."""
+    """A job gets SIGTERM when the launcher that started it dies, however that happens."""
     launcher = json.loads(os.environ.get(JOB_VARIABLE, "{}")).get("launcher")
     if launcher is None or sys.platform != "linux":
         return

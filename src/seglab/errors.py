@@ -34,7 +34,7 @@ class SeglabError(Exception):
         code: of the kind of mistake, one of `seglab.error_codes`, which stays: what scripts and searches go by.
         where, found, expected, remedy: each a line, where it is not empty.
 
-    Entry points print it without a traceback and leave with exit code 2. What it is told may come from anywhere: the
+    Entry points print it without a traceback and leave with exit code 2. Its texts may come from anywhere: the
     message holds no password of an address and nothing that a terminal obeys.
     """
 
@@ -88,8 +88,8 @@ class DataError(SeglabError):
         paste: Sequence[tuple[str, str]] = (),
         **rest: Any,
     ):
-        said = "".join(f"\n    {words}:\n      {settings}" for words, settings in paste)
-        super().__init__(what, remedy=remedy + said, **rest)
+        lines = "".join(f"\n    {words}:\n      {settings}" for words, settings in paste)
+        super().__init__(what, remedy=remedy + lines, **rest)
         self.finding, self.remedy, self.paste = finding, remedy, tuple(paste)
 
 

@@ -147,5 +147,5 @@ def check_class_names(class_names: Sequence[str], where: str = "data") -> None:
 
 def _other(name: str) -> str:
     words = {"<": "under ", ">": "over ", "+": "plus ", "=": "is ", "%": " percent", "≤": "up to ", "≥": "from "}
-    said = re.sub(r"\s+", " ", "".join(words.get(c, c) for c in name)).strip()
-    return said if said != name and metric_name(said) == said else f"{metric_name(name)} 2"
+    spelled = re.sub(r"\s+", " ", "".join(words.get(c, c) for c in name)).strip()
+    return spelled if spelled != name and metric_name(spelled) == spelled else f"{metric_name(name)} 2"

@@ -245,7 +245,7 @@ def muon(
     """Muon for kernels, Adam for vectors and the head (Jordan et al. 2024), with decoupled decay of kernels.
 
     Updates have the size of Adam's (Liu et al. 2025), so that one learning rate serves both. The layers that make
-    logits are told by their names, which begin with `logits`.
+    logits are found by their names, which begin with `logits`.
     """
     shared = _shared(learning_rate, clip_norm, ema_momentum, accumulate_steps)
     return _decaying_kernels_only(

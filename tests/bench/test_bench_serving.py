@@ -71,7 +71,7 @@ def test_volumes_have_no_files_and_no_service_here(tmp_path: Path) -> None:
     found = measure(tmp_path, 2, None, [(16, 16)])
     assert set(found.stages["openvino-float32"]) & {"decode", "encode"} == set()
     assert found.service == {}
-    assert any("the model takes volumes" in line for line in found.told)
+    assert any("the model takes volumes" in line for line in found.not_measured)
 
 
 def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_what_lies_under_the_pointer_is_told(page: Any) -> None:
         window.hover(
             position={"x": (column + 0.5) / SIZE[1] * box["width"], "y": (row + 0.5) / SIZE[0] * box["height"]}
         )
-        told = page.locator(".told").inner_text()
+        told = page.locator(".pointed").inner_text()
         assert f"column {column}, row {row}" in told
         assert f"true: {('ground', 'red', 'green')[truth[row, column]]}" in told
 

@@ -81,7 +81,7 @@ def test_study_and_volumes_behind_a_prefix_with_a_key(contexts: Any, address: st
     page.goto(f"{address}/compare?image=scan")
     frame = page.frame_locator("iframe[src*='/lab/api/volume']")
     frame.locator("body[data-shown='organ other']").wait_for(timeout=60_000)
-    assert frame.locator("#told").inner_text() == "A click moves the crosshair, the wheel the slice."
+    assert frame.locator("#status").inner_text() == "A click moves the crosshair, the wheel the slice."
     view = opened(page, address)
     width, height = view.size()
     view.click(width / 2, height / 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seglab.comparison.number_format import difference, interval, p_value
+from seglab.number_format import difference, interval, p_value
 from seglab.statistics import Difference
 
 

@@ -12,7 +12,7 @@ from seglab.config import synonyms
 from seglab.config.loading import load_config
 from seglab.config.synonyms import option_meant, value_meant
 from seglab.config.unknown_words import instead
-from seglab.config.vocabulary import GROUPS_SAID, composed, groups, options_of, options_with_setting
+from seglab.config.vocabulary import OPTION_GROUPS, composed, groups, options_of, options_with_setting
 
 # group, what is said for each of its options, what to write
 OPTIONS = [
@@ -259,7 +259,7 @@ def test_every_line_that_a_hint_gives_is_one_that_there_is() -> None:
     for keys in synonyms._SETTINGS:
         for key in keys.split() if " a run" not in f" {keys}" else ():
             assert key in fixed or key in options_with_setting(), key
-    assert set(synonyms._GROUPS) <= GROUPS_SAID
+    assert set(synonyms._GROUPS) <= OPTION_GROUPS
 
 
 def test_a_value_in_another_spelling() -> None:

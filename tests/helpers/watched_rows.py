@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seglab.monitoring.database import opened
-from seglab.monitoring.schema import TABLES, insertion
+from seglab.monitoring.schema import ADDED, RENAMED, TABLES, VERSION_TABLE, insertion
 
 DIGEST = "d" * 64
 QUALITY = {
@@ -45,13 +47,24 @@ def answered(number: int, **change: Any) -> dict[str, Any]:
 def written(place: Path | str, rows: list[dict[str, Any]], digest: str = DIGEST, **tables: list[dict[str, Any]]) -> str:
     """The place of a database with these rows, and with a model of that digest."""
     database = opened(str(place), write=True)
-    told = {"class_names": ["ground", "<b>road</b>"], "values": [0, 1], "scored": [1], "rank": 2}
+    classes = {"class_names": ["ground", "<b>road</b>"], "values": [0, 1], "scored": [1], "rank": 2}
     model = {"at": 1.0, "digest": digest, "model": "road+dddd"}
-    model["told"] = json.dumps({**told, "reference": REFERENCE, "quality": QUALITY})
+    model["description"] = json.dumps({**classes, "reference": REFERENCE, "quality": QUALITY})
     database.write([(insertion("models"), [model]), (insertion("predictions"), rows)])
     database.write([(insertion(table), more) for table, more in tables.items()])
     database.close()
     return str(place)
+
+
+def as_written_by(version: int, place: str) -> bytes:
+    """Turn tables into those of a former version, where they are; the bytes of the file."""
+    with closing(sqlite3.connect(place, isolation_level=None)) as former:
+        for table, column in (pair for since, pairs in ADDED.items() if since > version for pair in pairs):
+            former.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for table, name, now in (names for since, more in RENAMED.items() if since > version for names in more):
+            former.execute(f"ALTER TABLE {table} RENAME COLUMN {now} TO {name}")
+        former.execute(f"UPDATE {VERSION_TABLE} SET version = {version}")
+    return Path(place).read_bytes()
 
 
 def canary_row(**change: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from seglab.comparison.settings import CompareSettings
 from seglab.errors import ConfigError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs
 from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.comparison.sentences import ranking_notes
 from seglab.reports.document import TableBlock
 
 
@@ -186,7 +187,7 @@ def test_a_setting_that_a_choice_settles_goes_with_it(recorder: Recorder) -> Non
     assert effects.loc["model with data and trainer", columns].tolist() == ["Small", "Large", 2]
     assert effects.loc["model with data and trainer", "difference"] == pytest.approx(-0.2, abs=0.01)
     assert effects.loc["augmentation", "difference"] == pytest.approx(0.1, abs=0.01)
-    assert not [note for note in found.rankings[0].notes if "partner" in note or "in it alone" in note]
+    assert not [note for note in ranking_notes(found.rankings[0]) if "partner" in note or "in it alone" in note]
     recorder.run(level(0.6), model="Small", params={"trainer.epochs": "10", "data.batch_size": "40"})
     assert "trainer" in compared(recorder).effects["factor"].tolist()
 

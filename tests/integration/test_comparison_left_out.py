@@ -9,6 +9,7 @@ from compared_runs import compared, recorder
 from recorded_runs import CASES, Recorder, level
 
 from seglab.errors import ConfigError, TrackingError
+from seglab.reports.comparison.sentences import ranking_notes
 from seglab.reports.document import to_markdown
 
 __all__ = ["recorder"]
@@ -19,7 +20,7 @@ def test_no_case_in_common(recorder: Recorder) -> None:
     recorder.run(level(0.7, cases=["c", "d"]), model="VNet")
     found = compared(recorder)
     assert found.variants["verdict"].tolist() == ["best", "undecided"]
-    assert any("No case in common" in note for note in found.rankings[0].notes)
+    assert any("No case in common" in note for note in ranking_notes(found.rankings[0]))
 
 
 def test_scores_that_are_not_defined(recorder: Recorder) -> None:
@@ -159,7 +160,7 @@ def test_runs_of_other_code_are_no_seeds_without_a_mark(recorder: Recorder) -> N
         recorder.run(level(0.7), model="VNet", seed=seed, tags={"git_commit": "commit0"})
     found = compared(recorder)
     assert found.variants["mixed_code"].tolist() == [False, True]
-    assert any("UNet_DiceLoss_Adam" in note and "different code" in note for note in found.rankings[0].notes)
+    assert any("UNet_DiceLoss_Adam" in note and "different code" in note for note in ranking_notes(found.rankings[0]))
     assert "UNet_DiceLoss_Adam ‡" in str(found.document)
 
 
@@ -168,10 +169,11 @@ def test_units_are_groups_when_asked(recorder: Recorder) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model, groups=groups)
     assert compared(recorder, unit="group").variants["units"].tolist()[1] == 3
-    assert any("of 3 groups" in note for note in compared(recorder).rankings[0].notes)
+    assert any("of 3 groups" in note for note in ranking_notes(compared(recorder).rankings[0]))
 
 
 def test_cases_of_one_group_are_said_to_be_no_more(recorder: Recorder) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model, groups=dict.fromkeys(CASES, "block"))
-    assert any("of one group" in note and "little of others" in note for note in compared(recorder).rankings[0].notes)
+    notes = ranking_notes(compared(recorder).rankings[0])
+    assert any("of one group" in note and "little of others" in note for note in notes)

@@ -8,6 +8,7 @@ from compared_runs import compared, grid, recorder
 from recorded_runs import CASES, Recorder, level
 
 from seglab.errors import ConfigError, DataError, TrackingError
+from seglab.reports.comparison.sentences import ranking_notes
 from seglab.reports.document import to_markdown
 from seglab.statistics import compare_pair
 
@@ -87,7 +88,7 @@ def test_alike_scores_are_tied_and_one_seed_is_remarked_on(recorder: Recorder) -
         recorder.run(dict(zip(CASES, 0.7 + rng.normal(0, 0.05, len(CASES)), strict=True)), model=name)
     found = compared(recorder)
     assert found.variants["verdict"].tolist() == ["best", "undecided", "undecided"]
-    notes = " ".join(found.rankings[0].notes)
+    notes = " ".join(ranking_notes(found.rankings[0]))
     assert "about these trained networks alone" in notes
 
 
@@ -98,7 +99,7 @@ def test_a_grid_with_holes_uses_matched_pairs_alone(recorder: Recorder) -> None:
     found = compared(recorder)
     assert found.effects["factor"].tolist() == ["loss"]
     assert found.effects["difference"].tolist() == pytest.approx([0.1], abs=0.01)
-    notes = found.rankings[0].notes
+    notes = ranking_notes(found.rankings[0])
     assert any(note.startswith("optimizer: no two variants differ in it alone") for note in notes)
     assert any(note.startswith("loss: 1 of 3 variants have no partner") for note in notes)
 

@@ -16,13 +16,13 @@ from test_monitor import monitor
 from test_pre_annotations import from_runs, painted
 from test_rows import rows, scene
 from volumes import IMAGE, LABEL, save
-from watched_rows import answered, written
+from watched_rows import answered, as_written_by, written
 
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import SeglabError
 from seglab.monitoring.database import opened
 from seglab.monitoring.kept_images import KeptImage
-from seglab.monitoring.label_queue import Candidate, choose, hand_over
+from seglab.monitoring.label_queue import Candidate, candidates, choose, hand_over
 from seglab.monitoring.truth import true_quality
 from seglab.monitoring.watched import Watched
 from seglab.serving.keeping_images import KeptImages
@@ -101,12 +101,15 @@ def test_truth_finds_its_image_where_names_hold_points(tmp_path: Path) -> None:
     (truth / "masks" / ".DS_Store").write_bytes(b"x")
     place = written(tmp_path / "rows.db", answers)
     database = opened(place, write=True)
-    told = json.dumps({"class_names": ["ground", "road"], "values": [0, 1], "scored": [0, 1], "rank": 2})
-    database.write([("UPDATE models SET told = :told", [{"told": told}])])
+    text = json.dumps({"class_names": ["ground", "road"], "values": [0, 1], "scored": [0, 1], "rank": 2})
+    database.write([("UPDATE models SET description = :text", [{"text": text}])])
     database.close()
     found = true_quality(place, truth, kept)
     assert {(one.request, one.real) for one in found.cases} == {(f"drive.{number}", 1.0) for number in range(3)}
     assert found.unmatched == 0
+    as_written_by(2, place)
+    assert true_quality(place, truth, kept) == found
+    assert len(candidates(place, kept, watched("ground", "road"))) == 3
 
 
 def test_the_room_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:

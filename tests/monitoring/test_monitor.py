@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from watched_rows import DIGEST, answered, canary_row, written
+from watched_rows import DIGEST, answered, as_written_by, canary_row, written
 from webhooks import listening
 
 from seglab.errors import DataError
@@ -20,7 +20,7 @@ from seglab.monitoring.alerts import AlertLimits, alerts
 from seglab.monitoring.canary_history import former_scores
 from seglab.monitoring.database import opened
 from seglab.monitoring.row_summary import summarise
-from seglab.monitoring.schema import BROUGHT, TABLES, VERSION_TABLE, insertion
+from seglab.monitoring.schema import TABLES, insertion
 from seglab.monitoring.summary_page import as_text, document_of
 
 
@@ -62,23 +62,23 @@ def test_a_canary_that_works_again_is_no_alert(tmp_path: Path) -> None:
     assert alerts(found, AlertLimits()) == ()
 
 
-def test_rows_of_a_former_version_are_read_and_brought_up_when_they_are_written(tmp_path: Path) -> None:
-    place = Path(written(tmp_path / "rows.db", [answered(1)], canary=[canary_row(fallen=1)]))
-    with sqlite3.connect(place) as former:
-        for table, column in BROUGHT[2]:
-            former.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        former.execute(f"UPDATE {VERSION_TABLE} SET version = 1")
-    former.close()
-    before = place.read_bytes()
-    found = summarise(str(place))
+@pytest.mark.parametrize("version", [1, 2])
+def test_rows_of_a_former_version_are_read_and_migrated_when_they_are_written(version: int, tmp_path: Path) -> None:
+    place = written(tmp_path / "rows.db", [answered(1)], canary=[canary_row(fallen=1)])
+    before = as_written_by(version, place)
+    found = summarise(place)
     assert [one.fallen for one in found.canary] == [True]
-    assert former_scores(str(place), "s", DIGEST) is None
-    assert place.read_bytes() == before  # whoever reads changes nothing
-    database = opened(str(place), write=True)
+    assert found.model is not None
+    assert found.model.class_names == ("ground", "<b>road</b>")
+    assert former_scores(place, "s", DIGEST) == (None if version == 1 else ())
+    assert Path(place).read_bytes() == before  # whoever reads changes nothing
+    database = opened(place, write=True)
     database.write([(insertion("predictions"), [answered(2, agreement=0.9)])])
     assert database.ask("SELECT agreement FROM predictions ORDER BY id") == [(None,), (0.9,)]
+    assert len(database.ask("SELECT description FROM models")) == 1
     database.close()
-    assert summarise(str(place)).requests == 2
+    after = summarise(place)
+    assert (after.requests, after.model) == (2, found.model)
 
 
 def test_a_canary_is_held_against_the_model_before_it(tmp_path: Path) -> None:

@@ -113,9 +113,9 @@ def test_other_addresses_leave_none(watched: tuple[Running, Path]) -> None:
 
 def test_the_model_tells_what_its_answers_are_held_against(watched: tuple[Running, Path]) -> None:
     (row,) = rows(watched[1], "models")
-    told = json.loads(row["told"])
-    assert told["class_names"] == ["ground", "red", "green"]
-    assert told["scored"] == [1, 2]
+    description = json.loads(row["description"])
+    assert description["class_names"] == ["ground", "red", "green"]
+    assert description["scored"] == [1, 2]
 
 
 def test_sessions_leave_rows_of_their_kind(watched: tuple[Running, Path]) -> None:
@@ -164,10 +164,10 @@ def test_a_full_disk_loses_rows_and_says_so(tmp_path: Path) -> None:
     writer = RowWriter(str(tmp_path / "rows.db"), lambda count, why: lost.append((count, why)), written.append)
     assert writer._database is not None
     writer._database.ask("PRAGMA max_page_count=30")  # SQLite's own full disk
-    told = "x" * 200_000
+    text = "x" * 200_000
     writer.add(
         "canary",
-        {"at": 1.0, "digest": "a", "model": "m", "dice": told, "iou": "", "case_dice": "", "cases": 1, "fallen": 0},
+        {"at": 1.0, "digest": "a", "model": "m", "dice": text, "iou": "", "case_dice": "", "cases": 1, "fallen": 0},
     )
     writer.close()
     assert written == []
@@ -184,7 +184,7 @@ def test_the_model_is_told_once_there_is_a_database(tmp_path: Path, monkeypatch:
     written: list[int] = []
     folder.write_text("no folder yet")
     writer = RowWriter(str(folder / "rows.db"), lambda count, _: lost.append(count), written.append)
-    writer.add("models", {"at": 1.0, "digest": "a", "model": "m", "told": "{}"})
+    writer.add("models", {"at": 1.0, "digest": "a", "model": "m", "description": "{}"})
     writer.add("prompts", {"at": 1.0, "request": "p", "event": "prompt", "model": "m", "seconds": 0.1})
     until = time.monotonic() + 10
     while not sum(lost) and time.monotonic() < until:
@@ -203,7 +203,7 @@ def test_rows_that_come_too_fast_are_counted(tmp_path: Path) -> None:
     written: list[int] = []
     writer = RowWriter(str(tmp_path / "rows.db"), lambda count, _: lost.append(count), written.append)
     for number in range(25_000):
-        writer.add("models", {"at": float(number), "digest": "a", "model": "m", "told": "{}"})
+        writer.add("models", {"at": float(number), "digest": "a", "model": "m", "description": "{}"})
     writer.close(20)
     assert sum(lost) > 0
     assert sum(written) + sum(lost) == 25_000
@@ -229,7 +229,7 @@ def test_a_database_of_an_address_is_written_alike(tmp_path: Path) -> None:
     place = tmp_path / "rows.db"
     lost: list[str] = []
     writer = RowWriter(f"sqlite+pysqlite:///{place}", lambda _, why: lost.append(why), lambda _: None)
-    writer.add("models", {"at": 1.5, "digest": "abc", "model": "m", "told": "{}"})
+    writer.add("models", {"at": 1.5, "digest": "abc", "model": "m", "description": "{}"})
     writer.close()
     assert lost == []
     assert [(row["id"], row["at"], row["digest"]) for row in rows(place, "models")] == [(1, 1.5, "abc")]

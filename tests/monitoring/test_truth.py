@@ -17,14 +17,14 @@ from seglab.errors import DataError
 from seglab.monitoring.database import opened
 from seglab.monitoring.truth import true_quality
 
-TOLD = {"class_names": ["ground", "organ"], "values": [0, 1], "scored": [1], "reference": {}, "quality": {}}
+DESCRIPTION = {"class_names": ["ground", "organ"], "values": [0, 1], "scored": [1], "reference": {}, "quality": {}}
 
 
 def rows_of(tmp_path: Path, count: int, rank: int) -> str:
     """Answers r0, r1, … whose image is kept under the digest 000…0, 000…1, …"""
     place = written(tmp_path / "rows.db", [answered(number) for number in range(count)])
     database = opened(place, write=True)
-    database.write([("UPDATE models SET told = :told", [{"told": json.dumps({**TOLD, "rank": rank})}])])
+    database.write([("UPDATE models SET description = :text", [{"text": json.dumps({**DESCRIPTION, "rank": rank})}])])
     database.close()
     return place
 

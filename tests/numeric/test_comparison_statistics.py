@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seglab.comparison.definedness import settle
 from seglab.comparison.descriptives import case_means, describe_pair, rank_biserial, unit_means
+from seglab.comparison.remarks import Decided
 from seglab.errors import ConfigError
 from seglab.reports.comparison.plots import indistinct_groups, pareto_front
 from seglab.statistics import Difference
@@ -54,38 +55,36 @@ def test_swapped_sides_swap_every_sign(cases: list[float], random) -> None:  # t
     assert forth.rank_biserial == pytest.approx(-back.rank_biserial, abs=1e-12)
 
 
-def settled(column: str, *rows: list[float], missed: list[list[bool]] | None = None) -> tuple[np.ndarray, list[str]]:
+def settled(column: str, *rows: list[float], missed: list[list[bool]] | None = None) -> tuple[np.ndarray, Decided]:
     """Decided scores of methods with one run each."""
     values = np.array(rows, float)[:, None]
     gone = np.zeros(values.shape, bool) if missed is None else np.array(missed)[:, None]
-    decided, notes = settle(column, values, np.ones(values.shape, bool), gone, ["first", "second"])
-    return decided[:, 0], notes
+    scores, decided = settle(column, values, np.ones(values.shape, bool), gone, ["first", "second"])
+    return scores[:, 0], decided
 
 
 def test_blanks_are_decided_by_what_the_other_side_did() -> None:
     # both empty everywhere; the second alone predicts something; truth is not empty, the first has nothing; as scored
-    decided, notes = settled("dice", [NAN, NAN, NAN, 0.7], [NAN, 0.0, 0.4, 0.6])
-    np.testing.assert_array_equal(decided, [[NAN, 1.0, 0.0, 0.7], [NAN, 0.0, 0.4, 0.6]])
-    assert len(notes) == 2
-    assert "1 case some run has no dice though truth is not empty" in notes[0]
-    assert "1 case truth is empty" in notes[1]
+    scores, decided = settled("dice", [NAN, NAN, NAN, 0.7], [NAN, 0.0, 0.4, 0.6])
+    np.testing.assert_array_equal(scores, [[NAN, 1.0, 0.0, 0.7], [NAN, 0.0, 0.4, 0.6]])
+    assert decided == Decided("dice", failed=1, empty=1)
     for column in ("iou/cell", "nsd_2mm"):
         np.testing.assert_array_equal(settled(column, [NAN], [0.0])[0], [[1.0], [0.0]])
-    whole, silent = settled("dice", [0.5, NAN], [0.6, NAN])
+    whole, none = settled("dice", [0.5, NAN], [0.6, NAN])
     np.testing.assert_array_equal(whole, [[0.5, NAN], [0.6, NAN]])
-    assert silent == []
+    assert none == Decided("dice", failed=0, empty=0)
 
 
 def test_a_precision_of_nothing_is_a_failure_where_something_is() -> None:
-    decided, notes = settled("precision/cell", [NAN, NAN], [0.0, 0.0], missed=[[True, False], [False, False]])
-    np.testing.assert_array_equal(decided, [[0.0, 1.0], [0.0, 0.0]])
-    assert len(notes) == 2
+    scores, decided = settled("precision/cell", [NAN, NAN], [0.0, 0.0], missed=[[True, False], [False, False]])
+    np.testing.assert_array_equal(scores, [[0.0, 1.0], [0.0, 0.0]])
+    assert decided == Decided("precision/cell", failed=1, empty=1)
 
 
 def test_a_distance_must_be_defined_on_the_same_cases() -> None:
-    decided, notes = settled("hd95_nonempty", [3.0, NAN, 4.0], [5.0, NAN, 6.0])
-    np.testing.assert_array_equal(decided, [[3.0, NAN, 4.0], [5.0, NAN, 6.0]])
-    assert notes == []
+    scores, decided = settled("hd95_nonempty", [3.0, NAN, 4.0], [5.0, NAN, 6.0])
+    np.testing.assert_array_equal(scores, [[3.0, NAN, 4.0], [5.0, NAN, 6.0]])
+    assert (decided.failed, decided.empty) == (0, 0)
     with pytest.raises(ConfigError, match="defined on different cases") as caught:
         settled("hd95_nonempty/cell", [3.0, 9.0, 4.0], [5.0, NAN, 6.0])
     assert "no value on 1 of 3 cases" in str(caught.value)
@@ -95,9 +94,9 @@ def test_a_distance_must_be_defined_on_the_same_cases() -> None:
 def test_a_case_that_a_run_does_not_have_is_no_blank() -> None:
     values = np.array([[[0.5, NAN]], [[0.6, 0.0]]])
     present = np.array([[[True, False]], [[True, True]]])
-    decided, notes = settle("dice", values, present, np.zeros(values.shape, bool), ["a", "b"])
-    np.testing.assert_array_equal(decided, values)
-    assert notes == []
+    scores, decided = settle("dice", values, present, np.zeros(values.shape, bool), ["a", "b"])
+    np.testing.assert_array_equal(scores, values)
+    assert (decided.failed, decided.empty) == (0, 0)
 
 
 def test_bars_join_neighbours_of_which_no_two_differ() -> None:

@@ -140,21 +140,21 @@ class Client:
         health = self._get_health()
         if self._model is not None and self._model.label == health["bundle"]:
             return self._model
-        told = self.get(f"/v2/models/{quote(health['model'])}").json()
-        classes = told["classes"]
-        rank = len(told["inputs"][0]["shape"]) - 1
+        metadata = self.get(f"/v2/models/{quote(health['model'])}").json()
+        classes = metadata["classes"]
+        rank = len(metadata["inputs"][0]["shape"]) - 1
         task = Task(
             rank,
-            told["inputs"][0]["shape"][-1],
+            metadata["inputs"][0]["shape"][-1],
             tuple(row["name"] for row in classes),
             tuple(tuple(row["color"]) for row in classes),
-            told["ignore_label"],
-            tuple(told["unscored"]),
+            metadata["ignore_label"],
+            tuple(metadata["unscored"]),
         )
         values = tuple(row["value"] for row in classes)
-        runtime = f"{told['platform'].removeprefix('seglab_')}, {told['precision']}"
+        runtime = f"{metadata['platform'].removeprefix('seglab_')}, {metadata['precision']}"
         formats = ("png", "jpg", "jpeg", "tif", "tiff", "bmp") if rank == 2 else ("nii", "gz")
-        self._model = Model(told["name"], health["bundle"], told["run"], task, values, runtime, formats)
+        self._model = Model(metadata["name"], health["bundle"], metadata["run"], task, values, runtime, formats)
         return self._model
 
     def images(self) -> Listing:
@@ -162,10 +162,10 @@ class Client:
         found: list[dict[str, Any]] = []
         try:
             while True:
-                told = self.get("/images", {"offset": len(found), "limit": _PAGE}).json()
-                found += told["images"]
-                if not told["images"] or len(found) >= told["count"]:
-                    return Listing(found, told["split_of"])
+                page = self.get("/images", {"offset": len(found), "limit": _PAGE}).json()
+                found += page["images"]
+                if not page["images"] or len(found) >= page["count"]:
+                    return Listing(found, page["split_of"])
         except Problem as problem:
             if problem.code == "data-missing":
                 return Listing([], "")
@@ -249,8 +249,13 @@ def volume_of(content: bytes) -> np.ndarray:
 
 def _problem(status: int, headers: Mapping[str, str], content: bytes) -> Problem:
     if headers.get("content-type", "").startswith(MEDIA_TYPE):
-        told = json.loads(content)
+        fields = json.loads(content)
         return Problem(
-            status, told["code"], told["title"], told.get("detail", ""), remedy=told.get("remedy", ""), headers=headers
+            status,
+            fields["code"],
+            fields["title"],
+            fields.get("detail", ""),
+            remedy=fields.get("remedy", ""),
+            headers=headers,
         )
     return Problem(status, "service-answer", "an answer that is no document of the service", f"status {status}")

@@ -65,7 +65,7 @@ class ImageResult:
 _MOST = 50_000  # images whose scores are known, about a thousand bytes each
 _known: LruCache[tuple[str, str], ImageScores] = LruCache(_MOST)
 _differing: LruCache[tuple[frozenset[str], str], float] = LruCache(_MOST)
-_looked: LruCache[tuple[str, str], ImageResult] = LruCache(
+_results: LruCache[tuple[str, str], ImageResult] = LruCache(
     _MASKS, lambda one: len(one.predicted) + len(one.truth or "")
 )
 
@@ -110,7 +110,7 @@ def result_of_case(client: Client, model: Model, id: str, has_truth: bool, data:
         has_truth: whether there is one.
         data: asks for the image, where another than `client` does.
     """
-    kept = _looked.get((model.label, id))
+    kept = _results.get((model.label, id))
     if kept is not None:
         return kept
     data = data or client
@@ -120,13 +120,13 @@ def result_of_case(client: Client, model: Model, id: str, has_truth: bool, data:
         prediction = client.predict(content)
     found = _with_scores(model, prediction, truth.result() if truth else None)
     _known.put((model.label, id), found.scores)
-    _looked.put((model.label, id), found)
+    _results.put((model.label, id), found)
     return found
 
 
 def forget() -> None:
     """All that was looked at."""
-    for kept in (_known, _differing, _looked):
+    for kept in (_known, _differing, _results):
         kept.clear()
 
 

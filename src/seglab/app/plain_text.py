@@ -23,5 +23,5 @@ def sentence(error: Problem | SeglabError) -> str:
         parts = [error.title, error.detail]
     else:
         parts = [error.what, f"found: {error.found}" if error.found else ""]
-    told = "; ".join(plain(part) for part in parts if part)
-    return told[:1].upper() + told[1:] + (f". {plain(error.remedy)}" if error.remedy else "") + " "
+    text = "; ".join(plain(part) for part in parts if part)
+    return text[:1].upper() + text[1:] + (f". {plain(error.remedy)}" if error.remedy else "") + " "

@@ -21,7 +21,7 @@ class ReadingRuns:
     """
 
     def __init__(self, module: str, directory: Path, uri: str | None):
-        self._module, self._said = module, json.dumps({"directory": str(directory.absolute()), "uri": uri})
+        self._module, self._settings = module, json.dumps({"directory": str(directory.absolute()), "uri": uri})
         self._process: Errands | None = None
         self._lock = threading.Lock()
 
@@ -35,7 +35,7 @@ class ReadingRuns:
         with self._lock:
             try:
                 if self._process is None or self._process.died:
-                    process = Errands(self._module, [self._said])
+                    process = Errands(self._module, [self._settings])
                     process.begun()
                     self._process = process
                 return self._process.ask(asked)[0]

@@ -42,7 +42,7 @@ _current: list[Setup] = []
 
 
 def begin(setup: Setup) -> None:
-    """What pages are told from now on."""
+    """Set what the pages read from now on."""
     _current[:] = [setup]
 
 

@@ -1,4 +1,4 @@
-"""What pages are told of the runs of a store."""
+"""The runs of a store, as the pages show them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def runs_overview() -> dict[str, Any] | None:
     """All runs and sweeps; None, and a sentence on how a first run is made, where there is none."""
     try:
         with st.spinner("reading the runs", show_time=True):
-            told = read("runs")
+            overview = read("runs")
     except SeglabError as error:
         if error.code != "store-missing":
             raise
@@ -36,7 +36,7 @@ def runs_overview() -> dict[str, Any] | None:
             icon=":material/experiment:",
         )
         return None
-    if not told["runs"] and not told["sweeps"]:
+    if not overview["runs"] and not overview["sweeps"]:
         st.info("No run yet. The first is made by: `seglab train`.", icon=":material/experiment:")
         return None
-    return told
+    return overview

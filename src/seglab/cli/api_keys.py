@@ -1,4 +1,4 @@
-"""Keys that a service is told: a file of them, and those of the environment."""
+"""Keys of a service: a file of them, and those of the environment."""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ def run(words: Sequence[str]) -> None:
     settings = read_words(words)
     from seglab.tracking.backup import make_backup
 
-    with step("copying") as told:
+    with step("copying") as progress:
         made = make_backup(
             Path(settings.out),
             Path(settings.runs),
             settings.tracking_uri,
             Path(settings.artifacts) if settings.artifacts else None,
-            told,
+            progress,
         )
     print(shown(f"{made.runs} runs, {made.files} files, {made.bytes / 1e6:.1f} MB: {settings.out}"))

@@ -69,9 +69,9 @@ def completions(words: Sequence[str]) -> list[str]:
     if verb is None:
         return []
     known = _of_run(current) if verb.composes else _of_verb(before[0])
-    said = {word.partition("=")[0] for word in before[1:]}
+    given = {word.partition("=")[0] for word in before[1:]}
     found = [word for word in known if word.startswith(current)]
-    return [word for word in found if "=" in current or word.partition("=")[0] not in said]
+    return [word for word in found if "=" in current or word.partition("=")[0] not in given]
 
 
 def _of_run(current: str) -> list[str]:

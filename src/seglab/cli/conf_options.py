@@ -28,7 +28,7 @@ def options(group: str) -> list[str]:
 
 
 def settings() -> list[str]:
-    """Every dotted key that a run may be told, whichever options it has chosen."""
+    """Every dotted key that a run may be given, whichever options it has chosen."""
     root = _text("train.yaml").partition("\nhydra:")[0].partition("\ndefaults:")[2]
     found = {name for name in re.findall(r"^(\w+):", root, re.MULTILINE) if name not in ("data", "defaults")}
     data = re.search(r"^data:.*\n((?:  .*\n|\n)+)", root, re.MULTILINE)

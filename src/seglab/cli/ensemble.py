@@ -44,24 +44,24 @@ class EnsembleWords:
 
 def read_words(words: Sequence[str]) -> EnsembleWords:
     """What the words of the command line say; a study or runs are among them."""
-    said = read(EnsembleWords, words, "ensemble", _EXAMPLES)
-    if bool(said.study) == bool(said.runs):
+    settings = read(EnsembleWords, words, "ensemble", _EXAMPLES)
+    if bool(settings.study) == bool(settings.runs):
         raise ConfigError(
             "one cross-validation is made an ensemble of",
             code="ensemble-folds",
             where="study, runs",
-            found="both" if said.study else "neither",
+            found="both" if settings.study else "neither",
             expected="study=<name>, or runs=[<id>,<id>,…]",
             remedy="the study is the name of the folder in experiments/ that was trained",
         )
-    return said
+    return settings
 
 
 def run(words: Sequence[str]) -> None:
     """Choose, write the bundle, and say what was made."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
-    check_there(said.tracking_uri, RUNS)
+    settings = read_words(words)
+    check_there(settings.tracking_uri, RUNS)
     with step("loading MLflow and the statistics"):
         from seglab.ensembling.ensembling import EnsembleRequest, choose_ensemble
         from seglab.ensembling.printing import print_chosen, print_recorded
@@ -69,8 +69,10 @@ def run(words: Sequence[str]) -> None:
         from seglab.runtime.terminal import Terminal
         from seglab.tracking.store_lookup import open_existing
 
-    request = EnsembleRequest(said.study, said.runs, said.flips, said.postprocessing, said.mixed, said.data)
-    store = open_existing(said.tracking_uri, RUNS)
+    request = EnsembleRequest(
+        settings.study, settings.runs, settings.flips, settings.postprocessing, settings.mixed, settings.data
+    )
+    store = open_existing(settings.tracking_uri, RUNS)
     store.check_writable()
     console = Terminal(highlight=False, soft_wrap=True)
     chosen = choose_ensemble(request, store)

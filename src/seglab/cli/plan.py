@@ -53,34 +53,34 @@ class PlanWords:
 
 def read_words(words: Sequence[str]) -> PlanWords:
     """What the words of the command line say; a data set is among them."""
-    said = read(PlanWords, words, "plan", _EXAMPLES)
-    if not any(word.startswith("data=") for word in said.data):
+    settings = read(PlanWords, words, "plan", _EXAMPLES)
+    if not any(word.startswith("data=") for word in settings.data):
         raise ConfigError(
             "a plan without a data set",
             code="missing-setting",
             where="data",
-            found=" ".join(said.data),
+            found=" ".join(settings.data),
             expected="data=<name>, written as for seglab train",
             remedy="data=nifti data.root=… for volumes, data=image_folder data.root=… for images",
         )
-    return said
+    return settings
 
 
 def run(words: Sequence[str]) -> None:
     """Plan, and say what was planned."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    said = read_words(words)
+    settings = read_words(words)
     with step("loading what reads the files"):
         from seglab.planning.budget import Budget
         from seglab.planning.planning import PlanRequest, plan_study
         from seglab.planning.printing import print_planned
 
     request = PlanRequest(
-        words=tuple(word for group in _GROUPS for word in getattr(said, group)),
-        budget=Budget(said.budget_hours, said.budget_memory_gb),
-        name=said.name,
-        configuration=said.configuration,
-        measure=said.measure,
-        overwrite=said.overwrite,
+        words=tuple(word for group in _GROUPS for word in getattr(settings, group)),
+        budget=Budget(settings.budget_hours, settings.budget_memory_gb),
+        name=settings.name,
+        configuration=settings.configuration,
+        measure=settings.measure,
+        overwrite=settings.overwrite,
     )
     print_planned(plan_study(request))

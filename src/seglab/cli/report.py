@@ -44,7 +44,7 @@ def read_words(words: Sequence[str]) -> ReportWords:
 
 def run(words: Sequence[str]) -> None:
     """Write it."""
-    settings = read_words(words)  # what is wrong is told before anything heavy is loaded
+    settings = read_words(words)  # errors come before anything heavy is loaded
     from seglab.runtime.terminal import tell
 
     tell("loading MLflow and the statistics")

@@ -37,13 +37,13 @@ def run(words: Sequence[str]) -> None:
     settings = read_words(words)
     from seglab.tracking.restore import restore
 
-    with step("checking and copying") as told:
+    with step("checking and copying") as progress:
         card = restore(
             Path(settings.source),
             Path(settings.runs),
             settings.tracking_uri,
             Path(settings.artifacts) if settings.artifacts else None,
-            told,
+            progress,
         )
     where = settings.runs if settings.tracking_uri is None else "that database"
     print(shown(f"{card.runs} runs of {card.made}, {card.files} files, every digest as it was: now in {where}"))

@@ -156,8 +156,8 @@ def run(words: Sequence[str]) -> int:
             row = _volume(settings, model, waiting)
             waiting.clear()
             doubts = f"  {row['warnings']}" if row["warnings"] else ""
-            told = f"{row['voxels']} voxels, {row['volume_mm3']:g} mm³, on {row['slices']} slices, {row['ms']:.0f} ms"
-            print(shown(f"{row['image']}: {told}{doubts}\n1 mask and segments.csv in {settings.out}"))
+            text = f"{row['voxels']} voxels, {row['volume_mm3']:g} mm³, on {row['slices']} slices, {row['ms']:.0f} ms"
+            print(shown(f"{row['image']}: {text}{doubts}\n1 mask and segments.csv in {settings.out}"))
             return 0
         found = segment_files(
             model,
@@ -178,8 +178,8 @@ def run(words: Sequence[str]) -> int:
             done += 1
             row = one.row
             doubts = f"  {row['warnings']}" if row["warnings"] else ""
-            told = f"{row['image']}: area {row['area']}, score {row['score']:.3f}, {row['ms']:.0f} ms{doubts}"
-            print(shown(told), flush=True)
+            text = f"{row['image']}: area {row['area']}, score {row['score']:.3f}, {row['ms']:.0f} ms{doubts}"
+            print(shown(text), flush=True)
     masks = "1 mask" if done == 1 else f"{done} masks"
     print(shown(f"{masks} and segments.csv in {Path(settings.out)}" if done else "no mask was written"))
     return 1 if failed else 0

@@ -225,11 +225,11 @@ def _prompting(settings: ServeWords, limits: Limits) -> Prompting | None:
     """What answers prompts, where that was asked for; it loads from now on."""
     if not settings.interactive:
         return None
-    from seglab.interactive.prompting import Prompting, PromptsSaid
+    from seglab.interactive.prompting import Prompting, PromptSettings
 
     embeddings = str(Path(settings.cache) / "embeddings")
     return Prompting(
-        PromptsSaid(settings.prompt_model, settings.prompt_checkpoint, embeddings, settings.accepted), limits
+        PromptSettings(settings.prompt_model, settings.prompt_checkpoint, embeddings, settings.accepted), limits
     )
 
 

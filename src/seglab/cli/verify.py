@@ -43,6 +43,6 @@ def run(words: Sequence[str]) -> int:
         )
     from seglab.export.verification import verify_apart
 
-    code, told = verify_apart(settings.folder, None if settings.public_key is None else Path(settings.public_key))
-    print(shown(told))
+    code, message = verify_apart(settings.folder, None if settings.public_key is None else Path(settings.public_key))
+    print(shown(message))
     return 1 if code else 0

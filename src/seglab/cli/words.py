@@ -36,14 +36,14 @@ def setting(
 
     Args:
         about: what `--help` says of it.
-        default: its value where nothing is said; without one it must be said.
+        default: its value where none is written; without one it must be written.
         key: how it is written, where that is not the field's name: `tracking.uri`.
         former: other spellings that are understood.
         positional: takes words that have no `key=`, in the order of the fields; a tuple takes all that are left.
         prefix: takes whole words that begin with its key and a point, too: `data=nifti data.root=…`.
     """
-    told = {"about": about, "key": key, "former": tuple(former), "positional": positional, "prefix": prefix}
-    return dataclasses.field(default=default, metadata=told)
+    metadata = {"about": about, "key": key, "former": tuple(former), "positional": positional, "prefix": prefix}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def tracking_uri() -> Any:
@@ -86,8 +86,8 @@ def settings_of(kind: type) -> list[Setting]:
     hints = get_type_hints(kind, include_extras=True)
     found = []
     for one in dataclasses.fields(kind):
-        said = {**one.metadata, "key": one.metadata["key"] or one.name}
-        found.append(Setting(field=one.name, annotation=hints[one.name], default=one.default, **said))
+        metadata = {**one.metadata, "key": one.metadata["key"] or one.name}
+        found.append(Setting(field=one.name, annotation=hints[one.name], default=one.default, **metadata))
     return found
 
 
@@ -108,8 +108,8 @@ def read(kind: type[Words], words: Sequence[str], verb: str, more: str = "") -> 
     if wants_help(words):
         print(help_page(kind, verb, more))
         raise SystemExit(0)
-    said = _Reader(settings, verb).read(list(words))
-    given = {one.field: _value(one, said[one.field], verb) for one in settings if one.field in said}
+    written = _Reader(settings, verb).read(list(words))
+    given = {one.field: _value(one, written[one.field], verb) for one in settings if one.field in written}
     first_line = help_page(kind, verb).partition("\n")[0]
     for one in settings:
         if one.default is MISSING and one.field not in given:
@@ -151,7 +151,7 @@ class _Reader:
     def __init__(self, settings: Sequence[Setting], verb: str):
         self._settings, self._verb = settings, verb
         self._by_key = {name: one for one in settings for name in (one.key, one.field, *one.former)}
-        self._said: dict[str, list[str] | str] = {}
+        self._written: dict[str, list[str] | str] = {}
         self._alone: list[str] = []
 
     def read(self, words: list[str]) -> dict[str, list[str] | str]:
@@ -165,7 +165,7 @@ class _Reader:
             elif not self._key(word):
                 self._alone.append(word)
         self._place_alone()
-        return self._said
+        return self._written
 
     def _key(self, word: str) -> bool:
         """Take `key=value`; False for a word that is none."""
@@ -176,17 +176,17 @@ class _Reader:
         if known is not None:
             if known.prefix:
                 self._several(known).append(word)
-            elif known.field in self._said and self._said[known.field] != text:
+            elif known.field in self._written and self._written[known.field] != text:
                 raise ConfigError(
                     "a setting with two values",
                     code="setting-twice",
                     where=known.key,
-                    found=f"{self._said[known.field]}, and {text}",
+                    found=f"{self._written[known.field]}, and {text}",
                     expected="one value",
                     remedy=f"say it once: {known.key}={text}",
                 )
             else:
-                self._said[known.field] = text
+                self._written[known.field] = text
             return True
         if equals and re.fullmatch(r"[\w.]+", key) and not (self._takes_any() and Path(word).exists()):
             raise self._unknown(f"unknown setting '{key}'", word, key)
@@ -221,22 +221,22 @@ class _Reader:
         self._key(f"{known.key}={values[0]}")
 
     def _place_alone(self) -> None:
-        """Give the words without a key to the settings that take such, those first that were not said."""
-        free = [one for one in self._settings if one.positional and one.field not in self._said]
+        """Give the words without a key to the settings that take such and have no value yet, in their order."""
+        free = [one for one in self._settings if one.positional and one.field not in self._written]
         for one in free:
             if one.several and self._alone:
                 self._several(one).extend(self._alone)
                 self._alone = []
             elif self._alone:
-                self._said[one.field] = self._alone.pop(0)
+                self._written[one.field] = self._alone.pop(0)
         if self._alone:
             word = self._alone[0]
             raise self._unknown("parse error: not a setting", word, word)
 
     def _several(self, one: Setting) -> list[str]:
-        before = self._said.setdefault(one.field, [])
+        before = self._written.setdefault(one.field, [])
         if isinstance(before, str):
-            self._said[one.field] = before = [before]
+            self._written[one.field] = before = [before]
         return before
 
     def _takes_any(self) -> bool:
@@ -253,21 +253,21 @@ class _Reader:
         )
 
 
-def _value(one: Setting, said: list[str] | str, verb: str) -> Any:
-    """What the texts that were said mean, checked."""
+def _value(one: Setting, written: list[str] | str, verb: str) -> Any:
+    """The value that the written texts mean, checked."""
     if one.several and not one.prefix:
-        texts = [part for text in ([said] if isinstance(said, str) else said) for part in _parts(one, text)]
+        texts = [part for text in ([written] if isinstance(written, str) else written) for part in _parts(one, text)]
         parts = [meant(text, element_of(one.annotation)) for text in texts]
         value: Any = tuple(tuple(part) if isinstance(part, list) else part for part in parts)
-    elif isinstance(said, list):
-        value = tuple(said)
+    elif isinstance(written, list):
+        value = tuple(written)
     else:
-        value = meant(unquoted(said), one.annotation)
+        value = meant(unquoted(written), one.annotation)
     try:
         return TypeAdapter(one.annotation).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        text = said if isinstance(said, str) else " ".join(said)
+        text = written if isinstance(written, str) else " ".join(written)
         allowed = list(_choices(one.annotation))
         wrong = str(first["input"]) if one.several and isinstance(first["input"], str) else text
         expected = {"bool_type": "true or false", "int_type": "a whole number", "float_type": "a number"}

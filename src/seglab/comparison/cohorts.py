@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from seglab.comparison.case_tables import CaseTable, locate
 from seglab.comparison.definedness import blanks_count, settle
+from seglab.comparison.remarks import CohortRemark, NotPaired, OlderRuns, WithoutScore
 from seglab.comparison.runs import StoredRun
 from seglab.comparison.variants import Variant, runs_by_variant, variants_of
-from seglab.errors import ConfigError, DataError, nearest
+from seglab.errors import ConfigError, nearest
 from seglab.run_record import RunRecord
 
 
@@ -55,7 +57,7 @@ class Cohort:
 
 def make_cohorts(
     runs: Sequence[StoredRun], tables: Mapping[str, CaseTable], metric: str, unit: str
-) -> tuple[list[Cohort], list[str]]:
+) -> tuple[list[Cohort], list[CohortRemark]]:
     """Group runs by data and by splits that link them; returns the cohorts and what a reader must know of them.
 
     Raises:
@@ -72,7 +74,7 @@ def make_cohorts(
             expected="one of " + ", ".join(known),
             remedy=nearest(metric, known) or f"metric={known[0]}",
         )
-    notes: list[str] = []
+    remarks: list[CohortRemark] = []
     usable = []
     # a run that rightly predicts nothing has blanks alone, which count where another run has a score
     decides = blanks_count(column) and any(np.isfinite(t.scores.get(column, [])).any() for t in tables.values())
@@ -81,7 +83,7 @@ def make_cohorts(
         if table is None:
             continue
         if column not in table.scores or (not decides and not np.isfinite(table.scores[column]).any()):
-            notes.append(f"{run.short} has no defined {metric} on any case and is left out.")
+            remarks.append(WithoutScore(run.short, metric))
         else:
             usable.append(run)
     cohorts = []
@@ -93,54 +95,32 @@ def make_cohorts(
         for number, family in enumerate(families, start=1):
             title = members[0].params.get("data.name", "data") + (f" {digest[:8]}" if len(by_data) > 1 else "")
             title += f", splits {number}" if len(families) > 1 else ""
-            cohort, repeated = _make_cohort(title, family, tables, column, unit)
+            cohort, of_cohort = _make_cohort(title, family, tables, column, unit)
             cohorts.append(cohort)
-            notes += repeated
+            remarks += of_cohort
         if len(families) > 1:
-            notes.append(refusal(families, "split digests"))
+            remarks.append(_not_paired("split digests", families))
     if len(by_data) > 1:
-        notes.append(refusal(list(by_data.values()), "data digests"))
-    return cohorts, notes
+        remarks.append(_not_paired("data digests", list(by_data.values())))
+    return cohorts, remarks
 
 
-def refusal(families: Sequence[Sequence[StoredRun]], what: str) -> str:
-    """Which runs are not paired with which, for their data or splits differ."""
-    said = []
-    for number, family in enumerate(families, start=1):
-        digests = sorted({(_split(run) if what.startswith("split") else _data(run))[:12] for run in family})
-        listed = ", ".join(run.short for run in family[:6]) + (
-            f" and {len(family) - 6} more" if len(family) > 6 else ""
-        )
-        said.append(f"({number}) {listed}: {', '.join(digests[:4])}{' …' if len(digests) > 4 else ''}")
-    return f"Not paired, for their {what} differ: " + "; ".join(said) + "."
-
-
-def check_chosen(cohorts: Sequence[Cohort], notes: Sequence[str]) -> None:
-    """Refuse runs that were chosen by id and cannot all be paired; raises `DataError` that says which."""
-    if len(cohorts) > 1:
-        raise DataError(
-            "runs that cannot be paired",
-            code="runs-not-paired",
-            where="runs",
-            found=" ".join(note for note in notes if note.startswith("Not paired")),
-            expected="runs on the same data and the same test cases",
-            remedy="choose others, or train with data.split_seed=0 so that every seed has the same split",
-        )
-    for cohort in cohorts:
-        if len(cohort.variants) == 1:
-            raise DataError(
-                "runs of one variant, with nothing to compare it with",
-                code="too-few-runs",
-                where="runs",
-                found=", ".join(run.short for run in cohort.variants[0].runs),
-                expected="runs that differ in more than their seed",
-                remedy="add a run of another model, loss or optimizer",
-            )
+def _not_paired(
+    differing: Literal["split digests", "data digests"], families: Sequence[Sequence[StoredRun]]
+) -> NotPaired:
+    digest = _split if differing == "split digests" else _data
+    return NotPaired(
+        differing,
+        tuple(
+            (tuple(run.short for run in family), tuple(sorted({digest(run)[:12] for run in family})))
+            for family in families
+        ),
+    )
 
 
 def _make_cohort(
     title: str, runs: Sequence[StoredRun], tables: Mapping[str, CaseTable], column: str, unit: str
-) -> tuple[Cohort, list[str]]:
+) -> tuple[Cohort, list[CohortRemark]]:
     variants = variants_of(runs)
     replicates = sorted({(_split(run), run.seed) for run in runs}, key=lambda key: (key[0], key[1].zfill(12)))
     place = {key: row for row, key in enumerate(replicates)}
@@ -151,19 +131,18 @@ def _make_cohort(
     present = np.zeros(values.shape, bool)
     missed = np.zeros(values.shape, int)
     alarms = np.zeros(values.shape, int)
-    notes = []
+    remarks: list[CohortRemark] = []
     for g, variant in enumerate(variants):
         newest: dict[int, StoredRun] = {place[_split(run), run.seed]: run for run in variant.runs}
         if len(newest) < len(variant.runs):
-            repeats = len(variant.runs) - len(newest)
-            notes.append(f"{variant.label}: {repeats} older run(s) of a seed that ran again are left out.")
+            remarks.append(OlderRuns(variant.label, len(variant.runs) - len(newest)))
         for row, run in newest.items():
             table = tables[run.id]
             there = [column_of[case] for case in table.ids]
             values[g, row, there], present[g, row, there] = table.scores[column], True
             missed[g, row, there], alarms[g, row, there] = table.one_sided(column)
     values, decided = settle(column, values, present, missed > 0, [variant.label for variant in variants])
-    notes += decided
+    remarks.append(decided)
     names = [group_of[case] for case in cases]
     groups = {name: i for i, name in enumerate(dict.fromkeys(names))}
     units = np.array([groups[name] for name in names]) if unit == "group" else np.arange(len(cases))
@@ -173,7 +152,7 @@ def _make_cohort(
     ]
     of_runs = np.maximum(present.any(axis=2).sum(axis=1), 1)
     failures = [counts.sum(axis=(1, 2)) / of_runs for counts in (missed, alarms)]
-    return Cohort(title, kept, values, replicates, cases, units, len(groups), *failures), notes
+    return Cohort(title, kept, values, replicates, cases, units, len(groups), *failures), remarks
 
 
 def _families(runs: Sequence[StoredRun]) -> list[list[StoredRun]]:

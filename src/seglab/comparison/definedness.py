@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seglab.comparison.remarks import Decided
 from seglab.errors import ConfigError
 from seglab.metric_names import TEST_DICE, Column
 
@@ -22,7 +23,7 @@ def blanks_count(column: str) -> bool:
 
 def settle(
     column: str, values: np.ndarray, present: np.ndarray, missed: np.ndarray, labels: Sequence[str]
-) -> tuple[np.ndarray, list[str]]:
+) -> tuple[np.ndarray, Decided]:
     """Scores of all variants with every blank decided, so that all are ranked on the same cases.
 
     A share (Dice, IoU, surface Dice, precision) has no value where truth and prediction are both empty. Where every run
@@ -42,7 +43,7 @@ def settle(
         labels: of the variants.
 
     Returns:
-        The decided scores and what a reader must know of them.
+        The scores, and on how many cases they were decided.
 
     Raises:
         ConfigError: another score has a value in some runs and not in others.
@@ -56,16 +57,10 @@ def settle(
     blank &= ~failed
     scored = failed | (present & np.isfinite(values))
     disputed = blank.any(axis=(0, 1)) & scored.any(axis=(0, 1))
-    notes = []
+    decided = Decided(column, 0, 0)
     if blanks_count(column):
         values = np.where(failed, 0.0, np.where(blank & disputed, 1.0, values))
-        if failed.any():
-            notes.append(f"On {_cases(failed)} some run has no {column} though truth is not empty: it counts 0.")
-        if disputed.any():
-            notes.append(
-                f"On {_cases(blank & disputed)} truth is empty and some run predicted something: an empty prediction "
-                f"counts 1 there, any other 0."
-            )
+        decided = Decided(column, _cases(failed), _cases(blank & disputed))
     elif disputed.any():
         fewest = min(range(len(labels)), key=lambda i: scored[i].sum() / max(present[i].sum(), 1))
         raise ConfigError(
@@ -77,9 +72,8 @@ def settle(
             expected="a score that counts an empty prediction as a failure",
             remedy=f"compare by the Dice or the surface Dice (nsd_…) of the same table, such as metric={TEST_DICE}",
         )
-    return values, notes
+    return values, decided
 
 
-def _cases(where: np.ndarray) -> str:
-    count = int(where.any(axis=(0, 1)).sum())
-    return f"{count} case{'s' * (count != 1)}"
+def _cases(where: np.ndarray) -> int:
+    return int(where.any(axis=(0, 1)).sum())

@@ -10,6 +10,7 @@ import numpy as np
 
 from seglab.comparison.cohorts import Cohort
 from seglab.comparison.descriptives import Paired, case_means, describe_pair
+from seglab.comparison.remarks import Unmatched
 from seglab.comparison.runs import StoredRun
 from seglab.run_record import Metric, RunRecord
 from seglab.statistics import compare_pair
@@ -58,8 +59,8 @@ class Effect:
     speed: Speed
 
 
-def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], list[str]]:
-    """Effects of every factor that varies, and notes on what has no matched pair.
+def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], list[Unmatched]]:
+    """Effects of every factor that varies, and the factors of which some variants have no matched pair.
 
     For each seed and case the scores of the matched pairs are averaged, and both averages compared as two methods are.
     The contexts are no sample: the effect is that over these very ones. Up to four levels are all held against one
@@ -71,7 +72,7 @@ def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], l
         means: of each variant, the higher the better.
     """
     effects: list[Effect] = []
-    notes: list[str] = []
+    unmatched: list[Unmatched] = []
     rates = [_rates(variant.runs) for variant in cohort.variants]
     factors = sorted({factor for variant in cohort.variants for factor in variant.parts})
     for factor in factors:
@@ -89,13 +90,9 @@ def marginal_effects(cohort: Cohort, means: np.ndarray) -> tuple[list[Effect], l
             )
         effects += found
         alone = len(cohort.variants) - len(matched)
-        if not found:
-            notes.append(
-                f"{factor}: no two variants differ in it alone, so its effect cannot be told from the others'."
-            )
-        elif alone:
-            notes.append(f"{factor}: {alone} of {len(cohort.variants)} variants have no partner and play no part.")
-    return effects, notes
+        if alone or not found:
+            unmatched.append(Unmatched(factor, alone, len(cohort.variants)))
+    return effects, unmatched
 
 
 def _level_pairs(levels: Sequence[str], means: np.ndarray) -> list[tuple[str, str]]:

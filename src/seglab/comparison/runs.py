@@ -152,8 +152,8 @@ def histories(
     else:
         with ThreadPoolExecutor(_THREADS) as pool:
             pairs = list(product(run_ids, asked))
-            told = pool.map(lambda pair: store.client.get_metric_history(*pair), pairs)
-            for pair, found in zip(pairs, told, strict=True):
+            found_histories = pool.map(lambda pair: store.client.get_metric_history(*pair), pairs)
+            for pair, found in zip(pairs, found_histories, strict=True):
                 points[pair] = [point.step for point in found], [point.value for point in found]
     curves: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for (run, key), (steps, values) in points.items():

@@ -131,11 +131,11 @@ def levels(parts: Sequence[Mapping[str, str]]) -> list[str]:
     names = []
     for part in parts:
         name = part.get("name", "")
-        said = ", ".join(f"{key or 'value'}={part.get(key, 'not set')}" for key in differing[name])
+        settings = ", ".join(f"{key or 'value'}={part.get(key, 'not set')}" for key in differing[name])
         if name:
-            names.append(f"{name} ({said})" if said else name)
+            names.append(f"{name} ({settings})" if settings else name)
         else:
-            names.append(said or "as everywhere")
+            names.append(settings or "as everywhere")
     return names
 
 

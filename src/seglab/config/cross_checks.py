@@ -95,13 +95,13 @@ def check_input_size(size: Sequence[int], rank: int, multiple: PerAxis = 1, mode
         )
     valid = [max(-(-side // each), 1) * each for side, each in zip(size, multiples, strict=True)]
     if valid != list(size):
-        said = " x ".join(map(str, multiples)) if len(set(multiples)) > 1 else multiples[0]
+        needed = " x ".join(map(str, multiples)) if len(set(multiples)) > 1 else multiples[0]
         raise ConfigError(
             f"an input size that {model} cannot halve",
             code="input-size-not-divisible",
             where="data.size",
             found=list(size),
-            expected=f"multiples of {said} (model.size_multiple)",
+            expected=f"multiples of {needed} (model.size_multiple)",
             remedy=f"the next valid size: data.size=[{','.join(map(str, valid))}]",
         )
 

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from seglab.config.override_syntax import parse_error, rejoined
 from seglab.config.refusals import as_list, written
 from seglab.config.unknown_words import LISTS, SEE_ALL, groups_of, instead, meant_words, unknown_key, unknown_option
-from seglab.config.vocabulary import GROUPS_SAID, composed, groups, options_of, setting_as_typed
+from seglab.config.vocabulary import OPTION_GROUPS, composed, groups, options_of, setting_as_typed
 from seglab.errors import ConfigError
 
 # Groups of which several options can stand together.
@@ -59,7 +59,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
         key, equals, value = word.partition("=")
         if equals and not value.strip() and key.strip():
             raise _without_value(key, after, words, config_name)
-        if key in GROUPS_SAID - _SEVERAL and value.strip().startswith("["):  # Hydra would merge their files
+        if key in OPTION_GROUPS - _SEVERAL and value.strip().startswith("["):  # Hydra would merge their files
             raise ConfigError(
                 f"several options for {key}",
                 code="several-options",
@@ -171,19 +171,19 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     before, after = (words[i - 1] if i else ""), (words[i + 1] if i + 1 < len(words) else "")
     key, equals, text = word.partition("=")
     known = composed(config_name, _chosen(words))
-    said = setting_as_typed(key.lstrip("+~"))
+    setting = setting_as_typed(key.lstrip("+~"))
     remedy = "put key= before it; all that can be said is shown by --help"
     if equals:
-        if said in groups():
-            return unknown_option(said, text, options_of(said))
+        if setting in groups():
+            return unknown_option(setting, text, options_of(setting))
         if whole := rejoined(words[i:]):
             return parse_error(word, f"without spaces in it: {whole}")
         fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
-        if said in known and fitting:
-            remedy = f"did you mean: {said}={fitting}"
-        elif said in known or not (remedy := instead(said, fitting or text, known)):
+        if setting in known and fitting:
+            remedy = f"did you mean: {setting}={fitting}"
+        elif setting in known or not (remedy := instead(setting, fitting or text, known)):
             quoted = text.replace("'", "\\'")
-            remedy = f"quote the value: \"{said}='{quoted}'\""
+            remedy = f"quote the value: \"{setting}='{quoted}'\""
     else:
         joined = [f"{word}{after}"] if after.startswith("=") else [f"{before}{word}"] if before.endswith("=") else []
         named, _, value = word.partition(":")

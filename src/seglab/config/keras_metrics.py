@@ -40,8 +40,8 @@ def check_metrics(entries: list[Any] | None) -> tuple[KerasMetric, ...]:
     found: list[KerasMetric] = []
     for number, entry in enumerate(entries or []):
         where = f"{KEY}[{number}]"
-        said = dict(entry) if isinstance(entry, Mapping) else {"_target_": entry}
-        target, name = said.pop("_target_", None), said.pop("name", None)
+        arguments = dict(entry) if isinstance(entry, Mapping) else {"_target_": entry}
+        target, name = arguments.pop("_target_", None), arguments.pop("name", None)
         if not isinstance(target, str) or not is_of_keras(target) or not target.startswith("keras.metrics."):
             raise ConfigError(
                 "not a metric of Keras",
@@ -51,11 +51,11 @@ def check_metrics(entries: list[Any] | None) -> tuple[KerasMetric, ...]:
                 expected="keras.metrics.<class>, alone or as _target_ beside its arguments",
                 remedy=f"such as {KEY}=[keras.metrics.MeanIoU]; in yaml a list, as docs/your_own.md shows",
             )
-        check_keras(target, KEY, [*said])
+        check_keras(target, KEY, [*arguments])
         parameters = keras_parameters(target, f"{where}._target_")
-        for key, value in said.items():
+        for key, value in arguments.items():
             check_value(value, parameters[key][0], f"{where}.{key}")
-        missing = [key for key, (_, required) in parameters.items() if required and key not in said]
+        missing = [key for key, (_, required) in parameters.items() if required and key not in arguments]
         if missing:
             raise ConfigError(
                 "an argument that a metric must be given",
@@ -76,7 +76,7 @@ def check_metrics(entries: list[Any] | None) -> tuple[KerasMetric, ...]:
                 expected=f"another name than {', '.join([*_TAKEN, *(other.name for other in found)])}",
                 remedy=f"name it: {{_target_: {target}, name: my_{name}}}",
             )
-        found.append(KerasMetric(name, target, said))
+        found.append(KerasMetric(name, target, arguments))
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
 """What a word that is no option and no setting was meant to be: the field's other names for what there is here.
 
-Another spelling is told and never taken: what a run is called and known by must not depend on how it was typed.
+An error names the other spelling, which is never taken: the name of a run must not depend on how it was typed.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ _SETTING_OF, _GROUP_OF, _VALUE_OF = _by_word(_SETTINGS), _by_word(_GROUPS), _by_
 
 
 def plain(word: object) -> str:
-    """A word without case, hyphens, underscores and spaces; a plus stays, by which `deeplabv3+` is told."""
+    """A word without case, hyphens, underscores and spaces; a plus stays, for `deeplabv3+`."""
     return re.sub(r"[^a-z0-9+]", "", str(word).lower())
 
 

@@ -102,7 +102,7 @@ def check_given(target: str, group: str, settings: Sequence[str]) -> None:
     if fits and not swallowed:
         return
     short = target.rpartition(".")[2]
-    said = ast.unparse(arguments).removeprefix("self").removeprefix(", ")
+    signature = ast.unparse(arguments).removeprefix("self").removeprefix(", ")
     kwonly = [argument.arg for argument in arguments.kwonlyargs]
     behind = dict.fromkeys([*(name for name in positional if name in settings), *kwonly])
     wanted = ", ".join([*given, *(["*", *behind] if behind else ["*", "<settings>"])])
@@ -110,7 +110,7 @@ def check_given(target: str, group: str, settings: Sequence[str]) -> None:
         f"a {group} that takes its settings by position" if fits else f"a {group} that does not take what a run gives",
         code="component-signature",
         where=where,
-        found=f"{short}({said}) in {found.file}, line {found.function.lineno}",
+        found=f"{short}({signature}) in {found.file}, line {found.function.lineno}",
         expected=f"{short}({wanted}): first what a run gives, then *, then the settings of the yaml",
         remedy=EXAMPLES,
     )

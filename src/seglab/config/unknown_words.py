@@ -11,7 +11,7 @@ from seglab.config.loading import COMPONENTS
 from seglab.config.refusals import as_list, written
 from seglab.config.synonyms import closest, group_meant, option_meant, setting_meant
 from seglab.config.targets import parameters_of
-from seglab.config.vocabulary import GROUPS_SAID, options_of, options_with_setting
+from seglab.config.vocabulary import OPTION_GROUPS, options_of, options_with_setting
 from seglab.errors import ConfigError
 
 # Settings that are lists, also where they are null or of a group that was not chosen.
@@ -116,7 +116,7 @@ def instead(key: str, text: str, known: Mapping[str, Any]) -> str:
 
 def groups_of(known: Mapping[str, Any]) -> frozenset[str]:
     """The groups that a command chooses from: a run's, or none."""
-    return GROUPS_SAID if "trainer" in known else frozenset()
+    return OPTION_GROUPS if "trainer" in known else frozenset()
 
 
 def _fitting(key: str, text: str, now: Any) -> str:

@@ -21,7 +21,7 @@ from seglab.config.places import CONF, STUDIES
 # Groups whose settings Hydra keeps under another name.
 HYDRA_GROUPS = {"launcher.": "hydra.launcher.", "search.": "hydra.sweeper."}
 # What `--help` names; of several options that have a setting, these are the usual ones.
-GROUPS_SAID = frozenset({"data", "model", "loss", "optimizer", "schedule", "precision", "augment"}) | {
+OPTION_GROUPS = frozenset({"data", "model", "loss", "optimizer", "schedule", "precision", "augment"}) | {
     *("launcher", "search", "experiment", "debug")
 }
 _USUAL = ("image_folder", "adamw", "sgd", "tversky", "unet_encoder")
@@ -33,7 +33,7 @@ def overrides_in(arguments: Sequence[str]) -> list[str]:
 
 
 def own_folder() -> Path | None:
-    """The user's folder of yamls, which the running command was told with `--config-dir`."""
+    """The user's folder of yamls, which the running command got with `--config-dir`."""
     for word, after in itertools.pairwise([*sys.argv[1:], ""]):
         flag, equals, value = word.partition("=")
         if flag in ("--config-dir", "-cd"):
@@ -140,7 +140,7 @@ def _quoted(folder: Path) -> str:
 def options_with_setting() -> dict[str, list[str]]:
     """By full key, the options in `conf/` of its group that have such a setting, the usual one first."""
     found: dict[str, list[str]] = {}
-    for group in GROUPS_SAID - {"debug", "experiment"}:
+    for group in OPTION_GROUPS - {"debug", "experiment"}:
         for option in _options(group, (CONF,)):
             text = (CONF / group / f"{option}.yaml").read_text(encoding="utf-8")
             for name in re.findall(r"^(\w+):", text, re.MULTILINE):

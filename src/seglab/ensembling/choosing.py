@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seglab.comparison.definedness import settle
+from seglab.reports.comparison.sentences import sentences
 from seglab.statistics import Difference, Ranking, compare_pair, rank_methods
 
 MOST_TOGETHER = 4
@@ -78,10 +79,10 @@ def choose(candidates: Sequence[Candidate], dice: np.ndarray, tested: np.ndarray
     """
     present = np.broadcast_to(tested, dice.shape)
     labels = [one.label for one in candidates]
-    values, notes = settle("dice", dice, present, np.zeros(dice.shape, bool), labels)
+    values, decided = settle("dice", dice, present, np.zeros(dice.shape, bool), labels)
     ranking = rank_methods(values, groups=groups)
     good = [i for i, standing in enumerate(ranking) if standing.verdict != "worse" and standing.cases]
-    return Choice(candidates, ranking, good[0] if good else 0, notes)
+    return Choice(candidates, ranking, good[0] if good else 0, sentences([decided]))
 
 
 def gain(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
-from seglab.comparison.number_format import difference, duration, interval, p_value, score
 from seglab.ensembling.ensembling import Chosen
 from seglab.ensembling.recording import Recorded, changes_of
 from seglab.metric_names import TEST_DICE
+from seglab.number_format import difference, duration, interval, p_value, score
 from seglab.runtime.terminal import Terminal
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from seglab.comparison.number_format import difference, interval, p_value, score
 from seglab.comparison.runs import StoredRun
 from seglab.config.sections import TrackingSettings
 from seglab.ensembling.changes import Change
@@ -20,6 +19,7 @@ from seglab.inference.ensembles import predictor_of, save_ensemble
 from seglab.inference.model_usage import readme, usage
 from seglab.inference.pyfunc import input_example
 from seglab.metric_names import TEST_DICE
+from seglab.number_format import difference, interval, p_value, score
 from seglab.run_record import Artifact, RunRecord, Tag, WorkFile
 from seglab.runtime.code_version import code_version
 from seglab.safety.shown_text import in_table

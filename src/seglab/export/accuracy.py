@@ -105,8 +105,8 @@ def _beside(mine: np.ndarray, theirs: np.ndarray, groups: Sequence[object]) -> d
     difference, low, high = mean_interval((mine - theirs)[None, both], whole, (-1.0, 1.0))
     values = (theirs[both].mean(), mine[both].mean(), difference, low, high)
     keys = ("reference", "target", "difference", "low", "high")
-    told = {key: float(value) if np.isfinite(value) else None for key, value in zip(keys, values, strict=True)}
-    return told | {"cases": int(both.sum())}
+    numbers = {key: float(value) if np.isfinite(value) else None for key, value in zip(keys, values, strict=True)}
+    return numbers | {"cases": int(both.sum())}
 
 
 def only_rounded(exact: dict[str, float] | None) -> bool:
@@ -120,39 +120,39 @@ def only_rounded(exact: dict[str, float] | None) -> bool:
 
 def failures(found: dict[str, Any], limits: AccuracyLimits, task: Task) -> list[str]:
     """In what a target differs more than it may, in words; empty where it is what it was trained to be."""
-    told = []
+    reasons = []
     logits, masks = found.get("logits"), found["masks"]
     if limits.logit is not None and logits:
         if not logits["largest_difference"] <= limits.logit and not only_rounded(found.get("exact")):
-            told.append(f"a logit differs by {logits['largest_difference']:.2g}, more than {limits.logit:g}")
+            reasons.append(f"a logit differs by {logits['largest_difference']:.2g}, more than {limits.logit:g}")
             if exact := found.get("exact"):
-                told.append(
+                reasons.append(
                     f"it is {exact['target']:.2g} from the exact one, and the trained model in float32"
                     f" {exact['reference']:.2g}"
                 )
         if 1 - logits["labels_differ"] / logits["labels"] < (limits.agreement or 0):
-            told.append(f"{logits['labels_differ']} of {logits['labels']} pixels get another class")
+            reasons.append(f"{logits['labels_differ']} of {logits['labels']} pixels get another class")
         if logits["labels_differ"] and limits.margin is not None and logits["largest_margin"] >= limits.margin:
-            told.append(f"a pixel gets another class at a margin of {logits['largest_margin']:.2g}")
+            reasons.append(f"a pixel gets another class at a margin of {logits['largest_margin']:.2g}")
     if limits.mask_agreement is not None and 1 - masks["differ"] / masks["of"] < limits.mask_agreement:
-        told.append(f"{masks['differ']} of {masks['of']} pixels of the masks differ")
+        reasons.append(f"{masks['differ']} of {masks['of']} pixels of the masks differ")
     for name, limit in [("mean", limits.drop), *((task.class_names[k], limits.class_drop) for k in task.scored)]:
         row = found["dice"][name]
         if row["difference"] is not None and -row["difference"] > limit:
             where = "the mean Dice" if name == "mean" else f"the Dice of {name}"
-            told.append(f"{where} falls from {row['reference']:.4f} to {row['target']:.4f}, by more than {limit:g}")
-    return told
+            reasons.append(f"{where} falls from {row['reference']:.4f} to {row['target']:.4f}, by more than {limit:g}")
+    return reasons
 
 
 def check(target: Target, found: dict[str, Any], limits: AccuracyLimits, task: Task) -> None:
     """Refuse a target that differs more than it may; raises `ExportRefused`."""
-    told = failures(found, limits, task)
-    if told:
+    reasons = failures(found, limits, task)
+    if reasons:
         remedy = "export it in float32, give more calibration cases, calibration=200; or let it through: allow_drop=…"
         raise ExportRefused(
             "an exported model that is not what it was trained to be; nothing of it is left",
             where=target.name,
-            found="; ".join(told),
+            found="; ".join(reasons),
             expected=f"on {found['cases']} cases what the model itself predicts, within stated limits",
             remedy=remedy if target.quantised else "report it with the model's name; use another format",
         )

@@ -48,7 +48,7 @@ def calibrate(
         source: reads them.
         cases: of the training split.
         count: cases to choose.
-        progress: told cases done and in all.
+        progress: called with the cases done and in all.
 
     Raises:
         DataError: no training case.

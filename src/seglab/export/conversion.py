@@ -67,7 +67,7 @@ def convert(model: keras.Model, format: str, folder: Path, output: str = OUTPUT)
         What was written.
 
     Raises:
-        ExportRefused: the converter gives up; what it said is told.
+        ExportRefused: the converter gives up; with its last error line.
     """
     before = set(folder.iterdir())
     with quietly(format, folder):
@@ -169,11 +169,11 @@ _WRITERS: dict[str, Callable[[Any, Path, str], None]] = {
 }
 
 
-def _last_error_line(said: IO[bytes]) -> str:
+def _last_error_line(output: IO[bytes]) -> str:
     """The last line with an error that a converter wrote, for those whose exceptions are empty."""
     sys.stderr.flush()
-    said.seek(0)
-    lines = said.read(2**20).decode("utf-8", "replace").splitlines()
+    output.seek(0)
+    lines = output.read(2**20).decode("utf-8", "replace").splitlines()
     return next((line.strip() for line in reversed(lines) if "error:" in line.lower()), "no reason given")
 
 
@@ -192,9 +192,9 @@ def quietly(what: str, folder: Path) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(handle) for handle in (1, 2)]
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         for handle in (1, 2):
-            os.dup2(said.fileno(), handle)
+            os.dup2(output.fileno(), handle)
         try:
             yield
         except Exception as error:
@@ -203,7 +203,7 @@ def quietly(what: str, folder: Path) -> Iterator[None]:
             raise ExportRefused(
                 f"a model that cannot be converted to {what}",
                 where=f"format={what}",
-                found=" ".join(f"{type(error).__name__}: {error if str(error) else _last_error_line(said)}".split())[
+                found=" ".join(f"{type(error).__name__}: {error if str(error) else _last_error_line(output)}".split())[
                     :300
                 ],
                 expected="layers that the converter knows",

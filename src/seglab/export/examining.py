@@ -120,16 +120,16 @@ class Examination:
         folder: of the target.
 
     Raises:
-        ExportRefused: it cannot run the target; what it said is told.
+        ExportRefused: it cannot run the target; with the last lines of its errors.
     """
 
     def __init__(self, folder: Path):
-        self._folder, self._said = folder, tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
+        self._folder, self._stderr = folder, tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "seglab.export.examining", str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
         )
         self.reply = self._line()
@@ -146,7 +146,7 @@ class Examination:
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # its end is told below
+        with suppress(BrokenPipeError):  # its end is reported below
             print(line, file=self._process.stdin, flush=True)
         return self._line()
 
@@ -155,12 +155,12 @@ class Examination:
         line = self._process.stdout.readline()
         if line:
             return dict(json.loads(line))
-        self._said.seek(0)
-        said = self._said.read().strip().splitlines()
+        self._stderr.seek(0)
+        lines = self._stderr.read().strip().splitlines()
         raise ExportRefused(
             "an exported model that does not run",
             where=self._folder.name,
-            found=f"exit code {self._process.wait()}: {' '.join(said[-4:])[:600]}",
+            found=f"exit code {self._process.wait()}: {' '.join(lines[-4:])[:600]}",
             expected="a runtime that loads what was written",
             remedy="use another format",
         )
@@ -174,7 +174,7 @@ class Examination:
                 stream.close()
         self._process.terminate()
         self._process.wait()
-        self._said.close()
+        self._stderr.close()
 
 
 def compare_logits(
@@ -199,8 +199,8 @@ def main(words: Sequence[str]) -> None:
     exported = read_folder(words[0])
     network = exported.open()
     examiner = Examiner(network, exported)
-    told: dict[str, Any] = {"precision": network.precision, "tensorflow": "tensorflow" in sys.modules}
-    print(json.dumps(told), flush=True)
+    fields: dict[str, Any] = {"precision": network.precision, "tensorflow": "tensorflow" in sys.modules}
+    print(json.dumps(fields), flush=True)
     for line in sys.stdin:
         word = line.rstrip("\n")
         if word.startswith(EXAMPLE):

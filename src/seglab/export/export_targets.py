@@ -17,8 +17,8 @@ GRAPHS = ("logits", "end_to_end")
 class ExportRefused(SeglabError):
     """An export that is not what it was trained to be, so that nothing of it is left."""
 
-    def __init__(self, what: str, **said: Any):
-        super().__init__(what, code="exported-model-refused", **said)
+    def __init__(self, what: str, **rest: Any):
+        super().__init__(what, code="exported-model-refused", **rest)
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
     Args:
         request: what to export.
         directory: the local folder of runs.
-        tell: told what is being done.
+        tell: called with what is being done.
 
     Returns:
         The folder, which holds one folder a target.

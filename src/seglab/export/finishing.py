@@ -55,12 +55,12 @@ def finish(target: Target, folder: Path, bundle: Bundle, request: ExportRequest,
     if request.key:
         sign(folder, Path(request.key))
     tell(f"verifying {target.name}")
-    code, said = verify_apart(folder)
+    code, message = verify_apart(folder)
     if code:
         raise ExportRefused(
             "an exported model that does not pass its own verification",
             where=target.name,
-            found=said,
+            found=message,
             remedy="use another format, or report this",
         )
 

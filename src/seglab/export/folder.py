@@ -100,7 +100,7 @@ def check_sums(folder: Path) -> None:
     """
     if not (folder / SUMS).is_file():
         raise _refused("no exported model here", folder, f"no {SUMS}", "give a folder that seglab export made")
-    told: dict[str, str] = {}
+    listed: dict[str, str] = {}
     text = (folder / SUMS).read_bytes().decode("utf-8", "replace")
     for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
         found = _LINE.fullmatch(line)
@@ -112,21 +112,23 @@ def check_sums(folder: Path) -> None:
         )
         if not found or not inside:
             raise _refused("a list of digests that was altered", folder / SUMS, f"line {number}: {line[:100]}")
-        told[found[2]] = found[1]
+        listed[found[2]] = found[1]
     there = files_below(folder)
-    for name in sorted(set(told) | set(there)):
+    for name in sorted(set(listed) | set(there)):
         file = folder / name
         if file.is_symlink():
             raise _refused("a link in an exported folder", file, "a link")
         if name not in there:
             raise _refused("a file of an exported folder that is missing", file, "no such file")
-        if name not in told:
+        if name not in listed:
             raise _refused("a file that was added to an exported folder", file, f"not in {SUMS}")
         if not file.is_file():
             raise _refused("something in the place of a file of an exported folder", file, "a pipe or a device")
-        if (digest := sha256(file)) != told[name]:
+        if (digest := sha256(file)) != listed[name]:
             raise _refused(
-                "a file of an exported folder that was altered", file, f"sha256 {digest[:16]}…, not {told[name][:16]}…"
+                "a file of an exported folder that was altered",
+                file,
+                f"sha256 {digest[:16]}…, not {listed[name][:16]}…",
             )
 
 
@@ -170,8 +172,8 @@ def targets_below(folder: Path | str) -> list[Path]:
         return [folder]
     found = sorted(path.parent for path in folder.glob(f"*/{SUMS}")) if folder.is_dir() else []
     if not found:
-        told = f"no {SUMS}, here or one folder below" if folder.is_dir() else "no such folder"
-        raise _refused("no exported model here", folder, told, "give a folder that seglab export made")
+        reason = f"no {SUMS}, here or one folder below" if folder.is_dir() else "no such folder"
+        raise _refused("no exported model here", folder, reason, "give a folder that seglab export made")
     return found
 
 

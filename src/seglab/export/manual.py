@@ -110,7 +110,7 @@ blurred all over gets a mask like any other; see to it before that the camera ha
 | {MANIFEST} | names, shapes, preprocessing, classes, versions, operations, calibration |
 | {IMAGE}, {GIVEN} | a made-up image, and what the network gets of it |
 | {ANSWER}, {MASK} | what the network answers, and the mask |
-| {ACCURACY}, {LATENCY} | what is told above, in full |
+| {ACCURACY}, {LATENCY} | the results above, in full |
 {layers}| {SBOM} | software bill of materials, CycloneDX |
 | LICENSES/ | of what runs it |
 | {SUMS}, {SIGNATURE} | digests of all files; their Ed25519 signature, where the exporter has signed |
@@ -175,8 +175,10 @@ def _accuracy(scores: dict[str, Any]) -> str:
 def _latency(latency: dict[str, Any] | None) -> str:
     if latency is None:
         return "Not measured."
-    told = latency["milliseconds"]
-    rows = [f"| {stage} | {row['p50']:.2f} | {row['p95']:.2f} | {row['max']:.2f} |" for stage, row in told.items()]
+    milliseconds = latency["milliseconds"]
+    rows = [
+        f"| {stage} | {row['p50']:.2f} | {row['p95']:.2f} | {row['max']:.2f} |" for stage, row in milliseconds.items()
+    ]
     size = " × ".join(map(str, latency["size"]))
     return "\n".join(
         [

@@ -29,12 +29,12 @@ def making(out: Path, tell: Callable[[str], None]) -> Iterator[Path]:
 
     Args:
         out: no such folder, or an empty one.
-        tell: told what is cleared away.
+        tell: called with what is cleared away.
 
     Raises:
         DataError: no room, no permission, or another export that is at the same place.
         ExportRefused: what was raised within.
-        Terminated: it was told to stop, whatever a converter has made of that.
+        Terminated: SIGTERM arrived, whatever a converter has made of that.
     """
     partial, lock = None, -1
     try:

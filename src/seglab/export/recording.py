@@ -37,5 +37,5 @@ def log_to_run(request: ExportRequest, out: Path, directory: Path = RUNS) -> str
 
 def digest_of(out: Path) -> str:
     """Of an export, by the digests of its targets' files."""
-    told = b"".join(place.name.encode() + (place / SUMS).read_bytes() for place in sorted(out.iterdir()))
-    return hashlib.sha256(told).hexdigest()[:_DIGITS]
+    digests = b"".join(place.name.encode() + (place / SUMS).read_bytes() for place in sorted(out.iterdir()))
+    return hashlib.sha256(digests).hexdigest()[:_DIGITS]

@@ -56,7 +56,7 @@ class Reference:
         """Write the file or files of a target's model; raises `ExportRefused`.
 
         Returns:
-            How far its layers are from their float numbers, see `layer_errors`; None where that is not told.
+            How far its layers are from their float numbers, see `layer_errors`; None where that is unknown.
         """
         model, output = self._model, "logits"
         if target.graph == "end_to_end" and calibration is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seglab.errors import no_room
 
-_LITTLE = 2**20  # bytes; where no more are free, whatever went wrong is told as a full disk
+_LITTLE = 2**20  # bytes; where no more are free, whatever went wrong is reported as a full disk
 
 
 def no_room_left(error: BaseException, folder: Path) -> OSError | None:

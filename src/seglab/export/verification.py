@@ -28,7 +28,7 @@ def verify(folder: Path | str, public_key: Path | None = None, tell: Callable[[s
     Args:
         folder: of one target, or of several.
         public_key: Ed25519 in PEM; with it, a target without that key's signature is refused.
-        tell: told one line a target.
+        tell: called with one line a target.
 
     Raises:
         DataError: the first thing that is not so, with the file's name.
@@ -42,7 +42,7 @@ def verify(folder: Path | str, public_key: Path | None = None, tell: Callable[[s
             tell(f"{place.name}: its files are those that were exported; it was not run, as that needs TensorFlow")
             continue
         try:
-            said = _run(exported)
+            result = _run(exported)
         except (SeglabError, OSError):
             raise
         except Exception as error:  # whatever a runtime or an array says of files that nobody signed
@@ -54,11 +54,11 @@ def verify(folder: Path | str, public_key: Path | None = None, tell: Callable[[s
                 expected="the arrays and the model that were exported",
                 remedy="copy the folder again from where it was exported, or export it again",
             ) from error
-        tell(f"{place.name}: {said}")
+        tell(f"{place.name}: {result}")
 
 
 def _run(exported: Exported) -> str:
-    """Run the example through the target; returns what is to be said of it."""
+    """Run the example through the target; returns a line of text about the result."""
     network, target = exported.open(), exported.manifest["target"]
     if network.precision != target["executed"]:
         raise _other(
@@ -126,7 +126,7 @@ def _unreadable(error: OSError, folder: str) -> DataError:
 
 
 def verify_apart(folder: Path | str, public_key: Path | None = None) -> tuple[int, str]:
-    """`verify` in a process of its own, which has not loaded TensorFlow; returns its exit code and what it said."""
+    """`verify` in a process of its own, which has not loaded TensorFlow; returns its exit code and its message."""
     words = [str(folder), *([str(public_key)] if public_key else [])]
     done = subprocess.run(
         [sys.executable, "-m", "seglab.export.verification", *words],

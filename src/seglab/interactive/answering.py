@@ -1,4 +1,4 @@
-"""What is done with sessions: each errand of the process that holds them, from what was asked to what is told."""
+"""What is done with sessions: each errand of the process that holds them, from the request to the reply."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Answering:
     def _done(self, call: Callable[..., Reply]) -> Errand:
         def errand(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> Reply:
             try:
-                told, content = call(asked, body, between)
+                fields, content = call(asked, body, between)
             except SeglabError as error:
                 problem = of_error(error)
                 problem.status = _STATUS.get(error.code, problem.status)
@@ -73,7 +73,7 @@ class Answering:
                     "an image too large for the memory",
                     remedy="send a smaller one, or end sessions that are done",
                 ) from error
-            return {**told, "sessions": len(self._sessions)}, content
+            return {**fields, "sessions": len(self._sessions)}, content
 
         return errand
 
@@ -113,8 +113,8 @@ class Answering:
 
     def _accept(self, id: str, by: str, note: str, form: str, tolerance_px: float) -> Reply:
         found = self._with_prompt(id)
-        told, content = self._of(found).kept(self._accepted, self._facts(found, by, note), form, tolerance_px)
-        return {"outcome": "accepted" if found.session.steps[0] <= 1 else "corrected", **told}, content
+        fields, content = self._of(found).kept(self._accepted, self._facts(found, by, note), form, tolerance_px)
+        return {"outcome": "accepted" if found.session.steps[0] <= 1 else "corrected", **fields}, content
 
     def _reject(self, id: str, by: str, note: str) -> Reply:
         found = self._with_prompt(id)
@@ -148,14 +148,14 @@ class Answering:
 
     def _described(self, found: OpenSession) -> dict[str, Any]:
         model = self._sessions.model
-        told = {"id": found.id, "model": model.name, "device": model.device}
-        return {**told, "idle_seconds": self._sessions.limits.idle_seconds, **self._of(found).described()}
+        fields = {"id": found.id, "model": model.name, "device": model.device}
+        return {**fields, "idle_seconds": self._sessions.limits.idle_seconds, **self._of(found).described()}
 
     def _facts(self, found: OpenSession, by: str, note: str) -> dict[str, Any]:
         """What is written beside a mask."""
         model = self._sessions.model
-        told = {"model": model.name, "weights": model.digest, "by": by, "note": note}
-        return {**self._of(found).facts(), **told}
+        origin = {"model": model.name, "weights": model.digest, "by": by, "note": note}
+        return {**self._of(found).facts(), **origin}
 
 
 def _plain(call: Callable[..., Reply]) -> Callable[..., Reply]:
@@ -170,7 +170,7 @@ def _image(found: OpenSession) -> OpenImage:
 
 @contextmanager
 def _reading(content: bytes) -> Iterator[Any]:
-    """A file of what was sent; what is wrong with it is told without its name."""
+    """A file of what was sent; errors do not show its name."""
     with file_of(content) as file:
         try:
             yield file

@@ -31,14 +31,14 @@ def _overlap(mask: Bools, other: Bools) -> float:
     return float((mask & other).sum() / max(int((mask | other).sum()), 1))
 
 
-class Looks(NamedTuple):
+class Appearance(NamedTuple):
     """Mean grey value of the object and of what surrounds it, on the slice that a user prompted."""
 
     object: float
     around: float
 
     @classmethod
-    def of(cls, picture: npt.NDArray[np.uint8], mask: Bools) -> Looks:
+    def of(cls, picture: npt.NDArray[np.uint8], mask: Bools) -> Appearance:
         ring = ndimage.binary_dilation(mask, iterations=_RING) & ~mask
         grey = picture[..., 0]
         return cls(*(float(grey[where].mean()) if where.any() else 0.0 for where in (mask, ring)))
@@ -48,10 +48,10 @@ class Looks(NamedTuple):
         return np.asarray(np.abs(grey - self.object) < np.abs(grey - self.around))
 
 
-def carried(model: PromptModel, picture: npt.NDArray[np.uint8], before: Bools, looks: Looks) -> Bools:
+def carried(model: PromptModel, picture: npt.NDArray[np.uint8], before: Bools, appearance: Appearance) -> Bools:
     """The mask of a slice from that of the one beside it: asked with its box and the place in it that is innermost and
     looks like the object. Where nothing does, or the answer does not, the object has ended."""
-    alike = looks.nearer_object(ndimage.uniform_filter(picture[..., 0].astype(np.float32), 3))
+    alike = appearance.nearer_object(ndimage.uniform_filter(picture[..., 0].astype(np.float32), 3))
     seen = before & alike
     if not seen.any():
         return np.zeros_like(before)

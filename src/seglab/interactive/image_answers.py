@@ -1,4 +1,4 @@
-"""What is told of a session on an image."""
+"""The replies of a session on an image."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class ImageAnswers:
         """An answer to a prompt; a new object needs no word for it here, as its prompt does not go on from the last."""
         _no_slice(axis, index)
         reply = self._session.predict(points, labels, box, None, candidate)
-        told = {**self._facts(reply.mask), "notes": list(reply.notes), "milliseconds": round(reply.milliseconds, 1)}
-        return with_mask(told, reply.mask)
+        fields = {**self._facts(reply.mask), "notes": list(reply.notes), "milliseconds": round(reply.milliseconds, 1)}
+        return with_mask(fields, reply.mask)
 
     def step(self, way: Literal["undo", "redo"]) -> Reply:
         """One step back or forward."""
@@ -71,7 +71,7 @@ class ImageAnswers:
     def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Reply:
         """Keep the mask, and give it in the form that is asked for: `answer`, or a PNG."""
         mask = self._session.mask
-        shaped, content = self._shaped(form, mask, tolerance_px)  # first: what cannot be told is not kept
+        shaped, content = self._shaped(form, mask, tolerance_px)  # first: what cannot be sent is not kept
         return {"id": accepted.add(self._found.picture, mask, facts), "media_type": "image/png", **shaped}, content
 
     def log(self, accepted: AcceptedMasks) -> AcceptedMasks:
@@ -81,8 +81,8 @@ class ImageAnswers:
     def facts(self) -> dict[str, Any]:
         """What is written beside the mask."""
         height, width = self._session.shape
-        told = self._facts(self._session.mask)
-        return {"size": [width, height], **{key: told[key] for key in _FACTS}}
+        fields = self._facts(self._session.mask)
+        return {"size": [width, height], **{key: fields[key] for key in _FACTS}}
 
     def _facts(self, mask: Bools) -> dict[str, Any]:
         """Of the newest prompt that was not undone."""
@@ -109,8 +109,8 @@ def newest(session: Any) -> dict[str, Any]:
     """Of the newest step of a session on whatever, and how many there are."""
     state, (undo, redo) = session.state, session.steps
     if state is None:
-        told: dict[str, Any] = {"points": [], "labels": [], "box": None, "score": 0.0, "verdict": None}
-        return {**told, "scores": None, "chosen": None, "undo": undo, "redo": redo}
+        fields: dict[str, Any] = {"points": [], "labels": [], "box": None, "score": 0.0, "verdict": None}
+        return {**fields, "scores": None, "chosen": None, "undo": undo, "redo": redo}
     return {
         "points": state.prompt.points.tolist(),
         "labels": state.prompt.labels.tolist(),
@@ -124,11 +124,11 @@ def newest(session: Any) -> dict[str, Any]:
     }
 
 
-def with_mask(told: dict[str, Any], mask: Bools) -> Reply:
-    """What is told, and a mask as PNG."""
+def with_mask(fields: dict[str, Any], mask: Bools) -> Reply:
+    """The fields of a reply, and a mask as PNG."""
     began = time.perf_counter()
     content = png(mask)
-    return {**told, "encode_ms": round((time.perf_counter() - began) * 1000, 1)}, content
+    return {**fields, "encode_ms": round((time.perf_counter() - began) * 1000, 1)}, content
 
 
 def png(array: Any) -> bytes:

@@ -78,7 +78,7 @@ def _areas(mask: Bools) -> list[int]:
 
 
 def warnings(mask: Bools, box: Floats | None) -> tuple[str, ...]:
-    """What is doubtful about a mask, a sentence each, that begins with the word it can be told by.
+    """What is doubtful about a mask, a sentence each, that begins with a fixed word.
 
     `small-box`, `empty-mask`, `outside-box`, `fills-box`, `touches-box`, `two-objects`.
     """

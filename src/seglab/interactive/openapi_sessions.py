@@ -10,7 +10,7 @@ _JSON = {"application/json": {"schema": {"type": "object"}}}
 SESSION: dict[str, Any] = {"description": "The session: its id, size, model and newest prompt.", "content": _JSON}
 MASK: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The mask, of a volume that of the slice, with what is told of it in X-Prompt; or both, where "
+        "description": "The mask, of a volume that of the slice, with its description in X-Prompt; or both, where "
         "JSON is accepted.",
         "content": {**binary("image/png"), **_JSON},
     },

@@ -49,26 +49,26 @@ class PromptCounters:
         for reason in _REASONS.values():
             self.failures.labels(reason)
 
-    def answered(self, told: dict[str, Any], model: str) -> dict[str, Any]:
+    def answered(self, fields: dict[str, Any], model: str) -> dict[str, Any]:
         """Count a prompt; its row: numbers, and nothing of the image."""
-        self.prompts.labels(model, told["verdict"]["action"]).inc()
-        self.seconds.observe(told["milliseconds"] / 1000)
-        self.score.observe(told["score"])
-        self.points.inc(len(told["points"]))
-        self.boxes.inc(told["box"] is not None)
-        self.empty.inc(not told["area"])
-        box, area = told["box"], told.get("slice_area", told["area"])
+        self.prompts.labels(model, fields["verdict"]["action"]).inc()
+        self.seconds.observe(fields["milliseconds"] / 1000)
+        self.score.observe(fields["score"])
+        self.points.inc(len(fields["points"]))
+        self.boxes.inc(fields["box"] is not None)
+        self.empty.inc(not fields["area"])
+        box, area = fields["box"], fields.get("slice_area", fields["area"])
         share = None if box is None else round(area / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9), 4)
         self.full.inc(share is not None and share >= _FULL)
         return {
             "model": model,
-            "score": told["score"],
-            "milliseconds": told["milliseconds"],
-            "points": len(told["points"]),
+            "score": fields["score"],
+            "milliseconds": fields["milliseconds"],
+            "points": len(fields["points"]),
             "box": box is not None,
             "box_share": share,
-            "empty": not told["area"],
-            "verdict": told["verdict"]["action"],
+            "empty": not fields["area"],
+            "verdict": fields["verdict"]["action"],
         }
 
     def failed(self, code: str) -> None:

@@ -17,7 +17,7 @@ def main(line: int, words: Sequence[str]) -> None:
     doing.run(lambda: _begin(json.loads(words[0])))
 
 
-def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Errand]]:
+def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Errand]]:
     from seglab.interactive.accepted import AcceptedMasks
     from seglab.interactive.answering import Answering
     from seglab.interactive.kept_embeddings import KeptEmbeddings
@@ -25,8 +25,8 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], Mapping[str, Errand]]:
     from seglab.interactive.sessions import Sessions
     from seglab.serving.limits import Limits
 
-    model = load_model(said["model"], Path(said["checkpoint"]) if said["checkpoint"] else None)
+    model = load_model(settings["model"], Path(settings["checkpoint"]) if settings["checkpoint"] else None)
     if MODELS[model.name].checkpoint != "none":  # else an embedding is the image itself
-        model = KeptEmbeddings(model, Path(said["embeddings"]))
-    answering = Answering(Sessions(model), AcceptedMasks(Path(said["accepted"])), Limits(**said["limits"]))
+        model = KeptEmbeddings(model, Path(settings["embeddings"]))
+    answering = Answering(Sessions(model), AcceptedMasks(Path(settings["accepted"])), Limits(**settings["limits"]))
     return {}, answering.errands()

@@ -19,8 +19,8 @@ RESTARTING = "prompts-restarting"
 
 
 @dataclass(frozen=True)
-class PromptsSaid:
-    """What the process is told when it begins.
+class PromptSettings:
+    """The settings that the process begins with.
 
     Attributes:
         model: a row of `seglab.interactive.prompt_models.MODELS`.
@@ -39,17 +39,17 @@ class Prompting:
     """A process that holds a promptable model and all sessions. They are lost with it.
 
     Args:
-        said: for it.
+        settings: of the process.
         limits: of an image, and of how many requests wait for it.
     """
 
-    def __init__(self, said: PromptsSaid, limits: Limits):
-        self._word = json.dumps({**asdict(said), "limits": limits.shown()})
+    def __init__(self, settings: PromptSettings, limits: Limits):
+        self._word = json.dumps({**asdict(settings), "limits": limits.shown()})
         self._process = Errands(MODULE, [self._word])
         self._worker = InferenceThread(limits.queue)
         self._begun = False
-        self.model = said.model
-        self.sessions = 0  # that were open when it told last
+        self.model = settings.model
+        self.sessions = 0  # that were open at its last reply
 
     def begin(self) -> None:
         """Wait until it can be asked; raises `SeglabError` where it cannot."""
@@ -57,7 +57,7 @@ class Prompting:
         self._begun = True
 
     async def ask(self, asked: Mapping[str, Any], body: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
-        """What it tells.
+        """Its reply.
 
         Args:
             asked: the errand, see `Answering.errands`.
@@ -65,7 +65,7 @@ class Prompting:
             seconds: until an answer. A process that stands still for as long again is ended, unless it is beginning.
 
         Raises:
-            Problem: what the client is to be told.
+            Problem: as the client gets it.
         """
         work = Work(lambda one: self._asked(one, asked, body))
         try:
@@ -73,9 +73,9 @@ class Prompting:
         except QueueFull as error:
             raise queue_full(f"{self._worker.places} prompts wait", self._worker.seconds_to_wait()) from error
         if (await asyncio.wait({answer}, timeout=seconds))[0]:
-            told, content = await answer
-            self.sessions = told.pop("sessions")
-            return told, content
+            fields, content = await answer
+            self.sessions = fields.pop("sessions")
+            return fields, content
         self._worker.leave(work)
         answer.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody waits for it
         asyncio.get_running_loop().call_later(seconds, self._end_standstill, work)

@@ -69,17 +69,17 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
             row(request, "failed", {"code": problem.code})
             raise
 
-    def row(request: Request, event: str, told: dict[str, Any]) -> None:
+    def row(request: Request, event: str, fields: dict[str, Any]) -> None:
         seconds = time.perf_counter() - request.state.began
-        service.rows.prompt(event, request.state.request_id, prompting.model, seconds, told)
+        service.rows.prompt(event, request.state.request_id, prompting.model, seconds, fields)
 
     @app.post("/sessions", operation_id="begin_session", status_code=201, responses=BEGUN, openapi_extra=BODY)
     async def begin(request: Request, image: str | None = None) -> JSONResponse:
         content = await (
             image_of(request, None, service.limits) if image is None else _of_data(request, service, image)
         )
-        told, _ = await ask(request, {"do": "begin", "client": _client(request)}, content)
-        return JSONResponse(told, 201, headers={"Location": f"/sessions/{told['id']}"})
+        fields, _ = await ask(request, {"do": "begin", "client": _client(request)}, content)
+        return JSONResponse(fields, 201, headers={"Location": f"/sessions/{fields['id']}"})
 
     @router.get("/sessions/{id}", operation_id="session", responses=DESCRIBED)
     async def described(id: str, request: Request) -> JSONResponse:
@@ -97,10 +97,10 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
 
     @router.post("/sessions/{id}/predict", operation_id="prompt", responses=MASK)
     async def predict(id: str, body: PromptBody, request: Request) -> Response:
-        told, mask = await ask(request, {"do": "predict", "id": id, **body.model_dump()})
-        request.state.log_fields["prompt"] = counters.answered(told, prompting.model)
+        fields, mask = await ask(request, {"do": "predict", "id": id, **body.model_dump()})
+        request.state.log_fields["prompt"] = counters.answered(fields, prompting.model)
         row(request, "prompt", request.state.log_fields["prompt"])
-        return _mask_answer(request, mask, told)
+        return _mask_answer(request, mask, fields)
 
     @router.post("/sessions/{id}/accept", operation_id="accept", responses=ACCEPTED)
     async def accept(
@@ -112,13 +112,13 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
     ) -> Response:
         outcome = (body or OutcomeBody()).model_dump()
         asked = {"do": "accept", "id": id, **outcome, "form": form, "tolerance_px": tolerance_px}
-        told, mask = await ask(request, asked)
-        counters.outcomes.labels(told["outcome"]).inc()
-        row(request, told["outcome"], {})
-        headers = {"X-Mask-Id": told["id"]}
-        if "answer" in told:
-            return JSONResponse({"id": told["id"], **told["answer"]}, headers=headers)
-        return Response(mask, media_type=told["media_type"], headers=headers)
+        fields, mask = await ask(request, asked)
+        counters.outcomes.labels(fields["outcome"]).inc()
+        row(request, fields["outcome"], {})
+        headers = {"X-Mask-Id": fields["id"]}
+        if "answer" in fields:
+            return JSONResponse({"id": fields["id"], **fields["answer"]}, headers=headers)
+        return Response(mask, media_type=fields["media_type"], headers=headers)
 
     @router.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
     async def reject(id: str, request: Request, body: OutcomeBody | None = None) -> JSONResponse:
@@ -129,8 +129,8 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
 
     @router.post("/sessions/{id}/{way}", operation_id="step", responses=MASK)
     async def step(id: str, way: Literal["undo", "redo"], request: Request) -> Response:
-        told, mask = await ask(request, {"do": "step", "id": id, "way": way})
-        return _mask_answer(request, mask, told)
+        fields, mask = await ask(request, {"do": "step", "id": id, "way": way})
+        return _mask_answer(request, mask, fields)
 
     @router.delete("/sessions/{id}", operation_id="end_session", status_code=204, responses=ENDED)
     async def end(id: str, request: Request) -> Response:
@@ -142,9 +142,9 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
 
 def _client(request: Request) -> str:
     """Who asks, by key or else by address, as a digest."""
-    said = request.headers.get("authorization") or request.headers.get("x-api-key")
+    key = request.headers.get("authorization") or request.headers.get("x-api-key")
     address = request.client.host if request.client else ""
-    return hashlib.sha256((said or address).encode()).hexdigest()
+    return hashlib.sha256((key or address).encode()).hexdigest()
 
 
 async def _of_data(request: Request, service: Service, image_id: str) -> bytes:
@@ -156,16 +156,16 @@ async def _of_data(request: Request, service: Service, image_id: str) -> bytes:
     return (await data_of(service).ask({"do": "image", "id": image_id, "preview": False, "etag": ""}))[1]
 
 
-def _mask_answer(request: Request, mask: bytes, told: dict[str, Any]) -> Response:
+def _mask_answer(request: Request, mask: bytes, fields: dict[str, Any]) -> Response:
     """The mask as a PNG with the rest in `X-Prompt`, or all of it in JSON where that is asked for."""
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse({**told, "mask": base64.b64encode(mask).decode("ascii")})
-    return Response(mask, media_type="image/png", headers={"X-Prompt": _in_header(told), "Vary": "Accept"})
+        return JSONResponse({**fields, "mask": base64.b64encode(mask).decode("ascii")})
+    return Response(mask, media_type="image/png", headers={"X-Prompt": _in_header(fields), "Vary": "Accept"})
 
 
-def _in_header(told: dict[str, Any]) -> str:
-    """As much as proxies and clients take: of a long prompt, what the client has said itself is left out."""
-    text = json.dumps(told)
+def _in_header(fields: dict[str, Any]) -> str:
+    """As much as proxies and clients take: of a long prompt, what the client has sent itself is left out."""
+    text = json.dumps(fields)
     if len(text) <= _HEADER_BYTES:
         return text
-    return json.dumps({key: value for key, value in told.items() if key not in _LONG} | {"left_out": list(_LONG)})
+    return json.dumps({key: value for key, value in fields.items() if key not in _LONG} | {"left_out": list(_LONG)})

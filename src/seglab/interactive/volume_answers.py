@@ -1,4 +1,4 @@
-"""What is told of a session on a volume: slices as PNG, the whole mask as NIfTI in the geometry of its file."""
+"""The replies of a session on a volume: slices as PNG, the whole mask as NIfTI in the geometry of its file."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class VolumeAnswers:
 
     def described(self) -> dict[str, Any]:
         """Its size, and the newest prompt."""
-        told = {"shape": list(self._session.shape), "spacing_mm": [round(step, 6) for step in self._spacing]}
-        return {**told, **self._facts(self._session.mask), "prompts": self._prompts()}
+        fields = {"shape": list(self._session.shape), "spacing_mm": [round(step, 6) for step in self._spacing]}
+        return {**fields, **self._facts(self._session.mask), "prompts": self._prompts()}
 
     def picture(self, axis: str | None, index: int | None) -> bytes:
         """A slice as the model sees it."""
@@ -72,8 +72,8 @@ class VolumeAnswers:
         reply = self._session.predict(
             *where, points, labels, box, candidate, anew=anew, progress=lambda done, total: between()
         )
-        told = {**self._facts(self._session.mask), "notes": list(reply.notes)}
-        return with_mask({**told, "milliseconds": round(reply.milliseconds, 1)}, reply.mask)
+        fields = {**self._facts(self._session.mask), "notes": list(reply.notes)}
+        return with_mask({**fields, "milliseconds": round(reply.milliseconds, 1)}, reply.mask)
 
     def step(self, way: Literal["undo", "redo"]) -> Reply:
         """One step back or forward, with the mask of the slice that it was made on."""
@@ -82,11 +82,11 @@ class VolumeAnswers:
         if way == "redo":
             where = self._slice(None, None)
         of_slice = self._prompts().get(str(where[1]), {"points": [], "labels": [], "box": None})
-        state, told = self._session.state, self._facts(self._session.mask)
+        state, fields = self._session.state, self._facts(self._session.mask)
         if state is None or (state.axis, state.index) != where:  # the newest prompt is about another slice
-            told |= {"scores": None, "chosen": None, "verdict": None, "warnings": []}
-        told |= {**of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
-        return with_mask(told, self._session.slice_mask(*where))
+            fields |= {"scores": None, "chosen": None, "verdict": None, "warnings": []}
+        fields |= {**of_slice, "axis": AXES[where[0]], "index": where[1], "moved": moved}
+        return with_mask(fields, self._session.slice_mask(*where))
 
     def kept(self, accepted: AcceptedMasks, facts: dict[str, Any], form: str, tolerance_px: float) -> Reply:
         """Keep the mask, and give it as NIfTI."""
@@ -108,8 +108,8 @@ class VolumeAnswers:
 
     def facts(self) -> dict[str, Any]:
         """What is written beside the mask: the newest prompt, and that of every slice."""
-        told, spacing = self._facts(self._session.mask), [round(step, 6) for step in self._spacing]
-        kept = {key: told[key] for key in _FACTS}
+        fields, spacing = self._facts(self._session.mask), [round(step, 6) for step in self._spacing]
+        kept = {key: fields[key] for key in _FACTS}
         return {"size": list(self._session.shape), "spacing_mm": spacing, **kept, "prompts": self._prompts()}
 
     def _prompts(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class VolumeAnswers:
         """Of the newest step that was not undone; `area` are voxels."""
         state = self._session.state
         size = measure(mask, self._spacing)
-        told = {
+        fields = {
             **newest(self._session),
             "axis": None,
             "index": None,
@@ -152,9 +152,9 @@ class VolumeAnswers:
             "warnings": [],
         }
         if state is None:
-            return told
+            return fields
         planes = np.moveaxis(mask, state.axis, 0)
         shown, held = planes[state.index].T, np.flatnonzero(planes.any(axis=(1, 2)))
-        told |= {"axis": AXES[state.axis], "index": state.index, "prompted": sorted(state.prompted)}
-        told |= {"slices": [int(held[0]), int(held[-1])] if held.size else None, "slice_area": int(shown.sum())}
-        return {**told, "warnings": list(warnings(shown, state.prompt.box))}
+        fields |= {"axis": AXES[state.axis], "index": state.index, "prompted": sorted(state.prompted)}
+        fields |= {"slices": [int(held[0]), int(held[-1])] if held.size else None, "slice_area": int(shown.sum())}
+        return {**fields, "warnings": list(warnings(shown, state.prompt.box))}

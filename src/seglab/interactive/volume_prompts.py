@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.errors import DataError
-from seglab.interactive.carrying import Looks, carried
+from seglab.interactive.carrying import Appearance, carried
 from seglab.interactive.display_image import grey_of, picture_of
 from seglab.interactive.prompt import CERTAIN, Bools, Logits, Prompt
 from seglab.interactive.prompt_models import PromptModel
@@ -182,13 +182,13 @@ class VolumeSession:
         high = min(((other + key) // 2 for other in keys if other > key), default=len(planes) - 1)
         planes[low : high + 1] = False
         planes[key] = shown.T
-        looks, done = Looks.of(self.picture(axis, key), shown), 0
+        appearance, done = Appearance.of(self.picture(axis, key), shown), 0
         for way in (range(key + 1, high + 1), range(key - 1, low - 1, -1)):
             before = shown
             for index in way:
                 done += 1
                 progress(done, high - low + 1)
-                before = carried(self.model, self.picture(axis, index), before, looks)
+                before = carried(self.model, self.picture(axis, index), before, appearance)
                 if not before.any():
                     break
                 planes[index] = before.T

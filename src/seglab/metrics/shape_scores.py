@@ -15,7 +15,7 @@ from seglab.task import Task
 HD95, ASSD = "hd95_nonempty", "assd_nonempty"
 LESION_COUNTS = ("lesions_true", "lesions_predicted", "lesions_found", "lesions_right")
 LESION_SHARES = ("lesion_recall", "lesion_precision")
-MANY_STEPS = 10  # voxels in a tolerance, from which on it is told
+MANY_STEPS = 10  # voxels in a tolerance, from which on there is a warning
 
 
 def surface_dice_name(task: Task, tolerance: float) -> str:

@@ -18,12 +18,12 @@ def subject_of(model: str, cases: Sequence[CanaryCase]) -> str:
     Raises:
         OSError: a file that cannot be read.
     """
-    told = hashlib.sha256(json.dumps([model, [case.name for case in cases]]).encode())
+    digest = hashlib.sha256(json.dumps([model, [case.name for case in cases]]).encode())
     for case in cases:
         for file in (case.image, case.mask):
             with file.open("rb") as stream:
-                told.update(hashlib.file_digest(stream, "sha256").digest())
-    return told.hexdigest()
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
 
 
 def former_scores(place: str, subject: str, digest: str) -> tuple[float, ...] | None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from seglab.errors import ConfigError, DataError
-from seglab.monitoring.schema import VERSION, VERSION_TABLE, additions, statements
+from seglab.monitoring.schema import VERSION, VERSION_TABLE, migrations, statements
 from seglab.safety.secrets import redacted
 
 DEFAULT = "monitoring/rows.db"
@@ -77,14 +77,14 @@ def opened(place: str, *, write: bool = False) -> Database:
 
 
 def _prepare(ask: Ask, identity: str) -> None:
-    """Make what is not there, and add what former versions did not have."""
+    """Make the tables that are missing, and turn those of a former version into the present ones."""
     for statement in statements(identity):
         ask(statement)
     ((found,),) = ask(f"SELECT max(version) FROM {VERSION_TABLE}")
     if found is None:
         ask(f"INSERT INTO {VERSION_TABLE} (version) VALUES ({VERSION})")
     elif found < VERSION:
-        for statement in additions(found):
+        for statement in migrations(found):
             ask(statement)
         ask(f"UPDATE {VERSION_TABLE} SET version = {VERSION}")
 

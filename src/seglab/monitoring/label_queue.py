@@ -20,6 +20,7 @@ from seglab.errors import ConfigError
 from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import KeptImage, kept_images, kept_name
 from seglab.monitoring.pre_annotations import coco_annotation, label_studio_result, label_studio_setup
+from seglab.monitoring.schema import column_of
 from seglab.monitoring.watched import Watched
 from seglab.runtime.atomic_files import folder as new_folder
 from seglab.runtime.atomic_files import telling_unwritable, write_json, write_text
@@ -39,7 +40,7 @@ class Candidate:
         kept: its files.
         entropy: mean of its pixels.
         soft_dice: confidence; None without foreground.
-        look: statistics of the image, in the order of their names.
+        statistics: of the image, in the order of their names.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Candidate:
     kept: KeptImage
     entropy: float
     soft_dice: float | None
-    look: tuple[float, ...]
+    statistics: tuple[float, ...]
 
     @property
     def foreground(self) -> bool:
@@ -61,8 +62,9 @@ def candidates(place: str, kept: Path, model: Watched) -> list[Candidate]:
     files = kept_images(kept)
     with reading(place) as database:
         alike = set()
-        for digest, told in database.ask("SELECT digest, told FROM models"):
-            known = json.loads(told)
+        column = column_of("models", "description", database.version)
+        for digest, description in database.ask(f"SELECT digest, {column} FROM models"):
+            known = json.loads(description)
             if (tuple(known["class_names"]), tuple(known["values"])) == (model.class_names, model.values):
                 alike.add(digest)
         rows = database.ask(
@@ -74,8 +76,8 @@ def candidates(place: str, kept: Path, model: Watched) -> list[Candidate]:
     for sent, request, entropy, soft_dice, image, digest in rows:
         name = kept_name(sent)
         if name in files and name not in found and digest in alike:
-            look = tuple(value for _, value in sorted(json.loads(image).items()))
-            found[name] = Candidate(name, request, files[name], entropy, soft_dice, look)
+            statistics = tuple(value for _, value in sorted(json.loads(image).items()))
+            found[name] = Candidate(name, request, files[name], entropy, soft_dice, statistics)
     if not found:
         raise no_candidates(str(kept), f"{len(files)} images, none of a row of {model.label}")
     return list(found.values())
@@ -119,13 +121,13 @@ def choose(among: Sequence[Candidate], count: int, strategy: Strategy, seed: int
 
 def _unlike(among: list[Candidate], count: int) -> list[Candidate]:
     """Greedy centres: each is farthest from the nearest of those before."""
-    looks = np.array([one.look for one in among])
-    looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-9)
+    statistics = np.array([one.statistics for one in among])
+    statistics = (statistics - statistics.mean(axis=0)) / np.maximum(statistics.std(axis=0), 1e-9)
     chosen = [0]
-    nearest = np.linalg.norm(looks - looks[0], axis=1)
+    nearest = np.linalg.norm(statistics - statistics[0], axis=1)
     while len(chosen) < min(count, len(among)):
         chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(looks - looks[chosen[-1]], axis=1))
+        nearest = np.minimum(nearest, np.linalg.norm(statistics - statistics[chosen[-1]], axis=1))
         nearest[chosen] = -1.0
     return [among[place] for place in chosen]
 
@@ -138,8 +140,8 @@ def hand_over(chosen: Sequence[Candidate], out: Path, model: Watched) -> None:
     Raises:
         SeglabError: something is there, or cannot be written; a mask that cannot be read.
     """
-    told = f"masks of {model.label}, which nobody has checked"
-    coco: dict[str, Any] = {"info": {"description": told}, "images": [], "annotations": []}
+    text = f"masks of {model.label}, which nobody has checked"
+    coco: dict[str, Any] = {"info": {"description": text}, "images": [], "annotations": []}
     coco["categories"] = [{"id": number, "name": name} for number, name in enumerate(model.class_names)]
     tasks = []
     with telling_unwritable(out, "choose another folder: out=…"), new_folder(out, replace=False) as place:

@@ -1,4 +1,4 @@
-"""From what a request told to its rows."""
+"""The rows of a request, from its line in the log and its measurements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def prediction_row(
     model: Mapping[str, str],
     status: int,
     seconds: float,
-    told: Mapping[str, Any],
+    log_fields: Mapping[str, Any],
     measured: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A row of `predictions`.
@@ -37,7 +37,7 @@ def prediction_row(
         model: `label`, `version` and `digest` of the one that answered.
         status: of the answer.
         seconds: of the whole request.
-        told: of the request's line in the log: `code` and `stages_ms`.
+        log_fields: of the request's line in the log: `code` and `stages_ms`.
         measured: by the process of the model; empty where it did not come to an answer.
     """
     return {
@@ -49,7 +49,7 @@ def prediction_row(
         "version": model["version"],
         "digest": model["digest"],
         "status": status,
-        "code": told.get("code", ""),
+        "code": log_fields.get("code", ""),
         "seconds": round(seconds, 5),
         "input": measured.get("input"),
         **{
@@ -57,11 +57,11 @@ def prediction_row(
         },
         "implausible": ",".join(measured.get("implausible", ())),
         **{name: _short(measured.get(name)) for name in ("image", "shares")},
-        "stages": _short(told.get("stages_ms")),
+        "stages": _short(log_fields.get("stages_ms")),
     }
 
 
-def prompt_row(event: str, request_id: str, model: str, seconds: float, told: Mapping[str, Any]) -> dict[str, Any]:
+def prompt_row(event: str, request_id: str, model: str, seconds: float, fields: Mapping[str, Any]) -> dict[str, Any]:
     """A row of `prompts`.
 
     Args:
@@ -69,21 +69,21 @@ def prompt_row(event: str, request_id: str, model: str, seconds: float, told: Ma
         request_id: of the request.
         model: that answers prompts.
         seconds: of the whole request.
-        told: numbers of the prompt, as the log has them; the code of a problem.
+        fields: numbers of the prompt, as the log has them; the code of a problem.
     """
     return {
         "at": round(time.time(), 3),
         "request": request_id,
         "event": event,
         "model": model,
-        "score": told.get("score"),
+        "score": fields.get("score"),
         "seconds": round(seconds, 5),
-        "points": told.get("points"),
-        "boxes": None if "box" not in told else int(told["box"]),
-        "box_share": told.get("box_share"),
-        "empty": None if "empty" not in told else int(told["empty"]),
-        "verdict": told.get("verdict", ""),
-        "code": told.get("code", ""),
+        "points": fields.get("points"),
+        "boxes": None if "box" not in fields else int(fields["box"]),
+        "box_share": fields.get("box_share"),
+        "empty": None if "empty" not in fields else int(fields["empty"]),
+        "verdict": fields.get("verdict", ""),
+        "code": fields.get("code", ""),
     }
 
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 VERSION_TABLE = "monitoring_schema"
 _REAL, _WHOLE, _TEXT = "DOUBLE PRECISION", "INTEGER", "TEXT"
 
@@ -66,13 +66,15 @@ TABLES: dict[str, dict[str, str]] = {
         "at": f"{_REAL} NOT NULL",
         "digest": f"{_TEXT} NOT NULL",
         "model": f"{_TEXT} NOT NULL",
-        "told": f"{_TEXT} NOT NULL",  # JSON: class names, reference, quality
+        "description": f"{_TEXT} NOT NULL",  # JSON: class names, reference, quality
     },
 }
-# Columns that a version has brought; tables of before get them when they are next written to.
-BROUGHT: dict[int, tuple[tuple[str, str], ...]] = {
+# Tables, and columns that a version has added to them; former tables get them when they are next written to.
+ADDED: dict[int, tuple[tuple[str, str], ...]] = {
     2: (("predictions", "agreement"), ("canary", "subject"), ("canary", "failed"))
 }
+# Tables, and columns that a version has renamed in them, by former and present name.
+RENAMED: dict[int, tuple[tuple[str, str, str], ...]] = {3: (("models", "told", "description"),)}
 # What a summary of a million rows reads in place of the rows.
 INDEXES = {
     "predictions_at": "predictions (at, status, code, seconds, quality)",
@@ -93,14 +95,34 @@ def statements(identity: str) -> list[str]:
     return made + [f"CREATE INDEX IF NOT EXISTS {name} ON {where}" for name, where in INDEXES.items()]
 
 
-def additions(found: int) -> list[str]:
-    """What brings tables of a former version to this one."""
-    return [
+def migrations(found: int) -> list[str]:
+    """What turns tables of a former version into those of this one."""
+    added = [
         f"ALTER TABLE {table} ADD COLUMN {column} {TABLES[table][column]}"
-        for version, columns in BROUGHT.items()
+        for version, columns in ADDED.items()
         if version > found
         for table, column in columns
     ]
+    return added + [
+        f"ALTER TABLE {table} RENAME COLUMN {former} TO {name}"
+        for version, columns in RENAMED.items()
+        if version > found
+        for table, former, name in columns
+    ]
+
+
+def column_of(table: str, name: str, version: int) -> str:
+    """How a column is called in a table of a version, which may be a former one."""
+    return next(
+        (
+            former
+            for since, columns in RENAMED.items()
+            if version < since
+            for where, former, now in columns
+            if (where, now) == (table, name)
+        ),
+        name,
+    )
 
 
 def insertion(table: str) -> str:

@@ -20,6 +20,7 @@ from seglab.inference.predicted_quality import Agreement
 from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
 from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import KeptImage, kept_images, kept_name
+from seglab.monitoring.schema import column_of
 from seglab.task import Task
 
 _DIGEST = re.compile(r"[0-9a-f]{32,64}")
@@ -97,21 +98,23 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
     images = by_stem((folder / "images").glob("*.*"))
     with reading(place) as database:
         cases, unmatched, all_counted = [], 0, []
+        described = column_of("models", "description", database.version)
         for mask in masks:
             name = stem_of(mask)
             column = "input" if name in images or _DIGEST.fullmatch(name) else "request"
             value = _digest(images[name]) if name in images else name
             rows = database.ask(
-                "SELECT p.request, p.input, p.quality, m.told FROM predictions p JOIN models m ON m.digest = p.digest"
-                f" WHERE p.{column} = :value AND p.input IS NOT NULL ORDER BY p.id DESC LIMIT 1",
+                f"SELECT p.request, p.input, p.quality, m.{described} FROM predictions p"
+                f" JOIN models m ON m.digest = p.digest WHERE p.{column} = :value AND p.input IS NOT NULL"
+                " ORDER BY p.id DESC LIMIT 1",
                 value=value,
             )
             found = answered.get(kept_name(rows[0][1])) if rows else None
             if found is None:
                 unmatched += 1
                 continue
-            request, _, quality, told = rows[0]
-            counted = _counted(mask, found, json.loads(told))
+            request, _, quality, description = rows[0]
+            counted = _counted(mask, found, json.loads(description))
             all_counted.append(counted)
             cases.append(TrueCase(request, quality, counted.dice))
     nothing_else = sum(one.ignored > 0 and not one.held for one in all_counted)
@@ -125,13 +128,13 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
     return TrueQuality(by_dice, agreement, unmatched, ignored, nothing_else)
 
 
-def _counted(truth: Path, kept: KeptImage, told: Mapping[str, object]) -> _Counted:
-    names, values, scored = told["class_names"], told["values"], told["scored"]
+def _counted(truth: Path, kept: KeptImage, description: Mapping[str, object]) -> _Counted:
+    names, values, scored = description["class_names"], description["values"], description["scored"]
     assert isinstance(names, list)
     assert isinstance(values, list)
     assert isinstance(scored, list)
     unscored = tuple(number for number in range(len(names)) if number not in scored)
-    task = Task(3 if told.get("rank") == 3 else 2, 1, tuple(names), unscored=unscored)
+    task = Task(3 if description.get("rank") == 3 else 2, 1, tuple(names), unscored=unscored)
     stored, answered = (_stored(file, kept, task.rank) for file in (truth, kept.mask))
     true, predicted = (class_ids(one, values, task.ignore_label) for one in (stored, answered))
     check_mask_size(true, predicted.shape, str(truth))

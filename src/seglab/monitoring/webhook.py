@@ -1,4 +1,4 @@
-"""Another machine that is told of alerts: one POST of JSON, and no longer than ten seconds."""
+"""Alerts sent to another machine: one POST of JSON, and no longer than ten seconds."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_webhook(url: str) -> None:
 
 
 def tell(url: str, place: str, found: Sequence[Alert], seconds: float = SECONDS) -> None:
-    """Send alerts to an address, as JSON. It is told itself: where it sends on to another one, nobody is told there.
+    """Send alerts to an address, as JSON. Redirections are not followed.
 
     Args:
         url: that `check_webhook` knows.
@@ -50,9 +50,14 @@ def tell(url: str, place: str, found: Sequence[Alert], seconds: float = SECONDS)
         DataError: no answer of 2xx by then.
     """
     text = "; ".join(alert.message for alert in found)
-    told = {"source": "seglab monitor", "rows": redacted(place), "text": text, "alerts": [vars(one) for one in found]}
+    message = {
+        "source": "seglab monitor",
+        "rows": redacted(place),
+        "text": text,
+        "alerts": [vars(one) for one in found],
+    }
     request = urllib.request.Request(
-        url, json.dumps(told).encode(), {"Content-Type": "application/json", "User-Agent": "seglab"}, method="POST"
+        url, json.dumps(message).encode(), {"Content-Type": "application/json", "User-Agent": "seglab"}, method="POST"
     )
     outcome: list[Exception | None] = []
 

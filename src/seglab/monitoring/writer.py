@@ -22,11 +22,11 @@ class RowWriter:
 
     Args:
         place: as of `opened`.
-        lost: told how many rows could not be kept, and why; from any thread.
-        written: told how many were.
+        lost: called with how many rows could not be kept, and why; from any thread.
+        written: called with how many were.
 
     Raises:
-        DataError: rows of a later seglab are there. Whatever else is wrong is told to `lost`, and tried again.
+        DataError: rows of a later seglab are there. Whatever else is wrong goes to `lost`, and is tried again.
     """
 
     def __init__(self, place: str, lost: Callable[[int, str], None], written: Callable[[int], None]):

@@ -14,12 +14,12 @@ from pydantic import FiniteFloat, ValidationError, model_validator
 
 from seglab.comparison.case_tables import CaseTable, column_of, locate, ranking_metric
 from seglab.comparison.definedness import settle
-from seglab.comparison.number_format import digits_of
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.sections import Section
 from seglab.config.vocabulary import folders
 from seglab.errors import ConfigError, nearest
 from seglab.metric_names import metric_name
+from seglab.number_format import digits_of
 from seglab.run_record import Tag
 from seglab.safety.shown_text import shown
 from seglab.statistics import Difference, compare_pair
@@ -159,9 +159,9 @@ def _threshold(rule: GateRule, value: float | None) -> RuleResult:
     if value is None or np.isnan(value):
         return RuleResult(words, "no such metric" if value is None else "not a number", False)
     passed = value >= rule.threshold if higher else value <= rule.threshold
-    told = f"{value:.4f}"
-    misread = (float(told) >= rule.threshold if higher else float(told) <= rule.threshold) != passed
-    return RuleResult(words, repr(float(value)) if misread else told, passed)
+    rounded = f"{value:.4f}"
+    misread = (float(rounded) >= rule.threshold if higher else float(rounded) <= rule.threshold) != passed
+    return RuleResult(words, repr(float(value)) if misread else rounded, passed)
 
 
 def _against(rule: GateRule, contender: Contender, champion: Contender) -> RuleResult:
@@ -182,8 +182,8 @@ def _against(rule: GateRule, contender: Contender, champion: Contender) -> RuleR
         return RuleResult(words, f"no case with a {column} of both", False)
     digits = max(4, digits_of(gap))
     ends = f"[{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]"
-    told = f"{gap.difference:+.{digits}f} {ends} over {gap.cases} cases"
-    return RuleResult(words, told, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
+    text = f"{gap.difference:+.{digits}f} {ends} over {gap.cases} cases"
+    return RuleResult(words, text, not (gap.high < 0 if rule.direction == "higher" else gap.low > 0))
 
 
 def _difference(column: str, one: CaseTable, other: CaseTable) -> Difference | None:

@@ -143,8 +143,8 @@ def _scores(cases: pd.DataFrame, names: list[str]) -> list[tuple[str, ...]]:
 
 def _limits(cases: pd.DataFrame) -> str:
     worst = cases.dropna(subset="dice").nsmallest(WORST_SHOWN, "dice")
-    told = ", ".join(f"{row.id} ({row.dice:.3f})" for row in worst.itertuples())
-    lines = [f"- Lowest Dice: {told}." if told else "- No test case has a Dice."]
+    listed = ", ".join(f"{row.id} ({row.dice:.3f})" for row in worst.itertuples())
+    lines = [f"- Lowest Dice: {listed}." if listed else "- No test case has a Dice."]
     undefined = int(cases["dice"].isna().sum())
     if undefined:
         lines.append(f"- {undefined} of {len(cases)} test cases hold no scored class and say nothing of quality.")

@@ -82,25 +82,25 @@ class Document:
 
 def to_dict(document: Document) -> dict[str, Any]:
     """In JSON's own types; pictures as base64."""
-    told = asdict(document)
-    for section in told["sections"]:
+    fields = asdict(document)
+    for section in fields["sections"]:
         for picture in section["pictures"]:
             picture["png"] = base64.b64encode(picture["png"]).decode("ascii")
-    return told
+    return fields
 
 
-def from_dict(told: Mapping[str, Any]) -> Document:
+def from_dict(fields: Mapping[str, Any]) -> Document:
     """The inverse of `to_dict`."""
-    return Document(told["title"], told["lead"], tuple(_section_from(one) for one in told["sections"]))
+    return Document(fields["title"], fields["lead"], tuple(_section_from(one) for one in fields["sections"]))
 
 
-def _section_from(told: Mapping[str, Any]) -> PageSection:
+def _section_from(fields: Mapping[str, Any]) -> PageSection:
     grids = [
         TableBlock(grid["columns"], [[Cell(**cell) for cell in row] for row in grid["rows"]], grid["caption"])
-        for grid in told["grids"]
+        for grid in fields["grids"]
     ]
-    pictures = [Picture(one["name"], base64.b64decode(one["png"]), one["caption"]) for one in told["pictures"]]
-    return PageSection(**{**told, "grids": grids, "pictures": pictures})
+    pictures = [Picture(one["name"], base64.b64decode(one["png"]), one["caption"]) for one in fields["pictures"]]
+    return PageSection(**{**fields, "grids": grids, "pictures": pictures})
 
 
 def to_markdown(document: Document, folder: str = "plots") -> str:

@@ -48,8 +48,8 @@ def peak_memory() -> dict[str, int]:
     if keras.backend.backend() == "jax":
         import jax
 
-        if (told := jax.devices()[0].memory_stats()) is not None:  # a CPU keeps no account
-            tags[Tag.PEAK_GPU_MEMORY_MB] = told["peak_bytes_in_use"] // _MB
+        if (statistics := jax.devices()[0].memory_stats()) is not None:  # a CPU keeps no account
+            tags[Tag.PEAK_GPU_MEMORY_MB] = statistics["peak_bytes_in_use"] // _MB
         return tags
     import tensorflow as tf
 

@@ -58,7 +58,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 def seed_everything(seed: int, deterministic: bool) -> None:
     """Seed Python, NumPy and the backend through Keras, and make TensorFlow choose repeatable kernels if asked.
 
-    JAX is told when it is loaded, see `seglab.experiment.backend`.
+    JAX gets its setting when it is loaded, see `seglab.experiment.backend`.
 
     Data order and augmentation do not depend on these global streams: they have their own, see
     `seglab.data.randomness`. Weights and the seeds of dropout layers do. Must be called before the model is built.
@@ -99,15 +99,15 @@ def load_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as said, collector_at_rest():
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as output, collector_at_rest():
+        os.dup2(output.fileno(), 2)
         try:
             import tensorflow as tf
 
             tf.config.list_physical_devices()  # looks for GPUs, and says so
         except BaseException:
-            said.seek(0)
-            os.write(kept, said.read())
+            output.seek(0)
+            os.write(kept, output.read())
             raise
         finally:
             os.dup2(kept, 2)

@@ -31,7 +31,7 @@ Count = Callable[[int, int], None]
 
 @contextmanager
 def step(what: str) -> Iterator[Count]:
-    """Within, `what` is being done; the function that it gives is told how many of how many are done."""
+    """Within, `what` is being done; the function that it gives takes how many of how many are done."""
     with Waiting() as waiting:
         waiting.tell(what)
         yield lambda done, total: waiting.tell(f"{what}: {done:,} of {total:,}")

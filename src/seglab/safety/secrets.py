@@ -7,7 +7,7 @@ import re
 STARS = "***"
 # A run of text without white space or a bare quotation mark, as an address stands in a sentence, in JSON or in YAML.
 _ADDRESS = re.compile(r'(\w[\w+.-]*://)((?:(?!\w+://)(?:\\.|[^\s"\\]))*)')
-# Of these, who signs in is told: it is a name and no key.
+# Of these, the name of who signs in is shown: it is no key.
 _NAMED_USER = ("postgres", "mysql", "mariadb", "mssql", "oracle", "ssh", "sftp", "git+ssh")
 _HOST_AND_PORT = re.compile(r"[\w.-]*:\d{1,5}")
 _WORDS = (

@@ -1,6 +1,6 @@
 """Files that someone else may have made, such as those of an imported run or a bundle: read within bounds, or refused.
 
-JSON and YAML are told by their size, their depth and, in YAML, without references (`&`, `*`), before anything is built
+JSON and YAML are checked: their size, their depth and that YAML has no references (`&`, `*`), before anything is built
 from them: a file of a few bytes can stand for more than memory holds.
 """
 

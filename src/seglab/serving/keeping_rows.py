@@ -41,7 +41,7 @@ class Rows:
         """A model answers from now on."""
         self._model = served
         row = {"at": round(time.time(), 3), "digest": served.digest, "model": served.label}
-        self.add("models", {**row, "told": json.dumps(watched)})
+        self.add("models", {**row, "description": json.dumps(watched)})
 
     def request(self, state: Mapping[str, Any], route: str, status: int, seconds: float) -> None:
         """A request is over.

@@ -49,7 +49,7 @@ def export_runs(store: Store, runs: Sequence[Run], folder: Path, progress: Progr
         store: where the runs are.
         runs: which, at least one.
         folder: to make.
-        progress: told the name of each run.
+        progress: called with the name of each run.
 
     Returns:
         `folder`.
@@ -108,7 +108,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
             remedy="export them first: seglab runs export <folder> study=<name>",
         )
     stored = read_export(folder, FORMAT, None if store.served else store.directory)
-    stored.sort(key=lambda pair: Tag.PARENT_RUN_ID in pair[0].tags)  # parents first: children are told their new ids
+    stored.sort(key=lambda pair: Tag.PARENT_RUN_ID in pair[0].tags)  # parents first: children get their new ids
     arrived: dict[str, str] = {}
     for record, place in stored:
         former = record.run_id

@@ -170,9 +170,9 @@ def _database(uri: str, part: Path) -> tuple[str, str, int]:
         ):
             database.backup(copy)  # in one step: whoever writes waits
             copy.execute("PRAGMA journal_mode=DELETE")
-            said = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if said != "ok":
-                raise sqlite3.DatabaseError(said)
+            result = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if result != "ok":
+                raise sqlite3.DatabaseError(result)
             revision = copy.execute("SELECT version_num FROM alembic_version").fetchone()[0]
             runs = copy.execute("SELECT count(*) FROM runs").fetchone()[0]
     except sqlite3.Error as error:

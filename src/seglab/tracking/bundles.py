@@ -171,13 +171,13 @@ def registered_version(store: Store, word: str) -> ModelVersion:
         )
     except MlflowException as error:
         known = {model.name: sorted(model.aliases) for model in store.client.search_registered_models()}
-        told = ", ".join(f"{key} ({', '.join(f'@{a}' for a in value) or 'no alias'})" for key, value in known.items())
+        listed = ", ".join(f"{key} ({', '.join(f'@{a}' for a in value) or 'no alias'})" for key, value in known.items())
         raise TrackingError(
             "no such registered model",
             code="registered-model-missing",
             where=word,
             found=first_line(error),
-            expected=f"one of: {told}" if known else "any: no model is registered in this store",
+            expected=f"one of: {listed}" if known else "any: no model is registered in this store",
             remedy=nearest(name, known) if name not in known else nearest(alias, known[name]),
         ) from error
     if not found.run_id:

@@ -68,14 +68,14 @@ def alone_with_database(uri: str, directory: Path, seconds: float) -> Iterator[N
         engine.dispose()  # with the connection goes the lock
 
 
-def database_remedy(said: str, *, file: bool) -> str:
-    """What to do about what a database has said; nothing that costs data unless its file is no database any more.
+def database_remedy(message: str, *, file: bool) -> str:
+    """What to do about an error of a database; nothing that costs data unless its file is no database any more.
 
     Args:
-        said: its message.
+        message: of the database.
         file: whether it is a file, and not kept by a server.
     """
-    lower = said.lower()
+    lower = message.lower()
     if file:
         if "not a database" in lower or "malformed" in lower or "no such table" in lower or "no such column" in lower:
             return "restore the database from a copy, or move it away to begin with an empty one"

@@ -25,15 +25,15 @@ def check_file(file: Path) -> str:
     try:
         address = f"{file.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)) as database:
-            told = [row[0] for row in database.execute("pragma quick_check")]
+            results = [row[0] for row in database.execute("pragma quick_check")]
             tables = database.execute("select count(*) from sqlite_master where type = 'table'").fetchone()[0]
     except sqlite3.OperationalError:
         return ""
     except sqlite3.DatabaseError as error:
         return f"{file}: {error}"
-    if told != ["ok"]:
-        words = "; ".join(" ".join(one.split()) for one in told[:_COMPLAINTS_SHOWN])
-        return f"{file} is damaged: {words}" + (", …" if len(told) > _COMPLAINTS_SHOWN else "")
+    if results != ["ok"]:
+        words = "; ".join(" ".join(one.split()) for one in results[:_COMPLAINTS_SHOWN])
+        return f"{file} is damaged: {words}" + (", …" if len(results) > _COMPLAINTS_SHOWN else "")
     return "" if tables else f"{file} holds no tables"
 
 

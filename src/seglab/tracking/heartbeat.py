@@ -167,7 +167,7 @@ class Heartbeat(threading.Thread):
 
     @property
     def over(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether `stop` was called."""
         return self._over.is_set()
 
     def run(self) -> None:
@@ -175,7 +175,7 @@ class Heartbeat(threading.Thread):
             self._tell()
 
     def finish(self) -> None:
-        """Beat no more; comes back when the last beat was told, or a store that does not answer may have it later."""
+        """Beat no more; returns when the last beat is recorded, or a store that does not answer may have it later."""
         self._over.set()
         if self.is_alive():
             self.join(_LAST_BEAT_SECONDS)

@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, so that a run that is told to stop ends like one that was interrupted by hand."""
+"""SIGTERM as an exception, so that a run that it stops ends like one that was interrupted by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to stop by SIGTERM. Commands leave with `exit_code`."""
+    """SIGTERM stopped the process. Commands leave with `exit_code`."""
 
     exit_code = 128 + signal.SIGTERM
 

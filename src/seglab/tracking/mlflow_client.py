@@ -109,7 +109,7 @@ def say(text: str) -> None:
 def _code(response: Any) -> str:
     """The code of MLflow's in the answer to an upload; empty when another program has answered."""
     try:
-        told = json.loads(response.text)
+        body = json.loads(response.text)
     except (ValueError, RecursionError):
         return ""
-    return str(told.get("error_code", "")) if isinstance(told, dict) else ""
+    return str(body.get("error_code", "")) if isinstance(body, dict) else ""

@@ -188,8 +188,8 @@ def read_address(directory: Path) -> tuple[str, str]:
     Raises:
         OSError, Unreadable: nothing says so, or what says so was damaged.
     """
-    told = read_json(directory / "address")
-    run_id, uri = told.get("run_id"), told.get("uri")
+    address = read_json(directory / "address")
+    run_id, uri = address.get("run_id"), address.get("uri")
     if not isinstance(run_id, str) or not isinstance(uri, str):
         raise UnreadableFile("no run and store named in it")
     return run_id, uri

@@ -49,7 +49,7 @@ def facts_of(uri: str) -> tuple[str, int]:
 
 @contextmanager
 def _asking(uri: str) -> Iterator[Engine]:
-    """An engine whose errors are told as messages."""
+    """An engine whose errors become `TrackingError`s."""
     try:
         engine = create_engine(uri)
     except ModuleNotFoundError as error:
@@ -57,8 +57,8 @@ def _asking(uri: str) -> Iterator[Engine]:
     try:
         yield engine
     except SQLAlchemyError as error:
-        said = str(getattr(error, "orig", None) or error)
-        raise _failed(uri, said, database_remedy(said, file=False)) from error
+        message = str(getattr(error, "orig", None) or error)
+        raise _failed(uri, message, database_remedy(message, file=False)) from error
     finally:
         engine.dispose()
 
@@ -81,19 +81,19 @@ def _call(uri: str, words: list[str], rest: list[str]) -> None:
         remedy = "install PostgreSQL's client (Debian: apt install postgresql-client)"
         raise _failed(uri, f"no program {words[0]}", remedy) from error
     if done.returncode:
-        said = " ".join(done.stderr.split()) or f"{words[0]} left with {done.returncode}"
-        remedy = database_remedy(said, file=False)
-        if "version mismatch" in said:
+        message = " ".join(done.stderr.split()) or f"{words[0]} left with {done.returncode}"
+        remedy = database_remedy(message, file=False)
+        if "version mismatch" in message:
             remedy = "install the client of the server's version, or a later one"
-        raise _failed(uri, said, remedy)
+        raise _failed(uri, message, remedy)
 
 
-def _failed(uri: str, said: str, remedy: str) -> TrackingError:
+def _failed(uri: str, message: str, remedy: str) -> TrackingError:
     return TrackingError(
         "a database that cannot be copied",
         code="backup-failed",
         where=redacted(uri),
-        found=said,
+        found=message,
         expected="a database of PostgreSQL that answers, and its programs pg_dump and pg_restore",
         remedy=remedy,
     )

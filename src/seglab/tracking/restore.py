@@ -79,8 +79,8 @@ def read_card(backup: Path) -> Backup:
             remedy="name that folder; one that a killed backup left ends in .part, and is none",
         )
     try:
-        said = read_json(backup / CARD)
-        card = Backup(**said)
+        fields = read_json(backup / CARD)
+        card = Backup(**fields)
         texts, numbers = (card.database, card.revision, card.made), (card.format, card.runs, card.files, card.bytes)
         if not (all(isinstance(one, str) for one in texts) and all(type(one) is int for one in numbers)):
             raise TypeError("a value of another kind")

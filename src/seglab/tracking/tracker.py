@@ -34,8 +34,8 @@ from seglab.tracking.store import Store, open_store
 from seglab.tracking.store_failure import failure
 from seglab.tracking.system import SystemMetrics
 
-# How long a run that has ended goes on trying to reach a store that does not answer, and how long one that was told to
-# stop may take at all; schedulers kill after half a minute.
+# How long a run that has ended goes on trying to reach a store that does not answer, and how long one that SIGTERM
+# stopped may take at all; schedulers kill after half a minute.
 _PATIENCE_SECONDS = 10.0
 _STOPPED_SECONDS = 10.0
 

@@ -30,7 +30,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   let session = null;
   let opened = null; // what `open` was given
   let mask = null; // of the newest answer that was painted
-  let told = null; // with it; null where nothing is shown
+  let fields = null; // with it; null where nothing is shown
   let painted = 0; // its number
   let waiting = [];
 
@@ -38,16 +38,16 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
     const open = Boolean(stage.picture);
     const busy = waiting.length > 0;
     for (const one of [parts.fit, parts.in, parts.out, parts.next, parts.save]) one.disabled = !open;
-    parts.undo.disabled = !(open && (busy || session.told.undo > 0));
-    parts.redo.disabled = !(open && (busy || session.told.redo > 0));
-    parts.accept.disabled = parts.reject.disabled = !(open && (busy || told));
+    parts.undo.disabled = !(open && (busy || session.fields.undo > 0));
+    parts.redo.disabled = !(open && (busy || session.fields.redo > 0));
+    parts.accept.disabled = parts.reject.disabled = !(open && (busy || fields));
     parts.canvas.setAttribute("aria-busy", String(busy));
   }
 
   function show() {
-    const { points, labels, box } = told ?? NO_PROMPT;
-    describe(parts, told, Number(parts.pixel.value));
-    stage.show({ mask: told && mask, opacity: parts.opacity.value / 100, points, labels, box });
+    const { points, labels, box } = fields ?? NO_PROMPT;
+    describe(parts, fields, Number(parts.pixel.value));
+    stage.show({ mask: fields && mask, opacity: parts.opacity.value / 100, points, labels, box });
     enable();
   }
 
@@ -65,7 +65,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
 
   /** What a session tells; one that was left tells nothing. */
   const heard = {
-    async opened({ told: first, picture }, own) {
+    async opened({ fields: first, picture }, own) {
       const found = await pictureOf(picture, own.stretch);
       if (own !== session) return found.close();
       stage.open(found);
@@ -74,7 +74,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       parts.status.textContent = `${size}, ${first.model}. Click on an object, or draw a box around it.`;
       return show();
     },
-    async answer({ order, told: next, mask: content, picture, anew }, own) {
+    async answer({ order, fields: next, mask: content, picture, anew }, own) {
       const other = picture && (await pictureOf(picture, own.stretch));
       const found = content ? await maskOf(content, own.shape ? whole(other ?? stage.picture) : next.mask_box) : mask;
       if (own !== session || order.number < painted) return other?.close(); // late: a newer one is seen already
@@ -82,10 +82,10 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       if (other) stage.open(other);
       showSlice(parts, own.shape, own.slice);
       mask = found;
-      told = anew || next.undo === 0 ? null : next;
+      fields = anew || next.undo === 0 ? null : next;
       well();
       show();
-      requestAnimationFrame(() => setTimeout(() => own === session && seen(order, told)));
+      requestAnimationFrame(() => setTimeout(() => own === session && seen(order, fields)));
     },
     waiting({ orders }) {
       waiting = orders;
@@ -130,13 +130,13 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
     session?.end();
     stage.open(null);
     showSlice(parts, null, null);
-    [opened, mask, told, painted, waiting] = [{ source, name }, null, null, 0, []];
+    [opened, mask, fields, painted, waiting] = [{ source, name }, null, null, 0, []];
     parts.name.textContent = name;
     parts.status.textContent = "Opening: the model looks at the image…";
     parts.status.dataset.waiting = 0;
     parts.log.replaceChildren();
     well();
-    const own = new Session(service, source, (what, said) => heard[what](said, own));
+    const own = new Session(service, source, (what, message) => heard[what](message, own));
     session = own;
     show();
     await own.open().catch((error) => {
@@ -154,7 +154,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   }
 
   async function save() {
-    const blob = await overlayOf(stage.picture, told && mask, parts.opacity.value / 100);
+    const blob = await overlayOf(stage.picture, fields && mask, parts.opacity.value / 100);
     const link = element("a", { href: URL.createObjectURL(blob) });
     link.download = `${opened.name.replace(/[^A-Za-z0-9._-]+/g, "_").slice(-80)}_overlay.png`;
     link.click();
@@ -162,7 +162,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   }
 
   const put = (order) => session.put(order);
-  const candidate = (number) => (told || waiting.length) && put({ kind: "candidate", candidate: number });
+  const candidate = (number) => (fields || waiting.length) && put({ kind: "candidate", candidate: number });
   const slice = (by) => {
     if (!session?.shape) return;
     const [axis, asked] = [parts.axis.value, Number(parts.index.value) + by];

@@ -63,7 +63,7 @@ export function build(root) {
     useKey: element("button", {}, "Use this key"),
     candidates: [0, 1, 2].map((n) => button(`${n + 1}`, `take candidate ${n + 1} (${n + 1})`)),
     measures: element("dl"),
-    told: element("ul", { className: "told" }),
+    remarks: element("ul", { className: "remarks" }),
     pixel: element("input", { type: "number", min: 0, step: "any", className: "number" }),
     by: element("input", { maxLength: 80, autocomplete: "name" }),
     note: element("textarea", { maxLength: 1000, rows: 2 }),
@@ -92,7 +92,7 @@ export function build(root) {
       "div", { className: "panel" },
       parts.name, parts.status, parts.error, parts.stuck, parts.keyForm,
       element("div", { className: "row candidates", role: "group", "aria-label": "candidates" }, ...parts.candidates),
-      parts.measures, parts.told,
+      parts.measures, parts.remarks,
       parts.size,
       element("div", { className: "judge", role: "group", "aria-label": "accept or reject" }, label("Your name", parts.by),
         label("Note", parts.note), element("div", { className: "row" }, parts.accept, parts.reject)),
@@ -103,17 +103,17 @@ export function build(root) {
   return parts;
 }
 
-/** Show what is known of the mask; `told` is null where there is none. */
-export function describe(parts, told, mmPerPixel) {
-  const scores = told?.scores;
+/** Show what is known of the mask; `fields` is null where there is none. */
+export function describe(parts, fields, mmPerPixel) {
+  const scores = fields?.scores;
   parts.candidates.forEach((one, n) => {
     one.textContent = scores ? `${n + 1} · ${scores[n].toFixed(2)}` : `${n + 1}`;
-    one.disabled = !told;
-    one.setAttribute("aria-pressed", String(Boolean(scores) && told.chosen === n));
+    one.disabled = !fields;
+    one.setAttribute("aria-pressed", String(Boolean(scores) && fields.chosen === n));
   });
-  parts.measures.replaceChildren(...(told ? measuresOf(told, mmPerPixel) : []));
-  const said = told ? [verdictOf(told), ...(told.notes ?? []), ...told.warnings].filter(Boolean) : [];
-  parts.told.replaceChildren(...said.map((text) => element("li", {}, sentence(text))));
+  parts.measures.replaceChildren(...(fields ? measuresOf(fields, mmPerPixel) : []));
+  const remarks = fields ? [verdictOf(fields), ...(fields.notes ?? []), ...fields.warnings].filter(Boolean) : [];
+  parts.remarks.replaceChildren(...remarks.map((text) => element("li", {}, sentence(text))));
 }
 
 /** Which slice of a volume is looked at; null where it is none. */
@@ -149,34 +149,34 @@ function verdictOf({ verdict }) {
 
 /** Without the word that programs tell it by. */
 function sentence(text) {
-  const said = text.replace(/^[a-z]+(-[a-z]+)+: /, "");
-  return `${said[0].toUpperCase()}${said.slice(1)}${/[.!?]$/.test(said) ? "" : "."}`;
+  const words = text.replace(/^[a-z]+(-[a-z]+)+: /, "");
+  return `${words[0].toUpperCase()}${words.slice(1)}${/[.!?]$/.test(words) ? "" : "."}`;
 }
 
-function measuresOf(told, mm) {
-  if (told.spacing_mm || told.slices !== undefined) return volumeMeasures(told);
+function measuresOf(fields, mm) {
+  if (fields.spacing_mm || fields.slices !== undefined) return volumeMeasures(fields);
   const both = (pixels, power, unit) =>
     `${amount(pixels, power === 1 ? 1 : 0)} px` +
     (mm > 0 ? ` = ${amount(pixels * mm ** power, 3)} ${unit}` : "");
-  const [x0, y0, x1, y1] = told.mask_box ?? [0, 0, 0, 0];
+  const [x0, y0, x1, y1] = fields.mask_box ?? [0, 0, 0, 0];
   const rows = [
-    ["Area", both(told.area, 2, "mm²")],
-    ["Perimeter", both(told.perimeter, 1, "mm")],
-    ["Box", told.mask_box ? `${x1 - x0} × ${y1 - y0} px at ${x0 + 0.5}, ${y0 + 0.5}` : "none"],
-    ["Parts", amount(told.components)],
-    ["Score", told.score.toFixed(2)],
+    ["Area", both(fields.area, 2, "mm²")],
+    ["Perimeter", both(fields.perimeter, 1, "mm")],
+    ["Box", fields.mask_box ? `${x1 - x0} × ${y1 - y0} px at ${x0 + 0.5}, ${y0 + 0.5}` : "none"],
+    ["Parts", amount(fields.components)],
+    ["Score", fields.score.toFixed(2)],
   ];
-  if (mm > 0 && told.mask_box) rows[2][1] += ` = ${amount((x1 - x0) * mm, 3)} × ${amount((y1 - y0) * mm, 3)} mm`;
+  if (mm > 0 && fields.mask_box) rows[2][1] += ` = ${amount((x1 - x0) * mm, 3)} × ${amount((y1 - y0) * mm, 3)} mm`;
   return rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 }
 
-function volumeMeasures(told) {
+function volumeMeasures(fields) {
   const rows = [
-    ["Volume", `${amount(told.area)} voxels = ${amount(told.volume_mm3, 1)} mm³`],
-    ["Slices", told.slices ? `${told.slices.join(" to ")} across ${told.axis}` : "none"],
-    ["Prompted", told.prompted?.join(", ") ?? ""],
-    ["Parts", amount(told.components)],
-    ["Score", told.score.toFixed(2)],
+    ["Volume", `${amount(fields.area)} voxels = ${amount(fields.volume_mm3, 1)} mm³`],
+    ["Slices", fields.slices ? `${fields.slices.join(" to ")} across ${fields.axis}` : "none"],
+    ["Prompted", fields.prompted?.join(", ") ?? ""],
+    ["Parts", amount(fields.components)],
+    ["Score", fields.score.toFixed(2)],
   ];
   return rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 }

@@ -3,8 +3,8 @@
 //
 // What is in line is an order: `{kind: "click", x, y, label}`, `{kind: "box", box}`, `{kind: "candidate", candidate}`,
 // `{kind: "undo"}`, `{kind: "redo"}`, `{kind: "anew"}` (the next prompt is about another object), `{kind: "slice", axis,
-// index}` (look at another slice of a volume), or `{kind: "judge", accept, by, note}`. A prompt is made of what the service
-// told last and the order, when its turn comes. Of a volume, what is told is made to be about the slice that is looked at.
+// index}` (look at another slice of a volume), or `{kind: "judge", accept, by, note}`. A prompt is made of the
+// service's last reply and the order, when its turn comes. Of a volume, replies are made to be about the slice on show.
 
 const TRIES = 5;
 const LONGEST_WAIT = 5; // seconds, whatever Retry-After asks for
@@ -79,7 +79,7 @@ export class Session {
    */
   constructor(service, source, tell) {
     [this.#service, this.#source, this.#tell] = [service, source, tell];
-    this.told = null;
+    this.fields = null;
     this.anew = false;
     this.shape = null; // of a volume
     this.spacing = null; // of it
@@ -90,7 +90,7 @@ export class Session {
   async open() {
     await this.#patiently(async () => {
       const picture = await this.#seen("image");
-      if (!this.#ended) this.#tell("opened", { told: this.told, picture });
+      if (!this.#ended) this.#tell("opened", { fields: this.fields, picture });
     });
   }
 
@@ -135,7 +135,7 @@ export class Session {
     this.#waiting();
   }
 
-  /** End it, here and in the service; nothing is told any more. */
+  /** End it, here and in the service; no message follows. */
   end() {
     this.#ended = true;
     if (this.#id) this.#service.send("DELETE", this.#place, { keepalive: true }).catch(() => {});
@@ -169,23 +169,23 @@ export class Session {
   async #do(order) {
     if (order.kind === "anew") {
       this.anew = true;
-      return this.#answered(order, this.told, null);
+      return this.#answered(order, this.fields, null);
     }
     if (order.kind === "judge") return this.#judge(order);
     if (order.kind === "undo" && this.anew) {
       this.anew = false; // back to the object before
-      return this.#answered(order, this.told, null);
+      return this.#answered(order, this.fields, null);
     }
     if (order.kind === "slice") return this.#look(order);
     if (order.kind === "undo" || order.kind === "redo") {
       const reply = await this.#ask("POST", `${this.#place}/${order.kind}`);
-      const told = await this.#promptOf(reply);
-      if (told.moved) {
+      const fields = await this.#promptOf(reply);
+      if (fields.moved) {
         this.#at += order.kind === "undo" ? -1 : 1;
         this.anew = false;
       }
       const mask = await reply.blob();
-      return this.#answered(order, told, mask, await this.#follow(told));
+      return this.#answered(order, fields, mask, await this.#follow(fields));
     }
     const prompt = this.#prompt(order);
     const reply = await this.#predict(prompt);
@@ -195,16 +195,16 @@ export class Session {
     return this.#answered(order, await this.#promptOf(reply), await reply.blob());
   }
 
-  #answered(order, told, mask, picture = null) {
-    this.told = told;
-    if (!this.#ended) this.#tell("answer", { order, told, mask, picture, anew: this.anew });
+  #answered(order, fields, mask, picture = null) {
+    this.fields = fields;
+    if (!this.#ended) this.#tell("answer", { order, fields, mask, picture, anew: this.anew });
   }
 
-  /** Another slice: what was said of it, its mask and its picture. */
+  /** Another slice: its prompt, its mask and its picture. */
   async #look({ axis, index, ...order }) {
     this.slice = { axis, index };
-    const told = this.#here(await (await this.#ask("GET", this.#place)).json());
-    this.#answered({ ...order, axis, index }, told, await this.#seen("mask"), await this.#seen("image"));
+    const fields = this.#here(await (await this.#ask("GET", this.#place)).json());
+    this.#answered({ ...order, axis, index }, fields, await this.#seen("mask"), await this.#seen("image"));
   }
 
   /** The picture of the slice that a step back or forward was made on; null where it is looked at already. */
@@ -214,11 +214,11 @@ export class Session {
     return this.#seen("image");
   }
 
-  /** What is told of a session, about the slice that is looked at. */
-  #here(told) {
-    if (!this.slice || (told.axis === this.slice.axis && told.index === this.slice.index)) return told;
-    const said = (told.axis === this.slice.axis && told.prompts[this.slice.index]) || EMPTY;
-    return { ...told, ...said, scores: null, verdict: null, warnings: [] };
+  /** The fields of a session, made to be about the slice on show. */
+  #here(fields) {
+    if (!this.slice || (fields.axis === this.slice.axis && fields.index === this.slice.index)) return fields;
+    const prompt = (fields.axis === this.slice.axis && fields.prompts[this.slice.index]) || EMPTY;
+    return { ...fields, ...prompt, scores: null, verdict: null, warnings: [] };
   }
 
   async #seen(what) {
@@ -227,7 +227,7 @@ export class Session {
   }
 
   #prompt(order) {
-    const { points, labels, box } = this.anew || !this.told ? EMPTY : this.told;
+    const { points, labels, box } = this.anew || !this.fields ? EMPTY : this.fields;
     const more = this.slice ? { ...this.slice, anew: this.anew } : {};
     if (order.kind === "click") {
       return { points: [...points, [order.x, order.y]], labels: [...labels, order.label], box, ...more };
@@ -249,9 +249,9 @@ export class Session {
     });
     await reply.arrayBuffer();
     const id = reply.headers.get("X-Mask-Id") ?? "";
-    this.#tell("judged", { accept, id, ...this.told, by: words.by, note: words.note });
+    this.#tell("judged", { accept, id, ...this.fields, by: words.by, note: words.note });
     this.anew = true;
-    this.#answered({ ...words, accept, id }, this.told, null);
+    this.#answered({ ...words, accept, id }, this.fields, null);
   }
 
   /** A session once more, with every step that there was: the same masks. */
@@ -260,8 +260,8 @@ export class Session {
     let reply = null;
     for (const prompt of this.#steps) reply = await this.#predict(prompt);
     for (let back = this.#steps.length; back > this.#at; back--) reply = await this.#ask("POST", `${this.#place}/undo`);
-    if (reply) this.told = await this.#promptOf(reply);
-    if (reply && this.slice) this.told = this.#here(await (await this.#ask("GET", this.#place)).json());
+    if (reply) this.fields = await this.#promptOf(reply);
+    if (reply && this.slice) this.fields = this.#here(await (await this.#ask("GET", this.#place)).json());
   }
 
   async #begin() {
@@ -269,20 +269,20 @@ export class Session {
     const reply = file
       ? await this.#ask("POST", "sessions", { body: file, kind: "application/octet-stream" })
       : await this.#ask("POST", `sessions?image=${encodeURIComponent(image)}`);
-    this.told = await reply.json();
-    this.#id = this.told.id;
-    this.shape = this.told.shape ?? null;
-    this.spacing = this.told.spacing_mm ?? null;
+    this.fields = await reply.json();
+    this.#id = this.fields.id;
+    this.shape = this.fields.shape ?? null;
+    this.spacing = this.fields.spacing_mm ?? null;
     if (this.shape) this.slice ??= { axis: "z", index: Math.floor(this.shape[2] / 2) };
     if (this.#ended) this.end(); // while it began
-    return this.told;
+    return this.fields;
   }
 
-  /** What is told of a prompt; of a long one the header has not all. */
+  /** The fields of a prompt; of a long one the header has not all. */
   async #promptOf(reply) {
-    const told = JSON.parse(reply.headers.get("X-Prompt"));
-    if (!told.left_out) return told;
-    return { ...(await (await this.#ask("GET", this.#place)).json()), ...told };
+    const fields = JSON.parse(reply.headers.get("X-Prompt"));
+    if (!fields.left_out) return fields;
+    return { ...(await (await this.#ask("GET", this.#place)).json()), ...fields };
   }
 
   #ask(method, place, given) {

@@ -56,13 +56,13 @@ def _summary(place: str, hours: float | None) -> Summary:
 
 def _numbers(summary: Summary) -> None:
     _, p95, _ = summary.seconds
-    told = (
+    numbers = (
         ("Requests", f"{summary.requests:,}"),
         ("Failed", f"{summary.failures:,}"),
         ("95% within", "–" if p95 != p95 else f"{p95:.2f} s"),
         ("Prompts", f"{sum(one.count for one in summary.prompts):,}"),
     )
-    for place, (name, value) in zip(st.columns(len(told)), told, strict=True):
+    for place, (name, value) in zip(st.columns(len(numbers)), numbers, strict=True):
         place.metric(name, value)
 
 

@@ -28,8 +28,8 @@ def show(client: Client) -> None:
     row = chosen(asked, images, st.sidebar.container()) if images.rows else None
     if row is None:
         st.caption("Open a file of your own below: any image or volume, whatever the model was trained on.")
-    told = {"api": current().public(f"{client.prefix}/"), "image": row["id"] if row else ""}
-    outcome = _element(data=told, key="prompt-canvas", on_judged_change=lambda: None).judged
+    fields = {"api": current().public(f"{client.prefix}/"), "image": row["id"] if row else ""}
+    outcome = _element(data=fields, key="prompt-canvas", on_judged_change=lambda: None).judged
     judged: list[dict[str, Any]] = st.session_state.setdefault(_JUDGED, [])
     if outcome:
         judged.append(outcome)

@@ -25,18 +25,18 @@ _STATES = {"finished": "✓ finished", "running": "▶ running", "failed": "✗ 
 
 def show(client: Client) -> None:
     """The page."""
-    told = runs_overview()
-    if told is None:
+    overview = runs_overview()
+    if overview is None:
         return
-    if told["sweeps"]:
+    if overview["sweeps"]:
         st.subheader("Sweeps", anchor=False)
-        st.dataframe(_sweeps(told["sweeps"]), hide_index=True)
+        st.dataframe(_sweeps(overview["sweeps"]), hide_index=True)
     st.subheader("Runs", anchor=False)
-    _runs(told)
+    _runs(overview)
     st.button("Read again", icon=":material/refresh:", on_click=read.clear, help=f"They are read every {SECONDS} s.")
 
 
-def _sweeps(told: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def _sweeps(sweeps: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = [
         {
             "Study": shown(one["study"]),
@@ -49,13 +49,13 @@ def _sweeps(told: Sequence[dict[str, Any]]) -> pd.DataFrame:
             "Launcher": "runs" if one["launcher"] else "ended",
             "Time left": duration(one["seconds_left"]) if one["left"] + one["running"] else "",
         }
-        for one in told
+        for one in sweeps
     ]
     return pd.DataFrame(rows)
 
 
-def _runs(told: dict[str, Any]) -> None:
-    runs, ui = told["runs"], current().ui
+def _runs(overview: dict[str, Any]) -> None:
+    runs, ui = overview["runs"], current().ui
     words = st.text_input("Search", key="runs-search", placeholder="part of a name, a study or a state").strip().lower()
     found = [
         run for run in runs if words in " ".join(str(run[key]) for key in ("name", "study", "state", "id")).lower()
@@ -75,8 +75,8 @@ def _runs(told: dict[str, Any]) -> None:
         "Test Dice": _SCORE,
     }
     st.dataframe(_table(found, ui), hide_index=True, column_config=columns, placeholder="–")
-    if told["left_out"]:
-        st.caption(f"{told['left_out']:,} older runs are left out; MLflow's own pages have them: `seglab ui`.")
+    if overview["left_out"]:
+        st.caption(f"{overview['left_out']:,} older runs are left out; MLflow's own pages have them: `seglab ui`.")
     named = {run["id"]: shown(str(run["name"])) for run in runs}
     names = {run["id"]: f"{shortened(named[run['id']])}, seed {shown(run['seed'])}, {run['id'][:8]}" for run in runs}
     chosen = st.multiselect(

@@ -23,10 +23,10 @@ _TOO_FEW = ("too-few-runs", "score-not-per-case")
 
 def show(client: Client) -> None:
     """The page."""
-    told = runs_overview()
-    if told is None:
+    overview = runs_overview()
+    if overview is None:
         return
-    studies = sorted({run["study"] for run in told["runs"]} - {_ALL})
+    studies = sorted({run["study"] for run in overview["runs"]} - {_ALL})
     asked = st.query_params.get("study", _ALL)
     if "study-name" not in st.session_state:
         st.session_state["study-name"] = asked if asked in studies else (studies or [_ALL])[0]
@@ -53,8 +53,8 @@ def show(client: Client) -> None:
 
 @st.cache_data(ttl=300, max_entries=8, show_spinner=False)
 def _compared(study: str, metric: str) -> dict[str, Any]:
-    told: dict[str, Any] = read("compared", study=study, metric=metric)["document"]
-    return told
+    document: dict[str, Any] = read("compared", study=study, metric=metric)["document"]
+    return document
 
 
 def _named(study: str) -> str:

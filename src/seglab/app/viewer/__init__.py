@@ -114,7 +114,7 @@ def show(
         file: what the names of pictures that are saved begin with.
     """
     step = step_of(size) if panes else 1
-    told = {
+    fields = {
         "key": key,
         "picture": picture,
         "size": [-(-side // step) for side in size],
@@ -134,4 +134,4 @@ def show(
         },
         "file": file,
     }
-    _element(data=told, key="viewer")
+    _element(data=fields, key="viewer")

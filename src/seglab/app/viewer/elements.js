@@ -90,19 +90,19 @@ function errorLegend(data, of) {
 }
 
 // Columns are of kind `text`, `share` (a bar) or `score`; a cell that is null has no value.
-function tableOf(told) {
+function tableOf(grid) {
   const table = element("table");
   const head = table.createTHead().insertRow();
-  for (const column of told.columns) {
+  for (const column of grid.columns) {
     const cell = text("th", column.title, column.kind);
     cell.scope = "col";
     head.append(cell);
   }
   const body = table.createTBody();
-  for (const row of told.rows) {
+  for (const row of grid.rows) {
     const line = body.insertRow();
     row.cells.forEach((value, place) => {
-      const { kind } = told.columns[place];
+      const { kind } = grid.columns[place];
       const cell = element(place === 0 ? "th" : "td", kind);
       if (place === 0) {
         cell.scope = "row";

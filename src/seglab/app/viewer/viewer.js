@@ -188,9 +188,9 @@ function apply(context) {
 
 // What is under the pointer.
 function readout(context) {
-  context.told = element("p", "told");
+  context.pointed = element("p", "pointed");
   tell(context, null);
-  return context.told;
+  return context.pointed;
 }
 
 function tell(context, at) {
@@ -198,15 +198,15 @@ function tell(context, at) {
   const [height, width] = data.size;
   const part = data.step > 1 ? `, of which every ${data.step}th of a row and of a column is drawn` : "";
   const hint = `${data.whole[1]} × ${data.whole[0]} pixels${part}. Ctrl and wheel, or + and −, zoom; drag or arrows move.`;
-  if (!at) return void (context.told.textContent = hint);
+  if (!at) return void (context.pointed.textContent = hint);
   const x = Math.floor((((at[0] - view.x) / view.scale) * width) / 100);
   const y = Math.floor((((at[1] - view.y) / view.scale) * height) / 100);
-  if (x < 0 || y < 0 || x >= width || y >= height) return void (context.told.textContent = hint);
+  if (x < 0 || y < 0 || x >= width || y >= height) return void (context.pointed.textContent = hint);
   const names = layers.map((layer) => {
     const id = layer.ids[y * width + x];
     return `${layer.name}: ${id === data.ignore ? "not labelled" : data.classes[id]?.name ?? id}`;
   });
-  context.told.textContent = [`column ${x * data.step}, row ${y * data.step}`, ...names].join("   ");
+  context.pointed.textContent = [`column ${x * data.step}, row ${y * data.step}`, ...names].join("   ");
 }
 
 // A pane as it looks, in the pixels of the image.

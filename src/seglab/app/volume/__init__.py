@@ -40,13 +40,13 @@ def _page(service: Service) -> str:
     """HTML; what comes from elsewhere is in it as JSON that a script reads, and is set as text."""
     task, values = service.model.task, service.model.values
     rows = zip(values, task.class_names, drawn_colors(task), strict=True)
-    told = {
+    page_data = {
         "classes": [{"value": value, "name": name, "color": color} for value, name, color in rows],
         "first": first_drawn(task),
         "differ": CONFUSED,
         "name": service.model.name,
     }
-    safe = json.dumps(told).replace("<", "\\u003c")
-    body = (_HERE / "volume.html").read_text(encoding="utf-8").replace("TOLD", safe)
+    safe = json.dumps(page_data).replace("<", "\\u003c")
+    body = (_HERE / "volume.html").read_text(encoding="utf-8").replace("PAGE_DATA", safe)
     style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("volume.css", "volume.js"))
     return document("Volume", body, style=style, script=script)

@@ -4,7 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const at = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const id = query.get("id");
-const told = at("told");
+const statusLine = at("status");
 const TRUE = ":true", DIFFER = ":differ"; // no model is called so
 // Names of models stand for addresses below this page's own; nothing else is asked.
 const models = query.getAll("model");
@@ -39,7 +39,7 @@ async function answer(path, asked) {
 // Says what is waited for, and since when.
 async function during(words, work) {
   const began = performance.now();
-  const say = () => (told.textContent = `${words}, ${Math.round((performance.now() - began) / 1000)} s`);
+  const say = () => (statusLine.textContent = `${words}, ${Math.round((performance.now() - began) / 1000)} s`);
   say();
   const timer = setInterval(say, 1000);
   try {
@@ -94,7 +94,7 @@ async function show(image) {
     color(view);
   }
   sliced();
-  told.textContent = "A click moves the crosshair, the wheel the slice.";
+  statusLine.textContent = "A click moves the crosshair, the wheel the slice.";
   document.body.dataset.shown = views.map((view) => view.which).join(" ");
 }
 
@@ -117,7 +117,7 @@ async function change(view, which) {
   document.body.dataset.shown = views.map((one) => one.which).join(" ");
 }
 
-const failed = (error) => (told.textContent = error.message);
+const failed = (error) => (statusLine.textContent = error.message);
 
 function element(kind, words = "") {
   const made = document.createElement(kind);
@@ -144,7 +144,7 @@ async function addView(which, options) {
     backColor: [0, 0, 0, 1], crosshairColor: [0.2, 0.5, 0.9, 1], crosshairWidth: 0.4, loadingText: "",
     dragAndDropEnabled: false, isColorbar: false,
   });
-  nv.onLocationChange = (place) => (told.textContent = place.string);
+  nv.onLocationChange = (place) => (statusLine.textContent = place.string);
   await nv.attachToCanvas(canvas);
   const view = { nv, which };
   views.push(view);
@@ -175,7 +175,7 @@ async function begin() {
   at("bar").addEventListener("submit", (event) => event.preventDefault());
   if (id === null) {
     at("own").hidden = false;
-    told.textContent = "Choose a volume.";
+    statusLine.textContent = "Choose a volume.";
     return;
   }
   await show(await during("reading the volume", () => answer(`images/${encodeURIComponent(id)}`)));

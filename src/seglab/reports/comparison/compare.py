@@ -11,7 +11,7 @@ import pandas as pd
 
 from seglab.comparison.case_tables import CaseTable, column_of, locate, ranking_metric, read_tables
 from seglab.comparison.cohort_ranking import CohortRanking, rank_variants
-from seglab.comparison.cohorts import check_chosen, make_cohorts
+from seglab.comparison.cohorts import Cohort, make_cohorts
 from seglab.comparison.frames import (
     choose_target,
     effects_frame,
@@ -20,10 +20,10 @@ from seglab.comparison.frames import (
     variants_frame,
     watched_curve,
 )
-from seglab.comparison.number_format import summary
+from seglab.comparison.remarks import CohortRemark, NotPaired
 from seglab.comparison.runs import FoundRuns, find_runs
 from seglab.comparison.settings import CompareSettings
-from seglab.errors import TrackingError
+from seglab.errors import DataError, TrackingError
 from seglab.metric_names import epoch_metric
 from seglab.reports.comparison.comparison_sections import (
     pictures_section,
@@ -33,6 +33,7 @@ from seglab.reports.comparison.comparison_sections import (
     variant_section,
 )
 from seglab.reports.comparison.difference_sections import effects_section, pairs_section
+from seglab.reports.comparison.sentences import sentences, summary
 from seglab.reports.document import Document, PageSection, Picture, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.run_record import Tag
@@ -47,7 +48,7 @@ _TABLES = ("variants.csv", "scores.csv", "effects.csv", "runs.csv")
 _FORMER_TABLES = ("compositions.csv",)  # as variants.csv was called
 _PLOT = re.compile(r"([0-9]+_)?(curves|cases|costs|ranks|pictures)\.png")
 _TRAIN = "train another: seglab train -m model=unet,unet_mini seed=0,1,2"
-_DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when nothing is said, and among how many variants at most
+_DRAWN, _DRAWN_AMONG = 3, 24  # cases that are drawn when no number is given, and among how many variants at most
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     Args:
         settings: what to compare.
         store: where the runs are.
-        say: told of the work that takes long.
+        say: called with what is being done, where it takes long.
 
     Raises:
         ConfigError: settings that no run answers to.
@@ -108,7 +109,8 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     tables, missing = read_tables(store, found.runs, score.file)
     spellings = {column_of(table, score.column) for table in tables.values()} or {score.column}
     settings = settings.model_copy(update={"metric": f"{score.prefix}{sorted(spellings)[0]}"})
-    cohorts, notes = make_cohorts(found.runs, tables, settings.metric, settings.unit)
+    cohorts, remarks = make_cohorts(found.runs, tables, settings.metric, settings.unit)
+    notes = sentences(remarks)
     usable = sum(len(variant.runs) for cohort in cohorts for variant in cohort.variants)
     if usable < 2:
         left_out = [f"run {run_id}: {why}" for run_id, why in missing.items()] + notes
@@ -125,7 +127,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
     if imported:
         notes.append(f"imported from another store, not trained here: {', '.join(imported)}")
     if settings.runs:
-        check_chosen(cohorts, notes)
+        _check_chosen(cohorts, remarks)
     say(f"comparing {usable} runs")
     rankings = [rank_variants(cohort, settings.metric) for cohort in cohorts]
     rankings.sort(key=lambda ranking: -len(ranking.cohort.variants))
@@ -234,13 +236,36 @@ def _chapters(
     return [section for section in sections if section is not None], frames
 
 
+def _check_chosen(cohorts: Sequence[Cohort], remarks: Sequence[CohortRemark]) -> None:
+    """Refuse runs that were chosen by id and cannot all be paired; raises `DataError` that says which."""
+    if len(cohorts) > 1:
+        raise DataError(
+            "runs that cannot be paired",
+            code="runs-not-paired",
+            where="runs",
+            found=" ".join(sentences([one for one in remarks if isinstance(one, NotPaired)])),
+            expected="runs on the same data and the same test cases",
+            remedy="choose others, or train with data.split_seed=0 so that every seed has the same split",
+        )
+    for cohort in cohorts:
+        if len(cohort.variants) == 1:
+            raise DataError(
+                "runs of one variant, with nothing to compare it with",
+                code="too-few-runs",
+                where="runs",
+                found=", ".join(run.short for run in cohort.variants[0].runs),
+                expected="runs that differ in more than their seed",
+                remedy="add a run of another model, loss or optimizer",
+            )
+
+
 def _overview(found: FoundRuns, notes: Sequence[str]) -> list[PageSection]:
     """What was left out, and why; nothing when nothing was."""
-    said = list(notes)
+    left_out = list(notes)
     if found.unfinished:
         runs = "1 run is" if len(found.unfinished) == 1 else f"{len(found.unfinished)} runs are"
-        said.append(f"{runs} not finished, and listed at the end.")
+        left_out.append(f"{runs} not finished, and listed at the end.")
     if found.foreign:
         runs = "1 run of the store was" if found.foreign == 1 else f"{found.foreign} runs of the store were"
-        said.append(f"{runs} not made by seglab's training, and left out.")
-    return [PageSection("Left out, or apart", notes=said)] if said else []
+        left_out.append(f"{runs} not made by seglab's training, and left out.")
+    return [PageSection("Left out, or apart", notes=left_out)] if left_out else []

@@ -11,22 +11,12 @@ import pandas as pd
 from seglab.comparison.case_tables import locate, lower_is_better
 from seglab.comparison.cohort_ranking import RANKED, CohortRanking
 from seglab.comparison.descriptives import unit_means
-from seglab.comparison.number_format import (
-    crowding,
-    duration,
-    gigabytes,
-    known,
-    plain,
-    score,
-    summary,
-    with_allowed,
-    with_interval,
-    with_sd,
-)
 from seglab.comparison.runs import StoredRun
 from seglab.metric_names import VAL_DICE, VAL_IOU
+from seglab.number_format import duration, gigabytes, known, plain, score, with_interval, with_sd
 from seglab.reports.comparison.disagreement import SHOWN, draw_pictures
 from seglab.reports.comparison.plots import draw_cases, draw_costs, draw_critical_difference, draw_curves, png
+from seglab.reports.comparison.sentences import crowding, ranking_notes, summary, with_allowed
 from seglab.reports.document import Cell, PageSection, Picture, TableBlock
 from seglab.run_record import Metric, RunRecord, Tag
 from seglab.safety.shown_text import shortened
@@ -34,7 +24,7 @@ from seglab.tracking.store import Store
 
 LISTED = 1000  # rows of a table
 _VERDICTS = "Tied: not shown to be worse than the best. Undecided: one run, or too few cases, so nothing can be shown. "
-MEMORY_TOLD = "Peak memory: the most that the run's own process held."
+MEMORY_MEANING = "Peak memory: the most that the run's own process held."
 _TONES = {"best": "best", "tied": "tied", "worse": "worse", "undecided": ""}
 
 
@@ -103,7 +93,7 @@ def variant_section(
             "something where nothing is; mean over its runs."
         )
     if keep["peak memory"]:
-        caption += f" {MEMORY_TOLD}"
+        caption += f" {MEMORY_MEANING}"
     if "volume_error_abs" in metric:
         caption += " Of a volume error its size counts, whether too much or too little."
     if allowed:
@@ -111,7 +101,7 @@ def variant_section(
     return PageSection(
         f"Variants: {cohort.title}",
         text=[summary(ranking, metric)],
-        notes=ranking.notes,
+        notes=ranking_notes(ranking),
         grids=[_listed([name for name in columns if keep.get(name, True)], rows, caption, "variants.csv")],
     )
 

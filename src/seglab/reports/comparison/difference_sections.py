@@ -5,7 +5,8 @@ from __future__ import annotations
 from seglab.comparison.case_tables import lower_is_better
 from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.descriptives import Paired
-from seglab.comparison.number_format import crowding, difference, interval, known, p_value, signed, times
+from seglab.number_format import difference, interval, known, p_value, signed
+from seglab.reports.comparison.sentences import crowding, times
 from seglab.reports.document import Cell, PageSection, TableBlock
 
 _PAIR_COLUMNS = ["variant", "difference", "95% interval", "p", "win – tie – loss", "effect", "run pairs"]

@@ -79,7 +79,7 @@ def draw_pictures(
         metric: that they are ranked by.
         store: has their bundles.
         count: how many cases, where they are the disputed ones.
-        say: told what is being predicted.
+        say: called with what is being predicted.
 
     Returns:
         The picture, None where nothing could be drawn, and notes on what could not.

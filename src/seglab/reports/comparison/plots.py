@@ -141,8 +141,8 @@ def draw_costs(
     figure = _figure(11, 4.2)
     for axes, (name, cost) in zip(np.atleast_1d(figure.subplots(1, len(costs))), costs, strict=True):
         for i, label in enumerate(labels[:CURVES_DRAWN]):
-            look = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
-            axes.scatter(cost[i], scores[i], s=62, label=label, zorder=4, **look)
+            style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+            axes.scatter(cost[i], scores[i], s=62, label=label, zorder=4, **style)
         if len(labels) > CURVES_DRAWN:
             rest = f"{len(labels) - CURVES_DRAWN} more"
             axes.scatter(cost[CURVES_DRAWN:], scores[CURVES_DRAWN:], s=22, color="#b0b7bf", label=rest, zorder=3)

@@ -12,20 +12,11 @@ from rich.table import Table
 
 from seglab.comparison.cohort_ranking import CohortRanking, mark
 from seglab.comparison.descriptives import Paired
-from seglab.comparison.number_format import (
-    crowding,
-    difference,
-    interval,
-    p_value,
-    standing,
-    summary,
-    times,
-    with_allowed,
-    with_sd,
-)
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
+from seglab.number_format import difference, interval, p_value, with_sd
 from seglab.reports.comparison.compare import Comparison, compare, open_runs, write
+from seglab.reports.comparison.sentences import crowding, standing, summary, times, with_allowed
 from seglab.run_record import Artifact
 from seglab.runtime.terminal import Terminal, tell
 from seglab.tracking.append import add_files
@@ -61,7 +52,7 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
 def _print(comparison: Comparison, console: Console) -> None:
     metric = comparison.settings.metric
     notes = dict.fromkeys(note for section in comparison.document.sections for note in section.notes)
-    for note in notes:  # what holds of several tables is said once
+    for note in notes:  # what holds of several tables is printed once
         console.print(f"note: {note}", style="yellow", markup=False)
     if crowded := crowding(comparison.found.together):
         console.print(f"note: {crowded}", style="yellow", markup=False)

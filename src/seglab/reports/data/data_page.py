@@ -113,8 +113,8 @@ class _Reader:
     def _draw(self, sample: Sample) -> str:
         rows = []
         for caption, plain, laid_over in case_pictures(sample, self.source.task):
-            said = f'<div class="plane">{escape(caption)}</div>' if caption else ""
-            rows.append(f'<div class="pair">{said}{image(plain, "image")}{image(laid_over, "with mask")}</div>')
+            heading = f'<div class="plane">{escape(caption)}</div>' if caption else ""
+            rows.append(f'<div class="pair">{heading}{image(plain, "image")}{image(laid_over, "with mask")}</div>')
         return "".join(rows)
 
 
@@ -151,8 +151,8 @@ def _findings(report: DataReport | None) -> str:
         rows.append(f'<tr><td><b class="{state}">{state}</b><br>{escape(finding.name)}</td>{cells}</tr>')
     more = len(report.findings) - len(rows)
     head = "<tr><th>finding</th><th>where</th><th>found</th><th>expected</th><th>remedy</th></tr>"
-    said = f"<p>… and {more} more: seglab check-data</p>" if more > 0 else ""
-    return f"<h2>Data check: {escape(report.summary())}</h2><table class='findings'>{head}{''.join(rows)}</table>{said}"
+    rest = f"<p>… and {more} more: seglab check-data</p>" if more > 0 else ""
+    return f"<h2>Data check: {escape(report.summary())}</h2><table class='findings'>{head}{''.join(rows)}</table>{rest}"
 
 
 def _legend(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[str, CaseFingerprint]) -> str:
@@ -199,8 +199,8 @@ def _classes(source: Source, parts: Mapping[str, Sequence[str]], facts: Mapping[
         rows.append(f"<tr><th>{swatch(color)}{escape(label)}{note}</th>{''.join(cells)}</tr>")
     ignored = sum(facts[i].ignored for ids in parts.values() for i in ids)
     everything = sum(int(np.prod(facts[i].shape)) for ids in parts.values() for i in ids)
-    said = f"<p>{ignored / everything:.1%} of all {what} are ignored. Shares are of the others.</p>" if ignored else ""
-    return f"<table class='classes'><tr><th></th>{head}</tr>{''.join(rows)}</table>{said}"
+    note = f"<p>{ignored / everything:.1%} of all {what} are ignored. Shares are of the others.</p>" if ignored else ""
+    return f"<table class='classes'><tr><th></th>{head}</tr>{''.join(rows)}</table>{note}"
 
 
 def _charts(
@@ -249,17 +249,17 @@ def _extremes(reader: _Reader, parts: Mapping[str, Sequence[str]], facts: Mappin
     def figures(places: Sequence[tuple[str, str]]) -> str:
         return f'<div class="cases">{"".join(reader.figure(i, name, facts[i]) for name, i in places)}</div>'
 
-    said = ""
+    html = ""
     if task.unscored and labelled:
         empty = sum(foreground(place) == 0 for place in labelled)
-        said += "<h2>Emptiest masks</h2>"
-        said += f"<p>{empty} of {len(labelled)} masks hold no scored class.</p>" if empty else ""
-        said += figures(sorted(labelled, key=foreground)[:EXTREME_CASES])
+        html += "<h2>Emptiest masks</h2>"
+        html += f"<p>{empty} of {len(labelled)} masks hold no scored class.</p>" if empty else ""
+        html += figures(sorted(labelled, key=foreground)[:EXTREME_CASES])
     elif len({classes(place)[0] for place in labelled}) > 1:
         fewest = sorted(labelled, key=classes)[:EXTREME_CASES]
         held = ", ".join(str(classes(place)[0]) for place in fewest)
-        said += f"<h2>Masks with the fewest classes</h2><p>{held} of {task.classes} classes.</p>{figures(fewest)}"
+        html += f"<h2>Masks with the fewest classes</h2><p>{held} of {task.classes} classes.</p>{figures(fewest)}"
     if len({facts[i].shape for _, i in cases}) > 1:
         small = sorted(cases, key=lambda place: int(np.prod(facts[place[1]].shape)))[:EXTREME_CASES]
-        said += "<h2>Smallest images</h2>" + figures(small)
-    return said
+        html += "<h2>Smallest images</h2>" + figures(small)
+    return html

@@ -87,16 +87,16 @@ def _title(page: Any, text: str) -> None:
 
 def _paragraphs(page: Any, slide: Slide, room: float) -> float:
     """Text and points, in the largest letters in which all fit; cut in the smallest. Returns the height taken."""
-    told = [(text, "") for text in slide.text] + [(point, "• ") for point in slide.points]
-    if not told:
+    paragraphs = [(text, "") for text in slide.text] + [(point, "• ") for point in slide.points]
+    if not paragraphs:
         return 0.0
 
     def height(size: float, texts: Sequence[tuple[str, str]]) -> float:
         return sum(height_of([text], _wide(mark), size) for text, mark in texts) + _GAP * (len(texts) - 1)
 
-    size = next((one for one in _TEXT_SIZES if height(one, told) <= room), _TEXT_SIZES[-1])
+    size = next((one for one in _TEXT_SIZES if height(one, paragraphs) <= room), _TEXT_SIZES[-1])
     shown: list[tuple[str, str]] = []
-    for text, mark in told:
+    for text, mark in paragraphs:
         left = int((room - (height(size, shown) + _GAP if shown else 0)) // (size * LINE))
         if left < 1:
             last, its = shown[-1]
@@ -183,14 +183,14 @@ def _picture(page: Any, picture: Picture, top: float) -> None:
 def _foot(page: Any, runs: Sequence[str], number: str) -> None:
     """The runs that the numbers are of, as far as they fit in a line, and the number of the slide."""
     room = _ROOM - 60
-    told = ""
+    footer = ""
     for count in range(len(runs), 0, -1):
         more = f" and {len(runs) - count} more, in the notes" if count < len(runs) else ""
-        told = f"{'Run' if len(runs) == 1 else 'Runs'} {', '.join(run[:SHORT] for run in runs[:count])}{more}"
-        if width_of(told, _FOOT_SIZE) <= room:
+        footer = f"{'Run' if len(runs) == 1 else 'Runs'} {', '.join(run[:SHORT] for run in runs[:count])}{more}"
+        if width_of(footer, _FOOT_SIZE) <= room:
             break
-    if told:
-        _line(page, told, _FOOT_TOP, "runs", size=_FOOT_SIZE, width=room)
+    if footer:
+        _line(page, footer, _FOOT_TOP, "runs", size=_FOOT_SIZE, width=room)
     _line(page, number, _FOOT_TOP, "number", size=_FOOT_SIZE, width=60, left=_LEFT + room, right=True)
 
 

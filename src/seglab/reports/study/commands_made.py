@@ -50,28 +50,28 @@ def _jobs(store: Store, parent: str) -> list[list[str]]:
 def _lines(jobs: Sequence[Sequence[str]], runs: Sequence[StoredRun]) -> list[str]:
     """A grid as one line with every value of what varies; what is no grid as a line for each job."""
     elsewhere = {f"data.{name}" for run in runs for name in places(run.params.get("data._target_", ""))}
-    told = [_settings_of(words, elsewhere) for words in jobs]
+    settings = [_settings_of(words, elsewhere) for words in jobs]
     values: dict[str, dict[str, None]] = {}
-    for job in told:
+    for job in settings:
         for key, value in job.items():
             values.setdefault(key, {})[value] = None
-    distinct = {tuple(job.items()) for job in told}
+    distinct = {tuple(job.items()) for job in settings}
     if prod(len(found) for found in values.values()) == len(distinct):
         return [_line({key: ",".join(found) for key, found in values.items()}, several=len(distinct) > 1)]
-    lines = [_line(job, several=False) for job in told[:_LINES]]
-    return [*lines, *([f"# and {len(told) - _LINES} more jobs of this search"] if len(told) > _LINES else [])]
+    lines = [_line(job, several=False) for job in settings[:_LINES]]
+    return [*lines, *([f"# and {len(settings) - _LINES} more jobs of this search"] if len(settings) > _LINES else [])]
 
 
 def _settings_of(words: Sequence[str], elsewhere: set[str]) -> dict[str, str]:
     """The words of a job by their key, the study first."""
-    told = {}
+    settings = {}
     for word in sorted(words, key=lambda word: not word.startswith("experiment=")):
         key, _, value = word.partition("=")
         bare = key.lstrip("+~")
         if bare in NO_PART or bare.partition(".")[0] in (*NO_PART, "hydra"):
             continue
-        told[key] = "<folder>" if bare in elsewhere else redacted(f"{key}={value}").partition("=")[2]
-    return told
+        settings[key] = "<folder>" if bare in elsewhere else redacted(f"{key}={value}").partition("=")[2]
+    return settings
 
 
 def _line(values: Mapping[str, str], several: bool) -> str:

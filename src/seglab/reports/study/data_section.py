@@ -32,7 +32,7 @@ def data_section(runs: Sequence[StoredRun], store: Store) -> PageSection:
     """Cases, classes and their shares, what the check let pass, the split, and what a network is shown.
 
     Args:
-        runs: on the same data; what only one run can tell is told by the first.
+        runs: on the same data; what one run is enough for is read from the first.
         store: where they are.
     """
     first = runs[0]

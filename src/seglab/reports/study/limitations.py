@@ -10,6 +10,7 @@ from seglab.comparison.cohort_ranking import CohortRanking
 from seglab.comparison.frames import watched_curve
 from seglab.comparison.runs import StoredRun
 from seglab.reports.comparison.compare import Comparison
+from seglab.reports.comparison.sentences import ranking_notes
 from seglab.reports.document import PageSection
 from seglab.reports.study.run_facts import differing, read_json
 from seglab.reports.study.study import Study
@@ -26,7 +27,7 @@ def limits_section(comparison: Comparison, plan: StudyPlan) -> PageSection:
     notes = [*plan.limits]
     for ranking in comparison.rankings:
         cohort = ranking.cohort
-        notes += [f"{cohort.title}: {note}" for note in ranking.notes]
+        notes += [f"{cohort.title}: {note}" for note in ranking_notes(ranking)]
         if len(cohort.cases) < _FEW_CASES:
             notes.append(
                 f"{cohort.title}: {len(cohort.cases)} test cases are few; rare failures may not be among them."
@@ -62,8 +63,8 @@ def next_steps_section(comparison: Comparison, study: Study, store: Store) -> Pa
     notes = []
     missing = _never_begun(comparison, store)
     if missing or comparison.found.unfinished:
-        told = f"{missing} jobs were never begun" if missing else "Some runs did not finish"
-        notes.append(f"{told}: the same command goes on where the sweep stopped.")
+        reason = f"{missing} jobs were never begun" if missing else "Some runs did not finish"
+        notes.append(f"{reason}: the same command goes on where the sweep stopped.")
     for ranking in comparison.rankings:
         notes += _of(ranking, comparison.settings.metric)
     best = best_run(comparison)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seglab.comparison.number_format import score, signed
 from seglab.comparison.runs import StoredRun
+from seglab.number_format import score, signed
 from seglab.reports.document import Cell, PageSection, TableBlock
 from seglab.run_record import Metric, Tag
 from seglab.tracking.mlflow_client import MlflowException, first_line
@@ -49,8 +49,8 @@ def _exports(runs: Sequence[StoredRun]) -> list[tuple[str, str, str]]:
             if key.startswith(Metric.EXPORT) and key.endswith(Metric.EXPORT_DICE):
                 target = key.removeprefix(Metric.EXPORT).removesuffix(Metric.EXPORT_DICE)
                 change = run.metrics.get(f"{Metric.EXPORT}{target}{Metric.EXPORT_DIFFERENCE}", float("nan"))
-                told = f"{target}: Dice {score(run.metrics[key])}, {signed(change, _DIGITS)} against the trained model"
-                rows.append(("exported", told, run.id))
+                text = f"{target}: Dice {score(run.metrics[key])}, {signed(change, _DIGITS)} against the trained model"
+                rows.append(("exported", text, run.id))
     return rows
 
 
@@ -76,8 +76,8 @@ def _versions(runs: Sequence[StoredRun], store: Store) -> list[tuple[str, str, s
             for version in store.client.search_model_versions(f"run_id = '{run.id}'"):
                 aliases = store.client.get_registered_model(version.name).aliases
                 named = [alias for alias, number in sorted(aliases.items()) if str(number) == str(version.version)]
-                told = f"{version.name} version {version.version}" + (f", {', '.join(named)}" if named else "")
-                rows.append(("registered", told, run.id))
+                text = f"{version.name} version {version.version}" + (f", {', '.join(named)}" if named else "")
+                rows.append(("registered", text, run.id))
     except MlflowException as error:
         return [("registered", f"not known: the register does not answer ({first_line(error)})", "")]
     return rows

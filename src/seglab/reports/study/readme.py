@@ -9,19 +9,11 @@ import numpy as np
 import pandas as pd
 
 from seglab.comparison.cohort_ranking import CohortRanking, mark
-from seglab.comparison.number_format import (
-    crowding,
-    difference,
-    duration,
-    interval,
-    p_value,
-    standing,
-    summary,
-    with_sd,
-)
 from seglab.comparison.variants import REPLICATES
 from seglab.metric_names import TEST_DICE, MetricName
+from seglab.number_format import difference, duration, interval, p_value, with_sd
 from seglab.reports.comparison.compare import Comparison
+from seglab.reports.comparison.sentences import crowding, ranking_notes, standing, summary
 from seglab.reports.document import Cell, Document, PageSection, TableBlock, to_markdown
 from seglab.reports.study.commands_made import commands_made
 from seglab.reports.study.page_record import BEGIN, END, STALE, TO_BE_WRITTEN, Record, noting
@@ -165,7 +157,7 @@ def result_section(ranking: CohortRanking, comparison: Comparison) -> PageSectio
     return PageSection(
         f"Result: {cohort.title}",
         text=[summary(ranking, metric)],
-        notes=ranking.notes,
+        notes=ranking_notes(ranking),
         grids=[TableBlock(columns, rows, caption)],
     )
 

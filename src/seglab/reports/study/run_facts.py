@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from seglab.comparison.number_format import duration
 from seglab.comparison.runs import FoundRuns, StoredRun
+from seglab.number_format import duration
 from seglab.reports.document import Cell, TableBlock
 from seglab.run_record import Artifact, RunRecord, Tag
 from seglab.tracking.bundles import download_artifact
@@ -82,9 +82,9 @@ def settings(runs: Sequence[StoredRun]) -> TableBlock:
     rows = []
     for name, key in _SETTINGS.items():
         values = list(dict.fromkeys(run.params[key] for run in runs if key in run.params))
-        told = [value for value in values if value not in ("None", "null")]
+        shown = [value for value in values if value not in ("None", "null")]
         if values:
-            rows.append([Cell(name), Cell(key), Cell(", ".join(told) or "none")])
+            rows.append([Cell(name), Cell(key), Cell(", ".join(shown) or "none")])
     caption = f"More than one value: the runs differ in it. Each run keeps its whole configuration, {Artifact.CONFIG}."
     return TableBlock(["setting", "key", "value"], rows, caption)
 
@@ -109,11 +109,11 @@ def _machine(environment: dict[str, Any]) -> str:
 
 def _launcher(tags: Mapping[str, str]) -> str:
     """`local, 2 jobs at once, 1 thread each`, as far as the sweep's run says it."""
-    said = [tags.get(Tag.LAUNCHER, _UNKNOWN)]
+    parts = [tags.get(Tag.LAUNCHER, _UNKNOWN)]
     for tag, what in ((Tag.LAUNCHER_JOBS, "job{} at once"), (Tag.LAUNCHER_THREADS, "thread{} each")):
         if tag in tags:
-            said.append(f"{tags[tag]} {what.format('' if tags[tag] == '1' else 's')}")
-    return ", ".join(said)
+            parts.append(f"{tags[tag]} {what.format('' if tags[tag] == '1' else 's')}")
+    return ", ".join(parts)
 
 
 def _computed(run: StoredRun) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from seglab.comparison.cohort_ranking import CohortRanking
-from seglab.comparison.number_format import summary
 from seglab.reports.comparison.plots import BOXES_DRAWN, draw_differences, png
+from seglab.reports.comparison.sentences import ranking_notes, summary
 from seglab.reports.document import PageSection, Picture
 from seglab.reports.slides.deck import NOT_MEASURED, Slide
 from seglab.reports.slides.pptx_file import deck_bytes
@@ -53,41 +53,41 @@ def make_slides(report: StudyReport, chapters: Sequence[PageSection]) -> list[Sl
     study, metric = report.study, report.comparison.settings.metric
     runs = report.comparison.found.runs
     every = [run.id for run in runs]
-    told = _Chapters(chapters)
+    page = _Chapters(chapters)
     ranking, *others = report.comparison.rankings
     points = [
         f"{len(runs)} finished training runs, ranked by {metric}",
         "Every number is read from them by seglab report; only the conclusion is written by hand",
     ]
     answers = [f"{other.cohort.title}: {summary(other, metric)}" for other in others]
-    made, network = told.of(PRODUCTION), told.of(CHOSEN)
+    made, network = page.of(PRODUCTION), page.of(CHOSEN)
     return [
         Slide(study.name, [headline(study.question)], points, runs=every),
         Slide("Question", [study.question], table=design(report.comparison), runs=every),
-        Slide("Answer", [summary(ranking, metric)], ranking.notes, runs=ids(ranking)),
+        Slide("Answer", [summary(ranking, metric)], ranking_notes(ranking), runs=ids(ranking)),
         *([Slide("Answers on other data", points=answers[:_POINTS], runs=every)] if answers else []),
-        _conclusion(report, told.of(WRITTEN), every),
-        *_data(every, told.of(DATA)),
+        _conclusion(report, page.of(WRITTEN), every),
+        *_data(every, page.of(DATA)),
         Slide(
             APPROACHES,
-            table=chosen(told.of(APPROACHES), ("part", "name", "idea")),
+            table=chosen(page.of(APPROACHES), ("part", "name", "idea")),
             runs=every,
-            notes=[" – ".join((row[1].text, row[3].text)) for row in told.of(APPROACHES).grids[0].rows],
+            notes=[" – ".join((row[1].text, row[3].text)) for row in page.of(APPROACHES).grids[0].rows],
         ),
-        Slide(f"The score, {metric}", told.of(SCORE_MADE).text),
-        *_results(report, ranking, told),
-        *_effects(ranking, told, metric),
-        *_costs(report, ranking, told),
+        Slide(f"The score, {metric}", page.of(SCORE_MADE).text),
+        *_results(report, ranking, page),
+        *_effects(ranking, page, metric),
+        *_costs(report, ranking, page),
         Slide(CHOSEN, network.text, picture=next(iter(network.pictures), None), runs=[best_run(report.comparison).id]),
-        *_pictures(report, told),
+        *_pictures(report, page),
         Slide(
             PRODUCTION,
             table=production(made),
             runs=list(dict.fromkeys(row[2].text for row in made.grids[0].rows if row[2].text)),
         ),
-        Slide(LIMITS, told.of(LIMITS).text, _least_of_plan(told.of(LIMITS).notes, report.plan.limits), runs=every),
-        Slide(NEXT, points=told.of(NEXT).notes, runs=every),
-        Slide(RUNS, table=chosen(told.of(RUNS), ("run id", "name", "seed", metric, "train time")), runs=every),
+        Slide(LIMITS, page.of(LIMITS).text, _least_of_plan(page.of(LIMITS).notes, report.plan.limits), runs=every),
+        Slide(NEXT, points=page.of(NEXT).notes, runs=every),
+        Slide(RUNS, table=chosen(page.of(RUNS), ("run id", "name", "seed", metric, "train time")), runs=every),
     ]
 
 
@@ -137,7 +137,7 @@ def _data(every: Sequence[str], chapter: PageSection) -> Iterator[Slide]:
     yield Slide("What a network is shown", [] if shown else [no_samples], picture=shown, runs=first)
 
 
-def _results(report: StudyReport, ranking: CohortRanking, told: _Chapters) -> Iterator[Slide]:
+def _results(report: StudyReport, ranking: CohortRanking, page: _Chapters) -> Iterator[Slide]:
     """The table with ties, the picture of the intervals, the classes, the curves."""
     metric = report.comparison.settings.metric
     found, cohort = result_section(ranking, report.comparison), ranking.cohort
@@ -149,9 +149,9 @@ def _results(report: StudyReport, ranking: CohortRanking, told: _Chapters) -> It
     yield Slide(f"Result: {cohort.title}", [about], table=chosen(found, columns), runs=ids(ranking))
     if len(cohort.variants) > 1:
         yield Slide("What is told apart, and what is tied", picture=_intervals(ranking, metric), runs=ids(ranking))
-    table, shown = scores(ranking, told.of(SCORES))
+    table, shown = scores(ranking, page.of(SCORES))
     yield Slide("Scores of the classes", table=table, runs=shown)
-    curves = told.picture(PLOTS, "curves")
+    curves = page.picture(PLOTS, "curves")
     nothing = [] if curves else [f"Learning curves: {NOT_MEASURED}."]
     yield Slide("Learning", nothing, picture=curves, runs=ids(ranking))
 
@@ -174,33 +174,33 @@ def _intervals(ranking: CohortRanking, metric: str) -> Picture:
     return Picture("differences", small(png(figure)), caption + (f" {more} more are not drawn." if more > 0 else ""))
 
 
-def _effects(ranking: CohortRanking, told: _Chapters, metric: str) -> Iterator[Slide]:
+def _effects(ranking: CohortRanking, page: _Chapters, metric: str) -> Iterator[Slide]:
     """What augmentation gains, and what the other factors do."""
-    gains, others = told.of(GAINS), told.of(EFFECTS)
+    gains, others = page.of(GAINS), page.of(EFFECTS)
     yield Slide(GAINS, gains.text, table=chosen(gains, EFFECT), runs=runs_of_effects(ranking, True))
     if others.grids:
         of = runs_of_effects(ranking, False)
         yield Slide("What each other factor is worth", [about_effects(metric)], table=chosen(others, EFFECT), runs=of)
 
 
-def _costs(report: StudyReport, ranking: CohortRanking, told: _Chapters) -> Iterator[Slide]:
+def _costs(report: StudyReport, ranking: CohortRanking, page: _Chapters) -> Iterator[Slide]:
     """Time, memory and parameters; the score against them; the machine."""
-    cost = told.of(COST)
+    cost = page.of(COST)
     yield Slide(COST, table=chosen(cost, COST_SHOWN), runs=ids(ranking))
     yield Slide("Score against cost", cost.text, picture=next(iter(cost.pictures), None), runs=ids(ranking))
     found = report.comparison.found
     yield Slide("Machine and time", table=machine_and_time(report.store, found), runs=[run.id for run in found.runs])
 
 
-def _pictures(report: StudyReport, told: _Chapters) -> Iterator[Slide]:
+def _pictures(report: StudyReport, page: _Chapters) -> Iterator[Slide]:
     """Best, median and worst case of the best run, and the cases on which the variants differ most."""
     run = best_run(report.comparison).id
     title = "Best, median and worst case"
-    for picture in told.of(EXAMPLES).pictures[:_EXAMPLES]:
+    for picture in page.of(EXAMPLES).pictures[:_EXAMPLES]:
         yield Slide(title, picture=picture, runs=[run])
-    if not told.of(EXAMPLES).pictures:
+    if not page.of(EXAMPLES).pictures:
         nothing = f"Pictures: {NOT_MEASURED}. The best run has drawn no test cases."
-        yield Slide(title, [" ".join(told.of(EXAMPLES).notes) or nothing], runs=[run])
-    disputed = told.picture(CASES, "pictures")
+        yield Slide(title, [" ".join(page.of(EXAMPLES).notes) or nothing], runs=[run])
+    disputed = page.picture(CASES, "pictures")
     if disputed is not None:
         yield Slide("Cases on which the variants differ", picture=disputed, runs=ids(report.comparison.rankings[0]))

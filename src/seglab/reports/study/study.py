@@ -71,9 +71,9 @@ def _opening(text: str) -> tuple[str, list[str]]:
     for line in text.splitlines():
         if not line.startswith("#"):
             break
-        said = line.lstrip("#").strip()
-        if said.startswith(("seglab ", "python ")):
-            commands.append(said)
-        elif said and not said.startswith("@package"):
-            words.append(said)
+        comment = line.lstrip("#").strip()
+        if comment.startswith(("seglab ", "python ")):
+            commands.append(comment)
+        elif comment and not comment.startswith("@package"):
+            words.append(comment)
     return " ".join(words), commands

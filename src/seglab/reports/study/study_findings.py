@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from seglab.comparison.case_tables import lower_is_better
 from seglab.comparison.cohort_ranking import CohortRanking
-from seglab.comparison.number_format import plain
+from seglab.number_format import plain
 from seglab.reports.comparison.compare import Comparison
-from seglab.reports.comparison.comparison_sections import MEMORY_TOLD, times_caption
+from seglab.reports.comparison.comparison_sections import MEMORY_MEANING, times_caption
 from seglab.reports.document import Cell, PageSection, TableBlock
 from seglab.reports.slides.deck import NOT_MEASURED, SHORT
 from seglab.reports.study.limitations import best_run
@@ -22,7 +22,7 @@ GAINS, COST, CHOSEN = "Gains of augmentation", "Cost", "The chosen architecture"
 AUGMENTATION = "augmentation"
 _SHARED = " ⚠"  # marks a column of times of runs that shared a machine
 COSTS = ("train time", "wall time", "images/s", "peak memory", "peak GPU memory", "parameters", "FLOPs")
-_NEEDED = ("train time", "peak memory", "parameters")  # which are told to be unknown where no run recorded them
+_NEEDED = ("train time", "peak memory", "parameters")  # which are named as unknown where no run recorded them
 
 
 def unmarked(column: str) -> str:
@@ -94,7 +94,7 @@ def cost_section(
         ]
         for i, row in zip(ranking.order, grid.rows, strict=False)
     ]
-    caption = f"Means over the runs of a variant. {times_caption(together)} {MEMORY_TOLD}"
+    caption = f"Means over the runs of a variant. {times_caption(together)} {MEMORY_MEANING}"
     table = TableBlock([*[grid.columns[i] for i in places], *missing, "runs"], rows, caption)
     drawn = [] if plots is None else [one for one in plots.pictures if one.name.endswith("costs")]
     text = [] if drawn else [f"Training time and parameters: {NOT_MEASURED}."]
@@ -111,7 +111,7 @@ def without_costs(section: PageSection, together: int) -> PageSection:
         grid = section.grids[0]
         kept = [i for i, name in enumerate(grid.columns) if unmarked(name) not in COSTS]
         rows = [[row[i] for i in kept] for row in grid.rows]
-        caption = " ".join(grid.caption.replace(times_caption(together), "").replace(MEMORY_TOLD, "").split())
+        caption = " ".join(grid.caption.replace(times_caption(together), "").replace(MEMORY_MEANING, "").split())
         return replace(section, grids=[TableBlock([grid.columns[i] for i in kept], rows, caption)])
     return replace(section, pictures=[one for one in section.pictures if not one.name.endswith("costs")])
 

@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(r"(?:^|\s)[\w.]+=<[^>]*>")  # data.root=<folder of the
 _GROUP_SETTING = re.compile(r"\w+\.name")
 # Of these a smaller number makes a smaller run.
 _SIZES = {"trainer.epochs": "fewer epochs", "data.limit_cases": "a part of the data"}
-_TOLD = 6  # of the jobs or differences that are named, the rest is counted
+_SHOWN = 6  # of the jobs or differences that are named, the rest is counted
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class StudyPlan:
             return [f"How far these runs are those of study.yaml is not known: {self.problem}."]
         notes = [f"{self.done} of the {len(self.jobs)} jobs of study.yaml have a finished run here."]
         if self.missing:
-            named = "; ".join(" ".join(job.words) for job in self.missing[:_TOLD])
-            more = f"; and {len(self.missing) - _TOLD} more" if len(self.missing) > _TOLD else ""
+            named = "; ".join(" ".join(job.words) for job in self.missing[:_SHOWN])
+            more = f"; and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
             notes = [f"{notes[0][:-1]}; without one: {named}{more}."]
         for difference, runs in self.others.items():
             count = f"{len(runs)} runs are" if len(runs) > 1 else "1 run is"
@@ -138,15 +138,15 @@ def _words(line: str) -> list[str]:
 
 def _differences(settings: Mapping[str, str], planned: Mapping[str, str]) -> list[str]:
     """What is other in a run; of a part that is another one altogether only its name."""
-    told = []
+    differences = []
     common = [key for key in settings if key in planned]
     parts = {key.partition(".")[0] for key in common if _GROUP_SETTING.fullmatch(key) and settings[key] != planned[key]}
     for key in common:
         if settings[key] == planned[key] or (key.partition(".")[0] in parts and not _GROUP_SETTING.fullmatch(key)):
             continue
         size = f" ({_SIZES[key]})" if key in _SIZES and _less(settings[key], planned[key]) else ""
-        told.append(f"{key}={settings[key]} where it says {planned[key]}{size}")
-    return told
+        differences.append(f"{key}={settings[key]} where it says {planned[key]}{size}")
+    return differences
 
 
 def _less(value: str, than: str) -> bool:
@@ -154,5 +154,5 @@ def _less(value: str, than: str) -> bool:
 
 
 def _shortened(differences: Sequence[str]) -> list[str]:
-    first = sorted(differences, key=lambda told: not told.endswith(")"))  # the smaller size first
-    return [*first[:_TOLD], *([f"and {len(first) - _TOLD} more"] if len(first) > _TOLD else [])]
+    first = sorted(differences, key=lambda text: not text.endswith(")"))  # the smaller size first
+    return [*first[:_SHOWN], *([f"and {len(first) - _SHOWN} more"] if len(first) > _SHOWN else [])]

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from seglab.comparison.case_tables import locate
-from seglab.comparison.number_format import summary
 from seglab.errors import TrackingError
 from seglab.metric_names import Column
+from seglab.reports.comparison.sentences import summary
 from seglab.reports.document import Document, PageSection, TableBlock, to_markdown
 from seglab.reports.html_page import to_html
 from seglab.reports.study.data_section import data_section, examples_section
@@ -154,15 +154,15 @@ def print_page(page: Path, target: Path) -> Path | None:
         target.unlink(missing_ok=True)
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=_PRINT_SECONDS, check=False)
-            said = done.stderr
+            output = done.stderr
         except subprocess.TimeoutExpired:
-            said = f"nothing within {_PRINT_SECONDS} s"
+            output = f"nothing within {_PRINT_SECONDS} s"
     if not target.exists():
         raise TrackingError(
             "the note cannot be printed",
             code="report-not-printed",
             where=words[0],
-            found=(said.strip().splitlines() or ["no word"])[-1],
+            found=(output.strip().splitlines() or ["no word"])[-1],
             remedy=f"print {page} from a browser by hand",
         )
     return target

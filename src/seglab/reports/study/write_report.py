@@ -55,7 +55,7 @@ def write_report(
         confirmed: the conclusion that is there holds for these runs.
         overwrite: replace pages that were edited by hand, or that are of more of the study's jobs.
         slides: write slides.pptx too.
-        say: told of the work that takes long.
+        say: called with what is being done, where it takes long.
 
     Raises:
         ModuleNotFoundError: slides without python-pptx.

@@ -1,4 +1,4 @@
-"""Numbers of a comparison as a reader sees them, on the page and in a terminal."""
+"""Numbers as a reader sees them, on a page and in a terminal: scores, differences, p values, durations."""
 
 from __future__ import annotations
 
@@ -6,38 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seglab.comparison.cohort_ranking import CohortRanking
-from seglab.comparison.effects import Speed
 from seglab.statistics import Difference
 
 _DIGITS, _MOST_DIGITS = 3, 15
-
-
-def summary(ranking: CohortRanking, metric: str) -> str:
-    """The answer in one sentence."""
-    cohort = ranking.cohort
-    best = cohort.variants[ranking.order[0]].label
-    mean = with_sd(ranking.means[ranking.order[0]], ranking.sds[ranking.order[0]])
-    tied = [cohort.variants[i].label for i in ranking.order if ranking.verdicts[i].place == "tied"]
-    worse = sum(verdict.place == "worse" for verdict in ranking.verdicts)
-    open_ = sum(verdict.place == "undecided" for verdict in ranking.verdicts)
-    if len(cohort.variants) == 1:
-        runs = len(cohort.variants[0].runs)
-        return f"{best}: {metric} {mean} over {runs} run{'s' * (runs != 1)}."
-    said = f"{best} has the best {metric}, {mean}."
-    if tied:
-        listed = ", ".join(tied[:5]) + (f" and {len(tied) - 5} more" if len(tied) > 5 else "")
-        said += f" Not shown to be worse: {listed}."
-    if open_:
-        said += f" Undecided, for want of seeds or cases: {'one variant' if open_ == 1 else f'{open_} variants'}."
-    if worse:
-        said += f" {worse} variant{'s are' if worse > 1 else ' is'} significantly worse."
-    return said
-
-
-def standing(ranking: CohortRanking, variant: int) -> str:
-    """The verdict on one of several; one alone has none."""
-    return ranking.verdicts[variant].place if len(ranking.cohort.variants) > 1 else ""
 
 
 def score(value: float) -> str:
@@ -72,11 +43,6 @@ def p_value(value: float) -> str:
         (n for n in range(_DIGITS, _MOST_DIGITS) if value >= 0.05 or float(f"{value:.{n}f}") < 0.05), _MOST_DIGITS
     )
     return "< 0.001" if value < 0.001 else f"{value:.{digits}f}"
-
-
-def with_allowed(label: str, allowed: str) -> str:
-    """The label, with the findings of the data check that were allowed to pass."""
-    return f"{label} ⚠ allowed: {allowed}" if allowed else label
 
 
 def gigabytes(megabytes: float) -> str:
@@ -120,18 +86,3 @@ def digits_of(found: Difference) -> int:
     if np.isnan(nearest) or found.low <= 0 <= found.high:
         return _DIGITS
     return next((n for n in range(_DIGITS, _MOST_DIGITS) if float(f"{nearest:.{n}f}") > 0), _MOST_DIGITS)
-
-
-def times(found: Speed) -> str:
-    """`1.85 × (1.60 to 2.10)`: the ratio, with the least and the greatest of several; a dash where none is known."""
-    spread = f" ({found.low:.2f} to {found.high:.2f})" if found.pairs > 1 else ""
-    return f"{plain(found.ratio, '{:.2f} ×')}{spread}"
-
-
-def crowding(together: int) -> str:
-    """Why times do not compare, where runs went on at one time; else nothing."""
-    if together < 2:
-        return ""
-    return (
-        f"⚠ Up to {together} of these runs ran at the same time on one machine: times and speeds are of a share of it."
-    )
