@@ -15,7 +15,7 @@ EXTRA_OF = {
     **dict.fromkeys(("rich", "skimage", "sklearn", "sqlalchemy"), "train"),
     **dict.fromkeys(("keras", "tensorflow"), "keras"),
     "jax": "jax",
-    "SimpleITK": "formats",
+    **dict.fromkeys(("SimpleITK", "zarr"), "formats"),
     "optuna": "search",
     "psycopg": "postgres",
     "streamlit": "app",

@@ -65,7 +65,8 @@ class FileDigests:
         parts = parts_of(path)
         if len(parts) == 1 and parts[0] == os.fspath(path):
             return self._of_file(path)
-        return digest_values([[os.path.basename(part), self._of_file(part)] for part in parts])
+        top = path if os.path.isdir(path) else os.path.dirname(path)
+        return digest_values([[os.path.relpath(part, top), self._of_file(part)] for part in parts])
 
     def _of_file(self, path: str | Path) -> str:
         try:

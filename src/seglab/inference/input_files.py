@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.data.cases import natural_key
-from seglab.data.io.folders import by_stem
+from seglab.data.io.folders import by_stem, name_of
 from seglab.data.io.image_files import IMAGE_ENDINGS
 from seglab.data.io.nifti_files import channels_of
+from seglab.data.io.ome_metadata import check_local, is_zarr
 from seglab.data.io.volume_files import VOLUME_ENDINGS, is_volume, series_in
 from seglab.data.sources.nifti_layouts import modalities
 from seglab.errors import DataError
@@ -45,9 +46,9 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
     """The files that words mean, each once.
 
     Args:
-        words: a file, or a folder of DICOM slices; another folder, for the images that lie in it; a pattern such as
-            `scans/*.png`, or `scans/**/*.png` for folders within folders too. Of folders and patterns, files of other
-            kinds and hidden ones are left out.
+        words: a file, or a folder of DICOM slices or of Zarr; another folder, for the images that lie in it; a pattern
+            such as `scans/*.png`, or `scans/**/*.png` for folders within folders too. Of folders and patterns, files of
+            other kinds and hidden ones are left out.
         task: says which files are images.
 
     Raises:
@@ -55,6 +56,7 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
     """
     endings, found = endings_of(task), dict[str, Path]()
     for word in words:
+        check_local(str(word))
         path = Path(word)
         series = task.rank == 3 and path.is_dir() and is_volume(path)
         many = (path.is_dir() and not series) or (glob.has_magic(str(word)) and not os.path.lexists(path))
@@ -95,7 +97,9 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
 
 
 def _readable(path: Path, task: Task) -> bool:
-    return path.is_file() or (task.rank == 3 and path.is_dir() and is_volume(path))
+    if path.is_file():
+        return True
+    return task.rank == 3 and path.is_dir() and is_volume(path) and not is_zarr(path.parent)  # a level of an image
 
 
 def _nothing(path: Path) -> str:
@@ -144,5 +148,5 @@ def _single_channel(files: Sequence[Path]) -> bool:
 
 def _stem(file: Path, endings: Sequence[str]) -> str:
     if file.is_dir():
-        return file.name
+        return name_of(file)
     return file.name[: -len(next(end for end in endings if file.name.lower().endswith(end)))]

@@ -7,6 +7,7 @@ mark, and what does not, is never written over.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zipfile
@@ -22,11 +23,12 @@ from PIL import Image, PngImagePlugin
 from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_files import restore_orientation
 from seglab.data.io.nifti_headers import NIFTI_ENDINGS, Header
+from seglab.data.io.ome_metadata import mark_of
 from seglab.data.io.volume_files import read_header
 from seglab.errors import DataError
 from seglab.runtime.atomic_files import creating, replacing
 
-# Under `Software` in a PNG, in `descrip` of a NIfTI header, `written_by` in an NPZ.
+# Under `Software` in a PNG, in `descrip` of a NIfTI header, `written_by` in an NPZ and in Zarr.
 MARK = "seglab mask"
 MOST_IN_A_PNG, MOST_IN_A_VOLUME = 2**16 - 1, 2**31 - 1
 
@@ -87,6 +89,8 @@ def _inode(path: Path | str) -> tuple[int, int] | None:
 def written_here(path: Path) -> bool:
     """Whether seglab wrote a file of a mask, as its mark says."""
     try:
+        if path.is_dir():
+            return mark_of(path) == MARK
         if path.suffix.lower() == ".npz":
             with np.load(path) as arrays:
                 return str(arrays["written_by"]) == MARK
@@ -252,28 +256,34 @@ def write_whole(
             save(part)
             found = difference(part)
             if found:
-                raise DataError(
-                    "the mask reads back differently from what was written",
-                    code="mask-read-back",
-                    where=str(path),
-                    found=found,
-                    remedy="check the health of that disk; no mask was left there",
-                )
-    except FileExistsError as error:
-        raise DataError(
+                raise read_back(path, found)
+    except OSError as error:
+        raise unwritable_mask(path, error) from error
+    return path
+
+
+def read_back(path: Path, found: str) -> DataError:
+    """Of a mask that is not on the disk as it was written."""
+    return DataError(
+        "the mask reads back differently from what was written",
+        code="mask-read-back",
+        where=str(path),
+        found=found,
+        remedy="check the health of that disk; no mask was left there",
+    )
+
+
+def unwritable_mask(path: Path, error: OSError) -> DataError:
+    """Of a mask that another process was faster to write, or that the disk refused."""
+    if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+        return DataError(
             "a mask that another process has written meanwhile",
             code="mask-raced",
             where=str(path),
             found="a file that was not there when this began; it is left as it is",
             expected="one process that writes to a folder, or skip_existing=true, with which several share the images",
             remedy="wait for the other, or choose another folder",
-        ) from error
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    return path
-
-
-def _unwritable(path: Path, error: OSError) -> DataError:
+        )
     return DataError(
         "the mask cannot be written",
         code="mask-unwritable",

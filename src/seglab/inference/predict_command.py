@@ -100,6 +100,8 @@ def predict(
             told = f"stopped: {len(written)} files are written and whole; skip_existing=true goes on with the rest"
             print(told, file=sys.stderr)
             raise
+    for note in result.notes:
+        print(shown(note), file=sys.stderr)
     if result.failed:
         count = len(result.failed) + len(result.masks)
         named = "".join(f"\n  {file}" for file in result.failed)

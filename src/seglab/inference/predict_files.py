@@ -13,13 +13,16 @@ import numpy as np
 
 from seglab.data.io.image_files import read_image_file
 from seglab.data.io.nifti_files import read_image, spacing_of
+from seglab.data.io.ome_metadata import ZARR_ENDING, is_zarr
 from seglab.errors import DataError, naming
 from seglab.inference.extra_outputs import write_picture, write_probabilities
 from seglab.inference.input_files import Input, found_files, named_inputs
-from seglab.inference.mask_writer import MOST_IN_A_PNG, MOST_IN_A_VOLUME, check_targets, write_mask
+from seglab.inference.mask_values import check_values
+from seglab.inference.mask_writer import check_targets, write_mask
 from seglab.inference.memory_forecast import check_room, writing_bytes
 from seglab.inference.overlay_picture import overlay
 from seglab.inference.predictor import Predictor
+from seglab.inference.zarr_prediction import check_mask_alone, write_predicted_zarr
 from seglab.task import Task
 
 Existing = Literal["refuse", "replace", "skip"]
@@ -31,7 +34,7 @@ class PredictionJob:
 
     Attributes:
         image: the file or files.
-        mask: its mask, `<name>.png` or `<name>.nii.gz`.
+        mask: its mask, `<name>.png`, `<name>.nii.gz` or `<name>.zarr`.
         overlay: `<name>_overlay.png`, or None.
         probabilities: `<name>_probabilities.npz` or `.nii.gz`, or None.
     """
@@ -54,10 +57,12 @@ class PredictedFiles:
     Attributes:
         masks: written, in the order of the images.
         failed: images that could not be used, and why.
+        notes: what is to be known of an image that was used.
     """
 
     masks: list[Path] = field(default_factory=list)
     failed: dict[Path, DataError] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,8 @@ def plan_files(
     existing: Existing = "refuse",
     can_skip: bool = True,
 ) -> PredictionPlan:
-    """What `predict_plan` is to do. Names are those of `named_inputs`; a 2D image gets a PNG, a volume a NIfTI file.
+    """What `predict_plan` is to do. Names are those of `named_inputs`; a 2D image gets a PNG, a volume a NIfTI file,
+    one of Zarr a folder of Zarr.
 
     Args:
         task: of the model.
@@ -107,7 +113,7 @@ def plan_files(
             or values that do not fit the classes.
     """
     if values is not None:
-        _check_values(values, task)
+        check_values(values, task)
     jobs = _jobs(task, found_files(words, task), Path(out), overlays, probabilities)
     skipped = [job.mask for job in jobs if existing == "skip" and os.path.lexists(job.mask)]
     jobs = [job for job in jobs if job.mask not in skipped]
@@ -144,7 +150,13 @@ def predict_plan(
         tell = _teller(doing, f"image {number + 1} of {len(plan.jobs)}{rate}: {job.image.file}")
         try:
             with naming(str(job.image.file)):
-                made = _predict(predictor, job, tell)
+                if is_zarr(job.image.file):
+                    result.notes += write_predicted_zarr(
+                        predictor, job.image.parts, job.mask, plan.values, replace, tell
+                    )
+                    made = {}
+                else:
+                    made = _predict(predictor, job, tell)
         except (DataError, MemoryError) as error:
             reason = error if isinstance(error, DataError) else _no_memory(job)
             if failed is None:
@@ -160,7 +172,8 @@ def predict_plan(
             write_probabilities(job.probabilities, made.pop("probabilities"), predictor.task, like, replace=replace)
         if job.overlay:
             write_picture(job.overlay, made.pop("overlay"), replace=replace)
-        write_mask(job.mask, made.pop("mask"), like=like, values=plan.values, replace=replace)
+        if made:
+            write_mask(job.mask, made.pop("mask"), like=like, values=plan.values, replace=replace)
         result.masks.append(job.mask)
         for path in job.targets:
             if written:
@@ -204,10 +217,13 @@ def _image_and_spacing(parts: Sequence[Path], rank: int) -> tuple[np.ndarray, tu
 
 def _jobs(task: Task, files: Sequence[Path], out: Path, overlays: bool, probabilities: bool) -> list[PredictionJob]:
     """Raises `DataError` for two files of one name."""
-    mask, numbers = (".png", ".npz") if task.rank == 2 else (".nii.gz", ".nii.gz")
+    ending, numbers = (".png", ".npz") if task.rank == 2 else (".nii.gz", ".nii.gz")
     jobs = []
     for image in named_inputs(files, task):
-        place = str(out / image.name)
+        place, mask = str(out / image.name), ending
+        if is_zarr(image.file):
+            mask = ZARR_ENDING
+            check_mask_alone(image.file, overlays, probabilities)
         picture = Path(f"{place}_overlay.png") if overlays else None
         jobs.append(
             PredictionJob(
@@ -259,30 +275,6 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool, can_skip: bool) 
             expected="none of them",
             remedy=f"overwrite=true replaces them{rest}; or choose another folder",
         )
-
-
-def _check_values(values: Sequence[int], task: Task) -> None:
-    fitting = f"{task.classes} values, for {', '.join(task.class_names)}"
-    most = MOST_IN_A_PNG if task.rank == 2 else MOST_IN_A_VOLUME
-    if len(values) != task.classes:
-        what, expected = "values that do not fit the classes of the model", fitting
-    elif len(set(values)) < len(values):
-        what, expected = (
-            "one value for several classes, which no mask would tell apart any more",
-            f"different {fitting}",
-        )
-    elif min(values) < 0 or max(values) > most:
-        what, expected = "values that masks cannot hold", f"{fitting}, from 0 to {most}"
-    else:
-        return
-    raise DataError(
-        what,
-        code="mask-values-mismatch",
-        where="values",
-        found=list(values),
-        expected=expected,
-        remedy="give one value for each class, or none for the values of the training masks",
-    )
 
 
 def _no_memory(job: PredictionJob) -> DataError:

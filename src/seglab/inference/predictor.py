@@ -22,7 +22,7 @@ from seglab.inference.loaded_network import Forward, LoadedNetwork
 from seglab.inference.postprocessing import Step, postprocessed
 from seglab.inference.preparing import Preparing
 from seglab.inference.restore_grid import GridRestorer
-from seglab.inference.sliding_window import Progress, SlidingWindow
+from seglab.inference.sliding_window import Parted, Prepare, Progress, SlidingWindow
 from seglab.task import Task
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ class Predictor:
         self.temperature, self.postprocessing = temperature, postprocessing
         self.network = _running(model)
         check_network(self.network, task, self.size)
-        self._windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
+        self.windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
         self._preparing = Preparing(
-            task, preprocessing, self.size, resize_mode, self.spacing, interpolation, self._windows
+            task, preprocessing, self.size, resize_mode, self.spacing, interpolation, self.windows
         )
         self._network = self.network.answering("deciding", task, temperature)
 
@@ -166,14 +166,28 @@ class Predictor:
         """
         prepared, prepare, restoring = self._preparing(image, spacing)
         if not restoring.same:
-            predicted = self._windows(prepared, self._network, prepare=prepare, progress=progress)
+            predicted = self.windows(prepared, self._network, prepare=prepare, progress=progress)
             del prepared
             return self._finished(self._restored_mask(predicted, restoring, seen))
         mask = np.empty(restoring.original, np.min_scalar_type(self.task.classes - 1))
-        for rows, block in self._windows.blocks(prepared, self._network, prepare=prepare, progress=progress):
-            check_probabilities(block)
-            mask[rows] = self._mask((block[..., k] for k in range(block.shape[-1])), seen)
+        for rows, ids in self.mask_blocks(prepared, prepare, progress=progress, seen=seen):
+            mask[rows] = ids
         return self._finished(mask)
+
+    def mask_blocks(
+        self,
+        image: Parted,
+        prepare: Prepare | None,
+        *,
+        within: tuple[slice, ...] = (),
+        progress: Progress | None = None,
+        seen: MaskObserver | None = None,
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Class ids in blocks of whole rows, before postprocessing; see `SlidingWindow.blocks`."""
+        blocks = self.windows.blocks(image, self._network, within=within, prepare=prepare, progress=progress)
+        for rows, block in blocks:
+            check_probabilities(block)
+            yield rows, self._mask((block[..., k] for k in range(block.shape[-1])), seen)
 
     def predict_probabilities(
         self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
@@ -183,7 +197,7 @@ class Predictor:
         Args and errors as for `predict`.
         """
         prepared, prepare, restoring = self._preparing(image, spacing, self.task.classes, self.task.classes)
-        predicted = self._windows(prepared, self._probable, prepare=prepare, progress=progress)
+        predicted = self.windows(prepared, self._probable, prepare=prepare, progress=progress)
         del prepared
         check_probabilities(predicted)
         if restoring.same:
@@ -204,11 +218,11 @@ class Predictor:
         """Add a share of what `predict_probabilities` gives to `total`, without a second such array."""
         prepared, prepare, restoring = self._preparing(image, spacing)
         if restoring.same:
-            for rows, block in self._windows.blocks(prepared, self._probable, prepare=prepare, progress=progress):
+            for rows, block in self.windows.blocks(prepared, self._probable, prepare=prepare, progress=progress):
                 check_probabilities(block)
                 total[rows] += share * block
             return
-        predicted = self._windows(prepared, self._probable, prepare=prepare, progress=progress)
+        predicted = self.windows(prepared, self._probable, prepare=prepare, progress=progress)
         del prepared
         check_probabilities(predicted)
         for class_id in range(self.task.classes):
@@ -233,7 +247,7 @@ class Predictor:
             The mask `(*spatial)`, and `(N, K)` float32.
         """
         prepared, prepare, restoring = self._preparing(image, spacing, self.task.logit_channels + self.task.classes)
-        predicted = self._windows(prepared, self._drawing, logs=self.task.classes, prepare=prepare)
+        predicted = self.windows(prepared, self._drawing, logs=self.task.classes, prepare=prepare)
         del prepared
         probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
         return self._finished(self._restored_mask(probabilities, restoring)), restoring.logs_at(logs, places)
@@ -242,7 +256,7 @@ class Predictor:
         """What the network is given of one image: `(N, *size, C)` float32, N windows spread evenly over it, at most so
         many and no fewer than one; of one, that in the middle. Args and errors as for `predict`."""
         prepared, prepare, _ = self._preparing(image, spacing)
-        return self._windows.some(prepared, at_most, prepare)
+        return self.windows.some(prepared, at_most, prepare)
 
     @cached_property
     def _probable(self) -> Forward:

@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -28,6 +29,18 @@ Prepare = Callable[[np.ndarray], np.ndarray]
 """A part `(…, C)` of an image to the same part preprocessed, float32."""
 Progress = Callable[[int, int], None]
 """Told how many are done, and how many there are."""
+
+
+class Parted(Protocol):
+    """An image `(*spatial, C)` of which parts are asked: an array, or what reads them."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
+
+    def __getitem__(self, place: tuple[slice, ...], /) -> np.ndarray:
+        """A part, with all of its channels."""
+
 
 # Small windows gain from being run together, large ones do not: about as many pixels or voxels as one call should hold.
 ELEMENTS_PER_CALL = 1 << 17
@@ -94,24 +107,51 @@ class SlidingWindow:
         Returns:
             `(*spatial, K)` float32. Beside it and the image, memory holds one batch of windows, however many there are.
         """
-        ((_, predicted),) = self._blocks(image, forward, logs, prepare, progress, whole=True)
+        axes = self._axes(image.shape[:-1])
+        ((_, predicted),) = self._blocks(image, axes, forward, logs, prepare, progress, whole=True)
         return predicted
 
     def blocks(
         self,
-        image: np.ndarray,
+        image: Parted,
         forward: Forward,
         *,
+        within: tuple[slice, ...] = (),
         prepare: Prepare | None = None,
         progress: Progress | None = None,
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """The same to the bit, in blocks of whole rows (of volumes: planes) that are let go once they were taken.
+        """The same, in blocks of whole rows (of volumes: planes) that are let go once they were taken.
+
+        It is the same to the bit, but where `within` is given and the network answers otherwise to other batches.
+
+        Args:
+            image, forward, prepare, progress: as of a call.
+            within: the part of the axes behind the first that is wanted, in place of all: only windows that reach into
+                it are run.
 
         Yields:
             Where a block lies along the first axis, in rising order, and its predictions `(rows, …, K)` float32. Memory
             holds no more rows than the windows of one batch and their neighbours cover.
         """
-        return self._blocks(image, forward, 0, prepare, progress, whole=False)
+        axes = self._axes(image.shape[:-1])
+        spans = within or tuple(slice(0, n) for n in image.shape[1:-1])
+        if within:
+            axes[1:] = [axis.reaching(span) for axis, span in zip(axes[1:], spans, strict=True)]
+        cut = tuple(
+            slice(span.start - axis.first, span.stop - axis.first) for axis, span in zip(axes[1:], spans, strict=True)
+        )
+        for rows, block in self._blocks(image, axes, forward, 0, prepare, progress, whole=False):
+            yield rows, block[(slice(None), *cut)]
+
+    def reach(self, spatial: Sequence[int], within: tuple[slice, ...]) -> tuple[int, tuple[slice, ...]]:
+        """How many windows `blocks` runs for a part of an image, and what they see of the axes behind the first."""
+        axes = self._axes(spatial)
+        axes[1:] = [axis.reaching(span) for axis, span in zip(axes[1:], within, strict=True)]
+        seen = tuple(slice(axis.first, axis.first + len(axis.total)) for axis in axes[1:])
+        return math.prod(len(axis.places) for axis in axes), seen
+
+    def _axes(self, spatial: Sequence[int]) -> list[Axis]:
+        return [Axis.of(*pair, self.overlap) for pair in zip(spatial, self.window, strict=True)]
 
     def rows_held(self, spatial: Sequence[int]) -> int:
         """The most rows of an image of this size that `blocks` holds at a time."""
@@ -123,7 +163,7 @@ class SlidingWindow:
 
     def some(self, image: np.ndarray, at_most: int, prepare: Prepare | None = None) -> np.ndarray:
         """Of the windows over an image at most so many, spread evenly: `(N, *window, C)` float32; else as called."""
-        axes = [Axis.of(*pair, self.overlap) for pair in zip(image.shape[:-1], self.window, strict=True)]
+        axes = self._axes(image.shape[:-1])
         inside, places = tuple(axis.inside for axis in axes), list(itertools.product(*(axis.places for axis in axes)))
         chosen = sorted({int((turn + 0.5) * len(places) / at_most) for turn in range(at_most)})
         windows = np.zeros((len(chosen), *self.window, image.shape[-1]), np.float32)
@@ -138,7 +178,8 @@ class SlidingWindow:
 
     def _blocks(
         self,
-        image: np.ndarray,
+        image: Parted,
+        axes: list[Axis],
         forward: Forward,
         logs: int,
         prepare: Prepare | None,
@@ -147,9 +188,9 @@ class SlidingWindow:
     ) -> Iterator[tuple[slice, np.ndarray]]:
         """Blocks of finished rows; where the `whole` is wanted, a single one."""
         spatial = image.shape[:-1]
-        axes = [Axis.of(*pair, self.overlap) for pair in zip(spatial, self.window, strict=True)]
         inside = tuple(axis.inside for axis in axes)
         count = math.prod(len(axis.places) for axis in axes)
+        alone = all(length <= side for length, side in zip(spatial, self.window, strict=True))
         size = self._batch(count)
         windows = np.zeros((size, *self.window, image.shape[-1]), np.float32)
         sums: _Sums | None = None
@@ -161,7 +202,7 @@ class SlidingWindow:
             done += len(batch)
             if progress:
                 progress(done, count)
-            if count == 1:
+            if alone:
                 yield slice(0, spatial[0]), predicted[0][inside]
                 return
             if sums is None:
@@ -214,7 +255,8 @@ class _Sums:
         missing = place[0].stop - self._first - len(self._held)
         if missing > 0:
             self._held = np.concatenate([self._held, self._empty(missing)])
-        here = self._held[(slice(place[0].start - self._first, place[0].stop - self._first), *place[1:])]
+        firsts = (self._first, *(axis.first for axis in self._axes[1:]))
+        here = self._held[tuple(slice(p.start - first, p.stop - first) for p, first in zip(place, firsts, strict=True))]
         np.multiply(window[..., : self._linear], self._weight, out=self._scratch)
         here[..., : self._linear] += self._scratch[self._inside]
         if self._logs:

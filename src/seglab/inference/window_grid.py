@@ -21,12 +21,14 @@ class Axis:
         inside: which part of a window lies in the image; all of it unless the image is shorter.
         profile: `(window,)` float32, the weight along this axis.
         total: `(length,)` float32, the sum of all windows' weights; positive everywhere.
+        first: where in the image `total` begins.
     """
 
     places: list[slice]
     inside: slice
     profile: np.ndarray
     total: np.ndarray
+    first: int = 0
 
     @classmethod
     def of(cls, length: int, window: int, overlap: float) -> Axis:
@@ -41,6 +43,13 @@ class Axis:
         for place in places:
             total[place] += profile[inside]
         return cls(places, inside, profile.astype(np.float32), total.astype(np.float32))
+
+    def reaching(self, span: slice) -> Axis:
+        """The windows alone that reach into a part of the axis, and what they cover; what lies outside of the part is
+        covered by others too."""
+        places = [place for place in self.places if place.start < span.stop and place.stop > span.start]
+        first, last = places[0].start, places[-1].stop
+        return Axis(places, self.inside, self.profile, self.total[first - self.first : last - self.first], first)
 
 
 def window_starts(length: int, window: int, overlap: float) -> list[int]:

@@ -135,24 +135,29 @@ def write_files(files: Mapping[Path, bytes]) -> list[Path]:
 
 
 @contextmanager
-def folder(place: Path, *, replace: bool) -> Iterator[Path]:
+def folder(place: Path, *, replace: bool, sole: bool = True, durable: bool = False) -> Iterator[Path]:
     """A folder to fill, which becomes `place` when that is done.
 
     Args:
         place: the folder; those above it are made.
         replace: give up what is there; else an `OSError` where it holds anything.
+        sole, durable: as of `replacing`.
 
     Raises:
         OSError: no room, or no permission; nothing half-written is left.
     """
-    part = place.with_name(f".{place.name}.part")
+    part = place.with_name(f".{place.name}.part" if sole else f".{place.name}.{secrets.token_hex(_TOKEN_BYTES)}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
         yield part
+        for one in part.rglob("*") if durable else ():
+            sync(one)
         if replace:
             shutil.rmtree(place, ignore_errors=True)
         os.replace(part, place)
+        if durable:
+            sync(place.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

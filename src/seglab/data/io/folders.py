@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.data.cases import natural_key
+from seglab.data.io.ome_metadata import ZARR_ENDING
 from seglab.errors import DataError, nearest
 
 
@@ -130,7 +131,7 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
     """Files by their name without ending; raises `DataError` for two of one name, such as `.nii` and `.nii.gz`."""
     found: dict[str, Path] = {}
     for file in files:
-        other = found.setdefault(file.name if file.is_dir() else stem_of(file), file)
+        other = found.setdefault(name_of(file), file)
         if other is not file:
             raise DataError(
                 "two files of one name",
@@ -141,6 +142,14 @@ def by_stem(files: Iterable[Path]) -> dict[str, Path]:
                 remedy="move one of them elsewhere, or give it a name of its own",
             )
     return found
+
+
+def name_of(volume: Path) -> str:
+    """Of a file `stem_of`; of a folder its name, without the ending of Zarr."""
+    if not volume.is_dir():
+        return stem_of(volume)
+    stem = volume.name[: -len(ZARR_ENDING)] if volume.name.lower().endswith(ZARR_ENDING) else volume.name
+    return (stem[: -len(".ome")] if stem.lower().endswith(".ome") else stem) or volume.name
 
 
 def stem_of(path: Path | str) -> str:

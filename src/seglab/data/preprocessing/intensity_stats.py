@@ -36,7 +36,7 @@ def intensity_stats_of(image: np.ndarray) -> IntensityStats:
     """The statistics of `(…, C)`; exact, in double precision."""
     channels = range(image.shape[-1])
     if image.dtype in (np.uint8, np.uint16):
-        rows = [_of_counts(counts) for counts in histograms(image)]
+        rows = [stats_of_counts(counts) for counts in histograms(image)]
     else:
         flat = image.reshape(-1, image.shape[-1])
         rows = [_of_values(np.ascontiguousarray(flat[:, c])) for c in channels]
@@ -60,9 +60,10 @@ def histograms(image: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _of_counts(counts: np.ndarray) -> Numbers:
+def stats_of_counts(counts: np.ndarray, first: int = 0) -> Numbers:
+    """The statistics of one channel by how often it holds `first`, `first + 1`, …"""
     there = np.flatnonzero(counts)
-    values, counts = there.astype(np.float64), counts[there]
+    values, counts = there.astype(np.float64) + first, counts[there]
     below = np.cumsum(counts)
     last = below[-1] - 1
     bounds = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.case_preprocessing import CaseStore
-from seglab.data.preprocessing.intensity_stats import HIGH_PERCENTILE, LOW_PERCENTILE
+from seglab.data.preprocessing.intensity_stats import HIGH_PERCENTILE, LOW_PERCENTILE, IntensityStats
 from seglab.data.preprocessing.value_scale import IN_WORDS, Scale, common_scale, scales_of
 from seglab.errors import ConfigError, DataError, nearest
 from seglab.task import Task
@@ -130,14 +130,17 @@ class Preprocessing:
         """
         if self.mode == "zscore" or self.scale in ("own", "mixed") or not image.size:
             return
-        low, high = float(image.min()), float(image.max())
-        if self.scale in scales_of(image.dtype, low, high):
+        self.check_range(image.dtype, float(image.min()), float(image.max()))
+
+    def check_range(self, dtype: np.dtype, low: float, high: float) -> None:
+        """The same for an image that is known by its smallest and largest number."""
+        if self.mode == "zscore" or self.scale in ("own", "mixed") or self.scale in scales_of(dtype, low, high):
             return
         raise DataError(
             "an image on another scale than the training images",
             code="image-scale",
             where="image",
-            found=f"{image.dtype} values from {low:g} to {high:g}",
+            found=f"{dtype} values from {low:g} to {high:g}",
             expected=IN_WORDS[self.scale],
             remedy=f"bring its numbers to that scale, {_FACTORS.get(self.scale, 'as the training images were')}; or"
             " train with data.normalize=zscore, which takes each image on its own scale",
@@ -242,8 +245,17 @@ def _zscore(image: np.ndarray) -> np.ndarray:
     flat = image.reshape(-1, image.shape[-1]).astype(np.float64)
     low, high = np.percentile(flat, [LOW_PERCENTILE, HIGH_PERCENTILE], axis=0)
     clipped = np.clip(flat, low, high)
-    mean, std = clipped.mean(axis=0), clipped.std(axis=0)
+    return _standardised(clipped, clipped.mean(axis=0), clipped.std(axis=0)).reshape(image.shape)
+
+
+def zscore_by(part: np.ndarray, stats: IntensityStats) -> np.ndarray:
+    """A part `(…, C)` of an image as `zscore` has it, by the statistics of the whole; float32."""
+    clipped = np.clip(part.astype(np.float64), stats.low, stats.high)
+    return _standardised(clipped, np.array(stats.clipped_mean), np.array(stats.clipped_std))
+
+
+def _standardised(clipped: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     # Relative to the size of the numbers: a constant image of 1e6 has rounding errors, not contrast.
     constant = std <= SMALLEST_SPREAD * np.maximum(np.abs(mean), 1e-30)
     result = (clipped - mean) / np.where(constant, 1.0, std)
-    return np.where(constant, 0.0, result).astype(np.float32).reshape(image.shape)
+    return np.where(constant, 0.0, result).astype(np.float32)

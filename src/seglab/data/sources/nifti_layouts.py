@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seglab.data.cases import SPLIT_NAMES, natural_key
 from seglab.data.io.csv_files import read_csv
-from seglab.data.io.folders import check_partners, files_in, root_as_given, stem_of, visible
+from seglab.data.io.folders import check_partners, files_in, name_of, root_as_given, visible
 from seglab.data.io.nifti_headers import NIFTI_ENDINGS
 from seglab.data.io.volume_files import VOLUME_ENDINGS, is_volume, series_in
 from seglab.errors import DataError, nearest
@@ -102,7 +102,7 @@ def _volumes(root: Path, folder: str, key: str, endings: Sequence[str]) -> dict[
             remedy=f"choose one: {root_as_given(sets[0])}{others}" if others else root_as_given(sets[0]),
         )
     instead = "dataset.json in data.root, data.table=<file.csv>, or "
-    series = {one.name: one for one in series_in(path)}
+    series = {name_of(one): one for one in series_in(path)}
     files = (
         {}
         if series and not visible(path, endings)
@@ -171,7 +171,7 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
         where = f"{path}, line {number}"
         images = tuple(_existing(root / row[name], where, name) for name in image_columns)
         label = _existing(root / row["label"], where, "label") if row["label"] else None
-        case_id = row.get("id") or (images[0].name if images[0].is_dir() else stem_of(images[0]))
+        case_id = row.get("id") or name_of(images[0])
         if case_id in found:
             raise DataError(
                 "two cases of one name",
@@ -205,7 +205,7 @@ def _existing(path: Path, where: str, column: str) -> Path:
             finding="unreadable-file",
             where=where,
             found=f"{column}: {path}",
-            expected=f"a file ending in {', '.join(VOLUME_ENDINGS)}, or a folder of DICOM slices",
+            expected=f"a file ending in {', '.join(VOLUME_ENDINGS)}, a folder of DICOM slices or of Zarr",
             remedy="convert it and list the new file, or remove the row",
         )
     if not path.exists():
