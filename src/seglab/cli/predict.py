@@ -25,7 +25,7 @@ _EXAMPLES = """examples:
                                                                      a copied bundle, and files in folders below
 
 what is written to the folder out=, for an image x:
-  x.png or x.nii.gz              the mask; each class as the value that it has in the training masks, or its number
+  x.png, x.nii.gz or x.zarr      the mask; each class as the value that it has in the training masks, or its number
   x_overlay.png                  with overlay=true: the image with the classes in colour, and a legend
   x_probabilities.npz, .nii.gz   with probabilities=true: of every class at every pixel, rounded to float16
 Where images of several folders share a name, their masks are written to folders of the same names. An image that
@@ -44,7 +44,7 @@ class PredictWords:
         former=("model", "bundle"),
     )
     images: tuple[str, ...] = setting(
-        "files, folders, and patterns in quotes: PNG, JPEG, TIFF, … for a 2D model, NIfTI for a 3D one",
+        "files, folders, and patterns in quotes: PNG, JPEG, TIFF, … for a 2D model, NIfTI, Zarr, … for a 3D one",
         positional=True,
     )
     out: str = setting("folder to write to; not the folder of the images")

@@ -28,9 +28,9 @@ from seglab.inference.sliding_window import Prepare, Progress
 # Voxels of a chunk of a mask along each axis; bars begin and end with one.
 MASK_CHUNK = 128
 # Bytes of sums that a bar holds, where that makes it no narrower than so many windows.
-_HELD_BYTES, _LEAST_WINDOWS = 2**25, 4
+_HELD_BYTES, _LEAST_WINDOWS = 2**24, 4
 # Of a volume, while it is looked through.
-_TILE_BYTES = 2**25
+_TILE_BYTES = 2**23
 _FLOAT = 4
 
 

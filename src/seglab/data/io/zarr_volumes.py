@@ -24,7 +24,7 @@ from seglab.extras import check_extras
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 _KIND = "Zarr folder"
 _VOXELS_APART = 2.0
-_READ_AS = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
+_READ_AS: dict[str, np.dtype] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
 Region = tuple[slice, slice, slice]
 
 
