@@ -44,6 +44,12 @@ def check_extras(extras: Sequence[str], where: str) -> None:
             raise _missing(module, extras, where)
 
 
+def check_module(module: str, where: str) -> None:
+    """The same for one package of an extra, where a file needs no other."""
+    if importlib.util.find_spec(module) is None:
+        raise _missing(module, (EXTRA_OF[module],), where)
+
+
 def extras_missing() -> list[str]:
     """The extras of which a package is not installed."""
     return sorted({extra for module, extra in EXTRA_OF.items() if importlib.util.find_spec(module) is None})

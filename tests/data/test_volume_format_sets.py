@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,6 @@ import SimpleITK as sitk
 import tifffile
 from foreign_volumes import SPACING, TURN, VOLUME, itk_image, stack, write_series
 
-from seglab.data.io import volume_files
 from seglab.data.io.nifti_files import read_image
 from seglab.data.io.volume_files import parts_of, read_header
 from seglab.data.sources.nifti import Nifti
@@ -118,7 +118,7 @@ def test_a_series_and_a_file_of_one_name(tmp_path: Path) -> None:
 
 def test_without_simpleitk_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sitk.WriteImage(itk_image(), str(tmp_path / "a.nrrd"))
-    found = volume_files.read_itk.__globals__["check_extras"].__globals__["importlib"].util.find_spec
+    found = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "SimpleITK" else found(name))
     with pytest.raises(ConfigError, match=r"pip install 'seglab\[formats\]'"):
         read_header(str(tmp_path / "a.nrrd"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from zarr_images import write_image
 from seglab.data.digest import digest_files
 from seglab.data.io.nifti_files import read_image, spacing_of
 from seglab.data.io.zarr_volumes import open_levels
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError
 
 STORED = np.random.default_rng(0).integers(1, 4000, (6, 5, 4)).astype(np.int16)  # (Z, Y, X)
 VOLUME = STORED.transpose(2, 1, 0)[..., None].astype(np.float32)
@@ -199,6 +200,13 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, broken: Callable[[Path],
     assert refused.value.code == code
     assert said in str(refused.value)
     assert str(tmp_path) in str(refused.value)
+
+
+def test_without_zarr_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, found = write_image(tmp_path / "a.zarr", [STORED]), importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "zarr" else found(name))
+    with pytest.raises(ConfigError, match=r"pip install 'seglab\[formats\]'"):
+        read_image([str(path)])
 
 
 def test_several_times_are_refused(tmp_path: Path) -> None:

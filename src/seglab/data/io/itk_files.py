@@ -17,7 +17,7 @@ import numpy as np
 from seglab.data.io.foreign_header import ForeignHeader, fields_of
 from seglab.data.io.nifti_headers import Header, flat, unreadable
 from seglab.errors import DataError
-from seglab.extras import check_extras
+from seglab.extras import check_module
 
 ITK_ENDINGS = (".nrrd", ".nhdr", ".mha", ".mhd")
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -84,7 +84,7 @@ def read_itk(path: str) -> Header:
 
 def opened(path: str, where: str) -> Any:
     """A reader that has read the header."""
-    check_extras(("formats",), where)
+    check_module("SimpleITK", where)
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

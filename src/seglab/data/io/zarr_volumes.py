@@ -19,7 +19,7 @@ from seglab.data.io.foreign_header import ForeignHeader, fields_of
 from seglab.data.io.nifti_headers import Header, unreadable
 from seglab.data.io.ome_metadata import Level, OmeImage, read_ome
 from seglab.errors import DataError
-from seglab.extras import check_extras
+from seglab.extras import check_module
 
 _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 _KIND = "Zarr folder"
@@ -131,7 +131,7 @@ def open_levels(path: str) -> list[ZarrVolume]:
             real.
     """
     image = read_ome(Path(path))
-    check_extras(("formats",), path)
+    check_module("zarr", path)
     _check_links(image.folder)
     opened = [_opened(path, image, level) for level in image.levels]
     for other in opened[1:]:
