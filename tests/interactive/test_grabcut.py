@@ -10,11 +10,11 @@ import pytest
 
 from seglab.data.synthetic.road_scenes import make_scene
 from seglab.interactive.grabcut import GrabCut
-from seglab.interactive.prompt import Prompt, box_of
+from seglab.interactive.prompt import CERTAIN, Prompt, box_of
 from seglab.interactive.prompt_models import Candidates, load_model
 from seglab.interactive.robot import next_click
 from seglab.interactive.target_objects import built_in
-from seglab.interactive.window import border_contrast, reduced
+from seglab.interactive.window import Window, border_contrast, reduced, signed_distance
 
 Scene = tuple[np.ndarray, np.ndarray]
 
@@ -91,6 +91,13 @@ def test_an_image_of_one_colour_has_an_answer() -> None:
     image = np.full((60, 80, 3), 90, np.uint8)
     assert np.isfinite(answer(image, Prompt.of((60, 80), [[40, 30]], [1], [20, 10, 60, 50])).logits).all()
     assert np.isfinite(answer(image, Prompt.of((60, 80), [[40, 30]], [0], mask=np.ones((60, 80), bool))).logits).all()
+
+
+def test_a_mask_that_fills_its_window_has_finite_logits() -> None:
+    window = Window(slice(0, 300), slice(0, 200), 0.5, (150, 100))
+    for value in (True, False):
+        found = signed_distance(np.full(window.shape, value), window)
+        np.testing.assert_array_equal(found, np.full((300, 200), CERTAIN if value else -CERTAIN, np.float32))
 
 
 def test_a_large_image_costs_a_window() -> None:

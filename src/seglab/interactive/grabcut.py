@@ -82,11 +82,12 @@ class GrabCut:
         before = prompt.mask if prompt.mask is not None and (prompt.mask > 0).any() else None
         logits = np.empty((CANDIDATES, *prompt.shape), np.float32)
         scores = np.zeros(CANDIDATES, np.float32)
+        corrections = None if before is None else _corrections(prompt, before)
         for index in range(CANDIDATES):
-            if before is None:
+            if before is None or corrections is None:
                 scores[index] = _anew(image, prompt, index, logits[index])
             else:
-                scores[index] = _changed(image, prompt, before, index, logits[index])
+                scores[index] = _changed(image, prompt, before, corrections, index, logits[index])
         return Candidates(logits, scores)
 
 
@@ -104,7 +105,7 @@ def _anew(image: Image, prompt: Prompt, index: int, logits: Logits) -> float:
     work = reduced(image[window.rows, window.columns], window.shape)
     mask, score = _cut(work, start)
     found = _at_clicks(mask, prompt, window)
-    logits[:] = -CERTAIN
+    logits.fill(-CERTAIN)
     logits[window.rows, window.columns] = signed_distance(found, window)
     own = 1.0 - float((mask & (start == cv2.GC_FGD)).sum()) / max(int(mask.sum()), 1)
     if prompt.box is not None:
@@ -113,16 +114,15 @@ def _anew(image: Image, prompt: Prompt, index: int, logits: Logits) -> float:
     return score * own * _freedom(mask, start) * _LIKELY[index] * (contrast / (1 + contrast)) ** _BORDER
 
 
-def _changed(image: Image, prompt: Prompt, before: Logits, index: int, logits: Logits) -> float:
+def _changed(image: Image, prompt: Prompt, before: Logits, corrections: _Changes, index: int, logits: Logits) -> float:
     """Fills the logits of one reading of what the clicks say about the previous mask; its score."""
-    changes = _changes(prompt, before, index)
+    changes = corrections._replace(reach=np.maximum(_CHANGES[index] * corrections.reach, _NEAREST))
     window = window_around(prompt.shape, _region(prompt, changes, index), WORK_SIDE)
     start, free = _start_from(before, changes, window)
     _mark_clicks(start, prompt, window)
     mask, score = _cut(reduced(image[window.rows, window.columns], window.shape), start)
     logits[:] = before
-    near = enlarged(free, window)
-    logits[window.rows, window.columns][near] = signed_distance(mask, window)[near]
+    np.copyto(logits[window.rows, window.columns], signed_distance(mask, window), where=enlarged(free, window))
     return score * _freedom(mask, start)
 
 
@@ -134,15 +134,17 @@ class _Changes(NamedTuple):
     labels: Ints
 
 
-def _changes(prompt: Prompt, before: Logits, index: int) -> _Changes:
-    """Around the clicks that the previous mask does not agree with; around all where it agrees with each."""
+def _corrections(prompt: Prompt, before: Logits) -> _Changes:
+    """The clicks that the previous mask does not agree with, or all where it agrees with each, as far as its border."""
     there = before > 0
     against = there[prompt.pixels] != (prompt.labels == FOREGROUND)
     against = against if against.any() else np.ones(len(against), bool)
     places = tuple(axis[against] for axis in prompt.pixels)
-    depth = np.where(there[places], _depth(there)[places], _depth(~there)[places])
-    reach = np.maximum(_CHANGES[index] * depth.astype(np.float64), _NEAREST)
-    return _Changes(prompt.points[against], reach, prompt.labels[against])
+    depth = np.empty(len(places[0]))
+    for where, kind in ((there, there[places]), (~there, ~there[places])):
+        if kind.any():  # a distance to each pixel of a large image takes long
+            depth[kind] = _depth(where)[tuple(axis[kind] for axis in places)]
+    return _Changes(prompt.points[against], depth, prompt.labels[against])
 
 
 def _depth(where: Bools) -> Logits:

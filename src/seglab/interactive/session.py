@@ -187,9 +187,10 @@ def _has_every_click(new: Prompt, old: Prompt) -> bool:
 
 def whole_logits(logits: Logits) -> Kept:
     """Logits as they are kept, in eighths; above 0 exactly where they are."""
-    kept = np.clip(np.rint(logits * _STEPS), -127, 127).astype(np.int8)
-    kept[(logits > 0) & (kept <= 0)] = 1
-    kept[(logits <= 0) & (kept > 0)] = 0
+    kept = np.empty(logits.shape, np.int8)
+    for part, result in zip(logits, kept, strict=True):  # a row or a slice at once: memory stays small and near
+        eighths = np.clip(np.rint(part * np.float32(_STEPS)), -127, 127).astype(np.int8)
+        result[...] = np.where(part > 0, np.maximum(eighths, 1), np.minimum(eighths, 0))
     return kept
 
 

@@ -95,8 +95,8 @@ def enlarged(where: Bools, window: Window) -> Bools:
 
 def signed_distance(mask: Bools, window: Window) -> Logits:
     """Distance to the mask's border in pixels of the image, above 0 inside, at the image's own resolution."""
-    if not mask.any():
-        distance: Any = np.full(mask.shape, -CERTAIN, np.float32)
+    if mask.all() or not mask.any():  # a border that is nowhere is infinitely far
+        distance: Any = np.full(mask.shape, CERTAIN if mask.all() else -CERTAIN, np.float32)
     else:
         ring = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         within = cv2.distanceTransform(ring, cv2.DIST_L2, 5)
@@ -105,4 +105,5 @@ def signed_distance(mask: Bools, window: Window) -> Logits:
     size = (window.columns.stop - window.columns.start, window.rows.stop - window.rows.start)
     if size != window.shape[::-1]:
         distance = cv2.resize(distance, size, interpolation=cv2.INTER_LINEAR)
-    return np.clip(distance, -CERTAIN, CERTAIN).astype(np.float32)
+    clipped: Logits = np.clip(distance, -CERTAIN, CERTAIN, out=distance)
+    return clipped
