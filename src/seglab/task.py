@@ -1,8 +1,15 @@
-"""The segmentation task: what goes in, which classes come out. Made by the data, told to model, loss and metrics."""
+"""The segmentation task: what goes in, which classes come out. Made by the data, told to model, loss and metrics.
+
+A task with regions has masks of class ids as any other; what its network predicts and what is scored are unions of
+classes, which may overlap (a tumour, its core), after region-based training in nnU-Net (Isensee et al., Nature Methods
+2021).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from seglab.errors import ConfigError
 
@@ -24,6 +31,26 @@ DEFAULT_COLORS: tuple[tuple[int, int, int], ...] = (
 
 
 @dataclass(frozen=True)
+class Region:
+    """A union of classes that is predicted and scored as one; it may overlap with others.
+
+    Attributes:
+        name: unique among the regions of a task.
+        classes: ids of the classes that it is made of; the background (0) is none of them.
+        paints: the class id, one of `classes`, that its pixels get in a mask where no later region covers them.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+    paints: int
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Region:
+        """The inverse of `dataclasses.asdict`; raises KeyError, TypeError or ValueError for what is none."""
+        return cls(str(values["name"]), tuple(int(k) for k in values["classes"]), int(values["paints"]))
+
+
+@dataclass(frozen=True)
 class Task:
     """What is segmented.
 
@@ -38,6 +65,8 @@ class Task:
         class_frequencies: share of labelled training pixels or voxels for each class (sums to 1), when known.
         label_values: what each class id is in the mask files of the data, so that predicted masks are stored alike; of
             several values the first. Empty where the ids themselves are.
+        regions: unions of classes, each predicted by a sigmoid of its own, in the order in which they are painted into
+            a mask; empty where each pixel is predicted to be of one class.
     """
 
     rank: int
@@ -48,6 +77,7 @@ class Task:
     unscored: tuple[int, ...] = (0,)
     class_frequencies: tuple[float, ...] | None = None
     label_values: tuple[int, ...] = ()
+    regions: tuple[Region, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rank not in (2, 3):
@@ -77,9 +107,30 @@ class Task:
                 expected="at least one class that counts",
                 remedy=f"let one of {', '.join(self.class_names)} count: in a table of labels, one that is not ignored",
             )
+        if self.regions:
+            self._check_regions()
         if not self.class_colors:
             palette = tuple(DEFAULT_COLORS[i % len(DEFAULT_COLORS)] for i in range(len(self.class_names)))
             object.__setattr__(self, "class_colors", palette)
+
+    def _check_regions(self) -> None:
+        known = range(1, self.classes)
+        right = all(
+            one.classes and set(one.classes) <= set(known) and one.paints in one.classes for one in self.regions
+        )
+        painted = [one.paints for one in self.regions]
+        names = [one.name for one in self.regions]
+        if right and len(set(painted)) == len(painted) and len(set(names)) == len(names) and self.unscored == (0,):
+            return
+        raise ConfigError(
+            "regions that do not fit the classes",
+            code="regions-invalid",
+            where="data.regions",
+            found="; ".join(f"{one.name} of classes {list(one.classes)}, painted {one.paints}" for one in self.regions),
+            expected=f"names and painted ids that differ, classes of 1 to {self.classes - 1}, the painted id among "
+            "them, and a background, class 0, that is not scored",
+            remedy="correct the regions, or leave them out",
+        )
 
     @property
     def classes(self) -> int:
@@ -94,12 +145,46 @@ class Task:
     @property
     def binary(self) -> bool:
         """True for background and one foreground class: one sigmoid channel instead of a softmax."""
-        return self.classes == 2
+        return self.classes == 2 and not self.regions
 
     @property
     def logit_channels(self) -> int:
-        """Channels that a model returns: 1 for a binary task, K otherwise."""
-        return 1 if self.binary else self.classes
+        """Channels that a model returns: one for each region, else 1 for a binary task, K otherwise."""
+        return 1 if self.binary else self.probability_channels
+
+    @property
+    def probability_channels(self) -> int:
+        """Probabilities of a pixel: of each region, which need not sum to 1, or of each class."""
+        return len(self.regions) or self.classes
+
+    @property
+    def log_channels(self) -> int:
+        """Logarithms of a pixel's probabilities: of each class, or to be in each region and to be outside of each."""
+        return 2 * len(self.regions) or self.classes
+
+    @property
+    def score_names(self) -> tuple[str, ...]:
+        """Names of the scores: of each region, or of each class."""
+        return tuple(region.name for region in self.regions) or self.class_names
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """Which of `score_names` the mean scores are taken over, by their place: every region, or `scored`."""
+        return tuple(range(len(self.regions))) or self.scored
+
+    @property
+    def unions(self) -> tuple[tuple[int, ...], ...]:
+        """For each of `score_names` the class ids that it is the union of."""
+        return tuple(region.classes for region in self.regions) or tuple((k,) for k in range(self.classes))
+
+    def summary(self) -> str:
+        """Rank, channels, classes and regions in words."""
+        found = f"{self.rank}D, {self.channels} channel(s), classes {', '.join(self.class_names)}"
+        return f"{found}, regions {', '.join(map(self.region_sentence, self.regions))}" if self.regions else found
+
+    def region_sentence(self, region: Region) -> str:
+        """A region with its classes, in words."""
+        return f"{region.name} ({' + '.join(self.class_names[k] for k in region.classes)})"
 
     def with_frequencies(self, frequencies: tuple[float, ...]) -> Task:
         """The same task with the class shares of its training split."""

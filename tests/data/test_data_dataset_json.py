@@ -205,9 +205,9 @@ def test_a_mistake_is_told_in_words(tmp_path, change, said):
         assert word in text, text
 
 
-def test_overlapping_regions_are_refused_with_labels_that_work(tmp_path):
+def test_overlapping_regions_without_an_order_are_refused_with_labels_that_work(tmp_path):
     kits = {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
-    root = nnunet(tmp_path, values=(0, 1, 2, 3), labels=kits, regions_class_order=[1, 3, 2])
+    root = nnunet(tmp_path, values=(0, 1, 2, 3), labels=kits)
     with pytest.raises(DataError, match=r"regions that overlap[\s\S]*kidney \[1, 2, 3\] and masses \[2, 3\]") as caught:
         source_of(root)
     plain = caught.value.remedy.partition('"labels": ')[2].partition("; ")[0]

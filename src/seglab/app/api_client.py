@@ -16,7 +16,7 @@ from seglab.data.labels.stored_values import class_ids
 from seglab.serving.negotiation import GZIP, PNG, RAW
 from seglab.serving.problems import MEDIA_TYPE, Problem
 from seglab.serving.request_guard import UNWATCHED
-from seglab.task import Task
+from seglab.task import Region, Task
 
 _AGAIN = "wait some seconds and reload the page; where that does not help, start the service again"
 _SECONDS = 120.0  # longer than any deadline of the service
@@ -150,6 +150,7 @@ class Client:
             tuple(tuple(row["color"]) for row in classes),
             metadata["ignore_label"],
             tuple(metadata["unscored"]),
+            regions=tuple(map(Region.from_dict, metadata.get("regions", ()))),  # one of before tells none
         )
         values = tuple(row["value"] for row in classes)
         runtime = f"{metadata['platform'].removeprefix('seglab_')}, {metadata['precision']}"

@@ -13,7 +13,7 @@ from PIL import Image
 from seglab.app.api_client import Client, Model, Prediction, volume_of
 from seglab.app.keeping import LruCache
 from seglab.app.viewer import packed, unpacked
-from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+from seglab.metrics.confusion import confusion_matrix, dice_iou, macro, overlaps, sizes
 from seglab.safety.untrusted_files import MEBI
 
 _MASKS = 64 * MEBI  # of masks that are kept, compressed
@@ -165,4 +165,5 @@ def scores(model: Model, found: Prediction, truth: np.ndarray | None) -> ImageSc
     labelled = counts.sum()
     wrong = float(1 - np.trace(counts) / labelled) if labelled else none
     true_shares = counts.sum(axis=1) / max(1, labelled)
-    return ImageScores(dice, iou, macro(dice, model.task), true_shares, shares, found.confidence, quality, wrong)
+    mean = macro(overlaps(sizes(counts, model.task))[0], model.task)
+    return ImageScores(dice, iou, mean, true_shares, shares, found.confidence, quality, wrong)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from seglab.errors import ConfigError
+from seglab.task import Task
 
 
 def check_class_weights(weights: Sequence[float], classes: int, names: Sequence[str] = ()) -> None:
@@ -23,6 +25,53 @@ def check_class_weights(weights: Sequence[float], classes: int, names: Sequence[
             + (", ".join(names) or "the classes, background first"),
             remedy=f"loss.class_weights=[{','.join(['1.0'] * classes)}], or null, weighs all classes alike",
         )
+
+
+def refuse_class_weights(task: Task, where: str = "loss.class_weights") -> None:
+    """Refuse a weight for each class where regions are trained, of which a pixel can be in several; `ConfigError`."""
+    if task.regions:
+        raise ConfigError(
+            "a weight for each class, and regions that share classes",
+            code="region-loss",
+            where=where,
+            found=f"regions {', '.join(region.name for region in task.regions)}",
+            expected="a loss without class weights: each region is a task of in or out of its own",
+            remedy="loss.class_weights=null, or loss=combined",
+        )
+
+
+def refuse_for_regions(name: str, task: Task) -> None:
+    """Refuse a loss or a metric of exclusive classes for a task with regions; raises `ConfigError`."""
+    if task.regions:
+        raise ConfigError(
+            "a loss or metric of exclusive classes, and regions that overlap",
+            code="region-loss",
+            where="loss._target_" if ".losses." in name else "metrics",
+            found=f"{name}, and regions {', '.join(region.name for region in task.regions)}",
+            expected="a loss and metrics of seglab",
+            remedy="loss=combined" if ".losses." in name else "leave it out: Dice and IoU of each region are there",
+        )
+
+
+def check_of_regions(task: Task, loss: str, arguments: Mapping[str, Any], metrics: Sequence[str]) -> None:
+    """Refuse, before anything is loaded, a loss or metrics that cannot be of a task's regions.
+
+    Args:
+        task: with regions, or without.
+        loss: the target of the loss.
+        arguments: that its constructor is given.
+        metrics: dotted paths.
+
+    Raises:
+        ConfigError: names the setting.
+    """
+    if loss == "seglab.losses.distribution.BalancedCrossEntropyLoss":
+        refuse_class_weights(task, "loss=balanced_cross_entropy")
+    if loss.startswith("seglab.") and arguments.get("class_weights") is not None:
+        refuse_class_weights(task)
+    for name in (loss, *metrics):
+        if name.startswith("keras."):
+            refuse_for_regions(name, task)
 
 
 def check_prices(alpha: float, beta: float) -> None:

@@ -94,6 +94,7 @@ def _write_case(folder: Path, part: str, name: str, case: Case, sample: Sample, 
         (folder / f"{kind}{part}").mkdir(exist_ok=True)
     unknown = mask == task.ignore_label
     ids = np.where(unknown, task.classes, mask).astype(np.uint8)
+    ids[np.isin(mask, _in_no_region(task))] = 0
     if task.rank == 2:
         image = sample.image
         if image.dtype != np.uint8 or image.shape[-1] not in (1, 3):
@@ -141,8 +142,11 @@ def _folds(
 
 def _described(source: Source, config: DataConfig, count: int, ignored: bool) -> dict[str, Any]:
     task = source.task
-    labels: dict[str, int] = {_BACKGROUND: 0}
-    labels |= {_label(name): number for number, name in enumerate(task.class_names) if number}
+    labels: dict[str, int | list[int]] = {_BACKGROUND: 0}
+    if task.regions:
+        labels |= {_label(region.name): list(region.classes) for region in task.regions}
+    else:
+        labels |= {_label(name): number for number, name in enumerate(task.class_names) if number}
     labels |= {_IGNORE: task.classes} if ignored else {}
     channel = _CHANNELS.get(getattr(source, "modality", None) or config.modality or "", "MRI")
     channels = ("R", "G", "B") if task.rank == 2 and task.channels == 3 else (channel,) * task.channels
@@ -150,9 +154,16 @@ def _described(source: Source, config: DataConfig, count: int, ignored: bool) ->
         "name": source.name,
         "channel_names": {str(n): name for n, name in enumerate(channels)},
         "labels": labels,
+        **({"regions_class_order": [region.paints for region in task.regions]} if task.regions else {}),
         "numTraining": count,
         "file_ending": ".nii.gz" if task.rank == 3 else ".png",
     }
+
+
+def _in_no_region(task: Task) -> list[int]:
+    """Classes that nnU-Net has no name for, where there are regions."""
+    inside = {k for region in task.regions for k in region.classes}
+    return [k for k in range(1, task.classes) if k not in inside] if task.regions else []
 
 
 def _label(name: str) -> str:
@@ -164,6 +175,9 @@ def _notes(task: Task, cases: list[Case], names: dict[str, str]) -> tuple[str, .
     notes = []
     if task.class_names[0].lower() != _BACKGROUND:
         notes.append(f"class {task.class_names[0]} is nnU-Net's background there, which it does not score")
+    outside = [task.class_names[k] for k in _in_no_region(task)]
+    if outside:
+        notes.append(f"{', '.join(outside)}: in no region, and background there")
     renamed = [case.id for case in cases if names[case.id] != case.id]
     if renamed:
         notes.append(f"{len(renamed)} cases have other names, such as {renamed[0]}: {names[renamed[0]]}")

@@ -75,7 +75,7 @@ def try_steps(masks: Masks, task: Task, folds: Sequence[int], tested: np.ndarray
         groups: of each case.
     """
     classes = [k for k in range(1, task.classes) if k not in task.unscored]
-    if not can_be(task) or not classes:
+    if not can_be(task) or not classes or task.regions:
         return Tried((), (), {})
     sizes = _sizes(masks, classes, folds)
     final = [step for step in _steps(classes, sizes.least(None)) if step.kind != "least" or step.least > 1]

@@ -193,7 +193,7 @@ def _timed(predictor: Predictor, image: np.ndarray, spacing: Sequence[float]) ->
 def _mean_mask(each: Sequence[np.ndarray], subjects: Subjects) -> np.ndarray:
     task = subjects.task
     mean = each[0] if len(each) == 1 else np.mean(each, axis=0)
-    return class_ids((mean[..., k] for k in range(task.binary, task.classes)), task, subjects.threshold)
+    return class_ids((mean[..., k] for k in range(task.binary, mean.shape[-1])), task, subjects.threshold)
 
 
 def _dice(truth: np.ndarray, mask: np.ndarray, task: Task) -> float:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from seglab.metric_names import TEST, of_class
-from seglab.metrics.confusion import dice_iou, macro
+from seglab.metrics.confusion import macro, overlaps, sizes
 from seglab.metrics.shape_scores import LESION_COUNTS, LESION_SHARES, distance_names, distance_unit
 from seglab.statistics import mean_interval
 from seglab.task import Task
@@ -38,7 +38,7 @@ def aggregate(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[st
 
 
 def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str, float]:
-    """What is read off the counts of a set of cases.
+    """What is read off the counts of a set of cases. Of a task with regions these take the classes' place.
 
     `dice`, `iou`: mean over the cases of the case's mean over the scored classes. A class that neither truth nor
     prediction holds counts in no case, a case without any class left counts in no mean.
@@ -57,7 +57,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
         confusion: `(K, K)` counts of all cases.
         task: names of the classes, and which are scored.
     """
-    per_class = dict(zip(("dice", "iou"), dice_iou(confusion), strict=True))
+    per_class = dict(zip(("dice", "iou"), overlaps(sizes(confusion, task)), strict=True))
     low, high = case_intervals(cases[["dice"]].to_numpy(float))[0]
     metrics = {
         "dice": _mean(cases["dice"]),
@@ -70,7 +70,7 @@ def summary(cases: pd.DataFrame, confusion: np.ndarray, task: Task) -> dict[str,
         "cases": float(len(cases)),
         "cases_undefined": float(cases["dice"].isna().sum()),
     }
-    for name in task.class_names:
+    for name in task.score_names:
         metrics[of_class("dice", name)] = _mean(cases[of_class("dice", name)])
         metrics[of_class("iou", name)] = _mean(cases[of_class("iou", name)])
     for k in task.unscored:
@@ -94,8 +94,8 @@ def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str
     `volume_error/<class>`: mean with its sign, which shows a bias; `volume_error_abs/<class>`: mean of its size.
     """
     metrics = {name: _mean(cases[name]) for name in distance_names(task, tolerance)}
-    for k in task.scored:
-        name = task.class_names[k]
+    for k in task.counted:
+        name = task.score_names[k]
         for score in (*distance_names(task, tolerance), "precision", "recall", *LESION_SHARES, "volume_error"):
             metrics[of_class(score, name)] = _mean(cases[of_class(score, name)])
         metrics[of_class("volume_error_abs", name)] = _mean(cases[of_class("volume_error", name)].abs())
@@ -108,8 +108,8 @@ def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str
 
 
 def _frequency_weighted(confusion: np.ndarray, iou: np.ndarray, task: Task) -> float:
-    scored = list(task.scored)
-    weight = confusion.sum(axis=1)[scored].astype(float)
+    scored = list(task.counted)
+    weight = sizes(confusion, task).true[scored].astype(float)
     return float((weight * np.nan_to_num(iou[scored])).sum() / weight.sum()) if weight.sum() else np.nan
 
 
@@ -143,25 +143,22 @@ def score_table(cases: pd.DataFrame, confusion: np.ndarray, task: Task, *, title
         caption += f"; {undefined} without foreground left out"
     table = Table(title=escape(title) or None, caption=escape(caption), box=SIMPLE_HEAD, pad_edge=False)
     table.title_justify = table.caption_justify = "left"
-    table.add_column("class")
+    table.add_column("region" if task.regions else "class")
     table.add_column("Dice", no_wrap=True)
     table.add_column("IoU", no_wrap=True)
     table.add_column(f"true {unit}", justify="right", no_wrap=True)
-    columns = [of_class(score, name) for name in task.class_names for score in ("dice", "iou")] + ["dice", "iou"]
+    columns = [of_class(score, name) for name in task.score_names for score in ("dice", "iou")] + ["dice", "iou"]
     values = cases[columns].to_numpy(float)
     intervals = dict(zip(columns, case_intervals(values), strict=True))
-    for k, name in enumerate(task.class_names):
+    true = sizes(confusion, task).true
+    for k, name in enumerate(task.score_names):
         cells = _cells(cases, intervals, of_class("dice", name), of_class("iou", name))
-        table.add_row(escape(name), *cells, f"{confusion[k].sum():,}", style="dim" if k in task.unscored else None)
+        table.add_row(escape(name), *cells, f"{true[k]:,}", style=None if k in task.counted else "dim")
     table.add_section()
     cells = _cells(cases, intervals, "dice", "iou")
-    table.add_row(
-        "mean of foreground" if task.unscored == (0,) else f"mean of {len(task.scored)} classes",
-        *cells,
-        "",
-        style="bold",
-    )
-    dice, iou = dice_iou(confusion)
+    mean = "mean of foreground" if task.unscored == (0,) else f"mean of {len(task.scored)} classes"
+    table.add_row("mean of regions" if task.regions else mean, *cells, "", style="bold")
+    dice, iou = overlaps(sizes(confusion, task))
     table.add_row(f"all {unit} as one", _number(macro(dice, task)), _number(macro(iou, task)), "")
     return table
 
@@ -184,12 +181,12 @@ def shape_table(cases: pd.DataFrame, task: Task, tolerance: float) -> Table:
         pad_edge=False,
     )
     table.caption_justify = "left"
-    table.add_column("class", no_wrap=True)
+    table.add_column("region" if task.regions else "class", no_wrap=True)
     columns = {f"HD95 {unit}": hd95, f"ASSD {unit}": assd, nsd.replace("nsd_", "NSD "): nsd}
     columns |= {"volume error": "volume_error", "lesions found": "lesion_recall", "lesions right": "lesion_precision"}
     for title in (*columns, "one empty"):
         table.add_column(title, justify="right", min_width=max(map(len, title.split())))
-    for name in (task.class_names[k] for k in task.scored):
+    for name in (task.score_names[k] for k in task.counted):
         empty = f"{metrics[of_class('one_empty', name)]:.0f}"
         table.add_row(escape(name), *(_number(metrics[of_class(score, name)]) for score in columns.values()), empty)
     return table

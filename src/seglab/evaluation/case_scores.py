@@ -24,27 +24,26 @@ import numpy as np
 
 from seglab.errors import DataError
 from seglab.metric_names import of_class
-from seglab.metrics.confusion import dice_iou, macro
+from seglab.metrics.confusion import macro, overlaps, sizes
 from seglab.task import Task
 
 
 def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
     """Everything that is read off one case's counts.
 
-    Keys: `dice`, `iou` (mean over the scored classes), then for each class, unscored ones included,
-    `dice/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>`, the relative volume error
-    `volume_error/<class>` (predicted less true size over the true size, so -1 where all is missed and 0 where as much
-    is made up as missed), and the numbers of scored pixels or voxels `true/<class>` and `predicted/<class>`.
+    Keys: `dice`, `iou` (mean over the scored classes), then for each class, unscored ones included, or for each region
+    where the task has such: `dice/<class>`, `iou/<class>`, `precision/<class>`, `recall/<class>`, the relative volume
+    error `volume_error/<class>` (predicted less true size over the true size, so -1 where all is missed and 0 where as
+    much is made up as missed), and the numbers of scored pixels or voxels `true/<class>` and `predicted/<class>`.
 
     One rule for empty sets: a ratio to nothing is NaN. Dice and IoU are NaN for a class that neither truth nor
     prediction holds, precision for one that was never predicted, recall and volume error for one that is not there.
     The means leave NaN out, and are NaN themselves when nothing is left.
     """
-    dice, iou = dice_iou(confusion)
-    right = np.diagonal(confusion)
-    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    right, true, predicted = found = sizes(confusion, task)
+    dice, iou = overlaps(found)
     scores: dict[str, float] = {"dice": macro(dice, task), "iou": macro(iou, task)}
-    for k, name in enumerate(task.class_names):
+    for k, name in enumerate(task.score_names):
         scores[of_class("dice", name)] = float(dice[k])
         scores[of_class("iou", name)] = float(iou[k])
         scores[of_class("precision", name)] = right[k] / predicted[k] if predicted[k] else np.nan
@@ -56,13 +55,15 @@ def score_case(confusion: np.ndarray, task: Task) -> dict[str, float]:
 
 
 def check_same_classes(mine: Task, others: Task) -> None:
-    """See that a model's task and a data set's have the same rank, channels and classes; `DataError` if not."""
-    if (mine.rank, mine.channels, mine.class_names) != (others.rank, others.channels, others.class_names):
+    """See that a model's task and a data set's have the same rank, channels, classes and regions; `DataError` if
+    not."""
+    theirs = (others.rank, others.channels, others.class_names, others.regions)
+    if (mine.rank, mine.channels, mine.class_names, mine.regions) != theirs:
         raise DataError(
             "the model was trained for another task than this data set",
             code="task-mismatch",
             where="evaluation",
-            found=f"data: {others.rank}D, {others.channels} channel(s), classes {', '.join(others.class_names)}",
-            expected=f"{mine.rank}D, {mine.channels} channel(s), classes {', '.join(mine.class_names)}",
+            found=f"data: {others.summary()}",
+            expected=mine.summary(),
             remedy="score the model on data with its own classes, in their order",
         )

@@ -20,7 +20,7 @@ from seglab.data.cases import Case, Sample, Source
 from seglab.data.labelled import labelled
 from seglab.errors import DataError, naming
 from seglab.evaluation.case_scores import check_same_classes, score_case
-from seglab.metrics.calibration import Pixels, draw_places, joined
+from seglab.metrics.calibration import Pixels, draw_places, drawn_pixels, joined
 from seglab.metrics.confusion import confusion_matrix
 from seglab.metrics.shape_scores import score_shapes
 from seglab.task import Task
@@ -151,7 +151,7 @@ def _predicted(
     places = draw_places(truth, task, case_id)
     with naming(where):
         mask, logs = predictor.predict_drawn(sample.image, sample.spacing, places)
-    return mask, Pixels(logs, truth.ravel()[places].astype(int))
+    return mask, drawn_pixels(logs, truth.ravel()[places], task)
 
 
 _Measured = tuple[np.ndarray, dict[str, float]]

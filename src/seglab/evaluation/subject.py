@@ -80,7 +80,7 @@ def find_subject(
         parts = _own_split(found, bundle, source, split)
     check_same_classes(bundle.task, source.task)
     if found.run is not None:  # its scores are added to a run
-        check_class_names(bundle.task.class_names, f"run {found.run.info.run_id}; bundle=<folder> adds to none")
+        check_class_names(bundle.task.score_names, f"run {found.run.info.run_id}; bundle=<folder> adds to none")
     cases = list(source.cases) if split == ALL else _cases(source, getattr(parts, split))
     if not cases:
         sizes = {part: len(getattr(parts, part)) for part in SPLIT_NAMES} if parts else {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.export.examining import CaseComparison
 from seglab.export.export_targets import ExportRefused, Target
-from seglab.metrics.confusion import dice_iou
+from seglab.metrics.confusion import overlaps, sizes
 from seglab.statistics.intervals import mean_interval
 from seglab.task import Task
 
@@ -66,15 +66,16 @@ def accuracy(
         task: the classes.
 
     Returns:
-        `dice` and `iou`, each with `mean` and every class: `reference`, `target`, `difference` and the ends of its 95%
-        interval over the cases, None where there is none; and what differs in `logits`, `labels` and `masks`.
+        `dice` and `iou`, each with `mean` and every class or region: `reference`, `target`, `difference` and the ends
+        of its 95% interval over the cases, None where there is none; and what differs in `logits`, `labels` and
+        `masks`.
     """
-    mine = np.array([dice_iou(one.confusion) for one in answers])
-    theirs = np.array([dice_iou(one) for one in reference])
+    mine = np.array([overlaps(sizes(one.confusion, task)) for one in answers])
+    theirs = np.array([overlaps(sizes(one, task)) for one in reference])
     found: dict[str, Any] = {"cases": len(answers)}
     for place, name in enumerate(("dice", "iou")):
         rows = {"mean": (_mean(mine[:, place], task), _mean(theirs[:, place], task))}
-        rows |= {cls: (mine[:, place, k], theirs[:, place, k]) for k, cls in enumerate(task.class_names)}
+        rows |= {cls: (mine[:, place, k], theirs[:, place, k]) for k, cls in enumerate(task.score_names)}
         found[name] = {key: _beside(*pair, groups) for key, pair in rows.items()}
     labels, pixels = sum(one.labels for one in answers), sum(one.pixels for one in answers)
     found["masks"] = {"differ": sum(one.mask_differs for one in answers), "of": pixels}
@@ -90,7 +91,7 @@ def accuracy(
 
 def _mean(scores: np.ndarray, task: Task) -> np.ndarray:
     """Of each case over the scored classes, NaN left out."""
-    scored = scores[:, list(task.scored)]
+    scored = scores[:, list(task.counted)]
     known = np.isfinite(scored)
     total = np.where(known, scored, 0).sum(axis=1)
     return np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
@@ -136,7 +137,7 @@ def failures(found: dict[str, Any], limits: AccuracyLimits, task: Task) -> list[
             reasons.append(f"a pixel gets another class at a margin of {logits['largest_margin']:.2g}")
     if limits.mask_agreement is not None and 1 - masks["differ"] / masks["of"] < limits.mask_agreement:
         reasons.append(f"{masks['differ']} of {masks['of']} pixels of the masks differ")
-    for name, limit in [("mean", limits.drop), *((task.class_names[k], limits.class_drop) for k in task.scored)]:
+    for name, limit in [("mean", limits.drop), *((task.score_names[k], limits.class_drop) for k in task.counted)]:
         row = found["dice"][name]
         if row["difference"] is not None and -row["difference"] > limit:
             where = "the mean Dice" if name == "mean" else f"the Dice of {name}"

@@ -84,15 +84,27 @@ def _deciding(x: Any, bundle: Bundle, size: Sequence[int]) -> Any:
     task, way = bundle.task, SpatialTransform.of(size, bundle.size, bundle.resize_mode)
     if bundle.temperature != 1:
         x = x / bundle.temperature
-    x = ops.sigmoid(x) if task.binary else ops.softmax(x, axis=-1)
+    x = ops.sigmoid(x) if task.binary or task.regions else ops.softmax(x, axis=-1)
     border = _border(bundle, way)
     if any(map(any, border)):
         (top, _), (left, _) = border
         x = x[:, top : top + way.inner[0], left : left + way.inner[1], :]
     if way.inner != way.original:
         x = _resized(x, way.inner, way.original, task.logit_channels)
-    chosen = ops.greater(x[..., 0], bundle.threshold) if task.binary else _most_probable(x, task.classes)
+    if task.regions:
+        chosen = _painted(x, bundle)
+    else:
+        chosen = ops.greater(x[..., 0], bundle.threshold) if task.binary else _most_probable(x, task.classes)
     return ops.cast(chosen, "uint8")
+
+
+def _painted(x: Any, bundle: Bundle) -> Any:
+    from keras import ops
+
+    ids = ops.zeros_like(x[..., 0])
+    for number, region in enumerate(bundle.task.regions):
+        ids = ops.where(ops.greater(x[..., number], bundle.threshold), float(region.paints), ids)
+    return ids
 
 
 def _most_probable(x: Any, classes: int) -> Any:

@@ -181,12 +181,13 @@ def compare_logits(
     found: np.ndarray, reference: np.ndarray, task: Task, threshold: float = 0.5
 ) -> tuple[float, int, int, float]:
     """Largest difference, pixels of another class, pixels in all, and the largest margin of the former by the
-    reference: the distance between its two best logits, of one logit that to the threshold."""
+    reference: the distance between its two best logits, of one logit that to the threshold, of regions the largest such
+    distance of a region that a pixel is in of one and not of the other."""
     largest = float(np.abs(found.astype(np.float64) - reference).max())
-    if task.binary:
+    if task.binary or task.regions:
         at = np.log(threshold / (1 - threshold)) if 0 < threshold < 1 else 0.0
-        other = (found[..., 0] > at) != (reference[..., 0] > at)
-        margin = np.abs(reference[..., 0] - at)
+        changed = (found > at) != (reference > at)
+        other, margin = changed.any(axis=-1), np.where(changed, np.abs(reference - at), 0).max(axis=-1)
     else:
         other = found.argmax(-1) != reference.argmax(-1)
         second, first = np.moveaxis(np.partition(reference, -2, axis=-1)[..., -2:], -1, 0)

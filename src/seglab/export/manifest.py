@@ -118,4 +118,13 @@ def _of_logits(bundle: Bundle) -> str:
             f"One logit a pixel, no probability: p = 1 / (1 + exp(-logit)) is that of {task.class_names[1]}, and the "
             f"mask is where p > {bundle.threshold:g}."
         )
+    if task.regions:
+        steps = (
+            f"{region.paints} where that of {region.name} (channel {number}) is"
+            for number, region in enumerate(task.regions)
+        )
+        return (
+            "One logit a region, no probabilities: p = 1 / (1 + exp(-logit)) is that of a pixel to be in it. The mask "
+            f"is 0, then, one after the other, where p is above {bundle.threshold:g}: {', '.join(steps)}."
+        )
     return "One logit a class, no probabilities: softmax gives those, and the class of a pixel is where it is largest."

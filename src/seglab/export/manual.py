@@ -137,6 +137,11 @@ def _own(manifest: dict[str, Any], bundle: Bundle) -> str:
     after = "answer[0].argmax(-1)"
     if task.binary:
         after = f"(1 / (1 + np.exp(-answer[0, ..., 0])) > {bundle.threshold:g}).astype(np.uint8)"
+    if task.regions:
+        after = "np.zeros(answer.shape[1:-1], np.uint8)"
+        for number, region in enumerate(task.regions):
+            inside = f"1 / (1 + np.exp(-answer[0, ..., {number}])) > {bundle.threshold:g}"
+            after += f"\nmask[{inside}] = {region.paints}  # {in_markdown(region.name)}"
     return f"""An image of {size}, which it is to be brought to before, in NumPy:
 
 ```python

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "ResizeMode", "amend_bundle", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
 
-FORMAT, FORMAT_OF_MANY = 2, 3
-FORMATS = (1, FORMAT, FORMAT_OF_MANY)
+FORMAT, FORMAT_OF_MANY, FORMAT_OF_REGIONS = 2, 3, 4
+FORMATS = (1, FORMAT, FORMAT_OF_MANY, FORMAT_OF_REGIONS)
 MEMBERS_FOLDER = BundleFile.MEMBERS
 MODEL_FILE, EXAMPLE_FILE, CARD_FILE = BundleFile.MODEL, BundleFile.EXAMPLE, BundleFile.CARD
 _CARD_BYTES = 16 * MEBI
@@ -78,6 +78,7 @@ def amend_bundle(path: Path, bundle: Bundle) -> None:
 def _card(bundle: Bundle, digests: Mapping[str, str]) -> str:
     """What an older seglab would leave out without a word has a format that it refuses."""
     number = FORMAT_OF_MANY if bundle.members or bundle.postprocessing else FORMAT
+    number = FORMAT_OF_REGIONS if bundle.task.regions else number
     return sealed({"format": number, "artefacts": dict(digests), **bundle.to_dict()})
 
 

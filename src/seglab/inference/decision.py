@@ -22,6 +22,9 @@ class MaskObserver(Protocol):
     def binary(self, ids: np.ndarray, foreground: np.ndarray) -> None:
         """Shown in the place of both, of a binary task, class ids and in float32 the probabilities of class 1."""
 
+    def region(self, number: int, inside: np.ndarray, probabilities: np.ndarray) -> None:
+        """Shown in the place of `channel`, of each region in turn, where it was found and its probabilities."""
+
 
 def class_ids(
     channels: Iterator[np.ndarray], task: Task, threshold: float, seen: MaskObserver | None = None
@@ -29,9 +32,10 @@ def class_ids(
     """Class ids, of the smallest type that holds them, from the channels that decide.
 
     Args:
-        channels: probabilities in float32, of the foreground alone where the task is binary, else of each class.
+        channels: probabilities in float32, of the foreground alone where the task is binary, of each region where it
+            has such, else of each class.
         task: that is solved.
-        threshold: above which a pixel of a binary task is foreground.
+        threshold: above which a pixel of a binary task is foreground, or within a region.
         seen: shown what was decided, and how probable it was.
     """
     dtype = np.min_scalar_type(task.classes - 1)
@@ -42,10 +46,29 @@ def class_ids(
         if seen:
             seen.binary(ids, foreground)
         return ids
-    ids, best = _most_probable(channels, dtype, seen)
+    decided = _painted(channels, task, threshold, seen) if task.regions else _most_probable(channels, dtype, seen)
+    ids, best = decided
     if seen:
         seen.mask(ids, best)
     return ids
+
+
+def _painted(
+    channels: Iterator[np.ndarray], task: Task, threshold: float, seen: MaskObserver | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each region painted over the background and those before it, and how probable the least sure of a pixel's
+    regions is to be as it was decided; the latter only for `seen`."""
+    best, ids = np.empty(0, np.float32), np.empty(0, np.uint8)
+    for number, (region, channel) in enumerate(zip(task.regions, channels, strict=True)):
+        inside = channel > threshold
+        if number == 0:
+            ids = np.zeros(channel.shape, np.min_scalar_type(task.classes - 1))
+        ids[inside] = region.paints
+        if seen:
+            seen.region(number, inside, channel)
+            sure = np.where(inside, channel, 1 - channel)
+            best = np.minimum(best, sure) if number else sure
+    return ids, best
 
 
 def _most_probable(

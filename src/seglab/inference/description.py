@@ -12,7 +12,7 @@ from seglab.data.preprocessing.spacing import Interpolation
 from seglab.inference.postprocessing import Step
 from seglab.inference.predicted_quality import PredictedQuality
 from seglab.run_record import BundleFile, Tag
-from seglab.task import Task
+from seglab.task import Region, Task
 
 VERSIONED = ("seglab", "keras", "tensorflow")
 
@@ -114,7 +114,7 @@ class Bundle:
         if self.postprocessing:
             more["postprocessing"] = [step.to_dict() for step in self.postprocessing]
         return {
-            "task": asdict(self.task),
+            "task": _task_to_dict(self.task),
             "preprocessing": self.preprocessing.to_dict(),
             "size": list(self.size),
             "resize_mode": self.resize_mode,
@@ -177,6 +177,11 @@ class Bundle:
         )
 
 
+def _task_to_dict(task: Task) -> dict[str, Any]:
+    found = asdict(task)
+    return found if task.regions else {key: value for key, value in found.items() if key != "regions"}
+
+
 def _task(values: dict[str, Any]) -> Task:
     frequencies = values["class_frequencies"]
     return Task(
@@ -188,4 +193,5 @@ def _task(values: dict[str, Any]) -> Task:
         unscored=tuple(values.get("unscored", (0,))),
         class_frequencies=None if frequencies is None else tuple(frequencies),
         label_values=tuple(values.get("label_values", ())),  # bundles of before have none
+        regions=tuple(Region.from_dict(one) for one in values.get("regions", ())),
     )

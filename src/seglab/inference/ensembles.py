@@ -192,7 +192,9 @@ def _network(path: Path, members: Sequence[Member], common: Preprocessing, task:
         _check_classes(bundle.task, task, member.label)
         models.append(model)
         own.append(bundle)
-    return combined(models, [one.preprocessing for one in own], common, [one.temperature for one in own])
+    return combined(
+        models, [one.preprocessing for one in own], common, [one.temperature for one in own], bool(task.regions)
+    )
 
 
 def _leading(sources: Sequence[MemberSource], bundles: Sequence[Bundle]) -> Bundle:
@@ -219,11 +221,11 @@ _APART = "name the bundles or runs that it was made of"
 def _check_classes(mine: Task, wanted: Task, name: str) -> None:
     """One schema: what is 1 must be the same in all members."""
     found, expected = (
-        (task.channels, task.class_names, task.label_values or tuple(range(task.classes)), task.unscored)
+        (task.channels, task.class_names, task.label_values or tuple(range(task.classes)), task.unscored, task.regions)
         for task in (mine, wanted)
     )
     if found != expected:
-        told = "{} channel(s), classes {}, stored as {}, unscored {}"
+        told = "{} channel(s), classes {}, stored as {}, unscored {}, regions {}"
         raise DataError(
             "members of other channels or classes",
             code="ensemble-classes",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+from seglab.metrics.confusion import confusion_matrix, macro, overlaps, sizes
 from seglab.task import Task
 
 # Mirrored along rows, columns and both; of a volume along each axis.
@@ -36,6 +36,6 @@ def flip_agreement(
     """
     flipped = [np.flip(predict(np.ascontiguousarray(np.flip(image, axes))), axes) for axes in _FLIPS[task.rank]]
     pairs = itertools.combinations([ids, *flipped], 2)
-    found = [macro(dice_iou(confusion_matrix(one, other, task))[0], task) for one, other in pairs]
+    found = [macro(overlaps(sizes(confusion_matrix(one, other, task), task))[0], task) for one, other in pairs]
     known = [one for one in found if not math.isnan(one)]
     return float(np.mean(known)) if known else None

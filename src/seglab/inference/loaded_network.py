@@ -87,19 +87,24 @@ class OneByOne(LoadedNetwork):
 
 
 def probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
-    """Class probabilities `(…, K)` float32 of logits `(…, task.logit_channels)`."""
+    """Class probabilities `(…, K)` float32 of logits `(…, task.logit_channels)`; of regions, as many as these."""
     if task.binary:
         return np.concatenate([expit(-logits), expit(logits)], axis=-1)
+    if task.regions:
+        return np.asarray(expit(logits))
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shifted /= shifted.sum(axis=-1, keepdims=True)
     return shifted
 
 
 def log_probabilities(logits: np.ndarray, task: Task) -> np.ndarray:
-    """Logarithms of the class probabilities `(…, K)` float32, exact however small these are."""
+    """Logarithms of the class probabilities `(…, K)` float32, exact however small these are; of R regions `(…, 2 R)`:
+    to be in each, then to be outside of each."""
+    zero = np.float32(0)
     if task.binary:
-        zero = np.float32(0)
         return np.concatenate([-np.logaddexp(zero, logits), -np.logaddexp(zero, -logits)], axis=-1)
+    if task.regions:
+        return np.concatenate([-np.logaddexp(zero, -logits), -np.logaddexp(zero, logits)], axis=-1)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 

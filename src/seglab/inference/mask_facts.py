@@ -2,7 +2,8 @@
 
 The soft Dice confidence of a class is the Dice that its mask would have, were each pixel as likely of the class as the
 model says (arXiv 2402.10665): with p the probabilities and m the mask, 2 Σ p·m / (Σ p + Σ m). A class that the mask
-does not hold has none, and a mask without any foreground has none.
+does not hold has none, and a mask without any foreground has none. Of a task with regions that is of each region, the
+entropy is that of all of a pixel's regions together, and how sure a pixel is says the least sure of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 
 from seglab.inference.reference_data import short
+from seglab.metrics.confusion import union_of
 from seglab.task import Task
 
 _LOOKED_AT = 1 << 14  # pixels of a block whose entropy is taken, or up to twice as many
@@ -28,13 +30,16 @@ class MaskFacts:
     Attributes:
         chosen: `(K,)` sum of the probabilities of the pixels of each class, where it was chosen.
         pixels: `(K,)` of each class.
-        probable: `(K,)` sum of the probabilities of each class over all pixels.
+        probable: `(K,)` sum of the probabilities of each class over all pixels; `(R,)` of each region.
     """
 
     def __init__(self, task: Task):
         self.task = task
-        self.chosen, self.probable = np.zeros(task.classes), np.zeros(task.classes)
+        self.chosen, self.probable = np.zeros(task.classes), np.zeros(task.probability_channels)
         self.pixels = np.zeros(task.classes, np.int64)
+        self._within = np.zeros(
+            (len(task.regions), 2)
+        )  # of each region the probabilities and pixels where it was found
         self._entropy, self._entropy_pixels = 0.0, 0
 
     def channel(self, number: int, probabilities: np.ndarray) -> None:
@@ -70,6 +75,15 @@ class MaskFacts:
         self._entropy -= _plogp(some) + _plogp(1 - some)
         self._entropy_pixels += some.size
 
+    def region(self, number: int, inside: np.ndarray, probabilities: np.ndarray) -> None:
+        """Add the probabilities of a region in a block of the mask."""
+        self.probable[number] += float(probabilities.sum())
+        self._within[number] += (float(probabilities[inside].sum()), np.count_nonzero(inside))
+        some = _some(probabilities)
+        self._entropy -= _plogp(some) + _plogp(1 - some)
+        if number == len(self.task.regions) - 1:
+            self._entropy_pixels += some.size
+
     def _add(self, number: int, pixels: int, total: float) -> None:
         self.pixels[number] += pixels
         self.chosen[number] += total
@@ -85,19 +99,20 @@ class MaskFacts:
 
     @property
     def entropy(self) -> float:
-        """Mean entropy of a pixel's class, in nats: 0 where the model is sure, at most log K."""
+        """Mean entropy of a pixel's class, in nats: 0 where the model is sure, at most log K, of R regions R log 2."""
         return self._entropy / self._entropy_pixels
 
     def soft_dice_of(self, number: int) -> float | None:
-        """Soft Dice confidence of a class, in 0..1; None where the mask does not hold it."""
-        if not self.pixels[number]:
+        """Soft Dice confidence of a class or region, in 0..1; None where the mask does not hold it."""
+        chosen, pixels = self._within[number] if self.task.regions else (self.chosen[number], self.pixels[number])
+        if not pixels:
             return None
-        return float(2 * self.chosen[number] / (self.probable[number] + self.pixels[number]))
+        return float(2 * chosen / (self.probable[number] + pixels))
 
     @property
     def soft_dice(self) -> float | None:
         """Its mean over the scored classes that the mask holds; None where it holds none."""
-        found = [self.soft_dice_of(number) for number in self.task.scored]
+        found = [self.soft_dice_of(number) for number in self.task.counted]
         known = [one for one in found if one is not None]
         return float(np.mean(known)) if known else None
 
@@ -113,16 +128,16 @@ def _plogp(probabilities: np.ndarray) -> float:
 
 
 def parts_of(ids: np.ndarray, task: Task) -> int:
-    """Connected parts of the scored classes together, over edges and corners; of a mask of more than 262,144 pixels
-    every second, third … pixel counts, along each axis."""
+    """Connected parts of the scored classes, or regions, together, over edges and corners; of a mask of more than
+    262,144 pixels every second, third … pixel counts, along each axis."""
     step = max(1, round((ids.size / _PARTS_OF) ** (1 / ids.ndim) + 0.499))
     seen = np.ascontiguousarray(ids[(slice(None, None, step),) * ids.ndim])
-    held = [number for number in task.scored if (seen == number).any()]
+    held = [found for number in task.counted if (found := union_of(seen, task.unions[number])).any()]
     if seen.ndim == 2:
-        return sum(cv2.connectedComponents((seen == number).view(np.uint8))[0] - 1 for number in held)
+        return sum(cv2.connectedComponents(found.view(np.uint8))[0] - 1 for found in held)
     from scipy.ndimage import label
 
-    return sum(int(label(seen == number, np.ones((3,) * seen.ndim))[1]) for number in held)
+    return sum(int(label(found, np.ones((3,) * seen.ndim))[1]) for found in held)
 
 
 def mask_statistics(facts: MaskFacts, ids: np.ndarray) -> dict[str, Any]:

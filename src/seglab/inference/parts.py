@@ -72,8 +72,9 @@ class MixedPredictor(Predictor):
     ) -> np.ndarray:
         """See `Predictor.predict_probabilities`."""
         check_rank(image, self.task)
-        check_room(_FLOAT * self.task.classes * math.prod(image.shape[:-1]), image.shape[:-1])
-        mean = np.zeros((*image.shape[:-1], self.task.classes), np.float32)
+        channels = self.task.probability_channels
+        check_room(_FLOAT * channels * math.prod(image.shape[:-1]), image.shape[:-1])
+        mean = np.zeros((*image.shape[:-1], channels), np.float32)
         for predictor, axis, share in self._parts:
             if axis is None:
                 predictor.add_probabilities(mean, share, image, spacing, progress)
@@ -91,8 +92,10 @@ class MixedPredictor(Predictor):
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Predictor.predict_drawn`; logarithms are of the mean as float32 holds it, no smaller than its least."""
         mean = self.predict_probabilities(image, spacing)
-        drawn = np.maximum(mean.reshape(-1, self.task.classes)[places], np.finfo(np.float32).tiny)
-        return self._mask_of(mean), np.log(drawn)
+        drawn = mean.reshape(-1, mean.shape[-1])[places]
+        if self.task.regions:
+            drawn = np.concatenate([drawn, 1 - drawn], axis=-1)
+        return self._mask_of(mean), np.log(np.maximum(drawn, np.finfo(np.float32).tiny))
 
     def inputs(self, image: np.ndarray, spacing: Sequence[float] | None = None, at_most: int = 1) -> np.ndarray:
         """There is no one input of all members."""
@@ -106,7 +109,7 @@ class MixedPredictor(Predictor):
         )
 
     def _mask_of(self, mean: np.ndarray, seen: MaskObserver | None = None) -> np.ndarray:
-        return self._finished(self._mask((mean[..., k] for k in range(self.task.binary, self.task.classes)), seen))
+        return self._finished(self._mask((mean[..., k] for k in range(self.task.binary, mean.shape[-1])), seen))
 
 
 def _within(flips: tuple[int, ...], axis: int | None) -> tuple[int, ...]:

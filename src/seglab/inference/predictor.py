@@ -192,18 +192,20 @@ class Predictor:
     def predict_probabilities(
         self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
     ) -> np.ndarray:
-        """The class probabilities of one image: `(*spatial, K)` float32, summing to 1 over the last axis.
+        """The class probabilities of one image: `(*spatial, K)` float32, summing to 1 over the last axis; of a task
+        with regions the probability of each, `(*spatial, R)`.
 
         Args and errors as for `predict`.
         """
-        prepared, prepare, restoring = self._preparing(image, spacing, self.task.classes, self.task.classes)
+        channels = self.task.probability_channels
+        prepared, prepare, restoring = self._preparing(image, spacing, channels, channels)
         predicted = self.windows(prepared, self._probable, prepare=prepare, progress=progress)
         del prepared
         check_probabilities(predicted)
         if restoring.same:
             return predicted
-        probabilities = np.empty((*restoring.original, self.task.classes), np.float32)
-        for class_id in range(self.task.classes):
+        probabilities = np.empty((*restoring.original, channels), np.float32)
+        for class_id in range(channels):
             probabilities[..., class_id] = restoring.channel(predicted[..., class_id])
         return probabilities
 
@@ -225,31 +227,35 @@ class Predictor:
         predicted = self.windows(prepared, self._probable, prepare=prepare, progress=progress)
         del prepared
         check_probabilities(predicted)
-        for class_id in range(self.task.classes):
+        for class_id in range(self.task.probability_channels):
             total[..., class_id] += share * restoring.channel(predicted[..., class_id])
 
     def mask_of(self, probabilities: np.ndarray) -> np.ndarray:
         """The mask `(*spatial)` that `predict` makes of the probabilities `(*spatial, K)` of the same image."""
-        return self._finished(self._mask(probabilities[..., k] for k in range(self.task.binary, self.task.classes)))
+        return self._finished(
+            self._mask(probabilities[..., k] for k in range(self.task.binary, probabilities.shape[-1]))
+        )
 
     def predict_drawn(
         self, image: np.ndarray, spacing: Sequence[float] | None, places: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The mask of `predict`, and at some places the logarithms of what `predict_probabilities` gives there.
 
-        These come from the logits and are exact where float32 rounds a probability to 0 or 1.
+        These come from the logits and are exact where float32 rounds a probability to 0 or 1. Of a task with regions
+        they are of being in each, and then of being outside of each.
 
         Args:
             image, spacing: as for `predict`; so are the errors.
             places: `(N,)` flat indices into the image's pixels or voxels.
 
         Returns:
-            The mask `(*spatial)`, and `(N, K)` float32.
+            The mask `(*spatial)`, and `(N, task.log_channels)` float32.
         """
-        prepared, prepare, restoring = self._preparing(image, spacing, self.task.logit_channels + self.task.classes)
-        predicted = self.windows(prepared, self._drawing, logs=self.task.classes, prepare=prepare)
+        count = self.task.log_channels
+        prepared, prepare, restoring = self._preparing(image, spacing, self.task.logit_channels + count)
+        predicted = self.windows(prepared, self._drawing, logs=count, prepare=prepare)
         del prepared
-        probabilities, logs = np.split(predicted, [-self.task.classes], axis=-1)
+        probabilities, logs = np.split(predicted, [-count], axis=-1)
         return self._finished(self._restored_mask(probabilities, restoring)), restoring.logs_at(logs, places)
 
     def inputs(self, image: np.ndarray, spacing: Sequence[float] | None = None, at_most: int = 1) -> np.ndarray:

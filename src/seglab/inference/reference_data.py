@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,7 @@ def watched_facts(bundle: Bundle) -> dict[str, Any]:
     which of them are scored, its reference and its predicted quality, as the bundle has them."""
     task = bundle.task
     told = {"class_names": list(task.class_names), "scored": list(task.scored), "rank": task.rank}
+    told |= {"regions": [asdict(region) for region in task.regions]} if task.regions else {}
     told["values"] = list(task.label_values or range(task.classes))
     return {**told, "reference": bundle.reference, "quality": bundle.quality}
 

@@ -2,7 +2,8 @@
 
 The numbers are those of `seglab.models.heads`; the layout is another. Channels are moved in front of the pixels, where
 an operation over a few classes is a handful of long vector operations instead of very many short ones (about three
-times faster on a CPU), and a binary task keeps its single channel.
+times faster on a CPU), and a binary task keeps its single channel. A task with regions is as many binary ones: each
+region of each image is one more image of a batch, in or out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from seglab.config.loss_checks import check_class_weights
+from seglab.config.loss_checks import check_class_weights, refuse_class_weights
 from seglab.models import heads
 from seglab.task import Task
 
@@ -57,10 +58,12 @@ class Scores:
                 f"truth of shape {tuple(y_true.shape)} and logits of shape {tuple(logits.shape)} do not fit: expected "
                 f"(B, *size) and (B, *size, {task.logit_channels}) for a task of {task.classes} classes"
             )
-        self.task = task
         batch = ops.shape(logits)[0]
         self.ids = ops.cast(ops.reshape(y_true, (batch, -1)), "int32")
-        if task.binary:
+        self.task = one_by_one(task)
+        if task.regions:
+            self.ids, self.logits = _in_or_out(self.ids, logits, task)
+        elif task.binary:
             self.logits = ops.reshape(logits, (batch, -1))
         else:
             self.logits = ops.transpose(ops.reshape(logits, (batch, -1, task.classes)), (0, 2, 1))
@@ -131,6 +134,25 @@ class Scores:
         return Counts(*(ops.stack(pair, axis=1) for pair in stack))
 
 
+def one_by_one(task: Task) -> Task:
+    """What a loss has before it: of a task with regions one of in or out, a batch of which stands for each region."""
+    if not task.regions:
+        return task
+    return Task(task.rank, task.channels, ("outside", "inside"))
+
+
+def _in_or_out(ids: Any, logits: Any, task: Task) -> tuple[Any, Any]:
+    """`(B, P)` ids and `(B, *size, R)` logits as `(B * R, P)` of 1 inside and 0 outside, or ignored, and their logits,
+    in the order of the images, and of the regions of each."""
+    batch, regions = ops.shape(logits)[0], len(task.regions)
+    classes = heads.one_hot(ids, task.classes, task.ignore_label)
+    member = [[float(k in region.classes) for k in range(task.classes)] for region in task.regions]
+    inside = ops.cast(ops.einsum("rk,bkp->brp", ops.array(member, "float32"), classes), "int32")
+    inside = ops.where(ops.equal(ids, task.ignore_label)[:, None, :], one_by_one(task).ignore_label, inside)
+    logits = ops.transpose(ops.reshape(logits, (batch, -1, regions)), (0, 2, 1))
+    return ops.reshape(inside, (batch * regions, -1)), ops.reshape(logits, (batch * regions, -1))
+
+
 class SegmentationLoss(keras.losses.Loss, ABC):
     """A loss on logits. Subclasses write `value`.
 
@@ -140,11 +162,14 @@ class SegmentationLoss(keras.losses.Loss, ABC):
     Args:
         task: classes, kind of head, label to ignore.
         name: the name that Keras shows.
+
+    Attributes:
+        solved: the task of the scores that `value` is given, see `one_by_one`.
     """
 
     def __init__(self, task: Task, name: str):
         super().__init__(name=name, reduction="none", dtype="float32")
-        self.task = task
+        self.task, self.solved = task, one_by_one(task)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return self.value(Scores(y_true, y_pred, self.task))
@@ -158,6 +183,7 @@ def as_class_weights(class_weights: Sequence[float] | None, task: Task) -> list[
     """`class_weights` as a list of K numbers of which none is negative and one is positive; ConfigError otherwise."""
     if class_weights is None:
         return None
+    refuse_class_weights(task)
     weights = [float(weight) for weight in class_weights]
     check_class_weights(weights, task.classes, task.class_names)
     return weights

@@ -12,6 +12,7 @@ from typing import Any
 
 from keras import ops
 
+from seglab.config.loss_checks import refuse_class_weights
 from seglab.config.types import Fraction, NonNegativeFloat
 from seglab.errors import ConfigError
 from seglab.losses.base import Scores, SegmentationLoss, as_class_weights, mean_where
@@ -61,6 +62,7 @@ class BalancedCrossEntropyLoss(CrossEntropyLoss):
     """
 
     def __init__(self, task: Task, *, power: Fraction = 1.0):
+        refuse_class_weights(task, "loss=balanced_cross_entropy")
         frequencies = task.class_frequencies
         if frequencies is None or len(frequencies) != task.classes or min(frequencies) < 0 or max(frequencies) <= 0:
             raise ConfigError(

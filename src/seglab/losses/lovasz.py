@@ -46,11 +46,11 @@ class LovaszLoss(SegmentationLoss):
 
     def __init__(self, task: Task, *, class_weights: Sequence[NonNegativeFloat] | None = None):
         super().__init__(task, "lovasz")
-        weights = as_class_weights(class_weights, task) or [1.0] * task.classes
-        self.class_weights = [weight * task.classes / sum(weights) for weight in weights]  # 1 on average
+        weights = as_class_weights(class_weights, task) or [1.0] * self.solved.classes
+        self.class_weights = [weight * len(weights) / sum(weights) for weight in weights]  # 1 on average
 
     def value(self, scores: Scores) -> Any:
-        if self.task.binary:
+        if self.solved.binary:
             margins = scores.logits * (2.0 * scores.truth - 1.0)
             weights = scores.pixel_weights(self.class_weights)
             losses = _extension(ops.relu(1.0 - margins) * weights, scores.truth)

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from seglab.config.keras_targets import REGION_LOSSES, naming_keras
+from seglab.config.loss_checks import refuse_for_regions
 from seglab.errors import ConfigError
 from seglab.losses.base import mean_where
 from seglab.task import Task
@@ -26,6 +27,7 @@ def keras_loss(task: Task, *, name: str, settings: Mapping[str, Any]) -> KerasLo
     Raises:
         ConfigError: it refuses its arguments, or does not fit the number of classes.
     """
+    refuse_for_regions(f"keras.losses.{name}", task)
     kind = getattr(keras.losses, name)
     if name in _BINARY and not task.binary:
         raise ConfigError(

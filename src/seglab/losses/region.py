@@ -35,9 +35,9 @@ class RegionLoss(SegmentationLoss):
         class_weights: Sequence[float] | None,
     ):
         super().__init__(task, name)
-        self.first = 0 if include_background or 0 in task.scored else 1
+        self.first = 0 if include_background or 0 in self.solved.scored else 1
         self.batch_dice = batch_dice
-        weights = as_class_weights(class_weights, task) or [1.0] * task.classes
+        weights = as_class_weights(class_weights, task) or [1.0] * self.solved.classes
         self.class_weights = weights[self.first :]
         if not any(self.class_weights):
             raise ConfigError(
@@ -53,8 +53,13 @@ class RegionLoss(SegmentationLoss):
         counts = Counts(*(count[:, self.first :] for count in scores.counts))
         defined = scores.defined
         if self.batch_dice:
-            counts = Counts(*(ops.sum(count, axis=0, keepdims=True) for count in counts))
-            defined = ops.max(defined, keepdims=True)
+            if self.task.regions:  # of each region over its own images
+                apart = len(self.task.regions)
+                counts = Counts(*(ops.sum(ops.reshape(n, (-1, apart, n.shape[1])), axis=0) for n in counts))
+                defined = ops.max(ops.reshape(defined, (-1, apart)), axis=0)
+            else:
+                counts = Counts(*(ops.sum(count, axis=0, keepdims=True) for count in counts))
+                defined = ops.max(defined, keepdims=True)
         return self.average(self.region(counts), defined)
 
     def average(self, losses: Any, defined: Any) -> Any:

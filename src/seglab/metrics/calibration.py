@@ -15,6 +15,7 @@ import numpy as np
 from scipy import optimize
 
 from seglab.data.randomness import generator
+from seglab.metrics.confusion import union_of
 from seglab.task import Task
 
 BINS = 15
@@ -49,6 +50,16 @@ def _below_largest(pixels: Pixels) -> np.ndarray:
     if logits.shape[-1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
     return np.asarray(logits - logits.max(axis=-1, keepdims=True))
+
+
+def drawn_pixels(logs: np.ndarray, ids: np.ndarray, task: Task) -> Pixels:
+    """Pixels of their logarithms as `Predictor.predict_drawn` gives them, `(N, task.log_channels)`, and true class ids
+    `(N,)`; of a task with regions each region of a pixel is one to be in or out of."""
+    if not task.regions:
+        return Pixels(logs, ids.astype(int))
+    inside, outside = np.split(logs, 2, axis=-1)
+    truth = np.stack([union_of(ids, classes) for classes in task.unions], axis=-1)
+    return Pixels((inside - outside).reshape(-1, 1), truth.reshape(-1).astype(int))
 
 
 def draw_places(truth: np.ndarray, task: Task, case_id: str) -> np.ndarray:

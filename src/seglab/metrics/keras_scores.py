@@ -20,9 +20,10 @@ class SegmentationScores(keras.metrics.Metric):
     """Streaming Dice and IoU: counts are added up over batches, scores are read off the sum.
 
     `result()` is a dict that `fit` puts into its logs key by key: `dice` and `iou`, the means over the scored classes,
-    and `dice/<class>` and `iou/<class>` for every class. A class that the truth of the pass does not hold is NaN and
-    left out of the mean; a mean of nothing is NaN. So the same classes are compared in every epoch: were such a class 0
-    as soon as one pixel is taken for it, the mean would jump with that pixel, and alone it would be a constant 0.
+    and `dice/<class>` and `iou/<class>` for every class; of a task with regions these take the classes' place. A class
+    that the truth of the pass does not hold is NaN and left out of the mean; a mean of nothing is NaN. So the same
+    classes are compared in every epoch: were such a class 0 as soon as one pixel is taken for it, the mean would jump
+    with that pixel, and alone it would be a constant 0.
 
     Counts are int64 on TensorFlow. JAX has int32 only, which is full after 2^31 pixels of one kind.
 
@@ -58,14 +59,19 @@ class SegmentationScores(keras.metrics.Metric):
 
     def result(self) -> dict[str, Any]:
         counts = ops.cast(self.confusion, "float32")
-        right = ops.diagonal(counts)
-        either = ops.sum(counts, axis=0) + ops.sum(counts, axis=1)  # 2 TP + FP + FN
-        there = ops.sum(counts, axis=1) > 0
-        counted = ops.array([float(c in self.task.scored) for c in range(self.task.classes)], "float32")
+        true, predicted, right = ops.sum(counts, axis=1), ops.sum(counts, axis=0), ops.diagonal(counts)
+        if self.task.regions:
+            member = ops.array([[float(k in ks) for k in range(self.task.classes)] for ks in self.task.unions])
+            right = ops.sum(ops.matmul(member, counts) * member, axis=1)
+            true, predicted = ops.matmul(member, true), ops.matmul(member, predicted)
+        either = true + predicted  # 2 TP + FP + FN
+        there = true > 0
+        names = self.task.score_names
+        counted = ops.array([float(c in self.task.counted) for c in range(len(names))], "float32")
         present = ops.cast(there, "float32") * counted
         scores = {}
         for key, values in (("dice", 2.0 * right / either), ("iou", right / (either - right))):
             values = ops.where(there, values, float("nan"))
             scores[key] = ops.sum(ops.where(present > 0, values, 0.0)) / ops.sum(present)
-            scores |= {of_class(key, name): values[c] for c, name in enumerate(self.task.class_names)}
+            scores |= {of_class(key, name): values[c] for c, name in enumerate(names)}
         return scores

@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from seglab.config.keras_targets import naming_keras
+from seglab.config.loss_checks import refuse_for_regions
 from seglab.errors import ConfigError
 from seglab.metric_names import of_class
 from seglab.models import heads
@@ -26,6 +27,7 @@ def keras_metric(task: Task, *, name: str, settings: Mapping[str, Any]) -> Keras
     Raises:
         ConfigError: it refuses its arguments, or does not fit the number of classes.
     """
+    refuse_for_regions(f"keras.metrics.{name}", task)
     kind = getattr(keras.metrics, name)
     if name.startswith("Binary") and not task.binary:
         raise ConfigError(

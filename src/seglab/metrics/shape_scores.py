@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from seglab.metric_names import of_class
-from seglab.metrics.confusion import macro
+from seglab.metrics.confusion import macro, union_of
 from seglab.metrics.connected_components import Ignored, match_components
 from seglab.metrics.surface import surface_scores
 from seglab.task import Task
@@ -51,7 +51,7 @@ def distance_names(task: Task, tolerance: float) -> Sequence[str]:
 def score_shapes(
     truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], task: Task, tolerance: float
 ) -> dict[str, float]:
-    """Scores of one case for each class that is scored, and their means over those classes.
+    """Scores of one case for each class that is scored, or each region, and their means over those.
 
     Keys: `hd95_nonempty`, `assd_nonempty` and `nsd_<tolerance><unit>`, each also with `/<class>`, as
     `seglab.metrics.surface` defines them; `lesion_recall/<class>`, `lesion_precision/<class>` and the counts
@@ -70,16 +70,17 @@ def score_shapes(
     """
     ignored = truth == task.ignore_label
     joining = Ignored(ignored, spacing) if ignored.any() else None
-    distances = {name: np.full(task.classes, np.nan) for name in distance_names(task, tolerance)}
+    distances = {name: np.full(len(task.score_names), np.nan) for name in distance_names(task, tolerance)}
     scores: dict[str, float] = {}
-    for k in task.scored:
-        true, predicted = (truth == k) & ~ignored, (prediction == k) & ~ignored
+    for k in task.counted:
+        a_class, classes = task.score_names[k], task.unions[k]
+        true, predicted = union_of(truth, classes) & ~ignored, union_of(prediction, classes) & ~ignored
         found = surface_scores(true, predicted, spacing, tolerance, ignored if joining else None)
         for name, value in zip(distances, found, strict=True):
-            distances[name][k] = scores[of_class(name, task.class_names[k])] = value
+            distances[name][k] = scores[of_class(name, a_class)] = value
         components = match_components(true, predicted, joining)
         for name, value in zip(LESION_SHARES, (components.recall, components.precision), strict=True):
-            scores[of_class(name, task.class_names[k])] = value
+            scores[of_class(name, a_class)] = value
         for name, count in zip(LESION_COUNTS, components, strict=True):
-            scores[of_class(name, task.class_names[k])] = count
+            scores[of_class(name, a_class)] = count
     return {name: macro(values, task) for name, values in distances.items()} | scores

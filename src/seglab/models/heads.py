@@ -1,7 +1,8 @@
 """The one owner of the activation: what the logits of a model mean.
 
-A binary task has one logit per pixel or voxel, the log-odds of the foreground (sigmoid); any other task has one logit
-per class (softmax over the last axis). Losses, metrics and inference ask here and decide nothing themselves.
+A binary task has one logit per pixel or voxel, the log-odds of the foreground (sigmoid); a task with regions has those
+of each region (as many sigmoids); any other task has one logit per class (softmax over the last axis). Losses, metrics
+and inference ask here and decide nothing themselves.
 
 Everything is computed in float32 whatever the dtype of the logits, and in the form that neither overflows nor
 cancels.
@@ -27,7 +28,8 @@ def _float32(logits: Any, task: Task) -> Any:
 
 
 def probabilities(logits: Any, task: Task) -> Any:
-    """Class probabilities `(..., K)` in float32, summing to 1 over the last axis; binary tasks give `[1 - p, p]`.
+    """Class probabilities `(..., K)` in float32, summing to 1 over the last axis; binary tasks give `[1 - p, p]`, those
+    with regions the probability of each region `(..., R)`.
 
     Args:
         logits: `(..., task.logit_channels)`, any floating dtype.
@@ -37,11 +39,14 @@ def probabilities(logits: Any, task: Task) -> Any:
     if task.binary:
         # sigmoid(-x) and not 1 - sigmoid(x), which is rounded to zero for x above 17.
         return ops.concatenate([ops.sigmoid(-logits), ops.sigmoid(logits)], axis=-1)
+    if task.regions:
+        return ops.sigmoid(logits)
     return ops.softmax(logits, axis=-1)
 
 
 def log_probabilities(logits: Any, task: Task) -> Any:
-    """Logarithms of the class probabilities `(..., K)` in float32, exact however small these are.
+    """Logarithms of the class probabilities `(..., K)` in float32, exact however small these are; of a task with
+    regions `(..., 2 R)`: to be in each region, then to be outside of each.
 
     Args:
         logits: `(..., task.logit_channels)`, any floating dtype.
@@ -50,11 +55,14 @@ def log_probabilities(logits: Any, task: Task) -> Any:
     logits = _float32(logits, task)
     if task.binary:
         return ops.concatenate([-ops.softplus(logits), -ops.softplus(-logits)], axis=-1)
+    if task.regions:
+        return ops.concatenate([-ops.softplus(-logits), -ops.softplus(logits)], axis=-1)
     return ops.log_softmax(logits, axis=-1)
 
 
 def labels(logits: Any, task: Task) -> Any:
-    """Class ids `(...)` int32 of the last axis removed: the most probable class, the lower id on a tie.
+    """Class ids `(...)` int32 of the last axis removed: the most probable class, the lower id on a tie; the background
+    with each region painted over it, in turn, where its probability is above 0.5.
 
     Args:
         logits: `(..., task.logit_channels)`.
@@ -62,6 +70,8 @@ def labels(logits: Any, task: Task) -> Any:
     """
     if task.binary:
         return ops.cast(ops.sigmoid(_float32(logits, task)[..., 0]) > 0.5, "int32")
+    if task.regions:
+        return _painted(_float32(logits, task), task)
     # An argmax, as one comparison of all pixels for each class: several times faster on a CPU than along a short axis.
     best, *others = ops.unstack(_float32(logits, task), axis=-1)
     winner = ops.zeros_like(best, dtype="int32")
@@ -69,6 +79,14 @@ def labels(logits: Any, task: Task) -> Any:
         winner = ops.where(rival > best, class_id, winner)
         best = ops.maximum(best, rival)
     return winner
+
+
+def _painted(logits: Any, task: Task) -> Any:
+    first, *_ = channels = ops.unstack(logits, axis=-1)
+    ids = ops.zeros_like(first, dtype="int32")
+    for region, channel in zip(task.regions, channels, strict=True):
+        ids = ops.where(channel > 0, region.paints, ids)
+    return ids
 
 
 def one_hot(ids: Any, classes: int, ignore_label: int | None = None) -> Any:

@@ -56,19 +56,21 @@ class Renormalised(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="seglab")
 class MeanOfMembers(keras.layers.Layer):
-    """Logits of the mean probability: `log mean softmax(z / T)` of each class; of one logit, the log-odds of the mean.
+    """Logits of the mean probability: `log mean softmax(z / T)` of each class; of one logit, and of each of several
+    that stand for regions, the log-odds of the mean.
 
     Args:
         temperatures: T of each member.
+        regions: whether each logit is of a region of its own.
     """
 
-    def __init__(self, temperatures: Sequence[float], **kwargs: Any):
+    def __init__(self, temperatures: Sequence[float], regions: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.temperatures = [float(one) for one in temperatures]
+        self.temperatures, self.regions = [float(one) for one in temperatures], regions
 
     def call(self, inputs: Sequence[Any]) -> Any:
         each = [ops.cast(z, self.compute_dtype) / t for z, t in zip(inputs, self.temperatures, strict=True)]
-        if each[0].shape[-1] == 1:  # the number of members falls out of log-odds
+        if each[0].shape[-1] == 1 or self.regions:  # the number of members falls out of log-odds
             return _log_of_sum([_log_sigmoid(z) for z in each]) - _log_of_sum([_log_sigmoid(-z) for z in each])
         return _log_of_sum([_log_softmax(z) for z in each]) - float(np.log(len(each)))
 
@@ -76,7 +78,7 @@ class MeanOfMembers(keras.layers.Layer):
         return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "temperatures": self.temperatures}
+        return {**super().get_config(), "temperatures": self.temperatures, "regions": self.regions}
 
 
 # Of operations that every export format has; Keras's own `logsumexp` asks for infinities.
@@ -100,6 +102,7 @@ def combined(
     own: Sequence[Preprocessing],
     common: Preprocessing,
     temperatures: Sequence[float],
+    regions: bool = False,
 ) -> keras.Model:
     """One network of several that take and give the same; of a single one, itself.
 
@@ -108,6 +111,7 @@ def combined(
         own: what each was trained behind.
         common: what the result stands behind, see `common_preprocessing`.
         temperatures: of each member's logits.
+        regions: whether each logit is of a region, and not of a class.
     """
     if len(models) == 1 and own[0] == common and temperatures[0] == 1:
         return models[0]
@@ -119,7 +123,8 @@ def combined(
         if preprocessing != common:
             seen = Renormalised(**_between(common, preprocessing), dtype="float32", name=f"seen_by_{number}")(image)
         answers.append(member(seen))
-    return keras.Model(image, MeanOfMembers(temperatures, dtype="float32", name="mean_of_members")(answers))
+    mean = MeanOfMembers(temperatures, regions, dtype="float32", name="mean_of_members")
+    return keras.Model(image, mean(answers))
 
 
 def _between(common: Preprocessing, own: Preprocessing) -> dict[str, list[float]]:

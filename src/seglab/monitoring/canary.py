@@ -10,7 +10,7 @@ import numpy as np
 
 from seglab.data.io.folders import stem_of
 from seglab.errors import ConfigError
-from seglab.metrics.confusion import dice_iou, macro
+from seglab.metrics.confusion import dice_iou, macro, overlaps, sizes
 from seglab.task import Task
 
 CASES = 200
@@ -42,11 +42,15 @@ class CanaryScores:
     @classmethod
     def of(cls, confusions: Sequence[np.ndarray], task: Task) -> CanaryScores:
         """From the `(K, K)` counts of each case."""
+
+        def of_case(one: np.ndarray) -> float:
+            return macro(overlaps(sizes(one, task))[0], task)
+
         each = np.array([dice_iou(one)[0] for one in confusions])
         known = (~np.isnan(each)).sum(axis=0)
         mean = np.where(known > 0, np.nansum(each, axis=0) / np.maximum(known, 1), np.nan)
         pooled = dice_iou(np.sum(confusions, axis=0))[1]
-        return cls(tuple(mean.tolist()), tuple(pooled.tolist()), tuple(macro(one, task) for one in each))
+        return cls(tuple(mean.tolist()), tuple(pooled.tolist()), tuple(map(of_case, confusions)))
 
 
 def canary_cases(folder: Path) -> list[CanaryCase]:

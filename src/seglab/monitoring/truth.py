@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,11 @@ from seglab.data.io.nifti_headers import is_nifti
 from seglab.data.labels.stored_values import check_mask_size, class_ids
 from seglab.errors import ConfigError, DataError
 from seglab.inference.predicted_quality import Agreement
-from seglab.metrics.confusion import confusion_matrix, dice_iou, macro
+from seglab.metrics.confusion import confusion_matrix, macro, overlaps, sizes
 from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import KeptImage, kept_images, kept_name
 from seglab.monitoring.schema import column_of
-from seglab.task import Task
+from seglab.task import Region, Task
 
 _DIGEST = re.compile(r"[0-9a-f]{32,64}")
 _CASES = 10_000
@@ -134,11 +134,19 @@ def _counted(truth: Path, kept: KeptImage, description: Mapping[str, object]) ->
     assert isinstance(values, list)
     assert isinstance(scored, list)
     unscored = tuple(number for number in range(len(names)) if number not in scored)
-    task = Task(3 if description.get("rank") == 3 else 2, 1, tuple(names), unscored=unscored)
+    regions = description.get("regions", ())  # a model of before tells none
+    assert isinstance(regions, Sequence)
+    task = Task(
+        3 if description.get("rank") == 3 else 2,
+        1,
+        tuple(names),
+        unscored=unscored,
+        regions=tuple(map(Region.from_dict, regions)),
+    )
     stored, answered = (_stored(file, kept, task.rank) for file in (truth, kept.mask))
     true, predicted = (class_ids(one, values, task.ignore_label) for one in (stored, answered))
     check_mask_size(true, predicted.shape, str(truth))
-    dice = macro(dice_iou(confusion_matrix(true, predicted, task))[0], task)
+    dice = macro(overlaps(sizes(confusion_matrix(true, predicted, task), task))[0], task)
     unknown = sorted(set(np.unique(stored[true == task.ignore_label]).tolist()) - {_IGNORED})
     if unknown:
         listed = ", ".join(f"{value:g}" for value in unknown[:_LISTED]) + (" …" if len(unknown) > _LISTED else "")

@@ -57,6 +57,7 @@ def model_card(
         ("input", f"{' × '.join(map(str, bundle.size))} {unit}, {task.channels} channel(s), `{bundle.resize_mode}`"),
         *([("networks", f"the mean of {len(bundle.members)}")] if bundle.members else []),
         ("classes", ", ".join(task.class_names)),
+        *([("regions", ", ".join(map(task.region_sentence, task.regions)))] if task.regions else []),
         (
             "trained with",
             f"{params.get('loss.name', '?')}, {params.get('optimizer.name', '?')}, seed {tags.get(Tag.SEED)}",
@@ -90,7 +91,7 @@ def model_card(
         "## Scores",
         f"On {len(cases)} test cases that {_unseen(bundle)}, whole and at their original size; mean with 95% interval "
         "over cases. A class that neither truth nor prediction holds is left out.",
-        _table(("class", "Dice", "IoU"), _scores(cases, list(task.class_names))),
+        _table(("region" if task.regions else "class", "Dice", "IoU"), _scores(cases, list(task.score_names))),
         "## Gate",
         "\n".join(f"- {in_markdown(str(each))}" for each in checks),
         "## Limits",

@@ -232,8 +232,9 @@ def _same_classes(store: Store, bundle: Bundle, champion: Run) -> RuleResult:
     mine = bundle.task
     return RuleResult(
         words,
-        f"{mine.rank}D, {mine.channels} channel(s), {', '.join(mine.class_names)}",
-        (mine.rank, mine.channels, mine.class_names) == (before.rank, before.channels, before.class_names),
+        mine.summary(),
+        (mine.rank, mine.channels, mine.class_names, mine.regions)
+        == (before.rank, before.channels, before.class_names, before.regions),
     )
 
 
@@ -256,14 +257,14 @@ def _write_card(
     """Write the model card and its pictures into a folder; returns its text."""
     cases = pd.read_csv(run_file(store, run, Artifact.TEST_CASES), converters={"id": str})  # an id may read NA
     cases["id"] = cases["id"].map(from_cell)
-    lacking = [column for name in bundle.task.class_names if (column := of_class("dice", name)) not in cases]
+    lacking = [column for name in bundle.task.score_names if (column := of_class("dice", name)) not in cases]
     if lacking:
         raise TrackingError(
             "a table of test cases that does not fit its model",
             code="case-table-mismatch",
             where=f"{Artifact.TEST_CASES} of run {run.info.run_id} ({run.info.run_name})",
             found=f"no {', no '.join(lacking)}",
-            expected=f"scores of {', '.join(bundle.task.class_names)}",
+            expected=f"scores of {', '.join(bundle.task.score_names)}",
             remedy="restore the run's own table from a copy, or choose another run",
         )
     for picture in _PICTURES:

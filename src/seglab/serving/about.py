@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
@@ -69,6 +70,7 @@ def add_about(app: FastAPI, service: Service) -> None:
             "resize_mode": model.resize_mode,
             "classes": model.classes(),
             "unscored": list(model.task.unscored),
+            "regions": [asdict(region) for region in model.task.regions],
             "ignore_label": model.task.ignore_label,
             "limits": service.limits.shown(),
         }

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seglab.task import Task
+from seglab.task import Region, Task
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ class ServedModel:
     def same_answers(self, other: ServedModel) -> bool:
         """Whether images go in and masks come out in the same form, so that clients notice no change."""
         mine, theirs = self.task, other.task
-        return (mine.rank, mine.channels, mine.class_names, self.values) == (
+        return (mine.rank, mine.channels, mine.class_names, mine.regions, self.values) == (
             theirs.rank,
             theirs.channels,
             theirs.class_names,
+            theirs.regions,
             other.values,
         )
 
@@ -85,6 +86,7 @@ class ServedModel:
         task: dict[str, Any] = dict(told["task"])
         task |= {key: tuple(value) for key, value in task.items() if isinstance(value, list)}
         task["class_colors"] = tuple(tuple(color) for color in task["class_colors"])
+        task["regions"] = tuple(map(Region.from_dict, task["regions"]))
         return cls(
             **{
                 **told,

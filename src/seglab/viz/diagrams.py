@@ -95,7 +95,7 @@ def spread_diagram(cases: pd.DataFrame, scores: Mapping[str, str], task: Task, t
         task: which classes are scored.
         title: above the panels.
     """
-    names = [task.class_names[k] for k in task.scored]
+    names = [task.score_names[k] for k in task.counted]
     height = max(2.4, 0.34 * len(names) + 1.4)
     figure = blank_figure(3.6 * len(scores) + 1.2, height)
     rng = np.random.default_rng(0)

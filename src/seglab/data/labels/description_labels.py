@@ -9,24 +9,28 @@ from typing import Any
 
 from seglab.data.labels.label_map import LabelMap
 from seglab.data.labels.label_schema import Classes
+from seglab.data.labels.regions import declared_regions
 from seglab.errors import DataError
 
 _IGNORE = "ignore"  # nnU-Net's name of what is never trained on
 _LARGEST = 2**31 - 1
 
 
-def declared_labels(labels: Mapping[str, Any], file: Path) -> Classes:
+def declared_labels(labels: Mapping[str, Any], file: Path, order: Any = None) -> Classes:
     """The classes of a description, in the order of their (first) values.
 
-    A name with several values, a region of nnU-Net v2, is one class of all of them. Regions that overlap are refused:
-    a voxel has one class here. `ignore` is no class: its voxels are never trained on and never scored.
+    A name with several values, a region of nnU-Net v2, is one class of all of them. Where regions overlap, each value
+    is a class, and the regions are what is learnt and scored. `ignore` is no class: its voxels are never trained on and
+    never scored.
 
     Args:
         labels: as the description has them.
         file: the description, for messages.
+        order: its `regions_class_order`, without which regions may not overlap.
 
     Raises:
-        DataError: values that are no whole numbers, or stand under two names; version 2 without a background of 0.
+        DataError: values that are no whole numbers, or stand under two names; version 2 without a background of 0;
+            regions that `declared_regions` refuses.
     """
     remedy = f'declare it under "labels" in {file}, or correct the label file'
     if all(isinstance(name, str) for name in labels.values()):
@@ -39,6 +43,8 @@ def declared_labels(labels: Mapping[str, Any], file: Path) -> Classes:
     ignored = regions.pop(_IGNORE, None)
     if ignored is not None and (len(ignored) > 1 or ignored[0] == 0):
         raise _malformed(file, {_IGNORE: labels[_IGNORE]}, f'"{_IGNORE}": one number above those of the classes')
+    if order is not None and _overlap(regions):
+        return _of_regions(regions, order, None if ignored is None else ignored[0], file, remedy)
     _refuse_overlap({**regions, **({} if ignored is None else {_IGNORE: ignored})}, file)
     names_in_order = sorted(regions, key=lambda name: regions[name])
     if not names_in_order or 0 not in regions[names_in_order[0]]:
@@ -55,6 +61,30 @@ def declared_labels(labels: Mapping[str, Any], file: Path) -> Classes:
         class_ids=() if plain else tuple(class_of[value] for value in values),
     )
     return Classes(label_map, tuple(names_in_order))
+
+
+def _overlap(regions: Mapping[str, tuple[int, ...]]) -> bool:
+    return sum(map(len, regions.values())) > len(set().union(*regions.values()))
+
+
+def _of_regions(
+    regions: Mapping[str, tuple[int, ...]], order: Any, ignored: int | None, file: Path, remedy: str
+) -> Classes:
+    """A class for each value, under the name of the region that is this value alone, and the regions of the rest."""
+    background = next((name for name, values in regions.items() if values == (0,)), None)
+    if background is None:
+        raise _malformed(file, {name: list(of) for name, of in regions.items()}, '"background": 0 among them')
+    if not isinstance(order, list):
+        raise _malformed(file, {"regions_class_order": order}, '"regions_class_order": a list of values')
+    alone = {values[0]: name for name, values in regions.items() if len(values) == 1}
+    values = tuple(sorted(set().union(*regions.values())))
+    label_map = LabelMap(values, ignored, remedy=remedy)
+    wide = {name: of for name, of in regions.items() if name != background}
+    return Classes(
+        label_map,
+        tuple(alone.get(value, f"label_{value}") for value in values),
+        regions=declared_regions(wide, order, label_map, str(file)),
+    )
 
 
 def _values(name: str, said: Any, file: Path) -> tuple[int, ...]:
@@ -78,13 +108,13 @@ def _refuse_overlap(regions: Mapping[str, tuple[int, ...]], file: Path) -> None:
         every = sorted({value for of_one in regions.values() for value in of_one})
         plain = {alone.get(value, f"label_{value}"): value for value in every}
         raise DataError(
-            "regions that overlap, for voxels that can only be of one class",
+            "regions that overlap, and nothing says which value each paints into a mask",
             code="regions-overlap",
             where=str(file),
             found=f"{one} {list(values)} and {other} {list(others)}",
-            expected='each value under one name in "labels"',
-            remedy=f'declare the values themselves, by names of your own: "labels": {json.dumps(plain)}; the scores '
-            "are then those of the parts, and not of the regions",
+            expected='"regions_class_order", a value for each region, or each value under one name in "labels"',
+            remedy='add "regions_class_order", as nnU-Net has it; or declare the values themselves, by names of your '
+            f'own: "labels": {json.dumps(plain)}; the scores are then those of the parts, and not of the regions',
         )
 
 

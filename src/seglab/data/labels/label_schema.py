@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from seglab.data.labels.label_map import LabelMap, class_names_for
 from seglab.data.labels.label_table import COLUMNS, Color, bad_cell, color, optional_number, read_rows, truth
 from seglab.errors import ConfigError, nearest
-from seglab.task import DEFAULT_COLORS, Task
+from seglab.task import DEFAULT_COLORS, Region, Task
 
 IGNORE_LABEL = 255
 Level = Literal["classes", "categories"]
@@ -48,6 +48,7 @@ class Classes:
         names, colors: of each class, in the order of the ids; no colours stand for the default palette.
         unscored: class ids that the mean scores leave out.
         table: the labels that the classes were made of, where there is a table of them.
+        regions: unions of classes that are predicted and scored in their place, where there are such.
     """
 
     label_map: LabelMap
@@ -55,6 +56,12 @@ class Classes:
     colors: tuple[Color, ...] = ()
     unscored: tuple[int, ...] = (0,)
     table: tuple[Label, ...] = ()
+    regions: tuple[Region, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """What decides what is learnt of a mask, as JSON values for the digest of a data set."""
+        regions = {"regions": [asdict(region) for region in self.regions]} if self.regions else {}
+        return {**self.label_map.settings(), **regions}
 
     def follows(self, name: str) -> bool:
         """Whether the mask files hold the labels of a built-in table: its ids under its names."""
@@ -71,6 +78,7 @@ class Classes:
             ignore_label=self.label_map.ignore_label,
             unscored=self.unscored,
             label_values=self.label_map.first_values(),
+            regions=self.regions,
         )
 
 

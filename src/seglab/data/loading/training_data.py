@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seglab.config.loading import Config
+from seglab.config.loss_checks import check_of_regions
 from seglab.config.sections import DataConfig
 from seglab.data.cache.case_cache import Cache
 from seglab.data.cache.in_memory import store_in_memory
@@ -167,7 +168,9 @@ def prompted(training_data: TrainingData) -> TrainingData:
 
 
 def _check_parts(split: Split, config: Config, task: Task) -> None:
-    check_class_names(task.class_names, f"the classes of data={config.data.name}")
+    check_class_names(task.score_names, f"the classes of data={config.data.name}")
+    metrics = [metric.target for metric in config.metrics]
+    check_of_regions(task, config.loss.target, config.loss.arguments, metrics)
     if not split.train:
         raise DataError(
             "no case to train on",
@@ -186,14 +189,14 @@ def _check_parts(split: Split, config: Config, task: Task) -> None:
             remedy="add validation cases, or set trainer.monitor=train_dice",
         )
     metric, a_class = Column.parse(config.trainer.monitor)
-    if a_class and a_class not in task.class_names:
+    if a_class and a_class not in task.score_names:
         raise ConfigError(
             "a monitored class that the data does not have",
             code="unknown-monitored-class",
             where="trainer.monitor",
             found=config.trainer.monitor,
-            expected=f"{metric}/ and one of {', '.join(task.class_names)}",
-            remedy=nearest(a_class, task.class_names) or f"trainer.monitor={metric}",
+            expected=f"{metric}/ and one of {', '.join(task.score_names)}",
+            remedy=nearest(a_class, task.score_names) or f"trainer.monitor={metric}",
         )
 
 

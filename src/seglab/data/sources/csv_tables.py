@@ -14,6 +14,7 @@ from seglab.data.io.csv_files import check_grouping, read_csv
 from seglab.data.io.folders import stem_of
 from seglab.data.io.listed_files import FilesBeside, real_paths
 from seglab.data.labels.label_schema import declared_classes
+from seglab.data.labels.regions import with_regions
 from seglab.data.sources.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
 from seglab.errors import DataError, nearest
 
@@ -44,7 +45,8 @@ class Csv(ImageCases):
         split_column: of a single table; its cells are `train`, `val` or `test`.
         group_column: cases with equal cells stay in one split; None for no such column.
         group_pattern: a regular expression on the case id in its place; see `seglab.data.cases.assign_groups`.
-        label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold: as of
+        label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold, regions,
+            regions_class_order: as of
             `seglab.data.sources.image_folder.ImageFolder`.
 
     The id of a case is its file name without ending, or, where two files share one, the path below the table's folder,
@@ -71,9 +73,15 @@ class Csv(ImageCases):
         label_schema: Place | None = None,
         label_colors: Sequence[Sequence[int]] | None = None,
         mask_threshold: PositiveFloat | None = None,
+        regions: Mapping[str, int | Sequence[int]] | None = None,
+        regions_class_order: Sequence[int] | None = None,
     ):
         check_grouping(group_column, group_pattern)
-        classes = declared_classes(label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold)
+        classes = with_regions(
+            declared_classes(label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold),
+            regions,
+            regions_class_order,
+        )
         rows: list[_Row] = []
         for split, table in _tables(Path(root)):
             columns = [image_column, mask_column, *([group_column] if group_column else [])]

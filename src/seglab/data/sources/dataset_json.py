@@ -54,7 +54,7 @@ def in_description(root: Path) -> Description:
     labels = _section(described, "labels", root)
     of_nnunet = any(key in described for key in _OF_NNUNET) or not all(isinstance(n, str) for n in labels.values())
     channels = _channels(described, root, of_nnunet)
-    classes = declared_labels(labels, root / FILE)
+    classes = declared_labels(labels, root / FILE, described.get("regions_class_order"))
     name = str(described.get("name") or root.name)
     if not of_nnunet:
         return Description(name, _listed_pairs(described, root), classes, channels)

@@ -143,7 +143,7 @@ class ImageCases:
             ):
                 if path is not None:
                     name_of.setdefault(path, f"{kind}/{case.id}")
-        return digest_files({name: path for path, name in name_of.items()}, self.label_map.settings())
+        return digest_files({name: path for path, name in name_of.items()}, self.classes.settings())
 
 
 def expand_pages(

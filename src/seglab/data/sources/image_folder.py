@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from seglab.config.types import Place, PositiveFloat, PositiveInt
 from seglab.data.cases import Case, assign_groups
 from seglab.data.labels.label_schema import declared_classes
+from seglab.data.labels.regions import with_regions
 from seglab.data.sources.image_cases import FILE_OF_PAGE, ImageCases, expand_pages
 from seglab.data.sources.paired_files import pair_files
 from seglab.data.sources.proposals import with_proposals
@@ -40,6 +41,8 @@ class ImageFolder(ImageCases):
         mask_threshold: for lossy masks, and those with grey edges, of two classes: from this brightness on, as a viewer
             shows it (0 to 255; deeper files in their own numbers), a pixel is of the larger of `label_values`, below it
             of the smaller. None refuses such masks.
+        regions, regions_class_order: unions of values that are predicted and scored, and what each paints; as of
+            `seglab.data.sources.nifti.Nifti`.
         group_pattern, block_size: which cases must stay in one split; see `seglab.data.cases.assign_groups`. Without
             them each file is a group, and so are all of its pages.
 
@@ -66,10 +69,16 @@ class ImageFolder(ImageCases):
         label_schema: Place | None = None,
         label_colors: Sequence[Sequence[int]] | None = None,
         mask_threshold: PositiveFloat | None = None,
+        regions: Mapping[str, int | Sequence[int]] | None = None,
+        regions_class_order: Sequence[int] | None = None,
         group_pattern: str | None = None,
         block_size: PositiveInt | None = None,
     ):
-        classes = declared_classes(label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold)
+        classes = with_regions(
+            declared_classes(label_values, class_names, ignore_value, label_schema, label_colors, mask_threshold),
+            regions,
+            regions_class_order,
+        )
         try:
             found = pair_files(Path(root), images, masks, roi, unlabelled=unlabelled)
         except DataError as error:

@@ -11,6 +11,7 @@ from seglab.data.digest import digest_files
 from seglab.data.io.csv_files import check_grouping
 from seglab.data.io.nifti_files import channels_of, read_image, spacing_of
 from seglab.data.labels.label_schema import declared_classes
+from seglab.data.labels.regions import with_regions
 from seglab.data.sources.dataset_json import in_description, modality_of
 from seglab.data.sources.fold_file import read_folds
 from seglab.data.sources.nifti_labels import read_label
@@ -42,6 +43,10 @@ class Nifti:
         group_column: of the table; cases with equal cells stay in one split. None: `group`, where there is one.
         group_pattern: which cases must stay in one split, where the table does not say; see
             `seglab.data.cases.assign_groups`.
+        regions: for each name the value or values that it is the union of, as nnU-Net has it. Regions may overlap; they
+            are predicted and scored in the place of classes, and painted into masks in this order. None where each
+            voxel is of one class, or where `dataset.json` has regions.
+        regions_class_order: the value that each region paints.
         folds_file: nnU-Net's `splits_final.json` below `root`: `data.fold` tests what its fold holds out.
 
     Raises:
@@ -64,6 +69,8 @@ class Nifti:
         group_column: str | None = None,
         group_pattern: str | None = None,
         folds_file: Place | None = None,
+        regions: Mapping[str, int | Sequence[int]] | None = None,
+        regions_class_order: Sequence[int] | None = None,
     ):
         check_grouping(group_column, group_pattern)
         if group_column is not None and table is None:
@@ -101,7 +108,8 @@ class Nifti:
             self.split = split_of(entries, str(folder / (table or "")))
         self.cases = _cases(entries, group_pattern)
         self.folds = None if folds_file is None else read_folds(folder / folds_file, list(entries))
-        self.task = classes.task(rank=3, channels=channels)
+        self._classes = with_regions(classes, regions, regions_class_order)
+        self.task = self._classes.task(rank=3, channels=channels)
         self.label_map = classes.label_map
         self._unlabelled = {case_id: entry.row for case_id, entry in entries.items() if entry.label is None}
 
@@ -140,7 +148,7 @@ class Nifti:
         files = {f"label/{case.id}": case.label for case in self.cases if case.label}
         for case in self.cases:
             files |= {f"image{number or ''}/{case.id}": path for number, path in enumerate(case.image)}
-        return digest_files(files, {**self.label_map.settings(), "channels": self.task.channels})
+        return digest_files(files, {**self._classes.settings(), "channels": self.task.channels})
 
 
 def _channels(entries: Mapping[str, VolumeFiles]) -> int:
