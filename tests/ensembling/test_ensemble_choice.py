@@ -10,7 +10,7 @@ import pytest
 from seglab.ensembling.changes import PartSizes, try_steps
 from seglab.ensembling.choosing import candidates_of, choose, gain
 from seglab.inference.postprocessing import Step
-from seglab.task import Task
+from seglab.task import Region, Task
 
 FOLDS, EACH = 4, 10
 TESTED = np.kron(np.eye(FOLDS, dtype=bool), np.ones(EACH, bool))
@@ -108,5 +108,27 @@ def test_a_least_size_comes_from_the_true_parts_of_other_folds() -> None:
 
     found = try_steps(masks, cells, range(FOLDS), TESTED, CASES)
     assert found.steps == found.by_fold[0] == (Step("least", (1,), 25),)
-    sizes = PartSizes({(1, 0): [16] * 10, (1, 1): [25] * 20 + [36] * 10}, [1])
-    assert [sizes.least(without) for without in (None, 0, 1)] == [{1: 16}, {1: 25}, {1: 16}]
+    sizes = PartSizes({((1,), 0): [16] * 10, ((1,), 1): [25] * 20 + [36] * 10}, [(1,)])
+    assert [sizes.least(without)[1,] for without in (None, 0, 1)] == [16, 25, 16]
+
+
+def test_steps_of_regions_are_tried_on_the_score_of_their_region() -> None:
+    def masks() -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        for case in range(len(CASES)):
+            truth = np.zeros((24, 24), np.uint8)
+            truth[2:20, 2:20], truth[4:10, 4:10] = 1, 2
+            mask = truth.copy()
+            mask[16, 5 : 7 + case % 3] = 2  # a speck of core within the edema
+            yield case // EACH, case, truth, mask
+
+    regions = (Region("whole", (1, 2), 1), Region("core", (2,), 2))
+    task = Task(rank=2, channels=1, class_names=("background", "edema", "core"), regions=regions)
+    found = try_steps(masks, task, range(FOLDS), TESTED, CASES)
+    assert found.steps == (Step("least", (2,), 36, under=1, fill=2),) or found.steps == (
+        Step("largest", (2,), under=1, fill=2),
+    )
+    of = {one.label: one for one in found.changes}
+    assert of["of core the largest part alone"].score == "dice/core"
+    assert of["of core the largest part alone"].gain.low > 0
+    assert of["of whole the largest part alone"].gain.difference == 0
+    assert found.changes[-1].taken

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nested_regions import TASK as NESTED
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.inference.bundle import Bundle, read_bundle, save_bundle
@@ -124,3 +125,20 @@ def test_a_bundle_postprocesses_until_it_is_told_not_to(tmp_path: Path) -> None:
     np.testing.assert_array_equal(finished.mask_of(finished.predict_probabilities(picture)), filled)
     np.testing.assert_array_equal(finished.predict_drawn(picture, None, np.arange(4))[0], filled)
     np.testing.assert_array_equal(plain.predict_probabilities(picture), finished.predict_probabilities(picture))
+
+
+def test_what_is_taken_of_a_region_becomes_what_lies_around_it() -> None:
+    """A core within the tumour twice, the second small; a hole in the first; a speck of tumour apart."""
+    mask = drawn("1111111101", "1222111100", "1212133100", "1222111100", "1111111100")
+    core, whole = (2, 3), (1, 2, 3)
+    largest = postprocessed(mask, [Step.of("largest", core, NESTED)])
+    np.testing.assert_array_equal(largest, drawn("1111111101", "1222111100", "1212111100", "1222111100", "1111111100"))
+    filled = postprocessed(mask, [Step.of("holes", core, NESTED)])
+    np.testing.assert_array_equal(filled, drawn("1111111101", "1222111100", "1222133100", "1222111100", "1111111100"))
+    alone = postprocessed(mask, [Step.of("largest", whole, NESTED), Step.of("least", core, NESTED, 3)])
+    np.testing.assert_array_equal(alone, drawn("1111111100", "1222111100", "1212111100", "1222111100", "1111111100"))
+    step = Step.of("holes", core, NESTED)
+    assert step.sentence(NESTED) == "holes in core are filled"
+    assert Step.from_dict(step.to_dict(), NESTED) == step
+    with pytest.raises(ValueError, match="no region"):
+        Step.of("largest", (1, 2), NESTED)

@@ -15,7 +15,7 @@ from seglab.ensembling.choosing import gain
 from seglab.evaluation.case_scores import score_case
 from seglab.inference.postprocessing import Step, can_be, part_sizes, postprocessed
 from seglab.metric_names import of_class
-from seglab.metrics.confusion import confusion_matrix
+from seglab.metrics.confusion import confusion_matrix, union_of
 from seglab.statistics import Difference
 from seglab.task import Task
 
@@ -63,7 +63,8 @@ class Tried:
 
 
 def try_steps(masks: Masks, task: Task, folds: Sequence[int], tested: np.ndarray, groups: Sequence[object]) -> Tried:
-    """Largest part, least size and filled holes of every scored class, and the largest part of all of them.
+    """Largest part, least size and filled holes of every scored class, and the largest part of all of them; of a task
+    with regions of every region.
 
     The least size comes from true parts: of the other folds where it is tried, of all cases where it is taken.
 
@@ -74,13 +75,13 @@ def try_steps(masks: Masks, task: Task, folds: Sequence[int], tested: np.ndarray
         tested: `(places, cases)`.
         groups: of each case.
     """
-    classes = [k for k in range(1, task.classes) if k not in task.unscored]
-    if not can_be(task) or not classes or task.regions:
+    score_of = {task.unions[k]: of_class("dice", task.score_names[k]) for k in task.counted if task.unions[k] != (0,)}
+    if not can_be(task) or not score_of:
         return Tried((), (), {})
-    sizes = _sizes(masks, classes, folds)
-    final = [step for step in _steps(classes, sizes.least(None)) if step.kind != "least" or step.least > 1]
-    by_fold = {fold: {(s.kind, s.classes): s for s in _steps(classes, sizes.least(fold))} for fold in set(folds)}
-    names = ["dice", *(of_class("dice", task.class_names[k]) for k in classes)]
+    sizes = _sizes(masks, list(score_of), folds)
+    final = [step for step in _steps(sizes.least(None), task) if step.kind != "least" or step.least > 1]
+    by_fold = {fold: {(s.kind, s.classes): s for s in _steps(sizes.least(fold), task)} for fold in set(folds)}
+    names = ["dice", *score_of.values()]
     shape = (len(names), *tested.shape)
     before = np.full(shape, np.nan)
     after = np.full((len(final), *shape), np.nan)
@@ -93,7 +94,7 @@ def try_steps(masks: Masks, task: Task, folds: Sequence[int], tested: np.ndarray
             )
     found: list[Change] = []
     for number, step in enumerate(final):
-        score = names[0] if len(step.classes) > 1 else of_class("dice", task.class_names[step.classes[0]])
+        score = score_of.get(step.classes, "dice")
         place = names.index(score)
         difference = gain(score, after[number, place], before[place], tested, groups, len(final))
         found.append(Change(step.sentence(task), score, difference, difference.low > 0, step))
@@ -114,36 +115,36 @@ def try_steps(masks: Masks, task: Task, folds: Sequence[int], tested: np.ndarray
 
 @dataclass(frozen=True)
 class PartSizes:
-    """Of true parts: for each class and fold, how many pixels or voxels each has."""
+    """Of true parts: for each union of classes and fold, how many pixels or voxels each has."""
 
-    of: dict[tuple[int, int], list[int]]
-    classes: Sequence[int]
+    of: dict[tuple[tuple[int, ...], int], list[int]]
+    unions: Sequence[tuple[int, ...]]
 
-    def least(self, without: int | None) -> dict[int, int]:
-        """Of each class, a size that `LEAST_SHARE` of the parts in the other folds do not reach."""
+    def least(self, without: int | None) -> dict[tuple[int, ...], int]:
+        """Of each union, a size that `LEAST_SHARE` of the parts in the other folds do not reach."""
         found = {}
-        for k in self.classes:
-            pooled = [size for (of, fold), some in self.of.items() if of == k and fold != without for size in some]
-            found[k] = int(np.quantile(pooled, LEAST_SHARE, method="lower")) if pooled else 0
+        for one in self.unions:
+            pooled = [size for (of, fold), some in self.of.items() if of == one and fold != without for size in some]
+            found[one] = int(np.quantile(pooled, LEAST_SHARE, method="lower")) if pooled else 0
         return found
 
 
-def _sizes(masks: Masks, classes: Sequence[int], folds: Sequence[int]) -> PartSizes:
-    found: dict[tuple[int, int], list[int]] = {}
+def _sizes(masks: Masks, unions: Sequence[tuple[int, ...]], folds: Sequence[int]) -> PartSizes:
+    found: dict[tuple[tuple[int, ...], int], list[int]] = {}
     seen = set()
     for row, column, truth, _ in masks():
         if (folds[row], column) in seen:
             continue  # by another seed
         seen.add((folds[row], column))
-        for k in classes:
-            found.setdefault((k, folds[row]), []).extend(part_sizes(truth == k))
-    return PartSizes(found, classes)
+        for one in unions:
+            found.setdefault((one, folds[row]), []).extend(part_sizes(union_of(truth, one)))
+    return PartSizes(found, unions)
 
 
-def _steps(classes: Sequence[int], least: dict[int, int]) -> list[Step]:
-    steps = [Step("largest", tuple(classes))] if len(classes) > 1 else []
-    for k in classes:
-        steps += [Step("largest", (k,)), Step("least", (k,), least[k]), Step("holes", (k,))]
+def _steps(least: Mapping[tuple[int, ...], int], task: Task) -> list[Step]:
+    steps = [Step("largest", tuple(k for one in least for k in one))] if len(least) > 1 and not task.regions else []
+    for one, size in least.items():
+        steps += [Step.of("largest", one, task), Step.of("least", one, task, size), Step.of("holes", one, task)]
     return steps
 
 
