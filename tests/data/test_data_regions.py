@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from checked_sets import ABC, check, elsewhere, masks_of
 from nested_regions import NESTED, ORDER, REGIONS, nested_folder
 from volumes import IMAGE, LABEL, save
 
 from seglab.config.loss_checks import check_of_regions
+from seglab.data.check.config_conflicts import find_undefined_monitor
 from seglab.data.labels.label_map import LabelMap
 from seglab.data.labels.regions import declared_regions
+from seglab.data.preprocessing.case_fingerprint import examine
 from seglab.data.sources.csv_tables import Csv
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.data.sources.nifti import Nifti
 from seglab.errors import ConfigError, DataError, SeglabError
 from seglab.task import Region
 
+__all__ = ["elsewhere"]
 LABELS = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
 
 
@@ -142,3 +147,23 @@ def test_a_loss_of_exclusive_classes_is_refused_before_anything_is_loaded():
             check_of_regions(TASK, loss, arguments, metrics)
     check_of_regions(TASK, dice, {"class_weights": None}, [])
     check_of_regions(TASK, "theirs.Loss", {"class_weights": [1]}, [])
+
+
+def findings(regions, **masks):
+    """Name and place of what the check finds where `left` is 1 and `right` 2."""
+    source = masks_of(**masks)
+    source.task = replace(source.task, regions=regions)
+    return [(one.name, one.where) for one in check(source, ABC).findings]
+
+
+def test_the_check_looks_for_regions_and_not_for_their_classes():
+    nested = (Region("both", (1, 2), 1), Region("core", (2,), 2))
+    assert findings((), a=[1, 2], b=[2], c=[1, 2]) == [("class-not-in-split", "class left")]
+    assert findings(nested, a=[1, 2], b=[2], c=[1, 2]) == []
+    assert findings(nested, a=[1], b=[1, 2], c=[1]) == [("class-not-in-training", "region core")]
+    assert findings(nested[1:], a=[1, 2], b=[1, 2], c=[1, 2]) == [("class-in-no-region", "class left")]
+    source = masks_of(a=[1, 2], b=[1], c=[2])
+    facts = {case.id: examine(source.samples[case.id], source.task) for case in source.cases}
+    task = replace(source.task, regions=nested)
+    assert not list(find_undefined_monitor("val_dice/both", ABC, facts, task))
+    assert [one.name for one in find_undefined_monitor("val_dice/core", ABC, facts, task)] == ["monitor-undefined"]

@@ -20,6 +20,7 @@ from seglab.data.sources.image_folder import ImageFolder
 from seglab.data.sources.nifti import Nifti
 from seglab.data.splits import make_split, split_for
 from seglab.errors import ConfigError, DataError
+from seglab.task import Region
 
 RNG = np.random.default_rng(0)
 AFFINE = np.array([[0.5, 0, 0, -10], [0, 0.8, 0, 20], [0, 0, 5.0, 3], [0, 0, 0, 1]])
@@ -182,3 +183,21 @@ def test_nothing_is_written_over_and_nothing_half_written_stays(root: Path, tmp_
     with pytest.raises(DataError, match="9"):
         main(["nnunet-dataset", *bad, f"out={tmp_path / 'other'}"])
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_regions_go_out_in_nnunets_own_words(root: Path, tmp_path: Path) -> None:
+    labels = ["data.label_values=[0,4,9]", "data.ignore_value=250"]
+    regions = ["data.regions={both: [4,9], inner: 9}", "data.regions_class_order=[4,9]"]
+    out, said = tmp_path / "Dataset043_Both", ["data=nifti", f"data.root={root}", *labels, *regions, "data.folds=3"]
+    assert main(["nnunet-dataset", *said, f"out={out}"]) in (0, None)
+    described = json.loads((out / "dataset.json").read_text())
+    assert described["labels"] == {"background": 0, "both": [1, 2], "inner": [2], "ignore": 3}
+    assert described["regions_class_order"] == [1, 2]
+    source, again = load_data(composed_config(said)).data.build(), Nifti(root=str(out))
+    assert again.task.regions == source.task.regions == (Region("both", (1, 2), 1), Region("inner", (2,), 2))
+    np.testing.assert_array_equal(again.read(again.cases[0]).mask, source.read(source.cases[0]).mask)
+    # What is in no region has no name there.
+    regions = ["data.regions={inner: 9}", "data.regions_class_order=[9]"]
+    assert main(["nnunet-dataset", *said[:4], *regions, "data.folds=3", f"out={tmp_path / 'inner'}"]) in (0, None)
+    labels_there = nib.load(sorted((tmp_path / "inner" / "labelsTr").glob("*.nii.gz"))[0]).get_fdata()
+    assert sorted(np.unique(labels_there)) == [0, 2, 3]

@@ -14,12 +14,15 @@ from nested_regions import NESTED, TASK
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import DataError
 from seglab.evaluation.case_scores import check_same_classes
+from seglab.export.conversion import convert
 from seglab.export.end_to_end import end_to_end
 from seglab.export.examining import compare_logits
 from seglab.export.manifest import _answered
+from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundle
 from seglab.inference.decision import class_ids
 from seglab.inference.ensembles import MemberSource, save_ensemble
+from seglab.inference.extra_outputs import write_probabilities
 from seglab.inference.parts import MixedPredictor
 from seglab.inference.predictor import Predictor
 from seglab.inference.sealing import sealed
@@ -132,6 +135,18 @@ def test_a_graph_from_pixels_to_ids_paints_them_too(fit: str, size: tuple[int, i
     mask = end_to_end(model, bundle, size).predict_on_batch(image[None])[0]
     assert (mask == Predictor.of(model, bundle).predict(image)).mean() > 0.99
     assert len(np.unique(mask)) == 4
+
+
+def test_an_exported_graph_answers_with_ids_alone(tmp_path: Path) -> None:
+    image, graph = picture(25, 31), end_to_end(network(), replace(BUNDLE, resize_mode="resize"), (25, 31))
+    convert(graph, "openvino", tmp_path, "classes")
+    found = open_network("openvino", tmp_path / BACKENDS["openvino"].file).run(image[None])
+    np.testing.assert_array_equal(found, graph.predict_on_batch(image[None]))
+
+
+def test_probabilities_are_written_under_the_names_of_regions(tmp_path: Path) -> None:
+    with np.load(write_probabilities(tmp_path / "p.npz", np.zeros((4, 5, 3), np.float32), TASK)) as arrays:
+        assert arrays["classes"].tolist() == ["whole", "core", "enhancing"]
 
 
 def test_exported_logits_differ_where_a_pixel_is_in_another_region() -> None:

@@ -45,10 +45,10 @@ def read(folder: Path) -> dict[str, np.ndarray]:
 def test_the_scores_of_a_run_are_of_regions(trained) -> None:
     _, run = trained
     for region in NESTED:
-        assert run.metrics[f"test_dice/{region.name}"] > 0.75
+        assert run.scores[f"test_dice/{region.name}"] > 0.75
         assert f"val_iou/{region.name}" in run.metrics
-    assert run.metrics["test_dice"] > 0.85
-    assert not [name for name in run.metrics if "label_" in name or "background" in name]
+    assert run.scores["test_dice"] > 0.85
+    assert not [name for name in run.scores if "label_" in name or "background" in name]
 
 
 def test_what_is_scored_is_what_is_written(trained) -> None:

@@ -101,7 +101,7 @@ def _deciding(x: Any, bundle: Bundle, size: Sequence[int]) -> Any:
 def _painted(x: Any, bundle: Bundle) -> Any:
     from keras import ops
 
-    ids = ops.zeros_like(x[..., 0])
+    ids: Any = 0.0  # a plane of zeros would be one more output of OpenVINO's
     for number, region in enumerate(bundle.task.regions):
         ids = ops.where(ops.greater(x[..., number], bundle.threshold), float(region.paints), ids)
     return ids

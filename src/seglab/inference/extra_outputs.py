@@ -28,9 +28,9 @@ def write_probabilities(
     """Write the probabilities of all classes, rounded to float16 (three digits; a sum over the classes is 1 ± 0.002).
 
     Args:
-        path: `.npz` for an image: `probabilities` `(H, W, K)` float16 and `classes`, the K names; `.nii.gz` for a
-            volume: K numbers a voxel along the fourth axis, in the image's axis order and geometry, in float32, as
-            NIfTI has no float16.
+        path: `.npz` for an image: `probabilities` `(H, W, K)` float16 and `classes`, the K names, of regions where the
+            task has such; `.nii.gz` for a volume: K numbers a voxel along the fourth axis, in the image's axis order
+            and geometry, in float32, as NIfTI has no float16.
         probabilities: `(H, W, K)`, or `(X, Y, Z, K)` in RAS order.
         task: with the names.
         like: the NIfTI file that a volume was read from.
@@ -54,7 +54,7 @@ def write_probabilities(
         with np.load(partial) as arrays:
             return "" if np.array_equal(arrays["probabilities"], rounded) else "other numbers"
 
-    names = np.array(task.class_names)
+    names = np.array(task.score_names)
     return write_whole(
         path,
         lambda partial: np.savez_compressed(partial, probabilities=rounded, classes=names, written_by=np.array(MARK)),

@@ -52,6 +52,7 @@ def usage(bundle: Bundle) -> dict[str, str]:
         "input_size": _FITS[bundle.resize_mode].format(size=size),
         "output": f"class ids ({axes(task)}) of an image, (N, {axes(task)}) of a batch; uint8 up to 256 classes",
         "classes": ", ".join(f"{number} {name}" for number, name in enumerate(task.class_names)),
+        **({"regions": ", ".join(map(task.region_sentence, task.regions))} if task.regions else {}),
     }
     if bundle.members:
         told["members"] = f"the mean of the probabilities of {len(bundle.members)} networks"

@@ -38,9 +38,10 @@ def find_undefined_monitor(
 ) -> Iterator[Finding]:
     """A row when no mask that the monitored score is made from holds any of its classes."""
     name, (score, a_class), _ = MetricName.parse(monitor)
-    if score == "loss" or (a_class and a_class not in task.class_names):  # another class is refused before training
+    if score == "loss" or (a_class and a_class not in task.score_names):  # another class is refused before training
         return
-    scored = [task.class_names.index(a_class)] if a_class else task.scored
+    counted = [task.score_names.index(a_class)] if a_class else task.counted
+    scored = {k for place in counted for k in task.unions[place]}
     ids = [i for i in getattr(split, name) if i in facts]
     if not ids or any(facts[i].class_pixels[k] for i in ids for k in scored):
         return
@@ -60,7 +61,7 @@ def find_mirrored_sides(augmentation: Augmentation | None, task: Task) -> Iterat
     """
     across = 1 if task.rank == 2 else 0
     mirrored = getattr(augmentation, "mirrored", ())  # a user's own augmentation need not say
-    sides = named_sides(task.class_names)
+    sides = named_sides(task.score_names)
     if sides is None or across not in mirrored:
         return
     rest = [axis for axis in mirrored if axis != across]

@@ -62,6 +62,7 @@ KINDS: dict[str, FindingKind] = {
     # Contents.
     "class-not-in-training": FindingKind("error"),
     "class-not-in-split": FindingKind("warning"),
+    "class-in-no-region": FindingKind("note"),
     "empty-masks": FindingKind("warning"),
     "monitor-undefined": FindingKind("warning"),
     "sides-mirrored": FindingKind("warning"),
