@@ -14,13 +14,11 @@ from predicted_files import predict_files
 from zarr_images import window_predictor, write_image
 
 from seglab.data.io.nifti_files import read_image, spacing_of
-from seglab.data.io.zarr_volumes import open_levels
 from seglab.errors import DataError
 from seglab.inference import streaming
 from seglab.inference.postprocessing import Step
 from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
-from seglab.inference.streaming import can_stream
 
 SHAPE = (40, 100, 70)  # z, y, x
 
@@ -30,15 +28,19 @@ def noise(shape: tuple[int, ...], dtype: str = "uint8") -> np.ndarray:
     return np.clip(smooth, 0, 255).astype(dtype)
 
 
+def make_bars_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_HELD_BYTES", 1)
+    monkeypatch.setattr(streaming, "_LEAST_WINDOWS", 1)
+    for module in ("streaming", "zarr_masks"):
+        monkeypatch.setattr(f"seglab.inference.{module}.MASK_CHUNK", 32)
+
+
 @pytest.mark.parametrize(("version", "narrow"), [("0.4", False), ("0.5", True)], ids=["one bar", "bars"])
 def test_the_mask_is_that_of_the_voxels_in_memory(
     tmp_path: Path, version: str, narrow: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if narrow:
-        monkeypatch.setattr(streaming, "_HELD_BYTES", 1)
-        monkeypatch.setattr(streaming, "_LEAST_WINDOWS", 1)
-        monkeypatch.setattr(streaming, "MASK_CHUNK", 32)
-        monkeypatch.setattr("seglab.inference.zarr_masks.MASK_CHUNK", 32)
+        make_bars_narrow(monkeypatch)
     stored = noise(SHAPE)
     image = write_image(tmp_path / "in" / "a.ome.zarr", [stored], version=version, scales=[(2.0, 0.5, 0.25)])
     predictor = window_predictor(3)
@@ -96,21 +98,45 @@ def test_the_level_of_the_networks_spacing_is_taken(tmp_path: Path) -> None:
     assert zarr.open_group(result.masks[0], mode="r").attrs["ome"]["version"] == "0.5"
 
 
-def test_another_spacing_and_a_network_of_whole_volumes_take_the_volume_in_memory(tmp_path: Path) -> None:
+GRIDS = {
+    "finer": ((0.8, 0.7, 0.5), "cubic"),
+    "coarser": ((1.3, 2.1, 2.9), "linear"),
+    "one finer, one coarser": ((1.0, 1.6, 0.6), "cubic"),
+}
+
+
+@pytest.mark.parametrize(("spacing", "kind"), GRIDS.values(), ids=GRIDS)
+def test_at_another_spacing_the_mask_is_that_of_the_voxels_in_memory(
+    tmp_path: Path, spacing: tuple[float, ...], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_bars_narrow(monkeypatch)
+    stored = noise((41, 50, 44))
+    image = write_image(tmp_path / "in" / "a.zarr", [stored], chunks=(16, 16, 16), scales=[(1.1, 1.2, 1.0)])
+    predictor = window_predictor(3, spacing=spacing, interpolation=kind, mode="zscore" if kind == "cubic" else "scale")
+    (mask,) = predict_files(predictor, [image], tmp_path / "masks")
+    wanted = predictor.predict(stored.transpose(2, 1, 0)[..., None].astype(np.float32), (1.0, 1.2, 1.1))
+    assert np.bincount(wanted.ravel(), minlength=3).min() > 30
+    np.testing.assert_array_equal(zarr.open_group(mask, mode="r")["0"][...], wanted.transpose(2, 1, 0))
+
+
+def test_what_needs_the_whole_volume_is_given_it_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = noise((12, 20, 16))
-    image = write_image(tmp_path / "in" / "a.zarr", [stored], scales=[(1.0, 1.0, 1.0)])
-    for number, how in enumerate(({"spacing": (0.8, 0.8, 1.0)}, {"postprocessing": (Step("largest", (1,)),)})):
-        predictor = window_predictor(2, **how)
-        assert not can_stream(predictor, open_levels(str(image))[0])
-        (mask,) = predict_files(predictor, [image], tmp_path / str(number))
-        wanted = predictor.predict(stored.transpose(2, 1, 0)[..., None].astype(np.float32), (1.0, 1.0, 1.0))
-        np.testing.assert_array_equal(read_image([str(mask)])[0][..., 0], wanted)
+    image = write_image(tmp_path / "in" / "a.zarr", [stored])
+    predictor = window_predictor(2, postprocessing=(Step("largest", (1,)),))
+    (mask,) = predict_files(predictor, [image], tmp_path / "masks")
+    wanted = predictor.predict(stored.transpose(2, 1, 0)[..., None].astype(np.float32))
+    np.testing.assert_array_equal(read_image([str(mask)])[0][..., 0], wanted)
+    monkeypatch.setattr(streaming, "available_bytes", lambda: 10_000)
+    with pytest.raises(DataError, match="postprocessing=false leaves them out") as refused:
+        predict_files(predictor, [image], tmp_path / "others")
+    assert refused.value.code == "zarr-whole"
+    assert list((tmp_path / "others").iterdir()) == []
 
 
 def test_a_mask_is_there_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = write_image(tmp_path / "in" / "a.zarr", [noise((24, 40, 96))])
     out, predictor = tmp_path / "masks", window_predictor(2)
-    blocks = Predictor.mask_blocks
+    blocks = Predictor.deciding_blocks
 
     def stopping(*args: Any, **how: Any) -> Iterator[Any]:
         for number, block in enumerate(blocks(*args, **how)):
@@ -119,7 +145,7 @@ def test_a_mask_is_there_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.Mo
                 raise KeyboardInterrupt
             yield block
 
-    monkeypatch.setattr(Predictor, "mask_blocks", stopping)
+    monkeypatch.setattr(Predictor, "deciding_blocks", stopping)
     with pytest.raises(KeyboardInterrupt):
         predict_files(predictor, [image], out)
     assert list(out.iterdir()) == []

@@ -109,7 +109,7 @@ class MixedPredictor(Predictor):
         )
 
     def _mask_of(self, mean: np.ndarray, seen: MaskObserver | None = None) -> np.ndarray:
-        return self._finished(self._mask((mean[..., k] for k in range(self.task.binary, mean.shape[-1])), seen))
+        return self._finished(self.ids_of((mean[..., k] for k in range(self.task.binary, mean.shape[-1])), seen))
 
 
 def _within(flips: tuple[int, ...], axis: int | None) -> tuple[int, ...]:

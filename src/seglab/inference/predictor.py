@@ -170,24 +170,23 @@ class Predictor:
             del prepared
             return self._finished(self._restored_mask(predicted, restoring, seen))
         mask = np.empty(restoring.original, np.min_scalar_type(self.task.classes - 1))
-        for rows, ids in self.mask_blocks(prepared, prepare, progress=progress, seen=seen):
-            mask[rows] = ids
+        for rows, block in self.deciding_blocks(prepared, prepare, progress=progress):
+            mask[rows] = self.ids_of((block[..., k] for k in range(block.shape[-1])), seen)
         return self._finished(mask)
 
-    def mask_blocks(
+    def deciding_blocks(
         self,
         image: Parted,
         prepare: Prepare | None,
         *,
         within: tuple[slice, ...] = (),
         progress: Progress | None = None,
-        seen: MaskObserver | None = None,
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        """Class ids in blocks of whole rows, before postprocessing; see `SlidingWindow.blocks`."""
+        """What `ids_of` makes a mask of, in blocks of whole rows; see `SlidingWindow.blocks`."""
         blocks = self.windows.blocks(image, self._network, within=within, prepare=prepare, progress=progress)
         for rows, block in blocks:
             check_probabilities(block)
-            yield rows, self._mask((block[..., k] for k in range(block.shape[-1])), seen)
+            yield rows, block
 
     def predict_probabilities(
         self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
@@ -233,7 +232,7 @@ class Predictor:
     def mask_of(self, probabilities: np.ndarray) -> np.ndarray:
         """The mask `(*spatial)` that `predict` makes of the probabilities `(*spatial, K)` of the same image."""
         return self._finished(
-            self._mask(probabilities[..., k] for k in range(self.task.binary, probabilities.shape[-1]))
+            self.ids_of(probabilities[..., k] for k in range(self.task.binary, probabilities.shape[-1]))
         )
 
     def predict_drawn(
@@ -277,7 +276,8 @@ class Predictor:
     def _finished(self, mask: np.ndarray) -> np.ndarray:
         return postprocessed(mask, self.postprocessing)
 
-    def _mask(self, channels: Iterator[np.ndarray], seen: MaskObserver | None = None) -> np.ndarray:
+    def ids_of(self, channels: Iterator[np.ndarray], seen: MaskObserver | None = None) -> np.ndarray:
+        """The class ids of channels that decide, before postprocessing; see `class_ids`."""
         return class_ids(channels, self.task, self.threshold, seen)
 
     def _restored_mask(
@@ -285,7 +285,7 @@ class Predictor:
     ) -> np.ndarray:
         """Class ids at the image's own size, with one channel of it at a time in memory."""
         check_probabilities(predicted)
-        return self._mask((restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1])), seen)
+        return self.ids_of((restoring.channel(predicted[..., k]) for k in range(predicted.shape[-1])), seen)
 
 
 def _running(model: LoadedNetwork | keras.Model) -> LoadedNetwork:

@@ -2,7 +2,8 @@
 
 The volume is covered with bars: parts of its second and third axis, over the whole length of the first. Along a bar the
 rows that windows cover are held, and let go once no window reaches into them any more. How wide a bar is depends on the
-windows and not on the volume, so neither does the memory. Windows that reach into two bars are run for both.
+windows and not on the volume, so neither does the memory. Windows that reach into two bars are run for both. Where the
+network has another spacing, each window is resampled, and each row of what it answers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from seglab.inference.memory_forecast import check_room
 from seglab.inference.parts import MixedPredictor
 from seglab.inference.predictor import Predictor
 from seglab.inference.sliding_window import Prepare, Progress
+from seglab.inference.streamed_grid import StreamedGrid
+from seglab.runtime.memory import available_bytes
 
 # Voxels of a chunk of a mask along each axis; bars begin and end with one.
 MASK_CHUNK = 128
@@ -44,14 +46,15 @@ def fitting_level(levels: Sequence[ZarrVolume], target: Sequence[float] | None) 
     return same[0] if same else finer[-1] if finer else levels[0]
 
 
-def can_stream(predictor: Predictor, volume: ZarrVolume) -> bool:
-    """Whether a mask can be made by parts: the network goes over the volume's own voxels in windows, and nothing is
-    done to the mask as a whole."""
-    if isinstance(predictor, MixedPredictor) or predictor.postprocessing or predictor.preprocessing.prompts:
-        return False
-    target, shape = predictor.spacing, volume.shape[:3]
-    same = target is None or resampled_shape(shape, volume.spacing, target) == shape
-    return same and predictor.resize_mode in ("pad", "patch")
+def whole_for(predictor: Predictor) -> str:
+    """Why a predictor needs a volume in whole; empty where its mask can be made by parts."""
+    if isinstance(predictor, MixedPredictor):
+        return "an ensemble whose members see a volume in different ways"
+    if predictor.preprocessing.prompts:
+        return "a network that is asked by a prompt"
+    if predictor.resize_mode not in ("pad", "patch"):
+        return f"a network that sees all of a volume at once (resize_mode={predictor.resize_mode})"
+    return "steps after the mask; postprocessing=false leaves them out" if predictor.postprocessing else ""
 
 
 def mask_by_parts(
@@ -60,7 +63,7 @@ def mask_by_parts(
     """The mask that `Predictor.predict` makes of the same voxels, and where each part of it lies.
 
     Args:
-        predictor: of which `can_stream` holds; another one is given the volume in whole, and gives the mask so.
+        predictor: one that `whole_for` has a reason for is given the volume in whole, and gives the mask so.
         volume: to predict.
         progress: told the windows that are done and how many there are.
 
@@ -69,86 +72,82 @@ def mask_by_parts(
         `(x, y, z)`.
 
     Raises:
-        DataError: as `Predictor.predict`; and a damaged chunk.
+        DataError: as `Predictor.predict`; a volume that is needed in whole and does not fit into memory; a damaged
+            chunk.
     """
-    x, y, z, _ = volume.shape
-    if not can_stream(predictor, volume):
-        image = whole(volume).astype(np.float32)
-        check_image(image)
-        yield (slice(0, x), slice(0, y), slice(0, z)), predictor.predict(image, volume.spacing, progress)
+    if reason := whole_for(predictor):
+        yield _whole_mask(predictor, volume, reason, progress)
         return
+    grid = StreamedGrid(volume, predictor.spacing, predictor.interpolation)
     bars = _bars(predictor, volume)
-    check_room(_bytes_held(predictor, volume, bars[0]), volume.shape[:3])
-    prepare = _prepared_by(predictor, volume)
-    reaches = [predictor.windows.reach(volume.shape[:3], bar) for bar in bars]
+    spans = [grid.under(bar) for bar in bars]
+    reaches = [predictor.windows.reach(grid.spatial, span) for span in spans]
+    check_room(_bytes_held(predictor, grid, max(reaches, key=lambda reach: reach[0])[1]), volume.shape[:3])
+    prepare = _prepared_by(predictor, grid)
     count, done = sum(one for one, _ in reaches), 0
 
     def tell(now: int, _: int) -> None:
         if progress:
             progress(done + now, count)
 
-    for bar, (here, seen) in zip(bars, reaches, strict=True):
-        for rows, ids in predictor.mask_blocks(_Band(volume, seen), prepare, within=bar, progress=tell):
-            yield (rows, bar[0], bar[1]), ids
+    for bar, span, (here, covered) in zip(bars, spans, reaches, strict=True):
+        blocks = predictor.deciding_blocks(grid.along(covered), prepare, within=span, progress=tell)
+        for rows, channels in grid.restored(blocks, bar):
+            yield (rows, bar[0], bar[1]), predictor.ids_of(channels)
         done += here
 
 
-@dataclass
-class _Band:
-    """A volume that windows are cut from in rising order along its first axis, of which memory holds the rows of chunks
-    that they reach into, in a part of the other axes."""
-
-    volume: ZarrVolume
-    seen: tuple[slice, ...]
-
-    def __post_init__(self) -> None:
-        self.shape = self.volume.shape
-        self._first, self._held = 0, self.volume.read((slice(0, 0), self.seen[0], self.seen[1]))
-
-    def __getitem__(self, place: tuple[slice, ...]) -> np.ndarray:
-        """A window `(*place, C)` in float32, as volumes are that are read in whole."""
-        stop = self._first + len(self._held)
-        if place[0].stop > stop:
-            step = self.volume.chunks[0]
-            upto = min(-(-place[0].stop // step) * step, self.shape[0])
-            kept = self._held[place[0].start - self._first :]
-            self._held = np.concatenate([kept, self.volume.read((slice(stop, upto), self.seen[0], self.seen[1]))])
-            self._first = place[0].start
-        firsts = (self._first, self.seen[0].start, self.seen[1].start)
-        here = tuple(slice(p.start - first, p.stop - first) for p, first in zip(place, firsts, strict=True))
-        return self._held[here].astype(np.float32)
+def _whole_mask(
+    predictor: Predictor, volume: ZarrVolume, reason: str, progress: Progress | None
+) -> tuple[Region, np.ndarray]:
+    x, y, z, _ = volume.shape
+    needed, free = math.prod(volume.shape) * (volume.dtype.itemsize + _FLOAT), available_bytes()
+    if needed > free:
+        raise DataError(
+            "a volume that does not fit into memory, for a model that needs it in whole",
+            code="zarr-whole",
+            where=volume.path,
+            found=f"{x}×{y}×{z} voxels, {needed / 1e9:.1f} GB with {free / 1e9:.1f} free; {reason}",
+            expected="a model that goes over a volume in windows, or a volume that fits",
+            remedy="name a coarser level, such as volume.zarr/1, cut the volume, or use another model",
+        )
+    image = whole(volume).astype(np.float32)
+    check_image(image)
+    return (slice(0, x), slice(0, y), slice(0, z)), predictor.predict(image, volume.spacing, progress)
 
 
 def _bars(predictor: Predictor, volume: ZarrVolume) -> list[tuple[slice, slice]]:
-    windows, (_, y, z) = predictor.windows, volume.shape[:3]
-    held = windows.rows_held(volume.shape[:3]) * predictor.task.logit_channels * _FLOAT
+    windows, (x, y, z, _) = predictor.windows, volume.shape
+    held = windows.rows_held((x, y, z)) * predictor.task.logit_channels * _FLOAT
     side = max(math.isqrt(_HELD_BYTES // held), _LEAST_WINDOWS * max(windows.window[1:]))
     side = -(-side // MASK_CHUNK) * MASK_CHUNK
     cuts = [[slice(start, min(start + side, n)) for start in range(0, n, side)] for n in (y, z)]
     return list(itertools.product(*cuts))
 
 
-def _bytes_held(predictor: Predictor, volume: ZarrVolume, bar: tuple[slice, slice]) -> int:
+def _bytes_held(predictor: Predictor, grid: StreamedGrid, covered: tuple[slice, ...]) -> int:
     """At the peak, roughly: a chunk as it is read, a band of the volume and its successor, the sums and what is made of
     finished ones."""
-    windows, (x, _, _, channels) = predictor.windows, volume.shape
-    across = math.prod(part.stop - part.start for part in windows.reach(volume.shape[:3], bar)[1])
-    rows = min(x, windows.window[0] + volume.chunks[0])
-    band = 2 * rows * across * channels * volume.dtype.itemsize
-    sums = 3 * windows.rows_held(volume.shape[:3]) * across * predictor.task.logit_channels * _FLOAT
+    windows, volume = predictor.windows, grid.volume
+    across = math.prod(part.stop - part.start for part in covered)
+    sums = 4 * windows.rows_held(grid.spatial) * across * predictor.task.logit_channels * _FLOAT
+    band = 2 * grid.band_bytes(windows.window[0], covered)
     return max(2 * volume.chunk_bytes, _TILE_BYTES) + band + sums + MASK_CHUNK * across
 
 
-def _prepared_by(predictor: Predictor, volume: ZarrVolume) -> Prepare:
+def _prepared_by(predictor: Predictor, grid: StreamedGrid) -> Prepare:
     """What is done to a window, after all of the volume was looked through."""
-    preprocessing = predictor.preprocessing
-    _check_channels(volume, preprocessing.channels)
-
-    def tiles() -> Iterator[np.ndarray]:
-        for region in volume.tiles(_TILE_BYTES):
-            yield volume.read(region)
-
-    low, high, wrong = range_of_tiles(tiles)
+    preprocessing, volume = predictor.preprocessing, grid.volume
+    if volume.shape[3] != preprocessing.channels:
+        raise DataError(
+            "an image with another number of channels than the training images",
+            code="image-channels-of-training",
+            where=volume.path,
+            found=f"{volume.shape[3]} channels, in {'×'.join(map(str, volume.shape[:3]))} voxels",
+            expected=f"{preprocessing.channels}",
+            remedy="save the channels that the model knows as an image of their own",
+        )
+    low, high, wrong = range_of_tiles(lambda: map(volume.read, volume.tiles(_TILE_BYTES)))
     if wrong:
         raise DataError(
             "an image with NaN or infinite values",
@@ -161,17 +160,5 @@ def _prepared_by(predictor: Predictor, volume: ZarrVolume) -> Prepare:
     preprocessing.check_range(np.dtype(np.float32), low, high)
     if preprocessing.mode != "zscore":
         return preprocessing.apply
-    stats = stats_of_tiles(tiles)
+    stats = stats_of_tiles(lambda: grid.tiles(_TILE_BYTES))
     return lambda part: zscore_by(part, stats)
-
-
-def _check_channels(volume: ZarrVolume, channels: int) -> None:
-    if volume.shape[3] != channels:
-        raise DataError(
-            "an image with another number of channels than the training images",
-            code="image-channels-of-training",
-            where=volume.path,
-            found=f"{volume.shape[3]} channels, in {'×'.join(map(str, volume.shape[:3]))} voxels",
-            expected=f"{channels}",
-            remedy="save the channels that the model knows as an image of their own",
-        )

@@ -94,10 +94,13 @@ def _created(part: Path, like: ZarrVolume, task: Task, table: np.ndarray) -> tup
         "colors": [{"label-value": value, "rgba": rgba} for value, _, rgba in listed],
         "properties": [{"label-value": value, "class": name} for value, name, _ in listed],
     }
-    told: dict[str, Any] = {"multiscales": [multiscale], "image-label": labels}
+    described: dict[str, Any] = {"multiscales": [multiscale], "image-label": labels}
     if not three:
         multiscale["version"] = labels["version"] = version
-    attributes = {**({"ome": {"version": version, **told}} if three else told), "seglab": {"written_by": MARK}}
+    attributes = {
+        **({"ome": {"version": version, **described}} if three else described),
+        "seglab": {"written_by": MARK},
+    }
     group = zarr.create_group(LocalStore(part), zarr_format=3 if three else 2, attributes=attributes)
     array = group.create_array(
         _LEVEL,

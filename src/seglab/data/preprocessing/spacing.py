@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -73,11 +75,19 @@ def resample_image(
     Raises:
         DataError: what `resampled_shape` refuses, or more voxels than fit into memory.
     """
-    cubic = [kind == "cubic" and step < ANISOTROPIC * min(spacing) for step in spacing]
-    shape = resampled_shape(image.shape[:-1], spacing, target)
+    resampler = resampler_of(image.shape[:-1], spacing, target, kind)
+    shape = resampler.new
     if 4 * math.prod(shape) * image.shape[-1] > available_bytes():
         raise _off_scale("a spacing that makes more voxels than fit into memory", image.shape[:-1], spacing, target)
-    return _resample(image, shape, cubic)
+    return resampler(image)
+
+
+def resampler_of(
+    shape: Sequence[int], spacing: Sequence[float], target: Sequence[float], kind: Interpolation = "linear"
+) -> Resampler:
+    """What `resample_image` does to an image of this spatial shape; raises as `resampled_shape`."""
+    cubic = tuple(kind == "cubic" and step < ANISOTROPIC * min(spacing) for step in spacing)
+    return Resampler(tuple(shape), resampled_shape(shape, spacing, target), cubic)
 
 
 def resample_mask(mask: np.ndarray, spacing: Sequence[float], target: Sequence[float], ignore_label: int) -> np.ndarray:
@@ -90,17 +100,50 @@ def resample_to(channel: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
     Linear, so that probabilities stay in 0..1 and sum to 1 over the classes.
     """
-    return _resample(channel, shape, [False] * channel.ndim)
+    return Resampler(channel.shape, tuple(shape))(channel)
 
 
-def _resample(array: np.ndarray, shape: Sequence[int], cubic: Sequence[bool]) -> np.ndarray:
-    made = array.astype(np.float32, copy=False)
-    # The axes that shrink come first: the later products are smaller.
-    for axis in sorted(range(len(shape)), key=lambda axis: shape[axis] / array.shape[axis]):
-        old, new = array.shape[axis], shape[axis]
-        if old != new:
-            made = along_axis(resampling(old, new, cubic[axis]), made, axis)
-    return np.ascontiguousarray(made)
+@dataclass(frozen=True)
+class Resampler:
+    """From one grid to another over the same extent, of a whole array or, to the same bits, of parts of it.
+
+    Attributes:
+        old, new: voxels of both along each axis.
+        cubic: which axes are, where they get finer; none when empty.
+    """
+
+    old: tuple[int, ...]
+    new: tuple[int, ...]
+    cubic: tuple[bool, ...] = ()
+
+    def __call__(self, array: np.ndarray) -> np.ndarray:
+        """An array `(*old, …)` on the new grid, float32."""
+        return self.part(array, tuple(slice(0, n) for n in self.new))
+
+    def needs(self, place: Sequence[slice]) -> tuple[slice, ...]:
+        """The part of the old grid that a part of the new one is made of."""
+        needed = list(place)
+        for axis, matrix in self._steps:
+            voxels = matrix.indices[matrix.indptr[place[axis].start] : matrix.indptr[place[axis].stop]]
+            needed[axis] = slice(int(voxels.min()), int(voxels.max()) + 1)
+        return tuple(needed)
+
+    def part(self, array: np.ndarray, place: Sequence[slice]) -> np.ndarray:
+        """A part of the new grid, float32, of what it `needs` of an array."""
+        made, needed = array.astype(np.float32, copy=False), self.needs(place)
+        for axis, matrix in self._steps:
+            here = matrix[place[axis].start : place[axis].stop, needed[axis].start : needed[axis].stop]
+            made = along_axis(here, made, axis)
+        return np.ascontiguousarray(made)
+
+    @cached_property
+    def _steps(self) -> list[tuple[int, sparse.csr_array]]:
+        """The axes that shrink come first: the later products are smaller."""
+        order = sorted(range(len(self.new)), key=lambda axis: self.new[axis] / self.old[axis])
+        cubic = self.cubic or (False,) * len(self.new)
+        pairs = zip(self.old, self.new, cubic, strict=True)
+        matrices = [None if old == new else resampling(old, new, finer) for old, new, finer in pairs]
+        return [(axis, matrix) for axis in order if (matrix := matrices[axis]) is not None]
 
 
 def resampling(old: int, new: int, cubic: bool = False) -> sparse.csr_array:
