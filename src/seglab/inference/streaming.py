@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seglab.data.io.zarr_volumes import Region, ZarrVolume, whole
+from seglab.data.io.zarr_volumes import Box, ZarrVolume, whole
 from seglab.data.preprocessing.normalisation import zscore_by
 from seglab.data.preprocessing.spacing import resampled_shape
 from seglab.data.preprocessing.streamed_stats import range_of_tiles, stats_of_tiles
@@ -59,7 +59,7 @@ def whole_for(predictor: Predictor) -> str:
 
 def mask_by_parts(
     predictor: Predictor, volume: ZarrVolume, progress: Progress | None = None
-) -> Iterator[tuple[Region, np.ndarray]]:
+) -> Iterator[tuple[Box, np.ndarray]]:
     """The mask that `Predictor.predict` makes of the same voxels, and where each part of it lies.
 
     Args:
@@ -68,7 +68,7 @@ def mask_by_parts(
         progress: told the windows that are done and how many there are.
 
     Yields:
-        Regions that cover the volume once, bar after bar, along each of them in rising order; and their class ids
+        Boxes that cover the volume once, bar after bar, along each of them in rising order; and their class ids
         `(x, y, z)`.
 
     Raises:
@@ -99,7 +99,7 @@ def mask_by_parts(
 
 def _whole_mask(
     predictor: Predictor, volume: ZarrVolume, reason: str, progress: Progress | None
-) -> tuple[Region, np.ndarray]:
+) -> tuple[Box, np.ndarray]:
     x, y, z, _ = volume.shape
     needed, free = math.prod(volume.shape) * (volume.dtype.itemsize + _FLOAT), available_bytes()
     if needed > free:

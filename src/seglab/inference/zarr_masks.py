@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from seglab.data.io.ome_metadata import VERSIONS
-from seglab.data.io.zarr_volumes import Region, ZarrVolume
+from seglab.data.io.zarr_volumes import Box, ZarrVolume
 from seglab.inference.mask_writer import MARK, check_targets, read_back, unwritable_mask
 from seglab.inference.streaming import MASK_CHUNK
 from seglab.runtime.atomic_files import folder
@@ -25,7 +25,7 @@ _TYPES = {"x": "space", "y": "space", "z": "space"}
 
 def write_zarr_mask(
     path: Path,
-    parts: Iterable[tuple[Region, np.ndarray]],
+    parts: Iterable[tuple[Box, np.ndarray]],
     like: ZarrVolume,
     task: Task,
     *,
@@ -54,9 +54,9 @@ def write_zarr_mask(
     try:
         with folder(path, replace=replace, sole=False, durable=True) as part:
             array, order = _created(part, like, task, table)
-            for region, ids in _in_chunks(parts, like.shape[0]):
+            for box, ids in _in_chunks(parts, like.shape[0]):
                 stored = table[ids].transpose(order)
-                place = tuple(region[axis] for axis in order)
+                place = tuple(box[axis] for axis in order)
                 array[place] = stored
                 if not np.array_equal(array[place], stored):
                     raise read_back(path, "other values")
@@ -115,7 +115,7 @@ def _created(part: Path, like: ZarrVolume, task: Task, table: np.ndarray) -> tup
     return array, order
 
 
-def _in_chunks(parts: Iterable[tuple[Region, np.ndarray]], rows: int) -> Iterator[tuple[Region, np.ndarray]]:
+def _in_chunks(parts: Iterable[tuple[Box, np.ndarray]], rows: int) -> Iterator[tuple[Box, np.ndarray]]:
     """Parts of one bar joined along x until they end with a chunk, so that no chunk is written twice."""
     first, held = 0, list[np.ndarray]()
     for (x, y, z), ids in parts:

@@ -25,7 +25,7 @@ _METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 _KIND = "Zarr folder"
 _VOXELS_APART = 2.0
 _READ_AS: dict[str, np.dtype] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
-Region = tuple[slice, slice, slice]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,22 @@ class ZarrVolume:
     def _along_c(self) -> int:
         return int(self.array.shape[self.image.axes.index("c")]) if "c" in self.image.axes else 1
 
-    def read(self, region: Region) -> np.ndarray:
-        """The voxels of a region, `(x, y, z, C)` as stored, read chunk by chunk.
+    def read(self, box: Box) -> np.ndarray:
+        """The voxels of a box, `(x, y, z, C)` as stored, read chunk by chunk.
 
         Raises:
             DataError: a chunk that is damaged.
         """
-        made = np.empty((*(along.stop - along.start for along in region), self._along_c), self.dtype)
-        for part in itertools.product(*map(_by_chunks, region, self.chunks)):
+        made = np.empty((*(along.stop - along.start for along in box), self._along_c), self.dtype)
+        for part in itertools.product(*map(_by_chunks, box, self.chunks)):
             here = tuple(
-                slice(one.start - along.start, one.stop - along.start) for one, along in zip(part, region, strict=True)
+                slice(one.start - along.start, one.stop - along.start) for one, along in zip(part, box, strict=True)
             )
             made[here] = self._read_part(part)
         return made
 
-    def tiles(self, at_most: int) -> Iterator[Region]:
-        """Regions of whole chunks that cover the volume, each of at most so many bytes, or of one chunk."""
+    def tiles(self, at_most: int) -> Iterator[Box]:
+        """Boxes of whole chunks that cover the volume, each of at most so many bytes, or of one chunk."""
         size, shape = list(self.chunks), self.shape
         while True:
             grown = [k for k in (2, 1, 0) if size[k] < shape[k]]
