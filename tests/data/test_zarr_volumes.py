@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from zarr_images import write_image
 from seglab.data.digest import digest_files
 from seglab.data.io.nifti_files import read_image, spacing_of
 from seglab.data.io.zarr_volumes import open_levels
+from seglab.data.sources.nifti import Nifti
 from seglab.errors import ConfigError, DataError
 
 STORED = np.random.default_rng(0).integers(1, 4000, (6, 5, 4)).astype(np.int16)  # (Z, Y, X)
@@ -224,3 +227,54 @@ def test_chunks_under_other_names_are_not_a_volume_of_zeros(tmp_path: Path) -> N
     file.write_text(json.dumps(json.loads(file.read_text()) | {"dimension_separator": "/"}))
     with pytest.raises(DataError, match="dimension_separator"):
         read_image([str(path)])
+
+
+LABEL = (STORED > 2000).astype(np.uint8)
+
+
+def data_set(root: Path) -> Path:
+    """Two cases in Zarr, the second with an empty label of which no chunk is stored."""
+    for number in range(2):
+        write_image(root / "images" / f"case_{number}.ome.zarr", [STORED + number], scales=[(3, 2, 1)])
+        label = LABEL * (number == 0)
+        path = write_image(root / "labels" / f"case_{number}.zarr", [label], scales=[(3, 2, 1)], **{"image-label": {}})
+        if number:
+            shutil.rmtree(path / "0" / "c", ignore_errors=True)
+    return root
+
+
+def test_a_data_set_is_read_as_one_of_nifti(tmp_path: Path) -> None:
+    source = Nifti(root=str(data_set(tmp_path)), label_values=[0, 1])
+    assert [case.id for case in source.cases] == ["case_0", "case_1"]
+    first, second = map(source.read, source.cases)
+    np.testing.assert_array_equal(first.image, VOLUME)
+    np.testing.assert_array_equal(first.mask, LABEL.T)
+    assert first.spacing == (1, 2, 3)
+    assert second.mask is not None
+    assert not second.mask.any()
+
+
+def test_exchanged_folders_are_refused(tmp_path: Path) -> None:
+    data_set(tmp_path)
+    with pytest.raises(DataError, match="exchange the folders"):
+        Nifti(root=str(tmp_path), images="labels", labels="images", label_values=[0, 1])
+    plain = Nifti(root=str(tmp_path), label_values=[0, 1])
+    wrong = dataclasses.replace(plain.cases[0], label=plain.cases[0].image[0])
+    with pytest.raises(DataError) as refused:
+        plain.read(wrong)
+    assert refused.value.finding == "undeclared-label"
+
+
+def test_a_label_of_another_shape_and_a_volume_beyond_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Nifti(root=str(data_set(tmp_path)), label_values=[0, 1])
+    shutil.rmtree(tmp_path / "labels" / "case_0.zarr")
+    write_image(tmp_path / "labels" / "case_0.zarr", [LABEL[:-1]], scales=[(3, 2, 1)])
+    with pytest.raises(DataError) as refused:
+        source.read(source.cases[0])
+    assert refused.value.code == "mask-size-differs"
+    monkeypatch.setattr("seglab.data.io.nifti_headers.available_bytes", lambda: 100)
+    with pytest.raises(DataError, match="does not fit into memory") as refused:
+        source.read_image(source.cases[0])
+    assert refused.value.code == "image-too-large"

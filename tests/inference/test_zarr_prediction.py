@@ -13,12 +13,15 @@ import zarr
 from predicted_files import predict_files
 from zarr_images import window_predictor, write_image
 
-from seglab.data.io.nifti_files import read_image, spacing_of
+from seglab.data.io.nifti_files import spacing_of
+from seglab.data.io.volume_files import read_header
+from seglab.data.io.zarr_volumes import open_levels
 from seglab.errors import DataError
 from seglab.inference import streaming
 from seglab.inference.postprocessing import Step
 from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
+from seglab.inference.streaming import fitting_level
 
 SHAPE = (40, 100, 70)  # z, y, x
 
@@ -51,8 +54,8 @@ def test_the_mask_is_that_of_the_voxels_in_memory(
     found = zarr.open_group(mask, mode="r")
     np.testing.assert_array_equal(found["0"][...], wanted.transpose(2, 1, 0))
     assert found["0"].dtype == np.uint8
-    values, affine, _ = read_image([str(mask)])
-    assert values.shape == (70, 100, 40, 1)
+    shape, affine = read_header(str(mask)).ras
+    assert shape == (70, 100, 40)
     assert spacing_of(affine) == (0.25, 0.5, 2.0)
 
 
@@ -92,9 +95,9 @@ def test_the_level_of_the_networks_spacing_is_taken(tmp_path: Path) -> None:
     result = predict_plan(predictor, plan)
     assert result.notes == [f"{image}: the mask lies on level 1 of 3, with voxels of 1×1×1 mm"]
     wanted = predictor.predict(levels[1].transpose(2, 1, 0)[..., None].astype(np.float32), (1.0, 1.0, 1.0))
-    found, affine, _ = read_image([str(result.masks[0])])
-    np.testing.assert_array_equal(found[..., 0], wanted)
-    assert spacing_of(affine) == (1, 1, 1)
+    header = read_header(str(result.masks[0]))
+    np.testing.assert_array_equal(header.values(), wanted)
+    assert spacing_of(header.ras[1]) == (1, 1, 1)
     assert zarr.open_group(result.masks[0], mode="r").attrs["ome"]["version"] == "0.5"
 
 
@@ -119,13 +122,20 @@ def test_at_another_spacing_the_mask_is_that_of_the_voxels_in_memory(
     np.testing.assert_array_equal(zarr.open_group(mask, mode="r")["0"][...], wanted.transpose(2, 1, 0))
 
 
+def test_levels_of_a_high_pyramid_are_compared_and_none_is_refused(tmp_path: Path) -> None:
+    fine = noise((8, 8, 8))
+    levels = open_levels(str(write_image(tmp_path / "b.zarr", [fine], scales=[(0.005,) * 3])))
+    coarse = open_levels(str(write_image(tmp_path / "c.zarr", [fine], scales=[(1.0,) * 3])))
+    assert fitting_level([*levels, *coarse], (1.0, 1.0, 1.0)) is coarse[0]
+
+
 def test_what_needs_the_whole_volume_is_given_it_where_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stored = noise((12, 20, 16))
     image = write_image(tmp_path / "in" / "a.zarr", [stored])
     predictor = window_predictor(2, postprocessing=(Step("largest", (1,)),))
     (mask,) = predict_files(predictor, [image], tmp_path / "masks")
     wanted = predictor.predict(stored.transpose(2, 1, 0)[..., None].astype(np.float32))
-    np.testing.assert_array_equal(read_image([str(mask)])[0][..., 0], wanted)
+    np.testing.assert_array_equal(read_header(str(mask)).values(), wanted)
     monkeypatch.setattr(streaming, "available_bytes", lambda: 10_000)
     with pytest.raises(DataError, match="postprocessing=false leaves them out") as refused:
         predict_files(predictor, [image], tmp_path / "others")
@@ -149,6 +159,16 @@ def test_a_mask_is_there_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         predict_files(predictor, [image], out)
     assert list(out.iterdir()) == []
+
+    def racing(*args: Any, **how: Any) -> Iterator[Any]:
+        write_image(out / "a.zarr", [noise((2, 2, 2))])
+        yield from blocks(*args, **how)
+
+    monkeypatch.setattr(Predictor, "deciding_blocks", racing)
+    with pytest.raises(DataError, match="another process has written"):
+        predict_files(predictor, [image], out)
+    assert zarr.open_group(out / "a.zarr", mode="r")["0"].shape == (2, 2, 2)
+    shutil.rmtree(out / "a.zarr")
     monkeypatch.undo()
     (mask,) = predict_files(predictor, [image], out)
     assert [one.name for one in out.iterdir()] == ["a.zarr"]
@@ -179,7 +199,7 @@ def test_chunks_that_are_not_stored_are_told(tmp_path: Path) -> None:
     result = predict_plan(predictor, plan_files(predictor.task, [image], tmp_path / "masks"))
     assert result.notes == [f"{image}: 1 of 60 chunks are not stored, and were read as 0"]
     wanted = predictor.predict(stored.transpose(2, 1, 0)[..., None].astype(np.float32))
-    np.testing.assert_array_equal(read_image([str(result.masks[0])])[0][..., 0], wanted)
+    np.testing.assert_array_equal(read_header(str(result.masks[0])).values(), wanted)
 
 
 def refusal(tmp_path: Path, image: Path | str, predictor: Predictor | None = None, **how: Any) -> DataError:

@@ -16,7 +16,6 @@ import numpy as np
 
 from seglab.data.io.zarr_volumes import Box, ZarrVolume, whole
 from seglab.data.preprocessing.normalisation import zscore_by
-from seglab.data.preprocessing.spacing import resampled_shape
 from seglab.data.preprocessing.streamed_stats import range_of_tiles, stats_of_tiles
 from seglab.errors import DataError
 from seglab.inference.checks import check_image
@@ -41,7 +40,11 @@ def fitting_level(levels: Sequence[ZarrVolume], target: Sequence[float] | None) 
     spacing, the finest."""
     if target is None:
         return levels[0]
-    same = [one for one in levels if resampled_shape(one.shape[:3], one.spacing, target) == one.shape[:3]]
+    same = [
+        one
+        for one in levels
+        if all(round(n * own / want) == n for n, own, want in zip(one.shape, one.spacing, target, strict=False))
+    ]
     finer = [one for one in levels if all(own <= want for own, want in zip(one.spacing, target, strict=True))]
     return same[0] if same else finer[-1] if finer else levels[0]
 

@@ -53,7 +53,7 @@ def write_zarr_mask(
     table = table.astype(np.min_scalar_type(int(table.max())))
     try:
         with folder(path, replace=replace, sole=False, durable=True) as part:
-            array, order = _created(part, like, task, table)
+            array, order = _created(part, path, like, task, table)
             for box, ids in _in_chunks(parts, like.shape[0]):
                 stored = table[ids].transpose(order)
                 place = tuple(box[axis] for axis in order)
@@ -65,7 +65,7 @@ def write_zarr_mask(
     return path
 
 
-def _created(part: Path, like: ZarrVolume, task: Task, table: np.ndarray) -> tuple[Any, tuple[int, ...]]:
+def _created(part: Path, path: Path, like: ZarrVolume, task: Task, table: np.ndarray) -> tuple[Any, tuple[int, ...]]:
     """The array to write to, and which of x, y and z each of its axes is."""
     import zarr
     from zarr.storage import LocalStore
@@ -81,7 +81,7 @@ def _created(part: Path, like: ZarrVolume, task: Task, table: np.ndarray) -> tup
         {"type": "translation", "translation": [like.level.shift[k] for k in kept]},
     ]
     multiscale: dict[str, Any] = {
-        "name": part.name.split(".")[1],
+        "name": path.stem,
         "axes": [
             {"name": name, "type": _TYPES[name], **({"unit": image.units[name]} if name in image.units else {})}
             for name in names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from seglab.data.io.ome_metadata import check_no_labels
 from seglab.data.io.zarr_volumes import open_levels
 from seglab.errors import DataError
 from seglab.inference.predictor import Predictor
@@ -41,17 +42,9 @@ def write_predicted_zarr(
             expected="one folder, with an axis c",
             remedy="save them as one image of several channels",
         )
+    check_no_labels(parts[0])
     levels = open_levels(str(parts[0]))
     volume = fitting_level(levels, predictor.spacing)
-    if volume.image.labels:
-        raise DataError(
-            "labels in the place of an image",
-            code="zarr-labels",
-            where=str(parts[0]),
-            found="an OME-Zarr image of labels: image-label in its metadata",
-            expected="the image that they belong to",
-            remedy="name the image; its labels often lie within it, in a folder labels",
-        )
     about = f"level {volume.level.path or '.'}"
     if volume.absent:
         about += (

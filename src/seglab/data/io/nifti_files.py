@@ -11,6 +11,7 @@ import numpy as np
 from nibabel import orientations
 
 from seglab.data.io.nifti_headers import MILLIMETRES, Header
+from seglab.data.io.ome_metadata import check_no_labels, is_zarr
 from seglab.data.io.volume_files import read_header
 from seglab.errors import DataError
 
@@ -42,6 +43,8 @@ def spacing_of(affine: np.ndarray) -> tuple[float, ...]:
 
 
 def _header_of_image(path: str) -> Header:
+    if is_zarr(Path(path)):
+        check_no_labels(Path(path))
     header = read_header(path)
     if len(header.shape) > 4:
         raise DataError(

@@ -133,6 +133,20 @@ def read_ome(path: Path) -> OmeImage:
     return OmeImage(path, axes, {}, (Level("", (1.0,) * count, (0.0,) * count),), "")
 
 
+def check_no_labels(path: Path) -> None:
+    """Refuse a folder in the place of an image that says it is one of labels; raises `DataError`."""
+    if read_ome(path).labels:
+        raise DataError(
+            "labels in the place of an image",
+            code="zarr-labels",
+            finding="undeclared-label",
+            where=str(path),
+            found="an OME-Zarr image of labels: image-label in its metadata",
+            expected="the image that they belong to",
+            remedy="name the image, or exchange the folders; labels often lie within their image, in a folder labels",
+        )
+
+
 def _array_of_three(path: Path) -> dict[str, Any] | None:
     """The metadata of an array of Zarr 3; None where there is none."""
     found = _read_json(path / "zarr.json")

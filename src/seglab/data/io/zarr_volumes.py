@@ -217,13 +217,19 @@ def _check_array(volume: ZarrVolume) -> None:
             expected="one whole or floating point number a voxel, up to 64 bits",
             remedy="save it anew as float32",
         )
-    if volume.absent and (array.fill_value is None or volume.absent == array.nchunks):
+    lost = volume.absent == array.nchunks and (not volume.image.labels or _holds_files(Path(where)))
+    if volume.absent and (array.fill_value is None or lost):
         raise unreadable(
             where,
             f"{volume.absent} of {array.nchunks} chunks are not there, and fill_value {array.fill_value}",
             "copy the folder again; where it is whole, its dimension_separator does not fit the names of its files",
             "array whose chunks are stored",
         )
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether an array has files that may be chunks, under whatever name; one of labels may be all background."""
+    return any(name not in _METADATA for _, _, names in os.walk(folder) for name in names)
 
 
 def _check_extent(finest: ZarrVolume, other: ZarrVolume) -> None:
