@@ -12,8 +12,9 @@ import pytest
 from nested_regions import NESTED, TASK
 
 from seglab.data.preprocessing.normalisation import Preprocessing
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError
 from seglab.evaluation.case_scores import check_same_classes
+from seglab.experiment.warm_start import _check_task
 from seglab.export.conversion import convert
 from seglab.export.end_to_end import end_to_end
 from seglab.export.examining import compare_logits
@@ -127,6 +128,9 @@ def test_other_regions_are_another_task(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"regions whole \(edema \+ necrosis \+ enhancing\)"):
             check_same_classes(mine, theirs)
     check_same_classes(TASK, TASK)
+    with pytest.raises(ConfigError, match=r"weights of another set of regions[\s\S]*none in that run"):
+        _check_task(PLAIN, TASK, "init_from=…")
+    _check_task(TASK, replace(TASK, regions=tuple(replace(one, name=one.name.upper()) for one in NESTED)), "")
 
 
 @pytest.mark.parametrize(("fit", "size"), [("pad", (13, 16)), ("resize", (25, 31))])

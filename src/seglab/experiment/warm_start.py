@@ -173,6 +173,7 @@ def _check_task(before: Task, now: Task, where: str) -> None:
         ("rank", f"{before.rank}D", f"{now.rank}D"),
         ("channels", before.channels, now.channels),
         ("number of classes", before.classes, now.classes),
+        ("set of regions", _regions(before), _regions(now)),
     ):
         if one != other:
             raise ConfigError(
@@ -183,6 +184,11 @@ def _check_task(before: Task, now: Task, where: str) -> None:
                 expected=f"{other}, as this run's data has, with the classes {', '.join(now.class_names)}",
                 remedy="start from a run of alike data, or remove init_from",
             )
+
+
+def _regions(task: Task) -> str:
+    """By class ids: their names may be others."""
+    return ", ".join("+".join(map(str, region.classes)) for region in task.regions) or "none"
 
 
 def _other_model(config: Config, found: str, expected: str) -> ConfigError:

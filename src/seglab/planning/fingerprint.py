@@ -45,7 +45,7 @@ class Fingerprint:
 
     Attributes:
         rank, channels: of the images.
-        class_names: of every class, background first.
+        class_names: of every class, background first, or of every region.
         shapes, spacings: of each training case.
         foreground: share of the scored classes in each training case.
         classes: the scored classes.
@@ -112,7 +112,7 @@ def fingerprint_of(source: Source, split: Split, facts: Mapping[str, CaseFingerp
     return Fingerprint(
         rank=task.rank,
         channels=task.channels,
-        class_names=task.class_names,
+        class_names=task.score_names,
         shapes=tuple(one.shape for one in known),
         spacings=tuple(one.spacing for one in known),
         foreground=tuple(0.0 if not sum(one.class_pixels) else one.share_of(task.scored) for one in known),
