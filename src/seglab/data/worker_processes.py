@@ -32,7 +32,7 @@ Task = Callable[[Any, memoryview | None], Any]
 Task, requests and answers are pickled."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_SAID_AT_MOST = 4000
+_OUTPUT_AT_MOST = 4000
 PATIENCE = 600.0  # seconds; a disk of the network that is gone, or a lock, would let a training stand for ever
 _STACK_SECONDS = 2.0
 
@@ -61,7 +61,7 @@ class WorkerProcess:
 
     def __init__(self, task: Task, shared_bytes: int = 0):
         self._task: Task | None = task
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  a pipe that nobody reads would fill up
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115  a pipe that nobody reads would fill up
         here, there = socket.socketpair()
         passed = [there.fileno()]
         self.memory: mmap.mmap | None = None
@@ -75,8 +75,8 @@ class WorkerProcess:
             [sys.executable, "-c", code],
             pass_fds=passed,
             stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=self._said,
+            stdout=self._output,
+            stderr=self._output,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         there.close()
@@ -111,27 +111,27 @@ class WorkerProcess:
         self.process.send_signal(signal.SIGUSR1)  # it writes its stack
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=_STACK_SECONDS)
-        self._said.seek(0)
-        said = self._said.read()[-_SAID_AT_MOST:].strip() or "nothing, so it is stopped, or waits for a disk"
+        self._output.seek(0)
+        output = self._output.read()[-_OUTPUT_AT_MOST:].strip() or "nothing, so it is stopped, or waits for a disk"
         self.process.kill()
-        return f"no answer within {PATIENCE:g} s; asked where it stands, the process said:\n{said}"
+        return f"no answer within {PATIENCE:g} s; asked where it stands, the process said:\n{output}"
 
     def _last_words(self) -> str:
         try:
             code = self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return "it closed its connection"
-        self._said.seek(0)
-        said = self._said.read()[-_SAID_AT_MOST:].strip()
+        self._output.seek(0)
+        output = self._output.read()[-_OUTPUT_AT_MOST:].strip()
         ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        return f"{ended}, after it said:\n{said}" if said else ended
+        return f"{ended}, after it said:\n{output}" if output else ended
 
     def close(self) -> None:
         """End the process now."""
         self._connection.close()
         self.process.kill()
         self.process.wait()
-        self._said.close()
+        self._output.close()
 
 
 class WorkerPool:

@@ -99,8 +99,8 @@ def shape_summary(cases: pd.DataFrame, task: Task, tolerance: float) -> dict[str
         for score in (*distance_names(task, tolerance), "precision", "recall", *LESION_SHARES, "volume_error"):
             metrics[of_class(score, name)] = _mean(cases[of_class(score, name)])
         metrics[of_class("volume_error_abs", name)] = _mean(cases[of_class("volume_error", name)].abs())
-        there, said = (cases[of_class(count, name)] > 0 for count in ("true", "predicted"))
-        metrics[of_class("one_empty", name)] = float((there != said).sum())
+        there, predicted_there = (cases[of_class(count, name)] > 0 for count in ("true", "predicted"))
+        metrics[of_class("one_empty", name)] = float((there != predicted_there).sum())
         true, predicted, found, right = (cases[of_class(count, name)].sum() for count in LESION_COUNTS)
         metrics[of_class("lesion_recall_dataset", name)] = found / true if true else np.nan
         metrics[of_class("lesion_precision_dataset", name)] = right / predicted if predicted else np.nan

@@ -85,14 +85,14 @@ class CalibrationScores:
             return f"{line}; no validation cases apart from these to fit a temperature on"
         after = f"ECE {self.scaled.reliability.ece:.4f}, NLL {self.scaled.nll:.4f}"
         line = f"{line}; with temperature {self.scaled.temperature:.2f} of the validation cases {after}"
-        told = bound_reached(self.scaled.temperature)
-        return f"{line}\nnote        {told}" if told else line
+        note = bound_reached(self.scaled.temperature)
+        return f"{line}\nnote        {note}" if note else line
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; None for NaN."""
         found: dict[str, Any] = {key: _finite(value) for key, value in self.metrics().items()}
-        if self.scaled is not None and (told := bound_reached(self.scaled.temperature)):
-            found["note"] = told
+        if self.scaled is not None and (note := bound_reached(self.scaled.temperature)):
+            found["note"] = note
         for name, certainty in (("bins", self.as_trained), ("bins_scaled", self.scaled)):
             if certainty is not None:
                 bins = certainty.reliability

@@ -163,10 +163,10 @@ def _tried(group: str, component: Component, call: Callable[[], Any], wanted: st
     except Exception as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
         place = f" in {frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        if "None values not supported" in said:
-            said = f"None: is its return missing? ({said})"
-        raise _refused(group, component, f"{said}{place}", wanted) from error
+        message = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        if "None values not supported" in message:
+            message = f"None: is its return missing? ({message})"
+        raise _refused(group, component, f"{message}{place}", wanted) from error
 
 
 def _is_users(file: str) -> bool:

@@ -105,7 +105,7 @@ def find_near_duplicates(
     found = {held[match.held]: f"{held[match.held]}: {match.relation}, {match.agreement:.2f}" for match in matches}
     rows = []
     for name, word in zip(_HELD_OUT, ("test", "validation"), strict=True):
-        of_split = [said for case_id, said in found.items() if case_id in set(getattr(split, name))]
+        of_split = [images for case_id, images in found.items() if case_id in set(getattr(split, name))]
         if of_split:
             rows.append(
                 f"{len(of_split)} of {len(getattr(split, name))} {word} cases look like images that helped to train or "

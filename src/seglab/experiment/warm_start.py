@@ -148,7 +148,7 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
         beware.append(f"its classes were called {', '.join(bundle.task.class_names)}")
     if bundle.preprocessing.mode != training_data.preprocessing.mode:
         beware.append(f"its images were brought in by data.normalize={bundle.preprocessing.mode}")
-    seen, images, told = _seen(store, run, training_data)
+    seen, images, unknown = _seen(store, run, training_data)
     alike = find_near_duplicates(training_data.facts, training_data.split, images, seen)
     leaks = [
         f"{len(cases)} of {len(getattr(training_data.split, name))} {word} cases "
@@ -159,12 +159,12 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
     leaks += alike.rows
     if alike.missed > 0:
         missed = f"of many images a sample was compared: a near-duplicate is missed with a chance of {alike.missed:.1%}"
-        told = missed if told == _NONE else f"{told}; {missed}"
-    tags[Tag.INIT_LEAK] = "; ".join(leaks) or told
+        unknown = missed if unknown == _NONE else f"{unknown}; {missed}"
+    tags[Tag.INIT_LEAK] = "; ".join(leaks) or unknown
     if leaks:
         beware.append(f"{tags[Tag.INIT_LEAK]}: their scores are not those of unseen cases")
-    if told != _NONE:
-        beware.append(told)
+    if unknown != _NONE:
+        beware.append(unknown)
     return WarmStart(tags, (LEAK,) if leaks else (), tuple(beware), bundle=found.folder)
 
 
@@ -212,7 +212,7 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
     mine = image_digests(training_data)
     seen: set[str] = set()
     images = SeenImages()
-    told = _NONE
+    unknown = _NONE
     for _ in range(_ANCESTORS):
         try:
             split = Split.from_json(run_file(store, run, Artifact.SPLIT).read_text(encoding="utf-8"))
@@ -223,14 +223,16 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
             elif RunRecord.of(run).data_digest == training_data.digest:
                 seen |= theirs
             else:
-                told = f"whether run {run.info.run_id} has seen these cases is not known"
+                unknown = f"whether run {run.info.run_id} has seen these cases is not known"
         except (TrackingError, ValueError, KeyError, TypeError):
-            told = f"whether run {run.info.run_id} has seen these cases is not known"
+            unknown = f"whether run {run.info.run_id} has seen these cases is not known"
         try:
             add_seen(images, _json_of(store, run, Artifact.IMAGE_DETAILS) or {}, training_data.task.rank)
         except (ValueError, KeyError, TypeError):
-            told = (
-                f"what looks like an image that run {run.info.run_id} has seen is not known" if told == _NONE else told
+            unknown = (
+                f"what looks like an image that run {run.info.run_id} has seen is not known"
+                if unknown == _NONE
+                else unknown
             )
         former = run.data.tags.get(Tag.INIT_FROM) or run.data.params.get("continues")
         if not former:
@@ -239,7 +241,7 @@ def _seen(store: Store, run: Run, training_data: TrainingData) -> tuple[set[str]
             run = store.run(former)
         except TrackingError:
             return seen, images, f"what run {former}, from which it began, had seen is not known"
-    return seen, images, told
+    return seen, images, unknown
 
 
 def _json_of(store: Store, run: Run, path: str) -> dict[str, Any] | None:

@@ -47,7 +47,7 @@ def usage(bundle: Bundle) -> dict[str, str]:
     """What a caller must know of the model, by topic; ready for the metadata of an MLflow model."""
     task = bundle.task
     size = " × ".join(map(str, bundle.size))
-    told = {
+    topics = {
         "input": input_in_words(task, bundle.preprocessing),
         "input_size": _FITS[bundle.resize_mode].format(size=size),
         "output": f"class ids ({axes(task)}) of an image, (N, {axes(task)}) of a batch; uint8 up to 256 classes",
@@ -55,15 +55,15 @@ def usage(bundle: Bundle) -> dict[str, str]:
         **({"regions": ", ".join(map(task.region_sentence, task.regions))} if task.regions else {}),
     }
     if bundle.members:
-        told["members"] = f"the mean of the probabilities of {len(bundle.members)} networks"
+        topics["members"] = f"the mean of the probabilities of {len(bundle.members)} networks"
     if bundle.postprocessing:
-        told["postprocessing"] = "; ".join(step.sentence(task) for step in bundle.postprocessing)
+        topics["postprocessing"] = "; ".join(step.sentence(task) for step in bundle.postprocessing)
     if task.rank == 3:
-        told["axes"] = "in RAS order, as nibabel.as_closest_canonical gives them"
+        topics["axes"] = "in RAS order, as nibabel.as_closest_canonical gives them"
     if bundle.spacing is not None:
         step = ", ".join(f"{mm:g}" for mm in bundle.spacing)
-        told["spacing"] = f'mm along each axis, params={{"spacing": [{step}]}}; [{step}] where it is not said'
-    return told
+        topics["spacing"] = f'mm along each axis, params={{"spacing": [{step}]}}; [{step}] where it is not said'
+    return topics
 
 
 def readme(bundle: Bundle) -> str:

@@ -97,8 +97,8 @@ def predict(
             result = predict_plan(predictor, plan, written=tell_written, doing=waiting.tell, failed=tell_failed)
         except KeyboardInterrupt:
             waiting.clear()
-            told = f"stopped: {len(written)} files are written and whole; skip_existing=true goes on with the rest"
-            print(told, file=sys.stderr)
+            message = f"stopped: {len(written)} files are written and whole; skip_existing=true goes on with the rest"
+            print(message, file=sys.stderr)
             raise
     for note in result.notes:
         print(shown(note), file=sys.stderr)

@@ -68,8 +68,8 @@ class PredictedQuality:
         if self.test is None:
             return f"{NOT_USABLE}: there were no test cases to try it on"
         r = "none" if self.test.r is None else f"{self.test.r:.2f}"
-        said = f"on {self.test.n} test cases r {r}, mean error {self.test.mae:.3f}"
-        return said if self.usable else f"{NOT_USABLE}: {said}; wanted are r {LEAST_R} and {MOST_MAE}"
+        text = f"on {self.test.n} test cases r {r}, mean error {self.test.mae:.3f}"
+        return text if self.usable else f"{NOT_USABLE}: {text}; wanted are r {LEAST_R} and {MOST_MAE}"
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's own types."""

@@ -63,15 +63,15 @@ class SegmentationModel:
         if isinstance(found, Mapping) or hasattr(found, "columns"):
             names = list(found)
             if len(names) != 1:
-                told = f"{len(names)} columns" + (f": {', '.join(map(str, names[:5]))} …" if names else "")
+                refused = f"{len(names)} columns" + (f": {', '.join(map(str, names[:5]))} …" if names else "")
                 raise self._refused(
-                    "a table that is not of one column of images", "table-of-images", "model_input", told
+                    "a table that is not of one column of images", "table-of-images", "model_input", refused
                 )
             found = list(found[names[0]])
         if isinstance(found, (str, bytes, Path)) or found is None:
-            told = "nothing" if found is None else f"a {type(found).__name__}"
+            refused = "nothing" if found is None else f"a {type(found).__name__}"
             raise self._refused(
-                "no image", "no-image", "model_input", told, "read the file first, such as with imageio.v3.imread"
+                "no image", "no-image", "model_input", refused, "read the file first, such as with imageio.v3.imread"
             )
         try:
             whole = np.asarray(found)
@@ -90,9 +90,9 @@ class SegmentationModel:
         if image.shape[-1] != task.channels:
             first = image.shape[0] == task.channels
             remedy = "its channels lie first: numpy.moveaxis(image, 0, -1)" if first else ""
-            told = f"shape {image.shape}: {_counted(image.shape[-1])} in the last axis"
+            refused = f"shape {image.shape}: {_counted(image.shape[-1])} in the last axis"
             raise self._refused(
-                f"an image without the model's {_counted(task.channels)}", "image-channels", name, told, remedy
+                f"an image without the model's {_counted(task.channels)}", "image-channels", name, refused, remedy
             )
         kind = _FILE_TYPES.get(self.predictor.preprocessing.scale)
         if kind is not None and image.dtype.kind in "iu" and image.min() >= 0 and image.max() <= np.iinfo(kind).max:

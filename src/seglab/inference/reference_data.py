@@ -69,10 +69,10 @@ def watched_facts(bundle: Bundle) -> dict[str, Any]:
     """What the answers of a model are held against: names of its classes, their values in masks,
     which of them are scored, its reference and its predicted quality, as the bundle has them."""
     task = bundle.task
-    told = {"class_names": list(task.class_names), "scored": list(task.scored), "rank": task.rank}
-    told |= {"regions": [asdict(region) for region in task.regions]} if task.regions else {}
-    told["values"] = list(task.label_values or range(task.classes))
-    return {**told, "reference": bundle.reference, "quality": bundle.quality}
+    facts = {"class_names": list(task.class_names), "scored": list(task.scored), "rank": task.rank}
+    facts |= {"regions": [asdict(region) for region in task.regions]} if task.regions else {}
+    facts["values"] = list(task.label_values or range(task.classes))
+    return {**facts, "reference": bundle.reference, "quality": bundle.quality}
 
 
 def short(value: float) -> float:

@@ -52,6 +52,6 @@ def request_of(
 def _forecast(config: DictConfig, studies: Path) -> Forecast | None:
     study = config.hydra.runtime.choices.get("experiment")
     measured = measured_in(studies / str(study)) if study else None
-    said = [str(word).lstrip("+~").partition("=")[0] for word in config.hydra.overrides.task]
-    others = [key for key in said if not any(key == one or key.startswith(f"{one}.") for one in _HARMLESS)]
+    given = [str(word).lstrip("+~").partition("=")[0] for word in config.hydra.overrides.task]
+    others = [key for key in given if not any(key == one or key.startswith(f"{one}.") for one in _HARMLESS)]
     return None if measured is None or others else Forecast(measured, int(config.trainer.epochs), 1)

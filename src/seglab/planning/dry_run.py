@@ -32,7 +32,7 @@ CASES_SCORED = 2
 # What records and draws: it is a tenth of the memory of a small run.
 _LOADED_BY_A_RUN = ("seglab.tracking.tracker", "seglab.viz.figures", "seglab.inference.pyfunc")
 _MARK = "measured: "
-_TOLD = 2000  # last characters of what a process said before it died
+_SHOWN = 2000  # last characters of what a process said before it died
 _KILLED = -9
 
 
@@ -84,8 +84,8 @@ def measured(words: Sequence[str]) -> Measured:
         TrainingError: the process did not come to its end, with what it said last.
     """
     command = [sys.executable, "-m", "seglab.planning.dry_run"]
-    told = json.dumps({"words": list(words), "began": time.time()})
-    done = subprocess.run(command, input=told, capture_output=True, text=True, check=False)
+    request = json.dumps({"words": list(words), "began": time.time()})
+    done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if done.returncode == 0 and found:
         return Measured(**json.loads(found[-1].removeprefix(_MARK)))
@@ -94,7 +94,7 @@ def measured(words: Sequence[str]) -> Measured:
         "a dry run that did not come to its end",
         code="plan-dry-run",
         where=" ".join(words),
-        found="killed, as happens where the memory is used up" if killed else done.stderr.strip()[-_TOLD:],
+        found="killed, as happens where the memory is used up" if killed else done.stderr.strip()[-_SHOWN:],
         expected=f"{STEPS} steps and a scored case",
         remedy="a smaller budget.memory_gb makes a smaller plan" if killed else "mend what it says; or measure=never",
     )
@@ -143,7 +143,7 @@ def _measure(words: Sequence[str], began: float) -> Measured:
         importlib.import_module(name)
     parts = assemble(config, training_data, augmentation)
     first: dict[str, BatchSource] = {name: _FirstBatches(batches) for name, batches in parts.batches.items()}
-    told: list[dict[str, float]] = []
+    epochs: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         ready = time.time()
         train(
@@ -155,7 +155,7 @@ def _measure(words: Sequence[str], began: float) -> Measured:
             first.get("val"),
             config.trainer.model_copy(update={"epochs": EPOCHS, "patience_epochs": None}),
             Path(folder),
-            lambda values, _: told.append(dict(values)),
+            lambda values, _: epochs.append(dict(values)),
             schedule=parts.schedule,
             stream=None,
         )
@@ -168,7 +168,7 @@ def _measure(words: Sequence[str], began: float) -> Measured:
         score_cases(predictor, source, cases[:CASES_SCORED])
         case_seconds = (time.time() - start) / min(CASES_SCORED, len(cases))
     batch = config.data_config.batch_size
-    later = told[1:]
+    later = epochs[1:]
     step = min(batch / values[Metric.IMAGES_PER_SECOND] for values in later)
     whole = min(values[Metric.EPOCH_SECONDS] for values in later)
     val_steps = len(first["val"]) if "val" in first else 0
@@ -176,7 +176,7 @@ def _measure(words: Sequence[str], began: float) -> Measured:
     return Measured(
         memory_mb=int(memory.get(Tag.PEAK_GPU_MEMORY_MB, memory[Tag.PEAK_MEMORY_MB])),
         begin_seconds=round(ready - began, 2),
-        compile_seconds=round(max(told[0][Metric.EPOCH_SECONDS] - whole, 0.0), 2),
+        compile_seconds=round(max(epochs[0][Metric.EPOCH_SECONDS] - whole, 0.0), 2),
         step_seconds=round(step, 4),
         val_seconds=round(max(whole - len(first["train"]) * step, 0.0) / val_steps, 4) if val_steps else 0.0,
         case_seconds=round(case_seconds, 3),

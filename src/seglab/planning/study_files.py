@@ -87,11 +87,11 @@ def forecast_page(name: str, forecast: Forecast) -> str:
     ]
     table = [f"| {what} | {took} |" for what, took in (("what", "takes"), ("---", "---"), *rows)]
     words = f"    python train.py -m experiment={name} {forecast.slurm}"
-    told = (
+    text = (
         "Three steps were measured as this machine was then, with whatever else it did; on another machine, or an idle "
         "one, it is another. On SLURM, with a reserve:"
     )
-    return "\n".join([f"# Forecast of {name}", "", *textwrap.wrap(told, _LINE), "", words, "", *table, ""])
+    return "\n".join([f"# Forecast of {name}", "", *textwrap.wrap(text, _LINE), "", words, "", *table, ""])
 
 
 def measured_in(folder: Path, digest: str | None = None) -> Measured | None:

@@ -55,7 +55,7 @@ def add_about(app: FastAPI, service: Service) -> None:
     async def metadata(name: str) -> JSONResponse:
         check_name(name, service)
         model = service.model
-        told = {
+        fields = {
             "name": model.name,
             "versions": [model.digest[:12]],
             "platform": f"seglab_{model.runtime}",
@@ -74,7 +74,7 @@ def add_about(app: FastAPI, service: Service) -> None:
             "ignore_label": model.task.ignore_label,
             "limits": service.limits.shown(),
         }
-        return JSONResponse(told)
+        return JSONResponse(fields)
 
     @app.get(
         "/v2/models/{name}/ready", operation_id="model_ready", responses={**STANDARD, **problems(404, 422), **_LEAVING}

@@ -118,7 +118,7 @@ class Canary:
             if self._over:
                 raise ModelChanged
             try:
-                told, _, answered = self._service.worker.put(work).result(self._service.limits.deadline_seconds)
+                fields, _, answered = self._service.worker.put(work).result(self._service.limits.deadline_seconds)
                 break
             except QueueFull:  # of clients, who come first
                 time.sleep(_PATIENCE)
@@ -126,7 +126,7 @@ class Canary:
                 raise CaseFailed(f"{case.name}: {problem.title}; {problem.detail}") from problem
         if answered.digest != model.digest:
             raise ModelChanged
-        return np.array(told["confusion"], np.int64)
+        return np.array(fields["confusion"], np.int64)
 
     def _tell(self, scores: CanaryScores, model: ServedModel, fallen: bool) -> None:
         for number, name in enumerate(model.task.class_names):
@@ -141,10 +141,10 @@ class Canary:
             model, failed="", cases=len(scores.cases), fallen=int(fallen), case_dice=_known(scores.cases), **each
         )
 
-    def _keep(self, model: ServedModel, **told: Any) -> None:
+    def _keep(self, model: ServedModel, **fields: Any) -> None:
         row: dict[str, Any] = {"at": round(time.time(), 3), "model": model.label, "digest": model.digest}
-        listed = {key: json.dumps(told.pop(key)) for key in ("dice", "iou", "case_dice")}
-        self._service.rows.add("canary", {**row, "subject": self._subject, **told, **listed})
+        listed = {key: json.dumps(fields.pop(key)) for key in ("dice", "iou", "case_dice")}
+        self._service.rows.add("canary", {**row, "subject": self._subject, **fields, **listed})
 
 
 def _known(values: Sequence[float]) -> list[float | None]:

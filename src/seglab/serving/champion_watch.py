@@ -105,5 +105,5 @@ class Watch:
         self.refusal = Refusal(code, title, detail[:300], time.time())
         self._telemetry.swaps.labels("refused").inc()
         if not same:
-            told = {"code": code, "title": title, "where": where, "detail": detail[:300]}
-            log_line(event="model-refused", **told, bundle=self._models.served.label)
+            fields = {"code": code, "title": title, "where": where, "detail": detail[:300]}
+            log_line(event="model-refused", **fields, bundle=self._models.served.label)

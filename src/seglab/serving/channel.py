@@ -25,9 +25,9 @@ class Channel:
     def __init__(self, line: socket.socket):
         self._line = line
 
-    def send(self, told: Mapping[str, Any], body: bytes = b"") -> None:
+    def send(self, fields: Mapping[str, Any], body: bytes = b"") -> None:
         """Send a message; raises `LineClosed`."""
-        head = json.dumps(told).encode()
+        head = json.dumps(fields).encode()
         try:
             self._line.sendall(_LENGTHS.pack(len(head), len(body)) + head)
             if body:

@@ -41,21 +41,21 @@ def main(line: int, words: Sequence[str]) -> None:
     doing.run(lambda: _begin(json.loads(words[0])))
 
 
-def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.evaluation.subject import source_for, split_made_again
     from seglab.export.folder import read_folder, targets_below
 
-    if said["folder"]:
-        bundle = read_folder(targets_below(Path(said["folder"]))[0]).bundle
-        source = source_for(bundle, said["words"], Path(said["folder"]))
+    if settings["folder"]:
+        bundle = read_folder(targets_below(Path(settings["folder"]))[0]).bundle
+        source = source_for(bundle, settings["words"], Path(settings["folder"]))
         showing, split = _Showing(source, bundle.task), split_made_again(bundle, source)
-        own = not any(word.startswith("data=") for word in said["words"])
+        own = not any(word.startswith("data=") for word in settings["words"])
         stored = own and bool((bundle.config.get("data") or {}).get("stratify"))
     else:
         from seglab.command import composed_config
         from seglab.config.loading import load_data
 
-        source = load_data(composed_config(said["words"])).data.build()
+        source = load_data(composed_config(settings["words"])).data.build()
         showing, split, stored = _Showing(source, source.task), None, False
     return showing.described(split, stored), {"image": _reading(showing.image), "truth": _reading(showing.truth)}
 
@@ -132,18 +132,18 @@ class _Showing:
                 remedy="GET /images lists which have one",
             )
         etag = _etag(case, (*case.image, *([case.label] if case.label else [])), "truth")
-        rank, task, told = self._source.task.rank, self._source.task, self._task
+        rank, task, model_task = self._source.task.rank, self._source.task, self._task
         kind = "image/png" if rank == 2 else _GZIP
         if etag == asked["etag"]:
             return {"etag": etag, "media_type": ""}, b""
         sample = self._source.read(case)
         assert sample.mask is not None
         values = np.arange(256)
-        values[: task.classes] = told.label_values or range(task.classes)
+        values[: task.classes] = model_task.label_values or range(task.classes)
         stored = values.astype(np.min_scalar_type(int(values.max())))[sample.mask]
         if rank == 3:
             return {"etag": etag, "media_type": kind}, _nifti(stored[..., None], sample.affine)
-        return {"etag": etag, "media_type": kind}, _indexed(stored, values[: task.classes], told.class_colors)
+        return {"etag": etag, "media_type": kind}, _indexed(stored, values[: task.classes], model_task.class_colors)
 
     def _case(self, word: str) -> Case:
         if word not in self._cases:
@@ -160,11 +160,11 @@ def _has_truth(case: Case) -> bool:
 
 def _etag(case: Case, files: Sequence[str], form: str) -> str:
     """Another one whenever a file is."""
-    told: list[object] = [form, case.id]
+    facts: list[object] = [form, case.id]
     for file in files:
         seen = os.stat(file)
-        told.append((seen.st_size, seen.st_mtime_ns, seen.st_ino))
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
+        facts.append((seen.st_size, seen.st_mtime_ns, seen.st_ino))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 
 def _gzipped(content: bytes, rank: int) -> bytes:

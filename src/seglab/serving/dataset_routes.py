@@ -33,16 +33,16 @@ class Images:
     """
 
     def __init__(self, words: Sequence[str], folder: Path | None):
-        self._said = json.dumps({"words": list(words), "folder": str(folder or "")})
-        self._process = Errands(_MODULE, [self._said])
+        self._settings = json.dumps({"words": list(words), "folder": str(folder or "")})
+        self._process = Errands(_MODULE, [self._settings])
         self._worker = InferenceThread(_WAITING)
         self.listed: list[dict[str, Any]] = []
         self.split_of = ""
 
     def begin(self) -> None:
         """Wait until the data were found; raises `SeglabError` where they were not."""
-        told = self._process.begun()
-        self.listed, self.split_of = told["images"], told["split_of"]
+        fields = self._process.begun()
+        self.listed, self.split_of = fields["images"], fields["split_of"]
 
     async def ask(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """What the process tells; raises `Problem`."""
@@ -61,7 +61,7 @@ class Images:
     def _asked(self, asked: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         try:
             if self._process.died:
-                self._process = Errands(_MODULE, [self._said])
+                self._process = Errands(_MODULE, [self._settings])
                 self.begin()
             return self._process.ask(asked)
         except ProcessDied as error:
@@ -117,11 +117,11 @@ def add_images(app: FastAPI, service: Service) -> None:
 
     async def _sent(request: Request, asked: dict[str, Any]) -> Response:
         known = request.headers.get("if-none-match", "").removeprefix("W/").strip('"')
-        told, content = await data_of(service).ask({**asked, "etag": known})
-        headers = {"ETag": f'"{told["etag"]}"', "Cache-Control": "private, no-cache"}
-        if not told["media_type"]:
+        fields, content = await data_of(service).ask({**asked, "etag": known})
+        headers = {"ETag": f'"{fields["etag"]}"', "Cache-Control": "private, no-cache"}
+        if not fields["media_type"]:
             return Response(status_code=304, headers=headers)
-        return Response(content, headers={**headers, "Content-Type": told["media_type"]})
+        return Response(content, headers={**headers, "Content-Type": fields["media_type"]})
 
 
 def data_of(service: Service) -> Images:

@@ -17,26 +17,26 @@ b.method{display:inline-block;min-width:4rem}
 """
 
 
-def docs_page(told: dict[str, Any]) -> str:
+def docs_page(api: dict[str, Any]) -> str:
     """HTML of an OpenAPI document."""
-    title = f"{told['info']['title']} {told['info']['version']}"
-    parts = [f"<h1>{escape(title)}</h1><p>{escape(told['info'].get('description', ''))}</p>"]
+    title = f"{api['info']['title']} {api['info']['version']}"
+    parts = [f"<h1>{escape(title)}</h1><p>{escape(api['info'].get('description', ''))}</p>"]
     parts.append('<p>For programs: <a href="openapi.json">openapi.json</a>. <a href=".">What this model is</a>.</p>')
-    for path, methods in told["paths"].items():
+    for path, methods in api["paths"].items():
         parts += [_operation(path, method, operation) for method, operation in methods.items()]
     return document(title, "\n".join(parts), style=_STYLE)
 
 
-def _operation(path: str, method: str, told: dict[str, Any]) -> str:
-    name = escape(told["operationId"])
+def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
+    name = escape(operation["operationId"])
     rows = [
         _row(one["name"], f"{one['in']}{', needed' if one.get('required') else ''}", _kind(one.get("schema", {})))
-        for one in told.get("parameters", [])
+        for one in operation.get("parameters", [])
     ]
-    given = told.get("requestBody", {}).get("content", {})
+    given = operation.get("requestBody", {}).get("content", {})
     answers = [
         _row(status, answer.get("description", ""), ", ".join(answer.get("content", {})))
-        for status, answer in told["responses"].items()
+        for status, answer in operation["responses"].items()
     ]
     body = f"<p>Body: {escape(', '.join(given))}</p>" if given else ""
     parameters = f"<h3>Parameters</h3><table>{''.join(rows)}</table>" if rows else ""

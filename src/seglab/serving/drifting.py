@@ -38,7 +38,7 @@ class Drifting:
             "seglab_drift_changed", "1 where it has changed, at a false discovery rate of 0.01.", labels,
             registry=registry,
         )  # fmt: skip
-        self._of, self._after, self._said = "", 0, ""
+        self._of, self._after, self._logged = "", 0, ""
         self._over = threading.Event()
         service.ends.callback(self._over.set)
         self._thread = threading.Thread(target=self._loop, name="drift", daemon=True)
@@ -53,9 +53,9 @@ class Drifting:
                 self._after, drift = newest_drift(self._service.rows.place, digest, self._after, NEWS, ALPHA, WINDOW)
             except SeglabError as error:  # what keeps rows from being written is told of where they are
                 why = f"{error.what}; {error.found}"[:300]
-                if self._said != why:
+                if self._logged != why:
                     log_line(event="drift-unknown", detail=why)
-                self._said = why
+                self._logged = why
             else:
                 if drift is not None:
                     self._tell(drift)

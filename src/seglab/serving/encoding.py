@@ -59,8 +59,8 @@ def summary(
         if rle and ids.ndim == 2:
             found["rle"] = {"size": list(ids.shape), "counts": coco_counts(ids == row["id"])}
         rows.append(found)
-    told = {"bundle": model.served.label, "shape": list(ids.shape), "mean_confidence": facts.confidence}
-    return {**told, "classes": rows}
+    fields = {"bundle": model.served.label, "shape": list(ids.shape), "mean_confidence": facts.confidence}
+    return {**fields, "classes": rows}
 
 
 def _box(inside: np.ndarray) -> list[list[int]]:

@@ -25,13 +25,13 @@ from seglab.serving.problems import Problem
 from seglab.serving.queueing import Abandoned
 
 Later = Callable[[], dict[str, Any]]
-"""What is told once the answer is on its way."""
+"""What is sent once the answer is on its way."""
 Errand = Callable[
     [dict[str, Any], bytes, Callable[[], None]], tuple[dict[str, Any], bytes] | tuple[dict[str, Any], bytes, Later]
 ]
-"""What was asked with its body, and what is called between two steps, to what is told with its body, and later."""
+"""A request with its body, and what is called between two steps, to a reply with its body, and what follows later."""
 Answered = Callable[[dict[str, Any], bytes], None]
-_PATIENCE = 5.0  # seconds until a process that was told to end is killed
+_PATIENCE = 5.0  # seconds until a process that is ending is killed
 
 
 class ProcessDied(Exception):
@@ -149,10 +149,10 @@ class Errands:
     def _answer(self, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         try:
             while True:
-                told, body = self._channel.receive()
-                kind = told.pop("told")
+                fields, body = self._channel.receive()
+                kind = fields.pop("message")
                 if kind == "done":
-                    return told, body
+                    return fields, body
                 if kind == "between":
                     go_on = True
                     try:
@@ -163,13 +163,13 @@ class Errands:
                 elif kind == "stopped":
                     raise Abandoned
                 elif kind == "problem":
-                    raise Problem(**told)
+                    raise Problem(**fields)
                 elif kind == "refused":
-                    raise getattr(errors, told.pop("kind"), SeglabError)(**told)
+                    raise getattr(errors, fields.pop("kind"), SeglabError)(**fields)
                 elif kind == "missing":
-                    raise ModuleNotFoundError(f"no module {told['module']}", name=told["module"])
+                    raise ModuleNotFoundError(f"no module {fields['module']}", name=fields["module"])
                 else:
-                    raise RuntimeError(told["trace"])
+                    raise RuntimeError(fields["trace"])
         except LineClosed as error:
             raise ProcessDied(self._how()) from error
 
@@ -194,37 +194,37 @@ class Doing:
         self._errands: Mapping[str, Errand] = {}
 
     def run(self, begin: Callable[[], tuple[dict[str, Any], Mapping[str, Errand]]]) -> None:
-        """Begin, tell what `begin` says, and do its errands until the starter is gone."""
+        """Begin, send the fields of `begin`, and do its errands until the starter is gone."""
         with suppress(LineClosed):
             try:
-                told, self._errands = begin()
+                fields, self._errands = begin()
             except Exception as error:
                 self._channel.send(_failed(error))
                 return
             keep_for_good()
-            self._channel.send({"told": "done", **told})
+            self._channel.send({"message": "done", **fields})
             while True:
                 self._do(*self._channel.receive())
 
     def _do(self, asked: dict[str, Any], body: bytes) -> None:
         try:
-            told, answer, *later = self._errands[asked.pop("do")](asked, body, self._between)
+            fields, answer, *later = self._errands[asked.pop("do")](asked, body, self._between)
         except LineClosed:
             raise
         except Exception as error:
             self._channel.send(_failed(error))
             return
-        self._channel.send({"told": "done", **told}, answer)
+        self._channel.send({"message": "done", **fields}, answer)
         for telling in later:
             try:
-                self._channel.send({"told": "done", **telling()})
+                self._channel.send({"message": "done", **telling()})
             except LineClosed:
                 raise
             except Exception as error:
                 self._channel.send(_failed(error))
 
     def _between(self) -> None:
-        self._channel.send({"told": "between"})
+        self._channel.send({"message": "between"})
         while True:
             asked, body = self._channel.receive()
             if asked["do"] == "on":
@@ -243,13 +243,13 @@ def keep_for_good() -> None:
 
 def _failed(error: Exception) -> dict[str, Any]:
     if isinstance(error, Abandoned):
-        return {"told": "stopped"}
+        return {"message": "stopped"}
     if isinstance(error, Problem):
-        return {"told": "problem", **error.to_dict()}
+        return {"message": "problem", **error.to_dict()}
     if isinstance(error, SeglabError):
-        told = {name: getattr(error, name) for name in ("what", "code", "where", "found", "expected", "remedy")}
-        told = {name: str(text) for name, text in told.items() if text}
-        return {"told": "refused", "kind": type(error).__name__, **told}
+        fields = {name: getattr(error, name) for name in ("what", "code", "where", "found", "expected", "remedy")}
+        fields = {name: str(text) for name, text in fields.items() if text}
+        return {"message": "refused", "kind": type(error).__name__, **fields}
     if isinstance(error, ModuleNotFoundError):
-        return {"told": "missing", "module": error.name or ""}
-    return {"told": "failed", "trace": "".join(traceback.format_exception(error))}
+        return {"message": "missing", "module": error.name or ""}
+    return {"message": "failed", "trace": "".join(traceback.format_exception(error))}

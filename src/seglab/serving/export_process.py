@@ -17,12 +17,16 @@ def main(line: int, words: Sequence[str]) -> None:
     doing.run(lambda: _begin(json.loads(words[0])))
 
 
-def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.export.exporting import export
     from seglab.export.request import ExportRequest
 
     request = ExportRequest(
-        out=said["out"], bundle=said["bundle"], format=(said["runtime"],), precision=("float32",), accuracy=False
+        out=settings["out"],
+        bundle=settings["bundle"],
+        format=(settings["runtime"],),
+        precision=("float32",),
+        accuracy=False,
     )
     export(request)
     return {}, {}

@@ -108,11 +108,11 @@ def load_model(
     if same < wanted:
         raise _differs(exported.folder, f"{same:.4%} of the example's pixels alike", f"{wanted:.2%}")
     bundle = exported.bundle
-    told: dict[str, Any] = exported.manifest.get("run") or {}
+    run_fields: dict[str, Any] = exported.manifest.get("run") or {}
     served = ServedModel(
         name=name,
         digest=sha256(exported.folder / SUMS),
-        run=str(told.get("id", "")) or run,
+        run=str(run_fields.get("id", "")) or run,
         version=version,
         task=bundle.task,
         size=bundle.size,

@@ -34,7 +34,7 @@ class Rows:
     def __init__(self, place: str, telemetry: Telemetry):
         self.place, self._telemetry = place, telemetry
         self._model: ServedModel | None = None
-        self._said, self._said_at, self._lock = "", 0.0, threading.Lock()
+        self._logged, self._logged_at, self._lock = "", 0.0, threading.Lock()
         self._writer = RowWriter(place, self._lost, self._telemetry.rows_written.inc) if place else None
 
     def model(self, served: ServedModel, watched: Mapping[str, Any]) -> None:
@@ -58,12 +58,12 @@ class Rows:
         if self._writer is None or route not in KINDS or model is None:
             return
         names = {"label": model.label, "version": model.version, "digest": model.digest}
-        unit, request_id, told = unit_of(state.get("unit", "")), state["request_id"], state["log_fields"]
+        unit, request_id, log_fields = unit_of(state.get("unit", "")), state["request_id"], state["log_fields"]
 
         def keep(later: Mapping[str, Any]) -> None:
-            noted = dict(told)
+            noted = dict(log_fields)
             if later:
-                noted["stages_ms"] = {**told["stages_ms"], "measure": round(later["seconds"] * 1000, 2)}
+                noted["stages_ms"] = {**log_fields["stages_ms"], "measure": round(later["seconds"] * 1000, 2)}
             measured = later.get("measured", {})
             self.add(
                 "predictions", prediction_row(KINDS[route], request_id, unit, names, status, seconds, noted, measured)
@@ -74,9 +74,9 @@ class Rows:
         else:
             keep({})
 
-    def prompt(self, event: str, request_id: str, model: str, seconds: float, told: Mapping[str, Any]) -> None:
+    def prompt(self, event: str, request_id: str, model: str, seconds: float, fields: Mapping[str, Any]) -> None:
         """Something happened in a session; see `prompt_row`."""
-        self.add("prompts", prompt_row(event, request_id, model, seconds, told))
+        self.add("prompts", prompt_row(event, request_id, model, seconds, fields))
 
     def add(self, table: str, row: Mapping[str, Any]) -> None:
         """Keep a row of a table, where rows are kept."""
@@ -92,8 +92,8 @@ class Rows:
         self._telemetry.rows_lost.inc(count)
         with self._lock:
             now = time.monotonic()
-            said = not why or (why == self._said and now < self._said_at + _SILENT_SECONDS)
-            if not said:
-                self._said, self._said_at = why, now
-        if not said:
+            silent = not why or (why == self._logged and now < self._logged_at + _SILENT_SECONDS)
+            if not silent:
+                self._logged, self._logged_at = why, now
+        if not silent:
             log_line(event="rows-unwritten", place=redacted(self.place), detail=redacted(why))

@@ -43,8 +43,8 @@ def measured(
     rules = broken_rules(mask["shares"], model.bundle.task, model.bundle.reference)
     image_numbers = {name: short(value) for name, value in image_statistics(image).items()}
     digest = hashlib.sha256(body).hexdigest()
-    told = {**mask, "input": digest, "quality": quality, "implausible": rules, "image": image_numbers}
-    return {**told, "agreement": _agreement(image, ids, model, spacing) if model.flips else None}
+    fields = {**mask, "input": digest, "quality": quality, "implausible": rules, "image": image_numbers}
+    return {**fields, "agreement": _agreement(image, ids, model, spacing) if model.flips else None}
 
 
 def _agreement(image: np.ndarray, ids: np.ndarray, model: LoadedModel, spacing: Sequence[float] | None) -> float | None:

@@ -21,7 +21,7 @@ def main(line: int, words: Sequence[str]) -> None:
     doing.run(lambda: _begin(json.loads(words[0])))
 
 
-def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.inference.reference_data import watched_facts
     from seglab.serving.beside import Beside
     from seglab.serving.exported_model import load_model
@@ -31,9 +31,9 @@ def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
     from seglab.serving.tensors import infer
     from seglab.serving.truth_scoring import score_file
 
-    limits = Limits(**said.pop("limits"))
-    keep_images, keep_bytes = said.pop("keep_images"), said.pop("keep_bytes")
-    model, beside = load_model(Path(said.pop("folder")), **said), Beside()
+    limits = Limits(**settings.pop("limits"))
+    keep_images, keep_bytes = settings.pop("keep_images"), settings.pop("keep_bytes")
+    model, beside = load_model(Path(settings.pop("folder")), **settings), Beside()
 
     def predict(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes, Later]:
         long = asked.pop("long")

@@ -51,11 +51,11 @@ class Loading:
 
     def start(self, found: Found) -> Errands:
         """A process that loads an exported model from now on."""
-        said: dict[str, Any] = {"folder": str(found.folder), "run": found.run, "version": found.version}
-        said |= {"name": self.name, "runtime": self.runtime, "precision": self.precision, "threads": self.threads}
-        said |= {"measures": self.measures, "flips": self.flips}
-        said |= {"keep_images": self.keep_images, "keep_bytes": self.keep_bytes}
-        return Errands(MODULE, [json.dumps({**said, "limits": self.limits.shown()})])
+        settings: dict[str, Any] = {"folder": str(found.folder), "run": found.run, "version": found.version}
+        settings |= {"name": self.name, "runtime": self.runtime, "precision": self.precision, "threads": self.threads}
+        settings |= {"measures": self.measures, "flips": self.flips}
+        settings |= {"keep_images": self.keep_images, "keep_bytes": self.keep_bytes}
+        return Errands(MODULE, [json.dumps({**settings, "limits": self.limits.shown()})])
 
 
 class RunningModel:
@@ -69,12 +69,12 @@ class RunningModel:
     def __init__(self, process: Errands, found: Found):
         self.process, self.found = process, found
         try:
-            told = process.begun()
-            self.served = ServedModel.from_dict(told["model"])
+            fields = process.begun()
+            self.served = ServedModel.from_dict(fields["model"])
         except BaseException:
             process.kill()
             raise
-        self.watched: dict[str, Any] = told["watched"]
+        self.watched: dict[str, Any] = fields["watched"]
         self.users, self.retired = 0, False
 
 
@@ -134,7 +134,7 @@ class Models:
         """As `ask`, of an errand that has something to tell later: returns that, once `answered` was called."""
         return self._asked(
             lambda model: model.process.ask_twice(
-                asked, body, between, lambda told, content: answered((told, content, model.served))
+                asked, body, between, lambda fields, content: answered((fields, content, model.served))
             )
         )
 

@@ -20,7 +20,7 @@ PROBLEM_SCHEMA = {
         "remedy": {"type": "string"},
     },
 }
-_TOLD = {
+_DESCRIPTIONS = {
     400: "The body is no whole file of its kind.",
     401: "No key that is known.",
     404: "No such address or model.",
@@ -40,7 +40,7 @@ _TOLD = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers of a route that are errors."""
     return {
-        status: {"description": _TOLD[status], "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
         for status in statuses
     }
 

@@ -86,10 +86,10 @@ class ExportedFolder:
 
     def newer(self) -> Found | None:
         """See `Origin`; half a copy is told too, and again when more of it is there."""
-        looks = _stamp(self._folder)
-        if looks == self._seen:
+        stamp = _stamp(self._folder)
+        if stamp == self._seen:
             return None
-        self._seen = looks
+        self._seen = stamp
         return Found(self._folder)
 
     def close(self) -> None:
@@ -111,14 +111,14 @@ class Recorded:
         if self._over:
             return None
         if self._process is None or self._process.died:
-            said = {"word": self._word, "cache": self._exporting.cache, "uri": self._exporting.uri}
-            self._process = Errands(_RESOLVING, [json.dumps({**said, "runtime": self._exporting.runtime})])
+            settings = {"word": self._word, "cache": self._exporting.cache, "uri": self._exporting.uri}
+            self._process = Errands(_RESOLVING, [json.dumps({**settings, "runtime": self._exporting.runtime})])
             self._process.begun()
-        told, _ = self._process.ask({"do": "look"})
+        fields, _ = self._process.ask({"do": "look"})
         if not self._watched:
             self._over = True
             self.close()
-        return Found(Path(told["folder"]), told["run"], told["version"]) if told["folder"] else None
+        return Found(Path(fields["folder"]), fields["run"], fields["version"]) if fields["folder"] else None
 
     def close(self) -> None:
         """End the process."""

@@ -66,9 +66,9 @@ def page(model: ServedModel) -> str:
 
 def _made_of(model: ServedModel) -> str:
     """What stands between the network and the mask, where there is more than one network alone."""
-    told = f" It is the mean of {model.members} networks." if model.members > 1 else ""
+    members = f" It is the mean of {model.members} networks." if model.members > 1 else ""
     steps = f" Of each mask: {'; '.join(model.postprocessing)}." if model.postprocessing else ""
-    return told + steps
+    return members + steps
 
 
 def page_without_model() -> str:

@@ -78,8 +78,8 @@ def feature_collection(ids: np.ndarray, model: ServedModel, tolerance: float) ->
         if closed:
             shape = {"type": "MultiPolygon", "coordinates": closed}
             features.append({"type": "Feature", "properties": row, "geometry": shape})
-    told = {"bundle": model.label, "shape": list(ids.shape), "tolerance_px": tolerance}
-    return {"type": "FeatureCollection", **told, "features": features}
+    fields = {"bundle": model.label, "shape": list(ids.shape), "tolerance_px": tolerance}
+    return {"type": "FeatureCollection", **fields, "features": features}
 
 
 def _simplified(ring: np.ndarray, tolerance: float) -> Ring | None:

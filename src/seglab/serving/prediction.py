@@ -90,8 +90,8 @@ class Predicted:
 
     def headers(self) -> dict[str, str]:
         """Of every answer."""
-        told = {"X-Mean-Confidence": f"{self.facts.confidence:.6f}"}
-        return told if self.quality is None else {**told, "X-Predicted-Dice": f"{self.quality:.4f}"}
+        found = {"X-Mean-Confidence": f"{self.facts.confidence:.6f}"}
+        return found if self.quality is None else {**found, "X-Predicted-Dice": f"{self.quality:.4f}"}
 
     def reported(self) -> dict[str, Any]:
         """For the metrics and headers of the service."""
@@ -152,10 +152,10 @@ def predict_file(
     headers |= found.headers()
 
     def later() -> dict[str, Any]:
-        told = found.later(model, content)
-        if model.kept and told:
-            model.kept.keep(told["measured"]["input"], content, mask, ".png" if found.ids.ndim == 2 else ".nii.gz")
-        return told
+        fields = found.later(model, content)
+        if model.kept and fields:
+            model.kept.keep(fields["measured"]["input"], content, mask, ".png" if found.ids.ndim == 2 else ".nii.gz")
+        return fields
 
     return {**found.reported(), "headers": {"Content-Type": wanted.media_type, **headers}}, body, later
 
@@ -228,14 +228,14 @@ def _encoded(
         return body
     if wanted.media_type == GEOJSON:
         return json.dumps(feature_collection(ids, model.served, wanted.tolerance_px)).encode()
-    told = encoding.summary(ids, model, found.facts, rle=wanted.rle, spacing=spacing)
+    fields = encoding.summary(ids, model, found.facts, rle=wanted.rle, spacing=spacing)
     if wanted.polygons and ids.ndim == 2:
-        add_polygons(told["classes"], ids, wanted.tolerance_px)
-        told["tolerance_px"] = wanted.tolerance_px
-    told |= {"soft_dice": found.facts.soft_dice, "predicted_dice": found.quality}
-    told["orientation"] = headers["X-Orientation"]
-    told["timings_ms"] = {stage: round(took * 1000, 2) for stage, took in found.stages.seconds.items()}
-    return json.dumps(told, allow_nan=False).encode()
+        add_polygons(fields["classes"], ids, wanted.tolerance_px)
+        fields["tolerance_px"] = wanted.tolerance_px
+    fields |= {"soft_dice": found.facts.soft_dice, "predicted_dice": found.quality}
+    fields["orientation"] = headers["X-Orientation"]
+    fields["timings_ms"] = {stage: round(took * 1000, 2) for stage, took in found.stages.seconds.items()}
+    return json.dumps(fields, allow_nan=False).encode()
 
 
 def _in_file_order(ids: np.ndarray, file: Path) -> np.ndarray:

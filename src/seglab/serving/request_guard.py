@@ -183,12 +183,12 @@ class Guard:
             return
         route: Any = scope.get("route")
         path = getattr(route, "path", "unknown")
-        told = scope["state"]["log_fields"]
+        log_fields = scope["state"]["log_fields"]
         if scope["state"]["watched"]:
             self.telemetry.requests.labels(path, str(status or _GONE)).inc()
             self.telemetry.seconds.labels(path).observe(seconds)
-            if "code" in told:
-                self.telemetry.refused.labels(told["code"]).inc()
+            if "code" in log_fields:
+                self.telemetry.refused.labels(log_fields["code"]).inc()
             if status in (0, _GONE):
                 self.telemetry.abandoned.inc()
             self.rows.request(scope["state"], path, status or _GONE, seconds)
@@ -198,7 +198,7 @@ class Guard:
             path=scope["path"][:200],
             status=status or _GONE,
             seconds=round(seconds, 4),
-            **{"bundle": self.bundle(), **told},
+            **{"bundle": self.bundle(), **log_fields},
         )
 
 

@@ -20,8 +20,8 @@ def main(line: int, words: Sequence[str]) -> None:
     doing.run(lambda: _begin(json.loads(words[0])))
 
 
-def _begin(said: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
-    looking = _Looking(**said)
+def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]:
+    looking = _Looking(**settings)
 
     def newest(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         return looking.newest(), b""
@@ -73,9 +73,9 @@ class _Looking:
         place = self._cache.absolute() / contents.hexdigest()[:24]
         if not (place.is_dir() and targets_below(place)):
             print(f"exporting {self._word} to {place}", file=sys.stderr, flush=True)
-            said = {"bundle": str(bundle), "out": str(place), "runtime": self._runtime}
+            settings = {"bundle": str(bundle), "out": str(place), "runtime": self._runtime}
             try:
-                made = Errands(_EXPORTING, [json.dumps(said)])
+                made = Errands(_EXPORTING, [json.dumps(settings)])
                 made.begun()
                 made.close()
             except SeglabError:

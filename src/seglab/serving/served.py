@@ -81,18 +81,18 @@ class ServedModel:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> ServedModel:
+    def from_dict(cls, fields: dict[str, Any]) -> ServedModel:
         """The inverse of `to_dict`."""
-        task: dict[str, Any] = dict(told["task"])
+        task: dict[str, Any] = dict(fields["task"])
         task |= {key: tuple(value) for key, value in task.items() if isinstance(value, list)}
         task["class_colors"] = tuple(tuple(color) for color in task["class_colors"])
         task["regions"] = tuple(map(Region.from_dict, task["regions"]))
         return cls(
             **{
-                **told,
+                **fields,
                 "task": Task(**task),
-                "size": tuple(told["size"]),
-                "postprocessing": tuple(told["postprocessing"]),
+                "size": tuple(fields["size"]),
+                "postprocessing": tuple(fields["postprocessing"]),
             }
         )
 

@@ -116,16 +116,16 @@ class Service:
             with suppress(QueueFull):  # of requests, the first of which does the same
                 self._revived = self.worker.put(Work(lambda _: self.models.revive(), small=False))
         model = self.model if self.bundle else None
-        told = {"ready": self.ready, "live": True, "model": model and model.name, "bundle": self.bundle or None}
-        told |= {"version": (model and model.version) or None, "draining": self.draining}
+        fields = {"ready": self.ready, "live": True, "model": model and model.name, "bundle": self.bundle or None}
+        fields |= {"version": (model and model.version) or None, "draining": self.draining}
         refusal = self.watch.refusal if self.watch else None
-        return {**told, "refused": refusal.to_dict() if refusal else None}
+        return {**fields, "refused": refusal.to_dict() if refusal else None}
 
     def taken_over(self) -> None:
         """Another model answers from now on."""
         self.rows.model(self.model, self.models.watched)
-        for told in self.followers:
-            told()
+        for follower in self.followers:
+            follower()
 
     def drain(self) -> None:
         """Not ready from now on; requests that come all the same are served."""
@@ -170,16 +170,16 @@ class Service:
                 {answer, leaving}, timeout=self.limits.deadline_seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if answer.done():
-                told, content, model = await answer
+                fields, content, model = await answer
                 request.state.bundle = noted["bundle"] = model.label
                 request.state.model, request.state.measured = model, measured
                 self._owed.add(measured)
                 measured.add_done_callback(self._owed.discard)
-                stages = {"queue": work.began - work.put, **told["stages"]}
+                stages = {"queue": work.began - work.put, **fields["stages"]}
                 noted["stages_ms"] = {stage: round(took * 1000, 2) for stage, took in stages.items()}
                 if request.state.watched:
-                    self.telemetry.predicted(stages, told)
-                return Computed(content, told["headers"], model, stages)
+                    self.telemetry.predicted(stages, fields)
+                return Computed(content, fields["headers"], model, stages)
             self.worker.leave(work)
             answer.add_done_callback(_retrieve_exception)
             asyncio.get_running_loop().call_later(self.limits.deadline_seconds, self._end_standstill, work)

@@ -83,7 +83,7 @@ class Telemetry:
         self._info.labels(*_info(model)).set(1)
         self._pixels = [self.pixels.labels(name) for name in model.task.class_names]
 
-    def predicted(self, stages: Mapping[str, float], told: Mapping[str, Any]) -> None:
+    def predicted(self, stages: Mapping[str, float], fields: Mapping[str, Any]) -> None:
         """Count a prediction.
 
         Args:
@@ -92,14 +92,14 @@ class Telemetry:
         """
         for stage, took in stages.items():
             self.stages.labels(stage).observe(took)
-        self.windows.inc(told["windows"])
-        for counter, count in zip(self._pixels, told["pixels"], strict=True):
+        self.windows.inc(fields["windows"])
+        for counter, count in zip(self._pixels, fields["pixels"], strict=True):
             counter.inc(count)
         self.masks.inc()
-        self.empty.inc(sum(1 for count in told["pixels"] if count) == 1)
-        self.confidence.observe(told["confidence"])
-        if told["quality"] is not None:
-            self.quality.observe(told["quality"])
+        self.empty.inc(sum(1 for count in fields["pixels"] if count) == 1)
+        self.confidence.observe(fields["confidence"])
+        if fields["quality"] is not None:
+            self.quality.observe(fields["quality"])
 
     def measured(self, later: Mapping[str, Any]) -> None:
         """Count what the process of the model told after an answer; empty where it measures nothing."""
@@ -124,8 +124,8 @@ def _info(model: ServedModel) -> tuple[str, ...]:
     return model.name, model.version, model.digest[:12], model.runtime, model.precision
 
 
-def log_line(**told: Any) -> None:
+def log_line(**fields: Any) -> None:
     """A line for one request, or a change of the model; neither bodies nor keys are among what is told."""
-    line = json.dumps({"time": round(time.time(), 3), **told}, ensure_ascii=True)
+    line = json.dumps({"time": round(time.time(), 3), **fields}, ensure_ascii=True)
     sys.stderr.write(shown(line) + "\n")  # at once: lines of several threads do not mix
     sys.stderr.flush()

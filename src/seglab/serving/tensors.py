@@ -28,11 +28,11 @@ def read_tensor(body: bytes, header_length: str | None, limits: Limits, rank: in
     if header_length is not None:
         if not header_length.isdecimal() or int(header_length) > len(body):
             raise _malformed(f"Inference-Header-Content-Length {header_length[:40]} of {len(body)} bytes")
-        told, rest = body[: int(header_length)], body[int(header_length) :]
+        head, rest = body[: int(header_length)], body[int(header_length) :]
     else:
-        told, rest = body, b""
+        head, rest = body, b""
     try:
-        request = json.loads(told)
+        request = json.loads(head)
         check_depth(request)
         (given,) = request["inputs"]
         name, kind, shape = given["name"], given["datatype"], [int(side) for side in given["shape"]]
@@ -115,10 +115,10 @@ def _answered(
         output["data"] = stored.ravel().tolist()
     else:
         raise _malformed("a mask of so many pixels as JSON; ask for binary data")
-    told: dict[str, Any] = {"model_name": model.name, "model_version": model.digest[:12], "outputs": [output]}
+    fields: dict[str, Any] = {"model_name": model.name, "model_version": model.digest[:12], "outputs": [output]}
     if isinstance(request.get("id"), str):
-        told["id"] = request["id"]
-    head = json.dumps(told).encode()
+        fields["id"] = request["id"]
+    head = json.dumps(fields).encode()
     if not as_bytes:
         return head, {"Content-Type": "application/json"}
     headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}

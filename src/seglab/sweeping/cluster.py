@@ -203,7 +203,7 @@ class SlurmExecutor:
                 remedy=f"launcher.nodes=1 launcher.gpus={parameters.get('gpus_per_node', 0)}",
             )
         self.jobs, self.threads = jobs, int(parameters["cpus_per_task"])
-        self._queue, self._again, self._told = SlurmQueue(), float("-inf"), False
+        self._queue, self._again, self._reported = SlurmQueue(), float("-inf"), False
         try:
             self._executor = submitit.AutoExecutor(
                 folder=directory.resolve() / "submitit", cluster="slurm", slurm_max_num_timeout=_TIMES_UP
@@ -252,6 +252,6 @@ class SlurmExecutor:
         """Submit nothing for a while; the job may be in the queue though sbatch has not heard so."""
         self._again = time.monotonic() + _LATER_SECONDS
         self._queue.forget()
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             print(f"SLURM takes no more jobs for now, the others wait: {reason}", file=sys.stderr)

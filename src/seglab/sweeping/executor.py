@@ -178,7 +178,7 @@ class LocalExecutor:
         self.jobs, self._given = jobs, threads
         self._first: LocalProcess | None = None
         self._peak = 0
-        self._told = False
+        self._reported = False
 
     @property
     def name(self) -> str:
@@ -203,8 +203,8 @@ class LocalExecutor:
         free = available_bytes() - promised
         if free >= self._peak * _SPARE_SHARE:
             return True
-        if not self._told:
-            self._told = True
+        if not self._reported:
+            self._reported = True
             print(
                 f"memory: {len(running)} of {self.jobs} jobs at once; each takes {self._peak / 2**30:.1f} GiB "
                 f"and {max(free, 0) / 2**30:.1f} GiB are free",

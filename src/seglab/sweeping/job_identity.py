@@ -39,8 +39,8 @@ class JobIdentity:
     def of(self, config: Config) -> str:
         """The identity of one job; raises `DataError` when its data cannot be used."""
         data, cases = self._material(config)
-        told = {"config": config.identity, "data": data, "cases": cases, "code": self._code_of(config)}
-        return digest_values(told)
+        parts = {"config": config.identity, "data": data, "cases": cases, "code": self._code_of(config)}
+        return digest_values(parts)
 
     def _code_of(self, config: Config) -> str:
         targets = (RUN, *sorted(targets_in(config.resolved)))
@@ -58,6 +58,6 @@ class JobIdentity:
             with remembered(Path(config.data_config.cache_dir)) if files else nullcontext():
                 digest = str(source.digest())
             # The names of classes, and which of them count, are of the settings where a file of labels says them.
-            told = {"groups": groups, "split": split, "task": asdict(source.task)}
-            self._known[key] = digest, digest_values(told)
+            parts = {"groups": groups, "split": split, "task": asdict(source.task)}
+            self._known[key] = digest, digest_values(parts)
         return self._known[key]

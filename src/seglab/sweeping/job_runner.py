@@ -84,7 +84,7 @@ class JobRunner:
         self._first: dict[str, Job] = {}  # of those that have one identity
         self._twins: list[Job] = []
         self._done: dict[int, JobOutcome] = {}
-        self._said: set[int] = set()
+        self._reported: set[int] = set()
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Returns when each job is done, failed, or was done before. An interruption stops the jobs first.
@@ -161,12 +161,12 @@ class JobRunner:
         resumed = standing.run.info.run_id if standing.kind == "dead" and standing.run is not None else None
         if resumed:
             words.append(f"resume={resumed}")
-        said: dict[str, object] = {"tags": self.parent.tags_of(job)}
+        variable: dict[str, object] = {"tags": self.parent.tags_of(job)}
         if self.executor.local:
-            said["launcher"] = os.getpid()
+            variable["launcher"] = os.getpid()
         log = self.parent.directory / f"job-{job.number}.log"
         start = log.stat().st_size if log.exists() else 0
-        environment = {JOB_VARIABLE: json.dumps(said), **_importable()}
+        environment = {JOB_VARIABLE: json.dumps(variable), **_importable()}
         name = f"{self.parent.study}-{job.number}"
         try:
             process = self.executor.start(Command(words, environment, log, lock, name, job.identity))
@@ -180,8 +180,8 @@ class JobRunner:
 
     def _leave_alone(self, job: Job, standing: JobState) -> None:
         self._elsewhere.append(job)
-        if job.number not in self._said:
-            self._said.add(job.number)
+        if job.number not in self._reported:
+            self._reported.add(job.number)
             assert job.identity is not None
             tags = standing.run.data.tags if standing.kind == "alive" and standing.run else {}
             process = f"process {tags[Tag.PID]} on {tags[Tag.HOST]}" if Tag.PID in tags else ""
@@ -244,11 +244,11 @@ class JobRunner:
 
     def _end(self, outcome: JobOutcome) -> None:
         self._done[outcome.job.number] = outcome
-        said = {
+        message = {
             "finished": f"finished in {outcome.seconds:.0f} s, objective {outcome.objective:.4f}  {outcome.run_id}",
             "skipped": f"finished before, objective {outcome.objective:.4f}  {outcome.run_id}",
         }.get(outcome.status, f"{outcome.status}: {outcome.reason.splitlines()[0] if outcome.reason else ''}")
-        self._say(outcome.job, said)
+        self._say(outcome.job, message)
         if self._watcher is not None:
             self._watcher.ended(outcome)
         twins = [job for job in self._twins if job.identity == outcome.job.identity]

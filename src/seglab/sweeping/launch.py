@@ -60,8 +60,8 @@ def finish(returns: Sequence[JobReturn]) -> list[float]:
     """The objectives of the jobs; raises `SweepFailed` naming those that have none."""
     failed = [result for result in returns if result.status == JobStatus.FAILED]
     if failed:
-        told = "\n".join(f"  {result._return_value}" for result in failed)
-        raise SweepFailed(f"{len(failed)} of {len(returns)} jobs failed; launch the sweep again to try them\n{told}")
+        listed = "\n".join(f"  {result._return_value}" for result in failed)
+        raise SweepFailed(f"{len(failed)} of {len(returns)} jobs failed; launch the sweep again to try them\n{listed}")
     return [result.return_value for result in returns]
 
 

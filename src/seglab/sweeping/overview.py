@@ -22,8 +22,8 @@ _MOST = 2000  # runs that are told of, newest first
 
 def main(line: int, words: Sequence[str]) -> None:
     """Tell of the store that the words name: its folder and address."""
-    said = json.loads(words[0])
-    Doing(line).run(lambda: _begin(Path(said["directory"]), said["uri"]))
+    settings = json.loads(words[0])
+    Doing(line).run(lambda: _begin(Path(settings["directory"]), settings["uri"]))
 
 
 def _begin(directory: Path, uri: str | None) -> tuple[dict[str, Any], dict[str, Errand]]:
@@ -54,8 +54,8 @@ class _Overview:
             {**asdict(one), "sweep": one.sweep_id, "left": one.left, "seconds_left": one.seconds_left}
             for one in statuses
         ]
-        told = {"runs": [self._facts(run) for run in found[:_MOST]], "left_out": max(0, len(found) - _MOST)}
-        return {**told, "sweeps": sweeps}, b""
+        fields = {"runs": [self._facts(run) for run in found[:_MOST]], "left_out": max(0, len(found) - _MOST)}
+        return {**fields, "sweeps": sweeps}, b""
 
     def curves(self, asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         """For each of the `runs` the epochs and values of each of the `metrics`."""

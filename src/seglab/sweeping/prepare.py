@@ -40,8 +40,8 @@ class SweepPreparation:
         self._identity = JobIdentity()
         self._composed_choices: dict[tuple[str, ...], DictConfig] = {}
         self.tracking: TrackingSettings | None = None
-        said = config.hydra.overrides.hydra
-        self._hydra_words = [word for word in said if not word.lstrip("+~").startswith(_NOT_HANDED_ON)]
+        overrides = config.hydra.overrides.hydra
+        self._hydra_words = [word for word in overrides if not word.lstrip("+~").startswith(_NOT_HANDED_ON)]
         if (folder := own_folder()) is not None:
             self._hydra_words.append(f"--config-dir={folder}")
 

@@ -115,9 +115,9 @@ class Search:
                 self._tell_best()
         failed = [outcome for outcome in outcomes if not outcome.good]
         if failed:
-            told = "\n".join(f"  job {one.job.number + 1} ({one.job.label}): {one.reason}" for one in failed)
+            listed = "\n".join(f"  job {one.job.number + 1} ({one.job.label}): {one.reason}" for one in failed)
             raise SweepFailed(
-                f"{len(failed)} of {len(outcomes)} trials failed; launch the search again to try them\n{told}"
+                f"{len(failed)} of {len(outcomes)} trials failed; launch the search again to try them\n{listed}"
             )
         return self.study.best_value if self._complete() else float("nan")
 
@@ -139,8 +139,8 @@ class Search:
             self.study.tell(outcome.job.number, state=TrialState.FAIL)
         elif outcome.status == "pruned" or math.isnan(outcome.objective):
             if outcome.status != "pruned":
-                told = f"{self.monitor} was never defined, so it counts as a pruned one"
-                console.print(f"trial {outcome.job.number + 1}    {told}", markup=False)
+                message = f"{self.monitor} was never defined, so it counts as a pruned one"
+                console.print(f"trial {outcome.job.number + 1}    {message}", markup=False)
             self.study.tell(outcome.job.number, state=TrialState.PRUNED)
         else:
             self.study.tell(outcome.job.number, outcome.objective)

@@ -85,11 +85,11 @@ def sweep_statuses(directory: Path, study: str, uri: str | None = None) -> list[
 def _status(store: Store, parent: Run) -> SweepStatus:
     ledger, tags = Ledger(store), parent.data.tags
     ledger.read_all()
-    told = _jobs(store, parent)
+    recorded = _jobs(store, parent)
     counts = dict.fromkeys(("finished", "pruned", "failed", "alive"), 0)
     failures, starts, longest = [], [], 0.0
-    jobs = {job["identity"] or f"unusable {job['job']}": job for job in told}
-    total = int(tags.get(Tag.SWEEP_JOBS, 0)) - (len(told) - len(jobs))
+    jobs = {job["identity"] or f"unusable {job['job']}": job for job in recorded}
+    total = int(tags.get(Tag.SWEEP_JOBS, 0)) - (len(recorded) - len(jobs))
     for job in jobs.values():
         standing = ledger.standing(job["identity"]) if job["identity"] else JobState("absent")
         run = standing.run

@@ -31,7 +31,7 @@ class Progress:
         self._drawn = self._started = 0.0
         self._epoch = 0
         self._seconds: list[float] = []
-        self._told_undefined = False
+        self._undefined_reported = False
 
     def begin(self, epoch: int) -> None:
         """An epoch, counted from 1, begins."""
@@ -64,8 +64,8 @@ class Progress:
         finish = "\x1b[K\n" if self.live else "\n"
         self.stream.write(f"{start}  {self._label()}  {scores}{' *' if best else '  '}  {rate}  {left}{finish}")
         self.stream.flush()
-        if math.isnan(values[self.monitor]) and not self._told_undefined:
-            self._told_undefined = True
+        if math.isnan(values[self.monitor]) and not self._undefined_reported:
+            self._undefined_reported = True
             self.say(f"{self.monitor} is undefined: such an epoch neither uses up patience nor can be the best")
 
     def say(self, text: str) -> None:

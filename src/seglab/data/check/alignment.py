@@ -223,8 +223,8 @@ def starts(turn: Turn) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def words(turn: Turn, scale: np.ndarray, shift: np.ndarray, shape: tuple[int, ...]) -> str:
     """How an image relates to its first one: `mirrored left to right, cropped`; `the same view` when in no way."""
-    said = [said for said in (_turn_words(turn), _window_words(scale, shift, shape)) if said]
-    return ", ".join(said) or "the same view"
+    parts = [part for part in (_turn_words(turn), _window_words(scale, shift, shape)) if part]
+    return ", ".join(parts) or "the same view"
 
 
 def _turn_words(turn: Turn) -> str:

@@ -60,14 +60,14 @@ def find_constant_images(split: Split, facts: Mapping[str, CaseFingerprint]) -> 
 
 def find_other_modality(source: Source, card: DataConfig) -> Iterator[Finding]:
     """A row when the data set says that it is of another modality than the config does."""
-    told = getattr(source, "modality", None)  # few sources know
-    if told is not None and card.modality is not None and told != card.modality:
+    declared = getattr(source, "modality", None)  # few sources know
+    if declared is not None and card.modality is not None and declared != card.modality:
         yield Finding.of(
             "other-modality",
             "data.modality",
-            f"{card.modality}, for a data set that says {told}",
+            f"{card.modality}, for a data set that says {declared}",
             "intensities brought to one scale as they are meant: by a window for CT, by each volume's own for MRI",
-            f'data.modality={told}; or correct "modality" ("channel_names") in dataset.json',
+            f'data.modality={declared}; or correct "modality" ("channel_names") in dataset.json',
         )
 
 

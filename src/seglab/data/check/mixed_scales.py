@@ -35,11 +35,13 @@ def find_mixed_scales(facts: Mapping[str, CaseFingerprint], card: DataConfig) ->
     two_kinds = scale == "reals" and {"floats from 0 to 1", "floats beyond"} <= set(groups)
     if scale != "mixed" and not two_kinds:
         return
-    told = {kind or "other floats": ids for kind, ids in groups.items()}
+    by_kind = {kind or "other floats": ids for kind, ids in groups.items()}
     yield Finding.of(
         "mixed-pixel-scales",
         f"{len(facts)} images",
-        "; ".join(f"{kind}: {len(ids)} images ({ids[0]}{', …' if len(ids) > 1 else ''})" for kind, ids in told.items()),
+        "; ".join(
+            f"{kind}: {len(ids)} images ({ids[0]}{', …' if len(ids) > 1 else ''})" for kind, ids in by_kind.items()
+        ),
         "numbers that count in one unit in all images, since all are divided by one",
         "data.normalize=zscore, which brings each image to its own scale; or save all images in one type and range",
         severity=None if scale == "mixed" else "warning",

@@ -39,14 +39,14 @@ def find_other_palettes(source: Source, facts: Mapping[str, CaseFingerprint]) ->
         if any(usual.get(n) != color for n, color in one.palette.items()) or (falling and _falls(one.palette))
     ]
     example = facts[odd[0]].palette
-    told = ", ".join(f"{n} is {color}" for n, color in example.items())
+    listed = ", ".join(f"{n} is {color}" for n, color in example.items())
     elsewhere = "a brighter grey for a larger value, as files without a palette have it"
     if shown:
         elsewhere = ", ".join(f"{n} is {usual[n]}" for n in example if n in usual)
     yield Finding.of(
         "palettes-differ",
         f"{odd[0]}" + (f" and {len(odd) - 1} more masks" if len(odd) > 1 else ""),
-        f"{told}; elsewhere {elsewhere} ({len(facts) - len(odd)} masks)",
+        f"{listed}; elsewhere {elsewhere} ({len(facts) - len(odd)} masks)",
         "a number that has one colour in all masks, or it may mean several classes",
         _remedy(labels, usual, bool(plain)),
         severity=None if meant or falling else "warning",

@@ -85,7 +85,7 @@ def _check_agreement(qform: np.ndarray, sform: np.ndarray, path: str, unit: str)
     cosines = [float(column) for column in np.sum(qform[:3, :3] / sizes[0] * (sform[:3, :3] / sizes[1]), axis=0)]
     if np.allclose(sizes[0], sizes[1], rtol=_SIZE_TOLERANCE, atol=0) and min(cosines) > _SMALLEST_COSINE:
         return
-    told = [
+    descriptions = [
         f"{name} {'×'.join(f'{step:.3g}' for step in size)} {'mm' if unit == 'unknown' else unit} along "
         + "".join(nib.aff2axcodes(form))
         for name, form, size in zip(("qform", "sform"), (qform, sform), sizes, strict=True)
@@ -95,7 +95,7 @@ def _check_agreement(qform: np.ndarray, sform: np.ndarray, path: str, unit: str)
         code="volume-forms-disagree",
         finding="grid-mismatch",
         where=path,
-        found="; ".join(told),
+        found="; ".join(descriptions),
         expected="the same voxel size and directions in both",
         remedy="keep the right one: with nibabel, image.set_qform(image.get_sform()), or "
         "image.set_sform(image.get_qform()), then save",

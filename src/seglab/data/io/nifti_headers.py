@@ -248,7 +248,7 @@ def _check_scaling(raw: Any, path: str) -> None:
 
 def _check_size(fields: Any, path: str, packed: bool) -> None:
     shape = tuple(int(n) for n in fields.get_data_shape())
-    told = f"{'×'.join(map(str, shape)) or 'no'} voxels"
+    size = f"{'×'.join(map(str, shape)) or 'no'} voxels"
     if len(shape) < 3:
         raise flat(path, f"shape {shape}")
     if min(shape) < 1:
@@ -256,12 +256,12 @@ def _check_size(fields: Any, path: str, packed: bool) -> None:
             "a volume without voxels",
             code="empty-volume",
             where=path,
-            found=told,
+            found=size,
             expected="one or more along each axis",
             remedy="export it again, or remove the case",
         )
     declared = int(fields.get_data_offset()) + math.prod(shape) * fields.get_data_dtype().itemsize
     held = Path(path).stat().st_size
     if declared > held * (_MOST_UNPACKED if packed else 1):
-        says = f"a header that declares {told}, {declared:,} bytes, in a file of {held:,}"
+        says = f"a header that declares {size}, {declared:,} bytes, in a file of {held:,}"
         raise unreadable(path, says + (" compressed ones" if packed else ""))

@@ -123,10 +123,10 @@ def _spacing(file: Any) -> tuple[tuple[float, float, float], str]:
         found = {axis + unit: value for axis, unit, value in _SIZE.findall(file.ome_metadata or "")}
         sizes = [_millimetres(found.get(axis), found.get(f"{axis}Unit", "µm")) for axis in "XYZ"]
     elif file.is_imagej:
-        told = file.imagej_metadata or {}
-        unit = str(told.get("unit", ""))
+        metadata = file.imagej_metadata or {}
+        unit = str(metadata.get("unit", ""))
         sizes = [_millimetres(_pixel(first, tag), unit) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
-        sizes.append(_millimetres(told.get("spacing"), unit))
+        sizes.append(_millimetres(metadata.get("spacing"), unit))
     else:
         sizes = [None, None, None]
     known = [size for size in sizes if size is not None]

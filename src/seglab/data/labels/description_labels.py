@@ -39,7 +39,7 @@ def declared_labels(labels: Mapping[str, Any], file: Path, order: Any = None) ->
             raise _malformed(file, labels, "a value and a name of its own for each class")
         values = tuple(sorted(names))
         return Classes(LabelMap(values, remedy=remedy), tuple(names[value] for value in values))
-    regions = {name: _values(name, said, file) for name, said in labels.items()}
+    regions = {name: _values(name, given, file) for name, given in labels.items()}
     ignored = regions.pop(_IGNORE, None)
     if ignored is not None and (len(ignored) > 1 or ignored[0] == 0):
         raise _malformed(file, {_IGNORE: labels[_IGNORE]}, f'"{_IGNORE}": one number above those of the classes')
@@ -87,10 +87,10 @@ def _of_regions(
     )
 
 
-def _values(name: str, said: Any, file: Path) -> tuple[int, ...]:
-    values = said if isinstance(said, list) else [said]
+def _values(name: str, given: Any, file: Path) -> tuple[int, ...]:
+    values = given if isinstance(given, list) else [given]
     if not values or not all(type(value) is int and 0 <= value <= _LARGEST for value in values):
-        raise _malformed(file, {name: said}, "a whole number of 0 or more for each name, or a list of such")
+        raise _malformed(file, {name: given}, "a whole number of 0 or more for each name, or a list of such")
     return tuple(sorted(set(values)))
 
 

@@ -226,13 +226,13 @@ def whole_numbers(mask: np.ndarray, where: str) -> tuple[np.ndarray, float]:
         odd = np.unique(mask[off > NEARLY_WHOLE])
         shown = ", ".join(f"{value:.6g}" for value in odd[:4]) + (", …" if len(odd) > 4 else "")
         largest = float(far[np.isfinite(far)].max(initial=0))
-        told = f", up to {largest:.3g} from a whole number" if largest else ""
+        distance = f", up to {largest:.3g} from a whole number" if largest else ""
         raise DataError(
             "a mask whose values are no whole numbers",
             code="mask-not-whole",
             finding="label-not-whole",
             where=where,
-            found=f"{shown} ({far.size} of {mask.size} values{told})",
+            found=f"{shown} ({far.size} of {mask.size} values{distance})",
             expected=f"class values such as 0, 1, 2, within {NEARLY_WHOLE:g}",
             remedy="store the mask as integers; a resampled mask needs nearest-neighbour interpolation",
         )

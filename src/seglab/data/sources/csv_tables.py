@@ -146,8 +146,8 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
             expected="a row for each image",
             remedy="list the images, or remove the table",
         )
-    told = split is None and split_column in there
-    for column in [*columns, *([split_column] if told else [])]:
+    by_column = split is None and split_column in there
+    for column in [*columns, *([split_column] if by_column else [])]:
         cells = read.columns[column]
         if "" in cells:
             raise DataError(
@@ -158,15 +158,15 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
                 expected="a value in every row",
                 remedy="fill the cell, or remove the row",
             )
-    splits: Sequence[str | None] = read.columns[split_column] if told else [split] * len(lines)
-    for said in sorted({said for said in splits if said is not None} - set(SPLIT_NAMES)):
+    splits: Sequence[str | None] = read.columns[split_column] if by_column else [split] * len(lines)
+    for name in sorted({name for name in splits if name is not None} - set(SPLIT_NAMES)):
         raise DataError(
             "a split that does not exist",
             code="unknown-split",
-            where=f"{table}, line {lines[splits.index(said)]}, column {split_column}",
-            found=said,
+            where=f"{table}, line {lines[splits.index(name)]}, column {split_column}",
+            found=name,
             expected=", ".join(SPLIT_NAMES),
-            remedy=nearest(said, SPLIT_NAMES) or "correct the cell",
+            remedy=nearest(name, SPLIT_NAMES) or "correct the cell",
         )
     image, mask, *group = (read.columns[column] for column in columns)
     files = FilesBeside(table)

@@ -149,18 +149,18 @@ def _in_folders_of(root: Path, part: str, endings: Sequence[str]) -> dict[str, V
                 expected=f"images{part}/<case>_0000{endings[0]}, … and labels{part}/<case>{endings[0]}",
                 remedy=f'restore the folder, or list the files under "dataset" in {root / FILE}',
             )
-    said = f'"file_ending" in {root / FILE}'
-    return in_folders(root, f"images{part}", f"labels{part}", keys=(said, said), endings=endings)
+    key = f'"file_ending" in {root / FILE}'
+    return in_folders(root, f"images{part}", f"labels{part}", keys=(key, key), endings=endings)
 
 
 def _check_count(described: Mapping[str, Any], entries: Mapping[str, VolumeFiles], root: Path) -> None:
-    said = described.get("numTraining", len(entries))
-    if type(said) is not int or said != len(entries):
+    count = described.get("numTraining", len(entries))
+    if type(count) is not int or count != len(entries):
         raise DataError(
             "number of training cases differs from dataset.json",
             code="dataset-json-count",
             where=str(root / FILE),
-            found=f'"numTraining": {excerpt(said)}, and {len(entries)} cases with image and label',
+            found=f'"numTraining": {excerpt(count)}, and {len(entries)} cases with image and label',
             expected="all cases that it counts",
             remedy=f'restore the missing files, or "numTraining": {len(entries)}',
         )

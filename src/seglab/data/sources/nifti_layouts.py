@@ -223,10 +223,10 @@ def _existing(path: Path, where: str, column: str) -> Path:
 
 def split_of(entries: Mapping[str, VolumeFiles], where: str) -> Mapping[str, Sequence[str]] | None:
     """Case ids by split, when the layout has splits; None when it has none."""
-    told = [case_id for case_id, entry in entries.items() if entry.split is not None]
-    if not told:
+    assigned = [case_id for case_id, entry in entries.items() if entry.split is not None]
+    if not assigned:
         return None
-    missing = sorted(set(entries) - set(told), key=natural_key)
+    missing = sorted(set(entries) - set(assigned), key=natural_key)
     if missing:
         raise DataError(
             "cases without a split in a table that has splits",
@@ -236,4 +236,4 @@ def split_of(entries: Mapping[str, VolumeFiles], where: str) -> Mapping[str, Seq
             expected=", ".join(SPLIT_NAMES),
             remedy="fill the column split, or empty it everywhere",
         )
-    return {name: [case_id for case_id in told if entries[case_id].split == name] for name in SPLIT_NAMES}
+    return {name: [case_id for case_id in assigned if entries[case_id].split == name] for name in SPLIT_NAMES}

@@ -35,8 +35,8 @@ def with_proposals(error: DataError, root: Path, given: Mapping[str, str | None]
     paste = _of_one_folder(first, root, given, labels)
     for other in others:
         words = "in another folder; to score a trained model on them: seglab evaluate run=<id> split=all"
-        for n, (said, settings) in enumerate(_of_one_folder(other, root, given, labels)):
-            paste.append((said if n else f"{said}, {words} data=image_folder data.root=… and", settings))
+        for n, (description, settings) in enumerate(_of_one_folder(other, root, given, labels)):
+            paste.append((description if n else f"{description}, {words} data=image_folder data.root=… and", settings))
     if not paste:
         return error
     if others:
@@ -65,10 +65,10 @@ def _of_one_folder(
     masks = [rule for rule in alike if not rule.looks.is_region] or alike
     for n, rule in enumerate(masks[:_MOST_SHOWN]):
         other = "masks of the same images" if rule.images == masks[0].images else "images for the same masks"
-        said, alone = _counted(rule, root)
+        pairs, alone = _counted(rule, root)
         settings = _settings(rule, given, labels)
         if settings or alone:  # else it is what failed
-            words = f"{said} by this {f'one, with other {other}' if n else 'rule'}"
+            words = f"{pairs} by this {f'one, with other {other}' if n else 'rule'}"
             found.append((words, " ".join([*filter(None, [settings]), *([_WITHOUT_MASK] if alone else [])])))
     ignoring = masks[0].looks.settings_ignoring()
     if ignoring and "data.label_values" in _settings(masks[0], given, labels):
@@ -84,14 +84,14 @@ def _of_one_folder(
 
 def _counted(rule: PairingRule, root: Path) -> tuple[str, int]:
     """How many pairs there are, with what keeps the others from being taken, and the images that have no mask."""
-    said = f"{len(rule.pairs)} pairs"
+    pairs = f"{len(rule.pairs)} pairs"
     try:
         found = pair_files(root, _text(rule.images), _text(rule.masks), unlabelled="left_out")
     except SeglabError as error:
-        return f"{said}, once this is mended ({error.what}: {error.where}),", 0
+        return f"{pairs}, once this is mended ({error.what}: {error.where}),", 0
     alone = sum(len(rest.files) for rest in found.left_out if rest.unlabelled)
     without = f", without the {alone} image{'s' if alone > 1 else ''} that {'have' if alone > 1 else 'has'} no mask,"
-    return said + without * bool(alone), alone
+    return pairs + without * bool(alone), alone
 
 
 def _settings(rule: PairingRule, given: Mapping[str, str | None], labels: LabelMap) -> str:

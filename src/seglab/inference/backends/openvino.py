@@ -74,9 +74,9 @@ def executed(compiled: Any) -> dict[str, int]:
     """How many of the compiled graph's convolutions and products are executed in each precision."""
     found: dict[str, int] = {}
     for node in compiled.get_runtime_model().get_ordered_ops():
-        told = node.get_rt_info()
-        if told["layerType"].astype(str) in _WORK:
-            kind = told["runtimePrecision"].astype(str)
+        information = node.get_rt_info()
+        if information["layerType"].astype(str) in _WORK:
+            kind = information["runtimePrecision"].astype(str)
             kind = _EXECUTED.get(kind, kind)
             found[kind] = found.get(kind, 0) + 1
     return found
