@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 # What is promised on JAX too; what is TensorFlow's own is skipped there.
 JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_layers.py test_joined_layers.py test_losses.py \
 	test_losses_golden.py test_losses_reference.py test_metrics.py test_golden_training.py) \
-	$(addprefix tests/training/,test_jax_training.py test_jax_devices.py) tests/integration/test_resume.py \
+	$(addprefix tests/training/,test_jax_training.py test_jax_devices.py test_batch_parts.py) tests/integration/test_resume.py \
 	$(addprefix tests/models/test_models,.py _by_hand.py _options.py _network.py)
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 

@@ -61,8 +61,8 @@ class Tag:
     PROCESSOR_SECONDS: Final = "processor_seconds"
     PEAK_MEMORY_MB: Final = "peak_memory_mb"
     PEAK_GPU_MEMORY_MB: Final = "peak_gpu_memory_mb"
-    # The process that runs it.
-    HOST: Final = "host"
+    BATCH_PART: Final = "batch_part"  # images computed at once, where trainer.fit_memory divided the batches
+    HOST: Final = "host"  # and the process that runs it
     PID: Final = "pid"
     PROCESS_STARTED: Final = "process_started"
     MACHINE: Final = "machine"

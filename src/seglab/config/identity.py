@@ -12,8 +12,8 @@ from seglab.config.targets import places_of
 # Settings that cannot change a result.
 _NOT_IDENTITY = ("run_name", "resume", "tracking", "metrics")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
-# Settings of the data that say nothing by a value: what is identical without them has its digest of before.
-_UNSAID = (("regions", None), ("regions_class_order", None))
+# Settings that say nothing by a value: what is identical without them has its digest of before.
+_UNSAID = (("regions", None), ("regions_class_order", None), ("fit_memory", False))
 # Groups with a `_target_` beside the data, whose files count by what they hold.
 _PARTS = ("model", "loss", "optimizer", "schedule", "augment")
 
@@ -26,7 +26,9 @@ def identity_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in resolved.items() if key not in _NOT_IDENTITY}
     elsewhere = {*_NOT_DATA_IDENTITY, *places_of(str(kept["data"]["_target_"]), "data._target_")}
     # The same batches and sums on any number of devices.
-    kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "devices"}
+    kept["trainer"] = {
+        key: value for key, value in kept["trainer"].items() if key != "devices" and (key, value) not in _UNSAID
+    }
     kept["data"] = {
         key: value for key, value in kept["data"].items() if key not in elsewhere and (key, value) not in _UNSAID
     }

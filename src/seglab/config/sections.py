@@ -91,6 +91,7 @@ class TrainerSettings(Section):
     deterministic: bool
     profile: bool
     devices: PositiveInt | Literal["auto"] = 1  # configs of runs before it was to choose lack it
+    fit_memory: bool = False  # as devices
 
 
 class TrackingSettings(Section):

@@ -89,7 +89,9 @@ def _memory_needed(model: keras.Model, batch_size: int, device: Device) -> str:
         return f"{needed}, on the GPU"
     if least < free:
         return f"{needed}, {free / 2**30:.1f} GiB are free"
-    return f"{needed}, and {free / 2**30:.1f} GiB are free: try a smaller data.batch_size, data.size or model.width"
+    return (
+        f"{needed}, and {free / 2**30:.1f} GiB are free: trainer.fit_memory=true, or a smaller data.size or model.width"
+    )
 
 
 def record_inputs(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, told: str) -> None:

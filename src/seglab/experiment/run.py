@@ -182,6 +182,7 @@ def _train_and_score(
         tracker.emit,
         schedule=parts.schedule,
         state=load_state(state_file) if state_file.is_file() else None,
+        divided=lambda part: tracker.set_tags({Tag.BATCH_PART: part}),
     )
     _score(config, training_data, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best

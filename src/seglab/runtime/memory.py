@@ -17,8 +17,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # of malloc.h
 
 
 def available_bytes(group: Path = _GROUP) -> int:
-    """Bytes that are free, within the limit of a container where there is one (cgroup v2)."""
+    """Bytes that are free, within the limits of this process and of a container where there are any (cgroup v2)."""
     free = int(psutil.virtual_memory().available)
+    limit_of_process, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit_of_process != resource.RLIM_INFINITY:
+        free = min(free, max(limit_of_process - psutil.Process().memory_info().vms, 0))
     try:
         limit = (group / "memory.max").read_text().strip()
         used = int((group / "memory.current").read_text())

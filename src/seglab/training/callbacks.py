@@ -117,6 +117,9 @@ class EpochEnd(keras.callbacks.Callback):
         history: metrics of the epochs that are done; grows.
         best_weights: variables of the model at the best epoch so far, empty without one.
         epochs: number of epochs at most.
+
+    Attributes:
+        part: images that are computed at once, which a resumed run keeps to; None for whole batches.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class EpochEnd(keras.callbacks.Callback):
         self.feed, self.stopping, self.plateau, self.schedule = feed, stopping, plateau, schedule
         self.averaged, self.progress, self.writer, self.emit = averaged, progress, writer, emit
         self.history, self.best_weights, self.epochs = history, best_weights, epochs
+        self.part: int | None = None
         self._begun = self._rate = self._train_seconds = 0.0
         self._untold: tuple[dict[str, float], int] | None = None
 
@@ -190,7 +194,12 @@ class EpochEnd(keras.callbacks.Callback):
         if best:
             with self.averaged.applied():
                 self.best_weights = values(self.model.variables)
-        rules = {"stopping": self.stopping.state(), "plateau": self.plateau.state() if self.plateau else None}
+        rules: dict[str, Any] = {
+            "stopping": self.stopping.state(),
+            "plateau": self.plateau.state() if self.plateau else None,
+        }
+        if self.part is not None:
+            rules["part"] = self.part
         state = TrainingState(
             epoch=epoch,
             model=values(self.model.variables),

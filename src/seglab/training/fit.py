@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import cProfile
 import io
-import math
 import pstats
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TextIO
 
 import keras
-import numpy as np
 
 from seglab.config.sections import TrainerSettings
 from seglab.errors import TrainingError
 from seglab.run_record import Artifact, WorkFile
 from seglab.schedules import Schedule
-from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochCallbacks, EpochEnd
+from seglab.training.batch_parts import chosen_part
+from seglab.training.batch_steps import BatchSteps
+from seglab.training.callbacks import AveragedWeights, Emit, EncoderFreezing, EpochEnd
 from seglab.training.checkpoint import StateWriter, TrainingState, assign, restore_streams
 from seglab.training.history import History
 from seglab.training.loader import BatchSource, TrainingLoader
@@ -41,6 +41,7 @@ def train(
     schedule: Schedule | None = None,
     state: TrainingState | None = None,
     stream: TextIO | None = sys.stdout,
+    divided: Callable[[int], None] = lambda _: None,
 ) -> History:
     """Train a model and leave it with the weights of its best epoch.
 
@@ -62,17 +63,19 @@ def train(
         metrics: results that are dicts give one metric for each key.
         train: batches that are learned from.
         val: batches that are validated on, always those of epoch 0; None to go without.
-        settings: number of epochs, monitored metric, patience, `min_delta`, profile.
+        settings: number of epochs, monitored metric, patience, `min_delta`, profile, whether batches fit memory.
         work_dir: where the state and, after a loss that is not finite, the batch are kept.
         emit: receiver of the metrics.
         schedule: the optimizer's learning rate schedule; one with `plateau` has its scale lowered. None when the
             learning rate is a number.
         state: where to go on from.
         stream: where progress is written; None to be silent.
+        divided: told how many images are computed at once, where `settings.fit_memory` divides batches; a resumed run
+            divides them as before.
 
     Raises:
-        TrainingError: the monitored metric does not appear, a loss is not finite, the state cannot be written or does
-            not fit the model.
+        TrainingError: the monitored metric does not appear, a loss is not finite, memory does not hold a step, the
+            state cannot be written or does not fit the model.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
     model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=False)  # steps are compiled here
@@ -113,7 +116,14 @@ def train(
         best_weights=state.best if state is not None else [],
         epochs=settings.epochs,
     )
-    steps = _Steps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written, settings.devices)
+    part = state.rules.get("part") if state is not None else None
+    if settings.fit_memory and state is None:
+        part = chosen_part(model, train[0], settings.devices)
+    if part is not None:
+        progress.say(f"each batch is computed in parts of {part} images: memory holds no larger one")
+        divided(part)
+    end.part = part
+    steps = BatchSteps(model, train_feed, val_feed, progress, work_dir, end.tell_if_written, settings.devices, part)
     callbacks: list[keras.callbacks.Callback] = [averaged, end]
     if getattr(model, "freeze_epochs", 0):
         callbacks.append(EncoderFreezing(model, steps.make_train_function))
@@ -137,110 +147,6 @@ def train(
         best=stopping.best,
         stopped_early=stopping.stop and len(history) < settings.epochs,
     )
-
-
-class _Steps:
-    """The two functions that `fit` calls for each batch, with the clock, the guard and the bar around Keras' own step.
-
-    Keras takes the next batch inside of the compiled step, where waiting for data cannot be told from computing.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        train: TrainingLoader,
-        val: TrainingLoader | None,
-        progress: Progress,
-        work_dir: Path,
-        after_step: Callable[[], None],
-        devices: int | Literal["auto"],
-    ):
-        self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir
-        self._after_step, self._devices = after_step, devices
-        # What `_check` looks at next: the feed, the index of the batch, the loss so far, the batch.
-        self._unchecked: tuple[TrainingLoader, int, Any, tuple[Any, Any]] | None = None
-
-    def fit(self, callbacks: list[keras.callbacks.Callback], begun: int, epochs: int) -> None:
-        """Train from the epoch with index `begun` on."""
-        self.make_train_function()
-        if self.val is not None:
-            self.model.test_function = self._guarded(self.val)
-        steps = len(self.train.batches)
-        listed = EpochCallbacks(callbacks, add_history=True, model=self.model, epochs=epochs, steps=steps)
-        self.model.fit(
-            self.train,
-            validation_data=self.val,
-            initial_epoch=begun,
-            epochs=epochs,
-            callbacks=listed,
-            shuffle=False,
-            verbose=0,
-        )
-
-    def make_train_function(self) -> None:
-        """Trace the training step anew at its next call."""
-        step = self._guarded(self.train)
-
-        def train_on_next(*given: Any) -> Any:
-            told = step(*given)
-            self.progress.step(self.train.step, self.train.images)
-            self._after_step()
-            return told
-
-        self.model.train_function = train_on_next
-
-    def _guarded(self, feed: TrainingLoader) -> Callable[..., Any]:
-        """A step of Keras, compiled, that takes the next batch of a feed and stops at a loss that is not finite."""
-        compiled = _compiled_step(self.model, feed is self.train, self._devices)
-        last = len(feed.batches) - 1
-
-        def on_next(*given: Any) -> Any:
-            # Keras hands over the iterator, on JAX behind the state, and takes back the logs, there with the new one.
-            *state, iterator = given
-            batch = feed.fetch(iterator)
-            told = compiled(*state, batch)
-            logs = told[0] if state else told
-            # The loss of the step before: asking for this one's would leave a GPU idle between the steps.
-            self._check()
-            self._unchecked = feed, feed.step, logs["loss"], batch
-            if feed.step == last:
-                self._check()
-            return told
-
-        return on_next
-
-    def _check(self) -> None:
-        """Stop when the running mean of the loss is not finite: then the last added batch made it so."""
-        if self._unchecked is None:
-            return
-        feed, step, loss, (x, y) = self._unchecked
-        self._unchecked = None
-        value = float(loss)
-        if math.isfinite(value):
-            return
-        epoch = self.train.batches.epoch + 1
-        ids = list(feed.batches.case_ids(step))
-        batch = "batch" if feed is self.train else "validation batch"
-        path = self.work_dir / f"not_finite_epoch{epoch}_{batch.replace(' ', '_')}{step + 1}.npz"
-        np.savez(path, x=np.asarray(x), y=np.asarray(y), case_ids=np.array(ids))
-        raise TrainingError(
-            "the loss is not finite",
-            code="loss-not-finite",
-            where=f"epoch {epoch}, {batch} {step + 1}, cases {', '.join(ids)}",
-            found=value,
-            expected="a finite loss for every batch",
-            remedy=f"check the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
-        )
-
-
-def _compiled_step(model: keras.Model, training: bool, devices: int | Literal["auto"]) -> Callable[..., Any]:
-    if keras.backend.backend() == "jax":
-        from seglab.training import jax_steps
-
-        return jax_steps.compiled_step(model, training, devices)
-    from seglab.training import tensorflow_steps
-
-    return tensorflow_steps.compiled_step(model, training)
 
 
 def _restore(
