@@ -35,7 +35,7 @@ def told(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize(
     ("axes", "turn"),
-    [("zyx", lambda a: a), ("xyz", lambda a: a.T), ("czyx", lambda a: a[None]), ("tczyx", lambda a: a[None, None])],
+    [("zyx", lambda a: a), ("xyz", lambda a: a.T), ("czyx", lambda a: a[None]), ("ctzyx", lambda a: a[None, None])],
 )
 def test_axes_scale_and_origin_are_those_of_its_metadata(
     tmp_path: Path, version: str, axes: str, turn: Callable[[np.ndarray], np.ndarray]

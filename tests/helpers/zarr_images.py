@@ -12,7 +12,7 @@ import zarr
 
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.inference.predictor import Predictor
-from seglab.task import Task
+from seglab.task import Region, Task
 
 
 def write_image(
@@ -70,10 +70,11 @@ def window_predictor(
     window: tuple[int, ...] = (16, 16, 16),
     mode: str = "scale",
     spacing: tuple[float, ...] | None = None,
+    regions: tuple[Region, ...] = (),
     **how: Any,
 ) -> Predictor:
     """Two convolutions of fixed weights, so that each window sees its neighbourhood and its own border."""
-    task = Task(3, channels, tuple(f"class {k}" for k in range(classes)))
+    task = Task(3, channels, tuple(f"class {k}" for k in range(classes)), regions=regions)
     image = keras.Input((*window, channels))
     hidden = keras.layers.Conv3D(3, 3, padding="same", activation="relu")
     last = keras.layers.Conv3D(task.logit_channels, 3, padding="same")

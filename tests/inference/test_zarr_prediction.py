@@ -22,6 +22,7 @@ from seglab.inference.postprocessing import Step
 from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.inference.streaming import fitting_level
+from seglab.task import Region
 
 SHAPE = (40, 100, 70)  # z, y, x
 
@@ -84,6 +85,17 @@ def test_channels_values_flips_and_a_volume_of_one_window(tmp_path: Path) -> Non
         {"label-value": 7, "class": "class 0"},
         {"label-value": 300, "class": "class 1"},
     ]
+
+
+def test_regions_that_overlap_are_painted_by_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_bars_narrow(monkeypatch)
+    stored = noise((24, 40, 33))
+    image = write_image(tmp_path / "in" / "a.zarr", [stored])
+    predictor = window_predictor(3, regions=(Region("all", (1, 2), 1), Region("core", (2,), 2)))
+    (mask,) = predict_files(predictor, [image], tmp_path / "masks")
+    wanted = predictor.predict(stored.transpose(2, 1, 0)[..., None].astype(np.float32))
+    assert np.bincount(wanted.ravel(), minlength=3).min() > 30
+    np.testing.assert_array_equal(read_header(str(mask)).values(), wanted)
 
 
 def test_the_level_of_the_networks_spacing_is_taken(tmp_path: Path) -> None:
