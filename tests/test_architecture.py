@@ -47,11 +47,11 @@ STATIONS = [
 # Rooms of a station that hand on from one to the next in the same way.
 ROOMS = {
     "data": [
-        {"randomness", "worker_processes"},
+        {"randomness", "worker_processes", "mask_channels"},
         {"cases"},
         {"io"},
         {"digest"},
-        {"labels"},
+        {"labels", "previous_stage"},
         {"sources", "splits"},
         {"synthetic"},
         {"preprocessing"},

@@ -32,6 +32,7 @@ def trained_folds(
     folds: int,
     study: str = "folds",
     preprocessing: Callable[[int], Preprocessing] = lambda fold: SCALE,
+    described: Callable[[Bundle], Bundle] = lambda bundle: bundle,
 ) -> list[str]:
     """One run a fold below `runs`; returns their ids.
 
@@ -42,6 +43,7 @@ def trained_folds(
         folds: how many.
         study: the tag of the runs.
         preprocessing: of each fold.
+        described: what else goes with each network.
     """
     store, ids = open_store(None, runs), []
     for fold in range(folds):
@@ -63,7 +65,7 @@ def trained_folds(
         tags |= {"parameters": model.count_params()}
         params = {key: value for key, value in config.resolved.items() if key not in ("run_name", "resume", "tracking")}
         with Tracker(toys.tracking(store.uri), runs, run_name=config.run_name, params=params, tags=tags) as tracker:
-            saved = save_bundle(tracker.work_dir / "bundle", model, bundle)
+            saved = save_bundle(tracker.work_dir / "bundle", model, described(bundle))
             example = np.zeros((1, *card.size, 1), np.float32)
             tracker.log_bundle(saved, example=example, prediction=np.zeros((1, *card.size), np.uint8))
             tracker.log_text(split.to_json(), "config/split.json")

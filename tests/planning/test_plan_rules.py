@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seglab.command import composed_config
 from seglab.config.loading import load_config
 from seglab.errors import ConfigError, DataError
 from seglab.planning.budget import Budget, epochs_within
+from seglab.planning.cascade import first_stage
 from seglab.planning.fingerprint import ClassFacts, Fingerprint
 from seglab.planning.plan import Plan, make_plan
 from seglab.planning.shape_rules import network_for, target_spacing
@@ -158,9 +160,38 @@ def test_hours_that_are_few_make_patches_smaller() -> None:
     assert sizes[2][0] > 128
 
 
-def test_a_patch_that_covers_little_is_said_to() -> None:
-    plan = make_plan(data((512, 512, 512)), Budget(2, 4))
-    assert any("cascade" in note.lower() and "not available" in note for note in plan.notes)
+def test_a_first_stage_goes_before_a_patch_that_covers_less_than_a_quarter() -> None:
+    known, budget = data((512, 512, 128), (0.8, 0.8, 3.0)), Budget(8, 4)
+    full = make_plan(known, budget)
+    assert full.covered < 0.02
+    coarse, why = first_stage(known, budget, {"data.spacing": [0.8, 0.8, 3.0], "model.width": 16}, full)
+    assert coarse is not None
+    assert "goes before a fine one" in why
+    found = values(coarse)
+    x, y, z = found["data.spacing"]
+    median = np.array([512 * 0.8 / x, 512 * 0.8 / y, 128 * 3 / z]).round()
+    assert 0.25 <= coarse.covered == pytest.approx(np.minimum(np.array(found["data.size"]) / median, 1).prod())
+    assert x == y
+    assert 1 < z / x <= 2.1, "fine axes were made coarser first"
+    assert found["model.width" if "model.width" in found else "model.widths"] in (16, [16, 32, 64, 128, 256])
+    finer = [step / 1.03**2 for step in found["data.spacing"]]
+    assert make_plan(known, budget, {}, None, None, (finer, "")).covered < 0.25, "the finest that does"
+
+
+def test_why_there_is_no_first_stage() -> None:
+    whole = data((64, 64, 64))
+    plan, why = first_stage(whole, BUDGET, {}, make_plan(whole, BUDGET))
+    assert plan is None
+    assert "covers 100% of the median volume" in why
+    said = {"data.size": [64, 64, 64]}
+    near = data((104, 104, 104))
+    full = make_plan(near, BUDGET, said)
+    assert full.covered < 0.25
+    plan, why = first_stage(near, BUDGET, said, full)
+    assert plan is None
+    assert "times fewer voxels, and see little more" in why
+    flat = data((64, 64))
+    assert first_stage(flat, BUDGET, {}, make_plan(flat, BUDGET)) == (None, "")
 
 
 def test_what_is_said_goes_before_the_rules_and_the_rest_follows() -> None:

@@ -102,6 +102,19 @@ def test_a_setting_of_the_model_may_be_said_without_the_model(root: Path, tmp_pa
     assert (plan.value("model"), plan.value("model.dropout")) == ("dynunet", 0.1)
 
 
+def test_a_cascade_is_planned_beside_a_patch_that_sees_too_little(root: Path, tmp_path: Path) -> None:
+    found = planned(root, tmp_path, "data.size=[8,8,8]")
+    (coarse, *_) = found.stages
+    assert coarse.folder.name == "scans_lowres"
+    assert found.plan.covered < 0.25 <= coarse.plan.covered
+    assert any("goes before a fine one" in note for note in found.plan.notes)
+    assert coarse.plan.value("data.spacing")[2] > found.plan.value("data.spacing")[2]
+    assert coarse.plan.value("data.root") == found.plan.value("data.root")
+    whole = planned(root, tmp_path, name="whole")
+    assert not whole.stages
+    assert any("No cascade" in note for note in whole.plan.notes)
+
+
 def test_hydra_composes_every_job_and_the_report_finds_the_question(root: Path, tmp_path: Path) -> None:
     folder = planned(root, tmp_path, r"data.group_pattern=^(p\d)_").folder
     study = load_study("scans", tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from seglab.cli.words import read, setting, tracking_uri
@@ -16,6 +17,7 @@ _EXAMPLES = """examples:
   seglab ensemble study=scans                       all configurations of a study, and what they are together
   seglab ensemble runs=[4f0c…,77aa…,91be…]          the folds of one configuration, by the ids of their runs
   seglab ensemble study=scans data.root=/other      where the data lie elsewhere now
+  seglab ensemble study=scans_lowres masks=<folder>     keeps the masks for the second stage of a cascade
   seglab predict <id> scans/ out=masks              the run that it makes, as any other
   seglab predict <id> scans/ out=masks postprocessing=false"""
 
@@ -39,6 +41,9 @@ class EnsembleWords:
         default=False,
     )
     data: tuple[str, ...] = setting("data.root=…, where the data lie elsewhere now", default=(), prefix=True)
+    masks: str | None = setting(
+        "folder to keep the masks of the cases in, for data.previous_stage=<folder> of a second stage", default=None
+    )
     tracking_uri: str | None = tracking_uri()
 
 
@@ -64,6 +69,7 @@ def run(words: Sequence[str]) -> None:
     check_there(settings.tracking_uri, RUNS)
     with step("loading MLflow and the statistics"):
         from seglab.ensembling.ensembling import EnsembleRequest, choose_ensemble
+        from seglab.ensembling.first_stage import make_first_stage
         from seglab.ensembling.printing import print_chosen, print_recorded
         from seglab.ensembling.recording import record
         from seglab.runtime.terminal import Terminal
@@ -75,8 +81,13 @@ def run(words: Sequence[str]) -> None:
     store = open_existing(settings.tracking_uri, RUNS)
     store.check_writable()
     console = Terminal(highlight=False, soft_wrap=True)
-    chosen = choose_ensemble(request, store)
-    print_chosen(chosen, console)
-    with step("writing the bundle"):
-        recorded = record(chosen, request, store)
+    with make_first_stage(said.masks) if said.masks else nullcontext() as first_stage:
+        chosen = choose_ensemble(request, store, None if first_stage is None else first_stage.keep)
+        print_chosen(chosen, console)
+        with step("writing the bundle"):
+            recorded = record(chosen, request, store)
+            if first_stage is not None:
+                first_stage.finish(chosen, recorded.bundle)
     print_recorded(chosen, recorded, console)
+    if said.masks:
+        console.print(f"masks      data.previous_stage={said.masks} of the second stage", markup=False)

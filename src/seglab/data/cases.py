@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from seglab.config.constructors import EXAMPLES
+from seglab.data.mask_channels import with_mask
 from seglab.errors import ConfigError, DataError
 from seglab.run_record import ALL as ALL
 from seglab.run_record import SCORED as SCORED
@@ -28,6 +29,7 @@ class Case:
         instances: file of instance ids of a Cityscapes case, or None.
         region: file of a region outside of which nothing is trained or scored, or None.
         group: cases of one group (patient, sequence, block of slices) never lie in two splits.
+        previous: file of the mask that the first stage of a cascade made, or None.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Case:
     group: str
     instances: str | None = None
     region: str | None = None
+    previous: str | None = None
 
 
 @dataclass
@@ -53,6 +56,7 @@ class Sample:
         label_off: how far label values were from the whole numbers that they were rounded to.
         palette: what a viewer shows each value of the mask file in, `#rrggbb` by the value; empty without a palette.
         unclear: share of the mask's pixels that are nearer to a threshold than to black or to white.
+        previous: `(X, Y, Z)` class ids that the first stage of a cascade found, or None where there is none.
     """
 
     image: np.ndarray
@@ -63,6 +67,12 @@ class Sample:
     label_off: float = 0.0
     palette: Mapping[str, str] = field(default_factory=dict)
     unclear: float = 0.0
+    previous: np.ndarray | None = None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """What a predictor is given: the image, with the first stage's mask behind its channels where there is one."""
+        return self.image if self.previous is None else with_mask(self.image, self.previous)
 
 
 @runtime_checkable
@@ -117,7 +127,10 @@ def check_source(source: object) -> None:
 def files_of(cases: Iterable[Case]) -> list[str]:
     """Every file that cases are read from."""
     return [
-        file for case in cases for file in (*case.image, case.label, case.instances, case.region) if file is not None
+        file
+        for case in cases
+        for file in (*case.image, case.label, case.instances, case.region, case.previous)
+        if file is not None
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -99,8 +99,17 @@ class Chosen:
         return Split(tuple(self.subjects.cases), (), ())
 
 
-def choose_ensemble(request: EnsembleRequest, store: Store) -> Chosen:
+KeepMasks = Callable[[Subjects, Iterator[tuple[int, int, np.ndarray]]], None]
+"""Told the bundles and cases, and number of the place, of the case, and mask of each that was chosen."""
+
+
+def choose_ensemble(request: EnsembleRequest, store: Store, keep: KeepMasks | None = None) -> Chosen:
     """Choose by the cases that each network never saw.
+
+    Args:
+        request: what is asked for.
+        store: of the runs.
+        keep: takes the masks in the end; None where nobody does.
 
     Raises:
         ConfigError, DataError, TrackingError: see `gather` and `find_subjects`.
@@ -136,6 +145,8 @@ def choose_ensemble(request: EnsembleRequest, store: Store) -> Chosen:
                 tried = try_steps(masks, subjects.task, folds, tested, subjects.groups)
         with step("scoring what was chosen"):
             cases, metrics = _scores(subjects, masks, tried, folds)
+        if keep is not None:
+            keep(subjects, ((row, column, _final(mask, tried, folds[row])) for row, column, _, mask in masks()))
     return Chosen(
         validation,
         subjects,
@@ -196,9 +207,13 @@ def _scores(
     task, rows = subjects.task, []
     total = np.zeros((task.classes, task.classes), np.int64)
     for row, column, truth, mask in masks():
-        confusion = confusion_matrix(truth, postprocessed(mask, tried.by_fold.get(folds[row], ())), task)
+        confusion = confusion_matrix(truth, _final(mask, tried, folds[row]), task)
         total += confusion
         told = {"id": subjects.cases[column], "group": subjects.groups[column]}
         rows.append({**told, **score_case(confusion, task)})
     cases = pd.DataFrame(rows).groupby(["id", "group"], sort=True, as_index=False).mean()
     return cases, {key: value for key, value in aggregate(cases, total, task).items() if np.isfinite(value)}
+
+
+def _final(mask: np.ndarray, tried: Tried, fold: int) -> np.ndarray:
+    return postprocessed(mask, tried.by_fold.get(fold, ()))

@@ -179,7 +179,7 @@ def _answers(
         for case in lead.cases:
             sample, truth = labelled(lead.source, case)
             with naming(lead.source.describe_files(case)):
-                found = {i: _timed(one, sample.image, sample.spacing) for i, one in predictors.items()}
+                found = {i: _timed(one, sample.seen, sample.spacing) for i, one in predictors.items()}
             yield row, number[case.id], truth, found
             done += 1
             progress(done, total)

@@ -12,6 +12,7 @@ import yaml
 
 from seglab.comparison.runs import StoredRun
 from seglab.config.sections import TrackingSettings
+from seglab.data.previous_stage import PreviousStage
 from seglab.ensembling.changes import Change
 from seglab.ensembling.ensembling import Chosen, EnsembleRequest
 from seglab.inference.bundle import read_bundle
@@ -73,6 +74,7 @@ def record(chosen: Chosen, request: EnsembleRequest, store: Store) -> Recorded:
             split_digest=chosen.split.digest(),
             flips=chosen.axes,
             postprocessing=chosen.tried.steps,
+            first_stage=_first_stage(chosen),
         )
         bundle = read_bundle(folder)
         predictor, example = predictor_of(folder, bundle), input_example(bundle)
@@ -94,6 +96,16 @@ def record(chosen: Chosen, request: EnsembleRequest, store: Store) -> Recorded:
         tracker.describe(page)
         tracker.emit(chosen.metrics, 0)
     return Recorded(tracker.run_id, name, find_bundle(tracker.run_id, store.uri, store.directory))
+
+
+def _first_stage(chosen: Chosen) -> Path | None:
+    """The bundle of the first stage, where the members are the second stage of a cascade.
+
+    Raises:
+        DataError: it is not the one that its masks came with.
+    """
+    previous: PreviousStage | None = getattr(chosen.subjects.of[0, chosen.subjects.places[0]].source, "previous", None)
+    return None if previous is None else previous.checked_bundle()
 
 
 def candidate_rows(chosen: Chosen) -> list[dict[str, Any]]:

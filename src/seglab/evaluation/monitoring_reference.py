@@ -54,7 +54,7 @@ def scored_cases(predictor: Predictor, source: Source, cases: Sequence[Case]) ->
         sample, truth = labelled(source, case)
         facts = MaskFacts(source.task)
         with naming(source.describe_files(case)):
-            mask = predictor.predict(sample.image, sample.spacing, seen=facts)
+            mask = predictor.predict(sample.seen, sample.spacing, seen=facts)
         dice = score_case(confusion_matrix(truth, mask, source.task), source.task)["dice"]
         found.append(ScoredCase(case.group, dice, flat_mask_statistics(mask_statistics(facts, mask))))
     return found

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ def score_cases(
         DataError: other classes, a case without a label, or a model that gives no numbers.
     """
     task = source.task
-    check_same_classes(predictor.task, task)
+    check_same_classes(replace(predictor.task, channels=predictor.preprocessing.image_channels), task)
     rows: list[dict[str, object]] = []
     drawn: list[Pixels] = []
     steps: list[float] = []
@@ -109,7 +110,7 @@ def score_cases(
         start = time.perf_counter()
         if tolerance is None:
             with naming(source.describe_files(case)):
-                mask = predictor.predict(sample.image, sample.spacing)
+                mask = predictor.predict(sample.seen, sample.spacing)
         else:
             mask, pixels = _predicted(predictor, sample, truth, task, source.describe_files(case), case.id)
             drawn.append(pixels)
@@ -150,7 +151,7 @@ def _predicted(
     """The mask that `Predictor.predict` gives, and pixels for calibration; errors say `where`."""
     places = draw_places(truth, task, case_id)
     with naming(where):
-        mask, logs = predictor.predict_drawn(sample.image, sample.spacing, places)
+        mask, logs = predictor.predict_drawn(sample.seen, sample.spacing, places)
     return mask, drawn_pixels(logs, truth.ravel()[places], task)
 
 

@@ -15,6 +15,7 @@ from seglab.config.scalars import meant, unquoted
 from seglab.config.sections import DataConfig
 from seglab.config.targets import Parameter, parameters_of
 from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
+from seglab.data.previous_stage import check_same_stage
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, SeglabError, TrackingError, nearest
 from seglab.evaluation.case_scores import check_same_classes
@@ -78,7 +79,9 @@ def find_subject(
     else:
         source, name = _own_data(bundle, data, found), ""
         parts = _own_split(found, bundle, source, split)
-    check_same_classes(bundle.task, source.task)
+    check_same_classes(bundle.image_task, source.task)
+    if bundle.previous_stage and not bundle.both_stages:
+        check_same_stage(bundle.previous_stage, source)
     if found.run is not None:  # its scores are added to a run
         check_class_names(bundle.task.score_names, f"run {found.run.info.run_id}; bundle=<folder> adds to none")
     cases = list(source.cases) if split == ALL else _cases(source, getattr(parts, split))
@@ -108,7 +111,7 @@ def source_for(bundle: Bundle, words: Sequence[str], folder: Path) -> Source:
         source = _other_data(bundle, words, ALL)[0]
     else:
         source = _own_data(bundle, words, FoundBundle(folder))
-    check_same_classes(bundle.task, source.task)
+    check_same_classes(bundle.image_task, source.task)
     return source
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from seglab.config.loading import Config
@@ -105,14 +105,16 @@ def bundle_of(config: Config, training_data: TrainingData) -> Bundle:
     from seglab.inference.reference_data import fingerprint
 
     card, prompted = config.data_config, training_data.objects is not None
+    given = training_data.preprocessing
     return Bundle(
-        task=training_data.task,
-        preprocessing=training_data.preprocessing,
+        task=replace(training_data.task, channels=given.given_channels),
+        preprocessing=given,
         size=tuple(card.size),
         resize_mode="resize" if prompted else card.resize_mode,
         spacing=None if card.spacing is None or prompted else tuple(card.spacing),
         interpolation=card.interpolation,
         split_digest=training_data.split.digest(),
         config=public_config(without_secrets(config)),
+        previous_stage=previous.digest if (previous := getattr(training_data.source, "previous", None)) else "",
         reference=fingerprint(training_data.facts[case_id] for case_id in training_data.split.train),
     )

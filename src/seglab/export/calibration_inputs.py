@@ -67,7 +67,7 @@ def calibrate(
     inputs = []
     for done, number in enumerate(chosen, start=1):
         sample = source.read(looked_at[number])
-        inputs.append(predictor.inputs(sample.image, sample.spacing, WINDOWS_PER_CASE))
+        inputs.append(predictor.inputs(sample.seen, sample.spacing, WINDOWS_PER_CASE))
         if progress:
             progress(done, len(chosen))
     together = np.concatenate(inputs)

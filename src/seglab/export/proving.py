@@ -59,8 +59,8 @@ def prove(
             sample, truth = labelled(sources.scored.source, case)
             if whole and sample.image.shape[:-1] != size:
                 continue
-            mask = reference.predictor.predict(sample.image, sample.spacing)
-            window = reference.predictor.inputs(sample.image, sample.spacing)
+            mask = reference.predictor.predict(sample.seen, sample.spacing)
+            window = reference.predictor.inputs(sample.seen, sample.spacing)
             file = write_case(
                 Path(room) / "case.npz",
                 image=sample.image,

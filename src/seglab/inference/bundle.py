@@ -2,7 +2,8 @@
 
 A folder of three files: `model.keras`, Keras's own archive (a JSON architecture and HDF5 weights), `example.npz`, an
 image with what the model answers to it, and `bundle.json`, with the digests of these and its own. Bundles of format 1,
-which had no example, are read too. An ensemble has a folder for each member in the place of the model, each a bundle.
+which had no example, are read too. An ensemble has a folder for each member in the place of the model, each a bundle; a
+cascade beside them one for the bundle of its first stage.
 Loading one runs no code that the bundle brings along: nothing is unpickled, Lambda layers are refused, and classes are
 looked up by name among Keras's and seglab's own.
 """
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Bundle", "ResizeMode", "amend_bundle", "load_bundle", "logits_model", "read_bundle", "save_bundle"]
 
-FORMAT, FORMAT_OF_MANY, FORMAT_OF_REGIONS = 2, 3, 4
-FORMATS = (1, FORMAT, FORMAT_OF_MANY, FORMAT_OF_REGIONS)
-MEMBERS_FOLDER = BundleFile.MEMBERS
+FORMAT, FORMAT_OF_MANY, FORMAT_OF_REGIONS, FORMAT_OF_STAGES = 2, 3, 4, 5
+FORMATS = (1, FORMAT, FORMAT_OF_MANY, FORMAT_OF_REGIONS, FORMAT_OF_STAGES)
+MEMBERS_FOLDER, FIRST_STAGE = BundleFile.MEMBERS, "first_stage"
 MODEL_FILE, EXAMPLE_FILE, CARD_FILE = BundleFile.MODEL, BundleFile.EXAMPLE, BundleFile.CARD
 _CARD_BYTES = 16 * MEBI
 
@@ -79,6 +80,7 @@ def _card(bundle: Bundle, digests: Mapping[str, str]) -> str:
     """What an older seglab would leave out without a word has a format that it refuses."""
     number = FORMAT_OF_MANY if bundle.members or bundle.postprocessing else FORMAT
     number = FORMAT_OF_REGIONS if bundle.task.regions else number
+    number = FORMAT_OF_STAGES if bundle.preprocessing.previous else number
     return sealed({"format": number, "artefacts": dict(digests), **bundle.to_dict()})
 
 
@@ -119,6 +121,16 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
     """
     path = Path(path)
     bundle = check_files(path)
+    if bundle.both_stages:
+        raise DataError(
+            "a cascade that is no single network",
+            code="cascade-two-networks",
+            where=str(path),
+            found="two stages, the second of which sees the mask of the first",
+            expected="one network",
+            remedy="predict with it as it is (seglab predict, seglab evaluate, seglab.load); to export or serve, take "
+            "the first stage alone, or a study without data.previous_stage",
+        )
     if bundle.members:
         from seglab.inference.ensembles import one_network
 
@@ -140,7 +152,7 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
             remedy=f"it was saved with {_listed(bundle.versions)}; a layer of your own must be registered with "
             "keras.saving.register_keras_serializable and imported first",
         ) from error
-    expected = (*bundle.size, bundle.task.channels)
+    expected = (*bundle.size, bundle.preprocessing.network_channels)
     found_input = tuple(model.inputs[0].shape[1:])
     if found_input != expected:
         raise DataError(
@@ -177,6 +189,8 @@ def check_files(path: Path) -> Bundle:
             expected=f"sha256 {digest[:18]}…",
             remedy="copy the bundle again from where it was saved",
         )
+    if bundle.both_stages:
+        check_files(path / FIRST_STAGE)
     return bundle
 
 
@@ -210,6 +224,7 @@ def _read(path: Path) -> tuple[Bundle, dict[str, str]]:
             return bundle, {MODEL_FILE: str(values["sha256"])}
         digests = {str(name): str(digest) for name, digest in values["artefacts"].items()}
         own = {f"{one.folder}/{name}" for one in bundle.members for name in (CARD_FILE, MODEL_FILE)} or {MODEL_FILE}
+        own |= {f"{FIRST_STAGE}/{CARD_FILE}"} if bundle.both_stages else set()
         examples = {f"{one.folder}/{EXAMPLE_FILE}" for one in bundle.members} | {EXAMPLE_FILE}
         if not own <= set(digests) <= own | examples:
             raise ValueError(f"artefacts are {', '.join(digests)}")

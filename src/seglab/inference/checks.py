@@ -87,9 +87,9 @@ def check_probabilities(probabilities: np.ndarray) -> None:
         )
 
 
-def check_network(network: LoadedNetwork, task: Task, size: tuple[int, ...]) -> None:
-    """See that a network takes and gives what a model of this task and size does; raises `DataError`."""
-    found, wanted = (network.size, network.channels), (size, task.channels)
+def check_network(network: LoadedNetwork, task: Task, size: tuple[int, ...], channels: int) -> None:
+    """See that a network takes images of this size and channels and gives the logits of a task; raises `DataError`."""
+    found, wanted = (network.size, network.channels), (size, channels)
     if found == wanted and network.outputs == task.logit_channels:
         return
     raise DataError(
@@ -97,6 +97,6 @@ def check_network(network: LoadedNetwork, task: Task, size: tuple[int, ...]) -> 
         code="network-mismatch",
         where=f"a {network.name} network",
         found=f"input {(*network.size, network.channels)}, {network.outputs} channels of logits",
-        expected=f"input {(*size, task.channels)}, {task.logit_channels}",
+        expected=f"input {(*size, channels)}, {task.logit_channels}",
         remedy="use it with what it was saved or exported with",
     )

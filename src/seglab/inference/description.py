@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any, Literal, get_args
 
@@ -83,6 +83,8 @@ class Bundle:
         quality: from confidence to Dice, as `PredictedQuality.to_dict` has it; empty where it was not fitted.
         members: networks whose probabilities are averaged; empty where there is one alone.
         postprocessing: what is done to each mask in the end.
+        previous_stage: digest of the first stage that it was trained behind, see `seglab.data.previous_stage`; empty
+            where there was none.
     """
 
     task: Task
@@ -102,6 +104,17 @@ class Bundle:
     quality: dict[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] = ()
     postprocessing: tuple[Step, ...] = ()
+    previous_stage: str = ""
+
+    @property
+    def both_stages(self) -> bool:
+        """Whether it holds the first stage of a cascade too, so that it takes images as they are."""
+        return bool(self.preprocessing.previous) and self.task.channels == self.preprocessing.channels
+
+    @property
+    def image_task(self) -> Task:
+        """The task of its images: without the first stage's mask that the images of a second stage have behind them."""
+        return replace(self.task, channels=self.preprocessing.image_channels)
 
     @property
     def mixed(self) -> bool:
@@ -113,6 +126,8 @@ class Bundle:
         more: dict[str, Any] = {"members": [asdict(member) for member in self.members]} if self.members else {}
         if self.postprocessing:
             more["postprocessing"] = [step.to_dict() for step in self.postprocessing]
+        if self.previous_stage:
+            more["previous_stage"] = self.previous_stage
         return {
             "task": _task_to_dict(self.task),
             "preprocessing": self.preprocessing.to_dict(),
@@ -174,6 +189,7 @@ class Bundle:
             quality={} if quality is None else quality.to_dict(),
             members=tuple(Member.from_dict(i, one, task.rank) for i, one in enumerate(values.get("members", ()))),
             postprocessing=tuple(Step.from_dict(one, task) for one in values.get("postprocessing", ())),
+            previous_stage=str(values.get("previous_stage", "")),
         )
 
 

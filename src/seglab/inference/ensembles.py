@@ -18,6 +18,7 @@ from seglab.errors import DataError
 from seglab.inference.bundle import (
     CARD_FILE,
     EXAMPLE_FILE,
+    FIRST_STAGE,
     MEMBERS_FOLDER,
     MODEL_FILE,
     check_files,
@@ -62,6 +63,7 @@ def save_ensemble(
     split_digest: str = "",
     flips: tuple[int, ...] = (),
     postprocessing: tuple[Step, ...] = (),
+    first_stage: Path | None = None,
 ) -> Path:
     """Write an ensemble as one bundle, in whole or not at all; replaces a bundle that is there.
 
@@ -76,6 +78,8 @@ def save_ensemble(
         split_digest: names what its members were trained on.
         flips: spatial axes for test-time flips.
         postprocessing: of each mask.
+        first_stage: bundle of the first stage of a cascade whose second stage the members are; with it they take
+            images as they are.
 
     Returns:
         `path`.
@@ -94,11 +98,16 @@ def save_ensemble(
         for number, (source, part) in enumerate(zip(sources, parts, strict=True))
     )
     first = [one for one, part in zip(bundles, parts, strict=True) if part == 0]
+    if first_stage is not None and len(first) < len(bundles):
+        raise _refused(
+            "a second stage of several plans of windows", "members", f"{max(parts) + 1} plans", "one", _APART
+        )
     thresholds = {one.threshold for one in bundles}
     pictures = {key: value for key, value in lead.reference.items() if key != "samples"}
     samples = lead.reference.get("samples", {})
     bundle = replace(
         lead,
+        task=lead.task if first_stage is None else lead.image_task,
         preprocessing=common_preprocessing([one.preprocessing for one in first]),
         threshold=thresholds.pop() if len(thresholds) == 1 else 0.5,
         temperature=1.0,
@@ -119,6 +128,10 @@ def save_ensemble(
                 if (source.folder / name).is_file():
                     shutil.copyfile(source.folder / name, partial / member.folder / name)
                     files.append(f"{member.folder}/{name}")
+        if first_stage is not None:
+            _check_classes(check_files(first_stage).task, bundle.task, str(first_stage))
+            shutil.copytree(first_stage, partial / FIRST_STAGE)
+            files.append(f"{FIRST_STAGE}/{CARD_FILE}")
         _write_example(partial, bundle)
         write_card(partial, bundle, [*files, *([EXAMPLE_FILE] if (partial / EXAMPLE_FILE).is_file() else [])])
     return Path(path)
@@ -144,7 +157,7 @@ def one_network(path: Path, bundle: Bundle) -> keras.Model:
     """
     if bundle.mixed:
         raise no_single_network(path, bundle)
-    return _network(path, bundle.members, bundle.preprocessing, bundle.task)
+    return _network(path, bundle.members, bundle.preprocessing, bundle.image_task)
 
 
 def no_single_network(path: Path, bundle: Bundle) -> DataError:
@@ -169,7 +182,7 @@ def load_parts(path: Path, bundle: Bundle) -> list[tuple[keras.Model, Bundle, in
         common = common_preprocessing([one.preprocessing for one in own])
         flips = tuple(axis for axis in bundle.flips if axis < own[0].task.rank) if members[0].axis is None else ()
         part = replace(own[0], preprocessing=common, temperature=1.0, flips=flips, overlap=bundle.overlap)
-        found.append((_network(path, members, common, part.task), part, members[0].axis))
+        found.append((_network(path, members, common, part.image_task), part, members[0].axis))
     return found
 
 
@@ -189,7 +202,7 @@ def _network(path: Path, members: Sequence[Member], common: Preprocessing, task:
     models, own = [], []
     for member in members:
         model, bundle = load_bundle(path / member.folder)
-        _check_classes(bundle.task, task, member.label)
+        _check_classes(bundle.image_task, task, member.label)
         models.append(model)
         own.append(bundle)
     return combined(
@@ -250,7 +263,7 @@ def _plan(source: MemberSource, bundle: Bundle) -> tuple[Any, ...]:
     """What members share that can be averaged in each window."""
     given, axis = bundle.preprocessing, source.axis
     same = (bundle.task.rank, axis, bundle.size, bundle.resize_mode, bundle.spacing, bundle.interpolation)
-    return (*same, given.mode, given.unit, given.scale)
+    return (*same, given.mode, given.unit, given.scale, given.previous)
 
 
 def _write_example(folder: Path, bundle: Bundle) -> None:
@@ -270,7 +283,8 @@ def predictor_of(path: Path, bundle: Bundle, **choices: Any) -> Predictor:
     from seglab.inference.predictor import Predictor
 
     if not bundle.mixed:
-        return Predictor.of(one_network(path, bundle), bundle, **choices)
+        first = Predictor.load(path / FIRST_STAGE) if bundle.both_stages else None
+        return Predictor.of(one_network(path, bundle), bundle, first=first, **choices)
     return MixedPredictor(load_parts(path, bundle), bundle, **choices)
 
 

@@ -10,7 +10,7 @@ from seglab.inference.bundle import Bundle
 
 _TYPES: dict[str, np.dtype] = {"bytes": np.dtype(np.uint8), "words": np.dtype(np.uint16)}
 _SPOTS = 12
-# Where a channel of a prompt, which holds noughts and ones, is 1.
+# Where a channel of a prompt or a mask, which holds noughts and ones, is 1.
 _PROMPTED = 0.6
 
 
@@ -24,7 +24,8 @@ def example_image(bundle: Bundle, size: Sequence[int] | None = None, seed: int =
 
     Returns:
         uint8 or uint16 where the training images were of 8 or 16 bits, else float32. Behind the channels of the image
-        there are those of a prompt where the bundle's network has some.
+        there are those of a prompt, or a first stage's mask of background and the first class, where the bundle's
+        network has some.
     """
     rng, task, given = np.random.default_rng(seed), bundle.task, bundle.preprocessing
     size = tuple(size or bundle.size)
@@ -34,7 +35,7 @@ def example_image(bundle: Bundle, size: Sequence[int] | None = None, seed: int =
         away = ((grid - rng.random(task.rank)) ** 2).sum(axis=-1)
         image += np.exp(-away / rng.uniform(0.002, 0.02))[..., None] * rng.uniform(-0.4, 0.6, task.channels)
     image = np.clip(image + rng.normal(0, 0.03, image.shape), 0, 1)
-    image, prompt = np.split(image, [task.channels - given.prompts], axis=-1)
+    image, behind = np.split(image, [given.channels], axis=-1)
     if given.mode == "window":
         low, high = np.array(given.low), np.array(given.high)
         image = low + image * (high - low)
@@ -45,4 +46,4 @@ def example_image(bundle: Bundle, size: Sequence[int] | None = None, seed: int =
     if kind is None and given.scale == "own" and given.unit == 255:
         kind = _TYPES["bytes"]
     image = np.round(image).astype(kind) if kind else image.astype(np.float32)
-    return np.concatenate([image, (prompt > _PROMPTED).astype(image.dtype)], axis=-1) if given.prompts else image
+    return np.concatenate([image, (behind > _PROMPTED).astype(image.dtype)], axis=-1) if behind.size else image

@@ -15,13 +15,17 @@ from seglab.runtime.atomic_files import sync
 
 
 @contextmanager
-def placing(path: Path) -> Iterator[Path]:
+def placing(path: Path, card: str = BundleFile.CARD) -> Iterator[Path]:
     """Gives a folder to write a bundle into, which becomes `path` in the end; a bundle that is there is replaced.
+
+    Args:
+        path: the folder to make.
+        card: name of the file that each such folder has.
 
     Raises:
         DataError: `path` holds something that is not a bundle.
     """
-    if path.exists() and not (path / BundleFile.CARD).is_file():
+    if path.exists() and not (path / card).is_file():
         raise DataError(
             "cannot write a bundle over something else",
             code="bundle-place-taken",

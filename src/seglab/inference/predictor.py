@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.errors import naming
 from seglab.inference.bundle import Bundle, ResizeMode, check_files, load_bundle, read_bundle
+from seglab.inference.cascade import AfterFirstStage
 from seglab.inference.checks import check_network, check_probabilities
 from seglab.inference.decision import MaskObserver, class_ids
 from seglab.inference.loaded_network import Forward, LoadedNetwork
@@ -54,6 +55,7 @@ class Predictor:
         flips: spatial axes for test-time flips; the prediction is the mean over all their combinations.
         temperature: logits are divided by it.
         postprocessing: of each mask; what is noticed of a mask (`seen`) is noticed before it.
+        first: of the first stage of a cascade, whose mask the network sees; None: none, or images come with their mask.
 
     Raises:
         DataError: weights that hold NaN or infinite values; a network of another input or other classes.
@@ -74,6 +76,7 @@ class Predictor:
         flips: tuple[int, ...] = (),
         temperature: float = 1.0,
         postprocessing: tuple[Step, ...] = (),
+        first: Predictor | None = None,
     ):
         self.task = task
         self.preprocessing = preprocessing
@@ -83,11 +86,10 @@ class Predictor:
         self.spacing, self.interpolation = spacing, interpolation
         self.temperature, self.postprocessing = temperature, postprocessing
         self.network = _running(model)
-        check_network(self.network, task, self.size)
-        self.windows = SlidingWindow(self.size, overlap=overlap, flips=flips)
-        self._preparing = Preparing(
-            task, preprocessing, self.size, resize_mode, self.spacing, interpolation, self.windows
-        )
+        check_network(self.network, task, self.size, preprocessing.network_channels)
+        self.windows = SlidingWindow(self.size, overlap, flips, channels=preprocessing.network_channels)
+        preparing = Preparing(task, preprocessing, self.size, resize_mode, self.spacing, interpolation, self.windows)
+        self._preparing = preparing if first is None else AfterFirstStage(first, preparing)
         self._network = self.network.answering("deciding", task, temperature)
 
     @classmethod
@@ -104,16 +106,16 @@ class Predictor:
         Raises:
             DataError: no bundle at `path`, or one that cannot be used.
         """
-        if read_bundle(path).mixed:
+        choices: dict[str, Any] = {"overlap": overlap, "flips": flips, "postprocessing": postprocessing}
+        described = read_bundle(path)
+        if described.mixed or described.both_stages:
             from seglab.inference.ensembles import predictor_of
 
             with naming(str(path)):
-                return predictor_of(
-                    Path(path), check_files(Path(path)), overlap=overlap, flips=flips, postprocessing=postprocessing
-                )
+                return predictor_of(Path(path), check_files(Path(path)), **choices)
         model, bundle = load_bundle(path)
         with naming(str(path)):
-            return cls.of(model, bundle, overlap=overlap, flips=flips, postprocessing=postprocessing)
+            return cls.of(model, bundle, **choices)
 
     @classmethod
     def of(
@@ -124,6 +126,7 @@ class Predictor:
         overlap: float | None = None,
         flips: Sequence[int] | None = None,
         postprocessing: bool = True,
+        first: Predictor | None = None,
     ) -> Predictor:
         """The predictor of a network, or of a Keras model in memory, and its bundle."""
         return cls(
@@ -139,6 +142,7 @@ class Predictor:
             flips=bundle.flips if flips is None else tuple(flips),
             temperature=bundle.temperature,
             postprocessing=bundle.postprocessing if postprocessing else (),
+            first=first,
         )
 
     def predict(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from seglab.data.mask_channels import one_hot, with_mask
+from seglab.data.preprocessing.geometry import resize_mask
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
 from seglab.inference.bundle import ResizeMode
@@ -63,14 +65,37 @@ class Preparing:
         )
         check_room(needed, spatial.original)
         check_image(image, "values")  # clipping to a window would hide them
+        self.preprocessing.check_previous(image)
         if image.dtype == bool:
             image = self.preprocessing.of_binary(image)
-        self.preprocessing.check_scale(image)
-        image = spatial.resampled(image)
-        if not spatial.resized and not zscore and image.shape[-1] == self.preprocessing.channels:
+        behind = bool(self.preprocessing.previous)
+        self.preprocessing.check_scale(image[..., : image.shape[-1] - behind])
+        image = self._moved(image, spatial.resampled, spatial.spatial)
+        if not spatial.resized and not zscore and image.shape[-1] == self.preprocessing.channels + behind:
             return image, self._normalised, restoring  # a number for itself, so that it can be done by windows
-        image = spatial.brought_to_size(image)
-        return spatial.framed(self._normalised(image)), None, restoring
+        image = self._moved(image, spatial.brought_to_size, spatial.inner)
+        if not behind or spatial.resized:
+            return spatial.framed(self._normalised(image)), None, restoring
+        # The channels of a first stage's mask are made by windows, so that memory does not grow with the classes.
+        return with_mask(self._normalised_image(image[..., :-1]), image[..., -1]), self._with_channels, restoring
+
+    def _moved(self, image: np.ndarray, move: Callable[[np.ndarray], np.ndarray], shape: Sequence[int]) -> np.ndarray:
+        """An image on another grid, the mask behind its channels as masks are."""
+        if not self.preprocessing.previous:
+            return move(image)
+        if image.shape[:-1] == tuple(shape):
+            return image
+        mask = resize_mask(image[..., -1].astype(np.uint8), shape, self.task.ignore_label)
+        return with_mask(move(image[..., :-1]), mask)
+
+    def _normalised_image(self, image: np.ndarray) -> np.ndarray:
+        prepared = self.preprocessing.of_images.apply(image)
+        check_image(prepared, "values after normalisation")
+        return prepared
+
+    def _with_channels(self, window: np.ndarray) -> np.ndarray:
+        """A normalised window, with a channel for each foreground class of the mask behind it."""
+        return np.concatenate([window[..., :-1], one_hot(window[..., -1], self.preprocessing.previous)], axis=-1)
 
     def _normalised(self, image: np.ndarray) -> np.ndarray:
         prepared = self.preprocessing.apply(image)

@@ -54,13 +54,14 @@ class SlidingWindow:
         window: spatial size of the network's input.
         overlap: share of the window's side that neighbours have in common at least, in [0, 1).
         flips: spatial axes to flip as well; the prediction is the mean over all 2^len(flips) combinations.
-        batch_size: windows in one call of the network; chosen from the window's size when None.
+        batch_size, channels: windows in one call, by their size when None; of a prepared one, the image's when None.
     """
 
     window: tuple[int, ...]
     overlap: float = 0.5
     flips: tuple[int, ...] = ()
     batch_size: int | None = None
+    channels: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
@@ -166,7 +167,7 @@ class SlidingWindow:
         axes = self._axes(image.shape[:-1])
         inside, places = tuple(axis.inside for axis in axes), list(itertools.product(*(axis.places for axis in axes)))
         chosen = sorted({int((turn + 0.5) * len(places) / at_most) for turn in range(at_most)})
-        windows = np.zeros((len(chosen), *self.window, image.shape[-1]), np.float32)
+        windows = np.zeros((len(chosen), *self.window, self.channels or image.shape[-1]), np.float32)
         for window, number in zip(windows, chosen, strict=True):
             part = image[places[number]]
             window[inside] = prepare(part) if prepare else part
@@ -192,7 +193,7 @@ class SlidingWindow:
         count = math.prod(len(axis.places) for axis in axes)
         alone = all(length <= side for length, side in zip(spatial, self.window, strict=True))
         size = self._batch(count)
-        windows = np.zeros((size, *self.window, image.shape[-1]), np.float32)
+        windows = np.zeros((size, *self.window, self.channels or image.shape[-1]), np.float32)
         sums: _Sums | None = None
         done = 0
         for batch in _batches(itertools.product(*(axis.places for axis in axes)), size):

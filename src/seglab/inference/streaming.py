@@ -55,6 +55,8 @@ def whole_for(predictor: Predictor) -> str:
         return "an ensemble whose members see a volume in different ways"
     if predictor.preprocessing.prompts:
         return "a network that is asked by a prompt"
+    if predictor.preprocessing.previous:
+        return "a cascade, whose second stage sees the whole mask of the first"
     if predictor.resize_mode not in ("pad", "patch"):
         return f"a network that sees all of a volume at once (resize_mode={predictor.resize_mode})"
     return "steps after the mask; postprocessing=false leaves them out" if predictor.postprocessing else ""

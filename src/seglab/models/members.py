@@ -130,9 +130,11 @@ def combined(
 def _between(common: Preprocessing, own: Preprocessing) -> dict[str, list[float]]:
     """Of one mode and unit, the change from one normalisation to the other. A window is clipped to its own ends, which
     lie within the common ones."""
-    mean, std = np.array(common.mean), np.array(common.std)
-    own_mean, own_std = np.array(own.mean), np.array(own.std)
+    more = own.previous  # channels of a first stage's mask, which stay
+    mean, own_mean = (np.array([*one.mean, *[0.0] * more]) for one in (common, own))
+    std, own_std = (np.array([*one.std, *[1.0] * more]) for one in (common, own))
     found = {"scale": (std / own_std).tolist(), "shift": ((mean - own_mean) / own_std).tolist()}
     if own.mode == "window":
-        found |= {name: ((np.array(getattr(own, name)) - own_mean) / own_std).tolist() for name in ("low", "high")}
+        ends = {"low": [*own.low, *[0.0] * more], "high": [*own.high, *[1.0] * more]}
+        found |= {name: ((np.array(values) - own_mean) / own_std).tolist() for name, values in ends.items()}
     return found

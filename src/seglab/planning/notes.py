@@ -7,26 +7,16 @@ from collections.abc import Sequence
 from seglab.data.preprocessing.spacing import ANISOTROPIC
 from seglab.planning.fingerprint import Fingerprint
 
-# A patch may be this much of a volume before a second look at a coarser resolution is worth a network of its own.
-CASCADE_BELOW = 0.25
 
-
-def notes_of(fingerprint: Fingerprint, kind: str, covered: float, steps: Sequence[float]) -> list[str]:
+def notes_of(fingerprint: Fingerprint, kind: str, steps: Sequence[float]) -> list[str]:
     """Shortfalls of a plan, and what its data are like.
 
     Args:
         fingerprint: of the training cases.
         kind: `volumes`, `slices` or `images`.
-        covered: share of the median case that the network sees at once.
         steps: size of a voxel as it sees it.
     """
     notes = []
-    if kind == "volumes" and covered < CASCADE_BELOW:
-        notes.append(
-            f"A patch covers only {100 * covered:.2g}% of the median volume. A cascade, a coarse network for the whole "
-            "and a fine one for the detail, would help here and is not available: a larger budget or a coarser "
-            "data.spacing shows the network more."
-        )
     if kind == "volumes" and max(steps) >= ANISOTROPIC * min(steps):
         notes.append("Slices are thick: configuration=slices plans a 2D network for them, to compare with.")
     missing = [one.name for one in fingerprint.classes if not one.cases]

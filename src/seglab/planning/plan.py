@@ -52,11 +52,15 @@ class Plan:
         choices: every setting, groups first.
         sweep: key, values and reason of what is swept.
         notes: what the reader must know: shortfalls, and what the data are like.
+        kind: `volumes`, `slices` or `images`.
+        covered: share of the median case that the network sees at once.
     """
 
     choices: tuple[Choice, ...]
     sweep: tuple[str, tuple[int, ...], str]
     notes: tuple[str, ...]
+    kind: str
+    covered: float
 
     def value(self, key: str) -> Any:
         """What a setting is."""
@@ -74,6 +78,7 @@ def make_plan(
     said: Mapping[str, Any] | None = None,
     configuration: str | None = None,
     epochs: int | None = None,
+    spacing: tuple[list[float], str] | None = None,
 ) -> Plan:
     """Plan a study.
 
@@ -83,6 +88,7 @@ def make_plan(
         said: settings that the user gave, by key; they go before every rule.
         configuration: `volumes` or `slices` of volumes, `images`; None: as the data are.
         epochs: that a measured step leaves time for; None: by an estimate.
+        spacing: of a first stage, and why; None: by the rule for a network that is alone.
 
     Raises:
         DataError: nothing can be learnt from these cases.
@@ -91,11 +97,11 @@ def make_plan(
     kind = _kind(fingerprint, configuration)
     _check_learnable(fingerprint)
     choices = Choices(said or {})
-    spacing = choices.choose("data.spacing", *target_spacing(fingerprint))
-    shapes = shapes_at(fingerprint, spacing)
+    wanted = choices.choose("data.spacing", *(spacing or target_spacing(fingerprint)))
+    shapes = shapes_at(fingerprint, wanted)
     if kind == "slices":
         shapes = np.concatenate([shapes[:, :2], np.ones((len(shapes), 1))], axis=1)
-    steps = steps_at(fingerprint, spacing)
+    steps = steps_at(fingerprint, wanted)
     sweep = choose_folds(choices, fingerprint)
     network, covered = _choose_input(choices, fingerprint, budget, kind, shapes, steps, len(sweep[1]))
     modality = choose_normalisation(choices, fingerprint)
@@ -106,7 +112,7 @@ def make_plan(
     choose_loss(choices, fingerprint)
     _choose_epochs(choices, budget, network, fingerprint, len(sweep[1]), epochs)
     ordered = sorted(choices.made.values(), key=lambda one: "." in one.key)
-    return Plan(tuple(ordered), sweep, tuple(notes_of(fingerprint, kind, covered, steps)))
+    return Plan(tuple(ordered), sweep, tuple(notes_of(fingerprint, kind, steps)), kind, covered)
 
 
 def _kind(fingerprint: Fingerprint, configuration: str | None) -> str:
@@ -207,10 +213,9 @@ def _widest(
     return width, network, size, most
 
 
-def _operations(choices: Choices, network: Network, fingerprint: Fingerprint) -> float:
+def _operations(choices: Choices, network: Network, known: Fingerprint) -> float:
     """Of a training step for each training case once."""
-    size = choices.made["data.size"].value
-    return network.stages.step_operations(size, len(fingerprint.shapes), fingerprint.channels)
+    return network.stages.step_operations(choices.made["data.size"].value, len(known.shapes), known.channels)
 
 
 def _batch(
@@ -283,12 +288,7 @@ def _refuse_too_large(
 
 
 def _choose_epochs(
-    choices: Choices,
-    budget: Budget,
-    network: Network,
-    fingerprint: Fingerprint,
-    jobs: int,
-    epochs: int | None,
+    choices: Choices, budget: Budget, network: Network, fingerprint: Fingerprint, jobs: int, epochs: int | None
 ) -> None:
     why = f"as many as budget.hours={budget.hours:g} leave to {jobs} runs, by the measured steps of forecast.md"
     if epochs is None:

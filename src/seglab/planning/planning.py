@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from seglab.data.digest import digest_values
 from seglab.data.loading.training_data import examined
 from seglab.data.splits import Split, split_for
 from seglab.planning.budget import Budget
+from seglab.planning.cascade import FIRST_STAGE, MASKS, OF_THE_SECOND, SECOND_STAGE, first_stage, second_stage
 from seglab.planning.choices import SAID, Choice
 from seglab.planning.dry_run import Measured, measured
 from seglab.planning.fingerprint import Fingerprint, fingerprint_of
@@ -40,6 +41,9 @@ from seglab.planning.study_files import (
 )
 from seglab.planning.training_rules import FOLDS
 from seglab.runtime.waiting import step
+
+Make = Callable[..., Plan]
+"""From a budget, settings that were said, and epochs or none, to a plan."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +76,18 @@ class Planned:
         plan: its settings.
         forecast: what it takes; None where nothing was measured.
         written: False where it was there already.
+        stages: of a cascade that was planned beside it, the studies of the first stage and of the second.
     """
 
     folder: Path
     plan: Plan
     forecast: Forecast | None
     written: bool
+    stages: tuple[Planned, ...] = ()
 
 
 def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
-    """Plan a study and write it.
+    """Plan a study and write it, and beside it those of a cascade where a patch covers too little of the volumes.
 
     Raises:
         ConfigError: settings that cannot work, a budget without room, another study of the name.
@@ -100,30 +106,103 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
     digest, facts = examined(source, config.data_config, [by_id[case_id] for case_id in split.train])
     with step("looking for objects in the masks"):
         fingerprint = fingerprint_of(source, split, facts)
-    plan = _plan(fingerprint, request, said)
     name = check_name(request.name or re.sub(r"\W+", "_", f"{source.name}_plan".lower()).strip("_"))
-    folder = studies / name
-    load_config(composed_config(_job_words(plan)))  # what cannot work is told now, and not by the study
-    forecast, files = None, {}
-    if request.measure != "never":
-        of = digest_values([digest, [word for word in _job_words(plan) if not word.startswith("trainer.epochs")]])
-        took = None if request.measure == "again" else measured_in(folder, of)
-        if took is None and request.measure == "once" and (folder / STUDY).exists() and not request.overwrite:
-            raise another_study(folder, STUDY)  # before minutes are spent on it
-        if took is None:
-            with step("measuring a dry run of three steps"):
-                took = measured(_job_words(plan))
-            files[MEASURED] = measured_file(of, took)
-        check_memory(took, request.budget, _smaller(fingerprint, request, said, took))
-        epochs = said.get("trainer.epochs") or epochs_for(took, request.budget, plan.jobs)
-        plan = _plan(fingerprint, request, said, epochs)
-        forecast = Forecast(took, plan.value("trainer.epochs"), plan.jobs)
-        files[FORECAST] = forecast_page(name, forecast)
-    files |= {
-        STUDY: study_yaml(name, plan, fingerprint, source.name),
-        PLAN: plan_page(name, plan, fingerprint, source.name),
-    }
-    return Planned(folder, plan, forecast, write_study(folder, files, request.overwrite))
+    studying = _Studying(request, said, fingerprint, digest, source.name, studies)
+    full = studying.full(request.budget, said)
+    coarse, why = first_stage(fingerprint, request.budget, said, full)
+
+    def make(budget: Budget, settings: Mapping[str, Any], epochs: int | None = None) -> Plan:
+        plan = studying.full(budget, settings, epochs)
+        return replace(plan, notes=(*plan.notes, *([why] if why else [])))
+
+    planned = studying.write(name, make)
+    if coarse is None:
+        return planned
+    first = f"{name}_{FIRST_STAGE}"
+    masks = str((studies / first / MASKS).absolute())
+
+    def fine(budget: Budget, settings: Mapping[str, Any], epochs: int | None = None) -> Plan:
+        return second_stage(studying.full(budget, settings, epochs), masks, first)
+
+    # Its masks are not there yet: what it takes was measured without them.
+    stages = studying.write(first, studying.coarse), studying.write(f"{name}_{SECOND_STAGE}", fine, planned)
+    return replace(planned, stages=stages)
+
+
+class _Studying:
+    """Writes the studies of one data set.
+
+    Args:
+        request, said: what was asked, and its settings by their keys.
+        fingerprint, digest, data_name: of the data.
+        studies: where the studies lie.
+    """
+
+    def __init__(
+        self,
+        request: PlanRequest,
+        said: Mapping[str, Any],
+        fingerprint: Fingerprint,
+        digest: str,
+        data_name: str,
+        studies: Path,
+    ):
+        self._request, self._said, self._fingerprint = request, said, fingerprint
+        self._digest, self._data_name, self._studies = digest, data_name, studies
+
+    def full(self, budget: Budget, said: Mapping[str, Any], epochs: int | None = None) -> Plan:
+        """The plan of a network that is alone."""
+        return self._with_said(make_plan(self._fingerprint, budget, said, self._request.configuration, epochs), said)
+
+    def coarse(self, budget: Budget, said: Mapping[str, Any], epochs: int | None = None) -> Plan:
+        """The plan of the first stage."""
+        full = make_plan(self._fingerprint, self._request.budget, self._said, self._request.configuration)
+        plan, _ = first_stage(self._fingerprint, budget, said, full, epochs)
+        assert plan is not None
+        return self._with_said(plan, {key: value for key, value in said.items() if key != OF_THE_SECOND})
+
+    def write(self, name: str, make: Make, like: Planned | None = None) -> Planned:
+        """Measure a plan, unless a study that takes as much was measured, and write its study."""
+        request, folder = self._request, self._studies / name
+        budget, said, plan = request.budget, self._said, make(request.budget, self._said)
+        load_config(composed_config(_job_words(plan)))  # what cannot work is told now, and not by the study
+        forecast, files = None, {}
+        if request.measure != "never":
+            of = digest_values([self._digest, [w for w in _job_words(plan) if not w.startswith("trainer.epochs")]])
+            took = like.forecast.measured if like is not None and like.forecast is not None else None
+            if took is not None:
+                files[MEASURED] = measured_file(of, took)
+            elif request.measure != "again":
+                took = measured_in(folder, of)
+            if took is None and request.measure == "once" and (folder / STUDY).exists() and not request.overwrite:
+                raise another_study(folder, STUDY)  # before minutes are spent on it
+            if took is None:
+                with step(f"measuring a dry run of three steps of {name}"):
+                    took = measured(_job_words(plan))
+                files[MEASURED] = measured_file(of, took)
+            check_memory(took, budget, self._smaller(make, took))
+            plan = make(budget, said, said.get("trainer.epochs") or epochs_for(took, budget, plan.jobs))
+            forecast = Forecast(took, plan.value("trainer.epochs"), plan.jobs)
+            files[FORECAST] = forecast_page(name, forecast)
+        files |= {
+            STUDY: study_yaml(name, plan, self._fingerprint, self._data_name),
+            PLAN: plan_page(name, plan, self._fingerprint, self._data_name),
+        }
+        return Planned(folder, plan, forecast, write_study(folder, files, request.overwrite))
+
+    def _smaller(self, make: Make, took: Measured) -> str:
+        """The input of the plan that would have been made, had the rules known what was measured."""
+        budget = self._request.budget
+        less = replace(budget, memory_gb=budget.memory_gb**2 / max(took.memory_mb / 1000, 1e-3))
+        free = {key: value for key, value in self._said.items() if key not in ("data.size", "data.batch_size")}
+        return f"data.size=[{','.join(map(str, make(less, free).value('data.size')))}]"
+
+    def _with_said(self, plan: Plan, said: Mapping[str, Any]) -> Plan:
+        """A plan, and what was said that no rule is about."""
+        chosen = {one.key for one in plan.choices}
+        more = [Choice(key, value, SAID) for key, value in said.items() if key not in chosen and key != plan.sweep[0]]
+        ordered = sorted([*more, *plan.choices], key=lambda one: "." in one.key)
+        return replace(plan, choices=tuple(ordered))
 
 
 def said_in(words: Sequence[str]) -> dict[str, Any]:
@@ -150,25 +229,7 @@ def planning_split(source: Source, card: DataConfig, seed: int, said: Mapping[st
     return split_for(source, card.model_copy(update=told), seed)
 
 
-def _plan(fingerprint: Fingerprint, request: PlanRequest, said: Mapping[str, Any], epochs: int | None = None) -> Plan:
-    """`make_plan`, and what was said that no rule is about."""
-    plan = make_plan(fingerprint, request.budget, said, request.configuration, epochs)
-    chosen = {one.key for one in plan.choices}
-    more = [Choice(key, value, SAID) for key, value in said.items() if key not in chosen and key != plan.sweep[0]]
-    ordered = sorted([*more, *plan.choices], key=lambda one: "." in one.key)
-    return replace(plan, choices=tuple(ordered))
-
-
 def _job_words(plan: Plan) -> list[str]:
     """The first job of a plan, as `seglab train` is told it."""
     key, values, _ = plan.sweep
     return [*words_of(plan.choices), f"{key}={values[0]}"]
-
-
-def _smaller(fingerprint: Fingerprint, request: PlanRequest, said: Mapping[str, Any], took: Measured) -> str:
-    """The input of the plan that would have been made, had the rules known what was measured."""
-    budget = request.budget
-    less = replace(budget, memory_gb=budget.memory_gb**2 / max(took.memory_mb / 1000, 1e-3))
-    free = {key: value for key, value in said.items() if key not in ("data.size", "data.batch_size")}
-    size = make_plan(fingerprint, less, free, request.configuration).value("data.size")
-    return f"data.size=[{','.join(map(str, size))}]"

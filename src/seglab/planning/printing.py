@@ -9,8 +9,13 @@ from seglab.runtime.terminal import Terminal
 
 
 def print_planned(planned: Planned) -> None:
-    """Print it."""
+    """Print it, and the stages of a cascade that was planned beside it."""
     console = Terminal(highlight=False, soft_wrap=True)
+    for one in (planned, *planned.stages):
+        _print(one, console)
+
+
+def _print(planned: Planned, console: Terminal) -> None:
     table = Table(show_header=True, title=f"{planned.folder.name}")
     for column in ("setting", "value", "why"):
         table.add_column(column, overflow="fold")

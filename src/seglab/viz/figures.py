@@ -151,7 +151,7 @@ def pick_examples(predictor: Predictor, source: Source, scores: pd.DataFrame) ->
                 case_id,
                 sample.image,
                 truth,
-                predictor.predict(sample.image, sample.spacing),
+                predictor.predict(sample.seen, sample.spacing),
                 sample.spacing,
                 dice[case_id],
                 place,

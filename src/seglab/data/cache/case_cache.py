@@ -242,5 +242,5 @@ def code_digest(reader: type) -> str:
 
 def _key(case: Case, known: Mapping[str, str], sums: FileDigests) -> str:
     """The name of a case in its folder. The id counts because readers may go by it, as for pages of one file."""
-    files = [*case.image, *(file for file in (case.label, case.region) if file)]
+    files = [*case.image, *(file for file in (case.label, case.region, case.previous) if file)]
     return digest_values([case.id, [known.get(path) or sums.of(Path(path)) for path in files]])[:32]

@@ -9,6 +9,7 @@ import numpy as np
 
 from seglab.config.sections import DataConfig
 from seglab.data.augment import Augmentation
+from seglab.data.loading.cascade_sampler import CascadeSampler
 from seglab.data.loading.prompt_sampler import PromptSampler
 from seglab.data.loading.sampler import DrawBatch, Sampler
 from seglab.data.loading.training_data import TrainingData
@@ -47,7 +48,8 @@ class Batches(keras.utils.PyDataset):
     ):
         super().__init__(workers=max(card.workers, 1))
         prompting = {} if training_data.objects is None else {"objects": training_data.objects}
-        self.sampler = (PromptSampler if prompting else Sampler)(
+        plain = CascadeSampler if training_data.preprocessing.previous else Sampler
+        self.sampler = (PromptSampler if prompting else plain)(
             training_data.arrays,
             getattr(training_data.split, split),
             training_data.task,

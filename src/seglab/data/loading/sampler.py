@@ -63,6 +63,8 @@ class Sampler:
         augmentation: changes training samples; None for none.
     """
 
+    label_type: type[np.unsignedinteger[Any]] = np.uint8
+
     def __init__(
         self,
         arrays: CaseStore,
@@ -135,7 +137,7 @@ class Sampler:
 
     def _new(self, item: Item, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         image = np.empty((*self.size, self.image_channels), np.float32)
-        mask = np.empty(self.size, np.uint8)
+        mask = np.empty(self.size, self.label_type)
         self._cut(item, rng, image, mask)
         return image, mask
 
@@ -147,7 +149,7 @@ class Sampler:
             start = pad_start(whole_mask.shape, self.size) if self._whole else self._random_start(item, whole_mask, rng)
         inside = tuple(slice(max(s, 0), s + n) for s, n in zip(start, self.size, strict=True))
         intensity = self.arrays.outlines[item.case].intensity
-        part = whole_image[inside]
+        part = whole_image[inside][..., : self.image_channels]
         if part.shape == image.shape:
             self._normalization(part, intensity, image)
         else:
@@ -156,7 +158,11 @@ class Sampler:
             image[...] = cut(normalised, [min(s, 0) for s in start], self.size, 0)
         ignore = self.task.ignore_label
         box = cut(whole_mask, start, self.size, ignore)
-        mask[...] = box if item.start is None else hide_covered(box, start, ignore)
+        mask[...] = self._labels(box if item.start is None else hide_covered(box, start, ignore), whole_image, start)
+
+    def _labels(self, labels: np.ndarray, image: np.ndarray, start: Sequence[int]) -> np.ndarray:
+        """What is augmented as a mask: the labels `(*size)` of a box at `start` of an image."""
+        return labels
 
     def _random_start(self, item: Item, mask: np.ndarray, rng: np.random.Generator) -> tuple[int, ...]:
         """A box inside of the image; along an axis where the image is smaller, with the image in its middle."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from seglab.config.loading import Config
 from seglab.config.loss_checks import check_of_regions
-from seglab.config.sections import DataConfig
+from seglab.config.sections import DataConfig, ModelConfig
 from seglab.data.cache.case_cache import Cache
 from seglab.data.cache.in_memory import store_in_memory
 from seglab.data.cases import SPLIT_NAMES, Case, Source, check_source
@@ -20,6 +20,7 @@ from seglab.data.digest import remembered
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint, class_frequencies
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing, CaseStore
 from seglab.data.preprocessing.normalisation import Preprocessing, fit_preprocessing
+from seglab.data.previous_stage import PreviousStage
 from seglab.data.prompts.channels import PROMPT_CHANNELS
 from seglab.data.prompts.objects import SMALLEST_OBJECT, SceneObject
 from seglab.data.prompts.prompted_cases import PromptedCases, objects_in, prompted_task
@@ -120,6 +121,8 @@ def gather(config: Config) -> TrainingData:
         facts=facts,
         report=report,
     )
+    if getattr(source, "previous", None) is not None:
+        return _after_first_stage(training_data, config.model_config)
     return prompted(training_data) if config.model_config.prompted else training_data
 
 
@@ -164,6 +167,41 @@ def prompted(training_data: TrainingData) -> TrainingData:
         task=prompted_task(task),
         preprocessing=replace(training_data.preprocessing, prompts=PROMPT_CHANNELS),
         objects=objects,
+    )
+
+
+def _after_first_stage(training_data: TrainingData, model: ModelConfig) -> TrainingData:
+    """The same data for the second stage of a cascade: a channel more for each foreground class of the first stage.
+
+    Raises:
+        ConfigError: a promptable network.
+        DataError: folds that are not those of the first stage.
+    """
+    if model.prompted:
+        raise ConfigError(
+            "a promptable network as the second stage of a cascade",
+            code="previous-stage-prompted",
+            where="model, data.previous_stage",
+            found=model.name,
+            expected="a network of images",
+            remedy="data.previous_stage=null",
+        )
+    if training_data.task.regions:
+        raise DataError(
+            "regions that overlap, and a first stage's mask, in which they do not",
+            code="previous-stage-regions",
+            where="data.previous_stage",
+            found=f"regions {', '.join(training_data.task.class_names[1:])}",
+            expected="classes, one for each voxel",
+            remedy="data.previous_stage=null",
+        )
+    previous: PreviousStage = training_data.source.previous  # type: ignore[attr-defined]
+    previous.check_tested(training_data.split.test)
+    task, more = training_data.task, training_data.task.classes - 1
+    return replace(
+        training_data,
+        task=replace(task, channels=task.channels + more),
+        preprocessing=replace(training_data.preprocessing, previous=more),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from seglab.config.constructors import EXAMPLES
 from seglab.config.sections import DataConfig
 from seglab.data.cases import Case, Sample, Source
+from seglab.data.mask_channels import with_mask
 from seglab.data.preprocessing.geometry import letterbox_shape, resize_image, resize_mask
 from seglab.data.preprocessing.intensity_stats import IntensityStats, intensity_stats_of
 from seglab.data.preprocessing.spacing import Interpolation, resample_image, resample_mask
@@ -27,9 +28,9 @@ class CaseMetadata:
 
     Attributes:
         shape: spatial shape as prepared.
-        channels, dtype: of the image.
+        channels, dtype: of the image; the last one is a first stage's mask where there is one.
         spacing: of a prepared pixel or voxel along each axis.
-        intensity: statistics of the prepared image.
+        intensity: statistics of the prepared image, without such a mask.
         places: how many places to draw around are known of each class id; empty where whole images are taken.
     """
 
@@ -57,7 +58,8 @@ class PreprocessedCase:
     """A case as it is kept.
 
     Attributes:
-        image: `(…, C)` uint8, uint16 or float32, not yet normalised.
+        image: `(…, C)` uint8, uint16 or float32, not yet normalised; in a second stage `(…, C + 1)`, the last one the
+            class ids that the first stage found.
         mask: `(…)` uint8 class ids.
         places: flat indices into the mask, class after class, `outline.places` of each.
         outline: the rest.
@@ -116,14 +118,19 @@ class CasePreprocessing:
 
     def __call__(self, sample: Sample, task: Task) -> PreprocessedCase:
         """A case with a mask at the spacing and size of training; letterboxed ones are still without their border."""
-        image, mask, spacing = sample.image, sample.mask, sample.spacing
+        image, mask, spacing, previous = sample.image, sample.mask, sample.spacing, sample.previous
         assert mask is not None
         if self.spacing is not None:
             image = resample_image(image, spacing, self.spacing, self.interpolation)
             mask = resample_mask(mask, spacing, self.spacing, task.ignore_label)
+            if previous is not None:
+                previous = resample_mask(previous, spacing, self.spacing, task.ignore_label)
         if self.fit != "patch":
             size = self.size if self.fit == "resize" else letterbox_shape(mask.shape, self.size)
             image, mask = resize_image(image, size), resize_mask(mask, size, task.ignore_label)
+            previous = None if previous is None else resize_mask(previous, size, task.ignore_label)
+        intensity = intensity_stats_of(image)
+        image = image if previous is None else with_mask(image, previous)
         image, mask = np.ascontiguousarray(image), np.ascontiguousarray(mask)
         places = [] if self.fit != "patch" else [_thinned(mask, k) for k in range(task.classes)]
         outline = CaseMetadata(
@@ -134,7 +141,7 @@ class CasePreprocessing:
                 float(step) * old / new
                 for step, old, new in zip(sample.spacing, sample.image.shape, mask.shape, strict=False)
             ),
-            intensity=intensity_stats_of(image),
+            intensity=intensity,
             places=tuple(map(len, places)),
         )
         return PreprocessedCase(image, mask, np.concatenate([np.empty(0, np.int64), *places]), outline)

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from seglab.data.mask_channels import one_hot
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.case_preprocessing import CaseStore
 from seglab.data.preprocessing.intensity_stats import HIGH_PERCENTILE, LOW_PERCENTILE, IntensityStats
@@ -56,6 +57,8 @@ class Preprocessing:
         scale: what the numbers of the data set count in. "own" is of bundles of before there was one unit: an image of
             8 or 16 bit is divided by the largest value of its own type, any other by `unit`.
         prompts: channels behind those of the image that pass as they are: a prompt, see `seglab.data.prompts`.
+        previous: foreground classes of the first stage whose mask lies behind the channels of the image, one channel of
+            class ids, and becomes a channel for each of them; 0 where there is no first stage.
     """
 
     mode: Mode
@@ -67,6 +70,7 @@ class Preprocessing:
     high: tuple[float, ...] = ()
     scale: Scale = "own"
     prompts: int = 0
+    previous: int = 0
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -83,15 +87,36 @@ class Preprocessing:
 
     @property
     def of_images(self) -> Preprocessing:
-        """The same for an image without a prompt."""
-        return replace(self, prompts=0)
+        """The same for an image without a prompt, and without a first stage's mask."""
+        return replace(self, prompts=0, previous=0)
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of an image with its prompt, without a first stage's mask."""
+        return self.channels + self.prompts
+
+    @property
+    def given_channels(self) -> int:
+        """Channels of what `apply` takes."""
+        return self.image_channels + bool(self.previous)
+
+    @property
+    def network_channels(self) -> int:
+        """Channels of what `apply` gives."""
+        return self.image_channels + self.previous
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Normalise `(…, C)` of any number type; returns a new float32 array of the same shape.
+        """Normalise `(…, C)` of any number type; returns a new float32 array `(…, C)`, or what a mask of a first stage
+        makes of the channels.
 
         Raises:
-            DataError: another number of channels than the model was made for, or no prompt for one that needs it.
+            DataError: another number of channels than the model was made for; no prompt, or no mask of a first stage,
+                for one that needs it.
         """
+        if self.previous:
+            self.check_previous(image)
+            of_image = self.of_images.apply(image[..., :-1])
+            return np.concatenate([of_image, one_hot(image[..., -1], self.previous)], axis=-1)
         if self.prompts:
             seen, prompt = np.split(image, [self.channels], axis=-1)
             if prompt.shape[-1] != self.prompts:
@@ -121,6 +146,18 @@ class Preprocessing:
         if self.mode in ("standard", "window"):
             scaled = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return scaled
+
+    def check_previous(self, image: np.ndarray) -> None:
+        """Refuse an image without the first stage's mask, where there is a first stage; raises `DataError`."""
+        if self.previous and image.shape[-1] != self.given_channels:
+            raise DataError(
+                "a second stage, and an image without the first stage's mask",
+                code="image-without-previous-stage",
+                where="image",
+                found=f"{image.shape[-1]} channel(s)",
+                expected=f"{self.channels} of the image, and the first stage's mask as the last",
+                remedy="take the bundle of both stages, which seglab ensemble study=<second stage> writes",
+            )
 
     def check_scale(self, image: np.ndarray) -> None:
         """Refuse an image whose numbers cannot be on the scale of the training images.
@@ -160,8 +197,9 @@ class Preprocessing:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same preprocessing, bit for bit."""
         values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        if not self.prompts:
-            del values["prompts"]
+        for name in ("prompts", "previous"):
+            if not values[name]:
+                del values[name]
         return values
 
     @classmethod
@@ -208,7 +246,7 @@ def _fit_window(arrays: CaseStore, task: Task, cases: Sequence[str], unit: float
     found = []
     for case in cases:
         image, mask = arrays.read(case)
-        voxels = image[np.isin(mask, task.scored)]
+        voxels = image[..., : task.channels][np.isin(mask, task.scored)]
         found.append(voxels[:: -(-len(voxels) // MOST_VOXELS) or 1] / np.float32(unit))
     foreground = np.concatenate(found) if found else np.empty((0, task.channels))
     if not len(foreground):

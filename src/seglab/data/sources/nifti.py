@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from seglab.config.types import Place
 from seglab.data.cases import Case, Sample, assign_groups, natural_key
@@ -12,6 +15,7 @@ from seglab.data.io.csv_files import check_grouping
 from seglab.data.io.nifti_files import channels_of, read_image, spacing_of
 from seglab.data.labels.label_schema import declared_classes
 from seglab.data.labels.regions import with_regions
+from seglab.data.previous_stage import read_previous_stage
 from seglab.data.sources.dataset_json import in_description, modality_of
 from seglab.data.sources.fold_file import read_folds
 from seglab.data.sources.nifti_labels import read_label
@@ -48,6 +52,8 @@ class Nifti:
             voxel is of one class, or where `dataset.json` has regions.
         regions_class_order: the value that each region paints.
         folds_file: nnU-Net's `splits_final.json` below `root`: `data.fold` tests what its fold holds out.
+        previous_stage: folder of the masks of a first stage, see `seglab.data.previous_stage`; each case then has that
+            of networks which never saw it.
 
     Raises:
         ConfigError: labels declared here and in `dataset.json`, a group column without a table or beside a pattern.
@@ -71,6 +77,7 @@ class Nifti:
         folds_file: Place | None = None,
         regions: Mapping[str, int | Sequence[int]] | None = None,
         regions_class_order: Sequence[int] | None = None,
+        previous_stage: Place | None = None,
     ):
         check_grouping(group_column, group_pattern)
         if group_column is not None and table is None:
@@ -106,11 +113,16 @@ class Nifti:
             entries = in_folders(folder, images, labels) if table is None else in_table(folder, table, group_column)
             channels = _channels(entries)
             self.split = split_of(entries, str(folder / (table or "")))
+        self.previous = None if previous_stage is None else read_previous_stage(previous_stage)
         self.cases = _cases(entries, group_pattern)
         self.folds = None if folds_file is None else read_folds(folder / folds_file, list(entries))
         self._classes = with_regions(classes, regions, regions_class_order)
         self.task = self._classes.task(rank=3, channels=channels)
         self.label_map = classes.label_map
+        if self.previous is not None:
+            self.previous.check_task(self.task)
+            self.previous.check_cases([case.id for case in self.cases])
+            self.cases = [replace(case, previous=str(self.previous.masks[case.id].file)) for case in self.cases]
         self._unlabelled = {case_id: entry.row for case_id, entry in entries.items() if entry.label is None}
 
     def read_image(self, case: Case) -> Sample:
@@ -126,7 +138,10 @@ class Nifti:
                 expected=f"(X, Y, Z) or (X, Y, Z, C) with C = {self.task.channels}, as dataset.json or the first case",
                 remedy='correct the file, or "modality" ("channel_names") in dataset.json where there is one',
             )
-        return Sample(values, None, spacing_of(affine), affine, file_affine)
+        sample = Sample(values, None, spacing_of(affine), affine, file_affine)
+        if self.previous is not None:
+            sample.previous = read_label(self.previous.mask_file(case.id), case.image[0])[0].astype(np.uint8)
+        return sample
 
     def read(self, case: Case) -> Sample:
         """Image and mask, both in RAS."""
@@ -148,7 +163,8 @@ class Nifti:
         files = {f"label/{case.id}": case.label for case in self.cases if case.label}
         for case in self.cases:
             files |= {f"image{number or ''}/{case.id}": path for number, path in enumerate(case.image)}
-        return digest_files(files, {**self._classes.settings(), "channels": self.task.channels})
+        previous = {} if self.previous is None else {"previous_stage": self.previous.digest}
+        return digest_files(files, {**self._classes.settings(), "channels": self.task.channels, **previous})
 
 
 def _channels(entries: Mapping[str, VolumeFiles]) -> int:

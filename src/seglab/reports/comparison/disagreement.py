@@ -175,7 +175,7 @@ def _predicted(
         subject, predictor = opened[run.id]
         case = next(case for case in subject.source.cases if case.id == case_id)
         sample, truth = labelled(subject.source, case)
-        mask = predictor.predict(sample.image, sample.spacing)
+        mask = predictor.predict(sample.seen, sample.spacing)
         anatomical = sample.affine is not None and predictor.task.rank == 3
         row = next((i for i, key in enumerate(cohort.replicates) if key[1] == run.seed and np.isfinite(values[i])), 0)
         cut = planes(sample.image, truth, mask, sample.spacing, predictor.task.ignore_label, anatomical)[0]
