@@ -81,7 +81,7 @@ def run(words: Sequence[str]) -> None:
     store = open_existing(settings.tracking_uri, RUNS)
     store.check_writable()
     console = Terminal(highlight=False, soft_wrap=True)
-    with make_first_stage(said.masks) if said.masks else nullcontext() as first_stage:
+    with make_first_stage(settings.masks) if settings.masks else nullcontext() as first_stage:
         chosen = choose_ensemble(request, store, None if first_stage is None else first_stage.keep)
         print_chosen(chosen, console)
         with step("writing the bundle"):
@@ -89,5 +89,5 @@ def run(words: Sequence[str]) -> None:
             if first_stage is not None:
                 first_stage.finish(chosen, recorded.bundle)
     print_recorded(chosen, recorded, console)
-    if said.masks:
-        console.print(f"masks      data.previous_stage={said.masks} of the second stage", markup=False)
+    if settings.masks:
+        console.print(f"masks      data.previous_stage={settings.masks} of the second stage", markup=False)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -81,7 +80,7 @@ def score_cases(
         DataError: other classes, a case without a label, or a model that gives no numbers.
     """
     task = source.task
-    check_same_classes(replace(predictor.task, channels=predictor.preprocessing.image_channels), task)
+    check_same_classes(predictor.task, task)
     rows: list[dict[str, object]] = []
     drawn: list[Pixels] = []
     steps: list[float] = []

@@ -131,7 +131,7 @@ class Predictor:
         """The predictor of a network, or of a Keras model in memory, and its bundle."""
         return cls(
             model,
-            bundle.task,
+            bundle.image_task,
             bundle.preprocessing,
             bundle.size,
             bundle.resize_mode,
