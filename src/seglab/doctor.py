@@ -108,13 +108,13 @@ def _arithmetic() -> Iterator[Diagnosis]:
 
 
 def _jax() -> Iterator[Diagnosis]:
-    from seglab.runtime.gpu_use import gpu_given, gpu_there, look, why_unused
+    from seglab.runtime.gpu_use import gpu_given, gpu_there, search_output, why_unused
 
     version = package_versions()["jax"]
     if version == "absent":
         yield Diagnosis("JAX", "not installed; for backend=jax: pip install 'seglab[jax]'")
         return
-    devices = look("jax").strip().rpartition("\n")[2]
+    devices = search_output("jax").strip().rpartition("\n")[2]
     text = f"{version} on {devices}"
     wanted = gpu_given() or gpu_there()
     if wanted and "cuda" not in devices.lower():

@@ -109,7 +109,7 @@ def test_the_environment_of_the_service(wheel: Path, tmp_path: Path) -> None:  #
     assert size_of(tmp_path / "venv") <= LARGEST
 
 
-@pytest.fixture(scope="module", params=["", "[serve]", "[app]"], ids=["core", "serve", "app"])
+@pytest.fixture(scope="module", params=["", "[serve]", "[app]", "[export]"], ids=["core", "serve", "app", "export"])
 def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
     """The command of an environment with one extra or none."""
     folder = tmp_path_factory.mktemp("environment")

@@ -47,7 +47,7 @@ def test_a_gpu_is_there_where_the_driver_made_its_file(tmp_path: Path) -> None:
 
 
 def test_who_has_a_gpu_or_wants_none_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_use, "look", lambda backend: pytest.fail("nobody asked for a GPU"))
+    monkeypatch.setattr(gpu_use, "search_output", lambda backend: pytest.fail("nobody asked for a GPU"))
     check_gpu_used(CPU, "tensorflow", {})
     check_gpu_used(Device("gpu", "H100"), "tensorflow", {"CUDA_VISIBLE_DEVICES": "0"})
 
@@ -82,7 +82,7 @@ def test_who_has_a_gpu_or_wants_none_is_not_asked(monkeypatch: pytest.MonkeyPatc
 def test_the_reason_is_what_the_backend_itself_misses(
     monkeypatch: pytest.MonkeyPatch, backend: str, said: str, found: str, remedy: str
 ) -> None:
-    monkeypatch.setattr(gpu_use, "look", lambda backend: said)
+    monkeypatch.setattr(gpu_use, "search_output", lambda backend: said)
     reason = why_unused(backend)
     assert reason.found.endswith(found)
     assert remedy in reason.remedy
@@ -137,7 +137,9 @@ def test_jax_misses_its_plug_in_for_cuda(tmp_path: Path) -> None:
 
 @needs_no_gpu
 def test_doctor_marks_a_gpu_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_use, "look", lambda backend: "Could not load dynamic library 'libcudnn.so.9'; dlerror\n[]")
+    monkeypatch.setattr(
+        gpu_use, "search_output", lambda backend: "Could not load dynamic library 'libcudnn.so.9'; dlerror\n[]"
+    )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     (gpus, *_) = doctor._arithmetic()
     assert not gpus.ok

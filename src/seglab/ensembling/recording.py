@@ -154,7 +154,7 @@ def change_rows(chosen: Chosen) -> list[dict[str, Any]]:
 
 def ensemble_page(chosen: Chosen, name: str) -> str:
     """The same as a page of Markdown."""
-    told = [
+    rows = [
         (
             in_table(row["candidate"]),
             str(row["networks a case"]),
@@ -167,7 +167,7 @@ def ensemble_page(chosen: Chosen, name: str) -> str:
         for row, standing in zip(candidate_rows(chosen), chosen.choice.ranking, strict=True)
     ]
     head = ("candidate", "networks a case", "weights", "Dice", "less the best", "verdict", "")
-    lines = [f"# {name}", "", *_opening(chosen), "", "## Candidates", "", *_table(head, told)]
+    lines = [f"# {name}", "", *_opening(chosen), "", "## Candidates", "", *_table(head, rows)]
     changes = [
         (
             in_table(one.label),

@@ -238,13 +238,13 @@ def _check_classes(mine: Task, wanted: Task, name: str) -> None:
         for task in (mine, wanted)
     )
     if found != expected:
-        told = "{} channel(s), classes {}, stored as {}, unscored {}, regions {}"
+        form = "{} channel(s), classes {}, stored as {}, unscored {}, regions {}"
         raise DataError(
             "members of other channels or classes",
             code="ensemble-classes",
             where=name,
-            found=told.format(found[0], ", ".join(found[1]), *found[2:]),
-            expected=told.format(expected[0], ", ".join(expected[1]), *expected[2:]),
+            found=form.format(found[0], ", ".join(found[1]), *found[2:]),
+            expected=form.format(expected[0], ", ".join(expected[1]), *expected[2:]),
             remedy="average models that were trained for the same classes, in the same order",
         )
 

@@ -88,8 +88,8 @@ def why_unused(backend: _Backend) -> Reason:
     package = f"pip install '{'tensorflow[and-cuda]' if backend == 'tensorflow' else 'jax[cuda12]'}=={version}'"
     if backend == "jax" and not any(map(importlib.util.find_spec, _JAX_PLUGINS)):
         return Reason(f"JAX computes on the CPU: no module {_JAX_PLUGINS[0]}", package)
-    said = look(backend)
-    missing = list(dict.fromkeys("".join(names) for names in _MISSING.findall(said)))
+    output = search_output(backend)
+    missing = list(dict.fromkeys("".join(names) for names in _MISSING.findall(output)))
     if not missing and backend == "jax" and not _loads(_DRIVER):
         missing = [_DRIVER]  # without a driver its plug-in is passed over in silence
     if _DRIVER in missing:
@@ -97,12 +97,12 @@ def why_unused(backend: _Backend) -> Reason:
         return Reason(f"{title} computes on the CPU: {_DRIVER}, NVIDIA's driver, cannot be loaded", remedy)
     if missing:
         return Reason(f"{title} computes on the CPU: {', '.join(missing)} cannot be loaded", package)
-    failures = _FAILURE.findall(said)
+    failures = _FAILURE.findall(output)
     why = failures[-1] if failures else "it finds no GPU, and every library that it looked for"
     return Reason(f"{title} computes on the CPU: {why}", "nvidia-smi shows the GPUs and the version of the driver")
 
 
-def look(backend: _Backend) -> str:
+def search_output(backend: _Backend) -> str:
     """What a process says, with the devices in its last line, that loads a backend and looks for GPUs."""
     done = subprocess.run(
         [sys.executable, "-c", _LOOKS[backend]],

@@ -155,11 +155,11 @@ class DataReport:
 
     def summary(self) -> str:
         """`2 errors, 1 warning`, or `nothing found`."""
-        said = [
+        parts = [
             f"{n} allowed" if kind == "allowed" else f"{n} {kind}{'s' if n > 1 else ''}"
             for kind, n in self.counts().items()
         ]
-        return ", ".join(said) or "nothing found"
+        return ", ".join(parts) or "nothing found"
 
     def table(self, files: int | None = None) -> Table:
         """A table for the terminal, which names every file, or `files` of each row."""

@@ -103,8 +103,8 @@ def mark_of(path: Path) -> str:
         found = (_read_json(path / "zarr.json") or {}).get("attributes") or _read_json(path / ".zattrs") or {}
     except DataError:
         return ""
-    told = found.get("seglab")
-    return str(told.get("written_by")) if isinstance(told, dict) else ""
+    mark = found.get("seglab")
+    return str(mark.get("written_by")) if isinstance(mark, dict) else ""
 
 
 def read_ome(path: Path) -> OmeImage:

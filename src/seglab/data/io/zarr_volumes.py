@@ -113,8 +113,8 @@ class ZarrVolume:
             values = np.asarray(self.array[selection])
         except Exception as error:  # whatever a codec makes of broken bytes
             at = {n: p.start // c for n, p, c in zip("xyz", part, self.chunks, strict=True)}
-            said = f"a damaged chunk at {at} of chunks: {type(error).__name__}: {error}"
-            raise unreadable(self.path, said[:400], kind=_KIND) from error
+            reason = f"a damaged chunk at {at} of chunks: {type(error).__name__}: {error}"
+            raise unreadable(self.path, reason[:400], kind=_KIND) from error
         left = [name for name in self.image.axes if name != "t"]
         if "c" not in left:
             left, values = [*left, "c"], values[..., None]
@@ -174,18 +174,18 @@ def _opened(path: str, image: OmeImage, level: Level) -> ZarrVolume:
     try:
         array = zarr.open_array(LocalStore(folder, read_only=True), mode="r")
     except Exception as error:  # a codec that is not there, metadata that make no array, no array at all
-        said = f"{type(error).__name__}: {error}"[:300]
-        if "codec" in said.lower():
+        reason = f"{type(error).__name__}: {error}"[:300]
+        if "codec" in reason.lower():
             raise DataError(
                 "a Zarr array in a codec that is not known here",
                 code="zarr-codec",
                 finding="unreadable-file",
                 where=str(folder),
-                found=said,
+                found=reason,
                 expected="one that zarr and numcodecs bring, such as zstd, blosc, gzip",
                 remedy="write the array anew with one of them",
             ) from error
-        raise unreadable(str(folder), said, kind=_KIND) from error
+        raise unreadable(str(folder), reason, kind=_KIND) from error
     volume = ZarrVolume(path, image, level, array)
     _check_array(volume)
     return volume

@@ -70,7 +70,7 @@ def declared_regions(
     """
     ids = labels.class_ids or tuple(range(len(labels.values)))
     class_of = {value: k for value, k in zip(labels.values, ids, strict=True) if k != labels.ignore_label}
-    values = {name: tuple(said) if isinstance(said, Sequence) else (said,) for name, said in regions.items()}
+    values = {name: tuple(value) if isinstance(value, Sequence) else (value,) for name, value in regions.items()}
     wrong = _wrong(values, tuple(order), class_of)
     if wrong:
         found, expected = wrong
