@@ -230,9 +230,10 @@ def _same_classes(store: Store, bundle: Bundle, champion: Run) -> RuleResult:
     except (TrackingError, DataError) as error:
         return RuleResult(words, f"not known, for the champion has {error.what}", True)
     mine = bundle.task
+    regions = map(mine.region_sentence, mine.regions)
     return RuleResult(
         words,
-        mine.summary(),
+        f"{mine.rank}D, {mine.channels} channel(s), {', '.join((*mine.class_names, *regions))}",
         (mine.rank, mine.channels, mine.class_names, mine.regions)
         == (before.rank, before.channels, before.class_names, before.regions),
     )
