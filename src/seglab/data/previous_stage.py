@@ -198,8 +198,8 @@ def card_of(
     """
     listed = {case_id: {"sha256": digest, "runs": list(runs)} for case_id, (digest, runs) in cases.items()}
     dealt = [sorted(fold) for fold in folds]
-    told = {"classes": list(classes), "channels": channels, "bundle": bundle, "folds": dealt, "cases": listed}
-    return {"format": FORMAT, **told}
+    fields = {"classes": list(classes), "channels": channels, "bundle": bundle, "folds": dealt, "cases": listed}
+    return {"format": FORMAT, **fields}
 
 
 def _check_digest(path: Path, digest: str, what: str) -> None:

@@ -209,8 +209,8 @@ def _scores(
     for row, column, truth, mask in masks():
         confusion = confusion_matrix(truth, _final(mask, tried, folds[row]), task)
         total += confusion
-        told = {"id": subjects.cases[column], "group": subjects.groups[column]}
-        rows.append({**told, **score_case(confusion, task)})
+        names = {"id": subjects.cases[column], "group": subjects.groups[column]}
+        rows.append({**names, **score_case(confusion, task)})
     cases = pd.DataFrame(rows).groupby(["id", "group"], sort=True, as_index=False).mean()
     return cases, {key: value for key, value in aggregate(cases, total, task).items() if np.isfinite(value)}
 

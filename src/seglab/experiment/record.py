@@ -94,7 +94,9 @@ def _memory_needed(model: keras.Model, batch_size: int, device: Device) -> str:
     )
 
 
-def record_inputs(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, told: str) -> None:
+def record_inputs(
+    config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, warm_start: str
+) -> None:
     """Data sets, environment and model summary: what the run began with, unless it was recorded then."""
     from seglab.evaluation.aggregate import unlike_scores
     from seglab.models.summary import forward_flops
@@ -112,7 +114,7 @@ def record_inputs(config: Config, training_data: TrainingData, tracker: Tracker,
         tracker.log_json(environment(Path(__file__).parent), Artifact.ENVIRONMENT)
     if Artifact.MODEL_SUMMARY not in tracker.recorded:
         unlike = unlike_scores(training_data.task)
-        tracker.describe(f"{told}. {unlike}" if told else unlike)
+        tracker.describe(f"{warm_start}. {unlike}" if warm_start else unlike)
         tracker.set_tags({Tag.PARAMETERS: model.count_params(), Tag.FLOPS: forward_flops(model)})
         lines: list[str] = []
         model.summary(print_fn=lines.append, line_length=110)

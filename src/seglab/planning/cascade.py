@@ -33,7 +33,7 @@ OF_THE_SECOND = "data.spacing"
 
 
 def first_stage(
-    fingerprint: Fingerprint, budget: Budget, said: Mapping[str, Any], full: Plan, epochs: int | None = None
+    fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any], full: Plan, epochs: int | None = None
 ) -> tuple[Plan | None, str]:
     """The plan of the coarse network that goes before a planned one, or None; and why, in a sentence.
 
@@ -44,11 +44,11 @@ def first_stage(
     """
     if full.kind != "volumes":
         return None, ""
-    told = f"a patch covers {100 * full.covered:.3g}% of the median volume"
+    seen = f"a patch covers {100 * full.covered:.3g}% of the median volume"
     if full.covered >= COVERED:
-        return None, f"No cascade: {told}, and a first stage goes before one that covers less than {COVERED:.0%}."
+        return None, f"No cascade: {seen}, and a first stage goes before one that covers less than {COVERED:.0%}."
     steps = fine = np.array(steps_at(fingerprint, full.value("data.spacing")))
-    others = {key: value for key, value in said.items() if key != OF_THE_SECOND}
+    others = {key: value for key, value in given.items() if key != OF_THE_SECOND}
     voxels = _voxels(fingerprint, fine)
     while True:
         apart = steps.max() / steps > STEPS_APART
@@ -61,11 +61,11 @@ def first_stage(
     fewer = voxels / _voxels(fingerprint, np.array(spacing))
     if fewer < FEWER:
         return None, (
-            f"No cascade: {told}, but a first stage that sees {COVERED:.0%} would have only {fewer:.1f} times fewer "
+            f"No cascade: {seen}, but a first stage that sees {COVERED:.0%} would have only {fewer:.1f} times fewer "
             "voxels, and see little more."
         )
     return plan, (
-        f"Here {told}, less than {COVERED:.0%}: a coarse network for the whole goes before a fine one for the detail, "
+        f"Here {seen}, less than {COVERED:.0%}: a coarse network for the whole goes before a fine one for the detail, "
         f"planned beside this study; the first stage has {fewer:.0f} times fewer voxels."
     )
 

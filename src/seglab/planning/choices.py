@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-SAID = "as you said"
+AS_GIVEN = "as you said"
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Choices:
         begun: what was chosen before, such as what several configurations share.
     """
 
-    def __init__(self, said: Mapping[str, Any], begun: Mapping[str, Choice] | None = None):
-        self.said = said
+    def __init__(self, given: Mapping[str, Any], begun: Mapping[str, Choice] | None = None):
+        self.given = given
         self.made: dict[str, Choice] = dict(begun or {})
 
     def choose(self, key: str, value: Any, reason: str) -> Any:
         """Note a setting and return what it is: later rules go by that."""
-        if key in self.said:
-            own = "" if self.said[key] == value else f"; the plan's own would be {shown(value)}: {reason}"
-            value, reason = self.said[key], SAID + own
+        if key in self.given:
+            own = "" if self.given[key] == value else f"; the plan's own would be {shown(value)}: {reason}"
+            value, reason = self.given[key], AS_GIVEN + own
         self.made[key] = Choice(key, value, reason)
         return value
 

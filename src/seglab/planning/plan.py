@@ -75,7 +75,7 @@ class Plan:
 def make_plan(
     fingerprint: Fingerprint,
     budget: Budget,
-    said: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
     configuration: str | None = None,
     epochs: int | None = None,
     spacing: tuple[list[float], str] | None = None,
@@ -96,7 +96,7 @@ def make_plan(
     """
     kind = _kind(fingerprint, configuration)
     _check_learnable(fingerprint)
-    choices = Choices(said or {})
+    choices = Choices(given or {})
     wanted = choices.choose("data.spacing", *(spacing or target_spacing(fingerprint)))
     shapes = shapes_at(fingerprint, wanted)
     if kind == "slices":
@@ -160,7 +160,7 @@ def _choose_input(
     if kind != "volumes" and max(largest) > WHOLE_IMAGE:
         wanted = [min(float(n), float(WHOLE_IMAGE)) for n in median]
     width, network, size, most_seen = _widest(choices, fingerprint, budget, wanted, steps, fewest, jobs)
-    given = choices.said.get("data.size")
+    given = choices.given.get("data.size")
     whole = all(n >= full for n, full in zip(size, wanted, strict=True)) and kind != "slices"
     whole = whole and all(n >= full for n, full in zip(size, largest, strict=True))
     if not whole:  # a patch is cut from the middle of the sizes, not from the largest
@@ -201,7 +201,7 @@ def _widest(
     jobs: int,
 ) -> tuple[int, Network, list[int], float]:
     """Width, stages, input, and the most pixels or voxels of it, of the first of `INPUTS` that there is time for."""
-    seconds, given = budget.hours * 3600 / jobs, choices.said.get("model.width")
+    seconds, given = budget.hours * 3600 / jobs, choices.given.get("model.width")
     for widths, most in INPUTS[fingerprint.rank]:
         for width in (given,) if given else widths:
             size = largest_fitting(wanted, steps, width, batch, fingerprint.channels, budget.room, most)
@@ -239,8 +239,8 @@ def _batch(
 def _choose_network(choices: Choices, kind: str, network: Network, width: int) -> None:
     stages = network.stages
     depth = len(stages.widths) - 1
-    said = choices.said.get("model")
-    if network.isotropic and kind != "slices" and depth and not str(said or "").startswith("dynunet"):
+    model_given = choices.given.get("model")
+    if network.isotropic and kind != "slices" and depth and not str(model_given or "").startswith("dynunet"):
         model = choices.choose("model", "unet" if kind == "images" else "unet3d", "axes are alike: the plain U-Net")
         if model in ("unet", "unet3d"):
             choices.choose("model.depth", depth, f"halved {depth} times, no axis has fewer than 4 positions left")
@@ -249,7 +249,7 @@ def _choose_network(choices: Choices, kind: str, network: Network, width: int) -
         return
     why = "slices: kernels and strides of 1 across them, which is a 2D network" if kind == "slices" else "axes differ"
     model = choices.choose("model", "dynunet2d" if kind == "images" else "dynunet", why)
-    if said is None or model.startswith("dynunet"):
+    if model_given is None or model.startswith("dynunet"):
         count = len(stages.widths)
         choices.choose("model.widths", list(stages.widths), f"twice as many each time, from {width}")
         choices.choose("model.strides", [_plain(one) for one in stages.strides], "coarse axes wait for the fine ones")

@@ -19,7 +19,7 @@ from seglab.data.loading.training_data import examined
 from seglab.data.splits import Split, split_for
 from seglab.planning.budget import Budget
 from seglab.planning.cascade import FIRST_STAGE, MASKS, OF_THE_SECOND, SECOND_STAGE, first_stage, second_stage
-from seglab.planning.choices import SAID, Choice
+from seglab.planning.choices import AS_GIVEN, Choice
 from seglab.planning.dry_run import Measured, measured
 from seglab.planning.fingerprint import Fingerprint, fingerprint_of
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
@@ -94,22 +94,22 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
         DataError: data that cannot be used or learnt from.
         TrainingError: the dry run did not come to its end.
     """
-    said = said_in(request.words)
+    given = given_in(request.words)
     # Settings of a model that the plan has yet to choose are checked with it.
-    words = [word for word in request.words if "model" in said or not word.startswith("model.")]
+    words = [word for word in request.words if "model" in given or not word.startswith("model.")]
     config = config_of_data(composed_config(words), words)
     with step("finding the files"):
         source: Source = config.data.build()
     check_source(source)
-    split = planning_split(source, config.data_config, config.seed, said)
+    split = planning_split(source, config.data_config, config.seed, given)
     by_id = {case.id: case for case in source.cases}
     digest, facts = examined(source, config.data_config, [by_id[case_id] for case_id in split.train])
     with step("looking for objects in the masks"):
         fingerprint = fingerprint_of(source, split, facts)
     name = check_name(request.name or re.sub(r"\W+", "_", f"{source.name}_plan".lower()).strip("_"))
-    studying = _Studying(request, said, fingerprint, digest, source.name, studies)
-    full = studying.full(request.budget, said)
-    coarse, why = first_stage(fingerprint, request.budget, said, full)
+    studying = _Studying(request, given, fingerprint, digest, source.name, studies)
+    full = studying.full(request.budget, given)
+    coarse, why = first_stage(fingerprint, request.budget, given, full)
 
     def make(budget: Budget, settings: Mapping[str, Any], epochs: int | None = None) -> Plan:
         plan = studying.full(budget, settings, epochs)
@@ -141,30 +141,30 @@ class _Studying:
     def __init__(
         self,
         request: PlanRequest,
-        said: Mapping[str, Any],
+        given: Mapping[str, Any],
         fingerprint: Fingerprint,
         digest: str,
         data_name: str,
         studies: Path,
     ):
-        self._request, self._said, self._fingerprint = request, said, fingerprint
+        self._request, self._given, self._fingerprint = request, given, fingerprint
         self._digest, self._data_name, self._studies = digest, data_name, studies
 
-    def full(self, budget: Budget, said: Mapping[str, Any], epochs: int | None = None) -> Plan:
+    def full(self, budget: Budget, given: Mapping[str, Any], epochs: int | None = None) -> Plan:
         """The plan of a network that is alone."""
-        return self._with_said(make_plan(self._fingerprint, budget, said, self._request.configuration, epochs), said)
+        return self._with_given(make_plan(self._fingerprint, budget, given, self._request.configuration, epochs), given)
 
-    def coarse(self, budget: Budget, said: Mapping[str, Any], epochs: int | None = None) -> Plan:
+    def coarse(self, budget: Budget, given: Mapping[str, Any], epochs: int | None = None) -> Plan:
         """The plan of the first stage."""
-        full = make_plan(self._fingerprint, self._request.budget, self._said, self._request.configuration)
-        plan, _ = first_stage(self._fingerprint, budget, said, full, epochs)
+        full = make_plan(self._fingerprint, self._request.budget, self._given, self._request.configuration)
+        plan, _ = first_stage(self._fingerprint, budget, given, full, epochs)
         assert plan is not None
-        return self._with_said(plan, {key: value for key, value in said.items() if key != OF_THE_SECOND})
+        return self._with_given(plan, {key: value for key, value in given.items() if key != OF_THE_SECOND})
 
     def write(self, name: str, make: Make, like: Planned | None = None) -> Planned:
         """Measure a plan, unless a study that takes as much was measured, and write its study."""
         request, folder = self._request, self._studies / name
-        budget, said, plan = request.budget, self._said, make(request.budget, self._said)
+        budget, given, plan = request.budget, self._given, make(request.budget, self._given)
         load_config(composed_config(_job_words(plan)))  # what cannot work is told now, and not by the study
         forecast, files = None, {}
         if request.measure != "never":
@@ -181,7 +181,7 @@ class _Studying:
                     took = measured(_job_words(plan))
                 files[MEASURED] = measured_file(of, took)
             check_memory(took, budget, self._smaller(make, took))
-            plan = make(budget, said, said.get("trainer.epochs") or epochs_for(took, budget, plan.jobs))
+            plan = make(budget, given, given.get("trainer.epochs") or epochs_for(took, budget, plan.jobs))
             forecast = Forecast(took, plan.value("trainer.epochs"), plan.jobs)
             files[FORECAST] = forecast_page(name, forecast)
         files |= {
@@ -194,39 +194,41 @@ class _Studying:
         """The input of the plan that would have been made, had the rules known what was measured."""
         budget = self._request.budget
         less = replace(budget, memory_gb=budget.memory_gb**2 / max(took.memory_mb / 1000, 1e-3))
-        free = {key: value for key, value in self._said.items() if key not in ("data.size", "data.batch_size")}
+        free = {key: value for key, value in self._given.items() if key not in ("data.size", "data.batch_size")}
         return f"data.size=[{','.join(map(str, make(less, free).value('data.size')))}]"
 
-    def _with_said(self, plan: Plan, said: Mapping[str, Any]) -> Plan:
+    def _with_given(self, plan: Plan, given: Mapping[str, Any]) -> Plan:
         """A plan, and what was said that no rule is about."""
         chosen = {one.key for one in plan.choices}
-        more = [Choice(key, value, SAID) for key, value in said.items() if key not in chosen and key != plan.sweep[0]]
+        more = [
+            Choice(key, value, AS_GIVEN) for key, value in given.items() if key not in chosen and key != plan.sweep[0]
+        ]
         ordered = sorted([*more, *plan.choices], key=lambda one: "." in one.key)
         return replace(plan, choices=tuple(ordered))
 
 
-def said_in(words: Sequence[str]) -> dict[str, Any]:
+def given_in(words: Sequence[str]) -> dict[str, Any]:
     """Values by their keys, in the types that they look like; a folder becomes a whole path."""
     pairs = (word.partition("=")[::2] for word in words)
-    said = {key: meant(read_yaml(text), Any) for key, text in pairs}
-    if "data.root" in said:
-        said["data.root"] = str(Path(str(said["data.root"])).absolute())
-    return said
+    given = {key: meant(read_yaml(text), Any) for key, text in pairs}
+    if "data.root" in given:
+        given["data.root"] = str(Path(str(given["data.root"])).absolute())
+    return given
 
 
-def planning_split(source: Source, card: DataConfig, seed: int, said: Mapping[str, Any]) -> Split:
+def planning_split(source: Source, card: DataConfig, seed: int, given: Mapping[str, Any]) -> Split:
     """Whose training part a plan is made from: of the data set's own split, or of the first fold of the plan."""
     groups, own_folds = len({case.group for case in source.cases}), getattr(source, "folds", None)
-    if source.split is not None and not own_folds and "data.folds" not in said:
+    if source.split is not None and not own_folds and "data.folds" not in given:
         return split_for(source, card, seed)
     if groups < 2:
         return Split(tuple(case.id for case in source.cases), (), ())
-    told: dict[str, Any] = {"fold": 0, "folds": len(own_folds) if own_folds else min(FOLDS, groups)}
-    told |= {key: said[f"data.{key}"] for key in ("fold", "folds") if f"data.{key}" in said} | {"stratify": False}
-    told["split_seed"] = card.split_seed or 0
+    changes: dict[str, Any] = {"fold": 0, "folds": len(own_folds) if own_folds else min(FOLDS, groups)}
+    changes |= {key: given[f"data.{key}"] for key in ("fold", "folds") if f"data.{key}" in given} | {"stratify": False}
+    changes["split_seed"] = card.split_seed or 0
     if groups == 2:
-        told["split"] = SplitSettings(train=1.0, val=0.0, test=0.0)
-    return split_for(source, card.model_copy(update=told), seed)
+        changes["split"] = SplitSettings(train=1.0, val=0.0, test=0.0)
+    return split_for(source, card.model_copy(update=changes), seed)
 
 
 def _job_words(plan: Plan) -> list[str]:

@@ -27,10 +27,10 @@ def _print(planned: Planned, console: Terminal) -> None:
     for note in planned.plan.notes:
         console.print(f"beware     {note}", markup=False)
     if planned.forecast is not None:
-        told = planned.forecast
+        took = planned.forecast
         console.print(
-            f"forecast   {told.study_hours:.2f} hours in {told.jobs} runs of {told.run_minutes:.1f} minutes, "
-            f"{told.measured.memory_mb / 1000:.2f} GB each",
+            f"forecast   {took.study_hours:.2f} hours in {took.jobs} runs of {took.run_minutes:.1f} minutes, "
+            f"{took.measured.memory_mb / 1000:.2f} GB each",
             markup=False,
         )
     console.print(f"{'study      ' if planned.written else 'unchanged  '}{planned.folder}", markup=False)

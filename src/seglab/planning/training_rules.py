@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from seglab.data.check.sides import named_sides
-from seglab.planning.choices import SAID, Choices
+from seglab.planning.choices import AS_GIVEN, Choices
 from seglab.planning.fingerprint import Fingerprint
 
 FOLDS = 5
@@ -108,12 +108,12 @@ def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple
     """Splits and the sweep over them: its key, its values, why."""
     groups = fingerprint.groups
     choices.choose("data.split_seed", 0, "the folds of every run and of every later study are the same")
-    if "data.fold" in choices.said:
-        return "data.fold", (choices.said["data.fold"],), SAID
+    if "data.fold" in choices.given:
+        return "data.fold", (choices.given["data.fold"],), AS_GIVEN
     if fingerprint.own_folds:
         choices.choose("data.folds", fingerprint.own_folds, "as many as data.folds_file has")
         return "data.fold", tuple(range(fingerprint.own_folds)), "each fold that the data set brings is tested once"
-    if fingerprint.own_split and "data.folds" not in choices.said:
+    if fingerprint.own_split and "data.folds" not in choices.given:
         return "seed", (0, 1, 2), "the data set brings its own split, which stays: three seeds in the place of folds"
     if groups < 2:
         choices.choose("data.validate_on_train", True, "one case: nothing can be held out")

@@ -66,10 +66,10 @@ class BatchSteps:
         step = self._guarded(self.train)
 
         def train_on_next(*given: Any) -> Any:
-            told = step(*given)
+            logs = step(*given)
             self.progress.step(self.train.step, self.train.images)
             self._after_step()
-            return told
+            return logs
 
         self.model.train_function = train_on_next
 
@@ -82,14 +82,14 @@ class BatchSteps:
             # Keras hands over the iterator, on JAX behind the state, and takes back the logs, there with the new one.
             *state, iterator = given
             batch = feed.fetch(iterator)
-            told = compiled(*state, batch)
-            logs = told[0] if state else told
+            result = compiled(*state, batch)
+            logs = result[0] if state else result
             # The loss of the step before: asking for this one's would leave a GPU idle between the steps.
             self._check()
             self._unchecked = feed, feed.step, logs["loss"], batch
             if feed.step == last:
                 self._check()
-            return told
+            return result
 
         return on_next
 

@@ -80,8 +80,8 @@ def _in_turn(one: Callable[..., Any], carried: Any, batch: tuple[Any, Any], grou
     if not groups:
         return one(carried, batch)  # type: ignore[no-any-return]
     for group in groups:
-        carried, told = jax.lax.scan(one, carried, group)
-        logs = jax.tree.map(lambda values: values[-1], told)
+        carried, part_logs = jax.lax.scan(one, carried, group)
+        logs = jax.tree.map(lambda values: values[-1], part_logs)
     return carried, logs
 
 
