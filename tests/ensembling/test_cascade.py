@@ -81,7 +81,15 @@ def stage(place: Path, words: list[str]) -> Path:
     """A first stage whose network of fold k finds class k + 1, everywhere."""
     runs, folder = place / "mlruns", place / "masks"
     zscore = Preprocessing("zscore", 1)
-    trained_folds(runs, words, lambda k: answering(k + 1), folds=FOLDS, study="low", preprocessing=lambda k: zscore)
+    trained_folds(
+        runs,
+        words,
+        lambda k: answering(k + 1),
+        folds=FOLDS,
+        study="low",
+        preprocessing=lambda k: zscore,
+        described=lambda bundle: replace(bundle, spacing=(2.0, 2.0, 2.0)),
+    )
     store, request = open_store(None, runs), EnsembleRequest("low", flips=(), postprocessing=False)
     with make_first_stage(folder) as made:
         chosen = choose_ensemble(request, store, made.keep)
@@ -183,9 +191,7 @@ def test_one_bundle_predicts_by_both_stages_and_is_no_single_network(
         folds=FOLDS,
         study="high",
         preprocessing=lambda fold: alone.preprocessing,
-        described=lambda bundle: replace(
-            bundle, task=alone.task, previous_stage=alone.previous_stage, spacing=(1.0, 1.0, 1.0)
-        ),
+        described=lambda bundle: replace(bundle, task=alone.task, previous_stage=alone.previous_stage),
     )
     subject = find_subject(ids[1], "test", directory=runs)
     bare = Predictor.load(subject.found.folder)

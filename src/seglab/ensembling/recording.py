@@ -81,7 +81,7 @@ def record(chosen: Chosen, request: EnsembleRequest, store: Store) -> Recorded:
         tracker.log_bundle(
             folder,
             example=example,
-            prediction=predictor.predict(example[0], bundle.spacing)[None],
+            prediction=predictor.predict(example[0], predictor.example_spacing)[None],
             usage=usage(bundle),
             readme=readme(bundle),
         )

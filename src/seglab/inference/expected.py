@@ -42,11 +42,11 @@ def expected_of(predictor: Predictor, bundle: Bundle) -> Expected:
     image = example_image(bundle)
     if bundle.mixed:  # there is no one network whose logits these could be
         nothing = np.empty((0,) * (bundle.task.rank + 1), np.float32)
-        return Expected(image, nothing, predictor.predict(image, bundle.spacing), 1)
-    logits = predictor.network.logits(predictor.inputs(image, bundle.spacing))[0]
+        return Expected(image, nothing, predictor.predict(image, predictor.example_spacing), 1)
+    logits = predictor.network.logits(predictor.inputs(image, predictor.example_spacing))[0]
     step = max(1, math.ceil((logits.size / _KEPT) ** (1 / bundle.task.rank)))
     some = logits[(slice(None, None, step),) * bundle.task.rank]
-    return Expected(image, some, predictor.predict(image, bundle.spacing), step)
+    return Expected(image, some, predictor.predict(image, predictor.example_spacing), step)
 
 
 def write_expected(file: Path, expected: Expected) -> None:
@@ -80,8 +80,8 @@ def answers_as_saved(predictor: Predictor, bundle: Bundle, file: Path) -> tuple[
     """Largest difference of a logit, and share of pixels of another class, from what a bundle was saved with."""
     saved = read_expected(file)
     if bundle.mixed:
-        return 0.0, float((predictor.predict(saved.image, bundle.spacing) != saved.mask).mean())
-    logits = predictor.network.logits(predictor.inputs(saved.image, bundle.spacing))[0]
+        return 0.0, float((predictor.predict(saved.image, predictor.example_spacing) != saved.mask).mean())
+    logits = predictor.network.logits(predictor.inputs(saved.image, predictor.example_spacing))[0]
     some = logits[(slice(None, None, saved.step),) * bundle.task.rank]
-    mask = predictor.predict(saved.image, bundle.spacing)
+    mask = predictor.predict(saved.image, predictor.example_spacing)
     return float(np.abs(some - saved.logits).max()), float((mask != saved.mask).mean())

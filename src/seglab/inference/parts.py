@@ -48,7 +48,7 @@ class MixedPredictor(Predictor):
     ):
         self.task, self.preprocessing, self.size = bundle.task, bundle.preprocessing, bundle.size
         self.resize_mode, self.spacing, self.interpolation = bundle.resize_mode, bundle.spacing, bundle.interpolation
-        self.threshold, self.temperature = bundle.threshold, 1.0
+        self.threshold, self.temperature, self.example_spacing = bundle.threshold, 1.0, bundle.spacing
         self.postprocessing = bundle.postprocessing if postprocessing else ()
         turned = bundle.flips if flips is None else tuple(flips)
         self._parts = []

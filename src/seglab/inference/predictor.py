@@ -80,10 +80,10 @@ class Predictor:
     ):
         self.task = task
         self.preprocessing = preprocessing
-        self.size = tuple(size)
-        self.resize_mode = resize_mode
+        self.size, self.resize_mode = tuple(size), resize_mode
         self.threshold = threshold
         self.spacing, self.interpolation = spacing, interpolation
+        self.example_spacing: tuple[float, ...] | None = spacing or (None if first is None else first.example_spacing)
         self.temperature, self.postprocessing = temperature, postprocessing
         self.network = _running(model)
         check_network(self.network, task, self.size, preprocessing.network_channels)
