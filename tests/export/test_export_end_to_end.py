@@ -56,13 +56,14 @@ def test_the_graph_gives_the_mask_of_the_predictor(task: Task, fit: str, mode: s
 
 
 @pytest.mark.parametrize("runtime", BACKENDS)
-def test_every_runtime_runs_it(runtime: str, tmp_path: Path) -> None:
-    model, bundle = made(FOUR, "letterbox")
-    graph = end_to_end(model, bundle, (31, 29))
+@pytest.mark.parametrize(("fit", "size"), [("letterbox", (31, 29)), ("pad", (13, 21))])
+def test_every_runtime_runs_it(runtime: str, fit: str, size: tuple[int, int], tmp_path: Path) -> None:
+    model, bundle = made(FOUR, fit)
+    graph = end_to_end(model, bundle, size)
     convert(graph, runtime, tmp_path, "classes")
-    image = example_image(bundle, (31, 29))
+    image = example_image(bundle, size)
     found = open_network(runtime, tmp_path / BACKENDS[runtime].file).run(image[None])
-    assert (found.dtype, found.shape) == (np.uint8, (1, 31, 29))
+    assert (found.dtype, found.shape) == (np.uint8, (1, *size))
     np.testing.assert_array_equal(found, graph.predict_on_batch(image[None]))
 
 

@@ -74,8 +74,10 @@ def _entering(image: Any, bundle: Bundle, size: Sequence[int]) -> Any:
     if way.inner != way.original:
         x = ops.round(_resized(x, way.original, way.inner, bundle.task.channels))  # 8-bit images stay whole numbers
     x = _normalised(x, bundle)
-    border = _border(bundle, way)
-    return ops.pad(x, [(0, 0), *border, (0, 0)]) if any(map(any, border)) else x
+    # Not by a padding: OpenVINO joins one with the convolution behind it, and gets the shapes wrong.
+    border = zip(_border(bundle, way), bundle.size, way.inner, strict=True)
+    placed = [np.eye(full, side, -before, np.float32) for (before, _), full, side in border]
+    return _multiplied(x, placed, bundle.task.channels)
 
 
 def _deciding(x: Any, bundle: Bundle, size: Sequence[int]) -> Any:
@@ -133,15 +135,20 @@ def _normalised(x: Any, bundle: Bundle) -> Any:
 
 
 def _resized(x: Any, old: Sequence[int], new: Sequence[int], channels: int) -> Any:
-    """What `resize_image` does to `(B, *old, C)`, one axis after the other, each as a product with its matrix."""
+    """What `resize_image` does to `(B, *old, C)`."""
+    return _multiplied(x, [resizing(*sides).toarray() for sides in zip(old, new, strict=True)], channels)
+
+
+def _multiplied(x: Any, matrices: Sequence[np.ndarray], channels: int) -> Any:
+    """The product of each axis of `(B, H, W, C)` with its matrix `(new, old)`, where that changes its length."""
     from keras import ops
 
-    (height, width), (rows, columns) = old, new
+    (rows, height), (columns, width) = (matrix.shape for matrix in matrices)
     if rows != height:
-        x = ops.matmul(resizing(height, rows).toarray(), ops.reshape(x, (-1, height, width * channels)))
+        x = ops.matmul(matrices[0], ops.reshape(x, (-1, height, width * channels)))
         x = ops.reshape(x, (-1, rows, width, channels))
     if columns != width:
         x = ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, width, rows * channels))
-        x = ops.reshape(ops.matmul(resizing(width, columns).toarray(), x), (-1, columns, rows, channels))
+        x = ops.reshape(ops.matmul(matrices[1], x), (-1, columns, rows, channels))
         x = ops.transpose(x, (0, 2, 1, 3))
     return x
