@@ -153,6 +153,11 @@ GOOD = [
     ["model=unet_encoder", "data.normalize=window"],
     ["model=unet_encoder", "model.weights=imagenet", "model.freeze_epochs=3"],
     ["data=image_folder", "data.root=some", "data.label_schema=labels.csv", "loss.class_weights=[1,2,3]"],
+    # Refused with the regions of the data, whichever way these are declared, and not for their number first.
+    [
+        *("data=image_folder", "data.root=some", "data.label_values=[0,1,2]", "loss.class_weights=[1,2]"),
+        *("data.regions={all: [1,2], core: 2}", "data.regions_class_order=[1,2]"),
+    ],
     ["loss=tversky", "loss.alpha=0"],
     ["loss=combined", "loss.dice_weight=0"],
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from checked_sets import ABC, Held, card, check, elsewhere, names, picture
 
 from seglab.data.check.augmenting import find_lost_in_augmentation
 from seglab.data.check.shrinking import Shrunk, evenly, shape_seen
+from seglab.task import Region, Task
 
 __all__ = ["elsewhere"]
 
@@ -28,17 +31,40 @@ def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():
     assert names(check(Held(samples), ABC, size=[32, 32])) == []
 
 
+def test_a_thin_class_within_a_region_that_is_scored_as_a_whole_is_not_told():
+    task = Task(2, 1, ("background", "rim", "inner"))
+    samples = {}
+    for n, i in enumerate("abc"):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:, 9], mask[:, 10:29] = 1, 2
+        samples[i] = picture(n, mask)
+
+    def rimless(image, mask, rng, spacing):
+        return image, np.where(mask == 1, 2, mask).astype(np.uint8)
+
+    def told(regions):
+        source = Held(samples, task=replace(task, regions=regions))
+        lost = find_lost_in_augmentation(source, source.cases, rimless, card(), 0)
+        found = [*check(source, ABC, size=[8, 8]).findings, *lost]
+        return [(one.name, one.where) for one in found]
+
+    lost, both = ("thin-class-lost", "class-lost-in-augmentation"), Region("both", (1, 2), 2)
+    assert told(()) == [(name, "class rim") for name in lost]
+    assert told((both,)) == []
+    assert told((both, Region("edge", (1,), 1))) == [(name, "region edge") for name in lost]
+
+
 def test_what_comes_back_from_a_smaller_size_is_counted():
     # Rows 2 to 5 of 8, at half the size, are new rows 1 and 2, and come back as 2..5 exactly; of rows 1 to 4 new rows 0
     # and 2 hold half, which goes to the higher id of equally large classes: they come back as 0..5.
     even = np.zeros((8, 8), np.uint8)
     even[2:6] = 1
-    counts = Shrunk(2, 255)
+    counts = Shrunk(((0,), (1,)), 255)
     counts.add(even, (4, 4))
     assert (counts.overlap[1], counts.before[1], counts.after[1]) == (32, 32, 32)
     odd = np.zeros((8, 8), np.uint8)
     odd[1:5] = 1
-    counts = Shrunk(2, 255)
+    counts = Shrunk(((0,), (1,)), 255)
     counts.add(odd, (4, 4))
     assert (counts.overlap[1], counts.before[1], counts.after[1]) == (32, 32, 48)
     odd[5:] = 255
@@ -52,7 +78,7 @@ def test_parts_of_a_volume_and_specks():
     mask[0, 0, :] = 1  # sixteen voxels that lie between the voxels taken
     mask[9, 9, 9] = 1  # a speck, counted for nothing
     mask[4:12, 4:8, 4:8] = 1
-    counts = Shrunk(2, 255)
+    counts = Shrunk(((0,), (1,)), 255)
     counts.add(mask, (8, 8, 8))
     assert (counts.parts[1], counts.lost[1]) == (2, 1)
 

@@ -13,6 +13,7 @@ from volumes import IMAGE, LABEL, save
 
 from seglab.config.loss_checks import check_of_regions
 from seglab.data.check.config_conflicts import find_undefined_monitor
+from seglab.data.labels.description_labels import declared_labels
 from seglab.data.labels.label_map import LabelMap
 from seglab.data.labels.regions import declared_regions
 from seglab.data.preprocessing.case_fingerprint import examine
@@ -57,6 +58,35 @@ def test_the_order_of_values_in_a_mask_is_not_that_of_their_names(tmp_path):
     kits = {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
     regions = Nifti(root=str(described(tmp_path, kits, regions_class_order=[1, 3, 2]))).task.regions
     assert [(one.name, one.paints) for one in regions] == [("kidney", 1), ("masses", 3), ("tumor", 2)]
+
+
+def test_the_order_says_which_value_a_class_of_several_is_written_with(tmp_path):
+    apart = {"background": 0, "edema": 1, "core": [2, 3]}
+    told = described(tmp_path / "told", apart, regions_class_order=[1, 3])
+    for root, written in ((told, (0, 1, 3)), (described(tmp_path / "untold", apart), (0, 1, 2))):
+        source = Nifti(root=str(root))
+        assert (source.task.regions, source.task.label_values) == ((), written)
+        assert source.read(source.cases[0]).mask.ravel()[:4].tolist() == [0, 1, 2, 2]
+    crossed = declared_labels({"background": 0, "a": [1, 3], "b": 2}, tmp_path, [3, 2])
+    assert (crossed.label_map.first_values(), crossed.label_map.class_ids) == ((0, 3, 2), (0, 1, 1, 2))
+    # What an order does not change has the digest that it had.
+    assert declared_labels({"background": 0, "a": [1, 3], "b": 2}, tmp_path, [1, 2]).label_map.values == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize("labels", [LABELS, {"background": 0, "whole": 1, "core": 2, "enhancing": 3}])
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ([9], "a value of its own for each region"),
+        ([1, 2, 9], "painted 9"),
+        ([3, 2, 1], "own values to be painted"),
+        (["1", "2", "3"], '"regions_class_order": ["1", "2", "3"]'),
+    ],
+)
+def test_a_wrong_order_is_refused_whether_regions_overlap_or_not(tmp_path, labels, order, told):
+    with pytest.raises(DataError) as caught:
+        declared_labels(labels, tmp_path / "dataset.json", order)
+    assert told in str(caught.value)
 
 
 def test_settings_say_the_same_for_volumes_and_images(tmp_path):
@@ -145,6 +175,13 @@ def test_a_loss_of_exclusive_classes_is_refused_before_anything_is_loaded():
     ):
         with pytest.raises(ConfigError, match="regions whole, core, enhancing"):
             check_of_regions(TASK, loss, arguments, metrics)
+    for loss, arguments, remedy in (
+        (balanced, {}, "loss=combined"),
+        (dice, {"class_weights": [1]}, "loss.class_weights=null"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            check_of_regions(TASK, loss, arguments, [])
+        assert caught.value.remedy == remedy
     check_of_regions(TASK, dice, {"class_weights": None}, [])
     check_of_regions(TASK, "theirs.Loss", {"class_weights": [1]}, [])
 

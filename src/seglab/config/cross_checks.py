@@ -239,8 +239,8 @@ def _check_loss(loss: Mapping[str, Any], classes: int | None) -> None:
 
 
 def _known_classes(data: Mapping[str, Any]) -> int | None:
-    """Number of classes, where it shows without reading the data."""
-    if data.get("label_schema") is not None:
+    """Number of classes that can be weighed, where it shows without reading the data; regions take no such weights."""
+    if data.get("label_schema") is not None or data.get("regions") is not None:
         return None
     named = data.get("class_names") or data.get("label_values")
     return len(named) if named else data.get("classes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from seglab.config.override_syntax import parse_error, rejoined
+from seglab.config.override_syntax import parse_error, refuse_key_twice, rejoined, unread_keys
 from seglab.config.refusals import as_list, written
 from seglab.config.unknown_words import LISTS, SEE_ALL, groups_of, instead, meant_words, unknown_key, unknown_option
 from seglab.config.vocabulary import OPTION_GROUPS, composed, groups, options_of, setting_as_typed
@@ -56,6 +57,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
             remedy=instead(key, value, composed(config_name, [])) or SEE_ALL,
         )
     for word, after in itertools.pairwise([*known.overrides, "="]):
+        refuse_key_twice(word)
         key, equals, value = word.partition("=")
         if equals and not value.strip() and key.strip():
             raise _without_value(key, after, words, config_name)
@@ -176,8 +178,11 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     if equals:
         if setting in groups():
             return unknown_option(setting, text, options_of(setting))
-        if whole := rejoined(words[i:]):
-            return parse_error(word, f"without spaces in it: {whole}")
+        whole = rejoined(words[i:])
+        if re.match(r"\s*\{.*:", text) and (not whole or re.search("[\"']", whole)):
+            return parse_error(word, unread_keys(whole or word))
+        if whole:
+            return parse_error(word, f"without spaces in it: {shlex.quote(whole) if '{' in whole else whole}")
         fitting = as_list(text) if re.fullmatch(r" *[({[].*", text) else ""
         if setting in known and fitting:
             remedy = f"did you mean: {setting}={fitting}"

@@ -27,7 +27,9 @@ def check_class_weights(weights: Sequence[float], classes: int, names: Sequence[
         )
 
 
-def refuse_class_weights(task: Task, where: str = "loss.class_weights") -> None:
+def refuse_class_weights(
+    task: Task, where: str = "loss.class_weights", remedy: str = "loss.class_weights=null"
+) -> None:
     """Refuse a weight for each class where regions are trained, of which a pixel can be in several; `ConfigError`."""
     if task.regions:
         raise ConfigError(
@@ -36,7 +38,7 @@ def refuse_class_weights(task: Task, where: str = "loss.class_weights") -> None:
             where=where,
             found=f"regions {', '.join(region.name for region in task.regions)}",
             expected="a loss without class weights: each region is a task of in or out of its own",
-            remedy="loss.class_weights=null, or loss=combined",
+            remedy=remedy,
         )
 
 
@@ -66,7 +68,7 @@ def check_of_regions(task: Task, loss: str, arguments: Mapping[str, Any], metric
         ConfigError: names the setting.
     """
     if loss == "seglab.losses.distribution.BalancedCrossEntropyLoss":
-        refuse_class_weights(task, "loss=balanced_cross_entropy")
+        refuse_class_weights(task, "loss=balanced_cross_entropy", "loss=combined")
     if loss.startswith("seglab.") and arguments.get("class_weights") is not None:
         refuse_class_weights(task)
     for name in (loss, *metrics):

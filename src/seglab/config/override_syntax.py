@@ -6,6 +6,9 @@ import re
 import shlex
 from collections.abc import Sequence
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
 from seglab.errors import ConfigError
 
 
@@ -22,11 +25,30 @@ def parse_error(word: str, remedy: str) -> ConfigError:
     )
 
 
+def unread_keys(word: str) -> str:
+    """What to write in the place of `key={name: value}` that Hydra cannot read: it reads no quotes around a name."""
+    bare = re.sub(r"""([{,]\s*)(["'])([^"']*)\2(?=\s*:)""", r"\1\3", word)
+    try:
+        OverridesParser.create().parse_override(bare)
+    except HydraException:
+        return "names in braces are of unaccented letters, digits, spaces and - + . / %, without quotes"
+    return f"names in braces without quotes around them: {shlex.quote(bare)}"
+
+
+def refuse_key_twice(word: str) -> None:
+    """Refuse `{a: 1, a: 2}`, of which Hydra would keep the last; raises `ConfigError`."""
+    text = word.partition("=")[2]
+    keys = re.findall(r"[{,]\s*([^:,{}\[\]]+?)\s*:", text) if text.startswith("{") and text.count("{") == 1 else []
+    twice = [key for n, key in enumerate(keys) if key in keys[:n]]
+    if twice:
+        raise parse_error(word, f"each name once: {twice[0]} stands twice in the braces")
+
+
 def rejoined(words: Sequence[str]) -> str:
-    """The first word joined with those behind it that close its bracket, quoted for the shell; empty where it is not
-    one that the shell took apart at spaces: `data.size=[64,` `64]`."""
+    """The first word joined with those behind it that close its bracket; empty where it is not one that the shell took
+    apart at spaces: `data.size=[64,` `64]`."""
     for last in range(2, len(words) + 1):
         whole = "".join(words[:last])
         if re.fullmatch(r"[\w.+~]+=(\[[^\]]*\]|\{[^}]*\})", whole):
-            return shlex.quote(whole) if "{" in whole else whole
+            return whole
     return ""

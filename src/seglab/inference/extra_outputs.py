@@ -1,4 +1,4 @@
-"""What is written beside a mask when it is asked for: a picture to look at, and the probabilities of all classes."""
+"""What is written beside a mask when it is asked for: a picture, and the probabilities of all classes or regions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ def write_picture(path: Path, picture: np.ndarray, *, replace: bool = True) -> P
 def write_probabilities(
     path: Path, probabilities: np.ndarray, task: Task, like: Path | None = None, *, replace: bool = True
 ) -> Path:
-    """Write the probabilities of all classes, rounded to float16 (three digits; a sum over the classes is 1 ± 0.002).
+    """Write the probabilities of all classes or regions, rounded to float16 (three digits).
+
+    Those of classes sum to 1 ± 0.002 over a pixel. Those of regions, which may overlap, sum to anything from 0 to K.
 
     Args:
-        path: `.npz` for an image: `probabilities` `(H, W, K)` float16 and `classes`, the K names, of regions where the
-            task has such; `.nii.gz` for a volume: K numbers a voxel along the fourth axis, in the image's axis order
-            and geometry, in float32, as NIfTI has no float16.
-        probabilities: `(H, W, K)`, or `(X, Y, Z, K)` in RAS order.
+        path: `.npz` for an image: `probabilities` `(H, W, K)` float16 and `classes`, the K names, `Task.score_names`;
+            `.nii.gz` for a volume: K numbers a voxel along the fourth axis, in the image's axis order and geometry, in
+            float32, as NIfTI has no float16.
+        probabilities: `(H, W, K)`, or `(X, Y, Z, K)` in RAS order, in the order of `Task.score_names`.
         task: with the names.
         like: the NIfTI file that a volume was read from.
         replace: as of `write_mask`.

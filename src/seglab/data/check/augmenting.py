@@ -13,6 +13,7 @@ from seglab.data.check.findings import Finding
 from seglab.data.preprocessing.geometry import cut, letterbox_mask, resize_mask
 from seglab.data.preprocessing.spacing import resample_mask
 from seglab.data.randomness import generator
+from seglab.task import Task
 
 LEAST_KEPT = 0.5  # of a class's share of the labelled pixels
 CASES, DRAWS = 12, 4
@@ -33,7 +34,7 @@ def find_lost_in_augmentation(
     if augmentation is None:
         return
     task = source.task
-    before, after, masks = np.zeros(task.classes), np.zeros(task.classes), 0
+    before, after, masks = np.zeros(len(task.unions)), np.zeros(len(task.unions)), 0
     for case in cases:
         sample = source.read(case)
         if sample.mask is None:
@@ -48,16 +49,16 @@ def find_lost_in_augmentation(
             # The image plays no part in what becomes of the mask; a flat one would have no deviation to scale by.
             image = rng.standard_normal((*mask.shape, task.channels), np.float32)
             _, changed = augmentation(image, mask, rng, spacing)
-            before += _shares(mask, task.classes)
-            after += _shares(changed, task.classes)
+            before += _shares(mask, task)
+            after += _shares(changed, task)
             masks += 1
-    for k in task.scored:
+    for k in task.counted:
         if before[k] and after[k] < LEAST_KEPT * before[k]:
             yield Finding.of(
                 "class-lost-in-augmentation",
-                f"class {task.class_names[k]}",
+                f"{'region' if task.regions else 'class'} {task.score_names[k]}",
                 f"{before[k] / masks:.2%} of the pixels before, {after[k] / masks:.2%} after ({masks} draws)",
-                f"at least {LEAST_KEPT:.0%} of a class left",
+                f"at least {LEAST_KEPT:.0%} of it left",
                 "weaker deformations and changes of scale; augment=none leaves masks as they are",
             )
 
@@ -77,7 +78,7 @@ def _as_input(
     return cut(mask, [int(at) - side // 2 for at, side in zip(middle, card.size, strict=True)], card.size, ignore_label)
 
 
-def _shares(mask: np.ndarray, classes: int) -> np.ndarray:
-    """Share of the labelled pixels that each class holds."""
-    counts = np.bincount(mask.ravel(), minlength=256)[:classes]
-    return counts / max(int(counts.sum()), 1)
+def _shares(mask: np.ndarray, task: Task) -> np.ndarray:
+    """Share of the labelled pixels that each class or region holds."""
+    counts = np.bincount(mask.ravel(), minlength=256)[: task.classes]
+    return np.array([counts[list(classes)].sum() for classes in task.unions]) / max(int(counts.sum()), 1)

@@ -81,7 +81,7 @@ def check_full(config: DataSettings, progress: Progress | None = None, processes
         split = split_for(source, card, config.seed, foreground)
     except DataError as error:
         return FullCheck(DataReport.of([*read.failures, Finding.from_error(error, "no-split")], card.allow), source)
-    counts = Shrunk(source.task.classes, source.task.ignore_label)
+    counts = Shrunk(source.task.unions, source.task.ignore_label)
     for one in read.counts:
         counts.merge(one)
     by_id = {case.id: case for case in source.cases}
@@ -181,7 +181,7 @@ class _Reader:
 
     def read(self, ids: Sequence[str]) -> ExaminedCase:
         task, some = self._source.task, ExaminedCase()
-        counts = Shrunk(task.classes, task.ignore_label)
+        counts = Shrunk(task.unions, task.ignore_label)
         for case_id in ids:
             case = self._by_id[case_id]
             try:

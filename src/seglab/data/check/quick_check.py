@@ -52,7 +52,7 @@ def check_short(
     """
     findings = find_in_split(source, split, facts, card)
     small = [i for i in split.train if i in facts and shrinks(card, facts[i].shape, facts[i].spacing)]
-    counts = Shrunk(source.task.classes, source.task.ignore_label)
+    counts = Shrunk(source.task.unions, source.task.ignore_label)
     by_id = {case.id: case for case in source.cases}
     for case_id in evenly(small, MASKS_LOOKED_AT):
         mask = source.read(by_id[case_id]).mask

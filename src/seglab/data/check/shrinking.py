@@ -24,18 +24,18 @@ SMALLEST_PART = 4  # pixels or voxels; anything smaller is taken for noise of th
 
 @dataclass
 class Shrunk:
-    """Counts over several masks, one for each class id.
+    """Counts over several masks, one for each class or region.
 
     Attributes:
-        classes: how many class ids there are.
-        ignore_label: counts for no class.
-        overlap: pixels that still have their class after the way to the model's size and back.
-        before, after: pixels of each class in the mask, and in what came back.
+        unions: the class ids of each, `Task.unions`.
+        ignore_label: counts for none.
+        overlap: pixels that are still in it after the way to the model's size and back.
+        before, after: pixels of each in the mask, and in what came back.
         parts, lost: connected parts, and those that nothing of is left in what came back.
         masks: how many masks were counted.
     """
 
-    classes: int
+    unions: tuple[tuple[int, ...], ...]
     ignore_label: int
     overlap: np.ndarray = field(init=False)
     before: np.ndarray = field(init=False)
@@ -46,24 +46,23 @@ class Shrunk:
 
     def __post_init__(self) -> None:
         for name in ("overlap", "before", "after", "parts", "lost"):
-            setattr(self, name, np.zeros(self.classes, np.int64))
+            setattr(self, name, np.zeros(len(self.unions), np.int64))
 
     def add(self, mask: np.ndarray, shape: Sequence[int]) -> None:
         """Count a mask `(H, W)` or `(X, Y, Z)` of class ids that the model sees in `shape`."""
         small = resize_mask(mask, shape, self.ignore_label)
-        back = resize_mask(small, mask.shape, self.ignore_label)
+        back = np.where(mask == self.ignore_label, mask, resize_mask(small, mask.shape, self.ignore_label))
         self.masks += 1
-        self.before += np.bincount(mask.ravel(), minlength=256)[: self.classes]
-        self.after += np.bincount(np.where(mask == self.ignore_label, mask, back).ravel(), minlength=256)[
-            : self.classes
-        ]
-        self.overlap += np.bincount(mask[mask == back], minlength=256)[: self.classes]
-        for k in range(self.classes):
-            labels, sizes = _parts(mask == k)
+        for k, classes in enumerate(self.unions):
+            inside, inside_back = np.isin(mask, classes), np.isin(back, classes)
+            self.before[k] += inside.sum()
+            self.after[k] += inside_back.sum()
+            self.overlap[k] += (inside & inside_back).sum()
+            labels, sizes = _parts(inside)
             counted = sizes >= SMALLEST_PART
             counted[0] = False
             left = np.zeros(len(sizes), bool)
-            left[np.unique(labels[back == k])] = True
+            left[np.unique(labels[inside_back])] = True
             self.parts[k] += int(counted.sum())
             self.lost[k] += int((counted & ~left).sum())
 
@@ -89,7 +88,7 @@ def shrinks(card: DataConfig, shape: Sequence[int], spacing: Sequence[float]) ->
 
 
 def find_thin_classes(counts: Shrunk, card: DataConfig, task: Task) -> Iterator[Finding]:
-    """A row for each scored class that the size of the input takes too much from."""
+    """A row for each scored class or region that the size of the input takes too much from."""
     sizes, remedies = [], []
     if card.resize_mode in ("resize", "letterbox"):
         sizes.append("×".join(map(str, card.size)))
@@ -98,7 +97,7 @@ def find_thin_classes(counts: Shrunk, card: DataConfig, task: Task) -> Iterator[
         sizes.append("×".join(f"{step:g}" for step in card.spacing) + " mm")
         remedies.append("a finer data.spacing")
     seen, remedy = " and ".join(sizes), "; ".join(remedies)
-    for k in task.scored:
+    for k in task.counted:
         if not counts.before[k]:
             continue
         ceiling = 2 * counts.overlap[k] / (counts.before[k] + counts.after[k])
@@ -106,7 +105,7 @@ def find_thin_classes(counts: Shrunk, card: DataConfig, task: Task) -> Iterator[
         if ceiling < LOWEST_CEILING or (ceiling < HIGH_CEILING and lost > MOST_PARTS_LOST):
             yield Finding.of(
                 "thin-class-lost",
-                f"class {task.class_names[k]}",
+                f"{'region' if task.regions else 'class'} {task.score_names[k]}",
                 f"at {seen} (data.resize_mode={card.resize_mode}) {counts.lost[k]} of its {counts.parts[k]} parts "
                 f"vanish and a perfect model would reach Dice {ceiling:.2f} ({counts.masks} masks looked at)",
                 f"Dice {LOWEST_CEILING} or more, and at most {MOST_PARTS_LOST:.0%} of the parts lost",

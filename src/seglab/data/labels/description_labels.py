@@ -19,14 +19,14 @@ _LARGEST = 2**31 - 1
 def declared_labels(labels: Mapping[str, Any], file: Path, order: Any = None) -> Classes:
     """The classes of a description, in the order of their (first) values.
 
-    A name with several values, a region of nnU-Net v2, is one class of all of them. Where regions overlap, each value
-    is a class, and the regions are what is learnt and scored. `ignore` is no class: its voxels are never trained on and
-    never scored.
+    A name with several values, a region of nnU-Net v2, is one class of all of them, and is written as the value that
+    `order` says, or else as the smallest. Where regions overlap, each value is a class, and the regions are what is
+    learnt and scored. `ignore` is no class: its voxels are never trained on and never scored.
 
     Args:
         labels: as the description has them.
         file: the description, for messages.
-        order: its `regions_class_order`, without which regions may not overlap.
+        order: its `regions_class_order`, a value for each region, without which regions may not overlap.
 
     Raises:
         DataError: values that are no whole numbers, or stand under two names; version 2 without a background of 0;
@@ -43,6 +43,8 @@ def declared_labels(labels: Mapping[str, Any], file: Path, order: Any = None) ->
     ignored = regions.pop(_IGNORE, None)
     if ignored is not None and (len(ignored) > 1 or ignored[0] == 0):
         raise _malformed(file, {_IGNORE: labels[_IGNORE]}, f'"{_IGNORE}": one number above those of the classes')
+    if order is not None:
+        _check_whole(order, file)
     if order is not None and _overlap(regions):
         return _of_regions(regions, order, None if ignored is None else ignored[0], file, remedy)
     _refuse_overlap({**regions, **({} if ignored is None else {_IGNORE: ignored})}, file)
@@ -52,7 +54,12 @@ def declared_labels(labels: Mapping[str, Any], file: Path, order: Any = None) ->
     if len(names_in_order) < 2:
         raise _malformed(file, labels, "the background and one class or more")
     class_of = {value: k for k, name in enumerate(names_in_order) for value in regions[name]}
-    values = tuple(sorted(class_of))
+    smallest = {value: of_one[0] for of_one in regions.values() for value in of_one}
+    painted = order or []
+    # A mask is written with the first value of a class: a painted one takes the place of the smallest.
+    values = tuple(
+        sorted(class_of, key=lambda value: (smallest[value] if value in painted else value, value not in painted))
+    )
     plain = all(len(of_one) == 1 for of_one in regions.values())
     label_map = LabelMap(
         values,
@@ -60,6 +67,9 @@ def declared_labels(labels: Mapping[str, Any], file: Path, order: Any = None) ->
         remedy=remedy,
         class_ids=() if plain else tuple(class_of[value] for value in values),
     )
+    if order is not None:
+        foreground = {name: of for name, of in regions.items() if name != names_in_order[0]}
+        declared_regions(foreground, order, label_map, str(file))
     return Classes(label_map, tuple(names_in_order))
 
 
@@ -68,14 +78,12 @@ def _overlap(regions: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _of_regions(
-    regions: Mapping[str, tuple[int, ...]], order: Any, ignored: int | None, file: Path, remedy: str
+    regions: Mapping[str, tuple[int, ...]], order: list[int], ignored: int | None, file: Path, remedy: str
 ) -> Classes:
     """A class for each value, under the name of the region that is this value alone, and the regions of the rest."""
     background = next((name for name, values in regions.items() if values == (0,)), None)
     if background is None:
         raise _malformed(file, {name: list(of) for name, of in regions.items()}, '"background": 0 among them')
-    if not isinstance(order, list):
-        raise _malformed(file, {"regions_class_order": order}, '"regions_class_order": a list of values')
     alone = {values[0]: name for name, values in regions.items() if len(values) == 1}
     values = tuple(sorted(set().union(*regions.values())))
     label_map = LabelMap(values, ignored, remedy=remedy)
@@ -85,6 +93,12 @@ def _of_regions(
         tuple(alone.get(value, f"label_{value}") for value in values),
         regions=declared_regions(wide, order, label_map, str(file)),
     )
+
+
+def _check_whole(order: Any, file: Path) -> None:
+    if not isinstance(order, list) or not all(type(value) is int for value in order):
+        key = "regions_class_order"
+        raise _malformed(file, order, f'"{key}": [1, 2, …], a list of whole numbers without quotes', key)
 
 
 def _values(name: str, given: Any, file: Path) -> tuple[int, ...]:
@@ -124,13 +138,13 @@ def _number(key: str, file: Path) -> int:
     return int(key)
 
 
-def _malformed(file: Path, labels: Mapping[str, Any], expected: str) -> DataError:
-    text = json.dumps(dict(labels), ensure_ascii=False)
+def _malformed(file: Path, given: Any, expected: str, key: str = "labels") -> DataError:
+    text = json.dumps(given, ensure_ascii=False)
     return DataError(
         "a dataset.json that cannot be used",
         code="dataset-json-invalid",
         where=str(file),
-        found=f'"labels": {text[:200]}' + ("…" if len(text) > 200 else ""),
+        found=f'"{key}": {text[:200]}' + ("…" if len(text) > 200 else ""),
         expected=expected,
         remedy="write it as the Medical Segmentation Decathlon or nnU-Net does",
     )

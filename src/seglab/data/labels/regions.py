@@ -100,7 +100,7 @@ def _wrong(
     for (name, held), painted in zip(values.items(), order, strict=True):
         strange = [value for value in (*held, painted) if type(value) is not int or value not in class_of]
         if strange or not held:
-            return f"{name} {list(held)}, painted {painted}", f"values of classes: {declared}"
+            return f"{name} {list(held)}, painted {painted!r}", f"values of classes: {declared}"
         if any(class_of[value] == 0 for value in held):
             return f"{name} {list(held)}, with the background", f"values of classes but the background: {declared}"
         if painted not in held:
