@@ -186,7 +186,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "a level elsewhere": (change(datasets=level("../b.zarr/0")), "zarr-metadata", "within the folder"),
     "a level that is not there": (change(datasets=level("7")), "file-unreadable", ""),
     "levels that do not fit": (change(datasets=level("0") + level("1")), "zarr-levels", "the extent of"),
-    "nothing stored": (absent, "file-unreadable", "8 of 8 chunks are not there"),
+    "nothing stored": (absent, "file-unreadable", "8 of 8 chunks are not there, lost or never written"),
     "a damaged chunk": (damaged, "file-unreadable", "a damaged chunk at {'x': 1, 'y': 0, 'z': 1}"),
     "an unknown codec": (unknown_codec, "zarr-codec", "of-tomorrow"),
     "a link out of it": (linked, "zarr-link", "copy what it names"),
@@ -252,6 +252,15 @@ def test_a_data_set_is_read_as_one_of_nifti(tmp_path: Path) -> None:
     assert first.spacing == (1, 2, 3)
     assert second.mask is not None
     assert not second.mask.any()
+
+
+def test_a_description_of_nnunet_may_name_zarr(tmp_path: Path) -> None:
+    write_image(tmp_path / "imagesTr" / "a_0000.zarr", [STORED])
+    write_image(tmp_path / "labelsTr" / "a.zarr", [LABEL], **{"image-label": {}})
+    described = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 1}
+    (tmp_path / "dataset.json").write_text(json.dumps({**described, "file_ending": ".zarr"}))
+    (case,) = (source := Nifti(root=str(tmp_path))).cases
+    np.testing.assert_array_equal(source.read(case).image, VOLUME)
 
 
 def test_exchanged_folders_are_refused(tmp_path: Path) -> None:

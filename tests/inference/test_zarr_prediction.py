@@ -238,6 +238,43 @@ def test_what_is_no_image_for_the_model_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, "https://host/a.zarr/").code == "remote-image"
 
 
+def test_masks_are_not_written_into_a_folder_of_zarr(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "a.zarr", [noise((16, 16, 16))])
+    write_image(tmp_path / "other", [noise((16, 16, 16))])
+    task = window_predictor(2).task
+    for out in (image, image / "masks", image / "0" / "c", tmp_path / "other" / "deep" / "masks"):
+        with pytest.raises(DataError, match="in the folder of the images") as refused:
+            plan_files(task, [image], out)
+        assert refused.value.code == "mask-beside-images"
+    with pytest.raises(DataError, match="in the folder of the images"):
+        plan_files(task, [image / "0"], image / "masks")
+    (series := tmp_path / "b.zarr").mkdir()  # known by its name alone, as one of slices is by them
+    with pytest.raises(DataError, match="in the folder of the images"):
+        plan_files(task, [series], series / "masks")
+    plan_files(task, [image], tmp_path / "in" / "masks")
+
+
+def test_a_place_that_cannot_be_written_to_is_told_and_the_image_is_not_blamed(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "in" / "a.zarr", [noise((16, 16, 16))])
+    (tmp_path / "file").write_bytes(b"")
+    out, predictor, failed = tmp_path / "file" / "masks", window_predictor(2), []
+    with pytest.raises(DataError) as refused:
+        predict_plan(predictor, plan_files(predictor.task, [image], out), failed=lambda image, _: failed.append(image))
+    assert refused.value.code == "mask-unwritable"
+    assert refused.value.where == str(out / "a.zarr")
+    assert failed == []
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.zarr.zip", "a.ozx"])
+def test_zarr_in_one_file_is_to_be_unpacked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    refused = refusal(tmp_path, tmp_path / name)
+    assert refused.code == "image-format"
+    assert f"a file ending in {(tmp_path / name).suffix}\n" in str(refused)
+    assert "a folder of DICOM slices or of Zarr\n" in str(refused)
+    assert "unpack it into a folder" in str(refused)
+
+
 def test_a_folder_of_folders_and_a_damaged_one_among_them(tmp_path: Path) -> None:
     for name in ("a.ome.zarr", "b.zarr"):
         write_image(tmp_path / "in" / name, [noise((16, 16, 40))], chunks=(16, 16, 16))

@@ -12,11 +12,14 @@ from seglab.data.cases import natural_key
 from seglab.data.io.folders import by_stem, name_of
 from seglab.data.io.image_files import IMAGE_ENDINGS
 from seglab.data.io.nifti_files import channels_of
-from seglab.data.io.ome_metadata import check_local, is_zarr
+from seglab.data.io.ome_metadata import ZARR_ENDING, check_local, is_zarr
 from seglab.data.io.volume_files import VOLUME_ENDINGS, is_volume, series_in
 from seglab.data.sources.nifti_layouts import modalities
 from seglab.errors import DataError
 from seglab.task import Task
+
+# What OME-Zarr is packed into (https://ngff.openmicroscopy.org/rfc/9), and a file that has the name of a folder.
+_ZARR_FILES = (ZARR_ENDING, ".zarr.zip", ".ozx")
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
         DataError: a folder or a pattern without an image, a file that is not there or of another kind.
     """
     endings, found = endings_of(task), dict[str, Path]()
+    kinds = ", ".join(endings) + (", a folder of DICOM slices or of Zarr" if task.rank == 3 else "")
     for word in words:
         check_local(str(word))
         path = Path(word)
@@ -80,7 +84,7 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
                 code="no-image",
                 where=str(word),
                 found=_nothing(path) if missing else none,
-                expected=f"files that a {task.rank}D model reads: " + ", ".join(endings),
+                expected=f"files that a {task.rank}D model reads: {kinds}",
                 remedy="check the path; **/ in a pattern looks into the folders below too",
             )
         if not images:
@@ -88,8 +92,11 @@ def found_files(words: Iterable[Path | str], task: Task) -> list[Path]:
                 f"a file that a {task.rank}D model cannot read",
                 code="image-format",
                 where=str(path),
-                expected="one of " + ", ".join(endings),
-                remedy="convert it, or predict it with a model of its rank",
+                found=f"a file ending in {path.suffix}" if path.suffix else "a file without an ending",
+                expected=f"one of {kinds}",
+                remedy="unpack it into a folder: Zarr is read from a folder, and not from a file"
+                if task.rank == 3 and path.name.lower().endswith(_ZARR_FILES)
+                else "convert it, or predict it with a model of its rank",
             )
         for file in images:
             found.setdefault(os.path.realpath(file), file)

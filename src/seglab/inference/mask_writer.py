@@ -33,6 +33,10 @@ MARK = "seglab mask"
 MOST_IN_A_PNG, MOST_IN_A_VOLUME = 2**16 - 1, 2**31 - 1
 
 
+class MaskNotWritten(DataError):
+    """A mask that is not on the disk as it was to be, whatever its image is."""
+
+
 def check_targets(targets: Iterable[Path], inputs: Iterable[Path | str] = ()) -> None:
     """See that writing masks would cost nobody a file: what is there already are masks that were written here before.
 
@@ -262,9 +266,9 @@ def write_whole(
     return path
 
 
-def read_back(path: Path, found: str) -> DataError:
+def read_back(path: Path, found: str) -> MaskNotWritten:
     """Of a mask that is not on the disk as it was written."""
-    return DataError(
+    return MaskNotWritten(
         "the mask reads back differently from what was written",
         code="mask-read-back",
         where=str(path),
@@ -273,10 +277,10 @@ def read_back(path: Path, found: str) -> DataError:
     )
 
 
-def unwritable_mask(path: Path, error: OSError) -> DataError:
+def unwritable_mask(path: Path, error: OSError) -> MaskNotWritten:
     """Of a mask that another process was faster to write, or that the disk refused."""
     if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
-        return DataError(
+        return MaskNotWritten(
             "a mask that another process has written meanwhile",
             code="mask-raced",
             where=str(path),
@@ -284,7 +288,7 @@ def unwritable_mask(path: Path, error: OSError) -> DataError:
             expected="one process that writes to a folder, or skip_existing=true, with which several share the images",
             remedy="wait for the other, or choose another folder",
         )
-    return DataError(
+    return MaskNotWritten(
         "the mask cannot be written",
         code="mask-unwritable",
         where=str(path),

@@ -13,12 +13,12 @@ import numpy as np
 
 from seglab.data.io.image_files import read_image_file
 from seglab.data.io.nifti_files import read_image, spacing_of
-from seglab.data.io.ome_metadata import ZARR_ENDING, is_zarr
+from seglab.data.io.ome_metadata import ZARR_ENDING, is_zarr, zarr_around
 from seglab.errors import DataError, naming
 from seglab.inference.extra_outputs import write_picture, write_probabilities
 from seglab.inference.input_files import Input, found_files, named_inputs
 from seglab.inference.mask_values import check_values
-from seglab.inference.mask_writer import check_targets, write_mask
+from seglab.inference.mask_writer import MaskNotWritten, check_targets, write_mask
 from seglab.inference.memory_forecast import check_room, writing_bytes
 from seglab.inference.overlay_picture import overlay
 from seglab.inference.predictor import Predictor
@@ -149,17 +149,15 @@ def predict_plan(
         rate = f", {number / (time.monotonic() - began):.2g} a second" if number else ""
         tell = _teller(doing, f"image {number + 1} of {len(plan.jobs)}{rate}: {job.image.file}")
         try:
-            with naming(str(job.image.file)):
-                if is_zarr(job.image.file):
-                    result.notes += write_predicted_zarr(
-                        predictor, job.image.parts, job.mask, plan.values, replace, tell
-                    )
-                    made = {}
-                else:
+            if is_zarr(job.image.file):
+                result.notes += write_predicted_zarr(predictor, job.image.parts, job.mask, plan.values, replace, tell)
+                made = {}
+            else:
+                with naming(str(job.image.file)):
                     made = _predict(predictor, job, tell)
         except (DataError, MemoryError) as error:
             reason = error if isinstance(error, DataError) else _no_memory(job)
-            if failed is None:
+            if failed is None or isinstance(error, MaskNotWritten):
                 raise reason from error
             result.failed[job.image.file] = reason
             failed(job.image.file, reason)
@@ -252,14 +250,17 @@ def _check_places(jobs: Sequence[PredictionJob], replace: bool, can_skip: bool) 
     """Refuse to write into a folder of images, over a file of another origin, and unasked over a mask."""
     parts = [part for job in jobs for part in job.image.parts]
     targets = [target for job in jobs for target in job.targets]
-    sources = {os.path.realpath(part.parent) for part in parts}
-    for target in targets:
-        if os.path.realpath(target.parent) in sources:
+    sources = {os.path.realpath(part.parent): part.parent for part in parts}
+    series = {os.path.realpath(part): part for part in parts if part.is_dir()}
+    for place, target in {target.parent: target for target in reversed(targets)}.items():
+        real = Path(os.path.realpath(place))
+        within = next((series[str(one)] for one in (real, *real.parents) if str(one) in series), None)
+        if folder := sources.get(str(real)) or within or zarr_around(real):
             raise DataError(
                 "masks in the folder of the images, which they could overwrite or be taken for",
                 code="mask-beside-images",
                 where=str(target),
-                found=f"images are read from {target.parent}",
+                found=f"images are read from {folder}",
                 expected="a folder that no image is read from",
                 remedy="choose another one: out=masks",
             )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from seglab.data.io.ome_metadata import check_no_labels
-from seglab.data.io.zarr_volumes import open_levels
-from seglab.errors import DataError
+from seglab.data.io.zarr_volumes import Box, open_levels
+from seglab.errors import DataError, naming
 from seglab.inference.predictor import Predictor
 from seglab.inference.streaming import fitting_level, mask_by_parts
 from seglab.inference.zarr_masks import write_zarr_mask
@@ -42,9 +44,10 @@ def write_predicted_zarr(
             expected="one folder, with an axis c",
             remedy="save them as one image of several channels",
         )
-    check_no_labels(parts[0])
-    levels = open_levels(str(parts[0]))
-    volume = fitting_level(levels, predictor.spacing)
+    with naming(str(parts[0])):
+        check_no_labels(parts[0])
+        levels = open_levels(str(parts[0]))
+        volume = fitting_level(levels, predictor.spacing)
     about = f"level {volume.level.path or '.'}"
     if volume.absent:
         about += (
@@ -55,8 +58,11 @@ def write_predicted_zarr(
     def show_progress(done: int, count: int) -> None:
         tell(f"{done} of {count} windows of {about}")
 
-    predicted = mask_by_parts(predictor, volume, show_progress)
-    write_zarr_mask(mask, predicted, volume, predictor.task, values=values, replace=replace)
+    def predicted() -> Iterator[tuple[Box, np.ndarray]]:
+        with naming(str(parts[0])):
+            yield from mask_by_parts(predictor, volume, show_progress)
+
+    write_zarr_mask(mask, predicted(), volume, predictor.task, values=values, replace=replace)
     notes = []
     if len(levels) > 1:
         steps = "×".join(f"{step:g}" for step in volume.spacing)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from seglab.data.io.nifti_headers import unreadable
+from seglab.data.io.zarr_axes import SPACE, axes_of_array, check_axes
 from seglab.errors import DataError
 
 ZARR_ENDING = ".zarr"
-GROUP_FILES, ARRAY_FILES = ("zarr.json", ".zgroup", ".zattrs"), ("zarr.json", ".zarray")
+GROUP_FILES = ("zarr.json", ".zgroup", ".zattrs")
+METADATA_FILES = (*GROUP_FILES, ".zarray", ".zmetadata")
 VERSIONS = ("0.4", "0.5")
 _KIND = "OME-Zarr image, or a Zarr array of axes z, y, x"
 _MOST_BYTES = 2**24
 _MOST_FOLDERS_UP = 3  # between an array and the image that it is a level of: scale0/image
-_SPACE = ("x", "y", "z")
 _MILLIMETRES = {
     "angstrom": 1e-7,
     **dict.fromkeys(("nanometer", "nm"), 1e-6),
@@ -49,8 +51,8 @@ class Level:
 
     def along(self, axes: Sequence[str], units: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Size of a voxel and place of the first one along x, y and z, in mm where the axes have a unit."""
-        places = [axes.index(name) for name in _SPACE]
-        factors = [_MILLIMETRES.get(units.get(name, ""), 1.0) for name in _SPACE]
+        places = [axes.index(name) for name in SPACE]
+        factors = [_MILLIMETRES.get(units.get(name, ""), 1.0) for name in SPACE]
         spacing = tuple(self.scale[k] * factor for k, factor in zip(places, factors, strict=True))
         return spacing, tuple(self.shift[k] * factor for k, factor in zip(places, factors, strict=True))
 
@@ -81,6 +83,12 @@ def is_zarr(path: Path) -> bool:
     if not path.is_dir():
         return False
     return path.name.lower().endswith(ZARR_ENDING) or any((path / name).is_file() for name in (*GROUP_FILES, ".zarray"))
+
+
+def zarr_around(place: Path) -> Path | None:
+    """The folder of Zarr that a place is or lies in, by the metadata there; None where there is none."""
+    above = Path(os.path.realpath(place))
+    return next((one for one in (above, *above.parents) if any((one / n).is_file() for n in METADATA_FILES)), None)
 
 
 def check_local(word: str) -> None:
@@ -117,7 +125,6 @@ def read_ome(path: Path) -> OmeImage:
     array = _read_json(path / ".zarray") or _array_of_three(path)
     if array is None:
         return _image(path, _attributes(path))
-    shape, names = array.get("shape"), array.get("dimension_names")
     above = list(path.resolve().parents)[:_MOST_FOLDERS_UP]
     for folder in above:
         attributes = _attributes(folder) if any((folder / name).is_file() for name in GROUP_FILES) else {}
@@ -127,10 +134,8 @@ def read_ome(path: Path) -> OmeImage:
             for level in image.levels:
                 if str(PurePosixPath(level.path)) == here:
                     return OmeImage(folder, image.axes, image.units, (level,), image.version, image.labels)
-    count = len(shape) if isinstance(shape, list) else 0
-    axes = tuple(str(name) for name in names) if isinstance(names, list) else ("c", "z", "y", "x")[-count or 4 :]
-    _check_axes(path, axes if len(axes) == count else (), f"an array of shape {shape}")
-    return OmeImage(path, axes, {}, (Level("", (1.0,) * count, (0.0,) * count),), "")
+    axes = axes_of_array(path, array, (_read_json(path / ".zattrs") or {}).get("_ARRAY_DIMENSIONS"))
+    return OmeImage(path, axes, {}, (Level("", (1.0,) * len(axes), (0.0,) * len(axes)),), "")
 
 
 def check_no_labels(path: Path) -> None:
@@ -193,9 +198,9 @@ def _image(path: Path, attributes: dict[str, Any]) -> OmeImage:
             path, f"axes {str(listed)[:200]}", "a name and a type for each axis", "write it anew as 0.4 or 0.5"
         )
     axes = tuple(str(axis.get("name", "")).lower() for axis in listed)
-    _check_axes(path, axes, f"axes {', '.join(axes)}")
+    check_axes(path, axes, f"axes {', '.join(axes)}")
     units = {name: str(axis["unit"]) for name, axis in zip(axes, listed, strict=True) if axis.get("unit")}
-    unknown = {name: unit for name, unit in units.items() if name in _SPACE and unit not in _MILLIMETRES}
+    unknown = {name: unit for name, unit in units.items() if name in SPACE and unit not in _MILLIMETRES}
     if unknown:
         raise _wrong(
             path, f"units {unknown}", ", ".join(_MILLIMETRES), "correct the unit in its metadata, or take it out"
@@ -215,7 +220,7 @@ def _image(path: Path, attributes: dict[str, Any]) -> OmeImage:
             )
         )
     return OmeImage(
-        path, axes, {n: u for n, u in units.items() if n in _SPACE}, tuple(made), version, "image-label" in attributes
+        path, axes, {n: u for n, u in units.items() if n in SPACE}, tuple(made), version, "image-label" in attributes
     )
 
 
@@ -231,20 +236,6 @@ def _no_image(path: Path, attributes: dict[str, Any]) -> DataError:
         what = f"a group without multiscales, with {', '.join(inside) or 'nothing'} in it"
         remedy = "name the array in it, such as volume.zarr/0, or export it as OME-Zarr 0.4 or 0.5"
     return unreadable(str(path), what, remedy, _KIND)
-
-
-def _check_axes(path: Path, axes: tuple[str, ...], found: str) -> None:
-    if len(set(axes)) == len(axes) and set(_SPACE) <= set(axes) <= {*_SPACE, "t", "c"}:
-        return
-    raise DataError(
-        "a Zarr array whose axes are not those of one volume",
-        code="zarr-axes",
-        finding="channel-mismatch",
-        where=str(path),
-        found=found,
-        expected="z, y and x once each, and at most c before them and t of length 1",
-        remedy="save one volume; a plain array of three axes is taken as z, y, x, one of four as c, z, y, x",
-    )
 
 
 def _moved(path: Path, given: Any, axes: int, *, needed: bool) -> tuple[tuple[float, ...], tuple[float, ...]]:

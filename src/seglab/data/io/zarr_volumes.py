@@ -17,11 +17,10 @@ import numpy as np
 
 from seglab.data.io.foreign_header import ForeignHeader, fields_of
 from seglab.data.io.nifti_headers import Header, unreadable
-from seglab.data.io.ome_metadata import Level, OmeImage, read_ome
+from seglab.data.io.ome_metadata import METADATA_FILES, Level, OmeImage, read_ome
 from seglab.errors import DataError
 from seglab.extras import check_module
 
-_METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 _KIND = "Zarr folder"
 _VOXELS_APART = 2.0
 _READ_AS: dict[str, np.dtype] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
@@ -87,10 +86,12 @@ class ZarrVolume:
         Raises:
             DataError: a chunk that is damaged.
         """
-        made = np.empty((*(along.stop - along.start for along in box), self._along_c), self.dtype)
-        for part in itertools.product(*map(_by_chunks, box, self.chunks)):
+        every = (*box, slice(0, self._along_c))
+        deep = int(self.array.chunks[self.image.axes.index("c")]) if "c" in self.image.axes else 1
+        made = np.empty([along.stop - along.start for along in every], self.dtype)
+        for part in itertools.product(*map(_by_chunks, every, (*self.chunks, deep))):
             here = tuple(
-                slice(one.start - along.start, one.stop - along.start) for one, along in zip(part, box, strict=True)
+                slice(one.start - along.start, one.stop - along.start) for one, along in zip(part, every, strict=True)
             )
             made[here] = self._read_part(part)
         return made
@@ -107,14 +108,20 @@ class ZarrVolume:
             yield part[0], part[1], part[2]
 
     def _read_part(self, part: Sequence[slice]) -> np.ndarray:
-        places = {"x": part[0], "y": part[1], "z": part[2], "c": slice(None), "t": 0}
+        """Of one chunk."""
+        places = {**dict(zip("xyzc", part, strict=True)), "t": slice(0, 1)}
         selection = tuple(places[name] for name in self.image.axes)
         try:
             values = np.asarray(self.array[selection])
         except Exception as error:  # whatever a codec makes of broken bytes
-            at = {n: p.start // c for n, p, c in zip("xyz", part, self.chunks, strict=True)}
-            reason = f"a damaged chunk at {at} of chunks: {type(error).__name__}: {error}"
+            from seglab.data.io.zarr_arrays import chunk_name
+
+            at = {n: p.start // c for n, p, c in zip("xyz", part, self.chunks, strict=False)}
+            name = chunk_name(self.array, tuple(along.start for along in selection))
+            file = self.image.folder / self.level.path / name
+            reason = f"a damaged chunk at {at} of chunks, in {file}: {type(error).__name__}: {error}"
             raise unreadable(self.path, reason[:400], kind=_KIND) from error
+        values = values[tuple(0 if name == "t" else slice(None) for name in self.image.axes)]
         left = [name for name in self.image.axes if name != "t"]
         if "c" not in left:
             left, values = [*left, "c"], values[..., None]
@@ -160,33 +167,16 @@ def whole(volume: ZarrVolume) -> np.ndarray:
 def files_of_zarr(folder: Path) -> list[str]:
     """Every file that the finest level is read from, and its metadata, in order."""
     image = read_ome(folder)
-    parts = [str(image.folder / name) for name in _METADATA if (image.folder / name).is_file()]
+    parts = [str(image.folder / name) for name in METADATA_FILES if (image.folder / name).is_file()]
     array = image.folder / image.levels[0].path
     found = [os.path.join(root, name) for root, _, names in os.walk(array) for name in names]
     return sorted({*parts, *found})
 
 
 def _opened(path: str, image: OmeImage, level: Level) -> ZarrVolume:
-    import zarr
-    from zarr.storage import LocalStore
+    from seglab.data.io.zarr_arrays import open_array
 
-    folder = image.folder / level.path
-    try:
-        array = zarr.open_array(LocalStore(folder, read_only=True), mode="r")
-    except Exception as error:  # a codec that is not there, metadata that make no array, no array at all
-        reason = f"{type(error).__name__}: {error}"[:300]
-        if "codec" in reason.lower():
-            raise DataError(
-                "a Zarr array in a codec that is not known here",
-                code="zarr-codec",
-                finding="unreadable-file",
-                where=str(folder),
-                found=reason,
-                expected="one that zarr and numcodecs bring, such as zstd, blosc, gzip",
-                remedy="write the array anew with one of them",
-            ) from error
-        raise unreadable(str(folder), reason, kind=_KIND) from error
-    volume = ZarrVolume(path, image, level, array)
+    volume = ZarrVolume(path, image, level, open_array(image.folder / level.path))
     _check_array(volume)
     return volume
 
@@ -217,19 +207,31 @@ def _check_array(volume: ZarrVolume) -> None:
             expected="one whole or floating point number a voxel, up to 64 bits",
             remedy="save it anew as float32",
         )
-    lost = volume.absent == array.nchunks and (not volume.image.labels or _holds_files(Path(where)))
-    if volume.absent and (array.fill_value is None or lost):
-        raise unreadable(
-            where,
-            f"{volume.absent} of {array.nchunks} chunks are not there, and fill_value {array.fill_value}",
-            "copy the folder again; where it is whole, its dimension_separator does not fit the names of its files",
-            "array whose chunks are stored",
+    if volume.absent:
+        _check_absent(volume, Path(where))
+
+
+def _check_absent(volume: ZarrVolume, folder: Path) -> None:
+    """See that chunks which are not stored have a value, and that not all of an image are such; labels may be none."""
+    from seglab.data.io.zarr_arrays import chunk_files
+
+    array, other_names = volume.array, bool(chunk_files(folder))
+    if array.fill_value is not None and (volume.absent < array.nchunks or (volume.image.labels and not other_names)):
+        return
+    if volume.absent == array.nchunks and other_names:
+        remedy = "where it is whole, its dimension_separator does not fit the names of its files"
+    else:
+        remedy = (
+            "where its origin lacks them too, nothing was written there, or voxels of the fill value were left out: "
+            "write_empty_chunks=true stores them"
         )
-
-
-def _holds_files(folder: Path) -> bool:
-    """Whether an array has files that may be chunks, under whatever name; one of labels may be all background."""
-    return any(name not in _METADATA for _, _, names in os.walk(folder) for name in names)
+    raise unreadable(
+        str(folder),
+        f"{volume.absent} of {array.nchunks} chunks are not there, lost or never written; fill_value "
+        f"{array.fill_value}",
+        f"copy the folder again; {remedy}",
+        "array whose chunks are stored",
+    )
 
 
 def _check_extent(finest: ZarrVolume, other: ZarrVolume) -> None:

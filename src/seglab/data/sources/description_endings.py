@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from seglab.data.io.image_files import IMAGE_ENDINGS
+from seglab.data.io.ome_metadata import ZARR_ENDING
 from seglab.data.io.tiff_stacks import TIFF_ENDINGS, read_stack
 from seglab.data.io.volume_files import VOLUME_ENDINGS
 from seglab.data.labels.label_schema import Classes
@@ -34,7 +35,7 @@ def file_ending(ending: Any, root: Path, classes: Classes, channels: Sequence[st
     if not isinstance(ending, str) or not ending.strip("."):
         raise malformed(root, f'"file_ending": {excerpt(ending)}', '"file_ending": ".nii.gz"')
     ending = f".{ending.lstrip('.')}".lower()
-    if ending in VOLUME_ENDINGS and not (ending in TIFF_ENDINGS and _flat(root, ending)):
+    if ending == ZARR_ENDING or (ending in VOLUME_ENDINGS and not (ending in TIFF_ENDINGS and _flat(root, ending))):
         return ending
     of_images = ending in IMAGE_ENDINGS
     raise DataError(
@@ -42,7 +43,7 @@ def file_ending(ending: Any, root: Path, classes: Classes, channels: Sequence[st
         code="data-set-of-images" if of_images else "data-set-format",
         where=str(root / FILE),
         found=f'"file_ending": "{ending}"',
-        expected=" or ".join(VOLUME_ENDINGS),
+        expected=" or ".join((*VOLUME_ENDINGS, ZARR_ENDING)),
         remedy=_as_images(root, ending, classes, channels)
         if of_images
         else 'convert images and labels, such as to .nii.gz, and correct "file_ending"',
