@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +85,33 @@ def steps(devices: int) -> dict[str, Any]:
     return {"losses": losses, "confusion": np.asarray(confusion).tolist(), "on": len(state[0][0].sharding.device_set)}
 
 
+def trained(folder: Path, devices: Sequence[int]) -> list[float]:
+    """Losses of two epochs on each number of devices in turn, each going on from the state that the last one wrote."""
+    import toys
+
+    from seglab.optimizers import adam
+    from seglab.run_record import WorkFile
+    from seglab.training.checkpoint import load_state
+    from seglab.training.fit import train
+
+    losses: list[float] = []
+    state = None
+    for number, count in enumerate(devices):
+        settings = toys.trainer(2 * (number + 1)).model_copy(update={"devices": count})
+        model, optimizer = toys.net(), adam(0.02, accumulate_steps=2, ema_momentum=0.9)
+        emit: Any = lambda metrics, _: losses.append(metrics["train_loss"])  # noqa: E731
+        parts = ([toys.Overlap()], toys.Squares(3), toys.Squares(2), settings, folder, emit)
+        train(model, toys.CrossEntropy(), optimizer, *parts, state=state, stream=None)
+        state = load_state(folder / WorkFile.STATE)
+    return losses
+
+
 def test_two_and_four_devices_have_the_losses_of_one() -> None:
     pytest.importorskip("jax")
     words = [sys.executable, __file__]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False, env=os.environ | ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two, four = json.loads(done.stdout.splitlines()[-1])
+    one, two, four, goes_on = json.loads(done.stdout.splitlines()[-1])
     assert [found["on"] for found in (one, two, four)] == [1, 2, 4]
     counted = sum(int((batch(step)[1] != 255).sum()) for step in range(STEPS))
     for several in (two, four):
@@ -96,6 +119,9 @@ def test_two_and_four_devices_have_the_losses_of_one() -> None:
         assert np.sum(several["confusion"]) == np.sum(one["confusion"]) == counted
         assert np.abs(np.subtract(several["confusion"], one["confusion"])).max() <= 2, "a pixel or two on the border"
     assert np.mean(one["losses"][-5:]) < 0.95 * np.mean(one["losses"][:5])
+    alone, elsewhere = goes_on  # four epochs on one device; two on two of them, and resumed on four
+    assert len(alone) == 4
+    np.testing.assert_allclose(elsewhere, alone, rtol=1e-4)
 
 
 def test_what_cannot_be_shared_is_refused() -> None:
@@ -111,5 +137,8 @@ def test_what_cannot_be_shared_is_refused() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
-    print(json.dumps([steps(devices) for devices in (1, 2, 4)]))
+    sys.path[:0] = [str(Path(__file__).parents[2] / "src"), str(Path(__file__).parents[1] / "helpers")]
+    with tempfile.TemporaryDirectory() as folder:
+        numbers = {"alone": (1, 1), "elsewhere": (2, 4)}
+        goes_on = [trained(Path(folder) / name, devices) for name, devices in numbers.items()]
+    print(json.dumps([*(steps(devices) for devices in (1, 2, 4)), goes_on]))

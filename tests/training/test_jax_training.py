@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,13 @@ import numpy as np
 import pytest
 import toys
 
+from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.inference.bundle import Bundle, save_bundle
+from seglab.inference.predictor import Predictor
 from seglab.models.network import Network
 from seglab.run_record import WorkFile
 from seglab.schedules import PlateauSettings, Schedule
+from seglab.task import Task
 from seglab.training.checkpoint import load_state, values
 from seglab.training.fit import train
 
@@ -99,3 +106,28 @@ def test_the_best_weights_are_those_that_were_scored(tmp_path: Path) -> None:
     scored = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
     assert scored["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
     assert scored["dice"] == pytest.approx(best["val_dice"], rel=1e-6)
+
+
+_PREDICT = """
+import sys, keras, numpy as np
+from seglab.inference.predictor import Predictor
+assert keras.backend.backend() == "tensorflow"
+predictor = Predictor.load(sys.argv[1])
+np.save(sys.argv[3], [predictor.predict(image) for image in np.load(sys.argv[2])])
+"""
+
+
+def test_a_bundle_gives_the_same_masks_on_tensorflow(tmp_path: Path) -> None:
+    model = toys.net()
+    fit(tmp_path, model, keras.optimizers.Adam(0.02), epochs=6)
+    unchanged = Preprocessing("scale", 1, 1.0, scale="own")
+    bundle = Bundle(Task(2, 1, ("background", "square")), unchanged, (toys.SIZE, toys.SIZE), "pad")
+    saved = save_bundle(tmp_path / "bundle", model, bundle)
+    images = np.concatenate([toys.Squares(50)[step][0] for step in range(50)])
+    own = Predictor.load(saved)
+    here = np.stack([own.predict(image) for image in images])
+    np.save(tmp_path / "images.npy", images)
+    words = [sys.executable, "-c", _PREDICT, str(saved), str(tmp_path / "images.npy"), str(tmp_path / "masks.npy")]
+    subprocess.run(words, check=True, timeout=300, env=os.environ | {"KERAS_BACKEND": "tensorflow"})
+    assert 0.1 < here.mean() < 0.9
+    assert (np.load(tmp_path / "masks.npy") == here).mean() >= 0.9999
