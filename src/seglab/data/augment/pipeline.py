@@ -83,8 +83,6 @@ class Augment:
         blur: largest standard deviation of a Gaussian blur, in pixels, or in a volume in voxels of the finest axis.
         dropout: probability of 1 to 8 boxes that show nothing but the mean; the mask keeps its labels.
         mix: share of samples into which a box of another training sample is pasted, see `paste`.
-        previous_stage: whether the mask of a first stage gets flaws, see `seglab.data.augment.previous_stage`; of no
-            matter where there is no first stage.
 
     Raises:
         ConfigError: an axis that the data does not have, or a scaling to nothing.
@@ -116,7 +114,6 @@ class Augment:
         blur: Strength = 0.5,
         dropout: Fraction = 0.0,
         mix: Fraction = 0.0,
-        previous_stage: bool = True,
     ):
         if scale == 1:
             raise ConfigError(
@@ -127,7 +124,7 @@ class Augment:
                 expected="below 1",
                 remedy="such as 0.25",
             )
-        self.mix, self.previous_stage = mix, previous_stage
+        self.mix = mix
         self._rank, self._axes = task.rank, _chosen(axes, task.rank)
         self._flip, self._rotate90, self._dropout = flip, rotate90, dropout
         self.mirrored = self._axes if flip else ()

@@ -22,8 +22,8 @@ class CascadeSampler(Sampler):
 
     That mask is augmented as the labels are, and with them: both lie in one array, `labels + 256 * previous`, while a
     sample is turned, bent and mixed. So it moves with the labels by the same neighbours, no change of intensity touches
-    it, and outside of the volume the first stage has found nothing. Training then makes it as rough as masks of cases
-    that are met later, unless `augmentation.previous_stage` is False.
+    it, and outside of the volume the first stage has found nothing. Where samples are augmented, it is then made as
+    rough as masks of cases that are met later.
 
     Args:
         given, settings: of `Sampler`.
@@ -41,7 +41,7 @@ class CascadeSampler(Sampler):
         coded = np.empty(self.size, self.label_type)
         super().draw(epoch, item, image[..., : self.image_channels], coded)
         previous, mask[...] = coded // _CODE, coded % _CODE
-        if getattr(self.augmentation, "previous_stage", False):
+        if self.augmentation is not None:
             rng = generator(self.seed, "previous", epoch, item.case, item.draw)
             previous = roughened(previous, self._foreground, rng)
         image[..., self.image_channels :] = one_hot(previous, self._foreground)
