@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lookalikes import RELATIONS, chest, mole, organ, retina
 
-from benchmarks.speed.near_duplicates import CHANGES, look, noisy
+from benchmarks.speed.near_duplicates import CHANGES, look_of, noisy
 from seglab.data.check import duplicates
 from seglab.data.check.alignment import Alignment, Details, lay_over, starts, turned, turns, words
 from seglab.data.check.duplicates import LEAST_AGREEMENT, DuplicateSearch
@@ -21,7 +21,7 @@ def sets():
         make.__name__: [make(np.random.default_rng(seed)) for seed in range(count)]
         for make, count in ((retina, 40), (chest, 40), (mole, 40), (organ, 20))
     }
-    return {kind: (of_kind, [look(image) for image in of_kind]) for kind, of_kind in images.items()}
+    return {kind: (of_kind, [look_of(image) for image in of_kind]) for kind, of_kind in images.items()}
 
 
 def compare(known, held):
@@ -56,7 +56,7 @@ def test_copies_are_found_however_they_were_changed(sets, kind, change):
     images, known = sets[kind]
     rank = images[0].ndim - 1
     chosen = range(0, len(images), 4)
-    found, _ = compare(known, [look(CHANGES[rank][change](images[n])) for n in chosen])
+    found, _ = compare(known, [look_of(CHANGES[rank][change](images[n])) for n in chosen])
     assert [found[place].known if place in found else None for place in range(len(chosen))] == list(chosen)
     assert {match.relation for match in found.values()} == {RELATIONS[rank][change]}
 
@@ -65,7 +65,7 @@ def test_copies_are_found_however_they_were_changed(sets, kind, change):
 def test_a_set_that_was_mirrored_on_disk_is_seen_through(sets, kind):
     images, known = sets[kind]
     mirrored = [
-        look(CHANGES[2]["jpeg"](image[:, ::-1]) if kind == "retina" else noisy(image[:, ::-1])) for image in images
+        look_of(CHANGES[2]["jpeg"](image[:, ::-1]) if kind == "retina" else noisy(image[:, ::-1])) for image in images
     ]
     found, limit = compare(known, mirrored)
     assert [found[n].known for n in range(len(images))] == list(range(len(images)))
@@ -76,7 +76,7 @@ def test_a_set_that_was_mirrored_on_disk_is_seen_through(sets, kind):
 
 def test_blocks_and_one_table_find_the_same(sets, monkeypatch):
     images, known = sets["retina"]
-    held = [look(CHANGES[2]["mirror"](images[n])) for n in (3, 30, 5, 17)]
+    held = [look_of(CHANGES[2]["mirror"](images[n])) for n in (3, 30, 5, 17)]
     whole, _ = compare(known, held)
     monkeypatch.setattr(duplicates, "_ROWS", 3)
     monkeypatch.setattr(duplicates, "_COLUMNS", 7)
@@ -88,7 +88,7 @@ def test_blocks_and_one_table_find_the_same(sets, monkeypatch):
 def test_of_many_pairs_the_nearest_are_laid_over_each_other(sets, monkeypatch):
     images, known = sets["retina"]
     monkeypatch.setattr(duplicates, "_MOST_PAIRS", 2)
-    held = [*sets["chest"][1][:6], look(CHANGES[2]["crop-one-side"](images[8])), known[9]]
+    held = [*sets["chest"][1][:6], look_of(CHANGES[2]["crop-one-side"](images[8])), known[9]]
     found, _ = compare(known, held)
     assert {place: match.known for place, match in found.items()} == {6: 8, 7: 9}
 

@@ -68,6 +68,8 @@ def _config(source, monitor="val_dice", shares=(0.6, 0.2, 0.2), **card):
         seed=3,
         trainer=SimpleNamespace(monitor=monitor),
         augment=SimpleNamespace(build=lambda task: None),
+        loss=SimpleNamespace(target="seglab.losses.region.DiceLoss", arguments={}),
+        metrics=(),
     )
 
 

@@ -84,7 +84,7 @@ def test_of_a_file_of_weights_the_contents_count(data: Path) -> None:
 
 
 def test_settings_that_name_places_say_so() -> None:
-    places = {"root", "table", "images", "labels", "label_schema", "folds_file"}
+    places = {"root", "table", "images", "labels", "label_schema", "folds_file", "previous_stage"}
     assert places_of("seglab.data.sources.nifti.Nifti", "") == places
     assert places_of("seglab.data.sources.cityscapes.Cityscapes", "") == {"root"}
     assert places_of("seglab.models.unet.unet", "") == set()

@@ -83,8 +83,8 @@ def test_plan_temperature_and_reference_travel_along(model: keras.Model, tmp_pat
     saved = save_bundle(tmp_path / "bundle", model, told)
     assert read_bundle(saved) == told
     predictor = Predictor.load(saved)
-    assert (predictor.temperature, predictor._windows.overlap, predictor._windows.flips) == (1.7, 0.25, (1,))
-    assert Predictor.load(saved, overlap=0.5, flips=())._windows.flips == ()
+    assert (predictor.temperature, predictor.windows.overlap, predictor.windows.flips) == (1.7, 0.25, (1,))
+    assert Predictor.load(saved, overlap=0.5, flips=()).windows.flips == ()
     for change in ({"temperature": 0}, {"overlap": 1.0}, {"temperature": float("inf")}):
         card = json.loads((saved / "bundle.json").read_text())
         (saved / "bundle.json").write_text(sealed({**card, **change}))

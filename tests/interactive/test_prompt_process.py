@@ -155,7 +155,7 @@ def test_an_image_that_the_memory_does_not_suffice_for(running: Running) -> None
     room = process.memory_info().vms + 50_000_000
     process.rlimit(psutil.RLIMIT_AS, (room, psutil.RLIM_INFINITY))
     answer = begin(running, large)
-    assert (answer.status_code, answer.json()["code"]) == (413, "image-memory")
+    assert (answer.status_code, answer.json()["code"]) == (413, "image-too-large")
     assert failures(running, "memory") == before + 1
     process.rlimit(psutil.RLIMIT_AS, (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY))
     where = begin(running, png(IMAGE)).headers["Location"]

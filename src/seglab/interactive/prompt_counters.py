@@ -12,7 +12,7 @@ from seglab.interactive.prompting import RESTARTING
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _FULL = 0.98  # of the area of a box
 _TENTHS = tuple(number / 10 for number in range(1, 11))
-_REASONS = {"image-memory": "memory", "deadline-exceeded": "time", RESTARTING: "process"}
+_REASONS = {"image-memory": "memory", "image-too-large": "memory", "deadline-exceeded": "time", RESTARTING: "process"}
 
 
 class PromptCounters:
