@@ -62,17 +62,16 @@ def run(
         TrainingError: the loss is not finite, or the state cannot be written.
     """
     config = load_config(cfg)
-    if not config.resume:  # such a run has its own
-        check_root(config.data.target, config.data.arguments)
-        check_backend(config.backend)
-        check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
-    tell("opening the store of runs")
     if config.resume:
         from seglab.experiment.resume import stored_config
 
+        tell("reading the settings of the run")
         config = stored_config(config, overrides, RUNS)
-        check_backend(config.backend)
-        check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
+    else:
+        check_root(config.data.target, config.data.arguments)
+    check_backend(config.backend)
+    check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
+    tell("opening the store of runs")
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.loading.training_data import gather
     from seglab.tracking.store_lookup import check_beforehand
