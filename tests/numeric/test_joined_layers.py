@@ -52,7 +52,7 @@ def doubled_joined_convolved(low, skip, kernel):
 def test_transposed_kernel_by_hand():
     # [a, b, c] = [1, 2, 4] becomes [c, b + c, a + b, a] = [4, 6, 3, 1], along both axes of an outer product.
     wide = np.array([4.0, 6.0, 3.0, 1.0])
-    kernel = np.outer([1.0, 2.0, 4.0], [1.0, 2.0, 4.0]).reshape(3, 3, 1, 1)
+    kernel = np.outer([1.0, 2.0, 4.0], [1.0, 2.0, 4.0]).reshape(3, 3, 1, 1).astype("float32")
     np.testing.assert_array_equal(to_numpy(transposed_kernel(kernel, "float32"))[..., 0, 0], np.outer(wide, wide))
 
 
