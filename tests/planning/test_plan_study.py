@@ -115,6 +115,17 @@ def test_a_cascade_is_planned_beside_a_patch_that_sees_too_little(root: Path, tm
     assert any("No cascade" in note for note in whole.plan.notes)
 
 
+def test_both_stages_are_forecast_where_a_larger_patch_would_need_no_first_one(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[list[str]] = []
+    monkeypatch.setattr(planning, "measured", lambda words: runs.append(words) or TOOK)
+    found = planned(root, tmp_path, "data.size=[8,8,8]", measure="once")
+    forecasts = [one.forecast for one in (found, *found.stages)]
+    assert [one is not None and one.measured == TOOK for one in forecasts] == [True] * 3
+    assert len(runs) == 2, "the second stage is forecast as the study without a first one"
+
+
 def test_hydra_composes_every_job_and_the_report_finds_the_question(root: Path, tmp_path: Path) -> None:
     folder = planned(root, tmp_path, r"data.group_pattern=^(p\d)_").folder
     study = load_study("scans", tmp_path)

@@ -9,7 +9,7 @@ of more than half as many voxels as the second would see little more, and is lef
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,13 +33,12 @@ OF_THE_SECOND = "data.spacing"
 
 
 def first_stage(
-    fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any], full: Plan, epochs: int | None = None
+    fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any], full: Plan
 ) -> tuple[Plan | None, str]:
     """The plan of the coarse network that goes before a planned one, or None; and why, in a sentence.
 
     Args:
-        fingerprint, budget, epochs: as of `make_plan`.
-        said: the user's settings; a spacing among them is that of the full resolution.
+        fingerprint, budget, given: as of `coarse_plan`.
         full: the plan at full resolution.
     """
     if full.kind != "volumes":
@@ -47,18 +46,8 @@ def first_stage(
     seen = f"a patch covers {100 * full.covered:.3g}% of the median volume"
     if full.covered >= COVERED:
         return None, f"No cascade: {seen}, and a first stage goes before one that covers less than {COVERED:.0%}."
-    steps = fine = np.array(steps_at(fingerprint, full.value("data.spacing")))
-    others = {key: value for key, value in given.items() if key != OF_THE_SECOND}
-    voxels = _voxels(fingerprint, fine)
-    while True:
-        apart = steps.max() / steps > STEPS_APART
-        steps = np.where(apart, steps * COARSER, steps) if apart.any() else steps * COARSER
-        spacing = [float(f"{step:.3g}") for step in steps]
-        why = f"the finest at which a patch covers {COVERED:.0%} of the median volume: the first stage sees the whole"
-        plan = make_plan(fingerprint, budget, others, None, epochs, (spacing, why))
-        if plan.covered >= COVERED:
-            break
-    fewer = voxels / _voxels(fingerprint, np.array(spacing))
+    fine, plan = full.value("data.spacing"), coarse_plan(fingerprint, budget, given, full)
+    fewer = _voxels(fingerprint, steps_at(fingerprint, fine)) / _voxels(fingerprint, plan.value("data.spacing"))
     if fewer < FEWER:
         return None, (
             f"No cascade: {seen}, but a first stage that sees {COVERED:.0%} would have only {fewer:.1f} times fewer "
@@ -68,6 +57,28 @@ def first_stage(
         f"Here {seen}, less than {COVERED:.0%}: a coarse network for the whole goes before a fine one for the detail, "
         f"planned beside this study; the first stage has {fewer:.0f} times fewer voxels."
     )
+
+
+def coarse_plan(
+    fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any], full: Plan, epochs: int | None = None
+) -> Plan:
+    """The plan at the finest spacing at which a patch covers enough of the median volume, whether that pays or not.
+
+    Args:
+        fingerprint, budget, epochs: as of `make_plan`.
+        given: the user's settings; a spacing among them is that of the full resolution.
+        full: the plan at full resolution.
+    """
+    steps = np.array(steps_at(fingerprint, full.value("data.spacing")))
+    others = {key: value for key, value in given.items() if key != OF_THE_SECOND}
+    why = f"the finest at which a patch covers {COVERED:.0%} of the median volume: the first stage sees the whole"
+    while True:
+        apart = steps.max() / steps > STEPS_APART
+        steps = np.where(apart, steps * COARSER, steps) if apart.any() else steps * COARSER
+        spacing = [float(f"{step:.3g}") for step in steps]
+        plan = make_plan(fingerprint, budget, others, None, epochs, (spacing, why))
+        if plan.covered >= COVERED:
+            return plan
 
 
 def second_stage(full: Plan, masks: str, first: str) -> Plan:
@@ -83,5 +94,5 @@ def second_stage(full: Plan, masks: str, first: str) -> Plan:
     return replace(full, choices=(*full.choices, more), notes=())
 
 
-def _voxels(fingerprint: Fingerprint, spacing: np.ndarray) -> float:
-    return math.prod(np.median(shapes_at(fingerprint, spacing.tolist()), axis=0).tolist())
+def _voxels(fingerprint: Fingerprint, spacing: Sequence[float]) -> float:
+    return math.prod(np.median(shapes_at(fingerprint, list(spacing)), axis=0).tolist())

@@ -40,7 +40,7 @@ class Choices:
     """The choices of a plan in the making; what the user said goes before every rule.
 
     Args:
-        said: values by their dotted keys.
+        given: values by their dotted keys.
         begun: what was chosen before, such as what several configurations share.
     """
 

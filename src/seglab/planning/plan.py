@@ -85,7 +85,7 @@ def make_plan(
     Args:
         fingerprint: of the training cases.
         budget: of the whole study.
-        said: settings that the user gave, by key; they go before every rule.
+        given: settings that the user gave, by key; they go before every rule.
         configuration: `volumes` or `slices` of volumes, `images`; None: as the data are.
         epochs: that a measured step leaves time for; None: by an estimate.
         spacing: of a first stage, and why; None: by the rule for a network that is alone.

@@ -18,7 +18,15 @@ from seglab.data.digest import digest_values
 from seglab.data.loading.training_data import examined
 from seglab.data.splits import Split, split_for
 from seglab.planning.budget import Budget
-from seglab.planning.cascade import FIRST_STAGE, MASKS, OF_THE_SECOND, SECOND_STAGE, first_stage, second_stage
+from seglab.planning.cascade import (
+    FIRST_STAGE,
+    MASKS,
+    OF_THE_SECOND,
+    SECOND_STAGE,
+    coarse_plan,
+    first_stage,
+    second_stage,
+)
 from seglab.planning.choices import AS_GIVEN, Choice
 from seglab.planning.dry_run import Measured, measured
 from seglab.planning.fingerprint import Fingerprint, fingerprint_of
@@ -133,7 +141,7 @@ class _Studying:
     """Writes the studies of one data set.
 
     Args:
-        request, said: what was asked, and its settings by their keys.
+        request, given: what was asked, and its settings by their keys.
         fingerprint, digest, data_name: of the data.
         studies: where the studies lie.
     """
@@ -156,9 +164,8 @@ class _Studying:
 
     def coarse(self, budget: Budget, given: Mapping[str, Any], epochs: int | None = None) -> Plan:
         """The plan of the first stage."""
-        full = make_plan(self._fingerprint, self._request.budget, self._given, self._request.configuration)
-        plan, _ = first_stage(self._fingerprint, budget, given, full, epochs)
-        assert plan is not None
+        full = make_plan(self._fingerprint, budget, given, self._request.configuration)
+        plan = coarse_plan(self._fingerprint, budget, given, full, epochs)
         return self._with_given(plan, {key: value for key, value in given.items() if key != OF_THE_SECOND})
 
     def write(self, name: str, make: Make, like: Planned | None = None) -> Planned:

@@ -88,7 +88,7 @@ class Telemetry:
 
         Args:
             stages: seconds of each.
-            told: by the process of the model.
+            fields: counts that the process of the model gives.
         """
         for stage, took in stages.items():
             self.stages.labels(stage).observe(took)

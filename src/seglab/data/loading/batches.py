@@ -25,7 +25,7 @@ class Batches(keras.utils.PyDataset):
     takes longer than the network; other splits are only read, for which threads do.
 
     Args:
-        material: cases and preprocessing.
+        training_data: cases and preprocessing.
         split: `train` shuffles, draws and augments; any other split is read in order, always the same.
         card: size, batch size, fit, workers.
         seed: of order, draws and augmentation.
