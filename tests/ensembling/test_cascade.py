@@ -200,8 +200,10 @@ def test_one_bundle_predicts_by_both_stages_and_is_no_single_network(
     bare = Predictor.load(subject.found.folder)
     sample = subject.source.read(subject.cases[0])
     assert (bare.predict(sample.seen, sample.spacing) == 2).all(), "as the first stage's fold 1 found"
-    with pytest.raises(DataError, match="an image without the first stage's mask"):
-        bare.predict(sample.image, sample.spacing)
+    two = np.concatenate([sample.image, sample.image + 0.5], axis=-1)
+    for image in (sample.image, two):
+        with pytest.raises(DataError, match="an image without the first stage's mask"):
+            bare.predict(image, sample.spacing)
     store, request = open_store(None, runs), EnsembleRequest("high", flips=(), postprocessing=False)
     chosen = choose_ensemble(request, store)
     folder = record(chosen, request, store).bundle
@@ -212,6 +214,8 @@ def test_one_bundle_predicts_by_both_stages_and_is_no_single_network(
     np.testing.assert_array_equal(both.predict(sample.image, sample.spacing), mask)
     expected = both.predict_probabilities(with_mask(sample.image, mask), sample.spacing)
     np.testing.assert_array_equal(both.predict_probabilities(sample.image, sample.spacing), expected)
+    with pytest.raises(DataError, match="another number of channels than the training images"):
+        both.predict(two, sample.spacing)
     with pytest.raises(DataError, match="a cascade that is no single network"):
         load_bundle(folder)
     inner = next((folder / "first_stage" / "members").iterdir()) / "model.keras"

@@ -22,6 +22,7 @@ from seglab.planning.budget import Budget
 from seglab.planning.dry_run import Measured
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
 from seglab.planning.planning import Planned, PlanRequest, plan_study
+from seglab.planning.printing import print_planned
 from seglab.planning.study_files import check_name
 from seglab.reports.study.study import load_study
 from seglab.task import Task
@@ -102,7 +103,9 @@ def test_a_setting_of_the_model_may_be_said_without_the_model(root: Path, tmp_pa
     assert (plan.value("model"), plan.value("model.dropout")) == ("dynunet", 0.1)
 
 
-def test_a_cascade_is_planned_beside_a_patch_that_sees_too_little(root: Path, tmp_path: Path) -> None:
+def test_a_cascade_is_planned_beside_a_patch_that_sees_too_little(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = planned(root, tmp_path, "data.size=[8,8,8]")
     (coarse, *_) = found.stages
     assert coarse.folder.name == "scans_lowres"
@@ -110,6 +113,10 @@ def test_a_cascade_is_planned_beside_a_patch_that_sees_too_little(root: Path, tm
     assert any("goes before a fine one" in note for note in found.plan.notes)
     assert coarse.plan.value("data.spacing")[2] > found.plan.value("data.spacing")[2]
     assert coarse.plan.value("data.root") == found.plan.value("data.root")
+    print_planned(found)
+    steps = [line.strip() for line in capsys.readouterr().out.splitlines()[-4:]]
+    assert [step.split("=", 1)[1].split()[0] for step in steps] == ["scans_lowres"] * 2 + ["scans_cascade"] * 2
+    assert steps[1].endswith(f"masks={tmp_path / 'scans_lowres' / 'masks'}")
     whole = planned(root, tmp_path, name="whole")
     assert not whole.stages
     assert any("No cascade" in note for note in whole.plan.notes)

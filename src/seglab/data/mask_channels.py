@@ -14,6 +14,11 @@ def with_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.concatenate([image, mask[..., None].astype(image.dtype)], axis=-1)
 
 
+def is_mask(channel: np.ndarray, foreground: int) -> bool:
+    """Whether all values of a channel are class ids 0 to `foreground`, which those of another image are not."""
+    return bool(((channel >= 0) & (channel <= foreground) & (channel == np.rint(channel))).all())
+
+
 def one_hot(mask: np.ndarray, foreground: int) -> np.ndarray:
     """`(…)` class ids to `(…, foreground)` float32: 1 where a pixel is of class 1, 2, …"""
     return (mask[..., None] == np.arange(1, foreground + 1)).astype(np.float32)

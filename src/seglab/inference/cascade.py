@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seglab.data.mask_channels import with_mask
+from seglab.data.mask_channels import is_mask, with_mask
 from seglab.inference.checks import check_rank
 from seglab.inference.preparing import Preparing
 from seglab.inference.restore_grid import GridRestorer
@@ -40,6 +40,7 @@ class AfterFirstStage:
     ) -> tuple[np.ndarray, Prepare | None, GridRestorer]:
         """As `Preparing`."""
         check_rank(image, self._preparing.task)
-        if image.shape[-1] != self._preparing.preprocessing.given_channels:
+        wanted = self._preparing.preprocessing
+        if image.shape[-1] != wanted.given_channels or not is_mask(image[..., -1], wanted.previous):
             image = with_mask(image, self._first.predict(image, spacing))
         return self._preparing(image, spacing, answer, kept)

@@ -11,11 +11,24 @@ from seglab.runtime.terminal import Terminal
 def print_planned(planned: Planned) -> None:
     """Print it, and the stages of a cascade that was planned beside it."""
     console = Terminal(highlight=False, soft_wrap=True)
-    for one in (planned, *planned.stages):
-        _print(one, console)
+    _print(planned, console, "next")
+    if not planned.stages:
+        return
+    for one in planned.stages:
+        _print(one, console, "train")
+    first, second = (one.folder.name for one in planned.stages)
+    masks = planned.stages[1].plan.value("data.previous_stage")
+    console.print("the cascade, one after the other", markup=False)
+    for command in (
+        f"python train.py -m experiment={first}",
+        f"seglab ensemble study={first} masks={masks}",
+        f"python train.py -m experiment={second}",
+        f"seglab ensemble study={second}",
+    ):
+        console.print(f"           {command}", markup=False)
 
 
-def _print(planned: Planned, console: Terminal) -> None:
+def _print(planned: Planned, console: Terminal, verb: str) -> None:
     table = Table(show_header=True, title=f"{planned.folder.name}")
     for column in ("setting", "value", "why"):
         table.add_column(column, overflow="fold")
@@ -35,6 +48,6 @@ def _print(planned: Planned, console: Terminal) -> None:
         )
     console.print(f"{'study      ' if planned.written else 'unchanged  '}{planned.folder}", markup=False)
     words = f" {planned.forecast.slurm}" if planned.forecast is not None else ""
-    console.print(f"next       python train.py -m experiment={planned.folder.name}", markup=False)
+    console.print(f"{verb:<10} python train.py -m experiment={planned.folder.name}", markup=False)
     if words:
         console.print(f"on SLURM   python train.py -m experiment={planned.folder.name}{words}", markup=False)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from seglab.data.mask_channels import one_hot
+from seglab.data.mask_channels import is_mask, one_hot
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.case_preprocessing import CaseStore
 from seglab.data.preprocessing.intensity_stats import HIGH_PERCENTILE, LOW_PERCENTILE, IntensityStats
@@ -149,12 +149,13 @@ class Preprocessing:
 
     def check_previous(self, image: np.ndarray) -> None:
         """Refuse an image without the first stage's mask, where there is a first stage; raises `DataError`."""
-        if self.previous and image.shape[-1] != self.given_channels:
+        behind = image.shape[-1] == self.given_channels
+        if self.previous and not (behind and is_mask(image[..., -1], self.previous)):
             raise DataError(
                 "a second stage, and an image without the first stage's mask",
                 code="image-without-previous-stage",
                 where="image",
-                found=f"{image.shape[-1]} channel(s)",
+                found=f"{image.shape[-1]} channel(s){', the last not of class ids' * behind}",
                 expected=f"{self.channels} of the image, and the first stage's mask as the last",
                 remedy="take the bundle of both stages, which seglab ensemble study=<second stage> writes",
             )
