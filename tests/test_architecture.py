@@ -169,6 +169,24 @@ def test_names_say_what_they_hold() -> None:
         assert not private, f"{path.relative_to(SOURCE)}: {sorted(private)}; name each after what it holds"
 
 
+def test_docstrings_name_the_parameters_that_there_are() -> None:
+    """Under `Args:`, of functions and of classes with an `__init__` of their own; `*` takes any name."""
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            made = node
+            if isinstance(node, ast.ClassDef):
+                made = next((one for one in node.body if getattr(one, "name", "") == "__init__"), None)
+            if not isinstance(made, (ast.FunctionDef, ast.AsyncFunctionDef)) or made.args.vararg:
+                continue
+            given = made.args
+            known = {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, given.kwarg) if one}
+            args = re.search(r"^Args:\n((?: {4}.*\n?|\n)+)", ast.get_docstring(node) or "", re.MULTILINE)
+            listed = re.findall(r"^ {4}([\w*, ]+):(?!//)", args[1] if args else "", re.MULTILINE)
+            named = {name.strip(" *") for names in listed for name in names.split(",")}
+            strange = sorted(name for name in named - known if name.isidentifier())
+            assert not strange, f"{path.relative_to(SOURCE)}, {node.name}: {strange}"
+
+
 def test_comparison_makes_neither_sentences_nor_pictures() -> None:
     """Those belong to reports: a sentence is text with a full stop, in no docstring and no error."""
     for path in (SOURCE / "comparison").rglob("*.py"):
