@@ -32,7 +32,7 @@ FEW = 2_000  # different rows, again and again
 def untrained(folder: Path, size: tuple[int, int], channels: int) -> Path:
     """The default U-Net as an exported folder, without a training."""
     from seglab.command import composed_config
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.preprocessing.normalisation import Preprocessing
     from seglab.export.folder import GIVEN, IMAGE, MANIFEST, MASK, write_json, write_sums
     from seglab.inference.backends.openvino import OpenVinoNetwork

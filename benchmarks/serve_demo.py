@@ -19,7 +19,7 @@ from PIL import Image
 from benchmarks.demo_model import OUT, WORDS, exported
 from benchmarks.speed.live_service import LiveService
 from seglab.command import composed_config
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.data.splits import split_for
 
 MASKS, COUNT = Path("dist/serve-demo-masks"), 3

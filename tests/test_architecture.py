@@ -63,8 +63,6 @@ ROOMS = {
     ],
 }
 LONGEST_FILE = 300
-PRIVATE = {"told", "said"}  # no words for a name
-OLD_WORDS = {"data"}  # rooms with such names left: the difference hash of a case is its `look`
 POSITION = {name: index for index, names in enumerate(STATIONS) for name in names}
 # What may never be loaded before the config is known to be good.
 HEAVY = {"tensorflow", "keras", "mlflow"}
@@ -148,25 +146,6 @@ def test_light_modules_load_nothing_heavy(path: Path) -> None:
 def test_training_knows_neither_tracker_nor_composer(forbidden: str) -> None:
     for path in (SOURCE / "training").rglob("*.py"):
         assert not any(name.split(".")[0] == forbidden for name in imports(ast.parse(path.read_text()))), path
-
-
-def names_of(tree: ast.AST) -> set[str]:
-    """What a module calls its own: variables, attributes, parameters, functions, classes."""
-    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    found |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    found |= {node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword)) and node.arg}
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return found | {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
-
-
-def test_names_say_what_they_hold() -> None:
-    """A message, a reason or fields, and not what was told or said."""
-    for path in modules():
-        if station(path) in OLD_WORDS:
-            continue
-        names = names_of(ast.parse(path.read_text()))
-        private = {name for name in names if PRIVATE & set(name.lower().split("_")) or name in {"look", "bring"}}
-        assert not private, f"{path.relative_to(SOURCE)}: {sorted(private)}; name each after what it holds"
 
 
 def test_docstrings_name_the_parameters_that_there_are() -> None:

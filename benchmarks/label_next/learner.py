@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from seglab.command import composed_config
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.data.labelled import labelled
 from seglab.data.loading.training_data import TrainingData, gather
 from seglab.data.preprocessing.case_fingerprint import class_frequencies
@@ -23,7 +23,7 @@ from seglab.inference.mask_facts import MaskFacts
 from seglab.inference.predictor import Predictor
 from seglab.metrics.confusion import confusion_matrix
 from seglab.monitoring.kept_images import KeptImage
-from seglab.monitoring.label_queue import Candidate
+from seglab.monitoring.label_queue import LabelCandidate
 
 POOL, TEST = 300, 60
 _SAMPLES = 240  # of an epoch, whatever the number of labelled images: each network sees as many
@@ -51,7 +51,7 @@ class Learnt:
     """
 
     dice: list[float]
-    candidates: list[Candidate]
+    candidates: list[LabelCandidate]
 
 
 class Pool:
@@ -109,11 +109,11 @@ class Pool:
         task = everything.source.task.with_frequencies(class_frequencies(everything.facts, named))
         return replace(everything, split=split, task=task, preprocessing=fitted)
 
-    def _candidate(self, case_id: str, predictor: Predictor) -> Candidate:
+    def _candidate(self, case_id: str, predictor: Predictor) -> LabelCandidate:
         facts = MaskFacts(predictor.task)
         predictor.predict(self._images[case_id], seen=facts)
         nowhere = KeptImage(Path(case_id), Path(case_id))
-        return Candidate(case_id, case_id, nowhere, facts.entropy, facts.soft_dice, self._statistics[case_id])
+        return LabelCandidate(case_id, case_id, nowhere, facts.entropy, facts.soft_dice, self._statistics[case_id])
 
 
 def first_labelled(ids: Sequence[str], count: int, seed: int) -> list[str]:

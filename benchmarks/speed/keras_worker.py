@@ -117,7 +117,7 @@ def epoch_worker(variant: str, rank: int) -> None:
     """One epoch of steps: alone (`bare`), inside of training (`fit`), with a real store (`tracked`)."""
     import hydra
 
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.loading.batches import Batches
     from seglab.data.loading.training_data import gather
     from seglab.metrics.keras_scores import SegmentationScores

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from rich.table import Table
 
-from seglab.config.loading import DataSettings
+from seglab.config.run_config import DataSettings
 from seglab.data.cases import Case, Source
 from seglab.data.check.duplicates import DuplicateSearch
 from seglab.data.preprocessing.geometry import resize_image

@@ -153,7 +153,7 @@ def train(*words: str, once: bool = False) -> Run:
 
     cfg, tags = composed_config(words), dict[str, str]()
     if once:
-        from seglab.config.loading import load_config
+        from seglab.config.run_config import load_config
         from seglab.sweeping.done_before import done_before
 
         tags, former = done_before(load_config(cfg), RUNS)

@@ -19,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.explanation import explain, refuse_at_once
 from seglab.config.former_names import current_setting
-from seglab.config.loading import DataSettings, load_config, load_data
 from seglab.config.overrides import texts_kept
 from seglab.config.places import CONF
+from seglab.config.run_config import DataSettings, load_config, load_data
 from seglab.config.sections import Section
 from seglab.config.vocabulary import HYDRA_GROUPS, compose, groups, overrides_in
 from seglab.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, ConfigError, SeglabError, cut

@@ -73,7 +73,7 @@ def samples(*words: str) -> Picture:
     """
     check_extras(("train",), "seglab.datasets.samples")
     from seglab.command import composed_config
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
 
     config = load_config(composed_config(words))
     from seglab.data.loading.training_data import gather

@@ -10,7 +10,7 @@ from app_data import NAMES, SIZE
 from page_script import page
 from streamlit.testing.v1 import AppTest
 
-from seglab.app import choosing, image_results, viewer
+from seglab.app import image_choice, image_results, viewer
 from seglab.app import setup as setups
 from seglab.app.api_client import Client, Listing
 from seglab.app.keeping import LruCache
@@ -22,7 +22,7 @@ IDS = sorted(NAMES)
 
 @pytest.fixture(autouse=True)
 def _of_the_application(setup: setups.Setup) -> None:
-    choosing.image_rows.clear()
+    image_choice.image_rows.clear()
     image_results.forget()
 
 
@@ -111,7 +111,7 @@ def test_a_stored_split_is_asked_of_the_run(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Client, "images", lambda self: Listing(rows, "stored"))
     monkeypatch.setattr(Client, "model", lambda self: model)
     setups.begin(replace(setups.current(), runs=runs))
-    found = choosing.image_rows(setups.current().client)
+    found = image_choice.image_rows(setups.current().client)
     assert [row["split"] for row in found.rows] == ["train", "train", "train", "test"]
     assert found.split_of == "training"
     assert asked == [{"do": "split", "run": "r" * 32}]

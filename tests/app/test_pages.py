@@ -13,7 +13,7 @@ import pytest
 from app_data import HOSTILE, NAMES
 from streamlit.testing.v1 import AppTest
 
-from seglab.app import choosing, image_results, stored_runs
+from seglab.app import image_choice, image_results, stored_runs
 from seglab.app import setup as setups
 from seglab.app.api_client import Client
 from seglab.app.navigation import listed
@@ -69,7 +69,7 @@ def viewed(at: AppTest) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _of_the_application(setup: Setup) -> None:
-    choosing.image_rows.clear()
+    image_choice.image_rows.clear()
     image_results.forget()
 
 

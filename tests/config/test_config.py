@@ -11,7 +11,7 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.targets import parameters_of
 from seglab.errors import ConfigError
 

@@ -10,7 +10,7 @@ import hydra
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config.loading import DataSettings, load_config, load_data, load_section
+from seglab.config.run_config import DataSettings, load_config, load_data, load_section
 from seglab.config.sections import DataConfig, TrainerSettings
 from seglab.config.vocabulary import models_of
 from seglab.errors import ConfigError

@@ -9,7 +9,7 @@ import pytest
 
 from seglab.command import command
 from seglab.config import synonyms
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.synonyms import option_meant, value_meant
 from seglab.config.unknown_words import instead
 from seglab.config.vocabulary import OPTION_GROUPS, composed, groups, options_of, options_with_setting

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.transforms import TARGET, check_transforms
 from seglab.config.vocabulary import compose
 from seglab.data.augment.albumentation import Albumentations
@@ -151,7 +151,7 @@ def test_the_trial_refuses_what_fails_on_such_images(transform: dict[str, Any], 
 def test_the_page_of_conf_is_read_without_tensorflow() -> None:
     text = (
         "import sys\n"
-        "from seglab.config.loading import load_config\n"
+        "from seglab.config.run_config import load_config\n"
         "from seglab.config.vocabulary import compose\n"
         "from seglab.experiment.run_parts import make_augmentation\n"
         "from seglab.task import Task\n"

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from seglab.config.loading import load_config
 from seglab.config.places import CONF
+from seglab.config.run_config import load_config
 from seglab.data.cache.case_cache import Cache
 from seglab.data.check.full_check import check_full, read_all
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing

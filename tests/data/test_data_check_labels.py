@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.config.loading import load_config
 from seglab.config.places import CONF
+from seglab.config.run_config import load_config
 from seglab.data.check.full_check import check_full
 
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)

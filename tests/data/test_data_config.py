@@ -10,7 +10,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-import seglab.config.loading  # noqa: F401  knows the words that a page may compute with
+import seglab.config.run_config  # noqa: F401  knows the words that a page may compute with
 from seglab.config.sections import DataConfig
 from seglab.data.augment import Augment
 

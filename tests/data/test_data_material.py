@@ -214,7 +214,7 @@ def test_without_validation_a_training_metric_can_be_watched():
 def test_data_is_gathered_without_tensorflow_from_the_command_line():
     program = (
         "import sys; from hydra import compose, initialize_config_dir\n"
-        "from seglab.config.loading import load_config; from seglab.data.loading.training_data import gather\n"
+        "from seglab.config.run_config import load_config; from seglab.data.loading.training_data import gather\n"
         f"with initialize_config_dir({str(ROOT / 'conf')!r}, version_base=None):\n"
         "    cfg = compose('train', overrides=['data.count=20', 'data.size=[32,32]', 'augment=strong'])\n"
         "config = load_config(cfg)\n"

@@ -12,8 +12,8 @@ import pytest
 from predicted_files import predict_files
 from volumes import SHAPE, folders
 
-from seglab.config.loading import load_config
 from seglab.config.places import CONF
+from seglab.config.run_config import load_config
 from seglab.data.check.full_check import check_full
 from seglab.data.preprocessing.case_preprocessing import CasePreprocessing
 from seglab.data.preprocessing.spacing import resample_image, resampled_shape

@@ -14,7 +14,7 @@ from PIL import Image
 
 from seglab.cli.main import main
 from seglab.command import composed_config
-from seglab.config.loading import load_data
+from seglab.config.run_config import load_data
 from seglab.data.nnunet import write_nnunet
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.data.sources.nifti import Nifti

@@ -14,7 +14,7 @@ from recorded_runs import Recorder
 from seglab.comparison.runs import find_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.variants import variants_of
-from seglab.config.loading import Config, load_config
+from seglab.config.run_config import Config, load_config
 from seglab.config.targets import places_of
 from seglab.sweeping.job_identity import JobIdentity
 

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from seglab.cli.verbs import VERBS
 from seglab.cli.words import read
 from seglab.command import CONF, kept
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 
 ROOT = CONF.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").glob("*.md"))

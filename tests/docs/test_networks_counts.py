@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
+import seglab.config.run_config  # noqa: F401  registers the resolvers that the yaml uses
 from seglab.models.encoders import ENCODERS
 from seglab.task import Task
 

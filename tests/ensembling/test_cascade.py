@@ -16,19 +16,19 @@ import pytest
 from fold_studies import trained_folds
 from volumes import save
 
-from seglab.config.loading import Config, load_config
 from seglab.config.places import CONF
+from seglab.config.run_config import Config, load_config
 from seglab.data.augment import Augment
-from seglab.data.augment.previous_stage import roughened
+from seglab.data.augment.mask_flaws import roughened
 from seglab.data.loading import cascade_sampler
 from seglab.data.loading.batches import Batches
 from seglab.data.loading.training_data import gather
 from seglab.data.mask_channels import one_hot, with_mask
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.previous_stage import read_previous_stage
+from seglab.ensembling.ensemble_run import record
 from seglab.ensembling.ensembling import EnsembleRequest, choose_ensemble
 from seglab.ensembling.first_stage import make_first_stage
-from seglab.ensembling.recording import record
 from seglab.errors import DataError
 from seglab.evaluation.subject import find_subject
 from seglab.experiment.run_parts import bundle_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seglab.ensembling.changes import PartSizes, try_steps
-from seglab.ensembling.choosing import candidates_of, choose, gain
+from seglab.ensembling.model_selection import candidates_of, choose, gain
 from seglab.inference.postprocessing import Step
 from seglab.task import Region, Task
 

@@ -15,8 +15,8 @@ from fold_studies import SCALE, trained_folds
 
 from seglab.data.labelled import labelled
 from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.ensembling.ensemble_run import EnsembleRun, record
 from seglab.ensembling.ensembling import Chosen, EnsembleRequest, choose_ensemble
-from seglab.ensembling.recording import Recorded, record
 from seglab.errors import DataError, TrackingError
 from seglab.evaluation.subject import find_subject
 from seglab.experiment.reproduce import reproduce
@@ -67,19 +67,19 @@ def ids(runs: Path, words: list[str]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def made(runs: Path, ids: list[str]) -> tuple[Store, Chosen, Recorded]:
+def made(runs: Path, ids: list[str]) -> tuple[Store, Chosen, EnsembleRun]:
     store, request = open_store(None, runs), EnsembleRequest("folds", flips=(1,))
     chosen = choose_ensemble(request, store)
     return store, chosen, record(chosen, request, store)
 
 
 def test_the_better_is_chosen_and_its_numbers_are_those_of_unseen_cases(
-    made: tuple[Store, Chosen, Recorded], ids: list[str]
+    made: tuple[Store, Chosen, EnsembleRun], ids: list[str]
 ) -> None:
     store, chosen, recorded = made
     bundle = read_bundle(recorded.bundle)
     assert sorted(one.run for one in bundle.members) == sorted(ids)
-    assert [one.verdict for one in chosen.choice.ranking].count("best") == 1
+    assert [one.verdict for one in chosen.selection.ranking].count("best") == 1
     cases = pd.read_csv(run_file(store, store.run(recorded.run_id), "test_cases.csv"))
     assert len(cases) == cases["id"].nunique() == COUNT
     expected = {}
@@ -97,7 +97,7 @@ def test_the_better_is_chosen_and_its_numbers_are_those_of_unseen_cases(
 
 
 def test_the_run_is_predicted_with_as_the_mean_of_its_members(
-    made: tuple[Store, Chosen, Recorded], ids: list[str]
+    made: tuple[Store, Chosen, EnsembleRun], ids: list[str]
 ) -> None:
     store, _, recorded = made
     picture = (np.random.default_rng(0).random((40, 30, 1)) * 255).astype(np.uint8)
@@ -123,7 +123,7 @@ def test_the_run_is_predicted_with_as_the_mean_of_its_members(
 
 
 def test_folds_behind_different_preprocessing_and_deleted_bundles_are_refused(
-    runs: Path, words: list[str], made: tuple[Store, Chosen, Recorded]
+    runs: Path, words: list[str], made: tuple[Store, Chosen, EnsembleRun]
 ) -> None:
     store = made[0]
     other = [SCALE, SCALE, Preprocessing("zscore", 1)]

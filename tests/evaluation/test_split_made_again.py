@@ -9,7 +9,7 @@ from app_data import write_data
 from omegaconf import OmegaConf
 
 from seglab.command import composed_config
-from seglab.config.loading import load_data
+from seglab.config.run_config import load_data
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import split_for
 from seglab.evaluation.subject import split_made_again

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seglab.config.loading import load_config
 from seglab.config.places import ROOT
+from seglab.config.run_config import load_config
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError
 from seglab.experiment.backend import check_backend

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from omegaconf import OmegaConf
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import split_for
 from seglab.inference.bundle import Bundle, save_bundle

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seglab.command import CONF
-from seglab.config.loading import Config, load_config
+from seglab.config.run_config import Config, load_config
 from seglab.data.sources.image_cases import ImageCases
 from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import DataError

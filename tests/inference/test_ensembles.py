@@ -17,7 +17,7 @@ from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundl
 from seglab.inference.ensembles import MemberSource, common_preprocessing, save_ensemble
 from seglab.inference.expected import answers_as_saved, read_expected
 from seglab.inference.mask_facts import MaskFacts
-from seglab.inference.parts import MixedPredictor
+from seglab.inference.mixed_predictor import MixedPredictor
 from seglab.inference.postprocessing import Step
 from seglab.inference.predictor import Predictor
 from seglab.inference.sealing import sealed

@@ -24,7 +24,7 @@ from seglab.inference.bundle import Bundle, load_bundle, read_bundle, save_bundl
 from seglab.inference.decision import class_ids
 from seglab.inference.ensembles import MemberSource, save_ensemble
 from seglab.inference.extra_outputs import write_probabilities
-from seglab.inference.parts import MixedPredictor
+from seglab.inference.mixed_predictor import MixedPredictor
 from seglab.inference.predictor import Predictor
 from seglab.inference.sealing import sealed
 

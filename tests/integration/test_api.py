@@ -15,7 +15,7 @@ from PIL import Image
 
 import seglab
 from seglab.command import composed_config
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 
 SMALL = (
     "model=unet_mini",

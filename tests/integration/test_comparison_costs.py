@@ -16,7 +16,7 @@ from seglab.comparison.case_tables import locate
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import ConfigError
 from seglab.reports.comparison.compare import Comparison, compare, open_runs
-from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.comparison.comparison_printing import run_comparison
 from seglab.reports.comparison.sentences import ranking_notes
 from seglab.reports.document import TableBlock
 

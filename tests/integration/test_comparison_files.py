@@ -18,7 +18,7 @@ from rich.console import Console
 from seglab.comparison.settings import CompareSettings, load_settings, quote_filter
 from seglab.errors import ConfigError, TrackingError
 from seglab.reports.comparison.compare import compare, open_runs, write
-from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.comparison.comparison_printing import run_comparison
 
 __all__ = ["recorder"]
 

@@ -18,7 +18,7 @@ from seglab.comparison.cohort_ranking import rank_variants
 from seglab.comparison.cohorts import Cohort
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.variants import Variant
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.splits import Split
 from seglab.evaluation.scoring import score_cases

@@ -11,7 +11,7 @@ from recorded_runs import Recorder, level
 
 from seglab.comparison.settings import CompareSettings
 from seglab.reports.comparison.compare import Comparison, compare, open_runs
-from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.comparison.comparison_printing import run_comparison
 
 
 def compared(recorder: Recorder, uri: str | None) -> Comparison:

@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from seglab.cli.evaluate import read_words
-from seglab.config.loading import Component
+from seglab.config.run_config import Component
 from seglab.data.labels.label_schema import built_in_schema
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import ConfigError

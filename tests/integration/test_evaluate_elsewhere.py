@@ -15,7 +15,7 @@ from evaluated_runs import IDS, made, pictures, record, run_of
 from PIL import Image
 from rich.console import Console
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.evaluation.evaluate import EvaluationRequest, evaluate

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from recorded_training import ROOT, SMALL, compose, finished, folder, only_run, store_of
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.errors import TrackingError
 
 __all__ = ["finished", "folder"]

@@ -24,7 +24,7 @@ from benchmarks import notebooks as run_notebooks
 from benchmarks.notebooks import NOTEBOOKS, ROOT, built, chosen, main, new_folder, run_notebook
 from seglab.cli.main import main as command
 from seglab.command import composed_config
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.runtime.terminal import Terminal
 
 FILES = sorted(NOTEBOOKS.glob("*.py"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.metrics.keras_scores import SegmentationScores
 from seglab.task import Task
 

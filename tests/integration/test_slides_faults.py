@@ -143,7 +143,7 @@ def test_without_the_package_the_words_to_install_it_are_told_before_the_work(
     for name in [
         name
         for name in sys.modules
-        if name.startswith(("seglab.reports.study.slides", "seglab.reports.slides", "pptx"))
+        if name.startswith(("seglab.reports.study.study_slides", "seglab.reports.slides", "pptx"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pptx", None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError, TrackingError
 

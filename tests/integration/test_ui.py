@@ -21,7 +21,7 @@ from recorded_runs import Recorder, level
 
 from seglab.config.places import ROOT
 from seglab.runtime.terminal import seglab_here
-from seglab.tracking.pages import pictures_address, run_address
+from seglab.tracking.run_addresses import pictures_address, run_address
 from seglab.tracking.store import Store, open_store
 
 

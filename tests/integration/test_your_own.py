@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from seglab.config.loading import Component, load_config
 from seglab.config.places import ROOT
+from seglab.config.run_config import Component, load_config
 from seglab.config.vocabulary import compose, options_of
 from seglab.data.loading.training_data import gather
 from seglab.errors import ConfigError, DataError

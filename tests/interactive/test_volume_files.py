@@ -12,7 +12,7 @@ import pytest
 
 from seglab.cli.segment import read_words, run
 from seglab.errors import ConfigError, DataError
-from seglab.interactive.volume_files import slice_prompts
+from seglab.interactive.volume_segmentation import slice_prompts
 
 SHAPE, CENTRE, RADIUS = (44, 50, 20), (15, 30, 8), 7
 # The file's first axis goes to the front, the second to the left, the third down; 1.5 × 0.5 × 2 mm.

@@ -16,7 +16,7 @@ from served import ORGAN, Running, served_folder
 from torch_files import write_torch
 
 from seglab.app.api_client import Client
-from seglab.app.choosing import image_rows
+from seglab.app.image_choice import image_rows
 from seglab.app.setup import Setup, begin
 from seglab.cli.serve import run
 from seglab.errors import ConfigError

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from seglab.config.keras_metrics import check_metrics
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.targets import check_given, construct, parameters_of
 from seglab.config.vocabulary import compose
 from seglab.data.loading.training_data import gather
@@ -128,7 +128,7 @@ def test_arguments_are_those_of_keras() -> None:
 def test_refusals_load_no_tensorflow() -> None:
     text = (
         "import sys\n"
-        "from seglab.config.loading import load_config\n"
+        "from seglab.config.run_config import load_config\n"
         "from seglab.config.vocabulary import compose\n"
         "config = load_config(compose('train', ['loss=keras_loss', 'optimizer=keras_optimizer', 'model=unet']))\n"
         "assert config.run_name == 'UNet_CategoricalFocalCrossentropy_Adamax', config.run_name\n"

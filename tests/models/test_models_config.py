@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
+import seglab.config.run_config  # noqa: F401  registers the resolvers that the yaml uses
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 # Half a second each for the layers of a classifier; one of them stands for all.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.stages import coarsest
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError

@@ -22,7 +22,7 @@ from seglab.data.sources.image_folder import ImageFolder
 from seglab.errors import SeglabError
 from seglab.monitoring.database import opened
 from seglab.monitoring.kept_images import KeptImage
-from seglab.monitoring.label_queue import Candidate, candidates, choose, hand_over
+from seglab.monitoring.label_queue import LabelCandidate, candidates, choose, hand_over
 from seglab.monitoring.truth import true_quality
 from seglab.monitoring.watched import Watched
 from seglab.serving.keeping_images import KeptImages
@@ -127,9 +127,9 @@ def test_what_cannot_be_written_is_not_kept(tmp_path: Path) -> None:
     assert not KeptImages(tmp_path / "place", 10_000).keep("a" * 64, b"\x89PNG", b"", ".png")
 
 
-def candidate(number: int, entropy: float, soft_dice: float | None, look: float) -> Candidate:
+def candidate(number: int, entropy: float, soft_dice: float | None, look: float) -> LabelCandidate:
     nothing = KeptImage(Path("a"), Path("b"))
-    return Candidate(f"{number}", f"r{number}", nothing, entropy, soft_dice, (look, 0.0))
+    return LabelCandidate(f"{number}", f"r{number}", nothing, entropy, soft_dice, (look, 0.0))
 
 
 AMONG = [
@@ -174,7 +174,7 @@ def test_names_of_hostile_classes_are_text(tmp_path: Path) -> None:
 
 def test_volumes_are_handed_over_as_files_alone(tmp_path: Path) -> None:
     kept = KeptImage(save(tmp_path / "a.nii.gz", IMAGE), save(tmp_path / "m" / "a.nii.gz", LABEL))
-    hand_over([Candidate("a", "r", kept, 0.1, 0.9, (0.0,))], tmp_path / "out", watched("ground", "organ"))
+    hand_over([LabelCandidate("a", "r", kept, 0.1, 0.9, (0.0,))], tmp_path / "out", watched("ground", "organ"))
     assert json.loads((tmp_path / "out" / "label_studio.json").read_text()) == []
     assert json.loads((tmp_path / "out" / "coco.json").read_text())["images"] == []
     assert (tmp_path / "out" / "predicted" / "a.nii.gz").read_bytes() == kept.mask.read_bytes()

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from omegaconf import OmegaConf
 
-import seglab.config.loading  # noqa: F401  registers the resolvers that the yaml uses
+import seglab.config.run_config  # noqa: F401  registers the resolvers that the yaml uses
 from seglab.export.conversion import convert, in_float64
 from seglab.export.examining import compare_logits
 from seglab.export.export_targets import Target

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.data.loading.batches import Batches
 from seglab.data.loading.training_data import gather
 

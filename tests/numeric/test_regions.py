@@ -15,13 +15,13 @@ from seglab.inference.decision import class_ids
 from seglab.inference.mask_facts import MaskFacts, parts_of
 from seglab.losses.compound import CombinedLoss, TotalLoss
 from seglab.losses.distribution import BalancedCrossEntropyLoss, CrossEntropyLoss, FocalLoss
+from seglab.losses.keras_loss import keras_loss
 from seglab.losses.lovasz import LovaszLoss
-from seglab.losses.of_keras import keras_loss
 from seglab.losses.region import DiceLoss, FocalTverskyLoss, GeneralizedDiceLoss, JaccardLoss, TverskyLoss
 from seglab.metrics.calibration import drawn_pixels
 from seglab.metrics.confusion import confusion_matrix, sizes
+from seglab.metrics.keras_score import keras_metric
 from seglab.metrics.keras_scores import SegmentationScores
-from seglab.metrics.of_keras import keras_metric
 from seglab.metrics.shape_scores import score_shapes
 from seglab.models import heads
 from seglab.models.members import MeanOfMembers

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from seglab.command import composed_config
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.errors import ConfigError, DataError
 from seglab.planning.budget import Budget, epochs_within
-from seglab.planning.cascade import first_stage
+from seglab.planning.cascade_plans import first_stage
 from seglab.planning.fingerprint import ClassFacts, Fingerprint
 from seglab.planning.plan import Plan, make_plan
 from seglab.planning.shape_rules import network_for, target_spacing

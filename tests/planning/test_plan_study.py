@@ -13,16 +13,16 @@ from volumes import save
 
 from seglab.cli.completion import completions
 from seglab.cli.plan import read_words
-from seglab.config.loading import load_config
 from seglab.config.places import CONF
+from seglab.config.run_config import load_config
 from seglab.data.augment import Augment
 from seglab.errors import ConfigError, DataError
 from seglab.planning import planning
 from seglab.planning.budget import Budget
 from seglab.planning.dry_run import Measured
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
+from seglab.planning.plan_printing import print_planned
 from seglab.planning.planning import Planned, PlanRequest, plan_study
-from seglab.planning.printing import print_planned
 from seglab.planning.study_files import check_name
 from seglab.reports.study.study import load_study
 from seglab.task import Task

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from sweep_configs import identity
 
 from seglab.command import _in_hydra
-from seglab.config.loading import Config, load_config
 from seglab.config.places import CONF
+from seglab.config.run_config import Config, load_config
 from seglab.errors import ConfigError
 from seglab.runtime import source_files
 from seglab.sweeping import job_identity as identities

@@ -18,7 +18,7 @@ from rich.console import Console
 from seglab import doctor
 from seglab.comparison.settings import CompareSettings
 from seglab.errors import TrackingError
-from seglab.reports.comparison.printing import run_comparison
+from seglab.reports.comparison.comparison_printing import run_comparison
 from seglab.run_record import Artifact, Tag
 from seglab.sweeping.status import sweep_statuses
 from seglab.tracking import operations

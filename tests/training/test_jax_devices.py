@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError
 from seglab.runtime.several_devices import check_devices

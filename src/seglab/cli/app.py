@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from seglab.serving.address import Place
     from seglab.serving.asgi import Room
     from seglab.serving.errands import Errands
-    from seglab.serving.models import Loading, RunningModel
     from seglab.serving.origin import Found
+    from seglab.serving.running_models import Loading, RunningModel
     from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
@@ -84,8 +84,8 @@ class Pages:
     def begin(self, started: ExitStack) -> None:
         """Load further models, and Streamlit."""
         from seglab.serving.limits import Limits
-        from seglab.serving.models import Loading
         from seglab.serving.origin import default_name
+        from seglab.serving.running_models import Loading
         from seglab.serving.served import name_of
 
         settings, names = self.settings, {name_of(self.settings.name or default_name(self.settings.model or ""))}
@@ -104,7 +104,7 @@ class Pages:
 
     def ready(self, served: ServedModel) -> None:
         """Wait for further models; raises `ConfigError` for one of other images or classes than the first."""
-        from seglab.serving.models import RunningModel
+        from seglab.serving.running_models import RunningModel
 
         for word, (loading, found, process) in zip(self.settings.compare, self._begun, strict=True):
             with step(f"loading {word}"):
@@ -123,7 +123,7 @@ class Pages:
         from seglab.app.volume import add_volume
         from seglab.serving.asgi import make_app
         from seglab.serving.keys import Keys
-        from seglab.serving.models import Models
+        from seglab.serving.running_models import Models
         from seglab.serving.service import Service
 
         client = Client(_reached(place.host), port, API, self._own)

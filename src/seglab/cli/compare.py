@@ -38,7 +38,7 @@ def _compare(cfg: DictConfig) -> None:
     settings = load_settings(cfg)
     tell("loading MLflow and the statistics")
     with collector_at_rest():
-        from seglab.reports.comparison.printing import run_comparison
+        from seglab.reports.comparison.comparison_printing import run_comparison
     gc.freeze()  # what was loaded stays, and need not be walked again
 
     run_comparison(settings, RUNS)

@@ -68,10 +68,10 @@ def run(words: Sequence[str]) -> None:
     settings = read_words(words)
     check_there(settings.tracking_uri, RUNS)
     with step("loading MLflow and the statistics"):
+        from seglab.ensembling.ensemble_printing import print_chosen, print_recorded
+        from seglab.ensembling.ensemble_run import record
         from seglab.ensembling.ensembling import EnsembleRequest, choose_ensemble
         from seglab.ensembling.first_stage import make_first_stage
-        from seglab.ensembling.printing import print_chosen, print_recorded
-        from seglab.ensembling.recording import record
         from seglab.runtime.terminal import Terminal
         from seglab.tracking.store_lookup import open_existing
 

@@ -22,7 +22,7 @@ def _summarise(cfg: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     from seglab.command import task_overrides
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.prompts.prompted_cases import prompted_task
 
     words, rank = task_overrides(), OmegaConf.select(cfg, "model.rank")

@@ -35,7 +35,7 @@ def run(words: Sequence[str]) -> None:
     """Write it, and say what is to be known."""
     settings = read(NnunetDatasetWords, words, "nnunet-dataset", _EXAMPLES)
     from seglab.command import composed_config
-    from seglab.config.loading import load_data
+    from seglab.config.run_config import load_data
 
     config = load_data(composed_config(settings.data))
     with step("loading what reads the files"):

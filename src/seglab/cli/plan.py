@@ -72,8 +72,8 @@ def run(words: Sequence[str]) -> None:
     settings = read_words(words)
     with step("loading what reads the files"):
         from seglab.planning.budget import Budget
+        from seglab.planning.plan_printing import print_planned
         from seglab.planning.planning import PlanRequest, plan_study
-        from seglab.planning.printing import print_planned
 
     request = PlanRequest(
         words=tuple(word for group in _GROUPS for word in getattr(settings, group)),

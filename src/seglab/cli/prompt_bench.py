@@ -113,7 +113,7 @@ def _targets(given: PromptBenchWords) -> Iterator[TargetObject]:
     if not given.data:
         return built_in(given.objects, given.least_pixels, given.seed)
     from seglab.command import composed_config
-    from seglab.config.loading import load_data
+    from seglab.config.run_config import load_data
     from seglab.errors import ConfigError
 
     source = load_data(composed_config(given.data)).data.build()

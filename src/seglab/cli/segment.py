@@ -123,7 +123,7 @@ def _box(settings: SegmentWords) -> Sequence[float] | str | None:
 
 def _volume(settings: SegmentWords, model: PromptModel, waiting: Waiting) -> dict[str, Any]:
     """The row of a volume, whose mask is written."""
-    from seglab.interactive.volume_files import segment_volume_file
+    from seglab.interactive.volume_segmentation import segment_volume_file
 
     one = segment_volume_file(
         model,

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from seglab.serving.asgi import Room
     from seglab.serving.errands import Errands
     from seglab.serving.limits import Limits
-    from seglab.serving.models import Loading
     from seglab.serving.origin import Found, Origin
+    from seglab.serving.running_models import Loading
     from seglab.serving.served import ServedModel
     from seglab.serving.service import Service
 
@@ -130,8 +130,8 @@ class _First:
 
 
 def _first(settings: ServeWords, word: str, origin: Origin, limits: Limits) -> _First:
-    from seglab.serving.models import Loading
     from seglab.serving.origin import default_name
+    from seglab.serving.running_models import Loading
     from seglab.serving.served import name_of
 
     name, measures = name_of(settings.name or default_name(word)), bool(settings.rows)
@@ -161,8 +161,8 @@ def _serve(settings: ServeWords, place: Place, port: socket.socket, origin: Orig
             from seglab.serving.asgi import make_app  # while the process loads the model
             from seglab.serving.champion_watch import Watch
             from seglab.serving.dataset_routes import Images
-            from seglab.serving.models import Models, RunningModel
             from seglab.serving.no_model import NoModel
+            from seglab.serving.running_models import Models, RunningModel
             from seglab.serving.server import serve
             from seglab.serving.service import Service
 

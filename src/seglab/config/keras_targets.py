@@ -40,7 +40,7 @@ _CLASSES = "the run knows its classes"
 _NUMBERS = "compares numbers, not classes"
 FAMILIES: Mapping[str, Family] = {
     "keras.losses": Family(
-        "seglab.losses.of_keras.keras_loss",
+        "seglab.losses.keras_loss.keras_loss",
         {
             "from_logits": "the run gives logits to a loss that takes them, and probabilities to the others",
             "ignore_class": "the run leaves out the ignored label",
@@ -66,7 +66,7 @@ FAMILIES: Mapping[str, Family] = {
         must_take="learning_rate",
     ),
     "keras.metrics": Family(
-        "seglab.metrics.of_keras.keras_metric",
+        "seglab.metrics.keras_score.keras_metric",
         {
             "num_classes": _CLASSES,
             "num_labels": _CLASSES,

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from seglab.config.loading import COMPONENTS, PASSED_BY_EXPERIMENT, ROOT_VALUES, SECTIONS
+from seglab.config.run_config import COMPONENTS, PASSED_BY_EXPERIMENT, ROOT_VALUES, SECTIONS
 from seglab.config.scalars import NOTHING, element_of, may_be_nothing, takes_text
 from seglab.config.sections import Section
 from seglab.config.targets import parameters_of

@@ -1,6 +1,6 @@
 """Types for settings that carry their range; used to annotate every constructor that a config can name.
 
-`seglab.config.loading` reads these annotations from the source text, without importing the module (which would load
+`seglab.config.run_config` reads these annotations from the source text, without importing the module (which would load
 TensorFlow), and checks the given values with pydantic before anything is allocated.
 """
 

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from seglab.config.loading import COMPONENTS
 from seglab.config.refusals import as_list, written
+from seglab.config.run_config import COMPONENTS
 from seglab.config.synonyms import closest, group_meant, option_meant, setting_meant
 from seglab.config.targets import parameters_of
 from seglab.config.vocabulary import OPTION_GROUPS, options_of, options_with_setting

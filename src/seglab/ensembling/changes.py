@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seglab.ensembling.choosing import gain
+from seglab.ensembling.model_selection import gain
 from seglab.evaluation.case_scores import score_case
 from seglab.inference.postprocessing import Step, can_be, part_sizes, postprocessed
 from seglab.metric_names import of_class

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from seglab.comparison.variants import Variant
-from seglab.config.loading import Component
+from seglab.config.run_config import Component
 from seglab.data.splits import Split
 from seglab.ensembling.changes import Change, Tried, try_steps
-from seglab.ensembling.choosing import Candidate, Choice, candidates_of, choose, gain
 from seglab.ensembling.fold_runs import CrossValidation, gather
+from seglab.ensembling.model_selection import Candidate, Selection, candidates_of, choose, gain
 from seglab.ensembling.out_of_fold import Subjects, candidate_masks, find_subjects, flipped_masks, kept
 from seglab.errors import SeglabError
 from seglab.evaluation.aggregate import aggregate
@@ -62,7 +62,7 @@ class Chosen:
     Attributes:
         validation: the runs.
         subjects: their bundles and cases.
-        choice: among the candidates.
+        selection: among the candidates.
         flips: what came of test-time flips; None where none were tried.
         axes: of flips that are done.
         tried: what came of steps after the mask.
@@ -74,7 +74,7 @@ class Chosen:
 
     validation: CrossValidation
     subjects: Subjects
-    choice: Choice
+    selection: Selection
     flips: Change | None
     axes: tuple[int, ...]
     tried: Tried
@@ -86,7 +86,7 @@ class Chosen:
     @property
     def candidate(self) -> Candidate:
         """The configurations that were chosen."""
-        return self.choice.candidates[self.choice.chosen]
+        return self.selection.candidates[self.selection.chosen]
 
     @property
     def members(self) -> list[MemberSource]:
@@ -128,8 +128,8 @@ def choose_ensemble(request: EnsembleRequest, store: Store, keep: KeepMasks | No
         folder = Path(name)
         with step("predicting the cases of each fold") as count:
             dice, seconds = candidate_masks(subjects, candidates, folder, count)
-        choice = choose(candidates, dice, tested, subjects.groups)
-        candidate, plain = candidates[choice.chosen], dice[choice.chosen]
+        selection = choose(candidates, dice, tested, subjects.groups)
+        candidate, plain = candidates[selection.chosen], dice[selection.chosen]
         flips = None
         if axes:
             with step("predicting them with test-time flips") as count:
@@ -138,7 +138,7 @@ def choose_ensemble(request: EnsembleRequest, store: Store, keep: KeepMasks | No
             alone = float(sum(seconds[number] for number in candidate.configurations))
             label = f"flips along {', '.join(map(str, axes))}"
             flips = Change(label, "dice", found, found.low > 0, cost=took / alone)
-        masks = partial(kept, subjects, folder, choice.chosen, flips is not None and flips.taken)
+        masks = partial(kept, subjects, folder, selection.chosen, flips is not None and flips.taken)
         tried = Tried((), (), {})
         if request.postprocessing:
             with step("trying steps after the mask"):
@@ -150,14 +150,14 @@ def choose_ensemble(request: EnsembleRequest, store: Store, keep: KeepMasks | No
     return Chosen(
         validation,
         subjects,
-        choice,
+        selection,
         flips,
         axes if flips is not None and flips.taken else (),
         tried,
         cases,
         metrics,
         time.monotonic() - begun,
-        [*validation.notes, *notes, *choice.notes],
+        [*validation.notes, *notes, *selection.notes],
     )
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seglab.data.labelled import labelled
-from seglab.ensembling.choosing import Candidate
 from seglab.ensembling.fold_runs import CrossValidation, Place
+from seglab.ensembling.model_selection import Candidate
 from seglab.errors import DataError, naming
 from seglab.evaluation.case_scores import check_same_classes, score_case
 from seglab.evaluation.subject import EvaluationSubject, find_subject

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from seglab.config.former_names import current_section
-from seglab.config.loading import Component, load_config
+from seglab.config.run_config import Component, load_config
 from seglab.config.scalars import meant, unquoted
 from seglab.config.sections import DataConfig
 from seglab.config.targets import Parameter, parameters_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from seglab.config.loading import Backend
+from seglab.config.run_config import Backend
 from seglab.errors import ConfigError
 from seglab.extras import check_extras
 from seglab.runtime.reproducibility import keep_freed_memory, load_tensorflow

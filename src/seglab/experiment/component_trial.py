@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seglab.config.constructors import EXAMPLES
-from seglab.config.loading import Component
+from seglab.config.run_config import Component
 from seglab.config.transforms import TARGET as ALBUMENTATIONS
 from seglab.errors import ConfigError
 from seglab.task import Task

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from seglab.config.loading import Config
+from seglab.config.run_config import Config
 from seglab.run_record import Artifact, Tag
 from seglab.runtime.code_version import CodeVersion
 from seglab.runtime.gpu_use import gpu_there

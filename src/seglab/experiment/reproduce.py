@@ -46,7 +46,7 @@ import json, sys
 from omegaconf import OmegaConf
 from seglab.errors import SeglabError
 try:
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.loading.training_data import gather
     from seglab.experiment.run import run
 except ImportError:  # before these modules had rooms

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.config.former_names import current_config
-from seglab.config.loading import Config, load_config
+from seglab.config.run_config import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.run_record import RunRecord, Tag, WorkFile
 from seglab.runtime.atomic_files import write_json, write_text

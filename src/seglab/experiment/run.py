@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from rich.progress import Progress
 
 from seglab.command import JOB_VARIABLE
-from seglab.config.loading import Config, load_config
+from seglab.config.run_config import Config, load_config
 from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
 from seglab.experiment.backend import TITLES, check_backend, load_backend
@@ -199,7 +199,7 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
     from seglab.inference.pyfunc import input_example
     from seglab.runtime.memory import peak_memory
     from seglab.tracking.mlflow_client import MlflowException
-    from seglab.tracking.pages import pictures_address, run_address
+    from seglab.tracking.run_addresses import pictures_address, run_address
     from seglab.viz.figures import case_panels, curves, pick_examples
 
     tell("drawing the curves and saving the model of the best epoch")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from seglab.config.loading import Config
+from seglab.config.run_config import Config
 from seglab.experiment.component_trial import (
     prove_augmentation,
     prove_loss,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.config.former_names import current_section
-from seglab.config.loading import Config
+from seglab.config.run_config import Config
 from seglab.data.loading.training_data import TrainingData
 from seglab.data.splits import Split
 from seglab.errors import ConfigError, TrackingError

@@ -14,6 +14,7 @@ import numpy as np
 
 from seglab.export.calibration_inputs import CalibrationInputs, calibrate
 from seglab.export.end_to_end import check_size
+from seglab.export.export_sources import Sources, check_bundle, find_sources
 from seglab.export.export_targets import Target, check_targets, targets_of
 from seglab.export.finishing import finish
 from seglab.export.folder import (
@@ -33,7 +34,6 @@ from seglab.export.manifest import make_manifest
 from seglab.export.output_place import making
 from seglab.export.proving import prove
 from seglab.export.request import ExportRequest
-from seglab.export.sources import Sources, check_bundle, find_sources
 from seglab.inference.bundle import CARD_FILE, MODEL_FILE
 from seglab.inference.example import example_image
 from seglab.run_record import RUNS

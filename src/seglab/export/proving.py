@@ -13,6 +13,7 @@ import numpy as np
 from seglab.data.labelled import labelled
 from seglab.export.accuracy import LOGIT, accuracy, check, limits_of, only_rounded
 from seglab.export.examining import CaseComparison, Examination, Examiner, write_case
+from seglab.export.export_sources import Sources
 from seglab.export.export_targets import ExportRefused, Target
 from seglab.export.folder import (
     ACCURACY,
@@ -25,7 +26,6 @@ from seglab.export.folder import (
     write_json,
 )
 from seglab.export.request import ExportRequest
-from seglab.export.sources import Sources
 from seglab.metrics.confusion import confusion_matrix
 from seglab.safety.untrusted_files import read_any_json
 

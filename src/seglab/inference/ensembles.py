@@ -2,7 +2,7 @@
 
 Members with the same windows and the same kind of normalisation are one network (`seglab.models.members`), averaged in
 each window, so that memory does not grow with the image for each of them. Others, and 2D members of a 3D task, are
-parts of their own, averaged on the image's own grid (`seglab.inference.parts`).
+parts of their own, averaged on the image's own grid (`seglab.inference.mixed_predictor`).
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def _write_example(folder: Path, bundle: Bundle) -> None:
 
 def predictor_of(path: Path, bundle: Bundle, **choices: Any) -> Predictor:
     """The predictor of an ensemble's folder; see `Predictor.of` for what can be chosen."""
-    from seglab.inference.parts import MixedPredictor
+    from seglab.inference.mixed_predictor import MixedPredictor
     from seglab.inference.predictor import Predictor
 
     if not bundle.mixed:

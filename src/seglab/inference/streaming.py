@@ -20,7 +20,7 @@ from seglab.data.preprocessing.streamed_stats import range_of_tiles, stats_of_ti
 from seglab.errors import DataError
 from seglab.inference.checks import check_image
 from seglab.inference.memory_forecast import check_room
-from seglab.inference.parts import MixedPredictor
+from seglab.inference.mixed_predictor import MixedPredictor
 from seglab.inference.predictor import Predictor
 from seglab.inference.sliding_window import Prepare, Progress
 from seglab.inference.streamed_grid import StreamedGrid

@@ -14,7 +14,7 @@ from seglab.interactive.display_image import read_picture
 from seglab.interactive.image_answers import ImageAnswers, Reply
 from seglab.interactive.sessions import OpenImage, OpenSession, OpenVolume, Sessions
 from seglab.interactive.volume_answers import VolumeAnswers, is_volume
-from seglab.interactive.volume_files import read_grey
+from seglab.interactive.volume_segmentation import read_grey
 from seglab.serving.errands import Errand
 from seglab.serving.file_in_memory import file_of
 from seglab.serving.headers import check_image, check_volume

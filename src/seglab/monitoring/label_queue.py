@@ -31,7 +31,7 @@ _LOOKED_AT = 50_000  # newest answers
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LabelCandidate:
     """An answer whose image was kept.
 
     Attributes:
@@ -56,7 +56,7 @@ class Candidate:
         return self.soft_dice is not None
 
 
-def candidates(place: str, kept: Path, model: Watched) -> list[Candidate]:
+def candidates(place: str, kept: Path, model: Watched) -> list[LabelCandidate]:
     """Newest answers whose image was kept, each image once, of models with the classes of `model`, whose masks say the
     same; raises `ConfigError` where there are none."""
     files = kept_images(kept)
@@ -72,12 +72,12 @@ def candidates(place: str, kept: Path, model: Watched) -> list[Candidate]:
             " WHERE status = 200 AND image IS NOT NULL ORDER BY id DESC LIMIT :most",
             most=_LOOKED_AT,
         )
-    found: dict[str, Candidate] = {}
+    found: dict[str, LabelCandidate] = {}
     for sent, request, entropy, soft_dice, image, digest in rows:
         name = kept_name(sent)
         if name in files and name not in found and digest in alike:
             statistics = tuple(value for _, value in sorted(json.loads(image).items()))
-            found[name] = Candidate(name, request, files[name], entropy, soft_dice, statistics)
+            found[name] = LabelCandidate(name, request, files[name], entropy, soft_dice, statistics)
     if not found:
         raise no_candidates(str(kept), f"{len(files)} images, none of a row of {model.label}")
     return list(found.values())
@@ -95,7 +95,7 @@ def no_candidates(where: str, found: str) -> ConfigError:
     )
 
 
-def choose(among: Sequence[Candidate], count: int, strategy: Strategy, seed: int = 0) -> list[Candidate]:
+def choose(among: Sequence[LabelCandidate], count: int, strategy: Strategy, seed: int = 0) -> list[LabelCandidate]:
     """So many of them, or all where there are fewer, the first first.
 
     Args:
@@ -119,7 +119,7 @@ def choose(among: Sequence[Candidate], count: int, strategy: Strategy, seed: int
     return order[:count]
 
 
-def _unlike(among: list[Candidate], count: int) -> list[Candidate]:
+def _unlike(among: list[LabelCandidate], count: int) -> list[LabelCandidate]:
     """Greedy centres: each is farthest from the nearest of those before."""
     statistics = np.array([one.statistics for one in among])
     statistics = (statistics - statistics.mean(axis=0)) / np.maximum(statistics.std(axis=0), 1e-9)
@@ -132,7 +132,7 @@ def _unlike(among: list[Candidate], count: int) -> list[Candidate]:
     return [among[place] for place in chosen]
 
 
-def hand_over(chosen: Sequence[Candidate], out: Path, model: Watched) -> None:
+def hand_over(chosen: Sequence[LabelCandidate], out: Path, model: Watched) -> None:
     """Write a folder: `images/` for `data=image_folder`, `predicted/` with what the model said; `coco.json` and
     `label_studio.json` with the same masks to be corrected, and `label_studio.xml`, the labelling interface. Volumes,
     which these tools do not read, stand in the folders alone.

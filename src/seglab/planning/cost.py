@@ -24,7 +24,7 @@ THROUGHPUT = 150e9
 
 
 @dataclass(frozen=True)
-class Stages:
+class UNetStages:
     """A network of the U-Net kind.
 
     Attributes:
@@ -38,7 +38,7 @@ class Stages:
     kernels: tuple[PerAxis, ...]
 
     @classmethod
-    def halving(cls, depth: int, width: int) -> Stages:
+    def halving(cls, depth: int, width: int) -> UNetStages:
         """Every axis halved `depth` times, twice as many channels each time."""
         return cls(tuple(width * 2**level for level in range(depth + 1)), (1,) + (2,) * depth, (3,) * (depth + 1))
 

@@ -121,7 +121,7 @@ class _FirstBatches:
 
 def _measure(words: Sequence[str], began: float) -> Measured:
     from seglab.command import composed_config
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.loading.training_data import gather
     from seglab.experiment.backend import check_backend, load_backend
     from seglab.experiment.run_parts import assemble, bundle_of, make_augmentation

@@ -17,7 +17,7 @@ from seglab.planning.fingerprint import Fingerprint
 from seglab.planning.notes import notes_of
 from seglab.planning.shape_rules import (
     WHOLE_IMAGE,
-    Network,
+    Topology,
     coverage,
     fitted,
     largest_fitting,
@@ -151,7 +151,7 @@ def _choose_input(
     shapes: np.ndarray,
     steps: Sequence[float],
     jobs: int,
-) -> tuple[Network, float]:
+) -> tuple[Topology, float]:
     """Input size, batch, and network; returns its stages and how much of the median case it covers."""
     channels = fingerprint.channels
     fewest, most = BATCHES[kind]
@@ -199,7 +199,7 @@ def _widest(
     steps: Sequence[float],
     batch: int,
     jobs: int,
-) -> tuple[int, Network, list[int], float]:
+) -> tuple[int, Topology, list[int], float]:
     """Width, stages, input, and the most pixels or voxels of it, of the first of `INPUTS` that there is time for."""
     seconds, given = budget.hours * 3600 / jobs, choices.given.get("model.width")
     for widths, most in INPUTS[fingerprint.rank]:
@@ -213,13 +213,13 @@ def _widest(
     return width, network, size, most
 
 
-def _operations(choices: Choices, network: Network, known: Fingerprint) -> float:
+def _operations(choices: Choices, network: Topology, known: Fingerprint) -> float:
     """Of a training step for each training case once."""
     return network.stages.step_operations(choices.made["data.size"].value, len(known.shapes), known.channels)
 
 
 def _batch(
-    kind: str, size: Sequence[int], fingerprint: Fingerprint, network: Network, budget: Budget, fewest: int, most: int
+    kind: str, size: Sequence[int], fingerprint: Fingerprint, network: Topology, budget: Budget, fewest: int, most: int
 ) -> tuple[int, str]:
     if kind == "volumes" and np.prod(size) > _SMALL_VOLUME:
         most = fewest
@@ -236,7 +236,7 @@ def _batch(
     return batch, "more steps teach more than larger batches" if kind == "volumes" else "more in a batch gain little"
 
 
-def _choose_network(choices: Choices, kind: str, network: Network, width: int) -> None:
+def _choose_network(choices: Choices, kind: str, network: Topology, width: int) -> None:
     stages = network.stages
     depth = len(stages.widths) - 1
     model_given = choices.given.get("model")
@@ -263,7 +263,7 @@ def _plain(one: Any) -> Any:
 
 def _refuse_too_large(
     choices: Choices,
-    network: Network,
+    network: Topology,
     budget: Budget,
     steps: Sequence[float],
     width: int,
@@ -288,7 +288,7 @@ def _refuse_too_large(
 
 
 def _choose_epochs(
-    choices: Choices, budget: Budget, network: Network, fingerprint: Fingerprint, jobs: int, epochs: int | None
+    choices: Choices, budget: Budget, network: Topology, fingerprint: Fingerprint, jobs: int, epochs: int | None
 ) -> None:
     why = f"as many as budget.hours={budget.hours:g} leave to {jobs} runs, by the measured steps of forecast.md"
     if epochs is None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seglab.command import composed_config, config_of_data
-from seglab.config.loading import load_config
 from seglab.config.places import STUDIES
+from seglab.config.run_config import load_config
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.sections import DataConfig, SplitSettings
 from seglab.data.cases import Source, check_source
@@ -18,7 +18,7 @@ from seglab.data.digest import digest_values
 from seglab.data.loading.training_data import examined
 from seglab.data.splits import Split, split_for
 from seglab.planning.budget import Budget
-from seglab.planning.cascade import (
+from seglab.planning.cascade_plans import (
     FIRST_STAGE,
     MASKS,
     OF_THE_SECOND,

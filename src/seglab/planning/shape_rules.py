@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from seglab.data.preprocessing.spacing import ANISOTROPIC
-from seglab.planning.cost import Stages
+from seglab.planning.cost import UNetStages
 from seglab.planning.fingerprint import Fingerprint
 
 # Spacings that differ by less are one.
@@ -29,10 +29,10 @@ SIDES_APART = 3.0
 
 
 @dataclass(frozen=True)
-class Network:
+class Topology:
     """Stages of a network, and what each side of its input is a multiple of."""
 
-    stages: Stages
+    stages: UNetStages
     multiple: tuple[int, ...]
 
     @property
@@ -75,7 +75,7 @@ def steps_at(fingerprint: Fingerprint, spacing: Sequence[float] | None) -> tuple
     return tuple(float(n) for n in (spacing or np.median(fingerprint.spacings, axis=0)))
 
 
-def network_for(size: Sequence[int], steps: Sequence[float], width: int) -> Network:
+def network_for(size: Sequence[int], steps: Sequence[float], width: int) -> Topology:
     """Stages for an input: an axis is halved while it keeps `FEWEST_POSITIONS`, coarse axes only once the others have
     caught up with them; a kernel is 1 wide along an axis whose step is more than twice the finest.
 
@@ -105,7 +105,7 @@ def network_for(size: Sequence[int], steps: Sequence[float], width: int) -> Netw
         kernels.append([3 if one else 1 for one in joined])
     multiple = tuple(math.prod(stride[axis] for stride in strides[1:]) for axis in range(rank))
     widths = tuple(min(width * 2**level, WIDEST[rank]) for level in range(len(strides)))
-    return Network(Stages(widths, tuple(map(_one, strides)), tuple(map(_one, kernels))), multiple)
+    return Topology(UNetStages(widths, tuple(map(_one, strides)), tuple(map(_one, kernels))), multiple)
 
 
 def _joined(size: Sequence[int], steps: Sequence[float]) -> list[bool]:

@@ -53,7 +53,7 @@ def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]
         stored = own and bool((bundle.config.get("data") or {}).get("stratify"))
     else:
         from seglab.command import composed_config
-        from seglab.config.loading import load_data
+        from seglab.config.run_config import load_data
 
         source = load_data(composed_config(settings["words"])).data.build()
         showing, split, stored = _Showing(source, source.task), None, False

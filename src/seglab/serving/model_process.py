@@ -16,7 +16,7 @@ from seglab.serving.errands import Doing, Errand, Later
 
 
 def main(line: int, words: Sequence[str]) -> None:
-    """Load the model that the words name, and do errands with it; see `MODULE` in `serving.models`."""
+    """Load the model that the words name, and do errands with it; see `MODULE` in `serving.running_models`."""
     doing = Doing(line)
     doing.run(lambda: _begin(json.loads(words[0])))
 

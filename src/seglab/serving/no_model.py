@@ -10,7 +10,7 @@ from seglab.serving.served import ServedModel
 
 
 class NoModel:
-    """Answers as `seglab.serving.models.Models` does, for no model: whatever needs one is refused with a `Problem`.
+    """Answers as `Models` of `running_models` does, for no model: whatever needs one is refused with a `Problem`.
 
     Attributes:
         label: of no model.

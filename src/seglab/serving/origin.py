@@ -67,7 +67,7 @@ def origin_of(word: str, exporting: Exporting) -> Origin:
     path = Path(word)
     if path.is_dir() and not (path / BundleFile.CARD).is_file():
         return ExportedFolder(path)
-    return Recorded(word, exporting)
+    return TrackedModel(word, exporting)
 
 
 def default_name(word: str) -> str:
@@ -96,7 +96,7 @@ class ExportedFolder:
         """Nothing is open."""
 
 
-class Recorded:
+class TrackedModel:
     """A run, the folder of a bundle, or a registered model. Exported in processes of their own, since that takes MLflow
     and TensorFlow; that of a model under an alias goes on looking for another one."""
 

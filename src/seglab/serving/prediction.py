@@ -32,7 +32,7 @@ from seglab.serving.problems import Problem, of_error
 
 
 @dataclass
-class Stages:
+class StageTimes:
     """Seconds of each stage of a request, and windows of the network."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Predicted:
     spacing: tuple[float, ...] | None
     ids: np.ndarray
     facts: MaskFacts
-    stages: Stages
+    stages: StageTimes
     quality: float | None
 
     def headers(self) -> dict[str, str]:
@@ -131,7 +131,7 @@ def predict_file(
         Problem: what the client is to be told.
         Abandoned: it is not wanted any more.
     """
-    stages, mask = Stages(), b""
+    stages, mask = StageTimes(), b""
     if not wanted.watched:
         model = replace(model, measures=False, kept=None)
     with file_of(content) as file:
@@ -163,7 +163,7 @@ def predict_file(
 def predict_array(
     image: np.ndarray,
     model: LoadedModel,
-    stages: Stages,
+    stages: StageTimes,
     between: Callable[[], None],
     spacing: tuple[float, ...] | None = None,
 ) -> Predicted:

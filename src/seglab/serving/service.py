@@ -16,10 +16,10 @@ from seglab.serving.champion_watch import Watch
 from seglab.serving.claimed_size import claimed_pixels
 from seglab.serving.keeping_rows import Rows
 from seglab.serving.limits import Limits
-from seglab.serving.models import Models
 from seglab.serving.no_model import NoModel
 from seglab.serving.problems import Problem, queue_full
 from seglab.serving.queueing import Abandoned, InferenceThread, QueueFull, Work
+from seglab.serving.running_models import Models
 from seglab.serving.served import ServedModel
 from seglab.serving.telemetry import Telemetry
 

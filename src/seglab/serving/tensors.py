@@ -14,7 +14,7 @@ from seglab.safety.untrusted_files import UnreadableFile, check_depth
 from seglab.serving.errands import Later
 from seglab.serving.exported_model import LoadedModel
 from seglab.serving.limits import Limits
-from seglab.serving.prediction import Stages, predict_array
+from seglab.serving.prediction import StageTimes, predict_array
 from seglab.serving.problems import Problem, of_error, too_large
 from seglab.serving.protocol import IMAGE, MASK, mask_type
 from seglab.serving.served import ServedModel
@@ -76,7 +76,7 @@ def infer(
 ) -> tuple[dict[str, Any], bytes, Later]:
     """What is told of it, with the headers of the answer, its body, and what tells the rest; raises `Problem`,
     `Abandoned`."""
-    stages = Stages()
+    stages = StageTimes()
     with stages.of("decode"):
         image, request = read_tensor(body, header_length, limits, model.bundle.task.rank)
     spacing = None

@@ -16,7 +16,7 @@ from seglab.metrics.confusion import confusion_matrix
 from seglab.serving.exported_model import LoadedModel
 from seglab.serving.file_in_memory import file_of
 from seglab.serving.limits import Limits
-from seglab.serving.prediction import Stages, predict_array, read_content
+from seglab.serving.prediction import StageTimes, predict_array, read_content
 from seglab.serving.problems import of_error
 
 
@@ -39,7 +39,7 @@ def score_file(
     with file_of(content) as file:
         try:
             image, spacing, _ = read_content(content, file, model, limits)
-            ids = predict_array(image, model, Stages(), between, spacing).ids
+            ids = predict_array(image, model, StageTimes(), between, spacing).ids
             truth = _truth(mask, model)
             check_mask_size(truth, ids.shape, str(mask))
             confusion = confusion_matrix(truth, ids, model.bundle.task)

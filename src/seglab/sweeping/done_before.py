@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seglab.config.loading import Config
+from seglab.config.run_config import Config
 from seglab.data.io.folders import check_root
 from seglab.errors import ConfigError
 from seglab.run_record import Tag

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
-from seglab.config.loading import Config
+from seglab.config.run_config import Config
 from seglab.data.digest import digest_files, digest_values, remembered
 from seglab.runtime.source_files import sources_of
 

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from seglab.config.loading import Config, load_config
+from seglab.config.run_config import Config, load_config
 from seglab.config.sections import TrackingSettings
 from seglab.config.vocabulary import groups, own_folder
 from seglab.data.digest import digest_values

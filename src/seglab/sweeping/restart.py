@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from seglab.config.loading import load_config
+from seglab.config.run_config import load_config
 from seglab.run_record import RUNS, Tag
 from seglab.sweeping.ledger import Ledger, objective_of
 from seglab.tracking.store_lookup import open_existing

@@ -11,7 +11,7 @@ import streamlit as st
 
 from seglab.app import viewer
 from seglab.app.api_client import Client, Model
-from seglab.app.choosing import chosen, image_rows
+from seglab.app.image_choice import chosen, image_rows
 from seglab.app.image_results import ImageResult, agreeing, compared
 from seglab.app.pictures import picture_address
 from seglab.app.plain_text import plain

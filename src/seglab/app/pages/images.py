@@ -9,7 +9,7 @@ import streamlit as st
 
 from seglab.app import viewer
 from seglab.app.api_client import Client, Model
-from seglab.app.choosing import chosen, image_rows
+from seglab.app.image_choice import chosen, image_rows
 from seglab.app.image_results import ImageResult, result_of_case, result_of_upload
 from seglab.app.pictures import picture_address, png_of
 from seglab.app.plain_text import plain

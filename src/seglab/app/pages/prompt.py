@@ -8,7 +8,7 @@ import streamlit as st
 
 from seglab.app.api_client import Client
 from seglab.app.canvas.canvas_routes import FOLDER
-from seglab.app.choosing import chosen, image_rows
+from seglab.app.image_choice import chosen, image_rows
 from seglab.app.setup import current
 
 _JUDGED = "prompt-judged"  # in the session

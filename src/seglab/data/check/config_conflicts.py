@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from seglab.config.loading import DataSettings
+from seglab.config.run_config import DataSettings
 from seglab.data.augment import Augmentation
 from seglab.data.cases import Source
 from seglab.data.check.findings import Finding

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from seglab.config.loading import DataSettings
+from seglab.config.run_config import DataSettings
 from seglab.config.sections import DataConfig
 from seglab.data.cases import Case, Source
 from seglab.data.check.augmenting import CASES, find_lost_in_augmentation

@@ -28,10 +28,10 @@ def axes_of_array(path: Path, array: Mapping[str, Any], names_in_xarray: Any) ->
     named = array.get("dimension_names") if array.get("zarr_format") == 3 else names_in_xarray
     names = named if isinstance(named, list) else []
     if all(name in (None, f"dim_{number}") for number, name in enumerate(names)):  # xarray numbers what has no name
-        axes, told = _WITHOUT_NAMES[-count or len(_WITHOUT_NAMES) :], "without names of axes"
+        axes, described = _WITHOUT_NAMES[-count or len(_WITHOUT_NAMES) :], "without names of axes"
     else:
-        axes, told = tuple(str(name).lower() for name in names), f"with axes {', '.join(map(str, names))}"
-    check_axes(path, axes if len(axes) == count else (), f"an array of shape {shape} {told}"[:300])
+        axes, described = tuple(str(name).lower() for name in names), f"with axes {', '.join(map(str, names))}"
+    check_axes(path, axes if len(axes) == count else (), f"an array of shape {shape} {described}"[:300])
     return axes
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from seglab.data.augment.previous_stage import roughened
+from seglab.data.augment.mask_flaws import roughened
 from seglab.data.loading.sampler import Item, Sampler
 from seglab.data.mask_channels import one_hot
 from seglab.data.preprocessing.geometry import cut

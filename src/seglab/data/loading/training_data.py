@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seglab.config.loading import Config
 from seglab.config.loss_checks import check_of_regions
+from seglab.config.run_config import Config
 from seglab.config.sections import DataConfig, ModelConfig
 from seglab.data.cache.case_cache import Cache
 from seglab.data.cache.in_memory import store_in_memory

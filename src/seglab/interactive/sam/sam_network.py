@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keras import ops
 
 from seglab.interactive.sam.decoder import MaskDecoder
-from seglab.interactive.sam.prompts import PromptEncoder
+from seglab.interactive.sam.prompt_encoder import PromptEncoder
 from seglab.interactive.sam.sam_variants import SamVariant, TinyViT
 from seglab.interactive.sam.tiny_vit import TinyViTEncoder
 from seglab.interactive.sam.vit import ViTEncoder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from seglab.config.loading import DataSettings
+from seglab.config.run_config import DataSettings
 from seglab.data.check.findings import DataReport
 from seglab.data.check.full_check import check_shown
 from seglab.errors import DataError

@@ -64,7 +64,7 @@ def write_report(
         TrackingError: fewer than two finished runs with scores, or a folder that cannot be written.
     """
     if slides:  # before the work
-        from seglab.reports.study.slides import slides_file
+        from seglab.reports.study.study_slides import slides_file
     study = load_study(name, studies)
     folder = out or study.folder
     former = read_former(folder / README)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from seglab.ensembling.ensemble_run import EnsembleRun, changes_of
 from seglab.ensembling.ensembling import Chosen
-from seglab.ensembling.recording import Recorded, changes_of
 from seglab.metric_names import TEST_DICE
 from seglab.number_format import difference, duration, interval, p_value, score
 from seglab.runtime.terminal import Terminal
@@ -14,14 +14,14 @@ from seglab.runtime.terminal import Terminal
 
 def print_chosen(chosen: Chosen, console: Terminal) -> None:
     """The tables of candidates and changes."""
-    ranking = chosen.choice.ranking
+    ranking = chosen.selection.ranking
     table = Table(title="Dice of cases that the networks never saw")
     for column in ("candidate", "networks a case", "weights", "Dice", "less the best", "p", "verdict"):
         table.add_column(column, overflow="fold")
-    for number, (one, standing) in enumerate(zip(chosen.choice.candidates, ranking, strict=True)):
+    for number, (one, standing) in enumerate(zip(chosen.selection.candidates, ranking, strict=True)):
         best = standing.verdict == "best"
         table.add_row(
-            escape(one.label) + (" ← chosen" if number == chosen.choice.chosen else ""),
+            escape(one.label) + (" ← chosen" if number == chosen.selection.chosen else ""),
             str(len(one.configurations)),
             f"{one.parameters:,}",
             score(ranking.means[number]),
@@ -48,7 +48,7 @@ def print_chosen(chosen: Chosen, console: Terminal) -> None:
         console.print(f"beware     {note}", markup=False)
 
 
-def print_recorded(chosen: Chosen, recorded: Recorded, console: Terminal) -> None:
+def print_recorded(chosen: Chosen, recorded: EnsembleRun, console: Terminal) -> None:
     """What was made, where it lies, and the commands that take it."""
     steps = "; ".join(step.sentence(chosen.subjects.task) for step in chosen.tried.steps)
     lines = [

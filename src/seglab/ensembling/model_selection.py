@@ -38,7 +38,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """What was chosen, and why.
 
     Attributes:
@@ -68,7 +68,9 @@ def candidates_of(labels: Sequence[str], parameters: Sequence[int], means: Seque
     return sorted(found, key=lambda one: one.cost)
 
 
-def choose(candidates: Sequence[Candidate], dice: np.ndarray, tested: np.ndarray, groups: Sequence[object]) -> Choice:
+def choose(
+    candidates: Sequence[Candidate], dice: np.ndarray, tested: np.ndarray, groups: Sequence[object]
+) -> Selection:
     """The simplest candidate that `rank_methods` does not show to be worse than the best.
 
     Args:
@@ -82,7 +84,7 @@ def choose(candidates: Sequence[Candidate], dice: np.ndarray, tested: np.ndarray
     values, decided = settle("dice", dice, present, np.zeros(dice.shape, bool), labels)
     ranking = rank_methods(values, groups=groups)
     good = [i for i, standing in enumerate(ranking) if standing.verdict != "worse" and standing.cases]
-    return Choice(candidates, ranking, good[0] if good else 0, sentences([decided]))
+    return Selection(candidates, ranking, good[0] if good else 0, sentences([decided]))
 
 
 def gain(

@@ -35,7 +35,7 @@ _OF_ONE_RUN = ("data.fold", "run_name")
 
 
 @dataclass(frozen=True)
-class Recorded:
+class EnsembleRun:
     """The run that was made.
 
     Attributes:
@@ -48,7 +48,7 @@ class Recorded:
     bundle: Path
 
 
-def record(chosen: Chosen, request: EnsembleRequest, store: Store) -> Recorded:
+def record(chosen: Chosen, request: EnsembleRequest, store: Store) -> EnsembleRun:
     """Write the bundle and its run.
 
     Raises:
@@ -95,7 +95,7 @@ def record(chosen: Chosen, request: EnsembleRequest, store: Store) -> Recorded:
         tracker.log_text(page, f"{Artifact.ENSEMBLE}/ensemble.md")
         tracker.describe(page)
         tracker.emit(chosen.metrics, 0)
-    return Recorded(tracker.run_id, name, find_bundle(tracker.run_id, store.uri, store.directory))
+    return EnsembleRun(tracker.run_id, name, find_bundle(tracker.run_id, store.uri, store.directory))
 
 
 def _first_stage(chosen: Chosen) -> Path | None:
@@ -111,20 +111,20 @@ def _first_stage(chosen: Chosen) -> Path | None:
 def candidate_rows(chosen: Chosen) -> list[dict[str, Any]]:
     """A row for each configuration and ensemble, the simplest first."""
     rows = []
-    for number, (one, standing) in enumerate(zip(chosen.choice.candidates, chosen.choice.ranking, strict=True)):
+    for number, (one, standing) in enumerate(zip(chosen.selection.candidates, chosen.selection.ranking, strict=True)):
         rows.append(
             {
                 "candidate": one.label,
                 "networks a case": len(one.configurations),
                 "parameters": one.parameters,
-                "dice": float(chosen.choice.ranking.means[number]),
+                "dice": float(chosen.selection.ranking.means[number]),
                 "difference": standing.difference,
                 "low": standing.low,
                 "high": standing.high,
                 "p": standing.p,
                 "cases": standing.cases,
                 "verdict": standing.verdict,
-                "chosen": number == chosen.choice.chosen,
+                "chosen": number == chosen.selection.chosen,
             }
         )
     return rows
@@ -164,7 +164,7 @@ def ensemble_page(chosen: Chosen, name: str) -> str:
             standing.verdict,
             "chosen" if row["chosen"] else "",
         )
-        for row, standing in zip(candidate_rows(chosen), chosen.choice.ranking, strict=True)
+        for row, standing in zip(candidate_rows(chosen), chosen.selection.ranking, strict=True)
     ]
     head = ("candidate", "networks a case", "weights", "Dice", "less the best", "verdict", "")
     lines = [f"# {name}", "", *_opening(chosen), "", "## Candidates", "", *_table(head, rows)]
