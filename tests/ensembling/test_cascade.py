@@ -34,6 +34,7 @@ from seglab.evaluation.subject import find_subject
 from seglab.experiment.run_parts import bundle_of
 from seglab.inference.bundle import load_bundle, read_bundle
 from seglab.inference.predictor import Predictor
+from seglab.inference.pyfunc import input_example
 from seglab.tracking.store import open_store
 
 FOLDS, CASES, SIZE = 3, 6, (8, 8, 8)
@@ -200,6 +201,9 @@ def test_one_bundle_predicts_by_both_stages_and_is_no_single_network(
     bare = Predictor.load(subject.found.folder)
     sample = subject.source.read(subject.cases[0])
     assert (bare.predict(sample.seen, sample.spacing) == 2).all(), "as the first stage's fold 1 found"
+    made_up = input_example(read_bundle(subject.found.folder))
+    assert set(np.unique(made_up[..., -1])) == {0, 1}, "the example that training ends with has a mask, too"
+    np.testing.assert_array_equal(bare.predict(made_up[0], sample.spacing), made_up[0, ..., -1])
     two = np.concatenate([sample.image, sample.image + 0.5], axis=-1)
     for image in (sample.image, two):
         with pytest.raises(DataError, match="an image without the first stage's mask"):

@@ -133,7 +133,13 @@ def _load_pyfunc(path: str) -> SegmentationModel:
 
 
 def input_example(bundle: Bundle) -> np.ndarray:
-    """One image of the network's own size, `(1, *size, C)` float32: a gradient from black to full brightness."""
+    """One image of the network's own size, `(1, *size, C)` float32: a gradient from black to full brightness.
+
+    Channels of a prompt or of a first stage's mask, behind those of the image, are 1 in its brighter half and else 0.
+    """
     shape = (1, *bundle.size, bundle.task.channels)
     ramp = np.linspace(0, bundle.preprocessing.unit, bundle.size[0], dtype=np.float32)
-    return np.broadcast_to(ramp.reshape(1, -1, *[1] * bundle.task.rank), shape).copy()
+    image = np.broadcast_to(ramp.reshape(1, -1, *[1] * bundle.task.rank), shape).copy()
+    behind = image[..., bundle.preprocessing.channels :]
+    behind[...] = behind > bundle.preprocessing.unit / 2
+    return image
