@@ -69,6 +69,79 @@ def test_a_nrrd_in_ras_and_in_microns(tmp_path: Path) -> None:
         read_header(str(tmp_path / "a.nrrd"))
 
 
+def nrrd(fields: str) -> bytes:
+    head = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\nencoding: raw\n{fields}\n\n"
+    return head.encode() + bytes(range(24))
+
+
+AXES = "space dimension: 3\nspace directions: (50,0,0) (0,50,0) (0,0,50)\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [
+        ('spacings: 50 50 50\nunits: "um" "um" "um"', 0.05),
+        ('spacings: 50 50 50\nunits: "" "" ""', 50),
+        ('spacings: 50 50 50\nkinds: space space space\nunits: "Microns" "Microns" "Microns"', 0.05),
+        (f'{AXES}Space Units: "μm" "μm" "μm"', 0.05),
+        (f'{AXES}space units: "inch" "inch" "inch"', 1270),
+        (f'{AXES}# space units: "um" "um" "um"', 50),
+        ('spacings: 50 50 50\nunits: "um" "um" "mm"', None),
+        ('spacings: 50 50 50\nunits: "s" "s" "s"', None),
+    ],
+)
+def test_the_unit_of_a_nrrd_wherever_it_is_named(tmp_path: Path, fields: str, size: float | None) -> None:
+    (tmp_path / "a.nrrd").write_bytes(nrrd(fields))
+    if size is None:
+        with pytest.raises(DataError, match="units: "):
+            read_header(str(tmp_path / "a.nrrd"))
+    else:
+        assert spacing_of(read_image([str(tmp_path / "a.nrrd")])[1]) == pytest.approx((size,) * 3)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("um", 0.001), ("mm", 1), ("cm", 10), ("?", 1)])
+def test_the_unit_of_a_metaimage(tmp_path: Path, unit: str, factor: float) -> None:
+    sitk.WriteImage(itk_image(), str(tmp_path / "a.mha"))
+    raw = (tmp_path / "a.mha").read_bytes()
+    (tmp_path / "a.mha").write_bytes(
+        raw.replace(b"ElementDataFile", f"DistanceUnits = {unit}\nElementDataFile".encode())
+    )
+    assert spacing_of(read_image([str(tmp_path / "a.mha")])[1]) == pytest.approx(np.array(SPACING) * factor, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ({"imagej": True, "metadata": {"axes": "ZYX", "spacing": 50, "unit": "Micron"}}, 0.05),
+        ({"imagej": True, "metadata": {"axes": "ZYX", "unit": "centimeter"}}, (500, 500, 10)),
+        ({"imagej": True, "metadata": {"axes": "ZYX", "spacing": 3, "unit": "pixel"}}, 1),
+        ({"imagej": True, "metadata": {"axes": "ZYX", "spacing": 3, "unit": "furlong"}}, "furlong"),
+        ({"ome": True, "metadata": {"axes": "ZYX", **{f"PhysicalSize{axis}": 50 for axis in "XY"}}}, "z: none"),
+        (
+            {
+                "ome": True,
+                "metadata": {
+                    "axes": "ZYX",
+                    **{f"PhysicalSize{axis}": 50 for axis in "XYZ"},
+                    **{f"PhysicalSize{axis}Unit": "in" for axis in "XYZ"},
+                },
+            },
+            1270,
+        ),
+    ],
+)
+def test_the_unit_of_a_stack(tmp_path: Path, told: dict[str, Any], found: Any) -> None:
+    """ImageJ leaves a distance of slices out where it is 1."""
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, np.zeros((4, 5, 6), np.uint8), resolution=(1 / 50, 1 / 50), **told)
+    if isinstance(found, str):
+        with pytest.raises(DataError, match=found):
+            read_header(str(file))
+    else:
+        wanted = found if isinstance(found, tuple) else (found,) * 3
+        assert spacing_of(read_image([str(file)])[1]) == pytest.approx(wanted)
+
+
 def test_reading_leaves_the_language_of_the_process_alone(tmp_path: Path) -> None:
     folder, before = write_series(tmp_path / "a", itk_image()), locale.setlocale(locale.LC_ALL)
     sitk.WriteImage(itk_image(), str(tmp_path / "a.nrrd"))

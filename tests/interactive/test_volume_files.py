@@ -65,6 +65,23 @@ def test_a_mask_where_the_file_has_the_object(volume: Path, tmp_path: Path, prom
     assert volume.read_bytes() == before
 
 
+def test_a_volume_in_microns_is_measured_in_mm(volume: Path, tmp_path: Path) -> None:
+    image = nib.load(volume)
+    affine = AFFINE * np.array([[50.0]] * 3 + [[1.0]])  # 75 × 25 × 100 µm, the same shape of a voxel
+    small = nib.Nifti1Image(np.asarray(image.dataobj), affine)
+    small.header.set_xyzt_units("micron")
+    nib.save(small, volume)
+    out = tmp_path / "out"
+    assert run([f"image={volume}", "box=[7.5,22.5,8,22.5,37.5,8]", f"out={out}"]) == 0
+    written = nib.load(out / "scan.nii.gz")
+    assert (written.header.get_xyzt_units()[0], np.allclose(written.affine, affine)) == ("micron", True)
+    (row,) = pd.read_csv(out / "segments.csv").to_dict("records")
+    assert row["volume_mm3"] == pytest.approx(row["voxels"] * 0.075 * 0.025 * 0.1, abs=0.0005)
+    assert row["volume_mm3"] > 0.1
+    (line,) = [json.loads(text) for text in (out / "prompts.jsonl").read_text().splitlines()]
+    assert line["spacing_mm"] == [0.075, 0.025, 0.1]
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -77,7 +77,7 @@ class AcceptedMasks:
         Args:
             content: of the NIfTI file, which is kept as it is; compressed where it was not.
             mask: `(X, Y, Z)` in the order of the file.
-            affine: of the file.
+            affine: from its voxels to mm.
             facts: for the line.
 
         Returns:

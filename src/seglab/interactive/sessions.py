@@ -89,7 +89,7 @@ class OpenVolume(OpenSession):
     Attributes:
         session: the prompts.
         content: of its NIfTI file, as it came.
-        affine: of that file.
+        affine: from its voxels to mm.
     """
 
     session: VolumeSession

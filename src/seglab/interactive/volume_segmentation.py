@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglab.data.io.nifti_files import read_image, restore_orientation, spacing_of, to_ras
+from seglab.data.io.volume_files import read_header
 from seglab.errors import ConfigError, DataError
 from seglab.inference.mask_writer import write_mask
 from seglab.inference.predict_files import plan_files
@@ -96,12 +97,12 @@ def segment_volume_file(
 
 
 def read_grey(file: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """A volume `(X, Y, Z)` as its file has its axes, and its affine.
+    """A volume `(X, Y, Z)` as its file has its axes, and its affine to mm, whatever unit the header names.
 
     Raises:
         DataError: no such volume, or one of several channels.
     """
-    values, _, affine = read_image([str(file)])
+    values, _, _ = read_image([str(file)])
     if values.shape[-1] > 1:
         raise DataError(
             "a volume of several channels",
@@ -111,6 +112,7 @@ def read_grey(file: Path) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float
             expected="one",
             remedy="give the file of the channel that shows the object",
         )
+    affine = read_header(str(file)).affine
     return restore_orientation(values, affine)[..., 0], affine
 
 

@@ -25,7 +25,7 @@ class WholeVolumeSession(VolumeSession):
     Args:
         model: of rank 3.
         volume: `(X, Y, Z)` in the order of its file.
-        affine: of that file; the model sees the volume in RAS order, as in training.
+        affine: from its voxels to mm; the model sees the volume in RAS order, as in training.
     """
 
     def __init__(self, model: PromptModel, volume: npt.NDArray[Any], affine: npt.NDArray[np.float64]):

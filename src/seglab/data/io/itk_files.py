@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from seglab.data.io.foreign_header import ForeignHeader, fields_of
+from seglab.data.io.length_units import millimetres, unknown_unit
 from seglab.data.io.nifti_headers import Header, flat, unreadable
 from seglab.errors import DataError
 from seglab.extras import check_module
@@ -29,9 +30,10 @@ _NAMED = {
     ".mhd": re.compile(rb"^ElementDataFile\s*=\s*(.*?)\s*$", re.M),
     ".nhdr": re.compile(rb"^data ?file:\s*(.*?)\s*$", re.M),
 }
-_SPACE_UNITS = re.compile(rb"^space units:\s*(.*?)\s*$", re.M)
-_UNITS = {"mm": 1.0, "millimeter": 1.0, "m": 1000.0, "meter": 1000.0, "um": 0.001, "µm": 0.001, "micron": 0.001}
-_UNITS |= {"microns": 0.001, "micrometer": 0.001, "cm": 10.0, "nm": 1e-6, "": 1.0}
+# Names of fields in NRRD are read in any case (https://teem.sourceforge.net/nrrd/format.html).
+_FIELD = r"(?im)^{name}:\s*(.*?)\s*$"
+_QUOTED = re.compile(r'"([^"]*)"')
+_DISTANCE_UNITS = re.compile(r"(?m)^DistanceUnits\s*=\s*(.*?)\s*$")
 
 
 def voxel_file(path: str) -> Path | None:
@@ -73,7 +75,7 @@ def read_itk(path: str) -> Header:
     if voxels is not None:
         held += voxels.stat().st_size
     reader = opened(path, path)
-    unit = _space_unit(path)
+    unit = _unit(path)
     shape, dtype, affine = geometry(reader, path, unit)
     declared = math.prod(shape) * np.dtype(dtype).itemsize
     if declared > held * _MOST_UNPACKED:
@@ -147,24 +149,33 @@ def _dtype(reader: Any, path: str) -> Any:
     return np.dtype(found)
 
 
-def _space_unit(path: str) -> float:
-    """Millimetres in the unit that the header of a NRRD file names, which ITK passes over."""
-    if not path.lower().endswith((".nrrd", ".nhdr")):
-        return 1.0
+def _unit(path: str) -> float:
+    """Millimetres in the unit that the header names, which ITK passes over."""
     with open(path, "rb") as file:
-        named = _SPACE_UNITS.search(file.read(_HEADER_BYTES).split(b"\n\n")[0])
-    units = set(re.findall(r'"([^"]*)"', named[1].decode(errors="replace"))) if named else {"mm"}
-    if len(units) != 1 or next(iter(units)).strip() not in _UNITS:
-        raise DataError(
-            "a volume whose header does not say where its voxels lie",
-            code="volume-position-unknown",
-            finding="grid-mismatch",
-            where=path,
-            found=f"space units: {', '.join(sorted(units)) or 'none'}",
-            expected=f"one of {', '.join(one for one in _UNITS if one)} for all three axes",
-            remedy="write the unit into its header, or export it again in mm",
-        )
-    return _UNITS[units.pop().strip()]
+        start = file.read(_HEADER_BYTES)
+    if not path.lower().endswith((".nrrd", ".nhdr")):
+        named = _DISTANCE_UNITS.search(start.split(b"ElementDataFile")[0].decode(errors="replace"))
+        return _millimetres([named[1]] if named else [], path)
+    head = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0].decode(errors="replace")
+    of_space = _QUOTED.findall(_field(head, "space units"))
+    # Without a space each axis has a unit of its own, one of channels perhaps another.
+    sizes, of_axes = _field(head, "spacings").split(), _QUOTED.findall(_field(head, "units"))
+    return _millimetres(
+        of_space or [u for size, u in zip(sizes, of_axes, strict=False) if "nan" not in size.lower()], path
+    )
+
+
+def _field(head: str, name: str) -> str:
+    found = re.search(_FIELD.format(name=name), head)
+    return found[1] if found else ""
+
+
+def _millimetres(units: Sequence[str], path: str) -> float:
+    try:
+        (found,) = {millimetres(unit) for unit in units} or {None}
+    except (KeyError, ValueError):
+        raise unknown_unit(path, f"units: {', '.join(sorted(set(units)))}") from None
+    return found or 1.0
 
 
 def values_of(read: Callable[[], Any], path: str) -> np.ndarray:

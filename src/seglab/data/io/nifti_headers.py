@@ -90,9 +90,14 @@ class Header:
         return affine
 
     @property
+    def affine(self) -> np.ndarray:
+        """4×4 from voxel index to mm, in the file's axis order."""
+        return np.diag([MILLIMETRES[self.unit]] * 3 + [1.0]) @ self.affine_in_file
+
+    @property
     def ras(self) -> tuple[tuple[int, ...], np.ndarray]:
         """Spatial shape, and 4×4 from voxel index to mm, when turned to the closest RAS orientation."""
-        affine = np.diag([MILLIMETRES[self.unit]] * 3 + [1.0]) @ self.affine_in_file
+        affine = self.affine
         turn = orientations.io_orientation(affine)
         # Row k of the turn says which axis of RAS the file's axis k becomes.
         shape = tuple(self.shape[int(k)] for k in np.argsort(turn[:, 0]))

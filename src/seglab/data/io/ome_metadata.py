@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from seglab.data.io.length_units import KNOWN, is_length, millimetres
 from seglab.data.io.nifti_headers import unreadable
 from seglab.data.io.zarr_axes import SPACE, axes_of_array, check_axes
 from seglab.errors import DataError
@@ -25,15 +26,6 @@ VERSIONS = ("0.4", "0.5")
 _KIND = "OME-Zarr image, or a Zarr array of axes z, y, x"
 _MOST_BYTES = 2**24
 _MOST_FOLDERS_UP = 3  # between an array and the image that it is a level of: scale0/image
-_MILLIMETRES = {
-    "angstrom": 1e-7,
-    **dict.fromkeys(("nanometer", "nm"), 1e-6),
-    **dict.fromkeys(("micrometer", "micron", "um", "µm", "μm"), 1e-3),
-    **dict.fromkeys(("millimeter", "mm"), 1.0),
-    **dict.fromkeys(("centimeter", "cm"), 10.0),
-    **dict.fromkeys(("meter", "m"), 1000.0),
-    "inch": 25.4,
-}
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Level:
     def along(self, axes: Sequence[str], units: Mapping[str, str]) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Size of a voxel and place of the first one along x, y and z, in mm where the axes have a unit."""
         places = [axes.index(name) for name in SPACE]
-        factors = [_MILLIMETRES.get(units.get(name, ""), 1.0) for name in SPACE]
+        factors = [millimetres(units.get(name, "")) or 1.0 for name in SPACE]
         spacing = tuple(self.scale[k] * factor for k, factor in zip(places, factors, strict=True))
         return spacing, tuple(self.shift[k] * factor for k, factor in zip(places, factors, strict=True))
 
@@ -199,11 +191,14 @@ def _image(path: Path, attributes: dict[str, Any]) -> OmeImage:
         )
     axes = tuple(str(axis.get("name", "")).lower() for axis in listed)
     check_axes(path, axes, f"axes {', '.join(axes)}")
-    units = {name: str(axis["unit"]) for name, axis in zip(axes, listed, strict=True) if axis.get("unit")}
-    unknown = {name: unit for name, unit in units.items() if name in SPACE and unit not in _MILLIMETRES}
-    if unknown:
+    given = {name: str(axis.get("unit") or "") for name, axis in zip(axes, listed, strict=True) if name in SPACE}
+    units = {name: unit for name, unit in given.items() if is_length(unit)}
+    if len(units) < len(SPACE) and any(given.values()):
         raise _wrong(
-            path, f"units {unknown}", ", ".join(_MILLIMETRES), "correct the unit in its metadata, or take it out"
+            path,
+            f"units {given}",
+            f"{KNOWN}, along all axes of space or none",
+            "correct each unit in its metadata, or take it out of all",
         )
     levels = first.get("datasets")
     if not isinstance(levels, list) or not levels or not all(isinstance(level, dict) for level in levels):
@@ -219,9 +214,7 @@ def _image(path: Path, attributes: dict[str, Any]) -> OmeImage:
                 tuple(a * b + c for a, b, c in zip(shift, *common, strict=True)),
             )
         )
-    return OmeImage(
-        path, axes, {n: u for n, u in units.items() if n in SPACE}, tuple(made), version, "image-label" in attributes
-    )
+    return OmeImage(path, axes, units, tuple(made), version, "image-label" in attributes)
 
 
 def _no_image(path: Path, attributes: dict[str, Any]) -> DataError:

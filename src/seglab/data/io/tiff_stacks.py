@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -12,14 +13,13 @@ import numpy as np
 import tifffile
 
 from seglab.data.io.foreign_header import ForeignHeader, fields_of
+from seglab.data.io.length_units import millimetres, unknown_unit
 from seglab.data.io.nifti_headers import Header, flat, unreadable
 from seglab.errors import DataError
 
 TIFF_ENDINGS = (".tif", ".tiff")
 # Axes of tifffile that are the depth of a stack; pages that nothing is said of are Q or I.
 _DEPTH, _CHANNELS = "ZQI", "CS"
-_MILLIMETRES = {"nm": 1e-6, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3}
-_MILLIMETRES |= {"mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4, "\\u00B5m": 1e-3}
 _SIZE = re.compile(r'PhysicalSize([XYZ])(Unit)?="([^"]*)"')
 _NUMBERED = re.compile(r"(.+)_\d{4}")
 _MOST_BYTES = 2**16
@@ -41,7 +41,7 @@ def read_stack(path: str) -> Header:
             if len(series) != 1:
                 raise _refused(path, f"{len(series)} series", "save the one that is the volume as a file of its own")
             axes, sizes, dtype = series[0].axes, series[0].shape, series[0].dtype
-            spacing, unit = _spacing_beside(path) or _spacing(file)
+            spacing, unit = _spacing_beside(path) or _spacing(file, path)
             ends = [
                 offset + count
                 for page in series[0].pages
@@ -116,22 +116,33 @@ def _spacing_beside(path: str) -> tuple[tuple[float, float, float], str] | None:
     return (sizes[2], sizes[1], sizes[0]), "mm"
 
 
-def _spacing(file: Any) -> tuple[tuple[float, float, float], str]:
+def _spacing(file: Any, path: str) -> tuple[tuple[float, float, float], str]:
     """Along columns, rows and slices, and its unit."""
     first = file.pages[0]
     if file.is_ome:
-        found = {axis + unit: value for axis, unit, value in _SIZE.findall(file.ome_metadata or "")}
-        sizes = [_millimetres(found.get(axis), found.get(f"{axis}Unit", "µm")) for axis in "XYZ"]
+        found = {axis + unit: html.unescape(value) for axis, unit, value in _SIZE.findall(file.ome_metadata or "")}
+        sizes = [_size(found.get(axis), found.get(f"{axis}Unit", "µm"), path) for axis in "XYZ"]
     elif file.is_imagej:
         metadata = file.imagej_metadata or {}
         unit = str(metadata.get("unit", ""))
-        sizes = [_millimetres(_pixel(first, tag), unit) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
-        sizes.append(_millimetres(metadata.get("spacing"), unit))
+        sizes = [_size(_pixel(first, tag), unit, path) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+        # ImageJ leaves a distance of slices of 1 out.
+        sizes.append(_size(metadata.get("spacing", 1.0), unit, path))
     else:
         sizes = [None, None, None]
     known = [size for size in sizes if size is not None]
-    if len(known) < 3:
+    if not known:
         return (1.0, 1.0, 1.0), "unknown"
+    if len(known) < len(sizes):
+        raise DataError(
+            "sizes of voxels that are known along some axes only",
+            code="volume-position-unknown",
+            finding="grid-mismatch",
+            where=path,
+            found=", ".join(f"{axis}: {size or 'none'}" for axis, size in zip("xyz", sizes, strict=True)) + ", in mm",
+            expected="all three, or none for cubes of 1",
+            remedy='write all three into <case>.json beside it: {"spacing": [z, y, x]} in mm',
+        )
     return (known[0], known[1], known[2]), "mm"
 
 
@@ -140,10 +151,14 @@ def _pixel(page: Any, tag: str) -> float | None:
     return value[1] / value[0] if value and value[0] else None
 
 
-def _millimetres(size: Any, unit: str) -> float | None:
+def _size(size: Any, unit: str, path: str) -> float | None:
     try:
-        found = float(size) * _MILLIMETRES[unit.strip()]
-    except (TypeError, ValueError, KeyError):
+        in_mm = millimetres(unit)
+    except KeyError:
+        raise unknown_unit(path, f"sizes of voxels in {unit[:40]!r}") from None
+    try:
+        found = float(size) * (in_mm or math.nan)
+    except (TypeError, ValueError):
         return None
     return found if math.isfinite(found) and found > 0 else None
 
