@@ -94,7 +94,7 @@ def stage(place: Path, words: list[str]) -> Path:
     )
     store, request = open_store(None, runs), EnsembleRequest("low", flips=(), postprocessing=False)
     with make_first_stage(folder) as made:
-        chosen = choose_ensemble(request, store, made.keep)
+        chosen = choose_ensemble(request, store, made)
         made.finish(chosen, record(chosen, request, store).bundle)
     return folder
 

@@ -15,8 +15,10 @@ from fold_studies import SCALE, trained_folds
 
 from seglab.data.labelled import labelled
 from seglab.data.preprocessing.normalisation import Preprocessing
+from seglab.ensembling import ensembling
 from seglab.ensembling.ensemble_run import EnsembleRun, record
 from seglab.ensembling.ensembling import Chosen, EnsembleRequest, choose_ensemble
+from seglab.ensembling.first_stage import make_first_stage
 from seglab.errors import DataError, TrackingError
 from seglab.evaluation.subject import find_subject
 from seglab.experiment.reproduce import reproduce
@@ -120,6 +122,16 @@ def test_the_run_is_predicted_with_as_the_mean_of_its_members(
     with pytest.raises(TrackingError, match="an ensemble, which was not trained"):
         reproduce(store, run)
     assert len(find_subject(recorded.run_id, "train", directory=store.directory).cases) == COUNT
+
+
+def test_masks_that_no_second_stage_can_read_are_refused_before_anything_is_predicted(
+    made: tuple[Store, Chosen, EnsembleRun], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ensembling, "candidate_masks", lambda *_: pytest.fail("the folds were predicted"))
+    with pytest.raises(DataError) as refused, make_first_stage(tmp_path / "masks") as first_stage:
+        choose_ensemble(EnsembleRequest("folds", flips=()), made[0], first_stage)
+    assert refused.value.code == "previous-stage-volumes"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folds_behind_different_preprocessing_and_deleted_bundles_are_refused(

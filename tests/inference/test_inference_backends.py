@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from seglab.errors import DataError
 from seglab.export.conversion import convert
 from seglab.export.graphs import graph_of
 from seglab.inference.backends import BACKENDS, open_network
+from seglab.inference.backends.keras import KerasNetwork
 from seglab.inference.backends.openvino import executed, load_openvino
 from seglab.models.unet import unet
 from seglab.task import Task
@@ -93,3 +95,16 @@ def test_openvino_tells_nobody_that_it_is_used(files: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_many_networks_in_one_process_are_no_retracing(caplog: pytest.LogCaptureFixture) -> None:
+    """TensorFlow counts the calls of all networks as those of one."""
+    image = np.zeros((1, 8, 8, 3), np.float32)
+    logging.getLogger("tensorflow").propagate, before = True, logging.getLogger("tensorflow").propagate
+    try:
+        for _ in range(8):
+            KerasNetwork(unet(TASK, (8, 8), depth=1, width=1)).logits(image)
+        logging.getLogger("tensorflow").warning("another warning")
+    finally:
+        logging.getLogger("tensorflow").propagate = before
+    assert caplog.messages == ["another warning"]

@@ -82,7 +82,7 @@ def run(words: Sequence[str]) -> None:
     store.check_writable()
     console = Terminal(highlight=False, soft_wrap=True)
     with make_first_stage(settings.masks) if settings.masks else nullcontext() as first_stage:
-        chosen = choose_ensemble(request, store, None if first_stage is None else first_stage.keep)
+        chosen = choose_ensemble(request, store, first_stage)
         print_chosen(chosen, console)
         with step("writing the bundle"):
             recorded = record(chosen, request, store)

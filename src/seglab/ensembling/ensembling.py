@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -99,26 +99,34 @@ class Chosen:
         return Split(tuple(self.subjects.cases), (), ())
 
 
-KeepMasks = Callable[[Subjects, Iterator[tuple[int, int, np.ndarray]]], None]
-"""Told the bundles and cases, and number of the place, of the case, and mask of each that was chosen."""
+class MaskKeeper(Protocol):
+    """Who takes the masks of what was chosen."""
+
+    def check(self, subjects: Subjects) -> None:
+        """See, before anything is predicted, that masks of these cases can be kept; raises `DataError` where not."""
+
+    def keep(self, subjects: Subjects, masks: Iterator[tuple[int, int, np.ndarray]]) -> None:
+        """Take number of the place, of the case, and mask of each."""
 
 
-def choose_ensemble(request: EnsembleRequest, store: Store, keep: KeepMasks | None = None) -> Chosen:
+def choose_ensemble(request: EnsembleRequest, store: Store, keeper: MaskKeeper | None = None) -> Chosen:
     """Choose by the cases that each network never saw.
 
     Args:
         request: what is asked for.
         store: of the runs.
-        keep: takes the masks in the end; None where nobody does.
+        keeper: takes the masks in the end; None where nobody does.
 
     Raises:
-        ConfigError, DataError, TrackingError: see `gather` and `find_subjects`.
+        ConfigError, DataError, TrackingError: see `gather` and `find_subjects`; masks that cannot be kept.
     """
     begun = time.monotonic()
     with step("reading the runs"):
         validation = gather(store, study=request.study, runs=request.runs)
     with step("finding bundles and data"):
         subjects = find_subjects(store, validation, request.data)
+    if keeper is not None:
+        keeper.check(subjects)
     candidates, notes = _candidates(validation, subjects, request.mixed)
     axes = mirrored_axes(subjects) if request.flips is None else request.flips
     folds, tested = [fold for fold, _ in subjects.places], subjects.tested
@@ -145,8 +153,8 @@ def choose_ensemble(request: EnsembleRequest, store: Store, keep: KeepMasks | No
                 tried = try_steps(masks, subjects.task, folds, tested, subjects.groups)
         with step("scoring what was chosen"):
             cases, metrics = _scores(subjects, masks, tried, folds)
-        if keep is not None:
-            keep(subjects, ((row, column, _final(mask, tried, folds[row])) for row, column, _, mask in masks()))
+        if keeper is not None:
+            keeper.keep(subjects, ((row, column, _final(mask, tried, folds[row])) for row, column, _, mask in masks()))
     return Chosen(
         validation,
         subjects,

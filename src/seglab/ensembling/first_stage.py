@@ -30,9 +30,12 @@ class FirstStage:
         self._folder = folder
         self._written: Mapping[str, tuple[str, int]] = {}
 
-    def keep(self, subjects: Subjects, masks: Iterator[tuple[int, int, np.ndarray]]) -> None:
-        """See `KeepMasks`."""
+    def check(self, subjects: Subjects) -> None:
+        """See `check_volumes`."""
         check_volumes(subjects)
+
+    def keep(self, subjects: Subjects, masks: Iterator[tuple[int, int, np.ndarray]]) -> None:
+        """Write the masks, see `write_masks`."""
         self._written = write_masks(self._folder, subjects, masks)
 
     def finish(self, chosen: Chosen, bundle: Path) -> None:

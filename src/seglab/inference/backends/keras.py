@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +65,17 @@ def _compiled(model: keras.Model, activation: Callable[[Any], Any]) -> Forward:
     any B."""
     import keras
 
+    logging.getLogger("tensorflow").addFilter(_no_retracing)
     network = logits_model(model)
     activated = keras.Model(network.inputs, activation(network.outputs[0]))
     # XLA gains TensorFlow nothing here and costs a compilation for every batch size; JAX has nothing else.
     activated.jit_compile = keras.backend.backend() == "jax"
     return activated.predict_on_batch
+
+
+def _no_retracing(record: logging.LogRecord) -> bool:
+    """TensorFlow takes many networks in one process, such as those of folds, for one that is traced again and again."""
+    return "triggered tf.function retracing" not in str(record.msg)
 
 
 def _probabilities(logits: Any, task: Task) -> Any:

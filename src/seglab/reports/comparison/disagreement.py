@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +169,6 @@ def _predicted(
         if run.id not in opened:
             subject = find_subject(run.id, "test", uri=store.uri, directory=Path(store.directory))
             load_tensorflow()
-            logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many networks in one process
             opened[run.id] = subject, Predictor.load(subject.found.folder)
         subject, predictor = opened[run.id]
         case = next(case for case in subject.source.cases if case.id == case_id)
