@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 
 from seglab.cli.segment import read_words, run
 from seglab.errors import ConfigError, DataError
@@ -80,6 +81,15 @@ def test_a_volume_in_microns_is_measured_in_mm(volume: Path, tmp_path: Path) -> 
     assert row["volume_mm3"] > 0.1
     (line,) = [json.loads(text) for text in (out / "prompts.jsonl").read_text().splitlines()]
     assert line["spacing_mm"] == [0.075, 0.025, 0.1]
+
+
+def test_a_volume_in_nrrd_gives_the_mask_of_the_same_in_nifti(volume: Path, tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.ReadImage(str(volume)), str(volume.with_name("other.nrrd")))
+    for name in (volume.name, "other.nrrd"):
+        assert run([f"image={volume.with_name(name)}", "box=[7.5,22.5,8,22.5,37.5,8]", f"out={tmp_path / name}"]) == 0
+    one, other = nib.load(tmp_path / volume.name / "scan.nii.gz"), nib.load(tmp_path / "other.nrrd" / "other.nii.gz")
+    np.testing.assert_array_equal(np.asarray(other.dataobj), np.asarray(one.dataobj))
+    np.testing.assert_allclose(other.affine, one.affine, atol=1e-4)
 
 
 @pytest.mark.parametrize(

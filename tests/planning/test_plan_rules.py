@@ -202,6 +202,8 @@ def test_what_is_said_goes_before_the_rules_and_the_rest_follows() -> None:
     assert found["model.depth"] == 3
     reason = next(one.reason for one in plan.choices if one.key == "data.size")
     assert reason.startswith("as you said; the plan's own would be [64, 64, 64]")
+    short = values(make_plan(data((64, 64, 64)), BUDGET, {"trainer.epochs": 1}))
+    assert (short["trainer.epochs"], short["schedule.warmup_epochs"]) == (1, 0), "a warm-up of it all is refused"
 
 
 def test_what_does_not_fit_is_refused_with_the_nearest_that_does() -> None:

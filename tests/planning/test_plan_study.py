@@ -131,6 +131,10 @@ def test_both_stages_are_forecast_where_a_larger_patch_would_need_no_first_one(
     forecasts = [one.forecast for one in (found, *found.stages)]
     assert [one is not None and one.measured == TOOK for one in forecasts] == [True] * 3
     assert len(runs) == 2, "the second stage is forecast as the study without a first one"
+    # (7200 / 3 / 5 − 10 − 5 − 0.1 × 25) s for epochs of 11 s: 42, and the ladder has 40 below it.
+    assert [one.plan.value("trainer.epochs") for one in (found, *found.stages)] == [40] * 3
+    hours = sum(one.study_hours for one in forecasts if one is not None)
+    assert 1.5 < hours < 2, "the three of them share the hours"
 
 
 def test_hydra_composes_every_job_and_the_report_finds_the_question(root: Path, tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ class PlanWords:
 
     data: tuple[str, ...] = setting("data=<name> data.root=… …, written as for seglab train", prefix=True)
     budget_hours: PositiveFloat = setting(
-        "of the whole study, one run after the other", default=2.0, key="budget.hours"
+        "of the whole study, one run after the other; the three studies of a cascade share them",
+        default=2.0,
+        key="budget.hours",
     )
     budget_memory_gb: PositiveFloat = setting("of a run", default=8.0, key="budget.memory_gb")
     name: str | None = setting("of the study; null: after the data", default=None)

@@ -36,6 +36,8 @@ what is written to the folder out=, for an image x:
                    guard did, and warnings
   prompts.jsonl    a line for each image: the prompt in pixels of the image, with the image's size and the model
 of a volume: x.nii.gz (1 on the object) in the volume's own geometry, and a row with voxels and mm³"""
+# A TIFF is taken for an image.
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ def read_words(words: Sequence[str]) -> SegmentWords:
 
 
 def _of_volume(settings: SegmentWords) -> bool:
-    return settings.image is not None and settings.image.lower().endswith((".nii", ".nii.gz"))
+    return settings.image is not None and settings.image.lower().endswith(_VOLUMES)
 
 
 def _box(settings: SegmentWords) -> Sequence[float] | str | None:

@@ -41,7 +41,7 @@ def segment_volume_file(
 
     Args:
         model: of rank 2.
-        file: NIfTI, of one channel.
+        file: a volume of one channel, in any format but Zarr, whose mask would be one.
         out: folder to write to.
         points: `x, y, z, label` each.
         box: `x0, y0, z0, x1, y1, z1`, flat along the axis that the slices are cut across; None for none, then they are

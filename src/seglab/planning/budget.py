@@ -16,10 +16,27 @@ EPOCHS = (
 
 @dataclass(frozen=True)
 class Budget:
-    """Hours of the whole study, its runs one after the other; gigabytes of each run."""
+    """What there is.
+
+    Attributes:
+        hours: of all studies that are planned together, their runs one after the other.
+        memory_gb: gigabytes of each run.
+        studies: that share the hours, in equal parts: three where a cascade is planned beside a study.
+    """
 
     hours: float
     memory_gb: float
+    studies: int = 1
+
+    @property
+    def study_hours(self) -> float:
+        """Of one study."""
+        return self.hours / self.studies
+
+    @property
+    def leaving(self) -> str:
+        """What leaves its hours to a study, for reasons."""
+        return f"budget.hours={self.hours:g}" + f", shared by {self.studies} studies," * (self.studies > 1)
 
     @property
     def room(self) -> float:

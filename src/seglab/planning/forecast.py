@@ -59,15 +59,15 @@ def epochs_for(measured: Measured, budget: Budget, jobs: int) -> int:
     Raises:
         ConfigError: fewer than the fewest; names the hours that are enough.
     """
-    seconds = budget.hours * 3600 / jobs - measured.run_seconds(0)
+    seconds = budget.study_hours * 3600 / jobs - measured.run_seconds(0)
     found = epochs_within(seconds / measured.epoch_seconds)
     if found is None:
-        needed = measured.run_seconds(EPOCHS[0]) * jobs / 3600
+        needed = budget.studies * measured.run_seconds(EPOCHS[0]) * jobs / 3600
         raise ConfigError(
             "a study that the hours have no room for",
             code="plan-does-not-fit",
             where="budget.hours",
-            found=f"{measured.epoch_seconds:.0f} s an epoch, {jobs} runs, {budget.hours:g} hours",
+            found=f"{measured.epoch_seconds:.0f} s an epoch, {jobs} runs, {budget.study_hours:g} hours",
             expected=f"{EPOCHS[0]} epochs a run or more",
             remedy=f"the nearest that fits: budget.hours={math.ceil(needed * 100) / 100:g}; or fewer data.folds, where "
             "the plan has folds, or a smaller data.size",

@@ -105,7 +105,7 @@ def make_plan(
     sweep = choose_folds(choices, fingerprint)
     network, covered = _choose_input(choices, fingerprint, budget, kind, shapes, steps, len(sweep[1]))
     modality = choose_normalisation(choices, fingerprint)
-    seen = budget.hours * 3600 / len(sweep[1]) * THROUGHPUT / _operations(choices, network, fingerprint)
+    seen = budget.study_hours * 3600 / len(sweep[1]) * THROUGHPUT / _operations(choices, network, fingerprint)
     of_case = covered / fingerprint.median_shape[2] if kind == "slices" else covered
     choose_foreground(choices, fingerprint, of_case, int(seen / TIMES_SEEN))
     choose_augmentation(choices, fingerprint, modality)
@@ -201,7 +201,7 @@ def _widest(
     jobs: int,
 ) -> tuple[int, Topology, list[int], float]:
     """Width, stages, input, and the most pixels or voxels of it, of the first of `INPUTS` that there is time for."""
-    seconds, given = budget.hours * 3600 / jobs, choices.given.get("model.width")
+    seconds, given = budget.study_hours * 3600 / jobs, choices.given.get("model.width")
     for widths, most in INPUTS[fingerprint.rank]:
         for width in (given,) if given else widths:
             size = largest_fitting(wanted, steps, width, batch, fingerprint.channels, budget.room, most)
@@ -290,9 +290,9 @@ def _refuse_too_large(
 def _choose_epochs(
     choices: Choices, budget: Budget, network: Topology, fingerprint: Fingerprint, jobs: int, epochs: int | None
 ) -> None:
-    why = f"as many as budget.hours={budget.hours:g} leave to {jobs} runs, by the measured steps of forecast.md"
+    why = f"as many as {budget.leaving} leave to {jobs} runs, by the measured steps of forecast.md"
     if epochs is None:
         operations = _operations(choices, network, fingerprint) * choices.made["data.patches_per_case"].value
-        epochs = epochs_within(budget.hours * 3600 / jobs / (operations / THROUGHPUT)) or EPOCHS[0]
-        why = f"about as many as budget.hours={budget.hours:g} leave to {jobs} runs; nothing was measured"
+        epochs = epochs_within(budget.study_hours * 3600 / jobs / (operations / THROUGHPUT)) or EPOCHS[0]
+        why = f"about as many as {budget.leaving} leave to {jobs} runs; nothing was measured"
     choices.choose("trainer.epochs", epochs, why)

@@ -50,6 +50,8 @@ from seglab.planning.study_files import (
 from seglab.planning.training_rules import FOLDS
 from seglab.runtime.waiting import step
 
+# A network alone, and the first and the second stage: they share the hours.
+STUDIES_OF_A_CASCADE = 3
 Make = Callable[..., Plan]
 """From a budget, settings that were said, and epochs or none, to a plan."""
 
@@ -116,8 +118,10 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
         fingerprint = fingerprint_of(source, split, facts)
     name = check_name(request.name or re.sub(r"\W+", "_", f"{source.name}_plan".lower()).strip("_"))
     studying = _Studying(request, given, fingerprint, digest, source.name, studies)
-    full = studying.full(request.budget, given)
-    coarse, why = first_stage(fingerprint, request.budget, given, full)
+    coarse, why = first_stage(fingerprint, request.budget, given, studying.full(request.budget, given))
+    if coarse is not None:
+        request = replace(request, budget=replace(request.budget, studies=STUDIES_OF_A_CASCADE))
+        studying = _Studying(request, given, fingerprint, digest, source.name, studies)
 
     def make(budget: Budget, settings: Mapping[str, Any], epochs: int | None = None) -> Plan:
         plan = studying.full(budget, settings, epochs)

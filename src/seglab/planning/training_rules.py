@@ -100,7 +100,10 @@ def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
     else:
         choices.choose("optimizer.learning_rate", 0.001, "the optimizer's own; not tuned on this data")
     choices.choose("schedule", "cosine", "falls to 0 at the end of the budget")
-    choices.choose("schedule.warmup_epochs", 1.0, "batch statistics and moments are those of real batches first")
+    if choices.given.get("trainer.epochs") == 1:
+        choices.choose("schedule.warmup_epochs", 0.0, "the one epoch would be all of it")
+    else:
+        choices.choose("schedule.warmup_epochs", 1.0, "batch statistics and moments are those of real batches first")
     choices.choose("trainer.patience_epochs", None, "the learning rate is to come to its end")
 
 

@@ -86,7 +86,7 @@ def find_mixed_spacing(facts: Mapping[str, CaseFingerprint], card: DataConfig, t
         by_size = sorted(facts, key=lambda i: facts[i].spacing)
         remedy = (
             f"compare the headers of {by_size[0]} and {by_size[-1]}: one of them names the wrong unit, or none, which "
-            "is read as mm; with nibabel, image.header.set_xyzt_units('micron'), then save"
+            "is read as mm; of NIfTI with nibabel, image.header.set_xyzt_units('micron'), then save"
         )
     yield Finding.of(
         "mixed-spacing",
@@ -108,7 +108,7 @@ def find_implausible_spacing(facts: Mapping[str, CaseFingerprint], task: Task) -
             f"{large[0]}" + (f" and {len(large) - 1} more" if len(large) > 1 else ""),
             f"voxels of {_size(facts[large[0]].spacing)} mm",
             f"edges up to {LARGEST_VOXEL:g} mm; distances, the tolerance and data.spacing are in mm",
-            "if the header names the wrong unit, or none, which is read as mm: with nibabel, "
+            "if the header names the wrong unit, or none, which is read as mm, correct it: of NIfTI with nibabel, "
             "image.header.set_xyzt_units('micron'), then save; if they are so large, nothing",
         )
 

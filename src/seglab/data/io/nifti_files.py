@@ -127,7 +127,7 @@ def check_grid(what: str, header: Header, other: Header) -> None:
             where=header.path,
             found=f"the affines put a corner {apart:.2f} voxels apart{units}",
             expected=f"the affine of {other.path}",
-            remedy="name the unit of both: with nibabel, image.header.set_xyzt_units(...), then save"
+            remedy="name the unit of both: of NIfTI with nibabel, image.header.set_xyzt_units(...), then save"
             if units
             else "resample it to the image, or copy the image's header if only the header is wrong",
         )

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from seglab.data.io.dicom_series import DICOM_ENDINGS, is_dicom, read_dicom, slices_in
+from seglab.data.io.file_contents import misnamed
 from seglab.data.io.itk_files import ITK_ENDINGS, read_itk, voxel_file
 from seglab.data.io.nifti_headers import NIFTI_ENDINGS, Header, unreadable
 from seglab.data.io.nifti_headers import read_header as read_nifti
@@ -48,6 +49,16 @@ def parts_of(path: str | os.PathLike[str]) -> list[str]:
 
 def read_header(path: str) -> Header:
     """The checked header of a volume; raises `DataError`, and `ConfigError` where SimpleITK or Zarr is missing."""
+    try:
+        return _read_by_name(path)
+    except DataError as error:
+        told = misnamed(path) if error.code == "file-unreadable" and os.path.isfile(path) else None
+        if told is None:
+            raise
+        raise told from error
+
+
+def _read_by_name(path: str) -> Header:
     name = path.lower()
     try:
         if is_zarr(Path(path)):

@@ -49,7 +49,7 @@ def _off_scale(what: str, shape: Sequence[int], spacing: Sequence[float], target
         where="data.spacing",
         found=f"{'×'.join(map(str, shape))} voxels of {of} mm, to be resampled to {to} mm",
         expected="both in mm, whatever unit a header names",
-        remedy="give data.spacing in mm; or, if the header names the wrong unit, correct it: with nibabel, "
+        remedy="give data.spacing in mm; or, if the header names the wrong unit, correct it: of NIfTI with nibabel, "
         "image.header.set_xyzt_units('micron'), then save",
     )
 

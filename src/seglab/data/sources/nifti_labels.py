@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from seglab.data.io.itk_files import ITK_ENDINGS
 from seglab.data.io.nifti_files import check_grid
-from seglab.data.io.nifti_headers import Header
+from seglab.data.io.nifti_headers import Header, is_nifti
 from seglab.data.io.volume_files import read_header
 from seglab.data.labels.label_map import MAX_CLASSES, NEARLY_WHOLE, whole_numbers
 from seglab.errors import DataError
@@ -14,6 +17,11 @@ _SAVED = (
     "with nibabel: i = nib.load(file); v = i.get_fdata(); n = nib.Nifti1Image({values}.astype('uint8'), i.affine); "
     "n.header.set_xyzt_units(*i.header.get_xyzt_units()); nib.save(n, new)"
 )
+_SAVED_BY_ITK = (
+    "with SimpleITK as sitk: i = sitk.ReadImage(file); v = sitk.GetArrayFromImage(i); "
+    "n = sitk.GetImageFromArray({values}.astype('uint8')); n.CopyInformation(i); sitk.WriteImage(n, new)"
+)
+_SAVED_BY_OTHERS = "v its voxels, save {values} as whole numbers, with the program that wrote it"
 
 
 def read_label(path: str, image: str) -> tuple[np.ndarray, float]:
@@ -69,7 +77,7 @@ def _several_channels(header: Header, image: Header) -> DataError:
             what = "a label that is one-hot: a channel for each class, in place of one number a voxel"
             mark = "1" if np.abs(stored - values.astype(np.float64)).max() <= NEARLY_WHOLE else "not 0"
             found = f", {'exactly' if one.all() else 'at most'} one of {count} channels is {mark} in each voxel"
-            remedy = _numbered(axis, count, background=not one.all())
+            remedy = _numbered(header.path, axis, count, background=not one.all())
         elif known.all():
             what = "a label whose channels overlap, for voxels that can only be of one class"
             found = f", up to {round(total.max())} of {count} channels are 1 in one voxel"
@@ -77,7 +85,7 @@ def _several_channels(header: Header, image: Header) -> DataError:
         elif one.all() and values.min() >= 0:
             what = "a label that is a probability for each class, in place of one number a voxel"
             found = f", the {count} channels add up to 1 in each voxel"
-            remedy = _numbered(axis, count, background=False)
+            remedy = _numbered(header.path, axis, count, background=False)
     return DataError(
         what,
         code="label-channels",
@@ -102,10 +110,12 @@ def _as_flags(values: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(flags.astype(np.uint8), 0, axis)
 
 
-def _numbered(axis: int, count: int, background: bool) -> str:
+def _numbered(path: str, axis: int, count: int, background: bool) -> str:
     """How to give the number of a voxel's channel; `background`: 0 where no channel is 1."""
     channel = f"v.argmax({axis})"
-    saved = _SAVED.format(values=f"np.where(v.any({axis}), {channel} + 1, 0)" if background else channel)
+    by_itk = axis == -1 and path.lower().endswith(ITK_ENDINGS)
+    how = _SAVED if is_nifti(Path(path)) else _SAVED_BY_ITK if by_itk else _SAVED_BY_OTHERS
+    saved = how.format(values=f"np.where(v.any({axis}), {channel} + 1, 0)" if background else channel)
     values = ",".join(map(str, range(count + background)))
     return (
         f"give each voxel the number of its channel{', 0 where there is none' if background else ''}: {saved}; "
