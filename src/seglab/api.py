@@ -68,7 +68,7 @@ class Run:
 
     @property
     def scores(self) -> dict[str, float]:
-        """The last value of every metric; those of the restored best epoch on whole cases begin with `test_`."""
+        """The last value of every metric; those of the weights that are kept, on whole cases, begin with `test_`."""
         return dict(self._recorded.data.metrics)
 
     @cached_property

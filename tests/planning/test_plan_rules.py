@@ -126,6 +126,22 @@ def test_small_volumes_are_taken_whole() -> None:
     assert (hurried["data.size"], hurried["model.width"]) == ([48, 64, 48], 16)
 
 
+def test_the_median_case_is_taken_where_room_for_the_largest_would_be_mostly_border() -> None:
+    unlike = {"shapes": ((35, 51, 35),) * 27 + ((42, 59, 45),), "cases": 40, "modality": "mri"}
+    found = make_plan(data((35, 51, 35), **unlike), BUDGET)
+    plan = values(found)
+    # 48 × 64 × 48 would be 1.65 times as many voxels.
+    assert (plan["data.size"], plan["data.resize_mode"], found.covered) == ([40, 56, 40], "pad", 1.0)
+    assert (plan["model.depth"], plan["data.foreground_share"], plan["loss.batch_dice"]) == (3, 0.0, False)
+    assert plan["trainer.keep"] == "last"
+    alike = values(
+        make_plan(data((41, 57, 41), **{**unlike, "shapes": ((41, 57, 41),) * 27 + ((42, 59, 45),)}), BUDGET)
+    )
+    assert alike["data.size"] == [48, 64, 48]
+    given = values(make_plan(data((35, 51, 35), **unlike), BUDGET, {"data.size": [48, 64, 48]}))
+    assert (given["data.size"], given["data.resize_mode"]) == ([48, 64, 48], "pad")
+
+
 def test_spacings_that_differ_meet_at_the_median_but_for_thick_slices() -> None:
     steps = tuple((0.8, 0.8, thick) for thick in (3.0, 3.0, 4.0, 5.0, 5.0, 6.0, 6.0))
     known = data((320, 320, 24), cases=10, spacings=steps)

@@ -124,6 +124,25 @@ def test_the_model_ends_with_the_weights_of_the_best_epoch(tmp_path: Path) -> No
     assert all(a.tobytes() == b.tobytes() for a, b in zip(values(model.variables), best, strict=True))
 
 
+def test_the_model_ends_with_the_weights_of_the_last_epoch_where_they_are_to_be_kept(tmp_path: Path) -> None:
+    seen: list[list[np.ndarray]] = []
+    model = toys.net()
+    history = fit(
+        tmp_path,
+        epochs=2,
+        model=model,
+        optimizer=keras.optimizers.SGD(30.0),  # as above: the second epoch is worse
+        settings={"monitor": "val_loss", "keep": "last"},
+        emit=lambda metrics, epoch: seen.append(load_state(tmp_path / WorkFile.STATE).model),
+    )
+    losses = [epoch["val_loss"] for epoch in history.epochs]
+    assert losses[0] < losses[1]
+    assert (history.best_epoch, history.best, history.stopped_early) == (2, losses[1], False)
+    assert history.verdict == f"weights of the last one, val_loss {losses[-1]:.4f} (trainer.keep=last)"
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(values(model.variables), seen[-1], strict=True))
+    assert load_state(tmp_path / WorkFile.STATE).best == []
+
+
 def slow_step(model: keras.Model, seconds: float) -> None:
     """Make every training step of a model take so long, inside of the compiled function."""
     step = model.train_step

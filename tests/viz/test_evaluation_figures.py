@@ -64,10 +64,14 @@ def test_curves_hold_every_epoch() -> None:
             np.testing.assert_array_equal(lines[split].get_ydata(), [row[f"{split}_{metric}"] for row in HISTORY])
         best = HISTORY[1][f"val_{metric}"]
         assert [2.0, best] in [list(line.get_xydata()[0]) for line in axes.lines]
-        assert axes.get_title().endswith(f"\nvalidation {best:.3f} in the best epoch")
+        assert axes.get_title().endswith(f"\nvalidation {best:.3f} in the epoch that is kept")
         assert not axes.texts  # none over a line, or over what stands at an axis
         assert axes.get_xlim()[0] > 0
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training", "validation", "best epoch, 2"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "training",
+        "validation",
+        "epoch that is kept, 2",
+    ]
     assert size_of(figure) > 10_000
 
 

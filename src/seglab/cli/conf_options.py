@@ -79,7 +79,7 @@ def _text(name: str) -> str:
 
 _TRAIN = """seglab train [group=option …] [key=value …]
 
-Train a segmentation model, record the run in MLflow and score its best epoch on the test split.
+Train a segmentation model, record the run in MLflow and score it on the test split.
 
   seglab train model=unet loss=dice                          train in 2D on the built-in images
   seglab train model=conv3d data=synthetic3d                 train in 3D on the built-in volumes

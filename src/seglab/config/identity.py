@@ -13,7 +13,7 @@ from seglab.config.targets import places_of
 _NOT_IDENTITY = ("run_name", "resume", "tracking", "metrics")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
 # Settings that say nothing by a value: what is identical without them has its digest of before.
-_UNSAID = (("regions", None), ("regions_class_order", None), ("fit_memory", False))
+_UNSAID = (("regions", None), ("regions_class_order", None), ("fit_memory", False), ("keep", "best"))
 # Groups with a `_target_` beside the data, whose files count by what they hold.
 _PARTS = ("model", "loss", "optimizer", "schedule", "augment")
 

@@ -92,6 +92,7 @@ class TrainerSettings(Section):
     profile: bool
     devices: PositiveInt | Literal["auto"] = 1  # configs of runs before it was to choose lack it
     fit_memory: bool = False  # as devices
+    keep: Literal["best", "last"] = "best"  # as devices
 
 
 class TrackingSettings(Section):

@@ -188,7 +188,7 @@ def _train_and_score(
 
 
 def _score(config: Config, training_data: TrainingData, tracker: Tracker, model: keras.Model, history: History) -> None:
-    """Score the best epoch on whole test cases, draw it, hand over the bundle, say where everything lies."""
+    """Score the kept weights on whole test cases, draw it, hand over the bundle, say where everything lies."""
     from seglab.evaluation.aggregate import aggregate, score_table, unlike_scores
     from seglab.evaluation.monitoring_reference import watched_with
     from seglab.evaluation.scoring import score_cases
@@ -202,7 +202,7 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
     from seglab.tracking.run_addresses import pictures_address, run_address
     from seglab.viz.figures import case_panels, curves, pick_examples
 
-    tell("drawing the curves and saving the model of the best epoch")
+    tell("drawing the curves and saving the model")
     card = config.data_config
     bundle = bundle_of(config, training_data)
     tracker.log_figure(curves(history.epochs, best_epoch=history.best_epoch, title=config.run_name), Artifact.CURVES)

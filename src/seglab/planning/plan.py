@@ -27,6 +27,8 @@ from seglab.planning.shape_rules import (
     target_spacing,
 )
 from seglab.planning.training_rules import (
+    BATCHES,
+    batch_for,
     choose_augmentation,
     choose_folds,
     choose_foreground,
@@ -39,9 +41,8 @@ from seglab.planning.training_rules import (
 WIDTHS = {2: (32, 16, 8), 3: (32, 16)}
 INPUTS = {2: ((WIDTHS[2], math.inf),), 3: ((WIDTHS[3], math.inf), *(((16,), side**3) for side in (128, 96, 64)))}
 TIMES_SEEN = 20
-# More samples than these in a batch gain little.
-BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
-_SMALL_VOLUME = 32**3
+# Volumes are taken as large as the largest, unless that is so many times as many voxels as the median needs.
+MOSTLY_BORDER = 1.25
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _choose_input(
 ) -> tuple[Topology, float]:
     """Input size, batch, and network; returns its stages and how much of the median case it covers."""
     channels = fingerprint.channels
-    fewest, most = BATCHES[kind]
+    fewest = BATCHES[kind][0]
     median, largest = np.median(shapes, axis=0), shapes.max(axis=0)
     wanted = [float(n) for n in largest]
     if kind != "volumes" and max(largest) > WHOLE_IMAGE:
@@ -166,9 +167,15 @@ def _choose_input(
     if not whole:  # a patch is cut from the middle of the sizes, not from the largest
         smaller = [min(a, b) for a, b in zip(wanted, median, strict=True)]
         size = largest_fitting(smaller, steps, width, fewest, channels, budget.room, most_seen)
-    shape_reason = "×".join(f"{int(n)}" for n in (largest if whole else median))
+    middle = fitted(median, network.multiple)
+    boxed = whole and kind == "volumes" and math.prod(size) > MOSTLY_BORDER * math.prod(middle)
+    if boxed:  # most of the largest case's box would be border: nnU-Net too sees the median case at once
+        size = middle
+    shape_reason = "×".join(f"{int(n)}" for n in (largest if whole and not boxed else median))
     what = "slice" if kind == "slices" else "case"
-    if whole:
+    if boxed:
+        why = f"the median training case ({shape_reason}), rounded up: room for the largest would be mostly border"
+    elif whole:
         why = f"the largest training {what} ({shape_reason}), rounded up to what the network halves"
     else:
         limits = "memory and hours allow" if kind == "volumes" else "memory allows, at most 512 a side"
@@ -176,16 +183,16 @@ def _choose_input(
     size = list(choices.choose("data.size", size, why))
     covered = coverage(size, median)
     if given is not None:
-        whole = all(n >= full for n, full in zip(size, largest, strict=True)) and kind != "slices"
+        whole, boxed = all(n >= full for n, full in zip(size, largest, strict=True)) and kind != "slices", False
         network = network_for(size, steps, width)
-    elif not whole:
+    elif boxed or not whole:
         network = network_for(size, steps, width)
     if whole:
-        choices.choose("data.resize_mode", "pad", "whole cases, with a border where one is smaller")
+        larger = "; of larger ones, boxes at random" if boxed else ""
+        choices.choose("data.resize_mode", "pad", f"whole cases, with a border where one is smaller{larger}")
     else:
         choices.choose("data.resize_mode", "patch", f"{100 * covered:.2g}% of the median {what} is seen at once")
-    batch = _batch(kind, size, fingerprint, network, budget, fewest, most)
-    choices.choose("data.batch_size", *batch)
+    choices.choose("data.batch_size", *batch_for(kind, size, fingerprint, network, budget))
     _choose_network(choices, kind, network, width)
     _refuse_too_large(choices, network, budget, steps, width, channels, median)
     return network, covered
@@ -216,24 +223,6 @@ def _widest(
 def _operations(choices: Choices, network: Topology, known: Fingerprint) -> float:
     """Of a training step for each training case once."""
     return network.stages.step_operations(choices.made["data.size"].value, len(known.shapes), known.channels)
-
-
-def _batch(
-    kind: str, size: Sequence[int], fingerprint: Fingerprint, network: Topology, budget: Budget, fewest: int, most: int
-) -> tuple[int, str]:
-    if kind == "volumes" and np.prod(size) > _SMALL_VOLUME:
-        most = fewest
-    cases = len(fingerprint.shapes)
-    fitting = [
-        n
-        for n in range(fewest, most + 1, 2)
-        if network.stages.step_bytes(size, n, fingerprint.channels) <= budget.room and n <= max(cases, fewest)
-    ]
-    batch = min(max(fitting, default=fewest), max(cases, 1))
-    if batch < most:
-        limit = f"{cases} training cases" if batch >= cases else f"budget.memory_gb={budget.memory_gb:g}"
-        return batch, f"as many as {limit} allow"
-    return batch, "more steps teach more than larger batches" if kind == "volumes" else "more in a batch gain little"
 
 
 def _choose_network(choices: Choices, kind: str, network: Topology, width: int) -> None:

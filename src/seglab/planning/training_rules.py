@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from seglab.data.check.sides import named_sides
+from seglab.planning.budget import Budget
 from seglab.planning.choices import AS_GIVEN, Choices
 from seglab.planning.fingerprint import Fingerprint
+from seglab.planning.shape_rules import Topology
 
 FOLDS = 5
+# The fewest and the most samples of a batch: more gain little.
+BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
+# Of larger volumes a batch holds the fewest: more steps teach more.
+SMALL_VOLUME = 32**3
 # Below this share of the foreground objects are tiny.
 TINY = 0.01
 # A value below is in Hounsfield units: air in an image of anything else is not so far below 0.
@@ -17,6 +25,26 @@ SMALL_SET = 50
 MOST_PATCHES = 8
 # Spread of the foreground shares, over their mean, from which folds are dealt by it.
 UNEVEN = 1.0
+
+
+def batch_for(
+    kind: str, size: Sequence[int], fingerprint: Fingerprint, network: Topology, budget: Budget
+) -> tuple[int, str]:
+    """Samples of a batch, and why; `kind` and `size` of a sample are the plan's."""
+    fewest, most = BATCHES[kind]
+    if kind == "volumes" and np.prod(size) > SMALL_VOLUME:
+        most = fewest
+    cases = len(fingerprint.shapes)
+    fitting = [
+        n
+        for n in range(fewest, most + 1, 2)
+        if network.stages.step_bytes(size, n, fingerprint.channels) <= budget.room and n <= max(cases, fewest)
+    ]
+    batch = min(max(fitting, default=fewest), max(cases, 1))
+    if batch < most:
+        limit = f"{cases} training cases" if batch >= cases else f"budget.memory_gb={budget.memory_gb:g}"
+        return batch, f"as many as {limit} allow"
+    return batch, "more steps teach more than larger batches" if kind == "volumes" else "more in a batch gain little"
 
 
 def choose_normalisation(choices: Choices, fingerprint: Fingerprint) -> str | None:
@@ -85,7 +113,7 @@ def choose_foreground(choices: Choices, fingerprint: Fingerprint, covered: float
 
 
 def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
-    """Loss, optimizer and its learning rate, schedule, and what decides the best epoch."""
+    """Loss, optimizer and its learning rate, schedule, and which epoch is kept."""
     choices.choose("loss", "combined", "overlap, which is scored, and cross-entropy, whose gradient is never flat")
     held = [one.cases for one in fingerprint.classes]
     patches = choices.made["data.resize_mode"].value == "patch"
@@ -105,6 +133,7 @@ def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
     else:
         choices.choose("schedule.warmup_epochs", 1.0, "batch statistics and moments are those of real batches first")
     choices.choose("trainer.patience_epochs", None, "the learning rate is to come to its end")
+    choices.choose("trainer.keep", "last", "the learning rate has come to its end; few validation cases choose by luck")
 
 
 def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple[int, ...], str]:

@@ -107,7 +107,7 @@ class EpochEnd(keras.callbacks.Callback):
 
     Args:
         feed: the training batches, with their counters.
-        stopping: early stopping and best epoch.
+        stopping: early stopping, and which epoch is kept.
         plateau: rule for the schedule's scale, None without.
         schedule: learning rate schedule with a variable `scale`, None without.
         averaged: weights to score and to keep as the best.

@@ -43,7 +43,7 @@ def train(
     stream: TextIO | None = sys.stdout,
     divided: Callable[[int], None] = lambda _: None,
 ) -> History:
-    """Train a model and leave it with the weights of its best epoch.
+    """Train a model and leave it with the weights of its best epoch, or of the last.
 
     The whole state of an epoch is brought to `work_dir` while the next one trains; when it is on the disk,
     `emit(metrics, epoch)` is called between two steps, epochs counted from 1. A run that is cut off goes on from the
@@ -63,7 +63,8 @@ def train(
         metrics: results that are dicts give one metric for each key.
         train: batches that are learned from.
         val: batches that are validated on, always those of epoch 0; None to go without.
-        settings: number of epochs, monitored metric, patience, `min_delta`, profile, whether batches fit memory.
+        settings: number of epochs, monitored metric, which epoch is kept, patience, `min_delta`, profile, whether
+            batches fit memory.
         work_dir: where the state and, after a loss that is not finite, the batch are kept.
         emit: receiver of the metrics.
         schedule: the optimizer's learning rate schedule; one with `plateau` has its scale lowered. None when the
@@ -88,7 +89,7 @@ def train(
     train_feed = TrainingLoader(train, shape)
     val_feed = TrainingLoader(val, shape) if val is not None else None
     progress = Progress(stream, settings.epochs, len(train), settings.monitor)
-    stopping = EarlyStopping(settings.monitor, settings.patience_epochs, settings.min_delta)
+    stopping = EarlyStopping(settings.monitor, settings.patience_epochs, settings.min_delta, settings.keep)
     plateau = None
     if schedule is not None and schedule.plateau is not None:
         plateau = Plateau(settings.monitor, schedule.plateau, settings.min_delta)
@@ -138,11 +139,12 @@ def train(
 
     if end.best_weights:
         assign(model.variables, end.best_weights, "model")
-    else:  # of the last epoch, also where a resumed run finds that it was the last
+    else:  # of the last epoch, by `keep` or for want of a best one; also where a resumed run finds that it was the last
         averaged.assign()
     return History(
         epochs=history,
         monitor=settings.monitor,
+        keep=settings.keep,
         best_epoch=stopping.best_epoch,
         best=stopping.best,
         stopped_early=stopping.stop and len(history) < settings.epochs,

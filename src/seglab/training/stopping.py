@@ -62,7 +62,7 @@ class Improvement:
 
 
 class EarlyStopping:
-    """Keeps the best epoch and says when to stop.
+    """Says which epoch is kept, and when to stop.
 
     The best epoch is the best by any margin, the earlier of two equals. Patience is counted apart: only an improvement
     by more than `min_delta` starts it again. Epochs whose score is NaN are left out of both.
@@ -71,17 +71,18 @@ class EarlyStopping:
         monitor: name of the metric.
         patience_epochs: stop after so many epochs with a score and without improvement; never when None.
         min_delta: the smallest change that counts as one.
+        keep: `best`; or `last`, and then no epoch is better than the one behind it.
     """
 
-    def __init__(self, monitor: str, patience_epochs: int | None, min_delta: float):
-        self.patience_epochs = patience_epochs
+    def __init__(self, monitor: str, patience_epochs: int | None, min_delta: float, keep: str = "best"):
+        self.patience_epochs, self.keep = patience_epochs, keep
         self._best = Improvement(lower_is_better(monitor))
         self._patience = Improvement(lower_is_better(monitor), min_delta)
         self.best_epoch: int | None = None
 
     @property
     def best(self) -> float | None:
-        """Score of the best epoch; None while every score was NaN."""
+        """Score of the epoch that is kept; None where it is NaN."""
         return self._best.reference
 
     @property
@@ -89,8 +90,11 @@ class EarlyStopping:
         return self.patience_epochs is not None and self._patience.wait >= self.patience_epochs
 
     def update(self, epoch: int, score: float) -> bool:
-        """Take in the score of an epoch, counted from 1; True when it is the best so far."""
+        """Take in the score of an epoch, counted from 1; True when it is the best so far, to be kept."""
         self._patience.update(score)
+        if self.keep == "last":
+            self.best_epoch, self._best.reference = epoch, None if math.isnan(score) else score
+            return False
         better = self._best.update(score)
         if better:
             self.best_epoch = epoch

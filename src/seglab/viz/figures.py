@@ -80,7 +80,7 @@ def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = N
         _style_curve(axes, label)
         value = _mark_best(axes, epochs, best_epoch)
         what = label if label == "Loss" else f"{label} of all pixels, mean of the classes"
-        at_best = f"validation {value} in the best epoch" if value else " "
+        at_best = f"validation {value} in the epoch that is kept" if value else " "
         axes.set_title(f"{what}\n{at_best}", fontsize=10, color=INK)
     handles = [
         Line2D([], [], color=TRAIN_COLOR, lw=1.8, label="training"),
@@ -88,7 +88,17 @@ def curves(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = N
     ]
     if best_epoch is not None:
         handles.append(
-            Line2D([], [], color=INK, lw=1, ls="--", marker="o", ms=5, mfc=VAL_COLOR, label=f"best epoch, {best_epoch}")
+            Line2D(
+                [],
+                [],
+                color=INK,
+                lw=1,
+                ls="--",
+                marker="o",
+                ms=5,
+                mfc=VAL_COLOR,
+                label=f"epoch that is kept, {best_epoch}",
+            )
         )
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     if title:
@@ -207,7 +217,7 @@ def _style_curve(axes: Axes, label: str) -> None:
 
 
 def _mark_best(axes: Axes, epochs: np.ndarray, best_epoch: int | None) -> str:
-    """Mark the best epoch; returns validation's value in it, for the title: beside the point it would hide a line."""
+    """Mark the epoch that is kept; returns validation's value in it for the title, where it hides no line."""
     if best_epoch is None or best_epoch not in epochs:
         return ""
     axes.axvline(best_epoch, color=INK, lw=1, ls="--", zorder=1)

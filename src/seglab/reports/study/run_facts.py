@@ -28,6 +28,7 @@ _SETTINGS = {
     "epochs, at most": "trainer.epochs",
     "stops after epochs without gain": "trainer.patience_epochs",
     "best epoch by": "trainer.monitor",
+    "weights kept": "trainer.keep",
     "learning rate, peak": "optimizer.learning_rate",
     "learning rate over time": "schedule.name",
     "precision asked for": "precision.policy",

@@ -221,7 +221,7 @@ def about_score(metric: str) -> list[str]:
     """Why one would rank by this score, where that is known, and how it is made."""
     why = _WHY.get(Column.parse(locate(metric).column).score)
     how = (
-        f"{metric} is computed for each test case, whole and at its original size, from the weights of the best epoch; "
+        f"{metric} is computed for each test case, whole and at its original size, from the weights that the run kept; "
         "a run's score is the mean over its cases, a variant's the mean over its runs. A class that neither truth "
         "nor prediction holds is left out of a case's mean. Differences are taken on the same cases. Their 95% "
         "intervals hold one variance of seeds (or splits) and one of cases, each with the critical value of Tukey's "
