@@ -4,6 +4,7 @@ SEGLAB := $(PY) -m seglab
 READY := .venv/.ready
 ORACLES := .venv-oracles
 PEER_STATISTICS := .venv-statistics
+PEERS_OF_QUALITY := .venv-peers
 LOCK := .venv-lock
 DOCS := .venv-docs
 
@@ -19,7 +20,7 @@ ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py te
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock demo train test test-slow test-all test-browser test-jax test-oracles test-statistics test-slurm cluster-demo deploy-check check format lint types ui doctor \
-	sync bench bench-data bench-serving bench-app bench-near-duplicates bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
+	sync bench bench-data bench-forecast bench-quality bench-serving bench-app bench-near-duplicates bench-lookalikes serve-demo app model-card model-summary check-data explore synthetic-dataset evaluate compare \
 	sweep-status report notebooks docs clean clean-cache
 
 help: ## List every verb
@@ -129,6 +130,20 @@ bench: $(READY) ## Speed as ratios measured in one run (PyTorch peers: see requi
 
 bench-data: $(READY) ## Speed of cache, batches and augmentation, beside their peers
 	@$(SEGLAB) bench-data $(ARGS)
+
+bench-forecast: $(READY) ## Forecasts of a plan against what runs then take, 6 data sets × 4 networks; 20 idle minutes (ARGS="pairs=[cubes]")
+	@$(PY) -m benchmarks.forecast $(ARGS)
+
+bench-quality: $(READY) ## Time to a Dice of 0.88 on the hippocampus, ROOT=<folder>, ARGS="minutes=30" (PEERS=1: MONAI and nnU-Net too, 2 GB)
+ifdef PEERS
+	@test -x $(PEERS_OF_QUALITY)/bin/python || $(PY) -m venv $(PEERS_OF_QUALITY)
+	@$(PEERS_OF_QUALITY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0 torchvision==0.28.0
+	@$(PEERS_OF_QUALITY)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	@$(PY) -m benchmarks.quality root=$(ROOT) $(ARGS)
+else
+	@$(PY) -m benchmarks.quality root=$(ROOT) only=[seglab] $(ARGS)
+endif
 
 bench-serving: $(READY) ## Every stage of an exported model with every runtime, and the service: make bench-serving MODEL=dist/roadseg
 	@test -d $(or $(MODEL),dist/serve-demo) || $(MAKE) --no-print-directory serve-demo

@@ -33,6 +33,7 @@ TOOK = Measured(
     compile_seconds=5.0,
     step_seconds=0.5,
     val_seconds=0.25,
+    end_seconds=3.0,
     case_seconds=0.1,
     steps=20,
     val_steps=4,
@@ -183,9 +184,9 @@ def test_a_measured_plan_has_the_epochs_that_the_hours_leave_and_is_measured_onc
     monkeypatch.setattr(planning, "measured", lambda words: runs.append(words) or TOOK)
     first = planned(root, tmp_path, measure="once")
     assert first.forecast is not None
-    # (7200 / 5 − 10 − 5 − 0.1 × 25) s for epochs of 11 s: 129, and the ladder has 120 below it.
+    # (7200 / 5 − 10 − 5 − 3 − 0.1 × 25) s for epochs of 11 s: 129, and the ladder has 120 below it.
     assert first.plan.value("trainer.epochs") == first.forecast.epochs == 120
-    assert first.forecast.study_hours == pytest.approx(5 * (120 * 11 + 17.5) / 3600)
+    assert first.forecast.study_hours == pytest.approx(5 * (120 * 11 + 20.5) / 3600)
     before = texts(first.folder)
     assert set(before) == {"study.yaml", "plan.md", "forecast.md", "forecast.json"}
     assert not planned(root, tmp_path, measure="once").written
@@ -243,5 +244,5 @@ def test_a_dry_run_measures_what_a_run_takes(root: Path, tmp_path: Path) -> None
     done = planned(root, tmp_path, "data.workers=0", measure="once")
     took = done.forecast.measured  # type: ignore[union-attr]
     assert took.memory_mb > 300
-    assert min(took.step_seconds, took.begin_seconds, took.case_seconds, took.parameters) > 0
+    assert min(took.step_seconds, took.begin_seconds, took.end_seconds, took.case_seconds, took.parameters) > 0
     assert (took.steps, took.test_cases) == (2, 3)  # eight cases in batches of four

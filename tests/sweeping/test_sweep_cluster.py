@@ -225,7 +225,7 @@ def test_a_job_that_slurm_starts_again_goes_on_with_its_run(store: Store, monkey
 
 
 def test_memory_and_time_are_asked_for_as_the_plan_forecasts(tmp_path: Path) -> None:
-    took = Measured(3000, 10.0, 10.0, 1.0, 1.0, 1.0, 50, 10, 5, 5, 1000, "cpu")
+    took = Measured(3000, 10.0, 10.0, 1.0, 1.0, 0.0, 1.0, 50, 10, 5, 5, 1000, "cpu")
 
     def asked(*words: str, study: str | None = "planned", memory: float | None = None) -> ClusterRequest:
         runtime = {"runtime": {"choices": {"experiment": study}}, "overrides": {"task": list(words)}}

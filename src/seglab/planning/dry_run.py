@@ -46,6 +46,7 @@ class Measured:
         compile_seconds: what the first steps took more than later ones.
         step_seconds: of a training step with its batch.
         val_seconds: of a validation step.
+        end_seconds: from the last step to a network that predicts: it is saved, loaded, and compiled for a case.
         case_seconds: of predicting and scoring a case.
         steps, val_steps: of an epoch of the run.
         test_cases: that the run scores, and `val_cases` that it is watched with.
@@ -58,6 +59,7 @@ class Measured:
     compile_seconds: float
     step_seconds: float
     val_seconds: float
+    end_seconds: float
     case_seconds: float
     steps: int
     val_steps: int
@@ -69,7 +71,7 @@ class Measured:
     def run_seconds(self, epochs: int) -> float:
         """A whole run of so many epochs."""
         scored = self.case_seconds * (2 * self.test_cases + self.val_cases)  # once for quality, once for the score
-        return self.begin_seconds + self.compile_seconds + epochs * self.epoch_seconds + scored
+        return self.begin_seconds + self.compile_seconds + epochs * self.epoch_seconds + self.end_seconds + scored
 
     @property
     def epoch_seconds(self) -> float:
@@ -159,12 +161,14 @@ def _measure(words: Sequence[str], began: float) -> Measured:
             schedule=parts.schedule,
             stream=None,
         )
+        trained = time.time()
         saved = save_bundle(Path(folder) / "bundle", parts.model, bundle_of(config, training_data))
         name = next(name for name in ("test", "val", "train") if getattr(training_data.split, name))
         source, cases = training_data.scored(name, config.data_config, config.seed)
         predictor = Predictor.load(saved)
         score_cases(predictor, source, cases[:1])  # compiles
         start = time.time()
+        end_seconds = start - trained
         score_cases(predictor, source, cases[:CASES_SCORED])
         case_seconds = (time.time() - start) / min(CASES_SCORED, len(cases))
     batch = config.data_config.batch_size
@@ -179,6 +183,7 @@ def _measure(words: Sequence[str], began: float) -> Measured:
         compile_seconds=round(max(epochs[0][Metric.EPOCH_SECONDS] - whole, 0.0), 2),
         step_seconds=round(step, 4),
         val_seconds=round(max(whole - len(first["train"]) * step, 0.0) / val_steps, 4) if val_steps else 0.0,
+        end_seconds=round(end_seconds, 2),
         case_seconds=round(case_seconds, 3),
         steps=len(parts.batches["train"]),
         val_steps=len(parts.batches["val"]) if "val" in parts.batches else 0,

@@ -79,6 +79,7 @@ def forecast_page(name: str, forecast: Forecast) -> str:
         ("a validation step", f"{measured.val_seconds:.3f} s, {measured.val_steps} an epoch"),
         ("an epoch", f"{measured.epoch_seconds:.1f} s"),
         ("before the first step", f"{measured.begin_seconds + measured.compile_seconds:.0f} s"),
+        ("from the last step to a network that predicts", f"{measured.end_seconds:.0f} s"),
         ("to predict and score a case", f"{measured.case_seconds:.2f} s"),
         (f"a run of {forecast.epochs} epochs", f"{forecast.run_minutes:.1f} minutes"),
         (f"the study, {forecast.jobs} runs one after the other", f"{forecast.study_hours:.2f} hours"),

@@ -1,0 +1,127 @@
+"""The judge, and what is made of its verdicts: curves, times to the goal, ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+
+from benchmarks.quality.points import Job
+from seglab.evaluation.case_scores import score_case
+from seglab.metrics.confusion import confusion_matrix
+from seglab.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# How many times as long a peer takes to the goal, at least.
+TARGETS = {"nnunet": 10.0, "monai": 2.0}
+TITLES = {"seglab": "seglab", "monai": "MONAI", "nnunet": "nnU-Net"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A system at a time.
+
+    Attributes:
+        seconds: on its clock.
+        steps: that it had trained.
+        dice: mean over held-out cases of the mean over classes but the background.
+    """
+
+    seconds: float
+    steps: int
+    dice: float
+
+
+def judged(job: Job, masks: Path, task: Task) -> float:
+    """The mean Dice of the held-out cases, as seglab counts it, of masks whoever made them.
+
+    Raises:
+        ValueError: a mask of another size than the truth.
+    """
+    found = []
+    for case in job.cases("val"):
+        file = masks / f"{case}.nii.gz"
+        truth, mask = _voxels(job.label(case)), _voxels(file)
+        if truth.shape != mask.shape:
+            raise ValueError(f"{file}: {mask.shape} voxels, the truth has {truth.shape}")
+        found.append(score_case(confusion_matrix(truth, mask, task), task)["dice"])
+    return float(np.nanmean(found))
+
+
+def _voxels(file: Path) -> np.ndarray:
+    volume = nib.as_closest_canonical(nib.load(file))  # type: ignore[no-untyped-call]
+    return np.asarray(volume.dataobj).astype(np.uint8)
+
+
+def reached(points: Sequence[Point], goal: float) -> float | None:
+    """Seconds to the goal, in a straight line between the first point that reaches it and the one before; None: never.
+
+    A first point that reaches it already says no more than that: its own time.
+    """
+    for before, point in zip([None, *points[:-1]], points, strict=True):
+        if point.dice < goal:
+            continue
+        if before is None:
+            return point.seconds
+        share = (goal - before.dice) / (point.dice - before.dice)
+        return before.seconds + share * (point.seconds - before.seconds)
+    return None
+
+
+def ratio(peer: Sequence[Point], ours: Sequence[Point], goal: float) -> tuple[float, bool] | None:
+    """How many times as long a peer takes to the goal, and whether it got there: else it is at least so many times.
+
+    None where seglab did not get there.
+    """
+    mine, theirs = reached(ours, goal), reached(peer, goal)
+    if mine is None:
+        return None
+    return (theirs if theirs is not None else peer[-1].seconds) / mine, theirs is not None
+
+
+def table(found: Mapping[str, Sequence[Point]], goal: float) -> str:
+    """A row a system, in Markdown."""
+    rows = [
+        ("system", f"minutes to a Dice of {goal:g}", "of seglab's", "target", "best Dice", "minutes, steps"),
+        ("---",) * 6,
+    ]
+    for name, points in found.items():
+        took = reached(points, goal)
+        times = ratio(points, found["seglab"], goal) if name != "seglab" and "seglab" in found else None
+        rows.append(
+            (
+                TITLES[name],
+                "not reached" if took is None else f"{took / 60:.1f}",
+                "" if times is None else f"{'' if times[1] else '> '}{times[0]:.1f} ×",
+                f"≥ {TARGETS[name]:g} ×" if name in TARGETS else "",
+                f"{max(point.dice for point in points):.4f}",
+                f"{points[-1].seconds / 60:.1f}, {points[-1].steps}",
+            )
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+def picture(found: Mapping[str, Sequence[Point]], goal: float) -> Figure:
+    """Dice over minutes, a curve a system."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, points in found.items():
+        minutes = [point.seconds / 60 for point in points]
+        axes.plot(minutes, [point.dice for point in points], marker="o", markersize=3, label=TITLES[name])
+    axes.axhline(goal, color="0.5", linestyle="--", linewidth=1)
+    axes.annotate(f"{goal:g}", (1, goal), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="0.4")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set(xlabel="minutes since the start of the process, held-out cases aside", ylabel="Dice of held-out cases")
+    axes.legend(loc="lower right")
+    return figure
