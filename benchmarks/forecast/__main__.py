@@ -141,7 +141,7 @@ def measure(words: Sequence[str], epochs: int, place: Path) -> Pair:
         SeglabError: the words cannot work, or the dry run did not come to its end.
     """
     from seglab.command import composed_config
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.loading.training_data import gather
     from seglab.planning.dry_run import measured
     from seglab.run_record import StoreFile

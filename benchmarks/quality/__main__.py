@@ -75,7 +75,7 @@ def prepared(root: str, out: Path) -> Path:
     folder = out / NAME
     if not folder.exists():
         from seglab.command import composed_config
-        from seglab.config.loading import load_data
+        from seglab.config.run_config import load_data
         from seglab.data.nnunet import write_nnunet
 
         config = load_data(composed_config(["data=nifti", f"data.root={Path(root).absolute()}", "data.folds=5"]))

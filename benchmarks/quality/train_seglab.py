@@ -14,7 +14,7 @@ def main(job: Job) -> None:
     """Train until the run's own end, or the end of the minutes."""
     points = Points(job)
     from seglab.command import composed_config
-    from seglab.config.loading import load_config
+    from seglab.config.run_config import load_config
     from seglab.data.loading.training_data import gather
     from seglab.experiment.backend import load_backend
     from seglab.experiment.run_parts import assemble, bundle_of, make_augmentation

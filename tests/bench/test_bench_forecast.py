@@ -12,7 +12,7 @@ import pytest
 from benchmarks.forecast import __main__ as bench
 from benchmarks.forecast.data import IMAGES, VOLUMES, words_of
 from seglab.command import composed_config
-from seglab.config.loading import load_config, load_data
+from seglab.config.run_config import load_config, load_data
 from seglab.errors import ConfigError, TrainingError
 
 PAIR = bench.Pair([], 1100, 12.0, 0.2, 1000, 16.0, 0.25, 30.0, 0.5)
