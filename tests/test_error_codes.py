@@ -57,13 +57,13 @@ def test_a_title_has_one_code() -> None:
 
 
 def test_no_code_is_left_over() -> None:
-    said = {
+    codes = {
         node.value
         for path in SOURCE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert set(error_codes.sentences()) - said == set()
+    assert set(error_codes.sentences()) - codes == set()
 
 
 def test_codes_are_plain_and_stand_once() -> None:

@@ -45,7 +45,7 @@ def test_long_names_stay_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (("none", "<5mm", ">5mm"), "'over 5mm'"),
         (("a", "size +", "size -", "size ?"), "'size _ 2'"),
@@ -53,11 +53,13 @@ def test_long_names_stay_apart() -> None:
         (("a//b", "a/./b"), "'a/_/b 2'"),
     ],
 )
-def test_classes_whose_metrics_would_be_one_are_refused_with_names_that_work(names: tuple[str, ...], said: str) -> None:
+def test_classes_whose_metrics_would_be_one_are_refused_with_names_that_work(
+    names: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         check_class_names(names)
-    assert said in str(caught.value)
-    other, found = said.strip("'"), str(caught.value.found)
+    assert message in str(caught.value)
+    other, found = message.strip("'"), str(caught.value.found)
     check_class_names([other if f"and '{name}'" in found else name for name in names])
 
 

@@ -8,9 +8,14 @@ from collections import defaultdict
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "seglab"
+TESTS = Path(__file__).parent
 PRIVATE = {"told", "said"}  # no words for a name
 # Names of such words that are left: the difference hash of a case is `look` in caches on users' disks.
-STORED = {"data/check/leaks.py": {"look"}, "data/preprocessing/case_fingerprint.py": {"look"}}
+STORED = {
+    "src/seglab/data/check/leaks.py": {"look"},
+    "src/seglab/data/preprocessing/case_fingerprint.py": {"look"},
+    "tests/data/test_data_check_copies.py": {"look"},
+}
 # Folders whose files have the user's own words for names: verbs, and the addresses of pages.
 USER_WORDS = {"cli", "app/pages"}
 
@@ -57,8 +62,8 @@ def test_a_file_name_stands_for_one_thing() -> None:
 
 def test_names_say_what_they_hold() -> None:
     """A message, a reason or fields, and not what was told or said."""
-    for path in modules():
-        place = path.relative_to(SOURCE).as_posix()
+    for path in [*modules(), *sorted(TESTS.rglob("*.py"))]:
+        place = path.relative_to(TESTS.parent).as_posix()
         names = names_of(ast.parse(path.read_text())) - STORED.get(place, set())
         private = {name for name in names if PRIVATE & set(name.lower().split("_")) or name in {"look", "bring"}}
         assert not private, f"{place}: {sorted(private)}; name each after what it holds"

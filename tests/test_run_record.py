@@ -72,7 +72,7 @@ def test_no_name_of_a_run_is_written_elsewhere(path: Path) -> None:
         assert not stray, f"{file}, line {text.lineno}: {text.value!r} is a name of seglab.run_record"
 
 
-def test_names_are_told_apart() -> None:
+def test_names_are_distinguished() -> None:
     for owner in (Tag, Artifact, EvaluationFile, Metric, StoreFile, WorkFile):
         given = [value for key, value in vars(owner).items() if key.isupper()]
         assert len(given) == len(set(given))

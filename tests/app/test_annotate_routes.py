@@ -131,18 +131,18 @@ console.log(JSON.stringify({
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["worst"] < 1e-6
-    assert told["at"] == {"x": 12, "y": 21}
-    assert told["under"] == pytest.approx({"x": 17.5, "y": 22.5})  # stays below the hand
+    fields = json.loads(done.stdout)
+    assert fields["worst"] < 1e-6
+    assert fields["at"] == {"x": 12, "y": 21}
+    assert fields["under"] == pytest.approx({"x": 17.5, "y": 22.5})  # stays below the hand
     size, square = {"width": 216, "height": 116}, {"across": 1, "down": 1}
-    assert told["fitted"] == pytest.approx({"zoom": 0.5, **square, **size, "x": -16.5, "y": -66.5})
+    assert fields["fitted"] == pytest.approx({"zoom": 0.5, **square, **size, "x": -16.5, "y": -66.5})
     # a slice whose voxels are four times as wide as they are high fills the canvas's width
-    assert told["stretched"] == pytest.approx({"zoom": 0.5, "across": 4, "down": 1, **size, "x": -4.5, "y": -66.5})
+    assert fields["stretched"] == pytest.approx({"zoom": 0.5, "across": 4, "down": 1, **size, "x": -4.5, "y": -66.5})
     root = 2**0.5
     zooms = [[0.25 / root, 0.25 * root], [0.25, root / 4], [1 / root, root], [root, 2], [16 * root, 32]]
-    for found, wanted in zip(told["zooms"], zooms, strict=True):
+    for found, wanted in zip(fields["zooms"], zooms, strict=True):
         assert found == pytest.approx(wanted)
-    assert told["edge"] == {"x": 9.49, "y": -0.5}
-    assert told["box"] == [4, -0.5, 9.5, 3]
-    assert told["none"] is None
+    assert fields["edge"] == {"x": 9.49, "y": -0.5}
+    assert fields["box"] == [4, -0.5, 9.5, 3]
+    assert fields["none"] is None

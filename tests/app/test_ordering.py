@@ -81,8 +81,8 @@ def test_predicted_dice_is_that_of_the_answer(monkeypatch: pytest.MonkeyPatch) -
     setups.begin(replace(setups.current(), others={}))
     at = page("images")  # the first image is seen
     at.button(key="image-score").click().run()
-    told = dict(zip(IDS, (0.9, 0.25, 0.5, 0.75), strict=True))
-    expected = [f"{id} · {told[id]:.3f}" for id in sorted(IDS, key=told.__getitem__)]
+    scores = dict(zip(IDS, (0.9, 0.25, 0.5, 0.75), strict=True))
+    expected = [f"{id} · {scores[id]:.3f}" for id in sorted(IDS, key=scores.__getitem__)]
     assert ordered(at, "lowest predicted Dice first") == expected
 
 
@@ -102,8 +102,8 @@ def test_the_split_filters_and_stands_with_the_image(monkeypatch: pytest.MonkeyP
 def test_a_stored_split_is_asked_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
 
-    def runs(told: dict[str, object]) -> dict[str, object]:
-        asked.append(told)
+    def runs(errand: dict[str, object]) -> dict[str, object]:
+        asked.append(errand)
         return {"split": {"train": IDS[:3], "val": [], "test": IDS[3:]}}
 
     rows = [{"id": id, "truth": True} for id in IDS]

@@ -77,11 +77,11 @@ def test_the_first_image_is_shown_with_its_masks_and_scores() -> None:
     at = page(images)
     assert at.subheader[0].value == plain(IDS[0])
     assert at.query_params["image"] == IDS[0]
-    told = viewed(at)
-    assert [pane["kind"] for pane in told["panes"]] == ["picture", "mask", "mask", "errors"]
-    assert told["size"] == [48, 64]
-    assert [row["cells"][0] for row in told["table"]["rows"]] == ["ground", "red", "green"]
-    assert sum(row["cells"][2] for row in told["table"]["rows"]) == pytest.approx(1)
+    shown = viewed(at)
+    assert [pane["kind"] for pane in shown["panes"]] == ["picture", "mask", "mask", "errors"]
+    assert shown["size"] == [48, 64]
+    assert [row["cells"][0] for row in shown["table"]["rows"]] == ["ground", "red", "green"]
+    assert sum(row["cells"][2] for row in shown["table"]["rows"]) == pytest.approx(1)
 
 
 def test_an_address_names_its_image_and_buttons_go_on_from_there() -> None:
@@ -96,7 +96,7 @@ def test_an_address_names_its_image_and_buttons_go_on_from_there() -> None:
     assert at.query_params["image"] == "ü"
 
 
-def test_an_unknown_image_is_told_as_text() -> None:
+def test_an_unknown_image_is_reported_as_text() -> None:
     at = page(images, image="<b>*none*</b>")
     assert "There is no image" in at.warning[0].value
     assert plain("<b>*none*</b>") in at.warning[0].value
@@ -120,14 +120,14 @@ def test_search_and_scores_choose_among_the_images() -> None:
 
 
 def test_models_side_by_side() -> None:
-    told = viewed(page(compare, image="a"))
-    assert [pane["kind"] for pane in told["panes"]] == ["swipe", "disagreement", "mask", "mask", "mask"]
-    assert [layer["name"] for layer in told["layers"]] == ["road", "other", "true"]
-    agreement = [row["cells"][-1] for row in told["table"]["rows"]]
+    shown = viewed(page(compare, image="a"))
+    assert [pane["kind"] for pane in shown["panes"]] == ["swipe", "disagreement", "mask", "mask", "mask"]
+    assert [layer["name"] for layer in shown["layers"]] == ["road", "other", "true"]
+    agreement = [row["cells"][-1] for row in shown["table"]["rows"]]
     assert max(agreement) < 1  # the other model gives every class away
 
 
-def test_one_model_alone_is_told() -> None:
+def test_one_model_alone_is_reported() -> None:
     setups.begin(Setup(setups.current().client))
     assert "One model is here" in page(compare).info[0].value
 
@@ -157,13 +157,13 @@ RUN = {
 }  # fmt: skip
 
 
-def test_runs_are_told_with_their_time_left() -> None:
-    def told(asked: dict[str, Any]) -> dict[str, Any]:
+def test_runs_are_reported_with_their_time_left() -> None:
+    def answer_of(asked: dict[str, Any]) -> dict[str, Any]:
         if asked["do"] == "runs":
             return {"runs": [RUN, {**RUN, "id": "1" * 32, "state": "cut off"}], "left_out": 0, "sweeps": []}
         return {"curves": {run: {name: [[1, 0.5], [2, 0.25]] for name in asked["metrics"]} for run in asked["runs"]}}
 
-    setups.begin(Setup(setups.current().client, ui="http://mlflow.test", runs=told))
+    setups.begin(Setup(setups.current().client, ui="http://mlflow.test", runs=answer_of))
     stored_runs.read.clear()
     at = page(runs, run="0" * 32)
     table = at.dataframe[0].value
@@ -173,7 +173,7 @@ def test_runs_are_told_with_their_time_left() -> None:
     assert at.multiselect(key="runs-chosen").value == ["0" * 32]
 
 
-def test_what_was_answered_is_told_from_the_rows(setup: Setup, tmp_path: Path) -> None:
+def test_what_was_answered_is_reported_from_the_rows(setup: Setup, tmp_path: Path) -> None:
     opened = str(tmp_path / "rows.db")
     writer = RowWriter(opened, lambda count, why: None, lambda count: None)
     texts = dict.fromkeys(("request", "kind", "model", "version", "digest", "code", "implausible"), "")

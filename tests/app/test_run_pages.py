@@ -43,7 +43,7 @@ def shown(setup: Setup, reading: ReadingRuns) -> Callable[..., Setup]:
 
 
 @pytest.mark.slow
-def test_a_store_that_is_not_there_is_told_in_a_sentence(setup: Setup, tmp_path: Path) -> None:
+def test_a_store_that_is_not_there_is_reported_in_a_sentence(setup: Setup, tmp_path: Path) -> None:
     stored_runs.read.clear()
     none = ReadingRuns(OVERVIEW, tmp_path / "nowhere", None)
     begin(replace(setup, runs=none.ask))
@@ -100,5 +100,5 @@ def test_the_split_of_a_run_is_read_from_its_store(reading: ReadingRuns, store: 
     opened = open_store(None, store)
     run = next(run for run in opened.all_runs() if run.info.run_name == RUNNING)
     opened.client.log_text(run.info.run_id, '{"train": ["a", "b"], "val": ["c"], "test": ["d"]}', "config/split.json")
-    told = reading.ask({"do": "split", "run": run.info.run_id})
-    assert told == {"split": {"train": ["a", "b"], "val": ["c"], "test": ["d"]}}
+    fields = reading.ask({"do": "split", "run": run.info.run_id})
+    assert fields == {"split": {"train": ["a", "b"], "val": ["c"], "test": ["d"]}}

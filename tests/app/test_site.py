@@ -43,7 +43,7 @@ def test_pages_and_api_have_one_port(app: Running) -> None:
 
 
 def test_where_it_is_and_how_to_come_there_is_printed(app: Running) -> None:
-    lines = "".join(app.said)
+    lines = "".join(app.printed)
     assert f"the pages are at http://127.0.0.1:{app.port}/" in lines
     assert app.process.stdout is not None
     assert f"ssh -N -L {app.port}:127.0.0.1:{app.port} " in app.process.stdout.readline()
@@ -117,13 +117,13 @@ def test_models_of_other_classes_do_not_stand_side_by_side(models: tuple[Path, P
     assert found.value.code == "compare-classes"
 
 
-def test_a_port_that_is_taken_is_told_before_anything_is_loaded() -> None:
+def test_a_port_that_is_taken_is_reported_before_anything_is_loaded() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError) as found:
         run(["nowhere", f"port={taken.getsockname()[1]}"])
     assert found.value.code == "serve-address"
 
 
 def test_its_words_are_those_of_the_service_and_more() -> None:
-    said = read_words(["model=dist/roadseg", "compare=[a,b]", "data=cityscapes", "data.root=/x"])
-    assert (said.port, said.compare, said.data) == (8511, ("a", "b"), ("data=cityscapes", "data.root=/x"))
-    assert said.interactive
+    words = read_words(["model=dist/roadseg", "compare=[a,b]", "data=cityscapes", "data.root=/x"])
+    assert (words.port, words.compare, words.data) == (8511, ("a", "b"), ("data=cityscapes", "data.root=/x"))
+    assert words.interactive

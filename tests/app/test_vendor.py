@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_vendored_file_has_its_digest_and_licence() -> None:
-    told = dict(re.findall(r"\| `([^`]+\.js)` \|.*`([0-9a-f]{64})` \|", (ROOT / "THIRD_PARTY.md").read_text()))
+    digests = dict(re.findall(r"\| `([^`]+\.js)` \|.*`([0-9a-f]{64})` \|", (ROOT / "THIRD_PARTY.md").read_text()))
     files = {file.name: file for file in NIIVUE.parent.glob("*.js")}
-    assert told == {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    assert digests == {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     assert "BSD 2-Clause" in (NIIVUE.parent / "niivue-LICENSE").read_text()

@@ -39,8 +39,8 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch: pytest.MonkeyPatch, caps
     monkeypatch.setattr(gpu_check, "device", lambda: "")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert gpu_check.main([]) == 2
-    assert "error: no GPU that jax uses" in (told := capsys.readouterr().err)
-    assert "pip install jax[cuda12]" in told
+    assert "error: no GPU that jax uses" in (output := capsys.readouterr().err)
+    assert "pip install jax[cuda12]" in output
 
 
 @pytest.mark.slow

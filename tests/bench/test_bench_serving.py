@@ -29,9 +29,9 @@ def test_the_stages_of_every_target_and_the_service(
     monkeypatch.chdir(tmp_path)
     served_folder(tmp_path / "out" / "openvino-float32", ROAD, (32, 40))
     run_serving(["out", "rounds=3", "sizes=64x80,32x40"])
-    said = capsys.readouterr().out
-    assert "kept in mlruns/bench/bench_serving.md and bench_serving.json" in said
-    assert (tmp_path / "mlruns/bench/bench_serving.md").read_text().strip() in said
+    output = capsys.readouterr().out
+    assert "kept in mlruns/bench/bench_serving.md and bench_serving.json" in output
+    assert (tmp_path / "mlruns/bench/bench_serving.md").read_text().strip() in output
     found = json.loads((tmp_path / "mlruns/bench/bench_serving.json").read_text())
     row = found["stages"]["openvino-float32"]
     assert found["baseline"] == "openvino-float32"
@@ -74,7 +74,7 @@ def test_volumes_have_no_files_and_no_service_here(tmp_path: Path) -> None:
     assert any("the model takes volumes" in line for line in found.not_measured)
 
 
-def test_what_cannot_be_measured_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no exported model here"):
         run_serving([str(tmp_path / "nowhere")])
     with pytest.raises(ConfigError, match="sizes"):

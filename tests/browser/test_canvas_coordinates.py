@@ -80,9 +80,9 @@ def test_fifty_clicks_and_twenty_boxes(
     def at_once(route: Route) -> None:
         """Masks of 12 million pixels are no matter here; what the real service read is asked of it below."""
         body = json.loads(route.request.post_data or "")
-        told = {"points": body["points"], "labels": body["labels"], "box": body["box"], "score": 1, "verdict": None}
-        told |= {"undo": 1, "redo": 0, "area": 0, "perimeter": 0, "components": 0, "mask_box": None, "warnings": []}
-        route.fulfill(body=b"", content_type="image/png", headers={"X-Prompt": json.dumps(told)})
+        fields = {"points": body["points"], "labels": body["labels"], "box": body["box"], "score": 1, "verdict": None}
+        fields |= {"undo": 1, "redo": 0, "area": 0, "perimeter": 0, "components": 0, "mask_box": None, "warnings": []}
+        route.fulfill(body=b"", content_type="image/png", headers={"X-Prompt": json.dumps(fields)})
 
     with opened(browser, f"{running.address}annotate", viewport=SIZES[0], device_scale_factor=ratio) as view:
         view.upload("grid.png", image)
@@ -159,5 +159,5 @@ def test_every_edge_can_be_reached_and_the_service_takes_it(
         view.drag((1, 1), (width - 1, height - 1))
         view.idle()
         assert view.prompts[-1]["box"] == [-0.5, -0.5, WIDTH - 0.5, HEIGHT - 0.5]
-        told, _ = view.answers[-1]
-        assert told["box"] == [-0.5, -0.5, WIDTH - 0.5, HEIGHT - 0.5]
+        fields, _ = view.answers[-1]
+        assert fields["box"] == [-0.5, -0.5, WIDTH - 0.5, HEIGHT - 0.5]

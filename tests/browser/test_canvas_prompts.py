@@ -152,10 +152,10 @@ def test_of_twenty_quick_clicks_none_is_lost_and_the_newest_answer_is_seen(view:
     assert [len(one["points"]) for one in view.prompts] == list(range(1, 21))
     for one, other in zip(view.prompts, view.prompts[1:], strict=False):
         assert other["points"][:-1] == one["points"]
-    told, _ = view.answers[-1]
-    assert (len(told["points"]), told["undo"]) == (20, 20)
+    fields, _ = view.answers[-1]
+    assert (len(fields["points"]), fields["undo"]) == (20, 20)
     assert len([line for line in view.log() if line.startswith("object at")]) <= 20
-    assert f"{told['area']:,} px" in view.log()[-1]
+    assert f"{fields['area']:,} px" in view.log()[-1]
 
 
 def test_an_answer_about_an_image_that_was_left_is_not_painted(view: CanvasPage) -> None:

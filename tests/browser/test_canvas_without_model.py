@@ -80,8 +80,8 @@ def test_a_volume_is_clicked_on_slice_by_slice(running: Running, view: CanvasPag
     assert view.painting() != at_middle
     view.click(*middle, button="right")
     view.idle()
-    told = view.answers[-1][0]
-    assert (told["index"], told["labels"], told["prompted"]) == (11, [0], [9, 11])
+    fields = view.answers[-1][0]
+    assert (fields["index"], fields["labels"], fields["prompted"]) == (11, [0], [9, 11])
     view.press("PageDown", "PageDown")
     view.idle()
     assert index.input_value() == "9"

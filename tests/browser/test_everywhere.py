@@ -51,9 +51,9 @@ def test_keyboard_alone_reaches_everything(page: Any) -> None:
                 return one.className + ' ' + (one.getAttribute('aria-label') || one.innerText || one.type || ''); }"""
             )
         )
-    told = "\n".join(reached)
+    listing = "\n".join(reached)
     for wanted in ("window Picture", "zoom in", "Show all", "range", "checkbox", "Next", "Search"):
-        assert wanted in told, wanted
+        assert wanted in listing, wanted
 
 
 def test_behind_a_prefix_on_another_port_with_a_key(

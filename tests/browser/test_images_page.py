@@ -19,8 +19,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def drawn(page: Any, pane: str, kind: str = "overlay") -> np.ndarray:
-    size, told = pixels(page, pane, kind)
-    return np.array(told, np.uint8).reshape(*size, 4)
+    size, painted = pixels(page, pane, kind)
+    return np.array(painted, np.uint8).reshape(*size, 4)
 
 
 def of_color(seen: np.ndarray, color: tuple[int, ...]) -> np.ndarray:
@@ -101,7 +101,7 @@ def test_opacity_contours_and_zoom_ask_nobody(page: Any) -> None:
     assert not asked
 
 
-def test_what_lies_under_the_pointer_is_told(page: Any) -> None:
+def test_what_lies_under_the_pointer_is_reported(page: Any) -> None:
     page.goto("/images?image=a")
     wait_for_viewer(page, " a")
     truth = true_ids("a")
@@ -111,9 +111,9 @@ def test_what_lies_under_the_pointer_is_told(page: Any) -> None:
         window.hover(
             position={"x": (column + 0.5) / SIZE[1] * box["width"], "y": (row + 0.5) / SIZE[0] * box["height"]}
         )
-        told = page.locator(".pointed").inner_text()
-        assert f"column {column}, row {row}" in told
-        assert f"true: {('ground', 'red', 'green')[truth[row, column]]}" in told
+        text = page.locator(".pointed").inner_text()
+        assert f"column {column}, row {row}" in text
+        assert f"true: {('ground', 'red', 'green')[truth[row, column]]}" in text
 
 
 def test_hostile_names_are_text(page: Any) -> None:
@@ -139,7 +139,7 @@ def test_an_image_of_ones_own(page: Any) -> None:
     assert width == 112
 
 
-def test_a_file_that_is_no_image_is_told(page: Any) -> None:
+def test_a_file_that_is_no_image_is_reported(page: Any) -> None:
     page.goto("/images")
     wait_for_viewer(page)
     page.locator("input[type=file]").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"text"})

@@ -53,8 +53,8 @@ def test_a_click_on_the_canvas_is_about_its_own_pixels(browser: Browser, disk: n
         took = time.monotonic() - began
         print(f"opened in {opening:.1f} s, a box and a click in {took:.1f} s; service {running.rss() >> 20} MiB")
         assert view.prompts[-1]["points"][-1] == pytest.approx(AT, abs=0.5 / zoom + 0.5)
-        told, _ = view.answers[-1]
-        assert told["area"] == pytest.approx(np.pi * RADIUS**2, rel=0.05)  # GrabCut looks at it smaller
+        fields, _ = view.answers[-1]
+        assert fields["area"] == pytest.approx(np.pi * RADIUS**2, rel=0.05)  # GrabCut looks at it smaller
         assert view.troubles == []
 
 

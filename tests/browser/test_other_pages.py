@@ -20,14 +20,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def test_two_models_are_swiped(page: Any) -> None:
     page.goto("/compare?image=a")
     wait_for_viewer(page, "a road+")
-    size, told = pixels(page, "Where the models disagree")
-    seen = np.array(told, np.uint8).reshape(*size, 4)
+    size, drawn = pixels(page, "Where the models disagree")
+    seen = np.array(drawn, np.uint8).reshape(*size, 4)
     dark = tuple(part // 4 for part in palette.CONFUSED)
     differ = (seen == (*palette.CONFUSED, 255)).all(axis=-1) | (seen == (*dark, 255)).all(axis=-1)
     masks = []
     for name in ("road", "other"):
-        size, told = pixels(page, f"Mask of {name}")
-        masks.append(np.array(told, np.uint8).reshape(*size, 4))
+        size, drawn = pixels(page, f"Mask of {name}")
+        masks.append(np.array(drawn, np.uint8).reshape(*size, 4))
     np.testing.assert_array_equal(differ, (masks[0] != masks[1]).any(axis=-1))
     assert f"All agree on {1 - differ.mean():.2%} of the pixels" in page.get_by_text("All agree on").inner_text()
     swipe = page.get_by_label("Swipe: road to the left, other to the right")
@@ -41,8 +41,8 @@ def test_two_models_are_swiped(page: Any) -> None:
 def test_without_a_store_the_page_of_runs_says_what_to_do(page: Any) -> None:
     page.goto("/runs")
     page.get_by_text("There is no store of runs yet").wait_for(timeout=120_000)
-    told = page.locator("[data-testid=stAlert]").inner_text()
-    assert "seglab train" in told
+    text = page.locator("[data-testid=stAlert]").inner_text()
+    assert "seglab train" in text
     assert page.locator("[data-testid=stAlertContentError]").count() == 0
 
 
@@ -128,8 +128,8 @@ def test_two_models_of_volumes_stand_side_by_side(page: Any, volumes: Running, e
     frame.locator("body[data-shown='organ :differ']").wait_for()
     differ = inside.evaluate("views[1].nv.volumes[1].img.reduce((sum, value) => sum + (value > 0), 0)")
     voxels = 30 * 34 * 20
-    told = page.get_by_text("All agree on").inner_text()
-    assert f"{1 - differ / voxels:.2%} of the voxels" in told
+    text = page.get_by_text("All agree on").inner_text()
+    assert f"{1 - differ / voxels:.2%} of the voxels" in text
     wait_for_viewer(page, "scan")
     assert page.get_by_role("rowheader", name="organ").count() == 1
     elsewhere.clear()

@@ -119,12 +119,12 @@ def test_a_process_that_is_killed_under_the_page_costs_no_click(contexts: Any, a
     view.press("z", "Shift+Z")
     view.idle()
     assert view.painting() == painted
-    told = view.answers[-1][0]
-    assert (told["area"], told["prompted"], told["undo"]) == (before["area"], before["prompted"], before["undo"])
+    fields = view.answers[-1][0]
+    assert (fields["area"], fields["prompted"], fields["undo"]) == (before["area"], before["prompted"], before["undo"])
     assert view.troubles == []
 
 
-def test_a_service_that_is_killed_under_the_page_is_told(contexts: Any, address: str, running: Running) -> None:
+def test_a_service_that_is_killed_under_the_page_is_reported(contexts: Any, address: str, running: Running) -> None:
     """The last of this module: nothing serves after it."""
     view = opened(contexts(), address)
     study = contexts()

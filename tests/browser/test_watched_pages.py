@@ -56,8 +56,8 @@ def test_runs_are_found_with_state_score_and_time_left(page: Any) -> None:
     page.get_by_role("textbox", name="Search").fill("at_work")
     page.keyboard.press("Enter")
     page.wait_for_timeout(1000)
-    told = cells(page, 1)
-    assert all(word in told for word in (RUNNING, "▶ running", "1 min 00 s"))
+    rows = cells(page, 1)
+    assert all(word in rows for word in (RUNNING, "▶ running", "1 min 00 s"))
     page.get_by_role("textbox", name="Search").fill("")
     page.keyboard.press("Enter")
     page.get_by_role("combobox", name="Curves of").click()
@@ -73,8 +73,8 @@ def test_runs_are_found_with_state_score_and_time_left(page: Any) -> None:
 def test_a_study_is_compared(page: Any) -> None:
     page.goto("/study")
     page.get_by_role("heading", name=f"Comparison: {STUDY}").wait_for(timeout=PATIENCE)
-    told = cells(page)
-    assert "UNet" in told
+    rows = cells(page)
+    assert "UNet" in rows
     assert page.locator("[data-testid=stImage] img").count() >= 1
     assert page.locator("img[src=x]").count() == 0
 

@@ -48,7 +48,7 @@ def test_every_verb_has_help_without_a_heavy_import(verb: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["tarin"], ["unknown verb", "did you mean 'train'?"]),
         (["check_data"], ["did you mean 'check-data'?"]),
@@ -65,14 +65,14 @@ def test_every_verb_has_help_without_a_heavy_import(verb: str, tmp_path: Path) -
         (["--completion", "fish"], ["bash, zsh"]),
     ],
 )
-def test_what_cannot_be_is_refused_at_once(words: list[str], told: list[str], tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused_at_once(words: list[str], expected: list[str], tmp_path: Path) -> None:
     done = seglab(*words, cwd=tmp_path, python=("-X", "importtime"))
     lines = done.stderr.splitlines()
-    said = "\n".join(line for line in lines if not line.startswith("import time:"))
-    assert done.returncode == 2, said
-    assert said.startswith("error: "), said
-    for part in told:
-        assert part in said
+    output = "\n".join(line for line in lines if not line.startswith("import time:"))
+    assert done.returncode == 2, output
+    assert output.startswith("error: "), output
+    for part in expected:
+        assert part in output
     assert not {line.rpartition("|")[2].strip() for line in lines} & HEAVY
 
 
@@ -112,7 +112,7 @@ def test_the_scripts_of_before_are_the_verbs(script: str, tmp_path: Path) -> Non
     assert done.stdout == seglab(verb, "--help", cwd=tmp_path).stdout
 
 
-def test_a_key_that_is_said_twice_is_told(tmp_path: Path) -> None:
+def test_a_key_that_is_given_twice_is_reported(tmp_path: Path) -> None:
     done = seglab("train", "model=unet", "model=unet_mini", "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0
     assert "name: UNetMini" in done.stdout

@@ -52,8 +52,8 @@ def test_what_is_completed_is_what_hydra_knows() -> None:
     for group in GROUPS:
         assert options(group) == list(options_of(group)), group
     known = compose("train", [])
-    said = [name for name in settings() if name.startswith(("trainer.", "tracking.")) or "." not in name]
-    assert {name for name in said if name not in ("resume", "init_from")} <= {
+    offered = [name for name in settings() if name.startswith(("trainer.", "tracking.")) or "." not in name]
+    assert {name for name in offered if name not in ("resume", "init_from")} <= {
         *(str(key) for key in known),
         *(f"{section}.{key}" for section in ("trainer", "tracking") for key in known[section]),
     }

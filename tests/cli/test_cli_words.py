@@ -33,13 +33,13 @@ def paint(*words: str) -> PaintWords:
 
 
 def test_words_become_values_of_their_types() -> None:
-    said = paint("wall=010", "coats=03", "gloss=5e-1", "quick=yes", "tool=roller", "shades=[0,255]", "tins=[a,b]")
-    assert said == PaintWords(
+    words = paint("wall=010", "coats=03", "gloss=5e-1", "quick=yes", "tool=roller", "shades=[0,255]", "tins=[a,b]")
+    assert words == PaintWords(
         wall="010", coats=3, gloss=0.5, quick=True, tool="roller", shades=(0, 255), tins=("a", "b")
     )
 
 
-def test_what_is_not_said_has_its_default() -> None:
+def test_what_is_not_given_has_its_default() -> None:
     assert paint("wall=x") == PaintWords(wall="x")
     assert paint("wall=x", "gloss=null").gloss is None
 
@@ -70,8 +70,8 @@ def test_the_store_is_called_by_one_word_and_by_those_of_before() -> None:
 
 
 def test_flags_of_before_are_understood() -> None:
-    said = paint("--shades", "0", "255", "--quick", "--coats", "4", "north", "--tool=roller")
-    assert said == PaintWords(wall="north", shades=(0, 255), quick=True, coats=4, tool="roller")
+    words = paint("--shades", "0", "255", "--quick", "--coats", "4", "north", "--tool=roller")
+    assert words == PaintWords(wall="north", shades=(0, 255), quick=True, coats=4, tool="roller")
     assert paint("north", "red", "--shades").shades == ()
     assert paint("north", "--shades", "0", "1", "coats=5").coats == 5
     assert paint("--place", "north").wall == "north"
@@ -82,7 +82,7 @@ def test_words_with_a_prefix_are_kept_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ([], ["a missing setting", "wall", "give it: wall=…"]),
         (["wall=x", "caots=1"], ["unknown setting 'caots'", "did you mean 'coats'?", "tracking.uri=…"]),
@@ -100,13 +100,13 @@ def test_words_with_a_prefix_are_kept_whole() -> None:
         (["wall=x", "data.root"], None),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_a_remedy(words: list[str], told: list[str] | None) -> None:
-    if told is None:
+def test_what_cannot_be_meant_is_refused_with_a_remedy(words: list[str], expected: list[str] | None) -> None:
+    if expected is None:
         assert paint(*words).tins == ("data.root",)
         return
     with pytest.raises(ConfigError) as refused:
         paint(*words)
-    for part in told:
+    for part in expected:
         assert part in str(refused.value)
 
 
@@ -119,10 +119,10 @@ def test_a_word_of_ten_thousand_letters_is_no_traceback(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as left:
         run_script(lambda: int(Path("x" * 10_000).exists()))
     assert left.value.code == 2
-    said = capsys.readouterr().err
-    assert "[name-too-long]" in said
-    assert "10000 characters" in said
-    assert len(said) < 500
+    output = capsys.readouterr().err
+    assert "[name-too-long]" in output
+    assert "10000 characters" in output
+    assert len(output) < 500
 
 
 def test_a_word_too_many_is_named() -> None:
@@ -138,8 +138,8 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as left:
         paint("coats=wrong", "--help")
     assert left.value.code == 0
-    said = capsys.readouterr().out
-    assert said.startswith("seglab paint <wall> <tins> … [key=value …]\n\nPaint a wall.\n")
+    output = capsys.readouterr().out
+    assert output.startswith("seglab paint <wall> <tins> … [key=value …]\n\nPaint a wall.\n")
     for part in ("wall=…", "coats=2", "quick=false", "gloss=null", "shades=[]", "tracking.uri=null", "how many"):
-        assert part in said
+        assert part in output
     assert max(map(len, help_page(PaintWords, "paint").splitlines())) <= 120

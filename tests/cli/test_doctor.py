@@ -28,14 +28,14 @@ def page(uri: str | None, directory: Path) -> dict[str, doctor.Finding]:
 
 def test_a_machine_without_store_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.report(None, tmp_path / "mlruns") == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for word in ("Python", "tensorflow 2", "keras 3", "cores", "AMX-BF16", "AVX512-BF16", "auto is ", "GB free"):
-        assert word in told
-    assert "the first run makes it" in told
+        assert word in output
+    assert "the first run makes it" in output
     assert not (tmp_path / "mlruns").exists()
 
 
-def test_stale_runs_are_marked_and_waiting_records_told(tmp_path: Path) -> None:
+def test_stale_runs_are_marked_and_waiting_records_reported(tmp_path: Path) -> None:
     store = open_store(None, toys.fresh_store(tmp_path / "mlruns"))
     tags = {**identity(), Tag.HEARTBEAT: f"{time.time():.0f}", "heartbeat_seconds": "30", "process_started": "1.00"}
     dead = store.client.create_run(store.experiment_id("seglab"), tags=tags, run_name="Dead").info.run_id
@@ -54,9 +54,9 @@ def test_a_moved_store_must_be_mended(tmp_path: Path, capsys: pytest.CaptureFixt
     open_store(None, before).experiment_id("seglab")
     after = before.rename(tmp_path / "after")
     assert doctor.report(None, after) == 1
-    told = capsys.readouterr().out
-    assert f"! Artifacts   looked for in {before}" in told
-    assert f"ln -s {after} {before}" in told
+    output = capsys.readouterr().out
+    assert f"! Artifacts   looked for in {before}" in output
+    assert f"ln -s {after} {before}" in output
 
 
 def test_a_store_that_is_away_is_one_finding_among_the_others(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_every_run_is_counted(tmp_path: Path) -> None:
     assert "runs: 2101 FINISHED" in page(None, store.directory)["Store"].text
 
 
-def test_records_that_were_refused_are_told_with_the_command_that_tries_again(tmp_path: Path) -> None:
+def test_records_that_were_refused_are_reported_with_the_command_that_tries_again(tmp_path: Path) -> None:
     store = open_store(None, toys.fresh_store(tmp_path / "mlruns"))
     box = Outbox(store.work_dir("other") / "outbox", "other", store.uri)
     box.add(operations.metrics({"val_dice": 0.5}, 1))  # of a run that the store does not know

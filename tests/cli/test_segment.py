@@ -87,7 +87,7 @@ def test_what_is_refused_leaves_nothing(images: Path, tmp_path: Path, words: lis
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_in_the_place_of_the_folder_is_told_and_stays(images: Path, tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_reported_and_stays(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("mine")
     for given in ([f"image={images}/s0.png"], [f"images={images}", "overwrite=true"]):
@@ -116,9 +116,9 @@ def test_bench_prints_and_records(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     prompt_bench.run(["objects=2", "clicks=2"])
-    said = capsys.readouterr().out
-    assert "noc_90" in said
-    assert "2 objects" in said
+    output = capsys.readouterr().out
+    assert "noc_90" in output
+    assert "2 objects" in output
     assert (tmp_path / "mlruns" / "mlflow.db").exists()
 
 

@@ -46,5 +46,5 @@ def test_four_times_as_many_runs_take_about_four_times_as_long() -> None:
 def test_parts_are_named_by_what_differs(name: str) -> None:
     own = {"name": name} if name else {}
     parts = [{**own, "rate": "1", "beta": "2"}, {**own, "rate": "3", "beta": "2"}, {**own, "rate": "1", "beta": "2"}]
-    told = ["Adam (rate=1)", "Adam (rate=3)", "Adam (rate=1)"] if name else ["rate=1", "rate=3", "rate=1"]
-    assert levels(parts) == told
+    labels = ["Adam (rate=1)", "Adam (rate=3)", "Adam (rate=1)"] if name else ["rate=1", "rate=3", "rate=1"]
+    assert levels(parts) == labels

@@ -13,7 +13,7 @@ def between(low: float, high: float) -> Difference:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "difference_said", "said"),
+    ("low", "high", "difference_text", "interval_text"),
     [
         (-0.02, -0.01, "−0.015", "[−0.020, −0.010]"),
         (-0.02, 0.0004, "−0.010", "[−0.020, 0.000]"),  # holds 0, and reads so
@@ -25,11 +25,11 @@ def between(low: float, high: float) -> Difference:
     ],
 )
 def test_an_interval_without_zero_never_reads_as_if_it_held_it(
-    low: float, high: float, difference_said: str, said: str
+    low: float, high: float, difference_text: str, interval_text: str
 ) -> None:
-    assert (difference(between(low, high)), interval(between(low, high))) == (difference_said, said)
+    assert (difference(between(low, high)), interval(between(low, high))) == (difference_text, interval_text)
 
 
 def test_p_stays_on_its_side_of_a_twentieth() -> None:
-    said = [p_value(value) for value in (0.2, 0.05, 0.0502, 0.0497, 0.04996, 0.0494, 0.0004, float("nan"))]
-    assert said == ["0.200", "0.050", "0.050", "0.0497", "0.04996", "0.049", "< 0.001", "–"]
+    written = [p_value(value) for value in (0.2, 0.05, 0.0502, 0.0497, 0.04996, 0.0494, 0.0004, float("nan"))]
+    assert written == ["0.200", "0.050", "0.050", "0.0497", "0.04996", "0.049", "< 0.001", "–"]

@@ -208,13 +208,13 @@ def test_the_command_line_says_the_same_and_leaves_with_2(
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     # What a sweep says of its beginning is no part of the refusal.
-    said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith(("import time:", "… ")))
-    assert done.returncode == 2, said
+    output = "\n".join(line for line in done.stderr.splitlines() if not line.startswith(("import time:", "… ")))
+    assert done.returncode == 2, output
     assert not loaded & {"tensorflow", "keras", "mlflow"}
-    assert said.startswith("error: "), said
-    assert "Traceback" not in said
+    assert output.startswith("error: "), output
+    assert "Traceback" not in output
     for word in expected:
-        assert word in said, f"{word!r} not in:\n{said}"
+        assert word in output, f"{word!r} not in:\n{output}"
     computed = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert computed < 2, "seconds of computing until refused"
 

@@ -69,7 +69,7 @@ def test_one_section_is_read_alone():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["data=nifti"], ["data.root", "give it on the command line: data.root=…"]),
         ([*NIFTI, "data.size=[64,64]"], ["data.size", "3 numbers"]),
@@ -86,10 +86,10 @@ def test_one_section_is_read_alone():
     ],
     ids=lambda part: " ".join(part[:1]),
 )
-def test_what_the_data_itself_needs_is_checked_all_the_same(words, said):
+def test_what_the_data_itself_needs_is_checked_all_the_same(words, message):
     with pytest.raises(ConfigError) as caught:
         load_data(compose(*words))
-    assert all(word in str(caught.value) for word in said), caught.value
+    assert all(word in str(caught.value) for word in message), caught.value
 
 
 def test_models_are_named_by_what_they_take():
@@ -111,7 +111,7 @@ def test_the_verb_asks_for_a_model_only_when_one_was_asked_of_it(tmp_path):
     assert looked.returncode == 0, looked.stdout + looked.stderr
     assert "Synthetic3D, 6 cases" in looked.stdout
     assert f"models that fit, as it is 3D: {', '.join(models_of(3))}" in " ".join(looked.stdout.split())
-    for model, said in (("model=unet", "a 2D model on 3D data"), ("model=unet3d", "UNet3D cannot halve")):
+    for model, message in (("model=unet", "a 2D model on 3D data"), ("model=unet3d", "UNet3D cannot halve")):
         refused = ask(*words, model, cwd=tmp_path)
         assert refused.returncode == 2, refused.stdout
-        assert said in refused.stderr
+        assert message in refused.stderr

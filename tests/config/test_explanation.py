@@ -200,9 +200,9 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("group", "said", "meant"), OPTIONS, ids=[f"{row[0]}={row[1].split()[0]}" for row in OPTIONS])
-def test_another_name_of_an_option_is_told_with_the_words_to_write(group: str, said: str, meant: str) -> None:
-    for word in said.split():
+@pytest.mark.parametrize(("group", "given", "meant"), OPTIONS, ids=[f"{row[0]}={row[1].split()[0]}" for row in OPTIONS])
+def test_another_name_of_an_option_is_reported_with_the_words_to_write(group: str, given: str, meant: str) -> None:
+    for word in given.split():
         assert word not in options_of(group), "a name that is taken needs no hint"
         assert option_meant(group, word, options_of(group)) == meant, word
 
@@ -211,9 +211,9 @@ def test_a_word_like_nothing_has_no_hint() -> None:
     assert option_meant("model", "zzz", options_of("model")) is None
 
 
-@pytest.mark.parametrize(("said", "chosen", "meant"), KEYS, ids=[f"{row[1]} {row[0]}" for row in KEYS])
-def test_another_name_of_a_setting_is_told_with_its_whole_key(said: str, chosen: str, meant: str) -> None:
-    key, _, text = said.partition("=")
+@pytest.mark.parametrize(("given", "chosen", "meant"), KEYS, ids=[f"{row[1]} {row[0]}" for row in KEYS])
+def test_another_name_of_a_setting_is_reported_with_its_whole_key(given: str, chosen: str, meant: str) -> None:
+    key, _, text = given.partition("=")
     assert instead(key, text, _known(chosen)) == f"did you mean: {meant}"
 
 
@@ -234,11 +234,11 @@ def test_the_words_of_a_command(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(SystemExit) as left:
         command("train")(load_config)()
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert left.value.code == 2
-    assert said.startswith("error: ")
+    assert output.startswith("error: ")
     for word in (*expected, "where:", "found:", "expected:", "remedy:"):
-        assert word in said, f"{word!r} not in:\n{said}"
+        assert word in output, f"{word!r} not in:\n{output}"
 
 
 def test_an_own_folder_of_yamls_is_known_to_the_hints(

@@ -172,7 +172,7 @@ def test_signs_of_hydra_in_a_text_that_it_cannot_read_are_of_the_text(text: str)
 @pytest.mark.parametrize(
     "text", ["choice(a,b)", "glob(*)", "'a b'", "['a (1)',b]", r"a\,b", "${oc.env:HOME}/x (1)", "'a"]
 )
-def test_what_is_said_in_hydras_own_grammar_stays(text: str) -> None:
+def test_what_is_written_in_hydras_own_grammar_stays(text: str) -> None:
     assert kept(["data=image_folder", f"data.root={text}"], "train")[1] == f"data.root={text}"
 
 

@@ -51,7 +51,7 @@ def test_damaged_entries_are_built_anew(root, tmp_path, damage):
 @pytest.mark.parametrize("damage", ["flip", "zeroed", "swapped", "facts"])
 @pytest.mark.parametrize("preparation", [RESIZE, PATCH], ids=["resize", "patch"])
 def test_a_file_of_the_right_size_and_other_contents_is_built_anew_alone(root, tmp_path, damage, preparation):
-    cache, said = tmp_path / "cache", []
+    cache, lines = tmp_path / "cache", []
     facts, before = collect(root, cache, preparation)
     wanted = [array.copy() for array in before.read("case1")]
     key, folder = before._keys["case1"], before._folder
@@ -69,15 +69,15 @@ def test_a_file_of_the_right_size_and_other_contents_is_built_anew_alone(root, t
         file = folder / f"{key}.facts.json"
         file.write_bytes(file.read_bytes().replace(b"uint8", b"uint9"))
     del before
-    facts_now, after = collect(root, cache, preparation, say=said.append)
+    facts_now, after = collect(root, cache, preparation, say=lines.append)
     assert Counting.reads == 5
     assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
     assert facts_now == facts
     part = {"flip": "image", "facts": "record"}.get(damage, "mask")
-    assert said[0] == f"1 of 4 cases damaged in {folder}, built anew: case1 ({part})"
-    said.clear()
-    collect(root, cache, preparation, say=said.append)
-    assert (Counting.reads, said) == (5, [])
+    assert lines[0] == f"1 of 4 cases damaged in {folder}, built anew: case1 ({part})"
+    lines.clear()
+    collect(root, cache, preparation, say=lines.append)
+    assert (Counting.reads, lines) == (5, [])
 
 
 def test_a_mask_that_is_changed_before_it_is_read_is_not_kept_under_the_digest_of_the_former(root, tmp_path):
@@ -95,7 +95,7 @@ def test_a_mask_that_is_changed_before_it_is_read_is_not_kept_under_the_digest_o
 
 @pytest.mark.parametrize("kind", ["arrays", "facts"])
 def test_records_of_two_cases_in_each_others_place_are_built_anew(root, tmp_path, kind):
-    cache, said = tmp_path / "cache", []
+    cache, lines = tmp_path / "cache", []
     facts, before = collect(root, cache)
     wanted = [array.copy() for array in before.read("case1")]
     one, other = (before._folder / f"{before._keys[case]}.{kind}.json" for case in ("case1", "case2"))
@@ -105,11 +105,11 @@ def test_records_of_two_cases_in_each_others_place_are_built_anew(root, tmp_path
     mask = before._folder / f"{before._keys['case1']}.mask.npy"
     mask.write_bytes(mask.read_bytes()[:-1] + b"\1")  # nobody would look: the other's record speaks of other files
     del before
-    facts_now, after = collect(root, cache, say=said.append)
+    facts_now, after = collect(root, cache, say=lines.append)
     assert Counting.reads == 6
     assert facts_now == facts
     assert all(np.array_equal(a, b) for a, b in zip(after.read("case1"), wanted, strict=True))
-    assert said[0].endswith("built anew: case1 (record), case2 (record)")
+    assert lines[0].endswith("built anew: case1 (record), case2 (record)")
 
 
 def test_one_record_of_a_case_in_the_place_of_the_other_is_built_anew(root, tmp_path):
@@ -130,13 +130,13 @@ def test_an_array_that_is_cut_off_while_training_runs_is_never_trained_on(root, 
 
 
 def test_a_record_without_checksums_is_built_anew_without_a_word(root, tmp_path):
-    said = []
+    lines = []
     collect(root, tmp_path / "cache")
     for file in tmp_path.glob("cache/*/*.json"):  # as the code before wrote it
         file.write_bytes(file.read_bytes().partition(b"\n")[0])
-    collect(root, tmp_path / "cache", say=said.append)
+    collect(root, tmp_path / "cache", say=lines.append)
     assert Counting.reads == 8
-    assert not any("damaged" in text for text in said)
+    assert not any("damaged" in text for text in lines)
     collect(root, tmp_path / "cache")
     assert Counting.reads == 8
 
@@ -147,6 +147,6 @@ def test_a_damaged_case_of_a_read_only_cache_is_never_trained_on(tmp_path):
     builder(root, cache).communicate(timeout=60)
     mask = cached_files(cache, "mask.npy")[1]
     mask.write_bytes(bytes(mask.stat().st_size))
-    code, said = within(read_only(cache), build_command(root, cache))
+    code, output = within(read_only(cache), build_command(root, cache))
     assert code != 0
-    assert "a cache folder that cannot be written" in said
+    assert "a cache folder that cannot be written" in output

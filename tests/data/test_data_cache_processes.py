@@ -30,7 +30,7 @@ def test_two_builders_at_once(tmp_path, processes, count):
     both = [builder(root, cache, 0.4 / count, processes) for _ in range(2)]
     answers = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], answers
-    assert len({said for said, _ in answers}) == 1
+    assert len({output for output, _ in answers}) == 1
     _, alone = collect(root, tmp_path / "other")
     assert answers[0][0].split() == [str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(count)))]
     assert not list(cache.rglob("*.tmp"))
@@ -53,10 +53,10 @@ def test_killed_while_building_leaves_nothing_half_written(tmp_path, processes, 
     rest = next(cache.glob("*/*.facts.json")).with_name(f"{tag}.x.image.npy.tmp")
     rest.write_bytes(b"half")
     after = builder(root, cache, 0.0, processes)
-    said, errors = after.communicate(timeout=60)
+    output, errors = after.communicate(timeout=60)
     assert after.returncode == 0, errors
     _, alone = collect(root, tmp_path / "other")
-    assert said.split() == [str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(count)))]
+    assert output.split() == [str(sum(int(alone.read(f"case{n}")[0].sum()) for n in range(count)))]
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
     assert not list(cache.rglob("*.tmp"))
     assert not list((cache / "used").iterdir())
@@ -72,33 +72,33 @@ def test_what_a_process_wrote_after_its_starter_was_killed_is_removed(root, tmp_
 
 
 @needs_mounts
-def test_a_full_disk_is_told_and_leaves_no_rest(tmp_path):
+def test_a_full_disk_is_reported_and_leaves_no_rest(tmp_path):
     root, cache = write_images(tmp_path / "data", 6, (64, 64)), tmp_path / "cache"
     big = root / "images" / "case3.png"
     cv2.imwrite(str(big), np.zeros((64, 64, 3), np.uint8))
     cache.mkdir()
     mount = f"{small(cache, '200k')} && head -c 190000 /dev/zero > '{cache}/filler'"
     left = f"echo temporary files: $(find '{cache}' -name '*.tmp' | wc -l)"
-    code, said = within(mount, build_command(root, cache), after=left)
+    code, output = within(mount, build_command(root, cache), after=left)
     assert code != 0
-    assert "no room for the cache of decoded cases" in said
-    assert str(cache.resolve()) in said
-    assert "bytes free" in said
-    assert "bytes for the next file" in said
-    assert "data.cache_dir" in said
-    assert "data.cache_gb" in said
-    assert "temporary files: 0\n" in said
+    assert "no room for the cache of decoded cases" in output
+    assert str(cache.resolve()) in output
+    assert "bytes free" in output
+    assert "bytes for the next file" in output
+    assert "data.cache_dir" in output
+    assert "data.cache_gb" in output
+    assert "temporary files: 0\n" in output
 
 
 @needs_mounts
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     root, cache = write_images(tmp_path / "data"), tmp_path / "cache"
     cache.mkdir()
-    code, said = within(read_only(cache), build_command(root, cache))
+    code, output = within(read_only(cache), build_command(root, cache))
     assert code != 0
-    assert "a cache folder that cannot be written" in said
-    assert "Read-only file system" in said
-    assert "data.cache_dir" in said
+    assert "a cache folder that cannot be written" in output
+    assert "Read-only file system" in output
+    assert "data.cache_dir" in output
 
 
 @needs_mounts
@@ -110,7 +110,7 @@ def test_a_read_only_cache_that_holds_everything_is_used(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == before
 
 
-def test_a_cache_folder_that_is_a_file_is_told(root, tmp_path):
+def test_a_cache_folder_that_is_a_file_is_reported(root, tmp_path):
     (tmp_path / "cache").write_text("")
     with pytest.raises(DataError, match=r"(?s)cannot be written.*remedy:.*data\.cache_dir"):
         collect(root, tmp_path / "cache")
@@ -121,7 +121,7 @@ def entry_bytes(cache):
 
 
 def test_others_make_room_and_the_least_recently_used_go_first(tmp_path):
-    cache, said = tmp_path / "cache", []
+    cache, lines = tmp_path / "cache", []
     roots = [
         write_images(tmp_path / name, 4, size) for name, size in (("a", (60, 60)), ("b", (70, 70)), ("c", (80, 80)))
     ]
@@ -136,8 +136,8 @@ def test_others_make_room_and_the_least_recently_used_go_first(tmp_path):
     collect(roots[0], cache, PATCH)  # a is used once more: b is what goes
     assert Counting.reads == reads
     limit = (sum(sizes) + 4 * 80 * 80 * 12 - sizes[1] // 2) / 1e9
-    collect(roots[2], cache, PATCH, limit, say=said.append)
-    assert any("nobody is using" in text for text in said)
+    collect(roots[2], cache, PATCH, limit, say=lines.append)
+    assert any("nobody is using" in text for text in lines)
     assert entry_bytes(cache) <= limit * 1e9 + 4 * 4000  # records are counted when they are there
     reads = Counting.reads
     collect(roots[0], cache, PATCH)

@@ -80,9 +80,9 @@ def test_volumes_of_different_spacing_without_a_target():
 
 def test_another_modality_than_the_data_set_says_stops():
     source = Held({i: picture(n) for n, i in enumerate("abc")})
-    for told, said in ((None, "mri"), ("ct", None), ("ct", "ct")):
-        source.modality = told
-        assert names(check(source, ABC, modality=said)) == []
+    for modality, declared in ((None, "mri"), ("ct", None), ("ct", "ct")):
+        source.modality = modality
+        assert names(check(source, ABC, modality=declared)) == []
     (finding,) = check(source, ABC, modality="mri").findings
     assert (finding.name, finding.severity, finding.found) == (
         "other-modality",

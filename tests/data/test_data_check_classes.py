@@ -52,10 +52,10 @@ def test_the_remedy_for_a_class_that_a_split_lacks_is_a_split_that_has_it(own):
         source.split = {"train": split.train, "val": split.val, "test": split.test}
     settings = {"stratify": True} if not own else {}
     (finding,) = [f for f in check(source, split, **settings).findings if f.name == "class-not-in-training"]
-    told = _applied(finding.remedy)
-    assert set(told) == ({"fold", "split_seed"} if own else {"stratify", "split_seed"})
-    better = split_for(source, card(**told), 42)
-    assert {"class-not-in-training", "class-not-in-split"}.isdisjoint(names(check(source, better, **told)))
+    applied = _applied(finding.remedy)
+    assert set(applied) == ({"fold", "split_seed"} if own else {"stratify", "split_seed"})
+    better = split_for(source, card(**applied), 42)
+    assert {"class-not-in-training", "class-not-in-split"}.isdisjoint(names(check(source, better, **applied)))
 
 
 def test_a_class_of_a_single_case_does_not_spoil_the_remedy_of_another():
@@ -63,10 +63,10 @@ def test_a_class_of_a_single_case_does_not_spoil_the_remedy_of_another():
     source = masks_of(**{i: [2] if n == 15 else [1] if n < 6 else [] for n, i in enumerate(ids)})
     split = Split(tuple(ids[6:]), tuple(ids[:3]), tuple(ids[3:6]))
     found = {f.where: f for f in check(source, split, stratify=True).findings if f.name.startswith("class-not-in")}
-    told = _applied(found["class left"].remedy)
-    assert set(told) == {"stratify", "split_seed"}
-    better = split_for(source, card(**told), 42)
-    assert {f.where for f in check(source, better, **told).findings if f.name.startswith("class-not-in")} == {
+    applied = _applied(found["class left"].remedy)
+    assert set(applied) == {"stratify", "split_seed"}
+    better = split_for(source, card(**applied), 42)
+    assert {f.where for f in check(source, better, **applied).findings if f.name.startswith("class-not-in")} == {
         "class right"
     }
     assert found["class right"].remedy.startswith("more cases with it: 1 are too few")

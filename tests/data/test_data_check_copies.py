@@ -107,8 +107,8 @@ def in_blocks(rng, count, size=5):
 )
 def test_a_stack_that_is_dealt_slice_by_slice_is_found_and_nothing_else(looks, parts, found, least):
     for count in (least, 200):
-        said = [looks_like(looks(rng, count), parts(rng, count)) for rng in map(np.random.default_rng, range(20))]
-        assert [bool(rows) for rows in said] == [found] * 20
+        alike = [looks_like(looks(rng, count), parts(rng, count)) for rng in map(np.random.default_rng, range(20))]
+        assert [bool(rows) for rows in alike] == [found] * 20
 
 
 def test_a_torn_stack_is_described():

@@ -210,7 +210,7 @@ class Killed:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_killed_process_is_said_and_nothing_hangs(tmp_path):
+def test_a_killed_process_is_stated_and_nothing_hangs(tmp_path):
     settings = config("data=image_folder", f"data.root={folder(tmp_path, count=20)}")
     with pytest.raises(DataError, match="a process that read files was killed"):
         read_all(Killed(settings.data.build()), settings.data_config, processes=2)

@@ -31,7 +31,7 @@ def test_a_pole_of_one_pixel_does_not_survive_a_quarter_of_the_size():
     assert names(check(Held(samples), ABC, size=[32, 32])) == []
 
 
-def test_a_thin_class_within_a_region_that_is_scored_as_a_whole_is_not_told():
+def test_a_thin_class_within_a_region_that_is_scored_as_a_whole_is_not_reported():
     task = Task(2, 1, ("background", "rim", "inner"))
     samples = {}
     for n, i in enumerate("abc"):
@@ -42,16 +42,16 @@ def test_a_thin_class_within_a_region_that_is_scored_as_a_whole_is_not_told():
     def rimless(image, mask, rng, spacing):
         return image, np.where(mask == 1, 2, mask).astype(np.uint8)
 
-    def told(regions):
+    def messages(regions):
         source = Held(samples, task=replace(task, regions=regions))
         lost = find_lost_in_augmentation(source, source.cases, rimless, card(), 0)
         found = [*check(source, ABC, size=[8, 8]).findings, *lost]
         return [(one.name, one.where) for one in found]
 
     lost, both = ("thin-class-lost", "class-lost-in-augmentation"), Region("both", (1, 2), 2)
-    assert told(()) == [(name, "class rim") for name in lost]
-    assert told((both,)) == []
-    assert told((both, Region("edge", (1,), 1))) == [(name, "region edge") for name in lost]
+    assert messages(()) == [(name, "class rim") for name in lost]
+    assert messages((both,)) == []
+    assert messages((both, Region("edge", (1,), 1))) == [(name, "region edge") for name in lost]
 
 
 def test_what_comes_back_from_a_smaller_size_is_counted():

@@ -63,9 +63,9 @@ def test_version_two_of_nnunet(tmp_path):
     assert sorted(np.unique(sample.mask)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("ending", "said"), [(".nii", ".nii"), (".nii.gz", "nii.gz"), (".nii", None)])
-def test_other_endings_of_volumes(tmp_path, ending, said):
-    assert len(source_of(nnunet(tmp_path, ending=ending, file_ending=said)).cases) == 2
+@pytest.mark.parametrize(("ending", "message"), [(".nii", ".nii"), (".nii.gz", "nii.gz"), (".nii", None)])
+def test_other_endings_of_volumes(tmp_path, ending, message):
+    assert len(source_of(nnunet(tmp_path, ending=ending, file_ending=message)).cases) == 2
 
 
 def test_channels_are_in_the_order_of_their_numbers(tmp_path):
@@ -157,7 +157,7 @@ def test_regions_that_lie_apart_are_classes_of_several_values(tmp_path):
     assert {(int(a), int(b)) for a, b in zip(stored, mask, strict=True)} == {(0, 0), (1, 1), (2, 2), (4, 2), (5, 255)}
 
 
-def test_a_ct_for_a_config_of_mri_is_told_with_its_remedy(tmp_path):
+def test_a_ct_for_a_config_of_mri_is_reported_with_its_remedy(tmp_path):
     source = source_of(nnunet(tmp_path, channels=1, channel_names={"0": "CT"}))
     [finding] = find_other_modality(source, data_config(size=[16, 16, 16], modality="mri"))
     assert "data.modality=ct" in finding.remedy
@@ -194,14 +194,14 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), MISTAKES, ids=[str(row[0])[:60] for row in MISTAKES])
-def test_a_mistake_is_told_in_words(tmp_path, change, said):
+@pytest.mark.parametrize(("change", "message"), MISTAKES, ids=[str(row[0])[:60] for row in MISTAKES])
+def test_a_mistake_is_reported_in_words(tmp_path, change, message):
     nnunet(tmp_path, **change)
     with pytest.raises(SeglabError) as caught:
         source_of(tmp_path)
     text = str(caught.value)
     assert "dataset.json" in text or "imagesTr" in text
-    for word in (*said, "where:", "found:", "remedy:"):
+    for word in (*message, "where:", "found:", "remedy:"):
         assert word in text, text
 
 
@@ -225,7 +225,7 @@ def test_so_many_labels_that_no_two_can_be_compared_are_refused_at_once(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[" * 100_000, "lists or objects within one another"),
         ('{"a":' * 100_000, "lists or objects within one another"),
@@ -236,11 +236,11 @@ def test_so_many_labels_that_no_two_can_be_compared_are_refused_at_once(tmp_path
     ],
     ids=["lists", "objects", "twice", "digits", "empty", "binary"],
 )
-def test_no_json_is_told_in_words(tmp_path, text, said):
+def test_no_json_is_reported_in_words(tmp_path, text, message):
     (tmp_path / "dataset.json").write_text(text)
     with pytest.raises(DataError, match=r"invalid JSON in dataset\.json") as caught:
         source_of(tmp_path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_missing_folder_file_or_channel_is_named(tmp_path):

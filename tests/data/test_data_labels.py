@@ -182,7 +182,7 @@ def test_classes_are_named_after_their_values_unless_named():
         ({}, "empty.jpg", False),
     ],
 )
-def test_a_lossy_mask_is_told_from_classes_and_photographs(held, name, lossy):
+def test_a_lossy_mask_is_distinguished_from_classes_and_photographs(held, name, lossy):
     assert looks_lossy(sorted(held), np.array([held[value] for value in sorted(held)], int), name) is lossy
 
 

@@ -101,7 +101,7 @@ def test_images_of_equal_values_are_left_to_another_finding(sets):
     assert DuplicateSearch(details, shapes, same).matches(rows[-1:], rows[:-1]) == []
 
 
-def test_a_field_of_view_is_told_from_dark_content(sets):
+def test_a_field_of_view_is_distinguished_from_dark_content(sets):
     (retinas, _), rng = sets["retina"], np.random.default_rng(0)
 
     def inside(image):
@@ -145,8 +145,8 @@ def test_every_turn_is_there_once(rank, ways, begun):
     np.testing.assert_array_equal(made[0], array)
     assert sum(1 for turn in turns(rank) for _ in starts(turn)) == begun
     still = np.ones(rank), np.zeros(rank)
-    said = {words(turn, *still, (10,) * rank) for turn in turns(rank)}
-    assert "the same view" in said
+    descriptions = {words(turn, *still, (10,) * rank) for turn in turns(rank)}
+    assert "the same view" in descriptions
     if rank == 2:
         turn = next(t for t in turns(2) if np.array_equal(turned(array, t), np.rot90(array)))
         assert words(turn, *still, (10, 10)) == "turned by 90°"

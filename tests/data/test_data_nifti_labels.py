@@ -65,7 +65,7 @@ def _three_classes():
     return classes, np.stack([classes == k for k in range(3)], -1)
 
 
-def _save_as_told(error, path):
+def _save_as_advised(error, path):
     """Run the code of a remedy on the file that it names."""
     code = (
         error.remedy[error.remedy.index("i = nib.load") : error.remedy.index("nib.save(n, new)")] + "nib.save(n, new)"
@@ -109,7 +109,7 @@ def test_a_channel_for_each_class_is_recognised_and_the_remedy_works(tmp_path, k
     assert caught.value.finding == "label-channels"
     assert ("probability" if kind == "probabilities" else "one-hot") in caught.value.what
     assert "labels/a.nii.gz" in caught.value.where
-    assert f"data.label_values={values}" in _save_as_told(caught.value, tmp_path / "labels" / "a.nii.gz")
+    assert f"data.label_values={values}" in _save_as_advised(caught.value, tmp_path / "labels" / "a.nii.gz")
     assert np.array_equal(source.read(source.cases[0]).mask, classes)
 
 
@@ -132,6 +132,6 @@ def test_a_header_that_scales_labels_is_named_and_the_remedy_takes_it_off(tmp_pa
     nib.save(image, path)
     with pytest.raises(DataError, match=r"1\.176 \([\s\S]*multiplies by 1\.176 and moves by 0") as caught:
         source.read(source.cases[0])
-    _save_as_told(caught.value, path)
+    _save_as_advised(caught.value, path)
     assert np.array_equal(source.read(source.cases[0]).mask, LABEL)
     assert source.read(source.cases[0]).image.shape == (*IMAGE.shape, 1)

@@ -222,7 +222,7 @@ def test_tables_and_folders_that_are_not_there(tmp_path):
         Nifti(root=str(tmp_path), images="image", labels="image")
 
 
-def test_a_folder_of_data_sets_is_told_from_one_of_them(tmp_path):
+def test_a_folder_of_data_sets_is_distinguished_from_one_of_them(tmp_path):
     raw = tmp_path / "nnUNet raw"
     for name in ("Dataset007_Pancreas", "Dataset042_Liver"):
         (raw / name).mkdir(parents=True)
@@ -233,7 +233,7 @@ def test_a_folder_of_data_sets_is_told_from_one_of_them(tmp_path):
     assert caught.value.remedy == f"choose one: data.root='{raw}/Dataset007_Pancreas', or Dataset042_Liver"
 
 
-def test_a_tilde_that_the_shell_left_is_told_with_the_folder_that_is_meant(tmp_path, monkeypatch):
+def test_a_tilde_that_the_shell_left_is_reported_with_the_folder_that_is_meant(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(DataError) as caught:
         Nifti(root="~/my sets")

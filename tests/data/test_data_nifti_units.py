@@ -83,7 +83,7 @@ def test_a_mask_goes_back_in_the_unit_of_its_image(tmp_path, unit):
     _set(tmp_path, [unit])
     seen = []
     predictor = SimpleNamespace(
-        task=Task(3, 1, ("a", "b")), predict=lambda image, spacing, told: seen.append(spacing) or BOX.astype(int)
+        task=Task(3, 1, ("a", "b")), predict=lambda image, spacing, observer: seen.append(spacing) or BOX.astype(int)
     )
     (path,) = predict_files(predictor, [tmp_path / "images" / "v0.nii.gz"], tmp_path / "masks")
     assert seen == [pytest.approx((0.05, 0.05, 0.1))]
@@ -162,6 +162,6 @@ def test_a_spacing_of_another_order_is_refused_before_anything_is_allocated(tmp_
         resample_image(np.zeros((400, 400, 400, 1), np.uint8), (1, 1, 1), (0.011, 0.011, 0.011))
 
 
-def test_a_tolerance_of_many_voxels_is_told():
+def test_a_tolerance_of_many_voxels_is_reported():
     assert tolerance_note(1.0, 1.0) == tolerance_note(0.4, 0.05) == ""
     assert tolerance_note(1.0, 0.05).startswith("tolerance_mm=1 is 20 voxels of 0.05 mm")

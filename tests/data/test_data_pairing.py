@@ -51,14 +51,14 @@ def test_names_are_of_any_letters_and_ids_stay_names(tmp_path):
         opened(tmp_path, "data.images={id} photo", "data.masks={id} truth")
 
 
-def test_images_without_a_mask_are_left_out_only_when_that_is_said(tmp_path):
+def test_images_without_a_mask_are_left_out_only_when_that_is_set(tmp_path):
     SETS["chests"](tmp_path)
     for n in range(3):
         save(tmp_path / "CXR_png" / f"CHNCXR_{n + 500:04d}_1.png", draw(n)[0][..., 0])
     words = ["data.images=CXR_png", "data.masks=mask/{id}_mask", "data.label_values=[0,255]"]
-    (said, settings), *_ = refused(tmp_path)
+    (reason, settings), *_ = refused(tmp_path)
     assert settings == [*words, "data.unlabelled=left_out"]
-    assert said == "12 pairs, without the 3 images that have no mask, by this rule"
+    assert reason == "12 pairs, without the 3 images that have no mask, by this rule"
     with pytest.raises(DataError, match=r"an image without a mask(?s:.*)3 such files"):
         opened(tmp_path, *words)
     source = opened(tmp_path, *words, "data.unlabelled=left_out")
@@ -92,8 +92,8 @@ def test_one_mask_that_is_missing_or_too_many(tmp_path):
         save(tmp_path / "images" / f"{n}.png", draw(n)[0])
         save(tmp_path / "masks" / f"{n}.png", draw(n)[1].astype(np.uint8))
     (tmp_path / "masks" / "1.png").unlink()
-    (said, settings), *more = refused(tmp_path)
-    assert (said, settings) == (
+    (reason, settings), *more = refused(tmp_path)
+    assert (reason, settings) == (
         "2 pairs, without the 1 image that has no mask, by this rule",
         ["data.unlabelled=left_out"],
     )

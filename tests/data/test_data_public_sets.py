@@ -33,9 +33,9 @@ IGNORED = 255
 def test_a_public_set_is_refused_with_what_reads_it(tmp_path, name):
     made = SETS[name](tmp_path)
     offered = refused(tmp_path)
-    said, settings = offered[0]
+    reason, settings = offered[0]
     assert 0 < len(settings) <= MOST_SETTINGS
-    assert name == "polyps" or said.startswith(f"{len(made.masks)} pairs by this rule")
+    assert name == "polyps" or reason.startswith(f"{len(made.masks)} pairs by this rule")
     if made.regions:
         settings += next(more for _, more in offered if more[0].startswith("data.roi="))
     source = opened(tmp_path, *settings)
@@ -61,8 +61,8 @@ def test_255_behind_numbered_classes_may_be_no_class(tmp_path, held, ignored):
     if not ignored:
         assert not others
         return
-    [(said, settings)] = others
-    assert said == "if 255 marks pixels without a truth, this in the place of data.label_values"
+    [(reason, settings)] = others
+    assert reason == "if 255 marks pixels without a truth, this in the place of data.label_values"
     assert settings == [f"data.label_values=[{','.join(map(str, held[:-1]))}]", "data.ignore_value=255"]
     assert {0, IGNORED} < set(np.unique(read_all(opened(tmp_path, *first[1][:1], *settings))))
 
@@ -195,8 +195,8 @@ def test_two_eyes_of_a_child_are_kept_in_one_split_by_what_is_pasted(tmp_path):
     [row] = [row for row in report.findings if row.name == "sides-in-two-splits"]
     assert (row.severity, "of 7 pairs lie in different splits" in row.found) == ("warning", True)
     assert "sides-in-two-splits" in report.allowed_findings  # the score says so
-    [(said, settings)] = row.paste
-    assert said == "7 pairs are kept together by"
+    [(reason, settings)] = row.paste
+    assert reason == "7 pairs are kept together by"
     [pasted] = shlex.split(settings)
     handed = kept([pasted, *map(in_quotes, words), "data=image_folder"], "train")
     checked = check_full(configured(tmp_path, *handed[:1], *words), processes=1)

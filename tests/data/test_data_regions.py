@@ -32,8 +32,8 @@ def described(root, labels, **more):
     for name in ("a", "b"):
         save(root / "imagesTr" / f"{name}_0000.nii.gz", IMAGE)
         save(root / "labelsTr" / f"{name}.nii.gz", np.resize(np.arange(4, dtype=np.uint8), LABEL.shape))
-    said = {"channel_names": {"0": "T1"}, "labels": labels, "numTraining": 2, "file_ending": ".nii.gz", **more}
-    (root / "dataset.json").write_text(json.dumps(said))
+    fields = {"channel_names": {"0": "T1"}, "labels": labels, "numTraining": 2, "file_ending": ".nii.gz", **more}
+    (root / "dataset.json").write_text(json.dumps(fields))
     return root
 
 
@@ -62,8 +62,8 @@ def test_the_order_of_values_in_a_mask_is_not_that_of_their_names(tmp_path):
 
 def test_the_order_says_which_value_a_class_of_several_is_written_with(tmp_path):
     apart = {"background": 0, "edema": 1, "core": [2, 3]}
-    told = described(tmp_path / "told", apart, regions_class_order=[1, 3])
-    for root, written in ((told, (0, 1, 3)), (described(tmp_path / "untold", apart), (0, 1, 2))):
+    ordered = described(tmp_path / "told", apart, regions_class_order=[1, 3])
+    for root, written in ((ordered, (0, 1, 3)), (described(tmp_path / "untold", apart), (0, 1, 2))):
         source = Nifti(root=str(root))
         assert (source.task.regions, source.task.label_values) == ((), written)
         assert source.read(source.cases[0]).mask.ravel()[:4].tolist() == [0, 1, 2, 2]
@@ -75,7 +75,7 @@ def test_the_order_says_which_value_a_class_of_several_is_written_with(tmp_path)
 
 @pytest.mark.parametrize("labels", [LABELS, {"background": 0, "whole": 1, "core": 2, "enhancing": 3}])
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("order", "message"),
     [
         ([9], "a value of its own for each region"),
         ([1, 2, 9], "painted 9"),
@@ -83,10 +83,10 @@ def test_the_order_says_which_value_a_class_of_several_is_written_with(tmp_path)
         (["1", "2", "3"], '"regions_class_order": ["1", "2", "3"]'),
     ],
 )
-def test_a_wrong_order_is_refused_whether_regions_overlap_or_not(tmp_path, labels, order, told):
+def test_a_wrong_order_is_refused_whether_regions_overlap_or_not(tmp_path, labels, order, message):
     with pytest.raises(DataError) as caught:
         declared_labels(labels, tmp_path / "dataset.json", order)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_settings_say_the_same_for_volumes_and_images(tmp_path):
@@ -126,7 +126,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("regions", "order", "found", "expected"), WRONG, ids=[row[2] for row in WRONG])
-def test_regions_that_cannot_be_are_told_in_words(regions, order, found, expected):
+def test_regions_that_cannot_be_are_reported_in_words(regions, order, found, expected):
     for file, kind in (("", ConfigError), ("here/dataset.json", DataError)):
         with pytest.raises(kind) as caught:
             declared_regions(regions, order, LabelMap((0, 1, 2, 3)), file)

@@ -100,7 +100,7 @@ def test_doubles_and_strangers_are_refused(split, says):
     assert says in str(caught.value)
 
 
-def test_a_predefined_split_that_tears_a_group_apart_is_taken_and_told():
+def test_a_predefined_split_that_tears_a_group_apart_is_taken_and_reported():
     cases = _cases("gghh")
     lists = {"train": ["c0"], "val": ["c1"], "test": ["c2", "c3"]}
     split = make_split(cases, **SHARES, seed=0, predefined=lists)

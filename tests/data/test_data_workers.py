@@ -94,16 +94,16 @@ def test_a_worker_that_fails_is_reported_with_its_case_within_seconds(deed):
     with pytest.raises(TrainingError) as caught:
         drain(feed, iterator)
     assert time.monotonic() - began < 60
-    said = str(caught.value)
+    message = str(caught.value)
     step = next(step for step in range(len(batches)) if worst in batches.case_ids(step))
-    assert f"epoch 1, batch {step + 1}, case {worst}" in said
+    assert f"epoch 1, batch {step + 1}, case {worst}" in message
     if deed == "kill":
-        assert "killed by SIGKILL" in said
-        assert "data.workers" in said
+        assert "killed by SIGKILL" in message
+        assert "data.workers" in message
     else:
-        assert "ZeroDivisionError: one pixel too many" in said
-        assert "Traceback" in said
-        assert "worker_tasks.py" in said
+        assert "ZeroDivisionError: one pixel too many" in message
+        assert "Traceback" in message
+        assert "worker_tasks.py" in message
 
 
 def test_a_worker_killed_from_outside_mid_epoch_is_reported_and_nothing_hangs():
@@ -162,7 +162,7 @@ def test_errors_cross_over_as_they_are():
             worker.ask("still there?")
 
 
-def test_a_task_that_does_not_come_back_is_ended_and_told_with_where_it_stood(monkeypatch):
+def test_a_task_that_does_not_come_back_is_ended_and_reported_with_where_it_stood(monkeypatch):
     pool = WorkerPool(Answer(), 2)
     with pool.borrow() as worker:
         worker.ask("started")

@@ -144,8 +144,8 @@ def test_its_own_test_split_stays_one(tmp_path: Path, written: Path) -> None:
         for name in names:
             nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.int16), AFFINE), root / f"images{part}/{name}_0000.nii.gz")
             nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), AFFINE), root / f"labels{part}/{name}.nii.gz")
-    told = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bone": 1}, "numTraining": 6}
-    (root / "dataset.json").write_text(json.dumps({**told, "file_ending": ".nii.gz"}))
+    fields = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "bone": 1}, "numTraining": 6}
+    (root / "dataset.json").write_text(json.dumps({**fields, "file_ending": ".nii.gz"}))
     config = load_data(composed_config(["data=nifti", f"data.root={root}", "data.folds=2"]))
     done: list[tuple[int, int]] = []
     found = write_nnunet(config.data.build(), config.data_config, 0, tmp_path / "out", lambda *n: done.append(n))
@@ -188,16 +188,16 @@ def test_nothing_is_written_over_and_nothing_half_written_stays(root: Path, tmp_
 def test_regions_go_out_in_nnunets_own_words(root: Path, tmp_path: Path) -> None:
     labels = ["data.label_values=[0,4,9]", "data.ignore_value=250"]
     regions = ["data.regions={both: [4,9], inner: 9}", "data.regions_class_order=[4,9]"]
-    out, said = tmp_path / "Dataset043_Both", ["data=nifti", f"data.root={root}", *labels, *regions, "data.folds=3"]
-    assert main(["nnunet-dataset", *said, f"out={out}"]) in (0, None)
+    out, settings = tmp_path / "Dataset043_Both", ["data=nifti", f"data.root={root}", *labels, *regions, "data.folds=3"]
+    assert main(["nnunet-dataset", *settings, f"out={out}"]) in (0, None)
     described = json.loads((out / "dataset.json").read_text())
     assert described["labels"] == {"background": 0, "both": [1, 2], "inner": [2], "ignore": 3}
     assert described["regions_class_order"] == [1, 2]
-    source, again = load_data(composed_config(said)).data.build(), Nifti(root=str(out))
+    source, again = load_data(composed_config(settings)).data.build(), Nifti(root=str(out))
     assert again.task.regions == source.task.regions == (Region("both", (1, 2), 1), Region("inner", (2,), 2))
     np.testing.assert_array_equal(again.read(again.cases[0]).mask, source.read(source.cases[0]).mask)
     # What is in no region has no name there.
     regions = ["data.regions={inner: 9}", "data.regions_class_order=[9]"]
-    assert main(["nnunet-dataset", *said[:4], *regions, "data.folds=3", f"out={tmp_path / 'inner'}"]) in (0, None)
+    assert main(["nnunet-dataset", *settings[:4], *regions, "data.folds=3", f"out={tmp_path / 'inner'}"]) in (0, None)
     labels_there = nib.load(sorted((tmp_path / "inner" / "labelsTr").glob("*.nii.gz"))[0]).get_fdata()
     assert sorted(np.unique(labels_there)) == [0, 2, 3]

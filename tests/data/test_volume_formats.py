@@ -180,14 +180,14 @@ def test_the_sizes_of_nnunet_beside_numbered_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "told", "words"),
+    ("shape", "options", "words"),
     [
         ((5, 6), {}, "no volume"),
         ((5, 6, 3), {"photometric": "rgb"}, "no volume"),
         ((2, 4, 5, 6), {"imagej": True, "metadata": {"axes": "TZYX"}}, "no one volume"),
     ],
 )
-def test_a_tiff_that_is_no_volume(tmp_path: Path, shape: tuple[int, ...], told: dict[str, Any], words: str) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), **told)
+def test_a_tiff_that_is_no_volume(tmp_path: Path, shape: tuple[int, ...], options: dict[str, Any], words: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), **options)
     with pytest.raises(DataError, match=words):
         read_header(str(tmp_path / "a.tif"))

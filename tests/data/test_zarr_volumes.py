@@ -25,7 +25,7 @@ STORED = np.random.default_rng(0).integers(1, 4000, (6, 5, 4)).astype(np.int16) 
 VOLUME = STORED.transpose(2, 1, 0)[..., None].astype(np.float32)
 
 
-def told(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def image_with_metadata(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """The metadata file of an image of 0.5, all of it, and its part of OME."""
     file = folder / "zarr.json"
     everything = json.loads(file.read_text())
@@ -128,7 +128,7 @@ def change(**keys: Any) -> Callable[[Path], None]:
     """Of the multiscale of an image; a key of None is taken away."""
 
     def do(path: Path) -> None:
-        file, everything, ome = told(path)
+        file, everything, ome = image_with_metadata(path)
         ome["multiscales"][0] |= {key: value for key, value in keys.items() if value is not None}
         for key in [key for key, value in keys.items() if value is None]:
             del ome["multiscales"][0][key]
@@ -139,7 +139,7 @@ def change(**keys: Any) -> Callable[[Path], None]:
 
 def ome_is(**ome: Any) -> Callable[[Path], None]:
     def do(path: Path) -> None:
-        file, everything, _ = told(path)
+        file, everything, _ = image_with_metadata(path)
         everything["attributes"]["ome"] = ome
         file.write_text(json.dumps(everything))
 
@@ -193,15 +193,15 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("broken", "code", "said"), BROKEN.values(), ids=BROKEN)
-def test_what_cannot_be_used_is_refused(tmp_path: Path, broken: Callable[[Path], Any], code: str, said: str) -> None:
+@pytest.mark.parametrize(("broken", "code", "message"), BROKEN.values(), ids=BROKEN)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, broken: Callable[[Path], Any], code: str, message: str) -> None:
     path = write_image(tmp_path / "a.zarr", [STORED, STORED[::2, ::2, ::2]], chunks=(3, 3, 3))
     read_image([str(path)])
     broken(path)
     with pytest.raises(DataError) as refused:
         read_image([str(path)])
     assert refused.value.code == code
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert str(tmp_path) in str(refused.value)
 
 

@@ -28,7 +28,7 @@ def test_words_that_it_does_not_know_are_answered_with_what_it_takes(capsys: pyt
     assert "[files] [serve] [app] [composition]" in capsys.readouterr().out
 
 
-def test_a_machine_that_cannot_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_gets_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(Failed, match="root alone"):
         check_machine(tmp_path)
@@ -56,7 +56,7 @@ def test_the_last_rule_about_a_file_counts(name: str, rules: list[str], expected
     assert is_ignored(name, rules) is expected
 
 
-def test_a_step_that_fails_is_named_with_what_it_said() -> None:
+def test_a_step_that_fails_is_named_with_its_output() -> None:
     with pytest.raises(Failed, match=r"serve, line 3: RUN x left with 4") as caught:
         roots.run(["sh", "-c", "echo why; exit 4"], "serve, line 3: RUN x")
     assert "why" in caught.value.log
@@ -86,15 +86,15 @@ def test_files_are_valid_where_they_are_published() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_mask_comes_out_of_an_empty_debian_root() -> None:
-    said = checked("serve")
-    assert re.search(r"first served mask: \d+ s \(at most 360\)", said)
-    assert re.search(r"files of the serving root: \d+ MB \(at most 700\)", said)
+    output = checked("serve")
+    assert re.search(r"first served mask: \d+ s \(at most 360\)", output)
+    assert re.search(r"files of the serving root: \d+ MB \(at most 700\)", output)
 
 
 @able
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_model_goes_its_way_through_the_composition() -> None:
-    said = checked("composition")
-    assert "postgres, mlflow, service, app, prometheus: started" in said
-    assert said.count("pixel for pixel") == 4
+    output = checked("composition")
+    assert "postgres, mlflow, service, app, prometheus: started" in output
+    assert output.count("pixel for pixel") == 4

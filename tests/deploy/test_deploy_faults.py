@@ -34,7 +34,7 @@ def begun(folder: Path, script: str) -> running.Running:
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("log", "remedy"),
     [
         ('FATAL: password authentication failed for user "seglab"', "POSTGRES_PASSWORD that the volume was made with"),
         ("error: a store of runs that an older MLflow made [store-older]", "mlflow db upgrade"),
@@ -44,8 +44,8 @@ def begun(folder: Path, script: str) -> running.Running:
         ("error: the service wants keys [serve-keys]", "SEGLAB_API_KEYS"),
     ],
 )
-def test_a_service_that_ends_is_named_with_the_end_of_its_log(said: str, remedy: str, tmp_path: Path) -> None:
-    lines = f'for i in $(seq 100); do echo line $i; done; echo "{said}" >&2; exit 3'.replace('"seglab"', "seglab")
+def test_a_service_that_ends_is_named_with_the_end_of_its_log(log: str, remedy: str, tmp_path: Path) -> None:
+    lines = f'for i in $(seq 100); do echo line $i; done; echo "{log}" >&2; exit 3'.replace('"seglab"', "seglab")
     with pytest.raises(Failed) as caught:
         running.wait(begun(tmp_path, lines), never, 20)
     assert caught.value.what == "service mlflow did not start: it left with 3"
@@ -106,20 +106,20 @@ def public_folder() -> Iterator[Path]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_volume_without_rights_is_named_before_anything_starts(public_folder: Path) -> None:
     volume = public_folder
-    code, said = started(volume, "echo", "ran", user=NOBODY)
+    code, output = started(volume, "echo", "ran", user=NOBODY)
     assert code == 2
-    assert f"user {NOBODY} of this container cannot write to" in said
-    assert str(volume) in said
-    assert f"chown -R {NOBODY}" in said
-    assert "ran" not in said
+    assert f"user {NOBODY} of this container cannot write to" in output
+    assert str(volume) in output
+    assert f"chown -R {NOBODY}" in output
+    assert "ran" not in output
     os.chown(volume, NOBODY, NOBODY)
     assert started(volume, "echo", "ran", user=NOBODY) == (0, "ran\n")
     assert list(volume.iterdir()) == []
 
 
 def test_a_volume_that_is_not_mounted_is_named(tmp_path: Path) -> None:
-    code, said = started(tmp_path / "none", "true")
-    assert (code, "a volume that is not mounted" in said) == (2, True)
+    code, output = started(tmp_path / "none", "true")
+    assert (code, "a volume that is not mounted" in output) == (2, True)
 
 
 @needs_mounts
@@ -127,9 +127,9 @@ def test_a_volume_on_a_full_disk_is_named(tmp_path: Path) -> None:
     full = f"{small(tmp_path, '64k')} && mkdir {tmp_path}/v && head -c 60k /dev/zero > {tmp_path}/v/a"
     fill = f"while head -c 1 /dev/zero > {tmp_path}/v/$i 2>/dev/null; do i=$((i+1)); done; true"
     command = ["sh", "-c", f"i=0; {fill}; WRITES={tmp_path}/v exec sh {START} true"]
-    code, said = within(full, command)
+    code, output = within(full, command)
     assert code == 2
-    assert "No space left on device" in said
+    assert "No space left on device" in output
 
 
 def test_words_go_on_as_they_are(tmp_path: Path) -> None:
@@ -203,8 +203,8 @@ def test_mlflows_server_with_a_wrong_password_is_named_with_the_remedy(tmp_path:
         words = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", wrong, "--port", "8812"]
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PGPASSWORD": "wrong"}
         service = running.start("mlflow", [*words, "--workers", "1"], tmp_path / "log", environment)
-        said = tmp_path / "log"
-        running.wait(service, lambda: "retried" in said.read_text(), 300)  # it tries for minutes before it ends
+        log = tmp_path / "log"
+        running.wait(service, lambda: "retried" in log.read_text(), 300)  # it tries for minutes before it ends
         with pytest.raises(Failed) as caught:
             running.wait(service, never, 1)
         running.stop(service, 30)

@@ -225,10 +225,10 @@ def test_services_start_after_those_that_they_need() -> None:
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.stem)
 def test_a_workflow_has_no_more_rights_than_it_needs(file: Path) -> None:
-    said = yaml.safe_load(file.read_text())
-    assert said["permissions"] == {"contents": "read"}
+    fields = yaml.safe_load(file.read_text())
+    assert fields["permissions"] == {"contents": "read"}
     verbs = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for name, job in said["jobs"].items():
+    for name, job in fields["jobs"].items():
         assert job["timeout-minutes"] <= 90, name
         for step in job["steps"]:
             uses = step.get("uses")
@@ -239,9 +239,9 @@ def test_a_workflow_has_no_more_rights_than_it_needs(file: Path) -> None:
 
 
 def test_a_tag_goes_out_when_it_was_checked_and_approved() -> None:
-    said = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
-    jobs = said["jobs"]
-    assert said[True]["push"] == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # YAML takes `on` for true
+    fields = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+    jobs = fields["jobs"]
+    assert fields[True]["push"] == {"tags": ["v[0-9]+.[0-9]+.[0-9]+"]}  # YAML takes `on` for true
     assert jobs["deploy"]["environment"] == "production"
     assert (jobs["deploy"]["needs"], jobs["build"]["needs"]) == ("build", "check")
     built = next(step for step in jobs["build"]["steps"] if "build-push-action" in step.get("uses", ""))
@@ -249,9 +249,9 @@ def test_a_tag_goes_out_when_it_was_checked_and_approved() -> None:
 
 
 def test_heroku_builds_a_stage_that_is_there() -> None:
-    said = yaml.safe_load((ROOT / "heroku.yml").read_text())["build"]["docker"]["web"]
-    assert (ROOT / said["dockerfile"]).is_file()
-    assert said["target"] in STAGES
+    fields = yaml.safe_load((ROOT / "heroku.yml").read_text())["build"]["docker"]["web"]
+    assert (ROOT / fields["dockerfile"]).is_file()
+    assert fields["target"] in STAGES
 
 
 def test_the_unit_reads_its_secrets_from_a_file_of_root() -> None:

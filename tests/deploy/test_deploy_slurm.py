@@ -32,22 +32,22 @@ def job(folder: Path, *words: str, **more: str) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str], folder: Path) -> str:
     """What it says until it is told to end, as `--signal=B:TERM@90` does, and after that."""
-    said = ""
+    output = ""
     for line in process.stdout:
-        said += line
+        output += line
         if "told:" in line:
             time.sleep(0.2)
             process.send_signal(signal.SIGTERM)
     process.wait(20)
-    return said
+    return output
 
 
 def test_it_says_how_to_come_there_and_ends_what_it_began(tmp_path: Path) -> None:
     process = job(tmp_path, "dist/roadseg", "queue=8")
-    said = ended(process, tmp_path)
-    assert re.search(r"ssh -N -L 8000:\S+:8711 ada@login1", said)
-    assert "told: serve dist/roadseg queue=8 host=0.0.0.0 port=8711 threads=2; a key of 48 characters" in said
-    assert (process.returncode, "ended well" in said) == (0, True)
+    output = ended(process, tmp_path)
+    assert re.search(r"ssh -N -L 8000:\S+:8711 ada@login1", output)
+    assert "told: serve dist/roadseg queue=8 host=0.0.0.0 port=8711 threads=2; a key of 48 characters" in output
+    assert (process.returncode, "ended well" in output) == (0, True)
     assert not list(tmp_path.glob("*.key"))
 
 
@@ -65,9 +65,9 @@ def test_its_key_is_for_its_owner_alone_while_it_lives(tmp_path: Path) -> None:
 
 def test_keys_that_are_given_are_not_written_down(tmp_path: Path) -> None:
     process = job(tmp_path, "m", SEGLAB_API_KEYS="0123456789abcdef", SEGLAB_PORT="8812")
-    said = ended(process, tmp_path)
-    assert "a key of 16 characters" in said
-    assert "port=8812" in said
+    output = ended(process, tmp_path)
+    assert "a key of 16 characters" in output
+    assert "port=8812" in output
     assert not list(tmp_path.glob("*.key"))
 
 

@@ -68,7 +68,7 @@ def test_verbs_exist(page: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), commands(ANY_VERB))
-def test_verbs_take_what_they_are_told(page: str, line: str) -> None:
+def test_verbs_take_the_settings_that_the_page_names(page: str, line: str) -> None:
     _, name, *words = shlex.split(line.replace("port=…", "port=5001"))
     verb = VERBS[name]
     if verb.composes or name == "compare" or "--help" in words:
@@ -102,8 +102,8 @@ def ran(words: list[str], where: Path, *codes: int) -> str:
 def test_commands_that_cost_little_run(line: str, folder: Path, tmp_path: Path) -> None:
     words = shlex.split(line.replace("<folder>", str(folder)))[1:]
     if words[0] == "check-data":  # its third class lies in one case alone, which is a finding
-        told = ran([*words, f"data.label_schema={folder / 'labels.csv'}"], tmp_path, 2)
-        assert "class-not-in-training" in told
+        output = ran([*words, f"data.label_schema={folder / 'labels.csv'}"], tmp_path, 2)
+        assert "class-not-in-training" in output
     else:
         assert ran(words, tmp_path).strip()
 

@@ -24,7 +24,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 QUICK_ENCODERS = {"vgg16"}
 
 
-def told() -> dict[str, str]:
+def documented() -> dict[str, str]:
     """Of each network of the tables the millions as they are written; of those of one row, one after another."""
     found: dict[str, str] = {}
     for names, numbers in re.findall(r"^\| ([^|]*`[^|]*) \| ([\d., ]+)(?: \(to [\d.]+\))? \|", PAGE, re.MULTILINE):
@@ -58,19 +58,19 @@ def marked(names: Any, quick: set[str]) -> list[Any]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-def test_every_network_is_told() -> None:
+def test_every_network_is_reported() -> None:
     files = {path.stem for path in (ROOT / "conf" / "model").glob("*.yaml")}
-    assert {name.partition(",")[0] for name in told()} - set(ENCODERS) == files - {"click_unet", "click_unet3d"}
-    assert set(ENCODERS) <= set(told())
+    assert {name.partition(",")[0] for name in documented()} - set(ENCODERS) == files - {"click_unet", "click_unet3d"}
+    assert set(ENCODERS) <= set(documented())
 
 
-@pytest.mark.parametrize("name", marked([name for name in told() if name not in ENCODERS], QUICK))
-def test_networks_have_the_weights_that_are_told(name: str) -> None:
-    assert rounded(weights_of(name), told()[name]) == told()[name]
+@pytest.mark.parametrize("name", marked([name for name in documented() if name not in ENCODERS], QUICK))
+def test_networks_have_the_weights_that_are_reported(name: str) -> None:
+    assert rounded(weights_of(name), documented()[name]) == documented()[name]
 
 
 @pytest.mark.parametrize("name", marked(ENCODERS, QUICK_ENCODERS))
-def test_encoders_have_the_weights_that_are_told(name: str) -> None:
+def test_encoders_have_the_weights_that_are_reported(name: str) -> None:
     """Those of keras.applications without its top, and without what comes behind the last features."""
     whole = ENCODERS[name].build(include_top=False, weights=None, input_shape=(None, None, 3))
-    assert rounded(whole.count_params(), told()[name]) == told()[name]
+    assert rounded(whole.count_params(), documented()[name]) == documented()[name]

@@ -73,9 +73,14 @@ def words(place: Path) -> list[str]:
         label = rng.integers(0, 4, (9, 8, 10)).astype(np.uint8)
         save(place / "scans" / "images" / f"s{number}.nii.gz", (100 * rng.random(label.shape)).astype(np.int16), affine)
         save(place / "scans" / "labels" / f"s{number}.nii.gz", label, affine)
-    said = ["data=nifti", f"data.root={place / 'scans'}", "data.label_values=[0,1,2,3]", f"data.class_names={NAMES}"]
-    said += ["data.size=[8,8,8]", "data.resize_mode=patch", "model=unet3d", "model.depth=1", "data.workers=0"]
-    return [*said, f"data.cache_dir={place / 'cache'}"]
+    settings = [
+        "data=nifti",
+        f"data.root={place / 'scans'}",
+        "data.label_values=[0,1,2,3]",
+        f"data.class_names={NAMES}",
+    ]
+    settings += ["data.size=[8,8,8]", "data.resize_mode=patch", "model=unet3d", "model.depth=1", "data.workers=0"]
+    return [*settings, f"data.cache_dir={place / 'cache'}"]
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +246,7 @@ def test_what_is_no_fitting_first_stage_is_refused(place: Path, words: list[str]
     before = gather(config_of(words, copy)).digest
     assert before == gather(config_of(words, stage)).digest, "a place is no part of what the data are"
     card = copy / "previous_stage.json"
-    told = json.loads(card.read_text())
+    fields = json.loads(card.read_text())
     altered = copy / "masks" / "0.nii.gz"
     image = nib.load(altered)
     nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), altered)
@@ -249,19 +254,19 @@ def test_what_is_no_fitting_first_stage_is_refused(place: Path, words: list[str]
         gather(config_of(words, copy))
     assert refused.value.code == "previous-stage-altered"
     shutil.copy(stage / "masks" / "0.nii.gz", altered)
-    fewer = {**told, "cases": dict(list(told["cases"].items())[:-1])}
+    fewer = {**fields, "cases": dict(list(fields["cases"].items())[:-1])}
     card.write_text(json.dumps(fewer))
     with pytest.raises(DataError, match="cases without a mask of the first stage"):
         gather(config_of(words, copy))
-    card.write_text(json.dumps({**told, "bundle": "0"}))
+    card.write_text(json.dumps({**fields, "bundle": "0"}))
     assert gather(config_of(words, copy)).digest != before
     with pytest.raises(DataError, match="that is not the one that was written"):
         read_previous_stage(copy).checked_bundle()
     small = nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), image.affine)
     nib.save(small, altered)
-    (first, *_) = told["cases"]
-    told["cases"][first]["sha256"] = hashlib.sha256(altered.read_bytes()).hexdigest()
-    card.write_text(json.dumps(told))
+    (first, *_) = fields["cases"]
+    fields["cases"][first]["sha256"] = hashlib.sha256(altered.read_bytes()).hexdigest()
+    card.write_text(json.dumps(fields))
     with pytest.raises(DataError, match="of another size than its image"):
         gather(config_of(words, copy))
     with pytest.raises(DataError, match="would lie among other files"), make_first_stage(place / "scans"):

@@ -50,8 +50,8 @@ def words(runs: Path) -> list[str]:
         image[26:30, 24 : 28 + number % 3] = 200
         cv2.imwrite(str(root / "images" / f"{number:02d}.png"), image.astype(np.uint8))
         cv2.imwrite(str(root / "masks" / f"{number:02d}.png"), mask)
-    said = ["data=image_folder", f"data.root={root}", "data.label_values=[0,255]", "data.class_names=[none,square]"]
-    return [*said, "data.size=[24,24]", "data.resize_mode=patch", "model=unet_mini"]
+    settings = ["data=image_folder", f"data.root={root}", "data.label_values=[0,255]", "data.class_names=[none,square]"]
+    return [*settings, "data.size=[24,24]", "data.resize_mode=patch", "model=unet_mini"]
 
 
 @pytest.fixture(scope="module")

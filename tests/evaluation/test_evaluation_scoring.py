@@ -86,14 +86,14 @@ def scored(source: Cases, workers: int, **further):  # type: ignore[no-untyped-d
     return score_cases(Giving(source.task), source, source.cases, tolerance=1.0, workers=workers, **further)  # type: ignore[arg-type]
 
 
-def test_processes_change_nothing_and_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
+def test_processes_change_nothing_and_progress_is_reported() -> None:
+    reported: list[tuple[int, int]] = []
     here = scored(given(THREE), 0)
-    there = scored(given(THREE), 2, progress=lambda *now: told.append(now))
+    there = scored(given(THREE), 2, progress=lambda *now: reported.append(now))
     pd.testing.assert_frame_equal(here.cases.drop(columns="seconds"), there.cases.drop(columns="seconds"))
     np.testing.assert_array_equal(here.confusion, there.confusion)
     np.testing.assert_array_equal(here.pixels.logits, there.pixels.logits)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
     assert here.cases["id"].tolist() == ["case0", "case1", "case2"]
     assert here.confusion.sum() == 3 * (72 - 3)
     assert len(here.pixels.truth) == 3 * (72 - 3)
@@ -142,11 +142,11 @@ def test_other_classes_are_refused() -> None:
 
 
 def test_pixels_alone_are_those_of_the_scoring() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     source = given(THREE)
-    pixels = predicted_pixels(Giving(THREE), source, source.cases, lambda *now: told.append(now))  # type: ignore[arg-type]
+    pixels = predicted_pixels(Giving(THREE), source, source.cases, lambda *now: reported.append(now))  # type: ignore[arg-type]
     np.testing.assert_array_equal(pixels.logits, scored(source, 0).pixels.logits)
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_killed_process_is_one_message() -> None:

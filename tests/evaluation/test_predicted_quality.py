@@ -87,9 +87,9 @@ def test_scores_that_do_not_vary_have_no_correlation() -> None:
     ],
 )
 def test_knots_that_are_none_are_refused(change: dict[str, list[float]]) -> None:
-    told = PredictedQuality((0.1, 0.9), (0.2, 0.8), Agreement(10, 0.9, 0.01), None).to_dict()
+    fields = PredictedQuality((0.1, 0.9), (0.2, 0.8), Agreement(10, 0.9, 0.01), None).to_dict()
     with pytest.raises(ValueError, match="knots"):
-        PredictedQuality.from_dict({**told, **change})
+        PredictedQuality.from_dict({**fields, **change})
 
 
 def test_statistics_come_with_the_score_of_scoring(tmp_path: Path) -> None:

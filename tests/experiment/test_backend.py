@@ -17,10 +17,12 @@ from seglab.experiment.backend import check_backend
 
 
 def test_it_is_part_of_what_makes_a_run_and_unsaid_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, said, jax = (load_config(compose("train", words)) for words in ([], ["backend=tensorflow"], ["backend=jax"]))
-    assert (plain.backend, said.backend, jax.backend) == ("tensorflow", "tensorflow", "jax")
+    plain, named, jax = (
+        load_config(compose("train", words)) for words in ([], ["backend=tensorflow"], ["backend=jax"])
+    )
+    assert (plain.backend, named.backend, jax.backend) == ("tensorflow", "tensorflow", "jax")
     assert "backend" not in plain.identity, "runs of before there was a choice keep their digest"
-    assert plain.digest == said.digest != jax.digest
+    assert plain.digest == named.digest != jax.digest
     assert jax.identity["backend"] == "jax"
     with pytest.raises(ConfigError, match=r"'tensorflow' or 'jax'"):
         load_config(compose("train", ["backend=torch"]))

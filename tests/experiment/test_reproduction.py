@@ -104,7 +104,7 @@ def test_former_code_comes_from_its_commit_and_its_logged_changes(repository: Pa
     assert len(git(repository, "worktree", "list").splitlines()) == 1
 
 
-def test_code_that_cannot_be_had_again_is_said(repository: Path, store: Store) -> None:
+def test_code_that_cannot_be_had_again_is_stated(repository: Path, store: Store) -> None:
     lost = store.run(recorded(store, repository, git_commit="c0ffee" * 6 + "c0ff"))
     with pytest.raises(TrackingError, match="cannot be restored") as caught, code_of(store, lost, repository):
         pass

@@ -45,7 +45,7 @@ def found(recorded: dict, now: dict[str, np.ndarray], split: Split, **more: obje
     return find_near_duplicates({i: facts_of(image) for i, image in now.items()}, split, seen, frozenset(), **more)
 
 
-def test_copies_however_changed_are_told_and_others_are_not(images: list[np.ndarray], recorded: dict) -> None:
+def test_copies_however_changed_are_reported_and_others_are_not(images: list[np.ndarray], recorded: dict) -> None:
     assert (recorded["count"], len(recorded["images"])) == (28, 28)
     now = {
         "a": CHANGES[2]["crop-all-around"](images[4]),
@@ -65,7 +65,7 @@ def test_copies_however_changed_are_told_and_others_are_not(images: list[np.ndar
     assert not found(recorded, now, Split((), (), ("new0", "new1", "flat"))).rows
 
 
-def test_what_is_known_to_be_equal_is_not_told_twice(images: list[np.ndarray], recorded: dict) -> None:
+def test_what_is_known_to_be_equal_is_not_reported_twice(images: list[np.ndarray], recorded: dict) -> None:
     seen = SeenImages()
     add_seen(seen, recorded, 2)
     facts = {"a": facts_of(images[0])}
@@ -74,7 +74,7 @@ def test_what_is_known_to_be_equal_is_not_told_twice(images: list[np.ndarray], r
     assert not find_near_duplicates(facts, split, seen, {"a"}).rows
 
 
-def test_of_many_a_sample_is_kept_and_compared_and_the_rest_is_said(
+def test_of_many_a_sample_is_kept_and_compared_and_the_rest_is_stated(
     images: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = {f"case{n}": facts_of(image) for n, image in enumerate(images)}

@@ -32,8 +32,8 @@ def pickled(folder: Path) -> None:
 
 
 def endless(folder: Path) -> None:
-    said = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000, 10), }"
-    (folder / GIVEN).write_bytes(b"\x93NUMPY\x01\x00v\x00" + said.ljust(117).encode() + b"\n")
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000, 10), }"
+    (folder / GIVEN).write_bytes(b"\x93NUMPY\x01\x00v\x00" + header.ljust(117).encode() + b"\n")
 
 
 def elsewhere(folder: Path) -> None:
@@ -49,7 +49,7 @@ def lenient(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
         (lenient, "logits that are not those of the example"),
         (pickled, "ValueError: Object arrays cannot be loaded"),
@@ -63,17 +63,17 @@ def lenient(folder: Path) -> None:
     ],
 )
 def test_what_fits_its_digests_and_is_no_export(
-    out: Path, tmp_path: Path, harm: Callable[[Path], object], told: str, capfd: pytest.CaptureFixture[str]
+    out: Path, tmp_path: Path, harm: Callable[[Path], object], message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(out / "openvino-float32", tmp_path / "target"))
     harm(folder)
     write_sums(folder)
-    with pytest.raises((DataError, FileNotFoundError), match=told):
+    with pytest.raises((DataError, FileNotFoundError), match=message):
         verify(folder)
     assert main([str(folder)]) == 1
-    said = capfd.readouterr().err
-    assert told in said
-    assert "Traceback" not in said
+    output = capfd.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
 
 
 def test_a_pipe_among_the_files_is_seen_and_never_read(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_pipe_among_the_files_is_seen_and_never_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["nowhere"], ["file"], ["folder="]])
-def test_no_folder_at_all_is_a_mistake_and_said_at_once(
+def test_no_folder_at_all_is_a_mistake_and_stated_at_once(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,7 +99,7 @@ def test_no_folder_at_all_is_a_mistake_and_said_at_once(
         verify_words(words)
 
 
-def test_a_place_that_cannot_be_one_is_told_before_anything_is_loaded(
+def test_a_place_that_cannot_be_one_is_reported_before_anything_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -30,7 +30,7 @@ from seglab.task import Task
 BINARY, FOUR = Task(2, 1, ("background", "object")), Task(2, 3, ("background", "a", "b", "c"))
 
 
-def test_weights_alone_or_activations_too_are_told_apart(tmp_path: Path) -> None:
+def test_weights_alone_and_activations_too_are_distinguished(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = unet(FOUR, (32, 32), depth=1, width=16)
     images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)

@@ -36,7 +36,7 @@ def two_convolutions(step: float) -> Any:
 
 
 @pytest.mark.parametrize("at_a_time", [2**28, 1])
-def test_noise_is_told_behind_the_layer_that_makes_it(at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_is_reported_behind_the_layer_that_makes_it(at_a_time: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """x = 0.75 everywhere: y = 1.5, cut to 1; z = 4.5 and 3, so that the noise is a ninth of the signal, 9.54 dB."""
     monkeypatch.setattr(subject, "_BYTES", at_a_time)
     inputs = np.full((3, 1, 4, 4), 0.75, np.float32)
@@ -47,7 +47,7 @@ def test_noise_is_told_behind_the_layer_that_makes_it(at_a_time: int, monkeypatc
     ]
 
 
-def test_an_int8_network_is_told_of_layer_by_layer(tmp_path: Path) -> None:
+def test_an_int8_network_is_reported_layer_by_layer(tmp_path: Path) -> None:
     from exportable import blurring
 
     from seglab.export.conversion import convert

@@ -40,10 +40,10 @@ def test_what_a_killed_export_left_is_cleared_away_and_nothing_else(tmp_path: Pa
         (folder / "model").write_text("half")
     (left / MARK).touch()
     (other / MARK).touch()
-    told: list[str] = []
-    with making(tmp_path / "out", told.append) as partial:
+    reported: list[str] = []
+    with making(tmp_path / "out", reported.append) as partial:
         assert sorted(tmp_path.iterdir()) == sorted([mine, other, partial])
-    assert told == ["clearing .out.ab12_cd3 away, which an export that was killed has left"]
+    assert reported == ["clearing .out.ab12_cd3 away, which an export that was killed has left"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [".out.mine8888", ".outer.ab12_cd3", "out"]
 
 
@@ -76,7 +76,7 @@ def test_a_second_export_to_the_same_place_is_refused_and_the_first_goes_on(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "other", "out"]
 
 
-TOLD_TO_STOP = """
+ASKED_TO_STOP = """
 import os, signal, sys
 from pathlib import Path
 from seglab.export.conversion import quietly
@@ -94,17 +94,21 @@ except Terminated:
 """
 
 
-def test_an_export_that_is_told_to_stop_within_a_converter(tmp_path: Path) -> None:
+def test_an_export_that_is_asked_to_stop_within_a_converter(tmp_path: Path) -> None:
     """Python that is called from C++ comes back as an error of the library's own. Signals are the main thread's."""
     place = tmp_path / "place"
     place.mkdir()
-    done = subprocess.run([sys.executable, "-c", TOLD_TO_STOP, str(place)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED_TO_STOP, str(place)], capture_output=True, text=True, timeout=120
+    )
     assert done.stdout.splitlines()[-1:] == ["terminated []"], done.stderr
     with pytest.raises(ExportRefused), making(tmp_path / "out", print), quietly("openvino", tmp_path):
         raise RuntimeError("another")
 
 
-def test_a_converter_that_finds_no_room_is_told_as_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_converter_that_finds_no_room_is_reported_as_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ExportRefused, match="layers that the converter knows"), quietly("openvino", tmp_path):
         raise RuntimeError("Check 'rt_info' failed")
     for words in ("write failed: No space left on device", "Resource: errno = 28"):
@@ -113,9 +117,9 @@ def test_a_converter_that_finds_no_room_is_told_as_a_full_disk(tmp_path: Path, m
         assert caught.value.errno == errno.ENOSPC
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10**9, 10**9 - 4096, 4096))
     full = pytest.raises(DataError, match="no room on the disk")
-    with full as told, making(tmp_path / "out", print), quietly("openvino", tmp_path):
+    with full as raised, making(tmp_path / "out", print), quietly("openvino", tmp_path):
         raise RuntimeError("Check 'rt_info' failed")
-    assert told.value.code == "no-room"
+    assert raised.value.code == "no-room"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,8 +141,8 @@ def test_an_export_to_a_disk_that_is_full(size: str, tmp_path: Path) -> None:
     disk.mkdir()
     words = ["export", f"bundle={bundle}", f"out={disk / 'out'}", "format=openvino", "accuracy=false"]
     command = [sys.executable, "-m", "seglab", *words]
-    code, said = mounts.within(mounts.small(disk, size), command, after=f"ls -A {disk}")
-    assert code == 2, said
-    assert "error: no room on the disk for an export; nothing of it is left [no-room]" in said
-    assert "converter" not in said
-    assert said.rstrip().splitlines()[-1].startswith("  remedy:"), "nothing is left on the disk"
+    code, output = mounts.within(mounts.small(disk, size), command, after=f"ls -A {disk}")
+    assert code == 2, output
+    assert "error: no room on the disk for an export; nothing of it is left [no-room]" in output
+    assert "converter" not in output
+    assert output.rstrip().splitlines()[-1].startswith("  remedy:"), "nothing is left on the disk"

@@ -125,7 +125,7 @@ class Summing:
 
 
 @pytest.mark.parametrize(
-    ("trained", "target", "worst", "told"),
+    ("trained", "target", "worst", "verdict"),
     [
         (3e-5, -3e-5, 6e-5, None),  # within the rule: nobody computes the exact one
         (9e-5, -9e-5, 1.8e-4, True),
@@ -133,7 +133,7 @@ class Summing:
     ],
 )
 def test_what_is_exact_is_computed_where_the_rule_is_broken(
-    trained: float, target: float, worst: float, told: bool | None, tmp_path: Path
+    trained: float, target: float, worst: float, verdict: bool | None, tmp_path: Path
 ) -> None:
     reference, window = Summing(trained), np.zeros((1, 2, 2, 3), np.float32)
     arrays = {IMAGE: window[0], GIVEN: window, ANSWER: reference.logits(window), MASK: np.zeros((2, 2), np.uint8)}
@@ -142,21 +142,21 @@ def test_what_is_exact_is_computed_where_the_rule_is_broken(
     write_json(tmp_path / MANIFEST, {"target": {"name": "openvino-float32"}})
     found = from_exact(reference, Summing(target), tmp_path, tmp_path, (worst, window))
     manifest = json.loads((tmp_path / MANIFEST).read_text())["target"]
-    if told is None:
+    if verdict is None:
         assert found == {}
         return
     assert found == {"target": pytest.approx(abs(target), rel=1e-2), "reference": pytest.approx(trained, rel=1e-2)}
-    assert only_rounded(found) is told
-    expected = {"logit": pytest.approx(trained + abs(target), rel=1e-2)} if told else {}
+    assert only_rounded(found) is verdict
+    expected = {"logit": pytest.approx(trained + abs(target), rel=1e-2)} if verdict else {}
     assert manifest == {"name": "openvino-float32", **expected}
 
 
 def test_int8_is_held_to_its_dice_unless_somebody_lets_it_through() -> None:
     target = Target("openvino", "int8")
     found = accuracy([answer(WORSE, logit=0.3)], [np.array(GOOD)], [None], TASK)
-    told = failures(found, limits_of(target), TASK)
-    assert len(told) == 2  # the mean, and b; a loses 0.0083, which is allowed to a class
-    assert "the Dice of b falls from 1.0000 to 0.9873, by more than 0.01" in told[1]
+    reasons = failures(found, limits_of(target), TASK)
+    assert len(reasons) == 2  # the mean, and b; a loses 0.0083, which is allowed to a class
+    assert "the Dice of b falls from 1.0000 to 0.9873, by more than 0.01" in reasons[1]
     assert failures(found, limits_of(target, allow_drop=0.02), TASK) == []
 
 

@@ -144,9 +144,9 @@ class CanvasPage:
             self.prompts.append(json.loads(request.post_data or "{}"))
 
     def _answered(self, response: Response) -> None:
-        told = response.headers.get("x-prompt")
-        if told:
-            self.answers.append((json.loads(told), b""))
+        fields = response.headers.get("x-prompt")
+        if fields:
+            self.answers.append((json.loads(fields), b""))
 
 
 @contextmanager

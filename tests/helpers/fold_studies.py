@@ -47,9 +47,9 @@ def trained_folds(
     """
     store, ids = open_store(None, runs), []
     for fold in range(folds):
-        said = [*words, f"data.folds={folds}", f"data.fold={fold}", "data.split_seed=0"]
+        settings = [*words, f"data.folds={folds}", f"data.fold={fold}", "data.split_seed=0"]
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = load_config(hydra.compose("train", overrides=said))
+            config = load_config(hydra.compose("train", overrides=settings))
         source, card = config.data.build(), config.data_config
         split, model = split_for(source, card, config.seed), build(fold)
         resolved = OmegaConf.create(dict(config.resolved))

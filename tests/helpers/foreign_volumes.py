@@ -64,8 +64,8 @@ def stack(path: Path, form: str) -> None:
         sizes = {"PhysicalSizeX": 500.0, "PhysicalSizeY": 750.0, "PhysicalSizeZ": 2500.0}
         tifffile.imwrite(path, values, ome=True, metadata={"axes": "ZYX", **sizes})
     elif form == "imagej":
-        told = {"axes": "ZYX", "spacing": 2500.0, "unit": "um"}
-        tifffile.imwrite(path, values, imagej=True, resolution=(1 / 500, 1 / 750), metadata=told)
+        fields = {"axes": "ZYX", "spacing": 2500.0, "unit": "um"}
+        tifffile.imwrite(path, values, imagej=True, resolution=(1 / 500, 1 / 750), metadata=fields)
     else:
         tifffile.imwrite(path, values, photometric="minisblack")
         if form == "nnunet":

@@ -19,7 +19,7 @@ from seglab.errors import DataError
 
 def configured(root: Path, *words: str) -> Config:
     """As `train.py` reads the words of a command line."""
-    said = [
+    settings = [
         "data=image_folder",
         f"data.root={root}",
         "data.resize_mode=resize",
@@ -27,7 +27,7 @@ def configured(root: Path, *words: str) -> Config:
         *map(in_quotes, words),
     ]
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        return load_config(hydra.compose("train", overrides=said))
+        return load_config(hydra.compose("train", overrides=settings))
 
 
 def in_quotes(word: str) -> str:
@@ -48,7 +48,7 @@ def refused(root: Path, *words: str) -> list[tuple[str, list[str]]]:
     if not error.paste:  # one setting, in the midst of the sentence
         return [("", re.findall(r"data\.mask_threshold=\d+", error.remedy))]
     assert all(settings in str(error) for _, settings in error.paste)
-    return [(said, shlex.split(settings)) for said, settings in error.paste]
+    return [(reason, shlex.split(settings)) for reason, settings in error.paste]
 
 
 def read_all(source: ImageCases) -> list[np.ndarray]:

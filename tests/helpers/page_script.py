@@ -28,5 +28,5 @@ def page(name: str, **query: str) -> AppTest:
 
 def viewed(at: AppTest) -> dict[str, Any]:
     """What the viewer was given."""
-    told: dict[str, Any] = json.loads(next(one.proto.json for one in at.main if one.type == "bidi_component"))
-    return told
+    fields: dict[str, Any] = json.loads(next(one.proto.json for one in at.main if one.type == "bidi_component"))
+    return fields

@@ -74,7 +74,7 @@ class Job:
     exit_code: int | None = None
 
     @property
-    def said(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         """What is said on its command line, by key."""
         return dict(word.split("=", 1) for word in self.command.words if "=" in word)
 

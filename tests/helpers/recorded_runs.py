@@ -106,10 +106,12 @@ def copies(store: Store, run_id: str, count: int) -> None:
                 }
                 made = []
                 for row in rows:
-                    told = dict(zip(names, row, strict=True))
-                    told |= {name: text.replace(run_id, copy) for name, text in told.items() if isinstance(text, str)}
-                    told["value"] = new.get((table, told.get("key")), told.get("value"))
-                    made.append([told[name] for name in names])
+                    fields = dict(zip(names, row, strict=True))
+                    fields |= {
+                        name: text.replace(run_id, copy) for name, text in fields.items() if isinstance(text, str)
+                    }
+                    fields["value"] = new.get((table, fields.get("key")), fields.get("value"))
+                    made.append([fields[name] for name in names])
                 marks = ", ".join("?" * len(names))
                 database.executemany(f"insert into {table} ({', '.join(names)}) values ({marks})", made)
         database.commit()

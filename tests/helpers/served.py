@@ -102,15 +102,15 @@ class Running:
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
-        self.said: list[str] = []
+        self.printed: list[str] = []
         self.log: list[str] = []
         for line in self.process.stdout:
-            self.said.append(line)
+            self.printed.append(line)
             if line.startswith(_BEGUN[verb]):
                 break
         else:
             raise AssertionError(self.process.stderr.read())
-        self.address = self.said[-1].split()[-1]
+        self.address = self.printed[-1].split()[-1]
         self.port = int(self.address.rstrip("/").rpartition(":")[2])
         self._reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr or ()), daemon=True)
         self._reader.start()

@@ -32,8 +32,8 @@ def write_runs(place: Path) -> Path:
     failed = {Tag.STUDY: "other", Tag.END_REASON: f"ValueError: {HOSTILE}"}
     recorder.run({}, params={"run_name": FAILED}, tags=failed, status="FAILED", epochs=0, begun=60)
     parent = client.create_run(recorder.store.experiment_id("seglab"), start_time=START, run_name="sweep")
-    told = {Tag.STUDY: STUDY, Tag.SWEEP_ID: "0123456789ab", Tag.SWEEP_DIGEST: "d", Tag.SWEEP_JOBS: "8"}
-    for name, value in told.items():
+    fields = {Tag.STUDY: STUDY, Tag.SWEEP_ID: "0123456789ab", Tag.SWEEP_DIGEST: "d", Tag.SWEEP_JOBS: "8"}
+    for name, value in fields.items():
         client.set_tag(parent.info.run_id, name, value)
     jobs = [{"job": n, "identity": f"i{n}", "status": "finished" if n < 6 else "failed"} for n in range(7)]
     client.log_text(parent.info.run_id, json.dumps(jobs), "sweep/jobs.json")

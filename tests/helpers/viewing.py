@@ -14,7 +14,7 @@ def wait_for_viewer(page: Any, key: str = "") -> Any:
 
 def pixels(page: Any, pane: str, kind: str = "overlay") -> tuple[list[int], list[int]]:
     """Height and width, and RGBA row by row, of a canvas of the pane with this title."""
-    told = page.evaluate(
+    drawn = page.evaluate(
         """([title, kind]) => {
           const all = [...document.querySelectorAll('*')].map((one) => one.shadowRoot).filter(Boolean);
           const figures = all.flatMap((root) => [...root.querySelectorAll('figure')]);
@@ -25,4 +25,4 @@ def pixels(page: Any, pane: str, kind: str = "overlay") -> tuple[list[int], list
         }""",
         [pane, kind],
     )
-    return told[0], told[1]
+    return drawn[0], drawn[1]

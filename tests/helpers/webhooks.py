@@ -20,7 +20,7 @@ def listening(status: int = 200) -> Iterator[tuple[str, list[dict[str, Any]]]]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *said: object) -> None:
+        def log_message(self, *message: object) -> None:
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Taking)

@@ -46,10 +46,10 @@ def write_image(
     multiscale: dict[str, Any] = {"axes": listed, "datasets": datasets}
     if common is not None:
         multiscale["coordinateTransformations"] = common
-    told = {"multiscales": [multiscale], **more}
+    fields = {"multiscales": [multiscale], **more}
     if not three:
         multiscale["version"] = version
-    attributes = {"ome": {"version": version, **told}} if three else told
+    attributes = {"ome": {"version": version, **fields}} if three else fields
     group = zarr.create_group(path, zarr_format=3 if three else 2, attributes=attributes)
     for number, level in enumerate(levels):
         array = group.create_array(

@@ -79,9 +79,9 @@ def test_the_example_is_what_the_model_answers(model: keras.Model, path: Path, t
 
 
 def test_plan_temperature_and_reference_travel_along(model: keras.Model, tmp_path: Path) -> None:
-    told = replace(BUNDLE, temperature=1.7, overlap=0.25, flips=(1,), reference={"cases": 3})
-    saved = save_bundle(tmp_path / "bundle", model, told)
-    assert read_bundle(saved) == told
+    bundle = replace(BUNDLE, temperature=1.7, overlap=0.25, flips=(1,), reference={"cases": 3})
+    saved = save_bundle(tmp_path / "bundle", model, bundle)
+    assert read_bundle(saved) == bundle
     predictor = Predictor.load(saved)
     assert (predictor.temperature, predictor.windows.overlap, predictor.windows.flips) == (1.7, 0.25, (1,))
     assert Predictor.load(saved, overlap=0.5, flips=()).windows.flips == ()

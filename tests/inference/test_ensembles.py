@@ -180,7 +180,7 @@ def test_slices_and_volumes_are_averaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         (replace(TASK, class_names=("background", "right", "left")), "classes background, right, left"),
         (replace(TASK, class_names=("background", "left")), "classes background, left"),
@@ -189,10 +189,10 @@ def test_slices_and_volumes_are_averaged(tmp_path: Path) -> None:
         (replace(TASK, unscored=(0, 2)), r"unscored \(0, 2\)"),
     ],
 )
-def test_other_classes_are_refused_and_named(other: Task, said: str, tmp_path: Path) -> None:
+def test_other_classes_are_refused_and_named(other: Task, message: str, tmp_path: Path) -> None:
     preprocessing = replace(BUNDLE.preprocessing, channels=other.channels, mean=(), std=())
     second = saved(tmp_path, replace(BUNDLE, task=other, preprocessing=preprocessing), 1)
-    with pytest.raises(DataError, match=said) as refused:
+    with pytest.raises(DataError, match=message) as refused:
         save_ensemble(tmp_path / "all", [MemberSource(saved(tmp_path)), MemberSource(second, name="UNet of June")])
     assert (refused.value.code, refused.value.where) == ("ensemble-classes", "UNet of June")
     assert not (tmp_path / "all").exists()
@@ -204,12 +204,12 @@ def test_no_member_ensembles_and_prompts_are_refused(tmp_path: Path) -> None:
     prompted = Preprocessing("scale", 1, 255.0, scale="bytes", prompts=2)
     task = Task(rank=2, channels=3, class_names=("background", "object"))
     clicks = saved(tmp_path, replace(BUNDLE, task=task, preprocessing=prompted), 1)
-    for sources, said in (
+    for sources, message in (
         ([], "no member"),
         ([MemberSource(path)], "as a member"),
         ([MemberSource(clicks)], "promptable"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             save_ensemble(tmp_path / "none", sources)
     (tmp_path / "photos").mkdir()
     with pytest.raises(DataError, match="over something else"):

@@ -42,8 +42,8 @@ def files(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @every_runtime
 def test_logits_are_those_of_keras(runtime: str, model: keras.Model, files: Path) -> None:
     network = open_network(runtime, files / BACKENDS[runtime].file, threads=1)
-    told = (network.name, network.size, network.channels, network.outputs, network.precision)
-    assert told == (runtime, SIZE, 3, 3, "float32")
+    facts = (network.name, network.size, network.channels, network.outputs, network.precision)
+    assert facts == (runtime, SIZE, 3, 3, "float32")
     images = np.random.default_rng(0).random((3, *SIZE, 3), np.float32)
     found = network.logits(images)
     assert found.dtype == np.float32

@@ -103,14 +103,16 @@ def test_a_bad_image_fails_alone(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "rgb.png")
     predictor = Predictor.of(*above_half(2))
     plan = plan_files(predictor.task, [tmp_path], tmp_path / "masks")
-    told: list[str] = []
-    result = predict_plan(predictor, plan, failed=lambda file, error: told.append(str(error)), doing=told.append)
+    reported: list[str] = []
+    result = predict_plan(
+        predictor, plan, failed=lambda file, error: reported.append(str(error)), doing=reported.append
+    )
     assert {file.name for file in result.failed} == {"cut.png", "rgb.png"}
     assert sorted(mask.name for mask in result.masks) == ["three.png", "two.png", "ä one.png"]
     assert sorted(file.name for file in (tmp_path / "masks").iterdir()) == ["three.png", "two.png", "ä one.png"]
-    assert any("a file that cannot be read" in line and "cut.png" in line for line in told)
-    assert any(line.startswith("image 5 of 5, ") and " a second: " in line for line in told)
-    assert any(line.endswith("8 of 8 windows") for line in told)
+    assert any("a file that cannot be read" in line and "cut.png" in line for line in reported)
+    assert any(line.startswith("image 5 of 5, ") and " a second: " in line for line in reported)
+    assert any(line.endswith("8 of 8 windows") for line in reported)
 
 
 def test_a_mask_that_could_not_be_written_is_not_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,12 +137,12 @@ def test_the_command_names_what_failed_and_goes_on_with_the_rest(
     with pytest.raises(DataError, match="in the folder of the images"):
         predict(["bundle", "in", "--out", "in"])
     assert predict(["bundle", "in/*", "--out", "masks", "--overlay"]) == 1
-    said = capsys.readouterr()
-    assert sorted(said.out.splitlines()) == sorted(
+    output = capsys.readouterr()
+    assert sorted(output.out.splitlines()) == sorted(
         f"masks/{name}{end}" for name in ("three", "two", "ä one") for end in (".png", "_overlay.png")
     )
-    assert said.err.startswith("error: a file that cannot be read [file-unreadable]\n  where:    in/cut.png")
-    assert said.err.endswith("1 of 4 images have no mask:\n  in/cut.png\n")
+    assert output.err.startswith("error: a file that cannot be read [file-unreadable]\n  where:    in/cut.png")
+    assert output.err.endswith("1 of 4 images have no mask:\n  in/cut.png\n")
     assert predict(["bundle", "in", "--out", "masks", "--skip-existing"]) == 1
     assert "3 masks were there already" in capsys.readouterr().err
     Path("in/cut.png").unlink()
@@ -148,7 +150,7 @@ def test_the_command_names_what_failed_and_goes_on_with_the_rest(
     assert predict(["bundle", "in", "--out", "masks", "--skip-existing"]) == 0
 
 
-def test_what_was_written_before_an_interruption_is_whole_and_told(
+def test_what_was_written_before_an_interruption_is_whole_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -173,6 +175,6 @@ def test_its_help_says_what_is_given_and_what_is_written(capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as left:
         predict(["--help"])
     assert left.value.code == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for words in ("the id of a run", "models:/roadseg@champion", "x_overlay.png", "skip_existing=false", "float16"):
-        assert words in said
+        assert words in output

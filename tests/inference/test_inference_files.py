@@ -29,12 +29,12 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "predict.py"
 
 def test_pictures(tmp_path: Path) -> None:
     files, truth = pictures(tmp_path)
-    told: list[Path] = []
+    reported: list[Path] = []
     predictor = Predictor.of(*above_half(2))
     plan = plan_files(predictor.task, files, tmp_path / "masks", values=(0, 255))
-    written = predict_plan(predictor, plan, written=told.append).masks
+    written = predict_plan(predictor, plan, written=reported.append).masks
     assert [path.name for path in written] == ["ä one.png", "two.png", "three.png"]
-    assert told == written
+    assert reported == written
     for path in written:
         np.testing.assert_array_equal(np.asarray(Image.open(path)), truth * np.uint8(255))
 
@@ -164,7 +164,7 @@ def test_what_another_process_wrote_meanwhile_stays(tmp_path: Path, monkeypatch:
     assert {path.name for path in (tmp_path / "fat").iterdir()} == {"ä one.png", "two.png", "three.png"}
 
 
-def test_what_is_not_there_is_told_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported_before_tensorflow_is_loaded(tmp_path: Path) -> None:
     files, _ = pictures(tmp_path)
     bundle = save_bundle(tmp_path / "bundle", *above_half(2))
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")

@@ -76,8 +76,8 @@ def test_it_is_what_is_taken(
 
 def test_a_mask_in_windows_takes_a_fraction_of_a_large_image() -> None:
     """20000 × 20000 in red, green and blue, in windows of 256: the mask, a third of the image, and a band of rows."""
-    size, told = (20_000, 20_000), {"channels": 3, "itemsize": 1, "classes": 2, "resized": False, "zscore": False}
-    needed = memory_forecast.prediction_bytes(size, size, SlidingWindow((256, 256)), **told)
+    size, facts = (20_000, 20_000), {"channels": 3, "itemsize": 1, "classes": 2, "resized": False, "zscore": False}
+    needed = memory_forecast.prediction_bytes(size, size, SlidingWindow((256, 256)), **facts)
     assert 20_000**2 < needed < 1.2 * 20_000**2 * 3
 
 

@@ -42,7 +42,7 @@ def test_a_name_of_magic_characters_is_a_file_where_there_is_one(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("word", "message"),
     [
         ("empty", r"no image there.*empty.*no file"),
         ("texts", r"no image there.*1 files, none of them an image.*\.png"),
@@ -52,10 +52,10 @@ def test_a_name_of_magic_characters_is_a_file_where_there_is_one(tmp_path: Path)
         ("scan.nii.gz", r"a file that a 2D model cannot read.*with a model of its rank"),
     ],
 )
-def test_words_without_an_image_are_refused(word: str, told: str, tmp_path: Path) -> None:
+def test_words_without_an_image_are_refused(word: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     touch(tmp_path / "texts" / "a.txt", tmp_path / "scan.nii.gz")
-    with pytest.raises(DataError, match=f"(?s){told}"):
+    with pytest.raises(DataError, match=f"(?s){message}"):
         found_files([tmp_path / word], FLAT)
 
 

@@ -71,8 +71,8 @@ def test_keras_gives_the_same_bits_as_its_own_graph(task: Task, answer: Answer) 
     network = KerasNetwork(model)
     np.testing.assert_array_equal(network.answering(answer, task)(images), graph.predict_on_batch(images))
     np.testing.assert_array_equal(network.logits(images), model.predict_on_batch(images))
-    told = (network.name, network.size, network.channels, network.outputs, network.precision)
-    assert told == ("keras", (16, 16), task.channels, task.logit_channels, "float32")
+    facts = (network.name, network.size, network.channels, network.outputs, network.precision)
+    assert facts == ("keras", (16, 16), task.channels, task.logit_channels, "float32")
 
 
 def test_temperature_changes_how_sure_a_predictor_is_and_not_what_it_says() -> None:

@@ -112,9 +112,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("model", "found", "told"), REFUSED.values(), ids=REFUSED)
-def test_what_it_does_not_take_is_told_in_a_sentence(model: SegmentationModel, found: object, told: str) -> None:
-    with pytest.raises(DataError, match=f"(?s){told}") as caught:
+@pytest.mark.parametrize(("model", "found", "expected"), REFUSED.values(), ids=REFUSED)
+def test_what_it_does_not_take_is_reported_in_a_sentence(
+    model: SegmentationModel, found: object, expected: str
+) -> None:
+    with pytest.raises(DataError, match=f"(?s){expected}") as caught:
         model.predict(found)
     message = str(caught.value)
     assert "channels last" in message
@@ -130,9 +132,9 @@ def test_the_usage_says_it_in_json_and_on_a_page() -> None:
         assert part in page
     assert r"a\|b&lt;script>" in page
     volumes = Bundle(Task(3, 2, ("a", "b")), Preprocessing("zscore", 2), (8, 8, 8), "patch", spacing=(1.0, 1.0, 2.5))
-    told = json.loads(json.dumps(usage(volumes)))
-    assert "(X, Y, Z, 2)" in told["input"]
-    assert "on any scale" in told["input"]
-    assert '{"spacing": [1, 1, 2.5]}' in told["spacing"]
-    assert told["classes"] == "0 a, 1 b"
+    fields = json.loads(json.dumps(usage(volumes)))
+    assert "(X, Y, Z, 2)" in fields["input"]
+    assert "on any scale" in fields["input"]
+    assert '{"spacing": [1, 1, 2.5]}' in fields["spacing"]
+    assert fields["classes"] == "0 a, 1 b"
     assert 'params={"spacing"' in readme(volumes)

@@ -94,15 +94,15 @@ def test_what_is_no_step_is_refused(values: dict[str, object]) -> None:
 
 
 def test_words_and_tasks() -> None:
-    told = [step.sentence(TASK) for step in (Step("largest", (1, 2)), Step("least", (2,), 7), Step("holes", (1,)))]
-    assert told[0] == "of left and right the largest part alone"
-    assert told[1] == "parts of right with fewer than 7 pixels are taken away"
-    assert told[2] == "holes in left are filled"
+    reported = [step.sentence(TASK) for step in (Step("largest", (1, 2)), Step("least", (2,), 7), Step("holes", (1,)))]
+    assert reported[0] == "of left and right the largest part alone"
+    assert reported[1] == "parts of right with fewer than 7 pixels are taken away"
+    assert reported[2] == "holes in left are filled"
     assert can_be(TASK)
     assert not can_be(replace(TASK, unscored=()))
 
 
-def test_a_bundle_postprocesses_until_it_is_told_not_to(tmp_path: Path) -> None:
+def test_a_bundle_postprocesses_unless_that_is_switched_off(tmp_path: Path) -> None:
     from keras import Input, Model, initializers, layers
 
     image = Input((8, 8, 1))

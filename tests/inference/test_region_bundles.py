@@ -56,7 +56,7 @@ def painted(probabilities: np.ndarray, threshold: float = 0.6) -> np.ndarray:
     return ids
 
 
-def told(folder: Path) -> dict:
+def card_of(folder: Path) -> dict:
     return json.loads((folder / "bundle.json").read_text())
 
 
@@ -65,11 +65,11 @@ def test_regions_travel_in_a_format_that_an_older_seglab_refuses_and_other_bundl
 ) -> None:
     folder = saved(tmp_path)
     assert read_bundle(folder) == BUNDLE
-    assert told(folder)["format"] == 4
-    card = told(save_bundle(tmp_path / "plain", network(channels=4), replace(BUNDLE, task=PLAIN)))
+    assert card_of(folder)["format"] == 4
+    card = card_of(save_bundle(tmp_path / "plain", network(channels=4), replace(BUNDLE, task=PLAIN)))
     assert card["format"] == 2
     assert "regions" not in card["task"]
-    assert "regions" not in json.dumps(told(folder)["task"]["class_names"])
+    assert "regions" not in json.dumps(card_of(folder)["task"]["class_names"])
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_regions_travel_in_a_format_that_an_older_seglab_refuses_and_other_bundl
 )
 def test_a_bundle_of_regions_that_cannot_be_is_refused(tmp_path: Path, wrong: object) -> None:
     folder = saved(tmp_path)
-    card = {key: value for key, value in told(folder).items() if key != "digest"}
+    card = {key: value for key, value in card_of(folder).items() if key != "digest"}
     card["task"]["regions"] = wrong
     (folder / "bundle.json").write_text(sealed(card))
     with pytest.raises(DataError):

@@ -78,10 +78,10 @@ def test_channels_values_flips_and_a_volume_of_one_window(tmp_path: Path) -> Non
     wanted = predictor.predict(stored.transpose(3, 2, 1, 0).astype(np.float32))
     found = zarr.open_group(mask, mode="r")
     np.testing.assert_array_equal(found["0"][...], np.array([7, 300])[wanted.transpose(2, 1, 0)])
-    told = found.attrs.asdict()
-    assert told["multiscales"][0]["version"] == "0.4"
-    assert told["multiscales"][0]["axes"] == [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
-    assert told["image-label"]["properties"] == [
+    fields = found.attrs.asdict()
+    assert fields["multiscales"][0]["version"] == "0.4"
+    assert fields["multiscales"][0]["axes"] == [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]
+    assert fields["image-label"]["properties"] == [
         {"label-value": 7, "class": "class 0"},
         {"label-value": 300, "class": "class 1"},
     ]
@@ -202,7 +202,7 @@ def test_a_chunk_that_reads_back_otherwise_leaves_no_mask(tmp_path: Path, monkey
     assert list((tmp_path / "masks").iterdir()) == []
 
 
-def test_chunks_that_are_not_stored_are_told(tmp_path: Path) -> None:
+def test_chunks_that_are_not_stored_are_reported(tmp_path: Path) -> None:
     stored = noise((24, 40, 32))
     image = write_image(tmp_path / "in" / "a.zarr", [stored], chunks=(8, 8, 8))
     (image / "0" / "c" / "0" / "1" / "2").unlink()
@@ -254,7 +254,7 @@ def test_masks_are_not_written_into_a_folder_of_zarr(tmp_path: Path) -> None:
     plan_files(task, [image], tmp_path / "in" / "masks")
 
 
-def test_a_place_that_cannot_be_written_to_is_told_and_the_image_is_not_blamed(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_to_is_reported_and_the_image_is_not_blamed(tmp_path: Path) -> None:
     image = write_image(tmp_path / "in" / "a.zarr", [noise((16, 16, 16))])
     (tmp_path / "file").write_bytes(b"")
     out, predictor, failed = tmp_path / "file" / "masks", window_predictor(2), []

@@ -150,7 +150,7 @@ def test_a_data_set_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["modle=unet"], "did you mean: model=unet"),
         (["loss=dcie"], "did you mean: loss=dice"),
@@ -159,10 +159,10 @@ def test_a_data_set_is_checked() -> None:
         (["loss=dice,focal"], "several values"),
     ],
 )
-def test_what_cannot_work_is_an_exception(words: list[str], told: str, tmp_path: Path) -> None:
+def test_what_cannot_work_is_an_exception(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(seglab.SeglabError) as refused:
         seglab.train(*words)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_hydra_of_the_notebook_is_left_as_it_was(tmp_path: Path) -> None:

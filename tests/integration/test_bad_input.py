@@ -71,7 +71,7 @@ def test_an_unknown_run_is_named_with_the_store_by_every_command(tmp_path: Path)
     assert not (tmp_path / "masks").exists()
 
 
-def test_a_store_of_an_older_mlflow_is_told_by_every_command_and_changed_by_none(tmp_path: Path) -> None:
+def test_a_store_of_an_older_mlflow_is_reported_by_every_command_and_changed_by_none(tmp_path: Path) -> None:
     file = make_old_store(tmp_path / "mlruns")
     before = digest(file)
     for name, *words in (*of_a_run(RUN), *of_a_study()):
@@ -82,13 +82,13 @@ def test_a_store_of_an_older_mlflow_is_told_by_every_command_and_changed_by_none
             assert word in done.stderr, done.stderr
         assert digest(file) == before, name
     Outbox(tmp_path / "mlruns" / "runs" / RUN / "outbox", RUN, f"sqlite:///{file}").add(operations.end("FINISHED"))
-    for name, told in (
+    for name, message in (
         ("scripts/sync.py", "1 left: a store of runs that an older"),
         ("scripts/doctor.py", "! Trouble"),
     ):
         done = call(tmp_path, name)
         assert done.returncode == 1
-        assert told in done.stdout
+        assert message in done.stdout
         assert "mlflow db upgrade" in done.stdout
         assert digest(file) == before, name
     assert {path.name for path in (tmp_path / "mlruns").iterdir()} <= {"mlflow.db", "runs", "hydra"}

@@ -220,9 +220,9 @@ def test_the_page_goes_to_every_sweep_of_a_study(recorder: Recorder, tmp_path: P
     for parent, model in zip((*parents, parents[0]), ("UNet", "VNet", "Conv"), strict=True):
         recorder.run(level(0.6), model=model, tags={"study": "grid", "mlflow.parentRunId": parent})
     recorder.run(level(0.6), model="Alone", tags={"study": "grid"})
-    said = printed(recorder, tmp_path / "out", study="grid")
+    output = printed(recorder, tmp_path / "out", study="grid")
     for parent in parents:
-        assert f"run {parent} holds the page too" in said
+        assert f"run {parent} holds the page too" in output
         assert "comparison/comparison.html" in {file.path for file in client.list_artifacts(parent, "comparison")}
     # neither the whole store nor some runs of a sweep are what its run stands for
     assert compared(recorder).found.parents == []
@@ -232,9 +232,9 @@ def test_the_page_goes_to_every_sweep_of_a_study(recorder: Recorder, tmp_path: P
 def test_what_was_allowed_is_in_the_terminal_too(recorder: Recorder, tmp_path: Path) -> None:
     recorder.run(level(0.6), model="UNet", tags={"data_allowed": "group-in-two-splits"})
     recorder.run(level(0.7), model="VNet")
-    said = printed(recorder, tmp_path / "out")
-    assert "UNet_DiceLoss_Adam ⚠ allowed: group-in-two-splits" in said
-    assert said.count("allowed:") == 1
+    output = printed(recorder, tmp_path / "out")
+    assert "UNet_DiceLoss_Adam ⚠ allowed: group-in-two-splits" in output
+    assert output.count("allowed:") == 1
 
 
 def test_the_curves_of_a_class_stand_beside_dice_and_iou(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,9 @@ def test_the_page_holds_everything_and_the_sweep_holds_the_page(recorder: Record
     heard = Console(record=True, width=140, file=io.StringIO())
     out = tmp_path / "out"
     run_comparison(CompareSettings(study="grid", out=str(out)), recorder.store.directory, heard)
-    said = heard.export_text()
-    assert "Conv_DiceLoss_Adam" in said
-    assert str(out / "comparison.html") in said
+    output = heard.export_text()
+    assert "Conv_DiceLoss_Adam" in output
+    assert str(out / "comparison.html") in output
     page = (out / "comparison.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
     assert "&lt;b&gt;UNet&lt;/b&gt;" in page
@@ -94,11 +94,11 @@ def test_a_full_disk_leaves_the_former_comparison_whole(recorder: Recorder, tmp_
     former = "for name in comparison.html runs.csv; do echo former > out/$name; done"
     command = [sys.executable, str(ROOT / "scripts" / "compare.py"), f"out={disk / 'out'}"]
     mount = f"{small(disk, '100k')} && cd {disk} && mkdir out && {former} && cd .."
-    code, said = within(mount, command, tmp_path, after=f"cp -r {disk}/. {copy}")
+    code, output = within(mount, command, tmp_path, after=f"cp -r {disk}/. {copy}")
     assert code == 2
-    assert "error: the comparison cannot be written" in said
-    assert "No space left on device" in said
-    assert "Traceback" not in said
+    assert "error: the comparison cannot be written" in output
+    assert "No space left on device" in output
+    assert "Traceback" not in output
     left = {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*") if path.is_file()}
     assert left == {"out/comparison.html": "former\n", "out/runs.csv": "former\n"}
 

@@ -39,16 +39,16 @@ def test_one_variant_is_not_called_the_best(recorder: Recorder) -> None:
     for seed in (0, 1):
         recorder.run(level(0.7), model="UNet", seed=seed)
     found = compared(recorder)
-    said = to_markdown(found.document).lower()
+    output = to_markdown(found.document).lower()
     for word in ("best", "tied", "undecided", "logarithmic", "pareto", "overlap"):
-        assert word not in said
-    assert "its score and what it cost" in said
+        assert word not in output
+    assert "its score and what it cost" in output
     recorder.run(level(0.7), model="VNet")
-    said = to_markdown(compared(recorder).document).lower()
-    assert all(word in said for word in ("best", "tied", "undecided", "overlap", "dotted line"))
+    output = to_markdown(compared(recorder).document).lower()
+    assert all(word in output for word in ("best", "tied", "undecided", "overlap", "dotted line"))
 
 
-def test_runs_without_test_cases_are_told_how_they_get_scores(recorder: Recorder) -> None:
+def test_runs_without_test_cases_are_named_with_how_they_get_scores(recorder: Recorder) -> None:
     for model in ("UNet", "VNet"):
         recorder.run({}, model=model)
     with pytest.raises(TrackingError, match="too few runs") as caught:
@@ -60,7 +60,7 @@ def test_runs_without_test_cases_are_told_how_they_get_scores(recorder: Recorder
         assert f"score them: seglab evaluate run=<id> {words}" in caught.value.remedy
 
 
-def test_runs_without_a_single_defined_score_are_told_by_name(recorder: Recorder) -> None:
+def test_runs_without_a_single_defined_score_are_reported_by_name(recorder: Recorder) -> None:
     nothing = dict.fromkeys(CASES, float("nan"))
     hopeless = [recorder.run(nothing, model=model) for model in ("UNet", "VNet")]
     with pytest.raises(TrackingError, match="too few runs") as caught:
@@ -73,7 +73,7 @@ def test_runs_without_a_single_defined_score_are_told_by_name(recorder: Recorder
     assert compared(recorder, runs=[good, hopeless[0]]).variants["test_dice"].tolist()[1] == 0
 
 
-def test_what_is_left_out_is_said(recorder: Recorder) -> None:
+def test_what_is_left_out_is_stated(recorder: Recorder) -> None:
     recorder.run(level(0.6), model="UNet", tags={"data_allowed": "[group-in-two-splits]"})
     recorder.run(level(0.7), model="VNet")
     broken = recorder.run(level(0.9), model="Gone")
@@ -172,7 +172,7 @@ def test_units_are_groups_when_asked(recorder: Recorder) -> None:
     assert any("of 3 groups" in note for note in ranking_notes(compared(recorder).rankings[0]))
 
 
-def test_cases_of_one_group_are_said_to_be_no_more(recorder: Recorder) -> None:
+def test_cases_of_one_group_are_stated_to_be_no_more(recorder: Recorder) -> None:
     for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
         recorder.run(level(mean), model=model, groups=dict.fromkeys(CASES, "block"))
     notes = ranking_notes(compared(recorder).rankings[0])

@@ -116,7 +116,7 @@ def test_runs_of_other_splits_are_refused_by_name(recorder: Recorder) -> None:
     assert any("Not paired, for their split digests differ" in note for note in found.document.sections[0].notes)
 
 
-def test_one_seed_on_two_splits_is_said_to_be_that(recorder: Recorder) -> None:
+def test_one_seed_on_two_splits_is_stated_to_be_that(recorder: Recorder) -> None:
     for split, cases in (("one", "abcdef"), ("two", "ghijkl")):
         for model, mean in (("UNet", 0.6), ("VNet", 0.7)):
             recorder.run(level(mean, cases=cases), model=model, split=split)

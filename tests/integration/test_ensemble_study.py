@@ -39,12 +39,12 @@ def test_from_a_sweep_to_a_champion(tmp_path: Path) -> None:
     refused = seglab(tmp_path, "ensemble", "study=small", code=2)
     assert "fold 1 of seed 42" in refused
     seglab(tmp_path, "train", "-m", *sweep, "data.fold=1")
-    told = seglab(tmp_path, "ensemble", "study=small")
-    found = re.search(r"run id     (\w{32})", told)
-    assert found, told
+    output = seglab(tmp_path, "ensemble", "study=small")
+    found = re.search(r"run id     (\w{32})", output)
+    assert found, output
     run = found[1]
-    assert "ensemble   2 networks: UNetMini" in told
-    assert "flips along 0, 1" in told
+    assert "ensemble   2 networks: UNetMini" in output
+    assert "flips along 0, 1" in output
     bundle = find_bundle(run, directory=tmp_path / "mlruns")
     assert len(read_bundle(bundle).members) == 2
     picture = (np.random.default_rng(0).random((50, 40)) * 255).astype(np.uint8)

@@ -188,18 +188,18 @@ def test_a_store_that_can_only_be_read_gives_its_scores_elsewhere(made, copied, 
     folder, run_id = copied
     script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={run_id}", "split=val", "workers=0"]
     mount = read_only(folder / "mlruns")
-    code, said = within(mount, script, folder)
+    code, output = within(mount, script, folder)
     assert code == 2
-    assert "error: the results cannot be written" in said
-    assert "can only be read" in said
-    assert "out=…" in said
-    assert "mean of foreground" not in said  # before the work, not after it
-    code, said = within(mount, [*script, f"out={tmp_path / 'out'}"], folder)
+    assert "error: the results cannot be written" in output
+    assert "can only be read" in output
+    assert "out=…" in output
+    assert "mean of foreground" not in output  # before the work, not after it
+    code, output = within(mount, [*script, f"out={tmp_path / 'out'}"], folder)
     assert code == 2
-    assert "mean of foreground" in said
-    assert "error: results that cannot be added to the run" in said
-    assert f"the results themselves are in {tmp_path / 'out' / 'scores'}" in said
-    assert "Traceback" not in said
+    assert "mean of foreground" in output
+    assert "error: results that cannot be added to the run" in output
+    assert f"the results themselves are in {tmp_path / 'out' / 'scores'}" in output
+    assert "Traceback" not in output
     assert (tmp_path / "out" / "scores" / "cases.csv").is_file()
 
 
@@ -212,11 +212,11 @@ def test_a_full_disk_leaves_the_former_results_whole(made, tmp_path: Path) -> No
         one.mkdir()
     script = [sys.executable, str(ROOT / "scripts" / "evaluate.py"), f"run={run_id}", "workers=0", f"out={disk}"]
     mount = f"{small(disk, '100k')} && mkdir {disk}/scores && echo former > {disk}/scores/metrics.json"
-    code, said = within(mount, script, folder, after=f"cp -r {disk}/. {copy}")
+    code, output = within(mount, script, folder, after=f"cp -r {disk}/. {copy}")
     assert code == 2
-    assert "error: the results cannot be written" in said
-    assert "No space left on device" in said
-    assert "Traceback" not in said
+    assert "error: the results cannot be written" in output
+    assert "No space left on device" in output
+    assert "Traceback" not in output
     left = {str(path.relative_to(copy)): path.read_text() for path in copy.rglob("*") if path.is_file()}
     assert left == {"scores/metrics.json": "former\n"}
 

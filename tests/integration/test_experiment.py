@@ -94,22 +94,22 @@ def test_without_other_cases_the_training_cases_are_scored_and_shown(
     monkeypatch.setattr(seglab.runtime.memory, "available_bytes", lambda: 1000)
     words = ["loss=dice", "data.split={train:1.0,val:0.0,test:0.0}", "trainer.monitor=train_dice", "trainer.epochs=1"]
     run(compose(*words))
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     made = only_run(folder)
     assert made.info.status == "FINISHED"
-    assert "12 training, 0 validation, 0 test" in said
-    assert re.search(r"memory {5}0\.\d\d GiB or more for a training step, and 0\.0 GiB are free: .*data\.size", said)
-    counted = {words[1]: words for words in map(str.split, said.splitlines()) if len(words) == 4}
+    assert "12 training, 0 validation, 0 test" in output
+    assert re.search(r"memory {5}0\.\d\d GiB or more for a training step, and 0\.0 GiB are free: .*data\.size", output)
+    counted = {words[1]: words for words in map(str.split, output.splitlines()) if len(words) == 4}
     assert int(counted["background"][2].replace(",", "")) + int(counted["object"][2].replace(",", "")) == 12 * 32 * 32
     assert counted["object"][0] == "1"
     objects = int(counted["object"][2].replace(",", ""))
     assert counted["object"][3] == f"{objects / (12 * 32 * 32):.1%}"
-    assert "UNet_DiceLoss_Adam: train cases" in said
-    assert "mean over 12 cases, [95% interval]" in said
-    assert f"run id     {made.info.run_id}" in said
-    pictures = next(line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith("pictures"))
+    assert "UNet_DiceLoss_Adam: train cases" in output
+    assert "mean over 12 cases, [95% interval]" in output
+    assert f"run id     {made.info.run_id}" in output
+    pictures = next(line.split(maxsplit=1)[1] for line in output.splitlines() if line.startswith("pictures"))
     assert Path(pictures, "train_cases.png").is_file()
-    assert "seglab ui" in said
+    assert "seglab ui" in output
     assert "test_dice" not in made.data.metrics
 
 
@@ -128,9 +128,9 @@ def test_a_password_does_not_travel_with_the_config() -> None:
     from seglab.experiment.record import without_secrets
 
     config = load_config(compose("tracking.uri=postgresql://me:secret@host/runs"))
-    told = without_secrets(config)
-    assert told["tracking"].pop("uri") == "postgresql://me:***@host/runs"
-    assert told == {**config.resolved, "tracking": told["tracking"]}
+    cleaned = without_secrets(config)
+    assert cleaned["tracking"].pop("uri") == "postgresql://me:***@host/runs"
+    assert cleaned == {**config.resolved, "tracking": cleaned["tracking"]}
 
 
 def test_data_sets_are_inputs_of_the_run(finished) -> None:

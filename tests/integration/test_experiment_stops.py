@@ -58,7 +58,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
 ) -> None:
     from seglab.experiment import run
 
-    def told_to_stop(*_: object) -> None:
+    def asked_to_stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     def contents(where: Path, run) -> tuple[set[str], set[str], set[str]]:
@@ -71,7 +71,7 @@ def test_a_run_that_was_stopped_before_its_first_epoch_lacks_nothing_in_the_end(
     moments = ["record_words", "record_inputs", "record_pictures"]
     for moment in moments:
         with monkeypatch.context() as patched:
-            patched.setattr(run, moment, told_to_stop)
+            patched.setattr(run, moment, asked_to_stop)
             with pytest.raises(KeyboardInterrupt):
                 run.run(compose("loss=dice", *([f"resume={run_id}"] if run_id else [])), tags=tags)
         run_id = only_run(folder).info.run_id
@@ -95,12 +95,12 @@ def test_ctrl_c_says_what_was_done_and_the_command_that_goes_on(tmp_path: Path) 
         if "epoch 2/4" in line:
             process.send_signal(signal.SIGINT)
             break
-    said, _ = process.communicate(timeout=100)
-    assert process.returncode == 130, said
-    (stopped,) = [line for line in said.splitlines() if line.startswith("stopped")]
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, output
+    (stopped,) = [line for line in output.splitlines() if line.startswith("stopped")]
     found = re.search(r"after epoch (\d) of 4; go on with: (.*)$", stopped)
-    assert found is not None, said
-    assert "Traceback" not in said
+    assert found is not None, output
+    assert "Traceback" not in output
     done = subprocess.run(found[2], shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"resuming after epoch {found[1]} of 4" in done.stdout
@@ -137,14 +137,14 @@ def test_killed_in_epoch_3_and_resumed_equals_unbroken_bit_for_bit(tmp_path: Pat
             broken.send_signal(signal.SIGKILL)
             break
     broken.wait(60)
-    said, _ = whole.communicate(timeout=500)
-    assert whole.returncode == 0, said
+    output, _ = whole.communicate(timeout=500)
+    assert whole.returncode == 0, output
 
     run_id = only_run(folders["broken"]).info.run_id
     resumed = train(folders["broken"], f"resume={run_id}")
-    said, _ = resumed.communicate(timeout=500)
-    assert resumed.returncode == 0, said
-    assert "resuming after epoch" in said
+    output, _ = resumed.communicate(timeout=500)
+    assert resumed.returncode == 0, output
+    assert "resuming after epoch" in output
 
     run = only_run(folders["broken"])
     assert run.info.run_id == run_id
@@ -164,9 +164,9 @@ def test_sigterm_ends_killed_with_its_own_exit_code(tmp_path: Path) -> None:
             break
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, said
-    assert "Traceback" not in said
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, output
+    assert "Traceback" not in output
     assert only_run(tmp_path).info.status == "KILLED"
 
 
@@ -205,11 +205,11 @@ def test_a_monitor_that_no_validation_mask_defines_ends_nothing_and_chooses_noth
     assert [one.step for one in history] == [1, 2, 3, 4]  # a patience of one did not end it
     assert done.data.tags["monitor_undefined"] == "4 of 4 epochs"
     assert (done.data.tags["best_epoch"], done.data.tags["stopped_early"]) == ("None", "False")
-    told = capsys.readouterr().out
-    assert "monitor-undefined" in told
-    assert "val_dice was never defined, so no epoch was chosen" in told
+    output = capsys.readouterr().out
+    assert "monitor-undefined" in output
+    assert "val_dice was never defined, so no epoch was chosen" in output
     # Where val_dice and test_dice stand side by side, it is said that they are not the same.
-    for text in (told, done.data.tags["mlflow.note.content"]):
+    for text in (output, done.data.tags["mlflow.note.content"]):
         assert "val_dice is of all validation pixels together" in text
         assert "test_dice is the mean of the whole test cases' own" in text
 

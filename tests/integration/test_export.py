@@ -65,9 +65,9 @@ def test_every_target_is_what_it_says(out: Path) -> None:
 
 def test_it_is_verified_in_a_process_without_tensorflow(out: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert verify_words([str(out)]) == 0
-    told = capfd.readouterr().out
-    assert "openvino-float32: float32; logits of the example within" in told
-    assert "openvino-int8: int8; logits of the example within" in told
+    output = capfd.readouterr().out
+    assert "openvino-float32: float32; logits of the example within" in output
+    assert "openvino-int8: int8; logits of the example within" in output
     with Examination(out / "openvino-float32") as process:
         assert process.reply == {"precision": "float32", "tensorflow": False}
 
@@ -135,21 +135,21 @@ def test_other_files_than_those_exported_are_refused(target: Path, harm: str, tm
     else:
         with (target / "SHA256SUMS").open("a") as file:
             file.write(f"{'0' * 64}  ../secret\n")
-    code, said = verify_apart(target)
+    code, output = verify_apart(target)
     assert code == 1
     words = {"missing": "model.bin", "added": "sitecustomize.py", "link": "README.md", "climbs": "../secret"}
-    assert words[harm] in said
+    assert words[harm] in output
 
 
 def test_another_model_of_the_same_shape_is_refused(target: Path) -> None:
     weights = np.fromfile(target / "model.bin", np.float32)
     (weights * 1.01).tofile(target / "model.bin")
     write_sums(target)
-    code, said = verify_apart(target)
-    assert (code, "logits that are not those of the example" in said) == (1, True)
+    code, output = verify_apart(target)
+    assert (code, "logits that are not those of the example" in output) == (1, True)
 
 
-def test_a_precision_that_is_not_said_aloud_is_noticed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_precision_that_is_not_stated_is_noticed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from seglab.inference.backends import openvino as backend
 
     if "BF16" not in load_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

@@ -109,7 +109,7 @@ def test_a_killed_export_leaves_no_folder_in_its_place(bundle: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_an_export_that_is_told_to_stop_leaves_nothing_at_all(bundle: Path, tmp_path: Path) -> None:
+def test_an_export_that_is_asked_to_stop_leaves_nothing_at_all(bundle: Path, tmp_path: Path) -> None:
     words = ["export", f"bundle={bundle}", f"out={tmp_path / 'out'}", "format=openvino", "accuracy=false"]
     process = subprocess.Popen([sys.executable, "-m", "seglab", *words], stderr=subprocess.DEVNULL)
     while process.poll() is None and not list(tmp_path.glob(".out.*/openvino-float32")):

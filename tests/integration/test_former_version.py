@@ -66,7 +66,7 @@ def test_every_former_target_leads_to_one_of_today() -> None:
         assert parameters_of(now, former)
 
 
-def test_configs_and_params_get_the_names_of_today_and_what_is_said_twice_stays() -> None:
+def test_configs_and_params_get_the_names_of_today_and_what_is_given_twice_stays() -> None:
     before = {
         "seed": 3,
         "data": {"_target_": "seglab.data.nifti.Nifti", "fit": "pad"},

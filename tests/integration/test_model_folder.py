@@ -95,15 +95,15 @@ def predicted(folder: Path, python: str = sys.executable, *words: str) -> dict:
     assert masks.dtype == expected.dtype
     assert len(np.unique(expected)) > 1
     np.testing.assert_array_equal(masks, expected)
-    said = json.loads(done.stdout.splitlines()[-1])
-    assert said["one"] == expected[0].tolist()
-    return said
+    fields = json.loads(done.stdout.splitlines()[-1])
+    assert fields["one"] == expected[0].tolist()
+    return fields
 
 
 def test_it_predicts_where_no_seglab_is(folder: Path) -> None:
-    said = predicted(folder)
-    assert Path(said["code"]).is_relative_to(folder / "copy" / "code" / "carried")
-    channels, scale = said["told"]
+    answer = predicted(folder)
+    assert Path(answer["code"]).is_relative_to(folder / "copy" / "code" / "carried")
+    channels, scale = answer["told"]
     assert "without the model's 3 channels" in channels
     assert "red, green, blue" in channels
     assert "numbers from 0 to 255" in scale
@@ -118,8 +118,8 @@ def test_it_predicts_in_an_environment_of_its_own_requirements(folder: Path, tmp
     subprocess.run(install, check=True)
     missing = subprocess.run([python, "-c", "import seglab"], cwd=tmp_path, capture_output=True, text=True)
     assert "No module named 'seglab'" in missing.stderr
-    said = predicted(folder, python)
-    assert Path(said["code"]).is_relative_to(folder / "copy" / "code" / "carried")
+    answer = predicted(folder, python)
+    assert Path(answer["code"]).is_relative_to(folder / "copy" / "code" / "carried")
 
 
 def test_an_installed_seglab_is_used(folder: Path) -> None:
@@ -185,9 +185,9 @@ def test_what_is_sent_to_a_server_is_answered_as_well(folder: Path) -> None:
     assert np.shape(answer(**example)) == (1, 16, 16)
     with pytest.raises(mlflow.MlflowException) as caught:
         answer(inputs=(images / 255).tolist())
-    told = json.loads(caught.value.serialize_as_json())["stack_trace"]
-    assert "numbers from 0 to 255" in told
-    assert "[[" not in told
+    fields = json.loads(caught.value.serialize_as_json())["stack_trace"]
+    assert "numbers from 0 to 255" in fields
+    assert "[[" not in fields
 
 
 def test_a_table_of_images_is_predicted_as_evaluations_do_it(folder: Path) -> None:

@@ -72,8 +72,8 @@ def test_every_cell_compiles_and_every_name_of_seglab_exists(file: Path) -> None
     for code in codes:
         compile(code, file.name, "exec")
         names |= {ast.unparse(node) for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)}
-    said = re.findall(r"seglab(?:\.\w+)+", " ".join(cells(file, "markdown")))
-    of_seglab = {name for name in [*names, *said] if re.fullmatch(r"seglab(\.\w+)+", name)}
+    named = re.findall(r"seglab(?:\.\w+)+", " ".join(cells(file, "markdown")))
+    of_seglab = {name for name in [*names, *named] if re.fullmatch(r"seglab(\.\w+)+", name)}
     assert of_seglab
     for name in of_seglab:
         found: Any = seglab
@@ -133,8 +133,8 @@ def test_a_notebook_is_shown_plain_lines(monkeypatch: pytest.MonkeyPatch, capsys
     terminal.print("[bold]one[/bold] line")
     with Progress(console=terminal) as bar:
         bar.add_task("of work", total=1, completed=1)
-    assert "one line\n" in (said := capsys.readouterr().out)
-    assert "\x1b" not in said
+    assert "one line\n" in (output := capsys.readouterr().out)
+    assert "\x1b" not in output
 
 
 def notebook_of(folder: Path, *codes: str) -> Path:
@@ -192,12 +192,12 @@ def test_the_command_says_what_it_made_and_never_writes_over_it(
     (tmp_path / "01_good.py").write_text("# %% [markdown]\n# [next](02_bad.py)\n# %%\n1 + 1\n")
     (tmp_path / "02_bad.py").write_text("# %%\nprint('no')\nraise KeyError('x')\n")
     assert main([f"out={tmp_path / 'out'}"]) == 1
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     (folder,) = (tmp_path / "out").iterdir()
-    assert re.search(rf"01_good +1 of 1 cells +\d:\d\d +{folder}/01_good\.ipynb", said.out)
-    assert "02_bad       0 of 1 cells" in said.out
-    assert "error: 02_bad: KeyError, in cell 1 of 1: print('no')" in said.err
-    assert "1 of 2 notebooks ran, in " in said.out
+    assert re.search(rf"01_good +1 of 1 cells +\d:\d\d +{folder}/01_good\.ipynb", output.out)
+    assert "02_bad       0 of 1 cells" in output.out
+    assert "error: 02_bad: KeyError, in cell 1 of 1: print('no')" in output.err
+    assert "1 of 2 notebooks ran, in " in output.out
     assert not [one for one in psutil.Process().children(recursive=True) if "ipykernel" in " ".join(one.cmdline())]
     assert "[next](02_bad.ipynb)" in (folder / "01_good.ipynb").read_text()
     assert len({new_folder(tmp_path / "out") for _ in range(3)} | {folder}) == 4

@@ -32,49 +32,51 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 def command(place: Path, name: str, *words: str) -> tuple[int, str]:
     before = snapshot(place)
-    code, said = within(read_only(place / "mlruns"), [sys.executable, str(ROOT / name), *words], cwd=place)
-    assert "Traceback" not in said, said
+    code, output = within(read_only(place / "mlruns"), [sys.executable, str(ROOT / name), *words], cwd=place)
+    assert "Traceback" not in output, output
     assert snapshot(place) == before
-    return code, said
+    return code, output
 
 
 def test_comparing_works_and_says_where_it_cannot_write(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, _ = place
-    code, said = command(folder, "scripts/compare.py", "study=pair", f"out={tmp_path / 'out'}")
-    assert code == 0, said
-    assert "VNet_DiceLoss_Adam" in said
+    code, output = command(folder, "scripts/compare.py", "study=pair", f"out={tmp_path / 'out'}")
+    assert code == 0, output
+    assert "VNet_DiceLoss_Adam" in output
     assert (tmp_path / "out" / "comparison.html").is_file()
-    code, said = command(folder, "scripts/compare.py", "study=pair")
+    code, output = command(folder, "scripts/compare.py", "study=pair")
     assert code == 2
-    assert "error: the comparison cannot be written" in said
-    assert "Read-only file system" in said
-    assert "out=…" in said
+    assert "error: the comparison cannot be written" in output
+    assert "Read-only file system" in output
+    assert "out=…" in output
 
 
 @pytest.mark.slow
 def test_exporting_works(place: tuple[Path, list[str]], tmp_path: Path) -> None:
     folder, ids = place
-    code, said = command(folder, "scripts/runs.py", "export", str(tmp_path / "runs"), "--study", "pair")
-    assert code == 0, said
+    code, output = command(folder, "scripts/runs.py", "export", str(tmp_path / "runs"), "--study", "pair")
+    assert code == 0, output
     assert (tmp_path / "runs" / CARD_FILE).is_file()
     assert {path.name for path in (tmp_path / "runs").iterdir() if path.is_dir()} == set(ids)
 
 
 @pytest.mark.slow
 def test_doctor_says_so(place: tuple[Path, list[str]]) -> None:
-    code, said = command(place[0], "scripts/doctor.py")
+    code, output = command(place[0], "scripts/doctor.py")
     assert code == 1
     assert (
-        f"! Store       a store of runs that can only be read: {place[0] / 'mlruns'}, a read-only file system" in said
+        f"! Store       a store of runs that can only be read: {place[0] / 'mlruns'}, a read-only file system" in output
     )
-    assert "runs: 2 FINISHED" in said
+    assert "runs: 2 FINISHED" in output
 
 
 def test_a_run_stops_before_it_begins(place: tuple[Path, list[str]]) -> None:
     before = snapshot(place[0])
-    code, said = within(read_only(place[0] / "mlruns"), [sys.executable, "-c", LIGHT, str(place[0] / "mlruns"), "end"])
+    code, output = within(
+        read_only(place[0] / "mlruns"), [sys.executable, "-c", LIGHT, str(place[0] / "mlruns"), "end"]
+    )
     assert code == 1  # this job translates no errors
-    assert "TrackingError: a store of runs that can only be read" in said
+    assert "TrackingError: a store of runs that can only be read" in output
     assert snapshot(place[0]) == before
 
 
@@ -93,9 +95,9 @@ def test_every_command_that_writes_stops_at_the_start_with_the_remedy(
         ("scripts/runs.py", "import", str(tmp_path / "runs")),
         ("scripts/reproduce.py", ids[0]),
     ):
-        code, said = command(folder, name, *words)
-        assert code == 2, said
-        assert "error: a store of runs that can only be read" in said, said
-        assert "a read-only file system" in said
-        assert "remedy:   make it writable" in said
-        assert "epoch" not in said
+        code, output = command(folder, name, *words)
+        assert code == 2, output
+        assert "error: a store of runs that can only be read" in output, output
+        assert "a read-only file system" in output
+        assert "remedy:   make it writable" in output
+        assert "epoch" not in output

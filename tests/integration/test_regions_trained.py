@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory):
     return folder, run
 
 
-def said(folder: Path, *words: str) -> str:
+def output_of(folder: Path, *words: str) -> str:
     command = [sys.executable, "-m", "seglab", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,19 +68,21 @@ def test_what_is_scored_is_what_is_written(trained) -> None:
     assert cases["true/enhancing"].eq(0).sum() == 7  # every third case has none, and none of it is made up
     assert np.isfinite(found["nsd_1px/core"])
     assert 0 <= found["ece"] < 0.5
-    said(folder, "predict", str(run.id), "nested/images", "out=predicted")
+    output_of(folder, "predict", str(run.id), "nested/images", "out=predicted")
     for name, mask in read(folder / "predicted").items():
         np.testing.assert_array_equal(mask, masks[name])
 
 
 def test_an_exported_model_is_proved_and_paints_the_same_masks(trained) -> None:
     folder, run = trained
-    said(folder, "export", f"run={run.id}", "out=dist", "format=[openvino]")
-    assert "logits of the example" in said(folder, "verify", "dist")
+    output_of(folder, "export", f"run={run.id}", "out=dist", "format=[openvino]")
+    assert "logits of the example" in output_of(folder, "verify", "dist")
     (target,) = (path for path in (folder / "dist").iterdir() if (path / "manifest.json").is_file())
     assert "mask[" in (target / "README.md").read_text()
-    said(folder, "export", f"run={run.id}", "out=whole", "format=[openvino]", "graph=end_to_end", "image_size=[32,32]")
-    said(folder, "predict", str(target), "nested/images", "out=of_export")
+    output_of(
+        folder, "export", f"run={run.id}", "out=whole", "format=[openvino]", "graph=end_to_end", "image_size=[32,32]"
+    )
+    output_of(folder, "predict", str(target), "nested/images", "out=of_export")
     mine = read(folder / "of_export")
     own = seglab.load(run.bundle)
     for name, mask in mine.items():

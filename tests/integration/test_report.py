@@ -183,10 +183,10 @@ def test_a_full_disk_does_not_cost_the_conclusion(
     copy = bench.studies / "copy"
     copy.mkdir()
     monkeypatch.setenv("PATH", os.defpath)
-    status, said = within(mount, command, after=f"cp -r {bench.folder}/. {copy}")
-    assert status == 2, said
-    assert "error: the report cannot be written" in said
-    assert "No space left on device" in said
+    status, output = within(mount, command, after=f"cp -r {bench.folder}/. {copy}")
+    assert status == 2, output
+    assert "error: the report cannot be written" in output
+    assert "No space left on device" in output
     assert {path.relative_to(copy): path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 

@@ -98,7 +98,7 @@ def test_there_must_be_a_conclusion_to_confirm(grid: Grid) -> None:
         grid.report(confirmed=True)
 
 
-def test_the_command_is_the_one_that_made_the_runs_and_what_is_less_than_the_study_is_said(grid: Grid) -> None:
+def test_the_command_is_the_one_that_made_the_runs_and_what_is_less_than_the_study_is_stated(grid: Grid) -> None:
     words = [
         [f"loss={loss}", "seed=0", "experiment=grid", "trainer.epochs=2", "data.limit_cases=4", "tracking.uri=x"]
         for loss in ("dice", "focal")
@@ -121,7 +121,7 @@ def test_the_command_is_the_one_that_made_the_runs_and_what_is_less_than_the_stu
     assert "# the command of 3 of these runs is not recorded" in grid.readme
 
 
-def test_what_a_command_holds_of_a_machine_is_left_away_and_a_search_is_told_job_by_job(grid: Grid) -> None:
+def test_what_a_command_holds_of_a_machine_is_left_away_and_a_search_is_reported_job_by_job(grid: Grid) -> None:
     words = [
         [
             "experiment=grid",

@@ -30,9 +30,9 @@ def test_every_score_is_found_again_by_its_run_ids(deck: Deck, store: StoreAgain
             difference = float(row[3].split()[0].replace("−", "-"))
             assert difference == pytest.approx(store.mean(row[5]) - best, abs=6e-4)
     assert [row[1] for row in rows].count("best") == 1
-    told = re.search(r"best test_dice, (\d\.\d+) ± (\d\.\d+)", deck.words("Answer"))
-    assert told is not None
-    assert f"{told[1]} ± {told[2]}" == rows[0][2]
+    match = re.search(r"best test_dice, (\d\.\d+) ± (\d\.\d+)", deck.words("Answer"))
+    assert match is not None
+    assert f"{match[1]} ± {match[2]}" == rows[0][2]
     of_class = {row[0]: row for row in deck.table("Scores of the classes")}
     assert of_class["dice/cell"][1].split()[0] == f"{store.mean(rows[0][5], 'dice/cell'):.3f}"
 
@@ -88,9 +88,9 @@ def test_the_runs_table_and_the_notes_hold_whole_ids(deck: Deck, store: StoreAga
     for row in rows:
         assert row[3] == f"{store.dice(row[0]).mean():.3f}"
     for title in ("Answer", "Result: Cells", "Cost", "Gains of augmentation", "What is told apart, and what is tied"):
-        told = store.ids(deck.foot(title).removeprefix("Runs "))
-        assert sorted(told) == sorted(store.runs)  # each of these slides is of all of them
-        assert all(run in deck.notes(title) for run in told)
+        run_ids = store.ids(deck.foot(title).removeprefix("Runs "))
+        assert sorted(run_ids) == sorted(store.runs)  # each of these slides is of all of them
+        assert all(run in deck.notes(title) for run in run_ids)
 
 
 def test_data_network_and_pictures_are_those_of_the_runs(deck: Deck, store: StoreAgain) -> None:
@@ -109,10 +109,10 @@ def test_data_network_and_pictures_are_those_of_the_runs(deck: Deck, store: Stor
 
 def test_production_is_what_store_and_register_know(deck: Deck, store: StoreAgain) -> None:
     rows = {row[0]: row[1:] for row in deck.table("Production")[1:]}
-    told, short = rows["exported"]
+    text, short = rows["exported"]
     (run,) = store.ids(short)
     assert store.runs[run].data.metrics["export_onnx_float32_dice"] == pytest.approx(0.7512)
-    assert told == "onnx_float32: Dice 0.751, −0.0012 against the trained model"
+    assert text == "onnx_float32: Dice 0.751, −0.0012 against the trained model"
     assert rows["promotion gate"][0].startswith("VALIDATED: ")
     assert rows["registered"] == ["cells version 1, champion", short]
     assert store.client.get_model_version_by_alias("cells", "champion").run_id == run

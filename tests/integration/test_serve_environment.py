@@ -144,9 +144,9 @@ def test_python_says_the_same(environment: Path, tmp_path: Path) -> None:
         ("train('model=unet')", "train"), ("evaluate('x')", "train"), ("compare()", "train"), ("load('.')", "keras"),
         ("open_run('x')", "train"), ("datasets.check()", "train"),
     ):  # fmt: skip
-        said = call([python, "-c", f"import seglab; seglab.{asked}"], tmp_path, 1)
-        assert f"pip install 'seglab[{extra}]'" in said
-        assert "ModuleNotFoundError" not in said
+        output = call([python, "-c", f"import seglab; seglab.{asked}"], tmp_path, 1)
+        assert f"pip install 'seglab[{extra}]'" in output
+        assert "ModuleNotFoundError" not in output
 
 
 def test_the_core_alone_says_what_a_runtime_needs(wheel: Path, tmp_path: Path) -> None:  # noqa: F811
@@ -157,7 +157,7 @@ def test_the_core_alone_says_what_a_runtime_needs(wheel: Path, tmp_path: Path) -
     cv2.imwrite(str(tmp_path / "in" / "a.png"), np.zeros((32, 40, 3), np.uint8))
     seglab = python.with_name("seglab")
     assert "seglab 0" in call([seglab, "--version"], tmp_path)
-    said = call([seglab, "predict", folder, tmp_path / "in", f"out={tmp_path / 'masks'}"], tmp_path, 2)
-    assert "pip install openvino" in said
+    output = call([seglab, "predict", folder, tmp_path / "in", f"out={tmp_path / 'masks'}"], tmp_path, 2)
+    assert "pip install openvino" in output
     assert "seglab[serve]" in call([seglab, "serve", folder], tmp_path, 2)
     assert size_of(tmp_path / "venv") <= LARGEST

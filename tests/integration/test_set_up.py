@@ -107,18 +107,18 @@ def test_the_first_that_works_is_taken(laboratory: Laboratory) -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_a_python_that_is_not_supported_is_one_sentence(laboratory: Laboratory, version: str, named: bool) -> None:
     file = laboratory.python("mine" if named else "python3", version)
-    code, said = laboratory.setup(*([f"PYTHON={file}"] if named else []))
+    code, output = laboratory.setup(*([f"PYTHON={file}"] if named else []))
     assert code == 2
     if named:
-        assert f"error: PYTHON={file} is Python {version}; seglab needs Python 3.11 or 3.12" in said
+        assert f"error: PYTHON={file} is Python {version}; seglab needs Python 3.11 or 3.12" in output
     else:
-        assert f"error: no Python 3.11 or 3.12 found, python3 is {version}; install one" in said
+        assert f"error: no Python 3.11 or 3.12 found, python3 is {version}; install one" in output
     assert not laboratory.venv.exists()
 
 
 def test_no_python_at_all(laboratory: Laboratory) -> None:
-    code, said = laboratory.setup()
-    assert (code, "error: no Python 3.11 or 3.12 found; install one, or say where it is" in said) == (2, True)
+    code, output = laboratory.setup()
+    assert (code, "error: no Python 3.11 or 3.12 found; install one, or say where it is" in output) == (2, True)
     assert "PYTHON=/gone does not start" in laboratory.setup("PYTHON=/gone")[1]
 
 
@@ -165,10 +165,10 @@ def test_what_cannot_be_used_is_set_aside_and_made_anew(laboratory: Laboratory, 
     laboratory.setup()
     (laboratory.venv / "mine").write_text("of the user")
     harm(laboratory)
-    code, said = laboratory.setup()
-    assert code == 0, said
+    code, output = laboratory.setup()
+    assert code == 0, output
     (aside,) = laboratory.aside
-    assert f".venv cannot be used: {why}. It is now {aside.name}, to be removed" in said
+    assert f".venv cannot be used: {why}. It is now {aside.name}, to be removed" in output
     assert aside.is_file() or (aside / "mine").read_text() == "of the user"
     assert laboratory.installed == ["3.11", "3.11"]
     assert laboratory.setup() == (0, "")
@@ -187,8 +187,8 @@ def test_another_python_is_asked_for(laboratory: Laboratory) -> None:
     laboratory.python("python3.11", "3.11")
     laboratory.setup()
     other = laboratory.python("python3.12", "3.12")
-    code, said = laboratory.setup(f"PYTHON={other}")
-    assert (code, ".venv cannot be used: it is of Python 3.11" in said) == (0, True)
+    code, output = laboratory.setup(f"PYTHON={other}")
+    assert (code, ".venv cannot be used: it is of Python 3.11" in output) == (0, True)
     assert laboratory.installed == ["3.11", "3.12"]
     assert laboratory.setup() == (0, "")  # not asked for again, and left as it is
 
@@ -218,15 +218,15 @@ def test_one_that_is_killed_is_made_anew_and_two_at_once_do_not_meet(laboratory:
     while not laboratory.installed:
         assert time.monotonic() < end
         time.sleep(0.05)
-    code, said = laboratory.setup()
-    assert (code, "is setting .venv up; wait for it" in said) == (2, True), said
+    code, output = laboratory.setup()
+    assert (code, "is setting .venv up; wait for it" in output) == (2, True), output
     os.killpg(started.pid, signal.SIGKILL)
     started.communicate()
     laboratory.python("python3.11", "3.11")
-    said = ""
-    while "its set-up was cut off" not in said:  # until the killed process is buried
-        assert time.monotonic() < end, said
-        said = laboratory.setup()[1]
+    output = ""
+    while "its set-up was cut off" not in output:  # until the killed process is buried
+        assert time.monotonic() < end, output
+        output = laboratory.setup()[1]
     assert laboratory.setup() == (0, "")
 
 

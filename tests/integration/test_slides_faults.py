@@ -33,7 +33,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return made
 
 
-def test_what_was_not_measured_is_said_to_be_so(bench: Bench) -> None:
+def test_what_was_not_measured_is_stated_to_be_so(bench: Bench) -> None:
     bench.report(slides=True)
     deck = Deck(bench.folder / "slides.pptx")
     assert "not measured" in deck.words("Classes and their shares")
@@ -55,7 +55,9 @@ def test_what_was_not_measured_is_said_to_be_so(bench: Bench) -> None:
     assert not list(deck.pictures())[3:]  # intervals, curves, costs
 
 
-def test_a_picture_that_is_damaged_is_left_out_and_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_is_damaged_is_left_out_and_stated_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     toys.fresh_store(tmp_path / "mlruns")
     runs = [
@@ -68,10 +70,10 @@ def test_a_picture_that_is_damaged_is_left_out_and_said_to_be(tmp_path: Path, mo
     (tmp_path / "experiments" / "cells").mkdir(parents=True)
     (tmp_path / "experiments" / "cells" / "study.yaml").write_text(STUDY)
     deck = Deck(report(tmp_path))
-    told = f"training_samples.png of run {runs[0][:8]} is left out: it is damaged, or no picture."
-    assert deck.words("What a network is shown") == told
+    notice = f"training_samples.png of run {runs[0][:8]} is left out: it is damaged, or no picture."
+    assert deck.words("What a network is shown") == notice
     assert "test_cases.png of run" in deck.words("Best, median and worst case")
-    assert told in (tmp_path / "experiments" / "cells" / "note.md").read_text().replace("\\", "")
+    assert notice in (tmp_path / "experiments" / "cells" / "note.md").read_text().replace("\\", "")
 
 
 def test_a_conclusion_that_was_written_for_other_runs_is_left_out(bench: Bench) -> None:
@@ -137,7 +139,7 @@ def test_many_variants_on_several_data_are_thirty_slides_at_most(bench: Bench) -
     assert "more, in the notes" in deck.foot("Answer")
 
 
-def test_without_the_package_the_words_to_install_it_are_told_before_the_work(
+def test_without_the_package_the_words_to_install_it_are_reported_before_the_work(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [

@@ -82,16 +82,16 @@ def test_a_finished_run_goes_on_in_a_new_one_as_if_it_had_been_longer(first: Any
     assert "continues" not in whole.data.params
     assert longer.data.tags["mlflow.note.content"].startswith(f"continues {run_id} from epoch 2. ")
     assert {path: path.read_bytes() for path in files} == files, "the finished run stays as it was"
-    told = refused(TrackingError, f"resume={longer.info.run_id}", "trainer.epochs=4")
-    assert "was not kept" in told
-    assert f"init_from={longer.info.run_id}" in told
+    message = refused(TrackingError, f"resume={longer.info.run_id}", "trainer.epochs=4")
+    assert "was not kept" in message
+    assert f"init_from={longer.info.run_id}" in message
 
 
 def test_what_a_finished_run_cannot_go_on_with_is_refused(first: Any) -> None:
     run_id = first.info.run_id
-    told = refused(TrackingError, f"resume={run_id}")
-    assert "a finished run cannot be resumed" in told
-    assert f"resume={run_id} trainer.epochs=4" in told
+    message = refused(TrackingError, f"resume={run_id}")
+    assert "a finished run cannot be resumed" in message
+    assert f"resume={run_id} trainer.epochs=4" in message
     assert "loss.name: was DiceLoss" in refused(ConfigError, f"resume={run_id}", "trainer.epochs=4", "loss=focal")
 
 
@@ -136,20 +136,20 @@ def test_the_weights_are_those_of_the_bundle_and_the_same_split_leaks_no_test_ca
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["model=unet"], ["weights of another model", "conv"]),
         (["model=attention_unet"], ["weights of another model", "UNetMini", "AttentionUNet"]),
         (["data.classes=3"], ["weights of another number of classes", "2 in that run", "3, as this run's data"]),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_with_both_named(first: Any, words: list[str], said: list[str]) -> None:
-    told = refused(ConfigError, f"init_from={first.info.run_id}", *words)
-    for word in said:
-        assert word in told
+def test_weights_that_do_not_fit_are_refused_with_both_named(first: Any, words: list[str], message: list[str]) -> None:
+    message = refused(ConfigError, f"init_from={first.info.run_id}", *words)
+    for word in message:
+        assert word in message
 
 
-def test_a_run_to_start_from_that_is_not_there_is_told_before_the_data_is_read(
+def test_a_run_to_start_from_that_is_not_there_is_reported_before_the_data_is_read(
     first: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import seglab.data.loading.training_data

@@ -80,12 +80,12 @@ def test_kill_9_of_the_launcher_and_a_relaunch_give_the_unbroken_sweep(tmp_path:
     (parent,) = broken.parents()
     assert parent.info.status == "FINISHED"
     text = Path(broken.store.client.download_artifacts(parent.info.run_id, "sweep/jobs.json")).read_text()
-    told = {job["overrides"][-2]: job for job in json.loads(text)}
+    fields = {job["overrides"][-2]: job for job in json.loads(text)}
     runs = {f"seed={run.data.params['seed']}": run for run in broken.jobs()}
-    assert {word: float(job["objective"]) for word, job in told.items()} == {
+    assert {word: float(job["objective"]) for word, job in fields.items()} == {
         word: float(run.data.tags["objective"]) for word, run in runs.items()
     }
-    assert all(job["run_id"] == runs[word].info.run_id for word, job in told.items())
+    assert all(job["run_id"] == runs[word].info.run_id for word, job in fields.items())
 
 
 @pytest.mark.slow

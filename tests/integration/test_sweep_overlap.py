@@ -62,7 +62,7 @@ def test_a_job_with_a_live_heartbeat_is_left_alone_and_its_end_is_waited_for(
     assert [outcome.status for outcome in outcomes] == ["finished", "skipped", "finished"]
     assert (outcomes[1].run_id, outcomes[1].objective) == (theirs, 0.8)
     assert len(waits) == 3
-    assert [job.said["seed"] for job in executor.started] == ["0", "2"]
+    assert [job.settings["seed"] for job in executor.started] == ["0", "2"]
     assert len(pretended.runs(store)) == len(pretended.runs(store, "FINISHED")) == 3
     assert capsys.readouterr().out.count("left alone: process") == 1
 
@@ -109,15 +109,15 @@ def test_a_job_killed_before_it_kept_its_config_ends_and_is_done_once(store: Sto
 
 
 def test_the_parent_says_how_its_jobs_ran(store: Store) -> None:
-    def told() -> dict[str, str]:
+    def launcher_tags() -> dict[str, str]:
         (run,) = [run for run in store.all_runs() if "sweep_digest" in run.data.tags]
         return {key: value for key, value in run.data.tags.items() if key.startswith("launcher")}
 
     sweep(store, Executor(store, jobs=100, name="slurm", threads=4, play=ends()))
-    assert told() == {"launcher": "slurm", "launcher_jobs": "3", "launcher_threads": "4"}
+    assert launcher_tags() == {"launcher": "slurm", "launcher_jobs": "3", "launcher_threads": "4"}
     # A launch that starts no job changes nothing.
     sweep(store, Executor(store, name="in_order", threads=2))
-    assert told()["launcher"] == "slurm"
+    assert launcher_tags()["launcher"] == "slurm"
 
 
 def test_a_job_that_failed_without_a_run_counts_as_failed(store: Store) -> None:

@@ -56,10 +56,10 @@ def test_a_gpu_that_slurm_gave_and_that_cannot_compute_is_an_error_of_the_job(tm
     done = checkout.sweep("seed=0", *SLURM, "launcher.gpus=1")
     assert done.returncode == 1, done.stdout + done.stderr
     (log,) = (tmp_path / "checkout").rglob("job-0.log")
-    told = log.read_text()
-    assert "a GPU was asked for and is not used [gpu-not-used]" in told
-    assert re.search(r"where:    CUDA_VISIBLE_DEVICES=[01]\n", told)
-    assert "libcuda.so.1" in told
+    output = log.read_text()
+    assert "a GPU was asked for and is not used [gpu-not-used]" in output
+    assert re.search(r"where:    CUDA_VISIBLE_DEVICES=[01]\n", output)
+    assert "libcuda.so.1" in output
     assert not checkout.jobs()
 
 

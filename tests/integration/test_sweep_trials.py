@@ -52,7 +52,7 @@ def counts(one: SweepStatus) -> dict[str, int]:
 
 
 def rate(job: Job) -> float:
-    return float(job.said[RATE])
+    return float(job.settings[RATE])
 
 
 def at_the_first(*acts: Callable[[Job], Any], then: Callable[[Job], Any]) -> Callable[[Job], Any]:
@@ -169,8 +169,8 @@ def test_a_place_that_is_free_takes_a_trial_that_knows_what_has_ended(store: Sto
     assert len(executor.started) == 8
     assert drawn_after[-1] >= 5
     (parent,) = [run for run in store.all_runs() if "sweep_digest" in run.data.tags]
-    told = {key: value for key, value in parent.data.tags.items() if key.startswith("launcher")}
-    assert told == {"launcher": "pretended", "launcher_jobs": "3", "launcher_threads": "1"}
+    fields = {key: value for key, value in parent.data.tags.items() if key.startswith("launcher")}
+    assert fields == {"launcher": "pretended", "launcher_jobs": "3", "launcher_threads": "1"}
 
 
 @pytest.mark.parametrize(("monitor", "better", "worse"), [("val_dice", 0.9, 0.1), ("val_loss", 0.1, 0.9)])
@@ -203,7 +203,7 @@ def test_a_trial_without_an_objective_is_done_and_as_bad_as_any(store: Store) ->
     assert states() == ["PRUNED", "COMPLETE"]
 
 
-def test_a_damaged_storage_is_told_with_what_helps(store: Store) -> None:
+def test_a_damaged_storage_is_reported_with_what_helps(store: Store) -> None:
     file = Path("mlruns") / "search.db"
     file.parent.mkdir(exist_ok=True)
     file.write_text("no database" * 1000)

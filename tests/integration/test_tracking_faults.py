@@ -48,10 +48,10 @@ run_script(main)
 def test_first_runs_that_start_at_once_all_succeed(tmp_path: Path) -> None:
     directory = tmp_path / "mlruns"
     started = [light(directory, "end") for _ in range(3)]
-    said = [process.communicate(timeout=180) for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0], said
+    output = [process.communicate(timeout=180) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], output
     store = open_store(None, directory)
-    for out, err in said:
+    for out, err in output:
         run = store.run(out.strip())
         assert (run.info.status, run.data.metrics) == ("FINISHED", {"val_dice": 0.5})
         assert err == ""  # no migrations, addresses or warnings of MLflow's
@@ -109,10 +109,10 @@ def test_a_machine_whose_clock_is_six_minutes_off_loses_no_run(tmp_path: Path) -
         assert store.run(run_id).data.tags["end_reason"] == ""
         assert store.run(run_id).data.tags["host"] == "far-away"
         far.terminate()
-        _, told = far.communicate(timeout=30)
+        _, output = far.communicate(timeout=30)
     finally:
         far.kill()
-    assert "taken for dead by another process" in told
+    assert "taken for dead by another process" in output
     assert store.run(run_id).data.tags["end_reason"] == "Terminated"
 
 
@@ -133,7 +133,7 @@ def test_doctor_marks_a_killed_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_run_that_is_told_to_stop_ends_killed(tmp_path: Path, sign: signal.Signals, code: int) -> None:
+def test_a_run_that_is_asked_to_stop_ends_killed(tmp_path: Path, sign: signal.Signals, code: int) -> None:
     directory = toys.fresh_store(tmp_path / "mlruns")
     with light(directory, "sleep") as process:
         assert process.stdout is not None
@@ -147,7 +147,7 @@ def test_a_run_that_is_told_to_stop_ends_killed(tmp_path: Path, sign: signal.Sig
 
 
 @pytest.mark.slow
-def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Path) -> None:
+def test_a_training_that_is_asked_to_stop_ends_killed_with_its_state(tmp_path: Path) -> None:
     toys.fresh_store(tmp_path / "mlruns")
 
     def stopped(name: str) -> subprocess.Popen[str]:
@@ -155,11 +155,11 @@ def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Pa
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     processes = {name: stopped(name) for name in ("SIGTERM", "SIGINT")}
-    said = {name: process.communicate(timeout=180) for name, process in processes.items()}
+    output = {name: process.communicate(timeout=180) for name, process in processes.items()}
     codes = {name: process.returncode for name, process in processes.items()}
-    assert codes == {"SIGTERM": 143, "SIGINT": 130}, said
+    assert codes == {"SIGTERM": 143, "SIGINT": 130}, output
     store = open_store(None, tmp_path / "mlruns")
-    for out, _ in said.values():
+    for out, _ in output.values():
         run = store.run(out.split()[1])
         assert run.info.status == "KILLED"
         assert run.data.tags["end_reason"] in ("Terminated", "KeyboardInterrupt")
@@ -169,7 +169,7 @@ def test_a_training_that_is_told_to_stop_ends_killed_with_its_state(tmp_path: Pa
 
 @mounts.needs_mounts
 @pytest.mark.parametrize("what", ["blocks", pytest.param("inodes", marks=pytest.mark.slow)])
-def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_path: Path, what: str) -> None:
+def test_a_full_disk_is_one_sentence_and_the_end_is_reported_when_there_is_room(tmp_path: Path, what: str) -> None:
     template, directory = toys.fresh_store(tmp_path / "template"), tmp_path / "mlruns"
     directory.mkdir()
     limit = {"blocks": "4m", "inodes": "60m,nr_inodes=60"}[what]
@@ -180,13 +180,13 @@ def test_a_full_disk_is_one_sentence_and_the_end_is_told_when_there_is_room(tmp_
     ask += "for run in store.all_runs(): print('END', run.info.status, run.data.tags.get('end_reason'))\n"
     room = f"mount -o remount,size=60m,nr_inodes=10000 {directory}"
     after = f"echo CODE $code; {room}; {shlex.join([sys.executable, '-c', ask, str(directory)])}"
-    code, said = mounts.within(prepared, [sys.executable, "-c", FILLING, str(directory), "pass"], after=after)
-    assert code == 2, said
-    assert "Traceback" not in said
-    assert said.count("error: records of the run cannot be kept on disk") == 1
-    assert "No space left on device" in said
-    assert "make room, then go on with: seglab train resume=" in said
-    assert "END FAILED TrackingError: records of the run cannot be kept on disk" in said
+    code, output = mounts.within(prepared, [sys.executable, "-c", FILLING, str(directory), "pass"], after=after)
+    assert code == 2, output
+    assert "Traceback" not in output
+    assert output.count("error: records of the run cannot be kept on disk") == 1
+    assert "No space left on device" in output
+    assert "make room, then go on with: seglab train resume=" in output
+    assert "END FAILED TrackingError: records of the run cannot be kept on disk" in output
 
 
 @pytest.mark.slow

@@ -45,8 +45,8 @@ def test_first_runs_in_an_empty_database_all_succeed_from_folders_of_their_own(a
         )
         for number in range(4)
     ]  # fmt: skip
-    said = [process.communicate(timeout=300)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * 4, said
+    output = [process.communicate(timeout=300)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, output
     runs = open_store(address, tmp_path / "more").all_runs()
     assert [(run.info.status, run.data.metrics) for run in runs] == [("FINISHED", {"val_dice": 0.5})] * 4
 
@@ -54,7 +54,7 @@ def test_first_runs_in_an_empty_database_all_succeed_from_folders_of_their_own(a
 @pytest.mark.parametrize(
     ("right", "wrong"), [(":secret@", ":wrong@"), ("//postgres", "//nobody"), ("/postgres", "/no")]
 )
-def test_who_is_not_let_in_is_told_to_touch_no_data(address: str, tmp_path: Path, right: str, wrong: str) -> None:
+def test_who_is_not_let_in_is_advised_to_touch_no_data(address: str, tmp_path: Path, right: str, wrong: str) -> None:
     start, _, end = address.rpartition(right)
     with pytest.raises(TrackingError) as caught:
         open_store(start + wrong + end, tmp_path / "mlruns")

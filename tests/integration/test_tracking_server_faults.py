@@ -101,9 +101,9 @@ def test_a_server_that_dies_midway_gets_everything_in_the_end(
         run.log_text("second", "second.txt")
         run.log_dataset("toys/train", "d" * 64, "training", "nowhere", {"cases": 2})
         run.log_bundle(bundle, example=example, prediction=np.zeros((1, 8, 8), "uint8"))
-    told = capsys.readouterr().err
-    assert f"run {run.run_id} is FINISHED" in told
-    assert "seglab sync" in told
+    output = capsys.readouterr().err
+    assert f"run {run.run_id} is FINISHED" in output
+    assert "seglab sync" in output
     assert len(list(box.glob("*.json"))) == 6  # metrics, text, data set and its tag, model, end
 
     away = script("sync", "--runs", str(directory))
@@ -173,10 +173,10 @@ def test_what_a_server_answers_that_lets_nobody_in_costs_no_record(
         gate.answers = LOCKED[0]
         run.emit({"val_dice": 0.9}, 99)
         run.log_text("text", "last.txt")
-    told = capsys.readouterr().err
-    assert "does not let this run in" in told
-    assert "MLFLOW_TRACKING_TOKEN" in told
-    assert f"run {run.run_id} is FINISHED; 3 of its records wait" in told
+    output = capsys.readouterr().err
+    assert "does not let this run in" in output
+    assert "MLFLOW_TRACKING_TOKEN" in output
+    assert f"run {run.run_id} is FINISHED; 3 of its records wait" in output
     shut = script("sync", "--runs", str(directory))
     assert (shut.returncode, "3 left" in shut.stdout) == (1, True), shut.stdout
     assert "MLFLOW_TRACKING_TOKEN" in shut.stdout

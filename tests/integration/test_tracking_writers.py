@@ -74,7 +74,7 @@ def launch(number, begun):
     home.mkdir()
     os.chdir(home)
     store = copied(folder / "mlflow.db")
-    executor = Executor(store, jobs=1, play=lambda job: job.finish(float(job.said["optimizer.learning_rate"])))
+    executor = Executor(store, jobs=1, play=lambda job: job.finish(float(job.settings["optimizer.learning_rate"])))
     begun.wait()
     Search(config, context, executor, settings, overrides).run()
 fork = multiprocessing.get_context("fork")
@@ -100,9 +100,9 @@ def test_a_server_on_postgresql_with_32_writers_that_is_away_for_a_minute(tmp_pa
                 server.kill()
                 time.sleep(AWAY_SECONDS)
                 server.start()
-                out, told = writers.communicate(timeout=1500)
-            assert writers.returncode == 0, out + told
-            assert told.count("does not answer; the run goes on") == WRITERS
+                out, output = writers.communicate(timeout=1500)
+            assert writers.returncode == 0, out + output
+            assert output.count("does not answer; the run goes on") == WRITERS
             sync = [sys.executable, "-m", "seglab", "sync", f"runs={tmp_path / 'mlruns'}"]
             assert subprocess.run(sync, check=False, capture_output=True, timeout=300).returncode == 0
             store = open_store(server.uri, tmp_path / "more")

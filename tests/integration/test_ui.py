@@ -38,7 +38,7 @@ def test_a_store_of_an_older_mlflow_is_not_served(tmp_path: Path) -> None:
     assert digest(file) == before
 
 
-def test_a_port_that_is_taken_is_told_with_one_that_is_free(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported_with_one_that_is_free(tmp_path: Path) -> None:
     toys.fresh_store(tmp_path / "mlruns")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -74,19 +74,19 @@ def test_two_that_start_at_once_take_two_ports(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_a_variable_that_nothing_follows_is_told_once(tmp_path: Path) -> None:
+def test_a_variable_that_nothing_follows_is_reported_once(tmp_path: Path) -> None:
     toys.fresh_store(tmp_path / "mlruns")
     code = "from pathlib import Path; from seglab.tracking.store import open_store\n"
     code += "for _ in range(2): open_store(None, Path('mlruns'))"
-    told = {}
+    fields = {}
     addresses = ["http://me:secret@host:5000", f"sqlite:///{tmp_path / 'other.db'}", "databricks"]
     for address in (*addresses, f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}", ""):
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"MLFLOW_TRACKING_URI": address},
             capture_output=True, text=True, timeout=60, check=True,
         )  # fmt: skip
-        told[address] = done.stderr
-    first, other, cloud, same, unset = told.values()
+        fields[address] = done.stderr
+    first, other, cloud, same, unset = fields.values()
     assert first.count("MLFLOW_TRACKING_URI is set and not followed") == 1
     assert f"the store is sqlite:///{tmp_path}/mlruns/mlflow.db" in first
     assert "tracking.uri=http://me:***@host:5000" in first

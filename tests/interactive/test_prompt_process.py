@@ -92,15 +92,15 @@ def test_the_service_itself_loads_no_runtime(running: Running) -> None:
 
 
 def test_a_session_on_an_image_of_the_data(running: Running) -> None:
-    (told,) = running.client.get("/images").json()["images"]
-    by_id = begin(running, image=told["id"])
+    (fields,) = running.client.get("/images").json()["images"]
+    by_id = begin(running, image=fields["id"])
     assert (by_id.status_code, by_id.json()["width"], by_id.json()["height"]) == (201, 256, 128)
     sent = begin(running, png(IMAGE))
     masks = [running.client.post(f"{one.headers['Location']}/predict", json=CLICK).content for one in (by_id, sent)]
     assert masks[0] == masks[1]
     for answer, status, code in (
         (begin(running, image="../images/street.png"), 404, "image-unknown"),
-        (begin(running, png(IMAGE), image=told["id"]), 422, "parameter-invalid"),
+        (begin(running, png(IMAGE), image=fields["id"]), 422, "parameter-invalid"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 

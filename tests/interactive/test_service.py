@@ -32,11 +32,11 @@ def test_a_click_is_answered_as_in_the_library(running: Running, scene: tuple[np
         model = GrabCut()
         reply = Session(model, model.embed(image)).predict(box=box)
         assert (mask_of(answer) == reply.mask).all()
-        told = json.loads(answer.headers["X-Prompt"])
-        assert told["verdict"]["action"] == "accepted"
-        assert len(told["scores"]) == 3
-        assert told["area"] == reply.mask.sum()
-        assert told["milliseconds"] > 0
+        fields = json.loads(answer.headers["X-Prompt"])
+        assert fields["verdict"]["action"] == "accepted"
+        assert len(fields["scores"]) == 3
+        assert fields["area"] == reply.mask.sum()
+        assert fields["milliseconds"] > 0
         as_json = client.post(
             f"/sessions/{session_id}/predict", json={"box": box.tolist()}, headers={"Accept": "application/json"}
         ).json()
@@ -78,7 +78,7 @@ def test_undo_and_redo(running: Running, scene: tuple[np.ndarray, np.ndarray]) -
         assert (state["undo"], state["redo"], state["points"]) == (0, 2, [])
 
 
-def test_candidates_are_told_after_a_step_back(running: Running, scene: tuple[np.ndarray, np.ndarray]) -> None:
+def test_candidates_are_reported_after_a_step_back(running: Running, scene: tuple[np.ndarray, np.ndarray]) -> None:
     image, car = scene
     box = box_of(car)
     assert box is not None
@@ -87,9 +87,9 @@ def test_candidates_are_told_after_a_step_back(running: Running, scene: tuple[np
         first = json.loads(client.post(f"{where}/predict", json={"box": box.tolist()}).headers["X-Prompt"])
         prompt = {"box": box.tolist(), "points": [[5, 5]], "labels": [1], "candidate": 2}
         second = json.loads(client.post(f"{where}/predict", json=prompt).headers["X-Prompt"])
-        for way, told in (("undo", first), ("redo", second)):
+        for way, expected in (("undo", first), ("redo", second)):
             step = json.loads(client.post(f"{where}/{way}").headers["X-Prompt"])
-            assert (step["scores"], step["chosen"]) == (told["scores"], told["chosen"])
+            assert (step["scores"], step["chosen"]) == (expected["scores"], expected["chosen"])
             assert len(step["scores"]) == 3
         assert second["chosen"] == 2
         client.post(f"{where}/undo")
@@ -106,9 +106,9 @@ def test_a_long_prompt_leaves_the_header_short(running: Running, scene: tuple[np
         answer = client.post(f"{where}/predict", json=prompt)
         assert answer.status_code == 200
         assert len(answer.headers["X-Prompt"]) < 4096
-        told = json.loads(answer.headers["X-Prompt"])
-        assert "points" in told["left_out"]
-        assert "points" not in told
+        fields = json.loads(answer.headers["X-Prompt"])
+        assert "points" in fields["left_out"]
+        assert "points" not in fields
         assert len(client.get(where).json()["points"]) == len(points) == 1000
         whole = client.post(f"{where}/predict", json=prompt, headers={"Accept": "application/json"}).json()
         assert len(whole["points"]) == 1000

@@ -46,7 +46,7 @@ def begun(client: httpx.Client, *, seed: int) -> str:
     return where
 
 
-def test_who_judges_need_not_be_said(client: httpx.Client) -> None:
+def test_who_judges_need_not_be_named(client: httpx.Client) -> None:
     where = begun(client, seed=1)
     assert client.post(f"{where}/accept").status_code == 200
     assert client.post(f"{where}/reject").json() == {"outcome": "rejected"}
@@ -61,7 +61,7 @@ def test_a_body_longer_than_any_prompt_is_not_parsed(client: httpx.Client) -> No
     assert client.post(f"{where}/predict", json=full).status_code == 200
 
 
-def test_a_disk_that_refuses_is_told_and_leaves_no_half(running: Running, client: httpx.Client) -> None:
+def test_a_disk_that_refuses_is_reported_and_leaves_no_half(running: Running, client: httpx.Client) -> None:
     where, folder = begun(client, seed=3), running.accepted  # type: ignore[attr-defined]
     log = folder / "prompts.jsonl"
     kept = log.read_bytes() if log.exists() else b""

@@ -98,9 +98,9 @@ def test_in_the_middle_of_an_answer_others_are_answered_and_its_own_session_wait
             seen.append((caught.value.status, caught.value.code))
         seen.append(ask("predict", id=other, **prompt)["area"])
 
-    told = ask("predict", between, id=mine, **prompt)
+    fields = ask("predict", between, id=mine, **prompt)
     assert seen[1:4] == [(409, "session-busy")] * 3
-    assert seen[4] == told["area"] > 0
+    assert seen[4] == fields["area"] > 0
     assert ask("step", id=mine, way="undo")["moved"] is True
     with pytest.raises(InterruptedError):
         ask("predict", _interrupted, id=mine, **prompt)
@@ -144,8 +144,8 @@ def test_an_answer_that_takes_too_long_ends_between_two_slices(tmp_path: Path) -
         body = {"axis": "z", "index": 700, "box": [17.5, 17.5, 29.5, 29.5]}
         answer = running.client.post(f"{where}/predict", json=body)
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline-exceeded")
-        told = running.client.get(where).json()
-        assert (told["undo"], told["area"]) == (0, 0)
+        fields = running.client.get(where).json()
+        assert (fields["undo"], fields["area"]) == (0, 0)
         flat = {"axis": "x", "index": 23, "box": [17.5, 650, 29.5, 750]}
         assert running.client.post(f"{where}/predict", json=flat).status_code == 200
         assert prompting() == before

@@ -27,10 +27,10 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_volume_is_described_by_its_file(running: Running, content: bytes) -> None:
     where = begin(running, content)
-    told = running.client.get(where).json()
-    assert told["shape"] == list(SHAPE)
-    assert told["spacing_mm"] == pytest.approx(SPACING)
-    assert (told["undo"], told["slices"], told["area"]) == (0, None, 0)
+    fields = running.client.get(where).json()
+    assert fields["shape"] == list(SHAPE)
+    assert fields["spacing_mm"] == pytest.approx(SPACING)
+    assert (fields["undo"], fields["slices"], fields["area"]) == (0, None, 0)
     picture = running.client.get(f"{where}/image", params={"axis": "x", "index": 15})
     assert Image.open(io.BytesIO(picture.content)).size == (SHAPE[1], SHAPE[2])
     middle = running.client.get(f"{where}/image")
@@ -40,16 +40,16 @@ def test_a_volume_is_described_by_its_file(running: Running, content: bytes) -> 
 def test_a_prompt_on_one_slice_finds_the_object_and_the_way_back_is_exact(running: Running, content: bytes) -> None:
     where = begin(running, content)
     answer = running.client.post(f"{where}/predict", json=BOX)
-    told = json.loads(answer.headers["X-Prompt"])
+    fields = json.loads(answer.headers["X-Prompt"])
     first = whole(running, where)
     assert (plane(answer) == first[..., 8]).all()
     assert iou(first, truth()) > 0.85
-    assert (told["axis"], told["index"], told["prompted"]) == ("z", 8, [8])
-    assert told["area"] == first.sum()
-    assert told["slice_area"] == first[..., 8].sum()
-    assert told["volume_mm3"] == pytest.approx(first.sum() * np.prod(SPACING), rel=1e-4)
+    assert (fields["axis"], fields["index"], fields["prompted"]) == ("z", 8, [8])
+    assert fields["area"] == first.sum()
+    assert fields["slice_area"] == first[..., 8].sum()
+    assert fields["volume_mm3"] == pytest.approx(first.sum() * np.prod(SPACING), rel=1e-4)
     held = np.flatnonzero(first.any((0, 1)))
-    assert told["slices"] == [held[0], held[-1]]
+    assert fields["slices"] == [held[0], held[-1]]
     beside = {"axis": "z", "index": int(held[-1]), "points": [[15, 30]], "labels": [0]}
     second_answer = running.client.post(f"{where}/predict", json=beside)
     second = whole(running, where)
@@ -131,8 +131,8 @@ def test_another_axis_is_another_object(running: Running, content: bytes) -> Non
     refused = running.client.post(f"{where}/predict", json=across)
     assert (refused.status_code, refused.json()["code"]) == (422, "prompt-other-axis")
     answer = running.client.post(f"{where}/predict", json={**across, "anew": True})
-    told = json.loads(answer.headers["X-Prompt"])
-    assert (told["axis"], told["prompted"], told["undo"]) == ("x", [15], 2)
+    fields = json.loads(answer.headers["X-Prompt"])
+    assert (fields["axis"], fields["prompted"], fields["undo"]) == ("x", [15], 2)
     assert iou(whole(running, where), truth()) > 0.7
     running.client.post(f"{where}/undo")
     assert running.client.get(where).json()["axis"] == "z"

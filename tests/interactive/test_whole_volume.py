@@ -75,12 +75,12 @@ def test_the_network_sees_the_volume_in_ras_order_and_the_mask_comes_back(model:
 def test_clicks_of_all_slices_are_asked_at_once(model: Bright, axis: int) -> None:
     session = WholeVolumeSession(model, volume(), AFFINE)
     rng = np.random.default_rng(axis)
-    said = {}
+    clicks = {}
     for index in (3, 5, 4):
         sides = [length for other, length in enumerate(SHAPE) if other != axis]
-        said[index] = [int(rng.integers(side)) for side in sides]
-        session.predict(axis, index, [said[index]], [1])
-    wanted = {tuple(np.insert(at, axis, index)) for index, at in said.items()}
+        clicks[index] = [int(rng.integers(side)) for side in sides]
+        session.predict(axis, index, [clicks[index]], [1])
+    wanted = {tuple(np.insert(at, axis, index)) for index, at in clicks.items()}
     back = {(19 - y, x, 9 - z) for x, y, z in model.asked[-1].points.astype(int).tolist()}
     assert back == wanted
     assert model.asked[-1].mask is not None
@@ -130,12 +130,12 @@ def test_the_service_begins_such_sessions_and_refuses_images(answering: Answerin
         return errands[do](asked, body, lambda: None)
 
     content = nib.Nifti1Image(volume(), AFFINE).to_bytes()
-    told, _ = ask("begin", content, client="")
+    fields, _ = ask("begin", content, client="")
     prompt = {"points": [[5, 14]], "labels": [1], "box": None, "candidate": None, "axis": "z", "index": 3}
-    answer, mask = ask("predict", id=told["id"], **prompt, anew=False)
+    answer, mask = ask("predict", id=fields["id"], **prompt, anew=False)
     assert (answer["area"], answer["slices"], answer["prompted"]) == (7 * 8 * 4, [2, 5], [3])
     assert ((np.asarray(Image.open(io.BytesIO(mask))) > 0) == (volume() > 0)[..., 3].T).all()
-    _, kept = ask("accept", id=told["id"], by="", note="", form="png", tolerance_px=1.0)
+    _, kept = ask("accept", id=fields["id"], by="", note="", form="png", tolerance_px=1.0)
     written = nib.Nifti1Image.from_bytes(gzip.decompress(kept))
     assert (np.asarray(written.dataobj) == (volume() > 0)).all()
     picture = io.BytesIO()

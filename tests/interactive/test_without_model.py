@@ -74,8 +74,8 @@ def test_what_it_tells_of_itself(alone: Running) -> None:
     for path in ("/health", "/v2/health/ready"):
         answer = alone.client.get(path)
         assert answer.status_code == 200
-        told = answer.json()
-        assert (told["ready"], told["model"], told["bundle"], told["version"]) == (True, None, None, None)
+        fields = answer.json()
+        assert (fields["ready"], fields["model"], fields["bundle"], fields["version"]) == (True, None, None, None)
     page = alone.client.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "No model is served here" in page.text
@@ -180,7 +180,7 @@ def test_a_checkpoint_that_was_cut_off_ends_the_start(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:50_000])
     with pytest.raises(AssertionError) as caught:
         Running("interactive=true", "prompt_model=sam_vit_b", f"prompt_checkpoint={file}", cwd=tmp_path)
-    said = str(caught.value)
-    assert "sam.pth" in said
-    assert "Traceback" not in said
+    message = str(caught.value)
+    assert "sam.pth" in message
+    assert "Traceback" not in message
     assert not (tmp_path / "accepted").exists()

@@ -97,7 +97,7 @@ def test_the_temperature_is_the_one_that_an_independent_search_finds() -> None:
     assert negative_log_likelihood(drawn) == pytest.approx(-log_expit(sign * logits).mean(), rel=1e-6)
 
 
-def test_a_temperature_at_its_bound_is_told() -> None:
+def test_a_temperature_at_its_bound_is_reported() -> None:
     right = Pixels(np.array([[3.0], [-2.0]]), np.array([1, 0]))  # surer is always likelier
     wrong = Pixels(np.array([[3.0], [-2.0]]), np.array([0, 1]))
     mixed = Pixels(np.array([[3.0], [-2.0], [-0.5]]), np.array([1, 0, 1]))
@@ -106,10 +106,10 @@ def test_a_temperature_at_its_bound_is_told() -> None:
     assert "highest" in bound_reached(fit_temperature(wrong))
     assert bound_reached(fit_temperature(mixed)) == bound_reached(1.0) == ""
     bins = reliability(right)
-    for pixels_, told in ((right, True), (mixed, False)):
+    for pixels_, warned in ((right, True), (mixed, False)):
         result = CalibrationScores(ScoreIntervals(bins, 0.1), ScoreIntervals(bins, 0.1, fit_temperature(pixels_)))
-        assert result.metrics()["temperature_at_bound"] == told
-        assert ("note" in result.to_dict()) is ("note " in result.line()) is told
+        assert result.metrics()["temperature_at_bound"] == warned
+        assert ("note" in result.to_dict()) is ("note " in result.line()) is warned
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

@@ -155,11 +155,11 @@ def test_against_counting_pixel_by_pixel(truth: np.ndarray, prediction: np.ndarr
     np.testing.assert_allclose(scores["dice"], sum(dices) / len(dices) if dices else NAN)
 
 
-def test_progress_is_told_and_one_case_is_held_at_a_time() -> None:
+def test_progress_is_reported_and_one_case_is_held_at_a_time() -> None:
     source = Cases(BINARY, [([[0, 1]], [[0, 1]])] * 3)
-    told: list[tuple[int, int]] = []
-    score_cases(Copying(BINARY), source, source.cases, progress=lambda *now: told.append(now))  # type: ignore[arg-type]
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    reported: list[tuple[int, int]] = []
+    score_cases(Copying(BINARY), source, source.cases, progress=lambda *now: reported.append(now))  # type: ignore[arg-type]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_refuses_a_case_without_a_label_and_other_classes() -> None:
@@ -276,9 +276,9 @@ def test_picking() -> None:
 
 
 def test_what_is_counted_has_its_name() -> None:
-    said = {rank: unlike_scores(Task(rank=rank, channels=1, class_names=("a", "b"))) for rank in (2, 3)}
-    assert (said[2].count("pixels"), said[2].count("voxels")) == (2, 0)
-    assert (said[3].count("pixels"), said[3].count("voxels")) == (0, 2)
+    fields = {rank: unlike_scores(Task(rank=rank, channels=1, class_names=("a", "b"))) for rank in (2, 3)}
+    assert (fields[2].count("pixels"), fields[2].count("voxels")) == (2, 0)
+    assert (fields[3].count("pixels"), fields[3].count("voxels")) == (0, 2)
 
 
 def test_the_table_says_it_all() -> None:

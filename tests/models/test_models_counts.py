@@ -237,6 +237,6 @@ def test_residual_dynunet_is_as_large_as_its_formula_says():
 
 
 @pytest.mark.slow
-def test_the_real_encoder_is_as_large_as_it_is_said_to_be():
+def test_the_real_encoder_is_as_large_as_it_is_stated_to_be():
     model = encoders.ENCODERS["resnet50"].build(include_top=False, weights=None, input_shape=(None, None, 3))
     assert trained(model) == RESNET50 + BIASES_OF_RESNET50

@@ -211,11 +211,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("words", "told"), REFUSED, ids=[" ".join(row[0])[6:50] for row in REFUSED])
-def test_what_cannot_be_built_is_refused_before_tensorflow(words, told):
+@pytest.mark.parametrize(("words", "message"), REFUSED, ids=[" ".join(row[0])[6:50] for row in REFUSED])
+def test_what_cannot_be_built_is_refused_before_tensorflow(words, message):
     rank = 2 if words[0] == "model=segformer" else 3
     size = [] if any(word.startswith("data.size") for word in words) else [f"data.size={[64] * rank}"]
     with pytest.raises(ConfigError) as caught:
         load_config(compose("train", [f"data=synthetic{rank}d", *size, *words]))
-    for part in told:
+    for part in message:
         assert part in str(caught.value), str(caught.value)

@@ -65,7 +65,7 @@ def until(seen: Callable[[], bool], seconds: float = 40) -> None:
         time.sleep(0.05)
 
 
-def test_a_worse_model_is_told_of(tmp_path: Path) -> None:
+def test_a_worse_model_is_reported(tmp_path: Path) -> None:
     """The truth is what the first model says; the second takes each class for another."""
     good = served_folder(tmp_path / "good" / "road", ROAD, (32, 40))
     worse = served_folder(tmp_path / "worse" / "road", ROAD, (32, 40), turned=1)
@@ -95,7 +95,7 @@ def test_a_worse_model_is_told_of(tmp_path: Path) -> None:
     assert len(rows(place, "models", 2)) == 2
 
 
-def test_a_worse_model_is_told_of_after_a_restart(tmp_path: Path) -> None:
+def test_a_worse_model_is_reported_after_a_restart(tmp_path: Path) -> None:
     """What the former model made of the set is in the rows; the one that begins after it is held against that."""
     words = [f"canary={tmp_path / 'canary'}", "canary_seconds=0", f"rows={tmp_path / 'rows.db'}", "name=road"]
     good = served_folder(tmp_path / "good" / "road", ROAD, (32, 40))
@@ -122,8 +122,8 @@ def test_a_mask_of_another_size_fails_and_the_service_goes_on(tmp_path: Path) ->
     with Running(good, f"canary={tmp_path / 'canary'}", f"rows={tmp_path / 'rows.db'}") as running:
         until(lambda: "canary-failed" in {line.get("event") for line in running.lines()})
         assert running.predict(scene()).status_code == 200
-    (said,) = [line for line in running.lines() if line.get("event") == "canary-failed"]
-    assert said["detail"].startswith("CaseFailed: a: a mask of another size than its image; found: ")
+    (event,) = [line for line in running.lines() if line.get("event") == "canary-failed"]
+    assert event["detail"].startswith("CaseFailed: a: a mask of another size than its image; found: ")
     done = monitor(f"rows={tmp_path / 'rows.db'}", "page=", "alert=true")
     assert done.returncode == 1
     assert (

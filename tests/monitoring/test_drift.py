@@ -118,7 +118,7 @@ def test_frames_of_few_scenes_count_as_scenes(pool: list[Row]) -> None:
     assert find_drift(values(rows, units), reference, 15, 0.01).reason == "15 units are too few: 100 are wanted"
 
 
-def test_a_fall_of_confidence_is_told_apart() -> None:
+def test_a_fall_of_confidence_is_distinguished() -> None:
     rng = np.random.default_rng(0)
     then = {"image": {"mean": rng.normal(size=100).tolist()}, "mask": {"soft_dice": rng.beta(30, 2, 60).tolist()}}
 

@@ -26,14 +26,14 @@ def until(seen: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def told(running: Running, name: str) -> dict[tuple[str, str], float]:
+def metric_values(running: Running, name: str) -> dict[tuple[str, str], float]:
     """By kind and feature."""
     page = running.client.get("/metrics").text
     found = re.findall(rf'^{name}{{feature="(\w+)",kind="(\w+)"}} (\S+)$', page, re.MULTILINE)
     return {(kind, feature): float(value) for feature, kind, value in found}
 
 
-def test_drift_is_told_and_forgotten_with_its_model(tmp_path: Path) -> None:
+def test_drift_is_reported_and_forgotten_with_its_model(tmp_path: Path) -> None:
     """120 dark answers of the day before: brightness has changed, sharpness has not, and masks are less sure."""
     folder = served_folder(tmp_path / "first" / "road", ROAD, (32, 40), reference=REFERENCE)
     digest = sha256(folder / SUMS)
@@ -46,21 +46,21 @@ def test_drift_is_told_and_forgotten_with_its_model(tmp_path: Path) -> None:
     words = [f"rows={place}", "drift_seconds=0.2", "watch_seconds=0.2"]
     with Running(link, *words) as running:
         until(lambda: running.count("seglab_drift_units") == 120)
-        until(lambda: len(told(running, "seglab_drift_changed")) == 4)
+        until(lambda: len(metric_values(running, "seglab_drift_changed")) == 4)
         drift = summarise(place).drift
         assert drift.quality is not None
         expected = {(one.kind, one.name): one for one in (*drift.features, drift.quality)}
-        assert told(running, "seglab_drift_statistic") == pytest.approx(
+        assert metric_values(running, "seglab_drift_statistic") == pytest.approx(
             {k: one.distance for k, one in expected.items()}
         )
-        assert told(running, "seglab_drift_p") == pytest.approx({k: one.p for k, one in expected.items()})
-        changed = {key for key, value in told(running, "seglab_drift_changed").items() if value}
+        assert metric_values(running, "seglab_drift_p") == pytest.approx({k: one.p for k, one in expected.items()})
+        changed = {key for key, value in metric_values(running, "seglab_drift_changed").items() if value}
         assert changed == {("image", "mean"), ("quality", "soft_dice")}
         other = tmp_path / "next"
         other.symlink_to(served_folder(tmp_path / "second" / "road", ROAD, (32, 40), turned=1))
         os.replace(other, link)
         until(lambda: running.count("seglab_swaps_total") == 1)
-        until(lambda: not told(running, "seglab_drift_changed"))
+        until(lambda: not metric_values(running, "seglab_drift_changed"))
         assert running.predict(scene()).status_code == 200
 
 
@@ -82,7 +82,7 @@ def test_it_looks_again_once_there_is_news(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_told_once_and_costs_nothing(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_reported_once_and_costs_nothing(tmp_path: Path) -> None:
     place = tmp_path / "rows.db"
     place.write_bytes(b"no database" * 100)
     folder = served_folder(tmp_path / "road", ROAD, (32, 40))

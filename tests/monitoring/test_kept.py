@@ -127,9 +127,9 @@ def test_what_cannot_be_written_is_not_kept(tmp_path: Path) -> None:
     assert not KeptImages(tmp_path / "place", 10_000).keep("a" * 64, b"\x89PNG", b"", ".png")
 
 
-def candidate(number: int, entropy: float, soft_dice: float | None, look: float) -> LabelCandidate:
+def candidate(number: int, entropy: float, soft_dice: float | None, brightness: float) -> LabelCandidate:
     nothing = KeptImage(Path("a"), Path("b"))
-    return LabelCandidate(f"{number}", f"r{number}", nothing, entropy, soft_dice, (look, 0.0))
+    return LabelCandidate(f"{number}", f"r{number}", nothing, entropy, soft_dice, (brightness, 0.0))
 
 
 AMONG = [

@@ -97,13 +97,13 @@ def test_a_canary_is_held_against_the_model_before_it(tmp_path: Path) -> None:
     assert former_scores(place, "a third", "b") is None
 
 
-def test_agreement_over_flips_is_told_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_agreement_over_flips_is_reported_where_it_was_asked_for(tmp_path: Path) -> None:
     rows = [answered(number, agreement=None if number < 100 else number / 200) for number in range(200)]
     place = written(tmp_path / "rows.db", rows)
     found = summarise(place, window=51)
     assert found.agreements == tuple(number / 200 for number in range(199, 148, -1))
-    said = as_text(document_of(found, [], AlertLimits(), place))
-    assert "Agreement over flips of the newest 51 masks: mean 0.870, a tenth is at most 0.770." in said
+    output = as_text(document_of(found, [], AlertLimits(), place))
+    assert "Agreement over flips of the newest 51 masks: mean 0.870, a tenth is at most 0.770." in output
     (tmp_path / "other").mkdir()
     none = summarise(written(tmp_path / "other" / "rows.db", [answered(1)]))
     assert "Agreement" not in as_text(document_of(none, [], AlertLimits(), place))
@@ -153,8 +153,8 @@ def test_the_command_prints_writes_tells_and_leaves_with_one(tmp_path: Path) -> 
     assert "corrected" in done.stdout
     assert "not usable here" in done.stdout
     assert "s3cretsecret" not in done.stdout + done.stderr
-    (told,) = took
-    assert [one["rule"] for one in told["alerts"]] == ["failures"]
+    (alert,) = took
+    assert [one["rule"] for one in alert["alerts"]] == ["failures"]
     html = page.read_text()
     assert "<b>road</b>" not in html
     assert "The service fails" in html
@@ -162,14 +162,14 @@ def test_the_command_prints_writes_tells_and_leaves_with_one(tmp_path: Path) -> 
     assert monitor(f"rows={place}", "page=").returncode == 0
 
 
-def test_rows_that_are_not_there_are_told_of(tmp_path: Path) -> None:
+def test_rows_that_are_not_there_are_reported(tmp_path: Path) -> None:
     done = monitor(f"rows={tmp_path / 'none.db'}")
     assert done.returncode == 2
     assert "no rows of a service here" in done.stderr
 
 
 @pytest.mark.parametrize("content", [b"a text, and no database of anybody", b"", "another", "broken"])
-def test_rows_that_cannot_be_read_are_told_of(tmp_path: Path, content: bytes | str) -> None:
+def test_rows_that_cannot_be_read_are_reported(tmp_path: Path, content: bytes | str) -> None:
     place = tmp_path / "rows.db"
     if isinstance(content, bytes):
         place.write_bytes(content)
@@ -183,7 +183,7 @@ def test_rows_that_cannot_be_read_are_told_of(tmp_path: Path, content: bytes | s
     assert (caught.value.code, caught.value.where) == ("rows-unreadable", str(place))
 
 
-def test_a_database_that_does_not_answer_is_told_of_without_its_password() -> None:
+def test_a_database_that_does_not_answer_is_reported_without_its_password() -> None:
     with pytest.raises(DataError) as caught:
         summarise("sqlite://me:s3cretsecret@/no/such/folder/rows.db")
     assert caught.value.code == "rows-unreadable"

@@ -57,10 +57,10 @@ def masks() -> dict[str, np.ndarray]:
 def test_a_mask_is_read_back_as_it_was(name: str) -> None:
     inside = masks()[name]
     assert np.array_equal(painted(brush_rle(inside), *inside.shape), inside)
-    told = coco_annotation(inside)
-    assert np.array_equal(from_runs(told["segmentation"]), inside)
-    assert told["area"] == inside.sum()
-    left, top, width, height = told["bbox"]
+    annotation = coco_annotation(inside)
+    assert np.array_equal(from_runs(annotation["segmentation"]), inside)
+    assert annotation["area"] == inside.sum()
+    left, top, width, height = annotation["bbox"]
     assert inside[top : top + height, left : left + width].sum() == inside.sum()
     assert inside[top].any()
     assert inside[:, left].any()

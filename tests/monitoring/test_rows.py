@@ -153,8 +153,8 @@ def test_a_broken_database_costs_no_answer(folder: Path, tmp_path: Path) -> None
             time.sleep(0.1)
         assert running.count("seglab_rows_lost_total") == 1  # the request's; the model's waits for a database
         assert running.count("seglab_rows_written_total") == 0
-    said = [line for line in running.lines() if line.get("event") == "rows-unwritten"]
-    assert "not a database" in said[0]["detail"]
+    events = [line for line in running.lines() if line.get("event") == "rows-unwritten"]
+    assert "not a database" in events[0]["detail"]
     assert place.read_bytes() == b"this is no database" * 100
 
 
@@ -175,7 +175,7 @@ def test_a_full_disk_loses_rows_and_says_so(tmp_path: Path) -> None:
     assert any("full" in why for _, why in lost)
 
 
-def test_the_model_is_told_once_there_is_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_reported_once_there_is_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came meanwhile is lost; without its model nothing that comes later could be judged."""
     monkeypatch.setattr("seglab.monitoring.writer._AGAIN_SECONDS", 0.1)
     monkeypatch.setattr("seglab.monitoring.writer._GATHERED_SECONDS", 0.05)

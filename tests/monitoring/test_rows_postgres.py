@@ -112,6 +112,6 @@ def test_a_database_that_goes_away_and_comes_back_fails_no_request(folder: Path,
     assert len(found) == kept - 1
     assert found >= {"before", f"after-{sent}"}
     assert not any(name.startswith("without") for name in found)
-    said = [line for line in running.lines() if line.get("event") == "rows-unwritten"]
-    assert said
-    assert "secret" not in str(said)
+    events = [line for line in running.lines() if line.get("event") == "rows-unwritten"]
+    assert events
+    assert "secret" not in str(events)

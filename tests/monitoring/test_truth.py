@@ -96,7 +96,7 @@ def test_a_value_of_no_class_is_refused(tmp_path: Path) -> None:
     assert "0 ground, 1 organ" in caught.value.expected
 
 
-def test_what_nobody_knows_is_ignored_and_told_of(tmp_path: Path) -> None:
+def test_what_nobody_knows_is_ignored_and_reported(tmp_path: Path) -> None:
     """One mask with two rows of 1, of which a pixel is 255; one that holds 255 alone beside background."""
     known = np.where(WHITE, 1, 0)
     known[0, 0] = 255

@@ -26,7 +26,7 @@ def test_a_webhook_that_is_no_address_is_refused_before_the_rows_are_read(url: s
         check_webhook(url)
 
 
-def test_a_webhook_that_speaks_no_http_is_told_of() -> None:
+def test_a_webhook_that_speaks_no_http_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def babble() -> None:
@@ -42,7 +42,7 @@ def test_a_webhook_that_speaks_no_http_is_told_of() -> None:
     assert caught.value.code == "webhook-failed"
 
 
-def test_a_webhook_that_fails_is_told_without_its_secret() -> None:
+def test_a_webhook_that_fails_is_reported_without_its_secret() -> None:
     with listening(500) as (url, took):
         with pytest.raises(Exception, match="webhook") as caught:
             tell(url, "rows.db", ALERTS)
@@ -68,7 +68,7 @@ def server(speak: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.join()
 
 
-def test_where_it_sends_on_to_nobody_is_told() -> None:
+def test_where_it_sends_on_to_nobody_is_reported() -> None:
     with listening() as (elsewhere, took):
 
         def send_on(line: socket.socket) -> None:

@@ -219,7 +219,7 @@ def test_pairs_and_best_are_held_against_each_other_by_one_rule() -> None:
     assert [bool(each) for each in apart[ranking.best]] == [each.verdict == "worse" for each in ranking]
 
 
-def test_quiet_methods_beside_a_wild_one_are_told_apart_by_their_own_seeds() -> None:
+def test_quiet_methods_beside_a_wild_one_are_distinguished_by_their_own_seeds() -> None:
     rng = np.random.default_rng(13)
     scores = 0.8 + rng.normal(0, 0.1, 40) + rng.normal(0, 0.002, (4, 5, 40))
     scores += rng.normal(0, 1, (4, 5, 1)) * np.array([0.001, 0.001, 0.1, 0.001])[:, None, None]

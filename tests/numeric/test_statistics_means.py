@@ -31,9 +31,11 @@ def test_a_group_for_each_case_is_no_group() -> None:
 def test_cases_counted_twice_make_nothing_surer() -> None:
     scores = study(9, seeds=8)
     twice, groups = np.concatenate([scores, scores], axis=2), np.tile(np.arange(12), 2)
-    once, blind, told = rank_methods(scores), rank_methods(twice), rank_methods(twice, groups=groups)
-    assert numbers(told) == pytest.approx(numbers(once))
-    assert all(of.high - of.low < to.high - to.low for of, to in zip(blind, told, strict=True) if to.verdict != "best")
+    once, blind, grouped = rank_methods(scores), rank_methods(twice), rank_methods(twice, groups=groups)
+    assert numbers(grouped) == pytest.approx(numbers(once))
+    assert all(
+        of.high - of.low < to.high - to.low for of, to in zip(blind, grouped, strict=True) if to.verdict != "best"
+    )
     assert mean_interval(twice[0], groups=groups) == pytest.approx(mean_interval(scores[0]))
 
 

@@ -111,7 +111,7 @@ def test_a_mean_lies_in_its_interval(cases: int, seeds: int) -> None:
 
 def test_what_a_study_could_have_found_is_found_in_four_of_five() -> None:
     for design in (Design(2, 5, 30, 0.01, 0.02), Design(8, 3, 30, 0.01, 0.02)):
-        told = foreseen(design, 150, seed=1)
-        assert 0.65 < told.found < 0.92
-        assert 0.65 < told.found_seeds < 0.92
-        assert told.luck == pytest.approx(told.bias, rel=0.15)
+        forecast = foreseen(design, 150, seed=1)
+        assert 0.65 < forecast.found < 0.92
+        assert 0.65 < forecast.found_seeds < 0.92
+        assert forecast.luck == pytest.approx(forecast.bias, rel=0.15)

@@ -247,7 +247,7 @@ cut_masks = st.integers(2, 3).flatmap(
 
 @settings(max_examples=80, deadline=None)
 @given(cut_masks)
-def test_nothing_depends_on_what_is_said_of_the_ignored(drawn: tuple) -> None:
+def test_nothing_depends_on_what_is_stated_of_the_ignored(drawn: tuple) -> None:
     truth, prediction, other, ignored, spacing = drawn
     found = surface_scores(truth, prediction, spacing, 1.0, ignored)
     changed = surface_scores(np.where(ignored, other, truth), prediction ^ (other & ignored), spacing, 1.0, ignored)

@@ -77,7 +77,7 @@ def test_tiny_objects_are_drawn_around_and_counted_over_the_batch() -> None:
     assert plan["loss.batch_dice"] is True
 
 
-def test_one_case_is_memorised_and_said_to_be() -> None:
+def test_one_case_is_memorised_and_stated_to_be() -> None:
     plan = make_plan(data((64, 64, 64), cases=1), BUDGET)
     assert values(plan)["data.validate_on_train"] is True
     assert plan.sweep[:2] == ("seed", (0,))
@@ -199,20 +199,20 @@ def test_why_there_is_no_first_stage() -> None:
     plan, why = first_stage(whole, BUDGET, {}, make_plan(whole, BUDGET))
     assert plan is None
     assert "covers 100% of the median volume" in why
-    said = {"data.size": [64, 64, 64]}
+    given = {"data.size": [64, 64, 64]}
     near = data((104, 104, 104))
-    full = make_plan(near, BUDGET, said)
+    full = make_plan(near, BUDGET, given)
     assert full.covered < 0.25
-    plan, why = first_stage(near, BUDGET, said, full)
+    plan, why = first_stage(near, BUDGET, given, full)
     assert plan is None
     assert "times fewer voxels, and see little more" in why
     flat = data((64, 64))
     assert first_stage(flat, BUDGET, {}, make_plan(flat, BUDGET)) == (None, "")
 
 
-def test_what_is_said_goes_before_the_rules_and_the_rest_follows() -> None:
-    said = {"data.size": [32, 32, 32], "trainer.epochs": 7}
-    plan = make_plan(data((64, 64, 64)), BUDGET, said)
+def test_what_is_given_goes_before_the_rules_and_the_rest_follows() -> None:
+    given = {"data.size": [32, 32, 32], "trainer.epochs": 7}
+    plan = make_plan(data((64, 64, 64)), BUDGET, given)
     found = values(plan)
     assert (found["data.size"], found["data.resize_mode"], found["trainer.epochs"]) == ([32, 32, 32], "patch", 7)
     assert found["model.depth"] == 3

@@ -90,7 +90,7 @@ def test_the_same_data_are_planned_alike_and_nothing_is_written_over(root: Path,
     assert planned(root, tmp_path, "data.batch_size=3", overwrite=True).plan.value("data.batch_size") == 3
 
 
-def test_groups_and_patterns_that_were_said_are_those_of_the_study(root: Path, tmp_path: Path) -> None:
+def test_groups_and_patterns_that_were_given_are_those_of_the_study(root: Path, tmp_path: Path) -> None:
     plan = planned(root, tmp_path, r"data.group_pattern=^(p\d)_").plan
     assert plan.value("data.group_pattern") == r"^(p\d)_"
     assert plan.value("data.folds") == 5
@@ -99,7 +99,7 @@ def test_groups_and_patterns_that_were_said_are_those_of_the_study(root: Path, t
     assert plan.value("data.spacing") == [1.0, 1.0, 3.0], "the 10% percentile along thick slices"
 
 
-def test_a_setting_of_the_model_may_be_said_without_the_model(root: Path, tmp_path: Path) -> None:
+def test_a_setting_of_the_model_may_be_given_without_the_model(root: Path, tmp_path: Path) -> None:
     plan = planned(root, tmp_path, "model.dropout=0.1").plan
     assert (plan.value("model"), plan.value("model.dropout")) == ("dynunet", 0.1)
 
@@ -217,7 +217,7 @@ def test_a_name_is_that_of_a_folder(name: str) -> None:
     assert check_name("scans_2-d") == "scans_2-d"
 
 
-def test_empty_masks_and_missing_data_are_told(tmp_path: Path) -> None:
+def test_empty_masks_and_missing_data_are_reported(tmp_path: Path) -> None:
     for number in range(4):
         save(tmp_path / "images" / f"{number}.nii.gz", np.full((8, 8, 8), number, np.int16))
         save(tmp_path / "labels" / f"{number}.nii.gz", np.zeros((8, 8, 8), np.uint8))
@@ -225,9 +225,9 @@ def test_empty_masks_and_missing_data_are_told(tmp_path: Path) -> None:
         planned(tmp_path, tmp_path / "studies")
     with pytest.raises(ConfigError, match="a plan without a data set"):
         read_words(["data.root=scans"])
-    said = read_words(["data=nifti", "data.root=a", "budget.hours=3", "model.width=24"])
+    words = read_words(["data=nifti", "data.root=a", "budget.hours=3", "model.width=24"])
     assert completions(["plan", "budget.h"]) == ["budget.hours="]
-    assert (said.budget_hours, said.budget_memory_gb, said.model) == (3.0, 8.0, ("model.width=24",))
+    assert (words.budget_hours, words.budget_memory_gb, words.model) == (3.0, 8.0, ("model.width=24",))
 
 
 def test_a_slice_is_turned_and_bent_in_its_plane_alone() -> None:

@@ -71,7 +71,9 @@ def test_a_register_that_does_not_answer_is_no_missing_champion(
     assert store.client.get_model_version_by_alias("cells", "champion").run_id == first
 
 
-def test_a_promotion_that_goes_on_for_ever_is_told(store: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_that_goes_on_for_ever_is_reported(
+    store: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(promotion, "_LOCK_SECONDS", 0.2)
     run = trained(store, bundle, 0.9, 0.9)
     with (
@@ -96,12 +98,12 @@ def test_a_full_disk_leaves_the_champion_and_promoting_again_ends_it(store: Stor
     blocks = sum(file.stat().st_size // 4096 + 1 for file in kept.rglob("*"))
     mount = f"{small(weights, f'{4 * blocks + 100}k')} && cp -r {kept}/. {weights}"
     command = [sys.executable, str(ROOT / "scripts" / "promote.py"), f"run={second}", "name=cells"]
-    code, said = within(mount, command, store.directory.parent)
+    code, output = within(mount, command, store.directory.parent)
     assert code == 2
-    assert "error: the promotion failed before its end" in said
-    assert "No space left on device" in said
-    assert "champion is version 1 as before" in said
-    assert "Traceback" not in said
+    assert "error: the promotion failed before its end" in output
+    assert "No space left on device" in output
+    assert "champion is version 1 as before" in output
+    assert "Traceback" not in output
     assert store.client.get_model_version_by_alias("cells", "champion").run_id == first
     done = promote(store, store.run(second), "cells", GATE)
     assert (done.passed, done.version, done.former) == (True, "2", "1")
@@ -129,15 +131,15 @@ def test_two_promotions_at_once_both_count(store: Store, bundle: Path) -> None:
         )
         for run in runs
     ]
-    said = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0], said
+    output = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], output
     version = store.client.get_model_version_by_alias
     assert {version("cells", alias).run_id for alias in ("champion", "previous")} == set(runs)
     assert [line["action"] for line in log(store)] == ["promote", "promote"]
-    assert all("VALIDATED" in text for text in said)
+    assert all("VALIDATED" in text for text in output)
     command = [sys.executable, str(ROOT / "scripts" / "promote.py"), "log", "name=cells"]
-    told = subprocess.run(command, cwd=store.directory.parent, capture_output=True, text=True, check=True).stdout
-    assert [f"version {number} of run" in line for number, line in enumerate(told.splitlines(), 1)] == [True, True]
+    output = subprocess.run(command, cwd=store.directory.parent, capture_output=True, text=True, check=True).stdout
+    assert [f"version {number} of run" in line for number, line in enumerate(output.splitlines(), 1)] == [True, True]
 
 
 @pytest.mark.slow
@@ -148,7 +150,7 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
 
     assert "no store of runs" in call("run=abc", "name=x").stderr
     toys.fresh_store(tmp_path / "mlruns")
-    for words, told in (
+    for words, message in (
         (["run=abc"], "name"),
         (["run=abc", "nmae=x"], "did you mean 'name'"),
         (["run=abc", "name=x", "gate=none"], "no gate of this name"),
@@ -157,4 +159,4 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
     ):
         done = call(*words)
         assert done.returncode == 2
-        assert told in done.stderr
+        assert message in done.stderr

@@ -49,7 +49,7 @@ def test_a_conclusion_is_about_the_runs_of_the_page_on_which_it_was_written(tmp_
     assert write(page, "it wins twice", record).about() == NEW  # other words
 
 
-def test_what_has_changed_is_told() -> None:
+def test_what_has_changed_is_reported() -> None:
     assert OLD.change(OLD) == ""
     assert OLD.change(Basis(OLD.runs, "test_iou", "1")) == "another score (test_dice)"
     assert OLD.change(Basis(OLD.runs, "test_dice", "9")) == "other scores or verdicts of the same runs"
@@ -77,8 +77,8 @@ def test_a_page_without_a_record_tells_its_finished_runs_by_its_table(tmp_path: 
 def test_the_pages_of_every_study_are_read(study: str) -> None:
     page = STUDIES / study / "README.md"
     former = read_former(page)
-    (told,) = (line for line in page.read_text().splitlines() if line.startswith("| runs |"))
-    assert len(former.listed.runs) == int(told.split()[3])
+    (row,) = (line for line in page.read_text().splitlines() if line.startswith("| runs |"))
+    assert len(former.listed.runs) == int(row.split()[3])
     assert former.conclusion
 
 

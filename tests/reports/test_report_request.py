@@ -17,7 +17,7 @@ def test_words_mean_what_they_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         pytest.param([], "a missing setting", id="nothing"),
         pytest.param(["loss_study"], "parse error: not a setting", id="the study alone"),
@@ -29,7 +29,7 @@ def test_words_mean_what_they_say() -> None:
         pytest.param(["study=los_study"], "did you mean 'loss_study'", id="an unknown study"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_a_remedy(words: list[str], told: str) -> None:
+def test_what_cannot_be_meant_is_refused_with_a_remedy(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         read_words(words)
-    assert told in str(refused.value)
+    assert message in str(refused.value)

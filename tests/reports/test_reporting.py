@@ -37,8 +37,8 @@ def noise(side: int) -> bytes:
 def test_the_stages_of_a_unet_are_those_of_the_paper() -> None:
     model = unet(FLAT, (16, 24), depth=2, width=4)
     drawing = read_stages(model)
-    told = [(stage.side, stage.size, stage.channels, stage.convolutions) for stage in drawing.stages]
-    assert told == [
+    drawn = [(stage.side, stage.size, stage.channels, stage.convolutions) for stage in drawing.stages]
+    assert drawn == [
         ("down", (16, 24), 4, 2),
         ("down", (8, 12), 8, 2),
         ("bottom", (4, 6), 16, 2),
@@ -161,7 +161,7 @@ def test_without_a_browser_nothing_is_printed(tmp_path: Path, monkeypatch: pytes
     assert technical_note.print_page(tmp_path / "page.html", tmp_path / "page.pdf") is None
 
 
-def test_a_browser_that_fails_is_told_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_that_fails_is_reported_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_browser(tmp_path, monkeypatch, "echo no display >&2; exit 1")
     (tmp_path / "page.pdf").write_text("of an earlier report")
     with pytest.raises(TrackingError, match="no display"):

@@ -162,8 +162,8 @@ def test_the_same_slides_are_the_same_bytes_without_the_time_of_now() -> None:
     assert deck_bytes(slides, "a study", WHEN) == content
     with zipfile.ZipFile(io.BytesIO(content)) as file:
         assert {entry.date_time for entry in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-        told = b"".join(file.read(name) for name in file.namelist() if name.endswith(".xml"))
-    assert set(re.findall(rb"<dcterms:\w+[^>]*>([^<]+)<", told)) == {b"2026-01-02T03:04:05Z"}
+        xml = b"".join(file.read(name) for name in file.namelist() if name.endswith(".xml"))
+    assert set(re.findall(rb"<dcterms:\w+[^>]*>([^<]+)<", xml)) == {b"2026-01-02T03:04:05Z"}
     presentation = Presentation(io.BytesIO(content))
     assert presentation.slide_width * 9 == presentation.slide_height * 16
 

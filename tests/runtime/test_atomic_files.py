@@ -77,7 +77,7 @@ def test_a_file_is_replaced_and_nothing_is_left_beside_it(write: Callable[[Path]
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_json_is_written_as_told(tmp_path: Path) -> None:
+def test_json_is_written_as_its_options_ask(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"é": 1}, ensure_ascii=False)
     assert (tmp_path / "a.json").read_bytes() == '{"é": 1}'.encode()
     with pytest.raises(TypeError):
@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_the_former_file_and_becomes_a_message(tmp_path: Path
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_no_room_is_told_as_such(tmp_path: Path) -> None:
+def test_no_room_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(SeglabError, match="no room on the disk") as caught, telling_unwritable(tmp_path / "a"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert str(tmp_path / "a") in str(caught.value)

@@ -54,7 +54,7 @@ def test_who_has_a_gpu_or_wants_none_is_not_asked(monkeypatch: pytest.MonkeyPatc
 
 # What TensorFlow 2.21 and JAX 0.10 say; the first three were seen, with a driver that was a stub.
 @pytest.mark.parametrize(
-    ("backend", "said", "found", "remedy"),
+    ("backend", "message", "found", "remedy"),
     [
         (
             "tensorflow",
@@ -80,9 +80,9 @@ def test_who_has_a_gpu_or_wants_none_is_not_asked(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_the_reason_is_what_the_backend_itself_misses(
-    monkeypatch: pytest.MonkeyPatch, backend: str, said: str, found: str, remedy: str
+    monkeypatch: pytest.MonkeyPatch, backend: str, message: str, found: str, remedy: str
 ) -> None:
-    monkeypatch.setattr(gpu_use, "search_output", lambda backend: said)
+    monkeypatch.setattr(gpu_use, "search_output", lambda backend: message)
     reason = why_unused(backend)
     assert reason.found.endswith(found)
     assert remedy in reason.remedy

@@ -19,7 +19,7 @@ class Screen(io.StringIO):
         return True
 
 
-def test_nothing_is_said_of_what_is_quick() -> None:
+def test_nothing_is_stated_of_what_is_quick() -> None:
     log = io.StringIO()
     with Waiting(log, silence=5) as waiting:
         waiting.tell("counting")
@@ -27,7 +27,7 @@ def test_nothing_is_said_of_what_is_quick() -> None:
     assert log.getvalue() == ""
 
 
-def test_a_log_is_told_less_and_less_often_and_of_what_is_done_now() -> None:
+def test_a_log_is_reported_less_and_less_often_and_of_what_is_done_now() -> None:
     log = io.StringIO()
     with Waiting(log, silence=0.1) as waiting:
         waiting.tell("counting")

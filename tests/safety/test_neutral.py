@@ -94,19 +94,19 @@ def test_the_terminal_obeys_no_name_and_shows_no_password() -> None:
     console.print(Text(name))
     console.print(table)
     console.print("store postgresql://me:hunter2@host/db")
-    said = written.getvalue()
+    output = written.getvalue()
     assert not {"\x1b]", "\x1b[31m", "\x07", "\x9b", "\r", "\u202e"} & {
-        said[i : i + n] for n in (1, 2, 5) for i in range(len(said))
+        output[i : i + n] for n in (1, 2, 5) for i in range(len(output))
     }
-    assert said.count("\\x1b[31mred") >= 5
-    assert "hunter2" not in said
+    assert output.count("\\x1b[31mred") >= 5
+    assert "hunter2" not in output
 
 
 def test_what_begins_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
     tell("loading \x1b[2J of https://me:secret@host")
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("… loading ")
-    assert said.err.count("\n") == 1
-    assert "\x1b" not in said.err
-    assert "secret" not in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("… loading ")
+    assert output.err.count("\n") == 1
+    assert "\x1b" not in output.err
+    assert "secret" not in output.err

@@ -9,7 +9,7 @@ from seglab.safety.secrets import is_secret_name, redacted, secret_in
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("postgresql+psycopg2://u:p@h:1/d", "postgresql+psycopg2://u:***@h:1/d"),
         ("see http://a:b@c and https://d:e@f.", "see http://a:***@c and https://d:***@f."),
@@ -28,9 +28,9 @@ from seglab.safety.secrets import is_secret_name, redacted, secret_in
         ("pushed ghp_abcdefghijklmnopqrstuvwxyz01", "pushed ***"),
     ],
 )
-def test_what_is_secret_is_replaced_by_stars(text: str, told: str) -> None:
-    assert redacted(text) == told
-    assert redacted(told) == told
+def test_what_is_secret_is_replaced_by_stars(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+    assert redacted(expected) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
         ("name: unet", False, False),
     ],
 )
-def test_lines_with_secrets_are_known_and_what_is_said_of_them_tells_nothing(
+def test_lines_with_secrets_are_known_and_what_is_stated_of_them_tells_nothing(
     line: str, code: bool, is_secret: bool
 ) -> None:
     found = secret_in(line, code)

@@ -60,16 +60,16 @@ def test_a_png_has_values_and_colours_of_the_classes(road_service: Running, ids:
 
 def test_json_tells_shares_boxes_and_runs(road_service: Running, ids: np.ndarray) -> None:
     headers = {"Content-Type": "image/png", "Accept": "application/json"}
-    told = road_service.client.post("/predict?rle=true", content=png(), headers=headers).json()
-    assert told["shape"] == [50, 70]
-    for row in told["classes"]:
+    fields = road_service.client.post("/predict?rle=true", content=png(), headers=headers).json()
+    assert fields["shape"] == [50, 70]
+    for row in fields["classes"]:
         inside = ids == row["id"]
         assert (row["pixels"], row["share"]) == (inside.sum(), pytest.approx(inside.mean()))
         rows, columns = np.nonzero(inside)
         assert row["box"] == [[rows.min(), rows.max() + 1], [columns.min(), columns.max() + 1]]
         np.testing.assert_array_equal(decoded(row["rle"]["counts"], row["rle"]["size"]), inside)
-    assert set(told["timings_ms"]) >= {"decode", "predict"}
-    assert sum(row["share"] for row in told["classes"]) == pytest.approx(1)
+    assert set(fields["timings_ms"]) >= {"decode", "predict"}
+    assert sum(row["share"] for row in fields["classes"]) == pytest.approx(1)
 
 
 def test_a_form_is_answered_as_a_body_is(road_service: Running) -> None:
@@ -118,10 +118,10 @@ def test_what_it_says_of_itself(road_service: Running) -> None:
     client = road_service.client
     for path in ("/health", "/v2/health/live", "/v2/health/ready", "/v2/models/road/ready", "/v2", "/docs"):
         assert client.get(path).status_code == 200, path
-    told = client.get("/v2/models/road").json()
-    assert (told["precision"], told["platform"]) == ("float32", "seglab_openvino")
-    assert told["inputs"][0]["shape"] == [-1, -1, 3]
-    assert told["limits"]["pixels"] == 400000
+    fields = client.get("/v2/models/road").json()
+    assert (fields["precision"], fields["platform"]) == ("float32", "seglab_openvino")
+    assert fields["inputs"][0]["shape"] == [-1, -1, 3]
+    assert fields["limits"]["pixels"] == 400000
     assert [row["value"] for row in client.get("/classes").json()["classes"]] == [7, 8, 11]
     page = client.get("/").text
     for name in ROAD.class_names:
@@ -135,9 +135,9 @@ def test_what_it_says_of_itself(road_service: Running) -> None:
 def test_every_error_is_a_problem(method: str, path: str, status: int, road_service: Running) -> None:
     answer = road_service.client.request(method, path)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    told = answer.json()
-    assert {"type", "title", "status", "instance", "code"} <= set(told)
-    assert told["instance"].endswith(answer.headers["x-request-id"])
+    fields = answer.json()
+    assert {"type", "title", "status", "instance", "code"} <= set(fields)
+    assert fields["instance"].endswith(answer.headers["x-request-id"])
     wrong = road_service.client.post("/predict?palette=maybe", content=png(), headers={"Content-Type": "image/png"})
     assert (wrong.status_code, wrong.json()["code"]) == (422, "parameter-invalid")
 
@@ -145,10 +145,10 @@ def test_every_error_is_a_problem(method: str, path: str, status: int, road_serv
 def test_json_tells_how_sure_it_is(road_service: Running, road: Path) -> None:
     chances = read_folder(road).predictor().predict_probabilities(IMAGE)
     headers = {"Content-Type": "image/png", "Accept": "application/json"}
-    told = road_service.client.post("/predict", content=png(), headers=headers).json()
+    fields = road_service.client.post("/predict", content=png(), headers=headers).json()
     best, ids = chances.max(axis=-1), chances.argmax(axis=-1)
-    assert told["mean_confidence"] == pytest.approx(best.mean(), abs=1e-5)
-    for row in told["classes"]:
+    assert fields["mean_confidence"] == pytest.approx(best.mean(), abs=1e-5)
+    for row in fields["classes"]:
         assert row["mean_confidence"] == pytest.approx(best[ids == row["id"]].mean(), abs=1e-5)
     before = road_service.count("seglab_confidence_sum"), road_service.count("seglab_confidence_count")
     road_service.predict(png())
@@ -185,9 +185,9 @@ def test_a_client_of_triton(road_service: Running, ids: np.ndarray) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("road")
-    told = client.get_model_metadata("road")
+    fields = client.get_model_metadata("road")
     for binary in (True, False):
-        given = triton.InferInput(told["inputs"][0]["name"], list(IMAGE.shape), "UINT8")
+        given = triton.InferInput(fields["inputs"][0]["name"], list(IMAGE.shape), "UINT8")
         given.set_data_from_numpy(IMAGE, binary_data=binary)
         wanted = triton.InferRequestedOutput("mask", binary_data=binary)
         found = client.infer("road", [given], outputs=[wanted]).as_numpy("mask")

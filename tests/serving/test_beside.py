@@ -44,7 +44,7 @@ def test_others_are_answered_while_it_decodes_and_none_while_they_are() -> None:
     assert steps == ["decoded", "small answered", "window"]
 
 
-def test_what_it_raises_is_told() -> None:
+def test_what_it_raises_is_reported() -> None:
     def call(pause: Callable[[], None]) -> None:
         raise MemoryError("too large")
 

@@ -72,8 +72,8 @@ REQUEST = st.fixed_dictionaries(
 
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))
 @given(REQUEST, st.binary(max_size=40), st.integers(-3, 400) | st.none())
-def test_tensors_of_any_kind(road_service: Running, told: dict[str, object], rest: bytes, length: int | None) -> None:
-    body = json.dumps(told).encode()
+def test_tensors_of_any_kind(road_service: Running, fields: dict[str, object], rest: bytes, length: int | None) -> None:
+    body = json.dumps(fields).encode()
     headers = {} if length is None else {"Inference-Header-Content-Length": str(length)}
     answer = road_service.client.post("/v2/models/road/infer", content=body + rest, headers=headers)
     assert answer.status_code in (200, 400, 413, 422), answer.text

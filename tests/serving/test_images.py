@@ -48,10 +48,10 @@ def opened(content: bytes) -> np.ndarray:
 
 
 def test_the_list(showing: Running) -> None:
-    told = showing.client.get("/images").json()
-    assert told["count"] == 5
-    assert [one["id"] for one in told["images"]] == ["a", "b c", "deep", "l\nb", "ü"]
-    assert all(one["truth"] for one in told["images"])
+    fields = showing.client.get("/images").json()
+    assert fields["count"] == 5
+    assert [one["id"] for one in fields["images"]] == ["a", "b c", "deep", "l\nb", "ü"]
+    assert all(one["truth"] for one in fields["images"])
     assert [one["id"] for one in showing.client.get("/images?offset=1&limit=2").json()["images"]] == ["b c", "deep"]
     assert showing.client.get("/images?limit=0").status_code == 422
 

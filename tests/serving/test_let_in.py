@@ -48,7 +48,7 @@ def refused(*words: str) -> str:
 
 
 @pytest.mark.slow
-def test_what_cannot_be_served_is_told_before_it_begins(road: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_reported_before_it_begins(road: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -68,9 +68,9 @@ def test_an_altered_folder_is_not_served(road: Path, tmp_path: Path) -> None:
     weights = bytearray((copy / "model.bin").read_bytes())
     weights[5] ^= 1
     (copy / "model.bin").write_bytes(weights)
-    told = refused(str(copy), "port=0")
-    assert "[exported-model-altered]" in told
-    assert "model.bin" in told
+    message = refused(str(copy), "port=0")
+    assert "[exported-model-altered]" in message
+    assert "model.bin" in message
 
 
 @pytest.mark.slow

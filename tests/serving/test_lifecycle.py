@@ -50,13 +50,13 @@ def test_no_process_loads_the_heavy_ones_and_only_one_the_runtime(road: Path, tm
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(20) == 0
         until(lambda: len(loaded(tmp_path)) == 2)
-    told = loaded(tmp_path)
-    assert set(told) == {own, *others}
-    assert {"fastapi", "uvicorn", "seglab"} <= told[own]
-    assert not {"openvino", "cv2", "scipy", "tifffile", *HEAVY} & told[own]
+    state = loaded(tmp_path)
+    assert set(state) == {own, *others}
+    assert {"fastapi", "uvicorn", "seglab"} <= state[own]
+    assert not {"openvino", "cv2", "scipy", "tifffile", *HEAVY} & state[own]
     (model,) = others
-    assert {"openvino", "cv2", "seglab"} <= told[model]
-    assert not {"fastapi", "uvicorn", *HEAVY} & told[model]
+    assert {"openvino", "cv2", "seglab"} <= state[model]
+    assert not {"fastapi", "uvicorn", *HEAVY} & state[model]
 
 
 def test_the_precision_is_what_the_runtime_executes(road: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_one_bad_image_fails_alone(road: Path) -> None:
     assert {answer.content for answer in answers if answer.status_code == 200} == {expected}
 
 
-def test_what_takes_too_long_is_told(road: Path) -> None:
+def test_what_takes_too_long_is_reported(road: Path) -> None:
     with Running(road, "deadline_seconds=0.2") as running:
         late = running.predict(png(2400, 2600))
         assert (late.status_code, late.json()["code"]) == (504, "deadline-exceeded")
@@ -191,7 +191,7 @@ def test_small_images_beside_a_large_one_wait_no_longer_than_thrice(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_life_is_told_while_two_hundred_wait(road: Path) -> None:
+def test_life_is_reported_while_two_hundred_wait(road: Path) -> None:
     room = io.BytesIO()
     Image.new("RGB", (1400, 1300)).save(room, "PNG")  # slow to predict, quick to send
 

@@ -23,9 +23,9 @@ SMALL = RNG.integers(0, 256, (20, 30, 3), np.uint8)
 LIMIT = 2_000_000  # of the service of these tests
 
 
-def saved(kind: str, image: np.ndarray = SMALL, **told: object) -> bytes:
+def saved(kind: str, image: np.ndarray = SMALL, **options: object) -> bytes:
     room = io.BytesIO()
-    Image.fromarray(image).save(room, kind, **told)
+    Image.fromarray(image).save(room, kind, **options)
     return room.getvalue()
 
 
@@ -44,9 +44,9 @@ def zeros(count: int) -> bytes:
     return b"".join(made.compress(block) for _ in range(count >> 20)) + made.flush()
 
 
-def tiff(array: np.ndarray = SMALL, **told: object) -> bytes:
+def tiff(array: np.ndarray = SMALL, **options: object) -> bytes:
     room = io.BytesIO()
-    tifffile.imwrite(room, array, photometric="rgb" if array.shape[-1] == 3 else "minisblack", **told)  # type: ignore[arg-type]
+    tifffile.imwrite(room, array, photometric="rgb" if array.shape[-1] == 3 else "minisblack", **options)  # type: ignore[arg-type]
     return room.getvalue()
 
 

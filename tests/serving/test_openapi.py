@@ -41,14 +41,14 @@ def broken(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What a client of `before` would miss in `after`."""
     found = []
     for path, methods in before["paths"].items():
-        for method, told in methods.items():
+        for method, operation in methods.items():
             name, now = f"{method} {path}", after["paths"].get(path, {}).get(method)
             if now is None:
                 found.append(f"{name} is gone")
                 continue
-            if now.get("operationId") != told.get("operationId"):
+            if now.get("operationId") != operation.get("operationId"):
                 found.append(f"{name} is called otherwise")
-            for status, answer in told["responses"].items():
+            for status, answer in operation["responses"].items():
                 kinds = now["responses"].get(status, {}).get("content", {})
                 if status not in now["responses"]:
                     found.append(f"{name} answers no {status}")
@@ -56,10 +56,10 @@ def broken(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             taken = now.get("requestBody", {}).get("content", {})
             found += [
                 f"{name} takes no {kind}"
-                for kind in told.get("requestBody", {}).get("content", {})
+                for kind in operation.get("requestBody", {}).get("content", {})
                 if kind not in taken
             ]
-            had = {(one["in"], one["name"]): one for one in told.get("parameters", [])}
+            had = {(one["in"], one["name"]): one for one in operation.get("parameters", [])}
             has = {(one["in"], one["name"]): one for one in now.get("parameters", [])}
             found += [f"{name} knows no {key}" for key in had if key not in has]
             found += [
@@ -84,13 +84,13 @@ def test_the_committed_document_is_the_present_one() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda told: told["paths"].pop("/predict"),
-        lambda told: told["paths"]["/predict"]["post"]["responses"].pop("422"),
-        lambda told: told["paths"]["/predict"]["post"]["responses"]["200"]["content"].pop("image/png"),
-        lambda told: told["paths"]["/predict"]["post"]["requestBody"]["content"].pop("image/tiff"),
-        lambda told: told["paths"]["/predict"]["post"]["parameters"].pop(),
-        lambda told: told["paths"]["/predict"]["post"]["parameters"][0].update(required=True),
-        lambda told: told["paths"]["/classes"]["get"].update(operationId="other"),
+        lambda schema: schema["paths"].pop("/predict"),
+        lambda schema: schema["paths"]["/predict"]["post"]["responses"].pop("422"),
+        lambda schema: schema["paths"]["/predict"]["post"]["responses"]["200"]["content"].pop("image/png"),
+        lambda schema: schema["paths"]["/predict"]["post"]["requestBody"]["content"].pop("image/tiff"),
+        lambda schema: schema["paths"]["/predict"]["post"]["parameters"].pop(),
+        lambda schema: schema["paths"]["/predict"]["post"]["parameters"][0].update(required=True),
+        lambda schema: schema["paths"]["/classes"]["get"].update(operationId="other"),
     ],
 )
 def test_what_breaks_a_client_is_seen(change: Callable[[dict[str, Any]], object]) -> None:
@@ -102,9 +102,9 @@ def test_what_breaks_a_client_is_seen(change: Callable[[dict[str, Any]], object]
 
 
 def test_every_error_is_documented_as_a_problem() -> None:
-    told = offered()
-    assert "HTTPValidationError" not in json.dumps(told)
-    for methods in told["paths"].values():
+    schema = offered()
+    assert "HTTPValidationError" not in json.dumps(schema)
+    for methods in schema["paths"].values():
         for operation in methods.values():
             for status, answer in operation["responses"].items():
                 if 400 <= int(status) < 500:

@@ -21,8 +21,8 @@ from seglab.serving.served import ServedModel
 from seglab.serving.service import Computed, Service
 
 MODEL = ServedModel("road", "0" * 64, "", "", ROAD, (32, 40), "patch", "openvino", "float32", 1)
-TOLD: dict[str, Any] = {"stages": {"decode": 0.01}, "windows": 1, "pixels": [3, 2, 1], "confidence": 0.9}
-TOLD |= {"quality": None, "headers": {}}
+FACTS: dict[str, Any] = {"stages": {"decode": 0.01}, "windows": 1, "pixels": [3, 2, 1], "confidence": 0.9}
+FACTS |= {"quality": None, "headers": {}}
 MEASURED = {"input": "ab" * 32, "confidence": 0.9, "entropy": 0.1, "soft_dice": 0.8, "quality": None, "parts": 2}
 MEASURED |= {"implausible": ["empty"], "shares": [0.5, 0.3, 0.2], "image": {"mean": 7}}
 # The process's side: answers at once, and tells the rest after a while, not at all, or never.
@@ -55,7 +55,7 @@ class Owing:
         self.goes_on, self._dies = threading.Event(), dies
 
     def ask_twice(self, asked: Any, body: bytes, between: Any, answered: Callable[[Any], None]) -> dict[str, Any]:
-        answered((dict(TOLD), b"mask", MODEL))
+        answered((dict(FACTS), b"mask", MODEL))
         self.goes_on.wait(10)
         if self._dies:
             raise ProcessDied("killed by SIGKILL")
@@ -125,8 +125,8 @@ def test_a_process_answers_before_it_tells_the_rest(how: str, tmp_path: Path, mo
     errands, at = Errands("slow_errands", [how]), list[float]()
     errands.begun()
 
-    def note(told: dict[str, Any], body: bytes) -> None:
-        assert (told, body) == ({"of": "a", "frozen": True}, b"body!")
+    def note(facts: dict[str, Any], body: bytes) -> None:
+        assert (facts, body) == ({"of": "a", "frozen": True}, b"body!")
         at.append(time.perf_counter())
 
     def ask() -> dict[str, Any]:

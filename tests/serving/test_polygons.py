@@ -53,12 +53,14 @@ def test_json_and_geojson(road_service: Running, road: Any) -> None:
     headers = {"Content-Type": "image/png"}
     for tolerance in (0, 1):
         query = f"/predict?polygons=true&tolerance_px={tolerance}"
-        told = road_service.client.post(query, content=png(), headers={**headers, "Accept": "application/json"}).json()
+        fields = road_service.client.post(
+            query, content=png(), headers={**headers, "Accept": "application/json"}
+        ).json()
         geo = road_service.client.post(query, content=png(), headers={**headers, "Accept": "application/geo+json"})
         assert geo.headers["content-type"] == "application/geo+json"
         shapes = {feature["properties"]["id"]: feature for feature in geo.json()["features"]}
-        assert told["tolerance_px"] == geo.json()["tolerance_px"] == tolerance
-        for row in told["classes"]:
+        assert fields["tolerance_px"] == geo.json()["tolerance_px"] == tolerance
+        for row in fields["classes"]:
             polygons = [[np.array(ring) for ring in polygon] for polygon in row["polygons"]]
             back, inside = drawn(polygons, ids.shape), ids == row["id"]
             assert row["polygons_iou"] == pytest.approx((back & inside).sum() / (back | inside).sum())

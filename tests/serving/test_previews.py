@@ -28,9 +28,9 @@ def turned() -> Image.Exif:
 
 
 def with_profile() -> PngImagePlugin.PngInfo:
-    told = PngImagePlugin.PngInfo()
-    told.add(b"gAMA", (45455).to_bytes(4, "big"))
-    return told
+    text_chunks = PngImagePlugin.PngInfo()
+    text_chunks.add(b"gAMA", (45455).to_bytes(4, "big"))
+    return text_chunks
 
 
 @pytest.mark.parametrize(

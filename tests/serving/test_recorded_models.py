@@ -83,8 +83,8 @@ def test_a_run_and_the_folder_of_a_bundle(register: Register) -> None:
             answer = running.predict(png())
             assert answer.status_code == 200, answer.text
             np.testing.assert_array_equal(mask(answer.content), expected(register.bundles[0]))
-            told = running.client.get("/health").json()
-            metadata = running.client.get(f"/v2/models/{told['model']}").json()
+            fields = running.client.get("/health").json()
+            metadata = running.client.get(f"/v2/models/{fields['model']}").json()
             assert metadata["precision"] == "float32"
             assert metadata["run"] == (register.runs[0] if word.startswith("run") else "")
             assert len(running.processes()) == 2  # those that exported have ended
@@ -116,8 +116,8 @@ def test_the_champion_is_watched(register: Register) -> None:
         shutil.rmtree(location.removeprefix("file://"))
         register.champion("3")
         until(lambda: running.client.get("/health").json()["refused"])
-        told: Any = running.client.get("/health").json()
-        assert (told["refused"]["code"], told["version"], told["ready"]) == ("bundle-missing", "2", True)
+        fields: Any = running.client.get("/health").json()
+        assert (fields["refused"]["code"], fields["version"], fields["ready"]) == ("bundle-missing", "2", True)
         assert running.predict(png()).headers["x-bundle"].startswith(f"{NAME}@2+")
         register.champion("1")
         until(lambda: running.client.get("/health").json()["version"] == "1")

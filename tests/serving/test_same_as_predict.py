@@ -23,15 +23,15 @@ COLOURS = RNG.integers(0, 256, (45, 61, 3), np.uint8)
 DEEP = RNG.integers(0, 65536, (45, 61, 3), np.uint16)
 
 
-def saved(image: Image.Image, kind: str, **told: object) -> bytes:
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     room = io.BytesIO()
-    image.save(room, kind, **told)
+    image.save(room, kind, **options)
     return room.getvalue()
 
 
-def tiff(array: np.ndarray, **told: object) -> bytes:
+def tiff(array: np.ndarray, **options: object) -> bytes:
     room = io.BytesIO()
-    tifffile.imwrite(room, array, **told)  # type: ignore[arg-type]
+    tifffile.imwrite(room, array, **options)  # type: ignore[arg-type]
     return room.getvalue()
 
 
@@ -101,9 +101,9 @@ def test_the_same_mask_or_the_same_refusal(
     np.testing.assert_array_equal(mask, expected)
     assert mask.dtype == expected.dtype
     if name.startswith("exif"):
-        told = answer.headers["x-orientation"]
+        orientation = answer.headers["x-orientation"]
         number = name[4]
-        assert told == ("as stored" if number in "19" else f"turned upright from EXIF orientation {number}")
+        assert orientation == ("as stored" if number in "19" else f"turned upright from EXIF orientation {number}")
         assert mask.shape == ((61, 45) if number in "5678" else (45, 61))
 
 
@@ -146,5 +146,5 @@ def test_volumes_come_back_in_their_own_geometry(
     assert found.header.binaryblock == expected.header.binaryblock
     raw = organ_service.predict(file.read_bytes(), "application/octet-stream")
     assert raw.headers["x-mask-shape"] == "20,30,25"
-    told = np.frombuffer(raw.content, np.uint8).reshape(20, 30, 25)
-    np.testing.assert_array_equal(told, np.asarray(expected.dataobj))
+    ids = np.frombuffer(raw.content, np.uint8).reshape(20, 30, 25)
+    np.testing.assert_array_equal(ids, np.asarray(expected.dataobj))

@@ -30,13 +30,13 @@ def test_the_mask_of_an_answer_is_painted_in_the_values_of_the_files(tmp_path: P
     assert len(np.unique(ids)) == 4
     with Running(folder) as running:
         mask = np.asarray(Image.open(io.BytesIO(running.predict(room.getvalue()).content)))
-        told = running.predict(room.getvalue(), "application/json").json()
+        fields = running.predict(room.getvalue(), "application/json").json()
         model = Client("127.0.0.1", running.port, "").model()
     np.testing.assert_array_equal(mask, np.array(TASK.label_values)[ids])
-    assert [row["pixels"] for row in told["classes"]] == np.bincount(ids.ravel(), minlength=4).tolist()
+    assert [row["pixels"] for row in fields["classes"]] == np.bincount(ids.ravel(), minlength=4).tolist()
     assert model.task.regions == NESTED
 
 
-def test_what_the_workers_are_told_keeps_the_regions(tmp_path: Path) -> None:
+def test_what_the_workers_are_given_keeps_the_regions(tmp_path: Path) -> None:
     model = ServedModel("brain", "0" * 64, "", "", TASK, (32, 40), "patch", "openvino", "float32", 1)
     assert ServedModel.from_dict(json.loads(json.dumps(model.to_dict()))) == model

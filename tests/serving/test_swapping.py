@@ -207,7 +207,7 @@ def test_a_model_that_stands_still_is_ended(versions: tuple[Path, Path]) -> None
         assert running.count("seglab_model_restarts_total") >= 1
 
 
-def test_a_service_that_is_told_to_end_while_it_begins(versions: tuple[Path, Path]) -> None:
+def test_a_service_that_is_asked_to_end_while_it_begins(versions: tuple[Path, Path]) -> None:
     begun = subprocess.Popen([sys.executable, "-m", "seglab", "serve", str(versions[0]), "port=0", "rows="])
     process = psutil.Process(begun.pid)
     until(lambda: process.children() or begun.poll() is not None)

@@ -92,13 +92,13 @@ def test_each_job_runs_once_though_the_queue_is_full_and_the_launcher_dies(
     slurm = FakeSlurm(tmp_path / "slurm", limit)
     slurm.kill_launcher_at(killed_at)
     launcher = launch(slurm, total)
-    out, told = until_it_ends(launcher, slurm, store)
-    assert launcher.returncode == -signal.SIGKILL, out + told
-    assert "SLURM takes no more jobs for now, the others wait" in told
+    out, output = until_it_ends(launcher, slurm, store)
+    assert launcher.returncode == -signal.SIGKILL, out + output
+    assert "SLURM takes no more jobs for now, the others wait" in output
     assert 0 < len(runs(store, "FINISHED")) < total
     again = launch(slurm, total)
-    out, told = until_it_ends(again, slurm, store)
-    assert again.returncode == 0, out + told
+    out, output = until_it_ends(again, slurm, store)
+    assert again.returncode == 0, out + output
     names = slurm.submitted()
     # The job that the launcher was killed with had not been told what to do, so that one alone is handed over again.
     twice = [name for name in {*names} if names.count(name) > 1]
@@ -116,8 +116,8 @@ def test_the_memory_of_a_launcher_does_not_grow_with_its_jobs(store: Store, tmp_
         folder = tmp_path / str(total)
         slurm = FakeSlurm(folder / "slurm", 90)
         launcher = launch(slurm, total)
-        out, told = until_it_ends(launcher, slurm, store)
-        assert launcher.returncode == 0, out + told
+        out, output = until_it_ends(launcher, slurm, store)
+        assert launcher.returncode == 0, out + output
         took.append(int(out.rpartition("MEMORY ")[2]))
     assert took[1] - took[0] < 64, took
 
@@ -169,8 +169,8 @@ def test_a_job_that_was_stopped_and_queued_again_has_not_ended(
 
 
 def test_a_limit_that_never_gives_way_is_a_refusal(slurm: FakeSlurm, tmp_path: Path) -> None:
-    said = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
-    (slurm.folder / "sbatch").write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    refusal = "sbatch: error: Batch job submission failed: Requested node configuration is not available"
+    (slurm.folder / "sbatch").write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
     with pytest.raises(ConfigError, match="SLURM does not take the job"):
         SlurmExecutor(tmp_path, 9, PARAMETERS).start(command("a" * 64, tmp_path / "log"))
 
@@ -180,9 +180,9 @@ def test_nodes_gpus_time_and_requeue_are_asked_for(slurm: FakeSlurm, tmp_path: P
     with pytest.raises(ConfigError, match="cannot be spread"):
         SlurmExecutor(tmp_path, 9, {**asked, "nodes": 2})
     SlurmExecutor(tmp_path, 9, asked).start(command("a" * 64, tmp_path / "log"))
-    said = (tmp_path / "submitit" / "1_submission.sh").read_text()
+    script = (tmp_path / "submitit" / "1_submission.sh").read_text()
     for words in ("--nodes=1", "--gpus-per-node=4", "--ntasks-per-node=1", "--mem=1GB", "--time=10", "--requeue"):
-        assert f"#SBATCH {words}\n" in said
+        assert f"#SBATCH {words}\n" in script
 
 
 def test_a_job_whose_time_is_up_tells_its_process_and_queues_again(tmp_path: Path) -> None:

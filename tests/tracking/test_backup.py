@@ -63,8 +63,8 @@ def test_what_was_backed_up_is_restored_elsewhere_and_found_there(tmp_path: Path
     filled(tmp_path / "mlruns")
     made = make_backup(tmp_path / "kept", tmp_path / "mlruns", None, None, silent)
     assert (made.runs, made.database) == (2, "sqlite")
-    said = subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=tmp_path / "kept", check=False)
-    assert said.returncode == 0
+    output = subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=tmp_path / "kept", check=False)
+    assert output.returncode == 0
     expected, artifacts = rows(tmp_path / "mlruns/mlflow.db"), contents(tmp_path / "mlruns/artifacts")
     shutil.rmtree(tmp_path / "mlruns")
     restore(tmp_path / "kept", tmp_path / "other", None, None, silent)
@@ -211,7 +211,7 @@ def test_a_backup_is_of_its_kind_of_database(tmp_path: Path) -> None:
     assert caught.value.code == "backup-other-database"
 
 
-def test_an_old_store_is_kept_as_it_is_and_told_how_to_be_upgraded(tmp_path: Path) -> None:
+def test_an_old_store_is_kept_as_it_is_with_how_to_upgrade_it(tmp_path: Path) -> None:
     make_old_store(tmp_path / "mlruns")
     make_backup(tmp_path / "kept", tmp_path / "mlruns", None, None, silent)
     with pytest.raises(TrackingError) as caught:
@@ -230,10 +230,10 @@ def test_a_full_disk_leaves_nothing_half_made(verb: str, tmp_path: Path) -> None
     disk.mkdir()
     words = [f"out={disk}/copy"] if verb == "backup" else [f"from={tmp_path}/kept", f"runs={disk}/copy"]
     command = [sys.executable, "-m", "seglab", verb, *words]
-    code, said = within(small(disk, "300k"), command, tmp_path, after=f"find {disk} -type f ! -name .lock")
+    code, output = within(small(disk, "300k"), command, tmp_path, after=f"find {disk} -type f ! -name .lock")
     assert code == 2
-    assert "[no-room]" in said
-    assert str(disk / "copy/") not in said.partition("nothing half-written")[2]
+    assert "[no-room]" in output
+    assert str(disk / "copy/") not in output.partition("nothing half-written")[2]
 
 
 def test_the_verbs_say_what_they_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -66,11 +66,11 @@ def test_the_address_of_an_outbox(tmp_path: Path, harm: Harm) -> None:
     harm(box / "address")
     (one,) = deliver_all(store.directory)
     assert (one.run_id, one.records, one.left, "cannot be read" in one.reason) == (run_id, 0, 2, True)
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, ROOT / "scripts" / "sync.py", "--runs", store.directory],
         capture_output=True, text=True, check=False,
     ) if harm is HARMS["zeroed"] else None  # fmt: skip
-    assert said is None or (said.returncode == 1 and "0 records delivered, 2 left" in said.stdout)
+    assert output is None or (output.returncode == 1 and "0 records delivered, 2 left" in output.stdout)
     # The run's store knows better: the next start or the doctor delivers what was left, the run's own end among it.
     assert mark_stale_runs(store) == []
     run = store.run(run_id)
@@ -143,7 +143,7 @@ def test_a_store_that_is_moved_beside_it(tmp_path: Path, harm: Harm) -> None:
     assert after.run(run_id).info.status == "FAILED"
 
 
-def told(directory: Path) -> dict[str, doctor.Finding]:
+def diagnoses(directory: Path) -> dict[str, doctor.Finding]:
     return {one.label: one for one in doctor._guarded(lambda: doctor._store(None, directory, False))}
 
 
@@ -152,7 +152,7 @@ def test_a_link_to_a_disk_that_is_not_there(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "disk" / "mlruns")
     with pytest.raises(TrackingError, match="a link to a place that is not there"):
         open_store(None, link)
-    assert not told(link)["Trouble"].ok
+    assert not diagnoses(link)["Trouble"].ok
     assert not (tmp_path / "disk").exists()
 
 
@@ -161,7 +161,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     file.write_text("mine")
     with pytest.raises(TrackingError, match="a file of that name"):
         open_store(None, file)
-    assert not told(file)["Trouble"].ok
+    assert not diagnoses(file)["Trouble"].ok
     assert file.read_text() == "mine"
 
 
@@ -171,5 +171,5 @@ def test_a_database_that_is_gone_is_not_begun_anew_beside_its_runs(tmp_path: Pat
     (directory / "mlflow.db").unlink()
     with pytest.raises(TrackingError, match="no such file, and artifacts of 1 runs"):
         open_store(None, directory)
-    assert "restore the database from a copy" in told(directory)["Trouble"].text
+    assert "restore the database from a copy" in diagnoses(directory)["Trouble"].text
     assert not (directory / "mlflow.db").exists()

@@ -99,9 +99,9 @@ def test_runs_arrive_whole_with_their_former_ids(tmp_path: Path) -> None:
     here, there = store_in(tmp_path / "cluster"), store_in(tmp_path / "laptop")
     parent = trained(here, tags={"study": "losses"})
     child = trained(here, fail=True, tags={"study": "losses", Tag.PARENT_RUN_ID: parent})
-    told: list[str] = []
-    folder = export_runs(here, runs_of_study(here, "losses"), tmp_path / "runs", told.append)
-    assert len(told) == 2
+    reported: list[str] = []
+    folder = export_runs(here, runs_of_study(here, "losses"), tmp_path / "runs", reported.append)
+    assert len(reported) == 2
     arrived = import_runs(there, folder)
     assert set(arrived) == {parent, child}
     for former, new in arrived.items():
@@ -187,7 +187,7 @@ def test_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @needs_mounts
-def test_a_full_disk_is_told_by_the_command_and_nothing_is_left_on_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_by_the_command_and_nothing_is_left_on_it(tmp_path: Path) -> None:
     store = store_in(tmp_path)
     run = trained(store)
     place = Path(store.run(run).info.artifact_uri.removeprefix("file://"))
@@ -195,15 +195,15 @@ def test_a_full_disk_is_told_by_the_command_and_nothing_is_left_on_it(tmp_path: 
     disk = tmp_path / "disk"
     disk.mkdir()
     command = [sys.executable, str(ROOT / "scripts" / "runs.py"), "export", str(disk / "runs"), "--run", run]
-    code, said = within(small(disk, "1m"), command, tmp_path, after=f"echo left: $(ls -A {disk})")
+    code, output = within(small(disk, "1m"), command, tmp_path, after=f"echo left: $(ls -A {disk})")
     assert code == 2
-    assert "error: the runs cannot be written" in said
-    assert "No space left on device" in said
-    assert "remedy:   free some space" in said
-    assert "Traceback" not in said
-    assert said.splitlines()[0] == "left:"
-    code, said = within(small(disk, "8m"), command, tmp_path, after=f"echo left: $(ls -A {disk})")
-    assert (code, next(line for line in said.splitlines() if line.startswith("left:"))) == (0, "left: runs")
+    assert "error: the runs cannot be written" in output
+    assert "No space left on device" in output
+    assert "remedy:   free some space" in output
+    assert "Traceback" not in output
+    assert output.splitlines()[0] == "left:"
+    code, output = within(small(disk, "8m"), command, tmp_path, after=f"echo left: $(ls -A {disk})")
+    assert (code, next(line for line in output.splitlines() if line.startswith("left:"))) == (0, "left: runs")
 
 
 @needs_mounts
@@ -216,12 +216,12 @@ def test_a_full_disk_while_importing_leaves_a_run_that_the_next_import_makes_ane
     artifacts = there.directory / "artifacts"
     artifacts.mkdir()
     command = [sys.executable, str(ROOT / "scripts" / "runs.py"), "import", str(folder)]
-    code, said = within(small(artifacts, "1m"), command, tmp_path / "laptop")
+    code, output = within(small(artifacts, "1m"), command, tmp_path / "laptop")
     assert code == 2
-    assert "error: a run that cannot be brought into the store" in said
-    assert "No space left on device" in said
-    assert "import again" in said
-    assert "Traceback" not in said
+    assert "error: a run that cannot be brought into the store" in output
+    assert "No space left on device" in output
+    assert "import again" in output
+    assert "Traceback" not in output
     (half,) = search(there, "")
     assert half.data.tags[Tag.IMPORT_COMPLETE] == "false"
     arrived = import_runs(there, folder)

@@ -37,9 +37,9 @@ def test_the_courier_survives_a_store_that_goes_and_comes(
     box.add(operations.end("FINISHED"))
     assert courier.finish(patience=5)
     assert client.seen[-1] == "FINISHED"
-    told = capsys.readouterr().err
-    assert told.count("does not answer") == 1
-    assert told.count("answers again") == 1
+    output = capsys.readouterr().err
+    assert output.count("does not answer") == 1
+    assert output.count("answers again") == 1
 
 
 def test_the_courier_gives_up_after_its_patience(box: Outbox) -> None:
@@ -55,7 +55,7 @@ def test_the_courier_gives_up_after_its_patience(box: Outbox) -> None:
     assert not courier.is_alive()
 
 
-def test_a_run_that_was_told_to_stop_does_not_wait_for_a_slow_store(box: Outbox) -> None:
+def test_a_run_that_was_asked_to_stop_does_not_wait_for_a_slow_store(box: Outbox) -> None:
     release = threading.Event()
     client: Any = FakeClient()
     client.set_terminated = lambda *_: release.wait(20)
@@ -97,7 +97,7 @@ def test_sync_makes_no_new_store_in_the_place_of_a_lost_one(tmp_path: Path) -> N
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_what_was_refused_is_told_and_can_be_tried_again(
+def test_what_was_refused_is_reported_and_can_be_tried_again(
     box: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client: Any = FakeClient()

@@ -67,19 +67,19 @@ def test_clocks_of_two_machines_are_not_compared(apart: float, tmp_path: Path) -
 def test_elsewhere_a_heartbeat_that_stands_still_for_long_enough_is_death(tmp_path: Path) -> None:
     clock = [1000.0]
 
-    def look(sign: float, interval: float = 30.0) -> bool | None:
+    def still_alive(sign: float, interval: float = 30.0) -> bool | None:
         # Each look is a command of its own, which knows what the one before has left.
         return alive(elsewhere(sign, interval), PeerSightings(tmp_path / "seen.json", lambda: clock[0]))
 
-    assert look(NOW) is True
+    assert still_alive(NOW) is True
     clock[0] += 30 * MISSED_HEARTBEATS
-    assert look(NOW) is True
+    assert still_alive(NOW) is True
     clock[0] += 1
-    assert look(NOW) is False
-    assert look(NOW, interval=60) is True
-    assert look(NOW - 5) is True  # whichever way it moves, as after its clock was set
+    assert still_alive(NOW) is False
+    assert still_alive(NOW, interval=60) is True
+    assert still_alive(NOW - 5) is True  # whichever way it moves, as after its clock was set
     clock[0] += 30 * MISSED_HEARTBEATS + 1
-    assert look(NOW - 5) is False
+    assert still_alive(NOW - 5) is False
 
 
 def test_sightings_that_cannot_be_kept_or_read_call_nobody_dead(tmp_path: Path) -> None:

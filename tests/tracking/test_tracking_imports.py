@@ -171,12 +171,12 @@ def test_an_imported_run_is_trained_again_only_after_its_changes_were_read(
     )
     with pytest.raises(TrackingError, match="which nobody here has allowed to run") as caught:
         reproduce(there, run)
-    said = str(caught.value)
-    assert "+import evil\\x1b[2J" in said  # read, and not obeyed by the terminal
-    assert "loss._target_: subprocess.call" in said
-    assert "seglab.models.unet.unet" not in said
-    assert "TF_X=1" in said
-    assert f"seglab reproduce {run.info.run_id} trust_diff=true" in said
+    message = str(caught.value)
+    assert "+import evil\\x1b[2J" in message  # read, and not obeyed by the terminal
+    assert "loss._target_: subprocess.call" in message
+    assert "seglab.models.unet.unet" not in message
+    assert "TF_X=1" in message
+    assert f"seglab reproduce {run.info.run_id} trust_diff=true" in message
     assert ran == []
     # A run of this store's own needs no yes, and an imported one with a yes goes on.
     monkeypatch.setattr(

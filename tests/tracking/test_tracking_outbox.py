@@ -59,7 +59,7 @@ def test_a_store_that_is_away_leaves_the_rest_waiting_in_order(box: Outbox) -> N
 
 
 @pytest.mark.parametrize("error", [WRONG, ValueError("a bug of ours"), FileNotFoundError("attachment")])
-def test_a_refused_record_is_set_aside_and_told(box: Outbox, error: Exception, capsys: Any) -> None:
+def test_a_refused_record_is_set_aside_and_reported(box: Outbox, error: Exception, capsys: Any) -> None:
     client: Any = FakeClient()
     client.errors[1] = error
     for step in range(3):

@@ -44,7 +44,7 @@ def recorder(tmp_path_factory: pytest.TempPathFactory) -> Recorder:
     return made
 
 
-def told(run: Run) -> str:
+def fields_of(run: Run) -> str:
     return str({key: value for key, value in run.to_dictionary().items() if key != "data"}) + str(
         {name: dict(sorted(getattr(run.data, name).items())) for name in ("metrics", "params", "tags")}
     )
@@ -58,7 +58,7 @@ def test_as_by_mlflow(recorder: Recorder, filter_string: str, at_once: int, monk
     ids = [one.experiment_id for one in client.search_experiments()]
     theirs = client.search_runs(ids, filter_string)
     ours = read_runs(client, filter_string)
-    assert [told(run) for run in ours] == [told(run) for run in theirs]
+    assert [fields_of(run) for run in ours] == [fields_of(run) for run in theirs]
     assert bool(ours) is ("nobody" not in filter_string)
 
 

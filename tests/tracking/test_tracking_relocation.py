@@ -92,9 +92,9 @@ def test_doctor_mends_a_moved_store_for_every_tool(
     assert f"looked for in {former}: seglab doctor repair=true" in capsys.readouterr().out
     assert contents(moved / "mlflow.db") == before
     assert doctor.report(None, moved, repair=True) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     kept = next(moved.glob("mlflow.db.*.backup"))
-    assert f"artifacts are looked for in {moved}; the database before that: {kept}" in said
+    assert f"artifacts are looked for in {moved}; the database before that: {kept}" in output
     assert contents(kept) == before
     assert former.as_uri() in before
     assert former.as_uri() not in contents(moved / "mlflow.db")

@@ -31,23 +31,23 @@ def set_revision(file: Path, revision: str) -> None:
 
 
 @pytest.mark.parametrize("revision", [FIRST, MIDDLE, LATE])
-def test_an_older_store_is_told_and_left_as_it_is(tmp_path: Path, revision: str) -> None:
+def test_an_older_store_is_reported_and_left_as_it_is(tmp_path: Path, revision: str) -> None:
     file = make_old_store(tmp_path / "mlruns", revision)
     before = digest(file)
     for _ in range(2):
         with pytest.raises(TrackingError, match="an older MLflow made") as caught:
             open_store(None, tmp_path / "mlruns")
-        said = str(caught.value)
-        assert f"sqlite:///{file}" in said
-        assert f"found:    revision {revision}" in said
-        assert HEAD.search(said)
-        assert f"cp '{file}' '{file}.backup', then: " in said
-        assert f"-m mlflow db upgrade 'sqlite:///{file}'" in said
+        message = str(caught.value)
+        assert f"sqlite:///{file}" in message
+        assert f"found:    revision {revision}" in message
+        assert HEAD.search(message)
+        assert f"cp '{file}' '{file}.backup', then: " in message
+        assert f"-m mlflow db upgrade 'sqlite:///{file}'" in message
         assert digest(file) == before
         assert [one.name for one in file.parent.iterdir()] == ["mlflow.db"]
 
 
-def test_an_older_store_that_lacks_no_table_is_told_alike(tmp_path: Path) -> None:
+def test_an_older_store_that_lacks_no_table_is_reported_alike(tmp_path: Path) -> None:
     file = toys.fresh_store(tmp_path / "mlruns") / "mlflow.db"
     set_revision(file, "17e22815139b")  # two steps back, of a mere longer column
     with pytest.raises(TrackingError, match="an older MLflow made") as caught:
@@ -56,7 +56,7 @@ def test_an_older_store_that_lacks_no_table_is_told_alike(tmp_path: Path) -> Non
     assert f"-m mlflow db upgrade 'sqlite:///{file}'" in str(caught.value)
 
 
-def test_the_remedy_as_it_is_said_brings_every_run_along(tmp_path: Path) -> None:
+def test_the_remedy_as_it_is_printed_keeps_every_run(tmp_path: Path) -> None:
     file = make_old_store(tmp_path / "my runs")
     before = digest(file)
     with pytest.raises(TrackingError) as caught:
@@ -76,11 +76,11 @@ def test_a_newer_store_asks_for_a_newer_mlflow(tmp_path: Path) -> None:
     before = digest(file)
     with pytest.raises(TrackingError, match="a newer MLflow made") as caught:
         open_store(None, tmp_path)
-    said = str(caught.value)
-    assert "revision ffff00001111" in said
-    assert HEAD.search(said)
-    assert "use the MLflow that made it" in said
-    assert "upgrade" not in said
+    message = str(caught.value)
+    assert "revision ffff00001111" in message
+    assert HEAD.search(message)
+    assert "use the MLflow that made it" in message
+    assert "upgrade" not in message
     assert digest(file) == before
 
 
@@ -136,14 +136,14 @@ def test_what_a_killed_process_left_half_done_is_undone_and_stops_nobody(tmp_pat
 
 
 @needs_mounts
-def test_what_cannot_be_undone_in_a_read_only_store_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_undone_in_a_read_only_store_is_reported(tmp_path: Path) -> None:
     killed_in_the_middle(tmp_path / "mlruns")
     command = [sys.executable, str(ROOT / "scripts" / "sweep_status.py"), "any"]
-    code, said = within(read_only(tmp_path / "mlruns"), command, tmp_path)
+    code, output = within(read_only(tmp_path / "mlruns"), command, tmp_path)
     assert code == 2
-    assert "error: the tracking store does not work" in said
-    assert "remedy:   make it writable once" in said
-    assert "Traceback" not in said
+    assert "error: the tracking store does not work" in output
+    assert "remedy:   make it writable once" in output
+    assert "Traceback" not in output
 
 
 def test_looking_makes_no_file(tmp_path: Path) -> None:
@@ -167,8 +167,8 @@ def test_doctor_names_it_and_looks_at_the_rest(tmp_path: Path, capsys: pytest.Ca
     file = make_old_store(tmp_path / "mlruns")
     before = digest(file)
     assert doctor.report(None, file.parent, repair=True) == 1
-    said = capsys.readouterr().out
-    assert "! Trouble" in said
-    assert "an older MLflow made" in said
-    assert "Disk" in said
+    output = capsys.readouterr().out
+    assert "! Trouble" in output
+    assert "an older MLflow made" in output
+    assert "Disk" in output
     assert digest(file) == before

@@ -55,7 +55,7 @@ def history(tracked: Tracker, name: str) -> list[tuple[int, float]]:
     return [(m.step, m.value) for m in tracked.store.client.get_metric_history(tracked.run_id, name)]
 
 
-def test_a_run_carries_all_that_it_was_told(mlruns: Path) -> None:
+def test_a_run_carries_all_that_it_was_given(mlruns: Path) -> None:
     params = {"model": {"name": "UNet", "depth": 3, "size": [64, 64]}, "resume": None, "long": "x" * 7000, "empty": {}}
     params["many"] = {f"key{i}": i for i in range(150)}
     frame = pd.DataFrame({"case": ["a", "b"], "dice": [0.5, math.nan]})
@@ -143,7 +143,7 @@ def test_the_end_tells_how_it_came(mlruns: Path, error: BaseException, status: s
     assert tracked.store.run(tracked.run_id).info.status == status
 
 
-def told_to_stop(before: object) -> None:
+def asked_to_stop(before: object) -> None:
     """SIGTERM, where another handler stands than before; else it would end the process of the tests."""
     assert signal.getsignal(signal.SIGTERM) is not before
     signal.raise_signal(signal.SIGTERM)
@@ -153,7 +153,7 @@ def test_sigterm_is_an_exception_within_a_run_and_nothing_outside(mlruns: Path) 
     assert threading.current_thread() is threading.main_thread()  # the only one that signals interrupt
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Terminated) as caught, run(mlruns) as tracked:
-        told_to_stop(before)
+        asked_to_stop(before)
     assert caught.value.exit_code == 143
     assert signal.getsignal(signal.SIGTERM) is before
     assert tracked.store.run(tracked.run_id).info.status == "KILLED"

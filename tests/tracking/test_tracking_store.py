@@ -89,7 +89,7 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "remedy"),
+    ("message", "remedy"),
     [
         ('FATAL: password authentication failed for user "me"', "correct user, password"),
         ('FATAL: role "me" does not exist', "correct user, password"),
@@ -102,12 +102,12 @@ def test_a_file_that_is_no_database_is_one_message(tmp_path: Path) -> None:
         ("permission denied for schema public", "ask its administrator"),
     ],
 )
-def test_a_database_that_a_server_keeps_is_never_to_be_moved_away(said: str, remedy: str) -> None:
-    told = database_remedy(said, file=False)
-    assert remedy in told
-    assert "what it holds is not in question" in told
-    assert "move it away" not in told
-    assert "restore" not in told
+def test_a_database_that_a_server_keeps_is_never_to_be_moved_away(message: str, remedy: str) -> None:
+    remedy_text = database_remedy(message, file=False)
+    assert remedy in remedy_text
+    assert "what it holds is not in question" in remedy_text
+    assert "move it away" not in remedy_text
+    assert "restore" not in remedy_text
 
 
 def test_a_file_that_is_only_busy_is_not_to_be_moved_away() -> None:

@@ -50,7 +50,7 @@ def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
 def losses(model: keras.Model, part: int | None, training: bool = True, steps: int = STEPS) -> list[float]:
     """The running mean after each step."""
     step = compiled_step(model, training, 1, part)
-    told = []
+    reported = []
     groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
     groups[2:2] = [model.optimizer.variables] if training else []
     state: Any = tuple([variable.value for variable in group] for group in groups)
@@ -59,9 +59,9 @@ def losses(model: keras.Model, part: int | None, training: bool = True, steps: i
             logs, state = step(state, batch(number))
         else:
             logs = step(batch(number))
-        told.append(float(logs["loss"]))
-        told.append(float(logs["scores"]["dice"]))
-    return told
+        reported.append(float(logs["loss"]))
+        reported.append(float(logs["scores"]["dice"]))
+    return reported
 
 
 def test_twenty_steps_in_parts_have_the_losses_of_whole_batches() -> None:
@@ -87,11 +87,11 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> list[int]:
         made = compiled_step(model, training, devices, part)
 
         def on(*given: Any) -> Any:
-            told = made(*given)
+            result = made(*given)
             tried.append(part or len(given[-1][0]))
             if tried[-1] > images and training:
                 raise MemoryError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
-            return told
+            return result
 
         return on
 
@@ -160,13 +160,13 @@ def test_a_step_that_memory_does_not_hold_says_which_batch_it_holds(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     small_memory(monkeypatch, 2)
-    with pytest.raises(TrainingError) as told:
+    with pytest.raises(TrainingError) as caught:
         fit(tmp_path, 1, settings={"fit_memory": False})
-    assert told.value.code == "out-of-memory"
-    assert told.value.where == "data.batch_size=4"
-    assert "Out of memory allocating" in told.value.found
-    assert told.value.expected.startswith("at most 2 images at once")
-    assert told.value.remedy.startswith("data.batch_size=2; or trainer.fit_memory=true")
+    assert caught.value.code == "out-of-memory"
+    assert caught.value.where == "data.batch_size=4"
+    assert "Out of memory allocating" in caught.value.found
+    assert caught.value.expected.startswith("at most 2 images at once")
+    assert caught.value.remedy.startswith("data.batch_size=2; or trainer.fit_memory=true")
     small_memory(monkeypatch, 0)
     with pytest.raises(TrainingError, match=r"memory for one image\n  remedy:   a smaller data\.size"):
         fit(tmp_path, 1)

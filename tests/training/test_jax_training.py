@@ -38,7 +38,7 @@ def plain_net() -> Network:
 def fit(folder: Path, model: keras.Model, optimizer: Any, epochs: int = 4, **changes: Any) -> list[dict[str, float]]:
     given: dict[str, Any] = {"val": toys.Squares(2), "schedule": None, "monitor": "val_dice"} | changes
     settings = toys.trainer(epochs, monitor=given.pop("monitor"), min_delta=given.pop("min_delta", 0.0))
-    told: list[dict[str, float]] = []
+    reported: list[dict[str, float]] = []
     train(
         model,
         toys.CrossEntropy(),
@@ -48,19 +48,19 @@ def fit(folder: Path, model: keras.Model, optimizer: Any, epochs: int = 4, **cha
         given.pop("val"),
         settings,
         folder,
-        lambda metrics, _: told.append(metrics),
+        lambda metrics, _: reported.append(metrics),
         stream=None,
         **given,
     )
-    return told
+    return reported
 
 
 def test_a_lowered_scale_reaches_the_step_that_is_compiled(tmp_path: Path) -> None:
     schedule = Schedule(0.01, 4, 3, plateau=PlateauSettings(factor=0.0, patience_epochs=1, min_scale=0.0))
-    told = fit(tmp_path, plain_net(), keras.optimizers.Adam(schedule), schedule=schedule, min_delta=1e9)
-    losses = [epoch["val_loss"] for epoch in told]
+    result = fit(tmp_path, plain_net(), keras.optimizers.Adam(schedule), schedule=schedule, min_delta=1e9)
+    losses = [epoch["val_loss"] for epoch in result]
     # The score never gains 1e9: after the second epoch the scale is 0.
-    assert [epoch["learning_rate"] for epoch in told] == pytest.approx([0.01, 0.01, 0, 0])
+    assert [epoch["learning_rate"] for epoch in result] == pytest.approx([0.01, 0.01, 0, 0])
     assert losses[0] > losses[1] == losses[2] == losses[3]
 
 
@@ -86,10 +86,10 @@ def test_float16_is_trained_with_a_scale_that_gives_way(tmp_path: Path) -> None:
         keras.config.set_dtype_policy("float32")
     begun = values(model.trainable_variables)
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), initial_scale=2.0**24)
-    told = fit(tmp_path, model, optimizer, epochs=6)
+    result = fit(tmp_path, model, optimizer, epochs=6)
     assert float(optimizer.dynamic_scale) < 2.0**24, "gradients of the first steps were infinite, and left out"
     assert int(optimizer.iterations) < 18
-    assert told[-1]["train_loss"] < told[0]["train_loss"]
+    assert result[-1]["train_loss"] < result[0]["train_loss"]
     assert not np.array_equal(begun[0], values(model.trainable_variables)[0])
 
 
@@ -97,11 +97,11 @@ def test_the_best_weights_are_those_that_were_scored(tmp_path: Path) -> None:
     # JAX's step takes the memory of what it is given; averaged weights share theirs with nothing.
     optimizer = keras.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.8, gradient_accumulation_steps=2)
     model = toys.net()
-    told = fit(tmp_path, model, optimizer, epochs=3)
+    result = fit(tmp_path, model, optimizer, epochs=3)
     state = load_state(tmp_path / WorkFile.STATE)
     assert all(np.array_equal(one, two) for one, two in zip(state.best, values(model.variables), strict=True))
     model.compile(loss=toys.CrossEntropy(), metrics=[toys.Overlap()])
-    best = max(told, key=lambda epoch: epoch["val_dice"])
+    best = max(result, key=lambda epoch: epoch["val_dice"])
     x, y = (np.concatenate(part) for part in zip(*(toys.Squares(2)[step] for step in (0, 1)), strict=True))
     scored = model.evaluate(x, y, batch_size=4, verbose=0, return_dict=True)
     assert scored["loss"] == pytest.approx(best["val_loss"], rel=1e-5)

@@ -73,8 +73,8 @@ def trained(folder: Path, fit_memory: str, mib: int = MIB) -> subprocess.Complet
     return subprocess.run(words, capture_output=True, text=True, timeout=900, check=False, env=os.environ | ENVIRONMENT)
 
 
-def losses(told: str) -> list[float]:
-    return [float(word) for word in told.rpartition("losses ")[2].split()]
+def losses(output: str) -> list[float]:
+    return [float(word) for word in output.rpartition("losses ")[2].split()]
 
 
 @pytest.mark.slow

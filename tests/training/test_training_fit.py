@@ -58,36 +58,36 @@ def test_a_slow_disk_does_not_hold_the_next_epoch_up(tmp_path: Path, monkeypatch
             reached.set()
 
     monkeypatch.setattr(os, "fsync", slow)
-    told: list[int] = []
-    fit(tmp_path, epochs=2, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: told.append(epoch))
+    reported: list[int] = []
+    fit(tmp_path, epochs=2, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: reported.append(epoch))
     assert waited == [True] * 4  # file and folder, twice
-    assert told == [1, 2]
+    assert reported == [1, 2]
 
 
-def test_a_whole_epoch_is_told_of_though_the_next_one_breaks_at_once(tmp_path: Path) -> None:
+def test_a_whole_epoch_is_reported_though_the_next_one_breaks_at_once(tmp_path: Path) -> None:
     def event(epoch: int, step: int) -> None:
         if epoch == 1:
             raise DataError("stop")
 
-    told: list[int] = []
+    reported: list[int] = []
     with pytest.raises(DataError, match="stop"):
-        fit(tmp_path, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: told.append(epoch))
-    assert told == [1] == [load_state(tmp_path / WorkFile.STATE).epoch]
+        fit(tmp_path, train=toys.Squares(3, event=event), emit=lambda metrics, epoch: reported.append(epoch))
+    assert reported == [1] == [load_state(tmp_path / WorkFile.STATE).epoch]
 
 
-def test_an_epoch_whose_state_has_no_room_is_not_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[int] = []
+def test_an_epoch_whose_state_has_no_room_is_not_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reported: list[int] = []
 
     def full(file: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def emit(metrics: dict[str, float], epoch: int) -> None:
-        told.append(epoch)
+        reported.append(epoch)
         monkeypatch.setattr(os, "fsync", full)
 
     with pytest.raises(TrainingError, match="the one of the epoch before is intact"):
         fit(tmp_path, emit=emit)
-    assert told == [1] == [load_state(tmp_path / WorkFile.STATE).epoch]
+    assert reported == [1] == [load_state(tmp_path / WorkFile.STATE).epoch]
 
 
 def test_validation_is_what_the_weights_of_that_epoch_score(tmp_path: Path) -> None:

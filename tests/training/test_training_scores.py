@@ -92,7 +92,7 @@ class Undefined(toys.Overlap):
         return {"dice": self.counts[0] * math.nan}
 
 
-def test_epochs_without_a_score_are_left_out_and_told(tmp_path: Path) -> None:
+def test_epochs_without_a_score_are_left_out_and_reported(tmp_path: Path) -> None:
     class Sometimes(toys.Overlap):
         def result(self) -> Any:
             result = super().result()

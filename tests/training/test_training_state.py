@@ -30,7 +30,7 @@ def test_training_goes_on_from_a_state_to_the_same_bits(tmp_path: Path) -> None:
             if (epoch, step) == stop_in:
                 raise DataError("stop")
 
-        told: list[int] = []
+        reported: list[int] = []
         history = fit(
             tmp_path / folder,
             epochs=5,
@@ -40,9 +40,9 @@ def test_training_goes_on_from_a_state_to_the_same_bits(tmp_path: Path) -> None:
             settings={"monitor": "val_loss"},
             state=state,
             train=toys.Squares(3, event=event),
-            emit=lambda metrics, epoch: told.append(epoch),
+            emit=lambda metrics, epoch: reported.append(epoch),
         )
-        return history, values(model.variables), told, np.random.random()  # noqa: NPY002 - as above
+        return history, values(model.variables), reported, np.random.random()  # noqa: NPY002 - as above
 
     straight = once("straight", None)
     assert [epoch["learning_rate"] for epoch in straight[0].epochs] == [30, 30, 30, 30, 15]

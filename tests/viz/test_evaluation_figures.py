@@ -140,7 +140,7 @@ def test_without_a_background_every_class_is_in_the_legend() -> None:
         assert legend == [*names, "right", "wrong class"]
 
 
-def test_no_case_to_show_is_said_and_not_an_error() -> None:
+def test_no_case_to_show_is_stated_and_not_an_error() -> None:
     figure = case_panel([], BINARY)
     assert "no case has a Dice" in figure.texts[0].get_text()
     assert size_of(figure)

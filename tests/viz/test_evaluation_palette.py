@@ -48,7 +48,7 @@ def test_colours_that_are_apart_stay_as_they_are() -> None:
 @pytest.mark.parametrize("void", ["ignored", "class"])
 @pytest.mark.parametrize("level", ["classes", "categories"])
 @pytest.mark.parametrize("schema", ["camvid", "cityscapes"])
-def test_classes_of_the_built_in_schemas_are_told_apart(schema: str, level: Level, void: Void) -> None:
+def test_classes_of_the_built_in_schemas_are_distinguished(schema: str, level: Level, void: Void) -> None:
     task = built_in_schema(schema).classes(level, void).task(2, 3)
     drawn = drawn_colors(task)
     assert drawn[0] == task.class_colors[0]
@@ -56,7 +56,7 @@ def test_classes_of_the_built_in_schemas_are_told_apart(schema: str, level: Leve
 
 
 @pytest.mark.parametrize(("classes", "least"), [(2, 9), (12, 9), (13, 9), (20, 8.5), (27, 6.5), (34, 5.8)])
-def test_classes_without_a_colour_are_told_apart_too(classes: int, least: float) -> None:
+def test_classes_without_a_colour_are_distinguished_too(classes: int, least: float) -> None:
     task = Task(2, 1, tuple(f"class {k}" for k in range(classes)))
     colors = drawn_colors(task)
     assert colors[0] == DEFAULT_COLORS[0]  # the background, which is left clear
@@ -72,7 +72,7 @@ def test_a_background_that_counts_is_drawn_like_the_others() -> None:
     assert min(nearest_pair(drawn_colors(task)).values()) >= WANTED
 
 
-def test_colours_of_errors_and_of_lines_are_told_apart() -> None:
+def test_colours_of_errors_and_of_lines_are_distinguished() -> None:
     errors = [overlay.TRUE_POSITIVE, overlay.FALSE_POSITIVE, overlay.FALSE_NEGATIVE, overlay.CONFUSED, overlay.IGNORED]
     assert min(nearest_pair(errors).values()) > 9
     assert min(nearest_pair([rgb(color) for color in COLORS]).values()) > 9

@@ -50,7 +50,7 @@ def test_the_digest_is_of_the_numbers(networks: Any, arrays: dict[str, np.ndarra
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"image_encoder.pos_embed": None}, "image_encoder.pos_embed is missing"),
         ({"mask_decoder.other": np.ones(3, np.float32)}, "mask_decoder.other is none of its own"),
@@ -62,11 +62,11 @@ def test_the_digest_is_of_the_numbers(networks: Any, arrays: dict[str, np.ndarra
     ],
 )
 def test_a_file_that_does_not_fit(
-    networks: Any, arrays: dict[str, np.ndarray], tmp_path: Path, change: dict[str, Any], said: str
+    networks: Any, arrays: dict[str, np.ndarray], tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     kept = {key: value for key, value in {**arrays, **change}.items() if value is not None}
     path = write_torch(tmp_path / "a.pth", kept)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         check_fit(slots(networks("small").variables), open_tensors(path), path, "sam_vit_l")
     assert caught.value.code == "checkpoint-of-other-model"
 
@@ -91,7 +91,7 @@ def test_a_model_without_its_weights_says_where_they_are(name: str) -> None:
         load_model(name, Path("nowhere.pth"))
 
 
-def test_what_cannot_be_loaded_is_said_before_tensorflow_is(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_stated_before_tensorflow_is(tmp_path: Path) -> None:
     hostile = write_archive(tmp_path / "a.pth", dictionary({"a": name("os", "system")}), {})
     code = (
         "import sys; from pathlib import Path; from seglab.errors import SeglabError\n"

@@ -82,7 +82,7 @@ def test_a_hostile_pickle_is_named_and_never_run(
 
 
 @pytest.mark.parametrize(
-    ("instructions", "said"),
+    ("instructions", "message"),
     [
         (name("torch.nn.modules.linear", "Linear") + b")R", "torch.nn.modules.linear.Linear"),
         (name("builtins", "eval") + b"(" + word("1") + b"tR", "builtins.eval"),
@@ -110,10 +110,10 @@ def test_a_hostile_pickle_is_named_and_never_run(
         (b"R", "a call of"),
     ],
 )
-def test_what_is_no_tensor_is_named(tmp_path: Path, instructions: bytes, said: str) -> None:
+def test_what_is_no_tensor_is_named(tmp_path: Path, instructions: bytes, message: str) -> None:
     error = refusal(one(tmp_path / "a.pth", instructions))
     assert error.code == "checkpoint-refused"
-    assert said in str(error)
+    assert message in str(error)
 
 
 def test_a_memo_of_a_thousand_million_entries_costs_nothing(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_numbers_that_are_not_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS"),
@@ -167,11 +167,11 @@ def test_numbers_that_are_not_there(tmp_path: Path) -> None:
         (b"PK\3\4" + bytes(500), "without its end"),
     ],
 )
-def test_what_is_no_checkpoint_at_all(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_checkpoint_at_all(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(content)
     error = refusal(path)
-    assert (error.code, said in str(error)) == ("checkpoint-damaged", True), str(error)
+    assert (error.code, message in str(error)) == ("checkpoint-damaged", True), str(error)
 
 
 def test_a_program_of_torchscript(tmp_path: Path) -> None:
