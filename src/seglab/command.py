@@ -191,7 +191,7 @@ def _say_repeated(words: Sequence[str]) -> None:
     for word in overrides_in(words):
         key, _, value = word.partition("=")
         if key in values and values[key] != value:
-            print(f"note: {shown(key)} is said twice, and the last counts: {shown(cut(word))}", file=sys.stderr)
+            print(f"note: {shown(key)} is given twice; the last one counts: {shown(cut(word))}", file=sys.stderr)
         values[key] = value
 
 

@@ -116,7 +116,7 @@ def test_a_key_that_is_given_twice_is_reported(tmp_path: Path) -> None:
     done = seglab("train", "model=unet", "model=unet_mini", "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0
     assert "name: UNetMini" in done.stdout
-    assert done.stderr.strip() == "note: model is said twice, and the last counts: model=unet_mini"
+    assert done.stderr.strip() == "note: model is given twice; the last one counts: model=unet_mini"
     assert not seglab("train", "seed=1", "seed=1", "--cfg", "job", cwd=tmp_path).stderr
 
 

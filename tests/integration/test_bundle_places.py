@@ -29,7 +29,7 @@ def test_the_data_are_found_by_the_run_and_not_by_the_bundle(tmp_path: Path) -> 
     kept.with_name("config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)))
     found = find_subject(run_id, "test", directory=tmp_path / "mlruns")
     assert [case.id for case in found.cases] == list(SPLIT.test)
-    with pytest.raises(DataError, match=r"data\.root is not told") as caught:
+    with pytest.raises(DataError, match=r"data\.root is not recorded") as caught:
         find_subject(str(bundle), "all", directory=tmp_path / "mlruns")
     assert "data.root=…" in str(caught.value)
     assert len(find_subject(str(bundle), "all", [f"data.root={root}"], directory=tmp_path / "mlruns").cases) == 8

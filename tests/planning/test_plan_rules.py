@@ -217,7 +217,7 @@ def test_what_is_given_goes_before_the_rules_and_the_rest_follows() -> None:
     assert (found["data.size"], found["data.resize_mode"], found["trainer.epochs"]) == ([32, 32, 32], "patch", 7)
     assert found["model.depth"] == 3
     reason = next(one.reason for one in plan.choices if one.key == "data.size")
-    assert reason.startswith("as you said; the plan's own would be [64, 64, 64]")
+    assert reason.startswith("as given; the plan's own would be [64, 64, 64]")
     short = values(make_plan(data((64, 64, 64)), BUDGET, {"trainer.epochs": 1}))
     assert (short["trainer.epochs"], short["schedule.warmup_epochs"]) == (1, 0), "a warm-up of it all is refused"
 

@@ -218,7 +218,7 @@ def test_a_full_disk_while_importing_leaves_a_run_that_the_next_import_makes_ane
     command = [sys.executable, str(ROOT / "scripts" / "runs.py"), "import", str(folder)]
     code, output = within(small(artifacts, "1m"), command, tmp_path / "laptop")
     assert code == 2
-    assert "error: a run that cannot be brought into the store" in output
+    assert "error: a run that cannot be imported into the store" in output
     assert "No space left on device" in output
     assert "import again" in output
     assert "Traceback" not in output

@@ -85,5 +85,5 @@ def run(words: Sequence[str]) -> int:
         print(f"to label   {len(chosen)} images in {Path(settings.out).resolve()}", flush=True)
     if found and settings.webhook:
         tell(settings.webhook, settings.rows, found)
-        print(f"told       {len(found)} to the webhook", file=sys.stderr)
+        print(f"sent       {len(found)} alerts to the webhook", file=sys.stderr)
     return int(bool(found) and settings.alert)

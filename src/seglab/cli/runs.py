@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> None:
     folder = Path(settings.folder)
     if settings.action == "import":
         arrived = import_runs(store, folder, print_name)
-        print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; look at them with seglab ui")
+        print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; seglab ui shows them")
         return
     chosen = runs_of_study(store, settings.study) if settings.study else [store.run(run_id) for run_id in settings.run]
     made = export_runs(store, chosen, folder, print_name)

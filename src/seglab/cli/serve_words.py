@@ -71,7 +71,7 @@ class ServeWords:
         "seconds until they are predicted again; 0: with a new model only", default=3600.0
     )
     drift_seconds: _AnySeconds = setting(
-        "seconds until answers are tested for drift again, told in /metrics; 0: never", default=60.0
+        "seconds until answers are tested for drift again, reported in /metrics; 0: never", default=60.0
     )
     root_path: str = setting("path before every address, behind a proxy", default="")
     drain_seconds: Annotated[float, Field(ge=0)] = setting(

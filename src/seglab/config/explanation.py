@@ -174,7 +174,7 @@ def _unreadable(words: Sequence[str], i: int, config_name: str) -> ConfigError:
     key, equals, text = word.partition("=")
     known = composed(config_name, _chosen(words))
     setting = setting_as_typed(key.lstrip("+~"))
-    remedy = "put key= before it; all that can be said is shown by --help"
+    remedy = "put key= before it; --help lists every key"
     if equals:
         if setting in groups():
             return unknown_option(setting, text, options_of(setting))

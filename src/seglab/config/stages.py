@@ -49,7 +49,7 @@ def check_swin(width: int, depths: Sequence[int], heads: Sequence[int]) -> None:
     for name, given in (("depths", depths), ("heads", heads)):
         if len(given) != 4:
             raise ConfigError(
-                "stages of a network that are not told alike",
+                "settings that disagree on the number of stages",
                 code="model-stages",
                 where=f"model.{name}",
                 found=f"{len(given)} stages",
@@ -93,7 +93,7 @@ def check_stages(
     for name, given in lists.items():
         if len(given) != len(widths):
             raise ConfigError(
-                "stages of a network that are not told alike",
+                "settings that disagree on the number of stages",
                 code="model-stages",
                 where=f"model.{name}",
                 found=f"{len(given)} stages, and {len(widths)} in model.widths",

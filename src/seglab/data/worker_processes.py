@@ -114,7 +114,7 @@ class WorkerProcess:
         self._output.seek(0)
         output = self._output.read()[-_OUTPUT_AT_MOST:].strip() or "nothing, so it is stopped, or waits for a disk"
         self.process.kill()
-        return f"no answer within {PATIENCE:g} s; asked where it stands, the process said:\n{output}"
+        return f"no answer within {PATIENCE:g} s; where the process stands:\n{output}"
 
     def _last_words(self) -> str:
         try:
@@ -124,7 +124,7 @@ class WorkerProcess:
         self._output.seek(0)
         output = self._output.read()[-_OUTPUT_AT_MOST:].strip()
         ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        return f"{ended}, after it said:\n{output}" if output else ended
+        return f"{ended}, with the last output:\n{output}" if output else ended
 
     def close(self) -> None:
         """End the process now."""

@@ -150,7 +150,7 @@ def _own_data(bundle: Bundle, words: Sequence[str], found: FoundBundle) -> Sourc
             "a bundle from elsewhere, which may not name the place of its data",
             code="bundle-data-unknown",
             where=str(found.folder),
-            found=f"data.{untold[0]} is not told in it",
+            found=f"data.{untold[0]} is not recorded in it",
             expected="the run that recorded it, or the place of the data",
             remedy=" ".join(f"data.{key}=…" for key in untold),
         )

@@ -147,7 +147,7 @@ def _warm(config: Config, training_data: TrainingData, store: Store, run: Run) -
     if bundle.task.class_names != training_data.task.class_names:
         beware.append(f"its classes were called {', '.join(bundle.task.class_names)}")
     if bundle.preprocessing.mode != training_data.preprocessing.mode:
-        beware.append(f"its images were brought in by data.normalize={bundle.preprocessing.mode}")
+        beware.append(f"its images were scaled by data.normalize={bundle.preprocessing.mode}")
     seen, images, unknown = _seen(store, run, training_data)
     alike = find_near_duplicates(training_data.facts, training_data.split, images, seen)
     leaks = [

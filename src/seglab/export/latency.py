@@ -61,7 +61,7 @@ def measure(folder: Path | str, runs: int = RUNS) -> dict[str, Any]:
         "threads": own_threads(),
         "precision": network.precision,
         "cpu": cpu_name(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "not told",
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or "unknown",
         "not_measured": [] if encoded else ["decode", "encode"],
     }
 

@@ -32,8 +32,8 @@ _PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime", "litert": "ai-edge-l
 _C_PROGRAM = "| run.c | a C program that loads it and checks the example; how to build it stands at its top |"
 _LAYER_ERRORS = f"| {LAYERS} | of each layer the ratio of its float numbers to what 8 bits add to them, in decibels |\n"
 _BFLOAT16 = """
-Set the precision as above. On processors that have bfloat16, OpenVINO computes in it when nothing is said, and tells
-nobody; results then differ at the borders of classes.
+Set the precision as above. On processors that have bfloat16, OpenVINO computes in it by
+default, without a message; results then differ at the borders of classes.
 """
 
 _ROUNDING = """
@@ -56,7 +56,7 @@ def manual(manifest: dict[str, Any], bundle: Bundle, scores: dict[str, Any], lat
     layers = _LAYER_ERRORS if (format, target["precision"]) == ("openvino", "int8") else ""
     return f"""# A segmentation model, {target["name"]}
 
-It tells the class of every {thing}. This folder is all that is needed to run it; nothing of the laboratory that trained
+It gives the class of every {thing}. This folder is all that is needed to run it; nothing of the laboratory that trained
 it has to be installed. Check first that it has arrived whole: `sha256sum -c {SUMS}`.
 
 ## Run it
@@ -91,7 +91,7 @@ Of the whole way, from an image of any size to its mask:
 
 {_own(manifest, bundle)}
 
-Numbers must be finite: what holds a NaN has no class, and nothing in the mask tells. An image that is black, white or
+Numbers must be finite: a NaN has no class, and the mask does not show it. An image that is black, white or
 blurred all over gets a mask like any other; see to it before that the camera has seen something.
 
 ## How far it is from the model that was trained
@@ -127,7 +127,7 @@ def _own(manifest: dict[str, Any], bundle: Bundle) -> str:
             "`answer[0]` is the mask."
         )
     if given.mode == "zscore":
-        before = "given = ...  # as told above, float32"
+        before = "given = ...  # as described above, float32"
     else:
         before = f"given = image / {given.unit:g}"
         if given.mode == "window":
@@ -142,7 +142,7 @@ def _own(manifest: dict[str, Any], bundle: Bundle) -> str:
         for number, region in enumerate(task.regions):
             inside = f"1 / (1 + np.exp(-answer[0, ..., {number}])) > {bundle.threshold:g}"
             after += f"\nmask[{inside}] = {region.paints}  # {in_markdown(region.name)}"
-    return f"""An image of {size}, which it is to be brought to before, in NumPy:
+    return f"""An image of {size}, in NumPy; resize it to that first:
 
 ```python
 {before}

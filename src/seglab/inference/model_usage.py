@@ -62,7 +62,7 @@ def usage(bundle: Bundle) -> dict[str, str]:
         topics["axes"] = "in RAS order, as nibabel.as_closest_canonical gives them"
     if bundle.spacing is not None:
         step = ", ".join(f"{mm:g}" for mm in bundle.spacing)
-        topics["spacing"] = f'mm along each axis, params={{"spacing": [{step}]}}; [{step}] where it is not said'
+        topics["spacing"] = f'mm along each axis, params={{"spacing": [{step}]}}; [{step}] where none is given'
     return topics
 
 
@@ -81,7 +81,7 @@ def readme(bundle: Bundle) -> str:
     topics = "\n".join(f"- **{topic.replace('_', ' ')}**: {in_markdown(text)}" for topic, text in usage(bundle).items())
     return f"""# A segmentation model
 
-It tells the class of every {"pixel of an image" if task.rank == 2 else "voxel of a volume"}. This folder can be copied
+It gives the class of every {"pixel of an image" if task.rank == 2 else "voxel of a volume"}. This folder can be copied
 anywhere: it needs Python {python} and what `requirements.txt` names, and no installed seglab.
 
     pip install -r requirements.txt

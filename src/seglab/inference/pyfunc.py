@@ -119,7 +119,7 @@ class SegmentationModel:
             where=where,
             found=found,
             expected=f"{expected}; the model takes {wanted}" if expected else wanted,
-            remedy=remedy or f"bring it to ({axes(self._task)}, {self._task.channels}) as the training files have it",
+            remedy=remedy or f"resize it to ({axes(self._task)}, {self._task.channels}) as the training files have it",
         )
 
 

@@ -158,12 +158,12 @@ def bound_reached(temperature: float) -> str:
     low, high = TEMPERATURES
     if temperature == low:
         return (
-            f"temperature {low:g} is the lowest that is tried: nearly every validation pixel is right, and nothing "
-            "tells how sure the model may be; do not use it"
+            f"temperature {low:g} is the lowest that is tried: nearly every validation pixel is right, so "
+            "that confidence cannot be fitted; do not use it"
         )
     if temperature == high:
         return (
             f"temperature {high:g} is the highest that is tried: on the validation cases the model's probabilities say "
-            "next to nothing of the truth; look at the model before it is mended with a temperature"
+            "next to nothing about the truth; examine the model, a temperature does not mend it"
         )
     return ""

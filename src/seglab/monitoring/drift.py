@@ -89,7 +89,7 @@ def find_drift(
         alpha: error rate, of all statistics together and of the quality for itself.
     """
     if not reference:
-        return Drift((), None, units, alpha, "the model tells no reference: it was trained before there was one")
+        return Drift((), None, units, alpha, "the model has no reference: it was trained by a version without one")
     if units < WINDOW:
         return Drift((), None, units, alpha, f"{units} units are too few: {WINDOW} are wanted")
     found, quality = [], None

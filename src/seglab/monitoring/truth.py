@@ -171,7 +171,7 @@ def _other_values(where: Path, found: str, classes: str) -> DataError:
         code="truth-values",
         where=str(where),
         found=found,
-        expected=f"{classes or 'the values that /classes tells'}; {_IGNORED} is what nobody knows, and is ignored",
+        expected=f"{classes or 'the values that /classes lists'}; {_IGNORED} marks pixels that are ignored",
         remedy="write the value of its class into each pixel, such as 1 in place of 255",
     )
 

@@ -80,7 +80,7 @@ def tell(url: str, place: str, found: Sequence[Alert], seconds: float = SECONDS)
             where=redacted(f"{urlsplit(url).scheme}://{urlsplit(url).hostname}"),
             found=redacted(str(failed)).replace(url, "the address")[:200],
             expected=f"an answer of 2xx within {seconds:g} s",
-            remedy="the alerts stand above; try the address with curl",
+            remedy="the alerts are printed above; try the address with curl",
         ) from failed
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-AS_GIVEN = "as you said"
+AS_GIVEN = "as given"
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def measured(words: Sequence[str]) -> Measured:
         return Measured(**json.loads(found[-1].removeprefix(_MARK)))
     killed = done.returncode == _KILLED
     raise TrainingError(
-        "a dry run that did not come to its end",
+        "a dry run that did not finish",
         code="plan-dry-run",
         where=" ".join(words),
         found="killed, as happens where the memory is used up" if killed else done.stderr.strip()[-_SHOWN:],

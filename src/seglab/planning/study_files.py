@@ -50,7 +50,7 @@ def plan_page(name: str, plan: Plan, fingerprint: Fingerprint, data_name: str) -
     steps = sorted({_by([float(f"{n:.3g}") for n in one]) for one in fingerprint.spacings})
     facts = [
         f"- {fingerprint.cases} cases in {fingerprint.groups} groups; {len(fingerprint.shapes)} of them, the training "
-        "split of the first job, were looked at. Test cases of other folds are among these, as in any plan that folds "
+        "split of the first job, were read. Test cases of other folds are among these, as in any plan that folds "
         "share; it goes by sizes, spacings, intensities and shares, and by no score.",
         f"- Sizes: median {shapes}, largest {_by(fingerprint.largest_shape)}; {fingerprint.channels} channels.",
         f"- Spacing: {steps[0]}{f' to {steps[-1]}, {len(steps)} of them' if len(steps) > 1 else ''}.",

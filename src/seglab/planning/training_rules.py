@@ -132,7 +132,7 @@ def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
         choices.choose("schedule.warmup_epochs", 0.0, "the one epoch would be all of it")
     else:
         choices.choose("schedule.warmup_epochs", 1.0, "batch statistics and moments are those of real batches first")
-    choices.choose("trainer.patience_epochs", None, "the learning rate is to come to its end")
+    choices.choose("trainer.patience_epochs", None, "the learning rate falls until the last epoch")
     choices.choose("trainer.keep", "last", "the learning rate has come to its end; few validation cases choose by luck")
 
 
@@ -144,9 +144,9 @@ def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple
         return "data.fold", (choices.given["data.fold"],), AS_GIVEN
     if fingerprint.own_folds:
         choices.choose("data.folds", fingerprint.own_folds, "as many as data.folds_file has")
-        return "data.fold", tuple(range(fingerprint.own_folds)), "each fold that the data set brings is tested once"
+        return "data.fold", tuple(range(fingerprint.own_folds)), "each fold of the data set is tested once"
     if fingerprint.own_split and "data.folds" not in choices.given:
-        return "seed", (0, 1, 2), "the data set brings its own split, which stays: three seeds in the place of folds"
+        return "seed", (0, 1, 2), "the data set has its own split, which stays: three seeds in place of folds"
     if groups < 2:
         choices.choose("data.validate_on_train", True, "one case: nothing can be held out")
         choices.choose("data.split", {"train": 1.0, "val": 0.0, "test": 0.0}, "one case or group is all there is")

@@ -80,7 +80,7 @@ class Errands:
                 where=self._module,
                 found=str(error),
                 expected="enough memory, and files that a runtime can open",
-                remedy="free some memory; what it said stands above",
+                remedy="free some memory; its output is above",
             ) from error
 
     def ask(

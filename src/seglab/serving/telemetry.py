@@ -66,7 +66,7 @@ class Telemetry:
             registry=registry,
         )
         self.quality = Histogram(
-            "seglab_predicted_dice", "Dice that each mask is likely to have, where the model tells.",
+            "seglab_predicted_dice", "Dice that each mask is likely to have, where the model predicts it.",
             buckets=_SHARES, registry=registry,
         )  # fmt: skip
         self.implausible = Counter(

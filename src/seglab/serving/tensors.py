@@ -50,7 +50,7 @@ def read_tensor(body: bytes, header_length: str | None, limits: Limits, rank: in
         if "binary_data_size" in parameters:
             size = int(parameters["binary_data_size"])
             if size != math.prod(shape) * np.dtype(TYPES[kind]).itemsize or size != len(rest):
-                raise _malformed(f"{size} bytes said, {len(rest)} sent, for shape {shape} of {kind}")
+                raise _malformed(f"{size} bytes declared, {len(rest)} sent, for shape {shape} of {kind}")
             image = np.frombuffer(rest, TYPES[kind]).reshape(shape)
         else:
             image = _of_json(given["data"], kind, shape)

@@ -116,7 +116,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
             arrived[former] = _present(store, former) or _read_run(store, record, place, arrived)
         except (MlflowException, OSError) as error:
             raise TrackingError(
-                "a run that cannot be brought into the store",
+                "a run that cannot be imported into the store",
                 code="import-failed",
                 where=f"run {former} ({record.name}) into {store.uri}",
                 found=first_line(error),

@@ -184,7 +184,7 @@ def _database(uri: str, part: Path) -> tuple[str, str, int]:
             where=str(source),
             found=str(error),
             expected="a database of MLflow that can be read",
-            remedy="end what writes to it; seglab doctor tells of its health",
+            remedy="end what writes to it; seglab doctor reports its health",
         ) from error
     return name, str(revision), int(runs)
 

@@ -42,7 +42,7 @@ def check_consent(run: Run, diff: str, config: Mapping[str, Any], settings: Mapp
     if settings:
         shown += ["variables of the environment:", *(f"{key}={value}" for key, value in settings.items())]
     raise TrackingError(
-        "an imported run brings code along, which nobody here has allowed to run",
+        "an imported run contains code that nobody here has allowed to run",
         code="imported-code",
         where=f"run {run.info.run_id} ({run.info.run_name}), imported, formerly {former}",
         found="\n".join(shown),

@@ -208,7 +208,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
                     yield path, found
                 else:
                     what = f"a link to {os.readlink(path)}" if entry.is_symlink() else "no file"
-                    raise _refused(path, what, "files and folders alone: a link would bring a file of this machine")
+                    raise _refused(path, what, "files and folders alone: a link would import a file of this machine")
                 if len(path.relative_to(folder).parts) > 40:
                     raise _refused(path, "folders in folders in folders", "at most 40")
 

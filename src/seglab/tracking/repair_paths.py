@@ -55,7 +55,7 @@ def relocate(store: Store) -> Path | None:
             code="store-moved",
             where=str(store.directory),
             found=f"no {artifacts.name}/; they were in {formers[0]}",
-            remedy=f"bring them here first: cp -r {formers[0] / artifacts.name} {store.directory}",
+            remedy=f"copy them here first: cp -r {formers[0] / artifacts.name} {store.directory}",
         )
     kept = store.file.with_name(f"{store.file.name}.{time.strftime('%Y%m%d-%H%M%S')}.backup")
     try:

@@ -130,11 +130,11 @@ class Store:
         moved = self.moved_from(experiment.artifact_location)
         if moved is not None:
             raise TrackingError(
-                "a store that was moved: it looks for artifacts where they were",
+                "a store that was moved: it records the former place of its artifacts",
                 code="store-moved",
                 where=str(self.directory),
                 found=f"artifacts of experiment {experiment.name} in {moved}",
-                remedy="let it look here: seglab doctor repair=true; or move the folder back, or link it: "
+                remedy="correct that: seglab doctor repair=true; or move the folder back, or link it: "
                 f"mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
             )
 

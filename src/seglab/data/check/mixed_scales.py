@@ -43,6 +43,6 @@ def find_mixed_scales(facts: Mapping[str, CaseFingerprint], card: DataConfig) ->
             f"{kind}: {len(ids)} images ({ids[0]}{', …' if len(ids) > 1 else ''})" for kind, ids in by_kind.items()
         ),
         "numbers that count in one unit in all images, since all are divided by one",
-        "data.normalize=zscore, which brings each image to its own scale; or save all images in one type and range",
+        "data.normalize=zscore, which scales each image by itself; or save all images in one type and range",
         severity=None if scale == "mixed" else "warning",
     )

@@ -67,7 +67,7 @@ def open_array(folder: Path) -> Any:
                 finding="unreadable-file",
                 where=str(folder),
                 found=reason,
-                expected="one that zarr and numcodecs bring, such as zstd, blosc, gzip",
+                expected="one of those in zarr and numcodecs, such as zstd, blosc, gzip",
                 remedy="write the array anew with one of them",
             ) from error
         raise unreadable(str(folder), reason, kind="Zarr folder") from error

@@ -73,7 +73,7 @@ class LabelMap:
                 where="data.mask_threshold",
                 found=f"{self.threshold:g} with label_values={list(self.values)}, ignore_value={self.ignore_value}"
                 + (", label_colors" if self.colors else ""),
-                expected="two label values, for dark and bright, and nothing else that tells classes",
+                expected="two label values, for dark and bright, and no other rule for the classes",
                 remedy="data.label_values=[0,1] data.ignore_value=null data.label_colors=null, or"
                 " data.mask_threshold=null",
             )

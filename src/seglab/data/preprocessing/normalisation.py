@@ -180,7 +180,7 @@ class Preprocessing:
             where="image",
             found=f"{dtype} values from {low:g} to {high:g}",
             expected=IN_WORDS[self.scale],
-            remedy=f"bring its numbers to that scale, {_FACTORS.get(self.scale, 'as the training images were')}; or"
+            remedy=f"rescale its numbers to that, {_FACTORS.get(self.scale, 'as the training images were')}; or"
             " train with data.normalize=zscore, which takes each image on its own scale",
         )
 

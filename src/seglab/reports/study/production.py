@@ -27,7 +27,7 @@ def production_section(runs: Sequence[StoredRun], store: Store) -> PageSection:
         *_or(_exports(runs), "exported", "not measured: no run has an export with scores (seglab export run=<id>)"),
         *_or(_verdicts(runs), "promotion gate", "not measured: no run was held against it (seglab promote run=<id>)"),
         *_or(_versions(runs, store), "registered", "no run is a version of a registered model"),
-        ("served", "not measured: the store holds nothing of it; seglab serve tells it at /metrics", ""),
+        ("served", "not measured: the store holds nothing of it; seglab serve reports it at /metrics", ""),
     ]
     return PageSection(
         PRODUCTION, grids=[TableBlock(["what", "found", "run"], [[Cell(text) for text in row] for row in rows])]
