@@ -11,9 +11,9 @@ UNTAGGED = "0.1.0"  # of a clone without tags, and of files without git
 
 def version(root: Path) -> str:
     """Of tag v1.2.3 `1.2.3`, three commits later `1.2.4.dev3+g<commit>`; of an sdist the one that it was made with."""
-    told = root / "PKG-INFO"
-    if told.is_file():
-        return re.search(r"^Version: (\S+)$", told.read_text(encoding="utf-8"), re.MULTILINE)[1]
+    metadata = root / "PKG-INFO"
+    if metadata.is_file():
+        return re.search(r"^Version: (\S+)$", metadata.read_text(encoding="utf-8"), re.MULTILINE)[1]
     top = _git(root, "rev-parse", "--show-toplevel")
     if not top or Path(top).resolve() != root.resolve():
         return UNTAGGED

@@ -62,8 +62,8 @@ def settings_page() -> str:
 def _described(path: Path, group: str) -> Iterator[str]:
     lines = path.read_text().splitlines()
     top = next((n for n, line in enumerate(lines) if line and not line.startswith("#")), len(lines))
-    said = [line.lstrip("#").removeprefix(" ") for line in lines[:top] if not line.startswith("# @package")]
-    yield "\n".join(f"    {line}" for line in said if line)
+    comments = [line.lstrip("#").removeprefix(" ") for line in lines[:top] if not line.startswith("# @package")]
+    yield "\n".join(f"    {line}" for line in comments if line)
     rows = list(_rows(lines[top:], group))
     if rows:
         yield "\n| setting | default | |\n| --- | --- | --- |"

@@ -62,8 +62,10 @@ def test_a_file_name_stands_for_one_thing() -> None:
 
 def test_names_say_what_they_hold() -> None:
     """A message, a reason or fields, and not what was told or said."""
-    for path in [*modules(), *sorted(TESTS.rglob("*.py"))]:
-        place = path.relative_to(TESTS.parent).as_posix()
+    root = TESTS.parent
+    rooms = ("src", "tests", "benchmarks", "scripts", "notebooks", "docs")
+    for path in [*root.glob("*.py"), *(path for room in rooms for path in sorted((root / room).rglob("*.py")))]:
+        place = path.relative_to(root).as_posix()
         names = names_of(ast.parse(path.read_text())) - STORED.get(place, set())
         private = {name for name in names if PRIVATE & set(name.lower().split("_")) or name in {"look", "bring"}}
         assert not private, f"{place}: {sorted(private)}; name each after what it holds"

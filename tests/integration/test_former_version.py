@@ -13,10 +13,14 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from cached_cases import PATCH, same
 
 from seglab.comparison.settings import CompareSettings
 from seglab.config.former_names import SETTINGS, TARGETS, current_config, current_params
 from seglab.config.targets import parameters_of
+from seglab.data.cache.case_cache import Cache
+from seglab.data.cache.in_memory import store_in_memory
+from seglab.data.sources.image_folder import ImageFolder
 from seglab.evaluation.subject import find_subject
 from seglab.inference.predictor import Predictor
 from seglab.registry.gate import Gate
@@ -139,3 +143,21 @@ def test_a_run_is_promoted(home: Path, store: Store) -> None:
     promoted = promote(store, run, "former", Gate(rules=[], allowed_findings=True))
     assert store.client.get_model_version_by_alias("former", "champion").run_id == run.info.run_id
     assert promoted.version
+
+
+def test_its_cache_stays_beside_the_one_of_today_and_gives_no_other_cases(tmp_path: Path) -> None:
+    """Its folder is named after the code that made it: other code makes a folder of its own."""
+    with tarfile.open(ROOT / "tests" / "former_versions" / "0.1_cache.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    cache = tmp_path / "cache"
+    former = {path: path.read_bytes() for path in cache.rglob("*") if path.is_file()}
+    source = ImageFolder(root=str(tmp_path / "data"), label_values=[0, 255], class_names=["none", "square"])
+    ids = [case.id for case in source.cases]
+    held_facts, held = store_in_memory(source, PATCH, source.cases)
+    for _ in range(2):  # built, then found
+        facts, kept = Cache(source, source.digest(), PATCH, cache, 1.0).collect(source.cases)
+        assert facts == held_facts
+        same(kept, held, ids)
+    assert len(former) == 26
+    assert all(path.read_bytes() == content for path, content in former.items())
+    assert sorted(path.name != "03b1debd4cf5acf8" for path in cache.glob("?" * 16)) == [False, True]
