@@ -31,7 +31,7 @@ def with_model_file(path: Path, write) -> Path:  # type: ignore[no-untyped-def]
     """Puts another model file into the bundle, and its digest into the description."""
     write(path / "model.keras")
     card = json.loads((path / "bundle.json").read_text())
-    card["artefacts"]["model.keras"] = module.digest_of(path / "model.keras")
+    card["artefacts"]["model.keras"] = module.sha256_of(path / "model.keras")
     (path / "bundle.json").write_text(sealed(card))
     return path
 

@@ -14,9 +14,10 @@ from served import ROAD, Running, served_folder
 from test_rows import scene
 from watched_rows import REFERENCE, answered, written
 
-from seglab.export.folder import SUMS, sha256
+from seglab.export.folder import SUMS
 from seglab.monitoring.newest_answers import newest_drift
 from seglab.monitoring.row_summary import summarise
+from seglab.runtime.file_digest import sha256_of
 
 
 def until(seen: Callable[[], bool], seconds: float = 60) -> None:
@@ -36,7 +37,7 @@ def metric_values(running: Running, name: str) -> dict[tuple[str, str], float]:
 def test_drift_is_reported_and_forgotten_with_its_model(tmp_path: Path) -> None:
     """120 dark answers of the day before: brightness has changed, sharpness has not, and masks are less sure."""
     folder = served_folder(tmp_path / "first" / "road", ROAD, (32, 40), reference=REFERENCE)
-    digest = sha256(folder / SUMS)
+    digest = sha256_of(folder / SUMS)
     rows = [answered(number, digest=digest, soft_dice=0.6) for number in range(120)]
     for number, row in enumerate(rows):
         row["image"] = json.dumps({**json.loads(row["image"]), "mean": 70.0 + number % 9})

@@ -12,7 +12,8 @@ from PIL import Image
 from served import CELLS, ORGAN, ROAD, Running, served_folder
 from watched_rows import REFERENCE, answered, written
 
-from seglab.export.folder import IMAGE, MASK, SUMS, sha256
+from seglab.export.folder import IMAGE, MASK, SUMS
+from seglab.runtime.file_digest import sha256_of
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,7 @@ def road_service(road: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         (place / "canary" / part).mkdir(parents=True)
         Image.fromarray(array).save(place / "canary" / part / "example.png")
     words = [f"rows={place / 'rows.db'}", f"canary={place / 'canary'}", "canary_seconds=0", "drift_seconds=0.2"]
-    digest = sha256(road / SUMS)
+    digest = sha256_of(road / SUMS)
     written(place / "rows.db", [answered(number, digest=digest) for number in range(120)], digest)  # of a day before
     with Running(road, "pixels=400000", "body_bytes=2000000", *words) as running:
         while not (running.count("seglab_canary_runs_total") and running.count("seglab_drift_statistic")):

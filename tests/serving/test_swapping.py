@@ -25,7 +25,8 @@ import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
 
-from seglab.export.folder import SUMS, read_folder, sha256
+from seglab.export.folder import SUMS, read_folder
+from seglab.runtime.file_digest import sha256_of
 from seglab.task import Task
 
 IMAGE = np.random.default_rng(4).integers(0, 256, (50, 70, 3), np.uint8)
@@ -53,7 +54,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def label(folder: Path) -> str:
-    return f"current+{sha256(folder / SUMS)[:12]}"
+    return f"current+{sha256_of(folder / SUMS)[:12]}"
 
 
 def lead(link: Path, folder: Path) -> None:

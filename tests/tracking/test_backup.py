@@ -144,9 +144,9 @@ def test_names_with_a_line_break_are_listed_as_sha256sum_does(tmp_path: Path) ->
     (tmp_path / "c\\nd").write_text("2")
     for name in ("e\rf", "g\u2028h", "i\x85j", "k\x0bl", os.fsdecode(b"m\xe9n")):  # the last is not UTF-8
         (tmp_path / name).write_text(name[0])
-    from seglab.tracking.backup_files import digest_of
+    from seglab.runtime.file_digest import sha256_of
 
-    sums = {path.name: digest_of(path) for path in tmp_path.iterdir()}
+    sums = {path.name: sha256_of(path) for path in tmp_path.iterdir()}
     (tmp_path / SUMS).write_bytes(sums_content(sums))
     assert read_sums(tmp_path) == sums
     assert subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=tmp_path, check=False).returncode == 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from seglab.config.targets import places_of
+from seglab.runtime.file_digest import sha256_of
 
 # Settings that cannot change a result.
 _NOT_IDENTITY = ("run_name", "resume", "tracking", "metrics")
@@ -42,8 +42,7 @@ def _contents(place: Any) -> Any:
     """The SHA-256 of the file that is named; a word that is no file stands for itself."""
     if not isinstance(place, str) or not Path(place).is_file():
         return place
-    with Path(place).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(Path(place))
 
 
 def _one_spelling(value: Any) -> Any:

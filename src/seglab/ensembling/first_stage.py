@@ -16,7 +16,8 @@ from seglab.ensembling.out_of_fold import Subjects
 from seglab.errors import DataError
 from seglab.inference.bundle import CARD_FILE, check_files
 from seglab.inference.mask_writer import write_mask
-from seglab.inference.placing import digest_of, placing
+from seglab.inference.placing import placing
+from seglab.runtime.file_digest import sha256_of
 
 
 class FirstStage:
@@ -100,7 +101,7 @@ def write_masks(
             continue
         file = folder / MASKS / f"{len(written)}.nii.gz"
         write_mask(file, mask, like=case.image[0])
-        written[case.id] = digest_of(file), row
+        written[case.id] = sha256_of(file), row
     return written
 
 
@@ -124,5 +125,5 @@ def write_first_stage(folder: Path, chosen: Chosen, written: Mapping[str, tuple[
     cases = {case_id: (digest, runs(row)) for case_id, (digest, row) in written.items()}
     folds = [list(validation.splits[place].test) for place in subjects.places]
     task = subjects.of[0, subjects.places[0]].source.task
-    values = card_of(task.class_names, task.channels, cases, folds, digest_of(folder / BUNDLE / CARD_FILE))
+    values = card_of(task.class_names, task.channels, cases, folds, sha256_of(folder / BUNDLE / CARD_FILE))
     (folder / CARD).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

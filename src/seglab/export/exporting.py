@@ -17,17 +17,7 @@ from seglab.export.end_to_end import check_size
 from seglab.export.export_sources import Sources, check_bundle, find_sources
 from seglab.export.export_targets import Target, check_targets, targets_of
 from seglab.export.finishing import finish
-from seglab.export.folder import (
-    ANSWER,
-    GIVEN,
-    IMAGE,
-    LAYERS,
-    MANIFEST,
-    MASK,
-    sha256,
-    write_json,
-    write_sums,
-)
+from seglab.export.folder import ANSWER, GIVEN, IMAGE, LAYERS, MANIFEST, MASK, write_json, write_sums
 from seglab.export.graph_operations import check_operations
 from seglab.export.graphs import graph_of
 from seglab.export.manifest import make_manifest
@@ -37,6 +27,7 @@ from seglab.export.request import ExportRequest
 from seglab.inference.bundle import CARD_FILE, MODEL_FILE
 from seglab.inference.example import example_image
 from seglab.run_record import RUNS
+from seglab.runtime.file_digest import sha256_of
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -117,7 +108,7 @@ def _convert(
         sources.bundle,
         trained_in=reference.trained_in,
         run=_run_of(sources.found),
-        digest=sha256(sources.found.folder / (CARD_FILE if sources.bundle.members else MODEL_FILE)),
+        digest=sha256_of(sources.found.folder / (CARD_FILE if sources.bundle.members else MODEL_FILE)),
         calibration=used,
         image_size=size,
         c_program=program,

@@ -9,16 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.export.export_targets import ExportRefused, Target
-from seglab.export.folder import (
-    ACCURACY,
-    LATENCY,
-    MANIFEST,
-    README,
-    SBOM,
-    sha256,
-    write_json,
-    write_sums,
-)
+from seglab.export.folder import ACCURACY, LATENCY, MANIFEST, README, SBOM, write_json, write_sums
 from seglab.export.inventory import bill_of_materials, copy_licences
 from seglab.export.latency import RUNS as LATENCY_RUNS
 from seglab.export.manual import manual
@@ -26,6 +17,7 @@ from seglab.export.request import ExportRequest
 from seglab.export.signing import sign
 from seglab.export.verification import verify_apart
 from seglab.inference.bundle import Bundle
+from seglab.runtime.file_digest import sha256_of
 from seglab.safety.untrusted_files import read_any_json
 
 Tell = Callable[[str], None]
@@ -41,7 +33,7 @@ def finish(target: Target, folder: Path, bundle: Bundle, request: ExportRequest,
         latency = _measured(folder)
         write_json(folder / LATENCY, latency)
     file = folder / manifest["file"]
-    digest = sha256(file if file.is_file() else file / "saved_model.pb")
+    digest = sha256_of(file if file.is_file() else file / "saved_model.pb")
     write_json(
         folder / SBOM,
         bill_of_materials(target.name, manifest["file"], digest, target.format, target.precision == "int8"),

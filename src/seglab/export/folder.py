@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from seglab.inference.backends import BACKENDS, open_network
 from seglab.inference.bundle import Bundle
 from seglab.inference.loaded_network import OneByOne
 from seglab.inference.predictor import Predictor
+from seglab.runtime.file_digest import sha256_of
 from seglab.safety.untrusted_files import read_json
 
 FORMAT = 1
@@ -72,12 +72,6 @@ class Exported:
         return found
 
 
-def sha256(file: Path) -> str:
-    """Of a file's bytes, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def files_below(folder: Path) -> list[str]:
     """Of all but folders, the path from the folder on, with slashes, sorted; without the sums and their signature."""
     found = (
@@ -88,7 +82,7 @@ def files_below(folder: Path) -> list[str]:
 
 def write_sums(folder: Path) -> None:
     """Write the digest of every file, as `sha256sum -c SHA256SUMS` reads them."""
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in files_below(folder)]
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in files_below(folder)]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
@@ -124,7 +118,7 @@ def check_sums(folder: Path) -> None:
             raise _refused("a file that was added to an exported folder", file, f"not in {SUMS}")
         if not file.is_file():
             raise _refused("something in the place of a file of an exported folder", file, "a pipe or a device")
-        if (digest := sha256(file)) != listed[name]:
+        if (digest := sha256_of(file)) != listed[name]:
             raise _refused(
                 "a file of an exported folder that was altered",
                 file,

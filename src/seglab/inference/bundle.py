@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 from seglab.errors import ConfigError, DataError
 from seglab.inference.description import Bundle, ResizeMode
 from seglab.inference.keras_file import check_model_file
-from seglab.inference.placing import digest_of, placing
+from seglab.inference.placing import placing
 from seglab.inference.sealing import check_seal, sealed
 from seglab.run_record import BundleFile
 from seglab.runtime.atomic_files import write_text
+from seglab.runtime.file_digest import sha256_of
 from seglab.safety.untrusted_files import MEBI, read_json
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def save_bundle(path: Path | str, model: keras.Model, bundle: Bundle) -> Path:
 
 def write_card(folder: Path, bundle: Bundle, files: Sequence[str]) -> None:
     """Write the description of a bundle whose other files are there."""
-    digests = {name: digest_of(folder / name) for name in files}
+    digests = {name: sha256_of(folder / name) for name in files}
     (folder / CARD_FILE).write_text(_card(bundle, digests), encoding="utf-8")
 
 
@@ -176,7 +177,7 @@ def check_files(path: Path) -> Bundle:
     members = {member.folder: member.label for member in bundle.members}
     for name, digest in digests.items():
         file = path / name
-        found = digest_of(file) if file.is_file() else "none: no such file"
+        found = sha256_of(file) if file.is_file() else "none: no such file"
         if found == digest:
             continue
         what = {MODEL_FILE: "model", EXAMPLE_FILE: "example", CARD_FILE: "description"}[file.name]

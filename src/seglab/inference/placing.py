@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -47,12 +46,6 @@ def placing(path: Path, card: str = BundleFile.CARD) -> Iterator[Path]:
         for leftover in (partial, former):
             shutil.rmtree(leftover, ignore_errors=True)
     sync(path.parent)
-
-
-def digest_of(file: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _put_in_place(partial: Path, path: Path, former: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from seglab.metrics.confusion import confusion_matrix, macro, overlaps, sizes
 from seglab.monitoring.database import reading
 from seglab.monitoring.kept_images import KeptImage, kept_images, kept_name
 from seglab.monitoring.schema import column_of
+from seglab.runtime.file_digest import sha256_of
 from seglab.task import Region, Task
 
 _DIGEST = re.compile(r"[0-9a-f]{32,64}")
@@ -102,7 +102,7 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
         for mask in masks:
             name = stem_of(mask)
             column = "input" if name in images or _DIGEST.fullmatch(name) else "request"
-            value = _digest(images[name]) if name in images else name
+            value = sha256_of(images[name]) if name in images else name
             rows = database.ask(
                 f"SELECT p.request, p.input, p.quality, m.{described} FROM predictions p"
                 f" JOIN models m ON m.digest = p.digest WHERE p.{column} = :value AND p.input IS NOT NULL"
@@ -174,8 +174,3 @@ def _other_values(where: Path, found: str, classes: str) -> DataError:
         expected=f"{classes or 'the values that /classes lists'}; {_IGNORED} marks pixels that are ignored",
         remedy="write the value of its class into each pixel, such as 1 in place of 255",
     )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 
 from seglab.errors import ConfigError, DataError
-from seglab.export.folder import IMAGE, MASK, SUMS, Exported, read_folder, sha256, targets_below
+from seglab.export.folder import IMAGE, MASK, SUMS, Exported, read_folder, targets_below
 from seglab.inference.bundle import Bundle
 from seglab.inference.loaded_network import own_threads
 from seglab.inference.predicted_quality import PredictedQuality
 from seglab.inference.predictor import Predictor
+from seglab.runtime.file_digest import sha256_of
 from seglab.serving.keeping_images import KeptImages
 from seglab.serving.served import ServedModel
 
@@ -111,7 +112,7 @@ def load_model(
     run_fields: dict[str, Any] = exported.manifest.get("run") or {}
     served = ServedModel(
         name=name,
-        digest=sha256(exported.folder / SUMS),
+        digest=sha256_of(exported.folder / SUMS),
         run=str(run_fields.get("id", "")) or run,
         version=version,
         task=bundle.task,

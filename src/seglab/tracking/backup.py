@@ -21,8 +21,9 @@ from pathlib import Path
 from seglab.errors import TrackingError
 from seglab.run_record import StoreFile
 from seglab.runtime.atomic_files import folder, telling_unwritable, write_bytes, write_json
+from seglab.runtime.file_digest import sha256_of
 from seglab.safety.secrets import redacted
-from seglab.tracking.backup_files import CARD, DUMP, SUMS, Progress, copied, digest_of, files_below, sums_content
+from seglab.tracking.backup_files import CARD, DUMP, SUMS, Progress, copied, files_below, sums_content
 from seglab.tracking.sqlite_address import sqlite_file, sqlite_uri
 
 FORMAT = 1
@@ -84,7 +85,7 @@ def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | N
         folder(out, replace=False) as part,
     ):
         name, revision, runs = _database(uri, part)
-        sums[name], size = digest_of(part / name), (part / name).stat().st_size
+        sums[name], size = sha256_of(part / name), (part / name).stat().st_size
         waiting = [(kind, place, file) for kind, place in sources for file in files_below(place, _passing)]
         if (directory / StoreFile.PROMOTIONS).is_file():
             sums[StoreFile.PROMOTIONS] = copied(directory / StoreFile.PROMOTIONS, part / StoreFile.PROMOTIONS)
@@ -98,7 +99,7 @@ def make_backup(out: Path, directory: Path, uri: str | None, artifacts: Path | N
         made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         backup = Backup(FORMAT, kind, revision, runs, len(sums), size, made, version("seglab"))
         write_json(part / CARD, asdict(backup), indent=1)
-        sums[CARD] = digest_of(part / CARD)
+        sums[CARD] = sha256_of(part / CARD)
         write_bytes(part / SUMS, sums_content(sums))
     return backup
 

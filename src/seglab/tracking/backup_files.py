@@ -49,12 +49,6 @@ def copied(source: Path, target: Path) -> str:
     return digest.hexdigest()
 
 
-def digest_of(file: Path) -> str:
-    """The SHA-256 of a file."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
 def sums_content(sums: dict[str, str]) -> bytes:
     """SHA256SUMS for digests by name, names as the disk has them, be they UTF-8 or not; a name with a line break is
     written as `sha256sum` does."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from seglab.errors import TrackingError
 from seglab.run_record import StoreFile
 from seglab.runtime.atomic_files import put, telling_unwritable
+from seglab.runtime.file_digest import sha256_of
 from seglab.safety.secrets import redacted
 from seglab.safety.untrusted_files import UnreadableFile, read_json
 from seglab.tracking.backup import FORMAT, WORK, Backup
-from seglab.tracking.backup_files import CARD, DUMP, Progress, damaged, digest_of, read_sums, take
+from seglab.tracking.backup_files import CARD, DUMP, Progress, damaged, read_sums, take
 
 # The database last: a store is seen when it is whole.
 _FILES = (StoreFile.PROMOTIONS, StoreFile.DATABASE)
@@ -35,7 +36,7 @@ def restore(backup: Path, directory: Path, uri: str | None, artifacts: Path | No
     """
     card = read_card(backup)
     sums = read_sums(backup)
-    if sums.get(CARD) != digest_of(backup / CARD):
+    if sums.get(CARD) != sha256_of(backup / CARD):
         raise damaged(backup / CARD, "another digest than is listed", str(sums.get(CARD)))
     _check_kind(backup, card, uri)
     artifacts = directory / StoreFile.ARTIFACTS if artifacts is None else artifacts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from seglab.errors import ConfigError
@@ -12,6 +11,7 @@ from seglab.interactive.sam.sam_variants import VARIANTS
 from seglab.interactive.sam.weight_refusals import of_another_model
 from seglab.interactive.sam.weights import check_fit, open_tensors, slots, variant_of
 from seglab.runtime.atomic_files import telling_unwritable
+from seglab.runtime.file_digest import sha256_of
 
 
 def convert(checkpoint: Path, out: Path) -> str:
@@ -47,13 +47,8 @@ def convert(checkpoint: Path, out: Path) -> str:
         raise of_another_model(checkpoint, "SAM or MobileSAM", f"{len(tensors.shapes)} tensors of something else")
     wanted = slots(SamNetwork(VARIANTS[name]).variables)
     check_fit(wanted, tensors, checkpoint, name)
-    about = {"model": name, "source": checkpoint.name, "source_sha256": _sha256(checkpoint)}
+    about = {"model": name, "source": checkpoint.name, "source_sha256": sha256_of(checkpoint)}
     with telling_unwritable(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         write_hdf5(out, ((slot.name, tensors.read(slot.name)) for slot in wanted), about)
     return name
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
