@@ -61,7 +61,7 @@ def test_the_unit_of_a_metaimage(tmp_path: Path, unit: str, factor: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("options", "found"),
     [
         ({"imagej": True, "metadata": {"axes": "ZYX", "spacing": 50, "unit": "Micron"}}, 0.05),
         ({"imagej": True, "metadata": {"axes": "ZYX", "unit": "centimeter"}}, (500, 500, 10)),
@@ -81,10 +81,10 @@ def test_the_unit_of_a_metaimage(tmp_path: Path, unit: str, factor: float) -> No
         ),
     ],
 )
-def test_the_unit_of_a_stack(tmp_path: Path, told: dict[str, Any], found: Any) -> None:
+def test_the_unit_of_a_stack(tmp_path: Path, options: dict[str, Any], found: Any) -> None:
     """ImageJ leaves a distance of slices out where it is 1."""
     file = tmp_path / "a.tif"
-    tifffile.imwrite(file, np.zeros((4, 5, 6), np.uint8), resolution=(1 / 50, 1 / 50), **told)
+    tifffile.imwrite(file, np.zeros((4, 5, 6), np.uint8), resolution=(1 / 50, 1 / 50), **options)
     if isinstance(found, str):
         with pytest.raises(DataError, match=found):
             read_header(str(file))
@@ -94,7 +94,7 @@ def test_the_unit_of_a_stack(tmp_path: Path, told: dict[str, Any], found: Any) -
 
 
 @pytest.mark.parametrize(
-    ("wrote", "named", "said"),
+    ("wrote", "named", "message"),
     [
         ("a.nrrd", "b.nii.gz", "rename it: <case>.nrrd"),
         ("a.nii", "b.nrrd", "rename it: <case>.nii"),
@@ -102,16 +102,16 @@ def test_the_unit_of_a_stack(tmp_path: Path, told: dict[str, Any], found: Any) -
         ("a.mha", "b.tif", "rename it: <case>.mha"),
     ],
 )
-def test_a_file_of_another_kind_is_to_be_renamed(tmp_path: Path, wrote: str, named: str, said: str) -> None:
+def test_a_file_of_another_kind_is_to_be_renamed(tmp_path: Path, wrote: str, named: str, message: str) -> None:
     sitk.WriteImage(itk_image(), str(tmp_path / wrote))
     (tmp_path / wrote).rename(tmp_path / named)
     with pytest.raises(DataError) as refused:
         read_header(str(tmp_path / named))
-    assert (refused.value.code, refused.value.remedy) == ("file-unreadable", said)
+    assert (refused.value.code, refused.value.remedy) == ("file-unreadable", message)
 
 
 @pytest.mark.parametrize(
-    ("name", "pack", "said"),
+    ("name", "pack", "message"),
     [
         ("a.mha", gzip.compress, "a MetaImage file, compressed"),
         ("a.nrrd", bz2.compress, "compressed by bzip2"),
@@ -119,13 +119,15 @@ def test_a_file_of_another_kind_is_to_be_renamed(tmp_path: Path, wrote: str, nam
         ("a.nii.gz", lambda _: b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
     ],
 )
-def test_what_lies_around_a_file_is_named(tmp_path: Path, name: str, pack: Callable[[bytes], bytes], said: str) -> None:
+def test_what_lies_around_a_file_is_named(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes], message: str
+) -> None:
     file = tmp_path / name
     sitk.WriteImage(itk_image(), str(file))
     file.write_bytes(pack(file.read_bytes()))
     with pytest.raises(DataError) as refused:
         read_header(str(file))
-    assert said in refused.value.found
+    assert message in refused.value.found
     assert "copy it again" not in refused.value.remedy
 
 

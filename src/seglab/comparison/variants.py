@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seglab.comparison.runs import StoredRun
+from seglab.config.identity import BY_DEFAULT
 from seglab.config.targets import places_of
 from seglab.errors import ConfigError
 from seglab.run_record import RunRecord, Tag
@@ -23,6 +24,8 @@ NO_PART = (
     "data.workers",
     "trainer.profile",
 )
+# Params that runs of before there was the setting do not have, with the text of its default.
+_BY_DEFAULT = {(key, {None: "null", False: "false"}.get(value, str(value))) for key, value in BY_DEFAULT.items()}
 _SAME_CODE = (Tag.GIT_COMMIT, Tag.GIT_DIRTY, Tag.PRECISION)
 _NAMED = ("model", "loss", "optimizer")
 _WHOLE = re.compile(r"-?[0-9]+\.0")
@@ -75,7 +78,7 @@ def what_counts(params: Mapping[str, str], known: bool = True) -> dict[str, str]
     return {
         key: _one_spelling(value)
         for key, value in params.items()
-        if key not in left_out and key.partition(".")[0] not in NO_PART
+        if key not in left_out and key.partition(".")[0] not in NO_PART and (key, value) not in _BY_DEFAULT
     }
 
 

@@ -13,7 +13,12 @@ from seglab.runtime.file_digest import sha256_of
 _NOT_IDENTITY = ("run_name", "resume", "tracking", "metrics")
 _NOT_DATA_IDENTITY = ("cache_dir", "cache_gb", "workers")
 # Settings that say nothing by a value: what is identical without them has its digest of before.
-_UNSAID = (("regions", None), ("regions_class_order", None), ("fit_memory", False), ("keep", "best"))
+BY_DEFAULT = {
+    "data.regions": None,
+    "data.regions_class_order": None,
+    "trainer.fit_memory": False,
+    "trainer.keep": "best",
+}
 # Groups with a `_target_` beside the data, whose files count by what they hold.
 _PARTS = ("model", "loss", "optimizer", "schedule", "augment")
 
@@ -27,15 +32,24 @@ def identity_of(resolved: Mapping[str, Any]) -> dict[str, Any]:
     elsewhere = {*_NOT_DATA_IDENTITY, *places_of(str(kept["data"]["_target_"]), "data._target_")}
     # The same batches and sums on any number of devices.
     kept["trainer"] = {
-        key: value for key, value in kept["trainer"].items() if key != "devices" and (key, value) not in _UNSAID
+        key: value
+        for key, value in kept["trainer"].items()
+        if key != "devices" and not _by_default("trainer", key, value)
     }
     kept["data"] = {
-        key: value for key, value in kept["data"].items() if key not in elsewhere and (key, value) not in _UNSAID
+        key: value
+        for key, value in kept["data"].items()
+        if key not in elsewhere and not _by_default("data", key, value)
     }
     for group in _PARTS:
         for key in places_of(str(kept[group]["_target_"]), f"{group}._target_") & set(kept[group]):
             kept[group] = {**kept[group], key: _contents(kept[group][key])}
     return dict(_one_spelling(kept))
+
+
+def _by_default(group: str, key: str, value: Any) -> bool:
+    name = f"{group}.{key}"
+    return name in BY_DEFAULT and value == BY_DEFAULT[name]
 
 
 def _contents(place: Any) -> Any:

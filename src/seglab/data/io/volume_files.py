@@ -52,10 +52,10 @@ def read_header(path: str) -> Header:
     try:
         return _read_by_name(path)
     except DataError as error:
-        told = misnamed(path) if error.code == "file-unreadable" and os.path.isfile(path) else None
-        if told is None:
+        explained = misnamed(path) if error.code == "file-unreadable" and os.path.isfile(path) else None
+        if explained is None:
             raise
-        raise told from error
+        raise explained from error
 
 
 def _read_by_name(path: str) -> Header:
