@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ NO_PART = (
     "trainer.profile",
 )
 # Params that runs of before there was the setting do not have, with the text of its default.
-_BY_DEFAULT = {(key, {None: "null", False: "false"}.get(value, str(value))) for key, value in BY_DEFAULT.items()}
+_BY_DEFAULT = {(key, value if isinstance(value, str) else json.dumps(value)) for key, value in BY_DEFAULT.items()}
 _SAME_CODE = (Tag.GIT_COMMIT, Tag.GIT_DIRTY, Tag.PRECISION)
 _NAMED = ("model", "loss", "optimizer")
 _WHOLE = re.compile(r"-?[0-9]+\.0")
