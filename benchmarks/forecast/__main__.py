@@ -149,12 +149,12 @@ def measure(words: Sequence[str], epochs: int, place: Path) -> Pair:
 
     place.mkdir(parents=True, exist_ok=True)
     store = open_store(f"sqlite:///{place}/mlruns/{StoreFile.DATABASE}", place / "mlruns")  # made once, not by a run
-    told = [*words, f"data.cache_dir={place / 'cache'}"]
-    config = load_config(composed_config(told))
+    settings = [*words, f"data.cache_dir={place / 'cache'}"]
+    config = load_config(composed_config(settings))
     gather(config)  # prepares the cases, as a plan does
-    foretold = measured(told)
+    foretold = measured(settings)
     load = os.getloadavg()[0]
-    run = [sys.executable, "-m", "seglab", "train", *told]
+    run = [sys.executable, "-m", "seglab", "train", *settings]
     path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
     with (place / "run.log").open("w", encoding="utf-8") as log:
         began = time.monotonic()

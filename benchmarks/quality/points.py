@@ -97,7 +97,7 @@ class Points:
         finally:
             self._paused += self._now() - began
 
-    def look(self, steps: int, predict: Callable[[Path], None], *, last: bool = False) -> None:
+    def predict_if_due(self, steps: int, predict: Callable[[Path], None], *, last: bool = False) -> None:
         """Make a point if it is time for one, or the system has come to its own end.
 
         Args:

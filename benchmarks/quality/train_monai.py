@@ -100,7 +100,7 @@ def main(job: Job) -> None:
             loss(network(batch["image"]), batch["label"]).backward()
             optimizer.step()
             steps += 1
-            points.look(steps, predict)
+            points.predict_if_due(steps, predict)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def main(job: Job) -> None:
 
         def on_epoch_end(self) -> None:
             self.current_epoch += 1
-            points.look(self.current_epoch * self.num_iterations_per_epoch, self.predict)
+            points.predict_if_due(self.current_epoch * self.num_iterations_per_epoch, self.predict)
 
         def predict(self, folder: Path) -> None:
             self.set_deep_supervision_enabled(False)

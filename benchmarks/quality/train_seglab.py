@@ -59,10 +59,10 @@ def main(job: Job) -> None:
         parts.batches.get("val"),
         config.trainer,
         out,
-        lambda _, epoch: points.look(epoch * steps, predict),
+        lambda _, epoch: points.predict_if_due(epoch * steps, predict),
         schedule=parts.schedule,
     )
-    points.look(config.trainer.epochs * steps, predict, last=True)
+    points.predict_if_due(config.trainer.epochs * steps, predict, last=True)
 
 
 if __name__ == "__main__":

@@ -44,18 +44,18 @@ def test_the_clock_stops_while_held_out_cases_are_predicted(tmp_path: Path) -> N
         time.now += 500
 
     time.now += 14
-    points.look(1, predict)  # the first is due after 15 seconds, a fortieth of ten minutes
+    points.predict_if_due(1, predict)  # the first is due after 15 seconds, a fortieth of ten minutes
     assert folders == []
     for wait, due in ((2, True), (3, False), (1, True)):  # 16, 19, 20 seconds; 1.2 × 16 is 19.2
         time.now += wait
-        points.look(wait, predict)
+        points.predict_if_due(wait, predict)
         assert (len(folders), points.seconds) == (1 + (wait == 1), time.now - 1000 - 500 * len(folders)), due
     time.now += 1
-    points.look(9, predict, last=True)
+    points.predict_if_due(9, predict, last=True)
     time.now += 579
     assert points.share == 1
     with pytest.raises(Over):
-        points.look(10, predict)
+        points.predict_if_due(10, predict)
     lines = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
     assert [(line["seconds"], line["steps"]) for line in lines] == [(16, 2), (20, 1), (21, 9), (600, 10)]
     assert [line["masks"] for line in lines] == [str(folder) for folder in folders]
@@ -106,7 +106,7 @@ def test_every_mask_is_judged_by_one_count_whichever_way_its_axes_run(tmp_path: 
         judged(job, tmp_path / "masks", TASK)
 
 
-def test_unknown_systems_and_missing_peers_are_told(tmp_path: Path) -> None:
+def test_unknown_systems_and_missing_peers_are_reported(tmp_path: Path) -> None:
     assert bench.systems(("seglab",), tmp_path / "none") == ["seglab"]
     with pytest.raises(ConfigError, match="PEERS=1"):
         bench.systems(bench.SYSTEMS, tmp_path / "none")
