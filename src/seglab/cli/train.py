@@ -28,9 +28,10 @@ def _train(cfg: DictConfig) -> float:
     """Run one configuration and return its objective: the best value of trainer.monitor."""
     from seglab.command import sweep_tags, task_overrides
     from seglab.experiment.run import run as train
+    from seglab.runtime.process_group import own_group
 
     tags = sweep_tags()
-    if tags and "SLURM_RESTART_COUNT" in os.environ:
+    if tags and "SLURM_RESTART_COUNT" in os.environ and own_group().first:
         from seglab.sweeping.restart import own_earlier_run
 
         earlier = own_earlier_run(cfg, tags)

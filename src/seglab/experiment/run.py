@@ -20,12 +20,14 @@ from seglab.command import JOB_VARIABLE
 from seglab.config.run_config import Config, load_config
 from seglab.data.io.folders import check_root
 from seglab.errors import TrackingError, TrainingError, no_room
-from seglab.experiment.backend import TITLES, check_backend, load_backend
+from seglab.experiment.backend import TITLES, load_backend
 from seglab.experiment.record import announce, record_inputs, record_pictures, record_words
 from seglab.experiment.run_parts import RunComponents, assemble, bundle_of, make_augmentation
+from seglab.experiment.several_processes import check_together, follow, lead, lead_data
+from seglab.extras import check_extras
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import code_version
-from seglab.runtime.several_devices import check_devices
+from seglab.runtime.process_group import PROCESSES, ProcessGroup, ending_together, own_group, part
 from seglab.runtime.terminal import Terminal, tell
 
 if TYPE_CHECKING:
@@ -61,6 +63,24 @@ def run(
         TrackingError: the run cannot be recorded (before the data is read), or not be resumed.
         TrainingError: the loss is not finite, or the state cannot be written.
     """
+    group = own_group()
+    if group.alone:
+        return _run(cfg, overrides, tags, began, group)
+    check_extras(("jax",), f"{PROCESSES}={group.count}")
+    with ending_together(group):
+        if group.first:
+            return _run(cfg, overrides, tags, began, group)
+        follow(cfg, group)
+        return math.nan
+
+
+def _run(
+    cfg: DictConfig | Mapping[str, Any],
+    overrides: Sequence[str],
+    tags: Mapping[str, Any] | None,
+    began: Callable[[str], None],
+    group: ProcessGroup,
+) -> float:
     config = load_config(cfg)
     if config.resume:
         from seglab.experiment.resume import stored_config
@@ -69,8 +89,9 @@ def run(
         config = stored_config(config, overrides, RUNS)
     else:
         check_root(config.data.target, config.data.arguments)
-    check_backend(config.backend)
-    check_devices(config.trainer.devices, config.data_config.batch_size, config.backend)
+    check_together(config, group)
+    if not group.alone:
+        lead(config, group)
     tell("opening the store of runs")
     # After the config is known to be good, for these load MLflow, scikit-learn and SciPy: two seconds.
     from seglab.data.loading.training_data import gather
@@ -79,6 +100,8 @@ def run(
     check_beforehand(config.tracking.uri, RUNS, needed=config.init_from)
     tell("reading and checking the data")
     training_data = gather(config)
+    if not group.alone:
+        lead_data(training_data)
     code = code_version(Path(__file__).parent)
     for found in code.withheld:
         console.print(f"beware     {found}; how this file was changed is not recorded with the run", markup=False)
@@ -181,8 +204,10 @@ def _train_and_score(
         tracker.emit,
         schedule=parts.schedule,
         state=load_state(state_file) if state_file.is_file() else None,
-        divided=lambda part: tracker.set_tags({Tag.BATCH_PART: part}),
+        divided=lambda images: tracker.set_tags({Tag.BATCH_PART: images}),
     )
+    if not own_group().alone:
+        part()
     _score(config, training_data, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best
 

@@ -47,7 +47,7 @@ def find_device() -> Device:
     if keras.backend.backend() == "jax":
         import jax
 
-        first = jax.devices()[0]
+        first = jax.local_devices()[0]
         if first.platform == "cpu":
             return Device("cpu", "CPU", cpu_flags=None)
         capability = getattr(first, "compute_capability", None)

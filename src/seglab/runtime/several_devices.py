@@ -1,4 +1,4 @@
-"""Several devices of one machine as one: which of them a run computes on."""
+"""Several devices as one: which of them a run computes on."""
 
 from __future__ import annotations
 
@@ -7,49 +7,62 @@ from typing import Any, Literal
 from seglab.errors import ConfigError
 
 
-def check_devices(devices: int | Literal["auto"], batch_size: int, backend: str) -> None:
+def check_devices(devices: int | Literal["auto"], batch_size: int, backend: str, processes: int = 1) -> None:
     """Refuse what no machine could do; loads nothing.
+
+    Args:
+        devices: of each process.
+        batch_size: of all of them.
+        backend: that computes.
+        processes: that train together.
 
     Raises:
         ConfigError: several devices on TensorFlow, or a batch that they cannot share alike.
     """
-    if devices == 1:
+    if devices == 1 and processes == 1:
         return
     if backend != "jax":
         raise ConfigError(
             "several devices on a backend that would learn something else on them",
             code="devices-backend",
-            where=f"trainer.devices={devices}",
+            where=f"trainer.devices={devices}" if processes == 1 else f"{processes} processes",
             found=f"backend={backend}, which takes the loss and the batch statistics of each device's share alone",
             expected="the losses of one device with the same batch, as JAX computes them",
-            remedy="backend=jax (pip install 'seglab[jax]'), or trainer.devices=1",
+            remedy="backend=jax (pip install 'seglab[jax]'), or "
+            + ("trainer.devices=1" if processes == 1 else "one process: launcher.nodes=1, without SEGLAB_PROCESSES"),
         )
-    if devices != "auto" and batch_size % devices:
-        raise _not_shared(devices, batch_size)
+    least = processes * (1 if devices == "auto" else devices)
+    if batch_size % least:
+        raise _not_shared(least, batch_size)
 
 
 def chosen_devices(devices: int | Literal["auto"], batch_size: int) -> list[Any]:
-    """The devices of JAX that train: so many, or all of the first one's kind for `auto`. Loads JAX.
+    """The devices of JAX that train: of each process so many, or all that it has for `auto`. Loads JAX.
 
     Raises:
         ConfigError: there are fewer, or they cannot share a batch alike.
     """
     import jax
 
-    there = jax.devices()
-    count = len(there) if devices == "auto" else devices
-    if count > len(there):
+    there: dict[int, list[Any]] = {}
+    for device in jax.devices():
+        there.setdefault(device.process_index, []).append(device)
+    least = min(map(len, there.values()))
+    each = max(map(len, there.values())) if devices == "auto" else devices
+    if each > least:
+        of_each = "; ".join(", ".join(map(str, own)) for own in there.values())
         raise ConfigError(
             "more devices than there are",
             code="devices-missing",
             where=f"trainer.devices={devices}",
-            found=f"{len(there)}: {', '.join(str(device) for device in there)}",
-            expected=f"at most {len(there)}",
-            remedy="trainer.devices=auto takes what is there",
+            found=f"{least}: {of_each}" if len(there) == 1 else f"of the processes: {of_each}",
+            expected=f"at most {least}" + (" of each process" if len(there) > 1 else ""),
+            remedy="trainer.devices=auto takes what is there" if devices != "auto" else f"trainer.devices={least}",
         )
+    count = each * len(there)
     if batch_size % count:
         raise _not_shared(count, batch_size)
-    return list(there[:count])
+    return [device for own in there.values() for device in own[:each]]
 
 
 def _not_shared(count: int, batch_size: int) -> ConfigError:

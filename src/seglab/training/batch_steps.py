@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from seglab.errors import TrainingError
+from seglab.runtime.process_group import is_lost, lost
 from seglab.training.batch_parts import compiled_step, is_out_of_memory, out_of_memory
 from seglab.training.callbacks import EpochCallbacks
 from seglab.training.loader import TrainingLoader
@@ -29,7 +30,7 @@ class BatchSteps:
         train: TrainingLoader,
         val: TrainingLoader | None,
         progress: Progress,
-        work_dir: Path,
+        work_dir: Path | None,
         after_step: Callable[[], None],
         devices: int | Literal["auto"],
         part: int | None,
@@ -57,6 +58,10 @@ class BatchSteps:
                 verbose=0,
             )
         except Exception as error:
+            if _several_processes():
+                if is_lost(error):
+                    raise lost(error) from error
+                raise  # what memory holds is found by steps, which need the others
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory(self.model, self.train.batches[0], self._devices, self._part, error) from error
@@ -89,6 +94,7 @@ class BatchSteps:
             self._unchecked = feed, feed.step, logs["loss"], batch
             if feed.step == last:
                 self._check()
+                return _own(result)
             return result
 
         return on_next
@@ -105,8 +111,10 @@ class BatchSteps:
         epoch = self.train.batches.epoch + 1
         ids = list(feed.batches.case_ids(step))
         batch = "batch" if feed is self.train else "validation batch"
-        path = self.work_dir / f"not_finite_epoch{epoch}_{batch.replace(' ', '_')}{step + 1}.npz"
-        np.savez(path, x=np.asarray(x), y=np.asarray(y), case_ids=np.array(ids))
+        path = Path(f"not_finite_epoch{epoch}_{batch.replace(' ', '_')}{step + 1}.npz")
+        if self.work_dir is not None:
+            path = self.work_dir / path
+            np.savez(path, x=np.asarray(x), y=np.asarray(y), case_ids=np.array(ids))
         raise TrainingError(
             "the loss is not finite",
             code="loss-not-finite",
@@ -115,3 +123,20 @@ class BatchSteps:
             expected="a finite loss for every batch",
             remedy=f"check the batch in {path}; lower optimizer.learning_rate, or use precision.policy=float32",
         )
+
+
+def _several_processes() -> bool:
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.process_count() > 1
+
+
+def _own(result: Any) -> Any:
+    """What the last step of an epoch gives back, such that this process may compute with it alone."""
+    if not _several_processes():
+        return result
+    from seglab.training import jax_steps
+
+    return jax_steps.own(result)

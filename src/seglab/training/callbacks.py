@@ -112,7 +112,7 @@ class EpochEnd(keras.callbacks.Callback):
         schedule: learning rate schedule with a variable `scale`, None without.
         averaged: weights to score and to keep as the best.
         progress: what the user sees.
-        writer: keeps the state.
+        writer: keeps the state; None where another process does.
         emit: takes the metrics of an epoch and its number, counted from 1.
         history: metrics of the epochs that are done; grows.
         best_weights: variables of the model at the best epoch so far, empty without one.
@@ -131,7 +131,7 @@ class EpochEnd(keras.callbacks.Callback):
         schedule: Schedule | None,
         averaged: AveragedWeights,
         progress: Progress,
-        writer: StateWriter,
+        writer: StateWriter | None,
         emit: Emit,
         history: list[dict[str, float]],
         best_weights: list[np.ndarray],
@@ -180,17 +180,20 @@ class EpochEnd(keras.callbacks.Callback):
 
     def tell_if_written(self) -> None:
         """Tell of the epoch before as soon as its state is on the disk."""
-        if self._untold is not None and not self.writer.writing:
+        if self._untold is not None and not (self.writer is not None and self.writer.writing):
             self.tell()
 
     def tell(self) -> None:
         """Tell of the epoch before, once its state is on the disk; raises what hindered that."""
         untold, self._untold = self._untold, None
         if untold is not None:
-            self.writer.wait()
+            if self.writer is not None:
+                self.writer.wait()
             self.emit(*untold)
 
     def _save(self, epoch: int, best: bool, finished: bool) -> None:
+        if self.writer is None:
+            return
         if best:
             with self.averaged.applied():
                 self.best_weights = values(self.model.variables)

@@ -7,7 +7,7 @@ import io
 import pstats
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TextIO
 
@@ -35,7 +35,7 @@ def train(
     train: BatchSource,
     val: BatchSource | None,
     settings: TrainerSettings,
-    work_dir: Path,
+    work_dir: Path | None,
     emit: Emit,
     *,
     schedule: Schedule | None = None,
@@ -51,6 +51,9 @@ def train(
     (with `settings.deterministic`, on the same machine); the epochs before are emitted once more, so the receiver must
     leave out the steps that it has.
 
+    Several processes train one model together (`seglab.runtime.process_group`) when each calls this with the same
+    arguments. The first one keeps the state and tells it to the others, which are given no `work_dir` and no `state`.
+
     Emitted are `train_<metric>` and `val_<metric>` for the loss and every result of `metrics`, `learning_rate` of the
     epoch's first step, `epoch_seconds` with validation, `images_per_second` of training alone, and `data_wait_share`,
     the share of the training time for which the loop had to wait for the next batch.
@@ -65,7 +68,7 @@ def train(
         val: batches that are validated on, always those of epoch 0; None to go without.
         settings: number of epochs, monitored metric, which epoch is kept, patience, `min_delta`, profile, whether
             batches fit memory.
-        work_dir: where the state and, after a loss that is not finite, the batch are kept.
+        work_dir: where the state and, after a loss that is not finite, the batch are kept; None to keep nothing.
         emit: receiver of the metrics.
         schedule: the optimizer's learning rate schedule; one with `plateau` has its scale lowered. None when the
             learning rate is a number.
@@ -78,13 +81,16 @@ def train(
         TrainingError: the monitored metric does not appear, a loss is not finite, memory does not hold a step, the
             state cannot be written or does not fit the model.
     """
-    work_dir.mkdir(parents=True, exist_ok=True)
+    if work_dir is not None:
+        work_dir.mkdir(parents=True, exist_ok=True)
     model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), jit_compile=False)  # steps are compiled here
     model.optimizer.build(model.trainable_variables)
     if keras.backend.backend() == "jax":
         from seglab.training.jax_steps import keep_with_optimizer
+        from seglab.training.shared_start import shared_start
 
         keep_with_optimizer(model.optimizer, schedule)
+        state = shared_start(state, model)
     shape = model.inputs[0].shape[1:]
     train_feed = TrainingLoader(train, shape)
     val_feed = TrainingLoader(val, shape) if val is not None else None
@@ -102,7 +108,7 @@ def train(
             emit(values, epoch)
         progress.say(f"resuming after epoch {state.epoch} of {settings.epochs}")
 
-    writer = StateWriter(work_dir / WorkFile.STATE)
+    writer = StateWriter(work_dir / WorkFile.STATE) if work_dir is not None else None
     averaged = AveragedWeights(model.optimizer)
     end = EpochEnd(
         feed=train_feed,
@@ -131,7 +137,7 @@ def train(
     begun = state.epoch if state is not None else 0
     if begun < settings.epochs and not (state is not None and state.finished):
         check_monitor(settings.monitor, _metric_names(metrics, val is not None))
-        with _profiled(settings.profile, work_dir), closing(writer):
+        with _profiled(settings.profile, work_dir), closing(writer) if writer is not None else nullcontext():
             try:
                 steps.fit(callbacks, begun, settings.epochs)
             finally:
@@ -187,9 +193,9 @@ def _metric_names(metrics: Sequence[keras.metrics.Metric], validated: bool) -> l
 
 
 @contextmanager
-def _profiled(wanted: bool, directory: Path) -> Iterator[None]:
+def _profiled(wanted: bool, directory: Path | None) -> Iterator[None]:
     """Write what took the time, by Python function, to `profile.txt`."""
-    if not wanted:
+    if not wanted or directory is None:
         yield
         return
     profiler = cProfile.Profile()

@@ -28,11 +28,12 @@ def compiled_step(
 
     Several devices hold the same state, and each a share of the batch. It is one program of the whole batch: JAX makes
     sums over all devices of those in the loss, the batch statistics and the metrics. A last batch that cannot be shared
-    alike is computed whole by each.
+    alike is computed whole by each. The devices may be those of several processes, each of which is given the whole
+    batch and takes what is its own; the state that comes back spans all of them (`own` gives this process's copy).
 
     With `part`, so many images are computed at once, and there is one update for the whole batch.
     """
-    chosen = [] if devices == 1 else chosen_devices(devices, 0)
+    chosen = [] if devices == 1 and jax.process_count() == 1 else chosen_devices(devices, 0)
 
     def step(state: State, batch: tuple[Any, Any]) -> Any:
         groups = () if part is None else _parts(batch, part, max(len(chosen), 1))
@@ -45,9 +46,34 @@ def compiled_step(
     compiled = jax.jit(step, donate_argnums=0, out_shardings=everywhere)
 
     def on_all(state: State, batch: tuple[Any, Any]) -> Any:
-        return compiled(state, jax.device_put(batch, shared if len(batch[0]) % len(chosen) == 0 else everywhere))
+        sharding = shared if len(batch[0]) % len(chosen) == 0 else everywhere
+        if jax.process_count() == 1:
+            return compiled(state, jax.device_put(batch, sharding))
+        return compiled(_spread(state, everywhere), tuple(_share(np.asarray(values), sharding) for values in batch))
 
     return on_all
+
+
+def own(result: Any) -> Any:
+    """What a step gives back, as arrays of this process alone, which it may compute with without the others."""
+    return jax.tree.map(lambda value: value if value.is_fully_addressable else value.addressable_data(0), result)
+
+
+def _share(values: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+
+
+def _spread(state: State, everywhere: NamedSharding) -> State:
+    """The state, which is the same in each process, on all devices of all of them."""
+    here = [device for device in everywhere.mesh.devices.flat if device.process_index == jax.process_index()]
+
+    def spread(value: Any) -> jax.Array:
+        if not value.is_fully_addressable:
+            return value  # type: ignore[no-any-return]
+        copies = [jax.device_put(value, device) for device in here]
+        return jax.make_array_from_single_device_arrays(value.shape, everywhere, copies)
+
+    return jax.tree.map(spread, state)  # type: ignore[no-any-return]
 
 
 def keep_with_optimizer(optimizer: keras.optimizers.Optimizer, schedule: Schedule | None) -> None:
