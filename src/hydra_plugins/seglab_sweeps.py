@@ -78,8 +78,9 @@ class SlurmLauncher(JobLauncher):
     def executor(self) -> Executor:
         from seglab.planning.cluster_request import request_of
         from seglab.run_record import RUNS
-        from seglab.sweeping.cluster import SlurmExecutor
+        from seglab.sweeping.cluster import SlurmExecutor, check_nodes
 
+        check_nodes(self.config, int(self.parameters["nodes"]), int(self.parameters.get("gpus_per_node", 0)))
         request = request_of(self.config, self.memory_gb, self.time_minutes)
         asked = {"mem_gb": request.memory_gb, "timeout_min": request.minutes}
         return SlurmExecutor(RUNS / "sweeps", self.jobs, {**self.parameters, **asked})

@@ -138,6 +138,7 @@ def fresh_store(directory: Path) -> Path:
 
 def job(options: argparse.Namespace) -> None:
     """Train under a Tracker and write what came out to `<folder>/<out>.npz`."""
+    from seglab.runtime.process_group import join, own_group, part
     from seglab.runtime.reproducibility import seed_everything
     from seglab.schedules import plateau
     from seglab.tracking.tracker import Tracker
@@ -159,6 +160,20 @@ def job(options: argparse.Namespace) -> None:
             time.sleep(60)
 
     settings = tracking(options.uri)
+    group = own_group()
+    if not group.alone:
+        join(group)
+    if not group.first:
+        parts = (
+            [Overlap()],
+            Squares(6, event=event),
+            Squares(2),
+            trainer(options.epochs, patience_epochs=options.patience),
+        )
+        nothing: Any = (None, lambda *_: None)
+        train(model, CrossEntropy(), optimizer, *parts, *nothing, schedule=schedule, stream=None)
+        part()
+        return
     with Tracker(
         settings,
         options.folder / "mlruns",
@@ -184,6 +199,8 @@ def job(options: argparse.Namespace) -> None:
             state=state,
             stream=None,
         )
+        if not group.alone:
+            part()
         if options.fail:
             raise RuntimeError("told to fail")
     result = {f"weight_{i}": array for i, array in enumerate(values(model.variables))}
@@ -197,6 +214,9 @@ def _die_at(text: str) -> list[int]:
 
 
 if __name__ == "__main__":
+    from seglab.errors import SeglabError
+    from seglab.runtime.process_group import ending_together, own_group
+
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=6)
@@ -209,6 +229,9 @@ if __name__ == "__main__":
     parser.add_argument("--fail", action="store_true")
     parser.add_argument("--profile", action="store_true")
     try:
-        job(parser.parse_args())
+        with contextlib.nullcontext() if own_group().alone else ending_together(own_group()):
+            job(parser.parse_args())
+    except SeglabError as error:
+        sys.exit(error.for_terminal())
     except KeyboardInterrupt as stop:
         sys.exit(getattr(stop, "exit_code", 130))

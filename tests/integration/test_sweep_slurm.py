@@ -6,10 +6,15 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from sweeps import SMALL, Checkout, wait_for
+
+from seglab.sweeping.cluster import SlurmExecutor
+from seglab.sweeping.executor import Command
 
 pytestmark = [
     pytest.mark.slow,
@@ -108,6 +113,28 @@ def test_jobs_that_still_wait_in_the_queue_are_left_alone_by_another_launch(tmp_
     assert again.returncode == 0, again.stdout + again.stderr
     assert "left alone: SLURM job" in again.stdout
     assert len(checkout.jobs()) == len(checkout.jobs("FINISHED")) == 3
+
+
+def test_two_tasks_of_a_job_train_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As two nodes would: each has a process, which find each other by what SLURM says."""
+    pytest.importorskip("jax")
+    checkout = Checkout(tmp_path / "checkout")
+    monkeypatch.chdir(checkout.folder)
+    asked = {"mem_gb": 6, "timeout_min": 30, "cpus_per_task": 1, "nodes": 1, "tasks_per_node": 2}
+    executor = SlurmExecutor(tmp_path / "sweeps", 1, {**asked, "slurm_partition": "main"})
+    words = [sys.executable, "train.py", *SMALL, "backend=jax", "trainer.epochs=2", "trainer.devices=1"]
+    variables = {"PYTHONPATH": str(checkout.folder / "src")}
+    job = executor.start(Command(words, variables, tmp_path / "log", -1, "study-0", "a" * 64))
+    while job.code() is None:
+        time.sleep(1)
+    told = [(tmp_path / name).read_text() for name in ("log", "log.1")]
+    assert job.code() == 0, told
+    assert "waiting for the other 1 processes" in told[0]
+    assert "run id" not in told[1]
+    (run,) = checkout.store.all_runs()
+    assert run.info.status == "FINISHED"
+    points = checkout.store.client.get_metric_history(run.info.run_id, "val_dice")
+    assert [point.step for point in points] == [1, 2]
 
 
 def test_what_slurm_refuses_is_one_message(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -24,7 +25,7 @@ from seglab.planning.cluster_request import ClusterRequest, request_of
 from seglab.planning.dry_run import Measured
 from seglab.planning.study_files import MEASURED, measured_file
 from seglab.sweeping import cluster
-from seglab.sweeping.cluster import NodeProcess, SlurmExecutor
+from seglab.sweeping.cluster import NodeProcess, SlurmExecutor, check_nodes
 from seglab.sweeping.executor import Command, NoRoomNow
 from seglab.sweeping.prepare import SweepPreparation
 from seglab.sweeping.restart import own_earlier_run
@@ -177,12 +178,50 @@ def test_a_limit_that_never_gives_way_is_a_refusal(slurm: FakeSlurm, tmp_path: P
 
 def test_nodes_gpus_time_and_requeue_are_asked_for(slurm: FakeSlurm, tmp_path: Path) -> None:
     asked = {**PARAMETERS, "gpus_per_node": 4}
-    with pytest.raises(ConfigError, match="cannot be spread"):
-        SlurmExecutor(tmp_path, 9, {**asked, "nodes": 2})
     SlurmExecutor(tmp_path, 9, asked).start(command("a" * 64, tmp_path / "log"))
     script = (tmp_path / "submitit" / "1_submission.sh").read_text()
     for words in ("--nodes=1", "--gpus-per-node=4", "--ntasks-per-node=1", "--mem=1GB", "--time=10", "--requeue"):
         assert f"#SBATCH {words}\n" in script
+
+
+def test_a_job_of_two_nodes_has_a_process_on_each_that_know_of_each_other(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEGLAB_PROCESSES", raising=False)
+    executor = SlurmExecutor(tmp_path, 9, {**PARAMETERS, "gpus_per_node": 4, "nodes": 2})
+    show = "import os, sys; print(sys.argv[1:], os.environ['SEGLAB_PROCESSES'])"
+    plain = Command([sys.executable, "-c", show], {}, tmp_path / "log", -1, "study-0", "a" * 64)
+    executor.start(plain)
+    asked = (tmp_path / "submitit" / "1_submission.sh").read_text()
+    assert "#SBATCH --nodes=2\n" in asked
+    assert "#SBATCH --ntasks-per-node=1\n" in asked
+    executor.start(replace(plain, words=[*plain.words, "trainer.devices=2"], identity="b" * 64))
+    for job, words in ((1, ["trainer.devices=auto"]), (2, ["trainer.devices=2"])):
+        task = pickle.loads((tmp_path / "submitit" / f"{job}_submitted.pkl").read_bytes()).function
+        for number, log in ((0, "log"), (1, "log.1")):
+            monkeypatch.setenv("SLURM_PROCID", str(number))
+            (tmp_path / log).unlink(missing_ok=True)
+            assert task() == 0
+            assert (tmp_path / log).read_text() == f"{words} slurm\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "nodes", "gpus", "code"),
+    [
+        ([], 2, 4, "devices-backend"),
+        (["backend=jax", "data.batch_size=12"], 2, 4, "devices-batch"),
+        (["backend=jax", "data.batch_size=12", "trainer.devices=4"], 2, 0, "devices-batch"),
+    ],
+)
+def test_what_several_nodes_cannot_train_never_comes_into_the_queue(
+    words: list[str], nodes: int, gpus: int, code: str
+) -> None:
+    config = compose("train", words)
+    check_nodes(config, 1, gpus)
+    with pytest.raises(ConfigError) as told:
+        check_nodes(config, nodes, gpus)
+    assert told.value.code == code
+    check_nodes(compose("train", ["backend=jax", "data.batch_size=16"]), nodes, gpus)
 
 
 def test_a_job_whose_time_is_up_tells_its_process_and_queues_again(tmp_path: Path) -> None:

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import toys
 from test_jax_devices import STEPS, batch, steps
 
 from seglab.config.run_config import load_config
@@ -27,6 +30,7 @@ from seglab.errors import ConfigError
 from seglab.experiment.several_processes import check_together
 from seglab.runtime.process_group import ProcessGroup, own_group
 from seglab.runtime.several_devices import check_devices
+from seglab.tracking.store import open_store
 
 TESTS = Path(__file__).parents[1]
 PLACES = os.pathsep.join(map(str, (TESTS.parent / "src", TESTS / "helpers", TESTS / "training")))
@@ -39,26 +43,40 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def together(count: int, devices: int = 1) -> list[dict[str, Any]]:
-    """What each of so many processes found."""
+def ended(commands: Sequence[Sequence[str]], devices: int = 1) -> list[subprocess.CompletedProcess[str]]:
+    """What became of the processes of one group."""
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    group = {"SEGLAB_PROCESSES": str(count), "SEGLAB_COORDINATOR": f"127.0.0.1:{free_port()}"}
+    group = {"SEGLAB_PROCESSES": str(len(commands)), "SEGLAB_COORDINATOR": f"127.0.0.1:{free_port()}"}
+    variables = os.environ | ENVIRONMENT | flags | group
+    pipe = subprocess.PIPE
     started = [
         subprocess.Popen(
-            [sys.executable, __file__],
-            env=os.environ | ENVIRONMENT | flags | group | {"SEGLAB_PROCESS": str(number)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            [sys.executable, *words],
+            env=variables | {"SEGLAB_PROCESS": str(number)},
+            stdout=pipe,
+            stderr=pipe,
             text=True,
         )
-        for number in range(count)
+        for number, words in enumerate(commands)
     ]
-    told = [process.communicate(timeout=300) for process in started]
-    for process, (_, error) in zip(started, told, strict=True):
-        assert process.returncode == 0, error[-3000:]
-    return [
-        json.loads(next(line for line in out.splitlines() if line.startswith("{"))) for out, _ in told
-    ]  # Gloo talks too
+    try:
+        return [
+            subprocess.CompletedProcess(process.args, process.returncode, out, error)
+            for process in started
+            for out, error in [process.communicate(timeout=600)]
+        ]
+    finally:
+        for process in started:
+            process.kill()
+
+
+def together(count: int, devices: int = 1) -> list[dict[str, Any]]:
+    """What each of so many processes found."""
+    done = ended([[__file__]] * count, devices)
+    for one in done:
+        assert one.returncode == 0, one.stderr[-3000:]
+    lines = [line for one in done for line in one.stdout.splitlines() if line.startswith("{")]  # Gloo talks too
+    return [json.loads(line) for line in lines]
 
 
 def main() -> None:
@@ -86,6 +104,47 @@ def test_two_processes_have_the_losses_of_one() -> None:
             assert np.sum(own["confusion"]) == np.sum(one["confusion"]) == counted
             assert np.abs(np.subtract(own["confusion"], one["confusion"])).max() <= 2, "a pixel or two on the border"
         assert several[0] == several[1]
+
+
+def toy_jobs(folder: Path, count: int, *options: str, dies: int = -1, at: str = "") -> list[Any]:
+    """`toys.py` by so many processes, one of which may be killed."""
+    words = [toys.__file__, str(folder), *options]
+    return ended([[*words, *(["--die-at", at] if number == dies else [])] for number in range(count)])
+
+
+def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
+    with np.load(folder / f"{name}.npz") as file:
+        history = json.loads(file["words"].tobytes())["history"]
+    times = {"images_per_second", "epoch_seconds", "data_wait_share"}
+    return [{key: value for key, value in epoch.items() if key not in times} for epoch in history]
+
+
+@pytest.mark.slow
+def test_kill_9_of_one_ends_the_others_and_the_run_goes_on_with_any_number(tmp_path: Path) -> None:
+    """Dropout, batch normalisation, accumulated gradients, averaged weights, warm-up and plateau."""
+    pytest.importorskip("jax")
+    toys.fresh_store(tmp_path / "mlruns")
+    whole = toy_jobs(tmp_path, 2, "--out", "whole")
+    assert [one.returncode for one in whole] == [0, 0], whole[0].stderr[-2000:] + whole[1].stderr[-2000:]
+    first, second = toy_jobs(tmp_path, 2, dies=1, at="3,2")
+    cut = first.stdout.split()[1]
+    assert (first.returncode, second.returncode) == (2, -signal.SIGKILL), first.stderr[-2000:]
+    assert "error: another process of this run has ended, so this one ends too [process-lost]" in first.stderr
+    store = open_store(None, tmp_path / "mlruns")
+    assert store.run(cut).info.status == "FAILED"
+    first, second = toy_jobs(tmp_path, 2, "--resume", cut, dies=0, at="5,2")
+    assert (first.returncode, second.returncode) == (-signal.SIGKILL, 2), second.stderr[-2000:]
+    assert "error: another process of this run has ended, so this one ends too [process-lost]" in second.stderr
+    (alone,) = toy_jobs(tmp_path, 1, "--resume", cut, "--out", "alone")
+    assert alone.returncode == 0, alone.stderr[-2000:]
+    expected, found = epochs_of(tmp_path, "whole"), epochs_of(tmp_path, "alone")
+    assert found[:4] == expected[:4], "the same bits, as far as two processes trained"
+    assert len(found) == len(expected) == 6
+    for one, other in zip(found[4:], expected[4:], strict=True):
+        np.testing.assert_allclose([*one.values()], [*other.values()], rtol=1e-4)
+    assert len(store.all_runs()) == 2, "one writer"
+    steps_kept = [point.step for point in store.client.get_metric_history(cut, "val_dice")]
+    assert steps_kept == [1, 2, 3, 4, 5, 6], "each once"
 
 
 def test_a_process_knows_its_group_by_three_variables_or_by_srun() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.errors import ConfigError
+from seglab.runtime.process_group import PROCESSES, SLURM
+from seglab.runtime.several_devices import check_devices
 from seglab.sweeping.executor import Command, NoRoomNow, RunningJob, check_positive
 
 if TYPE_CHECKING:
@@ -40,12 +42,12 @@ _NAME_LETTERS = 16
 
 @dataclass
 class NodeProcess:
-    """What submitit runs on the node: starts the process and waits for it.
+    """What submitit runs on each node: starts the process and waits for it.
 
     Args:
         words: program and arguments.
         environment: variables beside those that SLURM gives.
-        log: the file that takes what it says.
+        log: the file that takes what it says; of the second node and later ones, one beside it with their number.
     """
 
     words: list[str]
@@ -53,7 +55,9 @@ class NodeProcess:
     log: str
 
     def __call__(self) -> int:
-        with open(self.log, "ab") as log:
+        number = os.environ.get("SLURM_PROCID", "0")
+        place = self.log if number == "0" else f"{self.log}.{number}"
+        with open(place, "ab") as log:
             self._process = subprocess.Popen(
                 self.words,
                 env={**os.environ, **self.environment},
@@ -80,6 +84,23 @@ class NodeProcess:
         from submitit.core.utils import DelayedSubmission
 
         return DelayedSubmission(replace(self))
+
+
+def check_nodes(config: Mapping[str, Any], nodes: int, gpus: int) -> None:
+    """Refuse jobs of several nodes, before one is in the queue, that each of them would refuse.
+
+    Args:
+        config: the composed config of the sweep; what differs between its jobs is left to them.
+        nodes: of each job.
+        gpus: on each node.
+
+    Raises:
+        ConfigError: several nodes on TensorFlow, or a batch that all their devices cannot share alike.
+    """
+    if nodes > 1:
+        devices = config["trainer"]["devices"]
+        each = max(gpus, 1) if devices in (1, "auto") else devices
+        check_devices(each, config["data"]["batch_size"], config["backend"], nodes)
 
 
 class SlurmQueue:
@@ -193,15 +214,7 @@ class SlurmExecutor:
 
         asked = {name: parameters[name] for name in ("mem_gb", "timeout_min", "cpus_per_task", "nodes")}
         check_positive("launcher", jobs=jobs, **asked)
-        if parameters["nodes"] > 1:
-            raise ConfigError(
-                "a job of several nodes, over which a run cannot be spread yet",
-                code="value-not-allowed",
-                where="launcher.nodes",
-                found=str(parameters["nodes"]),
-                expected="1: each node would train the run again",
-                remedy=f"launcher.nodes=1 launcher.gpus={parameters.get('gpus_per_node', 0)}",
-            )
+        self.processes = int(parameters["nodes"]) * int(parameters["tasks_per_node"])
         self.jobs, self.threads = jobs, int(parameters["cpus_per_task"])
         self._queue, self._again, self._reported = SlurmQueue(), float("-inf"), False
         try:
@@ -228,7 +241,12 @@ class SlurmExecutor:
 
     def start(self, command: Command) -> SlurmProcess:
         self._executor.update_parameters(name=f"{command.name}-{command.identity[:_NAME_LETTERS]}")
-        task = NodeProcess(list(command.words), dict(command.environment), str(command.log))
+        words, environment = list(command.words), dict(command.environment)
+        if self.processes > 1:
+            environment[PROCESSES] = SLURM
+            if not any(word.startswith("trainer.devices=") for word in words):
+                words.append("trainer.devices=auto")  # the GPUs of the node are for the run
+        task = NodeProcess(words, environment, str(command.log))
         try:
             job = self._executor.submit(task)
         except Exception as error:
