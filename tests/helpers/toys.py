@@ -145,6 +145,9 @@ def job(options: argparse.Namespace) -> None:
     from seglab.training.checkpoint import load_state, values
     from seglab.training.fit import train
 
+    group = own_group()
+    if not group.alone:
+        join(group)
     seed_everything(1, deterministic=True)
     model = net()
     schedule = plateau(0.05, options.epochs, 6, factor=0.5, patience_epochs=1, warmup_epochs=1.0, min_factor=0.01)
@@ -160,9 +163,6 @@ def job(options: argparse.Namespace) -> None:
             time.sleep(60)
 
     settings = tracking(options.uri)
-    group = own_group()
-    if not group.alone:
-        join(group)
     if not group.first:
         parts = (
             [Overlap()],
