@@ -92,6 +92,7 @@ def main() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # many processes, each of which loads JAX
 def test_two_processes_have_the_losses_of_one() -> None:
     pytest.importorskip("jax")
     (one,) = together(1)
@@ -120,6 +121,7 @@ def epochs_of(folder: Path, name: str) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # many processes, each of which loads JAX
 def test_kill_9_of_one_ends_the_others_and_the_run_goes_on_with_any_number(tmp_path: Path) -> None:
     """Dropout, batch normalisation, accumulated gradients, averaged weights, warm-up and plateau."""
     pytest.importorskip("jax")
