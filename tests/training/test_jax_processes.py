@@ -140,9 +140,9 @@ def test_kill_9_of_one_ends_the_others_and_the_run_goes_on_with_any_number(tmp_p
     (alone,) = toy_jobs(tmp_path, 1, "--resume", cut, "--out", "alone")
     assert alone.returncode == 0, alone.stderr[-2000:]
     expected, found = epochs_of(tmp_path, "whole"), epochs_of(tmp_path, "alone")
-    assert found[:4] == expected[:4], "the same bits, as far as two processes trained"
+    assert found[:3] == expected[:3], "the same bits, as far as two processes trained and kept it"
     assert len(found) == len(expected) == 6
-    for one, other in zip(found[4:], expected[4:], strict=True):
+    for one, other in zip(found[3:], expected[3:], strict=True):
         np.testing.assert_allclose([*one.values()], [*other.values()], rtol=1e-4)
     assert len(store.all_runs()) == 2, "one writer"
     steps_kept = [point.step for point in store.client.get_metric_history(cut, "val_dice")]
