@@ -41,7 +41,7 @@ class ServingWorker:
         began = time.perf_counter()
         if model == "target":
             network = exported.open()
-            self._runs = network if exported.end_to_end else Predictor.of(network, self._bundle)
+            self._runs = network if exported.end_to_end else exported.predictor(network=network)
             self._bare = network.run
         else:
             from seglab.runtime.reproducibility import load_tensorflow

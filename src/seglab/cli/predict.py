@@ -114,6 +114,7 @@ def run(words: Sequence[str]) -> int:
                 overlap=settings.overlap,
                 flips=settings.flips,
                 postprocessing=settings.postprocessing,
+                first=found.predictor.first,
             )
     return predict(
         settings.run,

@@ -21,7 +21,6 @@ import numpy as np
 from seglab.export.export_targets import ExportRefused
 from seglab.export.folder import GIVEN, IMAGE, Exported, read_folder
 from seglab.inference.loaded_network import OneByOne
-from seglab.inference.predictor import Predictor
 from seglab.metrics.confusion import confusion_matrix
 from seglab.task import Task
 
@@ -83,7 +82,7 @@ class Examiner:
 
     def __init__(self, network: OneByOne, exported: Exported):
         self._network, self._exported, self.task = network, exported, exported.bundle.task
-        self._predictor = None if exported.end_to_end else Predictor.of(network, exported.bundle)
+        self._predictor = None if exported.end_to_end else exported.predictor(network=network)
 
     def example(self) -> dict[str, np.ndarray]:
         """What the network answers to the folder's example, and the mask."""
@@ -91,7 +90,7 @@ class Examiner:
         if self._predictor is None:
             return {"answer": answer, "mask": answer[0]}
         image = self._exported.array(IMAGE)
-        return {"answer": answer, "mask": self._predictor.predict(image, self._exported.bundle.spacing)}
+        return {"answer": answer, "mask": self._predictor.predict(image, self._predictor.example_spacing)}
 
     def answer(self, file: Path) -> CaseComparison:
         """See `CaseComparison`; raises `DataError` as `Predictor.predict` does."""

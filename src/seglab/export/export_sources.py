@@ -11,7 +11,7 @@ from seglab.errors import ConfigError, DataError
 from seglab.evaluation.subject import EvaluationSubject, find_subject
 from seglab.export.export_targets import Target
 from seglab.export.request import ExportRequest
-from seglab.inference.bundle import Bundle, read_bundle
+from seglab.inference.bundle import FIRST_STAGE, Bundle, read_bundle
 from seglab.inference.ensembles import no_single_network
 
 if TYPE_CHECKING:
@@ -32,11 +32,14 @@ def check_bundle(sources: Sources, graph: str) -> None:
     """See that one graph can hold what a bundle does.
 
     Raises:
-        DataError: an ensemble of several plans of windows; or steps after the network, which no graph has.
+        DataError: an ensemble of several plans of windows, also as the first stage of a cascade; or steps after the
+            network, which no graph has.
     """
-    bundle = sources.bundle
-    if bundle.mixed:
-        raise no_single_network(sources.found.folder, bundle)
+    bundle, folder = sources.bundle, sources.found.folder
+    first = folder / FIRST_STAGE
+    for place, one in [(folder, bundle)] + ([(first, read_bundle(first))] if bundle.both_stages else []):
+        if one.mixed:
+            raise no_single_network(place, one)
     if bundle.postprocessing and graph == "end_to_end":
         raise DataError(
             "a graph that is to give masks, of a bundle whose masks are postprocessed",

@@ -128,10 +128,21 @@ def check_targets(targets: Sequence[Target], bundle: Bundle) -> None:
     """See that a model can go to the targets, and that what converts it is there; needs no TensorFlow.
 
     Raises:
-        ConfigError: a rank that a format does not have, an end-to-end graph that cannot be, or a missing package.
+        ConfigError: a rank that a format does not have, an end-to-end graph that cannot be, a cascade to what runs no
+            two networks, or a missing package.
     """
     for target in targets:
         row, rank = FORMATS[target.format], bundle.task.rank
+        if bundle.both_stages and (target.quantised or target.graph != "logits" or not target.runtime):
+            raise ConfigError(
+                "a cascade, to a target that cannot be two networks",
+                code="cascade-two-networks",
+                where=target.name,
+                found="a second stage that sees the mask of the first",
+                expected="float32 logits of each stage: "
+                + " or ".join(f"format={name}" for name in BACKENDS if name in FORMATS),
+                remedy="format=openvino precision=float32 graph=logits; or export the first stage alone",
+            )
         if rank not in row.ranks:
             raise ConfigError(
                 f"a {rank}D model cannot go to {target.format}",

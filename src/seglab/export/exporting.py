@@ -24,7 +24,7 @@ from seglab.export.manifest import make_manifest
 from seglab.export.output_place import making
 from seglab.export.proving import prove
 from seglab.export.request import ExportRequest
-from seglab.inference.bundle import CARD_FILE, MODEL_FILE
+from seglab.inference.bundle import CARD_FILE, FIRST_STAGE, MODEL_FILE
 from seglab.inference.example import example_image
 from seglab.run_record import RUNS
 from seglab.runtime.file_digest import sha256_of
@@ -75,7 +75,7 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
             )
         for target in targets:
             tell(f"converting to {target.name}")
-            _convert(reference, target, partial / target.name, calibration, size, sources, request)
+            _convert(reference, target, partial / target.name, calibration, size, sources)
         prove(reference, targets, partial, sources, request, tell, size)
         for target in targets:
             finish(target, partial / target.name, sources.bundle, request, tell)
@@ -89,10 +89,13 @@ def _convert(
     calibration: CalibrationInputs | None,
     size: tuple[int, ...],
     sources: Sources,
-    request: ExportRequest,
 ) -> None:
-    """Write a target's model, manifest and example, and their digests."""
+    """Write a target's model, manifest and example, and their digests; of a cascade first those of its first stage,
+    into a folder of its own within."""
     folder.mkdir()
+    bundle = reference.bundle
+    if reference.first is not None:
+        _convert(reference.first, target, folder / FIRST_STAGE, None, reference.first.bundle.size, sources)
     used = calibration if target.calibrated else None
     layers = reference.write(target, folder, size, used)
     if layers is not None:
@@ -105,20 +108,21 @@ def _convert(
     manifest = make_manifest(
         target,
         graph,
-        sources.bundle,
+        bundle,
         trained_in=reference.trained_in,
         run=_run_of(sources.found),
-        digest=sha256_of(sources.found.folder / (CARD_FILE if sources.bundle.members else MODEL_FILE)),
+        digest=sha256_of(reference.folder / (CARD_FILE if bundle.members else MODEL_FILE)),
         calibration=used,
         image_size=size,
         c_program=program,
     )
     write_json(folder / MANIFEST, manifest)
     whole = target.graph == "end_to_end"
-    image = example_image(sources.bundle, size if whole else None)
+    image = example_image(bundle, size if whole else None)
     image = image.astype(np.uint8) if whole else image
-    mask = reference.predictor.predict(image, sources.bundle.spacing)
-    given = image[None] if whole else reference.predictor.inputs(image, sources.bundle.spacing)
+    predictor = reference.predictor
+    mask = predictor.predict(image, predictor.example_spacing)
+    given = image[None] if whole else predictor.inputs(image, predictor.example_spacing)
     answer = mask[None] if whole else reference.network.logits(given)
     for name, array in ((IMAGE, image), (GIVEN, given), (ANSWER, answer), (MASK, mask)):
         np.save(folder / name, array)

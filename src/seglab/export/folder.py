@@ -12,8 +12,8 @@ import numpy as np
 
 from seglab.errors import DataError
 from seglab.inference.backends import BACKENDS, open_network
-from seglab.inference.bundle import Bundle
-from seglab.inference.loaded_network import OneByOne
+from seglab.inference.bundle import FIRST_STAGE, Bundle
+from seglab.inference.loaded_network import LoadedNetwork, OneByOne
 from seglab.inference.predictor import Predictor
 from seglab.runtime.file_digest import sha256_of
 from seglab.safety.untrusted_files import read_json
@@ -62,9 +62,17 @@ class Exported:
         assert isinstance(network, OneByOne)
         return network
 
-    def predictor(self, threads: int | None = None) -> Predictor:
-        """The predictor of a target that returns logits; raises as `open_network`."""
-        return Predictor.of(self.open(threads), self.bundle)
+    @property
+    def first_stage(self) -> Exported | None:
+        """Of a cascade the target within it, whose mask its network is told; raises as `read_folder`."""
+        return read_folder(self.folder / FIRST_STAGE) if self.bundle.both_stages else None
+
+    def predictor(self, threads: int | None = None, network: LoadedNetwork | None = None) -> Predictor:
+        """The predictor of a target that returns logits, of its network where that is open, and of a cascade's both
+        stages; raises as `open_network`."""
+        first = self.first_stage
+        before = None if first is None else first.predictor(threads)
+        return Predictor.of(network or self.open(threads), self.bundle, first=before)
 
     def array(self, name: str) -> np.ndarray:
         """One of the arrays of the example; nothing in it is unpickled."""

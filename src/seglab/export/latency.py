@@ -42,9 +42,7 @@ def measure(folder: Path | str, runs: int = RUNS) -> dict[str, Any]:
     network.run(given)
     first = time.perf_counter() - began
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    one = StagedImage(
-        network if exported.end_to_end else Predictor.of(network, exported.bundle), image, exported.bundle
-    )
+    one = StagedImage(network if exported.end_to_end else exported.predictor(network=network), image, exported.bundle)
     for turn in range(WARM_UP + runs):
         for stage, seconds in one.run().items():
             if turn >= WARM_UP:
@@ -80,7 +78,7 @@ class StagedImage:
         self._file = encoded_png(image) if bundle.task.rank == 2 else None
         self._inside: list[float] = []
         if isinstance(runs, Predictor):
-            network = runs._network
+            self._spacing, network = runs.example_spacing, runs._network
 
             def timed(windows: np.ndarray) -> np.ndarray:
                 start = time.perf_counter()

@@ -12,7 +12,7 @@ from seglab.export.export_targets import Target
 from seglab.export.folder import FORMAT
 from seglab.export.inventory import MADE_WITH, RUNS_WITH, versions_of
 from seglab.inference.backends import BACKENDS
-from seglab.inference.bundle import Bundle
+from seglab.inference.bundle import FIRST_STAGE, Bundle
 from seglab.inference.model_usage import axes, values_wanted
 from seglab.inference.public_config import public_config
 from seglab.run_record import Tag
@@ -99,8 +99,15 @@ def _given(bundle: Bundle, whole: bool, image_size: Sequence[int]) -> str:
         "window": f"{by_unit}, clipped to {list(given.low)} … {list(given.high)}, the mean taken off and the rest "
         f"divided by the std: {spread}",
     }[given.mode]
+    behind = ""
+    if given.previous:
+        made_by = f", which {FIRST_STAGE}/ makes, a target of its own," if bundle.both_stages else ""
+        behind = (
+            f" Behind it a channel for each foreground class, 1 where the first stage's mask{made_by} has it, else 0."
+        )
     return (
         f"One image ({axes(bundle.task)}, {bundle.task.channels}) after normalisation: {values_wanted(given)}; {rule}."
+        f"{behind}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seglab.export.folder import ACCURACY, ANSWER, GIVEN, IMAGE, LATENCY, LAYERS, MANIFEST, MASK, SBOM, SIGNATURE, SUMS
-from seglab.inference.bundle import Bundle
+from seglab.inference.bundle import FIRST_STAGE, Bundle
 from seglab.inference.model_usage import usage
 from seglab.safety.shown_text import in_markdown, in_table
 
@@ -125,6 +125,12 @@ def _own(manifest: dict[str, Any], bundle: Bundle) -> str:
         return (
             f"Read it as an array of {size}, 8 bits a number, give `image[None]` in the place of example_in.npy, and "
             "`answer[0]` is the mask."
+        )
+    if bundle.both_stages:
+        return (
+            f"It takes two networks: `{FIRST_STAGE}/` is a target of its own, with a manifest and an example, and its "
+            "mask becomes more channels for the network of this folder, as told above. `seglab predict` and "
+            "`seglab serve` run both from this folder."
         )
     if given.mode == "zscore":
         before = "given = ...  # as described above, float32"

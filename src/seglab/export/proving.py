@@ -63,8 +63,8 @@ def prove(
             window = reference.predictor.inputs(sample.seen, sample.spacing)
             file = write_case(
                 Path(room) / "case.npz",
-                image=sample.image,
-                spacing=sample.spacing if sources.bundle.spacing else None,
+                image=sample.seen,
+                spacing=sample.spacing if reference.predictor.example_spacing else None,
                 truth=truth,
                 mask=mask,
                 window=window,
@@ -118,7 +118,7 @@ def from_exact(
         file = write_case(
             room / "exact.npz",
             image=image,
-            spacing=reference.bundle.spacing,
+            spacing=reference.predictor.example_spacing,
             truth=mask,
             mask=mask,
             window=window,

@@ -14,7 +14,8 @@ from seglab.export.examining import CaseComparison, Examiner
 from seglab.export.export_targets import Target
 from seglab.export.quantization import quantize_end_to_end, quantize_litert, quantize_openvino
 from seglab.inference.backends.keras import KerasNetwork
-from seglab.inference.bundle import load_bundle
+from seglab.inference.bundle import FIRST_STAGE, check_files, load_bundle, read_bundle
+from seglab.inference.ensembles import one_network
 from seglab.inference.predictor import Predictor
 
 Layers = list[dict[str, Any]] | None
@@ -27,8 +28,11 @@ class Reference:
         folder: of the bundle.
 
     Attributes:
+        folder: of the bundle.
+        bundle: what goes with the network.
         predictor: of it.
-        network: within it.
+        network: within it; of a cascade the second stage's.
+        first: of a cascade, the first stage; else None.
         trained_in: precision that it was trained in.
 
     Raises:
@@ -36,11 +40,18 @@ class Reference:
     """
 
     def __init__(self, folder: Path):
-        model, self.bundle = load_bundle(folder)
+        self.folder = folder
+        self.first: Reference | None = None
+        if read_bundle(folder).both_stages:
+            self.bundle = check_files(folder)
+            self.first, model = Reference(folder / FIRST_STAGE), one_network(folder, self.bundle)
+        else:
+            model, self.bundle = load_bundle(folder)
         self.trained_in = KerasNetwork(model).precision
         self._model = in_float32(model)
         self.network = KerasNetwork(self._model)
-        self.predictor = Predictor.of(self.network, self.bundle)
+        before = None if self.first is None else self.first.predictor
+        self.predictor: Predictor = Predictor.of(self.network, self.bundle, first=before)
 
     def exact_logits(self, window: np.ndarray) -> np.ndarray:
         """Logits of one input of the network, `(1, *size, C)`, computed in float64."""

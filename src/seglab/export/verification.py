@@ -15,7 +15,6 @@ from seglab.export.accuracy import AGREEMENT, LOGIT, MARGIN, RESIZED_AGREEMENT
 from seglab.export.examining import compare_logits
 from seglab.export.folder import ANSWER, GIVEN, IMAGE, MASK, Exported, read_folder, targets_below
 from seglab.export.signing import check_signature
-from seglab.inference.predictor import Predictor
 from seglab.safety.shown_text import shown
 
 # Of int8 kernels: what another processor may round differently.
@@ -42,7 +41,8 @@ def verify(folder: Path | str, public_key: Path | None = None, tell: Callable[[s
             tell(f"{place.name}: its files are those that were exported; it was not run, as that needs TensorFlow")
             continue
         try:
-            result = _run(exported)
+            stages = [exported] if (first := exported.first_stage) is None else [first, exported]
+            result = "; ".join(map(_run, stages))
         except (SeglabError, OSError):
             raise
         except Exception as error:  # whatever a runtime or an array says of files that nobody signed
@@ -87,7 +87,8 @@ def _run(exported: Exported) -> str:
         raise _other(exported, "a class that is not that of the example", ANSWER, f"margin {margin:.2g}", f"{MARGIN:g}")
     lowest = _INT8_AGREEMENT if exported.int8 else AGREEMENT
     _at_least(exported, "labels", 1 - other / labels, lowest)
-    found = Predictor.of(network, exported.bundle).predict(exported.array(IMAGE), exported.bundle.spacing)
+    predictor = exported.predictor(network=network)
+    found = predictor.predict(exported.array(IMAGE), predictor.example_spacing)
     _at_least(exported, "mask", float((found == mask).mean()), lowest)
     return f"{network.precision}; logits of the example within {largest:.2g}, {other} of {labels} labels differ"
 

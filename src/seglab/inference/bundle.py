@@ -129,8 +129,8 @@ def load_bundle(path: Path | str) -> tuple[keras.Model, Bundle]:
             where=str(path),
             found="two stages, the second of which sees the mask of the first",
             expected="one network",
-            remedy="predict with it as it is (seglab predict, seglab evaluate, seglab.load); to export or serve, take "
-            "the first stage alone, or a study without data.previous_stage",
+            remedy="use it as it is (seglab predict, evaluate, export, serve, seglab.load); to begin a training with, "
+            "take a bundle of one network",
         )
     if bundle.members:
         from seglab.inference.ensembles import one_network

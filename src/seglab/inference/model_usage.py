@@ -54,6 +54,11 @@ def usage(bundle: Bundle) -> dict[str, str]:
         "classes": ", ".join(f"{number} {name}" for number, name in enumerate(task.class_names)),
         **({"regions": ", ".join(map(task.region_sentence, task.regions))} if task.regions else {}),
     }
+    if bundle.both_stages:
+        topics["stages"] = (
+            "two networks, one after the other; the second sees the mask of the first, a channel for each foreground "
+            "class, behind the image"
+        )
     if bundle.members:
         topics["members"] = f"the mean of the probabilities of {len(bundle.members)} networks"
     if bundle.postprocessing:

@@ -81,7 +81,7 @@ class Predictor:
         self.task = task
         self.preprocessing = preprocessing
         self.size, self.resize_mode = tuple(size), resize_mode
-        self.threshold = threshold
+        self.threshold, self.first = threshold, first
         self.spacing, self.interpolation = spacing, interpolation
         self.example_spacing: tuple[float, ...] | None = spacing or (None if first is None else first.example_spacing)
         self.temperature, self.postprocessing = temperature, postprocessing

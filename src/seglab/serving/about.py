@@ -63,6 +63,7 @@ def add_about(app: FastAPI, service: Service) -> None:
             "precision": model.precision,
             "threads": model.threads,
             "members": model.members,
+            "stages": model.stages,
             "postprocessing": list(model.postprocessing),
             "run": model.run,
             "registered_version": model.version or None,

@@ -99,16 +99,8 @@ def load_model(
     threads = threads or own_threads()
     exported = _chosen(folder, runtime, precision)
     predictor = exported.predictor(threads)
-    network, target = predictor.network, exported.manifest["target"]
-    if network.precision != target["executed"]:
-        raise _differs(exported.folder, f"executed in {network.precision}", str(target["executed"]))
-    expected = exported.array(MASK)
-    mask = predictor.predict(exported.array(IMAGE), exported.bundle.spacing)
-    same = float((mask == expected).mean()) if mask.shape == expected.shape else 0.0
-    wanted = _SAME_INT8 if exported.int8 else _SAME_FLOAT
-    if same < wanted:
-        raise _differs(exported.folder, f"{same:.4%} of the example's pixels alike", f"{wanted:.2%}")
-    bundle = exported.bundle
+    _try(exported, predictor)
+    bundle, network = exported.bundle, predictor.network
     run_fields: dict[str, Any] = exported.manifest.get("run") or {}
     served = ServedModel(
         name=name,
@@ -122,9 +114,25 @@ def load_model(
         precision=network.precision,
         threads=threads,
         members=max(1, len(bundle.members)),
+        stages=1 + bundle.both_stages,
         postprocessing=tuple(step.sentence(bundle.task) for step in bundle.postprocessing),
     )
     return LoadedModel(served, bundle, predictor, measures, flips)
+
+
+def _try(exported: Exported, predictor: Predictor) -> None:
+    """See that it answers to the example as it did, in the precision of then; of a cascade, that each stage does."""
+    if exported.first_stage is not None and predictor.first is not None:
+        _try(exported.first_stage, predictor.first)
+    precision, executed = predictor.network.precision, str(exported.manifest["target"]["executed"])
+    if precision != executed:
+        raise _differs(exported.folder, f"executed in {precision}", executed)
+    expected = exported.array(MASK)
+    mask = predictor.predict(exported.array(IMAGE), predictor.example_spacing)
+    same = float((mask == expected).mean()) if mask.shape == expected.shape else 0.0
+    wanted = _SAME_INT8 if exported.int8 else _SAME_FLOAT
+    if same < wanted:
+        raise _differs(exported.folder, f"{same:.4%} of the example's pixels alike", f"{wanted:.2%}")
 
 
 def _chosen(path: Path, runtime: str | None, precision: str) -> Exported:

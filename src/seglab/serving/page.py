@@ -66,9 +66,10 @@ def page(model: ServedModel) -> str:
 
 def _made_of(model: ServedModel) -> str:
     """What stands between the network and the mask, where there is more than one network alone."""
+    stages = " A first stage finds a mask, which the network of the second one sees too." if model.stages > 1 else ""
     members = f" It is the mean of {model.members} networks." if model.members > 1 else ""
     steps = f" Of each mask: {'; '.join(model.postprocessing)}." if model.postprocessing else ""
-    return members + steps
+    return stages + members + steps
 
 
 def page_without_model() -> str:

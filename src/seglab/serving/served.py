@@ -25,6 +25,7 @@ class ServedModel:
         precision: that is executed, read back from the runtime.
         threads: it computes with.
         members: networks that are averaged; 1 where there is one alone.
+        stages: of a cascade 2, else 1.
         postprocessing: what is done to each mask, in words.
     """
 
@@ -39,6 +40,7 @@ class ServedModel:
     precision: str
     threads: int
     members: int = 1
+    stages: int = 1
     postprocessing: tuple[str, ...] = ()
 
     @property
