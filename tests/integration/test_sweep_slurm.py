@@ -127,10 +127,10 @@ def test_two_tasks_of_a_job_train_one_run(tmp_path: Path, monkeypatch: pytest.Mo
     job = executor.start(Command(words, variables, tmp_path / "log", -1, "study-0", "a" * 64))
     while job.code() is None:
         time.sleep(1)
-    told = [(tmp_path / name).read_text() for name in ("log", "log.1")]
-    assert job.code() == 0, told
-    assert "waiting for the other 1 processes" in told[0]
-    assert "run id" not in told[1]
+    logs = [(tmp_path / name).read_text() for name in ("log", "log.1")]
+    assert job.code() == 0, logs
+    assert "waiting for the other 1 processes" in logs[0]
+    assert "run id" not in logs[1]
     (run,) = checkout.store.all_runs()
     assert run.info.status == "FINISHED"
     points = checkout.store.client.get_metric_history(run.info.run_id, "val_dice")
