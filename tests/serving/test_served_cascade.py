@@ -100,13 +100,13 @@ def test_it_answers_what_predict_writes(both: Path, target: Path, scan: Path, tm
     with Running(target) as running:
         answer = running.predict(scan.read_bytes(), "application/gzip")
         assert answer.status_code == 200, answer.text
-        told = running.client.get(f"/v2/models/{target.name}").json()
+        metadata = running.client.get(f"/v2/models/{target.name}").json()
         page = running.client.get("/").text
     (tmp_path / "served.nii.gz").write_bytes(answer.content)
     served: Any = nib.load(tmp_path / "served.nii.gz")
     np.testing.assert_array_equal(np.asarray(served.dataobj), mask)
     assert served.header.binaryblock == expected.header.binaryblock
-    assert (told["stages"], told["members"]) == (2, 2)
+    assert (metadata["stages"], told["members"]) == (2, 2)
     assert "A first stage finds a mask" in page
     image, first = np.load(target / IMAGE), trained.first
     assert first is not None
@@ -171,9 +171,9 @@ def test_a_first_stage_of_several_plans_is_refused(place: Path, both: Path, tmp_
     other = stage(tmp_path / "fine", np.zeros((1, 3)), [1.0, 0.0, 0.0], replace(low, spacing=(1.0, 1.0, 1.0)))
     first = save_ensemble(tmp_path / "first", [MemberSource(place / "low"), MemberSource(other)])
     whole = save_ensemble(tmp_path / "whole", [MemberSource(place / "high0")], first_stage=first)
-    told: list[str] = []
+    messages: list[str] = []
     with pytest.raises(DataError, match="no single network") as refused:
-        export(ExportRequest(str(tmp_path / "no"), bundle=str(whole), accuracy=False), tell=told.append)
-    assert not told, "before TensorFlow is loaded"
+        export(ExportRequest(str(tmp_path / "no"), bundle=str(whole), accuracy=False), tell=messages.append)
+    assert not messages, "before TensorFlow is loaded"
     assert refused.value.where.endswith(FIRST_STAGE)
     assert not (tmp_path / "no").exists()
