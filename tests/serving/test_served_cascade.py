@@ -106,7 +106,7 @@ def test_it_answers_what_predict_writes(both: Path, target: Path, scan: Path, tm
     served: Any = nib.load(tmp_path / "served.nii.gz")
     np.testing.assert_array_equal(np.asarray(served.dataobj), mask)
     assert served.header.binaryblock == expected.header.binaryblock
-    assert (metadata["stages"], told["members"]) == (2, 2)
+    assert (metadata["stages"], metadata["members"]) == (2, 2)
     assert "A first stage finds a mask" in page
     image, first = np.load(target / IMAGE), trained.first
     assert first is not None
