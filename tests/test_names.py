@@ -64,11 +64,14 @@ def test_names_say_what_they_hold() -> None:
     """A message, a reason or fields, and not what was told or said."""
     root = TESTS.parent
     rooms = ("src", "tests", "benchmarks", "scripts", "notebooks", "docs")
+    private = set()
     for path in [*root.glob("*.py"), *(path for room in rooms for path in sorted((root / room).rglob("*.py")))]:
         place = path.relative_to(root).as_posix()
         names = names_of(ast.parse(path.read_text())) - STORED.get(place, set())
-        private = {name for name in names if PRIVATE & set(name.lower().split("_")) or name in {"look", "bring"}}
-        assert not private, f"{place}: {sorted(private)}; name each after what it holds"
+        private |= {
+            f"{place}: {name}" for name in names if PRIVATE & set(name.lower().split("_")) or name in {"look", "bring"}
+        }
+    assert not private, f"{sorted(private)}: name each after what it holds"
 
 
 def test_the_table_of_renames_names_what_there_is() -> None:

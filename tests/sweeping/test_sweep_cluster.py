@@ -218,9 +218,9 @@ def test_what_several_nodes_cannot_train_never_comes_into_the_queue(
 ) -> None:
     config = compose("train", words)
     check_nodes(config, 1, gpus)
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as refused:
         check_nodes(config, nodes, gpus)
-    assert told.value.code == code
+    assert refused.value.code == code
     check_nodes(compose("train", ["backend=jax", "data.batch_size=16"]), nodes, gpus)
 
 

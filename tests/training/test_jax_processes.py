@@ -164,9 +164,9 @@ def test_a_process_knows_its_group_by_three_variables_or_by_srun() -> None:
         ({"SEGLAB_COORDINATOR": "10.0.0.1"}, "SEGLAB_COORDINATOR"),
         ({"SEGLAB_PROCESSES": "slurm"}, "SLURM_NTASKS"),
     ):
-        with pytest.raises(ConfigError) as told:
+        with pytest.raises(ConfigError) as refused:
             own_group({**by_hand, **changed})
-        assert (told.value.code, told.value.where) == ("processes-unclear", where)
+        assert (refused.value.code, refused.value.where) == ("processes-unclear", where)
 
 
 @pytest.mark.parametrize(
@@ -185,10 +185,10 @@ def test_what_several_processes_cannot_do_is_refused(
     config = load_config(compose("train", words))
     if "trainer.devices=2" not in words:
         check_together(config, ProcessGroup())  # one process can
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as refused:
         check_together(config, ProcessGroup(2, 0, "127.0.0.1:9911"))
-    assert told.value.code == code
-    assert remedy in told.value.remedy
+    assert refused.value.code == code
+    assert remedy in refused.value.remedy
 
 
 if __name__ == "__main__":
