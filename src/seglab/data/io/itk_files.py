@@ -17,6 +17,7 @@ import numpy as np
 from seglab.data.io.foreign_header import ForeignHeader, fields_of
 from seglab.data.io.length_units import millimetres, unknown_unit
 from seglab.data.io.nifti_headers import Header, flat, unreadable
+from seglab.data.io.nrrd_axes import field, named_steps, spatial_axes
 from seglab.errors import DataError
 from seglab.extras import check_module
 
@@ -30,10 +31,9 @@ _NAMED = {
     ".mhd": re.compile(rb"^ElementDataFile\s*=\s*(.*?)\s*$", re.M),
     ".nhdr": re.compile(rb"^data ?file:\s*(.*?)\s*$", re.M),
 }
-# Names of fields in NRRD are read in any case (https://teem.sourceforge.net/nrrd/format.html).
-_FIELD = r"(?im)^{name}:\s*(.*?)\s*$"
 _QUOTED = re.compile(r'"([^"]*)"')
 _DISTANCE_UNITS = re.compile(r"(?m)^DistanceUnits\s*=\s*(.*?)\s*$")
+_ELEMENT_STEPS = re.compile(r"(?m)^Element(?:Spacing|Size)\s*=")
 
 
 def voxel_file(path: str) -> Path | None:
@@ -75,13 +75,15 @@ def read_itk(path: str) -> Header:
     if voxels is not None:
         held += voxels.stat().st_size
     reader = opened(path, path)
-    unit = _unit(path)
-    shape, dtype, affine = geometry(reader, path, unit)
+    head = _head(path)
+    steps = _steps(head, path)
+    shape, dtype, affine = geometry(reader, path, _unit(head, path), steps)
     declared = math.prod(shape) * np.dtype(dtype).itemsize
     if declared > held * _MOST_UNPACKED:
         raise unreadable(path, f"a header that declares {declared:,} bytes, in {held:,}", kind=_KIND)
-    fields = fields_of(path, shape, dtype, affine)
-    return ForeignHeader(path, fields, "mm", load=lambda: values_of(lambda: reader.Execute(), path))
+    named = "unknown" if steps == [] else "mm"
+    fields = fields_of(path, shape, dtype, affine, named)
+    return ForeignHeader(path, fields, named, load=lambda: values_of(lambda: reader.Execute(), path))
 
 
 def opened(path: str, where: str) -> Any:
@@ -104,8 +106,11 @@ def _last_line(error: Exception) -> str:
     return " ".join(str(error).strip().splitlines()[-1].split())[:300]
 
 
-def geometry(reader: Any, path: str, unit: float = 1.0) -> tuple[tuple[int, ...], Any, np.ndarray]:
-    """Shape `(X, Y, Z)` or `(X, Y, Z, C)`, dtype and affine to mm in RAS of what a reader has open."""
+def geometry(
+    reader: Any, path: str, unit: float = 1.0, steps: Sequence[float] | None = None
+) -> tuple[tuple[int, ...], Any, np.ndarray]:
+    """Shape `(X, Y, Z)` or `(X, Y, Z, C)`, dtype and affine to mm in RAS of what a reader has open; `steps` from voxel
+    to voxel, in the unit, where ITK did not read them."""
     size, channels, axes = reader.GetSize(), reader.GetNumberOfComponents(), reader.GetDimension()
     if axes not in (3, 4) or (axes == 4 and channels > 1):
         if axes < 3:
@@ -121,7 +126,7 @@ def geometry(reader: Any, path: str, unit: float = 1.0) -> tuple[tuple[int, ...]
         )
     direction = np.reshape(reader.GetDirection(), (axes, axes))[:3, :3]
     affine = np.eye(4)
-    affine[:3, :3] = direction * np.asarray(reader.GetSpacing()[:3]) * unit
+    affine[:3, :3] = direction * np.asarray(steps or reader.GetSpacing()[:3]) * unit
     affine[:3, 3] = np.asarray(reader.GetOrigin()[:3]) * unit
     count = channels if axes == 3 else size[3]
     return (*size[:3], *((count,) if count > 1 else ())), _dtype(reader, path), TO_RAS @ affine
@@ -149,25 +154,34 @@ def _dtype(reader: Any, path: str) -> Any:
     return np.dtype(found)
 
 
-def _unit(path: str) -> float:
-    """Millimetres in the unit that the header names, which ITK passes over."""
+def _head(path: str) -> str:
+    """What stands before the voxels."""
     with open(path, "rb") as file:
         start = file.read(_HEADER_BYTES)
-    if not path.lower().endswith((".nrrd", ".nhdr")):
-        named = _DISTANCE_UNITS.search(start.split(b"ElementDataFile")[0].decode(errors="replace"))
+    end = rb"\r?\n\r?\n" if _is_nrrd(path) else rb"ElementDataFile"
+    return re.split(end, start, maxsplit=1)[0].decode(errors="replace")
+
+
+def _is_nrrd(path: str) -> bool:
+    return path.lower().endswith((".nrrd", ".nhdr"))
+
+
+def _steps(head: str, path: str) -> list[float] | None:
+    """As `named_steps`; ITK reads all that MetaImage says."""
+    if _is_nrrd(path):
+        return named_steps(head, path)
+    return None if _ELEMENT_STEPS.search(head) else []
+
+
+def _unit(head: str, path: str) -> float:
+    """Millimetres in the unit that the header names, which ITK passes over."""
+    if not _is_nrrd(path):
+        named = _DISTANCE_UNITS.search(head)
         return _millimetres([named[1]] if named else [], path)
-    head = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0].decode(errors="replace")
-    of_space = _QUOTED.findall(_field(head, "space units"))
+    of_space = _QUOTED.findall(field(head, "space units"))
     # Without a space each axis has a unit of its own, one of channels perhaps another.
-    sizes, of_axes = _field(head, "spacings").split(), _QUOTED.findall(_field(head, "units"))
-    return _millimetres(
-        of_space or [u for size, u in zip(sizes, of_axes, strict=False) if "nan" not in size.lower()], path
-    )
-
-
-def _field(head: str, name: str) -> str:
-    found = re.search(_FIELD.format(name=name), head)
-    return found[1] if found else ""
+    of_axes = _QUOTED.findall(field(head, "units"))
+    return _millimetres(of_space or [of_axes[k] for k in spatial_axes(head) if k < len(of_axes)], path)
 
 
 def _millimetres(units: Sequence[str], path: str) -> float:
