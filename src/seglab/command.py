@@ -14,7 +14,7 @@ from typing import Any
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from seglab.config.explanation import explain, refuse_at_once
@@ -58,6 +58,8 @@ def command(
                 return task(cfg)
             except SeglabError as error:  # Hydra would print words of its own before it
                 _leave(error)
+            except (HydraException, OmegaConfBaseException) as error:
+                _leave(explain(error, config_name, overrides_in(sys.argv[1:])))
 
         composed = hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(job)
 
@@ -157,10 +159,13 @@ def _leave(error: SeglabError) -> None:
 
 
 def task_overrides() -> list[str]:
-    """The words on the command line of the running command, without Hydra's own settings."""
+    """The words on the command line of the running command, without Hydra's own settings, and as they were said: what
+    `${…}` refers to stands in the run's config, not in Hydra's."""
     from hydra.core.hydra_config import HydraConfig
 
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    if not HydraConfig.initialized():
+        return []
+    return [str(word) for word in OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)]
 
 
 def data_settings_of(cfg: DictConfig) -> DataSettings:

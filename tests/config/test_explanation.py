@@ -173,6 +173,8 @@ WORDS = [
     ('data.regions={"core": 2}', ["parse error in override", "without quotes around them: 'data.regions={core:2}'"]),
     ("data.regions={core(T1):2}", ["parse error in override", "names in braces are of unaccented letters"]),
     ("data.split={train:0.8,val:0.1,train:0.1}", ["parse error in override", "each name once: train stands twice"]),
+    ("data.regions={core:1,null:2}", ["parse error in override", "another name for null, such as name_null"]),
+    ("data.regions={1e3:1,True:2}", ["parse error in override", "another name for 1e3, True, such as name_1e3"]),
     ("data.split=train:0.8", ["keys with values", "quotes keep the braces from the shell: 'data.split={…}'"]),
     ("data.size=64,64", ["several values", "did you mean: data.size=[64,64]"]),
     ("data.size=64", ["data.size", "a list, in brackets", "data.size=[64,64]"]),

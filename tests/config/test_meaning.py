@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from seglab.cli.evaluate import read_words
-from seglab.command import kept
+from seglab.command import composed_config, kept
 from seglab.comparison.settings import CompareSettings
+from seglab.config.run_config import load_config
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.targets import parameters_of
+from seglab.config.value_checks import plain_values
 from seglab.data.labels.label_schema import read_schema
 from seglab.errors import ConfigError
 from seglab.evaluation.subject import _changes
@@ -185,3 +188,16 @@ def test_the_words_of_a_comparison() -> None:
 def test_infinite_numbers() -> None:
     assert meant(".inf", float) == math.inf
     assert math.isnan(meant("nan", float))
+
+
+def test_a_name_in_braces_is_a_text() -> None:
+    words = ["data=nifti", "data.root=x", "data.regions={2024: [1, 2], 010: 2, on: 1}", "model=unet3d"]
+    regions = load_config(composed_config([*words, "data.regions_class_order=[1,2,1]"])).data.arguments["regions"]
+    assert regions == {"2024": [1, 2], "010": 2, "on": 1}
+
+
+@pytest.mark.parametrize("name", ["true", "1.5"])
+def test_a_name_in_a_yaml_file_that_is_no_text(name: str) -> None:
+    config = OmegaConf.create(f"data: {{regions: {{{name}: [1]}}}}")
+    with pytest.raises(ConfigError, match=rf"no text\s+where:\s+data.regions[\s\S]*in quotes.*'{name}'"):
+        plain_values(config, "data")

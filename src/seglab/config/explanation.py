@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from seglab.config.override_syntax import parse_error, refuse_key_twice, rejoined, unread_keys
+from seglab.config.override_syntax import parse_error, refuse_names_in_braces, rejoined, unread_keys
 from seglab.config.refusals import as_list, written
 from seglab.config.unknown_words import LISTS, SEE_ALL, groups_of, instead, meant_words, unknown_key, unknown_option
 from seglab.config.vocabulary import OPTION_GROUPS, composed, groups, options_of, setting_as_typed
@@ -57,7 +57,7 @@ def refuse_at_once(words: Sequence[str], config_name: str) -> None:
             remedy=instead(key, value, composed(config_name, [])) or SEE_ALL,
         )
     for word, after in itertools.pairwise([*known.overrides, "="]):
-        refuse_key_twice(word)
+        refuse_names_in_braces(word)
         key, equals, value = word.partition("=")
         if equals and not value.strip() and key.strip():
             raise _without_value(key, after, words, config_name)
@@ -111,7 +111,8 @@ def explain(error: Exception, config_name: str, words: list[str]) -> ConfigError
     for override, text in overrides:
         if override.is_sweep_override() and str(error).startswith("Ambiguous value"):
             return _several(override, text, known)
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    causes = (str(one).strip().partition("\n")[0] for one in (error, error.__cause__))
+    first = ": ".join(cause for cause in causes if cause not in ("", "None")) or type(error).__name__
     return ConfigError(
         "the configuration cannot be composed",
         code="config-not-composed",

@@ -35,13 +35,30 @@ def unread_keys(word: str) -> str:
     return f"names in braces without quotes around them: {shlex.quote(bare)}"
 
 
-def refuse_key_twice(word: str) -> None:
-    """Refuse `{a: 1, a: 2}`, of which Hydra would keep the last; raises `ConfigError`."""
+def refuse_names_in_braces(word: str) -> None:
+    """Refuse `{a: 1, a: 2}`, of which Hydra would keep the last, and names that it would take for something else, such
+    as `null`, `true`, `1e3` and `1_1`; raises `ConfigError`. Whole numbers as `2024` stay what they are."""
     text = word.partition("=")[2]
     keys = re.findall(r"[{,]\s*([^:,{}\[\]]+?)\s*:", text) if text.startswith("{") and text.count("{") == 1 else []
+    strange = [key for key in keys if _read_by_hydra(key) != key]
+    if strange:
+        raise parse_error(
+            word,
+            f"another name for {', '.join(strange)}, such as name_{strange[0]}: in braces null, true, false and numbers"
+            " but whole ones are no names",
+        )
     twice = [key for n, key in enumerate(keys) if key in keys[:n]]
     if twice:
         raise parse_error(word, f"each name once: {twice[0]} stands twice in the braces")
+
+
+def _read_by_hydra(key: str) -> str:
+    """The name that Hydra reads; `key` itself where it cannot read it, which is told in its place."""
+    try:
+        (found,) = OverridesParser.create().parse_override(f"x={{{key}: 0}}").value()
+    except (HydraException, ValueError):
+        return key
+    return found if isinstance(found, str) else str(found) if type(found) is int else ""
 
 
 def rejoined(words: Sequence[str]) -> str:

@@ -14,10 +14,12 @@ from seglab.errors import ConfigError
 
 
 def plain_values(cfg: Any, key: str | None = None) -> Any:
-    """A config, or what stands in it under a key, as plain values with its references followed."""
+    """A config, or what stands in it under a key, as plain values with its references followed, by names that are
+    texts; raises `ConfigError` for a reference that leads nowhere, and for a name that YAML reads as something else."""
     try:
         part = cfg if key is None else cfg[key]
-        return OmegaConf.to_container(part, resolve=True, throw_on_missing=True) if OmegaConf.is_config(part) else part
+        part = OmegaConf.to_container(part, resolve=True, throw_on_missing=True) if OmegaConf.is_config(part) else part
+        return _by_text(part, key or "")
     except OmegaConfBaseException as error:
         raise ConfigError(
             "a setting that has no value",
@@ -27,6 +29,25 @@ def plain_values(cfg: Any, key: str | None = None) -> Any:
             expected="a value, or a reference to a key that has one",
             remedy=f"give it on the command line: {error.full_key}=…",
         ) from error
+
+
+def _by_text(part: Any, where: str) -> Any:
+    """The same with the name `2024`, which YAML and Hydra read as a number, as the text that it is."""
+    if isinstance(part, list):
+        return [_by_text(one, where) for one in part]
+    if not isinstance(part, Mapping):
+        return part
+    strange = next((name for name in part if not isinstance(name, str) and type(name) is not int), "")
+    if strange != "":
+        raise ConfigError(
+            "a name that is no text",
+            code="value-not-allowed",
+            where=where,
+            found=f"{strange} ({type(strange).__name__})",
+            expected="a text, or a whole number, which is taken for one",
+            remedy=f"put it in quotes in its yaml file, as it is to be called: '{str(strange).lower()}': …",
+        )
+    return {str(name): _by_text(value, f"{where}.{name}".strip(".")) for name, value in part.items()}
 
 
 def check_chosen(group: str, section: Any) -> None:
