@@ -236,7 +236,7 @@ def test_one_bundle_predicts_by_both_stages_and_is_no_single_network(
 
 
 def test_what_is_no_fitting_first_stage_is_refused(place: Path, words: list[str], stage: Path) -> None:
-    with pytest.raises(DataError, match="no first stage here"):
+    with pytest.raises(DataError, match=r"no first stage here[\s\S]*moved, data.previous_stage=<"):
         read_previous_stage(place / "nowhere")
     with pytest.raises(DataError, match="folds that are not those of the first stage"):
         gather(config_of(words, stage, "data.split_seed=1"))

@@ -149,7 +149,12 @@ def test_the_folder_says_so_and_each_stage_is_verified(target: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "asked", [{"precision": ("int8",)}, {"format": ("savedmodel",)}, {"graph": "end_to_end", "format": ("openvino",)}]
+    "asked",
+    [
+        {"precision": ("int8",), "format": ("openvino",)},
+        {"format": ("savedmodel",)},
+        {"graph": "end_to_end", "format": ("openvino",)},
+    ],
 )
 def test_what_cannot_be_two_networks_is_refused_and_leaves_nothing(
     asked: dict[str, Any], both: Path, tmp_path: Path
@@ -160,9 +165,10 @@ def test_what_cannot_be_two_networks_is_refused_and_leaves_nothing(
     with pytest.raises(ConfigError, match="cannot be two networks") as refused:
         check_targets(targets, read_bundle(both))
     assert refused.value.code == "cascade-two-networks"
-    request = ExportRequest(str(tmp_path / "no"), bundle=str(both), accuracy=False, **asked)
-    with pytest.raises(ConfigError):
-        export(request)
+    elsewhere = ("data=nifti", f"data.root={tmp_path / 'gone'}", f"data.previous_stage={tmp_path / 'moved'}")
+    with pytest.raises(ConfigError) as refused:  # before it is looked for data that nobody needs
+        export(ExportRequest(str(tmp_path / "no"), bundle=str(both), data=elsewhere, **asked))
+    assert refused.value.code == "cascade-two-networks"
     assert not list(tmp_path.iterdir())
 
 

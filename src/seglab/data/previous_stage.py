@@ -128,6 +128,7 @@ def read_previous_stage(folder: Path | str) -> PreviousStage:
             f"data.previous_stage={folder}",
             f"no {CARD}" if folder.is_dir() else "no such folder",
             f"a folder with {CARD}, which is written when all folds of the first stage are trained",
+            "if it was moved, data.previous_stage=<where it is now>; else "
             f"seglab ensemble study=<first stage> masks={folder}",
         )
     try:

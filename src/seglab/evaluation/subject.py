@@ -52,12 +52,17 @@ class EvaluationSubject:
 
 
 def find_subject(
-    reference: str, split: str, data: Sequence[str] = (), *, uri: str | None = None, directory: Path = RUNS
+    reference: str | FoundBundle,
+    split: str,
+    data: Sequence[str] = (),
+    *,
+    uri: str | None = None,
+    directory: Path = RUNS,
 ) -> EvaluationSubject:
     """The model that a word means and the cases of a split.
 
     Args:
-        reference: run id, bundle folder or `models:/<name>@<alias>`.
+        reference: run id, bundle folder or `models:/<name>@<alias>`; or what such a word led to.
         split: `train`, `val`, `test` or `all`.
         data: as on the command line of a training: `data=<name>` and `data.<key>=<value>` for another data set, or the
             latter alone for the model's own in another place. None for the model's own data and split.
@@ -71,7 +76,7 @@ def find_subject(
     """
     from seglab.tracking.bundles import resolve_bundle
 
-    found = resolve_bundle(reference, uri, directory)
+    found = resolve_bundle(reference, uri, directory) if isinstance(reference, str) else reference
     bundle = read_bundle(found.folder)
     other = any(word.startswith("data=") for word in data)
     if other:

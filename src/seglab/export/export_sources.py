@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from seglab.errors import ConfigError, DataError
 from seglab.evaluation.subject import EvaluationSubject, find_subject
-from seglab.export.export_targets import Target
+from seglab.export.export_targets import Target, check_targets
 from seglab.export.request import ExportRequest
 from seglab.inference.bundle import FIRST_STAGE, Bundle, read_bundle
 from seglab.inference.ensembles import no_single_network
@@ -28,14 +28,13 @@ class Sources:
     training: EvaluationSubject | None
 
 
-def check_bundle(sources: Sources, graph: str) -> None:
+def check_bundle(bundle: Bundle, folder: Path, graph: str) -> None:
     """See that one graph can hold what a bundle does.
 
     Raises:
         DataError: an ensemble of several plans of windows, also as the first stage of a cascade; or steps after the
             network, which no graph has.
     """
-    bundle, folder = sources.bundle, sources.found.folder
     first = folder / FIRST_STAGE
     for place, one in [(folder, bundle)] + ([(first, read_bundle(first))] if bundle.both_stages else []):
         if one.mixed:
@@ -52,11 +51,20 @@ def check_bundle(sources: Sources, graph: str) -> None:
 
 
 def find_sources(request: ExportRequest, targets: Sequence[Target], directory: Path) -> Sources:
-    """The model and the images that a request names; those that int8 is fitted to only where a target is int8."""
+    """The model and the images that a request names; those that int8 is fitted to only where a target is int8.
+
+    Whether the model can go to the targets is checked before its data are looked for; raises as `check_targets`,
+    `check_bundle` and `find_subject`.
+    """
     from seglab.tracking.bundles import resolve_bundle
 
+    found = resolve_bundle(request.reference, request.tracking_uri, directory)
+    bundle = read_bundle(found.folder)
+    check_targets(targets, bundle)
+    check_bundle(bundle, found.folder, request.graph)
+
     def subject(split: str) -> EvaluationSubject:
-        return find_subject(request.reference, split, request.data, uri=request.tracking_uri, directory=directory)
+        return find_subject(found, split, request.data, uri=request.tracking_uri, directory=directory)
 
     quantised = [target.precision for target in targets if target.quantised]
     if quantised and not request.accuracy:
@@ -69,8 +77,7 @@ def find_sources(request: ExportRequest, targets: Sequence[Target], directory: P
             remedy="leave accuracy=false out, or precision=float32",
         )
     if not request.accuracy:
-        found = resolve_bundle(request.reference, request.tracking_uri, directory)
-        return Sources(found, read_bundle(found.folder), None, None)
+        return Sources(found, bundle, None, None)
     scored = subject(request.split)
     return Sources(
         scored.found, scored.bundle, scored, subject("train") if any(target.calibrated for target in targets) else None

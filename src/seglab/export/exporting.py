@@ -14,8 +14,8 @@ import numpy as np
 
 from seglab.export.calibration_inputs import CalibrationInputs, calibrate
 from seglab.export.end_to_end import check_size
-from seglab.export.export_sources import Sources, check_bundle, find_sources
-from seglab.export.export_targets import Target, check_targets, targets_of
+from seglab.export.export_sources import Sources, find_sources
+from seglab.export.export_targets import Target, targets_of
 from seglab.export.finishing import finish
 from seglab.export.folder import ANSWER, GIVEN, IMAGE, LAYERS, MANIFEST, MASK, write_json, write_sums
 from seglab.export.graph_operations import check_operations
@@ -54,9 +54,7 @@ def export(request: ExportRequest, *, directory: Path = RUNS, tell: Tell = lambd
     out = request.place
     targets = targets_of(request.format, request.precision, request.graph)
     sources = find_sources(request, targets, directory)
-    check_targets(targets, sources.bundle)
     size = tuple(request.image_size or sources.bundle.size)
-    check_bundle(sources, request.graph)
     if request.graph == "end_to_end":
         check_size(sources.bundle, size)
     with making(out, tell) as partial:
