@@ -37,6 +37,13 @@ def test_a_volume_meets_the_network_at_its_spacing_and_comes_back_to_its_own() -
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(("fit", "spacing"), [("patch", (1.0, 1.0, 2.0)), ("resize", None)])
+def test_other_channels_are_told_by_the_shape_of_the_image_itself(fit: str, spacing: tuple[float, ...] | None) -> None:
+    predictor = Predictor(pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), fit, spacing=spacing)
+    with pytest.raises(DataError, match=r"shape \(16, 12, 4, 3\): 3 channels[\s\S]*1 in the last axis"):
+        predictor.predict(np.zeros((16, 12, 4, 3), np.float32), (0.5, 0.5, 4.0))
+
+
 def _fed(predictor: Predictor) -> list[np.ndarray]:
     """What the network is given from now on."""
     seen: list[np.ndarray] = []

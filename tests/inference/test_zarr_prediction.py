@@ -231,7 +231,8 @@ def test_what_is_no_image_for_the_model_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, labels).code == "zarr-labels"
     assert "1 of 15360 voxels" in str(refusal(tmp_path, gaps))
     assert refusal(tmp_path, wide).code == "image-scale"
-    assert refusal(tmp_path, image, window_predictor(2, channels=2)).code == "image-channels-of-training"
+    channels = refusal(tmp_path, image, window_predictor(2, channels=2))
+    assert (channels.code, "24, 1): 1 channels" in str(channels)) == ("image-channels-of-training", True)
     assert refusal(tmp_path, image, overlays=True).code == "zarr-mask-alone"
     assert refusal(tmp_path, image, probabilities=True).code == "zarr-mask-alone"
     assert refusal(tmp_path, "s3://bucket/a.zarr").code == "remote-image"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seglab.data.mask_channels import one_hot, with_mask
+from seglab.data.preprocessing.channel_check import check_channels
 from seglab.data.preprocessing.geometry import resize_mask
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.data.preprocessing.spacing import Interpolation
@@ -66,6 +67,8 @@ class Preparing:
         check_room(needed, spatial.original)
         check_image(image, "values")  # clipping to a window would hide them
         self.preprocessing.check_previous(image)
+        if not (self.preprocessing.previous or self.preprocessing.prompts):  # before its shape is another
+            check_channels(image.shape, self.preprocessing.channels)
         if image.dtype == bool:
             image = self.preprocessing.of_binary(image)
         behind = bool(self.preprocessing.previous)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from seglab.data.io.zarr_volumes import Box, ZarrVolume, whole
+from seglab.data.preprocessing.channel_check import check_channels
 from seglab.data.preprocessing.normalisation import zscore_by
 from seglab.data.preprocessing.streamed_stats import range_of_tiles, stats_of_tiles
 from seglab.errors import DataError
@@ -143,15 +144,7 @@ def _bytes_held(predictor: Predictor, grid: StreamedGrid, covered: tuple[slice, 
 def _prepared_by(predictor: Predictor, grid: StreamedGrid) -> Prepare:
     """What is done to a window, after all of the volume was looked through."""
     preprocessing, volume = predictor.preprocessing, grid.volume
-    if volume.shape[3] != preprocessing.channels:
-        raise DataError(
-            "an image with another number of channels than the training images",
-            code="image-channels-of-training",
-            where=volume.path,
-            found=f"{volume.shape[3]} channels, in {'×'.join(map(str, volume.shape[:3]))} voxels",
-            expected=f"{preprocessing.channels}",
-            remedy="save the channels that the model knows as an image of their own",
-        )
+    check_channels(volume.shape, preprocessing.channels, volume.path)
     low, high, wrong = range_of_tiles(lambda: map(volume.read, volume.tiles(_TILE_BYTES)))
     if wrong:
         raise DataError(

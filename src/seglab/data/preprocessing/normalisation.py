@@ -16,6 +16,7 @@ import numpy as np
 from seglab.data.mask_channels import is_mask, one_hot
 from seglab.data.preprocessing.case_fingerprint import CaseFingerprint
 from seglab.data.preprocessing.case_preprocessing import CaseStore
+from seglab.data.preprocessing.channel_check import check_channels
 from seglab.data.preprocessing.intensity_stats import HIGH_PERCENTILE, LOW_PERCENTILE, IntensityStats
 from seglab.data.preprocessing.value_scale import IN_WORDS, Scale, common_scale, scales_of
 from seglab.errors import ConfigError, DataError, nearest
@@ -129,15 +130,7 @@ class Preprocessing:
                     remedy="ask it for one object at a time: seglab segment model=click_unet checkpoint=<its bundle> …",
                 )
             return np.concatenate([self.of_images.apply(seen), prompt.astype(np.float32)], axis=-1)
-        if image.shape[-1] != self.channels:
-            raise DataError(
-                "an image with another number of channels than the training images",
-                code="image-channels-of-training",
-                where="image",
-                found=f"shape {image.shape}: {image.shape[-1]} channels",
-                expected=f"{self.channels} in the last axis",
-                remedy="convert it, or train on such images",
-            )
+        check_channels(image.shape, self.channels)
         if self.mode == "zscore":
             return _zscore(image)
         scaled: np.ndarray = image.astype(np.float32) / np.float32(self._unit_of(image.dtype))
