@@ -45,6 +45,6 @@ def test_no_other_kind_of_content_gets_in() -> None:
 
 def test_nobody_else_makes_a_document() -> None:
     others = [path for path in SOURCE.rglob("*.py") if path.name != "html_document.py"]
-    # file_contents.py knows a page that was downloaded in the place of a volume by how it begins.
-    others = [path for path in others if path.name != "file_contents.py"]
+    # foreign_contents.py knows a page that was downloaded in the place of a volume by how it begins.
+    others = [path for path in others if path.name != "foreign_contents.py"]
     assert [path.name for path in others if re.search(r"<!doctype|data:image/", path.read_text(), re.I)] == []

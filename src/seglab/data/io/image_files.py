@@ -19,6 +19,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from seglab.data.io.foreign_contents import in_place_of_image
 from seglab.data.io.raster_files import read_raster
 from seglab.data.io.stored_pixels import StoredPixels
 from seglab.data.io.tiff_files import count_tiff_pages, is_tiff, read_tiff
@@ -246,12 +247,16 @@ def _readable(path: Path) -> Iterator[None]:
             remedy="restore it or remove its case",
         ) from error
     except _UNREADABLE as error:
+        what, remedy = in_place_of_image(path) or (
+            f"{type(error).__name__}: {error}",
+            "copy it again from its origin, save it anew, or remove it with its partner",
+        )
         raise DataError(
             "a file that cannot be read",
             code="file-unreadable",
             finding="unreadable-file",
             where=str(path),
-            found=f"{type(error).__name__}: {error}",
+            found=what,
             expected="a whole " + ", ".join(sorted({ending[1:].upper() for ending in IMAGE_ENDINGS})),
-            remedy="copy it again from its origin, save it anew, or remove it with its partner",
+            remedy=remedy,
         ) from error
