@@ -142,3 +142,36 @@ def test_a_one_hot_label_is_mended_by_what_can_read_it(tmp_path: Path) -> None:
     code = refused.value.remedy.split("SimpleITK as sitk: ")[1].split("; its values")[0]
     exec(code, {"sitk": sitk, "np": np, "file": file, "new": str(new)})
     np.testing.assert_array_equal(read_header(str(new)).stored(), first)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".tif"])
+@pytest.mark.parametrize("drawn", [[(0, 0, 0), (0, 255, 0), (255, 0, 0)], [(0, 0, 0), (0, 128, 255), (255, 255, 0)]])
+def test_a_label_in_colours_is_called_so(tmp_path: Path, ending: str, drawn: list[tuple[int, ...]]) -> None:
+    """Pure red and green are not one-hot for that, and yellow no two volumes."""
+    classes = np.random.default_rng(0).integers(0, 3, (6, 5, 4))
+    colours = np.array(drawn, np.uint8)[classes]
+    new, file, image = (str(tmp_path / f"{name}{ending}") for name in ("new", "a", "image"))
+    if ending == ".tif":
+        tifffile.imwrite(image, classes.T.astype(np.uint8), photometric="minisblack")
+        tifffile.imwrite(file, colours.transpose(2, 1, 0, 3), photometric="rgb")
+    else:
+        sitk.WriteImage(itk_image(classes.astype(np.uint8)), image)
+        sitk.WriteImage(itk_image(colours), file)
+    with pytest.raises(DataError) as refused:
+        read_label(file, image)
+    assert refused.value.what == "a label in colours, in place of one number a voxel"
+    assert "3 colours in 3 channels" in refused.value.found
+    assert f"[0,1,2], in the order {', '.join(map(str, drawn))}" in refused.value.remedy
+    if ending != ".tif":
+        code = refused.value.remedy.split("SimpleITK as sitk: ")[1].split("; its values")[0]
+        exec(code, {"sitk": sitk, "np": np, "file": file, "new": new})
+        np.testing.assert_array_equal(read_header(new).stored(), classes)
+
+
+def test_a_photograph_in_the_place_of_a_label(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (16, 16, 16, 3)).astype(np.uint8)
+    sitk.WriteImage(itk_image(colours), str(tmp_path / "a.nrrd"))
+    sitk.WriteImage(itk_image(colours[..., 0]), str(tmp_path / "image.nrrd"))
+    with pytest.raises(DataError, match="a label in colours") as refused:
+        read_label(str(tmp_path / "a.nrrd"), str(tmp_path / "image.nrrd"))
+    assert "label_values" not in refused.value.remedy

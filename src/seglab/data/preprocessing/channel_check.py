@@ -16,5 +16,5 @@ def check_channels(shape: Sequence[int], channels: int, where: str = "image") ->
             where=where,
             found=f"shape {tuple(shape)}: {shape[-1]} channels",
             expected=f"{channels} in the last axis",
-            remedy="convert it, save the channels that the model knows as an image of their own, or train on such images",
+            remedy="save the channels that the model knows as an image of their own, or train on such images",
         )

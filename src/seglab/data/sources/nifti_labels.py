@@ -21,6 +21,7 @@ _SAVED_BY_ITK = (
     "with SimpleITK as sitk: i = sitk.ReadImage(file); v = sitk.GetArrayFromImage(i); "
     "n = sitk.GetImageFromArray({values}.astype('uint8')); n.CopyInformation(i); sitk.WriteImage(n, new)"
 )
+_SHOWN = 8  # colours
 _SAVED_BY_OTHERS = "v its voxels, save {values} as whole numbers, with the program that wrote it"
 
 
@@ -69,6 +70,8 @@ def _several_channels(header: Header, image: Header) -> DataError:
     count = shape[axis]
     if len(shape) == 4 and count <= MAX_CLASSES:
         stored = header.stored()
+        if axis == -1 and _are_colours(stored):
+            return _in_colours(header, image, stored)
         values = _as_flags(stored, axis)
         total = values.sum(axis=axis, dtype=np.float64)
         known = (np.abs(values) <= NEARLY_WHOLE) | (np.abs(values - 1) <= NEARLY_WHOLE)
@@ -86,6 +89,10 @@ def _several_channels(header: Header, image: Header) -> DataError:
             what = "a label that is a probability for each class, in place of one number a voxel"
             found = f", the {count} channels add up to 1 in each voxel"
             remedy = _numbered(header.path, axis, count, background=False)
+    return _refused(what, header, image, found, remedy)
+
+
+def _refused(what: str, header: Header, image: Header, found: str, remedy: str) -> DataError:
     return DataError(
         what,
         code="label-channels",
@@ -95,6 +102,29 @@ def _several_channels(header: Header, image: Header) -> DataError:
         expected=f"{image.shape[:3]}: one whole number a voxel, the value of its class",
         remedy=remedy,
     )
+
+
+def _are_colours(stored: np.ndarray) -> bool:
+    """Whether channels are red, green and blue, perhaps with alpha, as painters of labels save them; where each voxel
+    has exactly one channel that is not 0, there is no black, and they are one-hot."""
+    painted = stored.dtype == np.uint8 and stored.shape[-1] in (3, 4) and int(stored.max()) == 255
+    return painted and not ((stored > 0).sum(axis=-1) == 1).all()
+
+
+def _in_colours(header: Header, image: Header, stored: np.ndarray) -> DataError:
+    flat, count = stored.reshape(-1, stored.shape[-1]), stored.shape[-1]
+    codes = np.unique(flat.astype(np.uint32) @ (256 ** np.arange(count - 1, -1, -1)).astype(np.uint32))
+    found = f", {len(codes)} colours in {count} channels of 0 to 255"
+    remedy = "save one whole number a voxel, the value of its class, with the program that it was drawn with"
+    if len(codes) <= MAX_CLASSES:
+        colours = [str(tuple(int(code) >> 8 * k & 255 for k in range(count - 1, -1, -1))) for code in codes[:_SHOWN]]
+        numbered = f"np.unique(v.reshape(-1, {count}), axis=0, return_inverse=True)[1].reshape(v.shape[:-1])"
+        remedy = (
+            f"give each voxel the number of its colour: {_saved_with(header.path, -1).format(values=numbered)}; its "
+            f"values are then data.label_values=[{','.join(map(str, range(len(codes))))}], in the order "
+            f"{', '.join(colours)}{', …' if len(codes) > _SHOWN else ''}"
+        )
+    return _refused("a label in colours, in place of one number a voxel", header, image, found, remedy)
 
 
 def _as_flags(values: np.ndarray, axis: int) -> np.ndarray:
@@ -110,12 +140,18 @@ def _as_flags(values: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(flags.astype(np.uint8), 0, axis)
 
 
+def _saved_with(path: str, axis: int) -> str:
+    """How `{values}` of the voxels `v`, channels at `axis`, are saved in the place of a label."""
+    by_itk = axis == -1 and path.lower().endswith(ITK_ENDINGS)
+    return _SAVED if is_nifti(Path(path)) else _SAVED_BY_ITK if by_itk else _SAVED_BY_OTHERS
+
+
 def _numbered(path: str, axis: int, count: int, background: bool) -> str:
     """How to give the number of a voxel's channel; `background`: 0 where no channel is 1."""
     channel = f"v.argmax({axis})"
-    by_itk = axis == -1 and path.lower().endswith(ITK_ENDINGS)
-    how = _SAVED if is_nifti(Path(path)) else _SAVED_BY_ITK if by_itk else _SAVED_BY_OTHERS
-    saved = how.format(values=f"np.where(v.any({axis}), {channel} + 1, 0)" if background else channel)
+    saved = _saved_with(path, axis).format(
+        values=f"np.where(v.any({axis}), {channel} + 1, 0)" if background else channel
+    )
     values = ",".join(map(str, range(count + background)))
     return (
         f"give each voxel the number of its channel{', 0 where there is none' if background else ''}: {saved}; "
