@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import tifffile
+from foreign_volumes import itk_image, write_series
+from zarr_images import write_image
 
 from seglab.cli.segment import read_words, run
 from seglab.errors import ConfigError, DataError
@@ -81,6 +84,34 @@ def test_a_volume_in_microns_is_measured_in_mm(volume: Path, tmp_path: Path) -> 
     assert row["volume_mm3"] > 0.1
     (line,) = [json.loads(text) for text in (out / "prompts.jsonl").read_text().splitlines()]
     assert line["spacing_mm"] == [0.075, 0.025, 0.1]
+
+
+@pytest.mark.parametrize("kind", ["stack.tif", "series"])
+def test_a_stack_in_tiff_and_a_series_are_volumes(tmp_path: Path, kind: str) -> None:
+    """Columns, rows and slices are the axes, and what a single TIFF is stays an image."""
+    values = (100 + 300 * truth()).astype(np.uint16)
+    file = tmp_path / "in" / kind
+    file.parent.mkdir()
+    if kind == "series":
+        write_series(file, itk_image(values))
+    else:
+        tifffile.imwrite(file, values.transpose(2, 1, 0), imagej=True, metadata={"axes": "ZYX"})
+    assert run([f"image={file}", "box=[7.5,22.5,8,22.5,37.5,8]", f"out={tmp_path / 'out'}"]) == 0
+    (written,) = (tmp_path / "out").glob("*.nii.gz")
+    mask = np.asarray(nib.load(written).dataobj)
+    assert mask.shape == SHAPE
+    assert (truth() & (mask > 0)).sum() / (truth() | (mask > 0)).sum() > 0.85
+    tifffile.imwrite(tmp_path / "one.tif", values[..., 8].T)
+    with pytest.raises(ConfigError, match="x, y, and 1 on the object"):
+        read_words([f"image={tmp_path / 'one.tif'}", "points=[[15,30,8,1]]", "out=o"])
+
+
+def test_zarr_is_refused_with_how_to_give_it(tmp_path: Path) -> None:
+    image = write_image(tmp_path / "a.zarr", [np.zeros((8, 8, 8), np.uint8)])
+    for prompt in ("points=[[1,2,3,1]]", "box=center"):
+        with pytest.raises(ConfigError, match=r"a volume of Zarr[\s\S]*tifffile.imwrite") as caught:
+            read_words([f"image={image}", prompt, "out=o"])
+        assert caught.value.code == "image-format"
 
 
 def test_a_volume_in_nrrd_gives_the_mask_of_the_same_in_nifti(volume: Path, tmp_path: Path) -> None:

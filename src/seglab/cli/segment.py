@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from seglab.cli.words import read, setting
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, DataError
 from seglab.runtime.waiting import Waiting, step
 from seglab.safety.shown_text import shown
 
@@ -27,7 +28,8 @@ _EXAMPLES = """examples:
   seglab segment image=photo.jpg points=[[512,384,1]] model=sam_vit_b checkpoint=sam_vit_b_01ec64.pth out=outputs/
   seglab segment image=volume.nii.gz box=[20,30,12,44,52,12] points=[[30,40,20,1]] out=outputs/
                                                           a box on the slice z = 12 and a click on another, carried
-                                                          through the volume
+                                                          through the volume; also NRRD, MetaImage, a stack in TIFF,
+                                                          a folder of DICOM slices
 
 what is written to the folder out=, for an image x:
   x.png            the mask, 255 on the object
@@ -36,7 +38,7 @@ what is written to the folder out=, for an image x:
                    guard did, and warnings
   prompts.jsonl    a line for each image: the prompt in pixels of the image, with the image's size and the model
 of a volume: x.nii.gz (1 on the object) in the volume's own geometry, and a row with voxels and mm³"""
-# A TIFF is taken for an image.
+# Of files that are volumes whatever they hold; a TIFF is one where it has several pages.
 _VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -114,7 +116,29 @@ def read_words(words: Sequence[str]) -> SegmentWords:
 
 
 def _of_volume(settings: SegmentWords) -> bool:
-    return settings.image is not None and settings.image.lower().endswith(_VOLUMES)
+    name = (settings.image or "").lower()
+    if name.endswith(_VOLUMES) or not Path(settings.image or "").exists():
+        return name.endswith(_VOLUMES)
+    from seglab.data.io.image_files import count_pages
+    from seglab.data.io.ome_metadata import is_zarr
+    from seglab.data.io.volume_files import is_volume
+
+    path = Path(settings.image or "")
+    if is_zarr(path):
+        raise ConfigError(
+            "a volume of Zarr, which no prompt is carried through",
+            code="image-format",
+            where="image",
+            found=str(path),
+            expected="an image, or a volume in NIfTI, NRRD, MetaImage, DICOM or TIFF",
+            remedy="save what shows the object as a stack, z, y and x of one channel: with zarr and tifffile, "
+            f"tifffile.imwrite('part.tif', zarr.open('{path}')['0'][…], photometric='minisblack')",
+        )
+    if path.is_dir():
+        return is_volume(path)
+    with suppress(DataError):  # told when it is read
+        return name.endswith((".tif", ".tiff")) and count_pages(path) > 1
+    return False
 
 
 def _box(settings: SegmentWords) -> Sequence[float] | str | None:
