@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from seglab.gc_pause import rest_at_exit
 from seglab.safety.secrets import redacted
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line, shown
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
@@ -50,7 +50,7 @@ class SeglabError(Exception):
     ):
         lines = [what]
         if where:
-            lines.append(f"  where:    {where}")
+            lines.append(f"  where:    {in_line(where)}")
         if found is not None:
             lines.append(f"  found:    {found}")
         if expected:

@@ -9,7 +9,7 @@ from pathlib import Path
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 _EXAMPLES = """examples:
   seglab backup out=/backup/2026-11-30
@@ -46,4 +46,4 @@ def run(words: Sequence[str]) -> None:
             Path(settings.artifacts) if settings.artifacts else None,
             progress,
         )
-    print(shown(f"{made.runs} runs, {made.files} files, {made.bytes / 1e6:.1f} MB: {settings.out}"))
+    print(in_line(f"{made.runs} runs, {made.files} files, {made.bytes / 1e6:.1f} MB: {settings.out}"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from seglab.cli.words import read, setting
 from seglab.runtime.reproducibility import load_tensorflow
 from seglab.runtime.waiting import step
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 _EXAMPLES = """examples:
   seglab convert-sam checkpoint=sam_vit_b_01ec64.pth out=sam_vit_b.weights.h5
@@ -39,5 +39,5 @@ def run(words: Sequence[str]) -> int:
         from seglab.interactive.sam.convert import convert
 
         name = convert(checkpoint, out)
-    print(shown(f"{out}: the weights of {name}; model={name} checkpoint={out}"))
+    print(in_line(f"{out}: the weights of {name}; model={name} checkpoint={out}"))
     return 0

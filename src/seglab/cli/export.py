@@ -15,7 +15,7 @@ from seglab.config.types import PositiveInt
 from seglab.export.request import ExportRequest
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import Waiting, step
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 _EXAMPLES = """examples:
   seglab export run=4f0c… out=dist/roadseg                             OpenVINO and ONNX, float32
@@ -86,9 +86,9 @@ def run(words: Sequence[str]) -> int:
             print(error.for_terminal(), file=sys.stderr)
             return 1
     for place in sorted(out.iterdir()):
-        print(shown(f"{place.name:<26} {summary(place)}"))
-    print(shown(f"exported   {out}"))
+        print(in_line(f"{place.name:<26} {summary(place)}"))
+    print(in_line(f"exported   {out}"))
     if logged:
-        print(shown(f"run        {logged}"))
-    print(shown(f"verify it  seglab verify {out}"))
+        print(in_line(f"run        {logged}"))
+    print(in_line(f"verify it  seglab verify {out}"))
     return 0

@@ -13,6 +13,7 @@ from pydantic import Field
 from seglab.cli.words import read, setting
 from seglab.config.types import PositiveFloat, PositiveInt
 from seglab.safety.secrets import redacted
+from seglab.safety.shown_text import in_line
 
 _EXAMPLES = """examples:
   seglab monitor                                                 of the service in this folder
@@ -82,7 +83,7 @@ def run(words: Sequence[str]) -> int:
             candidates(settings.rows, Path(settings.kept), summary.model), settings.label_next, settings.strategy
         )
         hand_over(chosen, Path(settings.out), summary.model)
-        print(f"to label   {len(chosen)} images in {Path(settings.out).resolve()}", flush=True)
+        print(in_line(f"to label   {len(chosen)} images in {Path(settings.out).resolve()}"), flush=True)
     if found and settings.webhook:
         tell(settings.webhook, settings.rows, found)
         print(f"sent       {len(found)} alerts to the webhook", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seglab.cli.words import read, setting
 from seglab.runtime.waiting import step
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 _EXAMPLES = """examples:
   seglab nnunet-dataset data=nifti data.root=scans data.label_values=[0,1] out=nnUNet_raw/Dataset042_Spleen
@@ -45,7 +45,7 @@ def run(words: Sequence[str]) -> None:
     with step(f"writing {source.name}") as done:
         written = write_nnunet(source, config.data_config, config.seed, Path(settings.out), done)
     print(f"written    {written.cases} cases to train on, {written.tested} to test on, {written.folds} folds")
-    print(f"folder     {settings.out}")
+    print(in_line(f"folder     {settings.out}"))
     for note in written.notes:
-        print(f"note       {shown(note)}")
+        print(f"note       {in_line(note)}")
     print("nnU-Net    nnUNetv2_plan_and_preprocess -d <number> --verify_dataset_integrity")

@@ -9,7 +9,7 @@ from pathlib import Path
 from seglab.cli.words import read, setting, tracking_uri
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 _EXAMPLES = """examples:
   seglab restore from=/backup/2026-11-30 runs=mlruns
@@ -46,4 +46,4 @@ def run(words: Sequence[str]) -> None:
             progress,
         )
     where = settings.runs if settings.tracking_uri is None else "that database"
-    print(shown(f"{card.runs} runs of {card.made}, {card.files} files, every digest as it was: now in {where}"))
+    print(in_line(f"{card.runs} runs of {card.made}, {card.files} files, every digest as it was: now in {where}"))

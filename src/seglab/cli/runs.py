@@ -12,7 +12,7 @@ from seglab.errors import ConfigError
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
 from seglab.safety.secrets import redacted
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 from seglab.tracking.store_place import check_there
 
 _EXAMPLES = """examples:
@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> None:
     store = open_store(settings.tracking_uri, RUNS)
 
     def print_name(name: str) -> None:
-        print(f"  {shown(name)}", flush=True)
+        print(f"  {in_line(name)}", flush=True)
 
     folder = Path(settings.folder)
     if settings.action == "import":

@@ -15,7 +15,7 @@ from pydantic import Field
 from seglab.cli.words import read, setting
 from seglab.errors import ConfigError, DataError
 from seglab.runtime.waiting import Waiting, step
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 if TYPE_CHECKING:
     from seglab.interactive.prompt_models import PromptModel
@@ -183,7 +183,8 @@ def run(words: Sequence[str]) -> int:
             waiting.clear()
             doubts = f"  {row['warnings']}" if row["warnings"] else ""
             text = f"{row['voxels']} voxels, {row['volume_mm3']:g} mm³, on {row['slices']} slices, {row['ms']:.0f} ms"
-            print(shown(f"{row['image']}: {text}{doubts}\n1 mask and segments.csv in {settings.out}"))
+            print(in_line(f"{row['image']}: {text}{doubts}"))
+            print(in_line(f"1 mask and segments.csv in {settings.out}"))
             return 0
         found = segment_files(
             model,
@@ -205,7 +206,7 @@ def run(words: Sequence[str]) -> int:
             row = one.row
             doubts = f"  {row['warnings']}" if row["warnings"] else ""
             text = f"{row['image']}: area {row['area']}, score {row['score']:.3f}, {row['ms']:.0f} ms{doubts}"
-            print(shown(text), flush=True)
+            print(in_line(text), flush=True)
     masks = "1 mask" if done == 1 else f"{done} masks"
-    print(shown(f"{masks} and segments.csv in {Path(settings.out)}" if done else "no mask was written"))
+    print(in_line(f"{masks} and segments.csv in {Path(settings.out)}" if done else "no mask was written"))
     return 1 if failed else 0

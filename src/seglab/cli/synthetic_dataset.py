@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from seglab.cli.words import read, setting
 from seglab.config.types import PositiveInt, Seed
 from seglab.runtime.waiting import step
+from seglab.safety.shown_text import in_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,6 @@ def run(words: Sequence[str]) -> None:
         from seglab.data.synthetic.layouts import write_dataset
 
         layout = write_dataset(settings.kind, settings.out, count=settings.count, seed=settings.seed, progress=done)
-    print(f"written    {settings.count or layout.count} labelled files below {settings.out}")
+    print(in_line(f"written    {settings.count or layout.count} labelled files below {settings.out}"))
     print(f"hard cases {', '.join(layout.hard)}")
-    print(f"train      {layout.train.format(out=settings.out)}")
+    print(in_line(f"train      {layout.train.format(out=settings.out)}"))

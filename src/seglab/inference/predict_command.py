@@ -12,7 +12,7 @@ from seglab.inference.predict_files import Existing, plan_files, predict_plan
 from seglab.inference.predictor import Predictor
 from seglab.runtime.reproducibility import load_tensorflow
 from seglab.runtime.waiting import Waiting
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line
 
 EXIT_FAILED_IMAGES = 1
 
@@ -60,7 +60,7 @@ def predict(
         def tell_written(path: Path) -> None:
             waiting.clear()
             written.append(path)
-            print(shown(str(path)), flush=True)
+            print(in_line(str(path)), flush=True)
 
         def tell_failed(file: Path, error: DataError) -> None:
             waiting.clear()
@@ -101,10 +101,10 @@ def predict(
             print(message, file=sys.stderr)
             raise
     for note in result.notes:
-        print(shown(note), file=sys.stderr)
+        print(in_line(note), file=sys.stderr)
     if result.failed:
         count = len(result.failed) + len(result.masks)
-        named = "".join(f"\n  {file}" for file in result.failed)
-        print(shown(f"{len(result.failed)} of {count} images have no mask:{named}"), file=sys.stderr)
+        named = "".join(f"\n  {in_line(str(file))}" for file in result.failed)
+        print(f"{len(result.failed)} of {count} images have no mask:{named}", file=sys.stderr)
         return EXIT_FAILED_IMAGES
     return 0

@@ -19,6 +19,11 @@ def shown(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def in_line(text: str) -> str:
+    r"""The text as one line of a terminal, such as a path: line ends and tabs are shown as codes (`\n`) too."""
+    return shown(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def shortened(text: str, most: int = 48) -> str:
     """The text with an ellipsis in its middle where it is longer: long names of runs differ at both ends."""
     if len(text) <= most:
