@@ -153,7 +153,7 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis
     runs = store.counts()
     seconds = time.perf_counter() - start
     counts = ", ".join(f"{count} {status}" for status, count in sorted(runs.items()))
-    yield Diagnosis("Store", f"{redacted(store.uri)} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
+    yield Diagnosis("Store", f"{store.place} answers in {seconds * 1000:.0f} ms; runs: {counts or 'none'}")
     orphans = runs_with_artifacts(directory) if store.embedded and not runs else []
     if orphans:
         text = (

@@ -84,3 +84,11 @@ def test_a_run_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
     assert (place / "pictures" / "note.txt").read_text() == "text"
     assert place.is_relative_to(home / "mlruns")
     assert [path.name for path in tmp_path.iterdir()] == [name]  # no stray file beside it
+
+
+@pytest.mark.parametrize("name", ["50% off", "what?x=1", "a%20b"])
+def test_a_refusal_names_the_file_of_the_database(name: str, tmp_path: Path) -> None:
+    store = open_store(None, toys.fresh_store(tmp_path / name))
+    with pytest.raises(TrackingError) as caught:
+        store.run("0" * 32)
+    assert Path(caught.value.where.removeprefix("store ")).is_file()

@@ -11,7 +11,6 @@ from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
-from seglab.safety.secrets import redacted
 from seglab.safety.shown_text import in_line
 from seglab.tracking.store_place import check_there
 
@@ -60,7 +59,7 @@ def run(words: Sequence[str]) -> None:
     folder = Path(settings.folder)
     if settings.action == "import":
         arrived = import_runs(store, folder, print_name)
-        print(f"{len(arrived)} runs are in {redacted(store.uri)}, marked as imported; seglab ui shows them")
+        print(f"{len(arrived)} runs are in {store.place}, marked as imported; seglab ui shows them")
         return
     chosen = runs_of_study(store, settings.study) if settings.study else [store.run(run_id) for run_id in settings.run]
     made = export_runs(store, chosen, folder, print_name)

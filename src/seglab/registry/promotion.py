@@ -124,7 +124,7 @@ def promote(store: Store, run: Run, name: str, gate: Gate, *, reason: str = "", 
             raise TrackingError(
                 "the promotion failed before its end",
                 code="promotion-failed",
-                where=f"{name} in {store.uri}",
+                where=f"{name} in {store.place}",
                 found=first_line(error),
                 expected=f"a register that can be written to; champion is version {before or 'none'} as before",
                 remedy="see that the store works and has room, seglab doctor; then promote again",
@@ -194,7 +194,7 @@ def _aliased(store: Store, name: str, alias: str) -> Any:
         raise TrackingError(
             "the model registry does not answer",
             code="register-unreadable",
-            where=f"{name}@{alias} in {store.uri}",
+            where=f"{name}@{alias} in {store.place}",
             found=first_line(error),
             remedy="see that the store works: seglab doctor; then start again",
         ) from error
@@ -207,7 +207,7 @@ def _check_unchanged(store: Store, name: str, before: str | None) -> None:
         raise TrackingError(
             "the champion was changed from another machine meanwhile",
             code="promotion-raced",
-            where=f"{name}@{CHAMPION} in {store.uri}",
+            where=f"{name}@{CHAMPION} in {store.place}",
             found="none" if now is None else f"version {now.version}, of run {now.run_id}",
             expected=f"version {before}, which this run was compared with" if before else "none, as before",
             remedy="promote again: the run is then compared with the new champion",

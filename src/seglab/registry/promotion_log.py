@@ -56,7 +56,7 @@ def note(store: Store, name: str, *, action: str, registered: bool, **facts: Any
         raise TrackingError(
             "the promotion log could not be written",
             code="promotion-log",
-            where=f"{name} in {store.uri}, {store.directory / StoreFile.PROMOTIONS}",
+            where=f"{name} in {store.place}, {store.directory / StoreFile.PROMOTIONS}",
             found=f"{getattr(error, 'strerror', None) or first_line(error)}; the line is {text}",
             remedy="free some space, and add the line by hand; the register itself is as the line says",
         ) from error
@@ -74,7 +74,7 @@ def entries(store: Store, name: str) -> list[Entry]:
         raise TrackingError(
             "no promotion log",
             code="promotion-log",
-            where=f"registered model {name} in {store.uri}",
+            where=f"registered model {name} in {store.place}",
             found=first_line(error),
             remedy=f"promote a run first: seglab promote run=<id> name={name}",
         ) from error

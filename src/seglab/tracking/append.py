@@ -41,7 +41,7 @@ def add_to_run(store: Store, run: Run, metrics: Mapping[str, float], files: Path
         raise TrackingError(
             "results that cannot be added to the run",
             code="results-unwritable",
-            where=f"run {run_id} in {store.uri}",
+            where=f"run {run_id} in {store.place}",
             found=first_line(error),
             expected="a store that can be written to",
             remedy=f"check permissions and free space; the results themselves are in {files}",

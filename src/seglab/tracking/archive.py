@@ -118,7 +118,7 @@ def import_runs(store: Store, folder: Path, progress: Progress | None = None) ->
             raise TrackingError(
                 "a run that cannot be imported into the store",
                 code="import-failed",
-                where=f"run {former} ({record.name}) into {store.uri}",
+                where=f"run {former} ({record.name}) into {store.place}",
                 found=first_line(error),
                 expected="a store that works, with room for all artifacts",
                 remedy=f"correct that and import again: {len(arrived)} runs are there, this one is made anew",

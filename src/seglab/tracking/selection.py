@@ -27,7 +27,7 @@ def search(store: Store, filter_string: str, experiments: Sequence[str] | None =
             raise TrackingError(
                 "the store does not answer",
                 code="store-unreachable",
-                where=store.uri,
+                where=store.place,
                 found=error.message,
                 remedy="seglab doctor checks the store; see that its server runs",
             ) from error

@@ -75,6 +75,11 @@ class Store:
         """The database of a store that is a file; None for one that a server keeps."""
         return sqlite_file(self.uri)
 
+    @property
+    def place(self) -> str:
+        """For messages: the file of the database, or else the address, without a password."""
+        return redacted(self.uri) if self.file is None else str(self.file)
+
     def check_writable(self, run: mlflow.entities.Run | None = None) -> None:
         """See that something can be recorded, and, of a run, that its artifacts lie in this store and not in another.
 
@@ -186,7 +191,7 @@ class Store:
         raise TrackingError(
             "no run of this id",
             code="run-missing",
-            where=f"store {redacted(self.uri)}",
+            where=f"store {self.place}",
             found=run_id,
             expected=f"one of {len(runs)} runs, the latest: {latest}" if runs else "any run: the store has none",
             remedy=hint or "see all runs with: seglab ui",

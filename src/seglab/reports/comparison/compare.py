@@ -39,7 +39,6 @@ from seglab.reports.html_page import to_html
 from seglab.run_record import Tag
 from seglab.runtime.atomic_files import write_files
 from seglab.safety.csv_text import csv_text
-from seglab.safety.secrets import redacted
 from seglab.tracking.store import Store
 from seglab.tracking.store_lookup import open_existing
 
@@ -117,7 +116,7 @@ def compare(settings: CompareSettings, store: Store, say: Callable[[str], None] 
         raise TrackingError(
             "too few runs with scores of their cases to compare",
             code="too-few-runs",
-            where=f"store {redacted(store.uri)}",
+            where=f"store {store.place}",
             found="; ".join([f"{usable} with scores", *left_out[:3]]),
             expected="two or more",
             remedy=_remedy(score.file, len(missing)) if len(found.runs) > 1 and missing else _TRAIN,
