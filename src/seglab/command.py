@@ -165,7 +165,8 @@ def task_overrides() -> list[str]:
 
     if not HydraConfig.initialized():
         return []
-    return [str(word) for word in OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)]
+    words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return list(words)
 
 
 def data_settings_of(cfg: DictConfig) -> DataSettings:

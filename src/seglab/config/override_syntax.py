@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -55,9 +56,10 @@ def refuse_names_in_braces(word: str) -> None:
 def _read_by_hydra(key: str) -> str:
     """The name that Hydra reads; `key` itself where it cannot read it, which is told in its place."""
     try:
-        (found,) = OverridesParser.create().parse_override(f"x={{{key}: 0}}").value()
-    except (HydraException, ValueError):
+        names: Any = OverridesParser.create().parse_override(f"x={{{key}: 0}}").value()
+    except HydraException:
         return key
+    (found,) = names
     return found if isinstance(found, str) else str(found) if type(found) is int else ""
 
 
