@@ -20,7 +20,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, job: Any, *words: str) -> Any:
     return command("train")(job)()
 
 
-def test_a_word_is_recorded_as_it_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_recorded_as_they_came(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
 
     def job(cfg: DictConfig) -> None:
@@ -42,7 +42,7 @@ def test_a_reference_that_leads_nowhere(
     assert "data.root=…" in output
 
 
-def test_what_hydra_raises_within_a_job_is_told_in_our_words(
+def test_an_error_of_hydra_within_a_job_has_our_form(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def job(cfg: DictConfig) -> None:
