@@ -38,7 +38,9 @@ def test_a_volume_meets_the_network_at_its_spacing_and_comes_back_to_its_own() -
 
 
 @pytest.mark.parametrize(("fit", "spacing"), [("patch", (1.0, 1.0, 2.0)), ("resize", None)])
-def test_a_refusal_of_other_channels_has_the_shape_of_the_image_itself(fit: str, spacing: tuple[float, ...] | None) -> None:
+def test_a_refusal_of_other_channels_has_the_shape_of_the_image_itself(
+    fit: str, spacing: tuple[float, ...] | None
+) -> None:
     predictor = Predictor(pixelwise(VOLUME, (8, 8, 8), *ABOVE_HALF), VOLUME, AS_IS, (8, 8, 8), fit, spacing=spacing)
     with pytest.raises(DataError, match=r"shape \(16, 12, 4, 3\): 3 channels[\s\S]*1 in the last axis"):
         predictor.predict(np.zeros((16, 12, 4, 3), np.float32), (0.5, 0.5, 4.0))
