@@ -138,7 +138,7 @@ def fresh_store(directory: Path) -> Path:
 
 def job(options: argparse.Namespace) -> None:
     """Train under a Tracker and write what came out to `<folder>/<out>.npz`."""
-    from seglab.runtime.process_group import join, own_group, part
+    from seglab.runtime.process_group import join, leave, own_group
     from seglab.runtime.reproducibility import seed_everything
     from seglab.schedules import plateau
     from seglab.tracking.tracker import Tracker
@@ -172,7 +172,7 @@ def job(options: argparse.Namespace) -> None:
         )
         nothing: Any = (None, lambda *_: None)
         train(model, CrossEntropy(), optimizer, *parts, *nothing, schedule=schedule, stream=None)
-        part()
+        leave()
         return
     with Tracker(
         settings,
@@ -200,7 +200,7 @@ def job(options: argparse.Namespace) -> None:
             stream=None,
         )
         if not group.alone:
-            part()
+            leave()
         if options.fail:
             raise RuntimeError("told to fail")
     result = {f"weight_{i}": array for i, array in enumerate(values(model.variables))}

@@ -15,7 +15,7 @@ before = random.getstate(), np.random.get_state()[1].tobytes(), np.random.get_st
 count = 0
 for room in (seglab.data, seglab.losses, seglab.metrics, seglab.models, seglab.training):
     for found in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
-        if not found.name.endswith("jax_steps"):  # needs JAX
+        if not found.name.endswith(("jax_steps", "shared_start")):  # need JAX
             importlib.import_module(found.name)
             count += 1
     assert (random.getstate(), np.random.get_state()[1].tobytes(), np.random.get_state()[2]) == before, room.__name__

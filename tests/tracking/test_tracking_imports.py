@@ -169,7 +169,7 @@ def test_an_imported_run_is_trained_again_only_after_its_changes_were_read(
     monkeypatch.setattr(
         "seglab.experiment.reproduce.code_of", lambda *words: ran.append(words) or pytest.fail("code ran")
     )
-    with pytest.raises(TrackingError, match="which nobody here has allowed to run") as caught:
+    with pytest.raises(TrackingError, match="contains code that nobody here has allowed to run") as caught:
         reproduce(there, run)
     message = str(caught.value)
     assert "+import evil\\x1b[2J" in message  # read, and not obeyed by the terminal

@@ -80,7 +80,7 @@ def together(count: int, devices: int = 1) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    from seglab.runtime.process_group import join, own_group, part
+    from seglab.runtime.process_group import join, leave, own_group
 
     group = own_group()
     if not group.alone:
@@ -88,7 +88,7 @@ def main() -> None:
     found = steps("auto")
     print(json.dumps(found))
     if not group.alone:
-        part()
+        leave()
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from seglab.experiment.several_processes import check_together, follow, lead, le
 from seglab.extras import check_extras
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import code_version
-from seglab.runtime.process_group import PROCESSES, ProcessGroup, ending_together, own_group, part
+from seglab.runtime.process_group import PROCESSES, ProcessGroup, ending_together, leave, own_group
 from seglab.runtime.terminal import Terminal, tell
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _train_and_score(
         divided=lambda images: tracker.set_tags({Tag.BATCH_PART: images}),
     )
     if not own_group().alone:
-        part()
+        leave()
     _score(config, training_data, tracker, parts.model, history)
     return float("nan") if history.best is None else history.best
 

@@ -11,7 +11,7 @@ from seglab.config.run_config import Config, load_config
 from seglab.errors import ConfigError, DataError
 from seglab.experiment.backend import check_backend, load_backend
 from seglab.experiment.run_parts import assemble, make_augmentation
-from seglab.runtime.process_group import ProcessGroup, hear, join, part, tell
+from seglab.runtime.process_group import ProcessGroup, join, leave, publish, receive
 from seglab.runtime.several_devices import check_devices
 from seglab.runtime.terminal import tell as say
 
@@ -44,12 +44,12 @@ def lead(config: Config, group: ProcessGroup) -> None:
     """The first process: meet the others and give them the config of the run; they need no store."""
     say(f"waiting for the other {group.count - 1} processes")
     join(group)
-    tell(_CONFIG, {**config.resolved, "tracking": {**config.resolved["tracking"], "uri": None}})
+    publish(_CONFIG, {**config.resolved, "tracking": {**config.resolved["tracking"], "uri": None}})
 
 
 def lead_data(training_data: TrainingData) -> None:
     """The first process: what the others have read is to be this."""
-    tell(_DATA, _digests(training_data))
+    publish(_DATA, _digests(training_data))
 
 
 def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
@@ -69,10 +69,10 @@ def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
     if not given.resume:
         check_together(given, group)
     join(group)
-    config = load_config(hear(_CONFIG))
+    config = load_config(receive(_CONFIG))
     check_together(config, group)
     training_data = gather(config)
-    if (mine := _digests(training_data)) != (others := hear(_DATA)):
+    if (mine := _digests(training_data)) != (others := receive(_DATA)):
         raise DataError(
             "processes that do not read the same data",
             code="processes-differ",
@@ -100,7 +100,7 @@ def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
         schedule=parts.schedule,
         stream=None,
     )
-    part()
+    leave()
 
 
 def _digests(training_data: TrainingData) -> dict[str, str]:

@@ -27,7 +27,7 @@ _MEET_SECONDS = 300
 # A process that is not heard of for so long is taken for dead.
 _DEAD_SECONDS = 60
 # How long one waits for what the first one tells it: that one may read and draw its data. Its death is noticed before.
-_TELL_MILLISECONDS = 24 * 3600 * 1000
+_RECEIVE_MILLISECONDS = 24 * 3600 * 1000
 # What the libraries say that add up numbers of several processes, where one of them is gone.
 _LOST = ("Gloo", "NCCL", "nccl", "coordination service", "heartbeat", "Connection closed by peer")
 
@@ -114,23 +114,23 @@ def join(group: ProcessGroup) -> None:
         ) from error
 
 
-def part() -> None:
+def leave() -> None:
     """Leave the others, when each has come to this point: from then on the end of one is none for the others."""
     import jax
     from jax.experimental import multihost_utils
 
-    multihost_utils.sync_global_devices("part")
+    multihost_utils.sync_global_devices("leave")
     jax.distributed.shutdown()
 
 
-def tell(topic: str, words: Any) -> None:
+def publish(topic: str, words: Any) -> None:
     """Let the others know something, as JSON."""
     _client().key_value_set(f"seglab/{topic}", json.dumps(words))
 
 
-def hear(topic: str) -> Any:
+def receive(topic: str) -> Any:
     """What the first one tells of a topic, as soon as it does."""
-    return json.loads(_client().blocking_key_value_get(f"seglab/{topic}", _TELL_MILLISECONDS))
+    return json.loads(_client().blocking_key_value_get(f"seglab/{topic}", _RECEIVE_MILLISECONDS))
 
 
 def is_lost(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from jax.experimental import multihost_utils
 
-from seglab.runtime.process_group import hear, tell
+from seglab.runtime.process_group import publish, receive
 from seglab.training.checkpoint import TrainingState, assign, values
 
 _TOPIC = "start"
@@ -31,10 +31,10 @@ def shared_start(state: TrainingState | None, model: keras.Model) -> TrainingSta
     if jax.process_index() == 0:
         if state is not None:
             assign(variables, [*state.model, *state.optimizer], "model and optimizer")
-        tell(_TOPIC, None if state is None else {name: getattr(state, name) for name in _WORDS})
+        publish(_TOPIC, None if state is None else {name: getattr(state, name) for name in _WORDS})
         _first_of(values(variables))
         return state
-    words = hear(_TOPIC)
+    words = receive(_TOPIC)
     arrays = _first_of(values(variables))
     assign(variables, arrays, "model and optimizer")
     if words is None:
