@@ -142,6 +142,19 @@ def test_the_median_case_is_taken_where_room_for_the_largest_would_be_mostly_bor
     assert (given["data.size"], given["data.resize_mode"]) == ([48, 64, 48], "pad")
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({}, "last"),
+        ({"schedule": "polynomial"}, "last"),
+        ({"schedule": "constant"}, "best"),
+        ({"trainer.patience_epochs": 5}, "best"),
+    ],
+)
+def test_the_last_weights_are_kept_where_the_learning_rate_falls_to_the_end(given: dict[str, Any], kept: str) -> None:
+    assert values(make_plan(data((64, 64, 64)), BUDGET, given))["trainer.keep"] == kept
+
+
 def test_spacings_that_differ_meet_at_the_median_but_for_thick_slices() -> None:
     steps = tuple((0.8, 0.8, thick) for thick in (3.0, 3.0, 4.0, 5.0, 5.0, 6.0, 6.0))
     known = data((320, 320, 24), cases=10, spacings=steps)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 import numpy as np
@@ -17,13 +19,14 @@ from seglab.config.places import CONF
 from seglab.config.run_config import load_config
 from seglab.data.augment import Augment
 from seglab.errors import ConfigError, DataError
-from seglab.planning import planning
+from seglab.planning import cascade_plans, planning
 from seglab.planning.budget import Budget
 from seglab.planning.dry_run import Measured
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
+from seglab.planning.plan import Plan, make_plan
 from seglab.planning.plan_printing import print_planned
 from seglab.planning.planning import Planned, PlanRequest, plan_study
-from seglab.planning.study_files import check_name
+from seglab.planning.study_files import MEASURED, check_name, measured_file, measured_in
 from seglab.reports.study.study import load_study
 from seglab.task import Task
 
@@ -136,6 +139,27 @@ def test_both_stages_are_forecast_where_a_larger_patch_would_need_no_first_one(
     assert [one.plan.value("trainer.epochs") for one in (found, *found.stages)] == [40] * 3
     hours = sum(one.study_hours for one in forecasts if one is not None)
     assert 1.5 < hours < 2, "the three of them share the hours"
+
+
+def test_the_note_of_a_cascade_has_the_patch_that_its_hours_leave(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_hours(known: Any, budget: Budget, given: dict[str, Any], *more: Any) -> Plan:
+        return make_plan(known, budget, {**given, "data.size": [12 if budget.studies == 1 else 8] * 3}, *more)
+
+    for module in (planning, cascade_plans):
+        monkeypatch.setattr(module, "make_plan", by_hours)
+    found = planned(root, tmp_path)
+    assert found.stages
+    (note,) = (note for note in found.plan.notes if "goes before a fine one" in note)
+    assert f"Here a patch covers {100 * found.plan.covered:.3g}% of" in note
+
+
+def test_a_dry_run_of_before_the_end_of_a_run_was_measured_is_still_read(tmp_path: Path) -> None:
+    found = json.loads(measured_file("a", TOOK))
+    del found["measured"]["end_seconds"]
+    (tmp_path / MEASURED).write_text(json.dumps(found))
+    assert measured_in(tmp_path) == replace(TOOK, end_seconds=0.0)
 
 
 def test_hydra_composes_every_job_and_the_report_finds_the_question(root: Path, tmp_path: Path) -> None:

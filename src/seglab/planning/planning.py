@@ -122,6 +122,8 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
     if coarse is not None:
         request = replace(request, budget=replace(request.budget, studies=STUDIES_OF_A_CASCADE))
         studying = _Studying(request, given, fingerprint, digest, source.name, studies)
+        shared, reason = first_stage(fingerprint, request.budget, given, studying.full(request.budget, given))
+        why = why if shared is None else reason  # of the patches that the shared hours leave
 
     def make(budget: Budget, settings: Mapping[str, Any], epochs: int | None = None) -> Plan:
         plan = studying.full(budget, settings, epochs)

@@ -99,7 +99,8 @@ def measured_in(folder: Path, digest: str | None = None) -> Measured | None:
     """The dry run that lies in the folder of a study, of a certain plan or of any; None where there is none."""
     try:
         found = json.loads((folder / MEASURED).read_text(encoding="utf-8"))
-        return Measured(**found["measured"]) if digest in (None, found["plan"]) else None
+        # Dry runs of before the end of a run was measured lack it.
+        return Measured(**{"end_seconds": 0.0, **found["measured"]}) if digest in (None, found["plan"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -17,6 +17,8 @@ FOLDS = 5
 BATCHES = {"volumes": (2, 4), "images": (2, 8), "slices": (4, 16)}
 # Of larger volumes a batch holds the fewest: more steps teach more.
 SMALL_VOLUME = 32**3
+# Schedules whose learning rate is near 0 in the last epoch.
+FALLING = ("cosine", "polynomial")
 # Below this share of the foreground objects are tiny.
 TINY = 0.01
 # A value below is in Hounsfield units: air in an image of anything else is not so far below 0.
@@ -127,13 +129,17 @@ def choose_loss(choices: Choices, fingerprint: Fingerprint) -> None:
         choices.choose("optimizer.learning_rate", 0.002, "as in experiments/hippocampus_folds; not tuned on this data")
     else:
         choices.choose("optimizer.learning_rate", 0.001, "the optimizer's own; not tuned on this data")
-    choices.choose("schedule", "cosine", "falls to 0 at the end of the budget")
+    schedule = choices.choose("schedule", "cosine", "falls to 0 at the end of the budget")
     if choices.given.get("trainer.epochs") == 1:
         choices.choose("schedule.warmup_epochs", 0.0, "the one epoch would be all of it")
     else:
         choices.choose("schedule.warmup_epochs", 1.0, "batch statistics and moments are those of real batches first")
-    choices.choose("trainer.patience_epochs", None, "the learning rate falls until the last epoch")
-    choices.choose("trainer.keep", "last", "the learning rate has come to its end; few validation cases choose by luck")
+    patience = choices.choose("trainer.patience_epochs", None, "the learning rate falls until the last epoch")
+    if schedule in FALLING and patience is None:
+        why = "the learning rate has come to its end; few validation cases choose by luck"
+        choices.choose("trainer.keep", "last", why)
+    else:
+        choices.choose("trainer.keep", "best", "the learning rate may not have come to its end in the last epoch")
 
 
 def choose_folds(choices: Choices, fingerprint: Fingerprint) -> tuple[str, tuple[int, ...], str]:
