@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from seglab.cli.evaluate import read_words
 from seglab.command import composed_config, kept
 from seglab.comparison.settings import CompareSettings
+from seglab.config.override_syntax import refuse_names_in_braces
 from seglab.config.run_config import load_config
 from seglab.config.scalars import meant, read_yaml
 from seglab.config.targets import parameters_of
@@ -194,6 +195,11 @@ def test_a_name_in_braces_is_a_text() -> None:
     words = ["data=nifti", "data.root=x", "data.regions={2024: [1, 2], 010: 2, on: 1}", "model=unet3d"]
     regions = load_config(composed_config([*words, "data.regions_class_order=[1,2,1]"])).data.arguments["regions"]
     assert regions == {"2024": [1, 2], "010": 2, "on": 1}
+
+
+def test_names_with_backslashes_and_values_in_quotes_are_what_hydra_reads() -> None:
+    refuse_names_in_braces(r"data.regions={core\(T1\): 1, whole\ tumour: [1, 2]}")
+    refuse_names_in_braces("data.names={a: 'x, true: y, b: z', b: \"u, 1.5: v\", c: ['p, null: q']}")
 
 
 @pytest.mark.parametrize("name", ["true", "1.5"])

@@ -131,12 +131,14 @@ def test_what_lies_around_a_file_is_named(
     assert "copy it again" not in refused.value.remedy
 
 
-def test_a_one_hot_label_is_mended_by_what_can_read_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("vectors", [True, False], ids=["channels of a voxel", "a fourth axis"])
+def test_a_one_hot_label_is_mended_by_what_can_read_it(tmp_path: Path, vectors: bool) -> None:
     first = np.random.default_rng(0).integers(0, 2, (6, 5, 4))
     new = tmp_path / "new.mha"
     sitk.WriteImage(itk_image(first.astype(np.uint8)), str(tmp_path / "image.mha"))
     file = str(tmp_path / "a.mha")
-    sitk.WriteImage(itk_image(np.stack([1 - first, first], -1).astype(np.uint8)), file)
+    channels = [itk_image(one.astype(np.uint8)) for one in (1 - first, first)]
+    sitk.WriteImage(sitk.Compose(channels) if vectors else sitk.JoinSeries(channels), file)
     with pytest.raises(DataError) as refused:
         read_label(file, str(tmp_path / "image.mha"))
     code = refused.value.remedy.split("SimpleITK as sitk: ")[1].split("; its values")[0]

@@ -132,7 +132,8 @@ def _of_volume(settings: SegmentWords) -> bool:
             found=str(path),
             expected="an image, or a volume in NIfTI, NRRD, MetaImage, DICOM or TIFF",
             remedy="save what shows the object as a stack, z, y and x of one channel: with zarr and tifffile, "
-            f"tifffile.imwrite('part.tif', zarr.open('{path}')['0'][…], photometric='minisblack')",
+            f"tifffile.imwrite('part.tif', zarr.open({str(path)!r})['0'][…], photometric='minisblack'), without ['0'] "
+            "where the folder is one array",
         )
     if path.is_dir():
         return is_volume(path)

@@ -39,7 +39,7 @@ def unread_keys(word: str) -> str:
 def refuse_names_in_braces(word: str) -> None:
     """Refuse `{a: 1, a: 2}`, of which Hydra would keep the last, and names that it would take for something else, such
     as `null`, `true`, `1e3` and `1_1`; raises `ConfigError`. Whole numbers as `2024` stay what they are."""
-    text = word.partition("=")[2]
+    text = re.sub(r"""([:[]\s*)('[^']*'|"[^"]*")""", r"\1''", word.partition("=")[2])  # names are not in quotes
     keys = re.findall(r"[{,]\s*([^:,{}\[\]]+?)\s*:", text) if text.startswith("{") and text.count("{") == 1 else []
     strange = [key for key in keys if _read_by_hydra(key) != key]
     if strange:
@@ -54,13 +54,14 @@ def refuse_names_in_braces(word: str) -> None:
 
 
 def _read_by_hydra(key: str) -> str:
-    """The name that Hydra reads; `key` itself where it cannot read it, which is told in its place."""
+    """The name that Hydra reads, with backslashes as they are written; `key` itself where it cannot read it, which is
+    told in its place."""
     try:
         names: Any = OverridesParser.create().parse_override(f"x={{{key}: 0}}").value()
     except HydraException:
         return key
     (found,) = names
-    return found if isinstance(found, str) else str(found) if type(found) is int else ""
+    return key if isinstance(found, str) else str(found) if type(found) is int else ""
 
 
 def rejoined(words: Sequence[str]) -> str:

@@ -18,7 +18,10 @@ _SAVED = (
     "n.header.set_xyzt_units(*i.header.get_xyzt_units()); nib.save(n, new)"
 )
 _SAVED_BY_ITK = (
-    "with SimpleITK as sitk: i = sitk.ReadImage(file); v = sitk.GetArrayFromImage(i); "
+    "with SimpleITK as sitk: i = sitk.ReadImage(file); "
+    # Channels along a fourth axis become channels of each voxel.
+    "i = i if i.GetDimension() == 3 else sitk.Compose(*[i[:, :, :, k] for k in range(i.GetSize()[3])]); "
+    "v = sitk.GetArrayFromImage(i); "
     "n = sitk.GetImageFromArray({values}.astype('uint8')); n.CopyInformation(i); sitk.WriteImage(n, new)"
 )
 _SHOWN = 8  # colours
