@@ -83,6 +83,29 @@ def prepared(root: str, out: Path) -> Path:
     return folder
 
 
+def check_settings(settings: QualityWords, file: Path) -> None:
+    """Note what is measured, once; times to a Dice under other settings are not to stand in one table.
+
+    Raises:
+        ConfigError: what was measured before, was measured under others.
+    """
+    asked = {name: getattr(settings, name) for name in ("minutes", "fold", "iterations")}
+    asked |= {"root": str(Path(settings.root).absolute()), "seglab": list(settings.seglab)}
+    if not file.exists():
+        write_text(file, json.dumps(asked, indent=1) + "\n")
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))
+    if differing := [name for name in asked if asked[name] != before.get(name)]:
+        raise ConfigError(
+            "results of other settings",
+            code="settings-exclude",
+            where=str(file.parent),
+            found=", ".join(f"{name}={before.get(name)}" for name in differing),
+            expected=", ".join(f"{name}={asked[name]}" for name in differing),
+            remedy="the settings of before, or another out=…",
+        )
+
+
 def new_folder(place: Path) -> Path:
     """A folder that is not there yet: of a system that failed or was stopped before, the next number."""
     number = 1
@@ -122,6 +145,7 @@ def main(words: Sequence[str]) -> int:
     settings = read(QualityWords, words, "quality")
     names, out = systems(settings.only, Path(settings.peers)), Path(settings.out).absolute()
     out.mkdir(parents=True, exist_ok=True)
+    check_settings(settings, out / "settings.json")
     data = prepared(settings.root, out)
     labels = json.loads((data / "dataset.json").read_text())["labels"]
     task = Task(3, 1, tuple(labels))

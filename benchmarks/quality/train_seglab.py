@@ -50,7 +50,7 @@ def main(job: Job) -> None:
             mask = predictor.predict(sample.seen, sample.spacing)
             nib.save(nib.Nifti1Image(mask.astype(np.uint8), sample.affine), folder / f"{case.id}.nii.gz")
 
-    train(
+    history = train(
         parts.model,
         parts.loss,
         parts.optimizer,
@@ -62,7 +62,7 @@ def main(job: Job) -> None:
         lambda _, epoch: points.predict_if_due(epoch * steps, predict),
         schedule=parts.schedule,
     )
-    points.predict_if_due(config.trainer.epochs * steps, predict, last=True)
+    points.predict_if_due(len(history.epochs) * steps, predict, last=True)
 
 
 if __name__ == "__main__":

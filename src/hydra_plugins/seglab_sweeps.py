@@ -30,6 +30,9 @@ class JobLauncher(Launcher):
     """Runs the jobs of a sweep in processes of their own, those that are not finished yet."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from seglab.runtime.process_group import refuse_sweep
+
+        refuse_sweep()
         self.hydra_context, self.config = hydra_context, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -140,6 +140,17 @@ def test_a_system_that_fails_is_named_and_the_others_are_kept(
     assert tried == ["seglab", "monai", "nnunet", "nnunet"]
     assert list(json.loads((tmp_path / "out" / "quality.json").read_text())) == ["seglab", "monai", "nnunet"]
     assert (tmp_path / "out" / "nnunet" / "2").is_dir()
+    for other, where in (
+        ("minutes=5", "minutes=30"),
+        ("seglab=[experiment=x]", "experiment=hippocampus"),
+        ("root=y", "root="),
+    ):
+        with pytest.raises(ConfigError, match="results of other settings") as refused:
+            bench.main([*(word for word in words if word[:5] != other[:5]), other])
+        assert where in refused.value.found
+    assert bench.main([*words, "goal=0.8", "only=[seglab]"]) == 0, "nothing of it is measured"
+    assert bench.main(words) == 0
+    assert len(tried) == 4
     assert "| nnU-Net | 1.0 | 1.0 × |" in (tmp_path / "out" / "quality.md").read_text()
     assert (tmp_path / "out" / "quality.png").stat().st_size > 1000
 

@@ -14,6 +14,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from served import Running
 
+from seglab.data.io.nifti_files import read_image
 from seglab.data.mask_channels import one_hot, with_mask
 from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import ConfigError, DataError
@@ -114,6 +115,21 @@ def test_it_answers_what_predict_writes(both: Path, target: Path, scan: Path, tm
     np.testing.assert_array_equal(np.load(target / GIVEN)[0, ..., 1:], one_hot(seen[..., -1], 2))
     without = with_mask(image, np.zeros(image.shape[:-1]))
     assert (trained.predict(without, (2, 2, 2)) != trained.predict(image, (2, 2, 2))).any(), "the first stage counts"
+
+
+def test_progress_counts_the_windows_of_both_stages(target: Path, scan: Path) -> None:
+    """Between them a request ends that nobody waits for; else its process would have to be killed."""
+    predictor = load_model(target, name="a").predictor
+    image, _, _ = read_image([str(scan)])
+    assert predictor.first is not None
+    first: list[tuple[int, int]] = []
+    predictor.first.predict(image, (1.5, 1.0, 3.0), lambda *done: first.append(done))
+    assert first
+    for predict in (predictor.predict, predictor.predict_probabilities):
+        both: list[tuple[int, int]] = []
+        predict(image, (1.5, 1.0, 3.0), lambda *done, steps=both: steps.append(done))
+        assert both[: len(first)] == first
+        assert len(both) > len(first), "and then those of the second"
 
 
 def test_the_folder_says_so_and_each_stage_is_verified(target: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import pytest
 import toys
 from test_jax_devices import STEPS, batch, steps
 
+from hydra_plugins.seglab_sweeps import LocalLauncher
 from seglab.config.run_config import load_config
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError
@@ -159,14 +160,38 @@ def test_a_process_knows_its_group_by_three_variables_or_by_srun() -> None:
     assert own_group(step) == ProcessGroup(4, 3, None)
     for changed, where in (
         ({"SEGLAB_PROCESSES": "two"}, "SEGLAB_PROCESSES"),
+        ({"SEGLAB_PROCESSES": "²"}, "SEGLAB_PROCESSES"),
         ({"SEGLAB_PROCESS": ""}, "SEGLAB_PROCESS"),
         ({"SEGLAB_PROCESS": "2"}, "SEGLAB_PROCESS"),
         ({"SEGLAB_COORDINATOR": "10.0.0.1"}, "SEGLAB_COORDINATOR"),
+        ({"SEGLAB_COORDINATOR": ":9911"}, "SEGLAB_COORDINATOR"),
         ({"SEGLAB_PROCESSES": "slurm"}, "SLURM_NTASKS"),
     ):
         with pytest.raises(ConfigError) as refused:
             own_group({**by_hand, **changed})
         assert (refused.value.code, refused.value.where) == ("processes-unclear", where)
+
+
+def test_a_sweep_is_started_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = LocalLauncher(jobs=1)
+    ready: Any = {"hydra_context": None, "task_function": None, "config": compose("train", [])}
+    launcher.setup(**ready)
+    for name, value in (("PROCESSES", "2"), ("PROCESS", "1"), ("COORDINATOR", "127.0.0.1:9911")):
+        monkeypatch.setenv(f"SEGLAB_{name}", value)
+    with pytest.raises(ConfigError, match=r"launcher\.nodes") as refused:
+        launcher.setup(**ready)
+    assert refused.value.code == "settings-exclude"
+
+
+@pytest.mark.parametrize(("left", "code"), [(False, 2), (True, -signal.SIGABRT)])
+def test_an_abort_is_laid_to_the_others_only_until_they_have_left(left: bool, code: int) -> None:
+    pytest.importorskip("jax")
+    program = "import os\nfrom seglab.runtime.process_group import ProcessGroup, ending_together, leave\n"
+    program += f"with ending_together(ProcessGroup(2, 0, '127.0.0.1:9911')):\n    {left} and leave()\n    os.abort()"
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr[-2000:]
+    assert ("[process-lost]" in done.stderr) != left
 
 
 @pytest.mark.parametrize(

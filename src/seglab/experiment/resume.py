@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.config.former_names import current_config
+from seglab.config.identity import BY_DEFAULT
 from seglab.config.run_config import Config, load_config
 from seglab.errors import ConfigError, DataError, TrackingError
 from seglab.run_record import RunRecord, Tag, WorkFile
@@ -116,7 +117,8 @@ def _changed(stored: Any, given: Config, overrides: Sequence[str]) -> dict[str, 
             continue
         before, now = _leaves(_at(stored, key), key), _leaves(_at(given.resolved, key), key)
         for leaf in sorted({*before, *now}):
-            if leaf != DEVICES and before.get(leaf) != now.get(leaf):
+            default = BY_DEFAULT.get(leaf)  # a run of before the setting was there is resumed as it began
+            if leaf != DEVICES and before.get(leaf, default) != now.get(leaf, default):
                 changed[leaf] = before.get(leaf, NOT_SET), now.get(leaf, NOT_SET)
     return changed
 

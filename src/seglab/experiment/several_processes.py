@@ -13,7 +13,7 @@ from seglab.experiment.backend import check_backend, load_backend
 from seglab.experiment.run_parts import assemble, make_augmentation
 from seglab.runtime.process_group import ProcessGroup, join, leave, publish, receive
 from seglab.runtime.several_devices import check_devices
-from seglab.runtime.terminal import tell as say
+from seglab.runtime.terminal import tell
 
 if TYPE_CHECKING:
     from seglab.data.loading.training_data import TrainingData
@@ -42,7 +42,7 @@ def check_together(config: Config, group: ProcessGroup) -> None:
 
 def lead(config: Config, group: ProcessGroup) -> None:
     """The first process: meet the others and give them the config of the run; they need no store."""
-    say(f"waiting for the other {group.count - 1} processes")
+    tell(f"waiting for the other {group.count - 1} processes")
     join(group)
     publish(_CONFIG, {**config.resolved, "tracking": {**config.resolved["tracking"], "uri": None}})
 

@@ -15,7 +15,7 @@ from seglab.data.mask_channels import is_mask, with_mask
 from seglab.inference.checks import check_rank
 from seglab.inference.preparing import Preparing
 from seglab.inference.restore_grid import GridRestorer
-from seglab.inference.sliding_window import Prepare
+from seglab.inference.sliding_window import Prepare, Progress
 
 if TYPE_CHECKING:
     from seglab.inference.predictor import Predictor
@@ -36,11 +36,16 @@ class AfterFirstStage:
         self._first, self._preparing = first, preparing
 
     def __call__(
-        self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
+        self,
+        image: np.ndarray,
+        spacing: Sequence[float] | None,
+        answer: int = 0,
+        kept: int = 0,
+        progress: Progress | None = None,
     ) -> tuple[np.ndarray, Prepare | None, GridRestorer]:
-        """As `Preparing`."""
+        """As `Preparing`; `progress` is told the windows of the first stage."""
         check_rank(image, self._preparing.task)
         wanted = self._preparing.preprocessing
         if image.shape[-1] != wanted.given_channels or not is_mask(image[..., -1], wanted.previous):
-            image = with_mask(image, self._first.predict(image, spacing))
+            image = with_mask(image, self._first.predict(image, spacing, progress))
         return self._preparing(image, spacing, answer, kept)

@@ -157,7 +157,7 @@ class Predictor:
         Args:
             image: `(*spatial, C)` raw intensities of any numeric dtype and any spatial size.
             spacing: mm between its pixels or voxels along each axis; unused where the network has no spacing.
-            progress: told the windows that are done and how many there are.
+            progress: told the windows that are done and how many there are; of a cascade those of each stage.
             seen: shown the mask in blocks of whole rows, with the probabilities that it was made of.
 
         Returns:
@@ -168,7 +168,7 @@ class Predictor:
                 on another scale than the training images, or no spacing where one is needed; too little memory; or the
                 network answers with NaN.
         """
-        prepared, prepare, restoring = self._preparing(image, spacing)
+        prepared, prepare, restoring = self._preparing(image, spacing, progress=progress)
         if not restoring.same:
             predicted = self.windows(prepared, self._network, prepare=prepare, progress=progress)
             del prepared
@@ -201,7 +201,7 @@ class Predictor:
         Args and errors as for `predict`.
         """
         channels = self.task.probability_channels
-        prepared, prepare, restoring = self._preparing(image, spacing, channels, channels)
+        prepared, prepare, restoring = self._preparing(image, spacing, channels, channels, progress)
         predicted = self.windows(prepared, self._probable, prepare=prepare, progress=progress)
         del prepared
         check_probabilities(predicted)
@@ -221,7 +221,7 @@ class Predictor:
         progress: Progress | None = None,
     ) -> None:
         """Add a share of what `predict_probabilities` gives to `total`, without a second such array."""
-        prepared, prepare, restoring = self._preparing(image, spacing)
+        prepared, prepare, restoring = self._preparing(image, spacing, progress=progress)
         if restoring.same:
             for rows, block in self.windows.blocks(prepared, self._probable, prepare=prepare, progress=progress):
                 check_probabilities(block)

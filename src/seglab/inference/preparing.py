@@ -16,7 +16,7 @@ from seglab.inference.bundle import ResizeMode
 from seglab.inference.checks import check_image, check_rank
 from seglab.inference.memory_forecast import check_room, prediction_bytes
 from seglab.inference.restore_grid import GridRestorer
-from seglab.inference.sliding_window import Prepare, SlidingWindow
+from seglab.inference.sliding_window import Prepare, Progress, SlidingWindow
 from seglab.inference.spatial import SpatialTransform
 from seglab.task import Task
 
@@ -34,7 +34,12 @@ class Preparing:
     windows: SlidingWindow
 
     def __call__(
-        self, image: np.ndarray, spacing: Sequence[float] | None, answer: int = 0, kept: int = 0
+        self,
+        image: np.ndarray,
+        spacing: Sequence[float] | None,
+        answer: int = 0,
+        kept: int = 0,
+        progress: Progress | None = None,  # of what is predicted before, which only `AfterFirstStage` does
     ) -> tuple[np.ndarray, Prepare | None, GridRestorer]:
         """What the windows go over, `(*grid, C)`, what is still to be done to each, and what brings channels `(*grid)`
         back to the image.

@@ -73,9 +73,27 @@ def own_group(variables: Mapping[str, str] = os.environ) -> ProcessGroup:
         coordinator = variables.get(COORDINATOR)
     if count < 1 or not 0 <= number < count:
         raise _unclear(PROCESS, str(number), f"a number from 0 to {max(count - 1, 0)}, another for each process")
-    if count > 1 and given != SLURM and (coordinator is None or not coordinator.rpartition(":")[2].isdigit()):
+    host, _, port = (coordinator or "").rpartition(":")
+    if count > 1 and given != SLURM and not (host and port.isdecimal()):
         raise _unclear(COORDINATOR, coordinator, "address and port of the first process, such as 127.0.0.1:9911")
     return ProcessGroup(count, number, coordinator)
+
+
+def refuse_sweep(variables: Mapping[str, str] = os.environ) -> None:
+    """Refuse a sweep by several processes, each of which would start all its runs, and none of them its own process.
+
+    Raises:
+        ConfigError: this process is one of several.
+    """
+    if not (group := own_group(variables)).alone:
+        raise ConfigError(
+            "settings that exclude each other",
+            code="settings-exclude",
+            where=PROCESSES,
+            found=f"a sweep (-m) by {group.count} processes",
+            expected="one process, which starts all runs",
+            remedy="launcher=slurm launcher.nodes=… for jobs of several processes; else each run by itself, without -m",
+        )
 
 
 def join(group: ProcessGroup) -> None:
@@ -121,6 +139,7 @@ def leave() -> None:
 
     multihost_utils.sync_global_devices("leave")
     jax.distributed.shutdown()
+    ctypes.CDLL(None).signal(signal.SIGABRT, None)  # what aborts from here on is no other process's end
 
 
 def publish(topic: str, words: Any) -> None:
@@ -209,7 +228,7 @@ def _client() -> Any:
 
 def _whole(variables: Mapping[str, str], name: str) -> int:
     text = variables.get(name, "")
-    if not text.isdigit():
+    if not text.isdecimal():
         expected = f"a number, or {SLURM} under srun" if name == PROCESSES else "a number"
         raise _unclear(name, text or None, expected)
     return int(text)
