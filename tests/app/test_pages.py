@@ -188,3 +188,24 @@ def test_what_was_answered_is_reported_from_the_rows(setup: Setup, tmp_path: Pat
         "Requests": "30", "Failed": "1", "95% within": "0.25 s", "Prompts": "0",
     }  # fmt: skip
     assert at.query_params["hours"] == "1"
+
+
+def test_how_prompts_are_used_is_reported_from_the_rows(setup: Setup, tmp_path: Path) -> None:
+    opened = str(tmp_path / "rows.db")
+    writer = RowWriter(opened, lambda count, why: None, lambda count: None)
+    texts = dict.fromkeys(("request", "code"), "") | {"model": "grabcut", "seconds": 0.1, "verdict": "accepted"}
+    for number in range(30):
+        asked = {"event": "prompt", "score": number / 30, "points": 1 + number // 10, "empty": 0}
+        writer.add("prompts", {**texts, "at": time.time() - 60 + number, **asked})
+    writer.add("prompts", {**texts, "at": time.time(), "event": "corrected", "steps": 3})
+    writer.close()
+    setups.begin(replace(setup, rows=opened))
+    at = page(monitor, hours="1")
+    assert {one.label: one.value for one in at.metric}["Prompts"] == "30"
+    output = " ".join(str(one.value) for one in at.markdown).replace("\\", "")
+    assert "An accepted mask took 3.0 prompts on average (1 in all): 2.0 corrections." in output
+    assert "number of points: +0.9" in output
+    kinds, over_time = at.dataframe[-2].value, at.dataframe[-1].value
+    assert set(kinds["what"]) == {"prompt", "corrected"}
+    assert len(over_time) == 12
+    assert over_time["p50"].astype(float).is_monotonic_increasing

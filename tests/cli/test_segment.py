@@ -51,6 +51,19 @@ def test_one_image(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (out / "s0.png").read_bytes() == before
 
 
+def test_sizes_in_mm_where_a_pixel_is_known(images: Path, tmp_path: Path) -> None:
+    rows = []
+    for name, words in (("px", []), ("mm", ["pixel_mm=0.25"])):
+        assert segment.run([f"image={images}/s0.png", "box=[60,50,120,110]", f"out={tmp_path / name}", *words]) == 0
+        rows.append(next(csv.DictReader((tmp_path / name / "segments.csv").open())))
+    plain, row = rows
+    assert "area_mm2" not in plain
+    assert float(row["area_mm2"]) == pytest.approx(int(plain["area"]) / 16)
+    assert float(row["perimeter_mm"]) == pytest.approx(float(plain["perimeter"]) / 4, abs=0.01)
+    x0, y0, x1, y1 = (float(value) for value in row["box"].split())
+    assert float(row["box_share"]) == pytest.approx(int(row["area"]) / ((x1 - x0) * (y1 - y0)), abs=1e-4)
+
+
 def test_a_folder_goes_on_after_an_image_that_cannot_be_used(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +90,8 @@ def test_a_folder_goes_on_after_an_image_that_cannot_be_used(
         (["image={images}/s0.png", "box=center", "model=grab"], "unknown-prompt-model"),
         (["image={images}/s0.png", "box=center", "checkpoint=x.pth"], "settings-exclude"),
         (["image={images}/s0.png", "box=center", "candidate=3"], "value-not-allowed"),
+        (["image={images}/s0.png", "box=center", "pixel_mm=0"], "value-not-allowed"),
+        (["image={images}/v.nii.gz", "points=[[3,4,1,1]]", "pixel_mm=0.5"], "settings-exclude"),
         (["image={images}/s0.png", "box=centre"], "value-not-allowed"),
     ],
 )

@@ -15,6 +15,7 @@ from foreign_volumes import itk_image, write_series
 from zarr_images import write_image
 
 from seglab.cli.segment import read_words, run
+from seglab.data.io.volume_files import read_header
 from seglab.errors import ConfigError, DataError
 from seglab.interactive.volume_segmentation import slice_prompts
 
@@ -104,6 +105,32 @@ def test_a_stack_in_tiff_and_a_series_are_volumes(tmp_path: Path, kind: str) -> 
     tifffile.imwrite(tmp_path / "one.tif", values[..., 8].T)
     with pytest.raises(ConfigError, match="x, y, and 1 on the object"):
         read_words([f"image={tmp_path / 'one.tif'}", "points=[[15,30,8,1]]", "out=o"])
+
+
+def test_one_file_of_dicom_is_a_volume_of_one_slice(tmp_path: Path) -> None:
+    """Its own spacing gives the mm, z is 0, and the mask lies on the file; what is of images alone is refused with how
+    to say it."""
+    values = (100 + 300 * truth()[..., 8:9]).astype(np.uint16)
+    (file,) = write_series(tmp_path / "in", itk_image(values)).glob("*.dcm")
+    out = tmp_path / "out"
+    words = [f"image={file}", "box=[7.5,22.5,0,22.5,37.5,0]", "points=[[15,30,0,1]]", f"out={out}"]
+    assert run(words) == 0
+    (found,) = out.glob("*.nii.gz")
+    written = nib.load(found)
+    mask = np.asarray(written.dataobj) > 0
+    there = truth()[..., 8:9]
+    assert mask.shape == there.shape
+    assert (there & mask).sum() / (there | mask).sum() > 0.75
+    np.testing.assert_allclose(written.affine[:, :3], read_header(str(file)).affine[:, :3], atol=1e-4)
+    (row,) = pd.read_csv(out / "segments.csv").to_dict("records")
+    assert row["volume_mm3"] == pytest.approx(mask.sum() * abs(np.linalg.det(written.affine[:3, :3])), rel=1e-4)
+    with pytest.raises(ConfigError, match="z is 0 in a file of one slice") as caught:
+        read_words([f"image={file}", "points=[[15,30,1]]", "out=o"])
+    assert caught.value.code == "prompt-form"
+    bare = file.rename(file.with_name("IM000001"))
+    with pytest.raises(ConfigError, match=r"without the ending[\s\S]*IM000001\.dcm") as caught:
+        read_words([f"image={bare}", "points=[[15,30,1]]", "out=o"])
+    assert caught.value.code == "image-format"
 
 
 def test_zarr_is_refused_with_how_to_give_it(tmp_path: Path) -> None:

@@ -67,6 +67,21 @@ def test_false_alarms_are_as_rare_as_stated(pool: list[Row], alpha: float) -> No
     assert alarms <= 1.5 * alpha * 200
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+def test_false_alarms_of_confidence_are_as_rare_as_stated(alpha: float) -> None:
+    """Of 200 windows whose confidence is as on validation at most 1.5 α are said to have worse masks; of windows with
+    an eighth less of it all are."""
+    rng = np.random.default_rng(3)
+    alarms = found = 0
+    for _ in range(200):
+        then = {"mask": {"soft_dice": rng.beta(18, 3, 100).tolist()}}
+        now = rng.beta(18, 3, WINDOW)
+        alarms += find_drift({"mask": {"soft_dice": now.tolist()}}, then, WINDOW, alpha).worse
+        found += find_drift({"mask": {"soft_dice": (0.875 * now).tolist()}}, then, WINDOW, alpha).worse
+    assert alarms <= 1.5 * alpha * 200
+    assert found == 200
+
+
 def noisy(image: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(int(image.sum()))
     return np.clip(image + rng.normal(0, 12, image.shape), 0, 255).astype(np.uint8)

@@ -83,6 +83,17 @@ def test_what_was_kept_meets_its_truth_and_is_handed_over(tmp_path: Path) -> Non
     again = monitor(*words, "label_next=2", f"out={out}")
     assert again.returncode == 2  # nothing is written over
     assert "out=…" in again.stderr
+    next_week = monitor(*words, "label_next=3", f"without=[{out}]", f"out={tmp_path / 'second'}")
+    assert next_week.returncode == 0, next_week.stderr
+    second = {file.stem for file in (tmp_path / "second" / "images").iterdir()}
+    assert second == set(digests) - {file.stem for file in (out / "images").iterdir()}
+    none_left = monitor(*words, "label_next=1", f"without=[{out},{tmp_path / 'second'}]", f"out={tmp_path / 'third'}")
+    assert none_left.returncode == 2
+    assert "besides the 4 that were handed over before" in none_left.stderr
+    wrong = monitor(*words, "label_next=1", f"without=[{tmp_path}]", f"out={tmp_path / 'third'}")
+    assert wrong.returncode == 2
+    assert "a folder that label_next has written" in wrong.stderr
+    assert not (tmp_path / "third").exists()
 
 
 def test_truth_finds_its_image_where_names_hold_points(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_canary_that_works_again_is_no_alert(tmp_path: Path) -> None:
     assert alerts(found, AlertLimits()) == ()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_rows_of_a_former_version_are_read_and_migrated_when_they_are_written(version: int, tmp_path: Path) -> None:
     place = written(tmp_path / "rows.db", [answered(1)], canary=[canary_row(fallen=1)])
     before = as_written_by(version, place)

@@ -127,6 +127,9 @@ def test_sessions_leave_rows_of_their_kind(watched: tuple[Running, Path]) -> Non
     client.post(f"/sessions/{name}/reject")
     found = rows(place, "prompts", 3)
     assert [row["event"] for row in found] == ["prompt", "accepted", "rejected"]
+    assert [row["steps"] for row in found] == [None, 1, 1]
+    assert found[1]["score"] == pytest.approx(found[0]["score"])
+    assert found[1]["verdict"] == found[0]["verdict"]
     assert (found[0]["points"], found[0]["boxes"], found[0]["model"]) == (0, 1, "grabcut")
     assert 0 <= found[0]["box_share"] <= 1.5
     assert found[0]["verdict"] != ""

@@ -44,10 +44,18 @@ def unknown(expression: str, metrics: dict[str, set[str]]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def metrics(road_service: Running) -> dict[str, set[str]]:
+def metrics(road_service: Running, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """Of a service with a model, and of one that answers prompts."""
     road_service.predict(png())
     road_service.predict(b"no image")
-    return exposed(road_service.client.get("/metrics").text)
+    pages = [road_service.client.get("/metrics").text]
+    with Running("interactive=true", "rows=", cwd=tmp_path_factory.mktemp("prompts")) as prompts:
+        place = prompts.client.post("/sessions", content=png(), headers={"Content-Type": "image/png"}).headers[
+            "location"
+        ]
+        assert prompts.client.post(f"{place}/predict", json={"points": [[9, 9]], "labels": [1]}).status_code == 200
+        pages.append(prompts.client.get("/metrics").text)
+    return exposed("\n".join(pages))
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)

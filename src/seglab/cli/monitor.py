@@ -43,6 +43,7 @@ class MonitorWords:
     truth: str | None = setting("folder with masks/<request id>.png: real Dice beside the predicted one", default=None)
     label_next: PositiveInt | None = setting("how many kept images to hand over for labelling", default=None)
     strategy: Literal["random", "entropy", "quality", "diverse"] = setting("how they are chosen", default="random")
+    without: tuple[str, ...] = setting("folders of former label_next, whose images are not chosen again", default=())
     out: str = setting("folder that they are copied to", default="monitoring/to_label")
 
 
@@ -75,13 +76,13 @@ def run(words: Sequence[str]) -> int:
             write_text(page, to_html(document))
         print(f"\npage       {page.resolve()}", flush=True)
     if settings.label_next:
-        from seglab.monitoring.label_queue import candidates, choose, hand_over, no_candidates
+        from seglab.monitoring.label_queue import candidates, choose, hand_over, handed_over, no_candidates
 
         if summary.model is None:
             raise no_candidates(settings.kept, "no row of a model")
-        chosen = choose(
-            candidates(settings.rows, Path(settings.kept), summary.model), settings.label_next, settings.strategy
-        )
+        before = handed_over([Path(folder) for folder in settings.without])
+        among = candidates(settings.rows, Path(settings.kept), summary.model, before)
+        chosen = choose(among, settings.label_next, settings.strategy)
         hand_over(chosen, Path(settings.out), summary.model)
         print(in_line(f"to label   {len(chosen)} images in {Path(settings.out).resolve()}"), flush=True)
     if found and settings.webhook:

@@ -29,17 +29,17 @@ _EXAMPLES = """examples:
   seglab segment image=volume.nii.gz box=[20,30,12,44,52,12] points=[[30,40,20,1]] out=outputs/
                                                           a box on the slice z = 12 and a click on another, carried
                                                           through the volume; also NRRD, MetaImage, a stack in TIFF,
-                                                          a folder of DICOM slices
+                                                          a folder of DICOM slices, or one DICOM file (z = 0)
 
 what is written to the folder out=, for an image x:
   x.png            the mask, 255 on the object
   x_overlay.png    the image with the mask in colour
-  segments.csv     a row for each image: image, tight box, score, area, perimeter, components, milliseconds, what the
-                   guard did, and warnings
+  segments.csv     a row for each image: image, tight box, score, area, perimeter, share of the box that is mask,
+                   components, milliseconds, what the guard did, and warnings
   prompts.jsonl    a line for each image: the prompt in pixels of the image, with the image's size and the model
 of a volume: x.nii.gz (1 on the object) in the volume's own geometry, and a row with voxels and mm³"""
-# Of files that are volumes whatever they hold; a TIFF is one where it has several pages.
-_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+# Of files that are volumes whatever they hold, one slice of DICOM too; a TIFF is one where it has several pages.
+_VOLUMES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,9 @@ class SegmentWords:
     candidate: Annotated[int, Field(ge=0, le=2)] | None = setting(
         "which of the model's three masks; null: the one with the best score", default=None
     )
+    pixel_mm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = setting(
+        "side of a pixel in mm: the table has area and perimeter in mm too; a volume tells its own", default=None
+    )
     out: str = setting("folder to write to; not the folder of the images")
     overwrite: bool = setting("replace masks that were written before", default=False)
 
@@ -93,14 +96,21 @@ def read_words(words: Sequence[str]) -> SegmentWords:
             where="points",
             found=wrong[0],
             expected=f"x, y, {'z, ' * _of_volume(settings)}and 1 on the object or 0 beside it",
-            remedy=f"points={'[[30,40,12,1]]' if _of_volume(settings) else '[[512,384,1],[307,230,0]]'}",
+            remedy="points=[[30,40,12,1]]; z is 0 in a file of one slice"
+            if _of_volume(settings)
+            else "points=[[512,384,1],[307,230,0]]",
         )
-    if _of_volume(settings) and (settings.candidate is not None or "center" in (settings.box or ())):
+    of_images = {
+        "candidate": settings.candidate is not None,
+        "box=center": "center" in (settings.box or ()),
+        "pixel_mm": settings.pixel_mm is not None,
+    }
+    if any(of_images.values()) and _of_volume(settings):
         raise ConfigError(
             "a setting that is of images alone",
             code="settings-exclude",
             where="image",
-            found="candidate" if settings.candidate is not None else "box=center",
+            found=", ".join(name for name, given in of_images.items() if given),
             expected="points and a box on a slice of a volume",
             remedy="box=[20,30,12,44,52,12] lies on the slice z = 12",
         )
@@ -119,6 +129,7 @@ def _of_volume(settings: SegmentWords) -> bool:
     name = (settings.image or "").lower()
     if name.endswith(_VOLUMES) or not Path(settings.image or "").exists():
         return name.endswith(_VOLUMES)
+    from seglab.data.io.dicom_series import is_dicom
     from seglab.data.io.image_files import count_pages
     from seglab.data.io.ome_metadata import is_zarr
     from seglab.data.io.volume_files import is_volume
@@ -137,6 +148,15 @@ def _of_volume(settings: SegmentWords) -> bool:
         )
     if path.is_dir():
         return is_volume(path)
+    if is_dicom(path):
+        raise ConfigError(
+            "a DICOM file without the ending of one",
+            code="image-format",
+            where="image",
+            found=str(path),
+            expected="a name that ends in .dcm or .ima, or the folder of the whole series",
+            remedy=f"a copy or a link of that name: {path.name}.dcm; or image={path.parent} for the series",
+        )
     with suppress(DataError):  # told when it is read
         return name.endswith((".tif", ".tiff")) and count_pages(path) > 1
     return False
@@ -194,6 +214,7 @@ def run(words: Sequence[str]) -> int:
             points=settings.points,
             box=_box(settings),
             candidate=settings.candidate,
+            pixel_mm=settings.pixel_mm,
             overwrite=settings.overwrite,
             progress=lambda number, total: waiting.tell(f"image {number + 1} of {total}"),
         )

@@ -19,7 +19,7 @@ from seglab.errors import naming
 from seglab.evaluation.case_scores import score_case
 from seglab.inference.image_statistics import image_statistics
 from seglab.inference.mask_facts import MaskFacts, mask_statistics
-from seglab.inference.predicted_quality import Agreement, PredictedQuality
+from seglab.inference.predicted_quality import Agreement, PredictedQuality, Rejection
 from seglab.inference.reference_data import UNITS, by_unit, samples
 from seglab.metrics.confusion import confusion_matrix
 
@@ -88,9 +88,10 @@ def fit_quality(validation: Sequence[ScoredCase], test: Sequence[ScoredCase]) ->
     known = ~np.isnan(left_out)
     own = Agreement.of(left_out[known], dice[known]) if known.any() else Agreement.of(dice, dice)
     knots = _isotonic(confidence, dice)
-    theirs, real, _ = _pairs(test)
+    theirs, real, groups = _pairs(test)
     shown = Agreement.of(np.interp(theirs, *knots), real) if len(real) else None
-    return PredictedQuality(tuple(knots[0].tolist()), tuple(knots[1].tolist()), own, shown)
+    rejection = Rejection.of(theirs, real, groups)
+    return PredictedQuality(tuple(knots[0].tolist()), tuple(knots[1].tolist()), own, shown, rejection)
 
 
 def watched_with(predictor: Predictor, training_data: TrainingData, reference: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from seglab.interactive.prompt import Bools
 from seglab.runtime.atomic_files import creating, telling_unwritable
 
 LOG = "prompts.jsonl"
-_DIGITS = 16
+_DIGITS = 8
 
 
 class AcceptedMasks:
@@ -43,12 +43,13 @@ class AcceptedMasks:
         self.folder, self._log_bytes = folder, log_bytes
 
     def add(self, picture: npt.NDArray[np.uint8], mask: Bools, facts: dict[str, Any]) -> str:
-        """Write image, mask and line, all of them or none; returns the id, which image and mask decide alone.
+        """Write image, mask and line, all of them or none; returns the id, of which eight digits are the image's
+        and eight the mask's.
 
         Raises:
             SeglabError: no room, or no permission.
         """
-        name = _name(repr(picture.shape).encode(), picture.tobytes(), np.packbits(mask).tobytes())
+        name = _name(repr(picture.shape).encode() + picture.tobytes(), mask)
         image_file, mask_file = self.folder / "images" / f"{name}.png", self.folder / "masks" / f"{name}.png"
         with telling_unwritable(self.folder), ExitStack() as made:
             image_file.parent.mkdir(parents=True, exist_ok=True)
@@ -81,13 +82,13 @@ class AcceptedMasks:
             facts: for the line.
 
         Returns:
-            The id, which volume and mask decide alone, and the file of the mask, compressed.
+            The id, as of `add`, and the file of the mask, compressed.
 
         Raises:
             SeglabError: as `add`.
         """
         packed = content if content.startswith(b"\x1f\x8b") else gzip.compress(content, 1, mtime=0)
-        name = _name(content, np.packbits(mask).tobytes())
+        name = _name(content, mask)
         image_file, mask_file = self.folder / "images" / f"{name}.nii.gz", self.folder / "labels" / f"{name}.nii.gz"
         with telling_unwritable(self.folder), ExitStack() as made:
             image_file.parent.mkdir(parents=True, exist_ok=True)
@@ -122,11 +123,9 @@ class AcceptedMasks:
                     path.rename(path.with_stem(f"{path.stem}-{time.time_ns()}"))
 
 
-def _name(*parts: bytes) -> str:
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(part)
-    return total.hexdigest()[:_DIGITS]
+def _name(image: bytes, mask: Bools) -> str:
+    """Masks of one image begin alike, so that a split can hold them together."""
+    return "".join(hashlib.sha256(part).hexdigest()[:_DIGITS] for part in (image, np.packbits(mask).tobytes()))
 
 
 def _append(file: int, line: bytes) -> None:

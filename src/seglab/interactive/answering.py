@@ -104,22 +104,31 @@ class Answering:
         found = self._idle(id)
         found.busy = True  # between two slices of a volume, prompts of others are answered
         try:
-            return self._of(found).predict(between, **prompt)
+            reply = self._of(found).predict(between, **prompt)
         finally:
             found.busy = False
+        found.prompts = 1 if found.judged or prompt["anew"] else found.prompts + 1
+        found.judged = False
+        return reply
 
     def _step(self, id: str, way: Literal["undo", "redo"]) -> Reply:
-        return self._of(self._idle(id)).step(way)
+        found = self._idle(id)
+        fields, mask = self._of(found).step(way)
+        found.prompts = max(0, found.prompts + fields["moved"] * (1 if way == "redo" else -1))
+        return fields, mask
 
     def _accept(self, id: str, by: str, note: str, form: str, tolerance_px: float) -> Reply:
         found = self._with_prompt(id)
-        fields, content = self._of(found).kept(self._accepted, self._facts(found, by, note), form, tolerance_px)
-        return {"outcome": "accepted" if found.session.steps[0] <= 1 else "corrected", **fields}, content
+        facts = self._facts(found, by, note)
+        fields, content = self._of(found).kept(self._accepted, facts, form, tolerance_px)
+        outcome = "accepted" if found.prompts <= 1 else "corrected"
+        return {"outcome": outcome, **_judged(found, facts), **fields}, content
 
     def _reject(self, id: str, by: str, note: str) -> Reply:
         found = self._with_prompt(id)
-        self._of(found).log(self._accepted).tell({"outcome": "rejected", **self._facts(found, by, note)})
-        return {}, b""
+        facts = self._facts(found, by, note)
+        self._of(found).log(self._accepted).tell({"outcome": "rejected", **facts})
+        return {"outcome": "rejected", **_judged(found, facts)}, b""
 
     def _end(self, id: str) -> Reply:
         self._sessions.end(id)
@@ -156,6 +165,13 @@ class Answering:
         model = self._sessions.model
         origin = {"model": model.name, "weights": model.digest, "by": by, "note": note}
         return {**self._of(found).facts(), **origin}
+
+
+def _judged(found: OpenSession, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What the row of an outcome holds of the mask."""
+    found.judged = True
+    numbers = {"score": facts["score"], "empty": not facts["area"], "verdict": facts["verdict"]["action"]}
+    return {"row": {**numbers, "steps": max(1, found.prompts)}}
 
 
 def _plain(call: Callable[..., Reply]) -> Callable[..., Reply]:

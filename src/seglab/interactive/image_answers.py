@@ -91,6 +91,7 @@ class ImageAnswers:
             **newest(self._session),
             "area": size.area,
             "perimeter": round(size.perimeter, 2),
+            "box_share": None if size.box is None else round(size.box_share, 4),
             "components": size.components,
             "mask_box": None if size.box is None else size.box.tolist(),
             "warnings": [] if self._session.state is None else list(warnings(mask, box)),

@@ -8,9 +8,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from seglab.interactive.prompting import RESTARTING
+from seglab.monitoring.prompt_use import FULL
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_FULL = 0.98  # of the area of a box
 _TENTHS = tuple(number / 10 for number in range(1, 11))
 _REASONS = {"image-memory": "memory", "image-too-large": "memory", "deadline-exceeded": "time", RESTARTING: "process"}
 
@@ -59,7 +59,7 @@ class PromptCounters:
         self.empty.inc(not fields["area"])
         box, area = fields["box"], fields.get("slice_area", fields["area"])
         share = None if box is None else round(area / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9), 4)
-        self.full.inc(share is not None and share >= _FULL)
+        self.full.inc(share is not None and share >= FULL)
         return {
             "model": model,
             "score": fields["score"],

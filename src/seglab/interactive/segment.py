@@ -49,6 +49,7 @@ def segment_files(
     points: Sequence[Sequence[float]] = (),
     box: Sequence[float] | str | None = None,
     candidate: int | None = None,
+    pixel_mm: float | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Segmented]:
@@ -62,6 +63,7 @@ def segment_files(
         points: `x, y, label` each.
         box: `x0, y0, x1, y1`; `center` for the middle half of each image; None for none.
         candidate: which of the three; None for the best.
+        pixel_mm: side of a pixel in mm, above 0, for area and perimeter in mm; None where it is not known.
         overwrite: masks that were written here before.
         progress: how many images of how many are done.
 
@@ -75,7 +77,7 @@ def segment_files(
         progress(number, len(plan.jobs))
         try:
             with naming(str(job.image.file)):
-                row, line = _segment(model, job, points, box, candidate, overwrite)
+                row, line = _segment(model, job, points, box, candidate, pixel_mm, overwrite)
         except DataError as error:
             if len(plan.jobs) == 1:
                 raise
@@ -118,6 +120,7 @@ def _segment(
     points: Sequence[Sequence[float]],
     box: Sequence[float] | str | None,
     candidate: int | None,
+    pixel_mm: float | None,
     overwrite: bool,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The row of one image and its prompt; its files are written."""
@@ -137,14 +140,17 @@ def _segment(
     assert job.overlay is not None
     write_picture(job.overlay, overlay(picture, reply.mask.astype(np.uint8), TASK), replace=overwrite)
     write_mask(job.mask, reply.mask.astype(np.uint8), values=(0, 255), replace=overwrite)
-    found = measure(reply.mask)
+    found = measure(reply.mask, (pixel_mm, pixel_mm) if pixel_mm else None)
+    in_mm = {"area_mm2": round(found.area_mm, 6), "perimeter_mm": round(found.perimeter_mm, 4)} if pixel_mm else {}
     row = {
         "image": str(job.image.file),
         "box": box_text(found.box),
         "score": round(float(reply.scores[reply.chosen]), 4),
         "area": found.area,
         "perimeter": round(found.perimeter, 2),
+        "box_share": "" if found.box is None else round(found.box_share, 4),
         "components": found.components,
+        **in_mm,
         "ms": round(took, 1),
         "guard": reply.verdict.action,
         "warnings": "; ".join((*reply.notes, *warnings(reply.mask, prompt.box))),

@@ -114,7 +114,7 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
         asked = {"do": "accept", "id": id, **outcome, "form": form, "tolerance_px": tolerance_px}
         fields, mask = await ask(request, asked)
         counters.outcomes.labels(fields["outcome"]).inc()
-        row(request, fields["outcome"], {})
+        row(request, fields["outcome"], fields["row"])
         headers = {"X-Mask-Id": fields["id"]}
         if "answer" in fields:
             return JSONResponse({"id": fields["id"], **fields["answer"]}, headers=headers)
@@ -122,9 +122,9 @@ def add_sessions(app: FastAPI, service: Service, prompting: Prompting) -> None:
 
     @router.post("/sessions/{id}/reject", operation_id="reject", responses=REJECTED)
     async def reject(id: str, request: Request, body: OutcomeBody | None = None) -> JSONResponse:
-        await ask(request, {"do": "reject", "id": id, **(body or OutcomeBody()).model_dump()})
+        fields, _ = await ask(request, {"do": "reject", "id": id, **(body or OutcomeBody()).model_dump()})
         counters.outcomes.labels("rejected").inc()
-        row(request, "rejected", {})
+        row(request, "rejected", fields["row"])
         return JSONResponse({"outcome": "rejected"})
 
     @router.post("/sessions/{id}/{way}", operation_id="step", responses=MASK)

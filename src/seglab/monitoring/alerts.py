@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seglab.monitoring.naming import named
+from seglab.monitoring.prompt_use import PromptUse
 from seglab.monitoring.row_summary import Summary
 
 _LISTED = 5
-_IMPLAUSIBLE = 0.2  # of the answers
+_IMPLAUSIBLE = 0.2  # of the answers, or of the prompts
+_PROMPTS = 20  # that such a share is told of, at least
 
 
 @dataclass(frozen=True)
@@ -67,4 +69,22 @@ def alerts(summary: Summary, limits: AlertLimits) -> tuple[Alert, ...]:
             found.append(
                 Alert("implausible", f"{count} of {summary.implausible['answers']} masks break a rule: {rule}.")
             )
-    return tuple(found)
+    return (*found, *_of_prompts(summary.prompts, limits))
+
+
+def _of_prompts(use: PromptUse, limits: AlertLimits) -> list[Alert]:
+    found = []
+    asked = use.prompts + use.faults
+    if use.faults > limits.failures * asked:
+        share = f"{use.faults / asked:.1%} of {asked:,} prompts, more than {limits.failures:.1%}"
+        found.append(
+            Alert("prompt-failures", f"For want of memory or time, or of its process, the service fails {share}.")
+        )
+    for count, among, what in (
+        (use.empty, use.prompts, "an empty mask"),
+        (use.full, use.boxes, "a mask that fills the box"),
+    ):
+        if among >= _PROMPTS and count > _IMPLAUSIBLE * among:
+            kind = "prompts with a box" if among is use.boxes else "prompts"
+            found.append(Alert("prompts-implausible", f"{count} of {among} {kind} gave {what}."))
+    return found

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from seglab.data.io.folders import stem_of
 from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_headers import is_nifti
 from seglab.errors import ConfigError
@@ -56,10 +57,21 @@ class LabelCandidate:
         return self.soft_dice is not None
 
 
-def candidates(place: str, kept: Path, model: Watched) -> list[LabelCandidate]:
+def handed_over(folders: Sequence[Path]) -> set[str]:
+    """Names of the images that `hand_over` wrote to these folders; raises `ConfigError` where there are none."""
+    found: set[str] = set()
+    for folder in folders:
+        names = {stem_of(file) for file in (folder / "images").glob("[!.]*")}
+        if not names:
+            raise no_candidates(str(folder / "images"), "no file", "a folder that label_next has written")
+        found |= names
+    return found
+
+
+def candidates(place: str, kept: Path, model: Watched, without: Collection[str] = ()) -> list[LabelCandidate]:
     """Newest answers whose image was kept, each image once, of models with the classes of `model`, whose masks say the
-    same; raises `ConfigError` where there are none."""
-    files = kept_images(kept)
+    same; but for images of these names. Raises `ConfigError` where there are none."""
+    files = {name: file for name, file in kept_images(kept).items() if name not in without}
     with reading(place) as database:
         alike = set()
         column = column_of("models", "description", database.version)
@@ -79,18 +91,21 @@ def candidates(place: str, kept: Path, model: Watched) -> list[LabelCandidate]:
             statistics = tuple(value for _, value in sorted(json.loads(image).items()))
             found[name] = LabelCandidate(name, request, files[name], entropy, soft_dice, statistics)
     if not found:
-        raise no_candidates(str(kept), f"{len(files)} images, none of a row of {model.label}")
+        others = f" besides the {len(without)} that were handed over before" if without else ""
+        raise no_candidates(str(kept), f"{len(files)} images{others}, none of a row of {model.label}")
     return list(found.values())
 
 
-def no_candidates(where: str, found: str) -> ConfigError:
+def no_candidates(
+    where: str, found: str, expected: str = "the folder that a service keeps images in, and its rows"
+) -> ConfigError:
     """Of a folder and rows that have no image in common."""
     return ConfigError(
         "no kept images to choose from",
         code="no-kept-images",
         where=where,
         found=found,
-        expected="the folder that a service keeps images in, and its rows",
+        expected=expected,
         remedy="seglab serve … keep_images=<folder>",
     )
 

@@ -27,7 +27,7 @@ def newest_answers(
         window: newest units that are tested.
     """
     if model is None:
-        return find_drift({}, {}, 0, alpha), {"answers": 0}
+        return Drift((), None, 0, alpha, "no model has answered yet"), {"answers": 0}
     rows = database.ask(
         "SELECT input, unit, confidence, entropy, soft_dice, parts, implausible, image, shares FROM predictions"
         " WHERE at >= :since AND status = :ok AND digest = :digest AND image IS NOT NULL ORDER BY id DESC LIMIT :most",

@@ -69,7 +69,8 @@ def prompt_row(event: str, request_id: str, model: str, seconds: float, fields: 
         request_id: of the request.
         model: that answers prompts.
         seconds: of the whole request.
-        fields: numbers of the prompt, as the log has them; the code of a problem.
+        fields: numbers of the prompt, as the log has them; of what became of a mask the prompts that it took, `steps`;
+            the code of a problem.
     """
     return {
         "at": round(time.time(), 3),
@@ -84,6 +85,7 @@ def prompt_row(event: str, request_id: str, model: str, seconds: float, fields: 
         "empty": None if "empty" not in fields else int(fields["empty"]),
         "verdict": fields.get("verdict", ""),
         "code": fields.get("code", ""),
+        "steps": fields.get("steps"),
     }
 
 

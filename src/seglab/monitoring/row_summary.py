@@ -13,6 +13,7 @@ import numpy as np
 from seglab.monitoring.database import Database, reading
 from seglab.monitoring.drift import Drift
 from seglab.monitoring.newest_answers import OK, newest_agreements, newest_answers
+from seglab.monitoring.prompt_use import PromptUse, prompt_use
 from seglab.monitoring.watched import Watched, newest_model
 
 BUCKETS = 48  # of the time that is looked at
@@ -43,20 +44,6 @@ class Span:
 
 
 @dataclass(frozen=True)
-class PromptUse:
-    """Prompts of one kind: their number, and means over them."""
-
-    event: str
-    model: str
-    count: int
-    score: float | None
-    seconds: float
-    points: float | None
-    box_share: float | None
-    empty: int
-
-
-@dataclass(frozen=True)
 class CanaryRun:
     """A small labelled set, predicted: Dice and IoU by class id, and whether it fell; or why it could not be."""
 
@@ -81,7 +68,8 @@ class Summary:
         model: that has answered last; None before one has begun.
         drift: of its newest answers.
         implausible: of those, how many break each rule, and how many there are in all under "answers".
-        prompts, canary: the newest canary run last.
+        prompts: how promptable models were used.
+        canary: the newest run last.
         agreements: over flips, of the newest masks where that was asked for.
     """
 
@@ -93,7 +81,7 @@ class Summary:
     model: Watched | None
     drift: Drift
     implausible: dict[str, int]
-    prompts: tuple[PromptUse, ...]
+    prompts: PromptUse
     canary: tuple[CanaryRun, ...]
     agreements: tuple[float, ...] = ()
 
@@ -142,7 +130,7 @@ def _summary(database: Database, since: float, alpha: float, window: int) -> Sum
         model,
         drift,
         implausible,
-        _prompts(database, since),
+        prompt_use(database, since),
         _canary(database, since),
         newest_agreements(database, model, since, window),
     )
@@ -151,7 +139,7 @@ def _summary(database: Database, since: float, alpha: float, window: int) -> Sum
 def _spans(database: Database, first: float | None, last: float | None) -> tuple[Span, ...]:
     if first is None or last is None:
         return ()
-    width = max((last - first) / BUCKETS, 1e-3)
+    width = max((last - first) / BUCKETS * (1 + 1e-6), 1e-3)  # so that the last request is in the last of them
     rows = database.ask(
         f"SELECT {database.whole.format('(at - :first) / :width')}, count(*), avg(quality) FROM predictions"
         " WHERE at >= :first AND status = :ok GROUP BY 1 ORDER BY 1",
@@ -160,15 +148,6 @@ def _spans(database: Database, first: float | None, last: float | None) -> tuple
         ok=OK,
     )
     return tuple(Span(first + place * width, count, quality) for place, count, quality in rows)
-
-
-def _prompts(database: Database, since: float) -> tuple[PromptUse, ...]:
-    rows = database.ask(
-        "SELECT event, model, count(*), avg(score), avg(seconds), avg(points), avg(box_share), coalesce(sum(empty), 0)"
-        " FROM prompts WHERE at >= :since GROUP BY event, model ORDER BY 3 DESC",
-        since=since,
-    )
-    return tuple(PromptUse(*row) for row in rows)
 
 
 def _canary(database: Database, since: float) -> tuple[CanaryRun, ...]:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 VERSION_TABLE = "monitoring_schema"
 _REAL, _WHOLE, _TEXT = "DOUBLE PRECISION", "INTEGER", "TEXT"
 
@@ -49,6 +49,7 @@ TABLES: dict[str, dict[str, str]] = {
         "empty": _WHOLE,
         "verdict": f"{_TEXT} NOT NULL",  # of the guard
         "code": f"{_TEXT} NOT NULL",
+        "steps": _WHOLE,  # prompts that a mask took, of what became of it
     },
     "canary": {
         "at": f"{_REAL} NOT NULL",
@@ -71,7 +72,8 @@ TABLES: dict[str, dict[str, str]] = {
 }
 # Tables, and columns that a version has added to them; former tables get them when they are next written to.
 ADDED: dict[int, tuple[tuple[str, str], ...]] = {
-    2: (("predictions", "agreement"), ("canary", "subject"), ("canary", "failed"))
+    2: (("predictions", "agreement"), ("canary", "subject"), ("canary", "failed")),
+    4: (("prompts", "steps"),),
 }
 # Tables, and columns that a version has renamed in them, by former and present name.
 RENAMED: dict[int, tuple[tuple[str, str, str], ...]] = {3: (("models", "told", "description"),)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from seglab.monitoring.alerts import Alert, AlertLimits
 from seglab.monitoring.drift import Drift, Feature
 from seglab.monitoring.naming import named
+from seglab.monitoring.prompt_use import PromptUse
 from seglab.monitoring.row_summary import CanaryRun, Summary
 from seglab.monitoring.truth import TrueQuality
 from seglab.monitoring.watched import Watched
@@ -32,7 +33,8 @@ def document_of(
     """
     model = summary.model
     label = model.label if model else "no model yet"
-    lead = f"{summary.requests:,} requests from {_when(summary.since)} to {_when(summary.until)} UTC; {label}; {place}."
+    times = f" from {_when(summary.since)} to {_when(summary.until)} UTC" if summary.requests else " for a mask"
+    lead = f"{summary.requests:,} requests{times}; {label}; {place}."
     notes = [alert.message for alert in found] or ["No alert."]
     sections = [
         PageSection("Alerts", notes=notes),
@@ -40,8 +42,8 @@ def document_of(
         _drift(summary.drift, model),
         _quality(summary),
     ]
-    if summary.prompts:
-        sections.append(_prompts(summary))
+    if summary.prompts.kinds:
+        sections.append(_prompts(summary.prompts))
     if summary.canary:
         sections.append(_canary(summary.canary, model))
     return Document("Monitoring", lead, (*sections, *more))
@@ -95,8 +97,9 @@ def _feature(one: Feature, alpha: float, model: Watched | None) -> Sequence[Cell
 
 
 def _quality(summary: Summary) -> PageSection:
-    quality = summary.model.quality if summary.model else None
-    text = []
+    if summary.model is None:
+        return PageSection("Predicted quality", text=["No model has answered yet."])
+    quality, text = summary.model.quality, []
     if summary.agreements:
         worst = sorted(summary.agreements)[(len(summary.agreements) - 1) // 10]
         mean = sum(summary.agreements) / len(summary.agreements)
@@ -112,7 +115,20 @@ def _quality(summary: Summary) -> PageSection:
     return PageSection("Predicted quality", text=text, grids=[TableBlock(("from, UTC", "masks", "mean"), rows)])
 
 
-def _prompts(summary: Summary) -> PageSection:
+def _prompts(use: PromptUse) -> PageSection:
+    text = []
+    if use.prompts:
+        filled = f"; of {use.boxes:,} with a box the mask filled it {use.full:,} times" if use.boxes else ""
+        text.append(f"Of {use.prompts:,} prompts {use.empty:,} gave an empty mask{filled}.")
+    if use.corrections is not None:
+        words = f"An accepted mask took {use.corrections + 1:.1f} prompts on average ({len(use.steps):,} in all)"
+        text.append(f"{words}: {use.corrections:.1f} corrections.")
+    if use.with_points is not None:
+        text.append(f"Rank correlation of a prompt's score with its number of points: {use.with_points:+.2f}.")
+    if use.verdicts:
+        text.append(f"The guard's verdicts: {_counted(use.verdicts)}.")
+    if use.codes:
+        text.append(f"Requests that failed: {_counted(use.codes)}.")
     rows = [
         (
             Cell(one.event),
@@ -124,10 +140,19 @@ def _prompts(summary: Summary) -> PageSection:
             _number(one.box_share, 2),
             _whole(one.empty),
         )
-        for one in summary.prompts
+        for one in use.kinds
     ]
-    columns = ("what", "model", "times", "score", "seconds", "points", "mask : box", "empty masks")
-    return PageSection("Prompts", grids=[TableBlock(columns, rows)])
+    columns = ("what", "model", "times", "mean score", "mean s", "mean points", "mask : box", "empty masks")
+    spans = [
+        (Cell(_when(one.at), one.at), _whole(one.prompts), *(_number(score, 3) for score in one.scores))
+        for one in use.spans
+    ]
+    over_time = TableBlock(("from, UTC", "prompts", "score, p10", "p50", "p90"), spans)
+    return PageSection("Prompts", text=text, grids=[TableBlock(columns, rows), *([over_time] if spans else [])])
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{word} {count:,}" for word, count in counts.items())
 
 
 def _canary(runs: Sequence[CanaryRun], model: Watched | None) -> PageSection:

@@ -228,7 +228,7 @@ export class Session {
 
   #prompt(order) {
     const { points, labels, box } = this.anew || !this.fields ? EMPTY : this.fields;
-    const more = this.slice ? { ...this.slice, anew: this.anew } : {};
+    const more = { ...this.slice, anew: this.anew };
     if (order.kind === "click") {
       return { points: [...points, [order.x, order.y]], labels: [...labels, order.label], box, ...more };
     }

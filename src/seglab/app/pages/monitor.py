@@ -13,6 +13,7 @@ from seglab.app.document_sections import show_section, show_tables
 from seglab.app.plain_text import plain
 from seglab.app.setup import current
 from seglab.monitoring.alerts import AlertLimits, alerts
+from seglab.monitoring.prompt_use import ScoreSpan
 from seglab.monitoring.row_summary import Span, Summary, summarise
 from seglab.monitoring.summary_page import document_of
 from seglab.reports.document import PageSection
@@ -34,7 +35,7 @@ def show(client: Client) -> None:
     place = current().rows
     with st.spinner("reading what was answered", show_time=True):
         summary = _summary(place, None if hours == "all" else float(hours))
-    if not (summary.requests or summary.prompts):
+    if not (summary.requests or summary.prompts.kinds):
         st.info(
             "There were no requests in this time. What these pages ask the API themselves is not counted.",
             icon=":material/schedule:",
@@ -45,6 +46,7 @@ def show(client: Client) -> None:
     st.caption(plain(document.lead))
     _numbers(summary)
     _spans(summary.spans)
+    _scores(summary.prompts.spans)
     for section in document.sections:
         _section(section)
 
@@ -60,7 +62,7 @@ def _numbers(summary: Summary) -> None:
         ("Requests", f"{summary.requests:,}"),
         ("Failed", f"{summary.failures:,}"),
         ("95% within", "–" if p95 != p95 else f"{p95:.2f} s"),
-        ("Prompts", f"{sum(one.count for one in summary.prompts):,}"),
+        ("Prompts", f"{summary.prompts.prompts:,}"),
     )
     for place, (name, value) in zip(st.columns(len(numbers)), numbers, strict=True):
         place.metric(name, value)
@@ -81,6 +83,22 @@ def _spans(spans: tuple[Span, ...]) -> None:
         known = alt.Chart(table.dropna()).mark_line(point=True, color="#d55e00")
         y = alt.Y("quality:Q", title="Predicted Dice", scale=alt.Scale(zero=False))
         st.altair_chart(known.encode(x=time, y=y).properties(height=160))
+
+
+def _scores(spans: tuple[ScoreSpan, ...]) -> None:
+    """The scores of prompts over the time: their median, and where eight in ten of them lie."""
+    if len(spans) < 2:
+        return
+    rows = [(datetime.fromtimestamp(one.at, UTC), *one.scores) for one in spans]
+    table = pd.DataFrame(rows, columns=["at", "p10", "p50", "p90"])
+    axis = alt.Axis(format=_time_format(spans[-1].at - spans[0].at), labelOverlap=True)
+    time = alt.X("at:T", title="Time (UTC)", scale=alt.Scale(type="utc"), axis=axis)
+    scale = alt.Scale(domain=(0, 1))
+    band = alt.Chart(table).mark_area(opacity=0.25, color="#009e73").encode(
+        x=time, y=alt.Y("p10:Q", title="Prompt score, p10 to p90", scale=scale), y2="p90:Q"
+    )  # fmt: skip
+    middle = alt.Chart(table).mark_line(point=True, color="#009e73").encode(x=time, y=alt.Y("p50:Q", scale=scale))
+    st.altair_chart((band + middle).properties(height=160))
 
 
 def _section(section: PageSection) -> None:
