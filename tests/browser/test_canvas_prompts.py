@@ -111,17 +111,22 @@ def test_a_mask_by_keys_alone_and_none_goes_to_the_page_around(view: CanvasPage)
     for key in ("ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown", "ArrowUp", "Enter"):
         keyboard.press(key)
     view.idle()
-    assert view.prompts[-1] == {"points": [[266, 137]], "labels": [1], "box": None}  # the middle is 256, 128
+    assert view.prompts[-1] == {
+        "points": [[266, 137]],
+        "labels": [1],
+        "box": None,
+        "anew": False,
+    }  # the middle is 256, 128
     assert view.answers[-1][0]["area"] > 0
     for key in ("Shift+ArrowLeft", "Shift+ArrowLeft", "Shift+Enter"):
         keyboard.press(key)
     view.idle()
-    assert view.prompts[-1] == {"points": [[266, 137], [246, 137]], "labels": [1, 0], "box": None}
+    assert view.prompts[-1] == {"points": [[266, 137], [246, 137]], "labels": [1, 0], "box": None, "anew": False}
     keyboard.press("n")
     for key in ("b", *["Shift+ArrowRight"] * 6, *["Shift+ArrowDown"] * 4, "b"):
         keyboard.press(key)
     view.idle()
-    assert view.prompts[-1] == {"points": [], "labels": [], "box": [246, 137, 306, 177]}
+    assert view.prompts[-1] == {"points": [], "labels": [], "box": [246, 137, 306, 177], "anew": True}
     before = len(view.prompts)
     for key in ("b", "Shift+ArrowUp", "Escape", "Shift+ArrowUp", "r", "c"):
         keyboard.press(key)
