@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 # What is promised on JAX too; what is TensorFlow's own is skipped there.
 JAX_TESTS := $(addprefix tests/numeric/,test_dilation.py test_heads.py test_layers.py test_joined_layers.py test_losses.py \
 	test_losses_golden.py test_losses_reference.py test_metrics.py test_golden_training.py) \
-	$(addprefix tests/training/,test_jax_training.py test_jax_devices.py test_jax_processes.py test_batch_parts.py) tests/integration/test_resume.py \
+	$(addprefix tests/training/,test_jax_training.py test_jax_devices.py test_jax_parts.py test_jax_meeting.py test_jax_processes.py test_jax_endings.py test_batch_parts.py) tests/integration/test_resume.py \
 	$(addprefix tests/models/test_models,.py _by_hand.py _options.py _network.py)
 ORACLE_TESTS := $(addprefix tests/numeric/,test_surface.py test_cityscapes.py test_sam_oracle.py)
 
@@ -66,7 +66,7 @@ test-browser: $(READY) ## Journeys through the pages in a real Chromium (Debian:
 test-jax: $(READY) ## Models, losses and training on the JAX backend
 	@$(PY) -m pip install --quiet --disable-pip-version-check jax==0.10.2
 	@KERAS_BACKEND=jax $(PY) -m pytest -n 2 -m "not slow" $(JAX_TESTS) $(ARGS)
-	@KERAS_BACKEND=jax $(PY) -m pytest -n 0 -m slow tests/training/test_jax_processes.py
+	@KERAS_BACKEND=jax $(PY) -m pytest -n 0 -m slow $(addprefix tests/training/,test_jax_processes.py test_jax_endings.py)
 
 # Torch and its like do not go into .venv: an environment that sees .venv's packages beside its own.
 test-oracles: $(READY) ## Scores against MONAI, surface-distance, cityscapesScripts; SAM against its reference (first: PyTorch, 200 MB)

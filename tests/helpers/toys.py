@@ -138,7 +138,8 @@ def fresh_store(directory: Path) -> Path:
 
 def job(options: argparse.Namespace) -> None:
     """Train under a Tracker and write what came out to `<folder>/<out>.npz`."""
-    from seglab.runtime.process_group import join, leave, own_group
+    from seglab.runtime.process_group import own_group
+    from seglab.runtime.process_meeting import join, leave
     from seglab.runtime.reproducibility import seed_everything
     from seglab.schedules import plateau
     from seglab.tracking.tracker import Tracker
@@ -215,7 +216,8 @@ def _die_at(text: str) -> list[int]:
 
 if __name__ == "__main__":
     from seglab.errors import SeglabError
-    from seglab.runtime.process_group import ending_together, own_group
+    from seglab.runtime.process_end import ending_together
+    from seglab.runtime.process_group import own_group
 
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)

@@ -196,7 +196,7 @@ def test_a_job_of_two_nodes_has_a_process_on_each_that_know_of_each_other(
     assert "#SBATCH --nodes=2\n" in asked
     assert "#SBATCH --ntasks-per-node=1\n" in asked
     executor.start(replace(plain, words=[*plain.words, "trainer.devices=2"], identity="b" * 64))
-    for job, words in ((1, ["trainer.devices=auto"]), (2, ["trainer.devices=2"])):
+    for job, words in ((1, []), (2, ["trainer.devices=2"])):
         task = pickle.loads((tmp_path / "submitit" / f"{job}_submitted.pkl").read_bytes()).function
         for number, log in ((0, "log"), (1, "log.1")):
             monkeypatch.setenv("SLURM_PROCID", str(number))
@@ -211,6 +211,8 @@ def test_a_job_of_two_nodes_has_a_process_on_each_that_know_of_each_other(
         ([], 2, 4, "devices-backend"),
         (["backend=jax", "data.batch_size=12"], 2, 4, "devices-batch"),
         (["backend=jax", "data.batch_size=12", "trainer.devices=4"], 2, 0, "devices-batch"),
+        (["backend=jax", "data.batch_size=12", "trainer.devices=auto"], 2, 4, "devices-batch"),
+        (["backend=jax", "data.batch_size=3", "trainer.devices=1"], 2, 4, "devices-batch"),
     ],
 )
 def test_what_several_nodes_cannot_train_never_comes_into_the_queue(
@@ -222,6 +224,7 @@ def test_what_several_nodes_cannot_train_never_comes_into_the_queue(
         check_nodes(config, nodes, gpus)
     assert refused.value.code == code
     check_nodes(compose("train", ["backend=jax", "data.batch_size=16"]), nodes, gpus)
+    check_nodes(compose("train", ["backend=jax", "data.batch_size=2", "trainer.devices=1"]), 2, 4)  # one of each node
 
 
 # A process of its own, as on a node: a signal of the timer that a thread of OpenVINO takes ends the process.

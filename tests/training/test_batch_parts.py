@@ -47,9 +47,11 @@ def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
     return (y + rng.normal(0, 0.5, y.shape)).astype("float32")[..., None], y
 
 
-def losses(model: keras.Model, part: int | None, training: bool = True, steps: int = STEPS) -> list[float]:
+def losses(
+    model: keras.Model, part: int | None, training: bool = True, steps: int = STEPS, devices: int = 1
+) -> list[float]:
     """The running mean after each step."""
-    step = compiled_step(model, training, 1, part)
+    step = compiled_step(model, training, devices, part)
     reported = []
     groups = [model.trainable_variables, model.non_trainable_variables, model.metrics_variables]
     groups[2:2] = [model.optimizer.variables] if training else []

@@ -12,16 +12,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import toys
+from process_groups import ENVIRONMENT, ended
 from test_jax_devices import STEPS, batch, steps
 
 from hydra_plugins.seglab_sweeps import LocalLauncher
@@ -29,46 +29,9 @@ from seglab.config.run_config import load_config
 from seglab.config.vocabulary import compose
 from seglab.errors import ConfigError
 from seglab.experiment import several_processes
-from seglab.experiment.several_processes import check_together
+from seglab.experiment.several_processes import check_together, with_own_secrets
 from seglab.runtime.process_group import ProcessGroup, own_group
 from seglab.tracking.store import open_store
-
-TESTS = Path(__file__).parents[1]
-PLACES = os.pathsep.join(map(str, (TESTS.parent / "src", TESTS / "helpers", TESTS / "training")))
-ENVIRONMENT = {"KERAS_BACKEND": "jax", "PJRT_NPROC": "1", "PYTHONPATH": PLACES}
-
-
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
-
-
-def ended(commands: Sequence[Sequence[str]], devices: int = 1) -> list[subprocess.CompletedProcess[str]]:
-    """What became of the processes of one group."""
-    flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    group = {"SEGLAB_PROCESSES": str(len(commands)), "SEGLAB_COORDINATOR": f"127.0.0.1:{free_port()}"}
-    variables = os.environ | ENVIRONMENT | flags | group
-    pipe = subprocess.PIPE
-    started = [
-        subprocess.Popen(
-            [sys.executable, *words],
-            env=variables | {"SEGLAB_PROCESS": str(number)},
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-        )
-        for number, words in enumerate(commands)
-    ]
-    try:
-        return [
-            subprocess.CompletedProcess(process.args, process.returncode, out, error)
-            for process in started
-            for out, error in [process.communicate(timeout=1200)]
-        ]
-    finally:
-        for process in started:
-            process.kill()
 
 
 def together(count: int, devices: int = 1) -> list[dict[str, Any]]:
@@ -81,7 +44,8 @@ def together(count: int, devices: int = 1) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    from seglab.runtime.process_group import join, leave, own_group
+    from seglab.runtime.process_group import own_group
+    from seglab.runtime.process_meeting import join, leave
 
     group = own_group()
     if not group.alone:
@@ -156,6 +120,8 @@ def test_a_process_knows_its_group_by_three_variables_or_by_srun() -> None:
     by_hand = {"SEGLAB_PROCESSES": "2", "SEGLAB_PROCESS": "1", "SEGLAB_COORDINATOR": "10.0.0.1:9911"}
     assert own_group(by_hand) == ProcessGroup(2, 1, "10.0.0.1:9911")
     assert not own_group(by_hand).first
+    for place in ("node1.cluster.example:9911", "[fd00::1]:9911"):
+        assert own_group({**by_hand, "SEGLAB_COORDINATOR": place}).coordinator == place
     step = {"SEGLAB_PROCESSES": "slurm", "SLURM_NTASKS": "4", "SLURM_PROCID": "3"}
     assert own_group(step) == ProcessGroup(4, 3, None)
     for changed, where in (
@@ -165,11 +131,30 @@ def test_a_process_knows_its_group_by_three_variables_or_by_srun() -> None:
         ({"SEGLAB_PROCESS": "2"}, "SEGLAB_PROCESS"),
         ({"SEGLAB_COORDINATOR": "10.0.0.1"}, "SEGLAB_COORDINATOR"),
         ({"SEGLAB_COORDINATOR": ":9911"}, "SEGLAB_COORDINATOR"),
+        ({"SEGLAB_COORDINATOR": "fd00::1:9911"}, "SEGLAB_COORDINATOR"),
         ({"SEGLAB_PROCESSES": "slurm"}, "SLURM_NTASKS"),
     ):
         with pytest.raises(ConfigError) as refused:
             own_group({**by_hand, **changed})
         assert (refused.value.code, refused.value.where) == ("processes-unclear", where)
+
+
+def test_what_is_secret_is_not_told_and_each_process_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(compose("train", ["backend=jax", "tracking.uri=https://me:hidden@runs.example"]))
+    target = {"_target_": "toys.Squares", "name": "of-mine", "token": "hidden", "place": "s3://key:hidden@store/a"}
+    first = replace(config, resolved={**config.resolved, "data": {**target, "size": [32, 32]}})
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(several_processes, "join", lambda group: True)
+    monkeypatch.setattr(several_processes, "publish", told.__setitem__)
+    several_processes.lead(first, ProcessGroup(2, 0, "127.0.0.1:9911"))
+    assert "hidden" not in json.dumps(told)
+    assert told["config"]["tracking"]["uri"] is None
+    own = {**first.resolved, "data": {**target, "token": "another", "size": [64, 64]}, "seed": 3}
+    second = replace(config, resolved=own)
+    taken = with_own_secrets(told["config"], own, several_processes.without_secrets(second))
+    assert taken["data"] == {**target, "token": "another", "size": [32, 32]}
+    assert taken["seed"] == config.seed
+    assert {**taken, "data": None, "tracking": None} == {**first.resolved, "data": None, "tracking": None}
 
 
 def test_a_sweep_is_started_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +171,10 @@ def test_a_sweep_is_started_by_one_process(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(("left", "code"), [(False, 2), (True, -signal.SIGABRT)])
 def test_an_abort_is_laid_to_the_others_only_until_they_have_left(left: bool, code: int) -> None:
     pytest.importorskip("jax")
-    program = "import os\nfrom seglab.runtime.process_group import ProcessGroup, ending_together, leave\n"
+    program = "import os\nfrom seglab.runtime.process_end import ending_together\n"
+    program += (
+        "from seglab.runtime.process_group import ProcessGroup\nfrom seglab.runtime.process_meeting import leave\n"
+    )
     program += f"with ending_together(ProcessGroup(2, 0, '127.0.0.1:9911')):\n    {left} and leave()\n    os.abort()"
     words = [sys.executable, "-c", program]
     done = subprocess.run(words, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -20,8 +20,15 @@ def run(words: Sequence[str]) -> None:
         print(train_page())
         return
     from seglab.command import command
+    from seglab.extras import check_extras
+    from seglab.runtime.process_end import ending_together
+    from seglab.runtime.process_group import PROCESSES, own_group
 
-    command(config_name="train")(_train)()
+    group = own_group()
+    if not group.alone:
+        check_extras(("jax",), f"{PROCESSES}={group.count}")
+    with ending_together(group):
+        command(config_name="train")(_train)()
 
 
 def _train(cfg: DictConfig) -> float:
@@ -29,13 +36,16 @@ def _train(cfg: DictConfig) -> float:
     from seglab.command import sweep_tags, task_overrides
     from seglab.experiment.run import run as train
     from seglab.runtime.process_group import own_group
+    from seglab.runtime.process_meeting import decline
 
-    tags = sweep_tags()
-    if tags and "SLURM_RESTART_COUNT" in os.environ and own_group().first:
+    tags, group = sweep_tags(), own_group()
+    if tags and "SLURM_RESTART_COUNT" in os.environ and group.first:
         from seglab.sweeping.restart import own_earlier_run
 
         earlier = own_earlier_run(cfg, tags)
         if earlier.finished:
+            if not group.alone:
+                decline(group)
             return earlier.objective
         cfg.resume = earlier.resume
     return train(cfg, task_overrides(), tags)

@@ -90,7 +90,7 @@ class TrainerSettings(Section):
     min_delta: NonNegativeFloat
     deterministic: bool
     profile: bool
-    devices: PositiveInt | Literal["auto"] = 1  # configs of runs before it was to choose lack it
+    devices: PositiveInt | Literal["auto"] | None = None  # configs of runs before it was to choose lack it
     fit_memory: bool = False  # as devices
     keep: Literal["best", "last"] = "best"  # as devices
 

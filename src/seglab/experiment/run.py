@@ -27,7 +27,9 @@ from seglab.experiment.several_processes import check_together, follow, lead, le
 from seglab.extras import check_extras
 from seglab.run_record import RUNS, Artifact, Tag, WorkFile
 from seglab.runtime.code_version import code_version
-from seglab.runtime.process_group import PROCESSES, ProcessGroup, ending_together, leave, own_group
+from seglab.runtime.process_end import ending_together
+from seglab.runtime.process_group import PROCESSES, ProcessGroup, own_group
+from seglab.runtime.process_meeting import leave
 from seglab.runtime.terminal import Terminal, tell
 
 if TYPE_CHECKING:

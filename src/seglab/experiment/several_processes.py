@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,21 @@ from omegaconf import DictConfig
 from seglab.config.run_config import Config, load_config
 from seglab.errors import ConfigError, DataError
 from seglab.experiment.backend import check_backend, load_backend
+from seglab.experiment.record import without_secrets
 from seglab.experiment.run_parts import assemble, make_augmentation
-from seglab.runtime.process_group import ProcessGroup, join, leave, publish, receive
+from seglab.runtime.process_group import ProcessGroup
+from seglab.runtime.process_meeting import join, leave, publish, receive
+from seglab.runtime.reproducibility import package_versions
 from seglab.runtime.several_devices import check_devices
+from seglab.runtime.source_files import PACKAGE
 from seglab.runtime.terminal import tell
 
 if TYPE_CHECKING:
     from seglab.data.loading.training_data import TrainingData
 
-_CONFIG, _DATA = "config", "data"
+_CONFIG, _CODE, _DATA = "config", "code", "data"
+# Packages that make batches and compute steps.
+_COMPUTING = ("jax", "keras", "numpy", "albumentations", "nibabel", "opencv-python-headless", "scikit-image", "scipy")
 
 
 def check_together(config: Config, group: ProcessGroup) -> None:
@@ -41,15 +48,45 @@ def check_together(config: Config, group: ProcessGroup) -> None:
 
 
 def lead(config: Config, group: ProcessGroup) -> None:
-    """The first process: meet the others and give them the config of the run; they need no store."""
+    """The first process: meet the others and give them the config of the run, without what is secret in it.
+
+    Raises:
+        TrainingError: they did not all come, or one has failed.
+    """
     tell(f"waiting for the other {group.count - 1} processes")
     join(group)
-    publish(_CONFIG, {**config.resolved, "tracking": {**config.resolved["tracking"], "uri": None}})
+    publish(_CODE, code_of())
+    words = without_secrets(config)
+    publish(_CONFIG, {**words, "tracking": {**words["tracking"], "uri": None}})  # they need no store
 
 
 def lead_data(training_data: TrainingData) -> None:
     """The first process: what the others have read is to be this."""
     publish(_DATA, _digests(training_data))
+
+
+def code_of() -> dict[str, str]:
+    """What all processes must have alike to take the same steps: digest of this package, versions of the others."""
+    digest = hashlib.sha256()
+    for file in sorted(PACKAGE.rglob("*.py")):
+        digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
+    return {"seglab": digest.hexdigest(), **{name: package_versions()[name] for name in _COMPUTING}}
+
+
+def with_own_secrets(told: Any, own: Any, own_told: Any) -> Any:
+    """What the first process has told, with this one's own value wherever its own, told, would be the same words.
+
+    Args:
+        told: of the first process, where stars stand in the place of what is secret.
+        own: of this process.
+        own_told: the same with stars.
+    """
+    if isinstance(told, Mapping) and isinstance(own, Mapping) and isinstance(own_told, Mapping):
+        return {
+            key: with_own_secrets(value, own[key], own_told[key]) if key in own and key in own_told else value
+            for key, value in told.items()
+        }
+    return own if told == own_told != own else told
 
 
 def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
@@ -61,6 +98,7 @@ def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
 
     Raises:
         DataError: other data than the first process has.
+        ConfigError: other code than the first process has.
         TrainingError: another process has ended, or as the first process's training.
     """
     from seglab.data.loading.training_data import gather
@@ -68,17 +106,28 @@ def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
     given = load_config(cfg)
     if not given.resume:
         check_together(given, group)
-    join(group)
-    config = load_config(receive(_CONFIG))
+    if not join(group):
+        tell("the first process has nothing left to do")
+        return
+    if differ := _differences(code_of(), receive(_CODE)):
+        raise ConfigError(
+            "processes that do not run the same code",
+            code="processes-differ",
+            where=f"process {group.number} of {group.count}",
+            found=differ[0],
+            expected=f"{differ[1]}, as the first process has",
+            remedy="start all processes from one installation that their machines share, or with the same installed",
+        )
+    config = load_config(with_own_secrets(receive(_CONFIG), given.resolved, without_secrets(given)))
     check_together(config, group)
     training_data = gather(config)
-    if (mine := _digests(training_data)) != (others := receive(_DATA)):
+    if differ := _differences(_digests(training_data), receive(_DATA)):
         raise DataError(
             "processes that do not read the same data",
             code="processes-differ",
             where=f"process {group.number} of {group.count}",
-            found=", ".join(f"{name} {digest[:16]}…" for name, digest in mine.items()),
-            expected=", ".join(f"{name} {digest[:16]}…" for name, digest in others.items()),
+            found=differ[0],
+            expected=f"{differ[1]}, as the first process has",
             remedy="start all processes in a folder that their machines share, or with the same data in the same place",
         )
     augmentation = make_augmentation(config, training_data.task)
@@ -101,6 +150,15 @@ def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
         stream=None,
     )
     leave()
+
+
+def _differences(mine: Mapping[str, str], first: Mapping[str, str]) -> tuple[str, str] | None:
+    """What differs, in words: of this process, of the first one."""
+    names = [name for name in {**first, **mine} if mine.get(name) != first.get(name)]
+    if not names:
+        return None
+    found, expected = (", ".join(f"{name} {str(one.get(name))[:16]}" for name in names) for one in (mine, first))
+    return found, expected
 
 
 def _digests(training_data: TrainingData) -> dict[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from seglab.errors import ConfigError
 
+# As `trainer.devices` says: so many of each process, all that each has, or, by default, one of a process that is alone
+# and all of each of several.
+Devices: TypeAlias = int | Literal["auto"] | None
 
-def check_devices(devices: int | Literal["auto"], batch_size: int, backend: str, processes: int = 1) -> None:
+
+def check_devices(devices: Devices, batch_size: int, backend: str, processes: int = 1) -> None:
     """Refuse what no machine could do; loads nothing.
 
     Args:
@@ -19,7 +23,7 @@ def check_devices(devices: int | Literal["auto"], batch_size: int, backend: str,
     Raises:
         ConfigError: several devices on TensorFlow, or a batch that they cannot share alike.
     """
-    if devices == 1 and processes == 1:
+    if devices in (1, None) and processes == 1:
         return
     if backend != "jax":
         raise ConfigError(
@@ -31,33 +35,43 @@ def check_devices(devices: int | Literal["auto"], batch_size: int, backend: str,
             remedy="backend=jax (pip install 'seglab[jax]'), or "
             + ("trainer.devices=1" if processes == 1 else "one process: launcher.nodes=1, without SEGLAB_PROCESSES"),
         )
-    least = processes * (1 if devices == "auto" else devices)
+    least = processes * (devices if isinstance(devices, int) else 1)
     if batch_size % least:
         raise _not_shared(least, batch_size)
 
 
-def chosen_devices(devices: int | Literal["auto"], batch_size: int) -> list[Any]:
-    """The devices of JAX that train: of each process so many, or all that it has for `auto`. Loads JAX.
+def chosen_devices(devices: Devices, batch_size: int) -> list[Any]:
+    """The devices of JAX that train, as many of each process. Loads JAX.
 
     Raises:
-        ConfigError: there are fewer, or they cannot share a batch alike.
+        ConfigError: there are fewer, one process has more than another, or they cannot share a batch alike.
     """
     import jax
 
     there: dict[int, list[Any]] = {}
     for device in jax.devices():
         there.setdefault(device.process_index, []).append(device)
-    least = min(map(len, there.values()))
-    each = max(map(len, there.values())) if devices == "auto" else devices
+    least, most = min(map(len, there.values())), max(map(len, there.values()))
+    if least < most:
+        raise ConfigError(
+            "processes that do not have the same number of devices",
+            code="devices-missing",
+            where=f"{len(there)} processes",
+            found=", ".join(f"{len(own)} of process {number}" for number, own in sorted(there.items())),
+            expected="as many of each process",
+            remedy=f"let each see {least}, say by CUDA_VISIBLE_DEVICES, or ask for as many GPUs on each node",
+        )
+    if devices is None:
+        devices = 1 if len(there) == 1 else "auto"
+    each = least if devices == "auto" else devices
     if each > least:
-        of_each = "; ".join(", ".join(map(str, own)) for own in there.values())
         raise ConfigError(
             "more devices than there are",
             code="devices-missing",
             where=f"trainer.devices={devices}",
-            found=f"{least}: {of_each}" if len(there) == 1 else f"of the processes: {of_each}",
+            found=f"{least}: {', '.join(map(str, jax.devices()))}",
             expected=f"at most {least}" + (" of each process" if len(there) > 1 else ""),
-            remedy="trainer.devices=auto takes what is there" if devices != "auto" else f"trainer.devices={least}",
+            remedy="trainer.devices=auto takes what is there",
         )
     count = each * len(there)
     if batch_size % count:

@@ -99,7 +99,7 @@ def check_nodes(config: Mapping[str, Any], nodes: int, gpus: int) -> None:
     """
     if nodes > 1:
         devices = config["trainer"]["devices"]
-        each = max(gpus, 1) if devices in (1, "auto") else devices
+        each = devices if isinstance(devices, int) else max(gpus, 1)
         check_devices(each, config["data"]["batch_size"], config["backend"], nodes)
 
 
@@ -241,12 +241,8 @@ class SlurmExecutor:
 
     def start(self, command: Command) -> SlurmProcess:
         self._executor.update_parameters(name=f"{command.name}-{command.identity[:_NAME_LETTERS]}")
-        words, environment = list(command.words), dict(command.environment)
-        if self.processes > 1:
-            environment[PROCESSES] = SLURM
-            if not any(word.startswith("trainer.devices=") for word in words):
-                words.append("trainer.devices=auto")  # the GPUs of the node are for the run
-        task = NodeProcess(words, environment, str(command.log))
+        environment = dict(command.environment) | ({PROCESSES: SLURM} if self.processes > 1 else {})
+        task = NodeProcess(list(command.words), environment, str(command.log))
         try:
             job = self._executor.submit(task)
         except Exception as error:

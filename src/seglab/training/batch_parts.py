@@ -7,7 +7,7 @@ by their images. Batch normalisation sees the statistics of each part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,15 +16,15 @@ from seglab.errors import TrainingError
 from seglab.models.summary import ProcessMemory
 from seglab.runtime.memory import available_bytes
 from seglab.runtime.precision import find_device
+from seglab.runtime.several_devices import Devices, chosen_devices
 
-_Devices = int | Literal["auto"]
 _Batch = tuple[np.ndarray, np.ndarray]
 
 _SPARE = 1.5
 
 
 def compiled_step(
-    model: keras.Model, training: bool, devices: _Devices = 1, part: int | None = None
+    model: keras.Model, training: bool, devices: Devices = 1, part: int | None = None
 ) -> Callable[..., Any]:
     """A step of Keras, compiled by its backend.
 
@@ -43,7 +43,7 @@ def compiled_step(
     return tensorflow_steps.compiled_step(model, training, part)
 
 
-def chosen_part(model: keras.Model, batch: _Batch, devices: _Devices) -> int | None:
+def chosen_part(model: keras.Model, batch: _Batch, devices: Devices) -> int | None:
     """How many images of each batch to compute at once: None where memory holds the whole batch, else even parts.
 
     Raises:
@@ -59,7 +59,7 @@ def chosen_part(model: keras.Model, batch: _Batch, devices: _Devices) -> int | N
     return -(-even // least) * least
 
 
-def fitting_part(model: keras.Model, batch: _Batch, devices: _Devices) -> int:
+def fitting_part(model: keras.Model, batch: _Batch, devices: Devices) -> int:
     """How many images of a batch a training step has room for, found by steps that are undone again.
 
     Parts of 1, 2, 4, … images are tried, until there is an error, on a CPU until what is left would not hold what the
@@ -102,7 +102,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(
-    model: keras.Model, batch: _Batch, devices: _Devices, part: int | None, error: BaseException
+    model: keras.Model, batch: _Batch, devices: Devices, part: int | None, error: BaseException
 ) -> TrainingError:
     """The error of a step that memory did not hold, with the batch that it holds. The model is of no use any more."""
     for variable in (*model.variables, *model.optimizer.variables, *model.metrics_variables):
@@ -129,7 +129,7 @@ def _not_held(count: int, part: int | None, fits: int, found: str) -> TrainingEr
     )
 
 
-def _try(model: keras.Model, batch: _Batch, devices: _Devices, part: int) -> None:
+def _try(model: keras.Model, batch: _Batch, devices: Devices, part: int) -> None:
     """One training step of a part, or of two in turn where the batch has more."""
     whole = part == len(batch[0])
     step = compiled_step(model, True, devices, None if whole else part)
@@ -143,11 +143,9 @@ def _try(model: keras.Model, batch: _Batch, devices: _Devices, part: int) -> Non
     float(logs["loss"])
 
 
-def _devices_of(devices: _Devices) -> int:
-    if devices == 1:
+def _devices_of(devices: Devices) -> int:
+    if devices in (1, None):
         return 1
-    from seglab.runtime.several_devices import chosen_devices
-
     return len(chosen_devices(devices, 0))
 
 

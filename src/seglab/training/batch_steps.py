@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
 from seglab.errors import TrainingError
-from seglab.runtime.process_group import is_lost, lost
+from seglab.runtime.process_end import is_lost, lost
+from seglab.runtime.several_devices import Devices
 from seglab.training.batch_parts import compiled_step, is_out_of_memory, out_of_memory
 from seglab.training.callbacks import EpochCallbacks
 from seglab.training.loader import TrainingLoader
@@ -32,7 +33,7 @@ class BatchSteps:
         progress: Progress,
         work_dir: Path | None,
         after_step: Callable[[], None],
-        devices: int | Literal["auto"],
+        devices: Devices,
         part: int | None,
     ):
         self.model, self.train, self.val, self.progress, self.work_dir = model, train, val, progress, work_dir

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,14 @@ import keras
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from seglab.runtime.several_devices import chosen_devices
+from seglab.runtime.several_devices import Devices, chosen_devices
 from seglab.schedules import Schedule
 
 State = tuple[list[Any], ...]
 
 
 def compiled_step(
-    model: keras.Model, training: bool, devices: int | Literal["auto"] = 1, part: int | None = None
+    model: keras.Model, training: bool, devices: Devices = 1, part: int | None = None
 ) -> Callable[..., Any]:
     """From the state and a batch to the logs and the state; a shorter last batch is compiled apart.
 
@@ -33,7 +33,7 @@ def compiled_step(
 
     With `part`, so many images are computed at once, and there is one update for the whole batch.
     """
-    chosen = [] if devices == 1 and jax.process_count() == 1 else chosen_devices(devices, 0)
+    chosen = [] if devices in (1, None) and jax.process_count() == 1 else chosen_devices(devices, 0)
 
     def step(state: State, batch: tuple[Any, Any]) -> Any:
         groups = () if part is None else _parts(batch, part, max(len(chosen), 1))

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from jax.experimental import multihost_utils
 
-from seglab.runtime.process_group import publish, receive
-from seglab.training.checkpoint import TrainingState, assign, values
+from seglab.runtime.process_meeting import publish, receive
+from seglab.training.checkpoint import TrainingState, assign, random_streams, restore_streams, values
 
 _TOPIC = "start"
 _WORDS = ("epoch", "scale", "rules", "history", "finished", "streams")
@@ -16,6 +16,9 @@ _WORDS = ("epoch", "scale", "rules", "history", "finished", "streams")
 
 def shared_start(state: TrainingState | None, model: keras.Model) -> TrainingState | None:
     """The state that this process goes on from, the same in each: that of the first one.
+
+    The global random streams of Python and NumPy are the first one's too. seglab draws nothing from them while it
+    trains; a loss or an augmentation of a user's own may.
 
     Args:
         state: of the first process; of the others it does not count. None where training begins anew: then the
@@ -31,10 +34,12 @@ def shared_start(state: TrainingState | None, model: keras.Model) -> TrainingSta
     if jax.process_index() == 0:
         if state is not None:
             assign(variables, [*state.model, *state.optimizer], "model and optimizer")
-        publish(_TOPIC, None if state is None else {name: getattr(state, name) for name in _WORDS})
+        words = None if state is None else {name: getattr(state, name) for name in _WORDS}
+        publish(_TOPIC, [random_streams(), words])
         _first_of(values(variables))
         return state
-    words = receive(_TOPIC)
+    streams, words = receive(_TOPIC)
+    restore_streams(streams)
     arrays = _first_of(values(variables))
     assign(variables, arrays, "model and optimizer")
     if words is None:
