@@ -26,7 +26,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from seglab.cli.words import read, setting
-from seglab.errors import SeglabError
+from seglab.errors import run_script
 from seglab.runtime.waiting import Waiting
 from seglab.safety.shown_text import shown
 
@@ -229,8 +229,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except SeglabError as error:
-        print(error.for_terminal(), file=sys.stderr)
-        sys.exit(2)
+    run_script(lambda: main(sys.argv[1:]))

@@ -17,10 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from benchmarks.forecast.data import IMAGES, VOLUMES, words_of
 from seglab.cli.words import read, setting
 from seglab.config.types import PositiveInt
-from seglab.errors import ConfigError, SeglabError, nearest
+from seglab.errors import ConfigError, SeglabError, nearest, run_script
 from seglab.runtime.atomic_files import write_text
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ MODELS = {
 }
 # Of the forecast, as a share of what a run took; and how close it should come.
 MEMORY_WITHIN, TIME_WITHIN = 0.15, 0.20
-_MB = 1024 if sys.platform == "darwin" else 1 / 1024  # of what the system counts in; bytes on a Mac
+WATCH = Path(__file__).with_name("watch.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,7 @@ class Pair:
         memory_mb, seconds, step_seconds: foretold, the most that is held, from the start to the end, of a step.
         run_memory_mb, run_seconds, run_step_seconds: of the run.
         processor_seconds: that the run computed, on all cores together.
-        load: processes that waited for a core when it began; above 1 others were at work.
+        load: cores that other programs kept busy meanwhile, on average.
     """
 
     words: Sequence[str]
@@ -152,29 +154,57 @@ def measure(words: Sequence[str], epochs: int, place: Path) -> Pair:
     settings = [*words, f"data.cache_dir={place / 'cache'}"]
     config = load_config(composed_config(settings))
     gather(config)  # prepares the cases, as a plan does
+    began, busy = time.monotonic(), _busy_elsewhere()
     foretold = measured(settings)
-    load = os.getloadavg()[0]
-    run = [sys.executable, "-m", "seglab", "train", *settings]
-    path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with (place / "run.log").open("w", encoding="utf-8") as log:
-        began = time.monotonic()
-        process = subprocess.Popen(run, cwd=place, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": path})
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        took = time.monotonic() - began
-    if process.returncode:
-        raise RuntimeError("\n".join((place / "run.log").read_text(encoding="utf-8").splitlines()[-20:]))
+    taken = watched([sys.executable, "-m", "seglab", "train", *settings], place)
+    load = max((_busy_elsewhere() - busy) / (time.monotonic() - began), 0.0)
     return Pair(
         words=list(words),
         memory_mb=foretold.memory_mb,
         seconds=round(foretold.run_seconds(epochs), 2),
         step_seconds=foretold.step_seconds,
-        run_memory_mb=round(used.ru_maxrss * _MB),
-        run_seconds=round(took, 2),
+        run_memory_mb=round(taken["memory_mb"]),
+        run_seconds=round(taken["seconds"], 2),
         run_step_seconds=round(config.data_config.batch_size / _images_per_second(store), 4),
-        processor_seconds=round(used.ru_utime + used.ru_stime, 1),
+        processor_seconds=round(taken["processor_seconds"], 1),
         load=round(load, 1),
     )
+
+
+def watched(run: Sequence[str], place: Path) -> dict[str, float]:
+    """What a command takes, told by a process of a few megabytes that starts it: what the system counts as the most
+    that a process held begins with what the process held that started it.
+
+    Args:
+        run: the command.
+        place: folder that it runs in; `run.log` there gets what it says.
+
+    Returns:
+        `memory_mb`, `seconds` and `processor_seconds`.
+
+    Raises:
+        RuntimeError: it did not come to its end, with what it said last.
+    """
+    path = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    with (place / "run.log").open("w", encoding="utf-8") as log:
+        done = subprocess.run(
+            [sys.executable, "-S", "-E", str(WATCH), *run],
+            cwd=place,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
+        )
+    if done.returncode:
+        raise RuntimeError("\n".join((place / "run.log").read_text(encoding="utf-8").splitlines()[-20:]))
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _busy_elsewhere() -> float:
+    """Seconds for which the cores have worked for programs that this one did not start."""
+    of_all = psutil.cpu_times()
+    return float(of_all.user + of_all.nice + of_all.system) - sum(os.times()[:4])
 
 
 def _images_per_second(store: Store) -> float:
@@ -265,8 +295,4 @@ def _rank(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except SeglabError as error:
-        print(error.for_terminal(), file=sys.stderr)
-        sys.exit(2)
+    run_script(lambda: main(sys.argv[1:]))

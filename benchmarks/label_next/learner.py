@@ -71,17 +71,11 @@ class Pool:
         """Train on the chosen cases from random weights, score, and look at the others."""
         import keras
 
-        from seglab.metrics.keras_scores import SegmentationScores
-        from seglab.training.fit import train
-
         config = load_config(composed_config(words(seed, len(chosen))))
         data = self._of(chosen, config.data_config.normalize)
         parts = assemble(config, data, make_augmentation(config, data.task))
         with tempfile.TemporaryDirectory() as place:
-            train(
-                parts.model, parts.loss, parts.optimizer, [SegmentationScores(data.task)], parts.batches["train"], None,
-                config.trainer, Path(place), lambda metrics, epoch: None, schedule=parts.schedule, stream=None,
-            )  # fmt: skip
+            parts.train(config.trainer, Path(place), lambda metrics, epoch: None, stream=None)
         card = config.data_config
         predictor = Predictor(parts.model, data.task, data.preprocessing, tuple(card.size), card.resize_mode)
         dice = []

@@ -17,7 +17,7 @@ from benchmarks.quality.points import FILE, Job
 from benchmarks.quality.results import Point, judged, picture, table
 from seglab.cli.words import read, setting
 from seglab.config.types import PositiveFloat, PositiveInt
-from seglab.errors import ConfigError, SeglabError, nearest
+from seglab.errors import ConfigError, nearest, run_script
 from seglab.runtime.atomic_files import write_text
 from seglab.task import Task
 
@@ -176,8 +176,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except SeglabError as error:
-        print(error.for_terminal(), file=sys.stderr)
-        sys.exit(2)
+    run_script(lambda: main(sys.argv[1:]))

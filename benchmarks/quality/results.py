@@ -59,30 +59,42 @@ def _voxels(file: Path) -> np.ndarray:
     return np.asarray(volume.dataobj).astype(np.uint8)
 
 
-def reached(points: Sequence[Point], goal: float) -> float | None:
-    """Seconds to the goal, in a straight line between the first point that reaches it and the one before; None: never.
+@dataclass(frozen=True)
+class Known:
+    """A number, or what it lies below or above: `sign` is `` (as it is), `≤`, `≥`, or `>`."""
 
-    A first point that reaches it already says no more than that: its own time.
+    number: float
+    sign: str = ""
+
+    def shown(self, unit: str = "") -> str:
+        """With a digit behind the point: `1.8`, `≤ 1.8 ×`."""
+        return f"{self.sign} {self.number:.1f}{unit}".lstrip()
+
+
+def reached(points: Sequence[Point], goal: float) -> Known:
+    """Seconds to the goal, in a straight line between the first point that reaches it and the one before.
+
+    A first point that reaches it says no more than that it took so long at most; points of which none does, that it
+    takes longer than to the last.
     """
     for before, point in zip([None, *points[:-1]], points, strict=True):
         if point.dice < goal:
             continue
         if before is None:
-            return point.seconds
+            return Known(point.seconds, "≤")
         share = (goal - before.dice) / (point.dice - before.dice)
-        return before.seconds + share * (point.seconds - before.seconds)
-    return None
+        return Known(before.seconds + share * (point.seconds - before.seconds))
+    return Known(points[-1].seconds, ">")
 
 
-def ratio(peer: Sequence[Point], ours: Sequence[Point], goal: float) -> tuple[float, bool] | None:
-    """How many times as long a peer takes to the goal, and whether it got there: else it is at least so many times.
-
-    None where seglab did not get there.
-    """
+def ratio(peer: Sequence[Point], ours: Sequence[Point], goal: float) -> Known | None:
+    """How many times as long a peer takes to the goal; None where that cannot be said, as where seglab does not get
+    there, or both were there at their first point."""
     mine, theirs = reached(ours, goal), reached(peer, goal)
-    if mine is None:
+    times = theirs.number / mine.number
+    if mine.sign == ">" or (mine.sign and theirs.sign == "≤"):
         return None
-    return (theirs if theirs is not None else peer[-1].seconds) / mine, theirs is not None
+    return Known(times, theirs.sign or ("≥" if mine.sign else ""))
 
 
 def table(found: Mapping[str, Sequence[Point]], goal: float) -> str:
@@ -93,12 +105,13 @@ def table(found: Mapping[str, Sequence[Point]], goal: float) -> str:
     ]
     for name, points in found.items():
         took = reached(points, goal)
+        minutes = Known(took.number / 60, took.sign).shown()
         times = ratio(points, found["seglab"], goal) if name != "seglab" and "seglab" in found else None
         rows.append(
             (
                 TITLES[name],
-                "not reached" if took is None else f"{took / 60:.1f}",
-                "" if times is None else f"{'' if times[1] else '> '}{times[0]:.1f} ×",
+                "not reached" if took.sign == ">" else minutes,
+                "" if times is None else times.shown(" ×"),
                 f"≥ {TARGETS[name]:g} ×" if name in TARGETS else "",
                 f"{max(point.dice for point in points):.4f}",
                 f"{points[-1].seconds / 60:.1f}, {points[-1].steps}",

@@ -29,10 +29,8 @@ def main(job: Job) -> None:
     import numpy as np
 
     from seglab.inference.predictor import Predictor
-    from seglab.metrics.keras_scores import SegmentationScores
     from seglab.run_record import WorkFile
     from seglab.training.checkpoint import assign, load_state
-    from seglab.training.fit import train
 
     parts = assemble(config, training_data, augmentation)
     steps = len(parts.batches["train"])
@@ -50,18 +48,7 @@ def main(job: Job) -> None:
             mask = predictor.predict(sample.seen, sample.spacing)
             nib.save(nib.Nifti1Image(mask.astype(np.uint8), sample.affine), folder / f"{case.id}.nii.gz")
 
-    history = train(
-        parts.model,
-        parts.loss,
-        parts.optimizer,
-        [SegmentationScores(training_data.task), *parts.metrics],
-        parts.batches["train"],
-        parts.batches.get("val"),
-        config.trainer,
-        out,
-        lambda _, epoch: points.predict_if_due(epoch * steps, predict),
-        schedule=parts.schedule,
-    )
+    history = parts.train(config.trainer, out, lambda _, epoch: points.predict_if_due(epoch * steps, predict))
     points.predict_if_due(len(history.epochs) * steps, predict, last=True)
 
 

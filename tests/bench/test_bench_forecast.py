@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +87,25 @@ def test_data_in_files_are_written_once_and_can_be_read(tmp_path: Path) -> None:
         before = (tmp_path / name).stat().st_mtime_ns
         assert words_of(name, tmp_path) == words
         assert (tmp_path / name).stat().st_mtime_ns == before
+
+
+def test_a_command_is_measured_without_what_this_process_holds(tmp_path: Path) -> None:
+    held = np.ones(300 << 20, np.uint8)
+    code = "import time; made = bytearray(60 << 20); time.sleep(0.2); sum(range(10**6)); print(len(made))"
+    found = bench.watched([sys.executable, "-S", "-c", code], tmp_path)
+    assert 60 < found["memory_mb"] < 120 < held.nbytes >> 20
+    assert 0.2 < found["seconds"] < 20
+    assert 0.01 < found["processor_seconds"] < 10
+    assert (tmp_path / "run.log").read_text() == f"{60 << 20}\n"
+    with pytest.raises(RuntimeError, match="nothing to give"):
+        bench.watched([sys.executable, "-S", "-c", "raise SystemExit('nothing to give')"], tmp_path)
+
+
+def test_work_of_other_programs_is_all_but_its_own_and_that_of_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_all = SimpleNamespace(user=50.0, nice=30.0, system=20.0, idle=1000.0)
+    monkeypatch.setattr(bench.psutil, "cpu_times", lambda: of_all)
+    monkeypatch.setattr(bench.os, "times", lambda: (4.0, 3.0, 20.0, 3.0, 999.0))
+    assert bench._busy_elsewhere() == 70
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.quality import __main__ as bench
 from benchmarks.quality.points import FILE, Job, Over, Points
-from benchmarks.quality.results import Point, judged, picture, ratio, reached, table
+from benchmarks.quality.results import Known, Point, judged, picture, ratio, reached, table
 from seglab.errors import ConfigError
 from seglab.task import Task
 
@@ -65,12 +65,19 @@ def test_the_clock_stops_while_held_out_cases_are_predicted(tmp_path: Path) -> N
 
 def test_the_goal_is_reached_between_two_points() -> None:
     curve = [Point(60, 1, 0.5), Point(120, 2, 0.84), Point(240, 3, 0.92), Point(300, 4, 0.7)]
-    assert reached(curve, 0.88) == pytest.approx(180)
-    assert reached(curve, 0.4) == 60
-    assert reached(curve, 0.95) is None
-    assert ratio(curve, [Point(18, 1, 0.9)], 0.88) == (pytest.approx(10), True)
-    assert ratio(curve, [Point(30, 1, 0.96)], 0.95) == (10, False)  # at least: it had 300 seconds
-    assert ratio(curve, [Point(18, 1, 0.5)], 0.88) is None
+    assert reached(curve, 0.88) == Known(pytest.approx(180))  # type: ignore[arg-type]
+    assert reached(curve, 0.4) == Known(60, "≤"), "it may have been there long before its first point"
+    assert reached(curve, 0.95) == Known(300, ">")
+    begun = Point(9, 1, 0.86)
+    assert ratio(curve, [begun, Point(18, 2, 0.88)], 0.88) == Known(pytest.approx(10))  # type: ignore[arg-type]
+    assert ratio(curve, [begun, Point(30, 2, 0.95)], 0.95) == Known(10, ">")  # it had 300 seconds
+    assert ratio(curve, [begun, Point(18, 2, 0.87)], 0.88) is None
+    # Of what was there at its first point no more is known than that.
+    assert ratio(curve, [Point(18, 1, 0.9)], 0.88) == Known(pytest.approx(10), "≥")  # type: ignore[arg-type]
+    assert ratio(curve, [Point(30, 1, 0.4), Point(40, 2, 0.5)], 0.5) == Known(1.5, "≤")
+    assert ratio(curve, [Point(30, 1, 0.5)], 0.5) is None
+    assert ratio(curve, [Point(30, 1, 0.96)], 0.95) == Known(10, ">")
+    assert (Known(1.84).shown(), Known(1.84, "≤").shown(" ×")) == ("1.8", "≤ 1.8 ×")
 
 
 def test_the_table_and_the_picture_hold_every_system() -> None:
@@ -81,7 +88,7 @@ def test_the_table_and_the_picture_hold_every_system() -> None:
     }
     rows = table(found, 0.88).splitlines()
     assert rows[2] == "| seglab | 1.8 |  |  | 0.9000 | 2.0, 9 |"
-    assert rows[3] == "| MONAI | 3.6 | 2.0 × | ≥ 2 × | 0.8800 | 10.0, 20 |"
+    assert rows[3] == "| MONAI | ≤ 3.6 | ≤ 2.0 × | ≥ 2 × | 0.8800 | 10.0, 20 |"
     assert rows[4] == "| nnU-Net | not reached | > 10.0 × | ≥ 10 × | 0.7000 | 18.0, 30 |"
     (axes,) = picture(found, 0.88).axes
     assert [line.get_label() for line in axes.lines[:3]] == ["seglab", "MONAI", "nnU-Net"]
@@ -151,7 +158,7 @@ def test_a_system_that_fails_is_named_and_the_others_are_kept(
     assert bench.main([*words, "goal=0.8", "only=[seglab]"]) == 0, "nothing of it is measured"
     assert bench.main(words) == 0
     assert len(tried) == 4
-    assert "| nnU-Net | 1.0 | 1.0 × |" in (tmp_path / "out" / "quality.md").read_text()
+    assert "| nnU-Net | ≤ 1.0 |  | ≥ 10 × |" in (tmp_path / "out" / "quality.md").read_text()
     assert (tmp_path / "out" / "quality.png").stat().st_size > 1000
 
 

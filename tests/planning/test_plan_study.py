@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hydra
@@ -15,18 +16,25 @@ from volumes import save
 
 from seglab.cli.completion import completions
 from seglab.cli.plan import read_words
+from seglab.command import composed_config
 from seglab.config.places import CONF
 from seglab.config.run_config import load_config
+from seglab.config.sections import SplitSettings
 from seglab.data.augment import Augment
+from seglab.data.cases import Case
+from seglab.data.splits import split_for
 from seglab.errors import ConfigError, DataError
 from seglab.planning import cascade_plans, planning
 from seglab.planning.budget import Budget
+from seglab.planning.choices import Choice, Choices
 from seglab.planning.dry_run import Measured
+from seglab.planning.fingerprint import Fingerprint
 from seglab.planning.forecast import Forecast, check_memory, epochs_for
 from seglab.planning.plan import Plan, make_plan
 from seglab.planning.plan_printing import print_planned
-from seglab.planning.planning import Planned, PlanRequest, plan_study
+from seglab.planning.planning import Planned, PlanRequest, plan_study, planning_split
 from seglab.planning.study_files import MEASURED, check_name, measured_file, measured_in
+from seglab.planning.training_rules import choose_watched
 from seglab.reports.study.study import load_study
 from seglab.task import Task
 
@@ -134,7 +142,8 @@ def test_both_stages_are_forecast_where_a_larger_patch_would_need_no_first_one(
     found = planned(root, tmp_path, "data.size=[8,8,8]", measure="once")
     forecasts = [one.forecast for one in (found, *found.stages)]
     assert [one is not None and one.measured == TOOK for one in forecasts] == [True] * 3
-    assert len(runs) == 2, "the second stage is forecast as the study without a first one"
+    behind = [f"data.previous_stage={tmp_path / 'scans_lowres' / 'masks'}" in words for words in runs]
+    assert behind == [False, False, True]
     # (7200 / 3 / 5 − 10 − 5 − 0.1 × 25) s for epochs of 11 s: 42, and the ladder has 40 below it.
     assert [one.plan.value("trainer.epochs") for one in (found, *found.stages)] == [40] * 3
     hours = sum(one.study_hours for one in forecasts if one is not None)
@@ -232,6 +241,21 @@ def test_what_the_dry_run_shows_to_be_too_much_is_refused_with_the_nearest() -> 
         check_memory(TOOK, Budget(2, 1.2), "data.size=[16,16,16]")
     assert "data.size=[16,16,16], or budget.memory_gb=2" in memory.value.remedy
     assert Forecast(TOOK, 100, 5).slurm == "launcher=slurm launcher.time_minutes=25 launcher.memory_gb=2"
+
+
+@pytest.mark.parametrize("cases", [40, 160])
+def test_the_cases_that_are_looked_at_are_those_that_the_first_job_trains_on(cases: int) -> None:
+    source = SimpleNamespace(cases=[Case(f"c{n}", (), None, f"c{n}") for n in range(cases)], split=None)
+    card = load_config(composed_config(["data=nifti", "data.root=somewhere", "model=unet3d"])).data_config
+    looked_at = planning_split(source, card, 42, {})  # type: ignore[arg-type]
+    known = Fingerprint(3, 1, ("a", "b"), ((8, 8, 8),), ((1, 1, 1),), (0.1,), (), cases, cases)
+    choices = Choices({}, {"data.folds": Choice("data.folds", 5, "")})
+    choose_watched(choices, known)
+    split = choices.made["data.split"].value if "data.split" in choices.made else card.split.model_dump()
+    first = {"fold": 0, "folds": 5, "split_seed": 0, "split": SplitSettings(**split)}
+    trained = split_for(source, card.model_copy(update=first), 42)  # type: ignore[arg-type]
+    assert looked_at == trained
+    assert (len(trained.val), len(trained.test)) == ({40: 4, 160: 12}[cases], cases // 5)
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "a b", ".hidden"])

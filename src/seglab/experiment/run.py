@@ -177,9 +177,7 @@ def _train_and_score(
     config: Config, training_data: TrainingData, parts: RunComponents, tracker: Tracker, start: WarmStart
 ) -> float:
     from seglab.experiment.warm_start import begin_state
-    from seglab.metrics.keras_scores import SegmentationScores
     from seglab.training.checkpoint import load_state
-    from seglab.training.fit import train
 
     choice = parts.precision
     tracker.set_tags({Tag.BACKEND: config.backend, Tag.DEVICE: parts.device.name})
@@ -194,17 +192,10 @@ def _train_and_score(
 
     tell("compiling the training step, then the first epoch")
     state_file = tracker.work_dir / WorkFile.STATE
-    history = train(
-        parts.model,
-        parts.loss,
-        parts.optimizer,
-        [SegmentationScores(training_data.task), *parts.metrics],
-        parts.batches["train"],
-        parts.batches.get("val"),
+    history = parts.train(
         config.trainer,
         tracker.work_dir,
         tracker.emit,
-        schedule=parts.schedule,
         state=load_state(state_file) if state_file.is_file() else None,
         divided=lambda images: tracker.set_tags({Tag.BATCH_PART: images}),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglab.config.run_config import Config
+from seglab.config.sections import TrainerSettings
 from seglab.experiment.component_trial import (
     prove_augmentation,
     prove_loss,
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from seglab.data.loading.training_data import TrainingData
     from seglab.inference.bundle import Bundle
     from seglab.runtime.precision import Device, PrecisionChoice
+    from seglab.training.callbacks import Emit
+    from seglab.training.history import History
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class RunComponents:
 
     Attributes:
         batches: of `train` and, where there are cases, `val`.
-        metrics: what is measured beside the run's own.
+        metrics: Dice and IoU, and what the config asks for beside them.
     """
 
     batches: dict[str, Any]
@@ -42,6 +46,24 @@ class RunComponents:
     device: Device
     precision: PrecisionChoice
     metrics: list[keras.metrics.Metric]
+
+    def train(self, settings: TrainerSettings, work_dir: Path | None, emit: Emit, **more: Any) -> History:
+        """Train the model, as `seglab.training.fit.train` says, which takes `more`: `state`, `stream`, `divided`."""
+        from seglab.training.fit import train
+
+        return train(
+            self.model,
+            self.loss,
+            self.optimizer,
+            self.metrics,
+            self.batches["train"],
+            self.batches.get("val"),
+            settings,
+            work_dir,
+            emit,
+            schedule=self.schedule,
+            **more,
+        )
 
 
 def make_augmentation(config: Config, task: Task) -> Any:
@@ -64,6 +86,7 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
     import keras
 
     from seglab.data.loading.batches import Batches
+    from seglab.metrics.keras_scores import SegmentationScores
     from seglab.runtime.gpu_use import check_gpu_used
     from seglab.runtime.precision import choose_policy, find_device
     from seglab.runtime.several_devices import chosen_devices
@@ -94,7 +117,7 @@ def assemble(config: Config, training_data: TrainingData, augmentation: Any) -> 
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     loss = config.loss.build(task)
     prove_loss(loss, config.loss, task, size)
-    metrics = [metric.build(task) for metric in config.metrics]
+    metrics = [SegmentationScores(task), *(metric.build(task) for metric in config.metrics)]
     return RunComponents(batches, model, loss, optimizer, schedule, device, choice, metrics)
 
 

@@ -132,23 +132,8 @@ def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:
         )
     augmentation = make_augmentation(config, training_data.task)
     load_backend(config.backend, config.trainer.deterministic)
-    from seglab.metrics.keras_scores import SegmentationScores
-    from seglab.training.fit import train
-
     parts = assemble(config, training_data, augmentation)
-    train(
-        parts.model,
-        parts.loss,
-        parts.optimizer,
-        [SegmentationScores(training_data.task), *parts.metrics],
-        parts.batches["train"],
-        parts.batches.get("val"),
-        config.trainer,
-        None,
-        lambda *_: None,
-        schedule=parts.schedule,
-        stream=None,
-    )
+    parts.train(config.trainer, None, lambda *_: None, stream=None)
     leave()
 
 

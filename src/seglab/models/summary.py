@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+
+from seglab.runtime.memory import peak_bytes
 
 GIGA = 1e9
 MEBI = 2**20
@@ -142,10 +143,7 @@ class ProcessMemory:
         return self.peak()
 
     def peak(self) -> int:
-        if sys.platform == "linux":
-            status = Path("/proc/self/status").read_text()
-            return int(status.split("VmHWM:")[1].split()[0]) * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak_bytes()
 
 
 class _GpuMemory:

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from seglab.errors import TrainingError
 if TYPE_CHECKING:
     import numpy as np
 
+    from seglab.data.loading.training_data import TrainingData
     from seglab.training.loader import BatchSource
 
 # Of an epoch, so that steps are measured while the next batches are made.
@@ -31,6 +32,7 @@ EPOCHS = 3  # the first one compiles
 CASES_SCORED = 2
 # What records and draws: it is a tenth of the memory of a small run.
 _LOADED_BY_A_RUN = ("seglab.tracking.tracker", "seglab.viz.figures", "seglab.inference.pyfunc")
+_PREVIOUS = "data.previous_stage="
 _MARK = "measured: "
 _SHOWN = 2000  # last characters of what a process said before it died
 _KILLED = -9
@@ -80,13 +82,16 @@ class Measured:
 
 
 def measured(words: Sequence[str]) -> Measured:
-    """Run a few steps of the config that some words make.
+    """Run a few steps of the config that some words make. Where these say `data.previous_stage`, whose masks need not
+    be there yet, labels take the place of the masks.
 
     Raises:
         TrainingError: the process did not come to its end, with what it said last.
     """
     command = [sys.executable, "-m", "seglab.planning.dry_run"]
-    request = json.dumps({"words": list(words), "began": time.time()})
+    alone = [word for word in words if not word.startswith(_PREVIOUS)]
+    second = len(alone) < len(words)
+    request = json.dumps({"words": alone, "second_stage": second, "began": time.time()})
     done = subprocess.run(command, input=request, capture_output=True, text=True, check=False)
     found = [line for line in done.stdout.splitlines() if line.startswith(_MARK)]
     if done.returncode == 0 and found:
@@ -117,11 +122,12 @@ class _FirstBatches:
         return found
 
     def case_ids(self, step: int) -> list[str]:
+        self._batches.epoch = self.epoch
         found: list[str] = self._batches.case_ids(step)
         return found
 
 
-def _measure(words: Sequence[str], began: float) -> Measured:
+def _measure(words: Sequence[str], second_stage: bool, began: float, place: Path) -> Measured:
     from seglab.command import composed_config
     from seglab.config.run_config import load_config
     from seglab.data.loading.training_data import gather
@@ -132,45 +138,37 @@ def _measure(words: Sequence[str], began: float) -> Measured:
     config = load_config(composed_config(words))
     check_backend(config.backend)
     training_data = gather(config)
+    if second_stage:
+        from seglab.planning.stand_in_masks import behind_labels
+
+        training_data = behind_labels(training_data, place)
     augmentation = make_augmentation(config, training_data.task)
     load_backend(config.backend, config.trainer.deterministic)
     from seglab.evaluation.scoring import score_cases
     from seglab.inference.bundle import save_bundle
     from seglab.inference.predictor import Predictor
-    from seglab.metrics.keras_scores import SegmentationScores
     from seglab.runtime.memory import peak_memory
-    from seglab.training.fit import train
 
     for name in _LOADED_BY_A_RUN:
         importlib.import_module(name)
     parts = assemble(config, training_data, augmentation)
     first: dict[str, BatchSource] = {name: _FirstBatches(batches) for name, batches in parts.batches.items()}
     epochs: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        ready = time.time()
-        train(
-            parts.model,
-            parts.loss,
-            parts.optimizer,
-            [SegmentationScores(training_data.task), *parts.metrics],
-            first["train"],
-            first.get("val"),
-            config.trainer.model_copy(update={"epochs": EPOCHS, "patience_epochs": None}),
-            Path(folder),
-            lambda values, _: epochs.append(dict(values)),
-            schedule=parts.schedule,
-            stream=None,
-        )
-        trained = time.time()
-        saved = save_bundle(Path(folder) / "bundle", parts.model, bundle_of(config, training_data))
-        name = next(name for name in ("test", "val", "train") if getattr(training_data.split, name))
-        source, cases = training_data.scored(name, config.data_config, config.seed)
-        predictor = Predictor.load(saved)
-        score_cases(predictor, source, cases[:1])  # compiles
-        start = time.time()
-        end_seconds = start - trained
-        score_cases(predictor, source, cases[:CASES_SCORED])
-        case_seconds = (time.time() - start) / min(CASES_SCORED, len(cases))
+    if second_stage:
+        began += _written(training_data, first)
+    ready = time.time()
+    settings = config.trainer.model_copy(update={"epochs": EPOCHS, "patience_epochs": None})
+    replace(parts, batches=first).train(settings, place, lambda values, _: epochs.append(dict(values)), stream=None)
+    trained = time.time()
+    saved = save_bundle(place / "bundle", parts.model, bundle_of(config, training_data))
+    name = next(name for name in ("test", "val", "train") if getattr(training_data.split, name))
+    source, cases = training_data.scored(name, config.data_config, config.seed)
+    predictor = Predictor.load(saved)
+    score_cases(predictor, source, cases[:1])  # compiles
+    start = time.time()
+    end_seconds = start - trained
+    score_cases(predictor, source, cases[:CASES_SCORED])
+    case_seconds = (time.time() - start) / min(CASES_SCORED, len(cases))
     batch = config.data_config.batch_size
     later = epochs[1:]
     step = min(batch / values[Metric.IMAGES_PER_SECOND] for values in later)
@@ -194,10 +192,22 @@ def _measure(words: Sequence[str], began: float) -> Measured:
     )
 
 
+def _written(training_data: TrainingData, first: Mapping[str, BatchSource]) -> float:
+    """Read the cases of all batches once, as what a cache has holds them; returns the seconds that this took."""
+    start = time.time()
+    for batches in first.values():
+        for epoch in reversed(range(EPOCHS)):
+            batches.epoch = epoch
+            for case_id in (one for step in range(len(batches)) for one in batches.case_ids(step)):
+                training_data.arrays.read(case_id)
+    return time.time() - start
+
+
 def _main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     asked = json.loads(sys.stdin.read())
-    print(_MARK + json.dumps(asdict(_measure(asked["words"], asked["began"]))))
+    with tempfile.TemporaryDirectory() as place:
+        print(_MARK + json.dumps(asdict(_measure(**asked, place=Path(place)))))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ from seglab.planning.study_files import (
     words_of,
     write_study,
 )
-from seglab.planning.training_rules import FOLDS
+from seglab.planning.training_rules import FEWEST_GROUPS, FOLDS, watched_share
 from seglab.runtime.waiting import step
 
 # A network alone, and the first and the second stage: they share the hours.
@@ -138,8 +138,7 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
     def fine(budget: Budget, settings: Mapping[str, Any], epochs: int | None = None) -> Plan:
         return second_stage(studying.full(budget, settings, epochs), masks, first)
 
-    # Its masks are not there yet: what it takes was measured without them.
-    stages = studying.write(first, studying.coarse), studying.write(f"{name}_{SECOND_STAGE}", fine, planned)
+    stages = studying.write(first, studying.coarse), studying.write(f"{name}_{SECOND_STAGE}", fine)
     return replace(planned, stages=stages)
 
 
@@ -174,19 +173,15 @@ class _Studying:
         plan = coarse_plan(self._fingerprint, budget, given, full, epochs)
         return self._with_given(plan, {key: value for key, value in given.items() if key != OF_THE_SECOND})
 
-    def write(self, name: str, make: Make, like: Planned | None = None) -> Planned:
-        """Measure a plan, unless a study that takes as much was measured, and write its study."""
+    def write(self, name: str, make: Make) -> Planned:
+        """Measure a plan, unless this very plan was measured, and write its study."""
         request, folder = self._request, self._studies / name
         budget, given, plan = request.budget, self._given, make(request.budget, self._given)
         load_config(composed_config(_job_words(plan)))  # what cannot work is told now, and not by the study
         forecast, files = None, {}
         if request.measure != "never":
             of = digest_values([self._digest, [w for w in _job_words(plan) if not w.startswith("trainer.epochs")]])
-            took = like.forecast.measured if like is not None and like.forecast is not None else None
-            if took is not None:
-                files[MEASURED] = measured_file(of, took)
-            elif request.measure != "again":
-                took = measured_in(folder, of)
+            took = None if request.measure == "again" else measured_in(folder, of)
             if took is None and request.measure == "once" and (folder / STUDY).exists() and not request.overwrite:
                 raise another_study(folder, STUDY)  # before minutes are spent on it
             if took is None:
@@ -239,8 +234,10 @@ def planning_split(source: Source, card: DataConfig, seed: int, given: Mapping[s
     changes: dict[str, Any] = {"fold": 0, "folds": len(own_folds) if own_folds else min(FOLDS, groups)}
     changes |= {key: given[f"data.{key}"] for key in ("fold", "folds") if f"data.{key}" in given} | {"stratify": False}
     changes["split_seed"] = card.split_seed or 0
-    if groups == 2:
+    if groups == FEWEST_GROUPS:
         changes["split"] = SplitSettings(train=1.0, val=0.0, test=0.0)
+    elif share := watched_share(given, len(source.cases)):
+        changes["split"] = SplitSettings(train=1 - share, val=share, test=0.0)
     return split_for(source, card.model_copy(update=changes), seed)
 
 

@@ -197,6 +197,11 @@ def _after_first_stage(training_data: TrainingData, model: ModelConfig) -> Train
         )
     previous: PreviousStage = training_data.source.previous  # type: ignore[attr-defined]
     previous.check_tested(training_data.split.test)
+    return behind_masks(training_data)
+
+
+def behind_masks(training_data: TrainingData) -> TrainingData:
+    """The same data for a network that gets the mask of a first stage: a channel more for each foreground class."""
     task, more = training_data.task, training_data.task.classes - 1
     return replace(
         training_data,
