@@ -3,8 +3,6 @@ takes. Nothing is learnt from them that is kept."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from seglab.data.cases import Case, Sample
 from seglab.data.loading.training_data import TrainingData, behind_masks
 from seglab.data.mask_channels import with_mask
 from seglab.data.preprocessing.case_preprocessing import CaseMetadata, CaseStore
+from seglab.runtime.atomic_files import stream
 
 
 def behind_labels(training_data: TrainingData, folder: Path) -> TrainingData:
@@ -53,9 +52,8 @@ class _ArraysBehindLabels:
         image, mask = self._arrays.read(case_id)
         file = self._files[case_id]
         if not file.exists():
-            with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as half:
-                np.save(half, with_mask(image, _classes_alone(mask, self._classes)))
-            os.replace(half.name, file)  # of two threads that write it, either
+            with stream(file) as to_write:  # of two threads that write it, either
+                np.save(to_write, with_mask(image, _classes_alone(mask, self._classes)))
         return np.load(file, mmap_mode="r"), mask
 
     def places(self, case_id: str, class_id: int) -> np.ndarray:

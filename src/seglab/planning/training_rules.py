@@ -156,9 +156,9 @@ def _falls_to_the_end(given: Mapping[str, Any]) -> bool:
 def watched_share(given: Mapping[str, Any], cases: int) -> float | None:
     """Share of the cases that a plan validates on where that chooses neither an epoch nor anything else; None: as the
     data's own config says, which is no more where there are few."""
-    said = any(key.partition("data.split")[2][:1] in ("", ".") for key in given if key.startswith("data.split"))
+    split_given = any(key == "data.split" or key.startswith("data.split.") for key in given)
     last = given.get("trainer.keep", "last" if _falls_to_the_end(given) else "best") == "last"
-    return WATCHED / cases if last and not said and cases * MOST_WATCHED > WATCHED else None
+    return WATCHED / cases if last and not split_given and cases * MOST_WATCHED > WATCHED else None
 
 
 def choose_watched(choices: Choices, fingerprint: Fingerprint) -> None:
