@@ -180,14 +180,40 @@ def test_targets_are_every_format_in_every_precision_it_is_offered_in() -> None:
 
 
 def test_a_bill_of_materials_is_cyclonedx_and_always_the_same() -> None:
-    made = bill_of_materials("onnx-float32", "model.onnx", "ab" * 32, "onnx", False)
-    assert made == bill_of_materials("onnx-float32", "model.onnx", "ab" * 32, "onnx", False)
+    files = {"model.onnx": "ab" * 32}
+    made = bill_of_materials("onnx-float32", {".": files}, "onnx", False, "unet")
+    assert made == bill_of_materials("onnx-float32", {".": files}, "onnx", False, "unet")
     assert (made["bomFormat"], made["specVersion"]) == ("CycloneDX", "1.6")
-    assert made["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": "ab" * 32}]
+    model = made["metadata"]["component"]
+    (file,) = model["components"]
+    assert (file["name"], file["hashes"]) == ("model.onnx", [{"alg": "SHA-256", "content": "ab" * 32}])
+    assert model["modelCard"]["modelParameters"]["modelArchitecture"] == "unet"
     references = {one["bom-ref"] for one in made["components"]}
     assert set(made["dependencies"][0]["dependsOn"]) == references
     scopes = {one["name"]: one["scope"] for one in made["components"]}
     assert (scopes["onnxruntime"], scopes["tensorflow"]) == ("required", "excluded")
+
+
+def test_a_bill_of_materials_names_every_file_of_every_network() -> None:
+    second = {"model.xml": "aa" * 32, "model.bin": "bb" * 32}
+    first = {"model.xml": "aa" * 32, "model.bin": "cc" * 32}
+    made = bill_of_materials("openvino-float32", {".": second, "first_stage": first}, "openvino", False)
+    answering, (other, *packages) = made["metadata"]["component"], made["components"]
+    assert other["name"] == "openvino-float32/first_stage"
+    for one, files in ((answering, second), (other, first)):
+        assert one["type"] == "machine-learning-model"
+        assert {part["name"]: part["hashes"][0]["content"] for part in one["components"]} == files
+    assert answering["version"] != other["version"], "of other weights"
+    needed = [one["bom-ref"] for one in packages]
+    assert made["dependencies"] == [
+        {"ref": answering["bom-ref"], "dependsOn": [other["bom-ref"], *needed]},
+        {"ref": other["bom-ref"], "dependsOn": needed},
+    ]
+    retrained = bill_of_materials("openvino-float32", {".": first}, "openvino", False)
+    assert (
+        retrained["serialNumber"]
+        != bill_of_materials("openvino-float32", {".": second}, "openvino", False)["serialNumber"]
+    )
 
 
 def test_a_fingerprint_tells_the_spread_of_the_cases_and_none_of_them() -> None:

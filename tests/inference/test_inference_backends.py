@@ -87,6 +87,29 @@ def test_precision_is_read_back_from_what_runs(files: Path) -> None:
     assert set(open_network("openvino", files / "model.xml").executed) == {"float32"}  # type: ignore[attr-defined]
 
 
+_MEMORY_OF_ONNX = """
+import sys
+from pathlib import Path
+import numpy as np, psutil
+from seglab.inference.backends import open_network
+network, process = open_network("onnx", Path(sys.argv[1]), threads=1), psutil.Process()
+given = np.zeros((1, 512, 512, 4), np.float32)
+before = process.memory_info().rss
+network.run(given)
+print(process.memory_info().rss - before)
+"""
+
+
+def test_onnx_runtime_gives_memory_back(tmp_path: Path) -> None:
+    """Its arena would keep what the largest image took: here 67 MB for the features of each convolution."""
+    image = keras.Input((512, 512, 4), name="image")
+    features = keras.layers.Conv2D(64, 3, padding="same")(keras.layers.Conv2D(64, 3, padding="same")(image))
+    convert(keras.Model(image, keras.layers.Conv2D(2, 1)(features)), "onnx", tmp_path)
+    words = [sys.executable, "-c", _MEMORY_OF_ONNX, str(tmp_path / "model.onnx")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 30e6
+
+
 def test_openvino_tells_nobody_that_it_is_used(files: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from seglab.inference.backends import open_network; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import ConfigError, DataError
 from seglab.inference.backends import known_backend
 from seglab.inference.backends.keras import KerasNetwork
-from seglab.inference.loaded_network import Answer, LoadedNetwork
+from seglab.inference.loaded_network import Answer, LoadedNetwork, own_threads
 from seglab.inference.predictor import Predictor
 from seglab.models import heads
 from seglab.models.unet import unet
@@ -34,6 +35,20 @@ class Recorded(LoadedNetwork):
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         return np.broadcast_to(self.found, (len(images), *self.found.shape))
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [(None, 4), ("max 100000", 4), ("50000 100000", 1), ("150000 100000", 2), ("900000 100000", 4), ("none", 4)],
+)
+def test_threads_are_as_many_as_there_is_time_for(
+    quota: str | None, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container may have the time of one core and see those of the whole machine."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    if quota is not None:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert own_threads(tmp_path) == cores
 
 
 def _as_ever(task: Task, answer: Answer) -> Callable[[Any], Any]:

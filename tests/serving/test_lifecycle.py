@@ -8,18 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from served import ROAD, Running, served_folder
 from service_processes import SLOW, SMALL, head, png, until
 
+from seglab.inference.backends.openvino import load_openvino
 from seglab.serving.address import Place, bound
 
 HEAVY = {"tensorflow", "keras", "mlflow", "hydra", "omegaconf", "matplotlib", "pandas", "torch", "onnxruntime"}
@@ -225,16 +227,39 @@ def test_an_answer_does_not_wait_for_its_headers_to_be_acknowledged() -> None:
                 assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def test_threads_are_as_many_as_asked(road: Path) -> None:
-    with Running(road, "threads=1") as running, ThreadPoolExecutor(4) as pool:
-        assert running.client.get("/v2/models/road").json()["threads"] == 1
-        done = threading.Event()
+def heavy() -> Any:
+    """A network beside which reading and writing an image is little."""
+    ops, rng = load_openvino().opset13, np.random.default_rng(0)
+    image = ops.parameter([1, 128, 128, 3], np.float32, name="image")
+    x = ops.transpose(image, [0, 3, 1, 2])
+    for before, after in ((3, 64), (64, 64), (64, 64), (64, 3)):
+        kernel = rng.normal(0, 0.05, (after, before, 3, 3)).astype(np.float32)
+        x = ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
+    return load_openvino().Model([ops.transpose(x, [0, 2, 3, 1])], [image])
 
-        def ask() -> None:
-            while not done.is_set():
-                running.predict(SMALL)
 
-        asking = [pool.submit(ask) for _ in range(4)]
-        time.sleep(1)
-        done.set()
-        assert not any(one.exception() for one in asking)
+def busy_threads(running: Running, image: bytes) -> int:
+    """Threads of the model's process that compute while it predicts."""
+
+    def spent() -> dict[int, float]:
+        return {thread.id: thread.user_time for thread in running.processes()[1].threads()}
+
+    before = spent()
+    while sum(gained := [took - before.get(thread, 0) for thread, took in spent().items()]) < 1:
+        assert running.predict(image).status_code == 200
+    return sum(took > 0.15 * sum(gained) for took in gained)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a single core has one thread anyway")
+def test_threads_are_as_many_as_asked(tmp_path: Path) -> None:
+    folder, image = served_folder(tmp_path / "heavy", ROAD, (128, 128), network=heavy()), png(250, 250)
+    cores = os.sched_getaffinity(0)
+    for words, allowed, expected in ((["threads=1"], cores, 1), (["threads=2"], cores, 2), ([], {min(cores)}, 1)):
+        os.sched_setaffinity(0, allowed)  # handed on to the process that is begun
+        try:
+            with Running(folder, *words) as running:
+                assert running.client.get(f"/v2/models/{folder.name}").json()["threads"] == expected
+                os.sched_setaffinity(0, cores)
+                assert busy_threads(running, image) == expected
+        finally:
+            os.sched_setaffinity(0, cores)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from served import Running, served_folder
 
 from seglab.data.io.image_files import read_mask_file
@@ -39,6 +40,16 @@ def turned(kind: str, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[274] = orientation
     return saved(Image.fromarray(COLOURS), kind, exif=exif)
+
+
+def turned_by_xmp(kind: str, orientation: int) -> bytes:
+    """Said in XMP alone, which browsers do not look at."""
+    packet = f'<x:xmpmeta><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    if kind == "JPEG":
+        return saved(Image.fromarray(COLOURS), kind, xmp=packet.encode())
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", packet)
+    return saved(Image.fromarray(COLOURS), kind, pnginfo=text)
 
 
 def deep_png() -> bytes:
@@ -71,6 +82,12 @@ FILES = {
     "one.png": saved(RGB.resize((1, 1)), "PNG"),
     **{f"exif{number}.jpg": turned("JPEG", number) for number in range(1, 9)},
     **{f"exif{number}.png": turned("PNG", number) for number in (3, 6, 9)},
+    **{
+        f"exif{number}.tif": tiff(COLOURS, photometric="rgb", extratags=[(274, 3, 1, number, True)])
+        for number in (6, 8)
+    },
+    "exif6-xmp.jpg": turned_by_xmp("JPEG", 6),
+    "exif6-xmp.png": turned_by_xmp("PNG", 6),
 }
 
 
@@ -148,3 +165,11 @@ def test_volumes_come_back_in_their_own_geometry(
     assert raw.headers["x-mask-shape"] == "20,30,25"
     ids = np.frombuffer(raw.content, np.uint8).reshape(20, 30, 25)
     np.testing.assert_array_equal(ids, np.asarray(expected.dataobj))
+    fields = organ_service.predict(file.read_bytes(), "application/json").json()
+    assert fields["shape"] == [20, 30, 25]
+    for row in fields["classes"]:
+        inside = ids == row["value"]
+        assert (row["pixels"], row["share"]) == (inside.sum(), pytest.approx(inside.mean()))
+        assert row["volume_mm3"] == pytest.approx(6 * inside.sum())  # voxels of 1 × 2 × 3 mm
+        sides = [(held.min(), held.max() + 1) for held in np.nonzero(inside)]
+        assert row["box"] == [[int(low), int(high)] for low, high in sides]

@@ -11,6 +11,7 @@ import keras
 import nibabel as nib
 import numpy as np
 import pytest
+import tritonclient.http as triton
 from scipy.ndimage import gaussian_filter
 from served import Running
 
@@ -20,7 +21,17 @@ from seglab.data.preprocessing.normalisation import Preprocessing
 from seglab.errors import ConfigError, DataError
 from seglab.export.export_targets import check_targets, targets_of
 from seglab.export.exporting import export
-from seglab.export.folder import GIVEN, IMAGE, MANIFEST, README, read_folder, targets_below, write_json, write_sums
+from seglab.export.folder import (
+    GIVEN,
+    IMAGE,
+    MANIFEST,
+    README,
+    SBOM,
+    read_folder,
+    targets_below,
+    write_json,
+    write_sums,
+)
 from seglab.export.request import ExportRequest
 from seglab.export.verification import verify
 from seglab.inference.bundle import FIRST_STAGE, read_bundle, save_bundle
@@ -29,6 +40,7 @@ from seglab.inference.ensembles import MemberSource, save_ensemble
 from seglab.inference.postprocessing import Step
 from seglab.inference.predict_files import plan_files, predict_plan
 from seglab.inference.predictor import Predictor
+from seglab.runtime.file_digest import sha256_of
 from seglab.safety.untrusted_files import read_json
 from seglab.serving.exported_model import load_model
 from seglab.task import Task
@@ -103,10 +115,20 @@ def test_it_answers_what_predict_writes(both: Path, target: Path, scan: Path, tm
         assert answer.status_code == 200, answer.text
         metadata = running.client.get(f"/v2/models/{target.name}").json()
         page = running.client.get("/").text
+        client = triton.InferenceServerClient(f"127.0.0.1:{running.port}")
+        values, _, _ = read_image([str(scan)])
+        given = triton.InferInput("image", list(values.shape), "FP32")
+        given.set_data_from_numpy(values)
+        tensor = client.infer(target.name, [given], parameters={"spacing": "1.5,1.0,3.0"}).as_numpy("mask")
+        with pytest.raises(triton.InferenceServerException, match="spacing"):
+            client.infer(target.name, [given])
+        client.close()
     (tmp_path / "served.nii.gz").write_bytes(answer.content)
     served: Any = nib.load(tmp_path / "served.nii.gz")
     np.testing.assert_array_equal(np.asarray(served.dataobj), mask)
     assert served.header.binaryblock == expected.header.binaryblock
+    ids = trained.predict(values, (1.5, 1.0, 3.0))  # in RAS order, as tensors are
+    np.testing.assert_array_equal(tensor, np.array([0, 2, 5])[ids])
     assert (metadata["stages"], metadata["members"]) == (2, 2)
     assert "A first stage finds a mask" in page
     image, first = np.load(target / IMAGE), trained.first
@@ -140,6 +162,11 @@ def test_the_folder_says_so_and_each_stage_is_verified(target: Path, tmp_path: P
     assert (
         "1 where the first stage's mask, which first_stage/ makes" in read_json(target / MANIFEST)["input"]["meaning"]
     )
+    made = read_json(target / SBOM)
+    networks = {".": made["metadata"]["component"], FIRST_STAGE: made["components"][0]}
+    for place, network in networks.items():
+        files = {file["name"]: file["hashes"][0]["content"] for file in network["components"]}
+        assert files == {name: sha256_of(target / place / name) for name in ("model.bin", "model.xml")}
     copy = tmp_path / "copy"
     shutil.copytree(target, copy)
     weights = copy / FIRST_STAGE / "model.bin"

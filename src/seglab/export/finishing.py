@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seglab.export.conversion import SAVED_MODEL
 from seglab.export.export_targets import ExportRefused, Target
 from seglab.export.folder import ACCURACY, LATENCY, MANIFEST, README, SBOM, write_json, write_sums
 from seglab.export.inventory import bill_of_materials, copy_licences
@@ -16,7 +17,8 @@ from seglab.export.manual import manual
 from seglab.export.request import ExportRequest
 from seglab.export.signing import sign
 from seglab.export.verification import verify_apart
-from seglab.inference.bundle import Bundle
+from seglab.inference.backends import BACKENDS
+from seglab.inference.bundle import FIRST_STAGE, Bundle
 from seglab.runtime.file_digest import sha256_of
 from seglab.safety.untrusted_files import read_any_json
 
@@ -32,12 +34,11 @@ def finish(target: Target, folder: Path, bundle: Bundle, request: ExportRequest,
         tell(f"measuring {target.name}")
         latency = _measured(folder)
         write_json(folder / LATENCY, latency)
-    file = folder / manifest["file"]
-    digest = sha256_of(file if file.is_file() else file / "saved_model.pb")
-    write_json(
-        folder / SBOM,
-        bill_of_materials(target.name, manifest["file"], digest, target.format, target.precision == "int8"),
-    )
+    places = [".", *([FIRST_STAGE] if bundle.both_stages else [])]
+    networks = {place: _digests(folder / place, target.format) for place in places}
+    architecture = str((bundle.config.get("model") or {}).get("name", ""))
+    made = bill_of_materials(target.name, networks, target.format, target.precision == "int8", architecture)
+    write_json(folder / SBOM, made)
     copy_licences(target.format, folder)
     (folder / README).write_text(manual(manifest, bundle, scores, latency), encoding="utf-8")
     for path in folder.rglob("*"):
@@ -55,6 +56,13 @@ def finish(target: Target, folder: Path, bundle: Bundle, request: ExportRequest,
             found=message,
             remedy="use another format, or report this",
         )
+
+
+def _digests(folder: Path, format: str) -> dict[str, str]:
+    """Of every file of a network, by its path in the folder."""
+    row = BACKENDS.get(format)
+    files = [folder / name for name in (row.file, *row.beside)] if row else (folder / SAVED_MODEL).rglob("*")
+    return {str(file.relative_to(folder)): sha256_of(file) for file in files if file.is_file()}
 
 
 def _measured(folder: Path) -> dict[str, Any]:

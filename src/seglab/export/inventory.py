@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -38,38 +40,58 @@ def _found(name: str) -> Distribution | None:
         return None
 
 
-def bill_of_materials(name: str, file: str, digest: str, format: str, int8: bool) -> dict[str, Any]:
+def bill_of_materials(
+    name: str, networks: Mapping[str, Mapping[str, str]], format: str, int8: bool, architecture: str = ""
+) -> dict[str, Any]:
     """The CycloneDX document of a target; the same for the same target.
 
     Args:
         name: of the target.
-        file: of the model.
-        digest: SHA-256 of that file.
-        format: that it has.
-        int8: whether it was quantised.
+        networks: SHA-256 of every file of each network, by the folder of the network within that of the target: "." of
+            the one that answers, and of a cascade that of its first stage.
+        format: that they have.
+        int8: whether they were quantised.
+        architecture: of the one that answers, where it is known.
     """
     made = (*MADE_WITH[format], *(("nncf",) if int8 and format == "openvino" else ()))
     components = [_component(one, "required") for one in RUNS_WITH[format]]
     components += [_component(one, "excluded") for one in made if one not in RUNS_WITH[format]]
+    packages = [one for one in components if one]
+    models = {place: _network(name if place == "." else f"{name}/{place}", files) for place, files in networks.items()}
+    answering = models.pop(".")
+    card: dict[str, str] = {"task": "semantic segmentation"}
+    answering["modelCard"] = {"modelParameters": card | ({"modelArchitecture": architecture} if architecture else {})}
+    needed = [one["bom-ref"] for one in packages]
+    whole = hashlib.sha256("".join(sorted(file for one in networks.values() for file in one.values())).encode())
     return {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}:{digest}')}",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{name}:{whole.hexdigest()}')}",
         "version": 1,
         "metadata": {
-            "component": {
-                "type": "machine-learning-model",
-                "bom-ref": "model",
-                "name": name,
-                "version": digest[:12],
-                "hashes": [{"alg": "SHA-256", "content": digest}],
-                "properties": [{"name": "seglab:file", "value": file}],
-                "modelCard": {"modelParameters": {"task": "semantic segmentation", "architectureFamily": "CNN"}},
-            },
+            "component": answering,
             "tools": {"components": [{"type": "application", "name": "seglab", **_versioned("seglab")}]},
         },
-        "components": [one for one in components if one],
-        "dependencies": [{"ref": "model", "dependsOn": [one["bom-ref"] for one in components if one]}],
+        "components": [*models.values(), *packages],
+        "dependencies": [
+            {"ref": answering["bom-ref"], "dependsOn": [*(one["bom-ref"] for one in models.values()), *needed]},
+            *({"ref": one["bom-ref"], "dependsOn": needed} for one in models.values()),
+        ],
+    }
+
+
+def _network(name: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """A model with its files; its version says which weights it has."""
+    digest = hashlib.sha256("".join(f"{files[file]}  {file}\n" for file in sorted(files)).encode()).hexdigest()
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"model:{name}",
+        "name": name,
+        "version": digest[:12],
+        "components": [
+            {"type": "file", "name": file, "hashes": [{"alg": "SHA-256", "content": files[file]}]}
+            for file in sorted(files)
+        ],
     }
 
 

@@ -5,11 +5,13 @@ What logits mean is told once more here, in numpy, for runtimes other than Keras
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -121,8 +123,11 @@ _ACTIVATIONS: dict[Answer, Callable[[np.ndarray, Task], np.ndarray]] = {
 }
 
 
-def own_threads() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
+def own_threads(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that this process may run on, of which a container may have less time than they give (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no container, or one without a quota: `max`
+        return max(1, cores)

@@ -65,7 +65,7 @@ class MixedPredictor(Predictor):
         seen: MaskObserver | None = None,
     ) -> np.ndarray:
         """See `Predictor.predict`."""
-        return self._mask_of(self.predict_probabilities(image, spacing, progress), seen)
+        return self.mask_of(self.predict_probabilities(image, spacing, progress), seen)
 
     def predict_probabilities(
         self, image: np.ndarray, spacing: Sequence[float] | None = None, progress: Progress | None = None
@@ -95,7 +95,7 @@ class MixedPredictor(Predictor):
         drawn = mean.reshape(-1, mean.shape[-1])[places]
         if self.task.regions:
             drawn = np.concatenate([drawn, 1 - drawn], axis=-1)
-        return self._mask_of(mean), np.log(np.maximum(drawn, np.finfo(np.float32).tiny))
+        return self.mask_of(mean), np.log(np.maximum(drawn, np.finfo(np.float32).tiny))
 
     def inputs(self, image: np.ndarray, spacing: Sequence[float] | None = None, at_most: int = 1) -> np.ndarray:
         """There is no one input of all members."""
@@ -107,9 +107,6 @@ class MixedPredictor(Predictor):
             expected="members of one input size, spacing and kind of normalisation",
             remedy="ask it for masks or probabilities",
         )
-
-    def _mask_of(self, mean: np.ndarray, seen: MaskObserver | None = None) -> np.ndarray:
-        return self._finished(self.ids_of((mean[..., k] for k in range(self.task.binary, mean.shape[-1])), seen))
 
 
 def _within(flips: tuple[int, ...], axis: int | None) -> tuple[int, ...]:

@@ -233,11 +233,10 @@ class Predictor:
         for class_id in range(self.task.probability_channels):
             total[..., class_id] += share * restoring.channel(predicted[..., class_id])
 
-    def mask_of(self, probabilities: np.ndarray) -> np.ndarray:
+    def mask_of(self, probabilities: np.ndarray, seen: MaskObserver | None = None) -> np.ndarray:
         """The mask `(*spatial)` that `predict` makes of the probabilities `(*spatial, K)` of the same image."""
-        return self._finished(
-            self.ids_of(probabilities[..., k] for k in range(self.task.binary, probabilities.shape[-1]))
-        )
+        deciding = (probabilities[..., k] for k in range(self.task.binary, probabilities.shape[-1]))
+        return self._finished(self.ids_of(deciding, seen))
 
     def predict_drawn(
         self, image: np.ndarray, spacing: Sequence[float] | None, places: np.ndarray

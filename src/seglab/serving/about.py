@@ -13,6 +13,7 @@ from seglab.serving.docs_page import docs_page
 from seglab.serving.openapi_bodies import STANDARD, problems
 from seglab.serving.page import page, page_without_model
 from seglab.serving.problems import Problem
+from seglab.serving.served import ServedModel
 from seglab.serving.service import Service
 from seglab.version import version
 
@@ -53,11 +54,11 @@ def add_about(app: FastAPI, service: Service) -> None:
 
     @app.get("/v2/models/{name}", operation_id="model", responses={**STANDARD, **problems(404, 422)})
     async def metadata(name: str) -> JSONResponse:
-        check_name(name, service)
         model = service.model
+        check_name(name, model)
         fields = {
             "name": model.name,
-            "versions": [model.digest[:12]],
+            "versions": [model.number],
             "platform": f"seglab_{model.runtime}",
             **protocol.metadata(model),
             "precision": model.precision,
@@ -81,7 +82,25 @@ def add_about(app: FastAPI, service: Service) -> None:
         "/v2/models/{name}/ready", operation_id="model_ready", responses={**STANDARD, **problems(404, 422), **_LEAVING}
     )
     async def model_ready(name: str) -> JSONResponse:
-        check_name(name, service)
+        check_name(name, service.model)
+        return readiness()
+
+    @app.get(
+        "/v2/models/{name}/versions/{version}",
+        operation_id="model_version",
+        responses={**STANDARD, **problems(404, 422)},
+    )
+    async def metadata_of_version(name: str, version: str) -> JSONResponse:
+        check_name(name, service.model, version)
+        return await metadata(name)
+
+    @app.get(
+        "/v2/models/{name}/versions/{version}/ready",
+        operation_id="model_version_ready",
+        responses={**STANDARD, **problems(404, 422), **_LEAVING},
+    )
+    async def version_ready(name: str, version: str) -> JSONResponse:
+        check_name(name, service.model, version)
         return readiness()
 
     @app.get("/classes", operation_id="classes", responses=STANDARD)
@@ -94,7 +113,15 @@ def add_about(app: FastAPI, service: Service) -> None:
         return Response(service.telemetry.page(), headers={"Content-Type": _METRICS})
 
 
-def check_name(name: str, service: Service) -> None:
-    """See that the model is the one of an address; raises `Problem`."""
-    if name != service.model.name:
-        raise Problem(404, "model-unknown", "no such model", f"found: {name[:80]}; expected: {service.model.name}")
+def check_name(name: str, model: ServedModel, version: str | None = None) -> None:
+    """See that the model, and where it is asked for its version, is the one of an address; raises `Problem`."""
+    if name != model.name:
+        raise Problem(404, "model-unknown", "no such model", f"found: {name[:80]}; expected: {model.name}")
+    if version is not None and version != model.number:
+        raise Problem(
+            404,
+            "model-unknown",
+            "a version of the model that does not answer now",
+            f"found: {version[:80]}; expected: {model.number}",
+            remedy="leave the version out for whichever answers",
+        )

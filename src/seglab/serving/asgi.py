@@ -40,6 +40,7 @@ def routes(service: Service, rooms: Sequence[Room] = ()) -> FastAPI:
         description="Images in, masks out.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # clients do not send a body twice, and behind a proxy it would lead elsewhere
     )
     add_error_answers(app)
     add_about(app, service)

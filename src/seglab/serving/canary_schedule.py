@@ -20,7 +20,7 @@ from seglab.serving.problems import Problem
 from seglab.serving.queueing import QueueFull, Work
 from seglab.serving.served import ServedModel
 from seglab.serving.service import Service
-from seglab.serving.telemetry import log_line
+from seglab.serving.service_log import log_line
 
 _PATIENCE = 1.0  # seconds until a place in a full queue is asked for again
 

@@ -11,7 +11,8 @@ from typing import Any
 from seglab.errors import SeglabError
 from seglab.serving.origin import Found, Origin
 from seglab.serving.running_models import Models
-from seglab.serving.telemetry import Telemetry, log_line
+from seglab.serving.service_log import log_line
+from seglab.serving.telemetry import Telemetry
 
 _AGAIN_SECONDS = 60.0  # a model that was refused for a reason that may pass is tried again
 

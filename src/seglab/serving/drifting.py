@@ -11,7 +11,7 @@ from seglab.errors import SeglabError
 from seglab.monitoring.drift import Drift, Feature
 from seglab.monitoring.newest_answers import newest_drift
 from seglab.serving.service import Service
-from seglab.serving.telemetry import log_line
+from seglab.serving.service_log import log_line
 
 ALPHA, WINDOW = 0.01, 200
 NEWS = 20  # rows that have to have come since the last look

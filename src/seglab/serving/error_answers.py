@@ -35,7 +35,9 @@ def add_error_answers(app: FastAPI) -> None:
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         code, title = _WORDS.get(error.status_code, ("request-malformed", str(error.detail)))
-        return answer_problem(request, Problem(error.status_code, code, title, headers=error.headers))
+        behind = "leave out the slash at its end" if request.url.path.endswith("/") else ""
+        remedy = behind if error.status_code == 404 else ""
+        return answer_problem(request, Problem(error.status_code, code, title, remedy=remedy, headers=error.headers))
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

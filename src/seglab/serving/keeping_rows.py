@@ -12,7 +12,8 @@ from seglab.monitoring.row_recording import KINDS, prediction_row, prompt_row, u
 from seglab.monitoring.writer import RowWriter
 from seglab.safety.secrets import redacted
 from seglab.serving.served import ServedModel
-from seglab.serving.telemetry import Telemetry, log_line
+from seglab.serving.service_log import log_line
+from seglab.serving.telemetry import Telemetry
 
 _SILENT_SECONDS = 60.0  # between two lines that say the same
 

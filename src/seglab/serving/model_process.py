@@ -52,7 +52,7 @@ def _begin(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Errand]]
     def score(asked: dict[str, Any], body: bytes, between: Callable[[], None]) -> tuple[dict[str, Any], bytes]:
         return score_file(body, Path(asked["mask"]), model, limits, between)
 
-    warm_up(model, limits)
+    warm_up(model)
     if keep_images:  # from now on, which leaves the example out
         model = replace(model, kept=KeptImages(Path(keep_images), keep_bytes))
     watched = watched_facts(model.bundle)

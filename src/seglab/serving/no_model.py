@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from seglab.serving.problems import Problem
@@ -32,21 +32,11 @@ class NoModel:
         """There is none."""
         self._refuse()
 
-    def ask(
-        self, asked: Mapping[str, Any], body: bytes, between: Callable[[], None]
-    ) -> tuple[dict[str, Any], bytes, ServedModel]:
+    def ask(self, *_: object) -> NoReturn:
         """Nobody to ask."""
         self._refuse()
 
-    def ask_twice(
-        self,
-        asked: Mapping[str, Any],
-        body: bytes,
-        between: Callable[[], None],
-        answered: Callable[[tuple[dict[str, Any], bytes, ServedModel]], None],
-    ) -> dict[str, Any]:
-        """Nobody to ask."""
-        self._refuse()
+    ask_twice = ask
 
     def revive(self) -> None:
         """Nothing has ended."""

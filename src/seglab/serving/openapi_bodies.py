@@ -18,6 +18,7 @@ PROBLEM_SCHEMA = {
         "instance": {"type": "string", "format": "uri"},
         "code": {"type": "string", "description": "stays for ever; titles may be worded anew"},
         "remedy": {"type": "string"},
+        "error": {"type": "string", "description": "all of it in a line, as the Open Inference Protocol has it"},
     },
 }
 _DESCRIPTIONS = {

@@ -14,9 +14,39 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding
 td,th{padding:.2rem .8rem .2rem 0;text-align:left}
 i{display:inline-block;width:1.4rem;height:1.4rem;border:1px solid #888;vertical-align:middle}
 pre{background:light-dark(#f2f2f2,#26292f);padding:.8rem;white-space:pre-wrap;overflow-wrap:anywhere}
-img{max-width:100%;image-rendering:pixelated}
+img{max-width:100%;min-width:16rem;image-rendering:pixelated;border:1px solid #888}
 """
-_SCRIPT = 'document.getElementById("here").textContent = location.href.replace(/[?#].*/, "")'
+# Without it the form works too: the browser then shows the mask in the place of the page, and has no key to send.
+_SCRIPT = """
+const one = (id) => document.getElementById(id), form = document.querySelector("form")
+one("here").textContent = location.href.replace(/[?#].*/, "")
+form.addEventListener("submit", async (event) => {
+  event.preventDefault()
+  const key = one("key").value, shown = one("shown")
+  shown.textContent = "…"
+  try {
+    const headers = key ? {"X-API-Key": key} : {}
+    const answer = await fetch("predict", {method: "POST", body: new FormData(form), headers})
+    if (answer.status === 401) one("with-key").hidden = false
+    shown.replaceChildren(...(answer.ok ? await mask(answer) : [refusal(await answer.json())]))
+  } catch (error) { shown.textContent = `No answer: ${error.message}` }
+})
+function refusal(problem) {
+  const found = document.createElement("p")
+  found.textContent = [problem.title, problem.detail, problem.remedy].filter(Boolean).join(". ")
+  return found
+}
+async function mask(answer) {
+  const told = document.createElement("p"), place = URL.createObjectURL(await answer.blob())
+  const flat = answer.headers.get("content-type") === "image/png"
+  const found = document.createElement(flat ? "img" : "a")
+  if (flat) Object.assign(found, {src: place, alt: "the mask, in the colours of the classes"})
+  else Object.assign(found, {href: place, download: "mask.nii.gz", textContent: "mask.nii.gz"})
+  const of = (name) => answer.headers.get(name), sure = Number(of("x-mean-confidence")).toFixed(3)
+  told.textContent = `Of ${of("x-bundle")}, mean confidence ${sure}; orientation: ${of("x-orientation")}.`
+  return [found, told]
+}
+"""
 _BODY = Template("""<h1>$name</h1>
 <p>A model that says of every $element of $what what it shows. It runs on $runtime in $precision, as
 <code>$label</code>.$made_of</p>
@@ -28,7 +58,10 @@ _BODY = Template("""<h1>$name</h1>
 every address, <a href="metrics">metrics</a> what was asked so far.</p>
 <h2>Trying it</h2>
 <form method="post" action="predict" enctype="multipart/form-data">
-<label>$what_one <input type="file" name="image" required></label> <button>predict</button></form>""")
+<p><label>$what_one <input type="file" name="image" accept="$ending" required></label> <button>predict</button></p>
+<p id="with-key" hidden><label>Key of this service <input id="key" type="password" autocomplete="off"></label></p>
+</form>
+<div id="shown" role="status"></div>""")
 
 
 _WITHOUT_MODEL = """<h1>Masks from clicks and boxes</h1>
@@ -52,6 +85,7 @@ def page(model: ServedModel) -> str:
         element="pixel" if flat else "voxel",
         what="an image" if flat else "a volume",
         what_one="Image (PNG, JPEG, TIFF, BMP)" if flat else "Volume (NIfTI)",
+        ending=".png,.jpg,.jpeg,.tif,.tiff,.bmp" if flat else ".nii,.gz",
         runtime=escape(model.runtime),
         precision=escape(model.precision),
         label=escape(model.label),

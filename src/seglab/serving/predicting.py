@@ -36,10 +36,24 @@ def add_predicting(app: FastAPI, service: Service) -> None:
 
     @app.post("/v2/models/{name}/infer", operation_id="infer", responses=INFER_ANSWERS, openapi_extra=INFER_BODY)
     async def infer(name: str, request: Request) -> Response:
-        check_name(name, service)
+        return await infer_with(name, request, None)
+
+    @app.post(
+        "/v2/models/{name}/versions/{version}/infer",
+        operation_id="infer_version",
+        responses=INFER_ANSWERS,
+        openapi_extra=INFER_BODY,
+    )
+    async def infer_version(name: str, version: str, request: Request) -> Response:
+        return await infer_with(name, request, version)
+
+    async def infer_with(name: str, request: Request, version: str | None) -> Response:
+        check_name(name, service.model, version)
         asked = {"do": "infer", "header_length": request.headers.get(protocol.HEADER_LENGTH)}
         asked["watched"] = request.state.watched
-        return _sent(await service.computed(request, asked, await request.body()))
+        found = await service.computed(request, asked, await request.body())
+        check_name(name, found.model, version)  # another one may have taken over meanwhile
+        return _sent(found)
 
 
 def _sent(found: Computed) -> Response:

@@ -181,16 +181,22 @@ def predict_array(
     return Predicted(image, spacing, ids, facts, stages, quality)
 
 
-def warm_up(model: LoadedModel, limits: Limits) -> None:
+def warm_up(model: LoadedModel) -> None:
     """Predict once from a file to an answer, so that what is loaded late is there before the first client comes."""
-    if model.bundle.task.rank == 3:
-        return
     image = example_image(model.bundle)
-    if image.dtype != np.uint8 or image.shape[-1] not in (1, 3):
+    image = image[..., 0] if image.shape[-1] == 1 else image
+    if model.bundle.task.rank == 3:
+        import nibabel as nib
+
+        spacing = model.predictor.example_spacing or (1.0, 1.0, 1.0)
+        content, kind = nib.Nifti1Image(image.astype(np.float32), np.diag([*spacing, 1])).to_bytes(), GZIP
+    elif image.dtype == np.uint8 and (image.ndim == 2 or image.shape[-1] == 3):
+        room, kind = io.BytesIO(), PNG
+        Image.fromarray(image).save(room, "PNG")
+        content = room.getvalue()
+    else:
         return
-    room = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(room, "PNG")
-    *_, later = predict_file(room.getvalue(), model, limits, Wanted(PNG), lambda: None)
+    *_, later = predict_file(content, model, Limits(), Wanted(kind), lambda: None)
     later()
 
 

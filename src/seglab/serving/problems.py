@@ -67,7 +67,8 @@ def of_error(error: SeglabError, file: Path | None = None) -> Problem:
 
 
 def document(problem: Problem, request_id: str) -> dict[str, Any]:
-    """The members of the document."""
+    """The members of the document; `error` is where clients of the Open Inference Protocol look."""
+    sentence = ": ".join(filter(None, (problem.title, problem.detail)))
     members = {
         "type": f"urn:seglab:problem:{problem.code}",
         "title": problem.title,
@@ -76,6 +77,7 @@ def document(problem: Problem, request_id: str) -> dict[str, Any]:
         "instance": f"urn:seglab:request:{request_id}",
         "code": problem.code,
         "remedy": problem.remedy,
+        "error": f"{sentence}; {problem.remedy}" if problem.remedy else sentence,
     }
     return {name: value for name, value in members.items() if value != ""}
 

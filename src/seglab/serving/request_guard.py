@@ -21,7 +21,8 @@ from seglab.serving.keys import Keys
 from seglab.serving.limits import Limits
 from seglab.serving.problem_response import response
 from seglab.serving.problems import Problem, too_large
-from seglab.serving.telemetry import Telemetry, log_line
+from seglab.serving.service_log import log_line
+from seglab.serving.telemetry import Telemetry
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OPEN = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready", "/annotate")
@@ -75,7 +76,9 @@ class Guard:
         scope.setdefault("state", {})
         scope["state"] |= {"request_id": request_id, "log_fields": {}, "unit": headers.get("x-unit", "")}
         scope["state"]["watched"] = headers.get("x-monitoring", "").strip().lower() != UNWATCHED
-        status, held = [0], [0]
+        status, held, method = [0], [0], scope["method"]
+        if method == "HEAD":  # as balancers ask; the server leaves the body of the answer away
+            scope = {**scope, "method": "GET"}
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -97,7 +100,7 @@ class Guard:
             status[0] = _GONE
         finally:
             self._held -= held[0]
-            self._count(scope, status[0], time.perf_counter() - began)
+            self._count(scope, method, status[0], time.perf_counter() - began)
 
     async def _body(self, receive: Receive, headers: dict[str, str], held: list[int]) -> bytes:
         """All of it; raises `Problem` with 413, 415, 408 or 503, after which the connection is closed."""
@@ -178,7 +181,7 @@ class Guard:
             )
         recent.append(now)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         if self._pages:
             return
         route: Any = scope.get("route")
@@ -194,7 +197,7 @@ class Guard:
             self.rows.request(scope["state"], path, status or _GONE, seconds)
         log_line(
             request=scope["state"]["request_id"],
-            method=scope["method"],
+            method=method,
             path=scope["path"][:200],
             status=status or _GONE,
             seconds=round(seconds, 4),

@@ -47,7 +47,12 @@ class ServedModel:
     def label(self) -> str:
         """`X-Bundle`."""
         version = f"@{self.version}" if self.version else ""
-        return f"{self.name}{version}+{self.digest[:12]}"
+        return f"{self.name}{version}+{self.number}"
+
+    @property
+    def number(self) -> str:
+        """Its version, as the Open Inference Protocol asks for it: the same files have the same."""
+        return self.digest[:12]
 
     @property
     def values(self) -> tuple[int, ...]:

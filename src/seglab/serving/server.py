@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from seglab.serving.address import Place
 from seglab.serving.errands import keep_for_good
 from seglab.serving.service import Service
+from seglab.serving.slow_heads import with_head_within
 
 _BACKLOG = 128
 
@@ -39,7 +40,7 @@ def serve(
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=with_head_within(place.limits.body_seconds),
         ws="websockets-sansio" if pages else "none",
         ws_max_size=place.limits.body_bytes,
         loop="asyncio",

@@ -1,9 +1,7 @@
-"""What the service counts, as Prometheus reads it, and one line of JSON in the log for each request."""
+"""What the service counts, as Prometheus reads it."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +9,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from seglab.inference.plausibility import RULES
-from seglab.safety.shown_text import shown
 from seglab.serving.queueing import InferenceThread
 from seglab.serving.served import ServedModel
 
@@ -121,11 +118,4 @@ class Telemetry:
 
 
 def _info(model: ServedModel) -> tuple[str, ...]:
-    return model.name, model.version, model.digest[:12], model.runtime, model.precision
-
-
-def log_line(**fields: Any) -> None:
-    """A line for one request, or a change of the model; neither bodies nor keys are among what is told."""
-    line = json.dumps({"time": round(time.time(), 3), **fields}, ensure_ascii=True)
-    sys.stderr.write(shown(line) + "\n")  # at once: lines of several threads do not mix
-    sys.stderr.flush()
+    return model.name, model.version, model.number, model.runtime, model.precision

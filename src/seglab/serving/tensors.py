@@ -115,7 +115,7 @@ def _answered(
         output["data"] = stored.ravel().tolist()
     else:
         raise _malformed("a mask of so many pixels as JSON; ask for binary data")
-    fields: dict[str, Any] = {"model_name": model.name, "model_version": model.digest[:12], "outputs": [output]}
+    fields: dict[str, Any] = {"model_name": model.name, "model_version": model.number, "outputs": [output]}
     if isinstance(request.get("id"), str):
         fields["id"] = request["id"]
     head = json.dumps(fields).encode()
