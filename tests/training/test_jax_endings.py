@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import toys
 from PIL import Image
 from process_groups import TESTS, ends, started
 
+from seglab.run_record import WorkFile
 from seglab.tracking.store import open_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -78,7 +80,13 @@ def stopped(process: subprocess.Popen[str]) -> bool:
 def test_one_that_is_told_to_stop_ends_the_other_with_a_sentence(
     tmp_path: Path, told: int, sign: str, code: int, status: str
 ) -> None:
-    done = ends(toy_processes(tmp_path, told, f"3,2,{sign}"))
+    toys.fresh_store(tmp_path / "mlruns")
+    processes = started([[toys.__file__, str(tmp_path), "--epochs", "60", "--pause", "0.2"]] * 2)
+    while not [*(tmp_path / "mlruns").rglob(WorkFile.STATE)]:  # it has trained for an epoch
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.2)
+    processes[told].send_signal(signal.Signals[sign])
+    done = ends(processes)
     assert done[told].returncode == code, done[told].stderr[-3000:]
     assert done[1 - told].returncode == 2, done[1 - told].stderr[-3000:]
     assert LOST in done[1 - told].stderr
@@ -144,3 +152,31 @@ def refused(
     assert found in second.stderr
     assert first.returncode == 2, first.stderr[-3000:]
     assert LOST in first.stderr
+
+
+# Each process begins with random streams and weights of its own.
+STREAMS = """
+import random
+import keras, numpy as np
+from toys import CrossEntropy, net
+from seglab.runtime.process_group import own_group
+from seglab.runtime.process_meeting import join, leave
+from seglab.training.shared_start import shared_start
+group = own_group()
+join(group)
+model = net(seed=group.number)
+model.compile("adam", CrossEntropy())
+model.optimizer.build(model.trainable_variables)
+before = np.random.random(), random.random()
+assert shared_start(None, model) is None
+print("drawn", *before, np.random.random(), random.random(), float(np.sum(model.get_weights()[0])), flush=True)
+leave()
+"""
+
+
+def test_what_is_drawn_and_the_weights_are_the_first_ones(tmp_path: Path) -> None:
+    done = ends(started([["-c", STREAMS]] * 2))
+    assert [one.returncode for one in done] == [0, 0], done[0].stderr[-2000:] + done[1].stderr[-2000:]
+    lines = [next(line for line in one.stdout.splitlines() if line.startswith("drawn")).split() for one in done]
+    assert lines[0][1:3] != lines[1][1:3]
+    assert lines[0][3:] == lines[1][3:]

@@ -10,6 +10,8 @@ import time
 import pytest
 from process_groups import ends, free_port, started
 
+from seglab.runtime.process_end import is_lost
+
 # Of one process: argv says what it does when it begins.
 PROGRAM = """
 import os, sys, time
@@ -135,3 +137,21 @@ def test_ctrl_c_ends_who_waits_for_the_others(act: str) -> None:
     assert done[0].returncode in (-signal.SIGINT, 130, 1), done[0].stderr
     if not alone:
         assert "[process-lost]" in done[1].stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            "UNAVAILABLE: Connection reset by peer … while calling /xla.coordination.CoordinationService/GetKeyValue",
+            True,
+        ),
+        ("FAILED_PRECONDITION: Gloo all-reduce failed: Read error [127.0.0.1]:1: Connection reset by peer", True),
+        ("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.", False),
+    ],
+)
+def test_what_jax_says_of_one_that_is_gone_is_known(monkeypatch: pytest.MonkeyPatch, words: str, told: bool) -> None:
+    import jax
+
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    assert is_lost(RuntimeError(words)) is told
