@@ -11,7 +11,7 @@ from PIL import Image
 
 from seglab.data.synthetic.road_scenes import make_scene
 from seglab.errors import DataError
-from seglab.interactive.display_image import read_picture
+from seglab.interactive.display_image import picture_of, read_picture
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.prompt import Prompt, box_of
 from seglab.interactive.prompt_models import Candidates, Embedding
@@ -171,3 +171,23 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     found = read_picture(tmp_path / "a.png")
     assert found.shape == (10, 6, 3)
     assert found[0, -1, 0] == 0
+
+
+def test_a_dim_image_of_8_bits_is_stretched_and_others_are_not(tmp_path: Path) -> None:
+    """Counts of a few photons, or 0 and 1, would be black on the page. A slice of a volume has the window of all."""
+
+    def shown(values: np.ndarray) -> np.ndarray:
+        Image.fromarray(values).save(tmp_path / "a.png")
+        return read_picture(tmp_path / "a.png")
+
+    dim = np.random.default_rng(0).integers(2, 20, (40, 50), np.uint8)
+    found = shown(dim)[..., 0]
+    assert (found.min(), found.max()) == (0, 255)
+    assert (np.diff(found.ravel()[np.argsort(dim.ravel())].astype(int)) >= 0).all()
+    assert set(np.unique(shown((dim > 10).astype(np.uint8)))) == {0, 255}
+    with_alpha = np.stack([dim, dim, dim, np.full_like(dim, 255)], -1)
+    assert shown(with_alpha).max() == 255
+    assert (shown(np.full((4, 4), 9, np.uint8)) == 0).all()  # of one value nothing is to be seen
+    dim[0, 0] = 32
+    assert (shown(dim)[..., 0] == dim).all()
+    assert (picture_of(np.full((4, 4, 1), 9, np.uint8)) == 9).all()

@@ -80,7 +80,7 @@ def _spans(spans: tuple[Span, ...]) -> None:
     masks = alt.Chart(table).mark_bar(color="#0072b2").encode(x=time, y=alt.Y("masks:Q", title="Masks", axis=whole))
     st.altair_chart(masks.properties(height=160))
     if table["quality"].notna().any():
-        known = alt.Chart(table.dropna()).mark_line(point=True, color="#d55e00")
+        known = alt.Chart(table.dropna()).mark_line(point={"color": "#d55e00"}, color="#d55e00")
         y = alt.Y("quality:Q", title="Predicted Dice", scale=alt.Scale(zero=False))
         st.altair_chart(known.encode(x=time, y=y).properties(height=160))
 
@@ -95,10 +95,15 @@ def _scores(spans: tuple[ScoreSpan, ...]) -> None:
     time = alt.X("at:T", title="Time (UTC)", scale=alt.Scale(type="utc"), axis=axis)
     scale = alt.Scale(domain=(0, 1))
     band = alt.Chart(table).mark_area(opacity=0.25, color="#009e73").encode(
-        x=time, y=alt.Y("p10:Q", title="Prompt score, p10 to p90", scale=scale), y2="p90:Q"
+        x=time, y=alt.Y("p10:Q", title="Prompt score", scale=scale), y2="p90:Q"
     )  # fmt: skip
-    middle = alt.Chart(table).mark_line(point=True, color="#009e73").encode(x=time, y=alt.Y("p50:Q", scale=scale))
+    middle = (
+        alt.Chart(table)
+        .mark_line(point={"color": "#009e73"}, color="#009e73")
+        .encode(x=time, y=alt.Y("p50:Q", scale=scale))
+    )
     st.altair_chart((band + middle).properties(height=160))
+    st.caption("Median of the models' own scores of prompts; eight in ten lie in the band.")
 
 
 def _section(section: PageSection) -> None:
