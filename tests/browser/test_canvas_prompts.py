@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from canvas_page import CanvasPage, opened, png, scene
 from PIL import Image
 from playwright.sync_api import Browser, Route
+from scipy import ndimage
 from served import ROAD, Running, served_folder
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -74,14 +75,18 @@ def test_twenty_steps_back_and_forward_are_the_same_paintings(view: CanvasPage) 
         assert view.painting() == painting
 
 
+def painted(view: CanvasPage) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(view.painting())).convert("RGB")).astype(int)
+
+
 def test_the_mask_is_painted_where_it_is(view: CanvasPage, accepted: Path) -> None:
     view.page.get_by_label("Opacity").fill("100")
     while float(view.page.locator(".seglab-canvas output").inner_text().split()[0]) > 100:
         view.press("-")
-    place = view.places(1)[0]
+    place, bare = view.places(1)[0], painted(view)
     view.click(*place)
     view.idle()
-    seen = np.asarray(Image.open(io.BytesIO(view.painting())).convert("RGB")).astype(int)
+    seen = painted(view)
     corner = np.array(view.prompts[-1]["points"][0]) - place
     view.page.get_by_role("button", name="Accept").click()
     view.page.locator(".status", has_text="Kept as").wait_for()
@@ -98,6 +103,11 @@ def test_the_mask_is_painted_where_it_is(view: CanvasPage, accepted: Path) -> No
     assert wanted[tint & free].all()
     assert (tint | white)[wanted & free].all()
     assert (black & ~wanted & free).sum() > 50
+    # What was accepted stays, half as strong and in blue, also below what is clicked next.
+    view.click(*view.places(2)[1])
+    view.idle()
+    blue = np.abs(painted(view) - (bare + np.array([0, 114, 178])) / 2).max(axis=2) <= 2
+    assert blue[ndimage.distance_transform_edt(wanted) > 3].mean() > 0.9
 
 
 def test_a_mask_by_keys_alone_and_none_goes_to_the_page_around(view: CanvasPage) -> None:

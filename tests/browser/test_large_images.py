@@ -70,7 +70,7 @@ def test_its_masks_are_shown_with_every_fourth_pixel(browser: Any, disk: np.ndar
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         began = time.monotonic()
         page.goto(f"{running.address}images?image=disk")
-        wait_for_viewer(page, " disk")
+        wait_for_viewer(page, " disk", 300_000)
         print(f"shown in {time.monotonic() - began:.1f} s; application {running.rss() >> 20} MiB")
         print(f"browser {sum(one.memory_info().rss for one in psutil.Process().children(recursive=True)) >> 20} MiB")
         overlay = page.locator("figure", has=page.get_by_text("True mask", exact=True)).locator("canvas.overlay")

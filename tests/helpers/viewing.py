@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def wait_for_viewer(page: Any, key: str = "") -> Any:
-    """The viewer, when it shows what has `key` in its name."""
+def wait_for_viewer(page: Any, key: str = "", milliseconds: int = 30_000) -> Any:
+    """The viewer, when it shows what has `key` in its name; `milliseconds` at most are waited."""
     found = page.locator(f'.viewer[data-shown*="{key}"]' if key else ".viewer[data-shown]")
-    found.wait_for(state="attached", timeout=30_000)
+    found.wait_for(state="attached", timeout=milliseconds)
     return found
 
 

@@ -30,6 +30,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   let session = null;
   let opened = null; // what `open` was given
   let mask = null; // of the newest answer that was painted
+  let kept = []; // masks of an image that were accepted, so that it is seen what is done
   let fields = null; // with it; null where nothing is shown
   let painted = 0; // its number
   let waiting = [];
@@ -47,7 +48,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   function show() {
     const { points, labels, box } = fields ?? NO_PROMPT;
     describe(parts, fields, Number(parts.pixel.value));
-    stage.show({ mask: fields && mask, opacity: parts.opacity.value / 100, points, labels, box });
+    stage.show({ mask: fields && mask, kept, opacity: parts.opacity.value / 100, points, labels, box });
     enable();
   }
 
@@ -94,8 +95,9 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       stage.show({ waiting: clicks, waitingBox: orders.findLast((one) => one.kind === "box")?.box });
       enable();
     },
-    judged(outcome) {
+    judged(outcome, own) {
       parts.note.value = "";
+      if (own === session && outcome.accept && mask && !own.shape) kept.push(mask);
       logged(parts, outcome.accept ? `accepted, kept as ${outcome.id}` : "rejected");
       onJudged({ ...outcome, name: opened.name });
     },
@@ -130,7 +132,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
     session?.end();
     stage.open(null);
     showSlice(parts, null, null);
-    [opened, mask, fields, painted, waiting] = [{ source, name }, null, null, 0, []];
+    [opened, mask, kept, fields, painted, waiting] = [{ source, name }, null, [], null, 0, []];
     parts.name.textContent = name;
     parts.status.textContent = "Opening: the model looks at the image…";
     parts.status.dataset.waiting = 0;

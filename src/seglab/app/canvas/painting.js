@@ -3,6 +3,7 @@
 import { toScreen } from "./view.js";
 
 const TINT = [230, 159, 0]; // orange of the palette of Okabe and Ito, which colour-blind people tell apart
+const KEPT = [0, 114, 178]; // blue of the same
 const OBJECT = "#0072b2";
 const BESIDE = "#d55e00";
 const LEVELS = 3; // halvings of the picture, so that a large one is drawn fast when it is small
@@ -46,8 +47,8 @@ export async function maskOf(blob, box) {
  *
  * @param context of the canvas.
  * @param ratio pixels of the canvas for one of the screen.
- * @param scene `{view, picture, mask, opacity, points, labels, box, waiting, drawn, cursor}`: `waiting` are clicks that
- *   are not answered yet, `drawn` the box under the hand, `cursor` a place or null.
+ * @param scene `{view, picture, mask, kept, opacity, points, labels, box, waiting, drawn, cursor}`: `kept` are masks that
+ *   were accepted, `waiting` clicks that are not answered yet, `drawn` the box under the hand, `cursor` a place or null.
  */
 export function draw(context, ratio, scene) {
   const { view, picture } = scene;
@@ -55,7 +56,8 @@ export function draw(context, ratio, scene) {
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   if (!picture) return;
   drawPicture(context, view, ratio, picture);
-  if (scene.mask) drawMask(context, view, ratio, scene.mask, scene.opacity);
+  scene.kept.forEach((mask) => drawMask(context, view, ratio, mask, KEPT, scene.opacity / 2));
+  if (scene.mask) drawMask(context, view, ratio, scene.mask, TINT, scene.opacity);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (scene.box) drawBox(context, view, scene.box, []);
   if (scene.drawn) drawBox(context, view, scene.drawn, [6, 4]);
@@ -68,7 +70,7 @@ export function draw(context, ratio, scene) {
 export async function overlayOf(picture, mask, opacity) {
   const canvas = new OffscreenCanvas(picture.width, picture.height);
   const view = { zoom: 1, across: 1, down: 1, x: -0.5, y: -0.5, width: picture.width, height: picture.height };
-  draw(canvas.getContext("2d"), 1, { view, picture, mask, opacity, points: [], labels: [], waiting: [] });
+  draw(canvas.getContext("2d"), 1, { view, picture, mask, kept: [], opacity, points: [], labels: [], waiting: [] });
   return canvas.convertToBlob({ type: "image/png" });
 }
 
@@ -81,7 +83,7 @@ function drawPicture(context, view, ratio, picture) {
 }
 
 /** The tint, and a contour that is white inside and black outside, so that it is seen on any ground without colour. */
-function drawMask(context, view, ratio, mask, opacity) {
+function drawMask(context, view, ratio, mask, colour, opacity) {
   const rim = Math.max(1, Math.round(ratio * 1.2)); // how wide each half of the contour is
   const columns = pixelsAlong(view.x, view.zoom * view.across * ratio, context.canvas.width, mask.x, mask.width, rim);
   const rows = pixelsAlong(view.y, view.zoom * view.down * ratio, context.canvas.height, mask.y, mask.height, rim);
@@ -89,7 +91,7 @@ function drawMask(context, view, ratio, mask, opacity) {
   const [across, down] = [columns.of.length - 2 * rim, rows.of.length - 2 * rim];
   const layer = new ImageData(across, down);
   const colours = new Uint32Array(layer.data.buffer);
-  const tint = packed(...TINT, Math.round(255 * opacity));
+  const tint = packed(...colour, Math.round(255 * opacity));
   const [inside, outside] = [packed(255, 255, 255, 255), packed(0, 0, 0, 255)];
   const { data, width } = mask;
   for (let j = 0, at = 0; j < down; j++) {
