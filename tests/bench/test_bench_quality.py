@@ -93,6 +93,12 @@ def test_the_table_and_the_picture_hold_every_system() -> None:
     (axes,) = picture(found, 0.88).axes
     assert [line.get_label() for line in axes.lines[:3]] == ["seglab", "MONAI", "nnU-Net"]
     assert axes.lines[1].get_xdata().tolist() == [3.6, 10]  # type: ignore[union-attr]
+    axes.figure.canvas.draw()
+    low, high = axes.get_xlim()
+    ticks = [(tick, text.get_text()) for tick, text in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)]
+    assert [text for tick, text in ticks if low <= tick <= high] == ["1", "2", "5", "10", "20"]
+    assert axes.xaxis.get_minorticklabels() == [], "labels of minor ticks lie on one another"
+    assert axes.get_ylim() == pytest.approx((0.69, 0.915)), "of the worst point, 0.7, to the best"
 
 
 def test_every_mask_is_judged_by_one_count_whichever_way_its_axes_run(tmp_path: Path) -> None:
