@@ -22,6 +22,7 @@ from seglab.errors import TrainingError
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
 
     from seglab.data.loading.training_data import TrainingData
     from seglab.training.loader import BatchSource
@@ -44,11 +45,11 @@ class Measured:
 
     Attributes:
         memory_mb: the most that the process held.
-        begin_seconds: from its start to the first step, with the cases prepared already.
+        begin_seconds: from its start to the first step, with the cases prepared already, training samples drawn.
         compile_seconds: what the first steps took more than later ones.
         step_seconds: of a training step with its batch.
         val_seconds: of a validation step.
-        end_seconds: from the last step to a network that predicts: it is saved, loaded, and compiled for a case.
+        end_seconds: from the last step on: the network is saved, loaded, and compiled for a case; pictures are drawn.
         case_seconds: of predicting and scoring a case.
         steps, val_steps: of an epoch of the run.
         test_cases: that the run scores, and `val_cases` that it is watched with.
@@ -132,8 +133,9 @@ def _measure(words: Sequence[str], second_stage: bool, began: float, place: Path
     from seglab.config.run_config import load_config
     from seglab.data.loading.training_data import gather
     from seglab.experiment.backend import check_backend, load_backend
+    from seglab.experiment.record import draw_samples
     from seglab.experiment.run_parts import assemble, bundle_of, make_augmentation
-    from seglab.run_record import Metric, Tag
+    from seglab.run_record import Artifact, Metric, Tag
 
     config = load_config(composed_config(words))
     check_backend(config.backend)
@@ -148,6 +150,7 @@ def _measure(words: Sequence[str], second_stage: bool, began: float, place: Path
     from seglab.inference.bundle import save_bundle
     from seglab.inference.predictor import Predictor
     from seglab.runtime.memory import peak_memory
+    from seglab.viz.figures import case_panels, curves, pick_examples
 
     for name in _LOADED_BY_A_RUN:
         importlib.import_module(name)
@@ -156,6 +159,7 @@ def _measure(words: Sequence[str], second_stage: bool, began: float, place: Path
     epochs: list[dict[str, float]] = []
     if second_stage:
         began += _written(training_data, first)
+    _draw(place, {Artifact.TRAINING_SAMPLES: draw_samples(training_data, parts.batches["train"])})
     ready = time.time()
     settings = config.trainer.model_copy(update={"epochs": EPOCHS, "patience_epochs": None})
     replace(parts, batches=first).train(settings, place, lambda values, _: epochs.append(dict(values)), stream=None)
@@ -165,10 +169,13 @@ def _measure(words: Sequence[str], second_stage: bool, began: float, place: Path
     source, cases = training_data.scored(name, config.data_config, config.seed)
     predictor = Predictor.load(saved)
     score_cases(predictor, source, cases[:1])  # compiles
-    start = time.time()
-    end_seconds = start - trained
-    score_cases(predictor, source, cases[:CASES_SCORED])
-    case_seconds = (time.time() - start) / min(CASES_SCORED, len(cases))
+    compiled = time.time()
+    scores = score_cases(predictor, source, cases[:CASES_SCORED])
+    scored = time.time()
+    case_seconds = (scored - compiled) / min(CASES_SCORED, len(cases))
+    _draw(place, {Artifact.CURVES: curves(epochs)})
+    _draw(place, case_panels(pick_examples(predictor, source, scores.cases), training_data.task))
+    end_seconds = time.time() - scored + compiled - trained
     batch = config.data_config.batch_size
     later = epochs[1:]
     step = min(batch / values[Metric.IMAGES_PER_SECOND] for values in later)
@@ -190,6 +197,12 @@ def _measure(words: Sequence[str], second_stage: bool, began: float, place: Path
         parameters=parts.model.count_params(),
         device=parts.device.name,
     )
+
+
+def _draw(place: Path, pictures: Mapping[str, Figure]) -> None:
+    """Draw pictures as a run does, which holds memory that it does not give back."""
+    for name, figure in pictures.items():
+        figure.savefig(place / f"{Path(name).stem}.png", bbox_inches="tight")
 
 
 def _written(training_data: TrainingData, first: Mapping[str, BatchSource]) -> float:
