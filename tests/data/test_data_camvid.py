@@ -10,6 +10,7 @@ import yaml
 from PIL import Image
 
 from seglab.data.cases import Case
+from seglab.data.check.palettes import check_palettes
 from seglab.data.sources.camvid import CamVid
 from seglab.data.splits import make_split
 from seglab.errors import DataError
@@ -99,3 +100,21 @@ def test_the_page_splits_four_drives_with_dusk_in_training():
     split = make_split(cases, **page["split"], seed=page["split_seed"])
     drives = {name: {i.partition("_")[0] for i in getattr(split, name)} for name in ("train", "val", "test")}
     assert drives == {"train": {"0001TP", "0016E5"}, "val": {"0006R0"}, "test": {"Seq05VD"}}
+
+
+def test_masks_whose_palettes_disagree_are_saved_anew(tmp_path):
+    """The layout has classes of its own and no data.label_colors, which the remedy named."""
+    for name, count in (("train", 4), ("val", 2), ("test", 2)):
+        for part in (name, f"{name}annot"):
+            (tmp_path / part).mkdir()
+        for n in range(count):
+            seen = np.zeros((8, 8), np.uint8)
+            seen[2:5, 2:6] = 1
+            mask = Image.fromarray(1 - seen if n % 2 else seen)
+            mask.putpalette([255, 0, 0, 0, 0, 0] if n % 2 else [0, 0, 0, 255, 0, 0])
+            Image.fromarray(np.dstack([seen * 90] * 3)).save(tmp_path / name / f"{name}{n}_1.png")
+            mask.save(tmp_path / f"{name}annot" / f"{name}{n}_1.png")
+    source = CamVid(root=str(tmp_path))
+    with pytest.raises(DataError) as caught:
+        check_palettes(source, source.cases)
+    assert caught.value.remedy == "save the masks anew, with the class value of each pixel in a grey PNG"

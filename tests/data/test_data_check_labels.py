@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seglab.cli.nnunet_dataset import run as write_nnunet
 from seglab.config.places import CONF
 from seglab.config.run_config import load_config
 from seglab.data.check.full_check import check_full
+from seglab.data.check.palettes import check_palettes
+from seglab.errors import DataError
 
 BLACK, WHITE, RED = (0, 0, 0), (255, 255, 255), (255, 0, 0)
 SEEN = np.zeros((24, 32), np.uint8)
@@ -70,6 +73,21 @@ def test_palettes_in_another_order_are_found_and_the_remedy_reads_them_alike(tmp
     again = check(root, word)
     assert not found(again, "palettes-differ")
     assert all(np.array_equal(mask, SEEN % 2) for mask in masks_of(again))
+
+
+def test_palettes_are_looked_at_where_no_check_of_the_data_is_made(tmp_path):
+    """Of other data that a model is scored on, clicked in or written for nnU-Net, half came out inverted."""
+    source = check(folder(tmp_path, [two(n % 3) for n in range(9)])).source
+    with pytest.raises(DataError, match="and 2 more masks") as caught:
+        check_palettes(source, source.cases)
+    assert (caught.value.code, caught.value.remedy.split()[0]) == (
+        "palettes-differ",
+        "data.label_colors=[[0,0,0],[255,255,255]]",
+    )
+    with pytest.raises(DataError, match="and 2 more masks"):
+        write_nnunet(["data=image_folder", f"data.root={tmp_path}", f"out={tmp_path / 'nnunet'}"])
+    same = check(folder(tmp_path / "same", [two(True)] * 9)).source
+    check_palettes(same, same.cases)
 
 
 @pytest.mark.parametrize("ignored", [None, 2])

@@ -39,9 +39,11 @@ def run(words: Sequence[str]) -> None:
 
     config = load_data(composed_config(settings.data))
     with step("loading what reads the files"):
+        from seglab.data.check.palettes import check_palettes
         from seglab.data.nnunet import write_nnunet
 
     source = config.data.build()
+    check_palettes(source, source.cases)
     with step(f"writing {source.name}") as done:
         written = write_nnunet(source, config.data_config, config.seed, Path(settings.out), done)
     print(f"written    {written.cases} cases to train on, {written.tested} to test on, {written.folds} folds")

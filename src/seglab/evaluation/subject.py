@@ -15,6 +15,7 @@ from seglab.config.scalars import meant, unquoted
 from seglab.config.sections import DataConfig
 from seglab.config.targets import Parameter, parameters_of
 from seglab.data.cases import ALL, SPLIT_NAMES, Case, Source
+from seglab.data.check.palettes import check_palettes
 from seglab.data.previous_stage import check_same_stage
 from seglab.data.splits import Split, split_for
 from seglab.errors import ConfigError, DataError, SeglabError, TrackingError, nearest
@@ -90,6 +91,8 @@ def find_subject(
     if found.run is not None:  # its scores are added to a run
         check_class_names(bundle.task.score_names, f"run {found.run.info.run_id}; bundle=<folder> adds to none")
     cases = list(source.cases) if split == ALL else _cases(source, getattr(parts, split))
+    if other:  # which no training has checked
+        check_palettes(source, cases)
     if not cases:
         sizes = {part: len(getattr(parts, part)) for part in SPLIT_NAMES} if parts else {}
         raise DataError(
@@ -245,21 +248,10 @@ def _made_again(bundle: Bundle, source: Source) -> tuple[Split | None, str]:
 
 def _other_data(bundle: Bundle, words: Sequence[str], split: str) -> tuple[Source, str, Split | None]:
     """Another data set, composed as for a training; only its own split counts, since ours would mean nothing there."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from seglab.command import kept
-    from seglab.config.explanation import explain
-    from seglab.config.places import CONF
+    from seglab.command import composed_config
 
     model = "unet" if bundle.task.rank == 2 else "unet3d"
-    words = kept(words, "train")
-    try:
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            config = load_config(hydra.compose("train", overrides=[f"model={model}", *words]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, "train", list(words)) from error
+    config = load_config(composed_config([f"model={model}", *words]))
     source = config.data.build()
     if split != ALL and source.split is None:
         raise DataError(

@@ -13,6 +13,7 @@ _BYTES_LOOKED_AT = 1 << 18  # values of an image of bytes, in whole rows, evenly
 _ROWS = 32  # that are looked at of an image of bytes, or more: a few planes of a volume say little of it
 _PLANE_LOOKED_AT = 1 << 18  # pixels of the middle rows whose sharpness is taken
 _CHANNELS = 4  # whose means stand for themselves
+_MOST_OF_OPENCV = 128  # channels of an array
 _PERCENTILES = ((0.05, "p05"), (0.5, "p50"), (0.95, "p95"))
 
 
@@ -39,7 +40,13 @@ def _of_bytes(image: np.ndarray) -> dict[str, float]:
     """From how often each value occurs, in every second, third … row of a large image."""
     step = max(1, min(image.size // _BYTES_LOOKED_AT, len(image) // _ROWS))
     flat = np.ascontiguousarray(image[::step]).reshape(-1, 1, image.shape[-1])
-    counts = [cv2.calcHist([flat], [k], None, [256], [0, 256]).ravel() for k in range(image.shape[-1])]
+    few = image.shape[-1] <= _MOST_OF_OPENCV
+    counts: list[np.ndarray] = [
+        cv2.calcHist([flat], [k], None, [256], [0, 256]).ravel()
+        if few
+        else np.bincount(flat[..., k].ravel(), minlength=256)
+        for k in range(image.shape[-1])
+    ]
     values = np.arange(256.0)
     total = np.sum(counts, axis=0, dtype=float)
     below = np.cumsum(total)

@@ -27,15 +27,18 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> CsvTable:
     """A table of a file, of a million rows in a second or two; empty lines are none.
 
     Raises:
-        DataError: a file that is missing or no CSV; `remedy` is what to do about it.
+        DataError: a file that is missing or no CSV, two columns of one name; `remedy` is what to do about it.
     """
     rows: list[list[str]] = []
     lines: list[int] = []
     try:
         text = path.read_text(encoding="utf-8-sig")
-        reader = csv.reader(text.splitlines(), delimiter=delimiter_of(text), skipinitialspace=True)
-        names = next(reader, [])
+        reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter_of(text), skipinitialspace=True)
+        names = [name.strip() for name in next(reader, [])]
         width = len(names)
+        twice = next((name for n, name in enumerate(names) if name and name in names[:n]), None)
+        if twice is not None:  # of two the last would be read
+            raise csv.Error(f"two columns named {twice}")
         for row in reader:
             if not row:
                 continue
@@ -49,7 +52,7 @@ def read_csv(path: Path, remedy: str = "save it as CSV, UTF-8") -> CsvTable:
             code="table-unreadable",
             where=str(path),
             found=f"{type(error).__name__}: {error}",
-            expected="comma-separated values in UTF-8",
+            expected="comma-separated values in UTF-8, each column named once",
             remedy=remedy,
         ) from error
     cells: list[tuple[str, ...]] = list(zip(*rows, strict=True)) or [()] * width

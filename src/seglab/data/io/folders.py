@@ -97,13 +97,17 @@ def listed(
         )
     found = visible(path, endings)
     if not found:
+        others = sorted(entry.name for entry in path.iterdir() if entry.is_file() and entry.name[0] != ".")
+        packed = bool(others) and others[0].lower().endswith(".gz")
         raise DataError(
             f"a data folder without {what}",
             code="data-folder-incomplete",
             where=str(path),
-            found="no file ending in " + ", ".join(endings),
+            found="no file ending in "
+            + ", ".join(endings)
+            + (f"; {len(others)} other files, such as {others[0]}" if others else ""),
             expected="at least one",
-            remedy=f"check {key}, or convert the files",
+            remedy="unpack the files: gzip -d <file>" if packed else f"check {key}, or convert the files",
         )
     return found
 

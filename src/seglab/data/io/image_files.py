@@ -20,6 +20,7 @@ import tifffile
 from PIL import Image
 
 from seglab.data.io.foreign_contents import in_place_of_image
+from seglab.data.io.one_hot_masks import one_hot
 from seglab.data.io.raster_files import read_raster
 from seglab.data.io.stored_pixels import StoredPixels
 from seglab.data.io.tiff_files import count_tiff_pages, is_tiff, read_tiff
@@ -95,7 +96,7 @@ def read_mask_file(path: str | Path, page: int | None = None) -> np.ndarray:
     samples of 1, 2 or 4 bits are 0 to 1, 3 or 15.
 
     Raises:
-        DataError: as `read_image_file`, or a mask in real colours.
+        DataError: as `read_image_file`, or a mask in real colours or with a channel for each class.
     """
     return open_mask_file(path, page).values
 
@@ -109,6 +110,8 @@ def open_mask_file(path: str | Path, page: int | None = None) -> MaskFile:
     values = _without_plain_alpha(values)
     if (values == values[..., :1]).all():
         return MaskFile(values[..., 0], None)
+    if (refused := one_hot(values, str(path))) is not None:
+        raise refused
     tinted = "it is grey but for what lossy compression left of it: data.mask_threshold=128 reads it; or "
     raise DataError(
         "a mask in colours",

@@ -35,7 +35,9 @@ def is_length(unit: str) -> bool:
         return False
 
 
-def unknown_unit(path: str, found: str) -> DataError:
+def unknown_unit(
+    path: str, found: str, remedy: str = "write the unit into its header, or export it again in mm"
+) -> DataError:
     """Of a header whose unit is none of these, or not the same along all axes."""
     return DataError(
         "a volume whose header does not say where its voxels lie",
@@ -44,5 +46,5 @@ def unknown_unit(path: str, found: str) -> DataError:
         where=path,
         found=found,
         expected=f"one of {KNOWN}, the same for all three axes",
-        remedy="write the unit into its header, or export it again in mm",
+        remedy=remedy,
     )

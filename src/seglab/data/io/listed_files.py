@@ -34,6 +34,7 @@ class FilesBeside:
             other = os.path.join(self._home, spelling)
             if os.path.isfile(other):
                 return other
+        windows = "\\" in cell and os.path.isfile(os.path.join(self._home, cell.replace("\\", "/")))
         raise DataError(
             "file not found",
             code="file-missing",
@@ -41,7 +42,9 @@ class FilesBeside:
             where=f"{self._table}, line {line}",
             found=f"no {path}",
             expected=f"a file, at a path relative to {self._home} or absolute",
-            remedy="correct the path, restore the file, or remove the row",
+            remedy="write / in the place of \\ in all paths"
+            if windows
+            else "correct the path, restore the file, or remove the row",
         )
 
 

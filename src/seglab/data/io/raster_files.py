@@ -36,6 +36,8 @@ _KINDS: tuple[tuple[bytes, Callable[[Any], Image.Image]], ...] = (
 # Pillow would give printing colours.
 _TO_PLAIN_MODE = {"PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 _ORIENTATION = 0x0112
+_BITS = {"1": 1, "L": 8}  # that Pillow unpacks in these modes
+_OLD_BMP_HEADER = 12  # bytes, of OS/2
 _GREY, _RGB = 0, 2  # colour types of a PNG
 _PLAIN_PNG_CHANNELS = {_GREY: 1, _RGB: 3}
 _TEXT_OF_EXIF = (b"Raw profile type exif", b"XML:com.adobe.xmp")
@@ -105,6 +107,8 @@ def _read_with_pillow(path: Path, content: bytes) -> StoredPixels:
         _refuse_frames(path, image)
         width, height = image.size
         refuse_too_large(path, height, width, height * width * len(image.getbands()) * max(depth // 8, 1))
+        if opened is BmpImageFile and image.mode in _BITS and _bits_of_bmp(content) != _BITS[image.mode]:
+            return _read_grey_bmp(content, 1 if image.mode == "1" else 8)
         image.load()  # raises on a truncated file, where others would fill the rest with grey
         palette = _palette(image) if image.mode == "P" else None
         if depth == 16 and colours != _GREY:
@@ -118,6 +122,26 @@ def _read_with_pillow(path: Path, content: bytes) -> StoredPixels:
         values = values // np.uint8(255 // (2**depth - 1))  # Pillow has stretched them to 0..255
     bits = 8 if palette is not None else depth
     return StoredPixels(upright(native(values), orientation), bits, palette)
+
+
+def _bits_of_bmp(content: bytes) -> int:
+    at = 24 if _header_of_bmp(content) == _OLD_BMP_HEADER else 28
+    return int.from_bytes(content[at : at + 2], "little")
+
+
+def _header_of_bmp(content: bytes) -> int:
+    return int.from_bytes(content[14:18], "little")
+
+
+def _read_grey_bmp(content: bytes, bits: int) -> StoredPixels:
+    """A BMP with more bits a pixel than its grey palette needs, such as 8 bits of black and white: Pillow takes its
+    pixels for as few bits. With another colour in the palette it reads the numbers, which are the shades."""
+    first = 14 + _header_of_bmp(content)
+    coloured = bytearray(content)
+    coloured[first] ^= 1
+    with BmpImageFile(io.BytesIO(coloured)) as image:
+        image.load()
+        return StoredPixels(np.asarray(image), bits)
 
 
 def _refuse_frames(path: Path, image: Any) -> None:

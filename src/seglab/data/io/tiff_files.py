@@ -56,7 +56,7 @@ def read_tiff(path: Path, page: int | None) -> StoredPixels:
                 remedy="save each page as a file of its own; data=image_folder takes the pages as cases",
             )
         first: Any = part.keyframe
-        _check_readable(path, first, part.axes, part.dtype)
+        check_readable(path, first, part.axes, part.dtype)
         _check_whole(path, part, file.filehandle.size)
         refuse_too_large(path, first.imagelength, first.imagewidth, part.nbytes)
         values = native(part.asarray())
@@ -64,9 +64,8 @@ def read_tiff(path: Path, page: int | None) -> StoredPixels:
         values = np.moveaxis(values, 0, -1)
     bits = int(first.bitspersample)
     kind, palette = _kind_of(first), None
-    if kind == _KIND.MINISWHITE:
-        values = ~values if values.dtype == bool else values.dtype.type(2**bits - 1) - values
-    elif kind == _KIND.SEPARATED:
+    values = black_is_0(values, first)
+    if kind == _KIND.SEPARATED:
         values = _rgb_of_inks(values, 2**bits - 1)
     elif kind == _KIND.PALETTE and part.axes in _CHANNELS_LAST:
         palette = _palette(first.colormap)
@@ -74,6 +73,24 @@ def read_tiff(path: Path, page: int | None) -> StoredPixels:
     if values.dtype == bool:
         values = values.view(np.uint8)
     return StoredPixels(upright(values, first.tags.valueof(_ORIENTATION)), bits, palette)
+
+
+def black_is_0(values: np.ndarray, page: Any) -> np.ndarray:
+    """Samples of a page that `check_readable` let pass, whole numbers or real ones, inverted where 0 is its white."""
+    if _kind_of(page) != _KIND.MINISWHITE:
+        return values
+    inverted: np.ndarray = ~values if values.dtype == bool else values.dtype.type(2**page.bitspersample - 1) - values
+    return inverted
+
+
+def plain_stack(page: Any) -> tuple[str, str] | None:
+    """What a page of a stack is that is read of single images only, and what to do; None where it is read."""
+    orientation = page.tags.valueof(_ORIENTATION, 1)
+    if orientation != 1:
+        return f"slices that are to be turned, orientation {orientation}", "save them upright (Orientation 1)"
+    if _kind_of(page) == _KIND.SEPARATED:
+        return "inks (CMYK)", "save it as RGB, or each channel as grey"
+    return None
 
 
 def _single(file: tifffile.TiffFile) -> Any:
@@ -95,8 +112,15 @@ def _kind_of(page: Any) -> Any:
     return page.photometric if _PHOTOMETRIC in page.tags else _KIND.MINISBLACK
 
 
-def _check_readable(path: Path, page: Any, axes: str, dtype: np.dtype | None) -> None:
-    """Refuse what would come out as other numbers than are seen."""
+def check_readable(path: Path, page: Any, axes: str, dtype: np.dtype | None) -> None:
+    """Refuse what would come out as other numbers than are seen; raises `DataError`.
+
+    Args:
+        path: for messages.
+        page: of tifffile.
+        axes: of the image, as tifffile names them.
+        dtype: of its samples.
+    """
     kind = _kind_of(page)
     name = getattr(kind, "name", str(kind))
     if page.compression not in tifffile.TIFF.DECOMPRESSORS:

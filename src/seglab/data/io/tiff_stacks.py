@@ -15,6 +15,7 @@ import tifffile
 from seglab.data.io.foreign_header import ForeignHeader, fields_of
 from seglab.data.io.length_units import millimetres, unknown_unit
 from seglab.data.io.nifti_headers import Header, flat, unreadable
+from seglab.data.io.tiff_files import black_is_0, check_readable, plain_stack
 from seglab.errors import DataError
 
 TIFF_ENDINGS = (".tif", ".tiff")
@@ -24,16 +25,22 @@ _SIZE = re.compile(r'PhysicalSize([XYZ])(Unit)?="([^"]*)"')
 _NUMBERED = re.compile(r"(.+)_\d{4}")
 _MOST_BYTES = 2**16
 _X_RESOLUTION, _Y_RESOLUTION = "XResolution", "YResolution"
+_ONE_VOLUME = (
+    "save one volume of one time, slices behind one another; of a label with a channel for each class, the number of "
+    "the channel in each voxel"
+)
+_WRITE_BESIDE = 'write all three into <case>.json beside it: {"spacing": [z, y, x]} in mm'
 
 
 def read_stack(path: str) -> Header:
     """The header of a stack; columns, rows and slices are its first, second and third axis.
 
     Sizes of voxels are those of a `<case>.json` beside it, as nnU-Net has it, or those that OME or ImageJ wrote;
-    without them a voxel is a cube of 1 of an unknown unit.
+    without them a voxel is a cube of 1 of an unknown unit. Where 0 is stored as white, it is black here, as of images.
 
     Raises:
-        DataError: a damaged file, one page, several series, an axis of time, numbers that are not real.
+        DataError: a damaged file, one page, several series, an axis of time, slices that are to be turned, colours of
+            a kind or numbers that are not read.
     """
     try:
         with tifffile.TiffFile(path) as file:
@@ -41,6 +48,10 @@ def read_stack(path: str) -> Header:
             if len(series) != 1:
                 raise _refused(path, f"{len(series)} series", "save the one that is the volume as a file of its own")
             axes, sizes, dtype = series[0].axes, series[0].shape, series[0].dtype
+            first: Any = series[0].keyframe
+            check_readable(Path(path), first, first.axes, dtype)
+            if (other := plain_stack(first)) is not None:
+                raise _refused(path, *other)
             spacing, unit = _spacing_beside(path) or _spacing(file, path)
             ends = [
                 offset + count
@@ -61,7 +72,7 @@ def read_stack(path: str) -> Header:
     if depth == 0 and channels < 2 and not set(named) - set(_CHANNELS) - {"Y", "X"}:
         raise flat(path, f"axes {axes}, shape {sizes}")
     if depth != 1 or channels > 1 or len(named) != 3 + channels:
-        raise _refused(path, f"axes {axes}, shape {sizes}", "save one volume of one time, slices behind one another")
+        raise _refused(path, f"axes {axes}, shape {sizes}", _ONE_VOLUME)
     if dtype is None or dtype.kind not in "buif" or dtype == np.float16:
         raise _refused(path, f"numbers of type {dtype}", "save whole numbers, or float32")
     order = [next(k for k, axis in enumerate(named) if axis in group) for group in ("X", "Y", _DEPTH)]
@@ -75,7 +86,7 @@ def read_stack(path: str) -> Header:
             values = tifffile.imread(path)
         except Exception as error:
             raise unreadable(path, f"{type(error).__name__}: {error}"[:300], kind="TIFF file") from error
-        values = values.reshape([size for _, size in kept]).transpose(order)
+        values = black_is_0(values.reshape([size for _, size in kept]), first).transpose(order)
         return np.ascontiguousarray(values, dtype)
 
     return ForeignHeader(path, fields_of(path, shape, dtype, affine, unit), unit, load=load)
@@ -141,7 +152,7 @@ def _spacing(file: Any, path: str) -> tuple[tuple[float, float, float], str]:
             where=path,
             found=", ".join(f"{axis}: {size or 'none'}" for axis, size in zip("xyz", sizes, strict=True)) + ", in mm",
             expected="all three, or none for cubes of 1",
-            remedy='write all three into <case>.json beside it: {"spacing": [z, y, x]} in mm',
+            remedy=_WRITE_BESIDE,
         )
     return (known[0], known[1], known[2]), "mm"
 
@@ -155,7 +166,7 @@ def _size(size: Any, unit: str, path: str) -> float | None:
     try:
         in_mm = millimetres(unit)
     except KeyError:
-        raise unknown_unit(path, f"sizes of voxels in {unit[:40]!r}") from None
+        raise unknown_unit(path, f"sizes of voxels in {unit[:40]!r}", _WRITE_BESIDE) from None
     try:
         found = float(size) * (in_mm or math.nan)
     except (TypeError, ValueError):

@@ -26,6 +26,10 @@ def read_rows(path: Path, where: str) -> list[Mapping[str, Any]]:
             reader = csv.DictReader(
                 text.splitlines(), restkey="further cells", delimiter=delimiter_of(text), skipinitialspace=True
             )
+            names = list(reader.fieldnames or ())
+            twice = next((name for n, name in enumerate(names) if name in names[:n]), None)
+            if twice is not None:  # of two the last would be read
+                raise csv.Error(f"two columns named {twice}")
             rows: Any = list(reader)
         else:
             rows = read_yaml(text)

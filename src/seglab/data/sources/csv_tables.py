@@ -171,8 +171,22 @@ def _read_table(table: Path, columns: Sequence[str], split: str | None, split_co
     image, mask, *group = (read.columns[column] for column in columns)
     files = FilesBeside(table)
     images, masks = ([files.of(cell, line) for cell, line in zip(part, lines, strict=True)] for part in (image, mask))
+    for file, truth, line in zip(images, masks, lines, strict=True):
+        if file == truth:
+            raise _own_mask(f"{table}, line {line}", file)
     groups: Sequence[str | None] = group[0] if group else [None] * len(lines)
     return [_Row(*row, table) for row in zip(images, masks, splits, groups, lines, strict=True)]
+
+
+def _own_mask(where: str, file: str) -> DataError:
+    return DataError(
+        "an image that is its own mask",
+        code="image-listed-twice",
+        where=where,
+        found=file,
+        expected="a file of its own for the mask",
+        remedy="correct the row; data.image_column=… data.mask_column=… name the columns",
+    )
 
 
 def _by_id(rows: Sequence[_Row]) -> dict[str, _Row]:

@@ -120,10 +120,14 @@ class ImageCases:
         _check_size(stored, sample.image, case, file)
         values, sample.label_off = whole_numbers(stored, file)
         mask = labels.ids(values, file)
-        if palette is not None:
-            held = np.flatnonzero(np.bincount(values.ravel()))
-            sample.palette = {str(n): "#{:02x}{:02x}{:02x}".format(*palette[n]) for n in held if n < len(palette)}
+        sample.palette = _colors_held(values, palette)
         return mask
+
+    def read_palette(self, case: Case) -> Mapping[str, str]:
+        """As of `Sample`, of the mask alone; empty where masks are not read by values."""
+        if case.label is None or self.label_map.threshold is not None or self.label_map.colors:
+            return {}
+        return _colors_held(*open_mask_file(case.label, self._pages.get(case.id)))
 
     def describe_files(self, case: Case) -> str:
         """Path of the image, of the mask, and of the region if there is one."""
@@ -144,6 +148,14 @@ class ImageCases:
                 if path is not None:
                     name_of.setdefault(path, f"{kind}/{case.id}")
         return digest_files({name: path for path, name in name_of.items()}, self.classes.settings())
+
+
+def _colors_held(values: np.ndarray, palette: np.ndarray | None) -> dict[str, str]:
+    """`#rrggbb` of each value that a mask holds; empty without a palette."""
+    if palette is None:
+        return {}
+    held = np.flatnonzero(np.bincount(values.ravel()))
+    return {str(n): "#{:02x}{:02x}{:02x}".format(*palette[n]) for n in held if n < len(palette)}
 
 
 def expand_pages(
@@ -183,7 +195,8 @@ def _pages_of(image: Path, mask: Path) -> int:
             where=str(mask),
             found=f"{mask_pages} pages",
             expected=f"{pages}, as {image}",
-            remedy="export the mask with a page for each page of the image",
+            remedy="export the mask with a page for each page of the image"
+            + ("; if its pages are a channel for each class, give each pixel the number of its page" * (pages == 1)),
         )
     return pages
 

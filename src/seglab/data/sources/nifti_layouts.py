@@ -171,6 +171,15 @@ def in_table(root: Path, table: str, group_column: str | None = None) -> dict[st
         where = f"{path}, line {number}"
         images = tuple(_existing(root / row[name], where, name) for name in image_columns)
         label = _existing(root / row["label"], where, "label") if row["label"] else None
+        if label in images:
+            raise DataError(
+                "an image that is its own label",
+                code="image-listed-twice",
+                where=where,
+                found=str(label),
+                expected="a file of its own for the label",
+                remedy="correct the row, or leave its label empty for a case without one",
+            )
         case_id = row.get("id") or name_of(images[0])
         if case_id in found:
             raise DataError(
