@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from recorded_runs import Recorder
+from volumes import folders
 
+from seglab.command import composed_config
 from seglab.comparison.runs import find_runs
 from seglab.comparison.settings import CompareSettings
 from seglab.comparison.variants import variants_of
@@ -100,3 +103,18 @@ def test_runs_on_the_same_data_elsewhere_are_one_variant(tmp_path: Path) -> None
     runs = find_runs(recorder.store, CompareSettings()).runs
     assert sorted(len(variant.runs) for variant in variants_of(runs)) == [1, 3]
     assert len({variant.label for variant in variants_of(runs)}) == 2
+
+
+def test_other_folds_of_a_file_are_another_job(tmp_path: Path) -> None:
+    """The file is a place; what it says is who tests what."""
+    folders(tmp_path, names=("a", "b", "c", "d"))
+
+    def identity(*folds: str) -> str:
+        dealt = [{"train": sorted({*"abcd"} - {*held}), "val": list(held)} for held in folds]
+        (tmp_path / "splits_final.json").write_text(json.dumps(dealt))
+        words = ["data=nifti", f"data.root={tmp_path}", "model=unet3d", "data.fold=0", "data.folds=2"]
+        return JobIdentity().of(load_config(composed_config([*words, "data.folds_file=splits_final.json"])))
+
+    before = identity("ab", "cd")
+    assert identity("ab", "cd") == before
+    assert identity("ac", "bd") != before

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from seglab.cli.prompt_bench import PromptBenchWords, _targets
 from seglab.data.synthetic.shapes import Synthetic2D
 from seglab.errors import DataError
 from seglab.interactive.grabcut import GrabCut
 from seglab.interactive.prompt import Prompt
-from seglab.interactive.prompt_bench import BenchSettings, record, run_robot, summary
+from seglab.interactive.prompt_bench import BenchSettings, _data_digest, record, run_robot, summary
 from seglab.interactive.prompt_models import Candidates, Embedding
 from seglab.interactive.target_objects import TargetObject, built_in, objects_of
 
@@ -90,3 +92,24 @@ def test_it_is_recorded_as_a_run_whose_objects_can_be_compared(tmp_path: Path) -
     assert kept.scores["noc_80"].tolist() == [4, 6]
     assert lower_is_better("test_noc_80")
     assert not lower_is_better("test_iou_5")
+
+
+def test_other_images_are_other_data_and_another_place_is_not(tmp_path: Path) -> None:
+    """`data=image_folder` had one digest, whatever lay in its folder."""
+    for root, seed in (("one", 0), ("two", 0), ("other", 1)):
+        source = Synthetic2D(count=3, image_size=(48, 48), seed=seed)
+        for case in source.cases:
+            sample = source.read(case)
+            assert sample.mask is not None
+            for part, values in (("images", sample.image[..., 0]), ("masks", sample.mask)):
+                (tmp_path / root / part).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values.astype(np.uint8)).save(tmp_path / root / part / f"{case.id}.png")
+
+    def digests(root: str) -> tuple[str, str]:
+        given = PromptBenchWords(data=("data=image_folder", f"data.root={tmp_path / root}"))
+        contents = _targets(given)[1]
+        return contents, _data_digest(BenchSettings("grabcut", "0", "image_folder", contents=contents))
+
+    assert digests("one") == digests("two")
+    assert digests("one")[1] != digests("other")[1]
+    assert _targets(PromptBenchWords())[1] == ""

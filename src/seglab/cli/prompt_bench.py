@@ -71,7 +71,7 @@ def run(words: Sequence[str]) -> None:
         from seglab.interactive.prompt_models import load_model
 
     name = next((word.partition("=")[2] for word in given.data if word.startswith("data=")), "built-in objects")
-    targets = _targets(given)
+    targets, contents = _targets(given)
     model = load_model(given.model, Path(given.checkpoint) if given.checkpoint else None, given.precision)
     settings = BenchSettings(
         model=model.name,
@@ -84,6 +84,7 @@ def run(words: Sequence[str]) -> None:
         seed=given.seed,
         least_pixels=given.least_pixels,
         classes=given.classes,
+        contents=contents,
     )
     print(shown(f"{model.name} on {model.device}; {_what(settings)}"), flush=True)
     with Waiting() as waiting:
@@ -106,14 +107,17 @@ def _what(settings: BenchSettings) -> str:
     return f"{first}, {settings.clicks} at most, on {settings.data}{guard}"
 
 
-def _targets(given: PromptBenchWords) -> Iterator[TargetObject]:
-    """The objects; what cannot be read is refused before the model is loaded."""
+def _targets(given: PromptBenchWords) -> tuple[Iterator[TargetObject], str]:
+    """The objects, and the digest of what they are taken from, empty for generated ones; what cannot be read is refused
+    before the model is loaded."""
     from seglab.interactive.target_objects import built_in, objects_of
 
     if not given.data:
-        return built_in(given.objects, given.least_pixels, given.seed)
+        return built_in(given.objects, given.least_pixels, given.seed), ""
     from seglab.command import composed_config
     from seglab.config.run_config import load_data
+    from seglab.data.check.palettes import check_palettes
+    from seglab.data.digest import digest_values
     from seglab.errors import ConfigError
 
     source = load_data(composed_config(given.data)).data.build()
@@ -139,4 +143,6 @@ def _targets(given: PromptBenchWords) -> Iterator[TargetObject]:
             )
         kept = set(source.split.get(given.split, ()))
         cases = [case for case in cases if case.id in kept]
-    return objects_of(source, cases, given.objects, given.least_pixels, given.seed, given.classes)
+    check_palettes(source, cases)
+    contents = digest_values([str(source.digest()), [case.id for case in cases]])
+    return objects_of(source, cases, given.objects, given.least_pixels, given.seed, given.classes), contents

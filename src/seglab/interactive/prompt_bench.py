@@ -18,6 +18,7 @@ from seglab.run_record import Artifact, Metric, Tag
 from seglab.statistics.intervals import mean_interval
 
 IOU_AT = (1, 2, 3, 5, 10, 20)
+_ELSEWHERE = ("model", "data", "seed", "contents")  # than among the parameters of the prompts
 _COLUMNS = {f"noc_{round(100 * target)}": target for target in TARGETS}
 
 
@@ -33,6 +34,7 @@ class BenchSettings:
         box_first: the first is a drawn box.
         guard: whether answers go through the guard.
         objects, seed, least_pixels, classes: which objects.
+        contents: digest of what the objects are taken from; empty for generated ones.
     """
 
     model: str
@@ -45,6 +47,7 @@ class BenchSettings:
     seed: int = 0
     least_pixels: int = 64
     classes: tuple[str, ...] = ()
+    contents: str = ""
 
 
 def run_robot(
@@ -116,7 +119,8 @@ def record(table: pd.DataFrame, settings: BenchSettings, uri: str | None, study:
     from seglab.tracking.tracker import Tracker
 
     tracking = TrackingSettings(uri=uri, experiment=study, system_metrics=False, heartbeat_seconds=30.0)
-    digest = digest_values({key: list(v) if isinstance(v, tuple) else v for key, v in asdict(settings).items()})
+    counted = {key: value for key, value in asdict(settings).items() if key != "contents" or value}
+    digest = digest_values({key: list(v) if isinstance(v, tuple) else v for key, v in counted.items()})
     tags = {
         Tag.CONFIG_DIGEST: digest,
         Tag.DATA_DIGEST: _data_digest(settings),
@@ -127,7 +131,7 @@ def record(table: pd.DataFrame, settings: BenchSettings, uri: str | None, study:
         "model": {"name": settings.model},
         "data": {"name": settings.data},
         "seed": settings.seed,
-        "prompt": {key: value for key, value in asdict(settings).items() if key not in ("model", "data", "seed")},
+        "prompt": {key: value for key, value in asdict(settings).items() if key not in _ELSEWHERE},
     }
     name = f"{settings.model}_{'box' if settings.box_first else 'clicks'}{'' if settings.guard else '_unguarded'}"
     with Tracker(tracking, directory, run_name=name, params=params, tags=tags) as tracker:
@@ -138,5 +142,5 @@ def record(table: pd.DataFrame, settings: BenchSettings, uri: str | None, study:
 
 
 def _data_digest(settings: BenchSettings) -> str:
-    keys = ("data", "objects", "seed", "least_pixels", "classes")
-    return digest_values([str(getattr(settings, key)) for key in keys])
+    keys = ("objects", "seed", "least_pixels", "classes")
+    return digest_values([settings.contents or settings.data, *(str(getattr(settings, key)) for key in keys)])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from seglab.config.run_config import Config
 from seglab.data.digest import digest_files, digest_values, remembered
@@ -27,9 +28,9 @@ class JobIdentity:
     """Computes identities, reading each data set only once.
 
     The identity of a job is a SHA-256 of its resolved config (less names, store and places on disk), the contents of
-    its data, what its split is made of (ids and groups of the cases, and the data set's own split), its classes, and
-    the code that a run can reach: from `seglab.experiment.run.run` and from each `_target_`, the user's own included,
-    so that an edited report is no other job. The seed and all settings of the split are in the config.
+    its data, what its split is made of (ids and groups of the cases, and the data set's own split or folds), its
+    classes, and the code that a run can reach: from `seglab.experiment.run.run` and from each `_target_`, the user's
+    own included, so that an edited report is no other job. The seed and all settings of the split are in the config.
     """
 
     def __init__(self) -> None:
@@ -58,6 +59,8 @@ class JobIdentity:
             with remembered(Path(config.data_config.cache_dir)) if files else nullcontext():
                 digest = str(source.digest())
             # The names of classes, and which of them count, are of the settings where a file of labels says them.
-            parts = {"groups": groups, "split": split, "task": asdict(source.task)}
+            parts: dict[str, Any] = {"groups": groups, "split": split, "task": asdict(source.task)}
+            folds = getattr(source, "folds", None)  # of a file, such as nnU-Net's
+            parts |= {"folds": [list(fold) for fold in folds]} if folds else {}
             self._known[key] = digest, digest_values(parts)
         return self._known[key]
