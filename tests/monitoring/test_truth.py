@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from test_monitor import monitor
 from volumes import AFFINE, SHAPE, save
 from watched_rows import answered, written
 
+from seglab.data.labels.true_values import true_ids
 from seglab.errors import DataError
 from seglab.monitoring.database import opened
 from seglab.monitoring.truth import true_quality
+from seglab.serving.truth_scoring import _truth
+from seglab.task import Task
 
 DESCRIPTION = {"class_names": ["ground", "organ"], "values": [0, 1], "scored": [1], "reference": {}, "quality": {}}
 
@@ -108,3 +114,30 @@ def test_what_nobody_knows_is_ignored_and_reported(tmp_path: Path) -> None:
     done = monitor(f"rows={place}", f"truth={folder}", f"kept={kept}", "page=")
     assert done.returncode == 0, done.stderr
     assert "255 is no class here: 15.6% of the true pixels are ignored; 1 masks hold nothing else" in done.stdout
+
+
+def test_a_truth_that_was_saved_as_floats_is_rounded(tmp_path: Path) -> None:
+    ids = np.where(WHITE, 1, 0)
+    place, folder, kept = judged(tmp_path, ids)
+    (folder / "masks" / "r0.png").unlink()
+    tifffile.imwrite(folder / "masks" / "r0.tif", (ids * 0.9999999).astype(np.float32))
+    found = true_quality(place, folder, kept)
+    assert (found.cases[0].real, found.ignored) == (1.0, 0.0)
+
+
+def test_what_a_canary_takes_for_its_truth(tmp_path: Path) -> None:
+    """Of floats nearly whole nothing counted, of a label with a channel for each class the first one did."""
+    task = Task(2, 1, ("ground", "organ"))
+    ids = np.where(WHITE, 1, 0)
+    assert true_ids(ids * 0.9999999, (0, 1), task.class_names, 255, "a.tif").tolist() == ids.tolist()
+    known = np.where(np.arange(16).reshape(4, 4) < 4, 255, ids)
+    assert (true_ids(known, (0, 1), task.class_names, 255, "a.tif") == 255).sum() == 4
+    with pytest.raises(DataError, match="0 ground, 1 organ") as caught:
+        true_ids(np.where(WHITE, 128, 0), (0, 1), task.class_names, 255, "a.tif")
+    assert (caught.value.code, caught.value.found) == ("truth-values", "128")
+    image = save(tmp_path / "image.nii.gz", np.zeros(SHAPE, np.int16))
+    flags = save(tmp_path / "flags.nii.gz", np.stack([np.ones(SHAPE), np.zeros(SHAPE)], -1).astype(np.uint8))
+    model: Any = SimpleNamespace(bundle=SimpleNamespace(task=Task(3, 1, task.class_names)), served=None)
+    with pytest.raises(DataError) as caught:
+        _truth(flags, image, np.zeros(SHAPE), model)
+    assert caught.value.code == "label-channels"

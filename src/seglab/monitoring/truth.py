@@ -14,7 +14,8 @@ from seglab.data.io.folders import by_stem, stem_of
 from seglab.data.io.image_files import read_mask_file
 from seglab.data.io.nifti_headers import is_nifti
 from seglab.data.labels.stored_values import check_mask_size, class_ids
-from seglab.errors import ConfigError, DataError
+from seglab.data.labels.true_values import IGNORED, other_values, true_ids
+from seglab.errors import ConfigError
 from seglab.inference.predicted_quality import Agreement
 from seglab.metrics.confusion import confusion_matrix, macro, overlaps, sizes
 from seglab.monitoring.database import reading
@@ -25,8 +26,6 @@ from seglab.task import Region, Task
 
 _DIGEST = re.compile(r"[0-9a-f]{32,64}")
 _CASES = 10_000
-_IGNORED = 255  # of a truth, unless it is a class
-_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def true_quality(place: str, folder: Path, kept: Path) -> TrueQuality:
             cases.append(TrueCase(request, quality, counted.dice))
     nothing_else = sum(one.ignored > 0 and not one.held for one in all_counted)
     if nothing_else and not any(one.held for one in all_counted):
-        raise _other_values(folder / "masks", f"{_IGNORED}, and no scored class in any of {len(all_counted)} masks", "")
+        raise other_values(str(folder / "masks"), f"{IGNORED}, and no scored class in any of {len(all_counted)} masks")
     ignored = sum(one.ignored for one in all_counted) / max(1, sum(one.pixels for one in all_counted))
     pairs = np.array([(one.predicted, one.real) for one in cases if one.predicted is not None], float).reshape(-1, 2)
     pairs = pairs[~np.isnan(pairs).any(axis=1)]
@@ -144,14 +143,10 @@ def _counted(truth: Path, kept: KeptImage, description: Mapping[str, object]) ->
         regions=tuple(map(Region.from_dict, regions)),
     )
     stored, answered = (_stored(file, kept, task.rank) for file in (truth, kept.mask))
-    true, predicted = (class_ids(one, values, task.ignore_label) for one in (stored, answered))
-    check_mask_size(true, predicted.shape, str(truth))
+    predicted = class_ids(answered, values, task.ignore_label)
+    check_mask_size(stored, predicted.shape, str(truth))
+    true = true_ids(stored, values, names, task.ignore_label, str(truth))
     dice = macro(overlaps(sizes(confusion_matrix(true, predicted, task), task))[0], task)
-    unknown = sorted(set(np.unique(stored[true == task.ignore_label]).tolist()) - {_IGNORED})
-    if unknown:
-        listed = ", ".join(f"{value:g}" for value in unknown[:_LISTED]) + (" …" if len(unknown) > _LISTED else "")
-        classes = ", ".join(f"{value} {name}" for value, name in zip(values, names, strict=True))
-        raise _other_values(truth, listed, classes)
     held = bool(np.isin(true, task.scored).any())
     return _Counted(dice, true.size, int((true == task.ignore_label).sum()), held)
 
@@ -163,14 +158,3 @@ def _stored(file: Path, kept: KeptImage, rank: int) -> np.ndarray:
     from seglab.data.sources.nifti_labels import read_label
 
     return read_label(str(file), str(kept.image))[0]
-
-
-def _other_values(where: Path, found: str, classes: str) -> DataError:
-    return DataError(
-        "a truth of other values than the classes of the model",
-        code="truth-values",
-        where=str(where),
-        found=found,
-        expected=f"{classes or 'the values that /classes lists'}; {_IGNORED} marks pixels that are ignored",
-        remedy="write the value of its class into each pixel, such as 1 in place of 255",
-    )

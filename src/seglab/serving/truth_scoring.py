@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from seglab.data.io.image_files import read_mask_file
-from seglab.data.io.nifti_files import read_image
-from seglab.data.labels.stored_values import check_mask_size, class_ids
+from seglab.data.labels.stored_values import check_mask_size
+from seglab.data.labels.true_values import true_ids
+from seglab.data.sources.nifti_labels import read_label
 from seglab.errors import SeglabError
 from seglab.metrics.confusion import confusion_matrix
 from seglab.serving.exported_model import LoadedModel
@@ -27,7 +28,7 @@ def score_file(
 
     Args:
         content: of an image file.
-        mask: file of its truth, with the values of the classes; others are ignored.
+        mask: file of its truth, with the values of the classes, and 255 where nobody knows.
         model: that predicts.
         limits: of what is decoded.
         between: as for `predict_file`.
@@ -40,15 +41,15 @@ def score_file(
         try:
             image, spacing, _ = read_content(content, file, model, limits)
             ids = predict_array(image, model, StageTimes(), between, spacing).ids
-            truth = _truth(mask, model)
-            check_mask_size(truth, ids.shape, str(mask))
+            truth = _truth(mask, file, ids, model)
             confusion = confusion_matrix(truth, ids, model.bundle.task)
         except SeglabError as error:
             raise of_error(error, file) from error
     return {"confusion": confusion.tolist()}, b""
 
 
-def _truth(mask: Path, model: LoadedModel) -> np.ndarray:
-    task = model.bundle.task
-    stored = read_mask_file(mask) if task.rank == 2 else read_image([str(mask)])[0][..., 0]
-    return class_ids(stored, model.served.values, task.ignore_label)
+def _truth(mask: Path, image: Path, predicted: np.ndarray, model: LoadedModel) -> np.ndarray:
+    task, served = model.bundle.task, model.served
+    stored = read_mask_file(mask) if task.rank == 2 else read_label(str(mask), str(image))[0]
+    check_mask_size(stored, predicted.shape, str(mask))
+    return true_ids(stored, served.values, task.class_names, task.ignore_label, str(mask))
