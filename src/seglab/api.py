@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from seglab.extras import check_extras
 from seglab.metric_names import EVAL, TEST, MetricName
 from seglab.run_record import RUNS, Artifact, Metric, RunRecord
+from seglab.safety.shown_text import from_cell
 
 if TYPE_CHECKING:
     import mlflow.entities
@@ -93,10 +94,9 @@ class Run:
 
         from seglab.tracking.bundles import run_file
 
-        for split in ("val", "train"):
-            if self._has(Artifact.cases(split)):
-                return pd.read_csv(run_file(self.store, self._recorded, Artifact.cases(split)), dtype={"id": str})
-        return pd.read_csv(run_file(self.store, self._recorded, Artifact.TEST_CASES), dtype={"id": str})
+        split = next((one for one in ("val", "train") if self._has(Artifact.cases(one))), None)
+        file = run_file(self.store, self._recorded, Artifact.cases(split) if split else Artifact.TEST_CASES)
+        return pd.read_csv(file, converters={"id": from_cell})  # one may read NA
 
     @property
     def pictures(self) -> dict[str, Path]:

@@ -207,3 +207,19 @@ def test_a_name_in_a_yaml_file_that_is_no_text(name: str) -> None:
     config = OmegaConf.create(f"data: {{regions: {{{name}: [1]}}}}")
     with pytest.raises(ConfigError, match=rf"no text\s+where:\s+data.regions[\s\S]*in quotes.*'{name}'"):
         plain_values(config, "data")
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "remedy"),
+    [
+        ("run_name: 1_1_1", "111, as YAML reads it", "as it is written there: run_name: '…'"),
+        ("data: {class_names: [off, on]}", "[False, True], as YAML reads it", "as it is written there, each of them"),
+    ],
+)
+def test_the_remedy_for_a_yaml_names_no_other_text(text: str, found: str, remedy: str) -> None:
+    """`run_name: 1_1_1` is 111 to YAML; in quotes that would be another name."""
+    cfg = OmegaConf.merge(composed_config(["data=image_folder", "data.root=."]), OmegaConf.create(text))
+    with pytest.raises(ConfigError) as caught:
+        load_config(cfg)
+    assert caught.value.found == found
+    assert caught.value.remedy.endswith(remedy)

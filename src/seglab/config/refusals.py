@@ -88,13 +88,16 @@ def not_allowed(error: ValidationError, where: str, found: Any, wanted: Any) -> 
     elif first["type"] in ("int_type", "int_from_float"):
         expected = "a whole number"
         remedy = f"did you mean: {where}={found:.0f}" if isinstance(found, float) and found.is_integer() else ""
-    elif first["type"] == "string_type" and isinstance(found, (bool, int, float)):
-        remedy = f"in a yaml file, put it in quotes: {where.rpartition('.')[2]}: '{found}'"
+    elif first["type"] == "string_type" and isinstance(first["input"], (bool, int, float)):
+        several = isinstance(found, (list, tuple, Mapping))
+        expected = "texts" if several else "a text"
+        leaf = ", each of them" if several else f": {where.rpartition('.')[2]}: '…'"
+        remedy = f"in a yaml file, put it in quotes as it is written there{leaf}"
     return ConfigError(
         "a value that is not allowed",
         code="value-not-allowed",
         where=where,
-        found=repr(found),
+        found=f"{found!r}, as YAML reads it" if "quotes as" in remedy else repr(found),
         expected=expected,
         remedy=remedy or f"set {where} to such a value",
     )

@@ -21,13 +21,25 @@ _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.?inf|\.?nan", re.IGNORECASE)
 
 
+class _EachOnce(yaml.BaseLoader):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in names:
+                what = f"the name {key.value!r} stands twice in one mapping"
+                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            names.add(key.value)
+        found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return found
+
+
 def read_yaml(text: str) -> Any:
     """YAML in which every value is the text that stands there: dictionaries, lists and strings.
 
     Raises:
-        yaml.YAMLError: it is no YAML.
+        yaml.YAMLError: it is no YAML, or a name stands twice in one mapping, of which YAML would keep the last.
     """
-    return yaml.load(text, Loader=yaml.BaseLoader)
+    return yaml.load(text, Loader=_EachOnce)
 
 
 def meant(written: Any, wanted: Any) -> Any:

@@ -15,7 +15,8 @@ from seglab.errors import ConfigError
 
 def plain_values(cfg: Any, key: str | None = None) -> Any:
     """A config, or what stands in it under a key, as plain values with its references followed, by names that are
-    texts; raises `ConfigError` for a reference that leads nowhere, and for a name that YAML reads as something else."""
+    texts; raises `ConfigError` for a reference that leads nowhere, for a name that YAML reads as something else, and
+    for a number and a text that become one name."""
     try:
         part = cfg if key is None else cfg[key]
         part = OmegaConf.to_container(part, resolve=True, throw_on_missing=True) if OmegaConf.is_config(part) else part
@@ -47,7 +48,18 @@ def _by_text(part: Any, where: str) -> Any:
             expected="a text, or a whole number, which is taken for one",
             remedy=f"put it in quotes in its yaml file, as it is to be called: '{str(strange).lower()}': …",
         )
-    return {str(name): _by_text(value, f"{where}.{name}".strip(".")) for name, value in part.items()}
+    by_name = {str(name): _by_text(value, f"{where}.{name}".strip(".")) for name, value in part.items()}
+    if len(by_name) < len(part):
+        twice = next(name for name in part if not isinstance(name, str) and str(name) in part)
+        raise ConfigError(
+            "a name that stands twice",
+            code="value-not-allowed",
+            where=where,
+            found=f"{twice}, and '{twice}' in quotes: both are the name '{twice}'",
+            expected="each name once",
+            remedy="rename one of them in its yaml file, or remove it",
+        )
+    return by_name
 
 
 def check_chosen(group: str, section: Any) -> None:

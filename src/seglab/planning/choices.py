@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 AS_GIVEN = "as given"
 
@@ -66,8 +67,14 @@ def shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(shown, value)) + "]"
     if isinstance(value, str):
-        text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10**6)
-        return text.removesuffix("\n").removesuffix("\n...")
+        text = _dumped(value)
+        # `1e3` is a text to YAML, and a number to Hydra.
+        return text if OmegaConf.to_container(OmegaConf.create(f"- {text}")) == [value] else _dumped(value, "'")
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {shown(one)}" for key, one in value.items()) + "}"
     return str(value)
+
+
+def _dumped(text: str, style: str | None = None) -> str:
+    found: str = yaml.safe_dump(text, default_flow_style=True, default_style=style, allow_unicode=True, width=10**6)
+    return found.removesuffix("\n").removesuffix("\n...")

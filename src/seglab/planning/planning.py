@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any, Literal
+
+from omegaconf import DictConfig
 
 from seglab.command import composed_config, config_of_data
 from seglab.config.places import STUDIES
 from seglab.config.run_config import load_config
-from seglab.config.scalars import meant, read_yaml
+from seglab.config.scalars import meant, read_yaml, unquoted
 from seglab.config.sections import DataConfig, SplitSettings
+from seglab.config.value_checks import plain_values
 from seglab.data.cases import Source, check_source
 from seglab.data.digest import digest_values
 from seglab.data.loading.training_data import examined
@@ -104,10 +109,12 @@ def plan_study(request: PlanRequest, studies: Path = STUDIES) -> Planned:
         DataError: data that cannot be used or learnt from.
         TrainingError: the dry run did not come to its end.
     """
-    given = given_in(request.words)
     # Settings of a model that the plan has yet to choose are checked with it.
-    words = [word for word in request.words if "model" in given or not word.startswith("model.")]
-    config = config_of_data(composed_config(words), words)
+    chosen = any(word.startswith("model=") for word in request.words)
+    words = [word for word in request.words if chosen or not word.startswith("model.")]
+    composed = composed_config(words)
+    config = config_of_data(composed, words)
+    given = given_in(request.words, composed, words)
     with step("finding the files"):
         source: Source = config.data.build()
     check_source(source)
@@ -215,10 +222,24 @@ class _Studying:
         return replace(plan, choices=tuple(ordered))
 
 
-def given_in(words: Sequence[str]) -> dict[str, Any]:
-    """Values by their keys, in the types that they look like; a folder becomes a whole path."""
-    pairs = (word.partition("=")[::2] for word in words)
-    given = {key: meant(read_yaml(text), Any) for key, text in pairs}
+def given_in(words: Sequence[str], composed: DictConfig, read: Sequence[str]) -> dict[str, Any]:
+    """Values by their keys; a folder becomes a whole path.
+
+    Args:
+        words: `group=option` and `key=value`.
+        composed: the config that some of them make, in which the folder `010` is a text and a number a number.
+        read: those; the values of others are of the types that they look like.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        key, _, text = word.partition("=")
+        group, *names = key.split(".")
+        if not names:
+            given[key] = unquoted(text)
+        elif word in read:
+            given[key] = reduce(getitem, names, plain_values(composed, group))
+        else:
+            given[key] = meant(read_yaml(text), Any)
     if "data.root" in given:
         given["data.root"] = str(Path(str(given["data.root"])).absolute())
     return given

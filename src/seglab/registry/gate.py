@@ -116,7 +116,7 @@ def load_gate(name: str, folder: Path | None = None) -> Gate:
     file = files[name]
     try:
         return Gate.model_validate(meant(read_yaml(file.read_text(encoding="utf-8")), Gate))
-    except (ValidationError, yaml.YAMLError) as error:
+    except (ValidationError, yaml.YAMLError, UnicodeDecodeError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         raise ConfigError(
             "invalid gate file",
