@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from seglab.errors import SeglabError, TrackingError
 from seglab.extras import explained, extras_missing
@@ -167,7 +168,8 @@ def _store(uri: str | None, directory: Path, repair: bool) -> Iterator[Diagnosis
         yield Diagnosis("Repaired", f"artifacts are looked for in {store.directory}; the database before that: {kept}")
     moved = former_places(store)
     for former in moved:
-        text = f"looked for in {former}: seglab doctor repair=true, or ln -s {store.directory} {former}"
+        link = f"ln -s {quote(str(store.directory))} {quote(str(former))}"
+        text = f"looked for in {former}: seglab doctor repair=true, or {link}"
         yield Diagnosis("Artifacts", text, ok=False)
     if not moved:
         yield Diagnosis(

@@ -11,6 +11,7 @@ from seglab.cli.words import read, setting, tracking_uri
 from seglab.errors import ConfigError
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.safety.shown_text import in_line
 from seglab.tracking.store_place import check_there
 
 _EXAMPLES = """examples:
@@ -90,4 +91,4 @@ def run(words: Sequence[str]) -> None:
                 first_stage.finish(chosen, recorded.bundle)
     print_recorded(chosen, recorded, console)
     if settings.masks:
-        console.print(f"masks      data.previous_stage={settings.masks} of the second stage", markup=False)
+        console.print(in_line(f"masks      data.previous_stage={settings.masks} of the second stage"), markup=False)

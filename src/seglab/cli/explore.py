@@ -13,6 +13,7 @@ from seglab.cli.conf_options import page_of
 from seglab.cli.verbs import wants_help
 from seglab.run_record import RUNS
 from seglab.runtime.waiting import step
+from seglab.safety.shown_text import in_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -29,7 +30,7 @@ def _explore(cfg: DictConfig) -> None:
 
     page, report = write_explored(config, RUNS)
     console = Terminal(highlight=False, soft_wrap=True)
-    console.print(f"data check {report.summary()}", markup=False)
+    console.print(in_line(f"data check {report.summary()}"), markup=False)
     console.print(f"page       {page.resolve().as_uri()}", markup=False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -90,5 +91,5 @@ def run(words: Sequence[str]) -> int:
     print(in_line(f"exported   {out}"))
     if logged:
         print(in_line(f"run        {logged}"))
-    print(in_line(f"verify it  seglab verify {out}"))
+    print(in_line(f"verify it  seglab verify {shlex.quote(str(out))}"))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -86,7 +87,7 @@ def _call(verb: str, words: Sequence[str]) -> int | None:
 
 def _unknown(word: str, words: Sequence[str]) -> ConfigError:
     if "=" in word or word in ("-m", "--multirun"):
-        remedy = f"say the verb first: seglab train {' '.join(words)}"
+        remedy = f"say the verb first: seglab train {shlex.join(words)}"
     else:
         remedy = nearest(word.replace("_", "-"), VERBS) or "seglab --help lists what each does"
     return ConfigError(

@@ -74,7 +74,7 @@ def run(words: Sequence[str]) -> int:
         with telling_unwritable(page):
             page.parent.mkdir(parents=True, exist_ok=True)
             write_text(page, to_html(document))
-        print(f"\npage       {page.resolve()}", flush=True)
+        print("\n" + in_line(f"page       {page.resolve()}"), flush=True)
     if settings.label_next:
         from seglab.monitoring.label_queue import candidates, choose, hand_over, handed_over, no_candidates
 

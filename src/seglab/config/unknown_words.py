@@ -29,7 +29,8 @@ def unknown_option(group: str, value: Any, options: Mapping[str, str]) -> Config
     if value is None:
         remedy = "choose one, or leave it out for the default"
     elif group == "data" and "/" in str(value) and not str(value).endswith(".yaml"):  # the folder of the files
-        remedy = f"did you mean: data=image_folder data.root={value}; of volumes: data=nifti data.root={value}"
+        root = f"data.root={shlex.quote(str(value))}"
+        remedy = f"did you mean: data=image_folder {root}; of volumes: data=nifti {root}"
     else:
         meant = option_meant(group, value, options)
         own = f", or add conf/{group}/{value}.yaml" if re.fullmatch(r"\w[\w-]*", str(value)) else ""

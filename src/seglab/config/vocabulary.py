@@ -87,7 +87,7 @@ def _display_name(file: Path) -> str:
 def compose(config_name: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     """The config that some words make of the yamls in `folders`; raises what Hydra raises."""
     folder = own_folder()  # `conf/` of the current folder is found by Hydra's plug-in
-    own = [f"hydra.searchpath=[{_quoted(folder)}]"] if folder is not None else []
+    own = [f"hydra.searchpath=[{quoted_place('file', folder)}]"] if folder is not None else []
     with _hydra_of_our_own(), hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(config_name, overrides=[*overrides, *own], return_hydra_config=with_hydra)
 
@@ -131,9 +131,10 @@ def setting_as_typed(key: str) -> str:
     return key
 
 
-def _quoted(folder: Path) -> str:
+def quoted_place(kind: str, folder: Path) -> str:
+    """A place where Hydra looks for yamls, in quotes: `file` for a folder of groups, `studies` for one of studies."""
     text = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'file://{text}'"
+    return f"'{kind}://{text}'"
 
 
 @cache

@@ -8,6 +8,7 @@ who made what, with the digest of every mask. `data.previous_stage=<folder>` rea
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def read_previous_stage(folder: Path | str) -> PreviousStage:
             f"no {CARD}" if folder.is_dir() else "no such folder",
             f"a folder with {CARD}, which is written when all folds of the first stage are trained",
             "if it was moved, data.previous_stage=<where it is now>; else "
-            f"seglab ensemble study=<first stage> masks={folder}",
+            f"seglab ensemble study=<first stage> masks={shlex.quote(str(folder))}",
         )
     try:
         values = read_json(card, _CARD_BYTES)

@@ -32,6 +32,7 @@ from seglab.run_record import RUNS, Artifact
 from seglab.runtime.terminal import Terminal
 from seglab.runtime.waiting import Waiting
 from seglab.safety.file_names import file_name, file_names
+from seglab.safety.shown_text import in_line
 
 if TYPE_CHECKING:
     from seglab.tracking.bundles import FoundBundle
@@ -112,8 +113,8 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
         subject = find_subject(reference, request.split, request.data, uri=request.tracking_uri, directory=directory)
     task, found = subject.bundle.task, subject.found
     title = f"{found.run.info.run_name} {found.run.info.run_id}" if found.run else str(found.folder)
-    console.print(f"model      {title}", markup=False)
-    console.print(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}", markup=False)
+    console.print(in_line(f"model      {title}"), markup=False)
+    console.print(in_line(f"cases      {len(subject.cases)} of {subject.source.name}, {subject.name}"), markup=False)
     out = Path(request.out) if request.out else directory / "evaluations" / _owner(found, request) / subject.name
     check_place(out / "scores", files_of(subject.source.cases))
     masks = _mask_files(subject, out / "masks") if request.save_masks else {}
@@ -172,13 +173,13 @@ def evaluate(request: EvaluationRequest, *, directory: Path = RUNS, console: Con
     for name in (name for name in official if "/" not in name):
         console.print(f"{name:<24} {official[name]:.4f}", markup=False)
     if masks:
-        console.print(f"masks      {out / 'masks'}", markup=False)
-    console.print(f"results    {out / 'scores'}", markup=False)
+        console.print(in_line(f"masks      {out / 'masks'}"), markup=False)
+    console.print(in_line(f"results    {out / 'scores'}"), markup=False)
     with Waiting() as waiting:
         waiting.tell("adding the scores to the run")
         added = _add(subject, metrics, out / "scores")
     if added:
-        console.print(added, markup=False)
+        console.print(in_line(added), markup=False)
     return metrics
 
 

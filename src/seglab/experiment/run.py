@@ -31,6 +31,7 @@ from seglab.runtime.process_end import ending_together
 from seglab.runtime.process_group import PROCESSES, ProcessGroup, own_group
 from seglab.runtime.process_meeting import leave
 from seglab.runtime.terminal import Terminal, tell
+from seglab.safety.shown_text import in_line
 
 if TYPE_CHECKING:
     import keras
@@ -270,6 +271,6 @@ def _score(config: Config, training_data: TrainingData, tracker: Tracker, model:
     if quality := PredictedQuality.from_dict(bundle.quality):
         console.print(f"quality    predicted without truth: {quality.sentence()}", markup=False)
     console.print(f"run id     {tracker.run_id}", markup=False)
-    console.print(f"pictures   {pictures_address(tracker.store, tracker.artifact_uri)}", markup=False)
+    console.print(in_line(f"pictures   {pictures_address(tracker.store, tracker.artifact_uri)}"), markup=False)
     with suppress(MlflowException, OSError):  # a store that is away is told of by others
         console.print(f"look at it {run_address(tracker.store, tracker.run_id)}", markup=False)

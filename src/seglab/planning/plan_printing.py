@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.table import Table
 
 from seglab.planning.planning import Planned
 from seglab.runtime.terminal import Terminal
+from seglab.safety.shown_text import in_line
 
 
 def print_planned(planned: Planned) -> None:
@@ -21,7 +24,7 @@ def print_planned(planned: Planned) -> None:
     console.print("the cascade, one after the other", markup=False)
     for command in (
         f"python train.py -m experiment={first}",
-        f"seglab ensemble study={first} masks={masks}",
+        f"seglab ensemble study={first} masks={shlex.quote(masks)}",
         f"python train.py -m experiment={second}",
         f"seglab ensemble study={second}",
     ):
@@ -46,7 +49,7 @@ def _print(planned: Planned, console: Terminal, verb: str) -> None:
             f"{took.measured.memory_mb / 1000:.2f} GB each",
             markup=False,
         )
-    console.print(f"{'study      ' if planned.written else 'unchanged  '}{planned.folder}", markup=False)
+    console.print(in_line(f"{'study      ' if planned.written else 'unchanged  '}{planned.folder}"), markup=False)
     words = f" {planned.forecast.slurm}" if planned.forecast is not None else ""
     console.print(f"{verb:<10} python train.py -m experiment={planned.folder.name}", markup=False)
     if words:

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from seglab.safety.secrets import redacted
-from seglab.safety.shown_text import shown
+from seglab.safety.shown_text import in_line, shown
 
 
 class Terminal(Console):
@@ -37,7 +37,7 @@ class Terminal(Console):
 
 def tell(step: str) -> None:
     """Say on stderr what begins now and may take more than two seconds, as one plain line, wherever that goes."""
-    print(f"… {shown(redacted(step))}", file=sys.stderr, flush=True)
+    print(f"… {in_line(redacted(step))}", file=sys.stderr, flush=True)
 
 
 def seglab_here() -> list[str]:

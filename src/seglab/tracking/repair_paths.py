@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import time
 from pathlib import Path
+from shlex import quote
 
 from mlflow.entities import ViewType
 
@@ -55,7 +56,8 @@ def relocate(store: Store) -> Path | None:
             code="store-moved",
             where=str(store.directory),
             found=f"no {artifacts.name}/; they were in {formers[0]}",
-            remedy=f"copy them here first: cp -r {formers[0] / artifacts.name} {store.directory}",
+            remedy="copy them here first: "
+            f"cp -r {quote(str(formers[0] / artifacts.name))} {quote(str(store.directory))}",
         )
     kept = store.file.with_name(f"{store.file.name}.{time.strftime('%Y%m%d-%H%M%S')}.backup")
     try:

@@ -8,6 +8,7 @@ import socket
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from urllib.parse import unquote, urlsplit
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -140,7 +141,7 @@ class Store:
                 where=str(self.directory),
                 found=f"artifacts of experiment {experiment.name} in {moved}",
                 remedy="correct that: seglab doctor repair=true; or move the folder back, or link it: "
-                f"mkdir -p {moved.parent} && ln -s {self.directory} {moved}",
+                f"mkdir -p {quote(str(moved.parent))} && ln -s {quote(str(self.directory))} {quote(str(moved))}",
             )
 
     def _check_shared_place(self, experiment: mlflow.entities.Experiment) -> None:

@@ -19,6 +19,7 @@ from seglab.reports.comparison.compare import Comparison, compare, open_runs, wr
 from seglab.reports.comparison.sentences import crowding, standing, summary, times, with_allowed
 from seglab.run_record import Artifact
 from seglab.runtime.terminal import Terminal, tell
+from seglab.safety.shown_text import in_line
 from seglab.tracking.append import add_files
 from seglab.tracking.mlflow_client import MlflowException
 from seglab.tracking.store import Store
@@ -44,8 +45,8 @@ def run_comparison(settings: CompareSettings, directory: Path, console: Console 
     _print(comparison, console)
     for parent in comparison.found.parents:
         console.print(_attach(store, parent, folder), markup=False)
-    console.print(f"tables     {folder}/*.csv and comparison.md, {len(files)} files in all", markup=False)
-    console.print(f"page       {files[0].resolve()}", markup=False)
+    console.print(in_line(f"tables     {folder}/*.csv and comparison.md, {len(files)} files in all"), markup=False)
+    console.print(in_line(f"page       {files[0].resolve()}"), markup=False)
     return comparison
 
 

@@ -20,6 +20,7 @@ from seglab.command import kept
 from seglab.comparison.runs import StoredRun
 from seglab.comparison.variants import what_counts
 from seglab.config.places import CONF
+from seglab.config.vocabulary import quoted_place
 from seglab.reports.study.study import Study
 from seglab.tracking.operations import flat_params
 
@@ -103,7 +104,7 @@ def _jobs(study: Study) -> list[PlannedJob]:
     """Each job once, with the words that not all of them share."""
     made: dict[frozenset[tuple[str, str]], tuple[tuple[str, ...], dict[str, str]]] = {}
     parser = OverridesParser.create()
-    beside = f"hydra.searchpath=[studies://{study.folder.parent.resolve()}]"
+    beside = f"hydra.searchpath=[{quoted_place('studies', study.folder.parent.resolve())}]"
     for line in study.command.splitlines():
         words = _words(line)
         if not words:

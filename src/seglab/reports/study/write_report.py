@@ -24,6 +24,7 @@ from seglab.reports.study.technical_note import NOTE, NOTE_PAGE, make_note, note
 from seglab.run_record import RUNS
 from seglab.runtime.atomic_files import write_files
 from seglab.runtime.terminal import Terminal, tell
+from seglab.safety.shown_text import in_line
 
 
 def write_report(
@@ -117,7 +118,7 @@ def run_report(name: str, console: Console | None = None, **options: object) -> 
     files = write_report(name, say=tell, **options)  # type: ignore[arg-type]
     for file in files:
         if file.suffix in (".md", ".html", ".pptx", ".pdf"):
-            console.print(f"{file.stem.lower():<10} {file.resolve()}", markup=False)
+            console.print(in_line(f"{file.stem.lower():<10} {file.resolve()}"), markup=False)
     if not any(file.suffix == ".pdf" for file in files):
         missing = "neither Chromium nor pandoc with weasyprint on this machine, so no note.pdf"
         print(f"note       {missing}: print note.html from a browser", file=sys.stderr)
