@@ -10,7 +10,10 @@ import time
 import pytest
 from process_groups import ends, free_port, started
 
+from seglab.errors import TrainingError
+from seglab.runtime import process_meeting
 from seglab.runtime.process_end import is_lost
+from seglab.runtime.process_group import ProcessGroup
 
 # Of one process: argv says what it does when it begins.
 PROGRAM = """
@@ -123,6 +126,15 @@ def test_a_port_that_another_program_has_is_said_at_once() -> None:
     assert first.returncode == 2
     assert "error: processes that did not meet [processes-not-met]" in first.stderr
     assert "Address already in use" in first.stderr
+
+
+def test_a_machine_that_does_not_know_its_own_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_meeting, "_came", False)
+    monkeypatch.setattr(socket, "gethostname", lambda: "nowhere.invalid")
+    with pytest.raises(TrainingError) as refused:
+        process_meeting.join(ProcessGroup(2, 1, f"127.0.0.1:{free_port()}"))
+    assert refused.value.code == "processes-not-met"
+    assert "nowhere.invalid, the name of this machine, has no address here" in str(refused.value)
 
 
 @pytest.mark.parametrize("act", ["joins", "waits"])

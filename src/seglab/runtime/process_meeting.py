@@ -112,6 +112,7 @@ def _meet(group: ProcessGroup, seconds: int) -> None:
     host, _, port = where.rpartition(":")
     here = where if host in ("localhost", "[::1]") or host.startswith("127.") else None
     try:
+        _see_that_it_knows_its_name()
         if group.first:
             _see_that_it_is_free(host if here else "", int(port))
         with _no_proxy(), _interruptible():
@@ -168,6 +169,19 @@ def _of_slurm() -> str:
     from jax._src.clusters.slurm_cluster import SlurmCluster
 
     return str(SlurmCluster.get_coordinator_address(None, os.environ.get("JAX_COORDINATOR_PORT")))
+
+
+def _see_that_it_knows_its_name() -> None:
+    """On a CPU each tells the others the address that the name of its machine leads to.
+
+    Raises:
+        OSError: it leads nowhere.
+    """
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError as error:
+        raise OSError(f"{name}, the name of this machine, has no address here (/etc/hosts): {error}") from error
 
 
 def _see_that_it_is_free(host: str, port: int) -> None:
