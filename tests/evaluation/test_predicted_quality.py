@@ -53,6 +53,16 @@ def test_confidence_that_says_nothing_is_not_usable() -> None:
     assert quality.sentence().startswith("not usable here: on 40 test cases r ")
 
 
+@pytest.mark.parametrize(
+    ("r", "mae", "usable"),
+    [(0.6, 0.05, True), (0.59, 0.01, False), (0.9, 0.051, False), (None, 0.0, False), (-0.9, 0.01, False)],
+)
+def test_each_limit_alone_makes_it_unusable(r: float | None, mae: float, usable: bool) -> None:
+    quality = PredictedQuality((0.1, 0.9), (0.2, 0.8), Agreement(40, 0.9, 0.01), Agreement(40, r, mae))
+    assert quality.usable is usable
+    assert quality.sentence().startswith("not usable here") is not usable
+
+
 def test_the_own_error_is_that_of_cases_left_out() -> None:
     """Two frames of one scene are as bad as each other; with one of them in the fit the other would be known."""
     confidence = [number / 20 for number in range(20)]
