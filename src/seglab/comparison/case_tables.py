@@ -155,9 +155,7 @@ def read_tables(store: Store, runs: Sequence[StoredRun], file: str) -> tuple[dic
 def read_table(path: Path) -> CaseTable:
     """A table as a run has logged it; raises OSError, `pyarrow.ArrowInvalid` or KeyError for what is none."""
     options = csv.ConvertOptions(column_types={"id": pa.string(), "group": pa.string()})
-    lines = csv.ParseOptions(newlines_in_values=True)  # of an id
-    read = csv.ReadOptions(use_threads=False)
-    table = csv.read_csv(path, read_options=read, parse_options=lines, convert_options=options)
+    table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False), convert_options=options)
     columns = {name: table.column(name) for name in table.column_names}
     ids = _names(columns.pop("id"))
     groups = _names(columns.pop("group")) if "group" in columns else ids
