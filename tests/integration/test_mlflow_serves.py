@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -42,8 +43,11 @@ def test_the_command_serves_it(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mlflow = Path(sys.executable).with_name("mlflow")
+    paths = os.pathsep.join([str(mlflow.parent), os.environ["PATH"]])  # as in an environment that is active
     words = [mlflow, "models", "serve", "-m", folder, "--env-manager", "local", "--port", port, "--workers", 1]
-    served = subprocess.Popen([str(word) for word in words], cwd=tmp_path, start_new_session=True)
+    served = subprocess.Popen(
+        [str(word) for word in words], cwd=tmp_path, start_new_session=True, env={**os.environ, "PATH": paths}
+    )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
             end = time.monotonic() + 200
@@ -65,5 +69,6 @@ def test_the_command_serves_it(tmp_path: Path) -> None:
             assert 400 <= wrong.status_code < 600
             assert "numbers from 0 to 255" in wrong.text
     finally:
-        os.killpg(served.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(served.pid, signal.SIGTERM)
         served.wait(30)
