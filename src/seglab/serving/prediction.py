@@ -182,21 +182,16 @@ def predict_array(
 
 
 def warm_up(model: LoadedModel) -> None:
-    """Predict once from a file to an answer, so that what is loaded late is there before the first client comes."""
-    image = example_image(model.bundle)
-    image = image[..., 0] if image.shape[-1] == 1 else image
+    """Predict once from a file to an answer, so that what is loaded late is there before the first client comes. For
+    volumes the example has loaded all of it."""
     if model.bundle.task.rank == 3:
-        import nibabel as nib
-
-        spacing = model.predictor.example_spacing or (1.0, 1.0, 1.0)
-        content, kind = nib.Nifti1Image(image.astype(np.float32), np.diag([*spacing, 1])).to_bytes(), GZIP
-    elif image.dtype == np.uint8 and (image.ndim == 2 or image.shape[-1] == 3):
-        room, kind = io.BytesIO(), PNG
-        Image.fromarray(image).save(room, "PNG")
-        content = room.getvalue()
-    else:
         return
-    *_, later = predict_file(content, model, Limits(), Wanted(kind), lambda: None)
+    image = example_image(model.bundle)
+    if image.dtype != np.uint8 or image.shape[-1] not in (1, 3):
+        return
+    room = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(room, "PNG")
+    *_, later = predict_file(room.getvalue(), model, Limits(), Wanted(PNG), lambda: None)
     later()
 
 
