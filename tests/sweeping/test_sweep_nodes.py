@@ -85,7 +85,7 @@ def test_a_finished_job_of_two_nodes_that_slurm_starts_again_lets_the_other_node
     variables |= {"SEGLAB_PROCESSES": "slurm", "SLURM_NTASKS": str(count), "SLURM_PROCID": "0"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    told: list[ProcessGroup] = []
-    monkeypatch.setattr(process_meeting, "decline", told.append)
+    declined: list[ProcessGroup] = []
+    monkeypatch.setattr(process_meeting, "decline", declined.append)
     assert _train(compose("train", [])) == 0.75
-    assert told == [ProcessGroup(2, 0, None)] * (count - 1)
+    assert declined == [ProcessGroup(2, 0, None)] * (count - 1)

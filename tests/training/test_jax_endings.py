@@ -69,7 +69,7 @@ def stopped(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("told", "sign", "code", "status"),
+    ("which", "sign", "code", "status"),
     [
         (0, "SIGINT", 130, "KILLED"),
         (0, "SIGTERM", 143, "KILLED"),
@@ -77,19 +77,19 @@ def stopped(process: subprocess.Popen[str]) -> bool:
         (1, "SIGTERM", -15, "FAILED"),
     ],
 )
-def test_one_that_is_told_to_stop_ends_the_other_with_a_sentence(
-    tmp_path: Path, told: int, sign: str, code: int, status: str
+def test_one_that_gets_a_signal_ends_the_other_with_a_sentence(
+    tmp_path: Path, which: int, sign: str, code: int, status: str
 ) -> None:
     toys.fresh_store(tmp_path / "mlruns")
     processes = started([[toys.__file__, str(tmp_path), "--epochs", "60", "--pause", "0.2"]] * 2)
     while not [*(tmp_path / "mlruns").rglob(WorkFile.STATE)]:  # it has trained for an epoch
         assert [process.poll() for process in processes] == [None, None]
         time.sleep(0.2)
-    processes[told].send_signal(signal.Signals[sign])
+    processes[which].send_signal(signal.Signals[sign])
     done = ends(processes)
-    assert done[told].returncode == code, done[told].stderr[-3000:]
-    assert done[1 - told].returncode == 2, done[1 - told].stderr[-3000:]
-    assert LOST in done[1 - told].stderr
+    assert done[which].returncode == code, done[which].stderr[-3000:]
+    assert done[1 - which].returncode == 2, done[1 - which].stderr[-3000:]
+    assert LOST in done[1 - which].stderr
     (run,) = open_store(None, tmp_path / "mlruns").all_runs()
     assert run.info.status == status
 

@@ -99,9 +99,9 @@ def test_they_meet_though_a_proxy_is_set_that_knows_none_of_them() -> None:
         assert "proxy" not in one.stderr
 
 
-@pytest.mark.parametrize("said", ["", "auto", "1"])
-def test_unlike_numbers_of_devices_are_named_by_process(said: str) -> None:
-    done = ends(started([["-c", PROGRAM, "looks", said]] * 2, devices=(1, 2)))
+@pytest.mark.parametrize("devices", ["", "auto", "1"])
+def test_unlike_numbers_of_devices_are_named_by_process(devices: str) -> None:
+    done = ends(started([["-c", PROGRAM, "looks", devices]] * 2, devices=(1, 2)))
     first, second = done
     assert first.returncode == second.returncode == 2, first.stderr
     assert "error: processes that do not have the same number of devices [devices-missing]" in first.stderr
@@ -118,7 +118,7 @@ def test_they_meet_at_an_address_of_ipv6() -> None:
         assert (one.returncode, "met True" in one.stdout) == (0, True), one.stderr
 
 
-def test_a_port_that_another_program_has_is_said_at_once() -> None:
+def test_a_port_that_another_program_has_is_an_error_at_once() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -128,7 +128,7 @@ def test_a_port_that_another_program_has_is_said_at_once() -> None:
     assert "Address already in use" in first.stderr
 
 
-def test_a_machine_that_does_not_know_its_own_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_does_not_know_its_own_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_meeting, "_came", False)
     monkeypatch.setattr(socket, "gethostname", lambda: "nowhere.invalid")
     with pytest.raises(TrainingError) as refused:
@@ -152,7 +152,7 @@ def test_ctrl_c_ends_who_waits_for_the_others(act: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (
             "UNAVAILABLE: Connection reset by peer … while calling /xla.coordination.CoordinationService/GetKeyValue",
@@ -162,8 +162,10 @@ def test_ctrl_c_ends_who_waits_for_the_others(act: str) -> None:
         ("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.", False),
     ],
 )
-def test_what_jax_says_of_one_that_is_gone_is_known(monkeypatch: pytest.MonkeyPatch, words: str, told: bool) -> None:
+def test_what_jax_says_of_one_that_is_gone_is_known(
+    monkeypatch: pytest.MonkeyPatch, words: str, expected: bool
+) -> None:
     import jax
 
     monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
-    assert is_lost(RuntimeError(words)) is told
+    assert is_lost(RuntimeError(words)) is expected

@@ -139,19 +139,19 @@ def test_a_process_knows_its_group_by_three_variables_or_by_srun() -> None:
         assert (refused.value.code, refused.value.where) == ("processes-unclear", where)
 
 
-def test_what_is_secret_is_not_told_and_each_process_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_secret_is_not_published_and_each_process_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(compose("train", ["backend=jax", "tracking.uri=https://me:hidden@runs.example"]))
     target = {"_target_": "toys.Squares", "name": "of-mine", "token": "hidden", "place": "s3://key:hidden@store/a"}
     first = replace(config, resolved={**config.resolved, "data": {**target, "size": [32, 32]}})
-    told: dict[str, Any] = {}
+    published: dict[str, Any] = {}
     monkeypatch.setattr(several_processes, "join", lambda group: True)
-    monkeypatch.setattr(several_processes, "publish", told.__setitem__)
+    monkeypatch.setattr(several_processes, "publish", published.__setitem__)
     several_processes.lead(first, ProcessGroup(2, 0, "127.0.0.1:9911"))
-    assert "hidden" not in json.dumps(told)
-    assert told["config"]["tracking"]["uri"] is None
+    assert "hidden" not in json.dumps(published)
+    assert published["config"]["tracking"]["uri"] is None
     own = {**first.resolved, "data": {**target, "token": "another", "size": [64, 64]}, "seed": 3}
     second = replace(config, resolved=own)
-    taken = with_own_secrets(told["config"], own, several_processes.without_secrets(second))
+    taken = with_own_secrets(published["config"], own, several_processes.without_secrets(second))
     assert taken["data"] == {**target, "token": "another", "size": [32, 32]}
     assert taken["seed"] == config.seed
     assert {**taken, "data": None, "tracking": None} == {**first.resolved, "data": None, "tracking": None}

@@ -73,20 +73,20 @@ def code_of() -> dict[str, str]:
     return {"seglab": digest.hexdigest(), **{name: package_versions()[name] for name in _COMPUTING}}
 
 
-def with_own_secrets(told: Any, own: Any, own_told: Any) -> Any:
-    """What the first process has told, with this one's own value wherever its own, told, would be the same words.
+def with_own_secrets(sent: Any, own: Any, own_starred: Any) -> Any:
+    """What the first process has sent, with this one's own value wherever its own, with stars, would be the same words.
 
     Args:
-        told: of the first process, where stars stand in the place of what is secret.
+        sent: of the first process, where stars stand in the place of what is secret.
         own: of this process.
-        own_told: the same with stars.
+        own_starred: the same with stars.
     """
-    if isinstance(told, Mapping) and isinstance(own, Mapping) and isinstance(own_told, Mapping):
+    if isinstance(sent, Mapping) and isinstance(own, Mapping) and isinstance(own_starred, Mapping):
         return {
-            key: with_own_secrets(value, own[key], own_told[key]) if key in own and key in own_told else value
-            for key, value in told.items()
+            key: with_own_secrets(value, own[key], own_starred[key]) if key in own and key in own_starred else value
+            for key, value in sent.items()
         }
-    return own if told == own_told != own else told
+    return own if sent == own_starred != own else sent
 
 
 def follow(cfg: DictConfig | Mapping[str, Any], group: ProcessGroup) -> None:

@@ -146,12 +146,12 @@ def _agreed(group: ProcessGroup, words: str | None) -> bool:
     import jax
 
     publish(f"begins/{group.number}", words)
-    said = {number: receive(f"begins/{number}") for number in range(group.count)}
-    if all(one is None for one in said.values()):
+    reasons = {number: receive(f"begins/{number}") for number in range(group.count)}
+    if all(one is None for one in reasons.values()):
         return True
     with suppress(RuntimeError):
         jax.distributed.shutdown()  # when all have heard
-    failed = {number: one for number, one in said.items() if one}
+    failed = {number: one for number, one in reasons.items() if one}
     if failed and not words:
         raise TrainingError(
             LOST,
