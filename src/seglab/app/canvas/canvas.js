@@ -1,7 +1,7 @@
 // The component: clicks and boxes on an image, answered with masks by the service at an address.
 
 import { amount, build, describe, element, logged, orderText, showSlice } from "./panel.js";
-import { maskOf, overlayOf, pictureOf } from "./painting.js";
+import { maskOf, overlayOf, pictureOf, together } from "./painting.js";
 import { Service, Session } from "./session.js";
 import { Stage } from "./stage.js";
 
@@ -30,10 +30,11 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
   let session = null;
   let opened = null; // what `open` was given
   let mask = null; // of the newest answer that was painted
-  let kept = []; // masks of an image that were accepted, so that it is seen what is done
+  let accepted = new Map(); // the mask of each object of an image that was accepted, so that it is seen what is done
+  let kept = null; // all of them as one
   let fields = null; // with it; null where nothing is shown
-  let painted = 0; // its number
   let waiting = [];
+  let last = Promise.resolve(); // what is told is dealt with one after the other: a mask takes time to be read
 
   function enable() {
     const open = Boolean(stage.picture);
@@ -50,6 +51,31 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
     describe(parts, fields, Number(parts.pixel.value));
     stage.show({ mask: fields && mask, kept, opacity: parts.opacity.value / 100, points, labels, box });
     enable();
+  }
+
+  function inTurn(act) {
+    last = last.catch(() => {}).then(act);
+  }
+
+  /** An answer, or what comes without a mask of its own and is about the one before. */
+  async function answered({ order, fields: next, mask: content, picture, anew }, own) {
+    const other = picture && (await pictureOf(picture, own.stretch));
+    const found = content ? await maskOf(content, own.shape ? whole(other ?? stage.picture) : next.mask_box) : mask;
+    if (own !== session) return other?.close();
+    if (other) stage.open(other);
+    showSlice(parts, own.shape, own.slice);
+    mask = found;
+    fields = anew || next.undo === 0 ? null : next;
+    well();
+    show();
+    requestAnimationFrame(() => setTimeout(() => own === session && seen(order, fields)));
+  }
+
+  /** Go on showing the mask at hand, in the place of what was accepted of its object before. */
+  function keep(object, own) {
+    if (own !== session || own.shape) return;
+    accepted.set(object, mask);
+    kept = together([...accepted.values()].filter(Boolean));
   }
 
   function fail(error, stuck) {
@@ -75,18 +101,12 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       parts.status.textContent = `${size}, ${first.model}. Click on an object, or draw a box around it.`;
       return show();
     },
-    async answer({ order, fields: next, mask: content, picture, anew }, own) {
-      const other = picture && (await pictureOf(picture, own.stretch));
-      const found = content ? await maskOf(content, own.shape ? whole(other ?? stage.picture) : next.mask_box) : mask;
-      if (own !== session || order.number < painted) return other?.close(); // late: a newer one is seen already
-      painted = order.number;
-      if (other) stage.open(other);
-      showSlice(parts, own.shape, own.slice);
-      mask = found;
-      fields = anew || next.undo === 0 ? null : next;
-      well();
-      show();
-      requestAnimationFrame(() => setTimeout(() => own === session && seen(order, fields)));
+    answer: (message, own) => inTurn(() => answered(message, own)),
+    judged({ object, ...outcome }, own) {
+      parts.note.value = "";
+      if (outcome.accept) inTurn(() => keep(object, own));
+      logged(parts, outcome.accept ? `accepted, kept as ${outcome.id}` : "rejected");
+      onJudged({ ...outcome, name: opened.name });
     },
     waiting({ orders }) {
       waiting = orders;
@@ -94,12 +114,6 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
       const clicks = orders.filter((one) => one.kind === "click");
       stage.show({ waiting: clicks, waitingBox: orders.findLast((one) => one.kind === "box")?.box });
       enable();
-    },
-    judged(outcome, own) {
-      parts.note.value = "";
-      if (own === session && outcome.accept && mask && !own.shape) kept.push(mask);
-      logged(parts, outcome.accept ? `accepted, kept as ${outcome.id}` : "rejected");
-      onJudged({ ...outcome, name: opened.name });
     },
     refused({ error, order }) {
       logged(parts, `${orderText(order)}: refused`);
@@ -132,7 +146,7 @@ export function mount(root, { api, onJudged = () => {}, onAgain = () => {} }) {
     session?.end();
     stage.open(null);
     showSlice(parts, null, null);
-    [opened, mask, kept, fields, painted, waiting] = [{ source, name }, null, [], null, 0, []];
+    [opened, mask, accepted, kept, fields, waiting] = [{ source, name }, null, new Map(), null, null, []];
     parts.name.textContent = name;
     parts.status.textContent = "Opening: the model looks at the image…";
     parts.status.dataset.waiting = 0;

@@ -42,13 +42,31 @@ export async function maskOf(blob, box) {
   return { x: x - 1, y: y - 1, width, height: tall + 2, data };
 }
 
+/** Masks of one image as one, of the form of `maskOf`; null of none. */
+export function together(masks) {
+  if (!masks.length) return null;
+  const x = Math.min(...masks.map((one) => one.x));
+  const y = Math.min(...masks.map((one) => one.y));
+  const width = Math.max(...masks.map((one) => one.x + one.width)) - x;
+  const height = Math.max(...masks.map((one) => one.y + one.height)) - y;
+  const data = new Uint8Array(width * height);
+  for (const one of masks) {
+    for (let row = 0, from = 0; row < one.height; row++) {
+      const to = (one.y - y + row) * width + one.x - x;
+      for (let column = 0; column < one.width; column++, from++) data[to + column] |= one.data[from];
+    }
+  }
+  return { x, y, width, height, data };
+}
+
 /**
  * Draw everything.
  *
  * @param context of the canvas.
  * @param ratio pixels of the canvas for one of the screen.
- * @param scene `{view, picture, mask, kept, opacity, points, labels, box, waiting, drawn, cursor}`: `kept` are masks that
- *   were accepted, `waiting` clicks that are not answered yet, `drawn` the box under the hand, `cursor` a place or null.
+ * @param scene `{view, picture, mask, kept, opacity, points, labels, box, waiting, drawn, cursor}`: `kept` is what was
+ *   accepted, as one mask, `waiting` clicks that are not answered yet, `drawn` the box under the hand, `cursor` a place or
+ *   null.
  */
 export function draw(context, ratio, scene) {
   const { view, picture } = scene;
@@ -56,7 +74,7 @@ export function draw(context, ratio, scene) {
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
   if (!picture) return;
   drawPicture(context, view, ratio, picture);
-  scene.kept.forEach((mask) => drawMask(context, view, ratio, mask, KEPT, scene.opacity / 2));
+  if (scene.kept) drawMask(context, view, ratio, scene.kept, KEPT, scene.opacity / 2);
   if (scene.mask) drawMask(context, view, ratio, scene.mask, TINT, scene.opacity);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   if (scene.box) drawBox(context, view, scene.box, []);
@@ -70,7 +88,7 @@ export function draw(context, ratio, scene) {
 export async function overlayOf(picture, mask, opacity) {
   const canvas = new OffscreenCanvas(picture.width, picture.height);
   const view = { zoom: 1, across: 1, down: 1, x: -0.5, y: -0.5, width: picture.width, height: picture.height };
-  draw(canvas.getContext("2d"), 1, { view, picture, mask, kept: [], opacity, points: [], labels: [], waiting: [] });
+  draw(canvas.getContext("2d"), 1, { view, picture, mask, kept: null, opacity, points: [], labels: [], waiting: [] });
   return canvas.convertToBlob({ type: "image/png" });
 }
 

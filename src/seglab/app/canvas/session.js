@@ -68,7 +68,7 @@ export class Session {
   #line = [];
   #busy = false;
   #ended = false;
-  #steps = []; // every prompt that was answered, so that a session that was lost can be made again
+  #steps = []; // `{prompt, object}` of every prompt that was answered, so that a session that was lost can be made again
   #at = 0;
   #asked = 0;
 
@@ -145,6 +145,11 @@ export class Session {
     return `sessions/${this.#id}`;
   }
 
+  /** Which one the newest prompt is about: the number of the order that began it. */
+  get #object() {
+    return this.#steps[this.#at - 1]?.object;
+  }
+
   #waiting() {
     this.#tell("waiting", { orders: [...this.#line] });
   }
@@ -189,7 +194,8 @@ export class Session {
     }
     const prompt = this.#prompt(order);
     const reply = await this.#predict(prompt);
-    this.#steps = [...this.#steps.slice(0, this.#at), prompt];
+    const object = this.anew || !this.#at ? order.number : this.#object;
+    this.#steps = [...this.#steps.slice(0, this.#at), { prompt, object }];
     this.#at += 1;
     this.anew = false;
     return this.#answered(order, await this.#promptOf(reply), await reply.blob());
@@ -249,7 +255,7 @@ export class Session {
     });
     await reply.arrayBuffer();
     const id = reply.headers.get("X-Mask-Id") ?? "";
-    this.#tell("judged", { accept, id, ...this.fields, by: words.by, note: words.note });
+    this.#tell("judged", { accept, id, ...this.fields, by: words.by, note: words.note, object: this.#object });
     this.anew = true;
     this.#answered({ ...words, accept, id }, this.fields, null);
   }
@@ -258,7 +264,7 @@ export class Session {
   async #again() {
     await this.#begin();
     let reply = null;
-    for (const prompt of this.#steps) reply = await this.#predict(prompt);
+    for (const { prompt } of this.#steps) reply = await this.#predict(prompt);
     for (let back = this.#steps.length; back > this.#at; back--) reply = await this.#ask("POST", `${this.#place}/undo`);
     if (reply) this.fields = await this.#promptOf(reply);
     if (reply && this.slice) this.fields = this.#here(await (await this.#ask("GET", this.#place)).json());

@@ -6,7 +6,7 @@ import { boxBetween, fitted, isOn, moved, nextZoom, onImage, resized, showing, t
 const DRAG = 4; // pixels of the screen, from which on a click is a drag
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const PAN = 64; // pixels of the screen for an arrow
-const NOTHING = { mask: null, kept: [], opacity: 0.5, points: [], labels: [], box: null, waiting: [] };
+const NOTHING = { mask: null, kept: null, opacity: 0.5, points: [], labels: [], box: null, waiting: [] };
 
 export class Stage {
   #canvas;
