@@ -61,7 +61,7 @@ def test_sizes_in_mm_where_a_pixel_is_known(images: Path, tmp_path: Path) -> Non
     assert float(row["area_mm2"]) == pytest.approx(int(plain["area"]) / 16)
     assert float(row["perimeter_mm"]) == pytest.approx(float(plain["perimeter"]) / 4, abs=0.01)
     x0, y0, x1, y1 = (float(value) for value in row["box"].split())
-    assert float(row["box_share"]) == pytest.approx(int(row["area"]) / ((x1 - x0) * (y1 - y0)), abs=1e-4)
+    assert float(row["fill"]) == pytest.approx(int(row["area"]) / ((x1 - x0) * (y1 - y0)), abs=1e-4)
 
 
 def test_a_folder_goes_on_after_an_image_that_cannot_be_used(

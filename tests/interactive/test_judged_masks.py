@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from prompted_service import png
@@ -30,8 +33,8 @@ class Asked:
     def _ask(self, do: str, body: bytes = b"", **asked: Any) -> dict[str, Any]:
         return self._errands[do](asked, body, lambda: None)[0]  # type: ignore[no-any-return]
 
-    def prompt(self, points: list[list[float]], *, anew: bool = False) -> None:
-        rest = {"box": None, "candidate": None, "axis": None, "index": None}
+    def prompt(self, points: list[list[float]], *, box: list[float] | None = None, anew: bool = False) -> None:
+        rest = {"box": box, "candidate": None, "axis": None, "index": None}
         self._ask("predict", id=self._id, points=points, labels=[1] * len(points), anew=anew, **rest)
 
     def step(self, way: str) -> None:
@@ -77,10 +80,39 @@ def test_a_prompt_that_was_undone_or_left_counts_for_nothing(asked: Asked) -> No
     asked.prompt([[120, 90]])
     asked.prompt([[30, 30]], anew=True)  # the one before was given up
     assert asked.accept()[:2] == ("accepted", 1)
-    for _ in range(9):
-        asked.step("undo")
-    asked.step("redo")
-    assert asked.accept()[1] == 1
+    asked.step("undo")
+    asked.step("undo")
+    assert asked.accept()[:2] == ("corrected", 2)  # back at the second object, as it was
+
+
+THREE: list[list[float]] = [[120, 90], [124, 92], [90, 100]]
+
+
+def three_clicks(asked: Asked) -> None:
+    for count in (1, 2, 3):
+        asked.prompt(THREE[:count])
+
+
+def test_a_stray_click_on_another_object_that_was_undone_leaves_the_count(asked: Asked) -> None:
+    three_clicks(asked)
+    asked.prompt([[30, 30]], anew=True)
+    asked.step("undo")
+    assert asked.accept()[:2] == ("corrected", 3)
+
+
+def test_a_mask_that_is_corrected_after_it_was_accepted_counts_on(asked: Asked) -> None:
+    three_clicks(asked)
+    assert asked.accept()[:2] == ("corrected", 3)
+    asked.prompt([*THREE, [126, 96]])
+    assert asked.accept()[:2] == ("corrected", 4)
+
+
+def test_a_box_in_the_place_of_a_click_is_about_the_same_object(asked: Asked) -> None:
+    asked.prompt([[120, 90]])
+    asked.prompt([], box=[100, 80, 140, 110])
+    assert asked.accept()[:2] == ("corrected", 2)
+    asked.prompt([], box=[20, 20, 60, 60])  # another one, as the mask was accepted
+    assert asked.accept()[:2] == ("accepted", 1)
 
 
 def test_masks_of_one_image_can_be_held_in_one_split(asked: Asked, tmp_path: Path) -> None:
@@ -92,3 +124,26 @@ def test_masks_of_one_image_can_be_held_in_one_split(asked: Asked, tmp_path: Pat
     source = ImageFolder(root=str(tmp_path / "accepted"), group_pattern="^(.{8})")
     assert len(source.cases) == 3
     assert {case.group for case in source.cases} == {names[0][:8]}
+
+
+def test_a_mask_that_has_a_name_of_former_versions_is_not_kept_twice(tmp_path: Path) -> None:
+    accepted = AcceptedMasks(tmp_path)
+    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    volume = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)).to_bytes()
+    flat, deep = np.eye(4, 5, dtype=bool), np.ones((4, 5, 6), bool)
+
+    def kept() -> list[str]:
+        return [accepted.add(picture, flat, {}), accepted.volumes.add_volume(volume, deep, np.eye(4), {})[0]]
+
+    seen = repr(picture.shape).encode() + picture.tobytes()
+    parts = (seen + np.packbits(flat).tobytes(), volume + np.packbits(deep).tobytes())
+    former = [hashlib.sha256(part).hexdigest()[:16] for part in parts]
+    for now, then in zip(kept(), former, strict=True):
+        assert now != then
+        for path in tmp_path.rglob(f"{now}.*"):
+            path.rename(path.with_name(path.name.replace(now, then)))
+    assert kept() == former
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".jsonl"]
+    assert len(written) == 4  # an image and a mask of each
+    assert {path.name.split(".")[0] for path in written} == set(former)
+    assert [json.loads(line)["id"] for line in (tmp_path / "prompts.jsonl").open()][1] == former[0]

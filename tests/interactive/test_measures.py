@@ -37,7 +37,7 @@ def test_measures_are_those_of_the_libraries(mask: np.ndarray) -> None:
     assert found.box.tolist() == [left - 0.5, top - 0.5, right - 0.5, bottom - 0.5]
     _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
     assert (found.box[2:] - found.box[:2]).tolist() == [width, height]
-    assert found.box_share == pytest.approx(whole.extent)
+    assert found.fill == pytest.approx(whole.extent)
     assert found.area_mm == pytest.approx(whole.area * 0.25)
     assert found.perimeter_mm == pytest.approx(found.perimeter / 2)
 
@@ -46,11 +46,11 @@ def test_by_hand() -> None:
     square = np.zeros((10, 10), bool)
     square[2:6, 3:7] = True
     found = measure(square, (2.0, 3.0))
-    assert (found.area, found.area_mm, found.perimeter, found.box_share) == (16, 96.0, 12.0, 1.0)
+    assert (found.area, found.area_mm, found.perimeter, found.fill) == (16, 96.0, 12.0, 1.0)
     assert math.isnan(found.perimeter_mm)  # a pixel is no square
     nothing = measure(np.zeros((4, 4), bool))
     assert (nothing.area, nothing.perimeter, nothing.components, nothing.box) == (0, 0, 0, None)
-    assert math.isnan(nothing.box_share)
+    assert math.isnan(nothing.fill)
     assert math.isnan(nothing.area_mm)
 
 

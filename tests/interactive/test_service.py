@@ -36,6 +36,8 @@ def test_a_click_is_answered_as_in_the_library(running: Running, scene: tuple[np
         assert fields["verdict"]["action"] == "accepted"
         assert len(fields["scores"]) == 3
         assert fields["area"] == reply.mask.sum()
+        x0, y0, x1, y1 = fields["mask_box"]
+        assert fields["fill"] == pytest.approx(fields["area"] / ((x1 - x0) * (y1 - y0)), abs=1e-4)
         assert fields["milliseconds"] > 0
         as_json = client.post(
             f"/sessions/{session_id}/predict", json={"box": box.tolist()}, headers={"Accept": "application/json"}

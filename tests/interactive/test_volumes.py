@@ -129,6 +129,8 @@ def test_every_step_can_be_undone_to_the_bit_in_bounded_memory() -> None:
     for back in range(1, undo):
         assert session.undo()
         assert (session.mask == masks[-1 - back]).all()
+        assert session.state is not None
+        assert session.state.taken == (MOST + 5 - back) % 8 + 1  # every eighth prompt was about another object
     while session.redo():
         pass
     assert (session.mask == masks[-1]).all()

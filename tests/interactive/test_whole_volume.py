@@ -107,6 +107,8 @@ def test_undo_redo_candidates_and_another_object(model: Bright) -> None:
     assert (session.mask == first).all()
     assert session.redo()
     assert (session.mask == second).all()
+    assert session.state is not None
+    assert session.state.taken == 2
     session.predict(2, 5, [[6, 15]], [0], candidate=1)  # begins with what the same prompt began with
     assert model.asked[-1].mask is not None
     assert ((model.asked[-1].mask > 0) == (model.seen[..., 0] > 100)).all()
@@ -116,6 +118,7 @@ def test_undo_redo_candidates_and_another_object(model: Bright) -> None:
     session.predict(0, 7, [[14, 4]], [1], anew=True)
     assert len(model.asked[-1].points) == 1
     assert model.asked[-1].mask is None
+    assert session.state.taken == 1
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ class AcceptedMasks:
         Raises:
             SeglabError: no room, or no permission.
         """
-        name = _name(repr(picture.shape).encode() + picture.tobytes(), mask)
+        name = _name(repr(picture.shape).encode() + picture.tobytes(), mask, self.folder / "masks", ".png")
         image_file, mask_file = self.folder / "images" / f"{name}.png", self.folder / "masks" / f"{name}.png"
         with telling_unwritable(self.folder), ExitStack() as made:
             image_file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ class AcceptedMasks:
             SeglabError: as `add`.
         """
         packed = content if content.startswith(b"\x1f\x8b") else gzip.compress(content, 1, mtime=0)
-        name = _name(content, mask)
+        name = _name(content, mask, self.folder / "labels", ".nii.gz")
         image_file, mask_file = self.folder / "images" / f"{name}.nii.gz", self.folder / "labels" / f"{name}.nii.gz"
         with telling_unwritable(self.folder), ExitStack() as made:
             image_file.parent.mkdir(parents=True, exist_ok=True)
@@ -123,9 +123,16 @@ class AcceptedMasks:
                     path.rename(path.with_stem(f"{path.stem}-{time.time_ns()}"))
 
 
-def _name(image: bytes, mask: Bools) -> str:
-    """Masks of one image begin alike, so that a split can hold them together."""
-    return "".join(hashlib.sha256(part).hexdigest()[:_DIGITS] for part in (image, np.packbits(mask).tobytes()))
+def _name(image: bytes, mask: Bools, folder: Path, ending: str) -> str:
+    """Masks of one image begin alike, so that a split can hold them together; one that is in the folder under a name of
+    former versions, a digest of both at once, keeps it."""
+    bits, of_image = np.packbits(mask).tobytes(), hashlib.sha256(image)
+    of_both = of_image.copy()
+    of_both.update(bits)
+    former = of_both.hexdigest()[: 2 * _DIGITS]
+    if (folder / f"{former}{ending}").exists():
+        return former
+    return of_image.hexdigest()[:_DIGITS] + hashlib.sha256(bits).hexdigest()[:_DIGITS]
 
 
 def _append(file: int, line: bytes) -> None:

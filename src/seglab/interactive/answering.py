@@ -104,31 +104,25 @@ class Answering:
         found = self._idle(id)
         found.busy = True  # between two slices of a volume, prompts of others are answered
         try:
-            reply = self._of(found).predict(between, **prompt)
+            return self._of(found).predict(between, **prompt)
         finally:
             found.busy = False
-        found.prompts = 1 if found.judged or prompt["anew"] else found.prompts + 1
-        found.judged = False
-        return reply
 
     def _step(self, id: str, way: Literal["undo", "redo"]) -> Reply:
-        found = self._idle(id)
-        fields, mask = self._of(found).step(way)
-        found.prompts = max(0, found.prompts + fields["moved"] * (1 if way == "redo" else -1))
-        return fields, mask
+        return self._of(self._idle(id)).step(way)
 
     def _accept(self, id: str, by: str, note: str, form: str, tolerance_px: float) -> Reply:
         found = self._with_prompt(id)
         facts = self._facts(found, by, note)
         fields, content = self._of(found).kept(self._accepted, facts, form, tolerance_px)
-        outcome = "accepted" if found.prompts <= 1 else "corrected"
-        return {"outcome": outcome, **_judged(found, facts), **fields}, content
+        row = _judged(found, facts)
+        return {"outcome": "accepted" if row["steps"] == 1 else "corrected", "row": row, **fields}, content
 
     def _reject(self, id: str, by: str, note: str) -> Reply:
         found = self._with_prompt(id)
         facts = self._facts(found, by, note)
         self._of(found).log(self._accepted).tell({"outcome": "rejected", **facts})
-        return {"outcome": "rejected", **_judged(found, facts)}, b""
+        return {"outcome": "rejected", "row": _judged(found, facts)}, b""
 
     def _end(self, id: str) -> Reply:
         self._sessions.end(id)
@@ -167,11 +161,13 @@ class Answering:
         return {**self._of(found).facts(), **origin}
 
 
-def _judged(found: OpenSession, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _judged(found: OpenImage | OpenVolume, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the row of an outcome holds of the mask."""
-    found.judged = True
+    state = found.session.state
+    assert state is not None
+    found.judged = state
     numbers = {"score": facts["score"], "empty": not facts["area"], "verdict": facts["verdict"]["action"]}
-    return {"row": {**numbers, "steps": max(1, found.prompts)}}
+    return {**numbers, "steps": state.taken}
 
 
 def _plain(call: Callable[..., Reply]) -> Callable[..., Reply]:

@@ -57,9 +57,12 @@ class ImageAnswers:
         index: int | None,
         anew: bool,
     ) -> Reply:
-        """An answer to a prompt; a new object needs no word for it here, as its prompt does not go on from the last."""
+        """An answer to a prompt; after a mask that was judged, one that does not go on from it is about another."""
         _no_slice(axis, index)
-        reply = self._session.predict(points, labels, box, None, candidate)
+        state = self._session.state
+        judged = state is not None and state is self._found.judged
+        anew = anew or (judged and not self._session.goes_on(points, labels, box))
+        reply = self._session.predict(points, labels, box, None, candidate, anew=anew)
         fields = {**self._facts(reply.mask), "notes": list(reply.notes), "milliseconds": round(reply.milliseconds, 1)}
         return with_mask(fields, reply.mask)
 
@@ -91,7 +94,7 @@ class ImageAnswers:
             **newest(self._session),
             "area": size.area,
             "perimeter": round(size.perimeter, 2),
-            "box_share": None if size.box is None else round(size.box_share, 4),
+            "fill": None if size.box is None else round(size.fill, 4),
             "components": size.components,
             "mask_box": None if size.box is None else size.box.tolist(),
             "warnings": [] if self._session.state is None else list(warnings(mask, box)),

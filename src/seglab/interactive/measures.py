@@ -35,7 +35,7 @@ class Measures:
         perimeter_mm: in mm; NaN where a pixel is no square.
         components: parts that touch across faces, edges or corners.
         box: the tight box, `x0 y0 x1 y1` from outer edge to outer edge; None of an empty mask.
-        box_share: area of the mask over that of its tight box; NaN of an empty mask.
+        fill: area of the mask over that of its tight box; NaN of an empty mask.
     """
 
     area: int
@@ -44,7 +44,7 @@ class Measures:
     perimeter_mm: float
     components: int
     box: Floats | None
-    box_share: float
+    fill: float
 
 
 def measure(mask: Bools, spacing: Sequence[float] | None = None) -> Measures:

@@ -148,7 +148,7 @@ def _segment(
         "score": round(float(reply.scores[reply.chosen]), 4),
         "area": found.area,
         "perimeter": round(found.perimeter, 2),
-        "box_share": "" if found.box is None else round(found.box_share, 4),
+        "fill": "" if found.box is None else round(found.fill, 4),
         "components": found.components,
         **in_mm,
         "ms": round(took, 1),

@@ -50,7 +50,8 @@ class Reply:
 
 @dataclass(frozen=True)
 class State:
-    """What is kept of a prompt: the prompt without its mask, the result, and what was said of it; see `Reply`."""
+    """What is kept of a prompt: the prompt without its mask, the result, and what was said of it (see `Reply`); `taken`
+    prompts led to the mask, this one included."""
 
     prompt: Prompt
     logits: bytes
@@ -58,6 +59,7 @@ class State:
     scores: tuple[float, ...]
     chosen: int
     verdict: Verdict
+    taken: int
 
 
 class Session:
@@ -107,6 +109,8 @@ class Session:
         box: Any = None,
         mask: Any = None,
         candidate: int | None = None,
+        *,
+        anew: bool = False,
     ) -> Reply:
         """The mask of a whole prompt: all points so far, not the new ones alone.
 
@@ -121,13 +125,15 @@ class Session:
             mask: logits or true and false, in the place of the previous mask.
             candidate: which of the three is wanted; None for the one of the highest score, unless it makes the mask
                 several times as large as it was (`seglab.interactive.click_guard.best_guarded`).
+            anew: it is another object, whatever was said before.
 
         Raises:
             DataError: a prompt that cannot be meant.
         """
         began = time.perf_counter()
         _check_candidate(candidate)
-        before = self._before(points, labels, box) if mask is None else None
+        former = None if anew else self.state
+        before = None if former is None or mask is not None else self._before(points, labels, box)
         prompt = Prompt.of(self.shape, points, labels, box, before if mask is None else mask)
         found = self.model.candidates(self.embedding, prompt)
         chosen = found.best if candidate is None else candidate
@@ -139,7 +145,8 @@ class Session:
         kept = whole_logits(logits)
         scores = tuple(float(score) for score in found.scores)
         asked = Prompt(prompt.shape, prompt.points, prompt.labels, prompt.box, None, prompt.notes)
-        self._steps.add(State(asked, zlib.compress(kept.tobytes(), 1), scores[chosen], scores, chosen, verdict))
+        taken = 1 if former is None else former.taken + 1
+        self._steps.add(State(asked, zlib.compress(kept.tobytes(), 1), scores[chosen], scores, chosen, verdict, taken))
         took = (time.perf_counter() - began) * 1000
         return Reply(found.logits, found.scores, chosen, kept > 0, verdict, prompt.notes, took)
 
@@ -151,10 +158,13 @@ class Session:
         """One step forward again; False where there is none."""
         return self._steps.redo()
 
+    def goes_on(self, points: Sequence[Sequence[float]], labels: Sequence[int], box: Any) -> bool:
+        """Whether a prompt says what the newest one said, and more; raises `DataError` as `predict`."""
+        new = Prompt.of(self.shape, points, labels, box, np.zeros(self.shape, bool))
+        return self.state is not None and goes_on(new, self.state.prompt)
+
     def _before(self, points: Sequence[Sequence[float]], labels: Sequence[int], box: Any) -> Logits | None:
         """Logits of the mask that a prompt goes on from."""
-        if self.state is None:
-            return None
         new = Prompt.of(self.shape, points, labels, box, np.zeros(self.shape, bool))
         others = (state for state in self._steps.backwards() if not same_prompt(state.prompt, new))
         state = next(others, None)

@@ -51,16 +51,14 @@ class OpenSession:
         client: who began it.
         used: when it was asked for last.
         busy: a prompt on it is being answered.
-        prompts: that the mask at hand took; those that were undone do not count.
-        judged: that mask was accepted or rejected, so that the next prompt is about another.
+        judged: the step whose mask was accepted or rejected last.
     """
 
     id: str
     client: str
     used: float = field(default=0.0, init=False)
     busy: bool = field(default=False, init=False)
-    prompts: int = field(default=0, init=False)
-    judged: bool = field(default=False, init=False)
+    judged: object = field(default=None, init=False)
 
     @property
     def bytes(self) -> int:

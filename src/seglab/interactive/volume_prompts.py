@@ -145,9 +145,8 @@ class VolumeSession:
         mask = np.zeros(self.shape, bool) if former is None else self.mask
         self._carry(np.moveaxis(mask, axis, 0), axis, index, sorted(prompted), reply.mask, progress)
         scores = tuple(float(score) for score in reply.scores)
-        state = VolumeState(
-            axis, index, prompted, packed(mask), session.state.score, scores, reply.chosen, reply.verdict
-        )
+        of_slice = session.state.score, scores, reply.chosen, reply.verdict
+        state = VolumeState(axis, index, prompted, packed(mask), *of_slice, 1 if former is None else former.taken + 1)
         self._steps.add(state)
         return VolumeReply(reply.mask, state, reply.notes, (time.perf_counter() - began_at) * 1000)
 

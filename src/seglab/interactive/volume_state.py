@@ -32,6 +32,7 @@ class VolumeState:
         prompted: every slice that was, by its index.
         mask: of the volume, packed.
         score, scores, chosen, verdict: of this step's slice, as of `seglab.interactive.session.Reply`.
+        taken: how many prompts the mask took, this one included.
     """
 
     axis: int
@@ -42,6 +43,7 @@ class VolumeState:
     scores: tuple[float, ...]
     chosen: int
     verdict: Verdict
+    taken: int
 
     @property
     def prompt(self) -> Prompt:

@@ -66,9 +66,8 @@ class WholeVolumeSession(VolumeSession):
         reply = session.predict(*self._asked(axis, prompted), self._logits(before), candidate)
         mask = restore_orientation(reply.mask, self._affine)
         scores = tuple(float(score) for score in reply.scores)
-        state = VolumeState(
-            axis, index, prompted, packed(mask), scores[reply.chosen], scores, reply.chosen, reply.verdict
-        )
+        of_mask = scores[reply.chosen], scores, reply.chosen, reply.verdict
+        state = VolumeState(axis, index, prompted, packed(mask), *of_mask, 1 if former is None else former.taken + 1)
         self._steps.add(state)
         took = (time.perf_counter() - began_at) * 1000
         return VolumeReply(self.slice_mask(axis, index), state, on_slice.notes, took)

@@ -167,7 +167,7 @@ function measuresOf(fields, mm) {
     ["Score", fields.score.toFixed(2)],
   ];
   if (mm > 0 && fields.mask_box) rows[2][1] += ` = ${amount((x1 - x0) * mm, 3)} × ${amount((y1 - y0) * mm, 3)} mm`;
-  if (fields.mask_box) rows[2][1] += `, ${amount(100 * fields.box_share)} % of it mask`;
+  if (fields.mask_box) rows[2][1] += `, ${amount(100 * fields.fill)} % of it mask`;
   return rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
 }
 
