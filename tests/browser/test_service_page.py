@@ -72,6 +72,14 @@ def test_an_image_is_sent_to_the_api_and_its_mask_shown(opened: Callable[[Runnin
         answer_text = page.inner_text("#shown")
         assert "mean confidence 0." in answer_text
         assert running.client.get("/health").json()["bundle"] in answer_text
+        first = page.get_attribute("#shown img", "src")
+        sent(page, "street.png", png())
+        page.wait_for_function("first => document.querySelector('#shown img')?.src !== first", arg=first)
+        gone = "place => new Promise(end => Object.assign(new Image(), "
+        gone += "{src: place, onload: () => end(false), onerror: () => end(true)}))"
+        page.wait_for_selector("#shown img")
+        assert page.evaluate(gone, first)  # the browser holds the newest mask alone
+        assert not page.evaluate(gone, page.get_attribute("#shown img", "src"))
         sent(page, "a.png", b"no image")
         page.wait_for_selector("#shown p:has-text('send a PNG')")
         assert page.query_selector("#shown img") is None

@@ -89,10 +89,13 @@ def test_what_was_kept_meets_its_truth_and_is_handed_over(tmp_path: Path) -> Non
     assert second == set(digests) - {file.stem for file in (out / "images").iterdir()}
     none_left = monitor(*words, "label_next=1", f"without=[{out},{tmp_path / 'second'}]", f"out={tmp_path / 'third'}")
     assert none_left.returncode == 2
-    assert "besides the 4 that were handed over before" in none_left.stderr
+    assert "0 images besides the 4 that were handed over before" in none_left.stderr
+    assert "[all-handed-over]" in none_left.stderr
     wrong = monitor(*words, "label_next=1", f"without=[{tmp_path}]", f"out={tmp_path / 'third'}")
     assert wrong.returncode == 2
     assert "a folder that label_next has written" in wrong.stderr
+    assert "[not-handed-over]" in wrong.stderr
+    assert "keep_images" not in wrong.stderr
     assert not (tmp_path / "third").exists()
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,18 +165,63 @@ def test_a_request_that_has_come_is_computed_however_long_it_takes(impatient: Ru
         assert one.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+def sent_slowly(running: Running, size: int, at_once: int, pause: float) -> tuple[bytes, float]:
+    """The answer to a body that is no image, and when it came; so many bytes go at once, with a pause behind."""
+    with running.socket() as one:
+        lines = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: {size}\r\n\r\n"
+        one.sendall(lines.encode())
+        one.settimeout(pause)
+        began = time.monotonic()
+        for start in range(0, size, at_once):
+            one.sendall(bytes(min(at_once, size - start)))
+            with suppress(TimeoutError):
+                return one.recv(4096), time.monotonic() - began
+        one.settimeout(20)
+        return one.recv(4096), time.monotonic() - began
+
+
+def test_a_body_that_comes_byte_by_byte_is_not_waited_for(impatient: Running) -> None:
+    """No pause is as long as the second that it may be, and a connection would be held for hours."""
+    answer, took = sent_slowly(impatient, 40, 1, 0.25)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"request-slow" in answer
+    assert 0.8 < took < 4
+
+
+def test_a_body_that_takes_long_for_its_size_is(impatient: Running) -> None:
+    answer, took = sent_slowly(impatient, 50_000, 10_000, 0.4)
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 415"))  # it came whole
+    assert took > 1.5
+
+
+# A service with an address that fails.
+FAILING = """
+import sys
+from seglab.serving import asgi
+
+def add_images(app, service):
+    @app.get("/fails")
+    def fails():
+        raise ZeroDivisionError("of this test")
+
+asgi.add_images = add_images
+from seglab.cli.main import script
+script()
+"""
+
+
 @contextmanager
-def piped(road: Path) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    """A service whose log goes into a pipe that holds a page, and is read by nobody."""
+def piped(road: Path, size: int = 4096) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+    """A service whose log goes into a pipe that holds so many bytes, and is read by nobody."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "seglab", "serve", str(road), "port=0", "rows=", "drain_seconds=0"],
+        [sys.executable, "-c", FAILING, "serve", str(road), "port=0", "rows=", "drain_seconds=0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, size)
         line = next(line for line in process.stdout if line.startswith(b"serving at "))
         with httpx.Client(base_url=line.split()[-1].decode(), timeout=20, trust_env=False) as client:
             yield process, client
@@ -201,7 +246,29 @@ def test_a_log_that_nobody_reads_holds_nobody_up(road: Path) -> None:
         while not (line := process.stderr.readline()):
             assert time.monotonic() < end
         assert json.loads(line)["lost"] == 100 - len(kept)
-    assert process.returncode == 0
+        for _ in range(3):  # it is full again
+            client.get("/health")
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0), 20) as one:
+            one.sendall(b"no request\r\n\r\n")
+            assert one.recv(4096).startswith(b"HTTP/1.1 400")  # of which uvicorn writes into the log
+        failed = client.get("/fails")
+        assert (failed.status_code, failed.json()["code"]) == (500, "internal")
+        assert client.get("/health").status_code == 200
+    assert process.returncode == 0  # nor does it wait at its end
+
+
+def test_an_error_of_the_service_is_in_its_log_once(road: Path) -> None:
+    with piped(road, 1 << 16) as (process, client):
+        assert process.stderr is not None
+        assert client.get("/fails").status_code == 500
+        os.set_blocking(process.stderr.fileno(), False)
+        log = b""
+        end = time.monotonic() + 10
+        while b"ZeroDivisionError" not in log and time.monotonic() < end:
+            log += process.stderr.read() or b""
+        time.sleep(0.5)
+        log += process.stderr.read() or b""
+        assert log.count(b"ZeroDivisionError: of this test") == 1
 
 
 def test_a_log_whose_reader_has_ended_costs_no_answer(road: Path) -> None:

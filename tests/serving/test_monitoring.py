@@ -21,7 +21,7 @@ EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in pan
 # What else may stand in an expression: functions, words, labels of Prometheus's own.
 LANGUAGE = {
     *("sum", "by", "rate", "increase", "histogram_quantile", "min_over_time", "max_over_time", "scalar", "time"),
-    *("count", "max"),
+    *("count", "max", "and", "or", "vector"),
     *("le", "up", "job", "m", "h"),
 }
 
@@ -62,6 +62,16 @@ def metrics(road_service: Running, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_an_expression_names_what_there_is(expression: str, metrics: dict[str, set[str]]) -> None:
     assert unknown(expression, metrics) == set()
     assert "seglab_" in expression or "up{" in expression
+
+
+def test_a_single_prompt_is_no_alert() -> None:
+    """A share, and of twenty of them at least."""
+    rules = [rule["expr"] for group in RULES["groups"] for rule in group["rules"] if "seglab_prompt" in rule["expr"]]
+    assert len(rules) == 2
+    for rule in rules:
+        share, _, least = rule.partition(" and ")
+        assert "seglab_prompts_total" in share.partition(" / ")[2]
+        assert least.endswith(">= 20")
 
 
 @pytest.mark.parametrize(

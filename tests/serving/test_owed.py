@@ -54,7 +54,9 @@ class Owing:
     def __init__(self, dies: bool = False):
         self.goes_on, self._dies = threading.Event(), dies
 
-    def ask_twice(self, asked: Any, body: bytes, between: Any, answered: Callable[[Any], None]) -> dict[str, Any]:
+    def ask_twice(
+        self, asked: Any, body: bytes, between: Any, answered: Callable[[Any], None], check: Any
+    ) -> dict[str, Any]:
         answered((dict(FACTS), b"mask", MODEL))
         self.goes_on.wait(10)
         if self._dies:

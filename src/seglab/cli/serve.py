@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -89,6 +88,7 @@ def serve_words(settings: ServeWords, front: Front | None = None) -> int:
         canary_cases(Path(settings.canary))  # refused before anything is loaded
     from seglab.serving.address import Place, bound
     from seglab.serving.limits import Limits
+    from seglab.serving.service_log import write_line
 
     limits = Limits(
         body_bytes=settings.body_bytes,
@@ -105,7 +105,7 @@ def serve_words(settings: ServeWords, front: Front | None = None) -> int:
     with ExitStack() as open_origin:
         origin = open_origin.enter_context(closing(origin_for(settings, settings.model))) if settings.model else None
         _serve(settings, place, port, origin, front)
-    print("ended", file=sys.stderr)
+    write_line("ended")
     return 0
 
 

@@ -82,7 +82,10 @@ class ServeWords:
     voxels: PositiveInt = setting("most voxels of one volume, over all channels", default=256_000_000)
     queue: PositiveInt = setting("most requests that wait", default=32)
     deadline_seconds: _Seconds = setting("seconds until a request without an answer is given up", default=60.0)
-    body_seconds: _Seconds = setting("seconds that a client may pause within its request", default=30.0)
+    body_seconds: _Seconds = setting(
+        "seconds that a client may pause, or take for its headers; its body may take a second more for each 10 kB",
+        default=30.0,
+    )
     requests_per_minute: Annotated[int, Field(ge=0)] = setting("most requests of one client; 0: any number", default=0)
 
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from seglab.interactive.prompting import RESTARTING
-from seglab.monitoring.prompt_use import FULL
+from seglab.monitoring.prompt_use import FAULTS, FULL
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _TENTHS = tuple(number / 10 for number in range(1, 11))
-_REASONS = {"image-memory": "memory", "image-too-large": "memory", "deadline-exceeded": "time", RESTARTING: "process"}
 
 
 class PromptCounters:
@@ -46,7 +44,7 @@ class PromptCounters:
         Gauge("seglab_sessions", "Sessions that are open.", registry=registry).set_function(sessions)
         for outcome in ("accepted", "corrected", "rejected"):
             self.outcomes.labels(outcome)
-        for reason in _REASONS.values():
+        for reason in FAULTS.values():
             self.failures.labels(reason)
 
     def answered(self, fields: dict[str, Any], model: str) -> dict[str, Any]:
@@ -73,5 +71,5 @@ class PromptCounters:
 
     def failed(self, code: str) -> None:
         """Count what was answered with a problem of this code, where it is of that kind."""
-        if code in _REASONS:
-            self.failures.labels(_REASONS[code]).inc()
+        if code in FAULTS:
+            self.failures.labels(FAULTS[code]).inc()

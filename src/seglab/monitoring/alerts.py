@@ -10,7 +10,8 @@ from seglab.monitoring.row_summary import Summary
 
 _LISTED = 5
 _IMPLAUSIBLE = 0.2  # of the answers, or of the prompts
-_PROMPTS = 20  # that such a share is told of, at least
+_PROMPTS = 20  # that a share is told of, at least
+_FAULTS = 2  # of them that failed, at least: one alone, of a large image, is no sign
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def alerts(summary: Summary, limits: AlertLimits) -> tuple[Alert, ...]:
     if requests and summary.failures > limits.failures * requests:
         share = f"{summary.failures / requests:.1%} of {requests:,} requests, more than {limits.failures:.1%}"
         found.append(Alert("failures", f"The service fails {share}."))
+    found += _of_failed_prompts(summary.prompts, limits)
     if p95 > limits.p95_seconds:
         found.append(
             Alert("latency", f"One answer in twenty takes {p95:.2f} s or more, above {limits.p95_seconds:g} s.")
@@ -69,22 +71,23 @@ def alerts(summary: Summary, limits: AlertLimits) -> tuple[Alert, ...]:
             found.append(
                 Alert("implausible", f"{count} of {summary.implausible['answers']} masks break a rule: {rule}.")
             )
-    return (*found, *_of_prompts(summary.prompts, limits))
+    return (*found, *_of_prompts(summary.prompts))
 
 
-def _of_prompts(use: PromptUse, limits: AlertLimits) -> list[Alert]:
+def _of_prompts(use: PromptUse) -> list[Alert]:
     found = []
-    asked = use.prompts + use.faults
-    if use.faults > limits.failures * asked:
-        share = f"{use.faults / asked:.1%} of {asked:,} prompts, more than {limits.failures:.1%}"
-        found.append(
-            Alert("prompt-failures", f"For want of memory or time, or of its process, the service fails {share}.")
-        )
-    for count, among, what in (
-        (use.empty, use.prompts, "an empty mask"),
-        (use.full, use.boxes, "a mask that fills the box"),
+    for count, among, prompts, what in (
+        (use.empty, use.prompts, "prompts", "an empty mask"),
+        (use.full, use.boxes, "prompts with a box", "a mask that fills the box"),
     ):
         if among >= _PROMPTS and count > _IMPLAUSIBLE * among:
-            kind = "prompts with a box" if among is use.boxes else "prompts"
-            found.append(Alert("prompts-implausible", f"{count} of {among} {kind} gave {what}."))
+            found.append(Alert("prompts-implausible", f"{count:,} of {among:,} {prompts} gave {what}."))
     return found
+
+
+def _of_failed_prompts(use: PromptUse, limits: AlertLimits) -> list[Alert]:
+    asked = use.prompts + use.faults
+    if asked < _PROMPTS or use.faults < _FAULTS or use.faults <= limits.failures * asked:
+        return []
+    share = f"{use.faults / asked:.1%} of {asked:,} prompts failed: memory, time or the process"
+    return [Alert("prompt-failures", f"{share}; more than {limits.failures:.1%}.")]

@@ -63,7 +63,14 @@ def handed_over(folders: Sequence[Path]) -> set[str]:
     for folder in folders:
         names = {stem_of(file) for file in (folder / "images").glob("[!.]*")}
         if not names:
-            raise no_candidates(str(folder / "images"), "no file", "a folder that label_next has written")
+            raise ConfigError(
+                "no folder of images that were handed over",
+                code="not-handed-over",
+                where=str(folder / "images"),
+                found="no file",
+                expected="a folder that label_next has written",
+                remedy="without=[<out of a former label_next>]",
+            )
         found |= names
     return found
 
@@ -71,7 +78,8 @@ def handed_over(folders: Sequence[Path]) -> set[str]:
 def candidates(place: str, kept: Path, model: Watched, without: Collection[str] = ()) -> list[LabelCandidate]:
     """Newest answers whose image was kept, each image once, of models with the classes of `model`, whose masks say the
     same; but for images of these names. Raises `ConfigError` where there are none."""
-    files = {name: file for name, file in kept_images(kept).items() if name not in without}
+    held = kept_images(kept)
+    files = {name: file for name, file in held.items() if name not in without}
     with reading(place) as database:
         alike = set()
         column = column_of("models", "description", database.version)
@@ -90,22 +98,29 @@ def candidates(place: str, kept: Path, model: Watched, without: Collection[str] 
         if name in files and name not in found and digest in alike:
             statistics = tuple(value for _, value in sorted(json.loads(image).items()))
             found[name] = LabelCandidate(name, request, files[name], entropy, soft_dice, statistics)
+    if not found and len(files) < len(held):
+        raise ConfigError(
+            "no kept images that were not handed over before",
+            code="all-handed-over",
+            where=str(kept),
+            found=f"{len(files)} images besides the {len(held) - len(files)} that were handed over before, none of a "
+            f"row of {model.label}",
+            expected="an image of this model that is not among those of without",
+            remedy="wait for more images, or leave a folder out of without=[…]",
+        )
     if not found:
-        others = f" besides the {len(without)} that were handed over before" if without else ""
-        raise no_candidates(str(kept), f"{len(files)} images{others}, none of a row of {model.label}")
+        raise no_candidates(str(kept), f"{len(files)} images, none of a row of {model.label}")
     return list(found.values())
 
 
-def no_candidates(
-    where: str, found: str, expected: str = "the folder that a service keeps images in, and its rows"
-) -> ConfigError:
+def no_candidates(where: str, found: str) -> ConfigError:
     """Of a folder and rows that have no image in common."""
     return ConfigError(
         "no kept images to choose from",
         code="no-kept-images",
         where=where,
         found=found,
-        expected=expected,
+        expected="the folder that a service keeps images in, and its rows",
         remedy="seglab serve … keep_images=<folder>",
     )
 

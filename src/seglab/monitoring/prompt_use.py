@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +11,18 @@ from seglab.monitoring.database import Database
 
 PROMPT, FAILED = "prompt", "failed"
 ACCEPTED, CORRECTED, REJECTED = "accepted", "corrected", "rejected"
-FAULTS = frozenset({"image-memory", "image-too-large", "deadline-exceeded", "prompts-restarting"})
-"""Codes of failures that lie at the service: memory, time, its process."""
+FAULTS = {
+    "image-memory": "memory",
+    "image-too-large": "memory",
+    "deadline-exceeded": "time",
+    "prompts-restarting": "process",
+}
+"""Codes of failures that lie at the service, and what it was short of, or lost."""
 FULL = 0.98  # of the area of a box
 _SPANS = 12  # parts of the time
 _LEAST = 10  # prompts that a correlation is told of
-_LOOKED_AT = 50_000  # newest prompts
+LOOKED_AT = 50_000
+"""Newest prompts that scores over the time and their correlation are of; counts and means are of all."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,17 @@ class ScoreSpan:
 
 @dataclass(frozen=True)
 class PromptUse:
-    """All of it, of the newest 50,000 rows.
+    """All of it.
 
     Attributes:
         kinds: most frequent first.
-        spans: of equal length, those with a prompt.
+        spans: of equal length, those with a prompt, of the newest `LOOKED_AT`.
         with_points: rank correlation of the score with the number of points of a prompt; None of fewer than ten
-            prompts, or where one of them does not vary.
+            prompts, or where one of them does not vary. Likewise of the newest.
         verdicts: how often the guard did what.
         codes: how often requests of sessions failed with which code.
         prompts, empty, boxes, full: prompts; those with an empty mask; those with a box; those whose mask fills it.
-        steps: prompts that each mask took which was accepted.
+        masks, steps: masks that were accepted, at once or corrected, whose prompts were counted; those prompts.
     """
 
     kinds: tuple[PromptKind, ...] = ()
@@ -68,7 +73,8 @@ class PromptUse:
     empty: int = 0
     boxes: int = 0
     full: int = 0
-    steps: tuple[int, ...] = ()
+    masks: int = 0
+    steps: int = 0
 
     @property
     def faults(self) -> int:
@@ -78,57 +84,92 @@ class PromptUse:
     @property
     def corrections(self) -> float | None:
         """Prompts after the first, mean over the masks that were accepted; None of none."""
-        return float(np.mean(self.steps)) - 1 if self.steps else None
+        return self.steps / self.masks - 1 if self.masks else None
+
+
+@dataclass(frozen=True)
+class _Total:
+    """Counts and sums over the rows of one event, model, verdict and code."""
+
+    event: str
+    model: str
+    verdict: str
+    code: str
+    count: int
+    seconds: float
+    scores: int
+    score: float | None
+    pointed: int
+    points: int | None
+    boxes: int
+    box_share: float | None
+    full: int
+    empty: int | None
+    masks: int
+    steps: int | None
+
+
+_TOTALS = (
+    "SELECT event, model, verdict, code, count(*), sum(seconds), count(score), sum(score), count(points), sum(points),"
+    " count(box_share), sum(box_share), sum(CASE WHEN box_share >= :full THEN 1 ELSE 0 END), sum(empty),"
+    " count({steps}), sum({steps}) FROM prompts WHERE at >= :since GROUP BY event, model, verdict, code"
+)
 
 
 def prompt_use(database: Database, since: float) -> PromptUse:
     """What the rows since a time tell of prompts."""
-    steps = "steps" if database.version >= 4 else "NULL"
-    rows = database.ask(
-        f"SELECT event, model, at, score, seconds, points, box_share, empty, verdict, code, {steps} FROM prompts"
-        " WHERE at >= :since ORDER BY id DESC LIMIT :most",
+    steps = "steps" if database.version >= 4 else "CAST(NULL AS INTEGER)"
+    totals = [_Total(*row) for row in database.ask(_TOTALS.format(steps=steps), since=since, full=FULL)]
+    newest = database.ask(
+        "SELECT at, score, points FROM prompts WHERE at >= :since AND event = :prompt"
+        " ORDER BY at DESC, id DESC LIMIT :most",
         since=since,
-        most=_LOOKED_AT,
+        prompt=PROMPT,
+        most=LOOKED_AT,
     )
-    asked = [row for row in rows if row[0] == PROMPT]
-    shares = [row[6] for row in asked if row[6] is not None]
+    asked = [one for one in totals if one.event == PROMPT]
+    kept = [one for one in totals if one.event in (ACCEPTED, CORRECTED)]
     return PromptUse(
-        _kinds(rows),
-        _spans([(row[2], row[3]) for row in asked if row[3] is not None]),
-        _rank_correlation([(row[5], row[3]) for row in asked if row[3] is not None and row[5] is not None]),
-        _counts(row[8] for row in asked if row[8]),
-        _counts(row[9] for row in rows if row[0] == FAILED),
-        len(asked),
-        sum(row[7] or 0 for row in asked),
-        len(shares),
-        sum(share >= FULL for share in shares),
-        tuple(row[10] for row in rows if row[0] in (ACCEPTED, CORRECTED) and row[10] is not None),
+        _kinds(totals),
+        _spans([(at, score) for at, score, _ in newest if score is not None]),
+        _rank_correlation([(points, score) for _, score, points in newest if None not in (points, score)]),
+        _counts((one.verdict, one.count) for one in asked if one.verdict),
+        _counts((one.code, one.count) for one in totals if one.event == FAILED),
+        sum(one.count for one in asked),
+        sum(one.empty or 0 for one in asked),
+        sum(one.boxes for one in asked),
+        sum(one.full for one in asked),
+        sum(one.masks for one in kept),
+        sum(one.steps or 0 for one in kept),
     )
 
 
-def _kinds(rows: Sequence[Sequence[Any]]) -> tuple[PromptKind, ...]:
-    held: dict[tuple[str, str], list[Sequence[Any]]] = {}
-    for row in rows:
-        held.setdefault((row[0], row[1]), []).append(row)
-    kinds = [
-        PromptKind(
-            event,
-            model,
-            len(own),
-            _mean([row[3] for row in own]),
-            float(np.mean([row[4] for row in own])),
-            _mean([row[5] for row in own]),
-            _mean([row[6] for row in own]),
-            sum(row[7] or 0 for row in own),
+def _kinds(totals: Sequence[_Total]) -> tuple[PromptKind, ...]:
+    held: dict[tuple[str, str], list[_Total]] = {}
+    for one in totals:
+        held.setdefault((one.event, one.model), []).append(one)
+    kinds = []
+    for (event, model), own in held.items():
+        count = sum(one.count for one in own)
+        kinds.append(
+            PromptKind(
+                event,
+                model,
+                count,
+                _mean([(one.score, one.scores) for one in own]),
+                sum(one.seconds for one in own) / count,
+                _mean([(one.points, one.pointed) for one in own]),
+                _mean([(one.box_share, one.boxes) for one in own]),
+                sum(one.empty or 0 for one in own),
+            )
         )
-        for (event, model), own in held.items()
-    ]
     return tuple(sorted(kinds, key=lambda one: -one.count))
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _mean(parts: Sequence[tuple[float | None, int]]) -> float | None:
+    """Of sums and counts; None of none."""
+    count = sum(number for _, number in parts)
+    return sum(total or 0.0 for total, _ in parts) / count if count else None
 
 
 def _spans(scored: Sequence[tuple[float, float]]) -> tuple[ScoreSpan, ...]:
@@ -160,8 +201,8 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return np.asarray((ends - (counts - 1) / 2)[inverse])
 
 
-def _counts(words: Any) -> dict[str, int]:
+def _counts(words: Iterable[tuple[str, int]]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for word in words:
-        found[word] = found.get(word, 0) + 1
+    for word, count in words:
+        found[word] = found.get(word, 0) + count
     return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))

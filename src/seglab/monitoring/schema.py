@@ -80,12 +80,14 @@ RENAMED: dict[int, tuple[tuple[str, str, str], ...]] = {3: (("models", "told", "
 # What a summary of a million rows reads in place of the rows.
 INDEXES = {
     "predictions_at": "predictions (at, status, code, seconds, quality)",
-    "prompts_event": "prompts (event, model)",
+    "prompts_at": "prompts (at)",
 }
+# Of former versions, which nothing reads now and every row would be written to.
+_FORMER_INDEXES = ("predictions_seconds", "predictions_quality", "predictions_code", "prompts_event")
 
 
 def statements(identity: str) -> list[str]:
-    """What makes the tables where there are none.
+    """What makes the tables where there are none, and their indexes those of this version.
 
     Args:
         identity: the database's own word for a column that counts rows.
@@ -94,6 +96,7 @@ def statements(identity: str) -> list[str]:
     for name, columns in TABLES.items():
         listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
         made.append(f"CREATE TABLE IF NOT EXISTS {name} (id {identity}, {listed})")
+    made += [f"DROP INDEX IF EXISTS {name}" for name in _FORMER_INDEXES]
     return made + [f"CREATE INDEX IF NOT EXISTS {name} ON {where}" for name, where in INDEXES.items()]
 
 

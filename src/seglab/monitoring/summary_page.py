@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from seglab.monitoring.alerts import Alert, AlertLimits
 from seglab.monitoring.drift import Drift, Feature
 from seglab.monitoring.naming import named
-from seglab.monitoring.prompt_use import PromptUse
+from seglab.monitoring.prompt_use import LOOKED_AT, PromptUse
 from seglab.monitoring.row_summary import CanaryRun, Summary
 from seglab.monitoring.truth import TrueQuality
 from seglab.monitoring.watched import Watched
@@ -121,10 +121,12 @@ def _prompts(use: PromptUse) -> PageSection:
         filled = f"; of {use.boxes:,} with a box the mask filled it {use.full:,} times" if use.boxes else ""
         text.append(f"Of {use.prompts:,} prompts {use.empty:,} gave an empty mask{filled}.")
     if use.corrections is not None:
-        words = f"An accepted mask took {use.corrections + 1:.1f} prompts on average ({len(use.steps):,} in all)"
+        words = f"An accepted mask took {use.corrections + 1:.1f} prompts on average ({use.masks:,} in all)"
         text.append(f"{words}: {use.corrections:.1f} corrections.")
     if use.with_points is not None:
         text.append(f"Rank correlation of a prompt's score with its number of points: {use.with_points:+.2f}.")
+    if use.prompts > LOOKED_AT:
+        text.append(f"Scores over the time and their correlation are of the newest {LOOKED_AT:,} prompts alone.")
     if use.verdicts:
         text.append(f"The guard's verdicts: {_counted(use.verdicts)}.")
     if use.codes:

@@ -23,6 +23,7 @@ from seglab.errors import DataError, SeglabError
 from seglab.serving.channel import Channel, LineClosed
 from seglab.serving.problems import Problem
 from seglab.serving.queueing import Abandoned
+from seglab.serving.service_log import write_line
 
 Later = Callable[[], dict[str, Any]]
 """What is sent once the answer is on its way."""
@@ -122,7 +123,7 @@ class Errands:
         except ProcessDied:
             raise
         except Exception as error:  # a defect, or a memory that is full; it costs nobody an answer
-            sys.stderr.write(f"{error}\n")
+            write_line(str(error))
             return {}
 
     def close(self) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -49,9 +46,9 @@ def add_error_answers(app: FastAPI) -> None:
     async def left(request: Request, error: Exception) -> Response:
         return Response(status_code=499)
 
-    async def ours(request: Request, error: Exception) -> Response:
-        print("".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
-        fault = Problem(500, "internal", "an internal error of the service", remedy="report it with the request's id")
+    async def ours(request: Request, error: Exception) -> Response:  # the server then logs its trace, and hangs up
+        remedy, close = "report it with the request's id", {"Connection": "close"}
+        fault = Problem(500, "internal", "an internal error of the service", remedy=remedy, headers=close)
         return answer_problem(request, fault)
 
     app.add_exception_handler(Problem, problem)

@@ -19,7 +19,8 @@ class Limits:
         frames: pages or pictures in a file.
         queue: requests that wait for the model; one more is answered 503.
         deadline_seconds: from the last byte of a request to its answer, else 504.
-        body_seconds: a client may be silent in the middle of its request, and take for the headers of one.
+        body_seconds: a client may be silent in the middle of its request, and take for the headers of one; its body may
+            take as long, and a second more for each 10 kB that have come.
         requests_per_minute: of one key, or of one address where there are no keys; 0 for any number.
     """
 

@@ -19,6 +19,7 @@ img{max-width:100%;min-width:16rem;image-rendering:pixelated;border:1px solid #8
 # Without it the form works too: the browser then shows the mask in the place of the page, and has no key to send.
 _SCRIPT = """
 const one = (id) => document.getElementById(id), form = document.querySelector("form")
+let place = ""
 one("here").textContent = location.href.replace(/[?#].*/, "")
 form.addEventListener("submit", async (event) => {
   event.preventDefault()
@@ -37,7 +38,9 @@ function refusal(problem) {
   return found
 }
 async function mask(answer) {
-  const told = document.createElement("p"), place = URL.createObjectURL(await answer.blob())
+  const told = document.createElement("p"), content = await answer.blob()
+  URL.revokeObjectURL(place)  // of the mask before, which the browser would hold until the page is left
+  place = URL.createObjectURL(content)
   const flat = answer.headers.get("content-type") === "image/png"
   const found = document.createElement(flat ? "img" : "a")
   if (flat) Object.assign(found, {src: place, alt: "the mask, in the colours of the classes"})

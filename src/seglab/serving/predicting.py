@@ -12,6 +12,7 @@ from seglab.serving import protocol
 from seglab.serving.about import check_name
 from seglab.serving.negotiation import negotiated
 from seglab.serving.openapi_bodies import INFER_ANSWERS, INFER_BODY, PREDICT_BODY, predict_answers
+from seglab.serving.served import ServedModel
 from seglab.serving.service import Computed, Service
 from seglab.serving.uploads import image_of
 
@@ -51,9 +52,12 @@ def add_predicting(app: FastAPI, service: Service) -> None:
         check_name(name, service.model, version)
         asked = {"do": "infer", "header_length": request.headers.get(protocol.HEADER_LENGTH)}
         asked["watched"] = request.state.watched
-        found = await service.computed(request, asked, await request.body())
-        check_name(name, found.model, version)  # another one may have taken over meanwhile
-        return _sent(found)
+
+        def check(model: ServedModel) -> None:
+            if version is not None:  # another may have taken over while it waited
+                check_name(name, model, version)
+
+        return _sent(await service.computed(request, asked, await request.body(), check))
 
 
 def _sent(found: Computed) -> Response:

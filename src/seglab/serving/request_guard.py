@@ -28,6 +28,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 OPEN = ("/", "/docs", "/openapi.json", "/health", "/v2/health/live", "/v2/health/ready", "/annotate")
 _OPEN_BELOW = "/annotate/"  # the parts of that page, which tell nothing of data
 _CLIENTS = 10_000  # whose requests are remembered for a minute
+_LEAST_RATE = 10_000  # bytes of a body a second; by one byte at a time a connection is held for years
 _GONE = 499
 UNWATCHED = "off"
 """Of `X-Monitoring`: the request is in the log, but in no row and no number of the monitoring."""
@@ -109,15 +110,21 @@ class Guard:
         if claimed.isdecimal() and int(claimed) > limits.body_bytes:
             raise _closing(too_large("a request", f"{claimed[:20]} bytes", f"{limits.body_bytes:,} bytes"))
         parts: list[bytes] = []
-        size = 0
+        size, began = 0, time.monotonic()
         while True:
+            allowed = limits.body_seconds + size / _LEAST_RATE  # for all that has come, and what comes next
+            spent = time.monotonic() - began
             try:
-                message = await asyncio.wait_for(receive(), limits.body_seconds)
+                message = await asyncio.wait_for(receive(), min(limits.body_seconds, allowed - spent))
             except TimeoutError as error:
                 raise Problem(
-                    408, "request-slow", "a request that stopped halfway", f"{limits.body_seconds:g} s of silence",
+                    408,
+                    "request-slow",
+                    "a request that stopped halfway, or comes too slowly",
+                    f"{size:,} bytes of its body in {time.monotonic() - began:.3g} s; expected: no pause of "
+                    f"{limits.body_seconds:g} s, and {_LEAST_RATE:,} bytes a second after as long",
                     headers=close,
-                ) from error  # fmt: skip
+                ) from error
             if message["type"] == "http.disconnect":
                 raise _Left
             part = message.get("body", b"")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from seglab.serving.errands import Doing, Errand, Errands
+from seglab.serving.service_log import write_line
 
 _EXPORTING = "seglab.serving.export_process"
 
@@ -72,7 +72,7 @@ class _Looking:
                 contents.update((bundle / name).read_bytes())
         place = self._cache.absolute() / contents.hexdigest()[:24]
         if not (place.is_dir() and targets_below(place)):
-            print(f"exporting {self._word} to {place}", file=sys.stderr, flush=True)
+            write_line(f"exporting {self._word} to {place}")
             settings = {"bundle": str(bundle), "out": str(place), "runtime": self._runtime}
             try:
                 made = Errands(_EXPORTING, [json.dumps(settings)])

@@ -130,13 +130,18 @@ class Models:
         body: bytes,
         between: Callable[[], None],
         answered: Callable[[tuple[dict[str, Any], bytes, ServedModel]], None],
+        check: Callable[[ServedModel], None] = lambda model: None,
     ) -> dict[str, Any]:
-        """As `ask`, of an errand that has something to tell later: returns that, once `answered` was called."""
-        return self._asked(
-            lambda model: model.process.ask_twice(
+        """As `ask`, of an errand that has something to tell later: returns that, once `answered` was called. `check` is
+        given the model before it is asked, and may raise `Problem`."""
+
+        def ask(model: RunningModel) -> dict[str, Any]:
+            check(model.served)
+            return model.process.ask_twice(
                 asked, body, between, lambda fields, content: answered((fields, content, model.served))
             )
-        )
+
+        return self._asked(ask)
 
     def _asked(self, call: Callable[[RunningModel], _Answer]) -> _Answer:
         self.revive()

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from seglab.serving.address import Place
 from seglab.serving.errands import keep_for_good
 from seglab.serving.service import Service
+from seglab.serving.service_log import take_logging
 from seglab.serving.slow_heads import with_head_within
 
 _BACKLOG = 128
@@ -38,6 +39,7 @@ def serve(
         pages: whether it has any, which talk over WebSockets and are told of the beginning and the end.
         begun: called when clients can come.
     """
+    take_logging()
     config = uvicorn.Config(
         app,
         http=with_head_within(place.limits.body_seconds),
@@ -46,6 +48,7 @@ def serve(
         loop="asyncio",
         lifespan="on" if pages else "off",
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         root_path=place.root_path,

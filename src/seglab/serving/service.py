@@ -143,13 +143,20 @@ class Service:
         self.models.close()
         self.rows.close()
 
-    async def computed(self, request: Request, asked: Mapping[str, Any], body: bytes) -> Computed:
+    async def computed(
+        self,
+        request: Request,
+        asked: Mapping[str, Any],
+        body: bytes,
+        check: Callable[[ServedModel], None] = lambda model: None,
+    ) -> Computed:
         """What the model makes of an image, in its turn.
 
         Args:
             request: whose client may leave.
             asked: of the process of the model.
             body: the image; its size tells a small one, and one that takes long.
+            check: given the model in its turn, raises `Problem` where it is not to be asked.
 
         Raises:
             Problem: no place in the queue, too late, or what the model says.
@@ -158,7 +165,7 @@ class Service:
         measured: Future[dict[str, Any]] = Future()
         pixels = max(claimed_pixels(body), len(body) // _BYTES_PER_PIXEL)
         asked = {**asked, "long": pixels > max(self._small, _LONG_PIXELS)}
-        work = Work(lambda one: self._ask(asked, body, one, measured), small=pixels <= self._small)
+        work = Work(lambda one: self._ask(asked, body, one, measured, check), small=pixels <= self._small)
         noted = request.state.log_fields
         try:
             answer = asyncio.wrap_future(self.worker.put(work))
@@ -197,11 +204,18 @@ class Service:
         finally:
             leaving.cancel()
 
-    def _ask(self, asked: Mapping[str, Any], body: bytes, work: Work, measured: Future[dict[str, Any]]) -> None:
+    def _ask(
+        self,
+        asked: Mapping[str, Any],
+        body: bytes,
+        work: Work,
+        measured: Future[dict[str, Any]],
+        check: Callable[[ServedModel], None],
+    ) -> None:
         """Sets the answer of the work, and then what is told later, empty where it could not be."""
         later: dict[str, Any] = {}
         try:
-            later = self.models.ask_twice(asked, body, work.between, work.answer.set_result)
+            later = self.models.ask_twice(asked, body, work.between, work.answer.set_result, check)
             if asked["watched"]:
                 self.telemetry.measured(later)
         finally:

@@ -1,8 +1,13 @@
-"""The log of the service: lines of JSON on standard error, one for each request, which no client waits for."""
+"""The log of the service: lines on standard error, those of requests in JSON, for which nobody waits.
+
+Whatever the service's process writes there comes through here: a write that has no room would hold up all clients.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import select
 import sys
 import threading
@@ -14,10 +19,11 @@ from seglab.safety.shown_text import shown
 
 
 class _Log:
-    """Lines that whoever reads them took too late, so that they were left out; the next one tells how many."""
+    """Lines that were left out, as whoever reads them was too late or a disk full; the next in JSON tells how many."""
 
     def __init__(self) -> None:
         self.lock, self.lost = threading.Lock(), 0
+        self.torn = False  # whether the last one lacks its end
 
 
 _log = _Log()
@@ -26,19 +32,41 @@ _log = _Log()
 def log_line(**fields: Any) -> None:
     """A line for one request, or a change of the model; neither bodies nor keys are among what is told."""
     with _log.lock:
-        if not _room():
-            _log.lost += 1
-            return
-        lost, _log.lost = ({"lost": _log.lost} if _log.lost else {}), 0
+        lost = {"lost": _log.lost} if _log.lost else {}
         line = json.dumps({"time": round(time.time(), 3), **fields, **lost}, ensure_ascii=True)
-        with suppress(OSError):  # whoever read it has ended; requests are answered all the same
-            sys.stderr.write(shown(line) + "\n")  # at once: lines of several threads do not mix
-            sys.stderr.flush()
+        if _written(line):
+            _log.lost = 0
+        else:
+            _log.lost += 1
 
 
-def _room() -> bool:
-    """Whether a line can be written at once; else all clients would wait for whoever reads the log."""
+def write_line(text: str) -> None:
+    """Each line of a text that is no JSON, such as the trace of an error."""
+    with _log.lock:
+        _log.lost += sum(not _written(line) for line in text.splitlines())
+
+
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        write_line(self.format(record))
+
+
+def take_logging() -> None:
+    """What libraries log, such as uvicorn of a request that is none, comes here too."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[_Handler()], force=True)
+
+
+def _written(line: str) -> bool:
+    """Whether a line could be written at once; of a long one perhaps its beginning was."""
+    content = b"\n" * _log.torn + (shown(line) + "\n").encode(errors="backslashreplace")
     try:
-        return bool(select.select([], [sys.stderr.fileno()], [], 0)[1])
+        place = sys.stderr.fileno()
     except (OSError, ValueError):  # no file of the system
+        sys.stderr.write(content.decode())
         return True
+    done = 0
+    with suppress(OSError):  # a disk is full, or whoever read it has ended; requests are answered all the same
+        while done < len(content) and select.select([], [place], [], 0)[1]:  # room for as much, at least
+            done += os.write(place, content[done : done + select.PIPE_BUF])
+    _log.torn = done < len(content) if done else _log.torn
+    return done == len(content)

@@ -1,0 +1,68 @@
+"""Lines of the service's log that cannot be written: they are counted, and nobody waits for them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seglab.serving import service_log
+from seglab.serving.service_log import log_line, take_logging, write_line
+
+
+@pytest.fixture(autouse=True)
+def no_line_is_lost() -> Iterator[None]:
+    service_log._log.lost = 0
+    yield
+    service_log._log.lost = 0
+
+
+def test_a_full_disk_is_known_once_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        log_line(number=1)
+        write_line("one\ntwo")
+        log_line(number=2)
+    with open(tmp_path / "log", "w") as log:
+        monkeypatch.setattr("sys.stderr", log)
+        log_line(number=3)
+        log_line(number=4)
+    third, fourth = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    assert (third["number"], third["lost"]) == (3, 4)
+    assert "lost" not in fourth
+
+
+def test_a_long_text_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that holds a page takes the beginning of a long line, and no other; a larger one all of it."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "w") as full:
+        monkeypatch.setattr("sys.stderr", full)
+        write_line("a" * 10_000 + "\nb\nc")
+        assert os.read(reader, 100_000) == b"a" * 4096
+        write_line("c\x1b[31m")
+        assert os.read(reader, 100_000) == b"\nc\\x1b[31m\n"
+        log_line(number=1)
+        assert json.loads(os.read(reader, 100_000))["lost"] == 3
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 16)
+        write_line("a" * 10_000)
+        assert os.read(reader, 100_000) == b"a" * 10_000 + b"\n"
+
+
+def test_what_libraries_log_comes_to_the_same_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = logging.root.handlers[:]
+    monkeypatch.setattr(logging.root, "handlers", [])  # basicConfig closes those that it replaces
+    try:
+        take_logging()
+        with open(tmp_path / "log", "w") as log:
+            monkeypatch.setattr("sys.stderr", log)
+            logging.getLogger("uvicorn.error").warning("no request")
+            logging.getLogger("asyncio").error("an end")
+    finally:
+        logging.root.handlers = before
+    assert (tmp_path / "log").read_text() == "WARNING: no request\nERROR: an end\n"
